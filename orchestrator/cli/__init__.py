@@ -1,0 +1,1 @@
+"""Commands of `hef`: options in, one call, result out."""

@@ -1,0 +1,96 @@
+"""The Typer application: which commands exist, and the one place that prints errors.
+
+Command modules are imported at start-up, so they import nothing but the standard library
+and typer; a test guards the list of loaded modules.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.errors import ExitCode, HefsmithError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Modules of this package that add commands, in the order of the help page.
+COMMAND_MODULES = (
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from orchestrator import __version__
+
+        typer.echo(f"hefsmith {__version__}")
+        raise typer.Exit
+
+
+def build_app() -> typer.Typer:
+    """Return the application with every command registered."""
+    app = typer.Typer(
+        name="hef",
+        help="Turn a trained PyTorch or ONNX model into a HEF that is proven on your Raspberry Pi.",
+        epilog="Start with: hef up",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def options(
+        debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+        version: Annotated[  # noqa: ARG001
+            bool,
+            typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        ] = False,
+    ) -> None:
+        if debug:
+            os.environ["HEFSMITH_DEBUG"] = "1"
+
+    for name in COMMAND_MODULES:
+        import_module(f"orchestrator.cli.{name}").register(app)
+    return app
+
+
+def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code; errors become one message on stderr."""
+    debug = "--debug" in argv or bool(os.environ.get("HEFSMITH_DEBUG"))
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        outcome = build_app()(list(argv), standalone_mode=True)
+    except SystemExit as leave:
+        return _as_code(leave.code)
+    except HefsmithError as error:
+        if debug:
+            raise
+        from orchestrator.cli.output import print_error
+
+        print_error(error, as_json="--json" in argv)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away (`hef inspect x | head`): nothing to tell it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return _as_code(outcome)
+
+
+def _as_code(code: object) -> int:
+    if code is None:
+        return 0
+    return code if isinstance(code, int) else int(ExitCode.STAGE_FAILED)

@@ -1,0 +1,1 @@
+"""Where a HEF runs: the one room that imports asyncssh."""

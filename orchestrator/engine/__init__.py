@@ -1,0 +1,1 @@
+"""Where a toolchain runs: the one room that imports the Docker SDK."""

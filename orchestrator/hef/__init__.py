@@ -1,0 +1,1 @@
+"""HEF files: read, verify, compare and write, with no Hailo software."""

@@ -1,0 +1,82 @@
+"""Where the program finds its own data and where it may write, as ``Path`` values.
+
+Image contexts and the worker are package data. An editable installation has them in the
+checkout that the installation itself names (PEP 610); nothing ever walks up from a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from orchestrator.errors import HefsmithError
+
+ImageName = Literal["emulator", "suite", "pi"]
+
+DISTRIBUTION = "hefsmith"
+
+
+@cache
+def _editable_root() -> Path | None:
+    """Return the checkout of an editable installation, else ``None``."""
+    try:
+        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None
+    if not text:
+        return None
+    origin = json.loads(text)
+    if not origin.get("dir_info", {}).get("editable"):
+        return None
+    return Path(url2pathname(urlsplit(origin["url"]).path))
+
+
+def _data(packaged: str, checkout: str) -> Path:
+    """Return a data folder of the installation; both paths use forward slashes."""
+    installed = Path(str(resources.files("orchestrator"))) / packaged
+    if installed.is_dir():
+        return installed
+    root = _editable_root()
+    if root is not None and (root / checkout).is_dir():
+        return root / checkout
+    msg = f"this installation of hefsmith lacks its data folder {checkout}"
+    raise HefsmithError(msg, hint="Install it again: pip install --force-reinstall hefsmith")
+
+
+def image_context(name: ImageName) -> Path:
+    """Return the folder with the Dockerfile and files of one of our images."""
+    return _data(f"_docker/{name}", f"docker/{name}")
+
+
+def bundled_model(name: str) -> Path:
+    """Return the folder of a model that comes with the program."""
+    return _data(f"_models/{name}", f"models/{name}")
+
+
+def worker_package() -> Path:
+    """Return the folder of the ``hefsmith_worker`` package (its parent goes on PYTHONPATH)."""
+    return Path(str(resources.files("hefsmith_worker")))
+
+
+def user_cache() -> Path:
+    """Return the cache folder: ``HEFSMITH_CACHE``, else the platform's own for users."""
+    if override := os.environ.get("HEFSMITH_CACHE"):
+        return Path(override).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path(DISTRIBUTION, appauthor=False)
+
+
+def user_data() -> Path:
+    """Return the folder for what must last: toolchains, known hosts, running builds."""
+    if override := os.environ.get("HEFSMITH_DATA"):
+        return Path(override).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path(DISTRIBUTION, appauthor=False)

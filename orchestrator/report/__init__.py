@@ -1,0 +1,1 @@
+"""Metrics, verdict and the HTML report."""

@@ -1,0 +1,1 @@
+"""What compiles: the suite that the user imports, and the emulator."""

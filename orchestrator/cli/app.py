@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Modules of this package that add commands, in the order of the help page.
-COMMAND_MODULES = (
-)
+COMMAND_MODULES: tuple[str, ...] = ()
 
 
 def _version(value: bool) -> None:

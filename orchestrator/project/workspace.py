@@ -1,0 +1,104 @@
+"""A project on disk: any folder with ``hef.yaml`` or ``models/``, and the models in it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import paths
+from orchestrator.errors import ConfigError, escape_control
+from orchestrator.project.loading import RECIPE_FILE, LoadedRecipe, load_recipe, validate
+from orchestrator.project.projectfile import ProjectFile
+from orchestrator.project.yaml_source import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.project.yaml_source import YamlDocument
+
+PROJECT_FILE = "hef.yaml"
+
+#: The model of the first run: it comes with the program.
+BUNDLED_MODEL = "digits"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One project: its root, its ``hef.yaml`` (or the defaults), where things go."""
+
+    root: Path
+    file: ProjectFile
+    document: YamlDocument | None
+
+    @property
+    def models(self) -> Path:
+        """Folder of the recipes."""
+        return self.root / self.file.models
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the results."""
+        return self.root / self.file.artifacts
+
+    @property
+    def calibration(self) -> Path:
+        """Folder of calibration sets."""
+        return self.root / "calib"
+
+    def cache(self, environ: Mapping[str, str]) -> Path:
+        """Folder of the cache: the environment's, ``hef.yaml``'s, else the user's own."""
+        if "HEFSMITH_CACHE" in environ or self.file.cache is None:
+            return paths.user_cache()
+        return (self.root / Path(self.file.cache).expanduser()).resolve()
+
+    def model_names(self) -> list[str]:
+        """Return the models of this project by name."""
+        if not self.models.is_dir():
+            return []
+        return sorted(
+            entry.name for entry in self.models.iterdir() if (entry / RECIPE_FILE).is_file()
+        )
+
+    def recipe(self, name: str) -> LoadedRecipe:
+        """Return a model's recipe by its name, its folder or its ``model.yaml``.
+
+        Raises :class:`ConfigError` with the closest names when there is no such model.
+        """
+        folder = self.models / name
+        if "/" not in name and "\\" not in name and (folder / RECIPE_FILE).is_file():
+            return load_recipe(folder)
+        given = Path(name)
+        if given.suffix in (".yaml", ".yml") or (given / RECIPE_FILE).is_file():
+            return load_recipe(given)
+        if name == BUNDLED_MODEL:
+            return load_recipe(paths.bundled_model(BUNDLED_MODEL))
+        known = self.model_names()
+        close = difflib.get_close_matches(name, [*known, BUNDLED_MODEL], n=1)
+        msg = f"no model {escape_control(name)!r} in {self.models}"
+        if folder.is_dir():
+            msg = f"{folder}: has no {RECIPE_FILE}"
+        hint = f"Did you mean {close[0]}?" if close else _how_to_start(known)
+        raise ConfigError(msg, hint=hint, code="recipe.missing")
+
+
+def _how_to_start(known: list[str]) -> str:
+    if known:
+        return f"Models here: {', '.join(known)}."
+    return "Write one with: hef init NAME --onnx FILE\nor try the bundled one: hef up digits"
+
+
+def open_workspace(start: Path | None = None) -> Workspace:
+    """Return the project of a folder: itself or the nearest parent that is one.
+
+    A folder that is no project, and has no project above it, becomes one by being used.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / PROJECT_FILE).is_file():
+            document = read_yaml(folder / PROJECT_FILE)
+            return Workspace(folder, validate(document, ProjectFile), document)
+        if (folder / "models").is_dir() and any((folder / "models").glob(f"*/{RECIPE_FILE}")):
+            return Workspace(folder, ProjectFile(), None)
+    return Workspace(here, ProjectFile(), None)

@@ -1,1 +1,1 @@
-"""Where a toolchain runs: the one room that imports the Docker SDK."""
+"""Engines: where a toolchain runs. The one room that talks to Docker."""

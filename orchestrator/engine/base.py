@@ -1,0 +1,341 @@
+"""What every engine offers: jobs go in, lines of output come out, and an ending that is told.
+
+A :class:`Job` names paths as they are inside the box (``/hefsmith/...``), as
+``PurePosixPath``. An engine without a box translates them. Nothing here imports Docker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from orchestrator.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+    from typing import Self
+
+#: Where things are inside the box.
+ROOT = PurePosixPath("/hefsmith")
+IN = ROOT / "in"
+WORK = ROOT / "work"
+WORKER = ROOT / "worker"
+
+#: As ``argv[0]``: the image's own Python; the local engine puts its interpreter there.
+PYTHON = "python"
+
+GIB = 1024**3
+
+EngineKind = Literal["docker", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Limits of one job. The defaults are the tightest; only the command line may loosen them.
+
+    ``memory`` and ``tmp`` are bytes, ``None`` means what the engine has. ``tmp`` is the size of
+    the memory-backed ``/tmp``, which counts as memory. ``gpus`` hands every NVIDIA GPU over.
+    """
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int = 2048
+    tmp: int = 4 * GIB
+    shm: int = GIB
+    network: bool = False
+    gpus: bool = False
+    writable_root: bool = False
+
+    def loosened(self) -> tuple[str, ...]:
+        """Return what differs from the tight box, in words, for the screen and the manifest."""
+        found = {
+            "network": self.network,
+            "gpus": self.gpus,
+            "writable root": self.writable_root,
+        }
+        return tuple(name for name, on in found.items() if on)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file or folder that the job may read, at ``/hefsmith/in/<name>``.
+
+    ``digest`` is the sha256 of its content, as ``orchestrator.engine.digest_tree`` has it, when
+    the caller knows it; engines that must copy it work it out otherwise.
+    """
+
+    name: str
+    path: Path
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One program run: what to run, what it may read, where it may write.
+
+    ``argv`` and ``env`` hold strings, and ``PurePosixPath`` for places inside the box.
+    ``work`` is the build folder on this machine (exists; what the job leaves in
+    ``/hefsmith/work`` ends there and belongs to the caller). ``notes`` is the caller's own: it
+    is kept with a detached build and given back on attach (JSON values only).
+    """
+
+    name: str
+    image: str
+    argv: tuple[str | PurePosixPath, ...]
+    work: Path
+    inputs: tuple[Input, ...] = ()
+    env: Mapping[str, str | PurePosixPath] = field(default_factory=lambda: MappingProxyType({}))
+    limits: Box = field(default_factory=Box)
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    notes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def worker_argv(
+    *, plan: str = "plan.json", python: str = PYTHON
+) -> tuple[str | PurePosixPath, ...]:
+    """Return the command that runs the worker; ``plan`` is relative to the build folder."""
+    return (python, "-m", "hefsmith_worker", "--plan", WORK / plan, "--inputs", IN, "--work", WORK)
+
+
+class EndKind(StrEnum):
+    """How a job ended; every kind but ``ok`` and ``failed`` is the engine's to explain."""
+
+    OK = "ok"
+    FAILED = "failed"
+    OOM = "oom"
+    KILLED = "killed"
+    INTERRUPTED = "interrupted"
+    ENGINE_LOST = "engine_lost"
+    DISK_FULL = "disk_full"
+    PLATFORM = "platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended: ``exit_code`` as a shell has it (128+n for a signal), ``None`` if unknown.
+
+    ``detail`` is one sentence for people, ``hint`` what to do about it. ``peak_memory`` is the
+    most memory that the job used, in bytes, where the engine tells.
+    """
+
+    kind: EndKind
+    exit_code: int | None
+    detail: str
+    hint: str | None = None
+    peak_memory: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the program ended with status 0."""
+        return self.kind is EndKind.OK
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What is known of an engine. Sizes are bytes; unknown facts are ``None``."""
+
+    kind: EngineKind
+    name: str
+    address: str
+    version: str
+    api: str | None = None
+    os: str = ""
+    architecture: str = ""
+    cpus: int | None = None
+    memory: int | None = None
+    rootless: bool = False
+    userns: bool = False
+    product: Literal["docker", "desktop", "podman", "colima", "orbstack", "local"] = "docker"
+    data_root: str | None = None
+    storage_driver: str | None = None
+    runtimes: tuple[str, ...] = ()
+    sees_our_files: bool | None = None
+    boxed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image that the engine has. Pin ``id`` (``sha256:...``): it survives save and load."""
+
+    id: str
+    tags: tuple[str, ...]
+    size: int
+    architecture: str
+    created: str
+    user: str
+    env: Mapping[str, str]
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a transfer or an image build is. ``total`` is ``None`` when it cannot be known."""
+
+    what: str
+    done: int
+    total: int | None = None
+    unit: Literal["bytes", "steps"] = "bytes"
+
+
+class Report(Protocol):
+    """Takes news while something long runs: a :class:`Progress`, or a line of output."""
+
+    def __call__(self, news: Progress | str, /) -> None:
+        """Take one piece of news; must return at once."""
+
+
+def ignore(news: Progress | str, /) -> None:
+    """Drop all news."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Outcome of a short program (:meth:`Engine.capture`)."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """A build that an engine was given: kept on disk, so that another ``hef`` can find it.
+
+    ``work`` is the build folder on this machine, ``transfer`` how files travel. ``notes`` are
+    the job's own.
+    """
+
+    id: str
+    name: str
+    engine: str
+    container: str
+    image: str
+    work: Path
+    started: float
+    pid: int
+    detached: bool
+    transfer: Literal["bind", "copy"]
+    volume: str | None = None
+    notes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class Running(Protocol):
+    """A job that runs. As a context manager it stops and removes the job on the way out.
+
+    Leaving the ``with`` block on an exception (Ctrl-C too) climbs the ladder: interrupt, wait,
+    terminate, wait, kill; gone in under 10 s. A detached job is left running.
+    """
+
+    @property
+    def record(self) -> BuildRecord:
+        """Return what identifies this build."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the job if it still runs, and remove what it leaves on the engine."""
+
+    def release(self) -> None:
+        """Let a job that was started with ``held=True`` begin; its work folder is final now."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that the program prints, as they come, without their line ends.
+
+        Ends when the output ends, which proves nothing: :meth:`wait` tells how the job ended.
+        """
+
+    def interrupt(self) -> None:
+        """Ask the program to stop (SIGINT); returns at once."""
+
+    def stop(self) -> Ending:
+        """Climb the whole ladder and return the ending, in under 10 s."""
+
+    def wait(self) -> Ending:
+        """Wait for the end, bring the results to the build folder, and tell how it ended."""
+
+    def sync(self) -> None:
+        """Bring the results so far to the build folder; nothing to do where they are there."""
+
+
+class Engine(Protocol):
+    """A place where jobs run."""
+
+    def info(self) -> EngineInfo:
+        """Return what is known of the engine; raises :class:`EngineError` if it is away."""
+
+    def find_image(self, reference: str) -> ImageInfo | None:
+        """Return an image that the engine has, by tag or id; never pulls."""
+
+    def ensure_image(
+        self, name: Literal["emulator", "pi"], *, report: Report = ignore
+    ) -> ImageInfo:
+        """Return one of our images; builds it when the engine lacks it or its files changed."""
+
+    def commands(self, job: Job) -> tuple[str, ...]:
+        """Return what would be run, as shell lines, for ``--dry-run``; touches nothing."""
+
+    def capture(
+        self,
+        image: str,
+        argv: tuple[str, ...],
+        *,
+        limits: Box | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+        on_output: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a short program in the box, with no inputs and no build folder."""
+
+    def start(
+        self, job: Job, *, detached: bool = False, held: bool = False, report: Report = ignore
+    ) -> Running:
+        """Start ``job``. ``held``: it waits for :meth:`Running.release` before it begins."""
+
+    def attach(self, record: BuildRecord) -> Running:
+        """Return a build that was started earlier; its lines come from the beginning."""
+
+    def running(self) -> tuple[BuildRecord, ...]:
+        """Return the builds of this user that the engine still has."""
+
+    def close(self) -> None:
+        """Let go of connections; running jobs that are not detached end."""
+
+
+class EngineUnavailableError(EngineError):
+    """No engine answers at the address, or it may not be used."""
+
+    default_code = "engine.unavailable"
+
+
+class EngineLostError(EngineError):
+    """The engine went away while it was being used."""
+
+    default_code = "engine.lost"
+
+
+class ImageMissingError(EngineError):
+    """The engine does not have the image, and we cannot make it."""
+
+    default_code = "engine.image-missing"
+
+
+class ImageBuildError(EngineError):
+    """An image could not be built or loaded."""
+
+    default_code = "engine.image-build"
+
+
+class BoxRefusedError(EngineError):
+    """The engine refused to create or start the container as the box wants it."""
+
+    default_code = "engine.refused"

@@ -1,0 +1,39 @@
+"""Calibration sets: sources, choice of images, linter, arrays, contact sheet."""
+
+from hefsmith_worker.calibration.build import build_calibration
+from hefsmith_worker.calibration.model import (
+    ERROR,
+    INFO,
+    WARNING,
+    CalibratedInput,
+    CalibrationError,
+    CalibrationRequest,
+    CalibrationSet,
+    Emit,
+    Finding,
+    InputSpec,
+    Progress,
+    Samples,
+    Source,
+    read_sources,
+)
+from hefsmith_worker.calibration.samples import load_samples
+
+__all__ = [
+    "ERROR",
+    "INFO",
+    "WARNING",
+    "CalibratedInput",
+    "CalibrationError",
+    "CalibrationRequest",
+    "CalibrationSet",
+    "Emit",
+    "Finding",
+    "InputSpec",
+    "Progress",
+    "Samples",
+    "Source",
+    "build_calibration",
+    "load_samples",
+    "read_sources",
+]

@@ -1,0 +1,271 @@
+"""What goes in and what comes out of building a calibration set, as plain data."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+
+from hefsmith_worker.pictures import Preprocess
+
+ERROR, WARNING, INFO = "error", "warning", "info"
+
+#: The name under which one source serves the only (or every) input.
+ANY_INPUT = "*"
+
+
+class CalibrationError(Exception):
+    """A source, a file or the whole set cannot be used.
+
+    ``code`` is stable (``calib.empty``), ``fix`` says what to do, ``where`` names the file.
+    """
+
+    def __init__(
+        self, message: str, code: str = "calib", fix: Optional[str] = None, where: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.fix = fix
+        self.where = where
+
+    def __reduce__(self) -> Any:
+        return (type(self), (self.message, self.code, self.fix, self.where))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the linter saw. Errors stop the build, warnings go into the report."""
+
+    code: str
+    severity: str
+    message: str
+    fix: str = ""
+    asked: Optional[str] = None
+    got: Optional[str] = None
+    files: Tuple[str, ...] = ()
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` of ``total`` units are finished."""
+
+    done: int
+    total: int
+    unit: str = "images"
+
+
+Emit = Callable[[Union[Finding, Progress]], None]
+
+
+def ignore(event: Union[Finding, Progress]) -> None:
+    """Be an ``emit`` for callers that do not listen."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One network input: its ONNX name and how its pictures are prepared."""
+
+    name: str
+    preprocess: Preprocess
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return JSON data that :meth:`from_dict` reads."""
+        return {"name": self.name, "preprocess": self.preprocess.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "InputSpec":
+        """Read what :meth:`to_dict` wrote (or a recipe's preprocessing section)."""
+        return cls(str(data["name"]), Preprocess.from_dict(data["preprocess"]))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where pictures or arrays come from.
+
+    path
+        A folder, glob, list file, ``.npy``/``.npz``, tar, zip, video, COCO or YOLO data set.
+    kind
+        ``auto`` looks at the path; else one of
+        ``folder, glob, list, npy, npz, tar, zip, video, coco, yolo``.
+    images
+        COCO only: the folder of the pictures, when the JSON file does not stand beside it.
+    split
+        YOLO only: which list of the data set (train, val, test).
+    interval_s
+        Video only: seconds between frames.
+    """
+
+    path: str
+    kind: str = "auto"
+    images: Optional[str] = None
+    split: str = "train"
+    interval_s: float = 1.0
+
+    @classmethod
+    def from_value(cls, value: Any) -> "Source":
+        """Read a path, or a mapping with ``path`` and options."""
+        if isinstance(value, Source):
+            return value
+        if isinstance(value, Mapping):
+            unknown = set(value) - set(cls.__dataclass_fields__)
+            if unknown or "path" not in value:
+                raise CalibrationError(
+                    f"calibration source: unknown or missing keys in {dict(value)!r}",
+                    "calib.source",
+                    f"Known keys: {', '.join(cls.__dataclass_fields__)}; path is needed.",
+                )
+            return cls(**{key: item for key, item in value.items() if item is not None})
+        return cls(str(value))
+
+
+Sources = Dict[str, Source]
+
+
+def read_sources(value: Any) -> Sources:
+    """Read a source for all inputs, or a mapping from input name to source."""
+    if isinstance(value, Mapping) and "path" not in value:
+        return {str(name): Source.from_value(item) for name, item in value.items()}
+    return {ANY_INPUT: Source.from_value(value)}
+
+
+@dataclass(frozen=True)
+class CalibrationRequest:
+    """Everything that decides a calibration set.
+
+    inputs
+        Network inputs in the order of the ONNX file.
+    sources
+        By input name, or ``*`` for all (see :func:`read_sources`).
+    count, minimum
+        Images wanted; fewer than ``minimum`` usable ones is an error.
+    seed
+        Decides the choice and random crops.
+    level
+        Optimisation level asked for: it decides how many images are enough.
+    validation
+        Sources that must not share a picture with this set.
+    script
+        The user's own ``.alls`` lines: looked at for a second normalisation.
+    drop_duplicates
+        Leave out near-duplicates of images that were chosen already.
+    model
+        The float ONNX file for the test on eight of the arrays; ``None`` skips the test.
+    labels
+        Class names for the summary of that test.
+    task
+        ``classification``, ``detection`` or another word of the recipe.
+    workers
+        Processes that decode; ``None`` means one for each core.
+    """
+
+    inputs: Tuple[InputSpec, ...]
+    sources: Mapping[str, Source]
+    count: int = 1024
+    minimum: int = 8
+    seed: int = 0
+    level: int = 2
+    validation: Optional[Mapping[str, Source]] = None
+    script: Tuple[str, ...] = ()
+    drop_duplicates: bool = True
+    model: Optional[str] = None
+    labels: Tuple[str, ...] = ()
+    task: Optional[str] = None
+    workers: Optional[int] = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "CalibrationRequest":
+        """Read JSON data: the fields above, with sources as paths or mappings."""
+        given = dict(data)
+        given["inputs"] = tuple(InputSpec.from_dict(item) for item in given["inputs"])
+        given["sources"] = read_sources(given["sources"])
+        if given.get("validation") is not None:
+            given["validation"] = read_sources(given["validation"])
+        for name in ("script", "labels"):
+            given[name] = tuple(given.get(name) or ())
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """One channel of a prepared set, in 0..255 units; ``histogram`` has 256 counts."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    histogram: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CalibratedInput:
+    """The array of one input: ``file`` is (N, H, W, C) uint8 (float32 when made on the host)."""
+
+    name: str
+    file: str
+    sha256: str
+    shape: Tuple[int, ...]
+    dtype: str
+    channels: Tuple[ChannelStatistics, ...]
+
+
+@dataclass(frozen=True)
+class FloatCheck:
+    """What the float model answers on a few of the calibration arrays themselves."""
+
+    names: Tuple[str, ...]
+    answers: Tuple[str, ...]
+    confidence: Optional[float] = None
+    swapped_confidence: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """A finished set. ``names`` and ``digests`` (sha256 of the decoded source) are in row order."""
+
+    inputs: Tuple[CalibratedInput, ...]
+    names: Tuple[str, ...]
+    digests: Tuple[str, ...]
+    asked: int
+    available: int
+    dropped_duplicates: int
+    unreadable: Tuple[str, ...]
+    findings: Tuple[Finding, ...]
+    float_check: Optional[FloatCheck] = None
+    library: str = ""
+
+    @property
+    def used(self) -> int:
+        """Number of images in the set."""
+        return len(self.names)
+
+    @property
+    def errors(self) -> Tuple[Finding, ...]:
+        """The findings that must stop a build."""
+        return tuple(item for item in self.findings if item.severity == ERROR)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return JSON data for the manifest and the report."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Prepared pictures with what is known about them, for golden inputs and evaluation.
+
+    arrays
+        By input name: (N, H, W, C) uint8.
+    labels
+        Class index or ``None`` for each sample.
+    boxes
+        For each sample ``None`` or rows [y_min, x_min, y_max, x_max, class]: 0..1 in the frame
+        of the *prepared* picture (letterbox included), as the chip's NMS answers.
+    """
+
+    names: Tuple[str, ...]
+    digests: Tuple[str, ...]
+    arrays: Mapping[str, Any]
+    labels: Tuple[Optional[int], ...]
+    boxes: Tuple[Optional[List[List[float]]], ...]
+    findings: Tuple[Finding, ...] = field(default=())

@@ -1,0 +1,213 @@
+"""The one definition of preprocessing, as plain data.
+
+Sizes are (height, width) in pixels; ``mean`` and ``std`` are in 0..255 units, as the
+vendor's ``normalization`` command takes them. The same object drives calibration, golden
+samples, validation on the device and the bundle, so the stages cannot disagree.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+
+RESIZES = ("stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
+COLORS = ("rgb", "bgr", "gray")
+OWNERS = ("chip", "host")
+
+#: ImageNet statistics of torchvision's models, times 255.
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+PRESETS = {
+    # torchvision's classification presets: shorter side to 256, centre 224, bilinear.
+    "torchvision": {
+        "size": (224, 224),
+        "resize": "shorter_then_crop",
+        "resize_to": 256,
+        "interpolation": "bilinear",
+        "color": "rgb",
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+    },
+    # Statistics of ImageNet only; how the picture is fitted stays the recipe's word.
+    "imagenet": {"color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+    # Ultralytics detection, segmentation, pose: letterbox with 114, divide by 255.
+    "ultralytics": {
+        "size": (640, 640),
+        "resize": "letterbox",
+        "pad": (114,),
+        "interpolation": "bilinear",
+        "color": "rgb",
+        "mean": (0.0, 0.0, 0.0),
+        "std": (255.0, 255.0, 255.0),
+    },
+    # Ultralytics classification: shorter side to the size, centre crop, divide by 255.
+    "ultralytics-classify": {
+        "size": (224, 224),
+        "resize": "shorter_then_crop",
+        "interpolation": "bilinear",
+        "color": "rgb",
+        "mean": (0.0, 0.0, 0.0),
+        "std": (255.0, 255.0, 255.0),
+    },
+}  # type: Dict[str, Dict[str, Any]]
+
+
+class PreprocessError(ValueError):
+    """A preprocessing definition makes no sense; the message names the field."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a picture becomes one network input.
+
+    size
+        (height, width) of the network input.
+    resize
+        ``stretch`` ignores the aspect ratio; ``letterbox`` keeps it and fills with ``pad``;
+        ``center_crop`` and ``random_crop`` cut without scaling (a smaller picture is scaled
+        up first until it covers the size); ``shorter_then_crop`` scales the shorter side to
+        ``resize_to`` (default: the size itself) and cuts the centre.
+    pad
+        Fill of the letterbox, 0..255: one value, or one per channel in the order of ``color``.
+    interpolation
+        Pillow's antialiased filters: nearest, bilinear, bicubic, area (box), lanczos.
+    color
+        Channel order of the array: rgb, bgr or gray (ITU-R 601 luma).
+    mean, std
+        Per channel (or one for all), 0..255 units, in the order of ``color``.
+    normalize
+        ``chip``: arrays stay raw uint8, the compiled network subtracts and divides.
+        ``host``: the network gets float32 that :func:`hefsmith_worker.pictures.normalise` made.
+    """
+
+    size: Tuple[int, int]
+    resize: str = "stretch"
+    resize_to: Optional[int] = None
+    pad: Tuple[int, ...] = (114,)
+    interpolation: str = "bilinear"
+    color: str = "rgb"
+    mean: Tuple[float, ...] = (0.0,)
+    std: Tuple[float, ...] = (255.0,)
+    normalize: str = "chip"
+    preset: Optional[str] = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_choice("resize", self.resize, RESIZES)
+        _check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        _check_choice("color", self.color, COLORS)
+        _check_choice("normalize", self.normalize, OWNERS)
+        if len(self.size) != 2 or any(side < 1 for side in self.size):
+            raise PreprocessError(f"size: need [height, width] above 0, not {list(self.size)}")
+        if self.resize_to is not None:
+            if self.resize != "shorter_then_crop":
+                raise PreprocessError("resize_to: only resize: shorter_then_crop uses it")
+            if self.resize_to < max(self.size):
+                raise PreprocessError(
+                    f"resize_to: {self.resize_to} is less than the size {list(self.size)}, "
+                    "so the crop would leave the picture"
+                )
+        for name in ("pad", "mean", "std"):
+            count = len(getattr(self, name))
+            if count not in (1, self.channels):
+                raise PreprocessError(
+                    f"{name}: {count} values for {self.channels} channels ({self.color})"
+                )
+        if any(value < 0 or value > 255 for value in self.pad):
+            raise PreprocessError(f"pad: values are 0..255, not {list(self.pad)}")
+        if any(value <= 0 for value in self.std):
+            raise PreprocessError(f"std: values must be above 0, not {list(self.std)}")
+
+    @property
+    def height(self) -> int:
+        """Rows of the network input."""
+        return self.size[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of the network input."""
+        return self.size[1]
+
+    @property
+    def channels(self) -> int:
+        """1 for gray, else 3."""
+        return 1 if self.color == "gray" else 3
+
+    @property
+    def shape(self) -> Tuple[int, int, int]:
+        """(height, width, channels) of one prepared picture."""
+        return (self.size[0], self.size[1], self.channels)
+
+    def per_channel(self, name: str) -> Tuple[float, ...]:
+        """Return ``mean``, ``std`` or ``pad`` with one value for every channel."""
+        values = tuple(float(value) for value in getattr(self, name))
+        return values * self.channels if len(values) == 1 else values
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain JSON data that :meth:`from_dict` reads back to an equal object."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], **overrides: Any) -> "Preprocess":
+        """Read a recipe's ``preprocessing`` section; a preset gives what it leaves out.
+
+        ``None`` means "not given". Raises :class:`PreprocessError` with the field's name.
+        """
+        given = {key: value for key, value in data.items() if value is not None}
+        given.update({key: value for key, value in overrides.items() if value is not None})
+        known = set(cls.__dataclass_fields__)
+        for key in given:
+            if key not in known:
+                raise PreprocessError(f"{key}: unknown; known are {', '.join(sorted(known))}")
+        merged = {}  # type: Dict[str, Any]
+        preset = given.get("preset")
+        if preset is not None:
+            _check_choice("preset", preset, tuple(PRESETS))
+            merged.update(PRESETS[preset])
+        merged.update(given)
+        if merged.get("resize", "stretch") != "shorter_then_crop" and "resize_to" not in given:
+            merged.pop("resize_to", None)
+        if "size" not in merged:
+            raise PreprocessError("size: missing; give [height, width] of the network input")
+        merged["size"] = _pair(merged["size"])
+        for name, kind in (("pad", int), ("mean", float), ("std", float)):
+            if name in merged:
+                merged[name] = _numbers(name, merged[name], kind)
+        return cls(**merged)
+
+    def with_size(self, height: int, width: int) -> "Preprocess":
+        """Return the same preprocessing for another input size."""
+        return replace(self, size=(height, width))
+
+
+def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise PreprocessError(f"{name}: {value!r} is not one of {', '.join(choices)}")
+
+
+def _pair(value: Any) -> Tuple[int, int]:
+    if _is_whole(value):
+        return (int(value), int(value))
+    if (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and all(_is_whole(side) for side in value)
+    ):
+        return (int(value[0]), int(value[1]))
+    raise PreprocessError(f"size: need [height, width], not {value!r}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _numbers(name: str, value: Any, kind: type) -> Tuple[Any, ...]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, (int, float)) or one != one:
+            raise PreprocessError(f"{name}: {one!r} is not a number")
+        if abs(one) == float("inf") or (kind is int and one != int(one)):
+            raise PreprocessError(f"{name}: {one!r} is not a whole number")
+    return tuple(kind(one) for one in values)

@@ -1,0 +1,174 @@
+"""Opens one picture of any common kind as an upright 8-bit RGB or grey Pillow image.
+
+What is done with odd kinds, and why:
+
+* alpha is dropped, colours kept, as training loaders do (``Image.convert("RGB")``);
+* 16-bit grey is scaled by 255/65535 and rounded; 16-bit RGB comes from Pillow as 8-bit;
+* EXIF orientation is applied, as cameras' pictures were seen in training;
+* JPEGs far larger than needed are decoded at 1/2, 1/4 or 1/8 in the DCT domain.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Larger pictures are refused before a pixel is decoded (a phone's 50 Mpixel passes).
+MAX_PIXELS = 64_000_000
+
+ORIENTATION_TAG = 0x0112
+
+#: A reduced JPEG must keep this many source pixels for each target pixel, so that the
+#: filter afterwards still does the work: the result stays within a level of a full decode.
+DRAFT_MARGIN = 1.25
+
+Box = Tuple[float, float, float, float]
+
+
+class PictureError(Exception):
+    """A picture cannot be used; ``reason`` is a short text without the file's name."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass
+class Picture:
+    """An opened picture whose pixels are not decoded yet.
+
+    ``size`` is (height, width) of the upright picture; ``kind`` is Pillow's mode as stored.
+    """
+
+    handle: "Image.Image"
+    size: Tuple[int, int]
+    orientation: int
+    kind: str
+    frames: int = 1
+
+
+def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read the header of an encoded picture (bytes, or a path). Raises :class:`PictureError`."""
+    image_module = _pillow()
+    source = io.BytesIO(data) if isinstance(data, bytes) else data
+    with warnings.catch_warnings():
+        # Our own limit is below Pillow's; its warnings about odd metadata are no news to users.
+        warnings.simplefilter("ignore")
+        try:
+            handle = image_module.open(source)
+        except image_module.UnidentifiedImageError:
+            raise PictureError("not a picture that Pillow can read") from None
+        except image_module.DecompressionBombError:
+            raise PictureError(f"more than {max_pixels // 1_000_000} megapixels") from None
+        except FileNotFoundError:
+            raise PictureError("the file is missing") from None
+        except Exception as error:  # noqa: BLE001  Pillow's plugins raise anything
+            raise PictureError(_reason(error)) from None
+        width, height = handle.size
+        if width * height > max_pixels:
+            raise PictureError(
+                f"{width}x{height} is {width * height / 1e6:.0f} megapixels, "
+                f"more than {max_pixels // 1_000_000}"
+            )
+        if width < 1 or height < 1:
+            raise PictureError(f"it has {width}x{height} pixels")
+        try:
+            orientation = int(handle.getexif().get(ORIENTATION_TAG, 1))
+        except Exception:  # noqa: BLE001  broken EXIF does not make the pixels bad
+            orientation = 1
+    upright = (width, height) if orientation >= 5 and orientation <= 8 else (height, width)
+    return Picture(handle, upright, orientation, handle.mode, getattr(handle, "n_frames", 1))
+
+
+def decode(
+    picture: Picture, gray: bool, wanted: Optional[Tuple[float, float]] = None
+) -> Tuple["Image.Image", Box]:
+    """Decode to an upright image of mode ``L`` or ``RGB``.
+
+    ``wanted`` is the (height, width) that the whole upright picture will be scaled to: a JPEG
+    may then come reduced. Returns the image and the box (left, top, right, bottom) in it that
+    the original picture covers, fractional when the reduction did not divide evenly.
+    """
+    handle, orientation = picture.handle, picture.orientation
+    turned = 5 <= orientation <= 8
+    mode = "L" if gray else "RGB"
+    box = (0.0, 0.0, float(handle.size[0]), float(handle.size[1]))  # type: Box
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if wanted is not None and handle.format == "JPEG" and handle.mode in ("RGB", "L"):
+                high, wide = wanted if not turned else (wanted[1], wanted[0])
+                least = (int(wide * DRAFT_MARGIN) + 1, int(high * DRAFT_MARGIN) + 1)
+                drafted = handle.draft(mode, least)
+                if drafted is not None:
+                    box = tuple(float(edge) for edge in drafted[1])  # type: ignore[assignment]
+            image = _eight_bit(handle, mode)
+        except PictureError:
+            raise
+        except Exception as error:  # noqa: BLE001  Pillow's plugins raise anything
+            raise PictureError(_reason(error)) from None
+    return _upright(image, box, orientation)
+
+
+def _eight_bit(handle: "Image.Image", mode: str) -> "Image.Image":
+    """Load the pixels and bring them to ``L`` or ``RGB`` of 8 bits."""
+    handle.load()
+    if handle.mode == mode:
+        return handle
+    if handle.mode == "I" or handle.mode.startswith("I;16"):
+        gray = _from_sixteen(handle)
+        return gray if mode == "L" else gray.convert("RGB")
+    if handle.mode == "F":
+        raise PictureError("a floating-point picture; its range is unknown, save it as 8 bits")
+    if handle.mode in ("P", "PA") or (mode == "L" and handle.mode not in ("1", "LA", "La")):
+        # Luma is made of the colours; Pillow's own way from a palette differs by version.
+        handle = handle.convert("RGB")
+    return handle if handle.mode == mode else handle.convert(mode)
+
+
+def _from_sixteen(handle: "Image.Image") -> "Image.Image":
+    import numpy as np
+
+    values = np.asarray(handle)
+    if values.dtype.kind != "u" and (values.min() < 0 or values.max() > 65535):
+        raise PictureError("32-bit grey values beyond 0..65535")
+    scaled = (values.astype(np.uint32) * 255 + 32767) // 65535
+    return _pillow().fromarray(scaled.astype(np.uint8))
+
+
+def _upright(image: "Image.Image", box: Box, orientation: int) -> Tuple["Image.Image", Box]:
+    module = _pillow()
+    names = {
+        2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE",
+        6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90",
+    }  # fmt: skip
+    name = names.get(orientation)
+    if name is None:
+        return image, box
+    width, height = image.size
+    left, top, right, bottom = box
+    method = getattr(getattr(module, "Transpose", module), name)
+    mirrored_x = (width - right, width - left)
+    mirrored_y = (height - bottom, height - top)
+    x, y = (left, right), (top, bottom)
+    xs, ys = {
+        2: (mirrored_x, y), 3: (mirrored_x, mirrored_y), 4: (x, mirrored_y), 5: (y, x),
+        6: (mirrored_y, x), 7: (mirrored_y, mirrored_x), 8: (y, mirrored_x),
+    }[orientation]  # fmt: skip
+    return image.transpose(method), (xs[0], ys[0], xs[1], ys[1])
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200]
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise PictureError("Pillow is not installed here; install the package pillow") from None
+    return Image

@@ -1,0 +1,123 @@
+"""Makes network inputs of pictures: fit, order of channels, and (for hosts) normalise."""
+
+import random
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
+
+from hefsmith_worker.pictures.decode import Box, Picture, PictureError, decode, open_picture
+from hefsmith_worker.pictures.geometry import Placement, place
+from hefsmith_worker.pictures.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+
+def prepare(
+    image: "Union[Image.Image, np.ndarray[Any, Any], bytes, str]",
+    preprocess: Preprocess,
+    chance: Optional[random.Random] = None,
+) -> "np.ndarray[Any, Any]":
+    """Return the picture as the network gets it: uint8 (height, width, channels).
+
+    ``image`` is an encoded picture (path or bytes), a Pillow image, or an array (H, W) grey or
+    (H, W, 3) RGB of uint8. ``chance`` decides random crops. Raises :class:`PictureError`.
+    """
+    return prepare_with_placement(image, preprocess, chance)[0]
+
+
+def prepare_with_placement(
+    image: "Union[Image.Image, np.ndarray[Any, Any], bytes, str]",
+    preprocess: Preprocess,
+    chance: Optional[random.Random] = None,
+) -> "Tuple[np.ndarray[Any, Any], Placement]":
+    """Like :func:`prepare`, with the geometry that takes boxes there and back."""
+    picture = _as_picture(image)
+    placement = place(picture.size, preprocess, chance)
+    gray = preprocess.color == "gray"
+    decoded, box = decode(picture, gray, (float(placement.scaled[0]), float(placement.scaled[1])))
+    return _fit(decoded, box, placement, preprocess), placement
+
+
+def normalise(batch: "np.ndarray[Any, Any]", preprocess: Preprocess) -> "np.ndarray[Any, Any]":
+    """Return ``(batch - mean) / std`` as float32, for a batch (N, H, W, C) or picture (H, W, C)."""
+    import numpy as np
+
+    if batch.shape[-1] != preprocess.channels:
+        msg = f"normalise: {batch.shape[-1]} channels, need {preprocess.channels} (NHWC)"
+        raise ValueError(msg)
+    mean = np.asarray(preprocess.per_channel("mean"), dtype=np.float32)
+    std = np.asarray(preprocess.per_channel("std"), dtype=np.float32)
+    result = batch.astype(np.float32)
+    result -= mean
+    result /= std
+    return result
+
+
+def _as_picture(image: Any) -> Picture:
+    if isinstance(image, (bytes, str)):
+        return open_picture(image)
+    if hasattr(image, "__fspath__"):
+        return open_picture(image.__fspath__())
+    if hasattr(image, "shape"):
+        image = _from_array(image)
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise PictureError(f"it has {width}x{height} pixels")
+    return Picture(image, (height, width), 1, image.mode)
+
+
+def _from_array(array: Any) -> "Image.Image":
+    from PIL import Image
+
+    if array.dtype.name != "uint8":
+        raise PictureError(f"an array of {array.dtype.name}; pictures are uint8, 0..255")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise PictureError(f"an array of shape {tuple(array.shape)}; need (H, W) or (H, W, 3)")
+    return Image.fromarray(array)
+
+
+def _fit(
+    image: "Image.Image", box: Box, placement: Placement, preprocess: Preprocess
+) -> "np.ndarray[Any, Any]":
+    """Scale the seen window of ``image`` and lay it on the padded canvas."""
+    import numpy as np
+
+    top, left, bottom, right = placement.covered
+    seen_top, seen_left, seen_bottom, seen_right = placement.window
+    scale_y = (box[3] - box[1]) / placement.source[0]
+    scale_x = (box[2] - box[0]) / placement.source[1]
+    window = (
+        max(0.0, box[0] + seen_left * scale_x),
+        max(0.0, box[1] + seen_top * scale_y),
+        min(float(image.size[0]), box[0] + seen_right * scale_x),
+        min(float(image.size[1]), box[1] + seen_bottom * scale_y),
+    )
+    size = (right - left, bottom - top)
+    whole = (0.0, 0.0, float(image.size[0]), float(image.size[1]))
+    if window == whole and size == image.size:
+        small = image
+    else:
+        small = image.resize(size, _filter(preprocess.interpolation), box=window)
+    pixels = np.asarray(small)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if preprocess.color == "bgr":
+        pixels = pixels[:, :, ::-1]
+    if size == (placement.target[1], placement.target[0]):
+        return np.ascontiguousarray(pixels)
+    canvas = np.empty(preprocess.shape, dtype=np.uint8)
+    canvas[:] = np.asarray(preprocess.per_channel("pad"), dtype=np.uint8)
+    canvas[top:bottom, left:right] = pixels
+    return canvas
+
+
+def _filter(interpolation: str) -> Any:
+    from PIL import Image
+
+    names = {
+        "nearest": "NEAREST", "bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX",
+        "lanczos": "LANCZOS",
+    }  # fmt: skip
+    return getattr(getattr(Image, "Resampling", Image), names[interpolation])

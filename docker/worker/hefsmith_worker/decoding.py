@@ -1,0 +1,203 @@
+"""Raw detection heads to boxes, so that steps before the NMS compare with steps after it.
+
+The arithmetic is that of the families' papers and of HailoRT's NMS operators: per class,
+boxes above the score threshold, greedy suppression by intersection over union. Rows are
+y_min, x_min, y_max, x_max (0..1 of the network's input), score, class.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from hefsmith_worker.workspace import HEAD, SCRIPT, Workspace
+
+Decoder = Callable[[Sequence[np.ndarray]], List[np.ndarray]]
+
+#: Boxes of one class that take part in suppression; more cannot survive max_boxes anyway.
+CANDIDATES = 1000
+
+
+def from_script(workspace: Workspace, draft: Mapping[str, Any]) -> Optional[Decoder]:
+    """Return the decoder for this build's head, ``None`` when its script has no NMS."""
+    script = workspace.needed(SCRIPT, "optimize").read_text(encoding="utf-8")
+    if not any(
+        line.split("#")[0].strip().startswith("nms_postprocess")
+        or "= nms_postprocess" in line.split("#")[0]
+        for line in script.splitlines()
+    ):
+        return None
+    head = workspace.read_json(HEAD, "parse")
+    nms = workspace.plan.of("optimize")["nms"]
+    preprocess = draft["inputs"][0]["preprocess"]
+    height, width = preprocess["size"]
+    return lambda outputs: decode(
+        outputs,
+        head,
+        (int(height), int(width)),
+        float(nms["score"]),
+        float(nms["iou"]),
+        int(nms["max_boxes"]),
+    )
+
+
+def decode(
+    outputs: Sequence[np.ndarray],
+    head: Mapping[str, Any],
+    size: Tuple[int, int],
+    score: float,
+    iou: float,
+    max_boxes: int,
+) -> List[np.ndarray]:
+    """Return one (k, 6) array per sample from NHWC head tensors in end-node order."""
+    boxes, scores = _candidates([np.asarray(o, np.float32) for o in outputs], head)
+    scale = np.array([size[0], size[1], size[0], size[1]], np.float32)
+    return [
+        suppress(boxes[index] / scale, scores[index], score, iou, max_boxes)
+        for index in range(len(boxes))
+    ]
+
+
+def _candidates(
+    outputs: List[np.ndarray], head: Mapping[str, Any]
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return boxes (N, M, 4) in pixels as y, x, y, x and class scores (N, M, classes)."""
+    roles: Sequence[str] = head["end_roles"]
+    by_cells: Dict[Tuple[int, int], Dict[str, np.ndarray]] = {}
+    for role, output in zip(roles, outputs):
+        by_cells.setdefault(output.shape[1:3], {})[role] = output
+    levels = sorted(by_cells.items(), key=lambda item: -item[0][0] * item[0][1])
+    strides = sorted(head["strides"])
+    boxes, scores = [], []
+    for index, (cells, tensors) in enumerate(levels):
+        stride = float(strides[index])
+        if "box" in tensors and "class" in tensors:
+            box = _decoupled(tensors["box"], cells, stride, head)
+            confidence = _sigmoid(tensors["class"])
+            if "objectness" in tensors:
+                confidence = confidence * _sigmoid(tensors["objectness"])
+        else:
+            box, confidence = _anchored(
+                next(iter(tensors.values())), cells, stride, head["anchors"][index]
+            )
+        boxes.append(box.reshape(len(box), -1, 4))
+        scores.append(confidence.reshape(len(confidence), -1, confidence.shape[-1]))
+    return np.concatenate(boxes, 1), np.concatenate(scores, 1)
+
+
+def _grid(cells: Tuple[int, int], offset: float) -> Tuple[np.ndarray, np.ndarray]:
+    rows, columns = np.meshgrid(
+        np.arange(cells[0], dtype=np.float32) + offset,
+        np.arange(cells[1], dtype=np.float32) + offset,
+        indexing="ij",
+    )
+    return rows, columns
+
+
+def _decoupled(
+    box: np.ndarray, cells: Tuple[int, int], stride: float, head: Mapping[str, Any]
+) -> np.ndarray:
+    """Decode boxes of heads that have a tensor for boxes and one for classes."""
+    if head["family"] == "yolox":
+        rows, columns = _grid(cells, 0.0)
+        x = (box[..., 0] + columns) * stride
+        y = (box[..., 1] + rows) * stride
+        half_w = np.exp(box[..., 2]) * stride / 2
+        half_h = np.exp(box[..., 3]) * stride / 2
+        return np.stack([y - half_h, x - half_w, y + half_h, x + half_w], -1)
+    bins = box.shape[-1] // 4
+    if bins > 1:
+        # Distribution focal loss: the expected bin of each side's distribution.
+        logits = box.reshape((*box.shape[:-1], 4, bins))
+        weights = np.exp(logits - logits.max(-1, keepdims=True))
+        sides = (weights / weights.sum(-1, keepdims=True)) @ np.arange(bins, dtype=np.float32)
+    else:
+        sides = box
+    rows, columns = _grid(cells, 0.5)
+    left, top, right, bottom = (sides[..., side] for side in range(4))
+    return np.stack([rows - top, columns - left, rows + bottom, columns + right], -1) * np.float32(
+        stride
+    )
+
+
+def _anchored(
+    tensor: np.ndarray, cells: Tuple[int, int], stride: float, anchors: Any
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Decode YOLOv5-like tensors: anchors x (x, y, w, h, objectness, classes)."""
+    sizes = np.asarray(anchors, np.float32).reshape(-1, 2)
+    values = _sigmoid(tensor.reshape((*tensor.shape[:3], len(sizes), -1)))
+    rows, columns = _grid(cells, 0.0)
+    x = (values[..., 0] * 2 - 0.5 + columns[..., None]) * stride
+    y = (values[..., 1] * 2 - 0.5 + rows[..., None]) * stride
+    half_w = (values[..., 2] * 2) ** 2 * sizes[:, 0] / 2
+    half_h = (values[..., 3] * 2) ** 2 * sizes[:, 1] / 2
+    boxes = np.stack([y - half_h, x - half_w, y + half_h, x + half_w], -1)
+    return boxes, values[..., 5:] * values[..., 4:5]
+
+
+def suppress(
+    boxes: np.ndarray, scores: np.ndarray, score: float, iou: float, max_boxes: int
+) -> np.ndarray:
+    """Return the (k, 6) survivors of one sample, class by class, best score first."""
+    rows = []
+    for category in range(scores.shape[1]):
+        confidence = scores[:, category]
+        candidates = np.flatnonzero(confidence >= score)
+        order = candidates[np.argsort(-confidence[candidates], kind="stable")][:CANDIDATES]
+        kept: List[int] = []
+        while len(order) and len(kept) < max_boxes:
+            best, order = order[0], order[1:]
+            kept.append(int(best))
+            order = order[_iou(boxes[best], boxes[order]) <= iou]
+        if kept:
+            rows.append(
+                np.concatenate(
+                    [
+                        boxes[kept],
+                        confidence[kept][:, None],
+                        np.full((len(kept), 1), category, np.float32),
+                    ],
+                    1,
+                )
+            )
+    return np.concatenate(rows).astype(np.float32) if rows else np.zeros((0, 6), np.float32)
+
+
+def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    top = np.maximum(box[:2], others[:, :2])
+    bottom = np.minimum(box[2:], others[:, 2:])
+    overlap = np.prod(np.clip(bottom - top, 0, None), axis=1)
+    area = np.prod(np.clip(box[2:] - box[:2], 0, None))
+    areas = np.prod(np.clip(others[:, 2:] - others[:, :2], 0, None), axis=1)
+    result: np.ndarray = overlap / np.maximum(area + areas - overlap, 1e-12)
+    return result
+
+
+def from_sdk(output: np.ndarray) -> List[np.ndarray]:
+    """Return one (k, 6) array per sample from the SDK's NMS output (N, classes, 5, boxes).
+
+    The middle axis is y_min, x_min, y_max, x_max, score; empty slots have score 0.
+    """
+    array = np.asarray(output)
+    if array.shape[2] != 5 and array.shape[3] == 5:
+        array = array.transpose(0, 1, 3, 2)
+    found = []
+    for sample in array:
+        rows = [
+            np.concatenate(
+                [
+                    boxes.T[boxes[4] > 0],
+                    np.full((int((boxes[4] > 0).sum()), 1), category, np.float32),
+                ],
+                1,
+            )
+            for category, boxes in enumerate(sample)
+        ]
+        found.append(np.concatenate(rows).astype(np.float32))
+    return found
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    result: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(values, -80, 80)))
+    return result

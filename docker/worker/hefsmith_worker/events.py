@@ -1,0 +1,97 @@
+"""What a job tells the host: one JSON object a line, on a channel of its own.
+
+:func:`open_channel` moves the process's real standard output away and points file descriptor
+1 at standard error, so that nothing an SDK prints, from Python or from C, can end up among
+the events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any, Dict, Optional
+
+SCHEMA = 1
+
+SEVERITIES = ("error", "warning", "info")
+
+
+class Channel:
+    """Sends events; one per job, handed to every stage."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._stage: Optional[str] = None
+        self._last_progress = 0.0
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Send one event with the running stage and the time (seconds since the epoch)."""
+        document: Dict[str, Any] = {"event": event, "stage": self._stage, "t": time.time()}
+        document.update(fields)
+        line = json.dumps(document, ensure_ascii=False, default=str)
+        self._stream.write(line.encode("utf-8", "replace") + b"\n")
+        self._stream.flush()
+
+    def enter(self, stage: Optional[str]) -> None:
+        """Say which stage the following events belong to."""
+        self._stage = stage
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Report progress, at most ten times a second, the last one always."""
+        now = time.monotonic()
+        if done < total and now - self._last_progress < 0.1:
+            return
+        self._last_progress = now
+        self.send("progress", done=int(done), total=int(total), unit=unit)
+
+    def finding(
+        self,
+        code: str,
+        severity: str,
+        message: str,
+        asked: Any = None,
+        got: Any = None,
+        fix: Optional[str] = None,
+    ) -> None:
+        """Report something that the user should know; ``severity`` is one of SEVERITIES."""
+        assert severity in SEVERITIES, severity
+        self.send(
+            "finding",
+            code=code,
+            severity=severity,
+            message=message,
+            asked=asked,
+            got=got,
+            fix=fix,
+        )
+
+    def artifact(self, role: str, path: Path, work: Path) -> None:
+        """Announce a finished file below ``work`` with its sha256 and size in bytes."""
+        self.send(
+            "artifact",
+            role=role,
+            path=path.relative_to(work).as_posix(),
+            sha256=sha256_of(path),
+            bytes=path.stat().st_size,
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file as lower-case hex."""
+    digest = hashlib.sha256()
+    with open(str(path), "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def open_channel() -> Channel:
+    """Take standard output for events; from here on printing goes to standard error."""
+    events = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return Channel(events)

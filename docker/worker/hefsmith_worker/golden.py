@@ -1,0 +1,235 @@
+"""Golden samples: the same pictures at every step, from torch to the device.
+
+Files below ``golden/``: ``inputs/<i>.npy`` as the device gets them (NHWC, uint8, or float32
+when the host normalises), ``steps/<step>/<i>.npy`` float32 with N first, NHWC or NC;
+detections as ``.npz`` with ``boxes`` (total, 6) = y_min, x_min, y_max, x_max, score, class
+and ``offsets`` (N + 1). ``golden.json`` names them all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
+
+import numpy as np
+
+from hefsmith_worker import onnx_files
+from hefsmith_worker.calibration import (
+    CalibrationError,
+    Finding,
+    InputSpec,
+    Progress,
+    load_samples,
+    read_sources,
+)
+from hefsmith_worker.pictures import Preprocess, PreprocessError, normalise
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.workspace import GOLDEN, Workspace
+
+DRAFT = GOLDEN + "/draft.json"
+INDEX = GOLDEN + "/golden.json"
+
+
+def input_specs(
+    preprocessing: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]
+) -> List[InputSpec]:
+    """Return the preprocessing of each network input (name, NCHW shape).
+
+    ``preprocessing`` is ``{"shared": {...}}`` or ``{"by_input": {name: {...}}}``. What the
+    recipe leaves out follows from the shape: its size, and grey for one channel.
+    """
+    specs = []
+    for entry in inputs:
+        shape = entry["shape"]
+        name = entry["name"]
+        given = dict(
+            preprocessing.get("by_input", {}).get(name) or preprocessing.get("shared") or {}
+        )
+        if len(shape) != 4:
+            raise StageError(
+                "input %s has shape %s; pictures need four sides (1, C, H, W)" % (name, shape),
+                code="preprocess.shape",
+            )
+        size = [int(shape[2]), int(shape[3])]
+        if given.get("size") is None:
+            given["size"] = size
+        if shape[1] == 1:
+            given.setdefault("color", "gray")
+        try:
+            spec = Preprocess.from_dict(given)
+        except PreprocessError as error:
+            raise StageError("preprocessing of input %s: %s" % (name, error), code="preprocess")
+        if [spec.height, spec.width] != size or spec.channels != shape[1]:
+            raise StageError(
+                "preprocessing of input %s gives %d channels of %d x %d, the network takes %d of "
+                "%d x %d" % (name, spec.channels, spec.height, spec.width, shape[1], *size),
+                code="preprocess.shape",
+                fix="Correct preprocessing.size or preprocessing.color in the recipe.",
+            )
+        specs.append(InputSpec(name, spec))
+    return specs
+
+
+def emit_to(workspace: Workspace) -> Any:
+    """Return an ``emit`` for the calibration package that speaks on the event channel."""
+
+    def emit(news: Any) -> None:
+        if isinstance(news, Progress):
+            workspace.channel.progress(news.done, news.total, news.unit)
+        elif isinstance(news, Finding):
+            workspace.channel.finding(
+                news.code, news.severity, news.message, news.asked, news.got, news.fix or None
+            )
+
+    return emit
+
+
+def as_stage_error(error: CalibrationError) -> StageError:
+    """Return a calibration error as one of the worker's own."""
+    where = "%s: " % error.where if error.where and error.where not in error.message else ""
+    return StageError(where + error.message, code=error.code, fix=error.fix or "")
+
+
+class GoldenWriter(object):
+    """Makes the samples (stage export) and keeps what torch and ONNX answer."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._wanted = workspace.plan.of("export")["samples"]
+        self._specs: List[InputSpec] = []
+        self._samples: Any = None
+        self._steps: Dict[str, List[str]] = {}
+        self.origin = "validation"
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return len(self._samples.names)
+
+    def prepare_inputs(self, inputs: Sequence[Mapping[str, Any]]) -> None:
+        """Prepare the samples' pictures and store them as the device gets them."""
+        self._specs = input_specs(self._wanted["preprocessing"], inputs)
+        self.origin = self._wanted["origin"]
+        try:
+            self._samples = load_samples(
+                self._specs,
+                read_sources(sources_below(self._workspace, self._wanted["sources"])),
+                int(self._wanted["count"]),
+                int(self._wanted["seed"]),
+                tuple(self._wanted.get("labels", ())),
+                self._wanted.get("task"),
+                emit_to(self._workspace),
+            )
+        except CalibrationError as error:
+            raise as_stage_error(error)
+        for index, spec in enumerate(self._specs):
+            array = self._samples.arrays[spec.name]
+            if spec.preprocess.normalize == "host":
+                array = normalise(array, spec.preprocess)
+            np.save(str(self._workspace.path("%s/inputs/%d.npy" % (GOLDEN, index))), array)
+
+    def float_samples(self, names: Sequence[str]) -> Iterator[Dict[str, np.ndarray]]:
+        """Yield each sample as normalised float32 (1, C, H, W) arrays by input name."""
+        specs = {spec.name: spec for spec in self._specs}
+        for index in range(self.count):
+            yield {
+                name: to_nchw(
+                    normalise(self._samples.arrays[name][index : index + 1], specs[name].preprocess)
+                )
+                for name in names
+            }
+
+    def run_onnx(self, path: Any) -> List[np.ndarray]:
+        """Return the ONNX model's outputs on the samples, one (N, ...) array per output."""
+        session = onnx_files.Session(path)
+        collected: List[List[np.ndarray]] = [[] for _ in session.outputs]
+        for done, sample in enumerate(self.float_samples(session.inputs), 1):
+            for store, output in zip(collected, session.run(sample)):
+                store.append(np.asarray(output))
+            self._workspace.channel.progress(done, self.count, "samples")
+        return [np.concatenate(store) for store in collected]
+
+    def keep_graph_outputs(self, step: str, outputs: Sequence[np.ndarray]) -> None:
+        """Store the outputs of the whole graph as those of a step."""
+        nhwc = [to_nhwc(np.asarray(output)) for output in outputs]
+        self._steps[step] = save_step(self._workspace, step, nhwc)
+
+    def save_draft(self, facts: Mapping[str, Any]) -> None:
+        """Write what the later stages need to know about the samples."""
+        samples = self._samples
+        self._workspace.write_json(
+            DRAFT,
+            {
+                "schema": 1,
+                "task": self._wanted.get("task"),
+                "origin": self.origin,
+                "samples": [
+                    {"name": name, "sha256": digest, "label": label, "boxes": boxes}
+                    for name, digest, label, boxes in zip(
+                        samples.names, samples.digests, samples.labels, samples.boxes
+                    )
+                ],
+                "inputs": [
+                    {
+                        "onnx_name": spec.name,
+                        "file": "inputs/%d.npy" % index,
+                        "preprocess": spec.preprocess.to_dict(),
+                    }
+                    for index, spec in enumerate(self._specs)
+                ],
+                "graph": {
+                    "outputs": [value["name"] for value in facts["outputs"]],
+                    "steps": self._steps,
+                },
+            },
+        )
+
+
+def save_step(workspace: Workspace, step: str, outputs: Sequence[np.ndarray]) -> List[str]:
+    """Store a step's outputs (N first, NHWC or NC) and return their files."""
+    files = []
+    for index, output in enumerate(outputs):
+        name = "steps/%s/%d.npy" % (step, index)
+        array = np.ascontiguousarray(np.asarray(output).astype(np.float32))
+        np.save(str(workspace.path(GOLDEN + "/" + name)), array)
+        files.append(name)
+    return files
+
+
+def save_detections(
+    workspace: Workspace, step: str, index: int, detections: Sequence[np.ndarray]
+) -> str:
+    """Store one (k, 6) array per sample as flat rows with offsets; return the file."""
+    name = "steps/%s/%d.npz" % (step, index)
+    offsets = np.cumsum([0] + [len(rows) for rows in detections]).astype(np.int64)
+    boxes = (
+        np.concatenate([np.asarray(rows, np.float32).reshape(-1, 6) for rows in detections])
+        if detections
+        else np.zeros((0, 6), np.float32)
+    )
+    path = workspace.path(GOLDEN + "/" + name)
+    np.savez(str(path), boxes=boxes.astype(np.float32), offsets=offsets)
+    return name
+
+
+def to_nchw(array: np.ndarray) -> np.ndarray:
+    """Return NHWC as NCHW, contiguous."""
+    return np.ascontiguousarray(np.transpose(array, (0, 3, 1, 2)))
+
+
+def to_nhwc(array: np.ndarray) -> np.ndarray:
+    """Return (N, C, H, W) as (N, H, W, C); other ranks stay."""
+    return np.transpose(array, (0, 2, 3, 1)) if array.ndim == 4 else array
+
+
+def sources_below(workspace: Workspace, sources: Any) -> Any:
+    """Return sources with their paths below the inputs folder."""
+    if isinstance(sources, Mapping):
+        return {
+            key: str(workspace.plan.input(value))
+            if key in ("path", "images") and isinstance(value, str)
+            else sources_below(workspace, value)
+            if isinstance(value, Mapping)
+            else value
+            for key, value in sources.items()
+        }
+    return sources

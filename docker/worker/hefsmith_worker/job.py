@@ -1,0 +1,83 @@
+"""The job itself: all stages of a plan in one process, since the SDK takes long to import."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Dict, List
+
+from hefsmith_worker import events, protocol
+from hefsmith_worker.workspace import Workspace
+
+
+def run(channel: events.Channel, plan: protocol.Plan) -> int:
+    """Run the plan's stages; return 0, or 1 after telling which stage failed and why."""
+    channel.send("hello", schema=events.SCHEMA, **_environment())
+    started = time.monotonic()
+    workspace = Workspace(plan, channel)
+    for stage in plan.stages:
+        channel.enter(stage)
+        channel.send("stage_started")
+        begun = time.monotonic()
+        try:
+            module = import_module("hefsmith_worker.stages." + stage)
+            result = module.run(workspace)
+        except KeyboardInterrupt:
+            channel.send("interrupted", why="signal")
+            return 130
+        except BaseException as error:
+            channel.send("stage_failed", **_failure(error))
+            return 1
+        channel.send("stage_finished", seconds=time.monotonic() - begun, result=result)
+    channel.enter(None)
+    channel.send("done", seconds=time.monotonic() - started)
+    return 0
+
+
+def _failure(error: BaseException) -> Dict[str, Any]:
+    details: Dict[str, Any] = {
+        "class": "%s.%s" % (type(error).__module__, type(error).__qualname__),
+        "message": str(error) or type(error).__name__,
+        "traceback": traceback.format_exc(),
+    }
+    if isinstance(error, protocol.StageError):
+        details.update(known=error.code, fix=error.fix or None)
+    elif isinstance(error, MemoryError):
+        details.update(known="memory", fix="Give the engine more memory, or use fewer images.")
+    elif isinstance(error, OSError) and error.errno == 28:
+        details.update(known="disk-full", fix="Free some space where the build folder lies.")
+    return details
+
+
+def _environment() -> Dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "pid": os.getpid(),
+        "executable": sys.executable,
+    }
+
+
+def main(arguments: List[str]) -> int:
+    """Entry point: plan file, inputs folder, work folder."""
+    channel = events.open_channel()
+    plan_file, inputs, work = (Path(argument) for argument in arguments)
+    # SDKs write their logs into the current folder; it must be one that takes them.
+    logs = work / "logs"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        os.chdir(str(logs))
+        plan = protocol.read_plan(plan_file, inputs, work)
+    except (protocol.PlanError, OSError) as error:
+        channel.send("stage_failed", **_failure(error))
+        return 2
+    return run(channel, plan)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

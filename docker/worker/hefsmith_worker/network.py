@@ -1,0 +1,49 @@
+"""The parsed network (HN) as the stages need it: which layer is which input and output."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Sequence
+
+from hefsmith_worker.protocol import StageError
+
+
+def input_layers(hn: Mapping[str, Any], onnx_inputs: Sequence[str]) -> Dict[str, str]:
+    """Return the network's input layer (``net/input_layer1``) for each ONNX input.
+
+    Layers keep their original names; where an SDK leaves them out, the order decides, which is
+    the only thing left when there is one input.
+    """
+    layers = [name for name, layer in hn["layers"].items() if layer.get("type") == "input_layer"]
+    if len(layers) != len(onnx_inputs):
+        raise StageError(
+            "the parsed network has %d inputs (%s), the ONNX file %d (%s)"
+            % (len(layers), ", ".join(layers), len(onnx_inputs), ", ".join(onnx_inputs)),
+            code="parse.inputs",
+        )
+    found = {}
+    for name in layers:
+        originals = hn["layers"][name].get("original_names") or []
+        for original in originals:
+            if original in onnx_inputs and original not in found:
+                found[original] = name
+    if len(found) == len(onnx_inputs):
+        return {name: found[name] for name in onnx_inputs}
+    return dict(zip(onnx_inputs, layers))
+
+
+def output_layers(hn: Mapping[str, Any]) -> List[Dict[str, str]]:
+    """Return the network's outputs in order: the output layer and the layer that feeds it."""
+    found = []
+    for name, layer in hn["layers"].items():
+        if layer.get("type") == "output_layer":
+            sources = layer.get("input") or [name]
+            found.append({"layer": name, "stream": str(sources[0])})
+    order = (hn.get("net_params") or {}).get("output_layers_order") or []
+    if order:
+        rank = {name: index for index, name in enumerate(order)}
+        found.sort(
+            key=lambda item: min(
+                rank.get(item["layer"], len(rank)), rank.get(item["stream"], len(rank))
+            )
+        )
+    return found

@@ -1,0 +1,225 @@
+"""ONNX files: read, check, make static, describe, run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from hefsmith_worker.protocol import StageError
+
+Shapes = Mapping[str, Tuple[int, ...]]
+
+#: Fixed, so that a container with fewer cores gives the same bytes.
+THREADS = 2
+
+
+def checked(path: Path, shapes: Shapes) -> Any:
+    """Return the model, valid, with static shapes inferred.
+
+    ``shapes`` are those of the recipe (NCHW): they fill dimensions that the file leaves open
+    and must agree with those that it states. Raises :class:`StageError`.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path))
+    except (DecodeError, ValueError) as error:
+        raise StageError(
+            "%s is not an ONNX model: %s" % (path.name, _first_line(error)),
+            code="onnx.unreadable",
+            fix="Check that the file was downloaded whole (a Git LFS pointer is a small text file).",
+        )
+    except OSError as error:
+        raise StageError(
+            "%s cannot be read: %s" % (path.name, _first_line(error)),
+            code="onnx.external-data",
+            fix="Weights in files beside the model must lie in the same folder.",
+        )
+    if not model.graph.node:
+        raise StageError("%s has no operations in it" % path.name, code="onnx.empty")
+    _set_shapes(model, shapes)
+    try:
+        onnx.checker.check_model(model)
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise StageError(
+            "%s is not valid ONNX: %s" % (path.name, _first_line(error)), code="onnx.invalid"
+        )
+    return model
+
+
+def network_inputs(model: Any) -> List[Any]:
+    """Return the graph's inputs without initializers, which old exporters list as well."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def _set_shapes(model: Any, shapes: Shapes) -> None:
+    known = {value.name: value for value in network_inputs(model)}
+    for name in shapes:
+        if name not in known:
+            raise StageError(
+                "the network has no input %r; it has: %s" % (name, ", ".join(known)),
+                code="onnx.input-name",
+                fix="Use these names under inputs: in the recipe.",
+            )
+    for name, value in known.items():
+        dims = value.type.tensor_type.shape.dim
+        wanted = shapes.get(name)
+        if wanted is not None and len(wanted) != len(dims):
+            raise StageError(
+                "input %s has %d dimensions, the recipe gives %d: %s"
+                % (name, len(dims), len(wanted), list(wanted)),
+                code="onnx.input-shape",
+            )
+        for index, dim in enumerate(dims):
+            fixed = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
+            if wanted is not None and fixed is not None and fixed != wanted[index]:
+                raise StageError(
+                    "input %s is %s in the file, %s in the recipe"
+                    % (name, _shape_text(dims), list(wanted)),
+                    code="onnx.input-shape",
+                    fix="Export the model again with the shape that you want.",
+                )
+            if fixed is None:
+                if wanted is None:
+                    # A batch that was left open is one here; other sides cannot be guessed.
+                    if index == 0 and len(dims) > 1:
+                        dim.dim_value = 1
+                        continue
+                    raise StageError(
+                        "input %s has a dynamic shape: %s" % (name, _shape_text(dims)),
+                        code="onnx.dynamic",
+                        fix="Hailo needs fixed shapes. Write inputs: {%s: [1, C, H, W]} in the "
+                        "recipe, or export with fixed sizes." % name,
+                    )
+                dim.dim_value = wanted[index]
+
+
+def _shape_text(dims: Any) -> str:
+    return "[%s]" % ", ".join(
+        str(dim.dim_value) if dim.HasField("dim_value") else (dim.dim_param or "?") for dim in dims
+    )
+
+
+def save(model: Any, path: Path) -> None:
+    """Write the model as one file, deterministically."""
+    import onnx
+
+    try:
+        path.write_bytes(model.SerializeToString(deterministic=True))
+    except ValueError:
+        # Over 2 GiB, protobuf's limit: the weights go into one file beside it.
+        onnx.save(model, str(path), save_as_external_data=True, location=path.name + ".data")
+
+
+def describe(model: Any) -> Dict[str, Any]:
+    """Return opset, inputs, outputs (name, shape) and the count of parameters."""
+    opset = max(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        default=0,
+    )
+    return {
+        "opset": opset,
+        "inputs": [_value(value) for value in network_inputs(model)],
+        "outputs": [_value(value) for value in model.graph.output],
+        "parameters": int(
+            sum(
+                int(np.prod(tensor.dims)) if tensor.dims else 1
+                for tensor in model.graph.initializer
+            )
+        ),
+        "producer": ("%s %s" % (model.producer_name, model.producer_version)).strip(),
+    }
+
+
+def _value(value: Any) -> Dict[str, Any]:
+    dims = value.type.tensor_type.shape.dim
+    return {
+        "name": value.name,
+        "shape": [dim.dim_value if dim.HasField("dim_value") else None for dim in dims],
+    }
+
+
+class Session(object):
+    """Runs an ONNX model in float on the CPU."""
+
+    def __init__(self, model: Any, outputs: Optional[Sequence[str]] = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        source = str(model) if isinstance(model, (str, Path)) else model
+        self._session = onnxruntime.InferenceSession(
+            source, options, providers=["CPUExecutionProvider"]
+        )
+        self.inputs = [value.name for value in self._session.get_inputs()]
+        self.outputs = (
+            list(outputs) if outputs else [value.name for value in self._session.get_outputs()]
+        )
+
+    def run(self, sample: Mapping[str, np.ndarray]) -> List[np.ndarray]:
+        """Return the outputs for one sample of named (1, ...) arrays."""
+        result: List[np.ndarray] = self._session.run(self.outputs, dict(sample))
+        return result
+
+
+def with_outputs(model: Any, tensors: Sequence[str]) -> bytes:
+    """Return the model, serialised, with inner tensors as its outputs."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    for name in tensors:
+        copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+    serialised: bytes = copy.SerializeToString()
+    return serialised
+
+
+def tensors_of_nodes(model: Any, nodes: Sequence[str]) -> List[str]:
+    """Return the first output of each named node, in order."""
+    by_name = {node.name: node.output[0] for node in model.graph.node if node.name}
+    produced = {output for node in model.graph.node for output in node.output}
+    found = []
+    for name in nodes:
+        if name in by_name:
+            found.append(by_name[name])
+        elif name in produced:
+            found.append(name)
+        else:
+            raise StageError(
+                "the network has no node %r" % name,
+                code="parse.end-node",
+                fix="Names follow the exporter; hef inspect MODEL.onnx lists what was found.",
+            )
+    return found
+
+
+def largest_difference(left: Any, right: Any) -> float:
+    """Return max |left - right| / max |left| over all outputs on seeded noise."""
+    noise = np.random.RandomState(0)
+    sample = {
+        value["name"]: noise.uniform(0, 1, value["shape"]).astype(np.float32)
+        for value in describe(left)["inputs"]
+    }
+    a, b = (Session(model.SerializeToString()).run(sample) for model in (left, right))
+    if len(a) != len(b):
+        return float("inf")
+    worst = 0.0
+    for x, y in zip(a, b):
+        if x.shape != y.shape:
+            return float("inf")
+        scale = max(float(np.max(np.abs(x))), 1e-12)
+        worst = max(worst, float(np.max(np.abs(x - y))) / scale)
+    return worst
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__

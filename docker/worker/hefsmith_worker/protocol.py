@@ -1,0 +1,74 @@
+"""The plan as a worker reads it: plain JSON, checked before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict
+
+SCHEMA = 1
+
+#: The stages in the only order in which they run.
+STAGES = ("export", "calibrate", "parse", "optimize", "compile", "evaluate")
+
+
+class PlanError(Exception):
+    """The plan is no plan; only a mismatch of versions or a damaged file brings this about."""
+
+
+class StageError(Exception):
+    """A stage cannot go on, for a reason that the user can act on.
+
+    ``code`` is stable, ``fix`` says what to do next.
+    """
+
+    def __init__(self, message: str, code: str = "stage.failed", fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.fix = fix
+
+
+class Plan(object):
+    """Stages to run and their parameters; paths are below the inputs or the work folder."""
+
+    def __init__(self, document: Dict[str, Any], inputs: Path, work: Path) -> None:
+        if document.get("schema") != SCHEMA:
+            raise PlanError(
+                "the plan has schema %r, this worker knows %d" % (document.get("schema"), SCHEMA)
+            )
+        unknown = [stage for stage in document.get("stages", []) if stage not in STAGES]
+        if unknown:
+            raise PlanError("unknown stages: %s" % ", ".join(map(str, unknown)))
+        self.model = str(document["model"])
+        self.arch = str(document["arch"])
+        self.net_name = str(document["net_name"])
+        self.hef_name = str(document["hef_name"])
+        self.seed = int(document.get("seed", 0))
+        self.stages = [stage for stage in STAGES if stage in document["stages"]]  # type: List[str]
+        self.parameters = dict(document["parameters"])  # type: Dict[str, Dict[str, Any]]
+        self.inputs = inputs
+        self.work = work
+
+    def of(self, stage: str) -> Dict[str, Any]:
+        """Return the parameters of a stage (also of one that does not run now)."""
+        return self.parameters.get(stage, {})
+
+    def input(self, name: str) -> Path:
+        """Return the path of an input; a name cannot lead out of the inputs folder."""
+        path = self.inputs / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise PlanError("input %r leads out of the inputs folder" % name)
+        return path
+
+
+def read_plan(plan: Path, inputs: Path, work: Path) -> Plan:
+    """Read and check a plan file."""
+    try:
+        document = json.loads(plan.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PlanError("%s cannot be read: %s" % (plan, error))
+    try:
+        return Plan(document, inputs, work)
+    except KeyError as error:
+        raise PlanError("the plan lacks %s" % error)

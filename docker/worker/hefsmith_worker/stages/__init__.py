@@ -1,0 +1,1 @@
+"""The stages of a build; each module has ``run(workspace) -> dict`` of what it found out."""

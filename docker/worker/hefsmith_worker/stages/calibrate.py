@@ -1,0 +1,61 @@
+"""Stage calibrate: pictures become one memory-mapped array per input, and are looked at."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from hefsmith_worker import onnx_files
+from hefsmith_worker.calibration import CalibrationError, CalibrationRequest, build_calibration
+from hefsmith_worker.golden import as_stage_error, emit_to, input_specs, sources_below
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.workspace import CALIBRATION, ONNX, Workspace
+
+
+def run(workspace: Workspace) -> Dict[str, Any]:
+    """Write ``calibration/*.npy`` and ``calibration/index.json``."""
+    import onnx
+
+    wanted = workspace.plan.of("calibrate")
+    onnx_path = workspace.needed(ONNX, "export")
+    model = onnx.load(str(onnx_path), load_external_data=False)
+    specs = input_specs(wanted["preprocessing"], onnx_files.describe(model)["inputs"])
+    request = CalibrationRequest.from_dict(
+        {
+            "inputs": [spec.to_dict() for spec in specs],
+            "sources": sources_below(workspace, wanted["sources"]),
+            "count": wanted["count"],
+            "minimum": wanted["minimum"],
+            "seed": wanted["seed"],
+            "level": wanted["level"],
+            "validation": sources_below(workspace, wanted["validation"])
+            if wanted.get("validation")
+            else None,
+            "script": wanted["script"],
+            "drop_duplicates": wanted["deduplicate"],
+            "model": str(onnx_path),
+            "labels": wanted.get("labels", ()),
+            "task": wanted.get("task"),
+        }
+    )
+    try:
+        calibration = build_calibration(
+            request, workspace.path(CALIBRATION + "/x").parent, emit_to(workspace)
+        )
+    except CalibrationError as error:
+        raise as_stage_error(error)
+    if calibration.errors:
+        first = calibration.errors[0]
+        raise StageError(first.message, code=first.code, fix=first.fix)
+    summary = calibration.to_dict()
+    workspace.write_json(
+        CALIBRATION + "/index.json",
+        {
+            "inputs": [{"input": entry.name, "file": entry.file} for entry in calibration.inputs],
+            "asked": calibration.asked,
+            "used": calibration.used,
+        },
+    )
+    workspace.announce_tree("calibration", workspace.plan.work / CALIBRATION)
+    # The histograms and names are in calibration.json; the event carries what is shown.
+    keys = ("asked", "available", "dropped_duplicates", "unreadable", "float_check")
+    return dict({key: summary[key] for key in keys}, used=calibration.used)

@@ -1,0 +1,201 @@
+"""Stage evaluate: the golden samples through ONNX at the cut and the SDK's three contexts."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Sequence
+
+import numpy as np
+import onnx
+
+from hefsmith_worker import decoding, onnx_files
+from hefsmith_worker.golden import (
+    DRAFT,
+    INDEX,
+    save_detections,
+    save_step,
+    to_nchw,
+    to_nhwc,
+)
+from hefsmith_worker.pictures import Preprocess, normalise
+from hefsmith_worker.workspace import GOLDEN, HAR, ONNX, PARSED, Workspace
+
+#: Samples that one call of the SDK's ``infer`` gets.
+BATCH = 32
+
+
+def run(workspace: Workspace) -> Dict[str, Any]:
+    """Write the outputs of every step and ``golden/golden.json``."""
+    from hailo_sdk_client import InferenceContext
+
+    draft = workspace.read_json(DRAFT, "export")
+    parsed = workspace.read_json(PARSED, "parse")
+    runner = workspace.runner(HAR, "compile")
+    raw = _raw_inputs(workspace, draft, parsed)
+    floats = _float_inputs(raw, draft, parsed)
+    reference = _onnx_at_cut(workspace, draft, parsed, floats)
+
+    steps: Dict[str, List[np.ndarray]] = {"onnx": reference}
+    # The parsed network is the one before the script: it takes what torch took.
+    for step, context, inputs in (
+        ("sdk_native", InferenceContext.SDK_NATIVE, floats),
+        ("sdk_fp_optimized", InferenceContext.SDK_FP_OPTIMIZED, raw),
+        ("sdk_quantized", InferenceContext.SDK_QUANTIZED, raw),
+    ):
+        steps[step] = _infer(runner, context, inputs, workspace, step)
+    decoder = decoding.from_script(workspace, draft)
+    outputs = _write_steps(workspace, draft, parsed, steps, decoder)
+    runs = workspace.plan.work / GOLDEN
+    workspace.write_json(
+        INDEX,
+        {
+            "schema": 1,
+            "task": _task(workspace, draft),
+            "origin": draft["origin"],
+            "samples": draft["samples"],
+            "inputs": [
+                {
+                    "name": parsed["inputs"][entry["onnx_name"]],
+                    "onnx_name": entry["onnx_name"],
+                    "file": entry["file"],
+                    "preprocess": entry["preprocess"],
+                }
+                for entry in draft["inputs"]
+            ],
+            "outputs": outputs["outputs"],
+            "steps": outputs["steps"],
+            "graph": draft["graph"],
+        },
+    )
+    workspace.announce_tree("golden", runs)
+    return {"samples": len(draft["samples"]), "steps": list(outputs["steps"])}
+
+
+def _task(workspace: Workspace, draft: Dict[str, Any]) -> str:
+    """Return the recipe's task, else the one that the graph shows."""
+    if draft.get("task"):
+        return str(draft["task"])
+    task = workspace.read_json("head.json", "parse")["task"]
+    return str(task)
+
+
+def _raw_inputs(
+    workspace: Workspace, draft: Dict[str, Any], parsed: Dict[str, Any]
+) -> Dict[str, np.ndarray]:
+    """Return what the device gets, by the network's input layers (memory maps)."""
+    folder = workspace.plan.work / GOLDEN
+    return {
+        parsed["inputs"][entry["onnx_name"]]: np.load(str(folder / entry["file"]), mmap_mode="r")
+        for entry in draft["inputs"]
+    }
+
+
+def _float_inputs(
+    raw: Dict[str, np.ndarray], draft: Dict[str, Any], parsed: Dict[str, Any]
+) -> Dict[str, np.ndarray]:
+    """Return normalised float32 NHWC inputs, as the network was trained on."""
+    floats = {}
+    for entry in draft["inputs"]:
+        name = parsed["inputs"][entry["onnx_name"]]
+        preprocess = Preprocess.from_dict(entry["preprocess"])
+        on_host = preprocess.normalize == "host"
+        floats[name] = np.asarray(raw[name]) if on_host else normalise(raw[name], preprocess)
+    return floats
+
+
+def _onnx_at_cut(
+    workspace: Workspace,
+    draft: Dict[str, Any],
+    parsed: Dict[str, Any],
+    floats: Dict[str, np.ndarray],
+) -> List[np.ndarray]:
+    """Return the ONNX model's tensors where the network is cut, NHWC, one per output."""
+    model = onnx.load(str(workspace.needed(ONNX, "export")))
+    session = onnx_files.Session(
+        onnx_files.with_outputs(model, parsed["end_tensors"]), parsed["end_tensors"]
+    )
+    collected: List[List[np.ndarray]] = [[] for _ in session.outputs]
+    for index in range(len(draft["samples"])):
+        sample = {
+            entry["onnx_name"]: to_nchw(
+                floats[parsed["inputs"][entry["onnx_name"]]][index : index + 1]
+            )
+            for entry in draft["inputs"]
+        }
+        for store, output in zip(collected, session.run(sample)):
+            store.append(to_nhwc(np.asarray(output)))
+    return [np.concatenate(store) for store in collected]
+
+
+def _infer(
+    runner: Any,
+    context: Any,
+    inputs: Dict[str, np.ndarray],
+    workspace: Workspace,
+    step: str,
+) -> List[np.ndarray]:
+    """Return the outputs of one context in the network's order."""
+    total = len(next(iter(inputs.values())))
+    collected: List[List[np.ndarray]] = []
+    with runner.infer_context(context) as opened:
+        for start in range(0, total, BATCH):
+            batch = {
+                name: np.asarray(array[start : start + BATCH]) for name, array in inputs.items()
+            }
+            data = next(iter(batch.values())) if len(batch) == 1 else batch
+            outputs = _as_list(runner.infer(opened, data))
+            collected = collected or [[] for _ in outputs]
+            for store, output in zip(collected, outputs):
+                store.append(np.asarray(output))
+            workspace.channel.progress(min(start + BATCH, total), total, step)
+    return [np.concatenate(store) for store in collected]
+
+
+def _as_list(outputs: Any) -> List[Any]:
+    if isinstance(outputs, dict):
+        return list(outputs.values())
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def _write_steps(
+    workspace: Workspace,
+    draft: Dict[str, Any],
+    parsed: Dict[str, Any],
+    steps: Dict[str, List[np.ndarray]],
+    decoder: "Callable[[Sequence[np.ndarray]], List[np.ndarray]] | None",
+) -> Dict[str, Any]:
+    """Store every step; with NMS in the HEF, raw tensors are decoded so that boxes compare."""
+    files: Dict[str, List[str]] = {}
+    if not parsed["cut"] and "pytorch" in draft["graph"]["steps"]:
+        # The cut is at the graph's own outputs: torch's answers belong to the same list.
+        files["pytorch"] = draft["graph"]["steps"]["pytorch"]
+    if decoder is None:
+        reference = steps["onnx"]
+        for step, outputs in steps.items():
+            aligned = [_like(output, reference[i]) for i, output in enumerate(outputs)]
+            files[step] = save_step(workspace, step, aligned)
+        entries = [
+            {
+                "index": index,
+                "onnx_name": parsed["end_tensors"][index],
+                "stream": parsed["outputs"][index]["stream"],
+                "kind": "tensor",
+            }
+            for index in range(len(reference))
+        ]
+        return {"outputs": entries, "steps": files}
+    for step, outputs in steps.items():
+        detections = (
+            decoder(outputs)
+            if len(outputs) == len(parsed["end_tensors"]) and step in ("onnx", "sdk_native")
+            else decoding.from_sdk(outputs[0])
+        )
+        files[step] = [save_detections(workspace, step, 0, detections)]
+    return {
+        "outputs": [{"index": 0, "onnx_name": None, "stream": None, "kind": "nms"}],
+        "steps": files,
+    }
+
+
+def _like(output: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the output in the reference's shape: (N, 1, 1, C) and (N, C) are the same thing."""
+    return output.reshape(reference.shape) if output.size == reference.size else output

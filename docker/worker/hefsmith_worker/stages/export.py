@@ -1,0 +1,167 @@
+"""Stage export: a torch network or an ONNX file becomes a checked ``model.onnx``.
+
+This is the only place where torch is imported and a checkpoint is loaded. The result is
+compared with the original on real samples before anything else is built on it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+
+from hefsmith_worker import onnx_files
+from hefsmith_worker.golden import GoldenWriter
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.workspace import ONNX, Workspace
+
+#: Samples on which torch and ONNX are compared (all golden ones are stored, these decide).
+PARITY_SAMPLES = 64
+
+
+def run(workspace: Workspace) -> Dict[str, Any]:
+    """Write ``model.onnx`` and the golden samples with the outputs of torch and ONNX."""
+    wanted = workspace.plan.of("export")
+    target = workspace.path(ONNX)
+    shapes = {name: tuple(shape) for name, shape in wanted["inputs"].items()}
+    module = None
+    if wanted["source"]["kind"] == "torch":
+        from hefsmith_worker.stages import torch_source
+
+        module = torch_source.load_module(workspace)
+        torch_source.export(module, shapes, wanted, target)
+    else:
+        _copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
+    model = onnx_files.checked(target, shapes)
+    if wanted.get("simplify"):
+        model = _simplify(workspace, model, str(wanted["simplify"]))
+    onnx_files.save(model, target)
+    facts = onnx_files.describe(model)
+    _compare_opset(workspace, int(wanted["opset"]), facts["opset"], wanted)
+
+    golden = GoldenWriter(workspace)
+    golden.prepare_inputs(facts["inputs"])
+    onnx_outputs = golden.run_onnx(target)
+    parity = None
+    if module is not None:
+        from hefsmith_worker.stages import torch_source
+
+        torch_outputs = torch_source.run(module, facts["inputs"], golden)
+        parity = _check_parity(torch_outputs, onnx_outputs, facts["outputs"], wanted, golden)
+        golden.keep_graph_outputs("pytorch", torch_outputs)
+    golden.keep_graph_outputs("onnx", onnx_outputs)
+    golden.save_draft(facts)
+    workspace.announce("onnx", target)
+    workspace.announce_tree("golden", workspace.plan.work / "golden")
+    return {
+        "opset_asked": int(wanted["opset"]),
+        "opset": facts["opset"],
+        "exporter": wanted["exporter"] if module is not None else "none",
+        "inputs": facts["inputs"],
+        "outputs": facts["outputs"],
+        "parameters": facts["parameters"],
+        "parity": parity,
+        "samples": golden.count,
+    }
+
+
+def _copy_onnx(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise StageError("%s is not there" % source.name, code="export.missing")
+    shutil.copyfile(str(source), str(target))
+    # Weights may lie in files beside the model; they are found by their names inside it.
+    for beside in source.parent.iterdir():
+        if beside != source and beside.is_file() and beside.suffix in (".data", ".weight", ".bin"):
+            shutil.copyfile(str(beside), str(target.parent / beside.name))
+
+
+def _simplify(workspace: Workspace, model: Any, tool: str) -> Any:
+    """Simplify, and go back to the raw graph when the numbers change."""
+    try:
+        if tool == "onnxslim":
+            import onnxslim
+
+            simple = onnxslim.slim(model)
+        else:
+            import onnxsim
+
+            simple, _ = onnxsim.simplify(model)
+    except ImportError:
+        workspace.channel.finding(
+            "export.simplifier-missing",
+            "warning",
+            "%s is not installed where the export runs; the raw graph is used" % tool,
+            asked=tool,
+            got="raw graph",
+        )
+        return model
+    difference = onnx_files.largest_difference(model, simple)
+    if difference > 1e-3:
+        workspace.channel.finding(
+            "export.simplifier-damage",
+            "warning",
+            "%s changed the outputs by %.3g of their range; the raw graph is used"
+            % (tool, difference),
+            asked=tool,
+            got="raw graph",
+        )
+        return model
+    return simple
+
+
+def _compare_opset(workspace: Workspace, asked: int, got: int, wanted: Dict[str, Any]) -> None:
+    if wanted["source"]["kind"] == "torch" and asked != got:
+        workspace.channel.finding(
+            "export.opset",
+            "warning",
+            "opset %d was asked, the %s exporter wrote %d" % (asked, wanted["exporter"], got),
+            asked=asked,
+            got=got,
+            fix="export: {exporter: legacy, opset: %d}" % asked,
+        )
+
+
+def _check_parity(
+    torch_outputs: Sequence[np.ndarray],
+    onnx_outputs: Sequence[np.ndarray],
+    outputs: List[Dict[str, Any]],
+    wanted: Dict[str, Any],
+    golden: GoldenWriter,
+) -> Dict[str, Any]:
+    """Fail when torch and ONNX differ by more than the recipe's tolerance."""
+    if len(torch_outputs) != len(onnx_outputs):
+        raise StageError(
+            "the network gives %d outputs in torch and %d in ONNX"
+            % (len(torch_outputs), len(onnx_outputs)),
+            code="export.parity",
+        )
+    worst, name = _worst(torch_outputs, onnx_outputs, outputs)
+    tolerance = float(wanted["tolerance"])
+    if not worst <= tolerance:
+        raise StageError(
+            "torch and ONNX differ: output %s by %.3g of its range, the recipe allows %.3g "
+            "(%d %s samples)" % (name, worst, tolerance, golden.count, golden.origin),
+            code="export.parity",
+            fix="Try the other exporter or opset (export: {exporter: dynamo}), look for ops "
+            "that depend on training mode or on the data, or raise export.tolerance.",
+        )
+    return {"error": worst, "tolerance": tolerance, "samples": golden.count, "on": golden.origin}
+
+
+def _worst(
+    left: Sequence[np.ndarray], right: Sequence[np.ndarray], outputs: List[Dict[str, Any]]
+) -> Tuple[float, str]:
+    """Return max |left - right| / max |left| over the outputs, and which output has it."""
+    worst, name = 0.0, outputs[0]["name"] if outputs else "?"
+    for index, (a, b) in enumerate(zip(left, right)):
+        if a.shape != b.shape:
+            return float("inf"), outputs[index]["name"]
+        scale = max(float(np.max(np.abs(a))) if a.size else 0.0, 1e-12)
+        error = float(np.max(np.abs(a - b))) / scale if a.size else 0.0
+        if np.isnan(error):
+            return float("inf"), outputs[index]["name"]
+        if error > worst:
+            worst, name = error, outputs[index]["name"]
+    return worst, name

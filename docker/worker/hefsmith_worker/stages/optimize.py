@@ -1,0 +1,80 @@
+"""Stage optimize: the model script is written, and the network is quantised on the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict
+
+import numpy as np
+
+from hefsmith_worker.golden import DRAFT
+from hefsmith_worker.script import generate
+from hefsmith_worker.script.request import script_request
+from hefsmith_worker.workspace import (
+    CALIBRATION,
+    HAR_NATIVE,
+    HAR_QUANTIZED,
+    HEAD,
+    PARSED,
+    SCRIPT,
+    Workspace,
+)
+
+
+def run(workspace: Workspace) -> Dict[str, Any]:
+    """Write ``model.alls`` with its files, and the quantised HAR."""
+    runner = workspace.runner(HAR_NATIVE, "parse")
+    parsed = workspace.read_json(PARSED, "parse")
+    script = _write_script(workspace, parsed)
+    runner.load_model_script(str(script))
+    calibration = _calibration(workspace, parsed)
+    runner.optimize_full_precision(calibration)
+    runner.optimize(calibration)
+    workspace.announce("har-quantized", workspace.save_har(HAR_QUANTIZED))
+    index = workspace.read_json(CALIBRATION + "/index.json", "calibrate")
+    wanted = workspace.plan.of("optimize")
+    return {
+        "level_asked": wanted["level"],
+        "compression_asked": wanted["compression"],
+        "images_given": index["used"],
+        "images_asked": index["asked"],
+    }
+
+
+def _write_script(workspace: Workspace, parsed: Dict[str, Any]) -> Path:
+    wanted = workspace.plan.of("optimize")
+    draft = workspace.read_json(DRAFT, "export")
+    index = workspace.read_json(CALIBRATION + "/index.json", "calibrate")
+    request = script_request(
+        hn=parsed["hn"],
+        inputs=parsed["inputs"],
+        end_nodes=parsed["end_nodes"],
+        head=workspace.read_json(HEAD, "parse"),
+        preprocess={entry["onnx_name"]: entry["preprocess"] for entry in draft["inputs"]},
+        images=int(index["used"]),
+        wanted=wanted,
+        nms_config=_own_config(workspace, wanted),
+    )
+    generated = generate(request)
+    script = workspace.path(SCRIPT)
+    script.write_bytes(generated.text.encode("utf-8"))
+    workspace.announce("script", script)
+    for name, text in sorted(generated.files.items()):
+        path = workspace.path(name)
+        path.write_bytes(text.encode("utf-8"))
+        workspace.announce("script-file", path)
+    return script
+
+
+def _own_config(workspace: Workspace, wanted: Dict[str, Any]) -> Any:
+    name = (wanted.get("nms") or {}).get("config")
+    return workspace.plan.input(name).read_text(encoding="utf-8") if name else None
+
+
+def _calibration(workspace: Workspace, parsed: Dict[str, Any]) -> Any:
+    """Return memory maps, never copies: an array, or a mapping by the network's own layers."""
+    arrays = {
+        parsed["inputs"][name]: np.load(str(path), mmap_mode="r")
+        for name, path in workspace.calibration_arrays().items()
+    }
+    return next(iter(arrays.values())) if len(arrays) == 1 else arrays

@@ -1,0 +1,199 @@
+"""The parent of a job: keeps its two voices apart and ends it when the host is gone.
+
+The job's standard output carries events and nothing else; whatever the SDK, C libraries or
+children print goes to its standard error (see :mod:`hefsmith_worker.events`). Both arrive
+here by pipes, so a job that dies of a signal still has its last lines told. Standard library
+only: this process must start at once and outlive anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import IO, Any, Dict, List, Optional
+
+#: Seconds between the rungs of the ladder: interrupt, terminate, kill.
+GRACE = (3.0, 2.0)
+
+#: Longest line that is passed on whole, in bytes; an SDK may print without end.
+LONGEST_LINE = 65536
+
+
+class _Voice:
+    """Writes whole JSON lines to standard output from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._out = sys.stdout.buffer
+
+    def raw(self, line: bytes) -> None:
+        with self._lock:
+            try:
+                self._out.write(line)
+                self._out.flush()
+            except (BrokenPipeError, ValueError, OSError):
+                # Nobody listens any more; the dead-man switch ends the job.
+                pass
+
+    def event(self, **fields: Any) -> None:
+        self.raw(json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n")
+
+
+def _forward_events(stream: IO[bytes], voice: _Voice, seen: Dict[str, Any]) -> None:
+    for line in iter(stream.readline, b""):
+        try:
+            event = json.loads(line.decode("utf-8"))
+            seen["stage"] = event.get("stage", seen.get("stage"))
+            seen["event"] = event.get("event")
+        except (ValueError, AttributeError):
+            pass
+        voice.raw(line if line.endswith(b"\n") else line + b"\n")
+
+
+def _forward_log(stream: IO[bytes], voice: _Voice, seen: Dict[str, Any]) -> None:
+    """Turn printed text into ``log`` events; a carriage return ends a line too (tqdm)."""
+    pending = b""
+    while True:
+        chunk = os.read(stream.fileno(), 65536)
+        if not chunk:
+            break
+        pending += chunk
+        parts = pending.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        pending = parts.pop()
+        if len(pending) > LONGEST_LINE:
+            parts.append(pending)
+            pending = b""
+        for part in parts:
+            _log(part, voice, seen)
+    if pending:
+        _log(pending, voice, seen)
+
+
+def _log(line: bytes, voice: _Voice, seen: Dict[str, Any]) -> None:
+    text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+    if text:
+        voice.event(event="log", stage=seen.get("stage"), t=time.time(), line=text)
+
+
+def _stop(job: "subprocess.Popen[bytes]") -> None:
+    """Interrupt, wait, terminate, wait, kill: the job and the children it has started."""
+    rungs = [getattr(signal, "SIGINT", signal.SIGTERM), signal.SIGTERM]
+    for rung, patience in zip(rungs, GRACE):
+        _signal(job, rung)
+        try:
+            job.wait(patience)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(job.pid, signal.SIGKILL)
+    elif job.poll() is None:
+        job.kill()
+
+
+def _signal(job: "subprocess.Popen[bytes]", number: int) -> None:
+    try:
+        if os.name == "posix":
+            os.killpg(job.pid, number)
+        else:
+            job.terminate()
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def supervise(command: List[str], detached: bool = False) -> int:
+    """Run ``command`` as a job and return its exit status (128 + N after signal N).
+
+    The end of standard input stops the job unless ``detached``: the engine holds it open for
+    as long as the host lives.
+    """
+    voice = _Voice()
+    seen: Dict[str, Any] = {}
+    options: Dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
+    job = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+    assert job.stdout is not None
+    assert job.stderr is not None
+    stopped: List[str] = []
+
+    def stop(reason: str) -> None:
+        if not stopped:
+            stopped.append(reason)
+            threading.Thread(target=_stop, args=(job,), daemon=True).start()
+
+    def on_signal(number: int, frame: Optional[object]) -> None:  # noqa: ARG001
+        stop("interrupted")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    if not detached:
+        threading.Thread(target=_watch_host, args=(stop,), daemon=True).start()
+    readers = [
+        threading.Thread(target=_forward_events, args=(job.stdout, voice, seen), daemon=True),
+        threading.Thread(target=_forward_log, args=(job.stderr, voice, seen), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    while job.poll() is None:
+        # A plain wait() would keep Python from running signal handlers on Windows.
+        try:
+            job.wait(0.5)
+        except subprocess.TimeoutExpired:
+            continue
+    for reader in readers:
+        reader.join(5)
+    code = job.returncode
+    if stopped:
+        voice.event(event="interrupted", stage=seen.get("stage"), t=time.time(), why=stopped[0])
+        return 130 if stopped[0] == "interrupted" else 143
+    if code < 0:
+        voice.event(
+            event="stage_failed",
+            stage=seen.get("stage"),
+            t=time.time(),
+            **_death(-code),
+        )
+        return 128 - code
+    if code != 0 and seen.get("event") != "stage_failed":
+        voice.event(
+            event="stage_failed",
+            stage=seen.get("stage"),
+            t=time.time(),
+            **{"class": "WorkerDied", "message": "the worker left with status %d" % code},
+        )
+    return code
+
+
+def _death(number: int) -> Dict[str, Any]:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "signal %d" % number
+    message = "the worker was killed by %s" % name
+    if name == "SIGILL":
+        message += ": this processor lacks instructions that a library needs (AVX?)"
+    elif name == "SIGKILL":
+        message += ": most likely the memory limit"
+    return {"class": "WorkerDied", "message": message, "signal": name}
+
+
+def _watch_host(stop: Any) -> None:
+    """Block until standard input ends, which means that the host process is gone."""
+    try:
+        while os.read(0, 4096):
+            pass
+    except OSError:
+        pass
+    stop("host gone")

@@ -1,0 +1,103 @@
+"""What the stages share: the plan, the event channel, file names, and the SDK's runner."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from hefsmith_worker.events import Channel
+from hefsmith_worker.protocol import Plan, StageError
+
+#: Files of the work folder, by role.
+ONNX = "model.onnx"
+HAR_NATIVE = "har/native.har"
+HAR_QUANTIZED = "har/quantized.har"
+HAR = "model.har"
+SCRIPT = "model.alls"
+HEAD = "head.json"
+PARSED = "parsed.json"
+CALIBRATION = "calibration"
+GOLDEN = "golden"
+
+
+class Workspace(object):
+    """The work folder of one build and everything that lives as long as the job.
+
+    The SDK's runner is kept between stages; a stage whose predecessors came from the cache
+    gets a fresh one from the archive (HAR) that they left.
+    """
+
+    def __init__(self, plan: Plan, channel: Channel) -> None:
+        self.plan = plan
+        self.channel = channel
+        self._runner: Optional[Any] = None
+
+    def path(self, name: str) -> Path:
+        """Return a path below the work folder; its parent exists."""
+        path = self.plan.work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def needed(self, name: str, made_by: str) -> Path:
+        """Return a file that an earlier stage has left."""
+        path = self.plan.work / name
+        if not path.exists():
+            raise StageError("%s is missing: stage %s has not left it" % (name, made_by))
+        return path
+
+    def announce(self, role: str, path: Path) -> None:
+        """Tell the host of a finished artifact."""
+        self.channel.artifact(role, path, self.plan.work)
+
+    def announce_tree(self, role: str, folder: Path) -> None:
+        """Tell the host of every file below a folder."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.announce(role, path)
+
+    def write_json(self, name: str, document: Any) -> Path:
+        """Write a JSON file below the work folder, the same bytes for the same content."""
+        path = self.path(name)
+        text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
+        # Bytes, not text: line ends must not depend on the system.
+        path.write_bytes((text + "\n").encode("utf-8"))
+        return path
+
+    def read_json(self, name: str, made_by: str) -> Any:
+        """Read a JSON file that an earlier stage has left."""
+        return json.loads(self.needed(name, made_by).read_text(encoding="utf-8"))
+
+    def new_runner(self) -> Any:
+        """Return a fresh ``ClientRunner`` for the plan's chip."""
+        from hailo_sdk_client import ClientRunner
+
+        self._runner = ClientRunner(hw_arch=self.plan.arch)
+        return self._runner
+
+    def runner(self, har: str, made_by: str) -> Any:
+        """Return the runner in the state that ``made_by`` has left it in."""
+        if self._runner is None:
+            from hailo_sdk_client import ClientRunner
+
+            self._runner = ClientRunner(hw_arch=self.plan.arch, har=str(self.needed(har, made_by)))
+        return self._runner
+
+    def save_har(self, name: str) -> Path:
+        """Save the runner's state below the work folder."""
+        path = self.path(name)
+        assert self._runner is not None
+        self._runner.save_har(str(path))
+        return path
+
+    def calibration_arrays(self) -> Dict[str, Path]:
+        """Return the memory-mapped calibration files by ONNX input name."""
+        index = self.read_json(CALIBRATION + "/index.json", "calibrate")
+        folder = self.plan.work / CALIBRATION
+        return {entry["input"]: folder / entry["file"] for entry in index["inputs"]}
+
+
+def layer_names(hn: Dict[str, Any], kind: str) -> List[str]:
+    """Return the names of the parsed network's layers of a type, in file order."""
+    layers = hn.get("layers", {})
+    return [name for name, layer in layers.items() if layer.get("type") == kind]

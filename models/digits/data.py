@@ -43,7 +43,9 @@ def prepare(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch) / folder.name
-        for index, (scan, label, held_out) in enumerate(zip(scans, labels, validation, strict=True)):
+        for index, (scan, label, held_out) in enumerate(
+            zip(scans, labels, validation, strict=True)
+        ):
             place = made / PARTS[int(held_out)] / str(label)
             place.mkdir(parents=True, exist_ok=True)
             Image.fromarray(scan).save(place / f"{index:04d}.png")

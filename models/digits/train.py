@@ -19,8 +19,8 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import data  # noqa: E402
-import model  # noqa: E402
+import data
+import model
 
 EPOCHS = 40
 BATCH = 64
@@ -79,8 +79,8 @@ def main() -> None:
             optimizer.step()
             schedule.step()
     torch.save(network.state_dict(), HERE / "digits.pt")
-    print(f"training   {accuracy(network, train_images, train_targets):.4f}")  # noqa: T201
-    print(f"validation {accuracy(network, images[unseen], targets[unseen]):.4f}")  # noqa: T201
+    print(f"training   {accuracy(network, train_images, train_targets):.4f}")
+    print(f"validation {accuracy(network, images[unseen], targets[unseen]):.4f}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ pictures far from what the network has seen, as they do with real cameras.
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WIDTH, HEIGHT = 96, 72
 SCALE = 3

@@ -1,6 +1,6 @@
 """Trains the test-only model and writes shapes.pt (some minutes on two cores).
 
-    python tests/models/shapes/train.py
+python tests/models/shapes/train.py
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import draw  # noqa: E402
-import model  # noqa: E402
+import draw
+import model
 
 EPOCHS = 9
 BATCH = 64
@@ -69,11 +69,11 @@ def main() -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
-        print(f"epoch {epoch + 1}: loss {loss.item():.4f}", flush=True)  # noqa: T201
+        print(f"epoch {epoch + 1}: loss {loss.item():.4f}", flush=True)
     torch.save(network.state_dict(), HERE / "shapes.pt")
     pictures, labels = draw.pictures(2_000, draw.VALIDATION_SEED)
     held_out = accuracy(network, to_tensor(pictures), torch.from_numpy(labels))
-    print(f"validation {held_out:.4f}")  # noqa: T201
+    print(f"validation {held_out:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What goes in and what comes out of building a calibration set, as plain data."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
@@ -75,7 +77,7 @@ class InputSpec:
         return {"name": self.name, "preprocess": self.preprocess.to_dict()}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "InputSpec":
+    def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
         """Read what :meth:`to_dict` wrote (or a recipe's preprocessing section)."""
         return cls(str(data["name"]), Preprocess.from_dict(data["preprocess"]))
 
@@ -104,15 +106,16 @@ class Source:
     interval_s: float = 1.0
 
     @classmethod
-    def from_value(cls, value: Any) -> "Source":
+    def from_value(cls, value: Any) -> Source:
         """Read a path, or a mapping with ``path`` and options."""
         if isinstance(value, Source):
             return value
         if isinstance(value, Mapping):
             unknown = set(value) - set(cls.__dataclass_fields__)
             if unknown or "path" not in value:
+                msg = f"calibration source: unknown or missing keys in {dict(value)!r}"
                 raise CalibrationError(
-                    f"calibration source: unknown or missing keys in {dict(value)!r}",
+                    msg,
                     "calib.source",
                     f"Known keys: {', '.join(cls.__dataclass_fields__)}; path is needed.",
                 )
@@ -175,7 +178,7 @@ class CalibrationRequest:
     workers: Optional[int] = None
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "CalibrationRequest":
+    def from_dict(cls, data: Mapping[str, Any]) -> CalibrationRequest:
         """Read JSON data: the fields above, with sources as paths or mappings."""
         given = dict(data)
         given["inputs"] = tuple(InputSpec.from_dict(item) for item in given["inputs"])

@@ -8,6 +8,8 @@ What is done with odd kinds, and why:
 * JPEGs far larger than needed are decoded at 1/2, 1/4 or 1/8 in the DCT domain.
 """
 
+from __future__ import annotations
+
 import io
 import warnings
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ class Picture:
     ``size`` is (height, width) of the upright picture; ``kind`` is Pillow's mode as stored.
     """
 
-    handle: "Image.Image"
+    handle: Image.Image
     size: Tuple[int, int]
     orientation: int
     kind: str
@@ -60,24 +62,29 @@ def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Pictu
         try:
             handle = image_module.open(source)
         except image_module.UnidentifiedImageError:
-            raise PictureError("not a picture that Pillow can read") from None
+            msg = "not a picture that Pillow can read"
+            raise PictureError(msg) from None
         except image_module.DecompressionBombError:
-            raise PictureError(f"more than {max_pixels // 1_000_000} megapixels") from None
+            msg = f"more than {max_pixels // 1_000_000} megapixels"
+            raise PictureError(msg) from None
         except FileNotFoundError:
-            raise PictureError("the file is missing") from None
-        except Exception as error:  # noqa: BLE001  Pillow's plugins raise anything
+            msg = "the file is missing"
+            raise PictureError(msg) from None
+        except Exception as error:
             raise PictureError(_reason(error)) from None
         width, height = handle.size
         if width * height > max_pixels:
-            raise PictureError(
+            msg = (
                 f"{width}x{height} is {width * height / 1e6:.0f} megapixels, "
                 f"more than {max_pixels // 1_000_000}"
             )
+            raise PictureError(msg)
         if width < 1 or height < 1:
-            raise PictureError(f"it has {width}x{height} pixels")
+            msg = f"it has {width}x{height} pixels"
+            raise PictureError(msg)
         try:
             orientation = int(handle.getexif().get(ORIENTATION_TAG, 1))
-        except Exception:  # noqa: BLE001  broken EXIF does not make the pixels bad
+        except Exception:
             orientation = 1
     upright = (width, height) if orientation >= 5 and orientation <= 8 else (height, width)
     return Picture(handle, upright, orientation, handle.mode, getattr(handle, "n_frames", 1))
@@ -85,7 +92,7 @@ def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Pictu
 
 def decode(
     picture: Picture, gray: bool, wanted: Optional[Tuple[float, float]] = None
-) -> Tuple["Image.Image", Box]:
+) -> Tuple[Image.Image, Box]:
     """Decode to an upright image of mode ``L`` or ``RGB``.
 
     ``wanted`` is the (height, width) that the whole upright picture will be scaled to: a JPEG
@@ -95,7 +102,7 @@ def decode(
     handle, orientation = picture.handle, picture.orientation
     turned = 5 <= orientation <= 8
     mode = "L" if gray else "RGB"
-    box = (0.0, 0.0, float(handle.size[0]), float(handle.size[1]))  # type: Box
+    box: Box = (0.0, 0.0, float(handle.size[0]), float(handle.size[1]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -108,12 +115,12 @@ def decode(
             image = _eight_bit(handle, mode)
         except PictureError:
             raise
-        except Exception as error:  # noqa: BLE001  Pillow's plugins raise anything
+        except Exception as error:
             raise PictureError(_reason(error)) from None
     return _upright(image, box, orientation)
 
 
-def _eight_bit(handle: "Image.Image", mode: str) -> "Image.Image":
+def _eight_bit(handle: Image.Image, mode: str) -> Image.Image:
     """Load the pixels and bring them to ``L`` or ``RGB`` of 8 bits."""
     handle.load()
     if handle.mode == mode:
@@ -122,24 +129,27 @@ def _eight_bit(handle: "Image.Image", mode: str) -> "Image.Image":
         gray = _from_sixteen(handle)
         return gray if mode == "L" else gray.convert("RGB")
     if handle.mode == "F":
-        raise PictureError("a floating-point picture; its range is unknown, save it as 8 bits")
+        msg = "a floating-point picture; its range is unknown, save it as 8 bits"
+        raise PictureError(msg)
     if handle.mode in ("P", "PA") or (mode == "L" and handle.mode not in ("1", "LA", "La")):
         # Luma is made of the colours; Pillow's own way from a palette differs by version.
         handle = handle.convert("RGB")
     return handle if handle.mode == mode else handle.convert(mode)
 
 
-def _from_sixteen(handle: "Image.Image") -> "Image.Image":
+def _from_sixteen(handle: Image.Image) -> Image.Image:
     import numpy as np
 
     values = np.asarray(handle)
     if values.dtype.kind != "u" and (values.min() < 0 or values.max() > 65535):
-        raise PictureError("32-bit grey values beyond 0..65535")
+        msg = "32-bit grey values beyond 0..65535"
+        raise PictureError(msg)
     scaled = (values.astype(np.uint32) * 255 + 32767) // 65535
-    return _pillow().fromarray(scaled.astype(np.uint8))
+    image: Image.Image = _pillow().fromarray(scaled.astype(np.uint8))
+    return image
 
 
-def _upright(image: "Image.Image", box: Box, orientation: int) -> Tuple["Image.Image", Box]:
+def _upright(image: Image.Image, box: Box, orientation: int) -> Tuple[Image.Image, Box]:
     module = _pillow()
     names = {
         2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE",
@@ -170,5 +180,6 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise PictureError("Pillow is not installed here; install the package pillow") from None
+        msg = "Pillow is not installed here; install the package pillow"
+        raise PictureError(msg) from None
     return Image

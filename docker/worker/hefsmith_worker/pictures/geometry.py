@@ -5,6 +5,8 @@ with its corner at ``offset`` on a canvas of the size ``target``; what hangs ove
 stays free is padding. So one pair of formulas maps points there and back.
 """
 
+from __future__ import annotations
+
 import random
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
@@ -82,40 +84,48 @@ class Placement:
         return (top, left, bottom, right)
 
 
-def place(source: Pair, preprocess: Preprocess, chance: Optional[random.Random] = None) -> Placement:
+def place(
+    source: Pair, preprocess: Preprocess, chance: Optional[random.Random] = None
+) -> Placement:
     """Decide where an upright picture of ``source`` = (height, width) lands.
 
     ``chance`` gives the corner of a random crop; without it the crop is the centre.
     """
     height, width = source
     if height < 1 or width < 1:
-        raise ValueError(f"a picture needs height and width above 0, not {height}x{width}")
-    if preprocess.resize == "stretch":
+        msg = f"a picture needs height and width above 0, not {height}x{width}"
+        raise ValueError(msg)
+    if preprocess.resize == "none" and source != preprocess.size:
+        msg = (
+            f"{width}x{height}, and resize: none takes {preprocess.width}x{preprocess.height} only"
+        )
+        raise ValueError(msg)
+    if preprocess.resize in ("stretch", "none"):
         return Placement(source, preprocess.size, (0, 0), preprocess.size)
     if preprocess.resize == "letterbox":
         return _letterbox(source, preprocess.size)
-    if preprocess.resize == "shorter_then_crop":
-        scaled = _shorter_to(source, preprocess.resize_to, preprocess.size)
+    if preprocess.resize == "shorter_crop":
+        scaled = _shorter_to(source, preprocess.shorter, preprocess.size)
     else:
         scaled = _grow_to_cover(source, preprocess.size)
     spare = (scaled[0] - preprocess.height, scaled[1] - preprocess.width)
     if preprocess.resize == "random_crop" and chance is not None:
         offset = (-chance.randint(0, spare[0]), -chance.randint(0, spare[1]))
     else:
-        offset = (-int(round(spare[0] / 2.0)), -int(round(spare[1] / 2.0)))
+        offset = (-round(spare[0] / 2.0), -round(spare[1] / 2.0))
     return Placement(source, scaled, offset, preprocess.size)
 
 
 def _letterbox(source: Pair, target: Pair) -> Placement:
     ratio = min(target[0] / source[0], target[1] / source[1])
     scaled = (
-        min(target[0], max(1, int(round(source[0] * ratio)))),
-        min(target[1], max(1, int(round(source[1] * ratio)))),
+        min(target[0], max(1, round(source[0] * ratio))),
+        min(target[1], max(1, round(source[1] * ratio))),
     )
     # An odd spare pixel goes below and to the right, as in Ultralytics' training code.
     offset = (
-        int(round((target[0] - scaled[0]) / 2.0 - 0.1)),
-        int(round((target[1] - scaled[1]) / 2.0 - 0.1)),
+        round((target[0] - scaled[0]) / 2.0 - 0.1),
+        round((target[1] - scaled[1]) / 2.0 - 0.1),
     )
     return Placement(source, scaled, offset, target)
 
@@ -142,6 +152,6 @@ def _grow_to_cover(source: Pair, target: Pair) -> Pair:
 def _cover(source: Pair, target: Pair) -> Pair:
     ratio = max(target[0] / source[0], target[1] / source[1])
     return (
-        max(target[0], int(round(source[0] * ratio))),
-        max(target[1], int(round(source[1] * ratio))),
+        max(target[0], round(source[0] * ratio)),
+        max(target[1], round(source[1] * ratio)),
     )

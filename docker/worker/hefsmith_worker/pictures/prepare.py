@@ -1,5 +1,7 @@
 """Makes network inputs of pictures: fit, order of channels, and (for hosts) normalise."""
 
+from __future__ import annotations
+
 import random
 from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
 
@@ -13,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    image: "Union[Image.Image, np.ndarray[Any, Any], bytes, str]",
+    image: Union[Image.Image, np.ndarray[Any, Any], bytes, str],
     preprocess: Preprocess,
     chance: Optional[random.Random] = None,
-) -> "np.ndarray[Any, Any]":
+) -> np.ndarray[Any, Any]:
     """Return the picture as the network gets it: uint8 (height, width, channels).
 
     ``image`` is an encoded picture (path or bytes), a Pillow image, or an array (H, W) grey or
@@ -26,30 +28,36 @@ def prepare(
 
 
 def prepare_with_placement(
-    image: "Union[Image.Image, np.ndarray[Any, Any], bytes, str]",
+    image: Union[Image.Image, np.ndarray[Any, Any], bytes, str],
     preprocess: Preprocess,
     chance: Optional[random.Random] = None,
-) -> "Tuple[np.ndarray[Any, Any], Placement]":
+) -> Tuple[np.ndarray[Any, Any], Placement]:
     """Like :func:`prepare`, with the geometry that takes boxes there and back."""
     picture = _as_picture(image)
-    placement = place(picture.size, preprocess, chance)
+    try:
+        placement = place(picture.size, preprocess, chance)
+    except ValueError as error:
+        raise PictureError(str(error)) from None
     gray = preprocess.color == "gray"
     decoded, box = decode(picture, gray, (float(placement.scaled[0]), float(placement.scaled[1])))
     return _fit(decoded, box, placement, preprocess), placement
 
 
-def normalise(batch: "np.ndarray[Any, Any]", preprocess: Preprocess) -> "np.ndarray[Any, Any]":
-    """Return ``(batch - mean) / std`` as float32, for a batch (N, H, W, C) or picture (H, W, C)."""
+def normalise(batch: np.ndarray[Any, Any], preprocess: Preprocess) -> np.ndarray[Any, Any]:
+    """Return ``(batch - mean) / std`` as float32, for (N, H, W, C) or (H, W, C).
+
+    This is what the chip does too when ``normalize`` is ``chip``; with ``none`` only the type
+    changes.
+    """
     import numpy as np
 
     if batch.shape[-1] != preprocess.channels:
         msg = f"normalise: {batch.shape[-1]} channels, need {preprocess.channels} (NHWC)"
         raise ValueError(msg)
-    mean = np.asarray(preprocess.per_channel("mean"), dtype=np.float32)
-    std = np.asarray(preprocess.per_channel("std"), dtype=np.float32)
+    mean, std = preprocess.offset_and_scale
     result = batch.astype(np.float32)
-    result -= mean
-    result /= std
+    result -= np.asarray(mean, dtype=np.float32)
+    result /= np.asarray(std, dtype=np.float32)
     return result
 
 
@@ -62,25 +70,28 @@ def _as_picture(image: Any) -> Picture:
         image = _from_array(image)
     width, height = image.size
     if width < 1 or height < 1:
-        raise PictureError(f"it has {width}x{height} pixels")
+        msg = f"it has {width}x{height} pixels"
+        raise PictureError(msg)
     return Picture(image, (height, width), 1, image.mode)
 
 
-def _from_array(array: Any) -> "Image.Image":
+def _from_array(array: Any) -> Image.Image:
     from PIL import Image
 
     if array.dtype.name != "uint8":
-        raise PictureError(f"an array of {array.dtype.name}; pictures are uint8, 0..255")
+        msg = f"an array of {array.dtype.name}; pictures are uint8, 0..255"
+        raise PictureError(msg)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise PictureError(f"an array of shape {tuple(array.shape)}; need (H, W) or (H, W, 3)")
+        msg = f"an array of shape {tuple(array.shape)}; need (H, W) or (H, W, 3)"
+        raise PictureError(msg)
     return Image.fromarray(array)
 
 
 def _fit(
-    image: "Image.Image", box: Box, placement: Placement, preprocess: Preprocess
-) -> "np.ndarray[Any, Any]":
+    image: Image.Image, box: Box, placement: Placement, preprocess: Preprocess
+) -> np.ndarray[Any, Any]:
     """Scale the seen window of ``image`` and lay it on the padded canvas."""
     import numpy as np
 

@@ -5,24 +5,26 @@ vendor's ``normalization`` command takes them. The same object drives calibratio
 samples, validation on the device and the bundle, so the stages cannot disagree.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-RESIZES = ("stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop")
+RESIZES = ("stretch", "letterbox", "crop", "random_crop", "shorter_crop", "none")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
 COLORS = ("rgb", "bgr", "gray")
-OWNERS = ("chip", "host")
+OWNERS = ("chip", "host", "none")
 
 #: ImageNet statistics of torchvision's models, times 255.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
-PRESETS = {
+PRESETS: Dict[str, Dict[str, Any]] = {
     # torchvision's classification presets: shorter side to 256, centre 224, bilinear.
     "torchvision": {
         "size": (224, 224),
-        "resize": "shorter_then_crop",
-        "resize_to": 256,
+        "resize": "shorter_crop",
+        "shorter": 256,
         "interpolation": "bilinear",
         "color": "rgb",
         "mean": IMAGENET_MEAN,
@@ -43,13 +45,13 @@ PRESETS = {
     # Ultralytics classification: shorter side to the size, centre crop, divide by 255.
     "ultralytics-classify": {
         "size": (224, 224),
-        "resize": "shorter_then_crop",
+        "resize": "shorter_crop",
         "interpolation": "bilinear",
         "color": "rgb",
         "mean": (0.0, 0.0, 0.0),
         "std": (255.0, 255.0, 255.0),
     },
-}  # type: Dict[str, Dict[str, Any]]
+}
 
 
 class PreprocessError(ValueError):
@@ -64,9 +66,10 @@ class Preprocess:
         (height, width) of the network input.
     resize
         ``stretch`` ignores the aspect ratio; ``letterbox`` keeps it and fills with ``pad``;
-        ``center_crop`` and ``random_crop`` cut without scaling (a smaller picture is scaled
-        up first until it covers the size); ``shorter_then_crop`` scales the shorter side to
-        ``resize_to`` (default: the size itself) and cuts the centre.
+        ``crop`` and ``random_crop`` cut without scaling (a smaller picture is scaled up first
+        until it covers the size); ``shorter_crop`` scales the shorter side to ``shorter``
+        (default: until the size is covered) and cuts the centre; ``none`` takes only pictures
+        that have the size already.
     pad
         Fill of the letterbox, 0..255: one value, or one per channel in the order of ``color``.
     interpolation
@@ -77,12 +80,13 @@ class Preprocess:
         Per channel (or one for all), 0..255 units, in the order of ``color``.
     normalize
         ``chip``: arrays stay raw uint8, the compiled network subtracts and divides.
-        ``host``: the network gets float32 that :func:`hefsmith_worker.pictures.normalise` made.
+        ``host``: the network gets float32 that :func:`hefsmith_worker.pictures.normalise` made;
+        ``none``: nobody does, the network was trained on 0..255 (mean and std are not used).
     """
 
     size: Tuple[int, int]
     resize: str = "stretch"
-    resize_to: Optional[int] = None
+    shorter: Optional[int] = None
     pad: Tuple[int, ...] = (114,)
     interpolation: str = "bilinear"
     color: str = "rgb"
@@ -97,25 +101,29 @@ class Preprocess:
         _check_choice("color", self.color, COLORS)
         _check_choice("normalize", self.normalize, OWNERS)
         if len(self.size) != 2 or any(side < 1 for side in self.size):
-            raise PreprocessError(f"size: need [height, width] above 0, not {list(self.size)}")
-        if self.resize_to is not None:
-            if self.resize != "shorter_then_crop":
-                raise PreprocessError("resize_to: only resize: shorter_then_crop uses it")
-            if self.resize_to < max(self.size):
-                raise PreprocessError(
-                    f"resize_to: {self.resize_to} is less than the size {list(self.size)}, "
+            msg = f"size: need [height, width] above 0, not {list(self.size)}"
+            raise PreprocessError(msg)
+        if self.shorter is not None:
+            if self.resize != "shorter_crop":
+                msg = "shorter: only resize: shorter_crop uses it"
+                raise PreprocessError(msg)
+            if self.shorter < max(self.size):
+                msg = (
+                    f"shorter: {self.shorter} is less than the size {list(self.size)}, "
                     "so the crop would leave the picture"
                 )
+                raise PreprocessError(msg)
         for name in ("pad", "mean", "std"):
             count = len(getattr(self, name))
             if count not in (1, self.channels):
-                raise PreprocessError(
-                    f"{name}: {count} values for {self.channels} channels ({self.color})"
-                )
+                msg = f"{name}: {count} values for {self.channels} channels ({self.color})"
+                raise PreprocessError(msg)
         if any(value < 0 or value > 255 for value in self.pad):
-            raise PreprocessError(f"pad: values are 0..255, not {list(self.pad)}")
+            msg = f"pad: values are 0..255, not {list(self.pad)}"
+            raise PreprocessError(msg)
         if any(value <= 0 for value in self.std):
-            raise PreprocessError(f"std: values must be above 0, not {list(self.std)}")
+            msg = f"std: values must be above 0, not {list(self.std)}"
+            raise PreprocessError(msg)
 
     @property
     def height(self) -> int:
@@ -137,6 +145,13 @@ class Preprocess:
         """(height, width, channels) of one prepared picture."""
         return (self.size[0], self.size[1], self.channels)
 
+    @property
+    def offset_and_scale(self) -> Tuple[Tuple[float, ...], Tuple[float, ...]]:
+        """Mean and std that are really applied, one of each per channel (0 and 1 for ``none``)."""
+        if self.normalize == "none":
+            return (0.0,) * self.channels, (1.0,) * self.channels
+        return self.per_channel("mean"), self.per_channel("std")
+
     def per_channel(self, name: str) -> Tuple[float, ...]:
         """Return ``mean``, ``std`` or ``pad`` with one value for every channel."""
         values = tuple(float(value) for value in getattr(self, name))
@@ -150,7 +165,7 @@ class Preprocess:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], **overrides: Any) -> "Preprocess":
+    def from_dict(cls, data: Mapping[str, Any], **overrides: Any) -> Preprocess:
         """Read a recipe's ``preprocessing`` section; a preset gives what it leaves out.
 
         ``None`` means "not given". Raises :class:`PreprocessError` with the field's name.
@@ -160,31 +175,34 @@ class Preprocess:
         known = set(cls.__dataclass_fields__)
         for key in given:
             if key not in known:
-                raise PreprocessError(f"{key}: unknown; known are {', '.join(sorted(known))}")
-        merged = {}  # type: Dict[str, Any]
+                msg = f"{key}: unknown; known are {', '.join(sorted(known))}"
+                raise PreprocessError(msg)
+        merged: Dict[str, Any] = {}
         preset = given.get("preset")
         if preset is not None:
             _check_choice("preset", preset, tuple(PRESETS))
             merged.update(PRESETS[preset])
         merged.update(given)
-        if merged.get("resize", "stretch") != "shorter_then_crop" and "resize_to" not in given:
-            merged.pop("resize_to", None)
+        if merged.get("resize", "stretch") != "shorter_crop" and "shorter" not in given:
+            merged.pop("shorter", None)
         if "size" not in merged:
-            raise PreprocessError("size: missing; give [height, width] of the network input")
+            msg = "size: missing; give [height, width] of the network input"
+            raise PreprocessError(msg)
         merged["size"] = _pair(merged["size"])
         for name, kind in (("pad", int), ("mean", float), ("std", float)):
             if name in merged:
                 merged[name] = _numbers(name, merged[name], kind)
         return cls(**merged)
 
-    def with_size(self, height: int, width: int) -> "Preprocess":
+    def with_size(self, height: int, width: int) -> Preprocess:
         """Return the same preprocessing for another input size."""
         return replace(self, size=(height, width))
 
 
 def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise PreprocessError(f"{name}: {value!r} is not one of {', '.join(choices)}")
+        msg = f"{name}: {value!r} is not one of {', '.join(choices)}"
+        raise PreprocessError(msg)
 
 
 def _pair(value: Any) -> Tuple[int, int]:
@@ -196,7 +214,8 @@ def _pair(value: Any) -> Tuple[int, int]:
         and all(_is_whole(side) for side in value)
     ):
         return (int(value[0]), int(value[1]))
-    raise PreprocessError(f"size: need [height, width], not {value!r}")
+    msg = f"size: need [height, width], not {value!r}"
+    raise PreprocessError(msg)
 
 
 def _is_whole(value: Any) -> bool:
@@ -207,7 +226,9 @@ def _numbers(name: str, value: Any, kind: type) -> Tuple[Any, ...]:
     values = value if isinstance(value, (list, tuple)) else [value]
     for one in values:
         if isinstance(one, bool) or not isinstance(one, (int, float)) or one != one:
-            raise PreprocessError(f"{name}: {one!r} is not a number")
+            msg = f"{name}: {one!r} is not a number"
+            raise PreprocessError(msg)
         if abs(one) == float("inf") or (kind is int and one != int(one)):
-            raise PreprocessError(f"{name}: {one!r} is not a whole number")
+            msg = f"{name}: {one!r} is not a whole number"
+            raise PreprocessError(msg)
     return tuple(kind(one) for one in values)

@@ -136,7 +136,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What is known of an engine. Sizes are bytes; unknown facts are ``None``."""
+    """What is known of an engine. Sizes are bytes; unknown facts are ``None``.
+
+    ``lacks`` names the limits that its kernel cannot set. ``boxed`` is false for the local
+    engine: there a job can do whatever the user can.
+    """
 
     kind: EngineKind
     name: str
@@ -153,7 +157,7 @@ class EngineInfo:
     data_root: str | None = None
     storage_driver: str | None = None
     runtimes: tuple[str, ...] = ()
-    sees_our_files: bool | None = None
+    lacks: tuple[str, ...] = ()
     boxed: bool = True
 
 

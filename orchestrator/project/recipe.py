@@ -98,22 +98,23 @@ class Preprocessing(Section):
     """The one definition of what happens to a picture before the network sees it.
 
     ``size`` is height, width in pixels; ``mean`` and ``std`` are in units of 0..255, one
-    value or one per channel. ``normalize: chip`` puts them into the HEF, so that the device
-    and the calibration see raw 8-bit pixels.
+    value or one per channel. ``normalize: chip`` (the default) puts them into the HEF, so that
+    the device and the calibration see raw 8-bit pixels. What is left out comes from the preset,
+    else from the defaults of :class:`hefsmith_worker.pictures.Preprocess`.
     """
 
     preset: str | None = None
-    size: tuple[int, int] | None = None
-    resize: Literal["stretch", "letterbox", "crop", "random_crop", "shorter_crop", "none"] = (
-        "stretch"
-    )
-    shorter: int | None = None
-    pad: int | tuple[int, ...] = 114
-    interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos"] = "bilinear"
-    color: Literal["rgb", "bgr", "gray"] = "rgb"
+    size: tuple[int, int] | int | None = None
+    resize: (
+        Literal["stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop"] | None
+    ) = None
+    resize_to: int | None = None
+    pad: int | tuple[int, ...] | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos"] | None = None
+    color: Literal["rgb", "bgr", "gray"] | None = None
     mean: tuple[float, ...] | float | None = None
     std: tuple[float, ...] | float | None = None
-    normalize: Literal["chip", "host", "none"] = "chip"
+    normalize: Literal["chip", "host"] | None = None
 
     @field_validator("std")
     @classmethod
@@ -146,10 +147,41 @@ class Parser(Section):
     end_nodes: tuple[str, ...] = ()
 
 
-class Calibration(Section):
-    """Which pictures set the ranges: a path, or one path for each input."""
+class SourceOptions(Section):
+    """A picture source with options (see :class:`hefsmith_worker.calibration.Source`)."""
 
-    source: str | dict[str, str]
+    path: str
+    kind: Literal[
+        "auto", "folder", "glob", "list", "npy", "npz", "tar", "zip", "video", "coco", "yolo"
+    ] = "auto"
+    images: str | None = None
+    split: str = "train"
+    interval_s: Annotated[float, Field(gt=0)] = 1.0
+
+
+def _one_or_by_input(value: object) -> str:
+    if isinstance(value, str):
+        return "path"
+    if isinstance(value, SourceOptions) or (isinstance(value, dict) and "path" in value):
+        return "options"
+    return "by_input"
+
+
+PictureSource = Annotated[
+    Annotated[str, Tag("path")]
+    | Annotated[SourceOptions, Tag("options")]
+    | Annotated[dict[str, str | SourceOptions], Tag("by_input")],
+    Discriminator(_one_or_by_input),
+]
+
+
+class Calibration(Section):
+    """Which pictures set the ranges: one source for all inputs, or one for each.
+
+    Paths are relative to the recipe's folder; what is not there is looked up in the project's.
+    """
+
+    source: PictureSource
     count: Annotated[int, Field(ge=1)] = 1024
     seed: int = 0
     minimum: Annotated[int, Field(ge=1)] = 8
@@ -213,7 +245,7 @@ class Thresholds(Section):
 class Validation(Section):
     """The golden samples: run at every step, and on the device."""
 
-    source: str | dict[str, str] | None = None
+    source: PictureSource | None = None
     labels: str | None = None
     samples: Annotated[int, Field(ge=1)] = 64
     seed: int = 0

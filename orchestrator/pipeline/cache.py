@@ -1,0 +1,245 @@
+"""Finished stages by key: published whole by rename, checked when used, never in the way.
+
+An entry is ``stages/<k[:2]>/<key>/`` with ``files/`` and ``entry.json``, which is written
+last. A damaged entry counts as absent, with a warning; it is removed so that the next build
+mends it. ``CACHEDIR.TAG`` marks the folder as ours, and nothing is deleted without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from orchestrator.pipeline.digests import DigestMemory
+
+SCHEMA = 1
+TAG = "CACHEDIR.TAG"
+TAG_TEXT = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# Cache of hefsmith; it may be deleted at any time (hef cache gc).\n"
+)
+
+#: Files of these roles are large and never edited: they are linked, not copied.
+LINKED_ROLES = frozenset({"calibration"})
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """One file of a stage: path relative to the build folder, digest, size in bytes."""
+
+    role: str
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a finished stage left: files, its own result, findings, what really ran."""
+
+    key: str
+    stage: str
+    files: tuple[CachedFile, ...]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Mapping[str, Any], ...] = ()
+    ran: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    created: float = 0.0
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Size of a cache: entries, bytes, and the time of the oldest use (epoch seconds)."""
+
+    entries: int
+    bytes: int
+    oldest: float | None
+
+
+class StageCache:
+    """The cache of one user (or one project)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _folder(self, key: str) -> Path:
+        return self.root / "stages" / key[:2] / key
+
+    def find(self, key: str) -> Entry | None:
+        """Return the entry of a key; a damaged one is ``None`` like an absent one."""
+        folder = self._folder(key)
+        try:
+            document = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+            entry = _entry_from(document)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if entry.key != key:
+            return None
+        for file in entry.files:
+            try:
+                if (folder / "files" / file.path).stat().st_size != file.bytes:
+                    return None
+            except OSError:
+                return None
+        return entry
+
+    def damaged(self, key: str) -> bool:
+        """Tell whether there is something under the key that is no whole entry."""
+        return self._folder(key).exists() and self.find(key) is None
+
+    def discard(self, key: str) -> None:
+        """Remove an entry."""
+        shutil.rmtree(self._folder(key), ignore_errors=True)
+
+    def publish(self, entry: Entry, work: Path) -> None:
+        """Copy a stage's files out of the build folder and make them an entry in one rename."""
+        target = self._folder(entry.key)
+        if self.find(entry.key) is not None:
+            return
+        self._prepare()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{entry.key[:12]}-", dir=target.parent))
+        try:
+            for file in entry.files:
+                place(work / file.path, part / "files" / file.path, link=file.role in LINKED_ROLES)
+            (part / "entry.json").write_text(
+                json.dumps(_entry_to(entry), indent=1), encoding="utf-8"
+            )
+            self.discard(entry.key)
+            part.rename(target)
+        except OSError:
+            # Another process may have published the same key meanwhile; its entry is as good.
+            if self.find(entry.key) is None:
+                raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def restore(self, entry: Entry, work: Path, memory: DigestMemory) -> bool:
+        """Put an entry's files into a build folder; ``False`` when one has changed."""
+        source = self._folder(entry.key) / "files"
+        for file in entry.files:
+            try:
+                if memory.file(source / file.path) != file.sha256:
+                    return False
+                place(source / file.path, work / file.path, link=file.role in LINKED_ROLES)
+            except OSError:
+                return False
+        with contextlib.suppress(OSError):
+            os.utime(self._folder(entry.key))
+        return True
+
+    def _prepare(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        tag = self.root / TAG
+        if not tag.exists():
+            tag.write_text(TAG_TEXT, encoding="utf-8")
+
+    def lock(self, key: str) -> Any:
+        """Return a lock that one process holds at a time (a context manager)."""
+        import filelock
+
+        self._prepare()
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return filelock.FileLock(folder / f"{key[:32]}.lock")
+
+    def _entries(self) -> Iterator[tuple[Path, float, int]]:
+        for folder in sorted((self.root / "stages").glob("??/*")):
+            if folder.name.startswith("."):
+                continue
+            size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+            yield folder, folder.stat().st_mtime, size
+
+    def usage(self) -> Usage:
+        """Return how much is kept."""
+        found = list(self._entries()) if self.root.exists() else []
+        return Usage(
+            len(found),
+            sum(size for _, _, size in found),
+            min((used for _, used, _ in found), default=None),
+        )
+
+    def collect(self, *, older_than_s: float = 0.0, down_to_bytes: int | None = None) -> Usage:
+        """Remove entries by age and size, longest unused first; return what was removed.
+
+        Refuses a folder without our tag, so that a wrong path can never cost anything.
+        """
+        if not self.root.exists():
+            return Usage(0, 0, None)
+        if not (self.root / TAG).is_file():
+            msg = f"{self.root} is not a cache of hefsmith (it has no {TAG})"
+            raise ConfigError(msg, hint="Check HEFSMITH_CACHE, or cache: in hef.yaml.")
+        entries = sorted(self._entries(), key=lambda item: item[1])
+        total = sum(size for _, _, size in entries)
+        now = time.time()
+        removed, freed = 0, 0
+        for folder, used, size in entries:
+            too_old = now - used >= older_than_s
+            too_much = down_to_bytes is not None and total - freed > down_to_bytes
+            if (down_to_bytes is None and too_old) or (too_much and too_old):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed, freed = removed + 1, freed + size
+        for left in (self.root / "stages").glob("??/.*"):
+            if now - left.stat().st_mtime > 86400:
+                shutil.rmtree(left, ignore_errors=True)
+        return Usage(removed, freed, None)
+
+
+def place(source: Path, target: Path, *, link: bool) -> None:
+    """Copy a file, or link it where the file system can."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        target.unlink()
+    if link:
+        try:
+            os.link(source, target)
+        except OSError:
+            pass
+        else:
+            return
+    shutil.copy2(source, target)
+
+
+def _entry_to(entry: Entry) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "key": entry.key,
+        "stage": entry.stage,
+        "files": [vars(file) for file in entry.files],
+        "result": entry.result,
+        "findings": list(entry.findings),
+        "ran": entry.ran,
+        "seconds": entry.seconds,
+        "created": entry.created,
+        "why": entry.why,
+    }
+
+
+def _entry_from(document: Mapping[str, Any]) -> Entry:
+    if document["schema"] != SCHEMA:
+        msg = "another schema"
+        raise ValueError(msg)
+    return Entry(
+        key=document["key"],
+        stage=document["stage"],
+        files=tuple(CachedFile(**file) for file in document["files"]),
+        result=document["result"],
+        findings=tuple(document["findings"]),
+        ran=document["ran"],
+        seconds=document["seconds"],
+        created=document["created"],
+        why=document["why"],
+    )

@@ -1,0 +1,369 @@
+"""From a recipe to what a build is made of: files to hand over and parameters of each stage.
+
+Pure but for looking whether the files exist: every path that the recipe names is found here,
+so that a missing one is told with its line in the recipe before anything starts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import ConfigError, escape_control
+from orchestrator.project.recipe import Preprocessing, SourceOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch, PictureSource
+
+#: Files of a factory's folder that travel with it; data and weights do not.
+SOURCE_SUFFIXES = frozenset({".py", ".json", ".yaml", ".yml", ".toml", ".cfg", ".txt"})
+SOURCE_FILES = 2000
+SOURCE_BYTES = 32 << 20
+_GLOB = re.compile(r"[*?\[]")
+_REMOTE = re.compile(r"^[a-z][a-z0-9+.-]+://")
+
+#: Sources that name other files beside themselves, so their folder goes along.
+_LISTS = frozenset({".txt", ".csv", ".json", ".yaml", ".yml"})
+
+
+@dataclass(frozen=True)
+class Material:
+    """One input of a build: the name that the worker knows, and where it is on this machine.
+
+    ``files`` limits a folder to these relative names (the factory's own code).
+    """
+
+    name: str
+    path: Path
+    files: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """Everything that decides a build, before any cache or engine is looked at.
+
+    ``used_by`` says which materials' content goes into which stage's key.
+    """
+
+    model: str
+    arch: Arch
+    net_name: str
+    materials: tuple[Material, ...]
+    parameters: Mapping[str, Mapping[str, Any]]
+    used_by: Mapping[str, tuple[str, ...]]
+    labels: tuple[str, ...]
+    trust_pickle: bool = False
+
+
+class _Collector:
+    """Gathers materials under names that do not collide."""
+
+    def __init__(self, loaded: LoadedRecipe, project: Path) -> None:
+        self.loaded = loaded
+        self.project = project
+        self.materials: dict[str, Material] = {}
+
+    def find(self, written: str, *location: str | int) -> Path:
+        """Return a path of the recipe that exists, else say where it was looked for."""
+        where = self.loaded.where(*location)
+        field = ".".join(map(str, location))
+        if "\0" in written or not written:
+            msg = f"{where}: {field}: not a path"
+            raise ConfigError(msg, code="recipe.path")
+        candidates = [self.loaded.folder / Path(written).expanduser(), self.project / written]
+        for candidate in candidates:
+            try:
+                if candidate.exists():
+                    return candidate.resolve()
+            except OSError:
+                continue
+        msg = f"{where}: {field}: no such file or folder: {escape_control(written)}"
+        looked = dict.fromkeys(str(candidate.resolve()) for candidate in candidates)
+        raise ConfigError(
+            msg, hint="Looked for " + "\nand for ".join(looked), code="recipe.missing"
+        )
+
+    def add(self, name: str, path: Path, files: tuple[str, ...] | None = None) -> str:
+        """Hand over a file or folder under ``name``; the same path keeps its first name."""
+        for material in self.materials.values():
+            if material.path == path and material.files == files:
+                return material.name
+        free, number = name, 2
+        while free in self.materials:
+            stem, dot, suffix = name.partition(".")
+            free, number = f"{stem}-{number}{dot}{suffix}", number + 1
+        self.materials[free] = Material(free, path, files)
+        return free
+
+
+def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
+    """Return the request for one model and chip.
+
+    Raises :class:`ConfigError` for every path that is not there.
+    """
+    recipe = loaded.recipe
+    collector = _Collector(loaded, project)
+    source, source_names = _network(collector)
+    labels = _labels(collector)
+    preprocessing = _preprocessing(loaded)
+    calibration, calibration_names = _pictures(
+        collector, recipe.calibration.source, "calibration", ("calibration", "source")
+    )
+    origin = "validation" if recipe.validation.source is not None else "calibration"
+    if recipe.validation.source is not None:
+        samples, sample_names = _pictures(
+            collector, recipe.validation.source, "validation", ("validation", "source")
+        )
+    else:
+        samples, sample_names = calibration, calibration_names
+    if recipe.validation.labels is not None:
+        found = collector.find(recipe.validation.labels, "validation", "labels")
+        sample_names = (*sample_names, collector.add(found.name, found))
+    task = None if recipe.postprocess.task == "auto" else recipe.postprocess.task
+    nms = recipe.postprocess.nms.model_dump()
+    optimize_names: tuple[str, ...] = ()
+    if nms["config"] is not None:
+        config = collector.find(nms["config"], "postprocess", "nms", "config")
+        nms["config"] = collector.add(config.name, config)
+        optimize_names = (nms["config"],)
+    script = _script(collector)
+    optimization = recipe.optimization
+    parameters: dict[str, dict[str, Any]] = {
+        "export": {
+            "source": source,
+            "inputs": {name: list(shape) for name, shape in recipe.inputs.items()},
+            "exporter": recipe.export.exporter,
+            "opset": recipe.export.opset,
+            "simplify": recipe.export.simplify,
+            "tolerance": recipe.export.tolerance,
+            "samples": {
+                "sources": samples,
+                "origin": origin,
+                "count": recipe.validation.samples,
+                "seed": recipe.validation.seed,
+                "labels": list(labels),
+                "task": task,
+                "preprocessing": preprocessing,
+            },
+        },
+        "calibrate": {
+            "sources": calibration,
+            "validation": samples if origin == "validation" else None,
+            "count": recipe.calibration.count,
+            "minimum": recipe.calibration.minimum,
+            "seed": recipe.calibration.seed,
+            "deduplicate": recipe.calibration.deduplicate,
+            "level": 2 if optimization.level is None else optimization.level,
+            "script": list(script),
+            "labels": list(labels),
+            "task": task,
+            "preprocessing": preprocessing,
+        },
+        "parse": {
+            "start_nodes": list(recipe.parser.start_nodes),
+            "end_nodes": list(recipe.parser.end_nodes),
+        },
+        "optimize": {
+            "level": optimization.level,
+            "compression": optimization.compression,
+            "batch_size": optimization.batch_size,
+            "outputs_16bit": optimization.outputs_16bit,
+            "script": list(script),
+            "task": task,
+            "softmax": recipe.postprocess.softmax,
+            "nms": nms,
+        },
+        "compile": {},
+        "evaluate": {},
+    }
+    return BuildRequest(
+        model=loaded.name,
+        arch=arch,
+        net_name=re.sub(r"[^A-Za-z0-9_]", "_", loaded.name),
+        materials=tuple(collector.materials.values()),
+        parameters=parameters,
+        used_by={
+            "export": (*source_names, *sample_names),
+            "calibrate": (*calibration_names, *sample_names),
+            "parse": (),
+            "optimize": optimize_names,
+            "compile": (),
+            "evaluate": (),
+        },
+        labels=labels,
+        trust_pickle=recipe.source.trust_pickle,
+    )
+
+
+def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
+    source = collector.loaded.recipe.source
+    kind = source.kind
+    if kind == "onnx":
+        assert source.onnx is not None
+        path = collector.find(source.onnx, "source", "onnx")
+        name = collector.add(path.name, path)
+        beside = [
+            collector.add(other.name, other)
+            for other in sorted(path.parent.glob("*"))
+            if other.suffix in (".data", ".weight") and other.is_file()
+        ]
+        return {"kind": "onnx", "file": name}, (name, *beside)
+    if kind != "torch":
+        where = collector.loaded.where("source", str(kind))
+        msg = f"{where}: source.{kind}: needs Hailo's suite, which is not imported here"
+        raise ConfigError(
+            msg, hint="Import it with: hef toolchain import FILE", code="recipe.source-kind"
+        )
+    described: dict[str, Any] = {
+        "kind": "torch",
+        "kwargs": dict(source.kwargs),
+        "trust_pickle": source.trust_pickle,
+        "weights": None,
+        "file": None,
+    }
+    names: list[str] = []
+    if source.torch is not None:
+        written, _, factory = source.torch.rpartition(":")
+        file = collector.find(written, "source", "torch")
+        files = _code_beside(file, collector.loaded.where("source", "torch"))
+        name = collector.add("source", file.parent, files)
+        described.update(file=f"{name}/{file.name}", factory=factory)
+        names.append(name)
+    if source.weights is not None:
+        path = collector.find(source.weights, "source", "weights")
+        described["weights"] = collector.add(path.name, path)
+        names.append(described["weights"])
+    return described, tuple(names)
+
+
+def _code_beside(file: Path, where: str) -> tuple[str, ...]:
+    """Return the code that a factory may import: small text files of its folder and below."""
+    found: list[str] = []
+    total = 0
+    for name, size in _code_files(file.parent):
+        found.append(name)
+        total += size
+        if len(found) > SOURCE_FILES or total > SOURCE_BYTES:
+            msg = (
+                f"{where}: source.torch: the folder {file.parent} has more code than a model "
+                f"needs (over {SOURCE_FILES} files or {SOURCE_BYTES >> 20} MiB)"
+            )
+            raise ConfigError(msg, hint="Put the model's files into a folder of their own.")
+    return tuple(sorted(found))
+
+
+def _code_files(folder: Path) -> Iterable[tuple[str, int]]:
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        for entry in sorted(current.iterdir()):
+            if entry.name.startswith(".") or entry.name in ("__pycache__", "node_modules"):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                if not (entry / "pyvenv.cfg").exists():
+                    pending.append(entry)
+            elif entry.suffix in SOURCE_SUFFIXES and entry.is_file():
+                size = entry.stat().st_size
+                if entry.suffix == ".py" or size < 1 << 20:
+                    yield entry.relative_to(folder).as_posix(), size
+
+
+def _labels(collector: _Collector) -> tuple[str, ...]:
+    labels = collector.loaded.recipe.postprocess.labels
+    if labels is None:
+        return ()
+    if isinstance(labels, tuple):
+        return labels
+    path = collector.find(labels, "postprocess", "labels")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        where = collector.loaded.where("postprocess", "labels")
+        msg = f"{where}: postprocess.labels: {path} is not a text file with one label a line"
+        raise ConfigError(msg) from error
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _preprocessing(loaded: LoadedRecipe) -> dict[str, Any]:
+    given = loaded.recipe.preprocessing
+    if isinstance(given, Preprocessing):
+        return {"shared": given.model_dump(exclude_none=True, mode="json")}
+    return {
+        "by_input": {
+            name: entry.model_dump(exclude_none=True, mode="json") for name, entry in given.items()
+        }
+    }
+
+
+def _pictures(
+    collector: _Collector, source: PictureSource, name: str, location: tuple[str, ...]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a source as the worker reads it, and the names of the materials in it."""
+    if isinstance(source, dict):
+        described: dict[str, Any] = {}
+        names: list[str] = []
+        for key, value in source.items():
+            one, used = _one_source(collector, value, f"{name}-{key}", (*location, key))
+            described[key] = one
+            names.extend(used)
+        return described, tuple(names)
+    return _one_source(collector, source, name, location)
+
+
+def _one_source(
+    collector: _Collector, source: str | SourceOptions, name: str, location: tuple[str, ...]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    options = source if isinstance(source, SourceOptions) else SourceOptions(path=source)
+    described = options.model_dump(exclude_none=True)
+    written = options.path
+    if _REMOTE.match(written):
+        msg = (
+            f"{collector.loaded.where(*location)}: {'.'.join(location)}: remote sources must be "
+            "brought here first"
+        )
+        raise ConfigError(msg, hint="Run: hef calib fetch MODEL", code="calib.remote")
+    names: list[str] = []
+    if _GLOB.search(written):
+        described["path"], used = _glob(collector, written, name, location)
+        names.append(used)
+    else:
+        path = collector.find(written, *location)
+        if path.is_file() and path.suffix.lower() in _LISTS:
+            folder = collector.add(name, path.parent)
+            described["path"] = f"{folder}/{path.name}"
+            names.append(folder)
+        else:
+            suffix = "".join(path.suffixes[-2:]) if path.is_file() else ""
+            described["path"] = collector.add(f"{name}{suffix}", path)
+            names.append(described["path"])
+    if options.images is not None:
+        images = collector.find(options.images, *location, "images")
+        described["images"] = collector.add(f"{name}-images", images)
+        names.append(described["images"])
+    return described, tuple(names)
+
+
+def _glob(
+    collector: _Collector, written: str, name: str, location: tuple[str, ...]
+) -> tuple[str, str]:
+    """Split a glob at its first pattern: the folder before it is what is handed over."""
+    parts = Path(written).parts
+    first = next(index for index, part in enumerate(parts) if _GLOB.search(part))
+    base = str(Path(*parts[:first])) if first else "."
+    folder = collector.find(base, *location)
+    handed = collector.add(name, folder)
+    return "/".join([handed, *parts[first:]]), handed
+
+
+def _script(collector: _Collector) -> tuple[str, ...]:
+    optimization = collector.loaded.recipe.optimization
+    lines = list(optimization.script)
+    if optimization.script_file is not None:
+        path = collector.find(optimization.script_file, "optimization", "script_file")
+        lines = [*path.read_text(encoding="utf-8", errors="replace").splitlines(), *lines]
+    return tuple(lines)

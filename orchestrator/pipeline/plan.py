@@ -1,0 +1,161 @@
+"""The plan: which stages must run, decided before anything is touched.
+
+Keys are chained: a stage's key holds the keys of the stages that it stands on, so one look
+at the cache tells how far a build can be taken from what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.pipeline import stages
+from orchestrator.pipeline.digests import digest_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.pipeline.cache import Entry
+    from orchestrator.pipeline.digests import DigestMemory
+    from orchestrator.pipeline.material import BuildRequest, Material
+
+#: Raise it when the meaning of keys changes.
+KEY_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of a plan. ``entry`` is what the cache has for it; ``why`` is in its key.
+
+    ``needed`` is false for a stage that is not cached but whose result nobody asks for.
+    """
+
+    name: str
+    key: str
+    entry: Entry | None
+    why: Mapping[str, Any]
+    needed: bool = True
+
+    @property
+    def runs(self) -> bool:
+        """Whether the stage must run."""
+        return self.entry is None and self.needed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will do."""
+
+    request: BuildRequest
+    toolchain: str
+    emulated: bool
+    identity: Mapping[str, Any]
+    stages: tuple[PlannedStage, ...]
+
+    @property
+    def to_run(self) -> tuple[str, ...]:
+        """Names of the stages that must run, in order."""
+        return tuple(stage.name for stage in self.stages if stage.runs)
+
+    @property
+    def key(self) -> str:
+        """The build's own key: that of all its stages."""
+        return digest_of([stage.key for stage in self.stages])
+
+    @property
+    def hef_name(self) -> str:
+        """Name of the HEF; an emulated one can never be taken for a real one."""
+        middle = ".emulated" if self.emulated else ""
+        return f"model.{self.request.arch}{middle}.hef"
+
+    def worker_document(self) -> dict[str, Any]:
+        """Return the plan as the worker reads it."""
+        return {
+            "schema": 1,
+            "model": self.request.model,
+            "arch": self.request.arch,
+            "net_name": self.request.net_name,
+            "hef_name": self.hef_name,
+            "seed": 0,
+            "stages": list(self.to_run),
+            "parameters": self.request.parameters,
+        }
+
+
+def material_digests(request: BuildRequest, memory: DigestMemory) -> dict[str, str]:
+    """Return the content digest of every material, by its name."""
+    return {material.name: _digest(material, memory) for material in request.materials}
+
+
+def _digest(material: Material, memory: DigestMemory) -> str:
+    if material.files is None:
+        return memory.tree(material.path)
+    return digest_of([[name, memory.file(material.path / name)] for name in material.files])
+
+
+def code_digests(worker: Path, memory: DigestMemory) -> dict[str, str]:
+    """Return the digest of the worker's code behind each stage."""
+    return {
+        stage.name: digest_of(
+            [
+                [path.relative_to(worker).as_posix(), memory.file(path)]
+                for path in stages.code_files(worker, stage)
+            ]
+        )
+        for stage in stages.STAGES
+    }
+
+
+def make_plan(
+    request: BuildRequest,
+    *,
+    toolchain: str,
+    emulated: bool,
+    identity: Mapping[str, Any],
+    materials: Mapping[str, str],
+    code: Mapping[str, str],
+    find: Callable[[str], Entry | None],
+) -> Plan:
+    """Return the plan for a request.
+
+    ``identity`` is what of the toolchain decides results (image digest, versions);
+    ``materials`` and ``code`` are digests by name; ``find`` looks a key up in the cache.
+    """
+    keys: dict[str, str] = {}
+    planned: list[PlannedStage] = []
+    for stage in stages.STAGES:
+        why: dict[str, Any] = {
+            "schema": KEY_SCHEMA,
+            "stage": stage.name,
+            "code": code[stage.name],
+            "toolchain": dict(identity),
+            "arch": request.arch if stage.by_arch else None,
+            "model": request.net_name if stage.by_arch else None,
+            "parameters": request.parameters[stage.name],
+            "inputs": {name: materials[name] for name in request.used_by[stage.name]},
+            "after": {name: keys[name] for name in stage.after},
+        }
+        keys[stage.name] = digest_of(why)
+        planned.append(PlannedStage(stage.name, keys[stage.name], find(keys[stage.name]), why))
+    return Plan(request, toolchain, emulated, identity, tuple(planned))
+
+
+def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two keys' documents, as ``path: old -> new`` lines."""
+    lines: list[str] = []
+    _differ("", old, new, lines)
+    return lines
+
+
+def _differ(path: str, old: object, new: object, lines: list[str]) -> None:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            _differ(f"{path}.{key}" if path else str(key), old.get(key), new.get(key), lines)
+    elif old != new:
+        lines.append(f"{path}: {_short(old)} -> {_short(new)}")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -54,7 +54,8 @@ class Workspace(object):
         """Tell the host of every file below a folder."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                self.announce(role, path)
+                # The draft is for the later stages only; it does not end in the build.
+                self.announce(role if path.name != "draft.json" else "draft", path)
 
     def write_json(self, name: str, document: Any) -> Path:
         """Write a JSON file below the work folder, the same bytes for the same content."""

@@ -1,0 +1,182 @@
+"""Finished builds on disk: ``artifacts/<model>/<arch>/``, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import ConfigError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MANIFEST = "manifest.json"
+SUMMARY = "build.json"
+
+
+@dataclass(frozen=True)
+class Build:
+    """One finished build: its folder and what ``build.json`` says of it."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.summary["model"])
+
+    @property
+    def arch(self) -> str:
+        """Chip that it was compiled for."""
+        return str(self.summary["arch"])
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that decided the build."""
+        return str(self.summary["key"])
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the emulator compiled it."""
+        return bool(self.summary["emulated"])
+
+    @property
+    def hef(self) -> Path:
+        """The HEF."""
+        return self.folder / str(self.summary["hef"])
+
+    @property
+    def golden(self) -> Path:
+        """Folder with the golden samples."""
+        return self.folder / "golden"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, empty when the recipe has none."""
+        return tuple(self.summary.get("labels", ()))
+
+    @property
+    def thresholds(self) -> Mapping[str, Any]:
+        """What the recipe demands of the verdict."""
+        found: Mapping[str, Any] = self.summary.get("thresholds", {})
+        return found
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """The recipe's preprocessing, ``shared`` or ``by_input``."""
+        found: Mapping[str, Any] = self.summary.get("preprocessing", {})
+        return found
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Return the in-toto statement."""
+        found: Mapping[str, Any] = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+        return found
+
+
+def read_build(folder: Path) -> Build | None:
+    """Return the build in a folder, ``None`` when there is none or it lacks a file."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        build = Build(folder, summary)
+        for entry in summary["files"]:
+            if (folder / entry["path"]).stat().st_size != entry["bytes"]:
+                return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return build
+
+
+def find_build(artifacts: Path, model: str, arch: str | None = None) -> Build:
+    """Return the finished build of a model; ``arch`` may be left out when there is one.
+
+    Raises :class:`ConfigError` when there is none, or several and none was named.
+    """
+    folder = artifacts / model
+    recover(folder)
+    found = [
+        build
+        for entry in (sorted(folder.iterdir()) if folder.is_dir() else [])
+        if not entry.name.startswith(".") and entry.is_dir() and (build := read_build(entry))
+    ]
+    if arch is not None:
+        found = [build for build in found if build.arch == arch]
+    if len(found) == 1:
+        return found[0]
+    shown = escape_control(model)
+    if not found:
+        target = f" for {escape_control(arch)}" if arch else ""
+        msg = f"there is no build of {shown}{target} in {artifacts}"
+        raise ConfigError(msg, hint=f"Make one with: hef build {shown}", code="build.missing")
+    chips = ", ".join(build.arch for build in found)
+    msg = f"{shown} is built for several chips: {chips}"
+    raise ConfigError(msg, hint="Name one with --arch.", code="build.ambiguous")
+
+
+def staging_folder(final: Path) -> Path:
+    """Make and return the folder in which a build of ``final`` is put together."""
+    staging = final.parent / f".{final.name}.building-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    staging.mkdir(parents=True)
+    return staging
+
+
+def replace_build(staging: Path, final: Path) -> None:
+    """Put a finished folder in the place of the last one, which is whole until that moment."""
+    old = final.parent / f".{final.name}.old-{uuid.uuid4().hex[:8]}"
+    if final.exists():
+        final.rename(old)
+    try:
+        staging.rename(final)
+    except OSError:
+        if old.exists():
+            old.rename(final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Undo a replacement that was cut off between its two renames."""
+    if not folder.is_dir():
+        return
+    for old in folder.glob(".*.old-*"):
+        final = folder / old.name[1:].rpartition(".old-")[0]
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                old.rename(final)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed builds left: staging folders whose process is gone."""
+    if not folder.is_dir():
+        return
+    for staging in folder.glob(".*.building-*"):
+        pid = staging.name.rpartition(".building-")[2].partition("-")[0]
+        if (staging / ".detached").exists():
+            continue
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

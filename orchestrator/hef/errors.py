@@ -57,21 +57,21 @@ class HefUnreadableError(HefError):
     """The operating system would not let us read the file (missing, folder, permission)."""
 
     default_code = "hef.unreadable"
-    default_status = 13
+    default_status: int | None = 13
 
 
 class NotAHefError(HefError):
     """Something else under the name of a HEF: LFS pointer, web page, ONNX, zip, empty, ..."""
 
     default_code = "hef.not-a-hef"
-    default_status = 92
+    default_status: int | None = 92
 
 
 class HefTruncatedError(HefError):
     """Bytes are missing. ``missing`` counts them (``None`` when the header does not say)."""
 
     default_code = "hef.truncated"
-    default_status = 91
+    default_status: int | None = 91
 
     def __init__(
         self,
@@ -91,21 +91,21 @@ class HefCorruptError(HefError):
     """The bytes do not agree with themselves: wrong length, checksum, or protobuf."""
 
     default_code = "hef.corrupt"
-    default_status = 91
+    default_status: int | None = 91
 
 
 class HefVersionError(HefError):
     """A header version or an extension that no HailoRT we know of understands."""
 
     default_code = "hef.not-supported"
-    default_status = 92
+    default_status: int | None = 92
 
 
 class HefInvalidError(HefError):
     """The file is intact but what it says makes no sense to HailoRT."""
 
     default_code = "hef.invalid"
-    default_status = 26
+    default_status: int | None = 26
 
 
 class HefTooLargeError(HefError):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hefsmith_worker.script import Command, Glob, Name, ScriptSyntaxError, parse
 from hypothesis import given
 from hypothesis import strategies as st
-
-from hefsmith_worker.script import Command, Glob, Name, ScriptSyntaxError, parse
 
 FORMS = {
     "normalization1 = normalization([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])": Command(
@@ -22,11 +21,11 @@ FORMS = {
     "change_output_activation(sigmoid)": Command(
         "change_output_activation", (), (Name("sigmoid"),)
     ),
-    'nms_postprocess("../../c.json", meta_arch=yolov8, engine=cpu, bbox_decoding_only=True)': Command(
+    'nms_postprocess("../../c.json", meta_arch=yolov8, engine=cpu, classes=3)': Command(
         "nms_postprocess",
         (),
         ("../../c.json",),
-        {"meta_arch": Name("yolov8"), "engine": Name("cpu"), "bbox_decoding_only": True},
+        {"meta_arch": Name("yolov8"), "engine": Name("cpu"), "classes": 3},
     ),
     "model_optimization_config(negative_exponent, layers={*}, rank=0)": Command(
         "model_optimization_config",

@@ -1,0 +1,241 @@
+"""Writes the model script of one network: its own layers, its own head, its own pictures.
+
+Order and forms follow the Model Zoo's scripts. What is left to the vendor's defaults is left
+out; what the user wrote is at the end, word for word.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, Tuple, Union
+
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.script.merge import Line, ScriptConflict, merge, read_user_lines
+from hefsmith_worker.script.nms import Nms, NoNms, plan_nms
+from hefsmith_worker.script.request import InputPlan, ScriptRequest
+from hefsmith_worker.script.syntax import Command, Script
+from hefsmith_worker.script.values import Name, Value
+
+#: Below this many images the vendor lowers level 2 to 1, unless the fine-tune is asked for.
+FINE_TUNE_IMAGES = 1024
+FINE_TUNE_LEVEL = 2
+
+
+@dataclass(frozen=True)
+class GeneratedScript:
+    """The script, the files that must lie beside it, and what to tell the user."""
+
+    text: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    notes: Tuple[str, ...] = ()
+
+
+def generate(request: ScriptRequest) -> GeneratedScript:
+    """Write the model script and its NMS JSON.
+
+    Raises :class:`~hefsmith_worker.protocol.StageError` for lines of the user that cannot be
+    read, contradict the recipe (both lines are shown), or ask for more than there is.
+    """
+    user = read_user_lines(request.user_lines)
+    nms = plan_nms(request)
+    own_nms = user.named("nms_postprocess")
+    lines = [*_normalisation(request, user), *_head(request, nms), *_optimisation(request)]
+    _check_user(request, user, nms)
+    kept, notes = merge(lines, user)
+    files: Dict[str, str] = {}
+    if own_nms and request.nms.config is not None:
+        named = [value for value in own_nms[0].positional if type(value) is str]
+        if named:
+            files[posixpath.basename(named[0].replace("\\", "/"))] = request.nms.config
+    elif isinstance(nms, Nms) and not own_nms:
+        files[nms.config_name] = nms.config
+        if nms.note:
+            notes.append(nms.note)
+    elif isinstance(nms, NoNms) and nms.why and not own_nms:
+        notes.append(f"no NMS in the script: {nms.why}")
+    return GeneratedScript(_text(kept, request.user_lines, notes), files, tuple(notes))
+
+
+def _text(lines: List[Line], user_lines: Tuple[str, ...], notes: List[str]) -> str:
+    out = ["# Model script written by hefsmith for this network; its layer names fit no other."]
+    out += [f"# {note}" for note in notes]
+    why = ""
+    for line in lines:
+        if line.why != why:
+            out += ["", f"# {line.why}"]
+            why = line.why
+        out.append(line.command.render())
+    if user_lines:
+        out += ["", "# optimization.script of the recipe:", *user_lines]
+    return "\n".join(out) + "\n"
+
+
+def _normalisation(request: ScriptRequest, user: Script) -> List[Line]:
+    taken = set(request.network.names())
+    taken.update(name.rsplit("/", 1)[-1] for command in user for name in command.targets)
+    lines: List[Line] = []
+    several = len(request.network.inputs()) > 1
+    for plan in request.inputs:
+        if not plan.mean:
+            continue
+        number = 1
+        while f"normalization{number}" in taken:
+            number += 1
+        name = f"normalization{number}"
+        taken.add(name)
+        arguments: Tuple[Value, ...] = _constants(request, plan)
+        if several:
+            arguments += (Name(plan.layer.rsplit("/", 1)[-1]),)
+        lines.append(
+            Line(
+                Command("normalization", (name,), arguments),
+                "Normalisation on the chip: calibration set and device get raw 0..255.",
+                {"": "preprocessing"},
+            )
+        )
+    return lines
+
+
+def _constants(request: ScriptRequest, plan: InputPlan) -> Tuple[Tuple[float, ...], ...]:
+    layer = request.network.find(plan.layer)
+    channels = layer.shape[-1] if layer is not None and layer.shape else len(plan.mean)
+    both = []
+    for word, values in (("mean", plan.mean), ("std", plan.std)):
+        if len(values) not in (1, channels):
+            msg = (
+                f"preprocessing.{word} has {len(values)} values, "
+                f"but input {plan.layer} has {channels} channels"
+            )
+            raise StageError(
+                msg,
+                code="script.normalization",
+                fix=f"give one value, or {channels}",
+            )
+        both.append(values * channels if len(values) == 1 else values)
+    return tuple(both)
+
+
+def _head(request: ScriptRequest, nms: Union[Nms, NoNms]) -> List[Line]:
+    lines: List[Line] = []
+    if isinstance(nms, Nms):
+        for layer in nms.sigmoid:
+            lines.append(
+                Line(
+                    Command("change_output_activation", (), (Name(layer.short), Name("sigmoid"))),
+                    "The NMS takes scores, not logits.",
+                    {"": "the NMS of the recipe"},
+                )
+            )
+        arguments: Dict[str, Value] = {"meta_arch": Name(nms.meta_arch), "engine": Name(nms.engine)}
+        stated = {"": "postprocess.nms.config"} if request.nms.config is not None else {}
+        lines.append(
+            Line(
+                Command("nms_postprocess", (), (nms.config_name,), arguments),
+                "Boxes leave the HEF decoded and suppressed.",
+                {} if stated and _same_file(request) else stated,
+            )
+        )
+    elif request.softmax and (request.task or request.head.get("task")) == "classification":
+        for layer in request.network.producers():
+            if layer.kind == "softmax" or "softmax" in layer.activation:
+                continue
+            lines.append(
+                Line(
+                    Command(
+                        "logits_layer",
+                        ("logits_layer1",),
+                        (Name(layer.short), Name("softmax"), -1),
+                    ),
+                    "postprocess.softmax of the recipe.",
+                    {},
+                )
+            )
+    return lines
+
+
+def _same_file(request: ScriptRequest) -> bool:
+    """Say whether the user's own nms_postprocess line is the one for the recipe's JSON."""
+    return any(command.startswith("nms_postprocess") for command in request.user_lines)
+
+
+def _optimisation(request: ScriptRequest) -> List[Line]:
+    config: Dict[str, Value] = {
+        "batch_size": max(1, min(request.batch_size, request.images)),
+        "calibset_size": request.images,
+    }
+    flavor: Dict[str, Value] = {}
+    stated: Dict[str, str] = {}
+    if request.level is not None:
+        flavor["optimization_level"] = request.level
+        stated["optimization_level"] = "optimization.level"
+    flavor["compression_level"] = request.compression
+    if request.compression:
+        stated["compression_level"] = "optimization.compression"
+    lines = [
+        Line(
+            Command("model_optimization_config", (), (Name("calibration"),), config),
+            f"All {request.images} calibration images; the SDK would take 64.",
+            {},
+        ),
+        Line(
+            Command("model_optimization_flavor", (), (), flavor),
+            "Level and compression that the recipe asks for.",
+            stated,
+        ),
+    ]
+    if request.level == FINE_TUNE_LEVEL and request.images < FINE_TUNE_IMAGES:
+        lines.append(
+            Line(
+                Command(
+                    "post_quantization_optimization",
+                    (),
+                    (Name("finetune"),),
+                    {"policy": Name("enabled"), "dataset_size": request.images},
+                ),
+                f"With fewer than {FINE_TUNE_IMAGES} images level 2 keeps its fine-tune only "
+                "when asked.",
+                {},
+            )
+        )
+    outputs = tuple(Name(layer.short) for layer in request.network.outputs())
+    if request.outputs_16bit and outputs:
+        lines.append(
+            Line(
+                Command("quantization_param", (), (outputs,), {"precision_mode": Name("a16_w16")}),
+                "16-bit outputs.",
+                {"precision_mode": "optimization.outputs_16bit"},
+            )
+        )
+    return lines
+
+
+def _check_user(request: ScriptRequest, user: Script, nms: Union[Nms, NoNms]) -> None:
+    """Refuse what the lines alone cannot show to be wrong: more images than there are."""
+    for command in user.named("model_optimization_config"):
+        size = command.keyword.get("calibset_size")
+        if isinstance(size, int) and size > request.images:
+            msg = (
+                f"optimization.script asks for {size} calibration images, "
+                f"there are {request.images}:\n"
+                f"  optimization.script:{command.line}: {command.render()}\n"
+                f"  ours: model_optimization_config(calibration, calibset_size={request.images})"
+            )
+            raise ScriptConflict(
+                msg,
+                code="script.conflict",
+                fix="remove calibset_size from optimization.script, or add images",
+            )
+    for command in user.named("change_output_activation"):
+        if len(command.positional) < 2 and isinstance(nms, Nms) and nms.meta_arch != "yolov5":
+            ours = ", ".join(layer.short for layer in nms.sigmoid)
+            msg = (
+                "optimization.script changes every output, the boxes of this head too:\n"
+                f"  optimization.script:{command.line}: {command.render()}\n"
+                f"  ours: change_output_activation(..., sigmoid) for {ours} only"
+            )
+            raise ScriptConflict(
+                msg,
+                code="script.conflict",
+                fix="remove the line from optimization.script: the right ones are generated",
+            )

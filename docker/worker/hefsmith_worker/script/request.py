@@ -1,0 +1,125 @@
+"""What a model script is made from: the parsed network, the head, the pictures, the wishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence, Tuple
+
+from hefsmith_worker.script.network import Network
+
+
+@dataclass(frozen=True)
+class InputPlan:
+    """One network input: its layer, and the normalisation that the chip must do.
+
+    ``mean`` and ``std`` are in units of 0..255, one value or one per channel; both empty when
+    the chip normalises nothing.
+    """
+
+    layer: str
+    mean: Tuple[float, ...] = ()
+    std: Tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class NmsWish:
+    """What the recipe says about non-maximum suppression (``postprocess.nms``)."""
+
+    enabled: bool = True
+    engine: str = "auto"
+    family: Optional[str] = None
+    score: float = 0.2
+    iou: float = 0.7
+    max_boxes: int = 100
+    classes: Optional[int] = None
+    config: Optional[str] = None
+    config_name: str = "nms_config.json"
+
+
+@dataclass(frozen=True)
+class ScriptRequest:
+    """All that decides a model script.
+
+    ``head`` is the report of :func:`hefsmith_worker.graph.analyse`, ``end_nodes`` are those that
+    the network was really parsed with, ``images`` the calibration images that exist.
+    ``level`` is ``None`` when the recipe leaves it to the vendor. ``user_lines`` are the
+    user's own commands.
+    """
+
+    network: Network
+    inputs: Tuple[InputPlan, ...]
+    head: Mapping[str, Any]
+    end_nodes: Tuple[str, ...]
+    images: int
+    level: Optional[int] = None
+    compression: int = 0
+    batch_size: int = 8
+    outputs_16bit: bool = False
+    task: Optional[str] = None
+    softmax: bool = False
+    nms: NmsWish = field(default_factory=NmsWish)
+    user_lines: Tuple[str, ...] = ()
+
+
+def script_request(
+    *,
+    hn: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    end_nodes: Sequence[str],
+    head: Mapping[str, Any],
+    preprocess: Mapping[str, Mapping[str, Any]],
+    images: int,
+    wanted: Mapping[str, Any],
+    nms_config: Optional[str] = None,
+) -> ScriptRequest:
+    """Put a request together from what the stages have.
+
+    ``inputs`` maps ONNX input names to input layers, ``preprocess`` the same names to their
+    preprocessing, ``wanted`` is the plan's ``optimize`` part, ``nms_config`` the text of the
+    user's own NMS JSON.
+    """
+    network = Network.from_hn(hn)
+    plans = tuple(_input_plan(layer, preprocess.get(name) or {}) for name, layer in inputs.items())
+    nms = wanted.get("nms") or {}
+    return ScriptRequest(
+        network,
+        plans,
+        head,
+        tuple(end_nodes),
+        images,
+        wanted.get("level"),
+        int(wanted.get("compression") or 0),
+        int(wanted.get("batch_size") or 8),
+        bool(wanted.get("outputs_16bit")),
+        wanted.get("task"),
+        bool(wanted.get("softmax")),
+        NmsWish(
+            bool(nms.get("enabled", True)),
+            str(nms.get("engine") or "auto"),
+            nms.get("family"),
+            float(nms.get("score", 0.2)),
+            float(nms.get("iou", 0.7)),
+            int(nms.get("max_boxes", 100)),
+            nms.get("classes"),
+            nms_config,
+        ),
+        tuple(str(line) for line in wanted.get("script") or ()),
+    )
+
+
+def _input_plan(layer: str, preprocess: Mapping[str, Any]) -> InputPlan:
+    if preprocess.get("normalize", "chip") != "chip":
+        return InputPlan(layer)
+    mean = _numbers(preprocess.get("mean"), 0.0)
+    std = _numbers(preprocess.get("std"), 1.0)
+    if all(value == 0 for value in mean) and all(value == 1 for value in std):
+        return InputPlan(layer)
+    return InputPlan(layer, mean, std)
+
+
+def _numbers(value: Any, default: float) -> Tuple[float, ...]:
+    if value is None:
+        return (default,)
+    if isinstance(value, (int, float)):
+        return (float(value),)
+    return tuple(float(item) for item in value) or (default,)

@@ -1,0 +1,83 @@
+"""What of the emulator decides results: its code and the libraries that it stands on."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import paths
+from orchestrator.pipeline.digests import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.pipeline.digests import DigestMemory
+
+#: Libraries whose version can change a byte of a result.
+LIBRARIES = (
+    "ml-dtypes",
+    "numpy",
+    "onnx",
+    "onnx-ir",
+    "onnxruntime",
+    "onnxscript",
+    "pillow",
+    "protobuf",
+    "torch",
+)
+
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)")
+
+
+def emulator_code(memory: DigestMemory) -> str:
+    """Return the digest of the emulator's packages and of the HEF room, which it writes with."""
+    packages = paths.image_context("emulator") / "packages"
+    room = Path(__file__).parent.parent / "hef"
+    return digest_of(
+        [
+            [folder.name, path.relative_to(folder).as_posix(), memory.file(path)]
+            for folder in (packages, room)
+            for path in sorted(folder.rglob("*.py"))
+        ]
+    )
+
+
+def pinned_versions(requirements: str) -> dict[str, str]:
+    """Return the versions that the emulator's image installs, from its requirements file."""
+    found: dict[str, str] = {}
+    for line in requirements.splitlines():
+        if (match := _PIN.match(line.strip())) is not None:
+            name = match[1].lower().replace("_", "-")
+            if name in LIBRARIES:
+                found[name] = match[2]
+    return found
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions that this environment has; a missing library is left out."""
+    found: dict[str, str] = {}
+    for name in LIBRARIES:
+        try:
+            # The local part (torch's "+cpu") names the build of one version, not another one.
+            found[name] = metadata.version(name).partition("+")[0]
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def emulator_identity(code: str, versions: Mapping[str, str], compiler: str) -> dict[str, object]:
+    """Return what goes into every key: the same for both engines when their libraries are."""
+    return {
+        "toolchain": "emulator",
+        "compiler": compiler,
+        "code": code,
+        "versions": dict(sorted(versions.items())),
+    }
+
+
+def emulator_image_versions() -> dict[str, str]:
+    """Return the versions pinned for the emulator's image."""
+    requirements = paths.image_context("emulator") / "requirements.txt"
+    return pinned_versions(requirements.read_text(encoding="utf-8"))

@@ -1,0 +1,296 @@
+"""The main job: recipe -> plan -> build, with the rooms it takes glued together.
+
+Nothing heavy is imported before a stage must run: a build that is up to date is found out
+without Docker, SSH or numpy.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import paths
+from orchestrator.errors import ConfigError, EngineError
+from orchestrator.pipeline import plan, run, toolchains
+from orchestrator.pipeline.cache import StageCache
+from orchestrator.pipeline.digests import DigestMemory
+from orchestrator.pipeline.material import BuildRequest, collect
+from orchestrator.pipeline.vendor import downgrades, explain, new_reader
+from orchestrator.project.recipe import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.engine.base import Engine
+    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.observer import Observer
+    from orchestrator.pipeline.plan import Plan
+    from orchestrator.pipeline.toolchains import Toolchain
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch
+    from orchestrator.project.settings import Settings
+    from orchestrator.project.workspace import Workspace
+
+#: A cache entry that is found damaged is dropped and planned anew; more rounds mean trouble.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Loosening:
+    """What the command line allows beyond the tight box; recipes cannot."""
+
+    network: bool = False
+    memory: str | None = None
+    cpus: float | None = None
+
+
+class Journey:
+    """One command's way through builds; keeps the engine that the first build has opened."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: Settings,
+        observer: Observer,
+        *,
+        loosening: Loosening | None = None,
+        fresh: bool = False,
+    ) -> None:
+        self.workspace = workspace
+        self.settings = settings
+        self.observer = observer
+        self.loosening = loosening or Loosening()
+        self.fresh = fresh
+        cache_root = Path(str(settings.cache.value))
+        self.cache = StageCache(cache_root)
+        self.memory = DigestMemory(cache_root / "digests.json")
+        self._code: dict[str, str] | None = None
+        self._engine: Engine | None = None
+
+    # --- planning ---------------------------------------------------------------------------
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the finished builds."""
+        return self.workspace.root / str(self.settings.artifacts.value)
+
+    def final_folder(self, model: str, arch: str) -> Path:
+        """Folder of one finished build."""
+        return self.artifacts / model / arch
+
+    def recipe(self, model: str) -> LoadedRecipe:
+        """Load a recipe and see to it that its pictures are there."""
+        loaded = self.workspace.recipe(model)
+        _make_data(loaded, self.workspace, self.observer)
+        return loaded
+
+    def request(self, loaded: LoadedRecipe, arch: Arch) -> BuildRequest:
+        """Return what a build of the recipe for a chip is made of."""
+        return collect(loaded, self.workspace.root, arch)
+
+    def plan(self, request: BuildRequest) -> tuple[Plan, Mapping[str, str], Toolchain]:
+        """Return the plan, the digests of its materials, and the toolchain it is for.
+
+        The toolchain's identity depends on where it runs; a place for which everything is
+        cached wins, so that no engine need be asked.
+        """
+        if self._code is None:
+            self._code = plan.code_digests(paths.worker_package(), self.memory)
+        materials = plan.material_digests(request, self.memory)
+        candidates = toolchains.candidates(request.arch, self.settings, self.workspace, self.memory)
+        made: list[tuple[Plan, Toolchain]] = []
+        for toolchain in candidates:
+            made.append(
+                (
+                    plan.make_plan(
+                        request,
+                        toolchain=toolchain.name,
+                        emulated=toolchain.emulated,
+                        identity=toolchain.identity,
+                        materials=materials,
+                        code=self._code,
+                        find=(lambda _: None) if self.fresh else self.cache.find,
+                    ),
+                    toolchain,
+                )
+            )
+            if not made[-1][0].to_run:
+                break
+        else:
+            if len(made) > 1:
+                kind = self.engine(request).info().kind
+                made = [item for item in made if item[1].engine_kind in (None, kind)] or made
+            made = made[:1]
+        self.memory.save()
+        chosen, toolchain = made[-1]
+        return chosen, materials, toolchain
+
+    # --- doing ------------------------------------------------------------------------------
+
+    def engine(self, request: BuildRequest | None = None) -> Engine:
+        """Return the engine, opened once; says on screen which one it is."""
+        if self._engine is None:
+            self._engine = toolchains.open_engine(self.settings, self.workspace, self.observer)
+        if request is not None and request.trust_pickle and not self._engine.info().boxed:
+            msg = (
+                f"{request.model}: the recipe says trust_pickle, and the local engine has no box "
+                "to load such a file in"
+            )
+            raise EngineError(
+                msg,
+                hint="Use a Docker engine (--engine docker), or save only the weights: "
+                "torch.save(model.state_dict(), ...)",
+                code="engine.no-box",
+            )
+        return self._engine
+
+    def build(self, loaded: LoadedRecipe, arch: Arch) -> tuple[Build, Plan]:
+        """Return the up-to-date build of a recipe for a chip, made now if need be."""
+        request = self.request(loaded, arch)
+        for attempt in range(ATTEMPTS):
+            made, materials, toolchain = self.plan(request)
+            final = self.final_folder(request.model, arch)
+            current = run.up_to_date(made, final)
+            if current is not None:
+                for stage in made.stages:
+                    if stage.entry is not None:
+                        self.observer.stage_cached(stage.name)
+                return current, made
+            kit = self._kit(loaded)
+            try:
+                with self.cache.lock(made.key):
+                    if attempt == 0 and made.to_run and not self.fresh:
+                        # Somebody else may have built the same while we waited for the lock.
+                        made, materials, toolchain = self.plan(request)
+                    build = run.carry_out(
+                        made,
+                        kit,
+                        lambda made=made, toolchain=toolchain: self._bench(made, toolchain),  # type: ignore[misc]
+                        final=final,
+                        materials=materials,
+                        record=self._record(loaded, request),
+                    )
+            except run.CacheDamaged as damage:
+                self.observer.note(f"warning: {damage.message}; building it again")
+                if attempt == ATTEMPTS - 1:
+                    raise
+                continue
+            finally:
+                self.memory.save()
+            return build, made
+        raise AssertionError
+
+    def _kit(self, loaded: LoadedRecipe) -> run.Kit:
+        return run.Kit(
+            cache=self.cache,
+            memory=self.memory,
+            observer=self.observer,
+            new_reader=new_reader,
+            explain=explain,
+            downgrades=lambda asked, ran: downgrades(asked, ran, self.settings, loaded.recipe),
+        )
+
+    def _record(self, loaded: LoadedRecipe, request: BuildRequest) -> run.Record:
+        recipe = loaded.recipe
+        given = recipe.preprocessing
+        preprocessing: dict[str, Any] = (
+            {"shared": given.model_dump(mode="json", exclude_none=True)}
+            if isinstance(given, Preprocessing)
+            else {
+                "by_input": {
+                    name: entry.model_dump(mode="json", exclude_none=True)
+                    for name, entry in given.items()
+                }
+            }
+        )
+        return run.Record(
+            labels=request.labels,
+            thresholds=recipe.validation.thresholds.model_dump(exclude_none=True),
+            preprocessing=preprocessing,
+            postprocess=recipe.postprocess.model_dump(mode="json", exclude={"labels"}),
+            strict=recipe.strict or bool(self.settings.strict.value),
+        )
+
+    def _bench(self, made: Plan, toolchain: Toolchain) -> run.Bench:
+        engine = self.engine(made.request)
+        return toolchains.bench(
+            engine, toolchain, made, self.loosening, self.settings, self.workspace, self.observer
+        )
+
+    def dry_run(self, loaded: LoadedRecipe, arch: Arch) -> dict[str, Any]:
+        """Return the plan and the commands that it stands for; nothing is started."""
+        request = self.request(loaded, arch)
+        made, _, toolchain = self.plan(request)
+        commands: Sequence[str] = ()
+        engine_name = None
+        if made.to_run:
+            engine = self.engine(request)
+            engine_name = engine.info().name
+            shown = toolchains.bench_for_display(
+                engine, toolchain, made, self.loosening, self.settings, self.workspace
+            )
+            commands = engine.commands(run.job_for_display(made, shown))
+        return {
+            "model": request.model,
+            "arch": arch,
+            "toolchain": toolchain.name,
+            "emulated": toolchain.emulated,
+            "engine": engine_name,
+            "artifacts": str(self.final_folder(request.model, arch)),
+            "stages": [
+                {
+                    "name": stage.name,
+                    "action": "run" if stage.runs else "cached" if stage.entry else "not needed",
+                    "key": stage.key,
+                }
+                for stage in made.stages
+            ],
+            "commands": list(commands),
+        }
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+
+def _make_data(loaded: LoadedRecipe, workspace: Workspace, observer: Observer) -> None:
+    """Let a bundled recipe write its pictures, once; others may not run code on the host."""
+    if loaded.recipe.data is None:
+        return
+    target = workspace.calibration / loaded.name
+    if target.is_dir():
+        return
+    file, _, function = loaded.recipe.data.rpartition(":")
+    script = loaded.folder / file
+    bundled = paths.bundled_model("digits")
+    trusted = loaded.folder.resolve() == bundled.resolve() or _same_text(script, bundled / file)
+    if not trusted:
+        msg = f"{loaded.where('data')}: data: only the models that come with hefsmith run code here"
+        raise ConfigError(msg, hint=f"Make the pictures yourself, in {target}, and remove data:.")
+    observer.note(f"making the pictures of {loaded.name} in {target}")
+    code = (
+        "import runpy, sys, pathlib;"
+        "runpy.run_path(sys.argv[1])[sys.argv[2]](pathlib.Path(sys.argv[3]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(script), function, str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        msg = f"the pictures of {loaded.name} could not be made: {last}"
+        raise ConfigError(msg, hint="pip install 'hefsmith[demo]'", code="recipe.data")
+
+
+def _same_text(left: Path, right: Path) -> bool:
+    try:
+        return left.read_bytes() == right.read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,93 @@
+"""The room ``diagnose`` as a run needs it: its findings and progress in the pipeline's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.pipeline.observer import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.diagnose.finding import Finding as Diagnosed
+    from orchestrator.project.recipe import Recipe
+    from orchestrator.project.settings import Settings
+
+#: The diagnosis' severities in the pipeline's: what ends well but worse is a warning.
+SEVERITY = {"fatal": "error", "silent": "warning", "warn": "warning", "info": "info"}
+
+#: Explanations that are shown when a stage has failed.
+SHOWN = 3
+
+
+class _Reader:
+    """Adapts :class:`orchestrator.diagnose.log_reader.VendorLog` to a run's reader."""
+
+    def __init__(self) -> None:
+        from orchestrator.diagnose.log_reader import VendorLog
+
+        self._log = VendorLog()
+
+    def feed(self, line: str) -> list[object]:
+        """Take one line of the vendor's output."""
+        from orchestrator.diagnose.finding import Progress
+
+        news: list[object] = []
+        for one in self._log.feed(line):
+            if isinstance(one, Progress):
+                if one.done is not None and one.total is not None:
+                    news.append((one.done, one.total, one.unit or one.step))
+            elif one.severity in ("silent", "warn"):
+                news.append(_finding(one))
+        return news
+
+    def ran_so_far(self) -> Mapping[str, Any]:
+        """Return what is known to have run."""
+        return self._log.ran().as_json()
+
+
+def new_reader() -> _Reader:
+    """Return a reader for one run's log."""
+    return _Reader()
+
+
+def _finding(diagnosed: Diagnosed) -> Finding:
+    fix = diagnosed.remedy
+    if diagnosed.recipe:
+        fix = f"{fix}\nIn the recipe:\n{diagnosed.recipe}"
+    return Finding(
+        code=diagnosed.id,
+        severity=SEVERITY[diagnosed.severity],
+        message=diagnosed.cause,
+        stage=diagnosed.stage,
+        fix=fix,
+    )
+
+
+def explain(lines: list[str], context: Mapping[str, Any]) -> list[Finding]:
+    """Return what is known about a failure, the most specific first."""
+    from orchestrator.diagnose.explain import explain_failure
+
+    named = {key: str(value) for key, value in context.items() if value is not None}
+    return [_finding(one) for one in explain_failure(lines, named)[:SHOWN]]
+
+
+def downgrades(
+    asked: Mapping[str, Any], ran: Mapping[str, Any], settings: Settings, recipe: Recipe
+) -> list[Finding]:
+    """Return where less was done than was asked; each is fatal under ``--strict``."""
+    from orchestrator.diagnose.downgrades import downgrades as compare
+    from orchestrator.diagnose.finding import Asked, Ran
+
+    fields = {key: ran[key] for key in Ran.__dataclass_fields__ if ran.get(key) is not None}
+    for key in ("skipped", "four_bit_layers", "demoted_layers", "normalization_warnings"):
+        if key in fields:
+            fields[key] = tuple(fields[key])
+    wanted = Asked(
+        level=asked.get("level"),
+        images=asked.get("images"),
+        gpu=True if settings.gpu.value == "on" else None,
+        compression=asked.get("compression"),
+        outputs_16bit=recipe.optimization.outputs_16bit,
+    )
+    return [_finding(one) for one in compare(wanted, Ran(**fields))]

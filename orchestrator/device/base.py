@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.device.hub import Hub
 
 DeviceKind = Literal["ssh", "embedded"]
+FactLevel = Literal["quick", "full", "deep"]
 
 #: Folder on the device, below the login's home, that holds everything of ours.
 DEVICE_FOLDER = PurePosixPath(".hefsmith")
@@ -231,8 +232,11 @@ class Session(Protocol):
     def home(self) -> PurePosixPath:
         """Return the login's home folder on the device, absolute."""
 
-    def identify(self, *, deep: bool = False, refresh: bool = False) -> Identity:
-        """Ask the device what it is; ``deep`` adds what only ``hef doctor`` needs."""
+    def identify(self, *, level: FactLevel = "full", refresh: bool = False) -> Identity:
+        """Ask the device what it is.
+
+        ``quick`` reads chip and HailoRT version only, ``deep`` adds what ``hef doctor`` needs.
+        """
 
     def run(
         self,

@@ -1,0 +1,330 @@
+"""Open SSH connections: the user's ssh configuration, our trust, errors that say what to do.
+
+Runs on the loop thread. Nothing here decides for the user: keys come from ``ssh_config``, the
+agent and the default files, a password only when the device's entry asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from orchestrator.device.base import KEEPALIVE_COUNT, KEEPALIVE_SECONDS, DeviceSpec
+from orchestrator.device.faults import DeviceUnreachable, HostKeyUnknown, LinkLost, LoginRefused
+from orchestrator.device.mdns import find_local
+from orchestrator.device.trust import SSH_PORT, HostCheck, host_label, user_files
+from orchestrator.errors import ConfigError, DeviceError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.device.embedded import EmbeddedServer
+
+CONNECT_SECONDS = 10.0
+LOGIN_SECONDS = 40.0
+
+#: The Pi's CPUs (4: no, 5: yes) and every PC do AES in hardware; the others stay allowed.
+CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where a spec leads, after the ssh configuration has been read."""
+
+    options: asyncssh.SSHClientConnectionOptions
+    host: str
+    port: int
+    user: str
+    label: str
+    jumps: tuple[str, ...]
+    proxied: bool
+
+    @property
+    def address(self) -> str:
+        """``user@host:port`` for messages."""
+        return f"{self.user}@{host_label(self.host, self.port)}"
+
+
+def config_files() -> list[Path]:
+    """Return the ssh configuration files to read: ``HEFSMITH_SSH_CONFIG`` or the user's own."""
+    if override := os.environ.get("HEFSMITH_SSH_CONFIG"):
+        return [Path(override).expanduser()]
+    found = [Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config")]
+    return [path for path in found if os.access(path, os.R_OK)]
+
+
+def read_route(spec: DeviceSpec) -> Route:
+    """Combine a spec with the user's ssh configuration; what the spec states wins."""
+    given: dict[str, object] = {}
+    if spec.user is not None:
+        given["username"] = spec.user
+    if spec.port is not None:
+        given["port"] = spec.port
+    if spec.identity_file is not None:
+        path = spec.identity_file.expanduser()
+        if not path.is_file():
+            msg = f"{spec.name}: identity file {path} is not there"
+            raise ConfigError(msg, hint="Name the private key, or leave it out to use the agent.")
+        given["client_keys"] = [str(path)]
+    try:
+        options = asyncssh.SSHClientConnectionOptions(
+            host=spec.host,
+            config=[str(path) for path in config_files()],
+            encryption_algs=list(CIPHERS),
+            compression_algs=["none"],
+            connect_timeout=LOGIN_SECONDS,
+            login_timeout=LOGIN_SECONDS,
+            keepalive_interval=KEEPALIVE_SECONDS,
+            keepalive_count_max=KEEPALIVE_COUNT,
+            gss_auth=False,
+            gss_kex=False,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            request_pty=False,
+            command=None,
+            env=None,
+            send_env=None,
+            **given,
+        )
+    except asyncssh.ConfigParseError as error:
+        msg = f"{spec.name}: the ssh configuration cannot be read: {error}"
+        raise ConfigError(msg) from error
+    except asyncssh.KeyEncryptionError as error:
+        msg = f"{spec.name}: the private key has a passphrase: {error}"
+        raise LoginRefused(
+            msg, hint=f"Give it to the agent once: ssh-add {spec.identity_file or ''}".rstrip()
+        ) from error
+    except (asyncssh.KeyImportError, ValueError, OSError) as error:
+        msg = f"{spec.name}: {error}"
+        raise ConfigError(msg, hint="Look at this host's entry in ~/.ssh/config.") from error
+    port = options.port or SSH_PORT
+    jump = spec.jump if spec.jump is not None else options.tunnel
+    jumps = str(jump).split(",") if jump and str(jump).lower() != "none" else []
+    return Route(
+        options=options,
+        host=options.host,
+        port=port,
+        user=options.username,
+        label=host_label(options.host_key_alias or options.host, port),
+        jumps=tuple(part.strip() for part in jumps if part.strip()),
+        proxied=bool(options.proxy_command),
+    )
+
+
+def jump_spec(text: str, *, for_device: str) -> DeviceSpec:
+    """Return the spec of one hop as ``ssh -J`` writes it: ``[user@]host[:port]``."""
+    user, _, rest = text.rpartition("@")
+    host, port = split_port(rest.removeprefix("ssh://"))
+    return DeviceSpec(name=f"{for_device} via {host}", host=host, user=user or None, port=port)
+
+
+def split_port(text: str) -> tuple[str, int | None]:
+    """Split ``host``, ``host:22``, ``[::1]:22`` and ``::1``."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, ""
+    if not port:
+        return host, None
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        msg = f"{escape_control(text)!r}: the port must be a number from 1 to 65535"
+        raise ConfigError(msg)
+    return host, int(port)
+
+
+async def open_connection(
+    spec: DeviceSpec,
+    route: Route,
+    *,
+    tunnel: asyncssh.SSHClientConnection | None = None,
+    password: Callable[[str], str] | None = None,
+    any_key: bool = False,
+) -> tuple[asyncssh.SSHClientConnection | None, HostCheck]:
+    """Connect along a route. ``any_key`` only notes the host key (then no connection results)."""
+    configured = route.options.config.get("UserKnownHostsFile", [])
+    check = HostCheck(
+        spec=spec,
+        label=route.label,
+        files=user_files(configured, route.options.config.get("GlobalKnownHostsFile", [])),
+    )
+    secret = None
+    if spec.ask_password and not any_key:
+        if password is None:
+            msg = f"{spec.name}: a password is needed, and nobody is there to ask"
+            raise LoginRefused(msg, hint=f"Install a key: ssh-copy-id {route.address}")
+        secret = password(f"Password for {route.address}: ")
+    direct = tunnel is None and not route.proxied
+    sock = await _open_socket(spec, route) if direct else None
+    try:
+        conn = await asyncssh.connect(
+            route.host,
+            route.port,
+            config=None,
+            options=route.options,
+            tunnel=tunnel,
+            sock=sock,
+            client_factory=check.client,
+            known_hosts=_nobody if any_key else check.match,
+            password=secret,
+            password_auth=secret is not None,
+            kbdint_auth=secret is not None,
+            **({} if route.proxied and tunnel is None else {"proxy_command": None}),
+        )
+    except asyncssh.HostKeyNotVerifiable as error:
+        if any_key:
+            return None, check
+        raise check.refusal() from error
+    except asyncssh.KeyExchangeFailed as error:
+        if any_key or not check.known:
+            raise explain(spec, route, error) from error
+        # The trusted key's kind is not offered any more: ask for whichever there is, to say so.
+        _, other = await open_connection(spec, route, tunnel=tunnel, any_key=True)
+        check.offered = other.offered
+        raise check.refusal() from error
+    except (OSError, asyncssh.Error) as error:
+        raise explain(spec, route, error) from error
+    return conn, check
+
+
+def _nobody(host: str, addr: str, port: int | None) -> tuple[list[object], ...]:  # noqa: ARG001
+    return [], [], []
+
+
+async def _open_socket(spec: DeviceSpec, route: Route) -> socket.socket:
+    """Connect the TCP socket ourselves: addresses in turn, ``.local`` names everywhere."""
+    loop = asyncio.get_running_loop()
+    addresses = await _resolve(spec, route.host, route.port)
+    last: OSError | None = None
+    for family, address in addresses:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await loop.sock_connect(sock, address)
+        except (OSError, TimeoutError) as error:
+            sock.close()
+            last = error if isinstance(error, OSError) else TimeoutError()
+            continue
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    raise explain(spec, route, last or OSError("it has no address"))
+
+
+_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+
+
+async def _resolve(
+    spec: DeviceSpec, host: str, port: int
+) -> list[tuple[socket.AddressFamily, _Address]]:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        if host.rstrip(".").lower().endswith(".local"):
+            texts = await loop.run_in_executor(None, find_local, host.rstrip("."))
+            if texts:
+                return [(_family(text), (text, port)) for text in texts]
+        name = escape_control(host)
+        msg = f"{escape_control(spec.name)}: the name {name} is not known on this network"
+        raise DeviceUnreachable(
+            msg,
+            hint=(
+                "Is the device switched on and in the same network? Names that end in .local\n"
+                "need multicast; its IP address works everywhere (hostname -I on the device)."
+            ),
+        ) from error
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _family(text: str) -> socket.AddressFamily:
+    version = ipaddress.ip_address(text).version
+    return socket.AF_INET6 if version == 6 else socket.AF_INET
+
+
+def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
+    """Turn what asyncssh or the system says into one of our errors."""
+    name, where = escape_control(spec.name), escape_control(route.address)
+    if isinstance(error, asyncssh.PermissionDenied):
+        return LoginRefused(
+            f"{name}: {where} accepts none of our keys",
+            hint=(
+                f"Install one: ssh-copy-id {where}\n"
+                "or name one with --identity; a key with a passphrase goes to the agent: ssh-add.\n"
+                "To use a password instead: add the device with --ask-password."
+            ),
+        )
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        said = f"no answer within {CONNECT_SECONDS:.0f} s"
+    elif isinstance(error, ConnectionRefusedError):
+        return DeviceUnreachable(
+            f"{name}: {where} is there, but no SSH server answers on port {route.port}",
+            hint="On the device: sudo raspi-config nonint do_ssh 0",
+        )
+    elif isinstance(error, OSError) and error.strerror:
+        said = error.strerror
+    else:
+        said = escape_control(str(error)) or type(error).__name__
+    return DeviceUnreachable(
+        f"{name}: {where} cannot be reached: {said}",
+        hint="Is it switched on and in this network? Try: ssh " + where,
+    )
+
+
+def link_lost(name: str, doing: str, error: Exception | None = None) -> LinkLost:
+    """Return the error for a connection that ended while something was being done."""
+    said = escape_control(str(error)) if error and str(error) else "no answer any more"
+    return LinkLost(
+        f"{escape_control(name)}: the connection was lost while {doing}: {said}",
+        hint="Nothing was left half-done under a final name. Run the same command again.",
+    )
+
+
+async def fetch_host_key(
+    spec: DeviceSpec, route: Route, tunnel: asyncssh.SSHClientConnection | None
+) -> asyncssh.SSHKey:
+    """Return the key that a server shows, without logging in."""
+    _, check = await open_connection(spec, route, tunnel=tunnel, any_key=True)
+    if check.offered is None:
+        msg = f"{spec.name}: {route.address} showed no host key"
+        raise HostKeyUnknown(msg)
+    return check.offered
+
+
+async def open_embedded(spec: DeviceSpec, server: EmbeddedServer) -> asyncssh.SSHClientConnection:
+    """Connect to the SSH server of our own process, with the keys that it was made with."""
+    check = HostCheck(spec=spec, label="embedded", pinned=server.host_key.convert_to_public())
+    options = asyncssh.SSHClientConnectionOptions(
+        username="pi",
+        config=None,
+        client_factory=check.client,
+        known_hosts=check.match,
+        client_keys=[server.user_key],
+        agent_path=None,
+        encryption_algs=list(CIPHERS),
+        connect_timeout=LOGIN_SECONDS,
+        login_timeout=LOGIN_SECONDS,
+        gss_auth=False,
+        gss_kex=False,
+        password_auth=False,
+        kbdint_auth=False,
+    )
+    return await asyncssh.connect("127.0.0.1", server.port, config=None, options=options)

@@ -1,0 +1,133 @@
+"""Connections that sessions share: the loop thread, jump hosts, the embedded server."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+import asyncssh
+
+from orchestrator.device.connection import (
+    Route,
+    fetch_host_key,
+    jump_spec,
+    open_connection,
+    open_embedded,
+    read_route,
+)
+from orchestrator.device.embedded import EmbeddedServer
+from orchestrator.device.loop import LoopThread
+from orchestrator.device.session import SshSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.device.base import DeviceSpec
+
+
+class Hub:
+    """Opens sessions. Use as a context manager, or take :func:`default_hub`.
+
+    All sessions of a hub go through one connection per jump host, however many they are.
+    """
+
+    def __init__(self) -> None:
+        self.thread = LoopThread()
+        self._jumps: dict[tuple[str, ...], asyncssh.SSHClientConnection] = {}
+        self._locks: dict[object, asyncio.Lock] = {}
+        self._embedded: dict[DeviceSpec, EmbeddedServer] = {}
+
+    def connect(
+        self, spec: DeviceSpec, *, password: Callable[[str], str] | None = None
+    ) -> SshSession:
+        """Open a session; see :func:`orchestrator.device.base.connect`."""
+        conn = self.thread.call(self._connect(spec, password))
+        return SshSession(self.thread, spec, conn)
+
+    def host_key(self, spec: DeviceSpec) -> tuple[str, asyncssh.SSHKey]:
+        """Return the name that known_hosts files use for a device, and the key that it shows."""
+        route = read_route(spec)
+        return route.label, self.thread.call(self._host_key(spec, route))
+
+    def close(self) -> None:
+        """Close what is shared. Sessions should have been closed before."""
+        if not self.thread.loop.is_closed():
+            self.thread.call(self._close())
+            self.thread.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def _connect(
+        self, spec: DeviceSpec, password: Callable[[str], str] | None
+    ) -> asyncssh.SSHClientConnection:
+        if spec.kind == "embedded":
+            return await open_embedded(spec, await self._server(spec))
+        route = await asyncio.to_thread(read_route, spec)
+        tunnel = await self._tunnel(spec, route, password)
+        conn, _ = await open_connection(spec, route, tunnel=tunnel, password=password)
+        assert conn is not None
+        return conn
+
+    async def _host_key(self, spec: DeviceSpec, route: Route) -> asyncssh.SSHKey:
+        return await fetch_host_key(spec, route, await self._tunnel(spec, route, None))
+
+    async def _server(self, spec: DeviceSpec) -> EmbeddedServer:
+        async with self._lock(spec):
+            if spec not in self._embedded:
+                server = EmbeddedServer(spec)
+                await server.start()
+                self._embedded[spec] = server
+            return self._embedded[spec]
+
+    async def _tunnel(
+        self, spec: DeviceSpec, route: Route, password: Callable[[str], str] | None
+    ) -> asyncssh.SSHClientConnection | None:
+        """Return the connection to the last jump host, opening each hop once per hub."""
+        via: asyncssh.SSHClientConnection | None = None
+        for number in range(len(route.jumps)):
+            key = route.jumps[: number + 1]
+            async with self._lock(key):
+                known = self._jumps.get(key)
+                if known is None or known.is_closed():
+                    hop = jump_spec(key[-1], for_device=spec.name)
+                    hop_route = await asyncio.to_thread(read_route, hop)
+                    if via is None:  # a first hop may have jumps of its own
+                        via = await self._tunnel(hop, hop_route, password)
+                    known, _ = await open_connection(hop, hop_route, tunnel=via, password=password)
+                    assert known is not None
+                    self._jumps[key] = known
+                via = known
+        return via
+
+    def _lock(self, key: object) -> asyncio.Lock:
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    async def _close(self) -> None:
+        for conn in self._jumps.values():
+            conn.close()
+        for conn in self._jumps.values():
+            with suppress(OSError, asyncssh.Error):
+                await conn.wait_closed()
+        for server in self._embedded.values():
+            await server.close()
+
+
+_guard = threading.Lock()
+_default: Hub | None = None
+
+
+def default_hub() -> Hub:
+    """Return the process's own hub, closed when the process ends."""
+    global _default
+    with _guard:
+        if _default is None or _default.thread.loop.is_closed():
+            _default = Hub()
+            atexit.register(_default.close)
+        return _default

@@ -1,0 +1,303 @@
+"""Read what a device shows about itself. Pure: raw facts in, :class:`Identity` out.
+
+Success is judged by outputs alone: ``hailortcli fw-control identify`` ends with 0 and prints
+nothing when there is no chip (HailoRT 4.23 and 5.1 on), and other versions differ.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.device.base import Holder, Identity, PcieLink
+
+Raw = Mapping[str, Any]
+
+#: ``vcgencmd get_throttled``: bit -> meaning (Raspberry Pi documentation).
+THROTTLE_FLAGS = {
+    0: "under-voltage now",
+    1: "frequency capped now",
+    2: "throttled now",
+    3: "soft temperature limit now",
+    16: "under-voltage since boot",
+    17: "frequency capped since boot",
+    18: "throttled since boot",
+    19: "soft temperature limit since boot",
+}
+
+#: PCI ids of the drivers; 0x2864 is Hailo-8, 8L and 8R alike.
+PCI_CHIPS = {
+    "0x2864": "a Hailo-8 or 8L",
+    "0x45c4": "a Hailo-10H",
+    "0x43a2": "a Hailo-15L",
+    "0x26a2": "a Hailo-12L",
+}
+
+_GENERATIONS = {"2.5": 1, "5.0": 2, "8.0": 3, "16.0": 4, "32.0": 5}
+_VERSION = r"(\d+\.\d+\.\d+)"
+_FIRMWARE = rf"^Firmware Version: {_VERSION}"
+
+
+def read_identity(raw: Raw, *, host_time: float | None = None) -> Identity:
+    """Return the identity that raw facts (``onboard/facts.py``) amount to."""
+    identify = _output(raw, "identify")
+    chips = tuple(
+        _chip_name(name)
+        for name in re.findall(r"^Device Architecture: (\S+)", identify, re.MULTILINE)
+    )
+    versions = read_versions(raw)
+    binding = _read_binding(raw)
+    files = raw.get("files", {})
+    disk = raw.get("disk", {})
+    release = _read_pairs(files.get("/etc/os-release", ""))
+    skew = raw["time"] - host_time if host_time is not None and "time" in raw else None
+    emulated = bool(re.search("emulated", identify + _output(raw, "version"), re.IGNORECASE))
+    identity = Identity(
+        chip=chips[0] if chips else None,
+        chips=chips,
+        firmware=_field(_FIRMWARE, identify),
+        board_name=_field(r"^Board Name: (.+)$", identify),
+        serial=_field(r"^Serial Number: (.+)$", identify),
+        part_number=_field(r"^Part Number: (.+)$", identify),
+        product_name=_field(r"^Product Name: (.+)$", identify),
+        emulated=emulated or bool(binding.get("emulated")),
+        hailort=versions["library"],
+        cli_version=versions["cli"],
+        driver_version=versions["driver"],
+        driver_module=_driver_module(raw),
+        driver_on_disk=versions["driver_on_disk"],
+        binding_version=binding.get("binding"),
+        binding_error=binding.get("binding_error"),
+        python_version=binding.get("python"),
+        numpy_version=binding.get("numpy"),
+        versions_agree=None,
+        hostname=raw.get("hostname"),
+        board_model=files.get("/proc/device-tree/model") or None,
+        os_name=release.get("PRETTY_NAME") or raw.get("system"),
+        os_version=release.get("VERSION_CODENAME") or release.get("VERSION_ID"),
+        kernel=raw.get("kernel"),
+        machine=raw.get("machine"),
+        page_size=raw.get("page_size"),
+        pcie=_read_link(raw),
+        temperature_c=_read_temperature(raw),
+        throttled=read_throttled(_output(raw, "throttled")),
+        disk_free=disk.get("free"),
+        disk_total=disk.get("total"),
+        memory_total=_memory(files, "MemTotal"),
+        memory_free=_memory(files, "MemAvailable"),
+        device_nodes=tuple(node["path"] for node in raw.get("nodes", ())),
+        holders=_read_holders(raw),
+        model_zoo=tuple(raw.get("model_zoo", ())),
+        packages=read_packages(_output(raw, "packages")),
+        clock_skew_s=round(skew, 1) if skew is not None else None,
+        home=raw.get("home"),
+    )
+    agree, notes = _compare(identity, raw)
+    return replace(identity, versions_agree=agree, notes=notes)
+
+
+def read_versions(raw: Raw) -> dict[str, str | None]:
+    """Return the versions of library, command line tool and driver, from all that shows them."""
+    errors = _errors(raw)
+    cli = _field(rf"HailoRT-CLI version {_VERSION}", _output(raw, "version") + errors)
+    library, driver = cli, None  # the tool refuses to run with a library of another version
+    if found := re.search(
+        rf"libhailort version \({_VERSION}\) does not match HailoRT-CLI version \({_VERSION}\)",
+        errors,
+    ):
+        library, cli = found.groups()
+    if found := re.search(
+        rf"Driver version \({_VERSION}\) is different from library version \({_VERSION}\)", errors
+    ):
+        driver, library = found.groups()
+    if library is None:
+        names = [
+            re.search(rf"libhailort\.so\.{_VERSION}$", path) for path in raw.get("libraries", ())
+        ]
+        known = sorted({name[1] for name in names if name is not None})
+        library = known[0] if len(known) == 1 else None
+    files = raw.get("files", {})
+    for module in ("hailo_pci", "hailo1x_pci"):
+        text = files.get(f"/sys/module/{module}/version", "")
+        if driver is None and (found := re.match(_VERSION, text)):
+            driver = found[1]
+    on_disk = None
+    for module in _module_order(raw):
+        if found := re.match(_VERSION, _output(raw, f"modinfo_{module}")):
+            on_disk = found[1]
+            break
+    return {"library": library, "cli": cli, "driver": driver, "driver_on_disk": on_disk}
+
+
+def read_throttled(text: str) -> tuple[str, ...] | None:
+    """Return the meanings of ``throttled=0x50000``; ``None`` when there is no such tool."""
+    found = re.search(r"throttled=(0x[0-9a-fA-F]+)", text)
+    if found is None:
+        return None
+    bits = int(found[1], 16)
+    return tuple(meaning for bit, meaning in THROTTLE_FLAGS.items() if bits >> bit & 1)
+
+
+def read_packages(text: str) -> dict[str, str]:
+    """Return installed packages and versions of ``dpkg-query`` lines."""
+    found = {}
+    for line in text.splitlines():
+        name, _, rest = line.partition(" ")
+        version, _, status = rest.partition(" ")
+        if name and version and status.strip().startswith(("ii", "hi")):
+            found[name] = version
+    return found
+
+
+def read_generation(speed: str | None) -> int | None:
+    """Return the PCIe generation of a sysfs speed such as ``8.0 GT/s PCIe``."""
+    found = re.match(r"([\d.]+) ?GT/s", speed or "")
+    return _GENERATIONS.get(found[1]) if found else None
+
+
+def _compare(identity: Identity, raw: Raw) -> tuple[bool | None, tuple[str, ...]]:
+    """Say whether driver, library, tool and binding are one version, and what else is odd."""
+    notes: list[str] = []
+    versions = {
+        "library": identity.hailort,
+        "hailortcli": identity.cli_version,
+        "driver": identity.driver_version,
+        "Python binding": identity.binding_version,
+    }
+    known = {name: version for name, version in versions.items() if version is not None}
+    agree: bool | None = None
+    if len(known) > 1:
+        agree = len(set(known.values())) == 1
+        if not agree:
+            listed = ", ".join(f"{name} {version}" for name, version in known.items())
+            notes.append(f"versions differ: {listed}")
+    if identity.chip is None:
+        notes.append(_why_no_chip(identity, raw))
+    if len(set(identity.chips)) > 1:
+        notes.append(f"several chips: {', '.join(identity.chips)}; the first is used")
+    if identity.binding_error is not None:
+        notes.append(f"Python cannot use the chip: {identity.binding_error.splitlines()[0]}")
+    on_disk = identity.driver_on_disk
+    if identity.driver_version and on_disk and on_disk != identity.driver_version:
+        notes.append(
+            f"the driver on disk is {on_disk}, the loaded one {identity.driver_version}:"
+            " it changes with the next boot"
+        )
+    return agree, tuple(notes)
+
+
+def _why_no_chip(identity: Identity, raw: Raw) -> str:
+    errors = _errors(raw)
+    cards = [
+        PCI_CHIPS.get(str(card.get("device")).lower(), "a Hailo chip")
+        for card in raw.get("pci", ())
+    ]
+    if "identify" not in raw.get("commands", {}):
+        return "hailortcli is not installed"
+    if raw["commands"]["identify"].get("timed_out"):
+        return "hailortcli fw-control identify did not end: the chip or its driver hangs"
+    if identity.hailort and "Driver version (" in errors:
+        return "the chip cannot be asked: driver and library differ"
+    if cards:
+        return f"{cards[0]} is on the PCIe bus, but its driver does not offer it"
+    if first := next((line for line in errors.splitlines() if "[error]" in line), None):
+        return f"hailortcli found no chip: {first.split('[error]', 1)[1].strip()}"
+    return "hailortcli found no chip"
+
+
+def _chip_name(architecture: str) -> str:
+    """Return the short name of a ``Device Architecture``; the tool calls the 12L MARS."""
+    name = architecture.strip().lower()
+    return "hailo12l" if name == "mars" else name
+
+
+def _read_binding(raw: Raw) -> dict[str, Any]:
+    for line in reversed(_output(raw, "binding").splitlines()):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _read_link(raw: Raw) -> PcieLink | None:
+    for card in raw.get("pci", ()):
+        widths = [card.get(name) or "" for name in ("current_link_width", "max_link_width")]
+        return PcieLink(
+            generation=read_generation(card.get("current_link_speed")),
+            width=int(widths[0]) if widths[0].isdigit() else None,
+            max_generation=read_generation(card.get("max_link_speed")),
+            max_width=int(widths[1]) if widths[1].isdigit() else None,
+        )
+    return None
+
+
+def _read_temperature(raw: Raw) -> float | None:
+    """Return the SoC's temperature in degrees Celsius."""
+    if found := re.search(r"temp=([\d.]+)", _output(raw, "temperature")):
+        return float(found[1])
+    text = raw.get("files", {}).get("/sys/class/thermal/thermal_zone0/temp", "")
+    return int(text) / 1000 if text.isdigit() else None
+
+
+def _read_holders(raw: Raw) -> tuple[Holder, ...] | None:
+    """Return who has the chip open; ``None`` when not everybody could be looked at."""
+    found = raw.get("holders")
+    if found is None:
+        return None
+    holders = tuple(
+        Holder(
+            pid=int(entry["pid"]),
+            command=str(entry["command"]),
+            user=entry.get("user"),
+            unit=entry.get("unit"),
+        )
+        for entry in found["processes"]
+    )
+    return holders if found["complete"] or holders else None
+
+
+def _driver_module(raw: Raw) -> str | None:
+    loaded = [
+        line.split(" ", 1)[0] for line in raw.get("files", {}).get("/proc/modules", "").splitlines()
+    ]
+    names = [name for name in loaded if name in ("hailo_pci", "hailo1x_pci", "hailo1x")]
+    return ", ".join(sorted(names)) or None
+
+
+def _module_order(raw: Raw) -> tuple[str, ...]:
+    """Return the driver modules to look at on disk, the loaded one first."""
+    if "hailo1x" in (_driver_module(raw) or ""):
+        return ("hailo1x_pci", "hailo_pci")
+    return ("hailo_pci", "hailo1x_pci")
+
+
+def _read_pairs(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {name: value.strip().strip('"') for name, _, value in pairs}
+
+
+def _memory(files: Mapping[str, str], name: str) -> int | None:
+    found = re.search(rf"^{name}:\s+(\d+) kB", files.get("/proc/meminfo", ""), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def _output(raw: Raw, name: str) -> str:
+    return str((raw.get("commands", {}).get(name) or {}).get("out") or "")
+
+
+def _errors(raw: Raw) -> str:
+    commands = raw.get("commands", {}).values()
+    return "\n".join(str(command.get("err") or "") for command in commands if command)
+
+
+def _field(pattern: str, text: str) -> str | None:
+    found = re.search(pattern, text, re.MULTILINE)
+    if found is None or found[1].strip() in ("", "<N/A>"):
+        return None
+    return found[1].strip()

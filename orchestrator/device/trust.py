@@ -1,0 +1,188 @@
+"""Which host keys are trusted.
+
+Ours are in ``known_hosts`` of the user's data folder, in OpenSSH's format, written only by
+``hef device trust``. A host that has a line there is judged by that file alone; else by what
+the user already trusts for ``ssh``. Nothing is ever accepted on first sight.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+from asyncssh.known_hosts import SSHKnownHosts
+
+from orchestrator import paths
+from orchestrator.device.faults import HostKeyChanged, HostKeyUnknown
+from orchestrator.errors import ConfigError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.device.base import DeviceSpec
+
+SSH_PORT = 22
+
+_Keys = list[asyncssh.SSHKey]
+_KnownHosts = tuple[_Keys, _Keys, _Keys]
+
+
+def trust_file() -> Path:
+    """Return the file with the host keys that ``hef device trust`` accepted."""
+    return paths.user_data() / "known_hosts"
+
+
+def host_label(host: str, port: int) -> str:
+    """Return the name of a server as known_hosts files spell it."""
+    return host if port == SSH_PORT else f"[{host}]:{port}"
+
+
+def user_files(configured: Sequence[str] = (), global_files: Sequence[str] = ()) -> list[Path]:
+    """Return the existing known_hosts files that ``ssh`` itself would read."""
+    names = list(configured) or ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"]
+    names += list(global_files) or ["/etc/ssh/ssh_known_hosts"]
+    found = [Path(name).expanduser() for name in names]
+    return [path for path in found if path.is_file() and os.access(path, os.R_OK)]
+
+
+@dataclass
+class HostCheck:
+    """Judges one connection's host key, and remembers what is needed to explain a refusal."""
+
+    spec: DeviceSpec
+    label: str
+    files: Sequence[Path] = ()
+    pinned: asyncssh.SSHKey | None = None
+    """The key itself, when we made it (embedded device)."""
+    offered: asyncssh.SSHKey | None = None
+    known: list[asyncssh.SSHKey] = field(default_factory=list)
+    source: Path | None = None
+
+    def match(self, host: str, addr: str, port: int | None) -> _KnownHosts:  # noqa: ARG002
+        """Return the keys trusted for a server: host keys, authorities, revoked keys.
+
+        asyncssh asks with the address and without the default port. Only the name counts, with
+        its port: a line for port 22 says nothing about a server on another port.
+        """
+        if self.pinned is not None:
+            self.known = [self.pinned]
+            return [self.pinned], [], []
+        label = host_label(host, port or SSH_PORT)
+        for path in (trust_file(), *self.files):
+            keys, authorities, revoked = _read_known_hosts(path).match(label, "", None)[:3]
+            if keys or authorities or revoked:
+                self.known = list(keys)
+                self.source = path
+                return list(keys), list(authorities), list(revoked)
+        return [], [], []
+
+    def client(self) -> asyncssh.SSHClient:
+        """Return the asyncssh client whose only work is to note the refused key."""
+        return _NotingClient(self)
+
+    def refusal(self) -> HostKeyUnknown | HostKeyChanged:
+        """Return the error that says which key was offered and what to do."""
+        name = escape_control(self.spec.name)
+        offered = fingerprint(self.offered) if self.offered else "an unreadable key"
+        trust = f"hef device trust {self.spec.name}"
+        if not self.known:
+            return HostKeyUnknown(
+                f"{name}: the host key of {self.label} is not trusted yet: {offered}",
+                hint=(
+                    "Compare with the output of this line on the device itself:\n"
+                    "  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n"
+                    f"and if they are the same: {trust}"
+                ),
+            )
+        known = ", ".join(fingerprint(key) for key in self.known)
+        ours = self.source == trust_file()
+        fix = (
+            f"hef device trust {self.spec.name} --replace"
+            if ours
+            else f'ssh-keygen -f "{self.source}" -R "{self.label}"\n  {trust}'
+        )
+        return HostKeyChanged(
+            f"{name}: the host key of {self.label} has changed.\n"
+            f"  trusted: {known} ({self.source})\n"
+            f"  offered: {offered}",
+            hint=(
+                "Either the device was set up anew, or something stands between you and it.\n"
+                f"Only if you know that it was set up anew:\n  {fix}"
+            ),
+        )
+
+
+class _NotingClient(asyncssh.SSHClient):  # type: ignore[misc]  # untyped here
+    """Refuses every key that the known hosts do not have, and notes it."""
+
+    def __init__(self, check: HostCheck) -> None:
+        self._check = check
+
+    def validate_host_public_key(
+        self,
+        host: str,  # noqa: ARG002
+        addr: str,  # noqa: ARG002
+        port: int,  # noqa: ARG002
+        key: asyncssh.SSHKey,
+    ) -> bool:
+        self._check.offered = key
+        return False
+
+
+def _read_known_hosts(path: Path) -> SSHKnownHosts:
+    """Read a known_hosts file; a line that cannot be read must not hide the others."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise ConfigError(msg) from error
+    hosts = SSHKnownHosts()
+    for line in text.splitlines():
+        with suppress(ValueError):
+            hosts.load(line)
+    return hosts
+
+
+def fingerprint(key: asyncssh.SSHKey) -> str:
+    """Return ``ssh-ed25519 SHA256:...`` as ``ssh-keygen -l`` shows it."""
+    return f"{key.get_algorithm()} {key.get_fingerprint()}"
+
+
+def add_trust(label: str, key: asyncssh.SSHKey, *, comment: str, replace: bool = False) -> Path:
+    """Write a host key to our own file; other keys of the same host go when ``replace`` is set."""
+    path = trust_file()
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if replace:
+        lines = [line for line in lines if line.split(" ", 1)[0] != label]
+    public = key.export_public_key("openssh").decode("ascii").split()
+    entry = f"{label} {public[0]} {public[1]} {comment}"
+    if not any(line.split()[:3] == entry.split()[:3] for line in lines):
+        lines.append(entry)
+    _write_private(path, "\n".join(lines) + "\n")
+    return path
+
+
+def forget(label: str) -> bool:
+    """Remove every key of one host from our own file; say whether there was one."""
+    path = trust_file()
+    if not path.is_file():
+        return False
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.split(" ", 1)[0] != label]
+    if len(kept) == len(lines):
+        return False
+    _write_private(path, "".join(f"{line}\n" for line in kept))
+    return True
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+    Path(name).replace(path)

@@ -43,4 +43,7 @@ fi
 zstd -dcq "$tar" | "$docker" import \
     --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
     --change 'CMD ["bash"]' - "$image" >/dev/null
+# Dockerfiles name a dated base; here this one stands for it.
+pinned=$(sed -n 's/^ARG BASE=//p' "$here/../docker/emulator/Dockerfile")
+[ -z "$pinned" ] || "$docker" tag "$image" "$pinned"
 echo "base image: $image made from $tar"

@@ -1,0 +1,278 @@
+"""Images: found, loaded, and built from pinned bases, tagged by the digest of their context.
+
+The classic builder of the engine's API is used, which every engine has, near or far; buildx is
+not needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator import paths
+from orchestrator.engine import context as contexts
+from orchestrator.engine.base import ImageBuildError, ImageInfo, Progress, Report, ignore
+from orchestrator.engine.box import LABEL
+from orchestrator.engine.client import normal_architecture
+from orchestrator.errors import escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from orchestrator.engine.client import Connection
+
+#: Variables of the host that a build behind a proxy needs; Docker knows them by itself.
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+#: Seconds that a build or a load may be silent: a suite's archive takes up to 45 minutes.
+SILENCE = 3600
+
+
+def find(connection: Connection, reference: str) -> ImageInfo | None:
+    """Return the image that the engine has under a tag or id, else ``None``; never pulls."""
+    import docker.errors
+
+    with connection.calls(f"looking for the image {escape_control(reference)}"):
+        try:
+            found = connection.api.inspect_image(reference)
+        except docker.errors.ImageNotFound:
+            return None
+    return read_image(found)
+
+
+def read_image(found: Mapping[str, Any]) -> ImageInfo:
+    """Return the facts of ``docker image inspect`` (one JSON object)."""
+    config = found.get("Config") or {}
+    variables = (str(one).partition("=") for one in config.get("Env") or [])
+    return ImageInfo(
+        id=str(found["Id"]),
+        tags=tuple(found.get("RepoTags") or ()),
+        size=int(found.get("Size") or 0),
+        architecture=normal_architecture(str(found.get("Architecture") or "")),
+        created=str(found.get("Created") or ""),
+        user=str(config.get("User") or ""),
+        env={name: value for name, _, value in variables},
+        labels=dict(config.get("Labels") or {}),
+    )
+
+
+def listing(connection: Connection) -> tuple[ImageInfo, ...]:
+    """Return every tagged image that the engine has."""
+    with connection.calls("listing images"):
+        found = connection.api.images()
+        tagged = [one for one in found if any(t != "<none>:<none>" for t in one["RepoTags"] or [])]
+        return tuple(read_image(connection.api.inspect_image(one["Id"])) for one in tagged)
+
+
+def load(connection: Connection, archive: Path, *, report: Report = ignore) -> tuple[str, ...]:
+    """Give an image archive (``docker save``; plain or gzip) to the engine, return its images.
+
+    The bytes given to the engine are reported, since the engine says nothing for many minutes.
+    Raises :class:`ImageBuildError` when the archive is damaged or of another kind.
+    """
+    import docker.errors
+
+    names: list[str] = []
+    api = connection.api
+    with connection.calls(f"loading {archive.name}"):
+        try:
+            # Not the SDK's own call, which lets the silence after the upload run into its timeout.
+            for news in _events(
+                _stream(api, "/images/load", archive_blocks(archive, report), {"quiet": 0})
+            ):
+                text = str(news.get("stream") or "")
+                if "error" in news:
+                    raise _load_failed(archive, str(news["error"]))
+                if match := re.match(r"Loaded image(?: ID)?: (\S+)", text):
+                    names.append(match.group(1))
+        except docker.errors.APIError as error:
+            raise _load_failed(archive, str(error.explanation or error)) from error
+    if not names:
+        raise _load_failed(archive, "the engine named no image")
+    return tuple(names)
+
+
+def _load_failed(archive: Path, said: str) -> ImageBuildError:
+    return ImageBuildError(
+        f"{escape_control(archive.name)} could not be loaded: {escape_control(said.strip())}",
+        hint="Compare its sha256 with the vendor's; unpack the .zip first and give the .tar.gz.\n"
+        "zstd archives must be unpacked before.",
+        code="engine.image-load",
+    )
+
+
+def archive_blocks(archive: Path, report: Report) -> Iterator[bytes]:
+    """Yield the blocks of a file and report how many bytes went out."""
+    total = archive.stat().st_size
+    done = 0
+    with archive.open("rb") as stream:
+        while block := stream.read(1024 * 1024):
+            yield block
+            done += len(block)
+            report(Progress(f"loading {archive.name}", done, total))
+
+
+def _stream(api: Any, path: str, data: Iterator[bytes], params: Mapping[str, object]) -> Any:
+    url = f"{api.base_url}/v{api._version}{path}"  # noqa: SLF001
+    response = api.post(url, data=data, params=params, stream=True, timeout=SILENCE)
+    api._raise_for_status(response)  # noqa: SLF001
+    return response
+
+
+def _events(response: Any) -> Iterator[dict[str, Any]]:
+    for line in response.iter_lines():
+        if line:
+            yield json.loads(line)
+
+
+def build(
+    connection: Connection,
+    context: contexts.Context,
+    *,
+    tag: str,
+    target: str | None = None,
+    arguments: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    report: Report = ignore,
+) -> ImageInfo:
+    """Build an image and return it; lines and steps of the build are reported.
+
+    The context must hold a ``Dockerfile``. Raises :class:`ImageBuildError` with the last lines.
+    """
+    tail: list[str] = []
+    proxies = {name: os.environ[name] for name in PROXIES if os.environ.get(name)}
+    with connection.calls(f"building {tag}"):
+        news = connection.api.build(
+            fileobj=context.stream(report),
+            custom_context=True,
+            tag=tag,
+            target=target,
+            buildargs={**proxies, **(arguments or {})},
+            labels={f"{LABEL}.built": "1", **(labels or {})},
+            rm=True,
+            forcerm=True,
+            decode=True,
+            timeout=SILENCE,
+        )
+        for one in news:
+            if "error" in one:
+                raise _build_failed(tag, str(one["error"]), tail)
+            for line in str(one.get("stream") or "").splitlines():
+                if not line.strip():
+                    continue
+                tail = [*tail[-20:], line]
+                if step := re.match(r"Step (\d+)/(\d+)", line):
+                    done, total = int(step.group(1)), int(step.group(2))
+                    report(Progress(f"building {tag}", done - 1, total, unit="steps"))
+                report(line.rstrip())
+    image = find(connection, tag)
+    if image is None:
+        raise _build_failed(tag, "the engine has no such image afterwards", tail)
+    return image
+
+
+def _build_failed(tag: str, said: str, tail: list[str]) -> ImageBuildError:
+    lines = "\n".join(escape_control(line) for line in [*tail[-8:], said.strip()])
+    text = lines.lower()
+    hint = "Run again with --debug for the whole output."
+    if "from versions: none" in text or "no matching distribution" in text or "ssl" in text:
+        hint = (
+            "The build could not fetch packages. Behind a proxy that re-signs traffic, set\n"
+            "PIP_CERT to your CA bundle; without internet, put the wheels of\n"
+            "docker/emulator/requirements.txt into docker/emulator/wheels (pip download -d), or\n"
+            f"into {paths.user_cache() / 'wheels' / 'emulator'}."
+        )
+    elif "pull access denied" in text or "manifest" in text or "no such host" in text:
+        hint = (
+            "The base image could not be pulled. Load one by hand (docker load), and name it\n"
+            "with HEFSMITH_BASE_IMAGE: any image with apt, or with Python 3.11 and venv."
+        )
+    return ImageBuildError(f"building {tag} failed:\n{lines}", hint=hint)
+
+
+def ensure(
+    connection: Connection, name: Literal["emulator", "pi"], *, report: Report = ignore
+) -> ImageInfo:
+    """Return one of our images, built now if its files are not those of the one that is there."""
+    if name == "emulator":
+        return _ensure_emulator(connection, report)
+    return _ensure_pi(connection, report)
+
+
+def _base_arguments() -> dict[str, str]:
+    base = os.environ.get("HEFSMITH_BASE_IMAGE")
+    return {"BASE": base} if base else {}
+
+
+def _ensure_emulator(connection: Connection, report: Report) -> ImageInfo:
+    folder = paths.image_context("emulator")
+    dockerfile = (folder / "Dockerfile").read_text(encoding="utf-8")
+    arguments = _base_arguments()
+    recipe = _dockerfile(contexts.until_stage(dockerfile, "runtime"), arguments)
+    runtime = {**contexts.runtime_tree(folder), **recipe}
+    runtime_tag = f"hefsmith-emulator-runtime:{contexts.Context(runtime).digest[:16]}"
+    code = contexts.emulator_tree(folder, paths.worker_package(), contexts.program_package())
+    recipe = _dockerfile(contexts.cut_stage(dockerfile, "emulator", runtime_tag), {})
+    context = contexts.Context({**code, **recipe})
+    tag = f"hefsmith-emulator:{context.digest[:16]}"
+    image = find(connection, tag)
+    if image is not None:
+        return image
+    if find(connection, runtime_tag) is None:
+        wheels = emulator_wheels(folder)
+        settings = {} if wheels else _pip_settings().files()
+        build(
+            connection,
+            contexts.Context({**runtime, **settings}, contexts.wheel_entries(wheels, folder)),
+            tag=runtime_tag,
+            target="runtime",
+            arguments=arguments,
+            report=report,
+        )
+    labels = {f"{LABEL}.context": context.digest}
+    return build(connection, context, tag=tag, labels=labels, report=report)
+
+
+def _dockerfile(text: str, arguments: Mapping[str, str]) -> dict[str, contexts.Blob]:
+    """Return the Dockerfile as a file; the build arguments are noted in it, so they count."""
+    notes = "".join(f"# {name}={value}\n" for name, value in sorted(arguments.items()))
+    return {"Dockerfile": contexts.Blob(f"{text.rstrip()}\n{notes}".encode())}
+
+
+def emulator_wheels(folder: Path) -> tuple[Path, ...]:
+    """Return the wheels for machines without internet: the checkout's, then the user's cache."""
+    found: dict[str, Path] = {}
+    for place in (paths.user_cache() / "wheels" / "emulator", folder / "wheels"):
+        found.update({one.name: one for one in sorted(place.glob("*.whl"))})
+    return tuple(found.values())
+
+
+def _pip_settings() -> contexts.PipSettings:
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return contexts.read_pip_settings(os.environ, "")
+    return contexts.read_pip_settings(os.environ, listed.stdout)
+
+
+def _ensure_pi(connection: Connection, report: Report) -> ImageInfo:
+    folder = paths.image_context("pi")
+    # The stand-in Pi runs on the emulator's libraries: its Dockerfile has ARG EMULATOR.
+    emulator = _ensure_emulator(connection, report)
+    arguments = {
+        **_base_arguments(),
+        "EMULATOR": emulator.tags[0] if emulator.tags else emulator.id,
+    }
+    text = (folder / "Dockerfile").read_text(encoding="utf-8")
+    files = {**contexts.read_folder(folder, "docker/pi"), **_dockerfile(text, arguments)}
+    context = contexts.Context(files)
+    tag = f"hefsmith-pi:{context.digest[:16]}"
+    return find(connection, tag) or build(
+        connection, context, tag=tag, arguments=arguments, report=report
+    )

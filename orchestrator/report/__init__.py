@@ -1,1 +1,40 @@
-"""Metrics, verdict and the HTML report."""
+"""Does the model still do its job after each step? Metrics, verdict, report page.
+
+    from orchestrator.report import load_golden, decide, Thresholds
+
+    verdict = decide(load_golden(folder), Thresholds.for_task("classification"))
+    print(verdict.headline)
+
+Importing this package is cheap; numpy is loaded by the first call that computes.
+"""
+
+from __future__ import annotations
+
+from orchestrator.report.golden import Detections, Golden, GoldenError, load_golden
+from orchestrator.report.model import (
+    STEPS,
+    Cause,
+    Check,
+    Fault,
+    OutputAgreement,
+    StepReport,
+    Thresholds,
+    Verdict,
+)
+from orchestrator.report.verdict import decide
+
+__all__ = [
+    "STEPS",
+    "Cause",
+    "Check",
+    "Detections",
+    "Fault",
+    "Golden",
+    "GoldenError",
+    "OutputAgreement",
+    "StepReport",
+    "Thresholds",
+    "Verdict",
+    "decide",
+    "load_golden",
+]

@@ -1,0 +1,248 @@
+"""The golden folder of a build: the same samples at every step.
+
+The worker writes it (``hefsmith_worker.golden`` states the layout), ``hef validate`` adds the
+step ``device``. Arrays are memory-mapped: a folder may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.errors import ArtifactError, escape_control
+from orchestrator.report.model import STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+INDEX = "golden.json"
+SCHEMA = 1
+OutputKind = Literal["tensor", "nms"]
+
+
+class GoldenError(ArtifactError):
+    """A golden folder is missing, damaged, or not of a form that we read."""
+
+    default_code = "golden"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture. ``label`` is a class number; ``boxes`` are rows of
+    y_min, x_min, y_max, x_max (0..1), class; ``None`` when the set has none.
+    """
+
+    name: str
+    sha256: str
+    label: int | None
+    boxes: tuple[tuple[float, ...], ...] | None
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of the network: ``name`` in the HEF, ``file`` below the folder (NHWC)."""
+
+    name: str
+    onnx_name: str
+    file: str
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output; ``stream`` is its name in the HEF where that is known."""
+
+    index: int
+    onnx_name: str | None
+    stream: str | None
+    kind: OutputKind
+
+    @property
+    def title(self) -> str:
+        """A name to show."""
+        return self.stream or self.onnx_name or f"output {self.index}"
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Boxes of all samples: ``boxes`` (total, 6) float32 rows of y_min, x_min, y_max, x_max
+    (0..1), score, class; ``offsets`` (N + 1) int64 says which rows belong to which sample.
+    """
+
+    boxes: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def sample(self, index: int) -> NDArray[np.float32]:
+        """Return the rows of one sample."""
+        return self.boxes[int(self.offsets[index]) : int(self.offsets[index + 1])]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """An opened golden folder."""
+
+    folder: Path
+    task: str
+    origin: str
+    samples: tuple[Sample, ...]
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    steps: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The steps that are there, in the order of the pipeline."""
+        return tuple(step for step in STEPS if step in self.steps)
+
+    def load(self, step: str, index: int) -> NDArray[np.float32] | Detections:
+        """Return output ``index`` of ``step``.
+
+        Raises :class:`GoldenError` when the file is missing, damaged or of another length.
+        """
+        import numpy as np
+
+        output = self.outputs[index]
+        files = self.steps[step]
+        if index >= len(files):
+            msg = f"step {step} has {len(files)} of {len(self.outputs)} outputs"
+            raise GoldenError(msg, hint="Build the model again, then run hef validate.")
+        path = _below(self.folder, files[index])
+        try:
+            if output.kind == "nms":
+                with np.load(path, allow_pickle=False) as archive:
+                    found = Detections(archive["boxes"], archive["offsets"])
+                _check_detections(found, len(self), path)
+                return found
+            array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, KeyError) as error:
+            msg = f"{path} cannot be read: {escape_control(str(error))}"
+            raise GoldenError(msg, hint="Build the model again.") from None
+        if array.ndim == 0 or len(array) != len(self):
+            found_n = len(array) if array.ndim else 0
+            msg = f"{path} holds {found_n} samples, golden.json names {len(self)}"
+            raise GoldenError(msg, hint="Build the model again.")
+        return array
+
+    def load_input(self, index: int) -> NDArray[Any]:
+        """Return input ``index`` as the device gets it: (N, H, W, C) uint8 or float32."""
+        import numpy as np
+
+        path = _below(self.folder, self.inputs[index].file)
+        try:
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            msg = f"{path} cannot be read: {escape_control(str(error))}"
+            raise GoldenError(msg, hint="Build the model again.") from None
+        return array
+
+
+def load_golden(folder: Path) -> Golden:
+    """Open a golden folder. Raises :class:`GoldenError`."""
+    path = folder / INDEX
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path} is missing: the build has no golden samples"
+        raise GoldenError(msg, hint="Build the model again: hef build MODEL") from None
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: {escape_control(str(error))}"
+        raise GoldenError(msg, hint="Build the model again.") from None
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        msg = f"{path} has a schema that this version does not read"
+        raise GoldenError(msg, hint="Build the model again with this version of hef.")
+    try:
+        return Golden(
+            folder=folder,
+            task=str(document.get("task") or "other"),
+            origin=str(document.get("origin") or "validation"),
+            samples=tuple(_sample(entry) for entry in document["samples"]),
+            inputs=tuple(_input(entry) for entry in document["inputs"]),
+            outputs=tuple(_output(entry) for entry in document["outputs"]),
+            steps={
+                str(step): tuple(str(name) for name in files)
+                for step, files in document["steps"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = f"{path} is not of the form that the worker writes: {error!r}"
+        raise GoldenError(msg, hint="Build the model again.") from None
+
+
+def add_step(folder: Path, step: str, files: tuple[str, ...]) -> Golden:
+    """Record the outputs of one more step and return the folder, opened again."""
+    path = folder / INDEX
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["steps"][step] = list(files)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return load_golden(folder)
+
+
+def _below(folder: Path, name: str) -> Path:
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts:
+        msg = f"{folder / INDEX} names a file outside its folder: {escape_control(name)}"
+        raise GoldenError(msg)
+    return folder.joinpath(*relative.parts)
+
+
+def _sample(entry: Mapping[str, Any]) -> Sample:
+    label, boxes = entry.get("label"), entry.get("boxes")
+    return Sample(
+        name=str(entry["name"]),
+        sha256=str(entry.get("sha256") or ""),
+        label=None if label is None else int(label),
+        boxes=None if boxes is None else tuple(tuple(map(float, row)) for row in boxes),
+    )
+
+
+def _input(entry: Mapping[str, Any]) -> Input:
+    return Input(
+        name=str(entry["name"]),
+        onnx_name=str(entry["onnx_name"]),
+        file=str(entry["file"]),
+        preprocess=dict(entry.get("preprocess") or {}),
+    )
+
+
+def _output(entry: Mapping[str, Any]) -> Output:
+    kind = entry["kind"]
+    if kind not in ("tensor", "nms"):
+        msg = f"output kind {kind!r}"
+        raise ValueError(msg)
+    onnx_name, stream = entry.get("onnx_name"), entry.get("stream")
+    return Output(
+        index=int(entry["index"]),
+        onnx_name=None if onnx_name is None else str(onnx_name),
+        stream=None if stream is None else str(stream),
+        kind="nms" if kind == "nms" else "tensor",
+    )
+
+
+def _check_detections(found: Detections, samples: int, path: Path) -> None:
+    import numpy as np
+
+    offsets = found.offsets
+    sound = (
+        found.boxes.ndim == 2
+        and found.boxes.shape[1] == 6
+        and offsets.shape == (samples + 1,)
+        and int(offsets[0]) == 0
+        and int(offsets[-1]) == len(found.boxes)
+        and bool(np.all(np.diff(offsets) >= 0))
+    )
+    if not sound:
+        msg = f"{path} is not a list of boxes for {samples} samples"
+        raise GoldenError(msg, hint="Build the model again.")

@@ -1,0 +1,209 @@
+"""The values of a verdict: what each step gave, what was demanded, which step is at fault."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The steps of staged parity, in the order of the pipeline.
+STEPS = ("pytorch", "onnx", "sdk_native", "sdk_fp_optimized", "sdk_quantized", "device")
+
+#: Steps that compute in floating point: they should agree to rounding.
+FLOAT_STEPS = ("pytorch", "onnx", "sdk_native", "sdk_fp_optimized")
+
+#: How people call the steps.
+STEP_TITLES = {
+    "labels": "labels and samples",
+    "pytorch": "PyTorch",
+    "onnx": "ONNX",
+    "sdk_native": "parsed network (SDK_NATIVE)",
+    "sdk_fp_optimized": "after the model script (SDK_FP_OPTIMIZED)",
+    "sdk_quantized": "quantised (SDK_QUANTIZED)",
+    "device": "on the device",
+}
+
+#: Measures where more is better, with what they are compared to. The rest are losses.
+MEASURE_TITLES = {
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+    "agreement": "top-1 agreement with the float model",
+    "agreement5": "float model's first class among the first five",
+    "cosine": "cosine similarity",
+    "snr_db": "signal-to-noise ratio (dB)",
+    "precision": "precision against the float model's boxes",
+    "recall": "recall of the float model's boxes",
+    "f1": "F1 against the float model's boxes",
+    "mean_iou": "mean overlap (IoU) with the float model",
+    "map50": "mAP@50",
+    "map5095": "mAP@50-95",
+    "keypoint_distance": "mean key-point distance (fraction of the picture's diagonal)",
+    "metric": "own metric",
+    "top1_drop": "loss of top-1 accuracy (points)",
+    "map_drop": "loss of mAP@50 (points)",
+    "metric_drop": "loss of the own metric",
+}
+
+_DEFAULTS: Mapping[str, Mapping[str, float]] = {
+    "classification": {"top1_drop": 1.5, "agreement": 0.95, "cosine": 0.98},
+    "detection": {"f1": 0.85, "mean_iou": 0.80, "map_drop": 3.0, "cosine": 0.97},
+    "segmentation": {"mean_iou": 0.85, "cosine": 0.97},
+    "pose": {"cosine": 0.98},
+    "obb": {"cosine": 0.98},
+    "other": {"cosine": 0.98},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What a verdict demands; ``None`` is not demanded.
+
+    ``top1_drop`` and ``map_drop`` are points (percent) against the float model. A demand finer
+    than one sample counts as one sample. ``agreement``, ``f1`` and ``mean_iou`` are fractions,
+    ``cosine`` is the mean over the samples of the worst output, ``snr_db`` is in decibels.
+    ``metric_drop`` is in the units of the user's metric.
+    """
+
+    top1_drop: float | None = None
+    agreement: float | None = None
+    cosine: float | None = None
+    snr_db: float | None = None
+    map_drop: float | None = None
+    f1: float | None = None
+    mean_iou: float | None = None
+    metric_drop: float | None = None
+
+    @classmethod
+    def for_task(cls, task: str, asked: Mapping[str, float | None] | None = None) -> Self:
+        """Return the defaults of ``task`` with what the recipe asks for put over them."""
+        base = cls(**_DEFAULTS.get(task, _DEFAULTS["other"]))
+        known = {item.name for item in fields(cls)}
+        given = {
+            key: value for key, value in (asked or {}).items() if key in known and value is not None
+        }
+        return replace(base, **given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputAgreement:
+    """One output of one step against the float model. ``None`` = cannot be told.
+
+    ``cosine`` is the mean over samples and ``cosine_min`` the worst sample's; ``snr_db`` is
+    ``None`` when both are identical (``exact``) or not comparable (``problem``).
+    """
+
+    output: str
+    cosine: float | None = None
+    cosine_min: float | None = None
+    snr_db: float | None = None
+    mean_abs: float | None = None
+    max_abs: float | None = None
+    exact: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """One step against the float model: measures for the task, and one row per output."""
+
+    step: str
+    measures: Mapping[str, float]
+    outputs: tuple[OutputAgreement, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One demand on one step: ``value`` was found, ``limit`` is allowed."""
+
+    measure: str
+    step: str
+    value: float
+    limit: float
+    passed: bool
+
+    @property
+    def text(self) -> str:
+        """The check as a phrase."""
+        loss = self.measure.endswith("_drop")
+        sign = "at most" if loss else "at least"
+        name = MEASURE_TITLES.get(self.measure, self.measure)
+        return f"{name} is {self.value:.4g}, {sign} {self.limit:.4g} is asked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """A likely reason, with what to try. ``known`` is the id of a known failure."""
+
+    text: str
+    advice: str
+    known: str | None = None
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """The step at fault and why it is taken for that."""
+
+    step: str
+    measure: str
+    reason: str
+    causes: tuple[Cause, ...]
+
+    @property
+    def title(self) -> str:
+        """The step as people call it."""
+        return STEP_TITLES.get(self.step, self.step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worst:
+    """A sample on which the last step is furthest from the float model."""
+
+    index: int
+    name: str
+    score: float
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Does the model still do its job at the last step that ran, and if not, which step broke it.
+
+    ``reference`` is the first step there is (the float model), ``final`` the last one.
+    """
+
+    passed: bool
+    task: str
+    samples: int
+    labelled: bool
+    origin: str
+    reference: str
+    final: str
+    checks: tuple[Check, ...]
+    steps: tuple[StepReport, ...]
+    fault: Fault | None = None
+    notes: tuple[str, ...] = ()
+    worst: tuple[Worst, ...] = field(default=())
+    emulated: bool = False
+
+    @property
+    def headline(self) -> str:
+        """The verdict as one sentence."""
+        where = STEP_TITLES.get(self.final, self.final)
+        tail = " (emulated)" if self.emulated else ""
+        if self.passed:
+            return f"passed: the model works {_at(where)}, {self.samples} samples{tail}"
+        if self.fault is None:
+            return f"failed {_at(where)}, {self.samples} samples{tail}"
+        return f"failed: the fault is at the step {self.fault.title}: {self.fault.reason}{tail}"
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values, with the headline."""
+        return {"schema": 1, "headline": self.headline, **asdict(self)}
+
+
+def _at(title: str) -> str:
+    return title if title.startswith(("on ", "after ")) else f"at the step {title}"

@@ -1,0 +1,421 @@
+"""The verdict: is the model as good at the last step as at the first, and if not, since when?
+
+:func:`decide` is pure but for reading the golden folder. Every step is compared with the float
+model (the first step there is) on the same samples. If the last step misses what the recipe
+asks, the step at fault is the first one that misses it; when the way down was gradual, it is
+the step up to there that lost most.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.report import boxes as box_measures
+from orchestrator.report import metrics
+from orchestrator.report.causes import Finding, likely_causes
+from orchestrator.report.golden import Detections, Golden
+from orchestrator.report.model import (
+    FLOAT_STEPS,
+    MEASURE_TITLES,
+    STEP_TITLES,
+    Check,
+    Fault,
+    OutputAgreement,
+    StepReport,
+    Thresholds,
+    Verdict,
+    Worst,
+)
+from orchestrator.report.symptoms import find_symptoms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    #: (outputs of the float model, outputs of a step, samples as dictionaries) -> score,
+    #: more is better. Outputs are arrays (N, ...) or, for boxes, one (k, 6) array per sample.
+    UserMetric = Callable[
+        [Sequence[object], Sequence[object], Sequence[Mapping[str, object]]], float
+    ]
+
+#: Float steps that agree less than this are worth a note even when the verdict passes.
+FLOAT_COSINE = 0.9995
+#: Share of the samples of a class needed before labels can be called permuted.
+PERMUTED_GAIN = 0.3
+WORST_SHOWN = 8
+
+
+def decide(
+    golden: Golden,
+    thresholds: Thresholds | None = None,
+    *,
+    findings: Iterable[Finding] = (),
+    label_names: Sequence[str] | None = None,
+    metric: UserMetric | None = None,
+    device_symptoms: Mapping[str, str] | None = None,
+    emulated: bool = False,
+) -> Verdict:
+    """Return the verdict on a golden folder.
+
+    ``findings`` are what the stages noticed (from the manifest): evidence for causes.
+    ``label_names`` is the recipe's list, checked against the number of classes.
+    ``device_symptoms`` are faults that the device run met (``wrong-chip``, ``busy``,
+    ``versions``, ``timeout``, ``unstable``), each with a sentence; one of the first four
+    means that there are no outputs of the device, and the verdict fails there.
+    Raises :class:`~orchestrator.report.golden.GoldenError` for a damaged folder.
+    """
+    demands = thresholds if thresholds is not None else Thresholds.for_task(golden.task)
+    trouble = dict(device_symptoms or {})
+    order = golden.order
+    if not order:
+        return _empty(golden, emulated)
+    reference = order[0]
+    steps = tuple(_report(golden, reference, step, metric) for step in order)
+    labelled = any(sample.label is not None or sample.boxes for sample in golden.samples)
+    checks = {report.step: _checks(golden, steps[0], report, demands) for report in steps}
+    final = order[-1]
+    label_trouble = _label_trouble(golden, reference, label_names, steps[0])
+    fault = _fault(golden, steps, checks, tuple(findings), label_trouble, trouble)
+    passed = fault is None and all(check.passed for check in checks[final])
+    return Verdict(
+        passed=passed,
+        task=golden.task,
+        samples=len(golden),
+        labelled=labelled,
+        origin=golden.origin,
+        reference=reference,
+        final="device" if trouble and "unstable" not in trouble else final,
+        checks=checks[final],
+        steps=steps,
+        fault=fault,
+        notes=_notes(golden, steps, labelled),
+        worst=_worst(golden, reference, final),
+        emulated=emulated,
+    )
+
+
+def _empty(golden: Golden, emulated: bool) -> Verdict:
+    return Verdict(
+        passed=False,
+        task=golden.task,
+        samples=len(golden),
+        labelled=False,
+        origin=golden.origin,
+        reference="",
+        final="",
+        checks=(),
+        steps=(),
+        notes=("The golden folder has no outputs of any step.",),
+        emulated=emulated,
+    )
+
+
+# --- One step --------------------------------------------------------------------------------
+
+
+def _report(golden: Golden, reference: str, step: str, metric: UserMetric | None) -> StepReport:
+    rows: list[OutputAgreement] = []
+    measures: dict[str, float] = {}
+    problems: list[str] = []
+    labels = [sample.label for sample in golden.samples]
+    for output in golden.outputs:
+        good, mine = golden.load(reference, output.index), golden.load(step, output.index)
+        if isinstance(good, Detections) or isinstance(mine, Detections):
+            assert isinstance(good, Detections)
+            assert isinstance(mine, Detections)
+            measures |= _box_measures(golden, good, mine)
+            continue
+        row = metrics.compare_tensors(output.title, good, mine)
+        rows.append(row)
+        if row.problem:
+            problems.append(f"{row.output} {row.problem}")
+        elif output.index == 0:
+            measures |= _task_measures(golden.task, good, mine, labels)
+    measures |= _worst_output(rows)
+    if metric is not None and not problems:
+        measures["metric"] = _user_score(golden, reference, step, metric)
+    return StepReport(step=step, measures=measures, outputs=tuple(rows), problems=tuple(problems))
+
+
+def _worst_output(rows: Sequence[OutputAgreement]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    cosines = [row.cosine for row in rows if row.cosine is not None]
+    ratios = [row.snr_db for row in rows if row.snr_db is not None]
+    if cosines:
+        found["cosine"] = min(cosines)
+    if ratios:
+        found["snr_db"] = min(ratios)
+    return found
+
+
+def _task_measures(
+    task: str,
+    good: NDArray[np.float32],
+    mine: NDArray[np.float32],
+    labels: Sequence[int | None],
+) -> dict[str, float]:
+    if task == "classification":
+        return metrics.classification_measures(good, mine, labels)
+    if task == "segmentation" and good.ndim == 4:
+        return {"mean_iou": metrics.mask_iou(good, mine)}
+    if task == "pose":
+        distance = metrics.keypoint_distance(good, mine)
+        return {} if distance is None else {"keypoint_distance": distance}
+    return {}
+
+
+def _box_measures(golden: Golden, good: Detections, mine: Detections) -> dict[str, float]:
+    found = box_measures.compare_boxes(good, mine).measures()
+    if any(sample.boxes for sample in golden.samples):
+        truth = [sample.boxes or () for sample in golden.samples]
+        found |= box_measures.map_measures(mine, truth)
+    return found
+
+
+def _user_score(golden: Golden, reference: str, step: str, metric: UserMetric) -> float:
+    samples = [
+        {"name": sample.name, "label": sample.label, "boxes": sample.boxes}
+        for sample in golden.samples
+    ]
+    return float(metric(_plain(golden, reference), _plain(golden, step), samples))
+
+
+def _plain(golden: Golden, step: str) -> list[object]:
+    found: list[object] = []
+    for output in golden.outputs:
+        value = golden.load(step, output.index)
+        if isinstance(value, Detections):
+            found.append([value.sample(index) for index in range(len(value))])
+        else:
+            found.append(value)
+    return found
+
+
+# --- Demands ---------------------------------------------------------------------------------
+
+
+def _checks(
+    golden: Golden, base: StepReport, report: StepReport, demands: Thresholds
+) -> tuple[Check, ...]:
+    checks: list[Check] = []
+
+    def add(measure: str, value: float, limit: float, ok: bool) -> None:
+        checks.append(Check(measure=measure, step=report.step, value=value, limit=limit, passed=ok))
+
+    have = report.measures
+    for measure in ("agreement", "f1", "mean_iou"):
+        limit = getattr(demands, measure)
+        if limit is not None and measure in have:
+            # A demand finer than one sample counts as one sample.
+            slack = 1.0 / len(golden) if measure == "agreement" and limit < 1.0 else 0.0
+            allowed = min(limit, 1.0 - slack)
+            add(measure, have[measure], limit, have[measure] >= allowed - 1e-9)
+    for measure in ("cosine", "snr_db"):
+        limit = getattr(demands, measure)
+        if limit is not None and measure in have:
+            add(measure, have[measure], limit, have[measure] >= limit - 1e-9)
+    known = sum(sample.label is not None for sample in golden.samples)
+    for measure, source, points in (
+        ("top1_drop", "top1", 100.0),
+        ("map_drop", "map50", 100.0),
+        ("metric_drop", "metric", 1.0),
+    ):
+        limit = getattr(demands, measure)
+        if limit is None or source not in have or source not in base.measures:
+            continue
+        drop = (base.measures[source] - have[source]) * points
+        allowed = limit
+        if measure == "top1_drop" and known:
+            allowed = max(1.0, math.ceil(limit / 100.0 * known - 1e-9)) / known * 100.0
+        add(measure, drop, limit, drop <= allowed + 1e-9)
+    if report.problems:
+        add("cosine", -1.0, demands.cosine if demands.cosine is not None else 0.0, False)
+    return tuple(checks)
+
+
+# --- Whose fault -----------------------------------------------------------------------------
+
+
+def _fault(
+    golden: Golden,
+    steps: Sequence[StepReport],
+    checks: Mapping[str, Sequence[Check]],
+    findings: Sequence[Finding],
+    label_trouble: tuple[str, str, dict[str, str]] | None,
+    trouble: Mapping[str, str],
+) -> Fault | None:
+    if label_trouble is not None:
+        step, reason, symptoms = label_trouble
+        causes = likely_causes(step, symptoms, findings)
+        return Fault(step=step, measure="top1", reason=reason, causes=causes)
+    broken = next((r for r in steps if not all(c.passed for c in checks[r.step])), None)
+    final_fails = not all(check.passed for check in checks[steps[-1].step])
+    if broken is not None and final_fails:
+        missed = next(check for check in checks[broken.step] if not check.passed)
+        step = _biggest_loss(steps, broken.step, missed, checks)
+        report = next(r for r in steps if r.step == step)
+        before = steps[max(0, [r.step for r in steps].index(step) - 1)].step
+        symptoms = find_symptoms(golden, step, before, report.measures)
+        if step == "device":
+            symptoms |= trouble
+        return Fault(
+            step=step,
+            measure=missed.measure,
+            reason=_reason(report, missed, step == broken.step),
+            causes=likely_causes(step, symptoms, findings),
+        )
+    if trouble:
+        name, text = next(iter(trouble.items()))
+        return Fault(
+            step="device",
+            measure=name,
+            reason=text,
+            causes=likely_causes("device", trouble, findings),
+        )
+    return None
+
+
+def _reason(report: StepReport, missed: Check, first: bool) -> str:
+    if report.problems:
+        return report.problems[0]
+    if first:
+        return missed.text
+    title = MEASURE_TITLES.get(missed.measure, missed.measure)
+    where = STEP_TITLES.get(missed.step, missed.step)
+    return f"most of the loss happens here, though {title} is too low only {where}"
+
+
+def _biggest_loss(
+    steps: Sequence[StepReport],
+    first_broken: str,
+    missed: Check,
+    checks: Mapping[str, Sequence[Check]],
+) -> str:
+    """Return the step up to ``first_broken`` that lost most of the missed measure.
+
+    The first broken step keeps the blame unless an earlier one lost at least twice as much:
+    then that one spent what the recipe allows, and this one only tipped the scale.
+    """
+    order = [report.step for report in steps]
+    upto = order[: order.index(first_broken) + 1]
+    values = []
+    for step in upto:
+        check = next((c for c in checks[step] if c.measure == missed.measure), None)
+        if check is None:
+            return first_broken
+        values.append(check.value if missed.measure.endswith("_drop") else -check.value)
+    losses = [after - before for before, after in pairwise(values)]
+    if not losses:
+        return first_broken
+    most = int(np.argmax(losses))
+    return upto[most + 1] if losses[most] > 2.0 * max(losses[-1], 0.0) else first_broken
+
+
+def _label_trouble(
+    golden: Golden,
+    reference: str,
+    label_names: Sequence[str] | None,
+    base: StepReport,
+) -> tuple[str, str, dict[str, str]] | None:
+    """Tell wrong labels from a wrong network: step, reason and symptoms, or ``None``."""
+    if golden.task != "classification" or not golden.outputs:
+        return None
+    output = golden.load(reference, 0)
+    if isinstance(output, Detections):
+        return None
+    scores = metrics.class_scores(output)
+    classes = scores.shape[1]
+    known = np.array([sample.label is not None for sample in golden.samples])
+    truth = np.array([-1 if s.label is None else s.label for s in golden.samples])[known]
+    if label_names is not None and classes > 1 and len(label_names) != classes:
+        text = f"the list of labels has {len(label_names)} names, the network {classes} classes"
+        return "labels", text, {"label-count": text}
+    if len(truth) and classes > 1 and int(truth.max()) >= classes:
+        text = f"a sample has label {int(truth.max())}, the network has {classes} classes"
+        return "labels", text, {"label-count": text}
+    accuracy = base.measures.get("top1")
+    if accuracy is None or len(truth) < 3 * len(np.unique(truth)):
+        return None
+    guesses = metrics.top_classes(scores, 1)[:, 0][known]
+    renamed = metrics.relabelled_accuracy(guesses, truth)
+    if renamed - accuracy >= PERMUTED_GAIN:
+        text = (
+            f"the float model is right on {accuracy:.0%} of the samples, and would be on "
+            f"{renamed:.0%} with the classes renamed"
+        )
+        return "labels", text, {"permuted-labels": text}
+    chance = float(np.bincount(truth).max() / len(truth))
+    if accuracy <= min(1.5 * chance, 0.5) and len(np.unique(truth)) > 1:
+        text = f"the float model itself is right on {accuracy:.0%} of the samples only"
+        return "pytorch", text, {}
+    return None
+
+
+# --- For the reader --------------------------------------------------------------------------
+
+
+def _notes(golden: Golden, steps: Sequence[StepReport], labelled: bool) -> tuple[str, ...]:
+    notes: list[str] = []
+    if golden.origin != "validation":
+        notes.append(
+            f"The samples come from the {golden.origin} set, not from a validation set: the "
+            "verdict is kinder than it should be."
+        )
+    if not labelled:
+        notes.append(
+            "The samples have no labels: steps are judged against the float model, not against "
+            "the truth."
+        )
+    if len(golden) < 16:
+        notes.append(f"Only {len(golden)} samples: one of them is {100 / len(golden):.0f} points.")
+    if steps[0].step != "pytorch":
+        title = STEP_TITLES.get(steps[0].step, steps[0].step)
+        notes.append(f"There are no outputs of PyTorch to compare; the reference is {title}.")
+    for report in steps[1:]:
+        cosine = report.measures.get("cosine")
+        if report.step in FLOAT_STEPS and cosine is not None and cosine < FLOAT_COSINE:
+            title = STEP_TITLES[report.step]
+            notes.append(
+                f"Step {title} computes in floating point, yet differs from the float model "
+                f"(cosine {cosine:.5f})."
+            )
+    return tuple(notes)
+
+
+def _worst(golden: Golden, reference: str, final: str) -> tuple[Worst, ...]:
+    """Return the samples on which the last step is furthest from the float model."""
+    if reference == final or not golden.outputs:
+        return ()
+    good, mine = golden.load(reference, 0), golden.load(final, 0)
+    notes: list[str] = [""] * len(golden)
+    if isinstance(good, Detections) or isinstance(mine, Detections):
+        assert isinstance(good, Detections)
+        assert isinstance(mine, Detections)
+        scores = np.array(box_measures.compare_boxes(good, mine).per_sample)
+        notes = [f"{value:.0%} of the boxes agree" for value in scores]
+    elif good.shape != mine.shape:
+        return ()
+    else:
+        scores = metrics.sample_cosines(good, mine)
+        notes = [f"cosine {value:.4f}" for value in scores]
+        if golden.task == "classification":
+            left = metrics.top_classes(metrics.class_scores(good), 1)[:, 0]
+            right = metrics.top_classes(metrics.class_scores(mine), 1)[:, 0]
+            scores = scores - (left != right)
+            for index in np.flatnonzero(left != right):
+                notes[index] = f"class {right[index]} instead of {left[index]}, {notes[index]}"
+    ranked = np.argsort(scores, kind="stable")[:WORST_SHOWN]
+    return tuple(
+        Worst(
+            index=int(index),
+            name=golden.samples[int(index)].name,
+            score=float(scores[index]),
+            note=notes[int(index)],
+        )
+        for index in ranked
+    )

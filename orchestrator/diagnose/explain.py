@@ -1,0 +1,111 @@
+"""Explains logs: one that just ended in failure, or any file that somebody has.
+
+A failing stage shows the entries that match its last lines; ``hef explain`` reads whole logs,
+of our own runs or of hailomz, hailortcli, docker, pip, scp and dmesg.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO
+
+from orchestrator.diagnose.log_reader import VendorLog
+from orchestrator.errors import ConfigError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from orchestrator.diagnose.finding import Asked, Explanation, Finding, Ran
+
+#: A file may hold anything; a "line" without end must not be read into memory whole.
+LONGEST_LINE = 1 << 16
+
+
+def lines_of(stream: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a log; bytes that are no text become replacement marks.
+
+    UTF-16 with a byte order mark (PowerShell's ``>``) is understood.
+    """
+    head = stream.read(2)
+    encoding = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(head)
+    if encoding:
+        text = io.TextIOWrapper(io.BufferedReader(_Raw(b"", stream)), encoding, errors="replace")
+        while line := text.readline(LONGEST_LINE):
+            yield line.rstrip("\n")
+        return
+    pending = head
+    while chunk := stream.readline(LONGEST_LINE):
+        yield (pending + chunk).decode("utf-8", "replace").rstrip("\n")
+        pending = b""
+    if pending:
+        yield pending.decode("utf-8", "replace").rstrip("\n")
+
+
+class _Raw(io.RawIOBase):
+    """A raw stream over ``head`` and then ``rest``, for decoders that want one."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        super().__init__()
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        data = self._head or self._rest.read(len(buffer))
+        self._head = b""
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def explain_failure(
+    lines: Iterable[str],
+    context: Mapping[str, str] | None = None,
+    *,
+    asked: Asked | None = None,
+) -> list[Explanation]:
+    """Return what explains the failure that ``lines`` end in, worst and most specific first.
+
+    ``context`` fills remedies: ``recipe``, ``model``, ``arch``, ``end_nodes``, ``images_given``.
+    Harmless lines are left out; the list is never empty.
+    """
+    log = VendorLog(asked=asked, context=context)
+    last = ""
+    for line in lines:
+        log.feed(line)
+        if line.strip():
+            last = line.strip()
+    found = [one for one in log.findings() if one.severity != "info"]
+    if any(one.severity == "fatal" for one in found):
+        return found
+    return [log.unexplained(last), *found]
+
+
+def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> tuple[Ran, list[Finding]]:
+    """Read logs in the order given, as one story; ``-`` is standard input.
+
+    :raises ConfigError: a file cannot be read.
+    """
+    several = list(paths)
+    log = VendorLog()
+    for path in several:
+        named = str(path) if len(several) > 1 else None
+        log.begin_file(named)
+        if str(path) == "-":
+            for line in lines_of(stdin):
+                log.feed(line)
+            continue
+        try:
+            with path.open("rb") as stream:
+                for line in lines_of(stream):
+                    log.feed(line)
+        except OSError as error:
+            msg = f"{escape_control(str(path))}: {error.strerror or error}"
+            raise ConfigError(
+                msg,
+                hint="Give the path of a log file, or - for standard input.",
+                code="explain.file",
+            ) from error
+    return log.ran(), log.findings()

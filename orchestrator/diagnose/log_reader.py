@@ -1,0 +1,158 @@
+"""Reads the log of the vendor's tools as it grows: progress, findings, and what really ran.
+
+Written for lines that nobody has seen yet. What is not understood passes through; a new
+version of the tools never breaks a build because its prints changed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose import rules
+from orchestrator.diagnose import text as texts
+from orchestrator.diagnose.finding import Asked, Finding, Progress, Ran
+from orchestrator.diagnose.matcher import Hit, Matcher
+from orchestrator.diagnose.observed import Observed
+from orchestrator.diagnose.outcome import OutcomeReader
+from orchestrator.diagnose.progress import ProgressReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class VendorLog:
+    """One log, fed line by line; any question may be asked at any time.
+
+    ``asked`` is what the recipe wanted (it makes "64 of 1339 used" visible even when the log
+    does not say 1339), ``context`` more words for remedies (``model``, ``recipe``, ``arch``...).
+    """
+
+    def __init__(
+        self,
+        *,
+        asked: Asked | None = None,
+        context: Mapping[str, str] | None = None,
+        file: str | None = None,
+    ) -> None:
+        self.asked = asked or Asked()
+        self._context: dict[str, str] = dict(context or {})
+        self._matcher = Matcher()
+        self._progress = ProgressReader()
+        self._observed = Observed()
+        self._outcome = OutcomeReader()
+        self._scene = rules.Scene()
+        self._hits: dict[str, Hit] = {}
+        self._last: dict[str, int] = {}
+        self._lines = 0
+        #: Where each file of the story begins: number of lines read before it, and its name.
+        self._origins: list[tuple[int, str | None]] = [(0, file)]
+        if self.asked.images is not None:
+            self._observed.images_given = self.asked.images
+
+    def feed(self, line: str) -> list[Progress | Finding]:
+        """Take in one line; return the progress and the new findings that it shows."""
+        news: list[Progress | Finding] = []
+        # Drawings of one bar share the number of the line that they are drawn on.
+        self._lines += 1
+        for part in texts.split_feed(line):
+            news.extend(self._feed_part(texts.clean(part)))
+        return news
+
+    def _feed_part(self, line: str) -> list[Progress | Finding]:
+        news: list[Progress | Finding] = []
+        bare = texts.strip_prefix(line)
+        folded = texts.fold(bare)
+        if not folded:
+            self._matcher.feed(self._lines, "")
+            return news
+        self._observed.feed(folded)
+        self._scene.feed(folded)
+        self._outcome.feed(self._lines, bare)
+        progress = self._progress.feed(bare)
+        if progress is not None:
+            news.append(progress)
+        for hit in self._matcher.feed(self._lines, line):
+            finding = self._take(hit)
+            if finding is not None:
+                news.append(finding)
+        return news
+
+    def _take(self, hit: Hit) -> Finding | None:
+        """Keep a hit; return it as a finding when it is new."""
+        if not rules.holds(hit.entry.rule, hit.captured, self._observed, self.asked):
+            return None
+        entry = hit.entry
+        if entry.severity == "fatal":
+            self._outcome.fail(hit.line, entry.stage)
+        self._last[entry.id] = hit.line
+        for name, value in hit.captured.items():
+            self._context.setdefault(name, value)
+        if entry.id in self._hits:
+            return None
+        self._hits[entry.id] = hit
+        return self._finding(hit)
+
+    def _finding(self, hit: Hit) -> Finding:
+        words = rules.words(self._observed, self.asked) | self._context | dict(hit.captured)
+        line, file = self._where(hit.line)
+        return rules.fill(hit.entry, words, line=line, text=hit.text, file=file)
+
+    def _where(self, number: int) -> tuple[int, str | None]:
+        """Return line and file of the line that was read as number ``number`` over all."""
+        index = bisect_left(self._origins, number, key=lambda origin: origin[0]) - 1
+        before, file = self._origins[max(index, 0)]
+        return number - before, file
+
+    def begin_file(self, name: str | None) -> None:
+        """Start the next file of the same story; lines are counted from 1 again."""
+        if self._lines == 0:
+            self._origins = []
+        self._origins.append((self._lines, name))
+
+    def _still_holds(self, hit: Hit) -> bool:
+        """Ask again: how many images were given may be known only later."""
+        return rules.holds(hit.entry.rule, hit.captured, self._observed, self.asked)
+
+    def unexplained(self, last: str) -> Finding:
+        """Return the finding for a failure that nothing in the list explains."""
+        number, text = self._outcome.failed_at
+        line, file = self._where(number) if number else (None, self._origins[-1][1])
+        return rules.unexplained(line, text or last, file)
+
+    def ran(self) -> Ran:
+        """Return what really ran, as far as the log tells."""
+        return self._observed.ran(self._outcome.outcome, self._outcome.stage)
+
+    def findings(self) -> list[Finding]:
+        """Return what the whole log shows: worst first, umbrellas only where nothing is specific.
+
+        A failure that the same run got over is kept as ``info`` and ``recovered``.
+        """
+        hits = {name: hit for name, hit in self._hits.items() if self._still_holds(hit)}
+        found = [
+            rules.soften(
+                self._finding(hit),
+                self._outcome.recovered(self._last[name], hit.entry.stage),
+            )
+            for name, hit in hits.items()
+        ]
+        found.extend(rules.computed(self._observed, self.asked, self._scene, set(hits)))
+        found = rules.shade(found, {name: hit.entry for name, hit in self._hits.items()})
+        if self._outcome.outcome == "failed" and not any(one.severity == "fatal" for one in found):
+            found.append(self.unexplained(""))
+        return sorted(found, key=rules.rank)
+
+
+def read_log(
+    lines: Iterable[str],
+    *,
+    asked: Asked | None = None,
+    context: Mapping[str, str] | None = None,
+    file: str | None = None,
+) -> VendorLog:
+    """Feed an iterable of lines to a new :class:`VendorLog` and return it."""
+    log = VendorLog(asked=asked, context=context, file=file)
+    for line in lines:
+        log.feed(line)
+    return log

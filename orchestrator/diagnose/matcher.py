@@ -1,0 +1,101 @@
+"""Finds known failures in a stream of lines, also where a message is wrapped over several.
+
+Terminals, wikis and chat programs wrap long messages. A line that starts no message of its own
+is therefore also tried together with the lines before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose import text as texts
+from orchestrator.diagnose.catalogue import Entry, load_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: A message is never followed further than this many lines or characters.
+MOST_LINES = 4
+MOST_CHARACTERS = 700
+#: Lines shorter than this are not taken for wrapped ones, unless the next one is indented.
+WRAP_WIDTH = 40
+
+#: The bulk of a long log: one line per layer, per step, per cluster. Nothing hides in them.
+_BULK = re.compile(
+    r"^(?:\[info\] )?(?:[\w./-]+: pass|\+[-+]+\+|worker\d.*|reverts on .*|iterations: \d+"
+    r"|iteration #\d+ - .*|activation fitting started for \S+"
+    r"|\| (?:cluster_\d+|total) .*|\d+/\d+ [━=>.\[\] ]+.*|[.+ ]+)$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An entry that explains a message: where it was, and what was captured."""
+
+    entry: Entry
+    line: int
+    text: str
+    captured: Mapping[str, str]
+
+
+class Matcher:
+    """Feeds on cleaned lines and tells which known failures they show."""
+
+    def __init__(self) -> None:
+        self._entries = tuple(entry for entry in load_catalogue().values() if entry.match)
+        self._message: deque[tuple[int, str]] = deque(maxlen=MOST_LINES - 1)
+        self._in_message: set[str] = set()
+
+    def feed(self, number: int, line: str) -> list[Hit]:
+        """Return what ``line`` (cleaned, number ``number``) shows, alone or with those before."""
+        bare = texts.strip_prefix(line)
+        if not bare.strip():
+            self._message.clear()
+            self._in_message.clear()
+            return []
+        folded = texts.fold(bare)
+        wrapped = self._continues(bare)
+        if not wrapped:
+            self._message.clear()
+            self._in_message.clear()
+        if _BULK.match(folded):
+            return []
+        hits = [Hit(entry, number, folded, captured) for entry, captured in self._search(folded)]
+        self._in_message.update(hit.entry.id for hit in hits)
+        if wrapped:
+            hits.extend(self._search_wrapped(folded))
+        self._message.append((number, folded))
+        return hits
+
+    def _continues(self, bare: str) -> bool:
+        if not self._message or texts.starts_message(bare):
+            return False
+        before = self._message[-1][1]
+        if sum(len(part) for _, part in self._message) > MOST_CHARACTERS:
+            return False
+        return len(before) >= WRAP_WIDTH or bare[:1] in " \t" or bare[:1].islower()
+
+    def _search(self, folded: str) -> Iterator[tuple[Entry, Mapping[str, str]]]:
+        lower = folded.lower()
+        for entry in self._entries:
+            captured = entry.search(folded, lower)
+            if captured is not None:
+                yield entry, captured
+
+    def _search_wrapped(self, folded: str) -> list[Hit]:
+        """Try the message that ends in ``folded``, with and without a space at each break."""
+        first, _ = self._message[0]
+        parts = [part for _, part in self._message]
+        hits: list[Hit] = []
+        # A fixed-width wrap may cut within a word: then the parts belong together without space.
+        for glue in (" ", ""):
+            joined = glue.join([*parts, folded])
+            for entry, captured in self._search(joined):
+                if entry.id not in self._in_message:
+                    self._in_message.add(entry.id)
+                    hits.append(Hit(entry, first, joined, captured))
+        return hits

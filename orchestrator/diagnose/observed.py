@@ -1,0 +1,231 @@
+"""Collects what really ran from the lines of the vendor's tools.
+
+Every reading is by meaning and forgiving: numbers may have a decimal comma, words may be
+capitalised, a line may carry more than it used to. What is not understood is left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose import phrases
+from orchestrator.diagnose.finding import Ran
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.diagnose.finding import Outcome
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+class Observed:
+    """Takes in folded lines; :meth:`ran` tells what they add up to."""
+
+    def __init__(self) -> None:
+        self.level_asked: int | None = None
+        self.level_lowered: int | None = None
+        self.level_zero = False
+        self.images_given: int | None = None
+        self.images_used: int | None = None
+        self.images_finetune: int | None = None
+        self.gpu: bool | None = None
+        self.snr: dict[str, float] = {}
+        self.skipped: dict[str, None] = {}
+        self.done: set[str] = set()
+        self.four_bit: dict[str, None] = {}
+        self.demoted: dict[str, None] = {}
+        self.not_normalized: dict[str, None] = {}
+        self.versions: dict[str, str] = {}
+        self.arch: str | None = None
+        self.hef: str | None = None
+        self.optimized = False
+        self._contexts_final: int | None = None
+        self._contexts_so_far: int | None = None
+        self._single = False
+        self._kernels = -1
+        self._readers: tuple[tuple[tuple[str, ...], Callable[[str, str], None]], ...] = (
+            (("level",), self._read_level),
+            (("entries", "calib", "images", "samples"), self._read_images),
+            (("gpu", "cuda", "cpu"), self._read_gpu),
+            (("snr",), self._read_snr),
+            (("skip", " is done", "optimi"), self._read_algorithms),
+            (("bit", "int4", "a8_w", "16", "normali"), self._read_precision),
+            (("context",), self._read_contexts),
+            (("hailo", "version", "tensorflow", "python", ".hef", "compiler"), self._read_identity),
+        )
+
+    def feed(self, folded: str) -> None:
+        """Take in one folded line."""
+        lower = folded.lower()
+        for words, reader in self._readers:
+            if any(word in lower for word in words):
+                reader(folded, lower)
+
+    def _read_level(self, folded: str, lower: str) -> None:  # noqa: ARG002
+        # "Reducing compression level to 0 because requested optimization level ..." lowers
+        # another level.
+        if "compression level" not in lower.split("optimi", 1)[0]:
+            for pattern in phrases.LEVEL_LOWERED:
+                match = pattern.search(lower)
+                if match:
+                    if match["asked"]:
+                        self.level_asked = int(match["asked"])
+                    self.level_lowered = int(match["level"])
+                    return
+        if phrases.LEVEL_ZERO.search(lower):
+            self.level_zero = True
+            return
+        for pattern in phrases.LEVEL_ASKED:
+            match = pattern.search(lower)
+            if match:
+                self.level_asked = int(match[1])
+                self.level_lowered = None
+                self.level_zero = False
+                return
+
+    def _read_images(self, folded: str, lower: str) -> None:  # noqa: ARG002
+        for pattern in phrases.IMAGES_USED:
+            match = pattern.search(lower)
+            if match:
+                if match["what"].startswith("calib"):
+                    self.images_used = _number(match["n"])
+                else:
+                    self.images_finetune = _number(match["n"])
+                return
+        bar = phrases.CALIBRATION_BAR.search(lower)
+        if bar:
+            if self.images_used is None:
+                self.images_used = int(bar[2])
+            return
+        for pattern in phrases.IMAGES_GIVEN:
+            match = pattern.search(lower)
+            if match:
+                self.images_given = _number(match["n"])
+                return
+
+    def _read_gpu(self, folded: str, lower: str) -> None:  # noqa: ARG002
+        if phrases.GPU_NO.search(lower):
+            self.gpu = False
+        elif phrases.GPU_YES.search(lower):
+            self.gpu = True
+
+    def _read_snr(self, folded: str, lower: str) -> None:  # noqa: ARG002
+        for match in phrases.SNR.finditer(folded):
+            self.snr[match["layer"].strip(":")] = float(match["db"].replace(",", "."))
+
+    def _read_algorithms(self, folded: str, lower: str) -> None:
+        for pattern in phrases.SKIPPED:
+            match = pattern.search(folded)
+            if match:
+                self.skipped[match["name"].strip()] = None
+                return
+        if "is done" in lower or "completed" in lower:
+            for name in ("bias correction", "adaround", "fine-tun", "fine tun", "finetune"):
+                if name in lower and "encoding" not in lower:
+                    self.done.add(name)
+            if "model optimization" in lower and "algorithm" not in lower:
+                self.optimized = True
+        elif "starting model optimi" in lower or "starting the model optimi" in lower:
+            self.done.clear()
+            self.skipped.clear()
+            self.optimized = False
+
+    def _read_precision(self, folded: str, lower: str) -> None:
+        match = phrases.FOUR_BIT.search(folded)
+        if match:
+            self.four_bit[match["layer"]] = None
+        elif all(pattern.search(lower) for pattern in phrases.DEMOTED):
+            layer = phrases.LAYER.search(folded)
+            self.demoted[layer[1] if layer else "(not named)"] = None
+        if phrases.NOT_NORMALIZED.search(lower):
+            self.not_normalized[folded] = None
+
+    def _read_contexts(self, folded: str, lower: str) -> None:  # noqa: ARG002
+        for pattern in phrases.CONTEXTS_FINAL:
+            match = pattern.search(lower)
+            if match:
+                self._contexts_final = int(match[1])
+                return
+        for pattern in phrases.CONTEXTS_SO_FAR:
+            match = pattern.search(lower)
+            if match:
+                self._contexts_so_far = int(match[1])
+                return
+        kernels = phrases.KERNELS.search(lower)
+        if kernels:
+            self._kernels = max(self._kernels, int(kernels[1]))
+        elif phrases.SINGLE_CONTEXT.search(lower):
+            self._contexts_final = self._contexts_so_far = None
+            self._kernels = -1
+            self._single = True
+        elif phrases.MULTI_CONTEXT.search(lower):
+            self._single = False
+
+    def _read_identity(self, folded: str, lower: str) -> None:
+        for name, pattern in phrases.VERSIONS:
+            match = pattern.search(lower)
+            if match:
+                self.versions[name] = match[1]
+        arch = phrases.ARCH.search(lower)
+        if arch:
+            self.arch = arch[1]
+        if ".hef" in lower and phrases.HEF_SAVED.search(lower):
+            found = phrases.HEF.findall(folded)
+            if found:
+                self.hef = found[-1]
+
+    @property
+    def contexts(self) -> int | None:
+        """Contexts of the network compiled last."""
+        if self._contexts_final is not None:
+            return self._contexts_final
+        if self._kernels >= 0:
+            return self._kernels + 1
+        if self._contexts_so_far is not None:
+            return self._contexts_so_far
+        return 1 if self._single else None
+
+    @property
+    def level_run(self) -> int | None:
+        """The level that was run: as printed, else as the algorithms that ran show."""
+        if self.level_lowered is not None:
+            return self.level_lowered
+        if self.level_zero:
+            return 0
+        if self.level_asked is not None:
+            return self.level_asked
+        if not self.optimized:
+            return None
+        if any(name.startswith("fine") for name in self.done):
+            return 2
+        if "bias correction" in self.done:
+            return 1
+        skipped = {name.lower() for name in self.skipped}
+        if {"bias correction", "adaround"} <= skipped and not self.done:
+            return 0
+        return None
+
+    def ran(self, outcome: Outcome, stage: str) -> Ran:
+        """Return what the lines add up to."""
+        return Ran(
+            outcome=outcome,
+            level_asked=self.level_asked,
+            level_run=self.level_run,
+            images_given=self.images_given,
+            images_used=self.images_used,
+            images_finetune=self.images_finetune,
+            gpu=self.gpu,
+            contexts=self.contexts,
+            snr=dict(self.snr),
+            skipped=tuple(self.skipped),
+            four_bit_layers=tuple(self.four_bit),
+            demoted_layers=tuple(self.demoted),
+            normalization_warnings=tuple(self.not_normalized),
+            versions=dict(self.versions),
+            arch=self.arch,
+            hef=self.hef,
+            stage=stage,
+        )

@@ -1,0 +1,239 @@
+"""Decides whether a log tells of a run that ended well, failed, or was cut off.
+
+The exit code is not to be trusted (several of the worst failures leave with 0), and neither is
+the absence of errors: only the last words of a tool count as a good end, and only when nothing
+was begun after them. A log that stops early is therefore never ``ok``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.diagnose.finding import Outcome
+
+#: Order of the work: a good end of one stage also answers for what went wrong before it.
+ORDER = ("setup", "docker", "export", "parse", "calibrate", "optimize", "compile", "ship", "run")
+
+_COMMAND = re.compile(
+    r"(?:^|[$#>] ?|running `?|command:? |\b(?:python3?|bash|sh|exec|time|nohup|sudo) (?:-\S+ )*)"
+    r"(?P<tool>(?:\S*/)?(?:hailomz|hailo|hailortcli))\s+(?P<verb>parser?|optimize|compiler?"
+    r"|profiler?|eval|run2?|benchmark|scan|fw-control|parse-hef)\b"
+)
+_STARTS = (
+    ("parse", re.compile(r"translation started on|retrying (?:the )?pars")),
+    ("optimize", re.compile(r"start(?:ing|ed) (?:the )?model (?:optimi[sz]|quanti[sz])ation")),
+    (
+        "compile",
+        re.compile(r"start(?:ing|ed) (?:the )?(?:hailo )?allocation|building (?:the )?hef"),
+    ),
+    ("run", re.compile(r"running (?:streaming|hw.only) inference|starting measurements")),
+)
+_ENDS = (
+    ("parse", re.compile(r"translation (?:is )?(?:completed|done|finished)")),
+    (
+        "optimize",
+        re.compile(r"model (?:optimi[sz]|quanti[sz])ation (?:is )?(?:done|completed|finished)"),
+    ),
+    (
+        "compile",
+        re.compile(r"success(?:ful|fully)? compil|compilation (?:was )?(?:successful|succeeded)"),
+    ),
+)
+_SAVED_HAR = re.compile(
+    r"(?:saved|written|wrote).{0,20}\bhar\b|\bhar (?:file )?(?:was )?(?:saved|written)"
+)
+_SAVED_HEF = re.compile(
+    r"\bhef(?: file)? (?:was )?(?:written|saved)"
+    r"|(?:saved|wrote|written|saving)\s(?:the )?(?:model |file |hef )?.{0,20}\bhef\b"
+    r"|(?:saved|written) (?:to|as|in):? \S+\.hef\b"
+)
+_GOOD_ENDS = (
+    (
+        "run",
+        re.compile(
+            r"^\s*(?:latency|fps)\s*\((?:hw|hw_only|overall)\)\s*=|\(streaming\)\s*=\s*[\d.]+"
+        ),
+    ),
+    ("run", re.compile(r"^\s*(?:hw latency|overall latency|recv rate)\s*:")),
+    ("identify", re.compile(r"device architecture\s*:\s*\S+")),
+    ("identify", re.compile(r"^\s*\[-\] device:\s*\S+")),
+    ("inspect", re.compile(r"^\s*output\s+\S+\s+(?:u?int|float)\d+,")),
+    (
+        "docker",
+        re.compile(r"^loaded image(?: id)?:|successfully (?:built|tagged)|naming to \S+ done"),
+    ),
+    ("pip", re.compile(r"^successfully installed ")),
+    ("export", re.compile(r"export (?:success|complete)")),
+    ("ship", re.compile(r"\.hef\s+100%\s")),
+)
+_EXIT = re.compile(
+    r"(?:exit(?:ed|ing)?|return(?:ed)?|finished|terminated|status|code|failed)\b[ (:=]*(?:with )?"
+    r"(?:non-zero )?(?:the )?(?:exit )?(?:status|code|value)?[ :=]*\(?(-?\d{1,3})\)?"
+    r"(?:\.|,|;|$|\s|\))"
+)
+_EXIT_WORDS = re.compile(r"exit|return(?:ed)? (?:code|non-zero)|(?:^|\W)rc\s*[=:]")
+_RC = re.compile(r"(?:^|\W)rc\s*[=:]\s*(-?\d{1,3})\b")
+_RAISED = re.compile(
+    r"^\s*(?:[a-z_][\w]*\.)*[A-Za-z_]*(?:Error|Exception|Interrupt|Timeout)(?:\s*:|\s*$|\s*\()"
+)
+_HARD = re.compile(
+    r"\[error\].*(?:mapping failed|failed to produce|exception|compilation failed|error:)"
+    r"|mapping failed|core dumped|segmentation fault|^\s*killed\b|\baborted\b.*\bsignal"
+    r"|signal \d+ \(abort|\[hailort(?: cli)?\] \[(?:error|critical)\]|error response from daemon"
+    r"|^\s*(?:fatal|e|scp|ssh|rsync|hailo|hailomz|hailortcli|dkms|dpkg|make)(?:\[\d+\])?\s?: "
+    r"(?:error|.*fail)"
+    r"|failed with status\s?=\s?hailo_|devices? not found|watchdog expired"
+)
+_SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:|e: )")
+
+
+@dataclass(slots=True)
+class _Mark:
+    line: int
+    stage: str
+    text: str | None = None
+
+
+class OutcomeReader:
+    """Follows beginnings and ends; :attr:`outcome` is always the verdict so far."""
+
+    def __init__(self) -> None:
+        self._zoo = False
+        self._command: str | None = None
+        self._open: str | None = None
+        self._success: list[_Mark] = []
+        self._failure: _Mark | None = None
+        self._soft: _Mark | None = None
+        self._exit: int | None = None
+        self._stage = "setup"
+        self._ended: str | None = None
+
+    @property
+    def stage(self) -> str:
+        """The stage that was worked on last."""
+        return self._stage
+
+    def feed(self, number: int, bare: str) -> None:
+        """Take in one line (cleaned, without prefix)."""
+        lower = bare.lower()
+        if "<hailo model zoo" in lower:
+            self._zoo = True
+        command = _COMMAND.search(lower)
+        if command:
+            tool = command["tool"].rsplit("/", 1)[-1]
+            self._command = f"{tool} {command['verb']}"
+            self._begin("parse" if "hailomz" in tool else self._open or "setup")
+        self._read_errors(number, bare, lower)
+        self._read_stages(number, lower)
+        self._read_exit(number, lower)
+
+    def _begin(self, stage: str) -> None:
+        self._open = stage
+        self._stage = stage
+        self._failure = None
+        self._exit = None
+        self._ended = None
+
+    def _read_stages(self, number: int, lower: str) -> None:
+        for stage, pattern in _STARTS:
+            if pattern.search(lower):
+                self._begin(stage)
+                return
+        for stage, pattern in _ENDS:
+            if pattern.search(lower):
+                self._end(number, stage)
+                return
+        if _SAVED_HEF.search(lower):
+            self._succeed(number, "compile")
+        elif _SAVED_HAR.search(lower):
+            self._saved_har(number)
+        else:
+            for stage, pattern in _GOOD_ENDS:
+                if pattern.search(lower):
+                    self._succeed(number, stage)
+                    return
+
+    def _end(self, number: int, stage: str) -> None:
+        self._stage = self._ended = stage
+        # hailomz and `hailo compiler` go on to write files; a script of the user's own has its
+        # bytes now, and what it does with them is not in the vendor's words.
+        writes = self._zoo or (self._command or "").endswith(("compile", "compiler"))
+        if stage == "compile" and not writes:
+            self._succeed(number, stage)
+
+    def _saved_har(self, number: int) -> None:
+        command = self._command or ""
+        after_parse = command in {"hailo parser", "hailomz parse"}
+        after_optimize = (
+            command in {"hailo optimize", "hailomz optimize"} and self._ended == "optimize"
+        )
+        after_compile = command == "hailo compiler" and self._ended == "compile"
+        if after_parse or after_optimize or after_compile:
+            self._succeed(number, self._stage)
+
+    def _succeed(self, number: int, stage: str) -> None:
+        self._success.append(_Mark(number, stage))
+        if len(self._success) > 64:
+            del self._success[:32]
+        self._open = None
+        self._failure = None
+        self._soft = None
+        if stage in ORDER:
+            self._stage = stage
+
+    def fail(self, number: int, stage: str) -> None:
+        """Note a failure that something else (the catalogue) recognised."""
+        self._failure = _Mark(number, stage)
+
+    def _read_errors(self, number: int, bare: str, lower: str) -> None:
+        if _HARD.search(lower) or _RAISED.match(bare):
+            if "recoverable single context" not in lower and "warning" not in lower[:40]:
+                self._failure = _Mark(number, self._stage, bare.strip())
+        elif _SOFT.match(lower):
+            self._soft = _Mark(number, self._stage, bare.strip())
+        elif self._soft is not None and lower.startswith(("[info]", "<hailo model zoo info>")):
+            # The tool took note and went on.
+            self._soft = None
+
+    def _read_exit(self, number: int, lower: str) -> None:
+        if not _EXIT_WORDS.search(lower):
+            return
+        match = _RC.search(lower) or _EXIT.search(lower)
+        if match is None:
+            return
+        code = int(match[1])
+        self._exit = code
+        if code != 0:
+            self._failure = _Mark(number, self._stage, lower.strip())
+
+    @property
+    def failed_at(self) -> tuple[int | None, str | None]:
+        """Line number and words of the failure, if there is one."""
+        mark = self._failure or self._soft
+        return (mark.line, mark.text) if mark else (None, None)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict over what was read so far."""
+        if self._failure is not None or self._soft is not None:
+            return "failed"
+        if self._open is not None:
+            # Exit status 0 of a process whose stage ended, with nothing begun after it.
+            return "ok" if self._exit == 0 and self._ended == self._open else "unknown"
+        if self._success or self._exit == 0:
+            return "ok" if self._success else "unknown"
+        return "unknown"
+
+    def recovered(self, number: int, stage: str) -> bool:
+        """Tell whether the run of ``stage`` ended well after line ``number``."""
+        for mark in self._success:
+            if mark.line <= number or mark.stage not in ORDER or stage not in ORDER:
+                continue
+            later = ORDER.index(mark.stage) >= ORDER.index(stage)
+            same_world = (mark.stage in {"ship", "run"}) == (stage in {"ship", "run"})
+            if later and same_world:
+                return True
+        return False

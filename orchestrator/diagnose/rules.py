@@ -1,0 +1,272 @@
+"""What a pattern alone cannot tell: comparisons, and findings over a whole run.
+
+Many of the worst failures print nothing that is wrong by itself. "Using dataset with 64
+entries" is fine when 64 images were given and a loss when 1339 were. These rules compare.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose.catalogue import Entry, load_catalogue
+from orchestrator.diagnose.finding import SEVERITIES, Asked, Finding, Ran
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from orchestrator.diagnose.observed import Observed
+
+#: The SDK's own calibration set size when nobody asks for another (user_pains.md C05).
+DEFAULT_CALIBSET = 64
+#: Below this signal-to-noise ratio in dB an output holds little but noise.
+USELESS_SNR = 5.0
+#: An 8-bit tensor cannot have a zero point above this.
+HIGHEST_8BIT_ZERO_POINT = 255
+
+_PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\|([^{}]*))?\}")
+_NUMBERS = re.compile(r"\d+")
+_COMMAND = re.compile(r"\bhailo(?: |\.)(optimize|compiler)\b(?P<rest>.*)")
+_SCRIPTED = re.compile(r"--model-script|--auto-model-script|loading model script commands")
+_NORMALIZATION = re.compile(r"=\s*normalization\(\s*\[[^\]]*\]\s*,\s*\[\s*(\d+(?:\.\d+)?)")
+_UNIT_RANGE = re.compile(r"\(\s*-?[01](?:\.\d+)?\s*,\s*1(?:\.0*)?\s*\)")
+_ZERO_POINT = re.compile(r"(?:qp_zp|zero[ _-]?point)\W{1,4}(\d{3,6})")
+_PROMPT = re.compile(r"(?:^|[\s(])\S*@\S*:(?P<cwd>[/~][\w./-]*)[$#]")
+_NMS_COMMAND = re.compile(r"\b(?:nms_postprocess|normalization)\d*\s*(?:=\s*normalization)?\(")
+
+
+@dataclass
+class Scene:
+    """Things that matter only together with others."""
+
+    optimized_plain: bool = False
+    compiled_scripted: bool = False
+    script_divides: bool = False
+    cwd: str | None = None
+    wide_zero_point: int | None = None
+    uint8: bool = False
+    names: dict[str, str] = field(default_factory=dict)
+
+    def feed(self, folded: str) -> None:
+        """Take in one folded line."""
+        lower = folded.lower()
+        if "@" in lower:
+            prompt = _PROMPT.search(lower)
+            if prompt:
+                self.cwd = prompt["cwd"]
+        if "hailo" in lower:
+            command = _COMMAND.search(lower)
+            if command and not re.search(r"(?:^|\s)(?:-h|--help)\b", command["rest"]):
+                scripted = _SCRIPTED.search(command["rest"]) is not None
+                if command[1] == "optimize":
+                    self.optimized_plain = not scripted
+                elif scripted:
+                    self.compiled_scripted = True
+        if "normalization(" in lower:
+            divisor = _NORMALIZATION.search(lower)
+            if divisor and float(divisor[1]) > 2:
+                self.script_divides = True
+        if "zp" in lower or "zero" in lower:
+            point = _ZERO_POINT.search(lower)
+            if point and int(point[1]) > HIGHEST_8BIT_ZERO_POINT:
+                self.wide_zero_point = int(point[1])
+        if "uint8" in lower:
+            self.uint8 = True
+
+
+def _shape(text: str | None) -> tuple[int, ...]:
+    return tuple(int(number) for number in _NUMBERS.findall(text or ""))
+
+
+def _is_channels_first(captured: Mapping[str, str]) -> bool:
+    """Tell whether the data shape is the network's with the channels moved to the front."""
+    data, wanted = _shape(captured.get("data")), _shape(captured.get("wanted"))
+    if len(data) < 3:
+        return False
+    data = data[-3:]
+    if len(wanted) >= 3:
+        height, width, channels = wanted[-3:]
+        return data == (channels, height, width) and data != (height, width, channels)
+    return data[0] in {1, 3, 4} and min(data[1:]) > 4
+
+
+def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: Asked) -> bool:
+    """Tell whether a matched entry really applies, given what else is known."""
+    if rule == "calibset":
+        used = int(captured["n"].replace(",", ""))
+        given = seen.images_given if seen.images_given is not None else asked.images
+        return used < given if given is not None else used == DEFAULT_CALIBSET
+    if rule == "channels-first":
+        return _is_channels_first(captured)
+    if rule == "not-channels-first":
+        return not _is_channels_first(captured)
+    if rule == "few-images":
+        return int(captured["n"].replace(",", "")) < DEFAULT_CALIBSET
+    if rule == "nonzero":
+        return captured.get("n", "1") not in {"0", "00"}
+    return True
+
+
+def words(seen: Observed, asked: Asked) -> dict[str, str]:
+    """Return what remedies may speak of, from the run itself."""
+    given = seen.images_given if seen.images_given is not None else asked.images
+    values: dict[str, object] = {
+        "images_given": given,
+        "images_used": seen.images_used,
+        "level_run": seen.level_run,
+        "level_asked": asked.level if asked.level is not None else seen.level_asked,
+        "contexts": seen.contexts,
+        "arch": seen.arch,
+        "hef": seen.hef,
+    }
+    values.update(seen.versions)
+    return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _fill_text(text: str, known: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(
+        lambda match: known.get(match[1]) or (match[2] if match[2] is not None else "?"), text
+    )
+
+
+def fill(
+    entry: Entry,
+    known: Mapping[str, str],
+    *,
+    line: int | None = None,
+    text: str | None = None,
+    file: str | None = None,
+) -> Finding:
+    """Return the finding for ``entry`` with its words filled in from ``known``."""
+    recipe = entry.recipe
+    return Finding(
+        id=entry.id,
+        stage=entry.stage,
+        severity=entry.severity,
+        fault=entry.fault,
+        cause=_fill_text(entry.cause, known),
+        remedy=_fill_text(entry.remedy, known),
+        line=line,
+        text=text,
+        recipe=_fill_text(recipe, known) if recipe else None,
+        sources=entry.sources,
+        umbrella=entry.umbrella,
+        file=file,
+    )
+
+
+def soften(finding: Finding, recovered: bool) -> Finding:
+    """Return a fatal finding as harmless when the same run ended well after it."""
+    if recovered and finding.severity == "fatal":
+        return replace(finding, severity="info", recovered=True)
+    return finding
+
+
+def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield entries that the whole run shows, with the words that show it."""
+    given, used = seen.images_given, seen.images_used
+    if given is not None and used is not None and used < given and "C05" not in hit:
+        yield "C05", f"{used} of {given} images used for calibration"
+    low, high = seen.level_run, seen.level_asked
+    if low is not None and high is not None and low < high and not hit & {"O01", "C04", "A09"}:
+        yield "D01", f"level {high} asked, level {low} run"
+    if seen.four_bit and "O13" not in hit:
+        yield "O13", ", ".join(seen.four_bit)
+    if (seen.demoted and "A05" not in hit) or (scene.wide_zero_point and scene.uint8):
+        shown = ", ".join(seen.demoted) or f"zero point {scene.wide_zero_point} on a UINT8 output"
+        yield "A05", shown
+    if scene.script_divides and any(_UNIT_RANGE.search(text) for text in seen.not_normalized):
+        yield "A03", "values of 0 to 1 given, and the script divides again"
+    if scene.optimized_plain and scene.compiled_scripted:
+        yield "O15", None
+    poor = {name: value for name, value in seen.snr.items() if not value >= USELESS_SNR}
+    if poor:
+        yield "A10", ", ".join(f"{name}: {value:g} dB" for name, value in poor.items())
+    if seen.hef and _in_container_folder(seen.hef, scene.cwd):
+        yield "H01", seen.hef
+
+
+def _in_container_folder(hef: str, cwd: str | None) -> bool:
+    """Tell whether the HEF went into the image's own workspace, which dies with it."""
+    if hef.startswith("/"):
+        return re.match(r"/local/workspace/[^/]+\.hef$", hef) is not None
+    return (cwd or "").rstrip("/") == "/local/workspace" and "/" not in hef.removeprefix("./")
+
+
+def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[Finding]:
+    """Return the findings that follow from the run as a whole."""
+    catalogue = load_catalogue()
+    known = words(seen, asked) | {
+        "layers": ", ".join(seen.four_bit or seen.demoted),
+        "layer": next(iter(seen.four_bit or seen.demoted), ""),
+    }
+    return [
+        fill(catalogue[name], known, text=text) for name, text in _computed_ids(seen, scene, hit)
+    ]
+
+
+def unexplained(line: int | None, text: str | None, file: str | None) -> Finding:
+    """Return the finding for a failure that nothing in the list explains."""
+    return fill(load_catalogue()["U01"], {"text": text or ""}, line=line, text=text, file=file)
+
+
+def shade(found: Sequence[Finding], entries: Mapping[str, Entry]) -> list[Finding]:
+    """Drop umbrella findings wherever a specific one explains the same failure."""
+    specific = [one for one in found if not one.umbrella]
+
+    def covered(finding: Finding) -> bool:
+        entry = entries.get(finding.id)
+        wanted = entry.yields_to if entry and entry.yields_to else (finding.stage,)
+        return any(
+            (one.id in wanted or one.stage in wanted)
+            and (one.severity == "fatal" or one.recovered or one.id in wanted)
+            for one in specific
+        )
+
+    return [one for one in found if not (one.umbrella and covered(one))]
+
+
+def rank(finding: Finding) -> tuple[int, bool, int]:
+    """Order: worst first, specific before umbrella, then as they came."""
+    return (SEVERITIES.index(finding.severity), finding.umbrella, finding.line or 1 << 60)
+
+
+def downgrades(asked: Asked, ran: Ran) -> list[Finding]:
+    """Return every way in which a run did less than was asked (``--strict`` makes them fatal).
+
+    Compares numbers only, so it holds for any log that :class:`Ran` could be read from, and
+    for what the worker reports itself.
+    """
+    catalogue = load_catalogue()
+    found: list[Finding] = []
+
+    def add(name: str, text: str, **known: object) -> None:
+        filled = {key: str(value) for key, value in known.items() if value is not None}
+        found.append(fill(catalogue[name], filled, text=text))
+
+    level = asked.level if asked.level is not None else ran.level_asked
+    if level is not None and ran.level_run is not None and ran.level_run < level:
+        text = f"level {level} asked, level {ran.level_run} run"
+        add("D01", text, level_asked=level, level_run=ran.level_run)
+    given = asked.images if asked.images is not None else ran.images_given
+    if given is not None and ran.images_used is not None and ran.images_used < given:
+        text = f"{given} images given, {ran.images_used} used"
+        add("D02", text, images_given=given, images_used=ran.images_used)
+    if asked.gpu and ran.gpu is False:
+        add("D03", "a GPU asked for, the CPU used")
+    if ran.four_bit_layers and not asked.compression:
+        layers = ", ".join(ran.four_bit_layers)
+        add("D04", f"4-bit weights in {layers}", layers=layers)
+    if ran.demoted_layers:
+        layers = ", ".join(ran.demoted_layers)
+        add("D05", f"8 bits instead of 16 in {layers}", layers=layers)
+    skipped = [name for name in asked.algorithms if _was_skipped(name, ran.skipped)]
+    if skipped:
+        add("D06", f"skipped: {', '.join(skipped)}", algorithms=", ".join(skipped))
+    return found
+
+
+def _was_skipped(name: str, skipped: Sequence[str]) -> bool:
+    wanted = re.sub(r"[^a-z]", "", name.lower())
+    return any(wanted in re.sub(r"[^a-z]", "", one.lower()) for one in skipped)

@@ -1,0 +1,99 @@
+"""Log text as it should be compared: without colours, prefixes, quotes and other accidents.
+
+The vendor's tools print through tqdm (carriage returns), Keras (backspaces), docker (time
+stamps), compose (container names) and people's clipboards (curly quotes, wrapped lines). All
+of it is taken off here, once, so that patterns speak about words only.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Longer lines are cut in the middle: no message is that long, and a minified JSON must not
+#: cost minutes of matching.
+LONGEST = 2400
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SPACES = re.compile(r"\s+")
+# Straight, grave, acute, and the curly ones of word processors and chat programs.
+_APOSTROPHE = "['`\u00b4\u2018\u2019]"
+_QUOTES = re.compile("[\"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]")
+_CONTRACTED = re.compile(rf"{_APOSTROPHE}(?:t|s)\b|\bcant?\b(?: not\b)?", re.IGNORECASE)
+_CONTRACTIONS = (
+    (re.compile(rf"\bcan{_APOSTROPHE}?t\b|\bcan not\b", re.IGNORECASE), "cannot"),
+    (re.compile(rf"\bwon{_APOSTROPHE}t\b", re.IGNORECASE), "will not"),
+    (re.compile(rf"(?<=[a-z])n{_APOSTROPHE}t\b", re.IGNORECASE), " not"),
+    (re.compile(rf"\b(there|it|that){_APOSTROPHE}s\b", re.IGNORECASE), r"\1 is"),
+)
+_STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+#: What programs put before a line that is not theirs.
+_PREFIX = re.compile(
+    r"^\s*(?:"
+    rf"\[?{_STAMP}\]?"  # docker logs -t, GitHub, loguru
+    r"|\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?(?=\s|$)"  # a clock alone
+    r"|\[\s*\d{1,7}\.\d{6}\]"  # dmesg
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\s+\d+\s\d\d:\d\d:\d\d"
+    r"\s\S+\s[^\s:\[]{1,40}(?:\[\d+\])?:"  # syslog
+    r"|[\w.-]{1,60}\s+\|(?=\s|$)"  # docker compose
+    r"|\d{1,6}\s{2,}(?=\[|<hailo)"  # cat -n, history
+    r"|(?:>|\||#)\s(?=\s*(?:\[|<hailo))"  # quoted in a report
+    r")\s*",
+    re.IGNORECASE,
+)
+#: A new message of the vendor's own tools starts here.
+_MARKER = re.compile(
+    r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
+    r"\s*\]|<hailo model zoo [a-z]+>|traceback \(most recent|error\s*:|warning\s*:|\$ "
+    r"|calibration:)",
+    re.IGNORECASE,
+)
+
+
+def clean(line: str) -> str:
+    """Return one printed line without escapes, control characters and outer white space."""
+    if len(line) > LONGEST:
+        keep = LONGEST // 2
+        line = f"{line[:keep]} ... {line[-keep:]}"
+    if "\x1b" in line or "\x9b" in line:
+        line = _ESCAPES.sub("", line)
+    return _CONTROLS.sub("", line).rstrip()
+
+
+def split_feed(chunk: str) -> list[str]:
+    """Split what arrived as one line into what a terminal would have shown one after another.
+
+    tqdm and Keras redraw a line with carriage returns; each drawing is a line of its own.
+    """
+    if "\r" not in chunk and "\n" not in chunk:
+        return [chunk]
+    parts = [part for part in re.split(r"[\r\n]+", chunk) if part.strip()]
+    return parts or [""]
+
+
+def strip_prefix(line: str) -> str:
+    """Return ``line`` without time stamps, container names and the like before the message."""
+    for _ in range(4):
+        match = _PREFIX.match(line)
+        if match is None or match.end() == 0:
+            break
+        line = line[match.end() :]
+    return line
+
+
+def starts_message(line: str) -> bool:
+    """Tell whether ``line`` (without prefix) begins a message, so that it continues nothing."""
+    return _MARKER.match(line) is not None
+
+
+def fold(line: str) -> str:
+    """Return the form that patterns are written for; letter case is kept for what is captured.
+
+    White space is collapsed, quotes are gone, ``doesn't`` is ``does not``.
+    """
+    if _CONTRACTED.search(line):
+        for pattern, replacement in _CONTRACTIONS:
+            line = pattern.sub(replacement, line)
+    return _SPACES.sub(" ", _QUOTES.sub("", line)).strip()

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Modules of this package that add commands, in the order of the help page.
-COMMAND_MODULES: tuple[str, ...] = ()
+COMMAND_MODULES: tuple[str, ...] = (
+    "explain",
+)
 
 
 def _version(value: bool) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ import asyncssh
 from orchestrator.device.base import KEEPALIVE_COUNT, KEEPALIVE_SECONDS, DeviceSpec
 from orchestrator.device.faults import DeviceUnreachable, HostKeyUnknown, LinkLost, LoginRefused
 from orchestrator.device.mdns import find_local
+from orchestrator.device.registry import parse_address
 from orchestrator.device.trust import SSH_PORT, HostCheck, host_label, user_files
 from orchestrator.errors import ConfigError, DeviceError, escape_control
 
@@ -127,26 +128,8 @@ def read_route(spec: DeviceSpec) -> Route:
 
 def jump_spec(text: str, *, for_device: str) -> DeviceSpec:
     """Return the spec of one hop as ``ssh -J`` writes it: ``[user@]host[:port]``."""
-    user, _, rest = text.rpartition("@")
-    host, port = split_port(rest.removeprefix("ssh://"))
-    return DeviceSpec(name=f"{for_device} via {host}", host=host, user=user or None, port=port)
-
-
-def split_port(text: str) -> tuple[str, int | None]:
-    """Split ``host``, ``host:22``, ``[::1]:22`` and ``::1``."""
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    else:
-        host, port = text, ""
-    if not port:
-        return host, None
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        msg = f"{escape_control(text)!r}: the port must be a number from 1 to 65535"
-        raise ConfigError(msg)
-    return host, int(port)
+    hop = parse_address(text.removeprefix("ssh://"))
+    return replace(hop, name=f"{for_device} via {hop.host}")
 
 
 async def open_connection(

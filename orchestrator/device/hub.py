@@ -52,6 +52,10 @@ class Hub:
         route = read_route(spec)
         return route.label, self.thread.call(self._host_key(spec, route))
 
+    def abort(self) -> None:
+        """Cut off everything that runs; the hub can still be used and must still be closed."""
+        self.thread.cancel_calls()
+
     def close(self) -> None:
         """Close what is shared. Sessions should have been closed before."""
         if not self.thread.loop.is_closed():

@@ -28,6 +28,7 @@ class LoopThread:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_report)
+        self._calls: set[Future[Any]] = set()
         self._thread = threading.Thread(target=self._serve, name="hefsmith-device", daemon=True)
         self._thread.start()
 
@@ -42,6 +43,8 @@ class LoopThread:
         clean up before the interruption goes on.
         """
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
         try:
             return future.result()
         except KeyboardInterrupt:
@@ -49,6 +52,11 @@ class LoopThread:
             with suppress(CancelledError, Exception):
                 future.result(timeout=5)
             raise
+
+    def cancel_calls(self) -> None:
+        """Cancel what other threads wait for; they get ``CancelledError``."""
+        for future in list(self._calls):
+            future.cancel()
 
     def close(self) -> None:
         """Cancel what still runs, then end the thread."""

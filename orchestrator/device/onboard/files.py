@@ -56,11 +56,33 @@ def sha256_of(path: Path, length: int | None = None) -> str:
 
 
 def has_content(path: Path, sha256: str, size: int) -> bool:
-    """Say whether a file is there with exactly this content."""
+    """Say whether a file is there with exactly this content.
+
+    A digest is remembered for this process by what tells a changed file (inode, size, time of
+    the last write), so that links to one file are read once.
+    """
     try:
-        return path.stat().st_size == size and sha256_of(path) == sha256
+        known = path.stat()
+        if known.st_size != size:
+            return False
+        mark = _mark(known)
+        if mark not in _DIGESTS:
+            _DIGESTS[mark] = sha256_of(path)
     except OSError:
         return False
+    return _DIGESTS[mark] == sha256
+
+
+def remember(path: Path, sha256: str) -> None:
+    """Note the digest of a file that was computed while it was written."""
+    _DIGESTS[_mark(path.stat())] = sha256
+
+
+_DIGESTS: dict[tuple[int, ...], str] = {}
+
+
+def _mark(known: os.stat_result) -> tuple[int, ...]:
+    return known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns
 
 
 def flush_folder(path: Path) -> None:

@@ -169,27 +169,45 @@ class Store:
         name = release_id(record)
         target = self.releases / name
         if target.is_dir():
-            if self.verify(name) is None:
-                return name
-            self._discard(name)
+            self._mend(target, record)
+            self._clear_incoming(record)
+            return name
         draft = self.drafts / name
         draft.mkdir()
         for item in record["files"]:
-            source = self.find(item["sha256"], item["bytes"])
-            if source is None:
-                msg = f"{item['name']} has not arrived"
-                raise Refused(msg, code="incomplete")
-            path = draft / safe_name(item["name"])
-            copy_or_link(source, path)
-            path.chmod(0o444)
-            flush_file(path)
+            self._place(item, draft / safe_name(item["name"]))
         write_whole(draft / RECORD, canonical(record))
         draft.rename(target)
         flush_folder(self.releases)
+        self._clear_incoming(record)
+        return name
+
+    def _clear_incoming(self, record: Json) -> None:
         for item in record["files"]:
             with contextlib.suppress(OSError):
-                (self.incoming / f"{item['sha256']}.whole").unlink()
-        return name
+                (self.incoming / f"{safe_name(item['sha256'])}.whole").unlink()
+
+    def _mend(self, folder: Path, record: Json) -> None:
+        """Replace what is damaged in a release, file by file: ``current`` may point to it."""
+        for item in record["files"]:
+            path = folder / safe_name(item["name"])
+            if not has_content(path, item["sha256"], item["bytes"]):
+                draft = self.drafts / f"{item['name']}.{secrets.token_hex(4)}"
+                self._place(item, draft)
+                draft.replace(path)
+        if read_json(folder / RECORD) != record:
+            write_whole(folder / RECORD, canonical(record))
+        flush_folder(folder)
+
+    def _place(self, item: Json, path: Path) -> None:
+        """Put an arrived file under a name, read-only and flushed."""
+        source = self.find(item["sha256"], item["bytes"])
+        if source is None:
+            msg = f"{item['name']} has not arrived"
+            raise Refused(msg, code="incomplete")
+        copy_or_link(source, path)
+        path.chmod(0o444)
+        flush_file(path)
 
     def activate(self, name: str) -> str | None:
         """Make a release the current one; return the one before.

@@ -7,7 +7,7 @@ import hashlib
 import os
 from typing import IO, TYPE_CHECKING
 
-from .files import BLOCK, Json, Refused, as_refusal, sha256_of
+from .files import BLOCK, Json, Refused, as_refusal, remember, sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,7 @@ def receive_file(link: Link, part: Path, offset: int, sha256: str, size: int) ->
         part.unlink()
         msg = "what arrived is not what was sent"
         raise Refused(msg, code="digest")
+    remember(part, sha256)
     return True
 
 

@@ -1,0 +1,435 @@
+"""Measure a HEF on this device: rate, latency, temperature, power, and what held it back.
+
+hefsmith sends this one file to the device, runs it there and removes it again. It needs
+Python 3.9, numpy and hailo_platform (HailoRT's own Python package); ``hailortcli`` and
+``vcgencmd`` are used where they are there.
+
+stdin:  one JSON document, the request:
+          hef             file of the HEF
+          seconds         time for each measurement
+          warmup          seconds before it
+          batches         batch sizes for the rate measured from Python
+          cli             whether hailortcli measures too (hardware-only and streaming rates)
+          image           null, or [height, width]: frames of this size are resized by the
+                          program first, so that "end to end" means a camera's frame
+stdout: one JSON object a line: hello, phase, result, done; or failed.
+exit:   0, or 1 when something failed (the last line says what).
+
+Every number is what this machine did. With hefsmith's stand-in of HailoRT the events say
+``"emulated": true``: then no chip was measured.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+
+def tell(event: str, **facts: object) -> None:
+    """Print one event."""
+    sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
+    sys.stdout.flush()
+
+
+# --- The machine -------------------------------------------------------------------------------
+
+KINDS = {
+    4: "timeout", 7: "api", 26: "hef", 64: "no-driver", 73: "busy", 74: "busy", 76: "versions",
+    87: "timeout", 91: "hef", 92: "hef", 93: "wrong-chip",
+}
+CLASSES = {
+    "HailoRTTimeout": 4, "HailoRTInvalidHEFException": 26, "HailoRTHEFNotCompatibleWithDevice": 93,
+}
+
+#: Bits of ``vcgencmd get_throttled``: now, and (16 higher) since boot.
+THROTTLED = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
+
+
+def holders() -> list:
+    """Return the other processes that have the chip's device node open."""
+    nodes = set(glob.glob("/dev/hailo*") + glob.glob("/dev/h1x-*"))
+    if os.environ.get("HEFSMITH_EMULATED_NODE"):
+        nodes.add(os.environ["HEFSMITH_EMULATED_NODE"])
+    found = []
+    for folder in glob.glob("/proc/[0-9]*"):
+        pid = int(folder[6:])
+        if pid == os.getpid():
+            continue
+        try:
+            links = [os.readlink(link) for link in glob.glob(folder + "/fd/*")]
+            with open(folder + "/comm", encoding="utf-8", errors="replace") as file:
+                name = file.read().strip()
+        except OSError:
+            continue  # the process ended, or belongs to somebody else
+        if nodes.intersection(links):
+            found.append({"pid": pid, "command": name})
+    return found
+
+
+def explain(error: BaseException) -> dict:
+    """Return what hefsmith needs to know about an exception."""
+    name = type(error).__name__
+    number = re.search(r"error: (\d+) \((HAILO_\w+)\)", str(error))
+    status = int(number.group(1)) if number else CLASSES.get(name)
+    kind = KINDS.get(status, "runtime") if status is not None else "runtime"
+    if isinstance(error, ImportError):
+        kind = "versions" if "version" in str(error) or ".so" in str(error) else "no-binding"
+    facts = {"class": name, "message": str(error), "status": status, "kind": kind}
+    if kind == "busy":
+        facts["holders"] = holders()
+    return facts
+
+
+def ask(*argv: str, timeout: float = 20.0):
+    """Return the output of a command, ``None`` when it is not there or fails."""
+    if shutil.which(argv[0]) is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed commands
+            argv, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def board_temperature():
+    """Return the Pi's own temperature in degrees Celsius, or ``None``."""
+    text = ask("vcgencmd", "measure_temp")
+    found = re.search(r"temp=([\d.]+)", text or "")
+    if found:
+        return float(found.group(1))
+    for path in sorted(glob.glob("/sys/class/thermal/thermal_zone*/temp")):
+        try:
+            with open(path, encoding="ascii") as file:
+                return int(file.read()) / 1000
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def throttling():
+    """Return what held the Pi back, now and since boot, or ``None`` when it cannot be asked."""
+    text = ask("vcgencmd", "get_throttled")
+    found = re.search(r"throttled=(0x[0-9a-fA-F]+)", text or "")
+    if not found:
+        return None
+    bits = int(found.group(1), 16)
+    now = [name for bit, name in THROTTLED.items() if bits >> bit & 1]
+    before = [name for bit, name in THROTTLED.items() if bits >> (bit + 16) & 1]
+    return {"now": now, "since_boot": before}
+
+
+def pcie_link():
+    """Return speed and width of the chip's PCIe link, or ``None``."""
+    for folder in glob.glob("/sys/bus/pci/devices/*"):
+        try:
+            with open(folder + "/vendor", encoding="ascii") as file:
+                if int(file.read(), 16) != 0x1E60:  # Hailo
+                    continue
+            facts = {}
+            for key in ("current_link_speed", "current_link_width", "max_link_speed"):
+                with open(folder + "/" + key, encoding="ascii") as file:
+                    facts[key] = file.read().strip()
+        except (OSError, ValueError):
+            continue
+        return facts
+    return None
+
+
+class Sensors:
+    """The chip's temperature and power, where it has sensors for them."""
+
+    def __init__(self, device_id):
+        self.control = None
+        self.power_problem = None
+        try:
+            import hailo_platform as hailo
+
+            self.device = hailo.Device(device_id)
+            self.control = self.device.control
+        except Exception as error:  # noqa: BLE001 - sensors are a nicety
+            self.power_problem = str(error)
+
+    def temperature(self):
+        """Return degrees Celsius, or ``None``."""
+        if self.control is None:
+            return None
+        try:
+            return round(float(self.control.get_chip_temperature().ts0_temperature), 1)
+        except Exception:  # noqa: BLE001
+            return None
+
+    def power(self):
+        """Return watts, or ``None`` (the modules sold for the Pi have no sensor)."""
+        if self.control is None or self.power_problem:
+            return None
+        try:
+            return round(float(self.control.power_measurement()), 3)
+        except Exception as error:  # noqa: BLE001
+            self.power_problem = str(error)
+            return None
+
+
+# --- Measuring ---------------------------------------------------------------------------------
+
+
+class Model:
+    """A HEF, loaded by InferModel or, where that is missing, by InferVStreams."""
+
+    def __init__(self, device, path, batch, api="auto"):
+        import hailo_platform as hailo
+        import numpy as np
+
+        self.batch = batch
+        noise = np.random.RandomState(0)
+        hef = hailo.HEF(path)
+        self.frames = {}
+        for info in hef.get_input_vstream_infos():
+            kind = str(info.format.type).rpartition(".")[2].lower()
+            shape = (batch, *info.shape)
+            self.frames[info.name] = noise.randint(0, 256, shape).astype(kind)
+        newer = hasattr(device, "create_infer_model") and api != "vstreams"
+        self.api = "infer_model" if newer else "vstreams"
+        (self._open_newer if newer else self._open_older)(hailo, np, device, hef, path)
+
+    def _open_newer(self, hailo, np, device, hef, path):
+        model = device.create_infer_model(path)
+        model.set_batch_size(self.batch)
+        types = {}
+        for info in hef.get_output_vstream_infos():
+            kind = str(info.format.type).rpartition(".")[2].upper()
+            model.output(info.name).set_format_type(getattr(hailo.FormatType, kind))
+            types[info.name] = kind.lower()
+        self.configured = model.configure()
+        self.configured.__enter__()
+        self.bindings = []
+        for index in range(self.batch):
+            binding = self.configured.create_bindings()
+            for name, frames in self.frames.items():
+                binding.input(name).set_buffer(np.ascontiguousarray(frames[index]))
+            for name, kind in types.items():
+                shape = tuple(model.output(name).shape)
+                binding.output(name).set_buffer(np.zeros(shape, kind))
+            self.bindings.append(binding)
+        self.run = lambda: self.configured.run(self.bindings, 10000)
+        self.close = lambda: self.configured.__exit__(None, None, None)
+
+    def start(self):
+        """Send a batch without waiting for it (newer interface only)."""
+        self.configured.wait_for_async_ready(timeout_ms=10000, frames_count=self.batch)
+        return self.configured.run_async(self.bindings)
+
+    def _open_older(self, hailo, np, device, hef, path):
+        params = hailo.ConfigureParams.create_from_hef(
+            hef, interface=hailo.HailoStreamInterface.PCIe
+        )
+        group = device.configure(hef, params)[0]
+        ins = hailo.InputVStreamParams.make(group, format_type=hailo.FormatType.AUTO)
+        outs = hailo.OutputVStreamParams.make(group, format_type=hailo.FormatType.AUTO)
+        pipeline = hailo.InferVStreams(group, ins, outs)
+        pipeline.__enter__()
+        activation = group.activate(group.create_params())
+        activation.__enter__()
+        self.run = lambda: pipeline.infer(dict(self.frames))
+
+        def close():
+            activation.__exit__(None, None, None)
+            pipeline.__exit__(None, None, None)
+
+        self.close = close
+
+
+def percentile(values, share):
+    """Return the value below which ``share`` of the sorted values lie."""
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def measure_latency(model, seconds, warmup):
+    """One batch at a time: milliseconds from sending to having the result."""
+    spend(model.run, warmup)
+    times = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or not times:
+        before = time.perf_counter()
+        model.run()
+        times.append((time.perf_counter() - before) * 1000)
+    times.sort()
+    return {
+        "runs": len(times),
+        "mean_ms": round(sum(times) / len(times), 4),
+        "p50_ms": round(percentile(times, 0.50), 4),
+        "p95_ms": round(percentile(times, 0.95), 4),
+        "p99_ms": round(percentile(times, 0.99), 4),
+        "max_ms": round(times[-1], 4),
+    }
+
+
+def measure_rate(model, seconds, warmup):
+    """Keep the chip busy (several batches on their way where the interface can): frames/s."""
+    spend(model.run, warmup)
+    frames = 0
+    start = time.perf_counter()
+    if model.api == "infer_model":
+        waiting = []
+        while time.perf_counter() - start < seconds or not frames:
+            waiting.append(model.start())
+            if len(waiting) * model.batch >= 4:
+                waiting.pop(0).wait(10000)
+                frames += model.batch
+        for job in waiting:
+            job.wait(10000)
+            frames += model.batch
+    else:
+        while time.perf_counter() - start < seconds or not frames:
+            model.run()
+            frames += model.batch
+    elapsed = time.perf_counter() - start
+    return {"frames": frames, "seconds": round(elapsed, 3), "fps": round(frames / elapsed, 3)}
+
+
+def measure_end_to_end(model, seconds, warmup, image):
+    """Rate of a plain loop: make the input from a camera-sized picture, run, read the result."""
+    import numpy as np
+
+    height, width = image
+    camera = np.random.RandomState(1).randint(0, 256, (height, width, 3)).astype(np.uint8)
+    name, frames = next(iter(model.frames.items()))
+    shape = frames.shape[1:]
+
+    def once():
+        if len(shape) == 3:
+            rows = np.arange(shape[0]) * height // shape[0]
+            columns = np.arange(shape[1]) * width // shape[1]
+            small = camera[rows][:, columns]
+            if shape[2] == 1:
+                small = small.mean(axis=2, keepdims=True)
+            if small.shape == shape:
+                np.copyto(model.frames[name][0], small.astype(frames.dtype))
+        model.run()
+
+    spend(once, warmup)
+    count = 0
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds or not count:
+        once()
+        count += 1
+    elapsed = time.perf_counter() - start
+    return {"frames": count * model.batch, "fps": round(count * model.batch / elapsed, 3)}
+
+
+def spend(work, seconds):
+    """Do ``work`` again and again for so long, at least once."""
+    end = time.perf_counter() + seconds
+    work()
+    while time.perf_counter() < end:
+        work()
+
+
+def measure_with_cli(path, seconds, major):
+    """Ask hailortcli for its rates: it has no Python in the way. ``None`` where it cannot."""
+    whole = str(max(1, int(round(seconds))))
+    found = {}
+    if shutil.which("hailortcli") is None:
+        return None
+    if major >= 5:
+        out = ask("hailortcli", "run2", "-t", whole, "-j", "run2.json", "set-net", path,
+                  timeout=seconds * 4 + 60)
+        if out is None:
+            return None
+        with open("run2.json", encoding="utf-8") as file:
+            groups = json.load(file)["network_groups"]
+        found["streaming_fps"] = float(groups[0]["FPS"])
+        return found
+    for mode, key in (("hw_only", "hw_only_fps"), ("streaming", "streaming_fps")):
+        out = ask("hailortcli", "run", path, "-t", whole, "-m", mode, "--dont-show-progress",
+                  timeout=seconds * 4 + 60)
+        number = re.search(r"FPS:\s*([\d.]+)", out or "")
+        if number:
+            found[key] = float(number.group(1))
+    out = ask("hailortcli", "run", path, "-t", whole, "--measure-latency",
+              "--dont-show-progress", timeout=seconds * 4 + 60)
+    number = re.search(r"HW Latency:\s*([\d.]+)", out or "")
+    if number:
+        found["hw_latency_ms"] = float(number.group(1))
+    return found or None
+
+
+# --- The job -----------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Do what the request says; return the exit status."""
+    request = json.load(sys.stdin)
+    start = time.monotonic()
+    try:
+        work(request)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the host must hear of it
+        tell("failed", **explain(error))
+        return 1
+    tell("done", seconds=round(time.monotonic() - start, 3))
+    return 0
+
+
+def work(request: dict) -> None:
+    """Measure everything, one thing after the other."""
+    import hailo_platform as hailo
+    import numpy as np
+
+    version = str(getattr(hailo, "__version__", "0"))
+    tell(
+        "hello",
+        hailort=version,
+        emulated=bool(getattr(hailo, "__emulated__", False)),
+        python=platform.python_version(),
+        numpy=np.__version__,
+        machine=platform.machine(),
+        processors=os.cpu_count(),
+    )
+    others = holders()
+    if others:
+        # A rate measured beside another user of the chip is worth nothing.
+        tell("failed", kind="busy", holders=others, status=None,
+             message="another process holds the chip", **{"class": "Busy"})
+        sys.exit(1)
+    path, seconds = request["hef"], float(request.get("seconds", 5))
+    warmup = float(request.get("warmup", 1))
+    tell("machine", pcie=pcie_link(), throttling=throttling(), board_c=board_temperature())
+    if request.get("cli", True):
+        tell("phase", name="hailortcli")
+        rates = measure_with_cli(path, seconds, int(version.split(".")[0] or 4))
+        if rates:
+            tell("result", name="cli", **rates)
+    api = request.get("api", "auto")
+    with hailo.VDevice() as device:
+        sensors = Sensors(device.get_physical_devices_ids()[0])
+        tell("sensors", when="before", chip_c=sensors.temperature(), watts=sensors.power(),
+             power_problem=sensors.power_problem)
+        for batch in request.get("batches", [1]):
+            model = Model(device, path, int(batch), api)
+            try:
+                tell("phase", name="batch %d" % batch)
+                if batch == 1:
+                    tell("result", name="latency", api=model.api,
+                         **measure_latency(model, seconds, warmup))
+                tell("result", name="rate", batch=int(batch), api=model.api,
+                     **measure_rate(model, seconds, warmup), watts=sensors.power())
+                if batch == 1 and request.get("image"):
+                    tell("result", name="end_to_end", image=request["image"],
+                         **measure_end_to_end(model, seconds, warmup, request["image"]))
+            finally:
+                model.close()
+        tell("sensors", when="after", chip_c=sensors.temperature(), watts=sensors.power(),
+             power_problem=sensors.power_problem)
+    tell("machine", pcie=pcie_link(), throttling=throttling(), board_c=board_temperature())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,355 @@
+"""Run golden samples through a HEF on this device and keep the outputs.
+
+hefsmith sends this one file to the device, runs it there and removes it again. It needs
+Python 3.9, numpy and hailo_platform (HailoRT's own Python package), and nothing else.
+
+stdin:  one JSON document, the request:
+          hef             file of the HEF
+          inputs          [{"name": stream or null, "file": .npy (N, H, W, C) uint8 or float32}]
+          outputs         [{"stream": name or null, "kind": "tensor" or "nms", "file": name}]
+          api             "auto", "infer_model" or "vstreams" (the older interface)
+          output_format   "float32" (HailoRT de-quantises) or "native" (this file does)
+          repeats         how often sample 0 runs again, to see whether it gives the same
+          timeout_ms      time limit of one frame
+stdout: one JSON object a line: hello, progress, determinism, output, done; or failed.
+files:  outputs as named: tensors .npy float32 (N, ...) in the HEF's own shape; boxes .npz with
+        boxes (total, 6) = y_min, x_min, y_max, x_max (0..1), score, class and offsets (N + 1).
+exit:   0 when every output is written, 1 when something failed (the last line says what).
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import platform
+import re
+import sys
+import time
+
+
+def tell(event: str, **facts: object) -> None:
+    """Print one event."""
+    sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
+    sys.stdout.flush()
+
+
+# --- What can go wrong -------------------------------------------------------------------------
+
+#: Status of the library -> the word that hefsmith uses for it.
+KINDS = {
+    4: "timeout", 7: "api", 26: "hef", 64: "no-driver", 73: "busy", 74: "busy", 76: "versions",
+    87: "timeout", 91: "hef", 92: "hef", 93: "wrong-chip",
+}
+CLASSES = {
+    "HailoRTTimeout": 4, "HailoRTInvalidHEFException": 26, "HailoRTHEFNotCompatibleWithDevice": 93,
+}
+
+
+def holders() -> list:
+    """Return the other processes that have the chip's device node open."""
+    nodes = set(glob.glob("/dev/hailo*") + glob.glob("/dev/h1x-*"))
+    if os.environ.get("HEFSMITH_EMULATED_NODE"):
+        nodes.add(os.environ["HEFSMITH_EMULATED_NODE"])
+    found = []
+    for folder in glob.glob("/proc/[0-9]*"):
+        pid = int(folder[6:])
+        if pid == os.getpid():
+            continue
+        try:
+            links = [os.readlink(link) for link in glob.glob(folder + "/fd/*")]
+            with open(folder + "/comm", encoding="utf-8", errors="replace") as file:
+                name = file.read().strip()
+        except OSError:
+            continue  # the process ended, or belongs to somebody else
+        if nodes.intersection(links):
+            found.append({"pid": pid, "command": name})
+    return found
+
+
+def explain(error: BaseException) -> dict:
+    """Return what hefsmith needs to know about an exception."""
+    name = type(error).__name__
+    number = re.search(r"error: (\d+) \((HAILO_\w+)\)", str(error))
+    status = int(number.group(1)) if number else CLASSES.get(name)
+    kind = KINDS.get(status, "runtime") if status is not None else "runtime"
+    if isinstance(error, ImportError):
+        kind = "versions" if "version" in str(error) or ".so" in str(error) else "no-binding"
+    facts = {"class": name, "message": str(error), "status": status, "kind": kind}
+    if kind == "busy":
+        facts["holders"] = holders()
+    return facts
+
+
+# --- Streams -----------------------------------------------------------------------------------
+
+
+class Stream:
+    """One input or output of the HEF: name, shape of a frame, quantisation."""
+
+    def __init__(self, info):
+        self.info = info
+        self.name = info.name
+        self.order = str(info.format.order).rpartition(".")[2]
+        self.is_nms = "NMS" in self.order
+        self.native = str(info.format.type).rpartition(".")[2].lower()
+        self.shape = () if self.is_nms else tuple(info.shape)
+
+    def scales(self, quant_infos):
+        """Return zero points and scales, as scalars or with one number per feature."""
+        import numpy as np
+
+        zero = np.array([info.qp_zp for info in quant_infos], np.float32)
+        scale = np.array([info.qp_scale for info in quant_infos], np.float32)
+        return (zero, scale) if len(zero) > 1 else (zero[0], scale[0])
+
+
+def match(wanted: list, streams: list, key: str) -> list:
+    """Return the stream for each wanted entry: by name, else by the order in the HEF."""
+    by_name = {stream.name: stream for stream in streams}
+    if all(entry.get(key) in by_name for entry in wanted):
+        return [by_name[entry[key]] for entry in wanted]
+    if len(wanted) != len(streams):
+        raise ValueError(
+            "the HEF has %s %s, golden samples were made for %s"
+            % (len(streams), [stream.name for stream in streams], [e.get(key) for e in wanted])
+        )
+    return streams
+
+
+def rows_of(result) -> list:
+    """Return boxes as rows of six numbers, from any of HailoRT's forms."""
+    rows = []
+    for number, item in enumerate(result):
+        if hasattr(item, "class_id"):  # by score: objects, best first
+            rows.append(
+                [item.y_min, item.x_min, item.y_max, item.x_max, item.score, item.class_id]
+            )
+        else:  # by class: one array (n, 5) for each class
+            rows.extend([*map(float, box), number] for box in item)
+    return rows
+
+
+# --- The two interfaces ------------------------------------------------------------------------
+
+
+class NewerInterface:
+    """InferModel: what every chip and every HailoRT from 4.17 on has."""
+
+    name = "infer_model"
+
+    def __init__(self, device, path, inputs, outputs, floats, native, timeout_ms):
+        import hailo_platform as hailo
+
+        self.timeout_ms = timeout_ms
+        self.inputs, self.outputs, self.native = inputs, outputs, native
+        self.model = device.create_infer_model(path)
+        for stream, is_float in zip(inputs, floats):
+            kind = "float32" if is_float else stream.native
+            self.model.input(stream.name).set_format_type(getattr(hailo.FormatType, kind.upper()))
+        for stream in outputs:
+            kind = stream.native if native and not stream.is_nms else "float32"
+            self.model.output(stream.name).set_format_type(getattr(hailo.FormatType, kind.upper()))
+        self.configured = self.model.configure()
+        self.configured.__enter__()
+
+    def run(self, frames):
+        """Run one frame: a list of arrays in the order of the inputs; return the outputs."""
+        import numpy as np
+
+        bindings = self.configured.create_bindings()
+        for stream, frame in zip(self.inputs, frames):
+            bindings.input(stream.name).set_buffer(np.ascontiguousarray(frame))
+        for stream in self.outputs:
+            kind = stream.native if self.native and not stream.is_nms else "float32"
+            shape = tuple(self.model.output(stream.name).shape)
+            bindings.output(stream.name).set_buffer(np.zeros(shape, kind))
+        self.configured.wait_for_async_ready(timeout_ms=self.timeout_ms)
+        self.configured.run([bindings], self.timeout_ms)
+        results = []
+        for stream in self.outputs:
+            buffer = bindings.output(stream.name).get_buffer()
+            if self.native and not stream.is_nms:
+                quants = self.model.output(stream.name).quant_infos
+                zero, scale = stream.scales(quants)
+                buffer = (buffer.astype(np.float32) - zero) * scale
+            results.append(buffer)
+        return results
+
+    def close(self):
+        """Let go of the model."""
+        self.configured.__exit__(None, None, None)
+
+
+class OlderInterface:
+    """InferVStreams: for HailoRT before 4.17; Hailo-10H answers HAILO_NOT_IMPLEMENTED."""
+
+    name = "vstreams"
+
+    def __init__(self, device, path, inputs, outputs, floats, native, timeout_ms):
+        import hailo_platform as hailo
+
+        self.inputs, self.outputs, self.native = inputs, outputs, native
+        hef = hailo.HEF(path)
+        params = hailo.ConfigureParams.create_from_hef(
+            hef, interface=hailo.HailoStreamInterface.PCIe
+        )
+        self.group = device.configure(hef, params)[0]
+        kind = hailo.FormatType.FLOAT32 if any(floats) else hailo.FormatType.AUTO
+        ins = hailo.InputVStreamParams.make(self.group, format_type=kind, timeout_ms=timeout_ms)
+        boxes = any(stream.is_nms for stream in outputs)
+        kind = hailo.FormatType.AUTO if native and not boxes else hailo.FormatType.FLOAT32
+        self.native = native and not boxes
+        outs = hailo.OutputVStreamParams.make(self.group, format_type=kind, timeout_ms=timeout_ms)
+        self.pipeline = hailo.InferVStreams(self.group, ins, outs)
+        self.pipeline.__enter__()
+        self.activation = self.group.activate(self.group.create_params())
+        self.activation.__enter__()
+
+    def run(self, frames):
+        """Run one frame: a list of arrays in the order of the inputs; return the outputs."""
+        import numpy as np
+
+        data = {
+            stream.name: np.ascontiguousarray(frame)[None]
+            for stream, frame in zip(self.inputs, frames)
+        }
+        found = self.pipeline.infer(data)
+        results = []
+        for stream in self.outputs:
+            value = found[stream.name][0]
+            if self.native:
+                zero, scale = stream.scales([stream.info.quant_info])
+                value = (value.astype(np.float32) - zero) * scale
+            results.append(value)
+        return results
+
+    def close(self):
+        """Let go of the model."""
+        self.activation.__exit__(None, None, None)
+        self.pipeline.__exit__(None, None, None)
+
+
+# --- The job -----------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Do what the request says; return the exit status."""
+    request = json.load(sys.stdin)
+    start = time.monotonic()
+    try:
+        work(request)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the host must hear of it
+        tell("failed", **explain(error))
+        return 1
+    tell("done", seconds=round(time.monotonic() - start, 3))
+    return 0
+
+
+def work(request: dict) -> None:
+    """Load the HEF, run every sample, write the outputs."""
+    import hailo_platform as hailo
+    import numpy as np
+
+    tell(
+        "hello",
+        hailort=getattr(hailo, "__version__", None),
+        emulated=bool(getattr(hailo, "__emulated__", False)),
+        python=platform.python_version(),
+        numpy=np.__version__,
+        machine=platform.machine(),
+    )
+    hef = hailo.HEF(request["hef"])
+    inputs = [Stream(info) for info in hef.get_input_vstream_infos()]
+    outputs = [Stream(info) for info in hef.get_output_vstream_infos()]
+    inputs = match(request["inputs"], inputs, "name")
+    outputs = match(request["outputs"], outputs, "stream")
+    arrays = [np.load(entry["file"], mmap_mode="r") for entry in request["inputs"]]
+    total = len(arrays[0])
+    floats = [array.dtype == np.float32 for array in arrays]
+    api = request.get("api", "auto")
+    if api == "auto":
+        api = "infer_model" if hasattr(hailo.VDevice, "create_infer_model") else "vstreams"
+    interface = NewerInterface if api == "infer_model" else OlderInterface
+    native = request.get("output_format", "float32") == "native"
+    timeout_ms = int(request.get("timeout_ms", 10000))
+    with hailo.VDevice() as device:
+        model = interface(device, request["hef"], inputs, outputs, floats, native, timeout_ms)
+        try:
+            tell("loaded", api=model.name, inputs=[s.name for s in inputs],
+                 outputs=[s.name for s in outputs], samples=total)
+            run_samples(model, request, outputs, arrays, total)
+        finally:
+            model.close()
+
+
+def run_samples(model, request, outputs, arrays, total) -> None:
+    """Run all samples, then the first one again and again."""
+    import numpy as np
+
+    stores: list = [None] * len(outputs)
+    boxes: list = [[] for _ in outputs]
+    told = time.monotonic()
+    first: list = []
+    for index in range(total):
+        results = model.run([as_taken(array[index], s) for array, s in zip(arrays, model.inputs)])
+        if index == 0:
+            first = [flat(result) for result in results]
+        for place, (entry, stream, result) in enumerate(zip(request["outputs"], outputs, results)):
+            if stream.is_nms:
+                boxes[place].append(rows_of(result))
+                continue
+            if stores[place] is None:
+                stores[place] = np.lib.format.open_memmap(
+                    entry["file"], "w+", np.float32, (total, *np.shape(result))
+                )
+            stores[place][index] = result
+        if time.monotonic() - told > 0.2 or index + 1 == total:
+            told = time.monotonic()
+            tell("progress", done=index + 1, total=total, unit="samples")
+    repeat(model, request, arrays, first)
+    for place, (entry, stream) in enumerate(zip(request["outputs"], outputs)):
+        if stream.is_nms:
+            offsets = np.cumsum([0] + [len(rows) for rows in boxes[place]]).astype(np.int64)
+            flat_rows = [row for rows in boxes[place] for row in rows]
+            table = np.array(flat_rows, np.float32).reshape(-1, 6)
+            with open(entry["file"], "wb") as file:
+                np.savez(file, boxes=table, offsets=offsets)
+        else:
+            stores[place].flush()
+        tell("output", stream=stream.name, file=entry["file"], nms=stream.is_nms)
+
+
+def as_taken(frame, stream):
+    """Return a frame in the type that the stream takes: float32 stays, integers fit the HEF."""
+    return frame if frame.dtype == "float32" else frame.astype(stream.native, copy=False)
+
+
+def flat(result):
+    """Return one output as one array, to compare runs."""
+    import numpy as np
+
+    if isinstance(result, np.ndarray):
+        return np.array(result, np.float32).ravel()
+    return np.array(rows_of(result), np.float32).ravel()
+
+
+def repeat(model, request, arrays, first) -> None:
+    """Run sample 0 again and say how many of the runs gave something else."""
+    import numpy as np
+
+    repeats = int(request.get("repeats", 5))
+    different, largest = 0, 0.0
+    for _ in range(repeats if len(first) else 0):
+        again = model.run([as_taken(a[0], s) for a, s in zip(arrays, model.inputs)])
+        values = [flat(result) for result in again]
+        same = all(np.array_equal(a, b) for a, b in zip(first, values))
+        different += not same
+        for a, b in zip(first, values):
+            if a.shape == b.shape and a.size:
+                largest = max(largest, float(np.abs(a - b).max()))
+    tell("determinism", runs=repeats, different=different, largest_difference=largest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

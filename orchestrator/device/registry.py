@@ -1,0 +1,222 @@
+"""Which devices there are: those of ``hef.yaml``, and those that ``hef device add`` noted.
+
+A project's devices win over the user's of the same name. The user's are in ``devices.json`` of
+the data folder, written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import paths
+from orchestrator.device.base import EMBEDDED, DeviceSpec
+from orchestrator.errors import ConfigError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """All devices and groups by name."""
+
+    devices: Mapping[str, DeviceSpec]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def resolve(self, names: Sequence[str]) -> tuple[DeviceSpec, ...]:
+        """Return the devices meant by names, groups, ``all`` and ``a,b,c``; each once.
+
+        A name that nobody knows is an error, unless it has the shape of an address
+        (``pi@raspberrypi.local``): then it is used as one.
+        """
+        found: dict[str, DeviceSpec] = {}
+        for name in (part.strip() for text in names for part in text.split(",")):
+            if name:
+                found.update((spec.name, spec) for spec in self._meaning(name, ()))
+        return tuple(found.values())
+
+    def _meaning(self, name: str, within: tuple[str, ...]) -> Iterable[DeviceSpec]:
+        if name in self.devices:
+            return [self.devices[name]]
+        if name in self.groups:
+            if name in within:
+                msg = f"the group {name} contains itself"
+                raise ConfigError(msg, code="device.group-loop")
+            inner = (*within, name)
+            return [spec for member in self.groups[name] for spec in self._meaning(member, inner)]
+        if name == "all":
+            return list(self.devices.values())
+        if name == EMBEDDED.name:
+            return [EMBEDDED]
+        if "@" in name or "." in name or ":" in name:
+            return [replace(parse_address(name), name=name)]
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> ConfigError:
+        known = [*self.devices, *self.groups, EMBEDDED.name]
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        return ConfigError(
+            f"there is no device {escape_control(name)!r}",
+            hint=f"{meant}Known: {', '.join(sorted(known))}.\n"
+            f"Add it: hef device add {escape_control(name)} pi@ADDRESS",
+            code="device.unknown",
+        )
+
+
+def user_file() -> Path:
+    """Return the file with the user's own devices."""
+    return paths.user_data() / "devices.json"
+
+
+def load_registry(
+    devices: Mapping[str, DeviceSpec] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> Registry:
+    """Return all devices; ``devices`` and ``groups`` are those of the project's ``hef.yaml``."""
+    own = read_user_devices()
+    merged = {**own, **(devices or {})}
+    combined: dict[str, list[str]] = {name: list(names) for name, names in (groups or {}).items()}
+    for spec in merged.values():
+        for group in spec.groups:
+            members = combined.setdefault(group, [])
+            if spec.name not in members:
+                members.append(spec.name)
+    return Registry(
+        devices=merged, groups={name: tuple(members) for name, members in combined.items()}
+    )
+
+
+def read_user_devices() -> dict[str, DeviceSpec]:
+    """Return the devices that ``hef device add`` noted."""
+    path = user_file()
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        entries = document["devices"]
+        return {name: _from_json(name, entry) for name, entry in entries.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{path}: cannot be read: {escape_control(str(error))}"
+        raise ConfigError(
+            msg, hint="Repair or remove the file, then add the devices again."
+        ) from error
+
+
+def save_user_device(spec: DeviceSpec, *, replace_existing: bool = False) -> Path:
+    """Note a device under its name; an existing one is kept unless told otherwise."""
+    check_name(spec.name)
+    devices = read_user_devices()
+    if spec.name in devices and not replace_existing and devices[spec.name] != spec:
+        msg = f"there is a device {spec.name} already: {devices[spec.name].address}"
+        raise ConfigError(msg, hint=f"Replace it: hef device add {spec.name} ... --replace")
+    devices[spec.name] = spec
+    return _write(devices)
+
+
+def remove_user_device(name: str) -> DeviceSpec | None:
+    """Forget a device; return it, or ``None`` when it was not known."""
+    devices = read_user_devices()
+    spec = devices.pop(name, None)
+    if spec is not None:
+        _write(devices)
+    return spec
+
+
+def check_name(name: str) -> None:
+    """Refuse names that commands could not tell from addresses or options."""
+    if NAME.match(name) is None or name in ("all", EMBEDDED.name):
+        msg = f"{escape_control(name)!r} cannot be a device's name"
+        raise ConfigError(
+            msg, hint="Use letters, digits, - and _, a letter first; not 'all' or 'embedded'."
+        )
+
+
+def parse_address(text: str) -> DeviceSpec:
+    """Return the spec of ``[user@]host[:port]``; the name is the host."""
+    user, _, rest = text.rpartition("@")
+    host, port = _split_port(rest)
+    if not host or any(c.isspace() for c in text) or host.startswith("-") or user.startswith("-"):
+        msg = f"{escape_control(text)!r} is no address of a device"
+        raise ConfigError(
+            msg, hint="Write user@host or user@host:port, such as pi@raspberrypi.local"
+        )
+    return DeviceSpec(name=host, host=host, user=user or None, port=port)
+
+
+def _split_port(text: str) -> tuple[str, int | None]:
+    """Split ``host``, ``host:22``, ``[::1]:22`` and ``::1``."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+        if not port:
+            port = "?"
+    else:
+        host, port = text, ""
+    if not port:
+        return host, None
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        msg = f"{escape_control(text)!r}: the port must be a number from 1 to 65535"
+        raise ConfigError(msg)
+    return host, int(port)
+
+
+def _to_json(spec: DeviceSpec) -> dict[str, object]:
+    entry: dict[str, object] = {"host": spec.host}
+    optional = {
+        "user": spec.user,
+        "port": spec.port,
+        "identity": str(spec.identity_file) if spec.identity_file else None,
+        "jump": spec.jump,
+        "groups": list(spec.groups) or None,
+        "service": spec.service,
+        "ask_password": spec.ask_password or None,
+        "python": spec.python if spec.python != "python3" else None,
+    }
+    entry.update({name: value for name, value in optional.items() if value is not None})
+    return entry
+
+
+def _from_json(name: str, entry: Mapping[str, object]) -> DeviceSpec:
+    port, groups = entry.get("port"), entry.get("groups")
+    identity = entry.get("identity")
+
+    def text(key: str) -> str | None:
+        value = entry.get(key)
+        return str(value) if value is not None else None
+
+    return DeviceSpec(
+        name=name,
+        host=str(entry["host"]),
+        user=text("user"),
+        port=int(str(port)) if port is not None else None,
+        identity_file=Path(str(identity)) if identity else None,
+        jump=text("jump"),
+        groups=tuple(map(str, groups)) if isinstance(groups, list) else (),
+        service=text("service"),
+        ask_password=bool(entry.get("ask_password")),
+        python=text("python") or "python3",
+    )
+
+
+def _write(devices: Mapping[str, DeviceSpec]) -> Path:
+    path = user_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"schema": 1, "devices": {name: _to_json(spec) for name, spec in devices.items()}}
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump(document, stream, indent=2)
+        stream.write("\n")
+    Path(name).replace(path)
+    return path

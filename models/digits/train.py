@@ -19,8 +19,8 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import data
-import model
+import data  # noqa: E402
+import model  # noqa: E402
 
 EPOCHS = 40
 BATCH = 64

@@ -16,8 +16,8 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import draw
-import model
+import draw  # noqa: E402
+import model  # noqa: E402
 
 EPOCHS = 9
 BATCH = 64

@@ -18,6 +18,7 @@ from hefsmith_worker.calibration.model import (
     read_sources,
 )
 from hefsmith_worker.calibration.samples import load_samples
+from hefsmith_worker.calibration.sources import kind_of, outside_folders
 
 __all__ = [
     "ERROR",
@@ -34,6 +35,8 @@ __all__ = [
     "Samples",
     "Source",
     "build_calibration",
+    "kind_of",
     "load_samples",
+    "outside_folders",
     "read_sources",
 ]

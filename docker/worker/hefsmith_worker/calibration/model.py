@@ -94,16 +94,21 @@ class Source:
     images
         COCO only: the folder of the pictures, when the JSON file does not stand beside it.
     split
-        YOLO only: which list of the data set (train, val, test).
+        YOLO only: which list of the data set (train, val, test); by default train for
+        calibration and val for samples.
     interval_s
         Video only: seconds between frames.
+    mounts
+        (folder on the host, folder here) pairs for paths that stand inside list files and
+        data sets; see :func:`hefsmith_worker.calibration.outside_folders`.
     """
 
     path: str
     kind: str = "auto"
     images: Optional[str] = None
-    split: str = "train"
+    split: Optional[str] = None
     interval_s: float = 1.0
+    mounts: Tuple[Tuple[str, str], ...] = ()
 
     @classmethod
     def from_value(cls, value: Any) -> Source:
@@ -119,7 +124,9 @@ class Source:
                     "calib.source",
                     f"Known keys: {', '.join(cls.__dataclass_fields__)}; path is needed.",
                 )
-            return cls(**{key: item for key, item in value.items() if item is not None})
+            given = {key: item for key, item in value.items() if item is not None}
+            given["mounts"] = tuple(tuple(pair) for pair in given.get("mounts", ()))
+            return cls(**given)
         return cls(str(value))
 
 
@@ -146,7 +153,8 @@ class CalibrationRequest:
     seed
         Decides the choice and random crops.
     level
-        Optimisation level asked for: it decides how many images are enough.
+        Optimisation level asked for (``None``: the compiler's default of 2): it decides how
+        many images are enough.
     validation
         Sources that must not share a picture with this set.
     script
@@ -168,7 +176,7 @@ class CalibrationRequest:
     count: int = 1024
     minimum: int = 8
     seed: int = 0
-    level: int = 2
+    level: Optional[int] = None
     validation: Optional[Mapping[str, Source]] = None
     script: Tuple[str, ...] = ()
     drop_duplicates: bool = True
@@ -203,11 +211,15 @@ class ChannelStatistics:
 
 @dataclass(frozen=True)
 class CalibratedInput:
-    """The array of one input: ``file`` is (N, H, W, C) uint8 (float32 when made on the host)."""
+    """The array of one input: ``file`` is (N, H, W, C) uint8 (float32 when made on the host).
+
+    ``digest`` is the sha256 over shape, type and the sha256 of every row: worker processes
+    hash rows in parallel, so the file need not be read again.
+    """
 
     name: str
     file: str
-    sha256: str
+    digest: str
     shape: Tuple[int, ...]
     dtype: str
     channels: Tuple[ChannelStatistics, ...]
@@ -215,12 +227,17 @@ class CalibratedInput:
 
 @dataclass(frozen=True)
 class FloatCheck:
-    """What the float model answers on a few of the calibration arrays themselves."""
+    """What the float model answers on a few of the calibration arrays themselves.
+
+    ``confidence`` is the mean of the best score of each, ``swapped_confidence`` the same with
+    red and blue exchanged; ``right`` counts answers equal to the folder's label, when known.
+    """
 
     names: Tuple[str, ...]
     answers: Tuple[str, ...]
     confidence: Optional[float] = None
     swapped_confidence: Optional[float] = None
+    right: Optional[int] = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,36 @@
 """Golden samples: prepared pictures of a validation source, with labels or boxes."""
 
-from typing import Mapping, Optional, Sequence
+from __future__ import annotations
 
-from hefsmith_worker.calibration.model import Emit, InputSpec, Samples, Source, ignore
+import hashlib
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from hefsmith_worker.calibration.choice import Sample, order_samples
+from hefsmith_worker.calibration.classes import class_numbers, label_indices
+from hefsmith_worker.calibration.items import Item, Listing, close_archives, forget_maps, read_bytes
+from hefsmith_worker.calibration.linter import SHOWN_NAMES
+from hefsmith_worker.calibration.model import (
+    ERROR,
+    WARNING,
+    CalibrationError,
+    Emit,
+    Finding,
+    InputSpec,
+    Progress,
+    Samples,
+    Source,
+    ignore,
+)
+from hefsmith_worker.calibration.sources import list_source, pair_inputs, source_for
+from hefsmith_worker.calibration.work import picture_of, row_of
+from hefsmith_worker.pictures import PictureError
+from hefsmith_worker.pictures.geometry import Placement
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def load_samples(
@@ -17,6 +45,153 @@ def load_samples(
     """Prepare ``count`` samples (``None``: all), spread over folders and classes by ``seed``.
 
     ``labels`` are the class names by index: folder names are matched with them, else folders
-    are numbered in sorted order. Raises :class:`CalibrationError`.
+    are numbered in sorted order. Random crops become centre crops: a measurement is repeated.
+    Arrays are uint8, or the user's own floats for an input that the host normalises.
+    Raises :class:`CalibrationError`.
     """
-    raise NotImplementedError
+    specs = [for_samples(spec) for spec in inputs]
+    with tempfile.TemporaryDirectory(prefix="hefsmith-samples-") as scratch:
+        try:
+            listings = list_for_samples(specs, sources, count, Path(scratch))
+            ordered = order_samples(pair_inputs(list(zip(specs, listings))), seed)
+            return _load(specs, listings, ordered, count, labels, task, emit)
+        finally:
+            close_archives()
+            forget_maps()
+
+
+def for_samples(spec: InputSpec) -> InputSpec:
+    """Return the input's preparation without chance, and with pixels left as they are."""
+    preprocess = spec.preprocess
+    if preprocess.resize == "random_crop":
+        preprocess = replace(preprocess, resize="crop")
+    return InputSpec(spec.name, preprocess)
+
+
+def list_for_samples(
+    specs: Sequence[InputSpec], sources: Mapping[str, Source], count: Optional[int], scratch: Path
+) -> List[Listing]:
+    """List the source of every input; a YOLO data set gives its validation part."""
+    listings: List[Listing] = []
+    known: Dict[Source, Listing] = {}
+    for spec in specs:
+        source = source_for(sources, spec.name)
+        if source.split is None:
+            source = replace(source, split="val")
+        listing = known.get(source)
+        if listing is None or listing.prepared:
+            listing = known[source] = list_source(source, spec, scratch, count or 1024)
+        listings.append(listing)
+    return listings
+
+
+def _load(
+    specs: Sequence[InputSpec],
+    listings: Sequence[Listing],
+    ordered: Sequence[Sample],
+    count: Optional[int],
+    labels: Sequence[str],
+    task: Optional[str],
+    emit: Emit,
+) -> Samples:
+    import numpy as np
+
+    wanted = len(ordered) if count is None else min(count, len(ordered))
+    kept: List[Tuple[Sample, Placement, str]] = []
+    columns: List[List[Any]] = [[] for _ in specs]
+    broken: List[str] = []
+    for sample in ordered:
+        if len(kept) == wanted:
+            break
+        try:
+            row, placement, digest = _prepare(sample, specs, listings)
+        except PictureError as error:
+            broken.append(f"{sample[0].name}: {error.reason}")
+            continue
+        kept.append((sample, placement, digest))
+        for column, array in zip(columns, row):
+            column.append(array)
+        emit(Progress(len(kept), wanted))
+    if not kept:
+        msg = f"none of the {len(ordered)} validation images can be used; {broken[0]}"
+        raise CalibrationError(msg, "samples.empty", "Check the validation source.")
+    items = [sample[0] for sample, _, _ in kept]
+    numbers, findings = label_indices(items, labels, task)
+    table, more = class_numbers(listings[0].classes, labels)
+    findings += more
+    findings += [Finding(*note[:3], fix=note[3]) for note in listings[0].notes]
+    findings += _lint(broken, kept)
+    for finding in findings:
+        emit(finding)
+    return Samples(
+        tuple(item.name for item in items),
+        tuple(digest for _, _, digest in kept),
+        {spec.name: np.stack(column) for spec, column in zip(specs, columns)},
+        numbers,
+        tuple(_boxes(sample[0], placement, table) for sample, placement, _ in kept),
+        tuple(findings),
+    )
+
+
+def _prepare(
+    sample: Sample, specs: Sequence[InputSpec], listings: Sequence[Listing]
+) -> Tuple[List[np.ndarray[Any, Any]], Placement, str]:
+    arrays, placements, digests = [], [], []
+    for spec, listing, item in zip(specs, listings, sample):
+        if listing.prepared:
+            array, data = row_of(item, spec)
+            size = spec.preprocess.size
+            placement = Placement(size, size, (0, 0), size)
+        else:
+            data = read_bytes(item)
+            raw = InputSpec(spec.name, replace(spec.preprocess, normalize="chip"))
+            array, placement, _ = picture_of(data, raw, 0, item)
+        arrays.append(array)
+        placements.append(placement)
+        digests.append(hashlib.sha256(data).hexdigest())
+    return arrays, placements[0], sample_digest(digests)
+
+
+def sample_digest(digests: Sequence[str]) -> str:
+    """Return the sha256 of a sample's stored picture; of all digests when it has several."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode("ascii")).hexdigest()
+
+
+def _boxes(
+    item: Item, placement: Placement, numbers: Mapping[int, int]
+) -> Optional[List[List[float]]]:
+    """Return an item's boxes in the frame of the prepared picture; cut-off ones are dropped."""
+    if item.boxes is None:
+        return None
+    height, width = placement.source if item.relative else (1, 1)
+    found = []
+    for y_min, x_min, y_max, x_max, number in item.boxes:
+        if number not in numbers and numbers:
+            continue
+        box = placement.box_to_target(
+            (y_min * height, x_min * width, y_max * height, x_max * width)
+        )
+        if box is not None:
+            found.append([*box, float(numbers.get(number, number))])
+    return found
+
+
+def _lint(broken: Sequence[str], kept: Sequence[Tuple[Sample, Placement, str]]) -> List[Finding]:
+    found = []
+    if broken:
+        found.append(
+            Finding(
+                "samples.unreadable",
+                WARNING,
+                f"{len(broken)} validation images cannot be used: "
+                + ", ".join(broken[:SHOWN_NAMES]),
+                "Repair or remove them.",
+                files=tuple(broken),
+            )
+        )
+    digests = [digest for _, _, digest in kept]
+    if len(digests) > 1 and len(set(digests)) == 1:
+        found.append(Finding("samples.same", ERROR, "all validation images are the same picture"))
+    return found

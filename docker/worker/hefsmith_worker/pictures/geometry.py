@@ -75,7 +75,7 @@ class Placement:
         return (top / height, left / width, bottom / height, right / width)
 
     def box_to_source(self, box: Sequence[float]) -> Tuple[float, float, float, float]:
-        """Map y_min, x_min, y_max, x_max (0..1 of the target) to source pixels, cut at its edges."""
+        """Map y_min, x_min, y_max, x_max (0..1 of the target) to source pixels, cut there."""
         height, width = self.target
         top, left = self.to_source(box[0] * height, box[1] * width)
         bottom, right = self.to_source(box[2] * height, box[3] * width)

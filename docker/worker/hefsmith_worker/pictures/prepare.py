@@ -33,7 +33,13 @@ def prepare_with_placement(
     chance: Optional[random.Random] = None,
 ) -> Tuple[np.ndarray[Any, Any], Placement]:
     """Like :func:`prepare`, with the geometry that takes boxes there and back."""
-    picture = _as_picture(image)
+    return prepare_opened(_as_picture(image), preprocess, chance)
+
+
+def prepare_opened(
+    picture: Picture, preprocess: Preprocess, chance: Optional[random.Random] = None
+) -> Tuple[np.ndarray[Any, Any], Placement]:
+    """Like :func:`prepare_with_placement`, for a picture whose header was read before."""
     try:
         placement = place(picture.size, preprocess, chance)
     except ValueError as error:
@@ -47,13 +53,19 @@ def normalise(batch: np.ndarray[Any, Any], preprocess: Preprocess) -> np.ndarray
     """Return ``(batch - mean) / std`` as float32, for (N, H, W, C) or (H, W, C).
 
     This is what the chip does too when ``normalize`` is ``chip``; with ``none`` only the type
-    changes.
+    changes. Floats are taken as normalised already when the host is the owner (arrays of the
+    user's own), and refused otherwise. Raises :class:`ValueError`.
     """
     import numpy as np
 
     if batch.shape[-1] != preprocess.channels:
         msg = f"normalise: {batch.shape[-1]} channels, need {preprocess.channels} (NHWC)"
         raise ValueError(msg)
+    if batch.dtype.kind == "f":
+        if preprocess.normalize != "host":
+            msg = "normalise: raw pixels are uint8; floats look normalised already"
+            raise ValueError(msg)
+        return batch.astype(np.float32, copy=False)
     mean, std = preprocess.offset_and_scale
     result = batch.astype(np.float32)
     result -= np.asarray(mean, dtype=np.float32)

@@ -1,0 +1,183 @@
+"""Arrays that are network inputs already: checked for layout, size, type and range.
+
+They are the usual way in from other tools, and the usual place of silent faults: NCHW for
+NHWC, pictures of the wrong size, values divided by 255 although the chip divides too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+
+from hefsmith_worker.calibration.items import Item, Listing
+from hefsmith_worker.calibration.model import ERROR, INFO, WARNING, CalibrationError, InputSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Rows that are looked at to tell the range of an array.
+RANGE_ROWS = 64
+MAX_ARRAY_BYTES = 256 * 1024**3
+
+
+def list_npy(path: Path, spec: InputSpec, shown: Optional[str] = None) -> Listing:
+    """List the rows of an array (N, H, W, C). Raises :class:`CalibrationError`."""
+    import numpy as np
+
+    name = shown or path.name
+    try:
+        array = np.load(str(path), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        reason = str(error)
+        if "pickle" in reason.lower() or "object" in reason.lower():
+            reason = "it holds Python objects, not numbers"
+        msg = f"{path}: not an array file ({reason})"
+        raise CalibrationError(
+            msg, "calib.array", "Save it with numpy.save as one uint8 array.", str(path)
+        ) from None
+    if not hasattr(array, "shape") or array.ndim == 0:
+        msg = f"{path}: holds a single number, not a set of pictures"
+        raise CalibrationError(msg, "calib.shape", None, str(path))
+    check_shape(array.shape, spec, str(path))
+    notes = _check_values(array, spec, str(path))
+    items = [Item(f"{name}[{row}]", str(path), row=row) for row in range(array.shape[0])]
+    return Listing(items, prepared=True, notes=notes)
+
+
+def list_npz(path: Path, spec: InputSpec, scratch: Path) -> Listing:
+    """List the rows of the array in an ``.npz`` that belongs to an input.
+
+    It is the one named like the input, else the only one. The member is unpacked to the
+    scratch folder, so that it can be mapped.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {
+                info.filename[:-4]: info
+                for info in archive.infolist()
+                if info.filename.endswith(".npy")
+            }
+            names = sorted(members)
+            key = _member_for(names, spec.name)
+            if key is None:
+                have = ", ".join(names) or "nothing"
+                msg = f"{path}: holds {have}; none is named like the input {spec.name}"
+                raise CalibrationError(
+                    msg, "calib.npz", f"numpy.savez(file, **{{{spec.name!r}: array}})", str(path)
+                )
+            info = members[key]
+            if info.file_size > MAX_ARRAY_BYTES or (
+                info.file_size > 1 << 30 and info.file_size > 2000 * max(1, info.compress_size)
+            ):
+                msg = f"{path}: {key} unpacks to {info.file_size} bytes; looks like a bomb"
+                raise CalibrationError(msg, "calib.archive.bomb", None, str(path))
+            target = scratch / f"npz-{len(list(scratch.iterdir()))}.npy"
+            with archive.open(info) as packed, target.open("wb") as out:
+                shutil.copyfileobj(packed, out, 1 << 20)
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
+        msg = f"{path}: not an array archive ({error})"
+        raise CalibrationError(msg, "calib.array", "Save it with numpy.savez.", str(path)) from None
+    return list_npy(target, spec, f"{path.name}:{key}")
+
+
+def _member_for(names: List[str], wanted: str) -> Optional[str]:
+    if wanted in names:
+        return wanted
+    return names[0] if len(names) == 1 else None
+
+
+def check_shape(shape: Tuple[int, ...], spec: InputSpec, where: str) -> None:
+    """Compare an array's shape with what the network takes. Raises :class:`CalibrationError`."""
+    height, width, channels = spec.preprocess.shape
+    need = f"(N, {height}, {width}, {channels})"
+    got = f"({', '.join(str(side) for side in shape)})"
+    if len(shape) == 4 and shape[1:] == (height, width, channels):
+        return
+    if channels == 1 and len(shape) == 3 and shape[1:] == (height, width):
+        return
+    code, fix = "calib.shape", f"Make it {need}: pictures in rows, channels last."
+    if len(shape) == 4 and shape[1:] == (channels, height, width):
+        code, what = "calib.layout", "its layout is NCHW, and the compiler takes NHWC"
+        fix = "array = array.transpose(0, 2, 3, 1)"
+    elif len(shape) == 3 and shape == (height, width, channels):
+        what, fix = "it is a single picture without the first axis", "array = array[None]"
+    elif len(shape) == 4 and shape[1:3] == (height, width):
+        code, what = "calib.channels", f"it has {shape[3]} channels, the network takes {channels}"
+    elif len(shape) == 4 and shape[3] == channels:
+        what = f"its pictures are {shape[2]}x{shape[1]}, the network takes {width}x{height}"
+        fix = "Arrays are taken as they are; resize before saving, or name the pictures instead."
+    else:
+        what = f"the input {spec.name} needs {need}"
+    msg = f"{where}: array of shape {got}: {what}"
+    raise CalibrationError(msg, code, fix, where)
+
+
+def _check_values(
+    array: np.ndarray[Any, Any], spec: InputSpec, where: str
+) -> List[Tuple[str, str, str, str]]:
+    """Look at type and range; return notes."""
+    import numpy as np
+
+    if array.shape[0] == 0:
+        msg = f"{where}: the array has no rows"
+        raise CalibrationError(msg, "calib.empty", None, where)
+    kind = array.dtype.kind
+    if kind not in "uif":
+        msg = f"{where}: an array of {array.dtype}, not of numbers"
+        raise CalibrationError(msg, "calib.dtype", "array = array.astype('uint8')", where)
+    if array.dtype == np.uint8:
+        return []
+    rows = np.unique(np.linspace(0, array.shape[0] - 1, RANGE_ROWS).astype(int))
+    low, high = range_of(array, rows)
+    if not np.isfinite(low) or not np.isfinite(high):
+        msg = f"{where}: the array has values that are no numbers (NaN or infinity)"
+        raise CalibrationError(msg, "calib.nan", None, where)
+    notes = []
+    if array.dtype.itemsize > 4:
+        notes.append(
+            ("calib.dtype.wide", INFO,
+             f"{where}: {array.dtype} takes {array.dtype.itemsize} times the space of uint8",
+             "array.astype('uint8')")
+        )  # fmt: skip
+    on_host = spec.preprocess.normalize == "host"
+    if kind == "f" and on_host:
+        if high > 16 or low < -16:
+            message = (
+                f"{where}: values {low:.4g}..{high:.4g}, but the recipe normalises on the host"
+            )
+            fix = "Normalise the array, or save raw pixels as uint8: they are normalised then."
+            notes.append(("calib.range", ERROR, message, fix))
+        return notes
+    if low < 0 or high > 255:
+        notes.append(_already("values %.4g..%.4g" % (low, high), where, spec))
+    elif kind == "f" and high <= 1.0 and low < high:
+        notes.append(_already("values within 0..1", where, spec))
+    elif kind == "f":
+        notes.append(
+            ("calib.dtype", WARNING, f"{where}: {array.dtype} pixels are rounded to uint8",
+             "array.round().astype('uint8')")
+        )  # fmt: skip
+    return notes
+
+
+def _already(what: str, where: str, spec: InputSpec) -> Tuple[str, str, str, str]:
+    message = f"{where}: {what}: it looks normalised already"
+    if spec.preprocess.normalize == "chip":
+        message += ", and the chip normalises again"
+        fix = "Save raw pixels (0..255, uint8), or set preprocessing.normalize: host."
+        return ("calib.normalised-twice", ERROR, message, fix)
+    return ("calib.range", ERROR, message + "; raw pixels 0..255 are needed", "Save raw pixels.")
+
+
+def range_of(array: np.ndarray[Any, Any], rows: Any) -> Tuple[float, float]:
+    """Return the smallest and the largest value of some rows (NaN spreads)."""
+    import numpy as np
+
+    lows, highs = [], []
+    for row in rows:
+        part = np.asarray(array[int(row)])
+        lows.append(float(part.min()))
+        highs.append(float(part.max()))
+    return float(np.min(lows)), float(np.max(highs))

@@ -1,0 +1,180 @@
+"""COCO and YOLO data sets: the pictures, and the boxes for evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from hefsmith_worker.calibration.flat_yaml import read_flat_yaml
+from hefsmith_worker.calibration.folders import Mounts, list_file, list_folder, resolve
+from hefsmith_worker.calibration.items import Boxes, Item, Listing
+from hefsmith_worker.calibration.model import WARNING, CalibrationError, Source
+
+_COCO_FIX = "Name the folder of the pictures: source: {path: instances.json, images: folder}"
+
+
+def list_coco(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
+    """Read an annotation file in COCO's form; category numbers become 0, 1, ... in id order."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        images = document["images"]
+        pictures = {entry["id"]: str(entry["file_name"]) for entry in images}
+        categories = sorted(document.get("categories", ()), key=lambda entry: int(entry["id"]))
+        numbers = {entry["id"]: index for index, entry in enumerate(categories)}
+        boxes = _coco_boxes(document.get("annotations", ()), numbers)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{path}: not an annotation file in COCO's form ({type(error).__name__}: {error})"
+        raise CalibrationError(msg, "calib.coco", _COCO_FIX, str(path)) from None
+    if not pictures:
+        msg = f"{path}: it lists no images"
+        raise CalibrationError(msg, "calib.empty", _COCO_FIX, str(path))
+    folder = _coco_folder(path, source, next(iter(pictures.values())), mounts)
+    labelled = bool(document.get("annotations"))
+    items = []
+    for key, name in sorted(pictures.items(), key=lambda pair: pair[1]):
+        own = tuple(boxes.get(key, ())) if labelled else None
+        items.append(Item(name, str(folder / name), group=tuple(name.split("/")[:-1]), boxes=own))
+    classes = tuple(str(entry.get("name", entry["id"])) for entry in categories)
+    return Listing(items, classes=classes)
+
+
+def _coco_boxes(annotations: Any, numbers: Dict[Any, int]) -> Dict[Any, List[Any]]:
+    found: Dict[Any, List[Any]] = {}
+    for entry in annotations:
+        if "bbox" not in entry or entry.get("iscrowd"):
+            continue
+        x, y, width, height = (float(value) for value in entry["bbox"])
+        row = (y, x, y + height, x + width, numbers[entry["category_id"]])
+        found.setdefault(entry["image_id"], []).append(row)
+    return found
+
+
+def _coco_folder(path: Path, source: Source, first: str, mounts: Mounts) -> Path:
+    if source.images is not None:
+        folder = resolve(source.images, path.parent, mounts)
+        if not folder.is_dir():
+            msg = f"{folder}: this folder of pictures does not exist"
+            raise CalibrationError(msg, "calib.coco", _COCO_FIX, str(folder))
+        return folder
+    split = path.stem.split("_")[-1]
+    above = path.parent
+    places = (above, above / "images", above / split, above.parent / split,
+              above.parent / "images" / split, above.parent / "images", above.parent)  # fmt: skip
+    for place in places:
+        if (place / first).is_file():
+            return place
+    msg = f"{path}: cannot find its pictures (looked for {first} beside it)"
+    raise CalibrationError(msg, "calib.coco", _COCO_FIX, str(path))
+
+
+def list_yolo(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
+    """Read a YOLO data set: its ``data.yaml``, or the folder with ``images/`` and ``labels/``."""
+    classes: Tuple[str, ...] = ()
+    if path.is_dir():
+        split = source.split or "train"
+        places = [path / "images" / split, path / split / "images", path / "images"]
+        found = [place for place in places if place.is_dir()]
+        if labels_beside(path) is not None:
+            found = [path]
+        if not found:
+            msg = f"{path}: has no folder images/, as a YOLO data set does"
+            raise CalibrationError(msg, "calib.yolo", None, str(path))
+        listing = list_folder(found[0])
+    else:
+        listing, classes = _from_data_yaml(path, source, mounts)
+    notes: List[str] = []
+    items = [_with_boxes(item, notes) for item in listing.items]
+    result = Listing(items, classes=classes, notes=listing.notes)
+    if notes:
+        result.notes.append(
+            ("calib.yolo.labels", WARNING,
+             f"{len(notes)} label files cannot be read; {notes[0]}",
+             "Each line is: class x_centre y_centre width height, all but the class 0..1.")
+        )  # fmt: skip
+    return result
+
+
+def _from_data_yaml(path: Path, source: Source, mounts: Mounts) -> Tuple[Listing, Tuple[str, ...]]:
+    try:
+        document = read_flat_yaml(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        msg = f"{path}: not a YOLO data file ({error})"
+        raise CalibrationError(msg, "calib.yolo", None, str(path)) from None
+    split = source.split or "train"
+    value = document.get(split)
+    if not value:
+        msg = f"{path}: has no entry {split}:"
+        raise CalibrationError(msg, "calib.yolo", "Name another split in the source.", str(path))
+    root = path.parent
+    if isinstance(document.get("path"), str):
+        root = resolve(str(document["path"]), path.parent, mounts)
+        if not root.is_dir():
+            # Ultralytics keeps data sets in a folder of its own; beside the file works too.
+            root = path.parent
+    items: List[Item] = []
+    notes: List[Tuple[str, str, str, str]] = []
+    for entry in value if isinstance(value, list) else [value]:
+        place = resolve(str(entry), root, mounts)
+        if not place.exists():
+            place = resolve(str(entry).replace("../", "", 1), root, mounts)
+        if place.is_dir():
+            part = list_folder(place)
+        elif place.is_file():
+            part = list_file(place, mounts)
+        else:
+            msg = f"{path}: {split}: {entry} does not exist"
+            raise CalibrationError(msg, "calib.yolo", "Correct path: in this file.", str(path))
+        items.extend(part.items)
+        notes.extend(part.notes)
+    names = document.get("names")
+    if isinstance(names, dict):
+        names = [names[key] for key in sorted(names, key=int)]
+    classes = tuple(str(name) for name in names) if isinstance(names, list) else ()
+    return Listing(items, notes=notes), classes
+
+
+def _with_boxes(item: Item, notes: List[str]) -> Item:
+    """Attach the boxes of the label file; pictures without one have none (background)."""
+    label = _label_file(Path(item.path))
+    rows: List[Tuple[float, float, float, float, int]] = []
+    if label is not None:
+        try:
+            lines = label.read_text(encoding="utf-8").splitlines()
+            rows.extend(_yolo_row(line) for line in lines if line.strip())
+        except (OSError, ValueError) as error:
+            notes.append(f"{label}: {error}")
+            return Item(item.name, item.path, group=item.group)
+    boxes: Boxes = tuple(rows)
+    return Item(item.name, item.path, group=item.group, boxes=boxes, relative=True)
+
+
+def _yolo_row(line: str) -> Tuple[float, float, float, float, int]:
+    values = [float(value) for value in line.split()]
+    number = int(values[0])
+    if len(values) == 5:
+        x, y, width, height = values[1:]
+        return (y - height / 2, x - width / 2, y + height / 2, x + width / 2, number)
+    if len(values) >= 7 and len(values) % 2 == 1:
+        # A polygon (segmentation): its bounding box.
+        xs, ys = values[1::2], values[2::2]
+        return (min(ys), min(xs), max(ys), max(xs), number)
+    msg = f"{len(values)} numbers in a line"
+    raise ValueError(msg)
+
+
+def _label_file(picture: Path) -> Optional[Path]:
+    folder = labels_beside(picture.parent)
+    beside = (folder / picture.name if folder is not None else picture).with_suffix(".txt")
+    return beside if beside.is_file() else None
+
+
+def labels_beside(folder: Path) -> Optional[Path]:
+    """Return the ``labels`` folder that belongs to a folder at or below an ``images`` folder."""
+    parts = list(folder.parts)
+    for index in range(len(parts) - 1, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            found = Path(*parts)
+            return found if found.is_dir() else None
+    return None

@@ -1,0 +1,108 @@
+"""Near-duplicates by a perceptual hash: a 16x16 luma thumbnail of the prepared picture.
+
+Two pictures are near-duplicates when their thumbnails, each less its own mean brightness,
+differ little on average *and* nowhere much, measured against their contrast. So a frame of a
+fixed camera with a new object in it stays, a re-encoded, brightened or slightly noisier copy
+goes. Hashes that keep only signs of differences fail on small or flat pictures: half of their
+bits are noise there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+SIDE = 16
+CELLS = SIDE * SIDE
+
+#: Largest mean and single difference of duplicates, as parts of the contrast (the standard
+#: deviation of the thumbnail), and the floors in grey levels that noise alone can reach.
+MEAN_PART, MEAN_FLOOR = 0.06, 0.4
+CELL_PART, CELL_FLOOR = 0.3, 2.0
+
+
+def thumbnail(image: Image.Image) -> bytes:
+    """Return the hash of a prepared picture (mode L or RGB): 512 bytes, 16-bit levels * 64.
+
+    Eight bits are too few: what tells two dark pictures apart lies below one level.
+    """
+    import numpy as np
+    from PIL import Image as Module
+
+    gray = image if image.mode == "L" else image.convert("L")
+    resampling = getattr(Module, "Resampling", Module)
+    factor = min(gray.size) // (4 * SIDE)
+    if factor > 1:
+        gray = gray.reduce(factor)
+    small = gray.convert("F").resize((SIDE, SIDE), resampling.BOX)
+    return np.rint(np.asarray(small) * 64.0).astype("<u2").tobytes()
+
+
+class Seen:
+    """The thumbnails of accepted pictures."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._rows: Any = None
+        self._contrast: Any = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, print_: bytes) -> None:
+        """Remember one picture."""
+        import numpy as np
+
+        if self._rows is None:
+            self._rows = np.zeros((64, CELLS), np.float32)
+            self._contrast = np.zeros(64, np.float32)
+        if self._count == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+            self._contrast = np.concatenate([self._contrast, np.zeros_like(self._contrast)])
+        row = _centred(print_)
+        self._rows[self._count] = row
+        self._contrast[self._count] = row.std()
+        self._count += 1
+
+    def find(self, print_: bytes) -> int:
+        """Return the index of a near-duplicate that was added before, or -1."""
+        import numpy as np
+
+        if not self._count:
+            return -1
+        row = _centred(print_)
+        contrast = np.minimum(self._contrast[: self._count], row.std())
+        near = np.abs(self._contrast[: self._count] - row.std()) <= 0.2 * contrast + 1.0
+        indices = np.flatnonzero(near)
+        differences = np.abs(self._rows[indices] - row)
+        contrast = contrast[indices]
+        same = (differences.mean(1) <= np.maximum(MEAN_FLOOR, MEAN_PART * contrast)) & (
+            differences.max(1) <= np.maximum(CELL_FLOOR, CELL_PART * contrast)
+        )
+        hits = indices[same]
+        return int(hits[0]) if len(hits) else -1
+
+
+def _centred(print_: bytes) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    row = np.frombuffer(print_, dtype="<u2").astype(np.float32) / 64.0
+    centred: np.ndarray[Any, Any] = row - row.mean()
+    return centred
+
+
+def duplicates(prints: List[bytes]) -> List[int]:
+    """Return for each picture the index of the earlier one that it repeats, or -1."""
+    seen = Seen()
+    owners: List[int] = []
+    result: List[int] = []
+    for index, print_ in enumerate(prints):
+        hit = seen.find(print_)
+        result.append(owners[hit] if hit >= 0 else -1)
+        if hit < 0:
+            seen.add(print_)
+            owners.append(index)
+    return result

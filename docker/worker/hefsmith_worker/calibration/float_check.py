@@ -1,0 +1,236 @@
+"""The one test that catches most: the float model on a few of the calibration arrays.
+
+If the float model does not recognise the very arrays that the compiler will calibrate with,
+something before the network is wrong: channel order, normalisation, resizing, layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from hefsmith_worker.calibration.answers import Answers, read_answers
+from hefsmith_worker.calibration.model import ERROR, INFO, WARNING, Finding, FloatCheck, InputSpec
+from hefsmith_worker.pictures import normalise
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SAMPLES = 8
+
+#: Another way of preparing must be this much more confident on average, and on this share of
+#: the samples, before it is suspected to be the right one.
+BETTER_BY = 0.08
+BETTER_SHARE = 0.75
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The rows to look at: arrays by input (as fed), names, true labels where known."""
+
+    arrays: Mapping[str, Any]
+    names: Tuple[str, ...]
+    truth: Tuple[Optional[int], ...]
+
+
+#: Prepares the probe's first input with another preprocessing, or gives ``None``.
+Prepare = Callable[[str], Optional[Any]]
+
+
+def check_with_float_model(
+    model: str,
+    specs: Sequence[InputSpec],
+    probe: Probe,
+    labels: Sequence[str],
+    task: Optional[str],
+    prepare_as: Prepare,
+) -> Tuple[Optional[FloatCheck], List[Finding]]:
+    """Run the ONNX file on the probe; ``prepare_as("letterbox")`` gives arrays to compare."""
+    try:
+        run = _session(model)
+    except ImportError:
+        return None, [_skipped("onnxruntime is not installed here")]
+    except Exception as error:
+        return None, [_skipped(f"the model cannot be loaded: {_short(error)}")]
+    try:
+        answers = _ask(run, specs, probe.arrays, labels, task)
+    except Exception as error:
+        return None, [_skipped(f"the model cannot be run on the arrays: {_short(error)}")]
+    found = _lint_answers(answers, probe)
+    swapped = None
+    first = specs[0]
+    if first.preprocess.channels == 3:
+        arrays = dict(probe.arrays)
+        arrays[first.name] = _swap(arrays[first.name], first)
+        swapped = _ask(run, specs, arrays, labels, task)
+        if _clearly_better(swapped, answers, probe.truth):
+            found.append(_channel_order(answers, swapped, first))
+    other = "letterbox" if first.preprocess.resize == "stretch" else "stretch"
+    if first.preprocess.resize in ("stretch", "letterbox"):
+        arrays_as = prepare_as(other)
+        if arrays_as is not None:
+            changed = _ask(run, specs, {**probe.arrays, first.name: arrays_as}, labels, task)
+            if _clearly_better(changed, answers, probe.truth):
+                found.append(_resize(answers, changed, first.preprocess.resize, other))
+    check = FloatCheck(
+        probe.names,
+        answers.texts,
+        _mean(answers.scores),
+        _mean(swapped.scores) if swapped else None,
+        _right(answers, probe.truth),
+    )
+    return check, found
+
+
+def _session(model: str) -> Callable[[Dict[str, Any]], List[Any]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def run(feeds: Dict[str, Any]) -> List[Any]:
+        return list(session.run(None, feeds))
+
+    return run
+
+
+def _ask(
+    run: Callable[[Dict[str, Any]], List[Any]],
+    specs: Sequence[InputSpec],
+    arrays: Mapping[str, Any],
+    labels: Sequence[str],
+    task: Optional[str],
+) -> Answers:
+    """Run row by row (exported networks have a batch of one) and read the outputs."""
+    import numpy as np
+
+    collected: List[List[Any]] = []
+    for row in range(len(next(iter(arrays.values())))):
+        feeds = {spec.name: as_network_input(arrays[spec.name][row], spec) for spec in specs}
+        collected.append([np.asarray(output) for output in run(feeds)])
+    outputs = [np.concatenate([row[i] for row in collected]) for i in range(len(collected[0]))]
+    return read_answers(outputs, labels, task)
+
+
+def as_network_input(row: np.ndarray[Any, Any], spec: InputSpec) -> np.ndarray[Any, Any]:
+    """Return one row (H, W, C) as the float network takes it: (1, C, H, W) float32."""
+    import numpy as np
+
+    values = normalise(row, spec.preprocess) if row.dtype == np.uint8 else row
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[None].astype(np.float32))
+
+
+def _swap(arrays: Any, spec: InputSpec) -> Any:
+    """Exchange red and blue, before normalisation."""
+    import numpy as np
+
+    if arrays.dtype == np.uint8:
+        return arrays[..., ::-1]
+    mean, std = (np.asarray(part, np.float32) for part in spec.preprocess.offset_and_scale)
+    return ((arrays * std + mean)[..., ::-1] - mean) / std
+
+
+def _lint_answers(answers: Answers, probe: Probe) -> List[Finding]:
+    found = []
+    if not answers.finite:
+        found.append(
+            Finding(
+                "calib.float.nan",
+                ERROR,
+                "the float model answers with NaN or infinity on the calibration arrays",
+                "Check the weights; quantising them cannot work.",
+            )
+        )
+    elif answers.constant and len(probe.names) > 1:
+        found.append(
+            Finding(
+                "calib.float.constant",
+                WARNING,
+                f"the float model answers the same on all {len(probe.names)} calibration arrays",
+                "Check preprocessing (mean, std, who normalises) and the weights.",
+            )
+        )
+    right, known = _right(answers, probe.truth), sum(1 for t in probe.truth if t is not None)
+    if right is not None and known >= 4 and right * 4 <= known:
+        found.append(
+            Finding(
+                "calib.float.wrong",
+                WARNING,
+                f"the float model is right on {right} of {known} calibration arrays with a known "
+                "label",
+                "Check channel order, mean and std, resizing, and the order of the labels.",
+                f"{known}",
+                f"{right}",
+            )
+        )
+    return found
+
+
+def _right(answers: Answers, truth: Sequence[Optional[int]]) -> Optional[int]:
+    if answers.classes is None or all(label is None for label in truth):
+        return None
+    return sum(
+        1 for got, label in zip(answers.classes, truth) if label is not None and got == label
+    )
+
+
+def _clearly_better(other: Answers, ours: Answers, truth: Sequence[Optional[int]]) -> bool:
+    """By true labels when they are known, else by confidence."""
+    right, other_right = _right(ours, truth), _right(other, truth)
+    if right is not None and other_right is not None:
+        known = sum(1 for label in truth if label is not None)
+        if known >= 4:
+            return other_right - right >= max(2, 0.25 * known)
+    if ours.scores is None or other.scores is None:
+        return False
+    gains = [b - a for a, b in zip(ours.scores, other.scores)]
+    better = sum(1 for gain in gains if gain > 0)
+    return sum(gains) / len(gains) > BETTER_BY and better >= BETTER_SHARE * len(gains)
+
+
+def _channel_order(answers: Answers, swapped: Answers, spec: InputSpec) -> Finding:
+    ours = spec.preprocess.color
+    other = "bgr" if ours == "rgb" else "rgb"
+    return Finding(
+        "calib.channel-order",
+        WARNING,
+        f"the float model does better on {other.upper()} than on {ours.upper()} "
+        f"({_compare(answers, swapped)})",
+        f"The network was probably trained on {other.upper()}: set preprocessing.color: {other}.",
+        ours,
+        other,
+    )
+
+
+def _resize(answers: Answers, changed: Answers, ours: str, other: str) -> Finding:
+    return Finding(
+        "calib.resize",
+        WARNING,
+        f"the float model does better with resize: {other} than with {ours} "
+        f"({_compare(answers, changed)})",
+        f"Training probably used it: set preprocessing.resize: {other}.",
+        ours,
+        other,
+    )
+
+
+def _compare(ours: Answers, other: Answers) -> str:
+    before, after = _mean(ours.scores), _mean(other.scores)
+    if before is None or after is None:
+        return "by its answers"
+    return f"mean confidence {after:.2f} against {before:.2f}"
+
+
+def _mean(scores: Optional[Sequence[float]]) -> Optional[float]:
+    return sum(scores) / len(scores) if scores else None
+
+
+def _skipped(why: str) -> Finding:
+    return Finding(
+        "calib.float.skipped", INFO, f"the float model was not tried on the arrays: {why}"
+    )
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,166 @@
+"""Pictures in folders, by glob, and by list file."""
+
+from __future__ import annotations
+
+import csv
+import glob as globbing
+import os
+from pathlib import Path
+from typing import Iterator, List, Optional, Sequence, Set, Tuple
+
+from hefsmith_worker.calibration.items import Item, Listing, is_picture_name
+from hefsmith_worker.calibration.model import WARNING, CalibrationError
+
+Mounts = Sequence[Tuple[str, str]]
+
+
+def list_folder(folder: Path) -> Listing:
+    """List pictures below a folder, all levels, sorted; links are followed, loops are not."""
+    items = [
+        Item(relative, str(folder / relative), group=tuple(relative.split("/")[:-1]),
+             label=_class_of(relative))
+        for relative in sorted(_walk(folder))
+    ]  # fmt: skip
+    return Listing(items)
+
+
+def _class_of(relative: str) -> Optional[str]:
+    """The folder right above a picture is its class, as in torchvision's ImageFolder."""
+    parts = relative.split("/")
+    return parts[-2] if len(parts) > 1 else None
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Yield picture paths relative to ``folder``, with forward slashes.
+
+    A folder that is reached a second time through a link (a loop, or two links to one place)
+    is left out, told by its device and inode. Links are entered last, so that a picture keeps
+    its real name when both ways lead to it.
+    """
+    seen: Set[Tuple[int, int]] = set()
+    real: List[Tuple[Path, str]] = [(folder, "")]
+    links: List[Tuple[Path, str]] = []
+    while real or links:
+        place, prefix = real.pop() if real else links.pop(0)
+        entries = _entries(place, seen, needed=place == folder)
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            if _is_folder(entry):
+                queue = links if entry.is_symlink() else real
+                queue.append((Path(entry.path), f"{prefix}{entry.name}/"))
+            elif is_picture_name(entry.name):
+                yield prefix + entry.name
+
+
+def _entries(place: Path, seen: Set[Tuple[int, int]], *, needed: bool) -> List[os.DirEntry[str]]:
+    """Return what lies in a folder, nothing when it was visited before."""
+    try:
+        status = place.stat()
+        key = (status.st_dev, status.st_ino)
+        if key in seen and status.st_ino:
+            return []
+        seen.add(key)
+        with os.scandir(place) as entries:
+            return list(entries)
+    except PermissionError:
+        msg = f"{place}: no permission to look into this folder"
+        raise CalibrationError(msg, "calib.permission", f"chmod a+rx {place}", str(place)) from None
+    except OSError as error:
+        # A link to itself, or a folder that vanished: nothing to list there.
+        if needed:
+            msg = f"{place}: {error.strerror or error}"
+            raise CalibrationError(msg, "calib.source", None, str(place)) from None
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def list_glob(pattern: str) -> Listing:
+    """List files that match a pattern (``**`` crosses folders); each needs a picture's suffix."""
+    found = sorted(globbing.glob(pattern, recursive=True))
+    pictures = [path for path in found if is_picture_name(path) and Path(path).is_file()]
+    if not pictures:
+        msg = f"{pattern}: no picture matches this pattern"
+        raise CalibrationError(
+            msg, "calib.empty", "Check the pattern; ** crosses folders.", pattern
+        )
+    base = os.path.commonpath([str(Path(path).parent) for path in pictures])
+    items = []
+    for path in pictures:
+        relative = os.path.relpath(path, base).replace(os.sep, "/")
+        items.append(
+            Item(relative, path, group=tuple(relative.split("/")[:-1]), label=_class_of(relative))
+        )
+    return Listing(items)
+
+
+def list_file(path: Path, mounts: Mounts = ()) -> Listing:
+    """Read a text file with one picture per line: ``path``, or path and label.
+
+    The label follows a tab, a comma, or (when the path has none) a space. Relative paths
+    start at the list file's folder. Empty lines and lines that start with ``#`` are skipped.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        msg = f"{path}: not a text file in UTF-8"
+        raise CalibrationError(
+            msg, "calib.list", "A list has one picture path per line.", str(path)
+        ) from None
+    items = []
+    missing = []
+    for number, line in enumerate(text.splitlines(), 1):
+        entry, label = _split_line(line)
+        if not entry or (number == 1 and not is_picture_name(entry) and label is not None):
+            continue  # empty, a comment, or a header such as "path,label"
+        target = resolve(entry, path.parent, mounts)
+        if not target.exists():
+            missing.append(f"line {number}: {entry}")
+        items.append(Item(entry, str(target), group=tuple(Path(entry).parts[:-1]), label=label))
+    listing = Listing(items)
+    if missing and len(missing) == len(items):
+        msg = f"{path}: none of its {len(items)} files exist; {missing[0]}"
+        raise CalibrationError(
+            msg, "calib.list", "Relative paths start at the folder of the list.", str(path)
+        )
+    if missing:
+        listing.notes.append(
+            ("calib.list.missing", WARNING,
+             f"{path.name}: {len(missing)} of {len(items)} files are missing; {missing[0]}",
+             "Correct the list, or copy the files.")
+        )  # fmt: skip
+    return listing
+
+
+def _split_line(line: str) -> Tuple[str, Optional[str]]:
+    line = line.strip()
+    if not line or line.startswith("#"):
+        return "", None
+    if is_picture_name(line):
+        return line, None
+    if "\t" in line:
+        entry, _, label = line.partition("\t")
+    elif "," in line:
+        fields = next(csv.reader([line]))
+        entry, label = fields[0], fields[1] if len(fields) > 1 else ""
+    else:
+        entry, _, label = line.rpartition(" ")
+        entry = entry or label
+    return entry.strip(), label.strip() or None
+
+
+def resolve(entry: str, base: Path, mounts: Mounts) -> Path:
+    """Return the path of an entry; ``mounts`` maps folders of the host to where they are here."""
+    plain = entry.replace("\\", "/")
+    for outside, inside in mounts:
+        root = outside.replace("\\", "/").rstrip("/")
+        if plain == root or plain.startswith(root + "/"):
+            return Path(inside + plain[len(root) :])
+    path = Path(plain)
+    return path if path.is_absolute() else base / path

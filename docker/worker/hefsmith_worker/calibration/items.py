@@ -1,0 +1,157 @@
+"""One picture (or array row) of a source: where it is, and how its bytes are read.
+
+Items are small and picklable: worker processes get them and open the files themselves.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from hefsmith_worker.pictures import PictureError
+
+#: Suffixes that are looked for in folders and archives, in any case.
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm",
+    ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+
+#: No single encoded picture is larger than this; what claims to be is not read.
+MAX_FILE_BYTES = 512 * 1024 * 1024
+
+#: Boxes of an item: (y_min, x_min, y_max, x_max, class), in source pixels or, when
+#: ``relative``, as fractions of the picture's height and width.
+Boxes = Tuple[Tuple[float, float, float, float, int], ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One candidate.
+
+    ``name`` is what the user sees; ``group`` are the folders that the choice spreads over;
+    ``member`` is a name inside an archive; ``span`` is (offset, length) of a tar member;
+    ``row`` is the row of an array file.
+    """
+
+    name: str
+    path: str
+    group: Tuple[str, ...] = ()
+    member: Optional[str] = None
+    span: Optional[Tuple[int, int]] = None
+    row: Optional[int] = None
+    label: Optional[str] = None
+    boxes: Optional[Boxes] = None
+    relative: bool = False
+
+
+@dataclass
+class Listing:
+    """All candidates of one source.
+
+    ``prepared`` says that the rows are network inputs already (arrays), not pictures.
+    ``classes`` are the names that a data set itself gives to its class numbers.
+    ``notes`` are things worth telling: (code, severity, message, fix).
+    """
+
+    items: List[Item]
+    prepared: bool = False
+    classes: Tuple[str, ...] = ()
+    notes: List[Tuple[str, str, str, str]] = field(default_factory=list)
+
+
+def is_picture_name(name: str) -> bool:
+    """Tell by the suffix; macOS' hidden companions (``._x.jpg``) are no pictures."""
+    last = name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
+    return not last.startswith("._") and last.lower().endswith(SUFFIXES)
+
+
+_archives: Dict[str, zipfile.ZipFile] = {}
+
+
+def read_bytes(item: Item) -> bytes:
+    """Return the encoded picture. Raises :class:`PictureError`."""
+    try:
+        data = _read(item)
+    except PictureError:
+        raise
+    except PermissionError:
+        msg = "no permission to read it (chmod a+r)"
+        raise PictureError(msg) from None
+    except FileNotFoundError:
+        msg = "the file is missing"
+        raise PictureError(msg) from None
+    except Exception as error:
+        # Damaged archives bring errors of zipfile, zlib, lzma and bz2 along.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise PictureError(reason[:200]) from None
+    if not data:
+        msg = "the file is empty"
+        raise PictureError(msg)
+    return data
+
+
+def _read(item: Item) -> bytes:
+    if item.span is not None:
+        with Path(item.path).open("rb") as file:
+            file.seek(item.span[0])
+            data = file.read(item.span[1])
+        if len(data) != item.span[1]:
+            msg = "the archive ends inside it"
+            raise PictureError(msg)
+        return data
+    if item.member is not None:
+        return _read_zip(item.path, item.member)
+    path = Path(item.path)
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        # Reading a pipe or a device could wait for ever.
+        msg = "not a regular file"
+        raise PictureError(msg)
+    if status.st_size > MAX_FILE_BYTES:
+        msg = f"larger than {MAX_FILE_BYTES >> 20} MiB"
+        raise PictureError(msg)
+    return path.read_bytes()
+
+
+def _read_zip(path: str, member: str) -> bytes:
+    archive = _archives.get(path)
+    if archive is None:
+        archive = _archives[path] = zipfile.ZipFile(path)
+    with archive.open(member) as stream:
+        # The header's size was checked when the archive was listed; it is not believed here.
+        data = io.BytesIO()
+        while data.tell() <= MAX_FILE_BYTES:
+            piece = stream.read(1 << 20)
+            if not piece:
+                return data.getvalue()
+            data.write(piece)
+    msg = f"unpacks to more than {MAX_FILE_BYTES >> 20} MiB"
+    raise PictureError(msg)
+
+
+def close_archives() -> None:
+    """Close what :func:`read_bytes` keeps open in this process."""
+    while _archives:
+        _archives.popitem()[1].close()
+
+
+_maps: Dict[str, Any] = {}
+
+
+def read_row(item: Item) -> Any:
+    """Return one row of an array file, as stored."""
+    import numpy as np
+
+    array = _maps.get(item.path)
+    if array is None:
+        array = _maps[item.path] = np.load(item.path, mmap_mode="r", allow_pickle=False)
+    return np.asarray(array[item.row])
+
+
+def forget_maps() -> None:
+    """Let go of the arrays that :func:`read_row` has mapped in this process."""
+    _maps.clear()

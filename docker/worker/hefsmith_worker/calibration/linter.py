@@ -1,0 +1,354 @@
+"""Looks at a gathered set and says what is wrong with it, with codes and fixes.
+
+Thresholds are stated beside what they decide. Errors are what makes the result worthless in
+silence; warnings are what usually costs accuracy; infos are facts worth knowing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from hefsmith_worker.calibration.model import (
+    ERROR,
+    INFO,
+    WARNING,
+    CalibrationRequest,
+    ChannelStatistics,
+    Finding,
+    InputSpec,
+)
+from hefsmith_worker.calibration.statistics import as_counts, without_padding
+from hefsmith_worker.calibration.work import Outcome, Traits
+
+#: Images that each optimisation level works with (the vendor's levels; 64 is its default).
+WANTED_BY_LEVEL = {-100: 0, 0: 64, 1: 64, 2: 1024, 3: 256, 4: 1024}
+DEFAULT_LEVEL = 2
+
+#: How many names a message spells out.
+SHOWN_NAMES = 5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the linter knows: accepted names and outcomes in row order, and what was left out."""
+
+    request: CalibrationRequest
+    names: Tuple[str, ...]
+    outcomes: Tuple[Outcome, ...]
+    unreadable: Tuple[str, ...]
+    repeated: Tuple[str, ...]
+    available: int
+    statistics: Tuple[Tuple[ChannelStatistics, ...], ...]
+
+
+def lint(evidence: Evidence) -> List[Finding]:
+    """Return all findings, errors first."""
+    found = [
+        *lint_counts(evidence),
+        *lint_unreadable(evidence),
+        *lint_duplicates(evidence),
+        *lint_normalisation(evidence.request),
+    ]
+    for index, spec in enumerate(evidence.request.inputs):
+        found += lint_pictures(evidence, index, spec)
+        found += lint_statistics(evidence.statistics[index], spec)
+        found += lint_traits(evidence, index, spec)
+    return in_order(found)
+
+
+def in_order(findings: Sequence[Finding]) -> List[Finding]:
+    """Sort by severity, keeping the order otherwise; drop repeats."""
+    rank = {ERROR: 0, WARNING: 1, INFO: 2}
+    return sorted(dict.fromkeys(findings), key=lambda item: rank[item.severity])
+
+
+def lint_counts(evidence: Evidence) -> List[Finding]:
+    """Compare the number of images with what was asked and what the level wants."""
+    request, used = evidence.request, len(evidence.names)
+    found = []
+    if used < request.minimum:
+        detail = f"{evidence.available} found"
+        if evidence.unreadable:
+            detail += f", {len(evidence.unreadable)} unreadable"
+        if evidence.repeated:
+            detail += f", {len(evidence.repeated)} duplicates"
+        found.append(
+            Finding(
+                "calib.minimum",
+                ERROR,
+                f"only {used} usable images ({detail}), the minimum is {request.minimum}",
+                "Add pictures of the kind that the device will see.",
+                str(request.minimum),
+                str(used),
+            )
+        )
+    elif used < request.count:
+        found.append(
+            Finding(
+                "calib.count",
+                INFO,
+                f"{used} images used, {request.count} asked for",
+                "Add pictures, or lower calibration.count.",
+                str(request.count),
+                str(used),
+            )
+        )
+    level = DEFAULT_LEVEL if request.level is None else request.level
+    wanted = WANTED_BY_LEVEL.get(level, 1024)
+    if used < wanted:
+        effect = (
+            "the compiler may lower the level without saying so"
+            if level >= 2
+            else "ranges become a guess"
+        )
+        found.append(
+            Finding(
+                "calib.count.level",
+                WARNING,
+                f"optimisation level {level} works with {wanted} images and gets {used}: {effect}",
+                f"Provide {wanted} images, or ask for a lower optimization.level.",
+                str(wanted),
+                str(used),
+            )
+        )
+    return found
+
+
+def lint_unreadable(evidence: Evidence) -> List[Finding]:
+    """Name every file that could not be used."""
+    if not evidence.unreadable:
+        return []
+    count = len(evidence.unreadable)
+    return [
+        Finding(
+            "calib.unreadable",
+            WARNING,
+            f"{count} of {evidence.available} images cannot be used: {_some(evidence.unreadable)}",
+            "Repair or remove them; the build goes on with the rest.",
+            got=str(count),
+            files=evidence.unreadable,
+        )
+    ]
+
+
+def lint_duplicates(evidence: Evidence) -> List[Finding]:
+    """Tell how many near-duplicates were left out; many of them mean one scene repeated."""
+    repeated = len(evidence.repeated)
+    if not repeated:
+        return []
+    looked = repeated + len(evidence.names)
+    scene = repeated * 2 > looked
+    short = len(evidence.names) < evidence.request.count
+    message = f"{repeated} of {looked} images repeat others almost exactly and were left out"
+    if scene:
+        message += ": the source looks like one scene repeated"
+    return [
+        Finding(
+            "calib.duplicates",
+            WARNING if scene and short else INFO,
+            message,
+            "Take pictures at different places and times; calibration.deduplicate: false keeps "
+            "them all.",
+            got=str(repeated),
+            files=evidence.repeated,
+        )
+    ]
+
+
+def lint_pictures(evidence: Evidence, index: int, spec: InputSpec) -> List[Finding]:
+    """Find constant, black and blown-out pictures."""
+    kinds: Dict[str, List[str]] = {"constant": [], "black": [], "blown": []}
+    pad = spec.preprocess.per_channel("pad")
+    for name, outcome in zip(evidence.names, evidence.outcomes):
+        counts = as_counts(outcome.histograms[index])
+        kind = _kind_of_picture(without_padding(counts, outcome.traits[index].padded, pad))
+        if kind:
+            kinds[kind].append(name)
+    says = {
+        "constant": "show one flat colour",
+        "black": "are nearly black",
+        "blown": "are blown out (nearly all white)",
+    }
+    found = []
+    for kind, names in kinds.items():
+        if not names:
+            continue
+        every = len(names) == len(evidence.names)
+        found.append(
+            Finding(
+                f"calib.{kind}",
+                ERROR if every else WARNING,
+                f"{len(names)} of {len(evidence.names)} images {says[kind]}: {_some(names)}",
+                "Remove them, or check how they were made."
+                if not every
+                else "The ranges would be worthless. Look at `hef calib preview`.",
+                got=str(len(names)),
+                files=tuple(names),
+            )
+        )
+    return found
+
+
+def _kind_of_picture(counts: object) -> Optional[str]:
+    """Constant: 99.9 % on one level and all within 2 levels; black or blown: 99 % at an end."""
+    import numpy as np
+
+    table = np.asarray(counts)
+    total = max(1, int(table.sum()))
+    spread = max(
+        int(np.flatnonzero(channel)[-1] - np.flatnonzero(channel)[0]) if channel.any() else 0
+        for channel in table
+    )
+    if spread <= 2:
+        return "constant"
+    if table[:, :12].sum() >= 0.99 * total:
+        return "black"
+    if table[:, 248:].sum() >= 0.99 * total:
+        return "blown"
+    return None
+
+
+def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> List[Finding]:
+    """Compare the set's mean and spread with those of training, where the recipe names them."""
+    preprocess = spec.preprocess
+    mean, std = preprocess.offset_and_scale
+    found = []
+    if max(channel.maximum for channel in channels) <= 1.0:
+        found.append(
+            Finding(
+                "calib.range",
+                ERROR,
+                f"input {spec.name}: all pixels are 0 or 1: the pictures were divided by 255",
+                "Use raw pixels of 0..255; the chip divides.",
+                "0..255",
+                "0..1",
+            )
+        )
+    elif max(channel.maximum for channel in channels) < 64:
+        found.append(
+            Finding(
+                "calib.dark",
+                WARNING,
+                f"input {spec.name}: the brightest pixel of the whole set is "
+                f"{max(channel.maximum for channel in channels):.0f} of 255",
+                "Check the exposure, and that 12-bit data was not saved as 16-bit.",
+            )
+        )
+    trained_on_statistics = any(value != 0 for value in mean) and len(set(mean)) > 1
+    if not trained_on_statistics:
+        return found
+    far = [
+        f"{'RGB'[index] if preprocess.color == 'rgb' else 'BGR'[index]} {channel.mean:.0f} "
+        f"(training {mean[index]:.0f} +- {std[index]:.0f})"
+        for index, channel in enumerate(channels)
+        if abs(channel.mean - mean[index]) > std[index]
+    ]
+    if far:
+        found.append(
+            Finding(
+                "calib.statistics",
+                WARNING,
+                f"input {spec.name}: channel means lie far from those of training: "
+                + ", ".join(far),
+                "Check that these are the pictures, and the mean and std, of training.",
+                ", ".join(f"{value:.1f}" for value in mean),
+                ", ".join(f"{channel.mean:.1f}" for channel in channels),
+            )
+        )
+    return found
+
+
+def lint_traits(evidence: Evidence, index: int, spec: InputSpec) -> List[Finding]:
+    """Tell what the stored pictures were: transparent, 16-bit, small, of another shape."""
+    traits = [outcome.traits[index] for outcome in evidence.outcomes]
+    known = [trait for trait in traits if trait.size != (0, 0)]
+    if not known:
+        return []
+    found = []
+    for code, chosen, message in (
+        ("calib.alpha", [t for t in known if t.alpha], "have transparency; it is ignored"),
+        ("calib.16bit", [t for t in known if t.deep], "have 16 bits; they are scaled to 8"),
+        ("calib.frames", [t for t in known if t.frames > 1], "have several frames; one is used"),
+    ):  # fmt: skip
+        if chosen:
+            found.append(Finding(code, INFO, f"{len(chosen)} of {len(known)} images {message}"))
+    return found + _lint_shapes(known, spec)
+
+
+def _lint_shapes(traits: Sequence[Traits], spec: InputSpec) -> List[Finding]:
+    height, width = spec.preprocess.size
+    found = []
+    small = sum(1 for trait in traits if trait.size[0] * 2 <= height and trait.size[1] * 2 <= width)
+    if small * 2 > len(traits):
+        found.append(
+            Finding(
+                "calib.small",
+                INFO,
+                f"{small} of {len(traits)} images are at most half the network's "
+                f"{width}x{height} and are enlarged",
+            )
+        )
+    if spec.preprocess.resize == "stretch":
+        aspect = width / height
+        bent = sum(
+            1
+            for trait in traits
+            if max(trait.size[1] / trait.size[0] / aspect, aspect * trait.size[0] / trait.size[1])
+            > 1.25
+        )
+        if bent * 2 > len(traits):
+            found.append(
+                Finding(
+                    "calib.stretch",
+                    INFO,
+                    f"{bent} of {len(traits)} images are stretched by more than a quarter to "
+                    f"{width}x{height}",
+                    "Right only if training stretched too; detectors are mostly trained with "
+                    "preprocessing.resize: letterbox.",
+                )
+            )
+    return found
+
+
+_NORMALISES = re.compile(r"^[^#]*\bnormalization\s*\(")
+_CONVERTS = re.compile(r"^[^#]*\binput_conversion\s*\([^)#]*\b(bgr_to_rgb)\b")
+
+
+def lint_normalisation(request: CalibrationRequest) -> List[Finding]:
+    """Find two owners of normalisation, or of the channel order, in recipe and script."""
+    lines = [line for text in request.script for line in text.splitlines()]
+    normalises = next((line.strip() for line in lines if _NORMALISES.match(line)), None)
+    converts = next((line.strip() for line in lines if _CONVERTS.match(line)), None)
+    found = []
+    for spec in request.inputs:
+        owner = spec.preprocess.normalize
+        if normalises and owner != "none":
+            who = "the recipe puts it into the network" if owner == "chip" else "the host does it"
+            found.append(
+                Finding(
+                    "calib.normalised-twice",
+                    ERROR,
+                    f"input {spec.name} is normalised twice: {who}, "
+                    f"and your script says `{normalises}`",
+                    "Remove the script line, or set preprocessing.normalize: none.",
+                )
+            )
+        if converts and spec.preprocess.color != "bgr":
+            found.append(
+                Finding(
+                    "calib.channel-order",
+                    WARNING,
+                    f"your script says `{converts}`, so the network takes BGR pictures, but "
+                    f"preprocessing.color is {spec.preprocess.color}",
+                    "Set preprocessing.color: bgr, or remove the script line.",
+                )
+            )
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN_NAMES])
+    more = len(names) - SHOWN_NAMES
+    return shown + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,183 @@
+"""Finds out what a source is, and lists what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+
+from hefsmith_worker.calibration import archives, arrays, datasets, folders, video
+from hefsmith_worker.calibration.items import Item, Listing, is_picture_name
+from hefsmith_worker.calibration.model import ANY_INPUT, CalibrationError, InputSpec, Source
+
+KINDS = ("folder", "glob", "list", "npy", "npz", "tar", "zip", "video", "coco", "yolo")
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+
+#: A video gives at most this many times the wanted count, so near-duplicates can be dropped.
+VIDEO_SPARE = 2
+
+
+def kind_of(source: Source) -> str:
+    """Return one of :data:`KINDS`. Raises :class:`CalibrationError` for what is none of them."""
+    path = Path(source.path)
+    if source.kind != "auto":
+        if source.kind not in KINDS:
+            msg = f"source kind {source.kind!r} is not one of {', '.join(KINDS)}"
+            raise CalibrationError(msg, "calib.source")
+        if source.kind != "glob":
+            _must_exist(path)
+        return source.kind
+    if not _exists(path) and any(mark in source.path for mark in "*?["):
+        return "glob"
+    _must_exist(path)
+    if path.is_dir():
+        both = (path / "images").is_dir() and (path / "labels").is_dir()
+        return "yolo" if both or datasets.labels_beside(path) is not None else "folder"
+    return _kind_of_file(path)
+
+
+def _kind_of_file(path: Path) -> str:
+    name = path.name.lower()
+    by_suffix = {
+        ".npy": "npy", ".npz": "npz", ".zip": "zip", ".json": "coco", ".yaml": "yolo",
+        ".yml": "yolo", ".txt": "list", ".csv": "list", ".tsv": "list", ".lst": "list",
+    }  # fmt: skip
+    if name.endswith(TAR_SUFFIXES):
+        return "tar"
+    if name.endswith(video.SUFFIXES):
+        return "video"
+    if path.suffix.lower() in by_suffix:
+        return by_suffix[path.suffix.lower()]
+    if is_picture_name(name):
+        msg = f"{path}: a single picture is no calibration set"
+        raise CalibrationError(msg, "calib.source", "Name the folder that holds it.", str(path))
+    msg = f"{path}: not a kind of source that is known"
+    fix = "Use a folder, glob, list file, .npy/.npz, tar, zip, video, COCO .json or YOLO .yaml."
+    raise CalibrationError(msg, "calib.source", fix, str(path))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError, RuntimeError):
+        return False  # too long, a link to itself, or a zero byte
+
+
+def _must_exist(path: Path) -> None:
+    if _exists(path):
+        return
+    what = "a link that leads nowhere or in a circle" if path.is_symlink() else "does not exist"
+    msg = f"{path}: {what}"
+    raise CalibrationError(
+        msg, "calib.missing", "Correct the source in the recipe; paths start at its folder.",
+        str(path),
+    )  # fmt: skip
+
+
+def list_source(source: Source, spec: InputSpec, scratch: Path, wanted: int) -> Listing:
+    """List one source for one input. Raises :class:`CalibrationError`, also when it is empty."""
+    kind = kind_of(source)
+    path = Path(source.path)
+    readers: Dict[str, Callable[[], Listing]] = {
+        "folder": lambda: folders.list_folder(path),
+        "glob": lambda: folders.list_glob(source.path),
+        "list": lambda: folders.list_file(path, source.mounts),
+        "npy": lambda: arrays.list_npy(path, spec),
+        "npz": lambda: arrays.list_npz(path, spec, scratch),
+        "tar": lambda: archives.list_tar(path, scratch),
+        "zip": lambda: archives.list_zip(path),
+        "video": lambda: video.list_video(path, scratch, source.interval_s, wanted * VIDEO_SPARE),
+        "coco": lambda: datasets.list_coco(path, source, source.mounts),
+        "yolo": lambda: datasets.list_yolo(path, source, source.mounts),
+    }
+    if kind in ("npy", "npz", "list", "tar", "zip", "video", "coco") and path.is_dir():
+        msg = f"{path}: a folder, but the source says kind: {kind}"
+        raise CalibrationError(msg, "calib.source", None, str(path))
+    listing = readers[kind]()
+    if not listing.items:
+        msg = f"{source.path}: no pictures in it"
+        fix = "Known suffixes: .jpg .jpeg .png .bmp .tif .webp .gif .ppm and more, in any case."
+        raise CalibrationError(msg, "calib.empty", fix, source.path)
+    return listing
+
+
+def source_for(sources: Mapping[str, Source], name: str) -> Source:
+    """Return the source of an input. Raises :class:`CalibrationError` when it has none."""
+    found = sources.get(name) or sources.get(ANY_INPUT)
+    if found is None:
+        have = ", ".join(sorted(sources)) or "none"
+        msg = f"no calibration source for the input {name}; there are sources for: {have}"
+        raise CalibrationError(msg, "calib.inputs", "Name each ONNX input under source:.")
+    return found
+
+
+def pair_inputs(listings: Sequence[Tuple[InputSpec, Listing]]) -> List[Tuple[Item, ...]]:
+    """Join the inputs' items to samples: by row, by equal names, else it is an error."""
+    first_spec, first = listings[0]
+    if len(listings) == 1:
+        return [(item,) for item in first.items]
+    columns = [listing.items for _, listing in listings]
+    if all(column is columns[0] for column in columns):
+        return [tuple([item] * len(columns)) for item in columns[0]]
+    for spec, listing in listings[1:]:
+        if len(listing.items) != len(first.items):
+            msg = (
+                f"input {first_spec.name} has {len(first.items)} samples, "
+                f"input {spec.name} has {len(listing.items)}"
+            )
+            raise CalibrationError(
+                msg, "calib.pairing", "Every input needs the same samples, under the same names."
+            )
+    if any(item.row is not None for column in columns for item in column):
+        return list(zip(*columns))
+    keyed = [{_stem(item.name): item for item in column} for column in columns]
+    for (spec, _), names in zip(listings[1:], keyed[1:]):
+        lonely = sorted(set(keyed[0]) ^ set(names))
+        if lonely:
+            msg = f"inputs {first_spec.name} and {spec.name}: {lonely[0]} is only in one of them"
+            raise CalibrationError(
+                msg, "calib.pairing", "Pictures belong together by equal names (suffix aside)."
+            )
+    return [tuple(names[_stem(item.name)] for names in keyed) for item in columns[0]]
+
+
+def _stem(name: str) -> str:
+    return name.rsplit(".", 1)[0]
+
+
+def outside_folders(source: Source) -> Tuple[str, ...]:
+    """Return folders, outside of the source's own, that its list or data set points into.
+
+    For the host: a container needs them mounted, and ``Source.mounts`` filled, to see the
+    pictures. Absolute paths only; sorted, none inside another.
+    """
+    kind = kind_of(source)
+    own = Path(source.path).resolve()
+    root = own if own.is_dir() else own.parent
+    if kind == "list":
+        items = folders.list_file(Path(source.path)).items
+    elif kind == "yolo" and not own.is_dir():
+        items = datasets.list_yolo(Path(source.path), source).items
+    elif kind == "coco":
+        items = datasets.list_coco(Path(source.path), source).items
+    else:
+        return ()
+    parents = {_data_root(Path(item.path).resolve().parent) for item in items}
+    outside = sorted(place for place in parents if not _inside(place, str(root)))
+    kept: List[str] = []
+    for place in outside:
+        if not any(_inside(place, other) for other in kept):
+            kept.append(place)
+    return tuple(kept)
+
+
+def _data_root(folder: Path) -> str:
+    """Return the folder above ``images``, so that ``labels`` beside it comes along."""
+    if datasets.labels_beside(folder) is None:
+        return str(folder)
+    parts = folder.parts
+    last = len(parts) - 1 - parts[::-1].index("images")
+    return str(Path(*parts[:last]))
+
+
+def _inside(place: str, root: str) -> bool:
+    return place == root or place.startswith(root.rstrip("/\\") + "/")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Modules of this package that add commands, in the order of the help page.
 COMMAND_MODULES: tuple[str, ...] = (
+    "up",
+    "config",
+    "cache",
     "explain",
 )
 

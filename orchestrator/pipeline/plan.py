@@ -7,7 +7,7 @@ at the cache tells how far a build can be taken from what is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.pipeline import stages
@@ -138,7 +138,16 @@ def make_plan(
         }
         keys[stage.name] = digest_of(why)
         planned.append(PlannedStage(stage.name, keys[stage.name], find(keys[stage.name]), why))
-    return Plan(request, toolchain, emulated, identity, tuple(planned))
+    return Plan(request, toolchain, emulated, identity, _without_idle_calibration(planned))
+
+
+def _without_idle_calibration(planned: list[PlannedStage]) -> tuple[PlannedStage, ...]:
+    """Leave calibration out when nothing is quantised: its arrays are large and soon dropped."""
+    quantises = any(stage.name == "optimize" and stage.entry is None for stage in planned)
+    return tuple(
+        replace(stage, needed=False) if stage.name == "calibrate" and not quantises else stage
+        for stage in planned
+    )
 
 
 def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

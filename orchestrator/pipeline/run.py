@@ -362,6 +362,7 @@ def _conclude(
             "preprocessing": dict(record.preprocessing),
             "postprocess": dict(record.postprocess),
             "engine": dict(facts),
+            "why": {stage.name: dict(stage.why) for stage in plan.stages},
         },
     )
     builds.replace_build(staging, final)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import identity
 from orchestrator.pipeline.run import Bench
+from orchestrator.pipeline.sizes import read_size
 from orchestrator.project.recipe import LINE_3_ARCHS
 
 if TYPE_CHECKING:
@@ -117,28 +118,10 @@ def _limits(loosening: Loosening, settings: Settings, workspace: Workspace) -> B
 
     memory = loosening.memory or workspace.file.limits.memory
     return Box(
-        memory=_bytes(memory) if memory else None,
+        memory=read_size(memory, "memory limit") if memory else None,
         cpus=loosening.cpus or workspace.file.limits.cpus,
         network=loosening.network,
     )
-
-
-_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def _bytes(text: str) -> int:
-    """Return a size such as ``12g`` or ``512m`` in bytes."""
-    plain = text.strip().lower().removesuffix("ib").removesuffix("b")
-    unit = _UNITS.get(plain[-1:], 1)
-    number = plain[:-1] if unit > 1 else plain
-    try:
-        size = int(float(number) * unit)
-    except ValueError:
-        size = 0
-    if size < 1 << 20:
-        msg = f"memory limit {text!r} is not a size such as 12g or 512m"
-        raise ConfigError(msg)
-    return size
 
 
 def bench(

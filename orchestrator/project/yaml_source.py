@@ -86,8 +86,9 @@ def read_yaml(path: Path) -> YamlDocument:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise ConfigError(msg, code="config.unreadable") from error
     positions: dict[Location, Position] = {}
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         value = _build(loader, root, (), positions, path) if root is not None else {}
     except RecursionError as error:
@@ -102,7 +103,8 @@ def read_yaml(path: Path) -> YamlDocument:
         msg = f"{path}: {escape_control(str(error))}"
         raise ConfigError(msg, code="config.yaml") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(value, dict):
         msg = f"{path}:1:1: expected a mapping (key: value), found {type(value).__name__}"
         raise ConfigError(msg, code="config.yaml")
@@ -118,6 +120,10 @@ def _build(
 ) -> Any:
     """Turn a node into plain values, noting positions on the way."""
     positions[location] = Position(node.start_mark.line + 1, node.start_mark.column + 1)
+    if not node.tag.startswith("tag:yaml.org,2002:") or "python/" in node.tag:
+        mark = node.start_mark
+        msg = f"{path}:{mark.line + 1}:{mark.column + 1}: {node.tag}: tags mean nothing here"
+        raise ConfigError(msg, code="config.yaml")
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
         mapping: dict[str, Any] = {}

@@ -1,0 +1,66 @@
+"""``hef config show``: every setting with its value and where it comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
+
+    @group.command(epilog="Example: hef config show --json")
+    def show(
+        model: Annotated[
+            str | None, typer.Argument(help="Show this model's recipe with its defaults.")
+        ] = None,
+        engine: Annotated[str | None, typer.Option(help="As if this were given.")] = None,
+        toolchain: Annotated[str | None, typer.Option(help="As if this were given.")] = None,
+        device: Annotated[str | None, typer.Option(help="As if this were given.")] = None,
+        json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    ) -> None:
+        """Show settings by precedence: defaults < hef.yaml < environment < flags."""
+        import os
+
+        from orchestrator.cli.output import emit_json, print_result
+        from orchestrator.project.settings import resolve
+        from orchestrator.project.workspace import open_workspace
+
+        workspace = open_workspace()
+        if model is not None:
+            recipe = workspace.recipe(model)
+            document = recipe.recipe.model_dump(mode="json", by_alias=True)
+            if json_:
+                emit_json({"file": str(recipe.document.path), "recipe": document})
+                return
+            import yaml
+
+            print_result(f"# {recipe.document.path}, with every default")
+            print_result(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip())
+            return
+        flags = {"engine": engine, "toolchain": toolchain, "device": device}
+        settings = resolve(workspace, os.environ, flags)
+        if json_:
+            emit_json(
+                {
+                    "project": str(workspace.root),
+                    "settings": {
+                        item.name: {"value": item.value, "origin": item.origin} for item in settings
+                    },
+                }
+            )
+            return
+        print_result(f"project    {workspace.root}")
+        for item in settings:
+            value = (
+                "-"
+                if item.value is None
+                else str(item.value).lower()
+                if isinstance(item.value, bool)
+                else item.value
+            )
+            print_result(f"{item.name:<10} {value}  ({item.origin})")
+
+    app.add_typer(group, name="config")

@@ -1,0 +1,213 @@
+"""How a build looks while it runs: live bars on a terminal, plain lines elsewhere, on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import escape_control
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from rich.progress import TaskID
+
+    from orchestrator.pipeline.observer import Finding
+
+#: What a person calls each part of the job.
+TITLES = {
+    "image": "build the emulator image",
+    "export": "export to ONNX",
+    "calibrate": "prepare calibration",
+    "parse": "parse the network",
+    "optimize": "quantise",
+    "compile": "compile",
+    "evaluate": "evaluate each step",
+    "ship": "ship to the device",
+    "validate": "run on the device",
+}
+
+_MARKS = {"error": "error", "warning": "warning", "info": "note"}
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
+
+
+def open_display(*, verbose: bool = False) -> PlainDisplay | LiveDisplay:
+    """Return the display that suits standard error."""
+    return LiveDisplay(verbose=verbose) if sys.stderr.isatty() else PlainDisplay(verbose=verbose)
+
+
+class PlainDisplay:
+    """One line for each thing that happens, with the seconds since the start."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
+        self._start = time.monotonic()
+        self._tenth: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to put back."""
+
+    def _line(self, text: str) -> None:
+        elapsed = time.monotonic() - self._start
+        sys.stderr.write(f"[{elapsed:6.1f}s] {text}\n")
+        sys.stderr.flush()
+
+    def note(self, text: str) -> None:
+        """Print a sentence."""
+        self._line(text)
+
+    def stage_cached(self, stage: str) -> None:
+        """Say that a stage need not run."""
+        self._line(f"{stage}: cached")
+
+    def stage_started(self, stage: str) -> None:
+        """Say that a stage begins."""
+        self._tenth.pop(stage, None)
+        self._line(f"{stage}: {TITLES.get(stage, stage)}")
+
+    def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
+        """Print every quarter of a long stage."""
+        if total is None or total <= 0:
+            return
+        quarter = 4 * done // total
+        if 0 < quarter < 4 and quarter > self._tenth.get(stage, 0):
+            self._line(f"{stage}: {done} of {total} {unit}")
+            self._tenth[stage] = quarter
+
+    def finding(self, finding: Finding) -> None:
+        """Print a finding and its fix."""
+        if finding.severity == "info" and not self._verbose:
+            return
+        self._line(
+            f"{_MARKS[finding.severity]}: {escape_control(finding.message)} [{finding.code}]"
+        )
+        for line in (finding.fix or "").splitlines():
+            self._line(f"  {escape_control(line)}")
+
+    def stage_finished(self, stage: str, seconds: float) -> None:
+        """Say that a stage is done."""
+        self._line(f"{stage}: done in {seconds:.1f} s")
+
+    def log(self, line: str) -> None:
+        """Print what the SDK says, if wanted."""
+        if self._verbose:
+            self._line(f"  | {escape_control(line)}")
+
+
+class LiveDisplay:
+    """A line with a bar for each stage; findings and notes scroll above them."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._verbose = verbose
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("{task.fields[name]:<10}"),
+            TextColumn("{task.description}", style="dim"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def _task(self, stage: str) -> TaskID:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(
+                TITLES.get(stage, stage), total=None, name=stage, count=""
+            )
+            self._began[stage] = time.monotonic()
+        return self._tasks[stage]
+
+    def note(self, text: str) -> None:
+        """Show a sentence above the bars."""
+        self._console.print(escape_control(text), style="dim", markup=False)
+
+    def stage_cached(self, stage: str) -> None:
+        """Show a stage as done without running."""
+        task = self._task(stage)
+        self._progress.update(task, total=1, completed=1, count="[cyan]cached[/]")
+
+    def stage_started(self, stage: str) -> None:
+        """Show a stage as running."""
+        task = self._task(stage)
+        self._progress.reset(task, total=None, count="")
+        self._began[stage] = time.monotonic()
+
+    def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
+        """Show the count, and the time left once the pace is known."""
+        count = f"{_amount(done, unit)}" if total is None else f"{_amount(done, unit, total)}"
+        elapsed = time.monotonic() - self._began.get(stage, time.monotonic())
+        if total and 0 < done < total and elapsed > 2:
+            count += f", {_clock(elapsed / done * (total - done))} left"
+        self._progress.update(self._task(stage), completed=done, total=total, count=count)
+
+    def finding(self, finding: Finding) -> None:
+        """Show a finding above the bars."""
+        if finding.severity == "info" and not self._verbose:
+            return
+        from rich.text import Text
+
+        text = Text(f"{_MARKS[finding.severity]}: ", style=_STYLES[finding.severity])
+        text.append(f"{escape_control(finding.message)} ", style="default")
+        text.append(f"[{finding.code}]", style="dim")
+        for line in (finding.fix or "").splitlines():
+            text.append(f"\n  {escape_control(line)}", style="dim")
+        self._console.print(text)
+
+    def stage_finished(self, stage: str, seconds: float) -> None:
+        """Show a stage as done."""
+        self._progress.update(
+            self._task(stage), total=1, completed=1, count=f"[green]{seconds:.1f} s[/]"
+        )
+
+    def log(self, line: str) -> None:
+        """Show what the SDK says, if wanted."""
+        if self._verbose:
+            self._console.print(f"  | {escape_control(line)}", style="dim", markup=False)
+
+
+def _amount(done: int, unit: str, total: int | None = None) -> str:
+    if unit == "bytes":
+        text = _size(done)
+        return text if total is None else f"{text} of {_size(total)}"
+    return f"{done} {unit}" if total is None else f"{done}/{total} {unit}"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,264 @@
+"""``hef up`` (build, ship, validate: the main job) and ``hef build``."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from orchestrator.pipeline.journey import Journey
+    from orchestrator.pipeline.observer import Observer
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch
+
+Models = Annotated[
+    list[str] | None, typer.Argument(help="Models by name or folder; default: digits.")
+]
+ArchOption = Annotated[
+    str | None, typer.Option("--arch", help="Chip, such as hailo8l; default: the device's.")
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", help="auto, docker, local, ssh://user@host, or a name of hef.yaml."),
+]
+ToolchainOption = Annotated[
+    str | None, typer.Option("--toolchain", help="auto, emulator, or an imported suite.")
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="Device of hef.yaml, user@host, or embedded (the default)."),
+]
+StrictOption = Annotated[
+    bool | None,
+    typer.Option("--strict/--no-strict", help="Fail when less was done than was asked."),
+]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Run every stage, cached or not.")]
+DryOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and its commands; run nothing.")
+]
+MemoryOption = Annotated[
+    str | None, typer.Option("--memory", help="Memory limit of the container, such as 12g.")
+]
+CpusOption = Annotated[float | None, typer.Option("--cpus", help="CPU limit of the container.")]
+NetworkOption = Annotated[
+    bool, typer.Option("--allow-network", help="Let the container reach the network (recorded).")
+]
+GpuOption = Annotated[str | None, typer.Option("--gpu", help="auto, on or off.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's log.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @app.command(epilog="Example: hef up digits --device pi5")
+    def up(
+        models: Models = None,
+        arch: ArchOption = None,
+        device: DeviceOption = None,
+        engine: EngineOption = None,
+        toolchain: ToolchainOption = None,
+        strict: StrictOption = None,
+        fresh: FreshOption = False,
+        dry_run: DryOption = False,
+        detach: Annotated[
+            bool, typer.Option("--detach", help="Build in the background; see hef ps.")
+        ] = False,
+        memory: MemoryOption = None,
+        cpus: CpusOption = None,
+        allow_network: NetworkOption = False,
+        gpu: GpuOption = None,
+        verbose: VerboseOption = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Build a model, ship it to the device and prove it there: the main job."""
+        flags = {
+            "engine": engine,
+            "toolchain": toolchain,
+            "device": device,
+            "gpu": gpu,
+            "strict": strict,
+        }
+        loosening = {"memory": memory, "cpus": cpus, "network": allow_network}
+        _run(
+            models,
+            arch,
+            flags,
+            loosening,
+            fresh=fresh,
+            dry_run=dry_run,
+            detach=detach,
+            verbose=verbose,
+            as_json=json_,
+            prove=True,
+        )
+
+    @app.command(epilog="Example: hef build digits --arch hailo8l --strict")
+    def build(
+        models: Models = None,
+        arch: ArchOption = None,
+        engine: EngineOption = None,
+        toolchain: ToolchainOption = None,
+        strict: StrictOption = None,
+        fresh: FreshOption = False,
+        dry_run: DryOption = False,
+        memory: MemoryOption = None,
+        cpus: CpusOption = None,
+        allow_network: NetworkOption = False,
+        gpu: GpuOption = None,
+        verbose: VerboseOption = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Build a model: export, calibrate, parse, optimize, compile, evaluate."""
+        flags = {"engine": engine, "toolchain": toolchain, "gpu": gpu, "strict": strict}
+        loosening = {"memory": memory, "cpus": cpus, "network": allow_network}
+        _run(
+            models,
+            arch,
+            flags,
+            loosening,
+            fresh=fresh,
+            dry_run=dry_run,
+            detach=False,
+            verbose=verbose,
+            as_json=json_,
+            prove=False,
+        )
+
+
+def _run(
+    models: list[str] | None,
+    arch: str | None,
+    flags: Mapping[str, str | bool | None],
+    loosening: Mapping[str, Any],
+    *,
+    fresh: bool,
+    dry_run: bool,
+    detach: bool,
+    verbose: bool,
+    as_json: bool,
+    prove: bool,
+) -> None:
+    from orchestrator.cli.display import open_display
+    from orchestrator.cli.output import emit_json
+    from orchestrator.cli.summary import document, print_plan, print_summary
+    from orchestrator.errors import ExitCode
+
+    if dry_run:
+        with make_journey(flags, loosening=loosening, fresh=fresh) as journey:
+            plans = [
+                journey.dry_run(loaded, chip)
+                for loaded in _recipes(journey, models)
+                for chip in pick_archs(loaded, arch)
+            ]
+        if as_json:
+            emit_json(plans[0] if len(plans) == 1 else plans)
+        else:
+            print_plan(plans)
+        return
+    if detach:
+        _detach(models, arch, flags, loosening)
+        return
+    outcomes = []
+    with (
+        open_display(verbose=verbose) as display,
+        make_journey(flags, observer=display, loosening=loosening, fresh=fresh) as journey,
+    ):
+        from orchestrator.pipeline.proof import Prover
+
+        loaded_models = _recipes(journey, models)
+        with Prover(journey) as prover:
+            for loaded in loaded_models:
+                for chip in prover.archs(loaded, arch) if prove else pick_archs(loaded, arch):
+                    build_, made = journey.build(loaded, chip)
+                    proof = prover.prove(build_, made) if prove else None
+                    outcomes.append((build_, made, proof))
+    documents = [document(build_, made, proof) for build_, made, proof in outcomes]
+    if as_json:
+        emit_json(documents[0] if len(documents) == 1 else documents)
+    else:
+        for one in documents:
+            print_summary(one)
+    if any(proof is not None and not proof.passed for _, _, proof in outcomes):
+        raise typer.Exit(int(ExitCode.VERDICT))
+
+
+def _detach(
+    models: list[str] | None,
+    arch: str | None,
+    flags: Mapping[str, str | bool | None],
+    loosening: Mapping[str, Any],
+) -> None:
+    """Start each build in the background and say how to come back to it."""
+    from orchestrator.cli.output import note, print_result
+
+    with make_journey(flags, loosening=loosening) as journey:
+        for loaded in _recipes(journey, models):
+            for chip in pick_archs(loaded, arch):
+                identifier = journey.detach(loaded, chip)
+                if identifier is None:
+                    note(f"{loaded.name} for {chip} is up to date")
+                else:
+                    print_result(identifier)
+                    note(f"{loaded.name} for {chip} goes on in the background:")
+                    note(f"  hef logs {identifier}     hef attach {identifier}     hef ps")
+
+
+def _recipes(journey: Journey, models: list[str] | None) -> list[LoadedRecipe]:
+    """Return the recipes asked for, else the bundled one."""
+    from orchestrator.project.workspace import BUNDLED_MODEL
+
+    names = models or [BUNDLED_MODEL]
+    return [journey.recipe(name) for name in names]
+
+
+def pick_archs(loaded: LoadedRecipe, arch: str | None) -> tuple[Arch, ...]:
+    """Return the chips to build for: the one asked for, else the recipe's."""
+    from typing import get_args
+
+    from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.project.recipe import Arch
+
+    if arch is None:
+        return loaded.recipe.arch
+    known: tuple[Arch, ...] = get_args(Arch)
+    for one in known:
+        if one == arch:
+            return (one,)
+    msg = f"--arch: no chip {escape_control(arch)!r}"
+    raise ConfigError(msg, hint=f"Chips: {', '.join(known)}.")
+
+
+@contextmanager
+def make_journey(
+    flags: Mapping[str, str | bool | None],
+    *,
+    observer: Observer | None = None,
+    loosening: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+) -> Iterator[Journey]:
+    """Open the project of the current folder with the settings that the flags give."""
+    import os
+
+    from orchestrator.pipeline.journey import Journey, Loosening
+    from orchestrator.pipeline.observer import Silent
+    from orchestrator.project.settings import resolve
+    from orchestrator.project.workspace import open_workspace
+
+    workspace = open_workspace()
+    settings = resolve(workspace, os.environ, flags)
+    journey = Journey(
+        workspace,
+        settings,
+        observer or Silent(),
+        loosening=Loosening(**(loosening or {})),
+        fresh=fresh,
+    )
+    try:
+        yield journey
+    finally:
+        journey.close()

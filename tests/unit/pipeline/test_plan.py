@@ -1,0 +1,163 @@
+"""Plans: a change runs the stages that stand on it, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import ConfigError
+from orchestrator.pipeline import plan as planning
+from orchestrator.pipeline.cache import Entry
+from orchestrator.pipeline.material import BuildRequest, collect
+from orchestrator.pipeline.stages import NAMES
+from orchestrator.project.loading import load_recipe
+
+RECIPE = """\
+schema: 1
+source: {torch: "model.py:build", weights: net.pt}
+inputs: {image: [1, 3, 32, 32]}
+calibration: {source: pictures}
+validation: {source: held_out}
+postprocess: {task: classification, labels: [cat, dog]}
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "models" / "net"
+    folder.mkdir(parents=True)
+    (folder / "model.yaml").write_text(RECIPE, encoding="utf-8")
+    (folder / "model.py").write_text("def build(): ...\n", encoding="utf-8")
+    (folder / "net.pt").write_bytes(b"weights")
+    for name in ("pictures", "held_out"):
+        (folder / name).mkdir()
+        (folder / name / "1.png").write_bytes(name.encode())
+    return folder
+
+
+def request(model: Path) -> BuildRequest:
+    return collect(load_recipe(model), model.parent.parent, "hailo8l")
+
+
+def make(
+    asked: BuildRequest,
+    done: dict[str, Entry] | None = None,
+    materials: dict[str, str] | None = None,
+    code: dict[str, str] | None = None,
+    identity: dict[str, Any] | None = None,
+) -> planning.Plan:
+    entries = done or {}
+    digests = {material.name: "d" for material in asked.materials} | (materials or {})
+    return planning.make_plan(
+        asked,
+        toolchain="emulator",
+        emulated=True,
+        identity=identity or {"toolchain": "emulator"},
+        materials=digests,
+        code=dict.fromkeys(NAMES, "c") | (code or {}),
+        find=entries.get,
+    )
+
+
+def finished(plan: planning.Plan) -> dict[str, Entry]:
+    return {stage.key: Entry(key=stage.key, stage=stage.name, files=()) for stage in plan.stages}
+
+
+def test_a_first_build_runs_everything(model: Path) -> None:
+    plan = make(request(model))
+    assert plan.to_run == NAMES
+    assert plan.hef_name == "model.hailo8l.emulated.hef"
+
+
+def test_a_second_build_runs_nothing(model: Path) -> None:
+    asked = request(model)
+    done = finished(make(asked))
+    assert make(asked, done).to_run == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "runs"),
+    [
+        ({"materials": {"net.pt": "other"}}, NAMES),
+        ({"materials": {"calibration": "other"}}, ("calibrate", "optimize", "compile", "evaluate")),
+        ({"code": {"optimize": "other"}}, ("calibrate", "optimize", "compile", "evaluate")),
+        ({"code": {"evaluate": "other"}}, ("evaluate",)),
+        ({"identity": {"toolchain": "suite"}}, NAMES),
+    ],
+)
+def test_a_change_runs_what_stands_on_it(
+    model: Path, changed: dict[str, Any], runs: tuple[str, ...]
+) -> None:
+    asked = request(model)
+    done = finished(make(asked))
+    plan = make(asked, done, **changed)
+    # Calibration is cached when only later code changes.
+    expected = tuple(name for name in runs if not (name == "calibrate" and changed.get("code")))
+    assert plan.to_run == expected
+
+
+def test_lost_calibration_arrays_are_made_again_only_when_needed(model: Path) -> None:
+    asked = request(model)
+    first = make(asked)
+    done = finished(first)
+    calibrate = next(stage.key for stage in first.stages if stage.name == "calibrate")
+    del done[calibrate]
+    assert make(asked, done).to_run == ()
+    assert make(asked, done, code={"optimize": "x"}).to_run == (
+        "calibrate",
+        "optimize",
+        "compile",
+        "evaluate",
+    )
+
+
+def test_another_chip_shares_export_and_calibration(model: Path) -> None:
+    eight_l = make(request(model))
+    eight = make(collect(load_recipe(model), model.parent.parent, "hailo8"), finished(eight_l))
+    assert eight.to_run == ("parse", "optimize", "compile", "evaluate")
+
+
+def test_only_the_models_code_leaves_its_folder(model: Path) -> None:
+    source = next(item for item in request(model).materials if item.name == "source")
+    assert source.files is not None
+    assert "model.py" in source.files
+    assert "net.pt" not in source.files
+    assert not any(name.startswith("pictures") for name in source.files)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("net.pt", "absent.pt", ":2:44: source.weights: no such file or folder: absent.pt"),
+        ("model.py:build", "absent.py:build", ":2:17: source.torch: no such file"),
+        ("source: pictures", "source: absent", ":4:23: calibration.source: no such file"),
+        ("source: held_out", "source: absent", ":5:22: validation.source: no such file"),
+        ("[cat, dog]", "absent.txt", ":6:45: postprocess.labels: no such file"),
+    ],
+)
+def test_a_missing_file_is_told_with_its_line(model: Path, old: str, new: str, where: str) -> None:
+    (model / "model.yaml").write_text(RECIPE.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        request(model)
+    assert where in caught.value.message
+    assert "Looked for" in (caught.value.hint or "")
+
+
+def test_a_glob_hands_over_the_folder_before_the_pattern(model: Path) -> None:
+    (model / "model.yaml").write_text(
+        RECIPE.replace("source: pictures", 'source: "pictures/*.png"'), encoding="utf-8"
+    )
+    asked = request(model)
+    assert asked.parameters["calibrate"]["sources"]["path"] == "calibration/*.png"
+    assert any(
+        item.name == "calibration" and item.path.name == "pictures" for item in asked.materials
+    )
+
+
+def test_keys_say_what_differs(model: Path) -> None:
+    asked = request(model)
+    old = make(asked).stages[0].why
+    new = make(asked, materials={"net.pt": "e"}).stages[0].why
+    assert planning.explain_difference(old, new) == ["inputs.net.pt: d -> e"]

@@ -63,7 +63,7 @@ _GOOD_ENDS = (
     ("inspect", re.compile(r"^\s*output\s+\S+\s+(?:u?int|float)\d+,")),
     (
         "docker",
-        re.compile(r"^loaded image(?: id)?:|successfully (?:built|tagged)|naming to \S+ done"),
+        re.compile(r"^loaded image(?: id)?:|^successfully (?:built|tagged) \S+:?\S*$|naming to \S+ done"),
     ),
     ("pip", re.compile(r"^successfully installed ")),
     ("export", re.compile(r"export (?:success|complete)")),
@@ -192,7 +192,7 @@ class OutcomeReader:
         if _HARD.search(lower) or _RAISED.match(bare):
             if "recoverable single context" not in lower and "warning" not in lower[:40]:
                 self._failure = _Mark(number, self._stage, bare.strip())
-        elif _SOFT.match(lower):
+        elif _SOFT.match(lower) and "layer latency calculation" not in lower:
             self._soft = _Mark(number, self._stage, bare.strip())
         elif self._soft is not None and lower.startswith(("[info]", "<hailo model zoo info>")):
             # The tool took note and went on.

@@ -1,0 +1,127 @@
+"""``hef.lock``: the toolchains that a project was built with, by digest.
+
+A teammate with another image gets a clear difference, not another HEF.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.toolchain.registry import Toolchain
+    from orchestrator.toolchain.versions import Line
+
+NAME = "hef.lock"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a project wants for one line: an image id and, for people, what is inside."""
+
+    image: str
+    versions: Mapping[str, str]
+    name: str
+
+
+def read_lock(project: Path) -> dict[Line, Pin]:
+    """Return the pins of the project in folder ``project``, by line; empty without a lock.
+
+    :raises ConfigError: the file is there and cannot be read.
+    """
+    path = project / NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    try:
+        document = json.loads(text)
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']} is not known")  # noqa: EM102, TRY301
+        pins: dict[Line, Pin] = {}
+        for line, pin in document["toolchains"].items():
+            pins[_line(line)] = Pin(str(pin["image"]), dict(pin["versions"]), str(pin["name"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{path}: this lock cannot be read: {error}"
+        raise ConfigError(
+            msg,
+            hint="Restore it from version control, or write it anew: hef toolchain use NAME",
+            code="lock.damaged",
+        ) from error
+    return pins
+
+
+def write_pin(project: Path, toolchain: Toolchain) -> Path:
+    """Pin a toolchain for its line in ``hef.lock`` and return the file."""
+    line = toolchain.line
+    if line is None:
+        msg = f"toolchain {toolchain.name} belongs to no line that is known"
+        raise ConfigError(msg, hint="hef toolchain list shows its versions.", code="lock.line")
+    pins = read_lock(project)
+    pins[line] = Pin(toolchain.image, dict(toolchain.versions), toolchain.name)
+    return _write(project, pins)
+
+
+def remove_pin(project: Path, line: Line | None = None) -> Path:
+    """Take out the pin of a line (all without one) and return the file."""
+    pins = read_lock(project)
+    kept = {key: pin for key, pin in pins.items() if line is not None and key != line}
+    return _write(project, kept)
+
+
+def _write(project: Path, pins: Mapping[Line, Pin]) -> Path:
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "toolchains": {
+            str(line): {
+                "image": pin.image,
+                "name": pin.name,
+                "versions": dict(sorted(pin.versions.items())),
+            }
+            for line, pin in sorted(pins.items())
+        },
+    }
+    path = project / NAME
+    temporary = project / f"{NAME}.tmp"
+    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def _line(text: str) -> Line:
+    if text == "3":
+        return 3
+    if text == "5":
+        return 5
+    msg = f"line {text!r}"
+    raise ValueError(msg)
+
+
+def difference(pin: Pin, toolchain: Toolchain) -> str | None:
+    """Return in one paragraph how a toolchain differs from the pin, ``None`` if it is the one."""
+    if pin.image == toolchain.image:
+        return None
+    lines = [
+        f"hef.lock asks for image {short(pin.image)}, {toolchain.name} is {short(toolchain.image)}"
+    ]
+    names = sorted({*pin.versions, *toolchain.versions})
+    changed = [
+        f"  {name}: {pin.versions.get(name, 'absent')} in the lock,"
+        f" {toolchain.versions.get(name, 'absent')} here"
+        for name in names
+        if pin.versions.get(name) != toolchain.versions.get(name)
+    ]
+    lines.extend(changed or ["  the versions inside are the same, the images are not"])
+    return "\n".join(lines)
+
+
+def short(image: str) -> str:
+    """Return the first 12 digits of an image id."""
+    return image.removeprefix("sha256:")[:12]

@@ -168,14 +168,33 @@ class Context:
 
 
 @dataclass(frozen=True)
+class NetworkView:
+    """What HailoRT lists for one network of a group (``name`` empty: for all of them).
+
+    ``problems`` says under ``"inputs"``, ``"outputs"``, ``"input_streams"`` and
+    ``"output_streams"`` why it refuses to; that tuple is then empty.
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    input_streams: tuple[Stream, ...]
+    output_streams: tuple[Stream, ...]
+    problems: Mapping[str, HefError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class NetworkGroup:
     """One model of a HEF.
 
     ``networks`` are ``group/network`` names. ``streams`` is the chip's view (inputs first),
     ``inputs`` and ``outputs`` the program's. ``predicted_fps`` is the bottleneck rate that the
     compiler expects, ``operations`` its count of arithmetic operations a frame; both ``None``
-    where the file does not say. ``problems`` has what the vendor's tool would refuse when it
-    comes to list ``"inputs"``, ``"outputs"`` or ``"streams"``; that tuple is then empty.
+    where the file does not say. ``latency`` is the compiler's estimate in milliseconds.
+    ``problems`` has what HailoRT refuses when it lists the group: ``"inputs"``, ``"outputs"``,
+    ``"input_streams"``, ``"output_streams"`` or, for all, ``"group"``; those are then empty.
+    ``views`` list each network by itself, ``last_op`` is the op that the vendor's tool
+    describes, ``declared_contexts`` the count of the first variant of the model (8L and 15M).
     """
 
     name: str
@@ -191,11 +210,14 @@ class NetworkGroup:
     operations: int | None
     transposed: bool
     problems: Mapping[str, HefError] = field(default_factory=dict)
+    views: tuple[NetworkView, ...] = ()
+    declared_contexts: int = 1
+    last_op: NmsOp | LogitsOp | None = None
 
     @property
     def multi_context(self) -> bool:
         """True when the chip is loaded more than once a frame."""
-        return len(self.contexts) > 1
+        return self.declared_contexts > 1
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,3 @@
+"""The stand-in for ``hailortcli``."""
+
+from __future__ import annotations

@@ -1,0 +1,57 @@
+"""``parse-hef``: what the vendor's tool says about a file. No device is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hailo_emulator.runtime.hef import compiled_for
+from hailo_emulator.runtime.status import STATUS_NAMES, exception_from_status, log, status_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hailo_emulator.runtime.settings import Setup
+    from orchestrator.hef import Hef
+
+
+def print_hefs(setup: Setup, path: Path, *, streams: bool) -> int:
+    """Print one HEF, or every ``*.hef`` of a folder; return the exit status."""
+    if not path.is_dir():
+        return _print_one(setup, path, streams=streams)
+    found = sorted(item for item in path.iterdir() if item.suffix == ".hef")
+    for item in found:
+        print("*" * 80)
+        print(f"Parsing {item}:")
+        status = _print_one(setup, item, streams=streams)
+        if status:
+            return status
+    if not found:
+        text = f"CHECK failed - No HEF files were found in the directory: {path}"
+        log("error", text, source="HailoRT CLI")
+        return 2
+    return 0
+
+
+def _print_one(setup: Setup, path: Path, *, streams: bool) -> int:
+    from orchestrator.hef import HefError, read_hef
+    from orchestrator.hef.vendor import vendor_text
+
+    try:
+        hef = read_hef(path)
+        text = _for_version(setup, hef, vendor_text(hef, parse_streams=streams))
+    except HefError as error:
+        name = STATUS_NAMES[error.status if error.status is not None else 26]
+        log("error", f"CHECK failed - {error.message}")
+        raise exception_from_status(status_of(name)) from None
+    print(text, end="" if text.endswith("\n") else "\n")
+    return 0
+
+
+def _for_version(setup: Setup, hef: Hef, text: str) -> str:
+    """Return the text of 5.2 as earlier versions print it: other words in the first lines."""
+    lines = text.splitlines(keepends=True)
+    if setup.hailort < (5, 2, 0):
+        lines = [line for line in lines if not line.startswith("HEF Compiler Version")]
+    if setup.hailort < (5, 1, 1):
+        lines[0] = f"Architecture HEF was compiled for: {compiled_for(hef)}\n"
+    return "".join(lines)

@@ -1,0 +1,263 @@
+"""The emulated device: whether it is there, who holds it, what it says about itself."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, NoReturn, Self
+
+from hailo_emulator.runtime.formats import (
+    DeviceArchitectureTypes,
+    DvmTypes,
+    PowerMeasurementTypes,
+)
+from hailo_emulator.runtime.settings import DEVICE_ID, Setup, read_setup
+from hailo_emulator.runtime.status import (
+    HailoRTException,
+    exception_from_status,
+    fail,
+    log,
+    status_of,
+)
+
+#: Shown wherever a real chip shows its own, so that nobody takes this one for real.
+SERIAL = "EMULATED"
+TEMPERATURE_C = 40.0
+
+
+def list_devices() -> list[str]:
+    """Return the identifiers of the devices that the driver would list.
+
+    Without a device 4.23 and 5.1 on return an empty list; earlier versions fail with
+    status 64, because the driver's class folder is missing.
+    """
+    setup = read_setup()
+    if setup.visible:
+        return ["Integrated" if setup.integrated else DEVICE_ID]
+    # Where the driver is loaded but bound nothing its class exists: an empty list everywhere.
+    class_missing = not setup.has("no_firmware")
+    if class_missing and not setup.silent_without_device:
+        log(
+            "error",
+            "Can't find hailort driver class. Can happen if the driver is not installed, if the "
+            "kernel was updated or on some driver failure (then read driver dmesg log)",
+        )
+        log("error", "CHECK_SUCCESS failed with status=HAILO_DRIVER_NOT_INSTALLED(64)")
+        raise exception_from_status(64)
+    return []
+
+
+def check_driver(setup: Setup) -> None:
+    """Refuse as the library does when the kernel driver has another version."""
+    if setup.has("driver_mismatch"):
+        fail(
+            "HAILO_INVALID_DRIVER_VERSION",
+            f"Driver version ({setup.other_version}) is different from library version "
+            f"({setup.version})",
+            "Driver version mismatch, status HAILO_INVALID_DRIVER_VERSION(76)",
+        )
+
+
+class Lock:
+    """The mark that this process uses the device: an open, locked device node."""
+
+    def __init__(self, node: IO[bytes] | None) -> None:
+        self._node = node
+
+    @classmethod
+    def take(cls, setup: Setup, *, specific: bool) -> Self:
+        """Take the device, or fail with 73 (asked for by identifier) or 74 (any free one)."""
+        check_driver(setup)
+        node = None
+        busy = setup.has("device_busy")
+        if not busy and setup.node is not None:
+            node = _open_locked(setup)
+            busy = node is None
+        if busy and specific:
+            fail("HAILO_DEVICE_IN_USE", "Failed to mark the device as used", check=False)
+        if busy:
+            out_of_devices()
+        return cls(node)
+
+    def release(self) -> None:
+        """Let go of the device; safe to call twice."""
+        if self._node is not None:
+            self._node.close()
+            self._node = None
+
+
+def _open_locked(setup: Setup) -> IO[bytes] | None:
+    assert setup.node is not None
+    try:
+        node = setup.node.open("r+b")
+    except OSError as error:
+        fail(
+            "HAILO_DRIVER_OPERATION_FAILED",
+            f"Failed to open device file {setup.node} with error {error.errno}",
+        )
+    if os.name == "posix":
+        import fcntl
+
+        try:
+            fcntl.flock(node, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            node.close()
+            return None
+    return node
+
+
+def out_of_devices() -> NoReturn:
+    """Fail as the library does when no free device is left."""
+    fail(
+        "HAILO_OUT_OF_PHYSICAL_DEVICES",
+        "Failed to create vdevice. there are not enough free devices. requested: 1, found: 0",
+    )
+
+
+@dataclass(frozen=True)
+class FirmwareVersion:
+    """Version of the chip's firmware."""
+
+    major: int
+    minor: int
+    revision: int
+
+
+@dataclass(frozen=True)
+class BoardInformation:
+    """What ``Control.identify`` answers."""
+
+    protocol_version: int
+    firmware_version: FirmwareVersion
+    logger_version: int
+    board_name: str
+    is_release: bool
+    device_architecture: DeviceArchitectureTypes
+    serial_number: str
+    part_number: str
+    product_name: str
+
+    def __str__(self) -> str:
+        return "\n".join(identity_lines(read_setup())) + "\n"
+
+
+@dataclass(frozen=True)
+class TemperatureInfo:
+    """Two sensors of the chip, in degrees Celsius; always the same here."""
+
+    ts0_temperature: float = TEMPERATURE_C
+    ts1_temperature: float = TEMPERATURE_C
+    sample_count: int = 1
+
+
+def identity_lines(setup: Setup) -> list[str]:
+    """Return what ``hailortcli fw-control identify`` prints below ``Identifying board``."""
+    suffix = "release,app,extended context switch buffer" if setup.chip.line == 4 else "release,app"
+    return [
+        "Control Protocol Version: 2",
+        f"Firmware Version: {setup.version} ({suffix})",
+        "Logger Version: 0",
+        f"Board Name: {setup.chip.board}",
+        f"Device Architecture: {setup.chip.architecture}",
+        f"Serial Number: {SERIAL}",
+        f"Part Number: {setup.chip.part}",
+        f"Product Name: {setup.chip.product} (EMULATED BY HEFSMITH)",
+    ]
+
+
+class Control:
+    """Control calls of one device, as far as programs on a Pi use them."""
+
+    def __init__(self, device_id: str) -> None:
+        self._device_id = device_id
+
+    @property
+    def device_id(self) -> str:
+        """Identifier of the device."""
+        return self._device_id
+
+    def identify(self) -> BoardInformation:
+        """Return what the device says about itself."""
+        setup = read_setup()
+        return BoardInformation(
+            protocol_version=2,
+            firmware_version=FirmwareVersion(*setup.hailort),
+            logger_version=0,
+            board_name=setup.chip.board,
+            is_release=True,
+            device_architecture=DeviceArchitectureTypes[setup.chip.architecture],
+            serial_number=SERIAL,
+            part_number=setup.chip.part,
+            product_name=f"{setup.chip.product} (EMULATED BY HEFSMITH)",
+        )
+
+    def get_chip_temperature(self) -> TemperatureInfo:
+        """Return a constant: the emulator has no chip that could get warm."""
+        return TemperatureInfo()
+
+    def power_measurement(
+        self,
+        dvm: DvmTypes = DvmTypes.AUTO,
+        measurement_type: PowerMeasurementTypes = PowerMeasurementTypes.AUTO,
+    ) -> float:
+        """Fail: like the modules sold for the Pi, the emulated one has no power sensor."""
+        fail(
+            "HAILO_NOT_SUPPORTED",
+            "Power measurement is not supported on this device",
+            check=False,
+        )
+
+
+class Device:
+    """One physical device, for control; inference needs a VDevice."""
+
+    @classmethod
+    def scan(cls) -> list[str]:
+        """Return the identifiers of all devices."""
+        return list_devices()
+
+    def __init__(self, device_id: str | None = None) -> None:
+        if device_id is None:
+            found = list_devices()
+            if not found:
+                msg = "HailoRT device not found in the system"
+                raise HailoRTException(msg)
+            device_id = found[0]
+        elif device_id not in list_devices():
+            fail("HAILO_INVALID_ARGUMENT", f"Requested device not found: {device_id}", check=False)
+        check_driver(read_setup())
+        self._device_id = device_id
+        self._control = Control(device_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Do nothing: control calls hold no resource here."""
+
+    @property
+    def device_id(self) -> str:
+        """Identifier of the device."""
+        return self._device_id
+
+    @property
+    def control(self) -> Control:
+        """The control calls."""
+        return self._control
+
+    def __repr__(self) -> str:
+        return f"Device({self._device_id!r})"
+
+
+def status_text(error: HailoRTException) -> tuple[int, str]:
+    """Return status and name of an exception, HAILO_INTERNAL_FAILURE when it has none."""
+    from hailo_emulator.runtime.status import get_status_message
+
+    code = error.status if error.status is not None else status_of("HAILO_INTERNAL_FAILURE")
+    with suppress(Exception):
+        return code, get_status_message(code)
+    return code, "HAILO_INTERNAL_FAILURE"

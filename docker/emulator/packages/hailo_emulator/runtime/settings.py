@@ -1,0 +1,155 @@
+"""What the emulated device is: chip, HailoRT version and fault, read from the environment.
+
+``HEFSMITH_EMULATED_CHIP``     hailo8l (default), hailo8, hailo10h, hailo15h, hailo15m, hailo15l
+``HEFSMITH_EMULATED_HAILORT``  version of the library, for example 4.20.0; the default fits the chip
+``HEFSMITH_EMULATED_FAULT``    one fault of :data:`FAULTS`, or several with commas
+``HEFSMITH_EMULATED_NODE``     the file that stands for ``/dev/hailo0``; it is locked while in use
+
+The values are read at each use, so that a test can change them between two calls.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+DEVICE_ID = "0000:01:00.0"
+DEFAULT_NODE = Path("/dev/hailo0")
+
+#: Fault name -> what it stands for on a real Pi.
+FAULTS = {
+    "no_device": "no chip on the bus, driver not loaded or not bound",
+    "no_driver": "the driver is not installed: no device class in /sys",
+    "no_firmware": "the driver found no firmware file, so it made no device",
+    "driver_mismatch": "kernel driver and library differ in version",
+    "cli_mismatch": "hailortcli and library differ in version",
+    "binding_mismatch": "Python binding and library differ in version",
+    "library_missing": "the Python binding cannot find its library",
+    "device_busy": "another process holds the device",
+    "wrong_chip": "every HEF is taken as compiled for another chip",
+    "page_size": "a 16 KB page kernel: configuring a HEF fails",
+    "timeout": "the chip does not answer during inference",
+    "unstable": "outputs change from run to run",
+}
+
+
+class EmulatorSettingError(ValueError):
+    """A HEFSMITH_EMULATED_* variable has a value that the emulator does not know."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A chip as ``hailortcli fw-control identify`` shows it."""
+
+    name: str
+    architecture: str
+    board: str
+    product: str
+    part: str
+    line: int
+
+
+CHIPS = {
+    chip.name: chip
+    for chip in (
+        Chip("hailo8", "HAILO8", "Hailo-8", "HAILO-8 AI ACC M.2 M KEY MODULE", "HM218B1C2FAE", 4),
+        Chip("hailo8l", "HAILO8L", "Hailo-8", "HAILO-8L AI ACC M.2 B+M KEY", "HM21LB1C2LAE", 4),
+        Chip("hailo10h", "HAILO10H", "Hailo-10H", "HAILO-10H AI ACC", "HM10HB1C2LAE", 5),
+        Chip("hailo15h", "HAILO15H", "Hailo-15H", "HAILO-15H", "H15H", 5),
+        Chip("hailo15m", "HAILO15M", "Hailo-15M", "HAILO-15M", "H15M", 5),
+        Chip("hailo15l", "HAILO15L", "Hailo-15L", "HAILO-15L", "H15L", 5),
+    )
+}
+
+_DEFAULT_HAILORT = {4: (4, 23, 0), 5: (5, 2, 0)}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The emulated device and software, as one consistent picture."""
+
+    chip: Chip
+    hailort: tuple[int, int, int]
+    faults: frozenset[str]
+    node: Path | None
+
+    def has(self, fault: str) -> bool:
+        """Say whether ``fault`` is switched on."""
+        return fault in self.faults
+
+    @property
+    def version(self) -> str:
+        """The library's version as text."""
+        return ".".join(map(str, self.hailort))
+
+    @property
+    def other_version(self) -> str:
+        """A version that differs from the library's, for the mismatch faults."""
+        major, minor, revision = self.hailort
+        return f"{major}.{minor - 1 if minor else minor + 1}.{revision}"
+
+    @property
+    def legacy_status(self) -> bool:
+        """HailoRT up to 4.20 has no statuses 91 to 93 and answers 26 instead."""
+        return self.hailort < (4, 21, 0)
+
+    @property
+    def silent_without_device(self) -> bool:
+        """4.23, and 5.1 on, list no device where earlier ones fail with status 64."""
+        return self.hailort >= (5, 1, 0) or (4, 23, 0) <= self.hailort < (5, 0, 0)
+
+    @property
+    def has_older_api(self) -> bool:
+        """Hailo-10H is driven by calls to its own processor: InferModel only."""
+        return self.chip.name != "hailo10h"
+
+    @property
+    def integrated(self) -> bool:
+        """Hailo-15 runs HailoRT itself; the others sit on a PCIe card."""
+        return self.chip.name.startswith("hailo15")
+
+    @property
+    def visible(self) -> bool:
+        """Say whether the driver would find the chip at all."""
+        gone = {"no_device", "no_driver", "no_firmware"} & self.faults
+        # Drivers of one line carry no PCI identifiers of the other line's chips.
+        return not gone and self.chip.line == self.hailort[0]
+
+
+def read_setup() -> Setup:
+    """Return the emulated device that the environment asks for.
+
+    Raises:
+        EmulatorSettingError: a variable has an unknown value.
+    """
+    name = os.environ.get("HEFSMITH_EMULATED_CHIP") or "hailo8l"
+    if name not in CHIPS:
+        msg = f"HEFSMITH_EMULATED_CHIP={name!r} is not one of {', '.join(CHIPS)}"
+        raise EmulatorSettingError(msg)
+    chip = CHIPS[name]
+    text = os.environ.get("HEFSMITH_EMULATED_HAILORT")
+    hailort = _parse_version(text) if text else _DEFAULT_HAILORT[chip.line]
+    asked = os.environ.get("HEFSMITH_EMULATED_FAULT", "")
+    faults = frozenset(part.strip() for part in asked.split(",") if part.strip())
+    if unknown := sorted(faults - FAULTS.keys()):
+        msg = f"HEFSMITH_EMULATED_FAULT={unknown[0]!r} is not one of {', '.join(sorted(FAULTS))}"
+        raise EmulatorSettingError(msg)
+    return Setup(chip, hailort, faults, _find_node())
+
+
+def _parse_version(text: str) -> tuple[int, int, int]:
+    match = re.fullmatch(r"([45])\.(\d{1,3})(?:\.(\d{1,3}))?", text.strip())
+    if match is None:
+        msg = f"HEFSMITH_EMULATED_HAILORT={text!r} is not a version such as 4.23.0 or 5.2.0"
+        raise EmulatorSettingError(msg)
+    return int(match[1]), int(match[2]), int(match[3] or 0)
+
+
+def _find_node() -> Path | None:
+    named = os.environ.get("HEFSMITH_EMULATED_NODE")
+    if named:
+        return Path(named)
+    # In the stand-in Pi's image /dev/hailo0 is a plain file; a real node is never touched.
+    return DEFAULT_NODE if DEFAULT_NODE.is_file() else None

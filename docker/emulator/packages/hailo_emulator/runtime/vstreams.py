@@ -1,0 +1,325 @@
+"""The older interface: a configured network group and ``InferVStreams``.
+
+It works on Hailo-8 and Hailo-8L. Without the scheduler a group must be activated first; with
+it (the default) activation is a no-op that warns.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from hailo_emulator.runtime.formats import FormatType, VStreamInfo, dtype_of
+from hailo_emulator.runtime.status import (
+    HailoRTException,
+    exception_from_status,
+    fail,
+    log,
+    status_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from hailo_emulator.runtime.network import Network
+    from hailo_emulator.runtime.vdevice import VDevice
+
+DEFAULT_VSTREAM_TIMEOUT_MS = 10000
+DEFAULT_VSTREAM_QUEUE_SIZE = 2
+
+
+@dataclass(frozen=True)
+class ActivateNetworkGroupParams:
+    """Nothing to choose."""
+
+
+@dataclass(frozen=True)
+class VStreamParams:
+    """Format and limits of one stream."""
+
+    info: VStreamInfo
+    timeout_ms: int = DEFAULT_VSTREAM_TIMEOUT_MS
+    queue_size: int = DEFAULT_VSTREAM_QUEUE_SIZE
+
+    @property
+    def user_buffer_format(self) -> FormatType:
+        """Element type at the host."""
+        return self.info.format.type
+
+
+class ConfiguredNetwork:
+    """A model loaded to the chip."""
+
+    def __init__(self, network: Network, vdevice: VDevice) -> None:
+        self.network = network
+        self.vdevice = vdevice
+        self.active = vdevice.scheduled
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.network.name
+
+    def get_networks_names(self) -> list[str]:
+        """Return the networks of the model."""
+        return self.network.hef.get_networks_names()
+
+    @staticmethod
+    def create_params() -> ActivateNetworkGroupParams:
+        """Return parameters for :meth:`activate`."""
+        return ActivateNetworkGroupParams()
+
+    def activate(
+        self, network_group_params: ActivateNetworkGroupParams | None = None
+    ) -> _Activation:
+        """Take the chip for this model while the returned context lasts."""
+        if self.vdevice.scheduled:
+            log(
+                "warning",
+                "Calls to `activate()` when working with scheduler are deprecated! On future "
+                "versions this call will raise an error.",
+                source="HailoRT Python",
+            )
+        return _Activation(self)
+
+    def wait_for_activation(self, timeout_ms: int | None = None) -> None:
+        """Return when active; HailoRTTimeout when that does not come."""
+        if not self.active:
+            fail("HAILO_TIMEOUT", "Waiting for activation has reached a timeout", check=False)
+
+    def get_input_vstream_infos(self, network_name: str | None = None) -> list[VStreamInfo]:
+        """Return the inputs."""
+        return self.network.hef.get_input_vstream_infos(network_name)
+
+    def get_output_vstream_infos(self, network_name: str | None = None) -> list[VStreamInfo]:
+        """Return the outputs."""
+        return self.network.hef.get_output_vstream_infos(network_name)
+
+    def get_all_vstream_infos(self, network_name: str | None = None) -> list[VStreamInfo]:
+        """Return inputs, then outputs."""
+        return self.network.hef.get_all_vstream_infos(network_name)
+
+    def get_sorted_output_names(self) -> list[str]:
+        """Return the outputs' names in the compiler's order."""
+        return self.network.hef.get_sorted_output_names()
+
+    def get_output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the outputs' shapes."""
+        return {info.name: info.shape for info in self.get_output_vstream_infos()}
+
+
+class _Activation:
+    def __init__(self, group: ConfiguredNetwork) -> None:
+        self._group = group
+
+    def __enter__(self) -> Self:
+        self._group.active = True
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._group.active = self._group.vdevice.scheduled
+
+
+def _make(
+    infos: list[VStreamInfo],
+    network: Network,
+    format_type: FormatType | None,
+    timeout_ms: int | None,
+    queue_size: int | None,
+) -> dict[str, VStreamParams]:
+    kind = FormatType.AUTO if format_type is None else FormatType(format_type)
+    return {
+        info.name: VStreamParams(
+            network.resolve(info.name, kind),
+            DEFAULT_VSTREAM_TIMEOUT_MS if timeout_ms is None else timeout_ms,
+            DEFAULT_VSTREAM_QUEUE_SIZE if queue_size is None else queue_size,
+        )
+        for info in infos
+    }
+
+
+class InputVStreamParams:
+    """Maker of the parameters of inputs."""
+
+    @staticmethod
+    def make(
+        configured_network: ConfiguredNetwork,
+        quantized: bool | None = None,
+        format_type: FormatType | None = None,
+        timeout_ms: int | None = None,
+        queue_size: int | None = None,
+        network_name: str | None = None,
+    ) -> dict[str, VStreamParams]:
+        """Return parameters by name; AUTO means the type that the chip takes."""
+        infos = configured_network.get_input_vstream_infos(network_name)
+        return _make(infos, configured_network.network, format_type, timeout_ms, queue_size)
+
+    make_from_network_group = make
+
+
+class OutputVStreamParams:
+    """Maker of the parameters of outputs."""
+
+    @staticmethod
+    def make(
+        configured_network: ConfiguredNetwork,
+        quantized: bool | None = None,
+        format_type: FormatType | None = None,
+        timeout_ms: int | None = None,
+        queue_size: int | None = None,
+        network_name: str | None = None,
+    ) -> dict[str, VStreamParams]:
+        """Return parameters by name; AUTO means the type that the chip gives."""
+        infos = configured_network.get_output_vstream_infos(network_name)
+        return _make(infos, configured_network.network, format_type, timeout_ms, queue_size)
+
+    make_from_network_group = make
+
+
+class InferVStreams:
+    """Blocking inference of a batch. Use as a context manager."""
+
+    def __init__(
+        self,
+        configured_net_group: ConfiguredNetwork,
+        input_vstreams_params: Mapping[str, VStreamParams],
+        output_vstreams_params: Mapping[str, VStreamParams],
+        tf_nms_format: bool = False,
+    ) -> None:
+        self._group = configured_net_group
+        self._inputs = dict(input_vstreams_params)
+        self._outputs = dict(output_vstreams_params)
+        self._tf_nms_format = tf_nms_format
+        self._open = False
+        self._hw_time: float | None = None
+        self._total_time: float | None = None
+
+    def __enter__(self) -> Self:
+        self._open = True
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._open = False
+
+    def infer(self, input_data: Any) -> dict[str, Any]:
+        """Run a batch: name -> array (batch, ...); one array alone where there is one input.
+
+        Returns name -> array (batch, ...); for NMS a list, per frame, of one array (n, 5) for
+        each class, or with ``tf_nms_format`` an array (batch, classes, 5, boxes per class).
+        """
+        start = time.perf_counter()
+        if not isinstance(input_data, dict):
+            if len(self._inputs) != 1:
+                msg = (
+                    "when there is more than one input, the input_data should be of type dict, "
+                    "mapping between each input_name, and his input_data tensor. number of "
+                    f"inputs: {len(self._inputs)}"
+                )
+                raise Exception(msg)  # noqa: TRY002 - the vendor's own class
+            input_data = {next(iter(self._inputs)): input_data}
+        frames = self._prepare(input_data)
+        if not self._open:
+            msg = "'InferVStreams' object has no attribute '_infer_pipeline'"
+            raise AttributeError(msg)
+        if not self._group.active:
+            log("error", "CHECK_SUCCESS failed with status=HAILO_NETWORK_GROUP_NOT_ACTIVATED(69)")
+            raise exception_from_status(status_of("HAILO_NETWORK_GROUP_NOT_ACTIVATED"))
+        wanted = {name: params.info for name, params in self._outputs.items()}
+        before = time.perf_counter()
+        network = self._group.network
+        batch = len(next(iter(frames.values())))
+        results = [
+            network.run_frame({name: data[i] for name, data in frames.items()}, wanted)
+            for i in range(batch)
+        ]
+        self._hw_time = time.perf_counter() - before
+        outputs = {name: self._collect(name, info, results) for name, info in wanted.items()}
+        self._total_time = time.perf_counter() - start
+        return outputs
+
+    def _prepare(self, data: dict[str, Any]) -> dict[str, NDArray[np.generic]]:
+        if not data:
+            msg = "Input_data can't be empty"
+            raise ValueError(msg)
+        sizes = [array.shape[0] for array in data.values()]
+        for size in sizes:
+            if size != sizes[0]:
+                msg = (
+                    "The number of frames on all input_tensors should be equal! different sizes "
+                    f"detected: {sizes[0]} != {size}"
+                )
+                raise ValueError(msg)
+        prepared: dict[str, NDArray[np.generic]] = {}
+        for name, array in data.items():
+            if name not in self._inputs:
+                fail("HAILO_NOT_FOUND", f"Input vstream {name} was not found", check=False)
+            prepared[name] = self._fit(name, self._inputs[name].info, array)
+        missing = [name for name in self._inputs if name not in prepared]
+        if missing:
+            fail("HAILO_INVALID_ARGUMENT", f"Not all inputs were given: {missing[0]}", check=False)
+        return prepared
+
+    def _fit(self, name: str, info: VStreamInfo, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        wanted = dtype_of(info.format.type)
+        if array.dtype != wanted:
+            # The vendor converts in silence but for this line; float pixels of 0..1 become 0.
+            log(
+                "warning",
+                f"Given input data dtype ({array.dtype}) is different than inferred dtype "
+                f"({wanted}). conversion for every frame will reduce performance",
+                source="HailoRT Python",
+            )
+            array = array.astype(wanted)
+        expected = int(np.prod(info.buffer_shape)) * wanted.itemsize
+        found = array[0].nbytes
+        if found != expected:
+            fail(
+                "HAILO_INVALID_OPERATION",
+                f"Input buffer size {found} is different than expected {expected} for input "
+                f"'{name}'",
+            )
+        return np.ascontiguousarray(array)
+
+    def _collect(
+        self, name: str, info: VStreamInfo, results: list[dict[str, NDArray[np.generic]]]
+    ) -> Any:
+        from hailo_emulator.runtime.network import split_boxes, tensorflow_boxes
+
+        frames = [result[name] for result in results]
+        if info.nms is None:
+            return np.stack(frames)
+        classes, boxes = info.nms.number_of_classes, info.nms.max_bboxes_per_class
+        if self._tf_nms_format:
+            return np.stack([tensorflow_boxes(frame, classes, boxes) for frame in frames])
+        return [split_boxes(frame, classes) for frame in frames]
+
+    def get_hw_time(self) -> float | None:
+        """Return the seconds that the last batch took."""
+        return self._hw_time
+
+    def get_total_time(self) -> float | None:
+        """Return the seconds of the last batch, with its conversions."""
+        return self._total_time
+
+    def set_nms_score_threshold(self, threshold: float) -> None:
+        """Drop boxes below ``threshold``."""
+        self._limits().score = float(threshold)
+
+    def set_nms_iou_threshold(self, threshold: float) -> None:
+        """Suppress boxes that overlap more than ``threshold``."""
+        self._limits().iou = float(threshold)
+
+    def set_nms_max_proposals_per_class(self, max_proposals_per_class: int) -> None:
+        """Bound the boxes of each class."""
+        self._limits().boxes = int(max_proposals_per_class)
+
+    def _limits(self) -> Any:
+        if not any(params.info.nms for params in self._outputs.values()):
+            msg = "libhailort failed with error: 6 (HAILO_INVALID_OPERATION)"
+            raise HailoRTException(msg)
+        return self._group.network.limits

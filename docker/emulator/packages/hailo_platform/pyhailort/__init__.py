@@ -1,0 +1,3 @@
+"""The emulated binding's inner package, where the vendor has its own."""
+
+from __future__ import annotations

@@ -1,0 +1,163 @@
+"""The network description (HN) and the parameters (npz) in the vendor's form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hailo_emulator.compose import input_shape
+from hailo_emulator.precision import weighted_nodes
+
+if TYPE_CHECKING:
+    from hailo_emulator.graph import Node
+    from hailo_emulator.layers import Layer
+    from hailo_emulator.network import Network
+
+    Json = dict[str, Any]
+else:
+    Json = dict
+
+
+def make_hn(network: Network, *, stage: str = "HN") -> Json:
+    """Return the HN as a dict: name, net_params, layers in order (facts: hailo.md 5.1).
+
+    Shapes have a batch of -1 and are NHWC; layer names carry the network's scope.
+    """
+    layers: Json = {}
+    made_by = {port.tensor: port.name for port in network.inputs}
+    made_by.update({t: network.scoped(name) for t, name in network.layers.producer.items()})
+    for port in network.inputs:
+        shape = [-1, *input_shape(network, port)]
+        layers[port.name] = _entry("input_layer", [], [shape], [shape], [port.original_name])
+    for layer in network.layers.layers:
+        layers[network.scoped(layer.name)] = _layer_entry(network, layer, made_by)
+    for port in network.outputs:
+        shape = [-1, *port.shape]
+        source = network.scoped(network.layers.producer[port.tensor])
+        layers[port.name] = _entry("output_layer", [source], [shape], [shape], [port.original_name])
+    for name, layer_entry in layers.items():
+        for source in layer_entry["input"]:
+            if name not in layers[source]["output"]:
+                layers[source]["output"].append(name)
+    return {
+        "name": network.name,
+        "net_params": {
+            "version": "1.0",
+            "stage": stage,
+            "clusters_placement": [[]],
+            "clusters_to_skip": [],
+            "output_layers_order": [
+                network.scoped(network.layers.producer[port.tensor]) for port in network.outputs
+            ],
+            "transposed_net": False,
+            "net_scopes": [network.name],
+        },
+        "layers": layers,
+    }
+
+
+def _entry(
+    kind: str,
+    inputs: list[str],
+    input_shapes: list[list[int]],
+    output_shapes: list[list[int]],
+    original_names: list[str],
+) -> Json:
+    return {
+        "type": kind,
+        "input": inputs,
+        "output": [],
+        "input_shapes": input_shapes,
+        "output_shapes": output_shapes,
+        "original_names": original_names,
+        "compilation_params": {},
+        "quantization_params": {},
+    }
+
+
+def _layer_entry(network: Network, layer: Layer, made_by: dict[str, str]) -> Json:
+    shapes = network.graph.shapes
+    entry = _entry(
+        layer.kind,
+        list(dict.fromkeys(made_by[t] for t in layer.inputs if t in made_by)),
+        [_hn_shape(shapes.get(t, ())) for t in layer.inputs],
+        [_hn_shape(shapes.get(t, ())) for t in layer.tensors],
+        list(layer.original_names),
+    )
+    entry["params"] = _params(network, layer)
+    return entry
+
+
+def _hn_shape(shape: tuple[int, ...]) -> list[int]:
+    if len(shape) == 4:
+        return [-1, shape[2], shape[3], shape[1]]
+    if len(shape) == 3:
+        return [-1, 1, shape[1], shape[2]]
+    return [-1, *shape[1:]]
+
+
+def _params(network: Network, layer: Layer) -> Json:
+    params: Json = {"activation": layer.activation}
+    anchor = layer.anchor
+    if anchor is None:
+        return params
+    if anchor.op in ("Conv", "ConvTranspose"):
+        weight = network.graph.shapes[anchor.inputs[1]]
+        params.update(
+            kernel_shape=[*weight[2:], *_channels(anchor, weight)],
+            strides=[1, *anchor.attribute("strides", [1, 1]), 1],
+            dilations=[1, *anchor.attribute("dilations", [1, 1]), 1],
+            padding=_padding(anchor),
+            groups=int(anchor.attribute("group", 1)),
+            batch_norm=bool(anchor.absorbed),
+        )
+    elif anchor.op in ("Gemm", "MatMul") and anchor.inputs[1] in network.graph.constants:
+        weight = network.graph.shapes[anchor.inputs[1]]
+        flipped = anchor.op == "Gemm" and int(anchor.attribute("transB", 0))
+        params["kernel_shape"] = list(weight[::-1] if flipped else weight)
+    elif anchor.op in ("MaxPool", "AveragePool"):
+        params.update(
+            kernel_shape=[1, *anchor.attribute("kernel_shape", [1, 1]), 1],
+            strides=[1, *anchor.attribute("strides", [1, 1]), 1],
+            padding=_padding(anchor),
+        )
+    return params
+
+
+def _channels(anchor: Node, weight: tuple[int, ...]) -> list[int]:
+    if anchor.op == "Conv":
+        return [weight[1], weight[0]]
+    return [weight[0], weight[1]]
+
+
+def _padding(anchor: Node) -> str:
+    pads = list(anchor.attribute("pads", [0, 0, 0, 0]))
+    mode = anchor.attribute("auto_pad", "NOTSET")
+    if mode == "VALID" or (mode == "NOTSET" and not any(pads)):
+        return "VALID"
+    if mode != "NOTSET" or pads[:2] != pads[2:]:
+        return "SAME_TENSORFLOW"
+    return "SAME"
+
+
+def make_params(network: Network) -> dict[str, np.ndarray[Any, Any]]:
+    """Return kernels and biases by the vendor's names (``net/conv1/kernel:0``).
+
+    Kernels are (height, width, in, out) as in the HN, dense kernels (in, out).
+    """
+    params: dict[str, np.ndarray[Any, Any]] = {}
+    for layer in network.layers.layers:
+        for node in weighted_nodes(network, layer)[:1]:
+            weight = network.graph.constants[node.inputs[1]]
+            if weight.ndim == 4:
+                order = (2, 3, 1, 0) if node.op == "Conv" else (2, 3, 0, 1)
+                weight = weight.transpose(order)
+            elif node.op == "Gemm" and int(node.attribute("transB", 0)):
+                weight = weight.T
+            scope = network.scoped(layer.name)
+            params[f"{scope}/kernel:0"] = np.ascontiguousarray(weight)
+            bias = network.graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
+            if bias is not None:
+                params[f"{scope}/bias:0"] = np.asarray(bias, np.float32).reshape(-1)
+    return params

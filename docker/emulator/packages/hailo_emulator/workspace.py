@@ -1,0 +1,198 @@
+"""Everything a runner holds between calls, and how it goes into a HAR and comes out again."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hailo_emulator.line import toolchain_version
+from hailo_emulator.options import Options
+from hailo_emulator.quant import Quantization
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hailo_emulator.network import Network
+    from hailo_emulator.optimizer import Quantized
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a network was translated: enough to do it again from the ONNX model kept."""
+
+    model: bytes = field(repr=False)
+    name: str
+    start_nodes: tuple[str, ...] | None
+    end_nodes: tuple[str, ...] | None
+    input_shapes: dict[str, tuple[int, ...]] | None
+
+
+@dataclass(frozen=True)
+class ScriptPart:
+    """One loaded model script: its text and the folder that relative paths start from."""
+
+    text: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A network in one of its states; never changed in place."""
+
+    arch: str
+    source: Source
+    native: Network
+    scripts: tuple[ScriptPart, ...] = ()
+    options: Options = field(default_factory=Options)
+    optimized: Network | None = None
+    quantized: Quantized | None = None
+    hef: bytes | None = field(default=None, repr=False)
+
+    @property
+    def script_text(self) -> str:
+        """All scripts as one text."""
+        return "".join(part.text.rstrip("\n") + "\n" for part in self.scripts)
+
+
+def pack_workspace(work: Workspace, state: str) -> dict[str, bytes]:
+    """Return the members of a HAR, in a fixed order."""
+    from hailo_emulator.hn import make_hn, make_params
+
+    name = work.native.name
+    current = work.optimized or work.native
+    arrays = io.BytesIO()
+    np.savez(arrays, **make_params(current))  # type: ignore[arg-type]
+    members = {
+        f"{name}.hn": _json(make_hn(current)),
+        f"{name}.npz": arrays.getvalue(),
+        f"{name}.metadata.json": _json(_metadata(work, state)),
+        f"{name}.nms.json": _json(current.nms.as_json() if current.nms else {}),
+        f"{name}.original_model_meta.json": _json(_original(work)),
+        f"{name}.postprocess.onnx": b"",
+        f"{name}.alls": work.script_text.encode(),
+        f"{name}.native.onnx": work.source.model,
+        f"{name}.emulator.json": _json(_emulator(work)),
+    }
+    if work.quantized is not None:
+        members[f"{name}.quantized.onnx"] = work.quantized.model
+    if work.hef is not None:
+        members[f"{name}.auto.alls"] = work.script_text.encode()
+        members[f"{name}.hef"] = work.hef
+    return members
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=False) + "\n").encode()
+
+
+def _metadata(work: Workspace, state: str) -> dict[str, Any]:
+    return {
+        "emulated": True,
+        "model_name": work.native.name,
+        "state": state,
+        "hw_arch": work.arch,
+        "sdk_version": toolchain_version(),
+        "toolchain": "hefsmith emulator",
+    }
+
+
+def _original(work: Workspace) -> dict[str, Any]:
+    return {
+        "inputs": {p.original_name: list(p.onnx_shape) for p in work.native.inputs},
+        "outputs": {p.original_name: list(p.onnx_shape) for p in work.native.outputs},
+        "framework": "onnx",
+    }
+
+
+def _emulator(work: Workspace) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": work.source.name,
+        "arch": work.arch,
+        "start_nodes": work.source.start_nodes,
+        "end_nodes": work.source.end_nodes,
+        "input_shapes": work.source.input_shapes,
+        "scripts": [asdict(part) for part in work.scripts],
+        "optimized": work.optimized is not None,
+        "nms": work.optimized.nms.as_json() if work.optimized and work.optimized.nms else None,
+    }
+    if work.quantized is not None:
+        document["quantized"] = {
+            "streams": {k: asdict(q) for k, q in work.quantized.streams.items()},
+            "weight_bits": work.quantized.weight_bits,
+            "activation_bits": work.quantized.activation_bits,
+            "snr": work.quantized.snr,
+            "entries": work.quantized.entries,
+            "level": work.quantized.level,
+            "compression": work.quantized.compression,
+        }
+    return document
+
+
+def unpack_workspace(members: Mapping[str, bytes]) -> tuple[Workspace, str]:
+    """Rebuild a workspace from a HAR's members; returns it and its state.
+
+    Raises ``ValueError`` for a HAR that the vendor's compiler made: its parameters are in a form
+    that only that compiler can use.
+    """
+    from hailo_emulator.modify import apply_options
+    from hailo_emulator.nms.config import NmsConfig
+    from hailo_emulator.optimizer import Quantized
+    from hailo_emulator.script import apply_script
+    from hailo_emulator.translate import translate
+
+    marker = next((name for name in members if name.endswith(".emulator.json")), None)
+    if marker is None:
+        msg = "this HAR was not made by the emulator; the emulator cannot go on with it"
+        raise ValueError(msg)
+    stem = marker[: -len(".emulator.json")]
+    document = json.loads(members[marker])
+    if document.get("schema") != SCHEMA:
+        msg = f"this HAR has schema {document.get('schema')!r}, this emulator reads {SCHEMA}"
+        raise ValueError(msg)
+    shapes = document["input_shapes"]
+    source = Source(
+        members[f"{stem}.native.onnx"],
+        document["name"],
+        None if document["start_nodes"] is None else tuple(document["start_nodes"]),
+        None if document["end_nodes"] is None else tuple(document["end_nodes"]),
+        None if shapes is None else {k: tuple(v) for k, v in shapes.items()},
+    )
+    native = translate(
+        source.model,
+        source.name,
+        start_nodes=source.start_nodes,
+        end_nodes=source.end_nodes,
+        input_shapes=source.input_shapes,
+    )
+    parts = tuple(ScriptPart(**part) for part in document["scripts"])
+    options = Options()
+    for part in parts:
+        options = apply_script(options, part.text, folder=Path(part.folder))
+    work = Workspace(document["arch"], source, native, parts, options)
+    if document["optimized"]:
+        optimized = apply_options(native, replace(options, nms=None))
+        nms = NmsConfig.from_json(document["nms"]) if document["nms"] else None
+        work = replace(work, optimized=replace(optimized, nms=nms))
+    if "quantized" in document:
+        entry = document["quantized"]
+        quantized = Quantized(
+            model=members[f"{stem}.quantized.onnx"],
+            streams={k: Quantization(**q) for k, q in entry["streams"].items()},
+            weight_bits=entry["weight_bits"],
+            activation_bits=entry["activation_bits"],
+            snr=entry["snr"],
+            entries=entry["entries"],
+            level=entry["level"],
+            compression=entry["compression"],
+        )
+        work = replace(work, quantized=quantized)
+    state = json.loads(members[f"{stem}.metadata.json"])["state"]
+    return replace(work, hef=members.get(f"{stem}.hef")), state

@@ -1,0 +1,1 @@
+"""Emulated: the layer library of the vendor's quantisation package."""

@@ -1,0 +1,58 @@
+"""Emulated: the vendor's public enumerations."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class States(Enum):
+    """How far a network has come."""
+
+    UNINITIALIZED = "uninitialized"
+    ORIGINAL_MODEL = "original_model"
+    HAILO_MODEL = "hailo_model"
+    FP_OPTIMIZED_MODEL = "fp_optimized_model"
+    QUANTIZED_MODEL = "quantized_model"
+    COMPILED_MODEL = "compiled_model"
+    COMPILED_SLIM_MODEL = "compiled_slim_model"
+
+
+class InferenceContext(Enum):
+    """What computes: the float graph, the graph after the script, the quantised one, a chip."""
+
+    SDK_NATIVE = "sdk_native"
+    SDK_FP_OPTIMIZED = "sdk_fp_optimized"
+    SDK_QUANTIZED = "sdk_quantized"
+    SDK_BIT_EXACT = "sdk_bit_exact"
+    SDK_HAILO_HW = "sdk_hailo_hw"
+
+
+class CalibrationDataType(Enum):
+    """The form of calibration data."""
+
+    auto = "auto"
+    np_array = "np_array"
+    dataset = "dataset"
+    named_dict = "named_dict"
+    npy_file = "npy_file"
+    npy_dir = "npy_dir"
+
+
+class NNFramework(Enum):
+    """Where a model comes from."""
+
+    TENSORFLOW = "tf"
+    TENSORFLOW2 = "tf2"
+    TENSORFLOW_LITE = "tflite"
+    ONNX = "onnx"
+
+
+class Dims(str, Enum):
+    """Axes, for input formats."""
+
+    BATCH = "batch"
+    STACK = "stack"
+    CHANNELS = "channels"
+    HEIGHT = "height"
+    WIDTH = "width"
+    GROUPS = "groups"

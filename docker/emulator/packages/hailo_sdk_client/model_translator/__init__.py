@@ -1,0 +1,1 @@
+"""Emulated: the vendor's package of model translation. Only its exceptions are public."""

@@ -1,0 +1,1 @@
+"""Emulated: the vendor's runner package."""

@@ -1,0 +1,515 @@
+"""Emulated: ``ClientRunner``, with the documented members, states and order of calls."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hailo_emulator import log
+from hailo_emulator.line import current_line, gpu_available, other_line_of
+from hailo_sdk_client.exposed_definitions import (
+    CalibrationDataType,
+    InferenceContext,
+    States,
+)
+from hailo_sdk_client.runner.exceptions import InvalidArgumentsException, InvalidStateException
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from hailo_emulator.network import Network
+    from hailo_emulator.workspace import Workspace
+
+_PARSED = (States.HAILO_MODEL, States.FP_OPTIMIZED_MODEL)
+_LATER = (*_PARSED, States.QUANTIZED_MODEL, States.COMPILED_MODEL)
+
+
+@dataclass(frozen=True)
+class ContextInfo:
+    """What ``infer_context`` hands out; only ``infer`` reads it."""
+
+    infer_context: InferenceContext
+    runner: ClientRunner
+    nms_score_threshold: float | None = None
+
+
+class ClientRunner:
+    """One network on its way from ONNX to HEF.
+
+    ``hw_arch`` must be of the line that this compiler version serves; ``har`` is the path of a
+    HAR to go on with. Raises ``InvalidArgumentsException`` for a chip of the other line.
+    """
+
+    def __init__(
+        self, hw_arch: str | None = None, har: str | os.PathLike[str] | None = None
+    ) -> None:
+        line = current_line()
+        self._state = States.UNINITIALIZED
+        self._work: Workspace | None = None
+        self._sessions: dict[InferenceContext, Any] = {}
+        self._active: ContextInfo | None = None
+        if hw_arch is not None:
+            _check_arch(hw_arch)
+        self._arch = hw_arch or line.default
+        if har is not None:
+            self.load_har(har)
+            if hw_arch is not None and self._work is not None:
+                self._arch = hw_arch
+                self._work = replace(self._work, arch=hw_arch)
+
+    # -- what is known ---------------------------------------------------------------------
+
+    @property
+    def state(self) -> States:
+        """How far the network has come."""
+        return self._state
+
+    @property
+    def hw_arch(self) -> str:
+        """The chip that is compiled for."""
+        return self._arch
+
+    @property
+    def model_name(self) -> str | None:
+        """The network's name."""
+        return self._work.native.name if self._work else None
+
+    @property
+    def model_script(self) -> str:
+        """The text of the scripts loaded so far."""
+        return self._work.script_text if self._work else ""
+
+    @property
+    def hef(self) -> bytes | None:
+        """The HEF, once compiled."""
+        return self._work.hef if self._work else None
+
+    @property
+    def modifications_meta_data(self) -> dict[str, Any]:
+        """What the script put before the network, by input layer."""
+        network = self._work.optimized if self._work else None
+        steps = network.conversions if network else {}
+        return {name: [step.kind for step in chain] for name, chain in steps.items()}
+
+    # -- translation -----------------------------------------------------------------------
+
+    def translate_onnx_model(
+        self,
+        model: str | os.PathLike[str] | bytes | None = None,
+        net_name: str = "model",
+        start_node_names: Sequence[str] | None = None,
+        end_node_names: Sequence[str] | None = None,
+        net_input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+        augmented_path: str | None = None,
+        disable_shape_inference: bool = False,
+        disable_rt_metadata_extraction: bool = False,
+        net_input_format: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Translate an ONNX model; returns (hn, params)."""
+        from hailo_emulator.importer import read_model
+        from hailo_emulator.translate import translate
+        from hailo_emulator.workspace import Source, Workspace
+
+        kwargs.pop("disable_onnx_simplifier", None)
+        if kwargs:
+            msg = (
+                "ClientRunner.translate_onnx_model() got an unexpected keyword argument "
+                f"'{next(iter(kwargs))}'"
+            )
+            raise TypeError(msg)
+        if model is None:
+            msg = "A model is needed"
+            raise InvalidArgumentsException(msg)
+        _check_name(net_name)
+        starts = _names(start_node_names, "start_node_names")
+        ends = _names(end_node_names, "end_node_names")
+        if not isinstance(model, bytes):
+            model = Path(model)
+        started = time.monotonic()
+        log.info(f"Translation started on ONNX model {net_name}")
+        proto = read_model(model)
+        log.info(
+            f"Restored ONNX model {net_name} (completion time: "
+            f"{log.clock(time.monotonic() - started)})"
+        )
+        shapes = _shapes(net_input_shapes, proto)
+        network = translate(
+            proto, net_name, start_nodes=starts, end_nodes=ends, input_shapes=shapes
+        )
+        log.info(
+            f"Extracted ONNXRuntime meta-data for Hailo model (completion time: "
+            f"{log.clock(time.monotonic() - started)})"
+        )
+        for title, ports in (("Start", network.inputs), ("End", network.outputs)):
+            pairs = ", ".join(
+                f"'{p.original_name}': '{p.name if title == 'Start' else p.stream}'" for p in ports
+            )
+            log.info(f"{title} nodes mapped from original model: {pairs}.")
+        log.info(
+            f"Translation completed on ONNX model {net_name} (completion time: "
+            f"{log.clock(time.monotonic() - started)})"
+        )
+        source = Source(
+            proto.SerializeToString(deterministic=True), net_name, starts, ends, shapes
+        )
+        self._set(Workspace(self._arch, source, network), States.HAILO_MODEL)
+        return self.get_hn_dict(), self.get_params()
+
+    def translate_tf_model(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Not emulated: convert TFLite or TensorFlow to ONNX first."""
+        msg = "The emulator translates ONNX models only"
+        raise NotImplementedError(msg)
+
+    # -- description -----------------------------------------------------------------------
+
+    def get_hn_dict(self) -> dict[str, Any]:
+        """Return the network description as a dict."""
+        from hailo_emulator.hn import make_hn
+
+        self._require("get_hn_dict", *_LATER)
+        return make_hn(self._network())
+
+    def get_hn(self) -> dict[str, Any]:
+        """Return the network description."""
+        return self.get_hn_dict()
+
+    def get_hn_str(self) -> str:
+        """Return the network description as JSON text."""
+        import json
+
+        return json.dumps(self.get_hn_dict())
+
+    def get_params(self) -> dict[str, Any]:
+        """Return the weights by layer, in the vendor's layout."""
+        from hailo_emulator.hn import make_params
+
+        self._require("get_params", *_LATER)
+        return make_params(self._network())
+
+    def get_hn_model(self) -> Any:
+        """Return the network as an object that can be asked for its layers."""
+        from hailo_sdk_common.hailo_nn.hailo_nn import HailoNN
+
+        self._require("get_hn_model", *_LATER)
+        return HailoNN(self.get_hn_dict())
+
+    def get_native_hn_model(self) -> Any:
+        """As :meth:`get_hn_model`, before the model script."""
+        from hailo_emulator.hn import make_hn
+        from hailo_sdk_common.hailo_nn.hailo_nn import HailoNN
+
+        self._require("get_native_hn_model", *_LATER)
+        return HailoNN(make_hn(self._loaded().native))
+
+    # -- script and optimisation -----------------------------------------------------------
+
+    def load_model_script(
+        self, model_script: str | os.PathLike[str] | None = None, append: bool = False
+    ) -> None:
+        """Read a model script: a text of several lines, or the path of a file."""
+        from hailo_emulator.options import Options
+        from hailo_emulator.script import apply_script
+        from hailo_emulator.workspace import ScriptPart
+
+        self._require("load_model_script", *_LATER)
+        work = self._loaded()
+        text, folder, origin = _read_script(model_script)
+        log.info(f"Loading model script commands to {work.native.name} from {origin}")
+        options = apply_script(
+            work.options if append else Options(), text, folder=Path(folder), filename=None
+        )
+        for command in options.without_effect:
+            log.info(f"No effect in the emulator: {command.splitlines()[0]}")
+        part = ScriptPart(text, folder)
+        scripts = (*work.scripts, part) if append else (part,)
+        if self._state in _PARSED:
+            self._set(
+                replace(work, scripts=scripts, options=options, optimized=None),
+                States.HAILO_MODEL,
+            )
+        else:
+            # As with the vendor: too late for normalization and NMS, nothing is said.
+            self._work = replace(work, scripts=scripts)
+
+    def optimize_full_precision(self, calib_data: Any = None) -> None:
+        """Apply the script without quantising."""
+        self._require("optimize_full_precision", *_PARSED)
+        work = self._apply(self._loaded())
+        if calib_data is not None:
+            from hailo_emulator.compose import input_shape
+            from hailo_emulator.dataset import open_dataset
+
+            assert work.optimized is not None
+            network = work.optimized
+            open_dataset(calib_data, {p.name: input_shape(network, p) for p in network.inputs})
+        self._set(work, States.FP_OPTIMIZED_MODEL)
+
+    def optimize(
+        self,
+        calib_data: Any,
+        data_type: CalibrationDataType = CalibrationDataType.auto,
+        work_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Quantise on calibration data: (N, H, W, C), or a dict of them by input layer."""
+        from hailo_emulator.compose import input_shape
+        from hailo_emulator.dataset import open_dataset
+        from hailo_emulator.levels import decide_levels
+        from hailo_emulator.optimizer import quantize_network
+
+        self._require("optimize", *_PARSED)
+        if not isinstance(data_type, CalibrationDataType):
+            msg = f"data_type is {data_type!r}; a CalibrationDataType is needed"
+            raise InvalidArgumentsException(msg)
+        if calib_data is None:
+            msg = "optimize needs calibration data"
+            raise InvalidArgumentsException(msg)
+        work = self._apply(self._loaded())
+        network = work.optimized
+        assert network is not None
+        shapes = {port.name: input_shape(network, port) for port in network.inputs}
+        dataset = open_dataset(calib_data, shapes)
+        log.info("Starting Model Optimization")
+        if not gpu_available():
+            log.info("No GPU chosen and no suitable GPU found, falling back to CPU.")
+        levels = decide_levels(work.options, dataset.count, gpu=gpu_available())
+        for level, text in levels.lines:
+            getattr(log, level)(text)
+        quantized = quantize_network(network, work.options, dataset, levels)
+        log.info("Model Optimization is done")
+        self._set(replace(work, quantized=quantized), States.QUANTIZED_MODEL)
+
+    def compile(self) -> bytes:
+        """Return the bytes of the (emulated) HEF; writing the file is the caller's."""
+        from hailo_emulator.compiler import compile_hef
+
+        self._require("compile", States.QUANTIZED_MODEL, States.COMPILED_MODEL)
+        work = self._loaded()
+        assert work.optimized is not None
+        assert work.quantized is not None
+        hef = compile_hef(work.optimized, work.quantized, self._arch)
+        self._set(replace(work, hef=hef, arch=self._arch), States.COMPILED_MODEL)
+        return hef
+
+    # -- files -----------------------------------------------------------------------------
+
+    def save_har(self, har_path: str | os.PathLike[str], compilation_only: bool = False) -> None:
+        """Write a HAR; the same network gives the same bytes."""
+        from hailo_emulator.har import write_har
+        from hailo_emulator.workspace import pack_workspace
+
+        self._require("save_har", *_LATER)
+        write_har(Path(har_path), pack_workspace(self._loaded(), self._state.value))
+        log.info(f"Saved HAR to: {Path(har_path).absolute()}")
+
+    def load_har(self, har: str | os.PathLike[str]) -> None:
+        """Go on with a HAR."""
+        from hailo_emulator.har import read_har
+        from hailo_emulator.workspace import unpack_workspace
+
+        work, state = unpack_workspace(read_har(Path(har)))
+        _check_arch(work.arch)
+        self._arch = work.arch
+        self._set(work, States(state))
+
+    # -- inference -------------------------------------------------------------------------
+
+    @contextmanager
+    def infer_context(
+        self,
+        inference_context: InferenceContext,
+        device_ids: Sequence[str] | None = None,
+        nms_score_threshold: float | None = None,
+        gpu_policy: Any = None,
+        custom_infer_config: Any = None,
+    ) -> Iterator[ContextInfo]:
+        """Open a context for :meth:`infer`; it is closed when the block ends."""
+        if not isinstance(inference_context, InferenceContext):
+            msg = f"{inference_context!r} is not an InferenceContext"
+            raise InvalidArgumentsException(msg)
+        self._check_context(inference_context)
+        if self._active is not None:
+            msg = "Another inference context is open"
+            raise InvalidStateException(msg)
+        info = ContextInfo(inference_context, self, nms_score_threshold)
+        self._active = info
+        try:
+            yield info
+        finally:
+            self._active = None
+
+    def infer(
+        self,
+        context: ContextInfo,
+        dataset: Any,
+        data_type: CalibrationDataType = CalibrationDataType.auto,
+        data_count: int | None = None,
+        batch_size: int = 1,
+    ) -> Any:
+        """Run NHWC samples; returns one array with an entry per sample, or a list of arrays.
+
+        Several outputs come as a list in the order of the output layers. NMS outputs have the
+        shape (N, classes, 5, boxes): y_min, x_min, y_max, x_max, score, padded with zeros.
+        """
+        from hailo_emulator.inference import infer
+
+        if not isinstance(context, ContextInfo) or context is not self._active:
+            msg = "infer needs the open context that infer_context gave"
+            raise InvalidStateException(msg)
+        if batch_size < 1:
+            msg = f"batch_size is {batch_size}; 1 or more is needed"
+            raise InvalidArgumentsException(msg)
+        work = self._loaded()
+        network, model = self._graph(context.infer_context)
+        session = self._sessions.get(context.infer_context)
+        if session is None:
+            from hailo_emulator.execute import Session
+
+            session = self._sessions[context.infer_context] = Session(model())
+        del work
+        return infer(
+            network, session, dataset, count=data_count, threshold=context.nms_score_threshold
+        )
+
+    def analyze_noise(
+        self,
+        dataset: Any,
+        data_count: int = 8,
+        batch_size: int = 1,
+        analyze_mode: str = "simple",
+    ) -> dict[str, float]:
+        """Return the SNR in decibels of every layer's output, quantised against float."""
+        from hailo_emulator.noise import layer_noise
+
+        self._require("analyze_noise", States.QUANTIZED_MODEL, States.COMPILED_MODEL)
+        if analyze_mode not in ("simple", "advanced"):
+            msg = f"analyze_mode is {analyze_mode!r}; simple or advanced"
+            raise InvalidArgumentsException(msg)
+        work = self._loaded()
+        assert work.optimized is not None
+        assert work.quantized is not None
+        return layer_noise(
+            work.optimized, work.quantized, dataset, data_count, alone=analyze_mode == "advanced"
+        )
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _set(self, work: Workspace, state: States) -> None:
+        self._work, self._state = work, state
+        self._sessions.clear()
+
+    def _loaded(self) -> Workspace:
+        assert self._work is not None
+        return self._work
+
+    def _network(self) -> Network:
+        work = self._loaded()
+        return work.optimized or work.native
+
+    def _require(self, call: str, *states: States) -> None:
+        if self._state not in states:
+            allowed = ", ".join(state.value for state in states)
+            msg = (
+                f"The execution of {call} is not available under the state: {self._state.value}; "
+                f"it needs one of: {allowed}"
+            )
+            raise InvalidStateException(msg)
+
+    def _apply(self, work: Workspace) -> Workspace:
+        from hailo_emulator.modify import apply_options
+
+        if work.optimized is not None:
+            return work
+        return replace(work, optimized=apply_options(work.native, work.options))
+
+    def _check_context(self, context: InferenceContext) -> None:
+        needed = {
+            InferenceContext.SDK_NATIVE: _LATER,
+            InferenceContext.SDK_FP_OPTIMIZED: _LATER[1:],
+            InferenceContext.SDK_QUANTIZED: _LATER[2:],
+        }.get(context)
+        if needed is None:
+            msg = f"{context.name} is not emulated: there is no chip and no bit-exact model here"
+            raise NotImplementedError(msg)
+        self._require(f"infer_context({context.name})", *needed)
+
+    def _graph(self, context: InferenceContext) -> tuple[Network, Any]:
+        from hailo_emulator.compose import compose
+        from hailo_emulator.graph import to_model
+
+        work = self._loaded()
+        network = work.native if context is InferenceContext.SDK_NATIVE else work.optimized
+        assert network is not None
+        quantized = work.quantized
+        if context is InferenceContext.SDK_QUANTIZED:
+            assert quantized is not None
+            model = quantized.model
+            return network, lambda: model
+        return network, lambda: to_model(compose(network)).SerializeToString()
+
+
+def _check_arch(arch: object) -> None:
+    line = current_line()
+    if not isinstance(arch, str):
+        msg = f"hw_arch is {arch!r}; a name is needed"
+        raise InvalidArgumentsException(msg)
+    if arch in line.names:
+        return
+    other = other_line_of(arch)
+    text = f"hw_arch {arch} is not supported by Dataflow Compiler {line.major}.x"
+    if other is not None:
+        text += f"; use Dataflow Compiler {other.major}.x for it"
+    text += f". Supported architectures: {', '.join(line.names)}"
+    raise InvalidArgumentsException(text)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name or not all(c.isalnum() or c in "_-." for c in name):
+        msg = f"The network name {name!r} is not valid: letters, digits, '_', '-' and '.' only"
+        raise InvalidArgumentsException(msg)
+
+
+def _names(names: object, argument: str) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, (list, tuple)) or not all(
+        isinstance(name, str) for name in names
+    ):
+        msg = f"{argument} is {names!r}; a list of names is needed"
+        raise InvalidArgumentsException(msg)
+    return tuple(names) or None
+
+
+def _shapes(shapes: Any, proto: Any) -> dict[str, tuple[int, ...]] | None:
+    if shapes is None:
+        return None
+    known = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value.name for value in proto.graph.input if value.name not in known]
+    if isinstance(shapes, (list, tuple)):
+        if len(inputs) != 1:
+            msg = f"net_input_shapes needs a dict: the model has the inputs {inputs}"
+            raise InvalidArgumentsException(msg)
+        shapes = {inputs[0]: shapes}
+    if not hasattr(shapes, "items"):
+        msg = f"net_input_shapes is {shapes!r}; a dict of shapes by input name is needed"
+        raise InvalidArgumentsException(msg)
+    return {str(name): tuple(int(n) for n in shape) for name, shape in shapes.items()}
+
+
+def _read_script(script: Any) -> tuple[str, str, str]:
+    """Return (text, folder for relative paths, where it came from)."""
+    if script is None:
+        return "", str(Path.cwd()), "string"
+    if isinstance(script, os.PathLike) or (
+        isinstance(script, str) and "\n" not in script and "(" not in script and script.strip()
+    ):
+        path = Path(script)
+        return path.read_text("utf-8"), str(path.absolute().parent), str(path)
+    if not isinstance(script, str):
+        msg = f"model_script is {type(script).__name__}; a text or a path is needed"
+        raise InvalidArgumentsException(msg)
+    return script, str(Path.cwd()), "string"

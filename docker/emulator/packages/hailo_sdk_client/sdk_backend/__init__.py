@@ -1,0 +1,1 @@
+"""Emulated: the vendor's back end. Only its exceptions are public."""

@@ -1,0 +1,1 @@
+"""Emulated: post-processing that the vendor adds to a network."""

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator import paths
@@ -18,11 +19,11 @@ from orchestrator.engine import context as contexts
 from orchestrator.engine.base import ImageBuildError, ImageInfo, Progress, Report, ignore
 from orchestrator.engine.box import LABEL
 from orchestrator.engine.client import normal_architecture
+from orchestrator.engine.transfer import Entry
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from orchestrator.engine.client import Connection
 
@@ -176,6 +177,26 @@ def build(
     return image
 
 
+def build_files(
+    connection: Connection,
+    files: Mapping[str, bytes],
+    large: Mapping[str, Path],
+    *,
+    tag: str,
+    arguments: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    report: Report = ignore,
+) -> ImageInfo:
+    """Build an image from small files in memory and large ones on disk, by name."""
+    blobs = {name: contexts.Blob(data) for name, data in files.items()}
+    entries = tuple(
+        Entry(name, path, folder=False, size=path.stat().st_size)
+        for name, path in sorted(large.items())
+    )
+    context = contexts.Context(blobs, entries)
+    return build(connection, context, tag=tag, arguments=arguments, labels=labels, report=report)
+
+
 def _build_failed(tag: str, said: str, tail: list[str]) -> ImageBuildError:
     lines = "\n".join(escape_control(line) for line in [*tail[-8:], said.strip()])
     text = lines.lower()
@@ -245,9 +266,16 @@ def _dockerfile(text: str, arguments: Mapping[str, str]) -> dict[str, contexts.B
 
 
 def emulator_wheels(folder: Path) -> tuple[Path, ...]:
-    """Return the wheels for machines without internet: the checkout's, then the user's cache."""
+    """Return the wheels for machines without internet.
+
+    They are looked for in the user's cache, the checkout, and ``HEFSMITH_WHEELS``; the last
+    one that has a file wins.
+    """
+    places = [paths.user_cache() / "wheels" / "emulator", folder / "wheels"]
+    if given := os.environ.get("HEFSMITH_WHEELS"):
+        places.append(Path(given))
     found: dict[str, Path] = {}
-    for place in (paths.user_cache() / "wheels" / "emulator", folder / "wheels"):
+    for place in places:
         found.update({one.name: one for one in sorted(place.glob("*.whl"))})
     return tuple(found.values())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -49,6 +50,7 @@ class Connection:
         self.timeout = timeout
         self._api: APIClient | None = None
         self._info: EngineInfo | None = None
+        self._mending = threading.RLock()
 
     @property
     def api(self) -> APIClient:
@@ -80,18 +82,29 @@ class Connection:
             patience = PATIENCE_FAR if self.address.far else PATIENCE_NEAR
         deadline = time.monotonic() + patience
         pause = 0.2
-        while True:
-            self.close()
-            try:
-                self._api = connect(self.address, min(self.timeout, 10.0))
-                self._api.timeout = self.timeout
-            except EngineError:
-                if time.monotonic() + pause > deadline:
-                    return False
-                time.sleep(pause)
-                pause = min(pause * 2, 5.0)
-            else:
+        with self._mending:
+            if self._api is not None and self._alive(self._api):
+                # Another thread was quicker.
                 return True
+            while True:
+                self.close()
+                try:
+                    self._api = connect(self.address, min(self.timeout, 10.0))
+                    self._api.timeout = self.timeout
+                except EngineError:
+                    if time.monotonic() + pause > deadline:
+                        return False
+                    time.sleep(pause)
+                    pause = min(pause * 2, 5.0)
+                else:
+                    return True
+
+    @staticmethod
+    def _alive(api: APIClient) -> bool:
+        try:
+            return bool(api.get(f"{api.base_url}/_ping", timeout=3.0).ok)
+        except lost_errors():
+            return False
 
     def answers(self, timeout: float = 3.0) -> bool:
         """Tell whether the engine answers now, in at most ``timeout`` seconds."""
@@ -163,6 +176,11 @@ def lost_errors() -> tuple[type[Exception], ...]:
     if paramiko is not None:
         found.append(paramiko.SSHException)
     return tuple(found)
+
+
+def all_errors() -> tuple[type[Exception], ...]:
+    """Return :func:`lost_errors` and this program's own, for places that must not fail."""
+    return (*lost_errors(), EngineError)
 
 
 def translate(

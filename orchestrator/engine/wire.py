@@ -64,7 +64,7 @@ class Wire:
 
         The end, and an error on the way, look the same on purpose: neither proves anything.
         """
-        ends = (*lost_errors(), ValueError)
+        ends: tuple[type[Exception], ...] = (*lost_errors(), ValueError)
         try:
             while True:
                 header = self._read(8)
@@ -94,7 +94,7 @@ class Wire:
     def send(self, data: bytes) -> bool:
         """Write to the container's standard input; tell whether the socket took it."""
         sock = getattr(self._sock, "_sock", self._sock)
-        ends = (*lost_errors(), ValueError)
+        ends: tuple[type[Exception], ...] = (*lost_errors(), ValueError)
         with self._writing:
             if self._closed:
                 return False

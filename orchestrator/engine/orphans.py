@@ -1,0 +1,70 @@
+"""What killed runs left on an engine: found by our labels, removed at the next start.
+
+Touched is only what carries our owner's label, was not detached, and belongs to a process that
+is no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.engine import volumes
+from orchestrator.engine.box import LABEL
+from orchestrator.engine.client import all_errors
+from orchestrator.engine.owner import is_alive, owner_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from orchestrator.engine.client import Connection
+
+
+def choose_orphans(
+    containers: Iterable[Any], *, owner: str, alive: Callable[[str], bool]
+) -> tuple[str, ...]:
+    """Return the ids of orphans among containers as the engine lists them (JSON)."""
+    chosen = []
+    for one in containers:
+        labels = one.get("Labels") or {}
+        if labels.get(f"{LABEL}.owner") != owner or labels.get(f"{LABEL}.detached") != "0":
+            continue
+        process = labels.get(f"{LABEL}.process")
+        if process and not alive(process):
+            chosen.append(str(one["Id"]))
+    return tuple(chosen)
+
+
+def choose_orphan_volumes(
+    listed: Iterable[Any], *, owner: str, alive: Callable[[str], bool]
+) -> tuple[str, ...]:
+    """Return the names of volumes of results that no run waits for any more."""
+    chosen = []
+    for one in listed:
+        labels = one.get("Labels") or {}
+        mine = labels.get(f"{LABEL}.owner") == owner and f"{LABEL}.work" in labels
+        if mine and labels.get(f"{LABEL}.detached") == "0":
+            process = labels.get(f"{LABEL}.process")
+            if process and not alive(process):
+                chosen.append(str(one["Name"]))
+    return tuple(chosen)
+
+
+def remove_orphans(connection: Connection) -> int:
+    """Remove orphans of this user and return how many; trouble here never stops a build."""
+    owner = owner_id()
+    removed = 0
+    with contextlib.suppress(*all_errors()):
+        api = connection.api
+        wanted = {"label": f"{LABEL}.owner={owner}"}
+        found = api.containers(all=True, filters=wanted)
+        for container in choose_orphans(found, owner=owner, alive=is_alive):
+            with contextlib.suppress(*all_errors()):
+                api.remove_container(container, force=True, v=True)
+                removed += 1
+        listed = api.volumes(filters=wanted).get("Volumes") or []
+        for volume in choose_orphan_volumes(listed, owner=owner, alive=is_alive):
+            with contextlib.suppress(*all_errors()):
+                api.remove_volume(volume, force=True)
+        volumes.remove_old(api, {f"{LABEL}.owner": owner})
+    return removed

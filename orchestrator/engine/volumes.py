@@ -1,0 +1,143 @@
+"""Named volumes for engines that cannot see our files: inputs by content, one for the results.
+
+An input's volume is named by its digest and sent once. Since a volume cannot be renamed when
+it is whole, an empty second volume beside it says so; without that one it is sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from orchestrator.engine.base import WORK, WORKER, Job, Report
+from orchestrator.engine.box import LABEL, VOLUMES
+from orchestrator.engine.context import LEFT_BEHIND
+from orchestrator.engine.transfer import Entry, digest_tree, list_tree, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path, PurePosixPath
+
+    from docker import APIClient
+
+PREFIX = "hefsmith-data-"
+WHOLE = "-whole"
+
+#: Inputs that nobody sent again for so long are removed, in seconds: 14 days.
+KEPT_FOR = 14 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What must be in a volume before a job starts, and where the container mounts it."""
+
+    volume: str
+    entries: tuple[Entry, ...]
+    target: PurePosixPath
+
+
+def plan_parcels(job: Job, worker: Path) -> tuple[dict[str, str], tuple[Parcel, ...]]:
+    """Return the volumes of a job (``worker`` and ``in/<name>``) and what they must hold."""
+    code = tuple(
+        entry
+        for entry in list_tree(worker, prefix="hefsmith_worker")
+        if not LEFT_BEHIND.search(entry.name.removeprefix("hefsmith_worker"))
+    )
+    name = f"{PREFIX}{_digest_code(code)[:24]}"
+    volumes = {"worker": name}
+    parcels = {name: Parcel(name, code, WORKER)}
+    for one in job.inputs:
+        digest = one.digest or digest_tree(one.path)
+        name = f"{PREFIX}{digest.removeprefix('sha256:')[:24]}"
+        volumes[f"in/{one.name}"] = name
+        parcels[name] = Parcel(name, list_tree(one.path, prefix="data"), VOLUMES / name)
+    return volumes, tuple(parcels.values())
+
+
+def _digest_code(entries: tuple[Entry, ...]) -> str:
+    import hashlib
+
+    total = hashlib.sha256(b"hefsmith worker 1\n")
+    for entry in entries:
+        if not entry.folder:
+            total.update(f"{digest_tree(entry.path)} {entry.name}\n".encode())
+    return total.hexdigest()
+
+
+def is_whole(api: APIClient, volume: str) -> bool:
+    """Tell whether the engine has ``volume`` with all its content."""
+    import docker.errors
+
+    try:
+        api.inspect_volume(volume + WHOLE)
+        api.inspect_volume(volume)
+    except docker.errors.NotFound:
+        return False
+    return True
+
+
+def prepare(api: APIClient, volume: str, labels: Mapping[str, str]) -> None:
+    """Make ``volume``; what an upload that was cut off left there is written over."""
+    api.create_volume(volume, labels={**labels, f"{LABEL}.data": "1"})
+
+
+def send(
+    api: APIClient,
+    container: str,
+    parcel: Parcel,
+    *,
+    uid: int,
+    gid: int,
+    labels: Mapping[str, str],
+    report: Report,
+) -> None:
+    """Fill a parcel's volume through a container that mounts it, then say that it is whole."""
+    what = f"sending {parcel.target.name}"
+    stream = pack(parcel.entries, uid=uid, gid=gid, what=what, report=report)
+    api.put_archive(container, str(parcel.target), stream)
+    api.create_volume(parcel.volume + WHOLE, labels={**labels, f"{LABEL}.data": "1"})
+
+
+def send_work(
+    api: APIClient, container: str, work: Path, *, uid: int, gid: int, report: Report
+) -> None:
+    """Put the build folder's content into ``/hefsmith/work``, which then belongs to the user."""
+    entries = list_tree(work, prefix=".")
+    named = [replace(one, name=one.name.removeprefix("./") or ".") for one in entries]
+    stream = pack(named, uid=uid, gid=gid, what="sending the build folder", report=report)
+    api.put_archive(container, str(WORK), stream)
+
+
+def remove_old(api: APIClient, labels: Mapping[str, str], *, now: float | None = None) -> int:
+    """Remove inputs that were sent long ago by this owner; those in use stay."""
+    import docker.errors
+
+    wanted = [f"{name}={value}" for name, value in labels.items()] + [f"{LABEL}.data"]
+    listed = api.volumes(filters={"label": wanted}).get("Volumes") or []
+    removed = 0
+    for volume in listed:
+        name = str(volume["Name"])
+        if not name.endswith(WHOLE) or age(str(volume.get("CreatedAt") or ""), now) < KEPT_FOR:
+            continue
+        try:
+            # First the mark, so that what is left of a failure counts as not whole.
+            api.remove_volume(name)
+            api.remove_volume(name.removesuffix(WHOLE))
+            removed += 1
+        except docker.errors.APIError:
+            continue
+    return removed
+
+
+def age(created: str, now: float | None = None) -> float:
+    """Return the seconds since an RFC 3339 time; 0 for what cannot be read."""
+    text = created.replace("Z", "+00:00")
+    try:
+        then = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    if then.tzinfo is None:
+        return 0.0
+    return (time.time() if now is None else now) - then.timestamp()

@@ -25,6 +25,8 @@ COMMAND_MODULES: tuple[str, ...] = (
     "config",
     "cache",
     "explain",
+    "device",
+    "ship",
 )
 
 

@@ -45,6 +45,7 @@ class DeviceSpec:
     groups: tuple[str, ...] = ()
     service: str | None = None
     """systemd unit to stop while the chip is needed, and to start again after."""
+    keep_releases: int = 5
     ask_password: bool = False
     python: str = "python3"
     emulated_chip: str | None = None

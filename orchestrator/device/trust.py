@@ -153,6 +153,12 @@ def fingerprint(key: asyncssh.SSHKey) -> str:
     return f"{key.get_algorithm()} {key.get_fingerprint()}"
 
 
+def known_fingerprints(label: str) -> tuple[str, ...]:
+    """Return the fingerprints that our own file has for a host."""
+    keys = _read_known_hosts(trust_file()).match(label, "", None)[0]
+    return tuple(key.get_fingerprint() for key in keys)
+
+
 def add_trust(label: str, key: asyncssh.SSHKey, *, comment: str, replace: bool = False) -> Path:
     """Write a host key to our own file; other keys of the same host go when ``replace`` is set."""
     path = trust_file()

@@ -1,0 +1,275 @@
+"""``hef device``: add, trust, list, identify, remove."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (typer reads it)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.output import emit_json, note, print_result
+from orchestrator.errors import ConfigError, escape_control
+
+if TYPE_CHECKING:
+    from orchestrator.device.base import DeviceSpec, Identity
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name here.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the ``device`` commands to the application."""
+    group = typer.Typer(
+        help="Devices that a HEF is shipped to.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    group.command("add", epilog="Example: hef device add pi5 pi@raspberrypi.local")(_add)
+    group.command("trust", epilog="Example: hef device trust pi5")(_trust)
+    group.command("list", epilog="Example: hef device list")(_list)
+    group.command("identify", epilog="Example: hef device identify pi5")(_identify)
+    group.command("remove", epilog="Example: hef device remove pi5")(_remove)
+    app.add_typer(group, name="device")
+
+
+def _add(
+    name: Name,
+    address: Annotated[
+        str, typer.Argument(metavar="[USER@]HOST[:PORT]", help="Or an alias of ~/.ssh/config.")
+    ],
+    identity: Annotated[
+        Path | None, typer.Option("--identity", "-i", help="Private key; else agent and defaults.")
+    ] = None,
+    jump: Annotated[str | None, typer.Option("--jump", "-J", help="Jump host, as for ssh.")] = None,
+    group: Annotated[list[str] | None, typer.Option("--group", help="Group; repeatable.")] = None,
+    service: Annotated[
+        str | None, typer.Option("--service", help="systemd unit to stop while the chip is needed.")
+    ] = None,
+    python: Annotated[
+        str, typer.Option("--python", help="Python on the device that has hailo_platform.")
+    ] = "python3",
+    password: Annotated[
+        bool, typer.Option("--ask-password", help="Ask for a password at each connection.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an entry.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Note a device under a name. Nothing is sent to it yet."""
+    from dataclasses import replace as changed
+
+    from orchestrator.device.registry import parse_address, save_user_device
+
+    spec = changed(
+        parse_address(address),
+        name=name,
+        identity_file=identity.expanduser().resolve() if identity else None,
+        jump=jump,
+        groups=tuple(group or ()),
+        service=service,
+        python=python,
+        ask_password=password,
+    )
+    path = save_user_device(spec, replace_existing=replace)
+    if as_json:
+        emit_json({"device": name, "address": spec.address, "file": str(path)})
+        return
+    print_result(f"{name}  {spec.address}")
+    note(f"Next: hef device trust {name}")
+
+
+def _trust(
+    name: Name,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option("--fingerprint", help="Accept only this one (SHA256:...); asks nothing."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="The device was set up anew: forget its old key.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at a device's host key, and trust it from now on if you say so."""
+    import sys
+
+    from orchestrator.cli.devices import known_devices
+    from orchestrator.device import trust
+    from orchestrator.device.hub import default_hub
+    from orchestrator.device.registry import NAME
+
+    (spec,) = _exactly_one(name)
+    if spec.kind == "embedded":
+        print_result("the embedded device makes its own keys; there is nothing to trust")
+        return
+    label, key = default_hub().host_key(spec)
+    shown = key.get_fingerprint()
+    old = trust.known_fingerprints(label)
+    if old and shown not in old and not replace:
+        msg = (
+            f"{name}: another key is trusted for {label}\n"
+            f"  trusted: {', '.join(old)}\n  offered: {shown}"
+        )
+        raise ConfigError(
+            msg, hint=f"If it was set up anew: hef device trust {name} --replace",
+            code="device.host-key-changed",
+        )  # fmt: skip
+    if fingerprint is not None and fingerprint.strip() not in (shown, shown.partition(":")[2]):
+        msg = f"{name}: {label} shows {shown}, not {escape_control(fingerprint)}"
+        raise ConfigError(msg, hint="Do not connect to it before you know why.",
+                          code="device.host-key-changed")  # fmt: skip
+    if fingerprint is None and shown not in old:
+        if not sys.stdin.isatty():
+            msg = f"{name}: {label} shows {trust.fingerprint(key)}; nobody is there to confirm it"
+            raise ConfigError(msg, hint=f"hef device trust {name} --fingerprint {shown}")
+        note(f"{label} shows {trust.fingerprint(key)}")
+        note("On the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+        if not typer.confirm("Is that the same?", err=True):
+            msg = f"{name}: not trusted"
+            raise ConfigError(msg, code="device.not-trusted")
+    comment = name if NAME.match(name) and name in known_devices().devices else "hefsmith"
+    path = trust.add_trust(label, key, comment=comment, replace=replace)
+    if as_json:
+        emit_json({"device": name, "host": label, "fingerprint": shown, "file": str(path)})
+        return
+    print_result(f"{name}  {label}  {trust.fingerprint(key)}  trusted")
+
+
+def _list(as_json: Json = False) -> None:
+    """List the devices of this project and your own."""
+    from orchestrator.cli.devices import known_devices
+    from orchestrator.device.registry import read_user_devices
+
+    registry, own = known_devices(), read_user_devices()
+    rows = []
+    for name, spec in sorted(registry.devices.items()):
+        origin = "user" if own.get(name) == spec else "hef.yaml"
+        groups = [group for group, members in registry.groups.items() if name in members]
+        rows.append((name, spec, origin, sorted(groups)))
+    if as_json:
+        emit_json(
+            [
+                {
+                    "name": name,
+                    "address": spec.address,
+                    "origin": origin,
+                    "groups": groups,
+                    "service": spec.service,
+                    "jump": spec.jump,
+                }
+                for name, spec, origin, groups in rows
+            ]
+        )
+        return
+    for name, spec, origin, groups in rows:
+        extra = f"  groups: {', '.join(groups)}" if groups else ""
+        print_result(f"{name:<16} {spec.address:<32} {origin}{extra}")
+    if not rows:
+        note("No device is noted. The embedded one is always there.")
+        note("Add one: hef device add pi5 pi@raspberrypi.local")
+
+
+def _identify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Devices or groups.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask devices what they are: chip, versions, board, link, temperature, room, holders."""
+    from orchestrator.cli.devices import (
+        ask_password,
+        choose_devices,
+        exit_code_of,
+        outcome_as_json,
+    )
+    from orchestrator.device.fleet import run_fleet
+    from orchestrator.device.hub import default_hub
+
+    specs = choose_devices(names or [])
+    outcomes = run_fleet(
+        default_hub(), specs, lambda session: session.identify(), password=ask_password
+    )
+    if len(outcomes) == 1 and outcomes[0].error is not None:
+        raise outcomes[0].error
+    if as_json:
+        documents = [
+            outcome_as_json(one, one.result.to_json() if one.result else None) for one in outcomes
+        ]
+        emit_json(documents[0]["result"] if len(documents) == 1 else documents)
+    else:
+        for outcome in outcomes:
+            if outcome.error is not None:
+                note(f"error: {outcome.error.message}")
+            elif outcome.result is not None:
+                for line in describe_identity(outcome.spec, outcome.result):
+                    print_result(line)
+    raise typer.Exit(exit_code_of(outcomes))
+
+
+def _remove(
+    name: Name,
+    forget_key: Annotated[
+        bool, typer.Option("--forget-key", help="Do not trust its host key any more either.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Forget a device. Nothing is changed on it."""
+    from orchestrator.device.connection import read_route
+    from orchestrator.device.registry import remove_user_device
+    from orchestrator.device.trust import forget
+
+    spec = remove_user_device(name)
+    if spec is None:
+        msg = f"there is no device {escape_control(name)!r} of yours"
+        raise ConfigError(msg, hint="Those of hef.yaml are removed there. See: hef device list")
+    forgotten = forget_key and forget(read_route(spec).label)
+    if as_json:
+        emit_json({"removed": name, "key_forgotten": forgotten})
+        return
+    print_result(f"{name}  removed")
+
+
+def _exactly_one(name: str) -> tuple[DeviceSpec, ...]:
+    from orchestrator.cli.devices import known_devices
+
+    specs = known_devices().resolve([name])
+    if len(specs) != 1:
+        msg = f"{escape_control(name)} is {len(specs)} devices; name one"
+        raise ConfigError(msg)
+    return specs
+
+
+def describe_identity(spec: DeviceSpec, identity: Identity) -> list[str]:
+    """Return an identity as lines for a person; all of it came from a device and is escaped."""
+    lines = [f"{spec.name} ({spec.address}){'  EMULATED' if identity.emulated else ''}"]
+
+    def add(label: str, *values: object) -> None:
+        shown = "  ".join(escape_control(str(value)) for value in values if value not in (None, ""))
+        if shown:
+            lines.append(f"  {label:<12} {shown}")
+
+    add("chip", identity.chip or "none answers", identity.product_name)
+    add("serial", identity.serial)
+    add("HailoRT", identity.hailort)
+    add("driver", identity.driver_version, identity.driver_module)
+    add("firmware", identity.firmware)
+    binding = f"binding {identity.binding_version or 'missing'}"
+    add("Python", identity.python_version, binding, f"numpy {identity.numpy_version or 'missing'}")
+    if identity.versions_agree is not None:
+        add("versions", "agree" if identity.versions_agree else "DO NOT AGREE")
+    add("board", identity.board_model)
+    add("system", identity.os_name, identity.kernel, identity.machine,
+        identity.page_size and f"{identity.page_size // 1024} KB pages")  # fmt: skip
+    if identity.pcie is not None:
+        add("PCIe", f"generation {identity.pcie.generation}, width x{identity.pcie.width}")
+    add("temperature", identity.temperature_c and f"{identity.temperature_c:.1f} C")
+    if identity.throttled is not None:
+        add("throttling", ", ".join(identity.throttled) or "none since boot")
+    if identity.disk_free is not None:
+        add("free disk", f"{identity.disk_free / 1e9:.1f} GB")
+    for holder in identity.holders or ():
+        add("held by", f"process {holder.pid}", holder.command, holder.unit)
+    if identity.model_zoo:
+        add("model zoo", f"{len(identity.model_zoo)} HEF files")
+    for text in identity.notes:
+        add("note", text)
+    return lines

@@ -1,0 +1,191 @@
+"""What the device commands share: which devices are known, and how many are shown at work."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.output import note
+from orchestrator.errors import ConfigError, ExitCode, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Any, Self
+
+    from orchestrator.device.base import DeviceSpec
+    from orchestrator.device.fleet import Outcome
+    from orchestrator.device.registry import Registry
+    from orchestrator.device.ship import ShipEvent
+    from orchestrator.project.workspace import Workspace
+
+
+def known_devices(workspace: Workspace | None = None) -> Registry:
+    """Return the devices of the project around us and of the user."""
+    from orchestrator.device.base import DeviceSpec
+    from orchestrator.device.registry import load_registry, parse_address
+    from orchestrator.project.workspace import open_workspace
+
+    workspace = workspace or open_workspace()
+    devices = {}
+    for name, entry in workspace.file.devices.items():
+        address = parse_address(entry.host)
+        identity = (
+            (workspace.root / entry.identity).expanduser() if entry.identity is not None else None
+        )
+        devices[name] = DeviceSpec(
+            name=name,
+            host=address.host,
+            user=entry.user or address.user,
+            port=entry.port or address.port,
+            identity_file=identity,
+            service=entry.service,
+            keep_releases=entry.keep_releases,
+        )
+    return load_registry(devices, workspace.file.groups)
+
+
+def choose_devices(
+    names: Sequence[str], workspace: Workspace | None = None
+) -> tuple[DeviceSpec, ...]:
+    """Return the devices that a command is for: those named, else the project's, else the only one.
+
+    The embedded device is used when nothing else is known.
+    """
+    import os
+
+    from orchestrator.device.base import EMBEDDED
+    from orchestrator.project.settings import resolve
+    from orchestrator.project.workspace import open_workspace
+
+    workspace = workspace or open_workspace()
+    registry = known_devices(workspace)
+    if names:
+        return registry.resolve(names)
+    setting = resolve(workspace, os.environ, {}).text("device")
+    if setting is not None:
+        return registry.resolve([setting])
+    if not registry.devices:
+        return (EMBEDDED,)
+    if len(registry.devices) == 1:
+        return tuple(registry.devices.values())
+    known = ", ".join(sorted(registry.devices))
+    msg = f"several devices are known: {known}"
+    raise ConfigError(msg, hint="Name one or more: --device NAME,NAME or --device all")
+
+
+def ask_password(prompt: str) -> str:
+    """Ask the person at the terminal, without showing what is typed."""
+    import getpass
+    import sys
+
+    if not sys.stdin.isatty():
+        msg = "a password is needed, but there is no terminal to ask at"
+        raise ConfigError(msg, hint="Install a key: ssh-copy-id USER@HOST")
+    return getpass.getpass(prompt, stream=sys.stderr)
+
+
+def exit_code_of(outcomes: Sequence[Outcome[Any]]) -> int:
+    """Return 0 when all went well, the code that all failures share, else that of devices."""
+    codes = {int(one.error.exit_code) for one in outcomes if one.error is not None}
+    if not codes:
+        return int(ExitCode.OK)
+    return codes.pop() if len(codes) == 1 else int(ExitCode.DEVICE)
+
+
+def outcome_as_json(outcome: Outcome[Any], result: object) -> dict[str, object]:
+    """Return one device's line of a ``--json`` document."""
+    document: dict[str, object] = {
+        "device": outcome.spec.name,
+        "address": outcome.spec.address,
+        "ok": outcome.ok,
+        "seconds": round(outcome.seconds, 3),
+        "result": result,
+        "error": None,
+    }
+    if outcome.error is not None:
+        document["error"] = {
+            "code": outcome.error.code,
+            "message": outcome.error.message,
+            "hint": outcome.error.hint,
+            "exit_code": int(outcome.error.exit_code),
+        }
+    return document
+
+
+class FleetView:
+    """Shows devices at work on stderr: a live table, or plain lines without a terminal."""
+
+    def __init__(self, specs: Sequence[DeviceSpec], *, title: str) -> None:
+        import sys
+
+        self._rows = {spec.name: ("waiting", "") for spec in specs}
+        self._title = title
+        self._plain = not sys.stderr.isatty()
+        self._lock = threading.Lock()
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        if not self._plain:
+            from rich.live import Live
+
+            from orchestrator.cli.output import console
+
+            self._live = Live(
+                console=console(), get_renderable=self._table, refresh_per_second=8, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def on_event(self, event: ShipEvent) -> None:
+        """Show where a ship is; plain lines tell each step once."""
+        if event.step == "sending" and event.total:
+            detail = f"{event.done / 1e6:.1f} of {event.total / 1e6:.1f} MB"
+        else:
+            detail = ""
+        with self._lock:
+            before = self._rows[event.device][0]
+            self._rows[event.device] = (event.step, detail)
+            if self._plain and before != event.step and event.step not in ("done", "waiting"):
+                note(f"{event.device}: {event.step} {escape_control(event.file)}".rstrip())
+
+    def on_end(self, outcome: Outcome[Any]) -> None:
+        """Show how a device ended."""
+        with self._lock:
+            if outcome.error is None:
+                self._rows[outcome.spec.name] = ("done", f"{outcome.seconds:.1f} s")
+                text = f"{outcome.spec.name}: done in {outcome.seconds:.1f} s"
+            else:
+                message = outcome.error.message.splitlines()[0]
+                self._rows[outcome.spec.name] = ("failed", message)
+                text = f"{outcome.spec.name}: failed: {message}"
+            if self._plain:
+                note(text)
+
+    def _table(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=self._title, title_justify="left", box=None, pad_edge=False)
+        for heading in ("device", "step", ""):
+            table.add_column(heading)
+        styles = {"done": "green", "failed": "red", "waiting": "dim"}
+        with self._lock:
+            rows = list(self._rows.items())
+        # A tall fleet does not fit a screen: those at work and those that failed come first.
+        rank = {"failed": 0, "waiting": 2, "done": 3}
+        rows.sort(key=lambda row: rank.get(row[1][0], 1))
+        for name, (step, detail) in rows[:30]:
+            table.add_row(name, Text(step, style=styles.get(step, "cyan")), Text(detail))
+        if len(rows) > 30:
+            table.add_row(f"and {len(rows) - 30} more", "", "")
+        return table

@@ -1,0 +1,237 @@
+"""``hef ship`` and ``hef rollback``: bring a build to devices, and go back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.output import emit_json, note, print_result
+from orchestrator.errors import ConfigError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.device.base import DeviceSpec, Identity, Release, ShipResult
+    from orchestrator.device.session import SshSession
+    from orchestrator.device.ship import ShipEvent
+    from orchestrator.pipeline.builds import Build
+
+Devices = Annotated[
+    list[str] | None,
+    typer.Option("--device", "-d", help="Names or groups, with commas or repeated; 'all'."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Jobs = Annotated[int, typer.Option("--connections", min=1, help="Devices at a time.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``ship`` and ``rollback`` to the application."""
+    app.command("ship", epilog="Example: hef ship digits --device pi5,garage")(_ship)
+    app.command("rollback", epilog="Example: hef rollback digits --device pi5")(_rollback)
+
+
+def _ship(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that has been built.")],
+    device: Devices = None,
+    arch: Annotated[
+        str | None, typer.Option("--arch", help="Which build; else the one for each device's chip.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=1, help="Releases to keep on the device.")
+    ] = None,
+    connections: Jobs = 16,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done; connect to nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Ship a model's build to one or more devices; what is there already is not sent again."""
+    import tempfile
+
+    from orchestrator.cli.devices import (
+        FleetView,
+        ask_password,
+        choose_devices,
+        exit_code_of,
+        outcome_as_json,
+    )
+    from orchestrator.device.fleet import run_fleet
+    from orchestrator.device.hub import default_hub
+    from orchestrator.device.ship import ship
+
+    specs = choose_devices(device or [])
+    builds = find_builds(model, arch)
+    with tempfile.TemporaryDirectory(prefix="hefsmith-ship-") as name:
+        releases = {build.arch: release_of(build, Path(name) / build.arch) for build in builds}
+        if dry_run:
+            _show_plan(specs, list(releases.values()), as_json=as_json)
+            return
+        with FleetView(specs, title=f"shipping {escape_control(model)}") as view:
+            outcomes = run_fleet(
+                default_hub(),
+                specs,
+                _work(ship, releases, keep, view.on_event),
+                connections=connections,
+                password=ask_password,
+                on_end=view.on_end,
+            )
+    if len(outcomes) == 1 and outcomes[0].error is not None:
+        raise outcomes[0].error
+    if as_json:
+        emit_json(
+            [outcome_as_json(one, one.result.to_json() if one.result else None) for one in outcomes]
+        )
+    else:
+        for outcome in outcomes:
+            if outcome.result is not None:
+                print_result(_line(outcome.result))
+                for text in outcome.result.warnings:
+                    note(f"warning: {outcome.spec.name}: {escape_control(text)}")
+            elif outcome.error is not None:
+                print_result(f"{outcome.spec.name}  FAILED  {outcome.error.message}")
+                if outcome.error.hint:
+                    note(f"hint: {outcome.spec.name}: {outcome.error.hint}")
+    raise typer.Exit(exit_code_of(outcomes))
+
+
+def _rollback(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model on the device.")],
+    device: Devices = None,
+    connections: Jobs = 16,
+    as_json: Json = False,
+) -> None:
+    """Go back to the release before the current one, in one rename, after checking its files."""
+    from orchestrator.cli.devices import (
+        ask_password,
+        choose_devices,
+        exit_code_of,
+        outcome_as_json,
+    )
+    from orchestrator.device.fleet import run_fleet
+    from orchestrator.device.hub import default_hub
+    from orchestrator.device.ship import rollback
+
+    specs = choose_devices(device or [])
+    outcomes = run_fleet(
+        default_hub(),
+        specs,
+        lambda session: rollback(session, model),
+        connections=connections,
+        password=ask_password,
+    )
+    if len(outcomes) == 1 and outcomes[0].error is not None:
+        raise outcomes[0].error
+    if as_json:
+        emit_json(
+            [outcome_as_json(one, one.result.to_json() if one.result else None) for one in outcomes]
+        )
+    else:
+        for outcome in outcomes:
+            if outcome.result is not None:
+                before = (outcome.result.previous or "none")[:12]
+                print_result(f"{outcome.spec.name}  {before} -> {outcome.result.release[:12]}")
+            elif outcome.error is not None:
+                print_result(f"{outcome.spec.name}  FAILED  {outcome.error.message}")
+    raise typer.Exit(exit_code_of(outcomes))
+
+
+def find_builds(model: str, arch: str | None) -> list[Build]:
+    """Return the finished builds of a model, one for each chip unless one is named."""
+    import os
+
+    from orchestrator.pipeline.builds import find_build, read_build
+    from orchestrator.project.settings import resolve
+    from orchestrator.project.workspace import open_workspace
+
+    workspace = open_workspace()
+    artifacts = workspace.root / str(resolve(workspace, os.environ, {}).artifacts.value)
+    folder = artifacts / model
+    found = [
+        build
+        for entry in (sorted(folder.iterdir()) if arch is None and folder.is_dir() else [])
+        if entry.is_dir() and entry.name[0] != "." and (build := read_build(entry)) is not None
+    ]
+    return found or [find_build(artifacts, model, arch)]
+
+
+def release_of(build: Build, folder: Path) -> Release:
+    """Return a build as a release: the HEF and what a program needs to use it."""
+    from orchestrator.device.release import write_release
+
+    manifest = build.folder / "manifest.json"
+    return write_release(
+        folder,
+        model=build.model,
+        arch=build.arch,
+        hef=build.hef,
+        manifest=manifest if manifest.is_file() else None,
+        labels=build.labels,
+        preprocessing=build.preprocessing,
+        decoder=build.summary.get("postprocess"),
+    )
+
+
+def choose_release(releases: dict[str, Release], identity: Identity, device: str) -> Release:
+    """Return the release for a device's chip; Hailo-8 also runs what was compiled for the 8L."""
+    if len(releases) == 1:
+        return next(iter(releases.values()))
+    wanted = [identity.chip or ""] + (["hailo8l"] if identity.chip == "hailo8" else [])
+    for arch in wanted:
+        if arch in releases:
+            return releases[arch]
+    built = ", ".join(releases)
+    msg = f"{device} has the chip {identity.chip or 'unknown'}; there are builds for {built}"
+    raise ConfigError(msg, hint="Build for it: hef build MODEL --arch " + (identity.chip or "CHIP"))
+
+
+def _work(
+    ship: Callable[..., ShipResult],
+    releases: dict[str, Release],
+    keep: int | None,
+    watch: Callable[[ShipEvent], None],
+) -> Callable[[SshSession], ShipResult]:
+    def work(session: SshSession) -> ShipResult:
+        spec = session.spec
+        identity = session.identify(level="quick")
+        release = choose_release(releases, identity, spec.name)
+        return ship(session, release, keep=keep or spec.keep_releases, watch=watch)
+
+    return work
+
+
+def _show_plan(specs: Sequence[DeviceSpec], releases: Sequence[Release], *, as_json: bool) -> None:
+    from orchestrator.device.release import list_release
+
+    listings = [list_release(release) for release in releases]
+    if as_json:
+        emit_json(
+            {
+                "devices": [{"device": spec.name, "address": spec.address} for spec in specs],
+                "releases": [{**listing.record, "release": listing.id} for listing in listings],
+            }
+        )
+        return
+    for listing in listings:
+        print_result(f"release {listing.id[:12]} of {listing.release.model}, "
+                     f"{listing.release.arch}")  # fmt: skip
+        for entry in listing.files:
+            print_result(f"  {entry.name:<36} {entry.bytes:>12,} bytes  {entry.sha256[:12]}")
+    for spec in specs:
+        target = f"~/.hefsmith/{releases[0].model}"
+        print_result(f"{spec.name}  ssh {spec.address}: identify, check, send what is missing to")
+        print_result(f"  {target}/incoming, make releases/ID, switch {target}/current")
+
+
+def _line(result: ShipResult) -> str:
+    """Return the one line that tells what a ship did."""
+    what = "shipped" if result.changed else "unchanged"
+    sent = f"{result.sent_bytes / 1e6:.1f} of {result.total_bytes / 1e6:.1f} MB sent"
+    resumed = sum(file.bytes - file.sent_bytes for file in result.files if file.fate == "resumed")
+    again = f", {resumed / 1e6:.1f} MB were there from before" if resumed else ""
+    emulated = "  EMULATED" if result.emulated else ""
+    return (
+        f"{result.device}  {what}  {result.release[:12]}  {sent}{again}"
+        f"  {result.seconds:.1f} s{emulated}  {result.folder}"
+    )

@@ -41,11 +41,22 @@ def tell(event: str, **facts: object) -> None:
 # --- The machine -------------------------------------------------------------------------------
 
 KINDS = {
-    4: "timeout", 7: "api", 26: "hef", 64: "no-driver", 73: "busy", 74: "busy", 76: "versions",
-    87: "timeout", 91: "hef", 92: "hef", 93: "wrong-chip",
+    4: "timeout",
+    7: "api",
+    26: "hef",
+    64: "no-driver",
+    73: "busy",
+    74: "busy",
+    76: "versions",
+    87: "timeout",
+    91: "hef",
+    92: "hef",
+    93: "wrong-chip",
 }
 CLASSES = {
-    "HailoRTTimeout": 4, "HailoRTInvalidHEFException": 26, "HailoRTHEFNotCompatibleWithDevice": 93,
+    "HailoRTTimeout": 4,
+    "HailoRTInvalidHEFException": 26,
+    "HailoRTHEFNotCompatibleWithDevice": 93,
 }
 
 #: Bits of ``vcgencmd get_throttled``: now, and (16 higher) since boot.
@@ -92,7 +103,7 @@ def ask(*argv: str, timeout: float = 20.0):
     if shutil.which(argv[0]) is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603 - fixed commands
+        done = subprocess.run(
             argv, capture_output=True, text=True, timeout=timeout, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -155,7 +166,7 @@ class Sensors:
 
             self.device = hailo.Device(device_id)
             self.control = self.device.control
-        except Exception as error:  # noqa: BLE001 - sensors are a nicety
+        except Exception as error:
             self.power_problem = str(error)
 
     def temperature(self):
@@ -164,7 +175,7 @@ class Sensors:
             return None
         try:
             return round(float(self.control.get_chip_temperature().ts0_temperature), 1)
-        except Exception:  # noqa: BLE001
+        except Exception:
             return None
 
     def power(self):
@@ -173,7 +184,7 @@ class Sensors:
             return None
         try:
             return round(float(self.control.power_measurement()), 3)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self.power_problem = str(error)
             return None
 
@@ -340,8 +351,17 @@ def measure_with_cli(path, seconds, major):
     if shutil.which("hailortcli") is None:
         return None
     if major >= 5:
-        out = ask("hailortcli", "run2", "-t", whole, "-j", "run2.json", "set-net", path,
-                  timeout=seconds * 4 + 60)
+        out = ask(
+            "hailortcli",
+            "run2",
+            "-t",
+            whole,
+            "-j",
+            "run2.json",
+            "set-net",
+            path,
+            timeout=seconds * 4 + 60,
+        )
         if out is None:
             return None
         with open("run2.json", encoding="utf-8") as file:
@@ -349,13 +369,30 @@ def measure_with_cli(path, seconds, major):
         found["streaming_fps"] = float(groups[0]["FPS"])
         return found
     for mode, key in (("hw_only", "hw_only_fps"), ("streaming", "streaming_fps")):
-        out = ask("hailortcli", "run", path, "-t", whole, "-m", mode, "--dont-show-progress",
-                  timeout=seconds * 4 + 60)
+        out = ask(
+            "hailortcli",
+            "run",
+            path,
+            "-t",
+            whole,
+            "-m",
+            mode,
+            "--dont-show-progress",
+            timeout=seconds * 4 + 60,
+        )
         number = re.search(r"FPS:\s*([\d.]+)", out or "")
         if number:
             found[key] = float(number.group(1))
-    out = ask("hailortcli", "run", path, "-t", whole, "--measure-latency",
-              "--dont-show-progress", timeout=seconds * 4 + 60)
+    out = ask(
+        "hailortcli",
+        "run",
+        path,
+        "-t",
+        whole,
+        "--measure-latency",
+        "--dont-show-progress",
+        timeout=seconds * 4 + 60,
+    )
     number = re.search(r"HW Latency:\s*([\d.]+)", out or "")
     if number:
         found["hw_latency_ms"] = float(number.group(1))
@@ -371,7 +408,7 @@ def main() -> int:
     start = time.monotonic()
     try:
         work(request)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the host must hear of it
+    except Exception as error:
         tell("failed", **explain(error))
         return 1
     tell("done", seconds=round(time.monotonic() - start, 3))
@@ -396,38 +433,68 @@ def work(request: dict) -> None:
     others = holders()
     if others:
         # A rate measured beside another user of the chip is worth nothing.
-        tell("failed", kind="busy", holders=others, status=None,
-             message="another process holds the chip", **{"class": "Busy"})
+        tell(
+            "failed",
+            kind="busy",
+            holders=others,
+            status=None,
+            message="another process holds the chip",
+            **{"class": "Busy"},
+        )
         sys.exit(1)
     path, seconds = request["hef"], float(request.get("seconds", 5))
     warmup = float(request.get("warmup", 1))
     tell("machine", pcie=pcie_link(), throttling=throttling(), board_c=board_temperature())
     if request.get("cli", True):
         tell("phase", name="hailortcli")
-        rates = measure_with_cli(path, seconds, int(version.split(".")[0] or 4))
+        rates = measure_with_cli(path, seconds, int(version.split(".", maxsplit=1)[0] or 4))
         if rates:
             tell("result", name="cli", **rates)
     api = request.get("api", "auto")
     with hailo.VDevice() as device:
         sensors = Sensors(device.get_physical_devices_ids()[0])
-        tell("sensors", when="before", chip_c=sensors.temperature(), watts=sensors.power(),
-             power_problem=sensors.power_problem)
+        tell(
+            "sensors",
+            when="before",
+            chip_c=sensors.temperature(),
+            watts=sensors.power(),
+            power_problem=sensors.power_problem,
+        )
         for batch in request.get("batches", [1]):
             model = Model(device, path, int(batch), api)
             try:
                 tell("phase", name="batch %d" % batch)
                 if batch == 1:
-                    tell("result", name="latency", api=model.api,
-                         **measure_latency(model, seconds, warmup))
-                tell("result", name="rate", batch=int(batch), api=model.api,
-                     **measure_rate(model, seconds, warmup), watts=sensors.power())
+                    tell(
+                        "result",
+                        name="latency",
+                        api=model.api,
+                        **measure_latency(model, seconds, warmup),
+                    )
+                tell(
+                    "result",
+                    name="rate",
+                    batch=int(batch),
+                    api=model.api,
+                    **measure_rate(model, seconds, warmup),
+                    watts=sensors.power(),
+                )
                 if batch == 1 and request.get("image"):
-                    tell("result", name="end_to_end", image=request["image"],
-                         **measure_end_to_end(model, seconds, warmup, request["image"]))
+                    tell(
+                        "result",
+                        name="end_to_end",
+                        image=request["image"],
+                        **measure_end_to_end(model, seconds, warmup, request["image"]),
+                    )
             finally:
                 model.close()
-        tell("sensors", when="after", chip_c=sensors.temperature(), watts=sensors.power(),
-             power_problem=sensors.power_problem)
+        tell(
+            "sensors",
+            when="after",
+            chip_c=sensors.temperature(),
+            watts=sensors.power(),
+            power_problem=sensors.power_problem,
+        )
     tell("machine", pcie=pcie_link(), throttling=throttling(), board_c=board_temperature())
 
 

@@ -38,11 +38,22 @@ def tell(event: str, **facts: object) -> None:
 
 #: Status of the library -> the word that hefsmith uses for it.
 KINDS = {
-    4: "timeout", 7: "api", 26: "hef", 64: "no-driver", 73: "busy", 74: "busy", 76: "versions",
-    87: "timeout", 91: "hef", 92: "hef", 93: "wrong-chip",
+    4: "timeout",
+    7: "api",
+    26: "hef",
+    64: "no-driver",
+    73: "busy",
+    74: "busy",
+    76: "versions",
+    87: "timeout",
+    91: "hef",
+    92: "hef",
+    93: "wrong-chip",
 }
 CLASSES = {
-    "HailoRTTimeout": 4, "HailoRTInvalidHEFException": 26, "HailoRTHEFNotCompatibleWithDevice": 93,
+    "HailoRTTimeout": 4,
+    "HailoRTInvalidHEFException": 26,
+    "HailoRTHEFNotCompatibleWithDevice": 93,
 }
 
 
@@ -122,9 +133,7 @@ def rows_of(result) -> list:
     rows = []
     for number, item in enumerate(result):
         if hasattr(item, "class_id"):  # by score: objects, best first
-            rows.append(
-                [item.y_min, item.x_min, item.y_max, item.x_max, item.score, item.class_id]
-            )
+            rows.append([item.y_min, item.x_min, item.y_max, item.x_max, item.score, item.class_id])
         else:  # by class: one array (n, 5) for each class
             rows.extend([*map(float, box), number] for box in item)
     return rows
@@ -239,7 +248,7 @@ def main() -> int:
     start = time.monotonic()
     try:
         work(request)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the host must hear of it
+    except Exception as error:
         tell("failed", **explain(error))
         return 1
     tell("done", seconds=round(time.monotonic() - start, 3))
@@ -276,8 +285,13 @@ def work(request: dict) -> None:
     with hailo.VDevice() as device:
         model = interface(device, request["hef"], inputs, outputs, floats, native, timeout_ms)
         try:
-            tell("loaded", api=model.name, inputs=[s.name for s in inputs],
-                 outputs=[s.name for s in outputs], samples=total)
+            tell(
+                "loaded",
+                api=model.name,
+                inputs=[s.name for s in inputs],
+                outputs=[s.name for s in outputs],
+                samples=total,
+            )
             run_samples(model, request, outputs, arrays, total)
         finally:
             model.close()

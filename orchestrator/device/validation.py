@@ -1,0 +1,246 @@
+"""Run golden samples through a HEF on a device and bring the outputs back.
+
+The work on the device is done by ``jobs/infer.py``; this is its other end. What is compared
+with what is not known here: outputs are files, in the order of the golden outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Literal, Protocol
+
+from orchestrator.device.base import JobResult
+from orchestrator.device.faults import DeviceBusy, DeviceLacks
+from orchestrator.errors import DeviceError, escape_control
+
+Api = Literal["auto", "infer_model", "vstreams"]
+OutputFormat = Literal["float32", "native"]
+
+#: Seconds for starting Python, loading the HEF and opening the chip.
+START_SECONDS = 120.0
+
+#: Failures that say nothing about the model: the device must be put right first.
+_NOT_THE_MODEL = ("busy", "no-driver", "no-binding", "versions")
+
+
+class JobRunner(Protocol):
+    """The part of :class:`orchestrator.device.base.Session` that this module uses."""
+
+    def run_job(
+        self,
+        script: Path,
+        *,
+        files: Mapping[str, Path] | None = None,
+        request: Mapping[str, object] | None = None,
+        fetch: Mapping[str, Path] | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 600.0,
+        on_event: Callable[[Mapping[str, object]], None] | None = None,
+    ) -> JobResult:
+        """Run one Python file on the device; see ``Session.run_job``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenInput:
+    """One input: its stream in the HEF and its samples, .npy (N, H, W, C)."""
+
+    stream: str
+    file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenOutput:
+    """One output: its stream (``None``: by order) and where the device's answer shall be put."""
+
+    stream: str | None
+    kind: Literal["tensor", "nms"]
+    file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceRun:
+    """What the device did. ``trouble`` is empty when every output came.
+
+    ``trouble`` maps what went wrong (``wrong-chip``, ``hef``, ``timeout``, ``api``,
+    ``runtime``, and ``unstable``, with which there are outputs all the same) to a sentence.
+    """
+
+    samples: int
+    seconds: float
+    api: str | None
+    hailort: str | None
+    emulated: bool
+    machine: str | None
+    repeats: int
+    different: int
+    trouble: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """True when the outputs are there."""
+        return not set(self.trouble) - {"unstable"}
+
+
+def job_script(name: Literal["infer", "bench"]) -> Path:
+    """Return the file that is sent to the device."""
+    return Path(str(resources.files("orchestrator.device") / "jobs" / f"{name}.py"))
+
+
+def run_golden(
+    runner: JobRunner,
+    hef: Path,
+    inputs: Sequence[GoldenInput],
+    outputs: Sequence[GoldenOutput],
+    *,
+    api: Api = "auto",
+    output_format: OutputFormat = "float32",
+    repeats: int = 5,
+    timeout: float = 1800.0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> DeviceRun:
+    """Run all samples on the device and store its outputs in the files that ``outputs`` names.
+
+    Sample 0 runs ``repeats`` more times: a chip that answers differently is reported as
+    ``unstable``. Raises :class:`DeviceBusy` with the holder's name, :class:`DeviceLacks` when
+    HailoRT or its driver is missing or of several versions, and what the session raises.
+    """
+    for output in outputs:
+        output.file.parent.mkdir(parents=True, exist_ok=True)
+    names_in = [f"input{index}.npy" for index in range(len(inputs))]
+    suffixes = {"tensor": "npy", "nms": "npz"}
+    names_out = [f"output{i}.{suffixes[output.kind]}" for i, output in enumerate(outputs)]
+    request: dict[str, object] = {
+        "hef": "model.hef",
+        "inputs": [
+            {"name": given.stream, "file": name}
+            for given, name in zip(inputs, names_in, strict=True)
+        ],
+        "outputs": [
+            {"stream": wanted.stream, "kind": wanted.kind, "file": name}
+            for wanted, name in zip(outputs, names_out, strict=True)
+        ],
+        "api": api,
+        "output_format": output_format,
+        "repeats": repeats,
+    }
+
+    def hear(event: Mapping[str, object]) -> None:
+        if on_progress is not None and event.get("event") == "progress":
+            on_progress(_whole(event.get("done")), _whole(event.get("total")))
+
+    result = runner.run_job(
+        job_script("infer"),
+        files={
+            "model.hef": hef,
+            **{name: given.file for given, name in zip(inputs, names_in, strict=True)},
+        },
+        request=request,
+        fetch={name: output.file for output, name in zip(outputs, names_out, strict=True)},
+        timeout=timeout + START_SECONDS,
+        on_event=hear,
+    )
+    return _read_run(result)
+
+
+def raise_if_not_the_model(failure: Mapping[str, object], log: str) -> None:
+    """Raise for a ``failed`` event that is the device's matter, not the model's."""
+    kind = str(failure.get("kind"))
+    if kind not in _NOT_THE_MODEL:
+        return
+    message = escape_control(str(failure.get("message") or ""))
+    if kind == "busy":
+        names = holder_names(failure)
+        by = f" by {names}" if names else " by another process"
+        msg = f"the chip is held{by} ({message})"
+        raise DeviceBusy(
+            msg,
+            hint="Stop that program, or name its systemd unit as service: of the device in "
+            "hef.yaml; it is then stopped and started again around each run.",
+        )
+    first = first_error(log)
+    msg = f"HailoRT does not work on the device: {first or message}"
+    raise DeviceLacks(msg, hint="Ask for the whole picture: hef doctor --device NAME")
+
+
+def holder_names(failure: Mapping[str, object]) -> str:
+    """Return ``name (pid), ...`` of the processes that a failed event tells of."""
+    holders = failure.get("holders")
+    if not isinstance(holders, list):
+        return ""
+    return ", ".join(
+        f"{escape_control(str(item.get('command')))} ({item.get('pid')})"
+        for item in holders
+        if isinstance(item, Mapping)
+    )
+
+
+def first_error(log: str) -> str | None:
+    """Return the first error line of HailoRT: failing checks repeat themselves up the stack."""
+    for line in log.splitlines():
+        text = line.partition("[error] ")[2]
+        if text:
+            return escape_control(text.removeprefix("CHECK failed - "))
+    return None
+
+
+def failure_of(result: JobResult) -> Mapping[str, object] | None:
+    """Return the event that says why a job failed, ``None`` when it did not.
+
+    Raises :class:`~orchestrator.errors.DeviceError` for a job that died without a word.
+    """
+    for event in reversed(result.events):
+        if event.get("event") == "failed":
+            return event
+    if result.code != 0 or not any(event.get("event") == "done" for event in result.events):
+        lines = result.log.strip().splitlines()
+        last = escape_control(lines[-1]) if lines else "it printed nothing"
+        msg = f"the job on the device ended with status {result.code}: {last}"
+        raise DeviceError(
+            msg,
+            hint="Python 3.9 or newer and numpy are needed there; see hef device identify.",
+            code="device.job-died",
+        )
+    return None
+
+
+def _read_run(result: JobResult) -> DeviceRun:
+    failure = failure_of(result)
+    trouble: dict[str, str] = {}
+    if failure is not None:
+        raise_if_not_the_model(failure, result.log)
+        message = escape_control(str(failure.get("message") or failure.get("class") or ""))
+        first = first_error(result.log)
+        trouble[str(failure.get("kind"))] = f"{first} ({message})" if first else message
+    facts = {str(event.get("event")): event for event in result.events}
+    hello, loaded = facts.get("hello", {}), facts.get("loaded", {})
+    repeated = facts.get("determinism", {})
+    runs, different = _whole(repeated.get("runs")), _whole(repeated.get("different"))
+    if different:
+        largest = repeated.get("largest_difference")
+        trouble["unstable"] = (
+            f"{different} of {runs} repeated runs of the first sample gave other outputs "
+            f"(largest difference {largest})"
+        )
+    return DeviceRun(
+        samples=_whole(loaded.get("samples")),
+        seconds=result.seconds,
+        api=_text(loaded.get("api")),
+        hailort=_text(hello.get("hailort")),
+        emulated=bool(hello.get("emulated")),
+        machine=_text(hello.get("machine")),
+        repeats=runs,
+        different=different,
+        trouble=trouble,
+    )
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else escape_control(str(value))

@@ -64,7 +64,7 @@ def for_samples(spec: InputSpec) -> InputSpec:
     """Return the input's preparation without chance, and with pixels left as they are."""
     preprocess = spec.preprocess
     if preprocess.resize == "random_crop":
-        preprocess = replace(preprocess, resize="crop")
+        preprocess = replace(preprocess, resize="center_crop")
     return InputSpec(spec.name, preprocess)
 
 

@@ -104,8 +104,8 @@ def place(
         return Placement(source, preprocess.size, (0, 0), preprocess.size)
     if preprocess.resize == "letterbox":
         return _letterbox(source, preprocess.size)
-    if preprocess.resize == "shorter_crop":
-        scaled = _shorter_to(source, preprocess.shorter, preprocess.size)
+    if preprocess.resize == "shorter_then_crop":
+        scaled = _shorter_to(source, preprocess.resize_to, preprocess.size)
     else:
         scaled = _grow_to_cover(source, preprocess.size)
     spare = (scaled[0] - preprocess.height, scaled[1] - preprocess.width)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-RESIZES = ("stretch", "letterbox", "crop", "random_crop", "shorter_crop", "none")
+RESIZES = ("stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop", "none")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
 COLORS = ("rgb", "bgr", "gray")
 OWNERS = ("chip", "host", "none")
@@ -23,8 +23,8 @@ PRESETS: Dict[str, Dict[str, Any]] = {
     # torchvision's classification presets: shorter side to 256, centre 224, bilinear.
     "torchvision": {
         "size": (224, 224),
-        "resize": "shorter_crop",
-        "shorter": 256,
+        "resize": "shorter_then_crop",
+        "resize_to": 256,
         "interpolation": "bilinear",
         "color": "rgb",
         "mean": IMAGENET_MEAN,
@@ -45,7 +45,7 @@ PRESETS: Dict[str, Dict[str, Any]] = {
     # Ultralytics classification: shorter side to the size, centre crop, divide by 255.
     "ultralytics-classify": {
         "size": (224, 224),
-        "resize": "shorter_crop",
+        "resize": "shorter_then_crop",
         "interpolation": "bilinear",
         "color": "rgb",
         "mean": (0.0, 0.0, 0.0),
@@ -66,8 +66,8 @@ class Preprocess:
         (height, width) of the network input.
     resize
         ``stretch`` ignores the aspect ratio; ``letterbox`` keeps it and fills with ``pad``;
-        ``crop`` and ``random_crop`` cut without scaling (a smaller picture is scaled up first
-        until it covers the size); ``shorter_crop`` scales the shorter side to ``shorter``
+        ``center_crop`` and ``random_crop`` cut without scaling (a smaller picture is scaled up
+        first until it covers the size); ``shorter_then_crop`` scales the shorter side to ``resize_to``
         (default: until the size is covered) and cuts the centre; ``none`` takes only pictures
         that have the size already.
     pad
@@ -86,7 +86,7 @@ class Preprocess:
 
     size: Tuple[int, int]
     resize: str = "stretch"
-    shorter: Optional[int] = None
+    resize_to: Optional[int] = None
     pad: Tuple[int, ...] = (114,)
     interpolation: str = "bilinear"
     color: str = "rgb"
@@ -103,13 +103,13 @@ class Preprocess:
         if len(self.size) != 2 or any(side < 1 for side in self.size):
             msg = f"size: need [height, width] above 0, not {list(self.size)}"
             raise PreprocessError(msg)
-        if self.shorter is not None:
-            if self.resize != "shorter_crop":
-                msg = "shorter: only resize: shorter_crop uses it"
+        if self.resize_to is not None:
+            if self.resize != "shorter_then_crop":
+                msg = "resize_to: only resize: shorter_then_crop uses it"
                 raise PreprocessError(msg)
-            if self.shorter < max(self.size):
+            if self.resize_to < max(self.size):
                 msg = (
-                    f"shorter: {self.shorter} is less than the size {list(self.size)}, "
+                    f"resize_to: {self.resize_to} is less than the size {list(self.size)}, "
                     "so the crop would leave the picture"
                 )
                 raise PreprocessError(msg)
@@ -183,8 +183,8 @@ class Preprocess:
             _check_choice("preset", preset, tuple(PRESETS))
             merged.update(PRESETS[preset])
         merged.update(given)
-        if merged.get("resize", "stretch") != "shorter_crop" and "shorter" not in given:
-            merged.pop("shorter", None)
+        if merged.get("resize", "stretch") != "shorter_then_crop" and "resize_to" not in given:
+            merged.pop("resize_to", None)
         if "size" not in merged:
             msg = "size: missing; give [height, width] of the network input"
             raise PreprocessError(msg)

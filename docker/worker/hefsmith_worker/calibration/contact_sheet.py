@@ -1,0 +1,231 @@
+"""A contact sheet: what the network is really given, as one PNG.
+
+Tiles show rows of the array itself, after preprocessing and before normalisation: pixel for
+pixel when they are small (enlarged by a whole number), else reduced by averaging. BGR arrays
+are shown with their colours put right; the header names the order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+
+from hefsmith_worker.calibration.model import CalibratedInput, CalibrationSet, InputSpec
+from hefsmith_worker.calibration.work import as_pixels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+PAPER, INK, FAINT, PANEL = (250, 250, 248), (24, 24, 27), (113, 113, 122), (235, 235, 231)
+CURVES = {"rgb": ("#d03a2f", "#2c8a4b", "#2f5fd0"), "bgr": ("#2f5fd0", "#2c8a4b", "#d03a2f"),
+          "gray": ("#3f3f46",)}  # fmt: skip
+TILE, GAP, CAPTION, MARGIN, HEADER, CHART = 144, 12, 30, 20, 64, 150
+MOST_TILES = 64
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Row ``row`` of the array stands at x, y of the sheet, width by height pixels large."""
+
+    row: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ContactSheet:
+    """The picture and where its tiles are."""
+
+    image: Image.Image
+    tiles: Tuple[Tile, ...]
+
+
+def draw_contact_sheet(
+    calibration: CalibrationSet, spec: InputSpec, folder: Path, answers: bool = True
+) -> ContactSheet:
+    """Draw one input of a finished set whose arrays lie in ``folder``; up to 64 tiles.
+
+    The rows that the float model was tried on come first, with its answers below them.
+    """
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    entry = next(item for item in calibration.inputs if item.name == spec.name)
+    array = np.load(str(folder / entry.file), mmap_mode="r")
+    rows = _rows(len(array))
+    width, height = _tile_size(spec)
+    columns = max(3, min(8, len(rows), 1300 // (max(width, TILE) + GAP)))
+    cell = max(width, TILE)
+    lines = math.ceil(len(rows) / columns)
+    sheet_width = max(MARGIN * 2 + columns * (cell + GAP) - GAP, 640)
+    sheet_height = HEADER + lines * (height + CAPTION + GAP) + CHART + MARGIN * 2
+    image = Image.new("RGB", (sheet_width, sheet_height), PAPER)
+    pen = ImageDraw.Draw(image)
+    _draw_header(pen, calibration, entry, spec)
+    tiles = []
+    for place, row in enumerate(rows):
+        x = MARGIN + place % columns * (cell + GAP)
+        y = HEADER + place // columns * (height + CAPTION + GAP)
+        pixels = as_pixels(np.asarray(array[row]), spec)
+        image.paste(tile_image(pixels, spec), (x, y))
+        tiles.append(Tile(row, x, y, width, height))
+        answer = _answer(calibration, row) if answers else None
+        second = answer or f"mean {pixels.mean():.0f}, spread {pixels.std():.0f}"
+        _text(pen, (x, y + height + 2), calibration.names[row], INK, cell, keep_end=True)
+        _text(pen, (x, y + height + 15), second, FAINT, cell)
+    _draw_histogram(pen, entry, spec, sheet_width, sheet_height - CHART - MARGIN)
+    return ContactSheet(image, tuple(tiles))
+
+
+def save_contact_sheet(sheet: ContactSheet, path: Path) -> None:
+    """Write the sheet as PNG, as a whole or not at all."""
+    draft = path.with_name("." + path.name + ".part")
+    try:
+        sheet.image.save(str(draft), "PNG")
+        draft.replace(path)
+    finally:
+        if draft.exists():
+            draft.unlink()
+
+
+def tile_image(pixels: np.ndarray[Any, Any], spec: InputSpec) -> Image.Image:
+    """Return what a row (H, W, C) uint8 looks like on the sheet."""
+    from PIL import Image
+
+    if spec.preprocess.channels == 1:
+        shown = Image.fromarray(pixels[:, :, 0]).convert("RGB")
+    elif spec.preprocess.color == "bgr":
+        shown = Image.fromarray(pixels[:, :, ::-1].copy())
+    else:
+        shown = Image.fromarray(pixels)
+    size = _tile_size(spec)
+    if size == shown.size:
+        return shown
+    resampling = getattr(Image, "Resampling", Image)
+    enlarged = size[0] > shown.size[0]
+    return shown.resize(size, resampling.NEAREST if enlarged else resampling.BOX)
+
+
+def _rows(count: int) -> List[int]:
+    """The first eight (the float model's), then evenly through the rest."""
+    if count <= MOST_TILES:
+        return list(range(count))
+    first = list(range(8))
+    rest = MOST_TILES - len(first)
+    return first + [8 + index * (count - 8) // rest for index in range(rest)]
+
+
+def _tile_size(spec: InputSpec) -> Tuple[int, int]:
+    """(width, height): a whole multiple of small inputs, a reduction of large ones."""
+    height, width = spec.preprocess.size
+    longest = max(height, width)
+    if longest <= TILE:
+        times = TILE // longest
+        return (width * times, height * times)
+    if longest <= 2 * TILE:
+        return (width, height)
+    return (max(1, round(width * TILE / longest)), max(1, round(height * TILE / longest)))
+
+
+def _answer(calibration: CalibrationSet, row: int) -> Optional[str]:
+    check = calibration.float_check
+    if check is None or row >= len(check.answers):
+        return None
+    return f"model: {check.answers[row]}"
+
+
+def _draw_header(
+    pen: ImageDraw.ImageDraw,
+    calibration: CalibrationSet,
+    entry: CalibratedInput,
+    spec: InputSpec,
+) -> None:
+    preprocess = spec.preprocess
+    owner = {"chip": "the chip", "host": "the host", "none": "nobody"}[preprocess.normalize]
+    mean, std = preprocess.offset_and_scale
+    title = (
+        f"{entry.name}: {calibration.used} of {calibration.available} images, "
+        f"{preprocess.width}x{preprocess.height} {preprocess.color.upper()}"
+    )
+    detail = (
+        f"{preprocess.resize}, {preprocess.interpolation}; {owner} normalises: mean "
+        f"{_numbers(mean)}, std {_numbers(std)}"
+    )
+    statistics = "; ".join(
+        f"{name} {channel.minimum:.0f}..{channel.maximum:.0f}, mean {channel.mean:.1f}, "
+        f"spread {channel.std:.1f}"
+        for name, channel in zip(_channel_names(spec), entry.channels)
+    )
+    for line, (text, colour) in enumerate(((title, INK), (detail, FAINT), (statistics, FAINT))):
+        _text(pen, (MARGIN, 8 + 17 * line), text, colour, None, large=line == 0)
+
+
+def _draw_histogram(
+    pen: ImageDraw.ImageDraw,
+    entry: CalibratedInput,
+    spec: InputSpec,
+    sheet_width: int,
+    top: int,
+) -> None:
+    """One curve per channel, 0..255 from left to right; the height is the square root."""
+    left, right = MARGIN, sheet_width - MARGIN
+    bottom = top + CHART - 16
+    pen.rectangle((left, top, right, bottom), fill=PANEL)
+    # Padding and clipped pixels make spikes that would flatten the rest; they are cut off.
+    peak = max(sorted(channel.histogram)[-3] for channel in entry.channels) or 1
+    for colour, channel in zip(CURVES[spec.preprocess.color], entry.channels):
+        points = [
+            (
+                left + (right - left) * level / 255.0,
+                bottom - (bottom - top - 6) * math.sqrt(min(1.0, count / peak)),
+            )
+            for level, count in enumerate(channel.histogram)
+        ]
+        pen.line(points, fill=colour, width=2)
+    for level in (0, 64, 128, 192, 255):
+        x = left + (right - left) * level / 255.0
+        _text(pen, (int(x) - (0 if level == 0 else 12), bottom + 2), str(level), FAINT, None)
+
+
+def _channel_names(spec: InputSpec) -> Sequence[str]:
+    return ("grey",) if spec.preprocess.color == "gray" else tuple(spec.preprocess.color.upper())
+
+
+def _numbers(values: Sequence[float]) -> str:
+    if len(set(values)) == 1:
+        return f"{values[0]:g}"
+    return "[" + ", ".join(f"{value:g}" for value in values) + "]"
+
+
+def _text(
+    pen: ImageDraw.ImageDraw,
+    place: Tuple[int, int],
+    text: str,
+    colour: Tuple[int, int, int],
+    room: Optional[int],
+    *,
+    keep_end: bool = False,
+    large: bool = False,
+) -> None:
+    """Write text, shortened to ``room`` pixels; names keep their end, which tells them apart."""
+    font = _font(14 if large else 11)
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    if getattr(font, "size", None) is None:
+        text = text.encode("latin1", "replace").decode("latin1")  # Pillow's old bitmap font
+    while room is not None and len(text) > 4 and pen.textlength(text, font=font) > room:
+        text = "..." + text[4:] if keep_end else text[:-4] + "..."
+    pen.text(place, text, fill=colour, font=font)
+
+
+def _font(size: int) -> Any:
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.load_default(size)
+    except (TypeError, OSError, ImportError):
+        return ImageFont.load_default()

@@ -298,12 +298,18 @@ class DockerEngine:
         report: Report,
     ) -> DockerRunning | None:
         uid, gid = (int(part) for part in spec.user.split(":"))
-        labels = self.labels()
         with self._connection.calls("creating the container"):
             api = self._connection.api
-            missing = [one for one in parcels if not volumes.is_whole(api, one.volume)]
-            for parcel in missing:
-                volumes.prepare(api, parcel.volume, labels)
+            volumes.send(
+                api,
+                spec.image,
+                [one for one in parcels if not volumes.is_whole(api, one.volume)],
+                name=f"{spec.name}-carrier",
+                uid=uid,
+                gid=gid,
+                labels=self.labels(),
+                report=report,
+            )
             if record.volume is not None:
                 mine = {**self.labels(detached=record.detached), f"{LABEL}.work": record.id}
                 api.create_volume(record.volume, labels=mine)
@@ -315,8 +321,6 @@ class DockerEngine:
                 if record.transfer == "bind" and any(mark in str(error) for mark in UNSEEN):
                     return None
                 raise
-            for parcel in missing:
-                volumes.send(api, spec.name, parcel, uid=uid, gid=gid, labels=labels, report=report)
             wire = open_wire(api, spec.name)
             try:
                 api.start(spec.name)

@@ -11,14 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from orchestrator.engine.base import WORK, WORKER, Job, Report
+import docker.errors
+from docker.types import Mount as SdkMount
+
+from orchestrator.engine.base import WORK, Job, Report
 from orchestrator.engine.box import LABEL, VOLUMES
 from orchestrator.engine.context import LEFT_BEHIND
 from orchestrator.engine.transfer import Entry, digest_tree, list_tree, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path, PurePosixPath
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from docker import APIClient
 
@@ -31,11 +34,11 @@ KEPT_FOR = 14 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What must be in a volume before a job starts, and where the container mounts it."""
+    """What must be in a volume before a job starts; ``what`` names it in progress."""
 
     volume: str
     entries: tuple[Entry, ...]
-    target: PurePosixPath
+    what: str
 
 
 def plan_parcels(job: Job, worker: Path) -> tuple[dict[str, str], tuple[Parcel, ...]]:
@@ -47,12 +50,12 @@ def plan_parcels(job: Job, worker: Path) -> tuple[dict[str, str], tuple[Parcel, 
     )
     name = f"{PREFIX}{_digest_code(code)[:24]}"
     volumes = {"worker": name}
-    parcels = {name: Parcel(name, code, WORKER)}
+    parcels = {name: Parcel(name, code, "sending the worker")}
     for one in job.inputs:
         digest = one.digest or digest_tree(one.path)
         name = f"{PREFIX}{digest.removeprefix('sha256:')[:24]}"
         volumes[f"in/{one.name}"] = name
-        parcels[name] = Parcel(name, list_tree(one.path, prefix="data"), VOLUMES / name)
+        parcels[name] = Parcel(name, list_tree(one.path, prefix="data"), f"sending {one.name}")
     return volumes, tuple(parcels.values())
 
 
@@ -68,8 +71,6 @@ def _digest_code(entries: tuple[Entry, ...]) -> str:
 
 def is_whole(api: APIClient, volume: str) -> bool:
     """Tell whether the engine has ``volume`` with all its content."""
-    import docker.errors
-
     try:
         api.inspect_volume(volume + WHOLE)
         api.inspect_volume(volume)
@@ -78,26 +79,43 @@ def is_whole(api: APIClient, volume: str) -> bool:
     return True
 
 
-def prepare(api: APIClient, volume: str, labels: Mapping[str, str]) -> None:
-    """Make ``volume``; what an upload that was cut off left there is written over."""
-    api.create_volume(volume, labels={**labels, f"{LABEL}.data": "1"})
-
-
 def send(
     api: APIClient,
-    container: str,
-    parcel: Parcel,
+    image: str,
+    parcels: Sequence[Parcel],
     *,
+    name: str,
     uid: int,
     gid: int,
     labels: Mapping[str, str],
     report: Report,
 ) -> None:
-    """Fill a parcel's volume through a container that mounts it, then say that it is whole."""
-    what = f"sending {parcel.target.name}"
-    stream = pack(parcel.entries, uid=uid, gid=gid, what=what, report=report)
-    api.put_archive(container, str(parcel.target), stream)
-    api.create_volume(parcel.volume + WHOLE, labels={**labels, f"{LABEL}.data": "1"})
+    """Fill the volumes of ``parcels`` and say that they are whole.
+
+    The engine writes into a volume through a container that mounts it and may write; the job's
+    own may not. This one never starts. What a broken upload left is written over.
+    """
+    if not parcels:
+        return
+    labels = {**labels, f"{LABEL}.data": "1"}
+    for parcel in parcels:
+        api.create_volume(parcel.volume, labels=labels)
+    mounts = [SdkMount(str(VOLUMES / one.volume), one.volume, type="volume") for one in parcels]
+    config = api.create_container_config(
+        image=image,
+        command=["true"],
+        entrypoint=[],
+        labels={name: value for name, value in labels.items() if name != f"{LABEL}.data"},
+        host_config=api.create_host_config(mounts=mounts, network_mode="none"),
+    )
+    api.create_container_from_config(config, name)
+    try:
+        for parcel in parcels:
+            stream = pack(parcel.entries, uid=uid, gid=gid, what=parcel.what, report=report)
+            api.put_archive(name, str(VOLUMES / parcel.volume), stream)
+            api.create_volume(parcel.volume + WHOLE, labels=labels)
+    finally:
+        api.remove_container(name, force=True)
 
 
 def send_work(
@@ -112,8 +130,6 @@ def send_work(
 
 def remove_old(api: APIClient, labels: Mapping[str, str], *, now: float | None = None) -> int:
     """Remove inputs that were sent long ago by this owner; those in use stay."""
-    import docker.errors
-
     wanted = [f"{name}={value}" for name, value in labels.items()] + [f"{LABEL}.data"]
     listed = api.volumes(filters={"label": wanted}).get("Volumes") or []
     removed = 0

@@ -1,0 +1,196 @@
+"""Images of others on an engine: loaded from a stream, found, built from wheels, asked.
+
+What :mod:`orchestrator.toolchain` needs of an engine, and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.engine import context as contexts
+from orchestrator.engine import images
+from orchestrator.engine.base import Box, Completed, ImageBuildError, ImageInfo, Report, ignore
+from orchestrator.engine.transfer import Entry
+from orchestrator.errors import EngineError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from orchestrator.engine.docker import DockerEngine
+
+#: How many images are tried when only a container can tell how full a far engine's disk is.
+TRIED = 3
+
+
+class Library:
+    """The images of one Docker engine."""
+
+    def __init__(self, engine: DockerEngine) -> None:
+        self._engine = engine
+
+    @property
+    def name(self) -> str:
+        """What the engine is called in records: its address."""
+        return self._engine.info().address
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Container runtimes that the engine offers."""
+        return self._engine.info().runtimes
+
+    @property
+    def architecture(self) -> str:
+        """Processor of the engine (``amd64``, ``arm64``)."""
+        return self._engine.info().architecture
+
+    def find(self, reference: str) -> ImageInfo | None:
+        """Return an image by tag or id, ``None`` if the engine lacks it; never pulls."""
+        return self._engine.find_image(reference)
+
+    def free_space(self) -> int | None:
+        """Return free bytes on the disk of the engine's images, ``None`` if nobody can tell."""
+        info = self._engine.info()
+        if not self._engine.connection.address.far and info.data_root:
+            root = Path(info.data_root)
+            # Docker Desktop names a folder inside its own virtual machine.
+            if info.product == "docker" and root.is_dir():
+                try:
+                    return shutil.disk_usage(root).free
+                except OSError:
+                    pass
+        for image in self._engine.images()[:TRIED]:
+            free = self._free_inside(image)
+            if free is not None:
+                return free
+        return None
+
+    def _free_inside(self, image: ImageInfo) -> int | None:
+        # The root of a container lies on the disk that holds the images.
+        try:
+            done = self._engine.capture(image.id, ("/bin/df", "-Pk", "/"), timeout=60.0)
+        except EngineError:
+            return None
+        match = re.search(r"\s(\d+)\s+\d+%\s+/\s*$", done.stdout.strip())
+        return int(match[1]) * 1024 if done.exit_code == 0 and match else None
+
+    def load(self, label: str, blocks: Iterator[bytes]) -> tuple[str, ...]:
+        """Give an image archive to the engine as a stream; return the names or ids in it.
+
+        Raises :class:`ImageBuildError` when the engine does not take it. What ``blocks`` raises
+        passes through.
+        """
+        import docker.errors
+
+        names: list[str] = []
+        api: Any = self._engine.connection.api
+        guarded = _Blocks(blocks)
+        try:
+            with self._engine.connection.calls(f"loading {label}"):
+                response = api.post(
+                    f"{api.base_url}/v{api.api_version}/images/load",
+                    data=guarded,
+                    params={"quiet": 0},
+                    stream=True,
+                    timeout=images.SILENCE,
+                )
+                if response.status_code >= 400:
+                    raise _refused(label, _message(response))
+                for line in response.iter_lines():
+                    news = json.loads(line) if line else {}
+                    if "error" in news:
+                        raise _refused(label, str(news["error"]))
+                    said = str(news.get("stream") or "")
+                    names.extend(re.findall(r"Loaded image(?: ID)?: (\S+)", said))
+        except (EngineError, docker.errors.DockerException):
+            # The engine only sees a connection that ended; the reason is ours.
+            if guarded.error is not None:
+                raise guarded.error from None
+            raise
+        if not names:
+            raise _refused(label, "the engine named no image")
+        return tuple(names)
+
+    def ask(
+        self,
+        image: str,
+        argv: tuple[str, ...],
+        *,
+        gpus: bool = False,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 300.0,
+    ) -> Completed:
+        """Run a short program in an image, without network, and return what it printed."""
+        return self._engine.capture(
+            image, argv, limits=Box(gpus=gpus), env=env or {}, timeout=timeout
+        )
+
+    def build_suite(
+        self,
+        folder: Path,
+        wheels: tuple[Path, ...],
+        *,
+        tag: str,
+        dockerfile: str = "Dockerfile",
+        arguments: Mapping[str, str] | None = None,
+        report: Report = ignore,
+    ) -> ImageInfo:
+        """Build an image of ``docker/suite`` (``folder``) with the user's own ``wheels``."""
+        given = dict(arguments or {})
+        if base := os.environ.get("HEFSMITH_BASE_IMAGE"):
+            given.setdefault("BASE", base)
+        blobs = contexts.read_folder(folder, "docker/suite")
+        blobs["Dockerfile"] = blobs[f"docker/suite/{dockerfile}"]
+        blobs.update(images.pip_settings().files("docker/suite/wheels"))
+        entries = (
+            Entry("docker/suite/wheels", folder, folder=True, size=0),
+            *(
+                Entry(f"docker/suite/wheels/{one.name}", one, False, one.stat().st_size)
+                for one in wheels
+            ),
+        )
+        return images.build(
+            self._engine.connection,
+            contexts.Context(blobs, entries),
+            tag=tag,
+            arguments=given,
+            report=report,
+        )
+
+
+class _Blocks:
+    """Iterates over blocks and remembers the error that ended them."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._blocks
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+def _message(response: Any) -> str:
+    try:
+        return str(response.json().get("message") or response.text)
+    except ValueError:
+        return str(response.text)
+
+
+def _refused(label: str, said: str) -> ImageBuildError:
+    text = said.lower()
+    hint = "The file may be damaged: compare its checksum with the download page."
+    if "no space left" in text:
+        hint = "The engine's disk is full. Free space there: docker system df, docker image prune"
+    return ImageBuildError(
+        f"the engine did not take {label}: {escape_control(said.strip()[:500])}",
+        hint=hint,
+        code="engine.image-load",
+    )

@@ -181,9 +181,25 @@ def load_golden(folder: Path) -> Golden:
 
 def add_step(folder: Path, step: str, files: tuple[str, ...]) -> Golden:
     """Record the outputs of one more step and return the folder, opened again."""
-    path = folder / INDEX
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = _document(folder)
     document["steps"][step] = list(files)
+    return _store(folder, document)
+
+
+def remove_step(folder: Path, step: str) -> Golden:
+    """Take a step out of the index and return the folder, opened again."""
+    document = _document(folder)
+    document["steps"].pop(step, None)
+    return _store(folder, document)
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    return document
+
+
+def _store(folder: Path, document: Mapping[str, Any]) -> Golden:
+    path = folder / INDEX
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     partial.replace(path)

@@ -1,0 +1,148 @@
+"""Prove a build on a device: its golden samples there, then the verdict.
+
+The glue of ``device`` (which runs them) and ``report`` (which judges). Outputs become the step
+``device`` of the golden folder; the verdict is kept as ``verdict.json`` beside the HEF.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from orchestrator.device.validation import Api, DeviceRun, JobRunner, OutputFormat
+    from orchestrator.pipeline.builds import Build
+    from orchestrator.report import Golden, Verdict
+
+STEP = "device"
+VERDICT = "verdict.json"
+
+
+def validate_build(  # the options are those of `hef validate`
+    runner: JobRunner,
+    build: Build,
+    *,
+    api: Api = "auto",
+    output_format: OutputFormat = "float32",
+    repeats: int = 5,
+    recipe_folder: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Verdict:
+    """Run the golden samples of ``build`` on a device and judge every step.
+
+    Raises :class:`~orchestrator.errors.ArtifactError` for a damaged golden folder and what
+    :func:`orchestrator.device.validation.run_golden` raises. A HEF that does not run there is
+    no error: the verdict then names the device.
+    """
+    from orchestrator.device.validation import GoldenInput, GoldenOutput, run_golden
+    from orchestrator.report import load_golden
+
+    golden = load_golden(build.golden)
+    with tempfile.TemporaryDirectory(prefix="hefsmith-validate-") as scratch:
+        outputs = [
+            GoldenOutput(
+                stream=output.stream,
+                kind=output.kind,
+                file=Path(scratch) / f"{output.index}.{'npz' if output.kind == 'nms' else 'npy'}",
+            )
+            for output in golden.outputs
+        ]
+        run = run_golden(
+            runner,
+            build.hef,
+            [GoldenInput(stream=i.name, file=golden.folder / i.file) for i in golden.inputs],
+            outputs,
+            api=api,
+            output_format=output_format,
+            repeats=repeats,
+            on_progress=on_progress,
+        )
+        golden = (
+            _keep(golden, [output.file for output in outputs]) if run.complete else _forget(golden)
+        )
+    return judge_build(build, golden, run=run, recipe_folder=recipe_folder)
+
+
+def judge_build(
+    build: Build,
+    golden: Golden | None = None,
+    *,
+    run: DeviceRun | None = None,
+    recipe_folder: Path | None = None,
+) -> Verdict:
+    """Return the verdict on the steps that there are, and keep it beside the HEF."""
+    from orchestrator.report import Thresholds, decide, load_golden
+    from orchestrator.report.causes import Finding
+    from orchestrator.report.user_metric import load_metric
+
+    golden = golden if golden is not None else load_golden(build.golden)
+    found = build.summary.get("findings", ())
+    postprocess: Mapping[str, object] = build.summary.get("postprocess") or {}
+    metric_name = postprocess.get("metric")
+    metric = (
+        load_metric(str(metric_name), recipe_folder)
+        if metric_name and recipe_folder is not None
+        else None
+    )
+    verdict = decide(
+        golden,
+        Thresholds.for_task(golden.task, build.thresholds),
+        findings=[
+            Finding(
+                code=str(entry.get("code", "")),
+                message=str(entry.get("message", "")),
+                severity=str(entry.get("severity", "info")),
+                fix=str(entry.get("fix") or ""),
+            )
+            for entry in found
+        ],
+        label_names=build.labels or None,
+        metric=metric,
+        device_symptoms=run.trouble if run is not None else None,
+        emulated=build.emulated or bool(run and run.emulated),
+    )
+    text = json.dumps(verdict.to_json(), indent=1, allow_nan=False) + "\n"
+    partial = build.folder / (VERDICT + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(build.folder / VERDICT)
+    return verdict
+
+
+def _keep(golden: Golden, files: list[Path]) -> Golden:
+    """Make the device's outputs a step of the golden folder, in the shapes of the others."""
+    import numpy as np
+
+    from orchestrator.report.golden import Detections, add_step
+
+    folder = golden.folder / "steps" / STEP
+    fresh = folder.with_name(f".{STEP}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    names = []
+    for output, file in zip(golden.outputs, files, strict=True):
+        name = f"{output.index}{file.suffix}"
+        names.append(f"steps/{STEP}/{name}")
+        reference = golden.load(golden.order[0], output.index)
+        if isinstance(reference, Detections):
+            shutil.copyfile(file, fresh / name)
+            continue
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        # (N, 1, 1, C) and (N, C) are the same answer in another frame.
+        shaped = array.reshape(reference.shape) if array.size == reference.size else array
+        np.save(fresh / name, shaped)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    return add_step(golden.folder, STEP, tuple(names))
+
+
+def _forget(golden: Golden) -> Golden:
+    """Take an earlier run's step out: it must not pass for this one."""
+    from orchestrator.report.golden import remove_step
+
+    shutil.rmtree(golden.folder / "steps" / STEP, ignore_errors=True)
+    return remove_step(golden.folder, STEP)

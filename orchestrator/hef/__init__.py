@@ -12,6 +12,7 @@ first call that needs them.
 
 from __future__ import annotations
 
+from orchestrator.hef.compare import Change, compare_hefs
 from orchestrator.hef.compatibility import Compatibility, Reason, check_compatibility
 from orchestrator.hef.errors import (
     HefCorruptError,
@@ -55,6 +56,7 @@ from orchestrator.hef.writer import (
 
 __all__ = [
     "BoxDecoder",
+    "Change",
     "Check",
     "Compatibility",
     "Context",
@@ -88,6 +90,7 @@ __all__ = [
     "StreamSpec",
     "Tensor",
     "check_compatibility",
+    "compare_hefs",
     "examine_hef",
     "read_hef",
     "read_resource",

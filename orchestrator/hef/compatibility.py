@@ -1,17 +1,60 @@
-"""Will this HEF run there? The rules of HailoRT, by chip and by version."""
+"""Will this HEF run there? The rules of HailoRT, by chip and by version.
+
+Taken from the public sources of HailoRT 4.17 to 5.2: header versions and extensions that a
+version understands, the table of chips (another one since 5.1), and strict versioning. Newer
+versions are judged like 5.2, and the answer says so.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.errors import ConfigError
+from orchestrator.hef import formats
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.hef.model import Hef
+
+Release = tuple[int, int, int]
+
+CHIPS: Final = (
+    "HAILO8",
+    "HAILO8L",
+    "HAILO8R",
+    "HAILO8_A0",
+    "HAILO10H",
+    "HAILO12L",
+    "HAILO15H",
+    "HAILO15L",
+    "HAILO15M",
+)
+_OLDEST: Final = (4, 17, 0)
+_NEWEST: Final = (5, 2, 999)
+#: First HailoRT that understands a header version.
+_HEADER_SINCE: Final = {0: (4, 0), 1: (4, 17), 2: (4, 20), 3: (4, 21)}
+#: Until 5.0 a device listed the files that it takes, by the number in the file.
+_OLD_TABLE: Final = {
+    "HAILO8": frozenset({1, 2, 3}),
+    "HAILO8L": frozenset({3}),
+    "HAILO15H": frozenset({4, 5, 103, 104, 105}),
+    "HAILO10H": frozenset({4, 5, 103, 104, 105}),
+    "HAILO15L": frozenset({6, 106}),
+    "HAILO15M": frozenset({4}),
+    "HAILO12L": frozenset({108}),
+}
+#: From 4.22 the 4.x line takes files for Hailo-8 only.
+_HAILO8_FILES: Final = frozenset({0, 1, 2, 3, 100, 101, 102})
+_SLOWER: Final = {(3, "HAILO8"): "Hailo-8L", (4, "HAILO15H"): "Hailo-15M"}
+_HAILO8R: Final = 2
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One thing that HailoRT would say. ``status`` is its number there, ``None`` for a warning."""
+    """One thing that HailoRT would say; ``status`` is its number, ``None`` if it has none."""
 
     code: str
     message: str
@@ -21,7 +64,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Compatibility:
-    """The answer: ``runs``, why not (``refusals``), and what to know even so (``warnings``)."""
+    """The answer: ``runs``, why not (``refusals``), and what to know even so (``warnings``).
+
+    ``refusals`` are in the order in which HailoRT comes to them; ours come last.
+    """
 
     chip: str
     hailort: str | None
@@ -39,9 +85,200 @@ def check_compatibility(
 ) -> Compatibility:
     """Say whether ``hef`` runs on ``chip`` (``HAILO8L``; any case) under ``hailort`` (``4.20.0``).
 
-    Without ``hailort`` only the chip is judged, by the rules of every line that drives it.
-    ``emulated_device`` is true for a stand-in that says so itself: only that may run an
-    emulated HEF, and it runs real ones no better. Raises ``ConfigError`` for a chip or a
-    version that is no such thing.
+    Without ``hailort`` only the chip is judged, by the newest table. ``emulated_device`` is
+    true for a stand-in that says so itself: only that may run an emulated HEF, and it cannot
+    compute a real one. Raises ``ConfigError`` for a chip or a version that is no such thing.
     """
-    raise NotImplementedError
+    name = _chip(chip)
+    release = _release(hailort) if hailort is not None else None
+    refusals = [
+        *_content(hef, release),
+        *_device(hef, name, release),
+        *_strict(hef, release, emulated_device=emulated_device),
+        *_emulation(hef, emulated_device=emulated_device),
+    ]
+    warnings = tuple(_warnings(hef, name, release, emulated_device=emulated_device))
+    return Compatibility(name, hailort, tuple(refusals), warnings)
+
+
+def _chip(text: str) -> str:
+    name = text.strip().upper().replace("-", "")
+    if name not in CHIPS:
+        message = f"no such chip: {text!r}"
+        raise ConfigError(message, hint=f"known chips: {', '.join(CHIPS)}", code="chip.unknown")
+    return name
+
+
+def _release(text: str) -> Release:
+    match = re.fullmatch(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?\s*", text.strip())
+    if match is None:
+        message = f"no HailoRT version: {text!r}"
+        raise ConfigError(message, hint="write it like 4.20.0", code="hailort.version")
+    return int(match[1]), int(match[2]), int(match[3] or 0)
+
+
+def _status(release: Release | None, status: int) -> int:
+    """HailoRT before 4.21 says 26 where later ones are more exact."""
+    return 26 if release is not None and release < (4, 21, 0) else status
+
+
+def _content(hef: Hef, release: Release | None) -> Iterator[Reason]:
+    damaged = [check.name for check in hef.checks if check.ok is False]
+    if damaged:
+        yield Reason(
+            "damaged",
+            f"the file is damaged: {', '.join(damaged)} does not match",
+            _status(release, 91),
+            "copy or download it again",
+        )
+    if release is not None:
+        yield from _understood(hef, release)
+    for group in hef.network_groups:
+        for problem in group.problems.values():
+            yield Reason(problem.code, problem.message, problem.status, problem.hint)
+
+
+def _understood(hef: Hef, release: Release) -> Iterator[Reason]:
+    version = hef.header.version
+    if release[:2] < (since := _HEADER_SINCE.get(version, (99, 0))):
+        yield Reason(
+            "header-version",
+            f"HailoRT {_text(release)} cannot read header version {version}, "
+            f"which needs {since[0]}.{since[1]} or newer",
+            _status(release, 92),
+            f"update HailoRT on the device to {since[0]}.{since[1]} or newer, "
+            "or compile with the compiler that goes with it",
+        )
+    missing = {
+        item.name or str(item.id): formats.EXTENSIONS.get(item.id, ("", (99, 0)))[1]
+        for item in hef.extensions
+        if not item.optional
+        and release[:2] < max(formats.EXTENSIONS.get(item.id, ("", (99, 0)))[1], (4, 17))
+    }
+    if missing and release >= _OLDEST:
+        since = max(missing.values())
+        yield Reason(
+            "extension",
+            f"HailoRT {_text(release)} does not have what the file needs: {', '.join(missing)}",
+            _status(release, 92),
+            "update HailoRT on the device" + (f" to {since[0]}.{since[1]}" if since < (9,) else ""),
+        )
+    ids = {item.id for item in hef.extensions if not item.optional}
+    if formats.PERIPH_IN_HAILORT not in ids and release >= (4, 21, 0):
+        yield Reason(
+            "outdated",
+            "the file was made by a compiler older than 3.24, which HailoRT 4.21 and newer refuse",
+            92,
+            "compile the model again",
+        )
+
+
+def _device(hef: Hef, chip: str, release: Release | None) -> Iterator[Reason]:
+    # A Hailo-8R answers as a Hailo-8; only its clock differs.
+    device = "HAILO8" if chip == "HAILO8R" else chip
+    if release is None or release >= (5, 1, 0):
+        fits = device in hef.chips
+    else:
+        fits = hef.hw_arch_id in _OLD_TABLE.get(device, frozenset())
+    made_for = hef.chips[0]
+    if not fits:
+        yield Reason(
+            "chip",
+            f"the file was compiled for {made_for} and does not run on {chip}"
+            + (" under this HailoRT" if device in hef.chips else ""),
+            _status(release, 93),
+            _chip_hint(hef, device),
+        )
+    elif (
+        release is not None
+        and (4, 22, 0) <= release < (5, 0, 0)
+        and hef.hw_arch_id not in _HAILO8_FILES
+    ):
+        yield Reason(
+            "line",
+            f"HailoRT {_text(release)} takes files for Hailo-8 only; {made_for} needs 5.x",
+            93,
+            "install HailoRT 5.x on the device",
+        )
+
+
+def _chip_hint(hef: Hef, device: str) -> str:
+    if device in hef.chips:
+        return "compile for hailo8 with DFC 3.x, which writes files that every HailoRT takes"
+    names = ", ".join(hef.chips)
+    return f"compile the model for {device.lower()}, or use a device with: {names}"
+
+
+def _strict(hef: Hef, release: Release | None, *, emulated_device: bool) -> Iterator[Reason]:
+    is_strict = any(
+        item.id == formats.STRICT_VERSIONING and not item.optional for item in hef.extensions
+    )
+    if not is_strict or release is None or release < (5, 0, 0) or emulated_device:
+        return
+    if hef.sdk_version[:2] != release[:2]:
+        yield Reason(
+            "strict-version",
+            f"the file may only run under the HailoRT of its compiler "
+            f"({_text(hef.sdk_version)}), not under {_text(release)}",
+            26,
+            "install the HailoRT of the same version, or compile the model again",
+        )
+
+
+def _emulation(hef: Hef, *, emulated_device: bool) -> Iterator[Reason]:
+    if hef.emulated and not emulated_device:
+        yield Reason(
+            "emulated",
+            "the file was made by hefsmith's emulator; no chip can run it",
+            None,
+            "compile with Hailo's suite: hef toolchain import, then hef up",
+        )
+
+
+def _warnings(
+    hef: Hef, chip: str, release: Release | None, *, emulated_device: bool
+) -> Iterator[Reason]:
+    if release is not None and not _OLDEST <= release <= _NEWEST:
+        known = "4.17" if release < _OLDEST else "5.2"
+        yield Reason(
+            "unknown-version",
+            f"the rules of HailoRT {_text(release)} are not known; it was judged like {known}",
+            None,
+        )
+    if slower := _SLOWER.get((hef.hw_arch_id, chip)):
+        yield Reason(
+            "slower",
+            f"the file was compiled for {slower}; on {chip} it runs, but slower than it could",
+            None,
+            f"compile for {chip.lower()}",
+        )
+    if chip in ("HAILO8", "HAILO8R") and (chip == "HAILO8R") != (hef.hw_arch_id == _HAILO8R):
+        yield Reason(
+            "clock",
+            "Hailo-8 and Hailo-8R have different clocks: frame rates differ from the estimate",
+            None,
+        )
+    if emulated_device and not hef.emulated:
+        yield Reason(
+            "not-emulated", "the device is a stand-in: it cannot compute a compiled file", None
+        )
+    if release is not None and (wanted := _paired(hef)) and wanted > release[:2]:
+        yield Reason(
+            "newer-compiler",
+            f"the file comes from compiler {_text(hef.compiler_version)}, which goes with HailoRT "
+            f"{wanted[0]}.{wanted[1]}; the device has {_text(release)}",
+            None,
+            "if it is refused, update HailoRT on the device",
+        )
+
+
+def _paired(hef: Hef) -> tuple[int, int] | None:
+    """Compilers 3.N were released with HailoRT 4.(N-10), 5.x with the same number."""
+    version = hef.compiler_version
+    if version is None or version[0] not in (3, 5):
+        return None
+    return (4, version[1] - 10) if version[0] == 3 else version[:2]
+
+
+def _text(version: Release | None) -> str:
+    return ".".join(map(str, version)) if version else "unknown"

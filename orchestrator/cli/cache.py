@@ -70,8 +70,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Tell which stages would run, and what changed since the last build."""
         from orchestrator.cli.output import emit_json, print_result
-        from orchestrator.cli.up import make_journey, pick_archs
+        from orchestrator.cli.up import make_journey
         from orchestrator.pipeline.builds import read_build
+        from orchestrator.pipeline.journey import pick_archs
         from orchestrator.pipeline.plan import explain_difference
 
         with make_journey({}) as journey:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.journey import Journey
     from orchestrator.pipeline.observer import Observer
     from orchestrator.project.loading import LoadedRecipe
-    from orchestrator.project.recipe import Arch
 
 Models = Annotated[
     list[str] | None, typer.Argument(help="Models by name or folder; default: digits.")
@@ -147,6 +146,7 @@ def _run(
     from orchestrator.cli.output import emit_json
     from orchestrator.cli.summary import document, print_plan, print_summary
     from orchestrator.errors import ExitCode
+    from orchestrator.pipeline.journey import pick_archs
 
     if dry_run:
         with make_journey(flags, loosening=loosening, fresh=fresh) as journey:
@@ -195,6 +195,7 @@ def _detach(
 ) -> None:
     """Start each build in the background and say how to come back to it."""
     from orchestrator.cli.output import note, print_result
+    from orchestrator.pipeline.journey import pick_archs
 
     with make_journey(flags, loosening=loosening) as journey:
         for loaded in _recipes(journey, models):
@@ -214,23 +215,6 @@ def _recipes(journey: Journey, models: list[str] | None) -> list[LoadedRecipe]:
 
     names = models or [BUNDLED_MODEL]
     return [journey.recipe(name) for name in names]
-
-
-def pick_archs(loaded: LoadedRecipe, arch: str | None) -> tuple[Arch, ...]:
-    """Return the chips to build for: the one asked for, else the recipe's."""
-    from typing import get_args
-
-    from orchestrator.errors import ConfigError, escape_control
-    from orchestrator.project.recipe import Arch
-
-    if arch is None:
-        return loaded.recipe.arch
-    known: tuple[Arch, ...] = get_args(Arch)
-    for one in known:
-        if one == arch:
-            return (one,)
-    msg = f"--arch: no chip {escape_control(arch)!r}"
-    raise ConfigError(msg, hint=f"Chips: {', '.join(known)}.")
 
 
 @contextmanager

@@ -10,16 +10,16 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator import paths
-from orchestrator.errors import ConfigError, EngineError
+from orchestrator.errors import ConfigError, EngineError, escape_control
 from orchestrator.pipeline import plan, run, toolchains
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.material import BuildRequest, collect
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
-from orchestrator.project.recipe import Preprocessing
+from orchestrator.project.recipe import Arch, Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.toolchains import Toolchain
     from orchestrator.project.loading import LoadedRecipe
-    from orchestrator.project.recipe import Arch
     from orchestrator.project.settings import Settings
     from orchestrator.project.workspace import Workspace
 
@@ -256,6 +255,18 @@ class Journey:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def pick_archs(loaded: LoadedRecipe, arch: str | None) -> tuple[Arch, ...]:
+    """Return the chips to build for: the one asked for, else the recipe's."""
+    if arch is None:
+        return loaded.recipe.arch
+    known: tuple[Arch, ...] = get_args(Arch)
+    for one in known:
+        if one == arch:
+            return (one,)
+    msg = f"--arch: no chip {escape_control(arch)!r}"
+    raise ConfigError(msg, hint=f"Chips: {', '.join(known)}.")
 
 
 def _make_data(loaded: LoadedRecipe, workspace: Workspace, observer: Observer) -> None:

@@ -1,0 +1,212 @@
+"""Ship a build and prove it on its device: the glue of ``device`` and ``report``.
+
+The embedded device is a stand-in that gives the same answers every time; its proof is kept
+beside the build, so that an unchanged build is not run again. A real device is always asked.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from orchestrator.errors import ConfigError
+from orchestrator.pipeline.digests import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from orchestrator.device.base import DeviceSpec, Identity, Session
+    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.journey import Journey
+    from orchestrator.pipeline.plan import Plan
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch
+
+PROOF = "proof.json"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a device said: the verdict, what was shipped, and whether it was asked just now."""
+
+    device: str
+    passed: bool
+    headline: str
+    verdict: Mapping[str, Any]
+    ship: Mapping[str, Any] | None
+    identity: Mapping[str, Any]
+    remembered: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "device": self.device,
+            "passed": self.passed,
+            "headline": self.headline,
+            "verdict": dict(self.verdict),
+            "ship": None if self.ship is None else dict(self.ship),
+            "identity": dict(self.identity),
+            "remembered": self.remembered,
+        }
+
+
+class Prover:
+    """Ships and validates; holds the connection to the device while builds come in."""
+
+    def __init__(self, journey: Journey) -> None:
+        self._journey = journey
+        self._specs: tuple[DeviceSpec, ...] | None = None
+        self._sessions: dict[str, Session] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    # --- which device, which chip -------------------------------------------------------------
+
+    @property
+    def spec(self) -> DeviceSpec:
+        """The device that is meant; the embedded one when none is configured."""
+        if self._specs is None:
+            self._specs = self._resolve()
+        if len(self._specs) != 1:
+            names = ", ".join(spec.name for spec in self._specs) or "none"
+            msg = f"hef up proves a model on one device; these are meant: {names}"
+            raise ConfigError(msg, hint="Ship to several with: hef ship MODEL --device a,b,c")
+        return self._specs[0]
+
+    def _resolve(self) -> tuple[DeviceSpec, ...]:
+        from orchestrator.device.base import EMBEDDED
+
+        wanted = self._journey.settings.text("device")
+        if wanted is None or wanted == EMBEDDED.name:
+            return (EMBEDDED,)
+        from orchestrator.pipeline.devices import load_devices
+
+        return load_devices(self._journey.workspace).resolve([wanted])
+
+    def archs(self, loaded: LoadedRecipe, arch: str | None) -> tuple[Arch, ...]:
+        """Return the chips to build for: the one asked for, the device's own, or the recipe's.
+
+        A real device is asked before anything is built: it is no use to compile for another
+        chip than the one that it has.
+        """
+        from orchestrator.pipeline.journey import pick_archs
+
+        if arch is not None or self.spec.kind == "embedded":
+            return pick_archs(loaded, arch)[:1]
+        identity = self._session().identify()
+        if identity.chip is None:
+            msg = f"{self.spec.name}: no Hailo chip answered"
+            raise ConfigError(msg, hint=f"Look with: hef doctor --device {self.spec.name}")
+        chips = pick_archs(loaded, identity.chip)
+        if chips[0] not in loaded.recipe.arch:
+            self._journey.observer.note(
+                f"{self.spec.name} has a {chips[0]}; the recipe names "
+                f"{', '.join(loaded.recipe.arch)}. Building for {chips[0]}."
+            )
+        return chips
+
+    # --- proving ------------------------------------------------------------------------------
+
+    def _session(self, arch: str | None = None) -> Session:
+        from dataclasses import replace
+
+        from orchestrator.device.base import connect
+
+        spec = self.spec
+        if spec.kind == "embedded" and arch is not None:
+            spec = replace(spec, emulated_chip=arch)
+        name = f"{spec.name}:{spec.emulated_chip or ''}"
+        if name not in self._sessions:
+            self._sessions[name] = connect(spec)
+        return self._sessions[name]
+
+    def prove(self, build: Build, made: Plan) -> Proof:
+        """Ship the build to the device, run the golden samples there, and judge."""
+        remembered = self._remembered(build)
+        if remembered is not None:
+            return remembered
+        observer = self._journey.observer
+        session = self._session(build.arch)
+        identity = session.identify()
+        began = time.monotonic()
+        observer.stage_started("ship")
+        with tempfile.TemporaryDirectory(prefix="hefsmith-release-") as scratch:
+            shipped = self._ship(session, build, Path(scratch))
+        observer.stage_finished("ship", time.monotonic() - began)
+        began = time.monotonic()
+        observer.stage_started("validate")
+        verdict = self._validate(session, build, identity)
+        observer.stage_finished("validate", time.monotonic() - began)
+        proof = Proof(
+            device=self.spec.name,
+            passed=bool(verdict["passed"]),
+            headline=str(verdict["headline"]),
+            verdict=verdict,
+            ship=shipped,
+            identity=identity.to_json(),
+        )
+        self._remember(build, proof)
+        return proof
+
+    def _ship(self, session: Session, build: Build, scratch: Path) -> Mapping[str, Any]:
+        from orchestrator.device.ship import ship
+        from orchestrator.pipeline.devices import release_of
+
+        observer = self._journey.observer
+        result = ship(
+            session,  # type: ignore[arg-type]
+            release_of(build, scratch),
+            watch=lambda event: (
+                observer.progress("ship", event.done, event.total, "bytes") if event.total else None
+            ),
+        )
+        return result.to_json()
+
+    def _validate(self, session: Session, build: Build, identity: Identity) -> Mapping[str, Any]:
+        from orchestrator.pipeline.devices import validate_build
+
+        return validate_build(session, build, identity, self._journey.observer).to_json()
+
+    # --- remembering --------------------------------------------------------------------------
+
+    def _key(self, build: Build) -> str:
+        from orchestrator import __version__
+
+        return digest_of([build.key, self.spec.name, __version__, dict(build.thresholds)])
+
+    def _remembered(self, build: Build) -> Proof | None:
+        if self.spec.kind != "embedded" or self._journey.fresh:
+            return None
+        try:
+            document = json.loads((build.folder / PROOF).read_text(encoding="utf-8"))
+            if document.pop("key") != self._key(build):
+                return None
+            document["remembered"] = True
+            proof = Proof(**document)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        for stage in ("ship", "validate"):
+            self._journey.observer.stage_cached(stage)
+        return proof
+
+    def _remember(self, build: Build, proof: Proof) -> None:
+        document = {"key": self._key(build), **proof.to_json()}
+        (build.folder / PROOF).write_text(
+            json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8"
+        )

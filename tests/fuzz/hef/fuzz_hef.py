@@ -18,6 +18,7 @@ import atheris
 
 # The reader imports its inner modules late; only what is imported here is watched for coverage.
 with atheris.instrument_imports(include=["orchestrator"]):
+    import orchestrator.hef.groups  # noqa: F401
     from orchestrator.hef import (
         HefError,
         check_compatibility,

@@ -137,3 +137,17 @@ def _quantize_weights(
         )
     )
     return (inputs[0], f"{base}/dequantized", *inputs[2:])
+
+
+def read_pairs(graph: Graph) -> dict[str, Quantization]:
+    """Return the quantisation of every tensor that has a pair in a quantised graph."""
+    from hailo_emulator.quant import Quantization
+
+    found: dict[str, Quantization] = {}
+    for node in graph.nodes:
+        if node.op != "QuantizeLinear":
+            continue
+        scale, zero = (graph.constants[name] for name in node.inputs[1:3])
+        bits = 16 if zero.dtype == np.uint16 else 8
+        found[node.inputs[0]] = Quantization(float(scale), int(zero), bits)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,13 @@ BBOX_PARAMS = 5
 HAILO_DEFAULT_BATCH_SIZE = 0
 
 
-class FormatType(IntEnum):
+class _Named(IntEnum):
+    """An enumeration that prints as the binding's do: ``FormatOrder.NHWC``, not ``1``."""
+
+    __str__ = Enum.__str__
+
+
+class FormatType(_Named):
     """Element type of a stream at the host's side."""
 
     AUTO = 0
@@ -26,7 +32,7 @@ class FormatType(IntEnum):
     FLOAT32 = 3
 
 
-class FormatOrder(IntEnum):
+class FormatOrder(_Named):
     """Order of a stream's elements."""
 
     AUTO = 0
@@ -55,7 +61,7 @@ class FormatOrder(IntEnum):
     HAILO_NMS_BY_SCORE = 23
 
 
-class HailoStreamInterface(IntEnum):
+class HailoStreamInterface(_Named):
     """How the chip is attached."""
 
     PCIe = 0
@@ -64,28 +70,28 @@ class HailoStreamInterface(IntEnum):
     INTEGRATED = 3
 
 
-class HailoStreamDirection(IntEnum):
+class HailoStreamDirection(_Named):
     """From the host, or to it."""
 
     H2D = 0
     D2H = 1
 
 
-class HailoSchedulingAlgorithm(IntEnum):
+class HailoSchedulingAlgorithm(_Named):
     """Whether the library shares the chip among models."""
 
     NONE = 0
     ROUND_ROBIN = 1
 
 
-class HailoPowerMode(IntEnum):
+class HailoPowerMode(_Named):
     """Clock policy of the core."""
 
     PERFORMANCE = 0
     ULTRA_PERFORMANCE = 1
 
 
-class DvmTypes(IntEnum):
+class DvmTypes(_Named):
     """Where power is measured."""
 
     AUTO = 2147483647
@@ -94,7 +100,7 @@ class DvmTypes(IntEnum):
     OVERCURRENT_PROTECTION = 8
 
 
-class PowerMeasurementTypes(IntEnum):
+class PowerMeasurementTypes(_Named):
     """What is measured."""
 
     AUTO = 2147483647
@@ -104,7 +110,7 @@ class PowerMeasurementTypes(IntEnum):
     CURRENT = 3
 
 
-class DeviceArchitectureTypes(IntEnum):
+class DeviceArchitectureTypes(_Named):
     """Chips by the library's numbers."""
 
     HAILO8_A0 = 0

@@ -1,0 +1,240 @@
+"""From ``nms_postprocess(...)`` to an :class:`NmsConfig` that fits the network, or an error."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hailo_emulator import log
+from hailo_emulator.nms.anchors import YOLOV5, ssd_anchors
+from hailo_emulator.nms.config import Decoder, NmsConfig
+from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import UnsupportedMetaArchError
+from hailo_sdk_client.tools.core_postprocess.nms_postprocess import NMSConfigPostprocessException
+from hailo_sdk_common.hailo_nn.exceptions import HailoNNException
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hailo_emulator.network import Network, Port
+    from hailo_emulator.options import NmsRequest
+
+ARCHITECTURES = ("yolov5", "yolov6", "yolov8", "yolox", "ssd")
+#: What the vendor also knows and the emulator does not.
+ABSENT = ("yolo", "yolov5_seg", "centernet", "efficientdet", "damoyolo", "iou")
+#: What the chip itself can do (user_pains.md O07).
+ON_CHIP = ("yolov5", "yolov6", "ssd")
+_ENGINES = ("cpu", "nn_core", "auto")
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "yolov5": {"nms_scores_th": 0.2, "nms_iou_th": 0.6, "max_proposals_per_class": 80},
+    "yolov6": {"nms_scores_th": 0.03, "nms_iou_th": 0.65, "max_proposals_per_class": 100},
+    "yolov8": {"nms_scores_th": 0.2, "nms_iou_th": 0.7, "max_proposals_per_class": 100},
+    "yolox": {"nms_scores_th": 0.2, "nms_iou_th": 0.65, "max_proposals_per_class": 100},
+    "ssd": {"nms_scores_th": 0.3, "nms_iou_th": 0.6, "max_proposals_per_class": 20,
+            "background_removal": True},
+}  # fmt: skip
+
+
+def resolve_nms(network: Network, request: NmsRequest) -> Network:
+    """Return the network with its NMS.
+
+    Raises ``ValueError`` for an unknown architecture (the vendor's text),
+    ``UnsupportedMetaArchError`` for one that cannot run on the chip, ``KeyError`` for a JSON
+    without ``bbox_decoders``, ``HailoNNException`` for a layer that is not there,
+    ``NMSConfigPostprocessException`` for one that is no output or does not fit.
+    """
+    document: dict[str, Any] | None = None
+    if request.config is not None:
+        document = json.loads(request.config.read_text("utf-8"))
+    arch = _architecture(request.meta_arch, document)
+    engine = request.engine or "cpu"
+    if engine not in _ENGINES:
+        msg = f"'{engine}' is not a valid PostprocessTarget"
+        raise ValueError(msg)
+    if engine == "nn_core" and arch not in ON_CHIP:
+        msg = f"The specified meta architecture {arch} cannot be run on chip"
+        raise UnsupportedMetaArchError(msg)
+    if request.bbox_decoding_only:
+        msg = "bbox_decoding_only is not emulated"
+        raise NotImplementedError(msg)
+    values: dict[str, Any] = dict(_DEFAULTS[arch])
+    values.update({k: v for k, v in (document or {}).items() if k != "bbox_decoders"})
+    values.update(request.overrides)
+    if document is None:
+        decoders = _detect_decoders(network, arch, values)
+    else:
+        entries = document["bbox_decoders"]
+        if arch == "yolov6" and all(not e.get("reg_layer") for e in entries):
+            decoders = _detect_decoders(network, arch, values)
+        else:
+            decoders = tuple(_read_decoder(network, arch, entry) for entry in entries)
+    if not decoders:
+        msg = "The NMS configuration has no bbox_decoders"
+        raise NMSConfigPostprocessException(msg)
+    config = _make_config(network, arch, "cpu" if engine == "auto" else engine, values, decoders)
+    log.info(f"Added {config.output} (meta architecture {arch}, engine {config.engine})")
+    return replace(network, nms=config)
+
+
+def _architecture(named: str | None, document: Mapping[str, Any] | None) -> str:
+    if named == "nanodet":
+        return "yolov8"
+    if named in ABSENT:
+        msg = f"meta_arch={named} is not emulated; emulated are {', '.join(ARCHITECTURES)}"
+        raise NotImplementedError(msg)
+    if named is not None:
+        if named not in ARCHITECTURES:
+            msg = f"'{named}' is not a valid NMSMetaArchitectures"
+            raise ValueError(msg)
+        return named
+    if document is None:
+        msg = "nms_postprocess needs a configuration file or a meta_arch"
+        raise NMSConfigPostprocessException(msg)
+    entries = document["bbox_decoders"]
+    keys = set(document) | {key for entry in entries for key in entry}
+    if "encoded_layer" in keys:
+        return "yolov5"
+    if "objectness_layer" in keys:
+        return "yolox"
+    if "regression_length" in keys:
+        return "yolov8"
+    if "centers_scale_factor" in keys or {"h", "w"} <= keys:
+        return "ssd"
+    return "yolov6"
+
+
+def _make_config(
+    network: Network,
+    arch: str,
+    engine: str,
+    values: Mapping[str, Any],
+    decoders: tuple[Decoder, ...],
+) -> NmsConfig:
+    removal = bool(values.get("background_removal", False))
+    classes = int(values.get("classes") or _count_classes(network, arch, decoders[0], values))
+    if removal and arch == "ssd":
+        classes -= 1  # the background is a class in the file and none in the result
+    dims = values.get("image_dims") or network.inputs[0].shape[:2]
+    return NmsConfig(
+        output=f"{network.name}/{arch}_nms_postprocess",
+        meta_arch=arch,
+        engine=engine,
+        score_threshold=float(values["nms_scores_th"]),
+        iou_threshold=float(values["nms_iou_th"]),
+        classes=classes,
+        max_proposals_per_class=int(values["max_proposals_per_class"]),
+        image_dims=(int(dims[0]), int(dims[1])),
+        decoders=decoders,
+        regression_length=int(values.get("regression_length", 16)),
+        background_removal=removal and arch == "ssd",
+        background_removal_index=int(values.get("background_removal_index", 0)),
+        centers_scale_factor=float(values.get("centers_scale_factor", 10)),
+        bbox_dimensions_scale_factor=float(values.get("bbox_dimensions_scale_factor", 5)),
+    )
+
+
+def _count_classes(
+    network: Network, arch: str, decoder: Decoder, values: Mapping[str, Any]
+) -> int:
+    features = {port.stream: port.shape[-1] for port in network.outputs}
+    if arch == "yolov5":
+        return features[decoder.encoded] // len(decoder.w) - 5
+    if arch == "ssd":
+        return features[decoder.cls] // len(decoder.w)
+    return features[decoder.cls]
+
+
+def _read_decoder(network: Network, arch: str, entry: Mapping[str, Any]) -> Decoder:
+    keys = {
+        "yolov5": {"encoded": "encoded_layer"},
+        "yolox": {"reg": "reg_layer", "cls": "cls_layer", "obj": "objectness_layer"},
+    }.get(arch, {"reg": "reg_layer", "cls": "cls_layer"})
+    streams = {field: _stream_of(network, str(entry[key])) for field, key in keys.items()}
+    return Decoder(
+        name=str(entry.get("name", "")),
+        stride=int(entry.get("stride", 0)),
+        w=tuple(float(v) for v in entry.get("w", ())),
+        h=tuple(float(v) for v in entry.get("h", ())),
+        **streams,
+    )
+
+
+def _stream_of(network: Network, name: str) -> str:
+    """The stream of the output that a configured layer feeds; there must be exactly one."""
+    plain = name.rsplit("/", 1)[-1]
+    layer = network.layers.find(plain)
+    ports = [port for port in network.outputs if port.name == f"{network.name}/{plain}"]
+    if layer is None and not ports:
+        msg = f"The layer named {name} doesn't exist in the HN"
+        raise HailoNNException(msg)
+    if layer is not None:
+        ports = [p for p in network.outputs if network.layers.producer[p.tensor] == layer.name]
+    if len(ports) != 1 or len(ports[0].shape) != 3:
+        msg = f"The layer {network.name}/{plain} doesn't have one output layer"
+        raise NMSConfigPostprocessException(msg)
+    return ports[0].stream
+
+
+def _detect_decoders(
+    network: Network, arch: str, values: Mapping[str, Any]
+) -> tuple[Decoder, ...]:
+    """Sort the outputs into heads by their size and number of features."""
+    scales: dict[tuple[int, int], list[Port]] = {}
+    for port in network.outputs:
+        if len(port.shape) == 3:
+            scales.setdefault((port.shape[0], port.shape[1]), []).append(port)
+    image = values.get("image_dims") or network.inputs[0].shape[:2]
+    heads = sorted(scales.items(), key=lambda item: -item[0][0])
+    decoders = []
+    for number, (size, ports) in enumerate(heads):
+        stride = round(int(image[0]) / size[0])
+        decoder = _detect_one(arch, ports, stride, values, number, len(heads))
+        if decoder is None:
+            break
+        decoders.append(decoder)
+    if not decoders or len(decoders) != len(heads):
+        if arch == "yolov6":
+            msg = "The layer named  doesn't exist in the HN"
+            raise HailoNNException(msg)
+        shapes = ", ".join(f"{p.stream} {p.shape}" for p in network.outputs)
+        msg = f"The outputs do not look like the heads of {arch}: {shapes}"
+        raise NMSConfigPostprocessException(msg)
+    return tuple(decoders)
+
+
+def _detect_one(
+    arch: str,
+    ports: list[Port],
+    stride: int,
+    values: Mapping[str, Any],
+    number: int,
+    scales: int,
+) -> Decoder | None:
+    name = f"bbox_decoder_{stride}"
+    by_features = {port.stream: port.shape[2] for port in ports}
+    if arch == "yolov5":
+        anchors = YOLOV5.get(stride)
+        if anchors is None or len(ports) != 1 or ports[0].shape[2] % 3:
+            return None
+        w, h = zip(*anchors, strict=True)
+        return Decoder(name, stride, encoded=ports[0].stream, w=w, h=h)
+    count = {"yolox": 3}.get(arch, 2)
+    if len(ports) != count:
+        return None
+    if arch == "ssd":
+        w, h = zip(*ssd_anchors(scales)[number], strict=True)
+        wanted = 4 * len(w)
+    else:
+        w, h = (), ()
+        wanted = 4 * int(values.get("regression_length", 16)) if arch == "yolov8" else 4
+    reg = next((s for s, f in by_features.items() if f == wanted), None)
+    rest = [s for s in by_features if s != reg]
+    if reg is None:
+        return None
+    if arch == "yolox":
+        obj = next((s for s in reversed(rest) if by_features[s] == 1), None)
+        if obj is None:
+            return None
+        cls = next(s for s in rest if s != obj)
+        return Decoder(name, stride, reg=reg, cls=cls, obj=obj)
+    return Decoder(name, stride, reg=reg, cls=rest[0], w=w, h=h)

@@ -25,6 +25,7 @@ COMMAND_MODULES: tuple[str, ...] = (
     "config",
     "cache",
     "explain",
+    "toolchain",
     "device",
     "ship",
 )

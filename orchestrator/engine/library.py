@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.docker import DockerEngine
 
+WHEELS = "docker/suite/wheels"
+
 #: How many images are tried when only a container can tell how full a far engine's disk is.
 TRIED = 3
 
@@ -145,13 +147,13 @@ class Library:
             given.setdefault("BASE", base)
         blobs = contexts.read_folder(folder, "docker/suite")
         blobs["Dockerfile"] = blobs[f"docker/suite/{dockerfile}"]
-        blobs.update(images.pip_settings().files("docker/suite/wheels"))
+        settings = images.pip_settings().files()
+        blobs.update(
+            {name.replace(contexts.WHEELS, WHEELS): blob for name, blob in settings.items()}
+        )
         entries = (
-            Entry("docker/suite/wheels", folder, folder=True, size=0),
-            *(
-                Entry(f"docker/suite/wheels/{one.name}", one, False, one.stat().st_size)
-                for one in wheels
-            ),
+            Entry(WHEELS, folder, folder=True, size=0),
+            *(Entry(f"{WHEELS}/{one.name}", one, False, one.stat().st_size) for one in wheels),
         )
         return images.build(
             self._engine.connection,

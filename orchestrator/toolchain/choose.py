@@ -126,8 +126,8 @@ def download_hint(line: Line, hailort: Version | None) -> str:
     if release is None:
         asked = f"with compiler {wanted}" if wanted else f"of the {line}.x line"
         return (
-            f"Download the AI Software Suite {asked} from Hailo's developer zone (it needs your own\n"
-            "login), then run: hef toolchain import FILE.zip"
+            f"Download the AI Software Suite {asked} from Hailo's developer zone\n"
+            "(it needs your own login), then run: hef toolchain import FILE.zip"
         )
     exact = "" if wanted is None or release.dfc.minor == wanted.minor else " or an exact match"
     return (

@@ -52,11 +52,12 @@ class Toolchain:
     size: int = 0
     zoo: str | None = None
     venv: str | None = None
+    path: str | None = None
+    export_image: str | None = None
     user: str = ""
     source: str = ""
     imported: str = ""
     gpu: GpuState = field(default_factory=GpuState)
-    emulated: bool = False
 
     @property
     def dfc(self) -> Version:

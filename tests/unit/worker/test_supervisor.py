@@ -1,0 +1,171 @@
+"""The worker's parent: events and prints stay apart, deaths are told, a lost host ends the job."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import hefsmith_worker
+import pytest
+
+PACKAGE = Path(hefsmith_worker.__file__).parent
+
+JOB = """
+import os, sys, time
+sys.path.insert(0, {package!r})
+from hefsmith_worker import events
+channel = events.open_channel()
+channel.enter("compile")
+channel.send("stage_started")
+{body}
+"""
+
+
+def start(body: str, *, detached: bool = False) -> subprocess.Popen[bytes]:
+    code = JOB.format(package=str(PACKAGE.parent), body=body)
+    main = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from hefsmith_worker.supervisor import supervise;"
+        "sys.exit(supervise([sys.executable, '-c', sys.argv[2]], detached=sys.argv[3] == '1'))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", main, str(PACKAGE.parent), code, "1" if detached else "0"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> tuple[int, list[dict[str, Any]]]:
+    assert process.stdout is not None
+    assert process.stdin is not None
+    output = process.stdout.read()
+    process.stdin.close()
+    process.stdout.close()
+    return process.wait(30), [json.loads(line) for line in output.splitlines()]
+
+
+def run(body: str) -> tuple[int, list[dict[str, Any]]]:
+    return finish(start(body))
+
+
+def lines(events: list[dict[str, Any]]) -> list[str]:
+    return [event["line"] for event in events if event["event"] == "log"]
+
+
+def test_prints_of_python_c_and_children_become_log_events() -> None:
+    code, events = run(
+        "print('from python')\n"
+        "os.write(1, b'from C\\n')\n"
+        "import subprocess; subprocess.run(['echo', 'from a child'])\n"
+        "print('{\"event\": \"done\"}')\n"
+        "channel.send('done')"
+    )
+    assert code == 0
+    assert {"from python", "from C", "from a child", '{"event": "done"}'} <= set(lines(events))
+    assert [event["event"] for event in events if event["event"] != "log"] == [
+        "stage_started",
+        "done",
+    ]
+
+
+def test_a_progress_bar_with_carriage_returns_is_lines() -> None:
+    _, events = run("sys.stderr.write('10%\\r20%\\r30%\\n')")
+    assert lines(events) == ["10%", "20%", "30%"]
+
+
+def test_a_line_without_end_does_not_fill_the_memory() -> None:
+    _, events = run("sys.stderr.write('x' * 300000)")
+    assert len(lines(events)) >= 4
+    assert all(len(line) <= 65536 for line in lines(events))
+
+
+def test_bytes_that_are_no_text_do_no_harm() -> None:
+    _, events = run("os.write(2, b'\\xff\\xfe ok\\n')")
+    assert lines(events)[0].endswith("ok")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGILL, "AVX"), (signal.SIGKILL, "memory limit")]
+)
+def test_a_job_that_dies_of_a_signal_is_told_with_its_last_words(
+    number: signal.Signals, words: str
+) -> None:
+    code, events = run(
+        f"print('last words', flush=True)\ntime.sleep(0.2)\nos.kill(os.getpid(), {int(number)})"
+    )
+    assert code == 128 + number
+    failed = next(event for event in events if event["event"] == "stage_failed")
+    assert failed["stage"] == "compile"
+    assert failed["signal"] == number.name
+    assert words in failed["message"]
+    assert "last words" in lines(events)
+
+
+def test_a_job_that_leaves_without_a_word_is_told_too() -> None:
+    code, events = run("os._exit(7)")
+    assert code == 7
+    assert events[-1]["event"] == "stage_failed"
+    assert "status 7" in events[-1]["message"]
+
+
+def wait_for_line(process: subprocess.Popen[bytes], text: str) -> dict[str, Any]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text.encode() in line:
+            return dict(json.loads(line))
+    pytest.fail(f"{text} never came")
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+
+
+def test_the_end_of_standard_input_ends_the_job() -> None:
+    process = start("print(os.getpid(), 'pid', flush=True)\ntime.sleep(60)")
+    pid = int(wait_for_line(process, " pid")["line"].split()[0])
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(10) == 143
+    assert gone(pid)
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_a_detached_job_goes_on_without_standard_input() -> None:
+    process = start("time.sleep(1)\nchannel.send('done')", detached=True)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.stdout is not None
+    events = [json.loads(line) for line in process.stdout]
+    process.stdout.close()
+    assert process.wait(10) == 0
+    assert events[-1]["event"] == "done"
+
+
+def test_a_job_that_ignores_interrupts_is_killed_with_its_children() -> None:
+    process = start(
+        "import signal, subprocess\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        "print(child.pid, 'pid', flush=True)\n"
+        "while True: time.sleep(1)"
+    )
+    pid = int(wait_for_line(process, " pid")["line"].split()[0])
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    code, events = finish(process)
+    assert code == 130
+    assert time.monotonic() - began < 10
+    assert gone(pid)
+    assert events[-1]["event"] == "interrupted"

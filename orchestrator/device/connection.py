@@ -42,6 +42,17 @@ CIPHERS = (
 )
 
 
+#: Kinds of host keys, best first; an unknown device shows the first that it has.
+KEY_KINDS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Route:
     """Where a spec leads, after the ssh configuration has been read."""
@@ -165,6 +176,7 @@ async def open_connection(
             sock=sock,
             client_factory=check.client,
             known_hosts=_nobody if any_key else check.match,
+            server_host_key_algs=_key_kinds(check, route, any_key=any_key),
             password=secret,
             password_auth=secret is not None,
             kbdint_auth=secret is not None,
@@ -174,16 +186,23 @@ async def open_connection(
         if any_key:
             return None, check
         raise check.refusal() from error
-    except asyncssh.KeyExchangeFailed as error:
-        if any_key or not check.known:
-            raise explain(spec, route, error) from error
-        # The trusted key's kind is not offered any more: ask for whichever there is, to say so.
-        _, other = await open_connection(spec, route, tunnel=tunnel, any_key=True)
-        check.offered = other.offered
-        raise check.refusal() from error
     except (OSError, asyncssh.Error) as error:
         raise explain(spec, route, error) from error
     return conn, check
+
+
+def _key_kinds(check: HostCheck, route: Route, *, any_key: bool) -> list[str] | tuple[()]:
+    """Return the kinds of host keys to ask for: the trusted one first, then as ssh does.
+
+    The others stay in the list, so that a device whose key changed shows it, and the message
+    can tell both.
+    """
+    _, authorities, _ = check.match(route.options.host_key_alias or route.host, "", route.port)
+    if authorities:
+        return ()
+    known = [] if any_key else check.known
+    trusted = [kind.decode("ascii") for key in known for kind in key.sig_algorithms]
+    return list(dict.fromkeys([*trusted, *KEY_KINDS]))
 
 
 def _nobody(host: str, addr: str, port: int | None) -> tuple[list[object], ...]:  # noqa: ARG001

@@ -66,9 +66,9 @@ def _forward_log(stream: IO[bytes], voice: _Voice, seen: Dict[str, Any]) -> None
         pending += chunk
         parts = pending.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         pending = parts.pop()
-        if len(pending) > LONGEST_LINE:
-            parts.append(pending)
-            pending = b""
+        while len(pending) > LONGEST_LINE:
+            parts.append(pending[:LONGEST_LINE])
+            pending = pending[LONGEST_LINE:]
         for part in parts:
             _log(part, voice, seen)
     if pending:

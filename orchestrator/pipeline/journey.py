@@ -215,8 +215,36 @@ class Journey:
 
     def _bench(self, made: Plan, toolchain: Toolchain) -> run.Bench:
         engine = self.engine(made.request)
+        try:
+            return self._bench_on(engine, made, toolchain)
+        except EngineError as error:
+            if not self._may_stay_local(engine, toolchain):
+                raise
+            # Nobody asked for Docker by name, and both engines give the same bytes.
+            self.observer.note(f"engine: local, since {error.message.splitlines()[0]}")
+        from orchestrator.engine.local import LocalEngine
+
+        engine.close()
+        self._engine = LocalEngine()
+        return self._bench_on(self.engine(made.request), made, toolchain)
+
+    def _bench_on(self, engine: Engine, made: Plan, toolchain: Toolchain) -> run.Bench:
         return toolchains.bench(
-            engine, toolchain, made, self.loosening, self.settings, self.workspace, self.observer
+            engine,
+            toolchain,
+            made,
+            self.loosening,
+            self.settings,
+            self.workspace,
+            self.observer,
+        )
+
+    def _may_stay_local(self, engine: Engine, toolchain: Toolchain) -> bool:
+        return (
+            self.settings.text("engine") in (None, "auto")
+            and engine.info().kind == "docker"
+            and toolchain.emulated
+            and toolchain.engine_kind is None
         )
 
     def dry_run(self, loaded: LoadedRecipe, arch: Arch) -> dict[str, Any]:

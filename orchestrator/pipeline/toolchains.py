@@ -107,8 +107,7 @@ def open_engine(settings: Settings, workspace: Workspace, observer: Observer) ->
     from orchestrator.engine.choose import choose_engine
 
     named = {name: entry.address for name, entry in workspace.file.engines.items()}
-    wanted = settings.text("engine") or "auto"
-    choice = choose_engine(named.get(wanted, wanted))
+    choice = choose_engine(settings.text("engine") or "auto", named=named)
     observer.note(choice.said)
     return choice.engine
 

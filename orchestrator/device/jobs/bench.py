@@ -21,7 +21,6 @@ Every number is what this machine did. With hefsmith's stand-in of HailoRT the e
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import platform
@@ -30,6 +29,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 def tell(event: str, **facts: object) -> None:
@@ -59,28 +59,28 @@ CLASSES = {
     "HailoRTHEFNotCompatibleWithDevice": 93,
 }
 
+HAILO_PCI_VENDOR = 0x1E60
+
 #: Bits of ``vcgencmd get_throttled``: now, and (16 higher) since boot.
 THROTTLED = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
 
 def holders() -> list:
     """Return the other processes that have the chip's device node open."""
-    nodes = set(glob.glob("/dev/hailo*") + glob.glob("/dev/h1x-*"))
+    nodes = {str(node) for kind in ("hailo*", "h1x-*") for node in Path("/dev").glob(kind)}
     if os.environ.get("HEFSMITH_EMULATED_NODE"):
         nodes.add(os.environ["HEFSMITH_EMULATED_NODE"])
     found = []
-    for folder in glob.glob("/proc/[0-9]*"):
-        pid = int(folder[6:])
-        if pid == os.getpid():
+    for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) == os.getpid():
             continue
         try:
-            links = [os.readlink(link) for link in glob.glob(folder + "/fd/*")]
-            with open(folder + "/comm", encoding="utf-8", errors="replace") as file:
-                name = file.read().strip()
+            links = {str(link.readlink()) for link in (folder / "fd").iterdir()}
+            name = (folder / "comm").read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             continue  # the process ended, or belongs to somebody else
-        if nodes.intersection(links):
-            found.append({"pid": pid, "command": name})
+        if nodes & links:
+            found.append({"pid": int(folder.name), "command": name})
     return found
 
 
@@ -103,9 +103,7 @@ def ask(*argv: str, timeout: float = 20.0):
     if shutil.which(argv[0]) is None:
         return None
     try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
@@ -117,10 +115,9 @@ def board_temperature():
     found = re.search(r"temp=([\d.]+)", text or "")
     if found:
         return float(found.group(1))
-    for path in sorted(glob.glob("/sys/class/thermal/thermal_zone*/temp")):
+    for path in sorted(Path("/sys/class/thermal").glob("thermal_zone*/temp")):
         try:
-            with open(path, encoding="ascii") as file:
-                return int(file.read()) / 1000
+            return int(path.read_text(encoding="ascii")) / 1000
         except (OSError, ValueError):
             continue
     return None
@@ -140,18 +137,14 @@ def throttling():
 
 def pcie_link():
     """Return speed and width of the chip's PCIe link, or ``None``."""
-    for folder in glob.glob("/sys/bus/pci/devices/*"):
+    for folder in Path("/sys/bus/pci/devices").glob("*"):
         try:
-            with open(folder + "/vendor", encoding="ascii") as file:
-                if int(file.read(), 16) != 0x1E60:  # Hailo
-                    continue
-            facts = {}
-            for key in ("current_link_speed", "current_link_width", "max_link_speed"):
-                with open(folder + "/" + key, encoding="ascii") as file:
-                    facts[key] = file.read().strip()
+            if int((folder / "vendor").read_text(encoding="ascii"), 16) != HAILO_PCI_VENDOR:
+                continue
+            keys = ("current_link_speed", "current_link_width", "max_link_speed")
+            return {key: (folder / key).read_text(encoding="ascii").strip() for key in keys}
         except (OSError, ValueError):
             continue
-        return facts
     return None
 
 
@@ -209,9 +202,15 @@ class Model:
             self.frames[info.name] = noise.randint(0, 256, shape).astype(kind)
         newer = hasattr(device, "create_infer_model") and api != "vstreams"
         self.api = "infer_model" if newer else "vstreams"
-        (self._open_newer if newer else self._open_older)(hailo, np, device, hef, path)
+        if newer:
+            self._open_newer(device, hef, path)
+        else:
+            self._open_older(device, hef)
 
-    def _open_newer(self, hailo, np, device, hef, path):
+    def _open_newer(self, device, hef, path):
+        import hailo_platform as hailo
+        import numpy as np
+
         model = device.create_infer_model(path)
         model.set_batch_size(self.batch)
         types = {}
@@ -238,7 +237,9 @@ class Model:
         self.configured.wait_for_async_ready(timeout_ms=10000, frames_count=self.batch)
         return self.configured.run_async(self.bindings)
 
-    def _open_older(self, hailo, np, device, hef, path):
+    def _open_older(self, device, hef):
+        import hailo_platform as hailo
+
         params = hailo.ConfigureParams.create_from_hef(
             hef, interface=hailo.HailoStreamInterface.PCIe
         )
@@ -346,7 +347,7 @@ def spend(work, seconds):
 
 def measure_with_cli(path, seconds, major):
     """Ask hailortcli for its rates: it has no Python in the way. ``None`` where it cannot."""
-    whole = str(max(1, int(round(seconds))))
+    whole = str(max(1, round(seconds)))
     found = {}
     if shutil.which("hailortcli") is None:
         return None
@@ -364,8 +365,7 @@ def measure_with_cli(path, seconds, major):
         )
         if out is None:
             return None
-        with open("run2.json", encoding="utf-8") as file:
-            groups = json.load(file)["network_groups"]
+        groups = json.loads(Path("run2.json").read_text(encoding="utf-8"))["network_groups"]
         found["streaming_fps"] = float(groups[0]["FPS"])
         return found
     for mode, key in (("hw_only", "hw_only_fps"), ("streaming", "streaming_fps")):
@@ -415,6 +415,39 @@ def main() -> int:
     return 0
 
 
+def tell_sensors(sensors, when) -> None:
+    """Print what the chip's sensors say."""
+    tell(
+        "sensors",
+        when=when,
+        chip_c=sensors.temperature(),
+        watts=sensors.power(),
+        power_problem=sensors.power_problem,
+    )
+
+
+def measure(request, model, batch, sensors, seconds, warmup) -> None:
+    """Measure one batch size; the first one also for latency and end to end."""
+    tell("phase", name="batch %d" % batch)
+    if batch == 1:
+        tell("result", name="latency", api=model.api, **measure_latency(model, seconds, warmup))
+    tell(
+        "result",
+        name="rate",
+        batch=batch,
+        api=model.api,
+        **measure_rate(model, seconds, warmup),
+        watts=sensors.power(),
+    )
+    if batch == 1 and request.get("image"):
+        tell(
+            "result",
+            name="end_to_end",
+            image=request["image"],
+            **measure_end_to_end(model, seconds, warmup, request["image"]),
+        )
+
+
 def work(request: dict) -> None:
     """Measure everything, one thing after the other."""
     import hailo_platform as hailo
@@ -452,49 +485,18 @@ def work(request: dict) -> None:
             tell("result", name="cli", **rates)
     api = request.get("api", "auto")
     with hailo.VDevice() as device:
-        sensors = Sensors(device.get_physical_devices_ids()[0])
-        tell(
-            "sensors",
-            when="before",
-            chip_c=sensors.temperature(),
-            watts=sensors.power(),
-            power_problem=sensors.power_problem,
-        )
+        sensors = None
         for batch in request.get("batches", [1]):
             model = Model(device, path, int(batch), api)
+            if sensors is None:  # a HEF that does not load fails before the sensors are asked
+                sensors = Sensors(device.get_physical_devices_ids()[0])
+                tell_sensors(sensors, "before")
             try:
-                tell("phase", name="batch %d" % batch)
-                if batch == 1:
-                    tell(
-                        "result",
-                        name="latency",
-                        api=model.api,
-                        **measure_latency(model, seconds, warmup),
-                    )
-                tell(
-                    "result",
-                    name="rate",
-                    batch=int(batch),
-                    api=model.api,
-                    **measure_rate(model, seconds, warmup),
-                    watts=sensors.power(),
-                )
-                if batch == 1 and request.get("image"):
-                    tell(
-                        "result",
-                        name="end_to_end",
-                        image=request["image"],
-                        **measure_end_to_end(model, seconds, warmup, request["image"]),
-                    )
+                measure(request, model, int(batch), sensors, seconds, warmup)
             finally:
                 model.close()
-        tell(
-            "sensors",
-            when="after",
-            chip_c=sensors.temperature(),
-            watts=sensors.power(),
-            power_problem=sensors.power_problem,
-        )
+        if sensors is not None:
+            tell_sensors(sensors, "after")
     tell("machine", pcie=pcie_link(), throttling=throttling(), board_c=board_temperature())
 
 

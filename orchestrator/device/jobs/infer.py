@@ -19,13 +19,13 @@ exit:   0 when every output is written, 1 when something failed (the last line s
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import platform
 import re
 import sys
 import time
+from pathlib import Path
 
 
 def tell(event: str, **facts: object) -> None:
@@ -59,22 +59,20 @@ CLASSES = {
 
 def holders() -> list:
     """Return the other processes that have the chip's device node open."""
-    nodes = set(glob.glob("/dev/hailo*") + glob.glob("/dev/h1x-*"))
+    nodes = {str(node) for kind in ("hailo*", "h1x-*") for node in Path("/dev").glob(kind)}
     if os.environ.get("HEFSMITH_EMULATED_NODE"):
         nodes.add(os.environ["HEFSMITH_EMULATED_NODE"])
     found = []
-    for folder in glob.glob("/proc/[0-9]*"):
-        pid = int(folder[6:])
-        if pid == os.getpid():
+    for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) == os.getpid():
             continue
         try:
-            links = [os.readlink(link) for link in glob.glob(folder + "/fd/*")]
-            with open(folder + "/comm", encoding="utf-8", errors="replace") as file:
-                name = file.read().strip()
+            links = {str(link.readlink()) for link in (folder / "fd").iterdir()}
+            name = (folder / "comm").read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             continue  # the process ended, or belongs to somebody else
-        if nodes.intersection(links):
-            found.append({"pid": pid, "command": name})
+        if nodes & links:
+            found.append({"pid": int(folder.name), "command": name})
     return found
 
 
@@ -327,7 +325,7 @@ def run_samples(model, request, outputs, arrays, total) -> None:
             offsets = np.cumsum([0] + [len(rows) for rows in boxes[place]]).astype(np.int64)
             flat_rows = [row for rows in boxes[place] for row in rows]
             table = np.array(flat_rows, np.float32).reshape(-1, 6)
-            with open(entry["file"], "wb") as file:
+            with Path(entry["file"]).open("wb") as file:
                 np.savez(file, boxes=table, offsets=offsets)
         else:
             stores[place].flush()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 
 from hailo_emulator import log
+from hailo_emulator.correct import correct_biases, equalize
 from hailo_emulator.compose import OUTPUT_SUFFIX, compose, input_shape
 from hailo_emulator.execute import Session
 from hailo_emulator.graph import to_model
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hailo_emulator.levels import Levels
     from hailo_emulator.network import Network
     from hailo_emulator.options import Options
+    from hailo_emulator.precision import Activations, Weights
     from hailo_emulator.quant import Quantization
     from hailo_emulator.statistics import Range
 
@@ -55,32 +57,24 @@ def quantize_network(
 
     How many images are used is the script's ``calibset_size`` or 64, never more than there are.
     """
-    from hailo_emulator.correct import correct_biases, equalize
-
     graph = compose(network)
     entries = min(dataset.count, options.calibration_size or DEFAULT_CALIBRATION_SIZE)
     ranges = _calibrate(network, graph, dataset, entries)
     _tell_range(network, ranges)
-    weight_bits = choose_weights(network, options, levels.compression)
-    if _enabled(options, "equalization", default=levels.optimization >= 0):
-        graph, ranges = equalize(network, graph, ranges)
-    else:
-        log.info("Equalization skipped")
-    activations = choose_activations(network, options, ranges, raw=dataset.raw)
-    plan = QuantPlan(activations.tensors, weight_bits.nodes)
-    if _enabled(options, "bias_correction", default=levels.optimization >= 1):
-        graph = correct_biases(network, graph, ranges, plan)
-    else:
-        log.info("Bias Correction skipped")
+    weights = choose_weights(network, options, levels.compression)
+    judge = _Judge(network, dataset, min(entries, NOISE_IMAGES))
+    best = judge.make(graph, ranges, options, weights.nodes)
+    if levels.optimization >= 0:
+        best = _improve(best, judge, options, weights, levels)
     _tell_training(options, levels)
-    quantized = quantize_graph(graph, plan)
+    quantized = quantize_graph(best.graph, best.plan)
     model = to_model(quantized, name=network.name).SerializeToString(deterministic=True)
-    snr = _measure_noise(network, model, dataset, min(entries, NOISE_IMAGES))
+    snr = judge.tell(best)
     return Quantized(
         model=model,
-        streams=activations.streams,
-        weight_bits=weight_bits.layers,
-        activation_bits=activations.layers,
+        streams=best.activations.streams,
+        weight_bits=weights.layers,
+        activation_bits=best.activations.layers,
         snr=snr,
         entries=entries,
         level=levels.optimization,
@@ -94,7 +88,7 @@ def _calibrate(
     log.info("Starting Statistics Collector")
     log.info(f"Using dataset with {entries} entries for calibration")
     started = time.monotonic()
-    tensors = [port.name for port in network.inputs]
+    tensors = [name for port in network.inputs for name in (port.name, port.tensor)]
     tensors += [t for layer in network.layers.layers for t in layer.tensors
                 if layer.kind != "argmax"]
     bar = log.ProgressBar("Calibration", entries)
@@ -140,28 +134,98 @@ def _tell_training(options: Options, levels: Levels) -> None:
             log.warning(f"The emulator does not train: {name} was asked for and did not run")
 
 
-def _measure_noise(
-    network: Network, model: bytes, dataset: Dataset, count: int
-) -> dict[str, float]:
-    log.info("Starting Layer Noise Analysis")
-    exact = Session(to_model(compose(network)).SerializeToString())
-    emulated = Session(model)
-    noises = [Noise() for _ in network.outputs]
-    bar = log.ProgressBar("Full Quant Analysis", count, "iterations")
-    for number, frame in enumerate(dataset.frames(count), 1):
-        for noise, a, b in zip(noises, exact.run(frame), emulated.run(frame), strict=True):
-            noise.add(a, b)
-        bar.update(number)
-    result = {
-        port.name: noise.decibels for port, noise in zip(network.outputs, noises, strict=True)
-    }
-    log.info(
-        "Output layers signal-to-noise ratio (SNR): measures the quantization noise (higher is "
-        "better)"
-    )
-    for name, decibels in result.items():
-        log.info(f"\t{name} SNR:\t{decibels:.4g} dB")
-    return result
+@dataclass(frozen=True)
+class _Candidate:
+    """A float graph with the plan to quantise it, and how well that did."""
+
+    graph: Graph
+    ranges: dict[str, Range]
+    activations: Activations
+    plan: QuantPlan
+    snr: tuple[float, ...]
+
+    @property
+    def score(self) -> float:
+        """The mean SNR of the outputs in decibels."""
+        return sum(self.snr) / len(self.snr)
+
+
+class _Judge:
+    """Measures candidates against the float network on the first images."""
+
+    def __init__(self, network: Network, dataset: Dataset, count: int) -> None:
+        self.network = network
+        self.frames = list(dataset.frames(count))
+        self.raw = dataset.raw
+        exact = Session(to_model(compose(network)).SerializeToString())
+        self.exact = [exact.run(frame) for frame in self.frames]
+
+    def make(
+        self,
+        graph: Graph,
+        ranges: dict[str, Range],
+        options: Options,
+        weight_bits: dict[str, int],
+    ) -> _Candidate:
+        """Plan and measure a float graph."""
+        activations = choose_activations(self.network, options, ranges, raw=self.raw)
+        plan = QuantPlan(activations.tensors, weight_bits)
+        return _Candidate(graph, ranges, activations, plan, self.measure(graph, plan))
+
+    def measure(self, graph: Graph, plan: QuantPlan) -> tuple[float, ...]:
+        """The SNR of every output in decibels."""
+        emulated = Session(to_model(quantize_graph(graph, plan)).SerializeToString())
+        noises = [Noise() for _ in self.network.outputs]
+        for frame, values in zip(self.frames, self.exact, strict=True):
+            for noise, a, b in zip(noises, values, emulated.run(frame), strict=True):
+                noise.add(a, b)
+        return tuple(noise.decibels for noise in noises)
+
+    def tell(self, best: _Candidate) -> dict[str, float]:
+        """Print the vendor's lines for the outputs."""
+        ports = self.network.outputs
+        result = {p.name: value for p, value in zip(ports, best.snr, strict=True)}
+        log.info(
+            "Output layers signal-to-noise ratio (SNR): measures the quantization noise (higher "
+            "is better)"
+        )
+        for name, decibels in result.items():
+            log.info(f"\t{name} SNR:\t{decibels:.4g} dB")
+        return result
+
+
+def _improve(
+    best: _Candidate, judge: _Judge, options: Options, weights: Weights, levels: Levels
+) -> _Candidate:
+    """Equalise and correct biases as the level says; each is kept where it raises the SNR."""
+    if _enabled(options, "equalization", default=True):
+        graph, ranges, count = equalize(judge.network, best.graph, best.ranges)
+        if count:
+            better = judge.make(graph, ranges, options, weights.nodes)
+            best = _keep("Equalization", best, better, f"{count} pairs of layers")
+        else:
+            log.info("Equalization skipped (no pair of layers can be equalized)")
+    else:
+        log.info("Equalization skipped")
+    if _enabled(options, "bias_correction", default=levels.optimization >= 1):
+        graph, count = correct_biases(judge.network, best.graph, best.ranges, best.plan)
+        snr = judge.measure(graph, best.plan)
+        better = replace(best, graph=graph, snr=snr)
+        best = _keep("Bias Correction", best, better, f"{count} layers")
+    else:
+        log.info("Bias Correction skipped")
+    return best
+
+
+def _keep(name: str, best: _Candidate, better: _Candidate, what: str) -> _Candidate:
+    if better.score > best.score:
+        log.info(
+            f"Model Optimization Algorithm {name} is done ({what}, SNR {best.score:.2f} -> "
+            f"{better.score:.2f} dB)"
+        )
+        return better
+    log.info(f"{name} skipped (it does not raise the SNR here)")
+    return best
 
 
 def output_tensor(stream: str) -> str:

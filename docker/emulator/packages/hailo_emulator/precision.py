@@ -81,6 +81,8 @@ def _choose_steps(
 ) -> None:
     """Steps between input and core: resizing keeps the input's scale, colours get 0..255."""
     steps = network.conversions.get(port.name, ())
+    if not steps:
+        return
     results = [f"{port.name}/core{index}" for index in range(1, len(steps))] + [port.tensor]
     for step, result in zip(steps, results, strict=True):
         if step.kind == "normalization":

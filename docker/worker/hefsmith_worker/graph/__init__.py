@@ -1,0 +1,9 @@
+"""Finds the head of a network in its ONNX graph, by shapes and roles, never by names."""
+
+from __future__ import annotations
+
+from hefsmith_worker.graph.analysis import analyse
+from hefsmith_worker.graph.model import GraphError
+from hefsmith_worker.graph.report import HeadReport
+
+__all__ = ["GraphError", "HeadReport", "analyse"]

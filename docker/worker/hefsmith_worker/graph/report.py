@@ -1,0 +1,66 @@
+"""The answer of the analysis, as the recipe, the script and the command line use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+TASKS = (
+    "classification",
+    "detection",
+    "segmentation",
+    "pose",
+    "oriented boxes",
+    "other",
+)
+ROLES = (
+    "box",
+    "class",
+    "objectness",
+    "mask",
+    "keypoints",
+    "angle",
+    "prototypes",
+    "logits",
+)
+
+
+@dataclass(frozen=True)
+class HeadReport:
+    """What a network ends in.
+
+    ``end_nodes`` are names of nodes (the first output's name where a node has none), in the
+    order in which the outputs are proposed: by scale, finest first. A layer that holds boxes,
+    objectness and classes together has the role ``box``. ``end_shapes`` are NCHW. ``classes``
+    is the number of class channels per box (with a background class where the head has one).
+    ``regression_length`` is the number of bins per side, ``None`` without distributions.
+    ``anchors`` are (width, height) in pixels per scale. ``confidence`` is 0..1.
+    """
+
+    task: str = "other"
+    family: str = "other"
+    end_nodes: Tuple[str, ...] = ()
+    end_roles: Tuple[str, ...] = ()
+    end_shapes: Tuple[Tuple[int, ...], ...] = ()
+    classes: Optional[int] = None
+    strides: Tuple[int, ...] = ()
+    regression_length: Optional[int] = None
+    anchors: Optional[List[List[List[float]]]] = None
+    confidence: float = 0.0
+    reasons: Tuple[str, ...] = ()
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the report as JSON can hold it; the keys are a contract."""
+        return {
+            "task": self.task,
+            "family": self.family,
+            "end_nodes": list(self.end_nodes),
+            "end_roles": list(self.end_roles),
+            "end_shapes": [list(shape) for shape in self.end_shapes],
+            "classes": self.classes,
+            "strides": list(self.strides),
+            "regression_length": self.regression_length,
+            "anchors": self.anchors,
+            "confidence": round(self.confidence, 2),
+            "reasons": list(self.reasons),
+        }

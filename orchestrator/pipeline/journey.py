@@ -24,7 +24,7 @@ from orchestrator.project.recipe import Arch, Preprocessing
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.engine.base import Engine
+    from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
@@ -152,13 +152,12 @@ class Journey:
         for attempt in range(ATTEMPTS):
             made, materials, toolchain = self.plan(request)
             final = self.final_folder(request.model, arch)
-            current = run.up_to_date(made, final)
+            current = None if self.fresh else run.up_to_date(made, final)
             if current is not None:
                 for stage in made.stages:
-                    if stage.entry is not None:
-                        self.observer.stage_cached(stage.name)
+                    self.observer.stage_cached(stage.name)
                 return current, made
-            kit = self._kit(loaded)
+            kit = self._kit()
             try:
                 with self.cache.lock(made.key):
                     if attempt == 0 and made.to_run and not self.fresh:
@@ -182,14 +181,40 @@ class Journey:
             return build, made
         raise AssertionError
 
-    def _kit(self, loaded: LoadedRecipe) -> run.Kit:
+    def detach(self, loaded: LoadedRecipe, arch: Arch) -> str | None:
+        """Start a build in the background; return its id, ``None`` when nothing must run."""
+        from orchestrator.pipeline import background
+
+        request = self.request(loaded, arch)
+        made, materials, toolchain = self.plan(request)
+        final = self.final_folder(request.model, arch)
+        if not made.to_run:
+            self.build(loaded, arch)
+            return None
+        record = background.start(
+            made,
+            self._kit(),
+            lambda: self._bench(made, toolchain),
+            final=final,
+            materials=materials,
+            record=self._record(loaded, request),
+        )
+        return record.id
+
+    def attach(self, record: BuildRecord, engine: Engine) -> Build:
+        """Follow a background build to its end; its recipe may have changed meanwhile."""
+        from orchestrator.pipeline import background
+
+        return background.finish(record, engine, self._kit())
+
+    def _kit(self) -> run.Kit:
         return run.Kit(
             cache=self.cache,
             memory=self.memory,
             observer=self.observer,
             new_reader=new_reader,
             explain=explain,
-            downgrades=lambda asked, ran: downgrades(asked, ran, self.settings, loaded.recipe),
+            downgrades=lambda asked, ran: downgrades(asked, ran, self.settings),
         )
 
     def _record(self, loaded: LoadedRecipe, request: BuildRequest) -> run.Record:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec, Identity, Session
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.journey import Journey
-    from orchestrator.pipeline.plan import Plan
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
 
@@ -136,7 +135,7 @@ class Prover:
             self._sessions[name] = connect(spec)
         return self._sessions[name]
 
-    def prove(self, build: Build, made: Plan) -> Proof:
+    def prove(self, build: Build) -> Proof:
         """Ship the build to the device, run the golden samples there, and judge."""
         remembered = self._remembered(build)
         if remembered is not None:

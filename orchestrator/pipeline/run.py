@@ -74,9 +74,12 @@ class Kit:
 
 
 def up_to_date(plan: Plan, final: Path) -> Build | None:
-    """Return the build that is there already when the plan would give the same one."""
+    """Return the build that is there already when the plan would give the same one.
+
+    The cache may have been emptied since: a whole build needs nothing of it.
+    """
     build = builds.read_build(final)
-    return build if build is not None and build.key == plan.key and not plan.to_run else None
+    return build if build is not None and build.key == plan.key else None
 
 
 def carry_out(
@@ -97,24 +100,24 @@ def carry_out(
     builds.remove_abandoned(final.parent)
     staging = builds.staging_folder(final)
     try:
-        _restore(plan, kit, staging)
+        restore(plan, kit, staging)
         if plan.to_run:
             ready = bench()
-            job = _job(plan, ready, staging)
+            job = make_job(plan, ready, staging)
             with ready.engine.start(job) as running:
                 return finish(plan, kit, running, staging, final, materials, record, ready.facts)
         return _conclude(plan, kit, {}, {}, staging, final, materials, record, {}, time.time())
     finally:
-        _keep_log(staging, final)
+        keep_log(staging, final)
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _restore(plan: Plan, kit: Kit, staging: Path) -> None:
+def restore(plan: Plan, kit: Kit, staging: Path) -> None:
     """Put every cached stage's files into the build folder."""
     for stage in plan.stages:
         if stage.entry is None:
             continue
-        if not plan.to_run and stage.name == "calibrate":
+        if stage.name == "calibrate" and "optimize" not in plan.to_run:
             continue
         if not kit.cache.restore(stage.entry, staging, kit.memory):
             kit.cache.discard(stage.key)
@@ -134,7 +137,8 @@ class CacheDamaged(StageFailed):
         self.stage = stage
 
 
-def _job(plan: Plan, ready: Bench, staging: Path) -> Job:
+def make_job(plan: Plan, ready: Bench, staging: Path) -> Job:
+    """Write the worker's plan into the build folder and return the job that carries it out."""
     from orchestrator.engine.base import Input, Job
 
     (staging / "plan.json").write_text(
@@ -386,7 +390,7 @@ def _asked(plan: Plan, entries: list[Entry]) -> dict[str, Any]:
 
 def _drop_means(staging: Path) -> None:
     """Leave out of the artifacts what only the stages need."""
-    for name in ("plan.json", "parsed.json", "golden/draft.json"):
+    for name in ("plan.json", "host-plan.json", ".detached", "parsed.json", "golden/draft.json"):
         with contextlib.suppress(OSError):
             (staging / name).unlink()
     for name in ("calibration", "har", "logs"):
@@ -406,7 +410,7 @@ def _log_name(final: Path) -> str:
     return f"{final.name}.failed.log"
 
 
-def _keep_log(staging: Path, final: Path) -> None:
+def keep_log(staging: Path, final: Path) -> None:
     """Keep the log of a build that did not come to its end, beside the last good one."""
     shutil.rmtree(staging.parent / f"{staging.name}{SOURCE_COPIES}", ignore_errors=True)
     log = staging / RUN_LOG

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.diagnose.finding import Finding as Diagnosed
-    from orchestrator.project.recipe import Recipe
     from orchestrator.project.settings import Settings
 
 #: The diagnosis' severities in the pipeline's: what ends well but worse is a warning.
@@ -73,7 +72,7 @@ def explain(lines: list[str], context: Mapping[str, Any]) -> list[Finding]:
 
 
 def downgrades(
-    asked: Mapping[str, Any], ran: Mapping[str, Any], settings: Settings, recipe: Recipe
+    asked: Mapping[str, Any], ran: Mapping[str, Any], settings: Settings
 ) -> list[Finding]:
     """Return where less was done than was asked; each is fatal under ``--strict``."""
     from orchestrator.diagnose.downgrades import downgrades as compare
@@ -88,6 +87,6 @@ def downgrades(
         images=asked.get("images"),
         gpu=True if settings.gpu.value == "on" else None,
         compression=asked.get("compression"),
-        outputs_16bit=recipe.optimization.outputs_16bit,
+        outputs_16bit=bool(asked.get("outputs_16bit")),
     )
     return [_finding(one) for one in compare(wanted, Ran(**fields))]

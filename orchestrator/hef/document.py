@@ -13,6 +13,7 @@ from orchestrator.errors import escape_control
 from orchestrator.hef.errors import STATUS_NAMES
 
 if TYPE_CHECKING:
+    from orchestrator.hef.compatibility import Compatibility, Reason
     from orchestrator.hef.errors import HefError
     from orchestrator.hef.model import (
         Hef,
@@ -265,3 +266,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def compatibility_document(answer: Compatibility) -> Json:
+    """Return an answer of :func:`check_compatibility` as data."""
+
+    def reasons(items: tuple[Reason, ...]) -> list[Json]:
+        return [
+            {"code": item.code, "message": item.message, "status": item.status, "hint": item.hint}
+            for item in items
+        ]
+
+    return {
+        "chip": answer.chip,
+        "hailort": answer.hailort,
+        "runs": answer.runs,
+        "refusals": reasons(answer.refusals),
+        "warnings": reasons(answer.warnings),
+    }

@@ -36,13 +36,13 @@ class Metadata:
     def extensions(self) -> tuple[Extension, ...]:
         """Return the extensions in file order, needed ones first."""
         needed = tuple(
-            Extension(item.id, item.name, known=item.id in formats.EXTENSIONS)
+            Extension(item.id, _name(item), known=item.id in formats.EXTENSIONS)
             for item in self.message.extensions
         )
         optional = tuple(
             Extension(
                 item.id,
-                item.name,
+                _name(item),
                 optional=True,
                 known=formats.extension_name(item.id) is not None,
             )
@@ -61,7 +61,7 @@ class Metadata:
         """Raise ``HefVersionError`` for extensions that HailoRT 5.2 refuses."""
         unknown = [item for item in self.extensions() if not item.optional and not item.known]
         if unknown:
-            names = ", ".join(item.name or f"number {item.id}" for item in unknown)
+            names = ", ".join(item.name for item in unknown)
             message = f"the file needs extensions that HailoRT 5.2 does not have: {names}"
             raise HefVersionError(
                 message,
@@ -75,6 +75,12 @@ class Metadata:
                 code="hef.outdated",
                 hint="a compiler older than 3.24 made it; compile the model again",
             )
+
+
+def _name(extension: Any) -> str:
+    """Return the name that HailoRT has for an extension, else the file's, else the number."""
+    known = formats.extension_name(extension.id)
+    return known or extension.name or f"number {extension.id}"
 
 
 def read_metadata(source: Source, container: Container, *, deep: bool) -> Metadata:

@@ -281,7 +281,8 @@ class Hef:
     for a number without a name, which ``hw_arch_id`` then still has. ``chips`` are the chips
     that HailoRT 5 lets it run on, best first (``("HAILO8L", "HAILO8")``).
     ``compiler_version`` is (major, minor, revision) from either field of the file, ``None``
-    when neither has one; ``compiler`` is the whole text. ``timestamp`` is as stored.
+    when neither has one; ``compiler`` is the whole text. ``timestamp`` is as stored (real
+    compilers count milliseconds since 1970).
     ``emulated`` is true for files that hefsmith's emulator wrote: no chip can run those.
     """
 

@@ -125,7 +125,9 @@ def _read_nms(op: Any, pads: _Pads, network: str) -> Op:
         raise invalid(message, 8)
     family = getattr(op.nms, kind)
     decoders = _read_decoders(kind, family, pads)
-    by_name = {layer.name: layer for layer in reversed(inputs)}
+    by_name: dict[str, Layer] = {}
+    for layer in inputs:
+        by_name.setdefault(layer.name, layer)
     _judge(kind, op.nms, family, decoders, by_name)
     output = _output_name(op)
     image = None if kind == "iou_op" else (family.height, family.width)
@@ -143,7 +145,7 @@ def _read_nms(op: Any, pads: _Pads, network: str) -> Op:
         box_decoding_only=op.nms.box_decoding_only,
         image=image,
         decoders=decoders,
-        inputs=tuple(dict.fromkeys(layer.name for layer in inputs)),
+        inputs=tuple(by_name),
         extra=_extra(family),
     )
     tensor = _nms_tensor(described, by_name, network)

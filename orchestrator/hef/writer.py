@@ -127,8 +127,9 @@ def write_emulated_hef(
     ``resources`` become external resources, read back with :func:`read_resource`.
     ``emulated_compiler`` (``3.33.0``) is which compiler is played; it is kept in the version
     text, which always begins with ``emulated``. The same arguments give the same bytes.
-    ``timestamp`` is seconds since 1970. Raises ``ValueError`` for a network that no chip
-    could have (no inputs, duplicate names, a decoder that names no output, ...).
+    ``timestamp`` is kept as given; real compilers count milliseconds since 1970. Raises
+    ``ValueError`` for a network that no chip could have (no inputs, duplicate names, a decoder
+    that names no output, ...).
     """
     import xxhash
 

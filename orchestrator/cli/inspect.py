@@ -1,0 +1,300 @@
+"""``hef inspect`` and ``hef diff``: look into HEF, ONNX and HAR files on any machine."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from orchestrator.errors import ConfigError, ExitCode, HefsmithError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from orchestrator.hef import Compatibility, Examination
+
+    class Show(Protocol):
+        """Makes what a person sees of one file; a frame is for terminals."""
+
+        def __call__(self, *, framed: bool) -> RenderableType:
+            """Return it."""
+            ...
+
+
+_SUFFIXES = (".hef", ".onnx", ".har")
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``inspect`` and ``diff``."""
+
+    @app.command(
+        epilog="Example: hef inspect yolov8n.hef --for hailo8l --hailort 4.20.0",
+    )
+    def inspect(
+        files: Annotated[
+            list[Path],
+            typer.Argument(metavar="FILE...", help="HEF, ONNX or HAR files, or folders of them."),
+        ],
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+        vendor: Annotated[
+            bool, typer.Option("--vendor", help="Print exactly what hailortcli parse-hef prints.")
+        ] = False,
+        parse_streams: Annotated[
+            bool, typer.Option("--parse-streams", help="With --vendor: the chip's streams too.")
+        ] = False,
+        chip: Annotated[
+            str | None,
+            typer.Option("--for", metavar="CHIP", help="Will it run there? (hailo8l, hailo10h...)"),
+        ] = None,
+        hailort: Annotated[
+            str | None,
+            typer.Option("--hailort", metavar="VERSION", help="With --for: the device's HailoRT."),
+        ] = None,
+        verify: Annotated[
+            bool, typer.Option("--verify/--no-verify", help="Compute every checksum.")
+        ] = True,
+    ) -> None:
+        """Show what is in a HEF (also .onnx, .har), check it, and say where it runs.
+
+        No Hailo software is needed. Exit code 6 when a file is damaged or does not run there.
+        """
+        if hailort is not None and chip is None:
+            message = "--hailort needs --for"
+            raise ConfigError(message, hint="for example: --for hailo8l --hailort 4.20.0")
+        if vendor:
+            _print_like_vendor(files, parse_streams=parse_streams, verify=verify)
+            return
+        reports = [_report(path, chip, hailort, verify=verify) for path in _files(files)]
+        if as_json:
+            _print_json(reports, several=len(files) > 1 or files[0].is_dir())
+        else:
+            _print_panels(reports)
+        if not all(report.good for report in reports):
+            raise typer.Exit(int(ExitCode.ARTIFACT))
+
+    @app.command(epilog="Example: hef diff old.hef new.hef")
+    def diff(
+        before: Annotated[Path, typer.Argument(metavar="A", help="A HEF.")],
+        after: Annotated[Path, typer.Argument(metavar="B", help="Another HEF.")],
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    ) -> None:
+        """Show what changed between two HEFs; exit code 0 when nothing did, else 1."""
+        _print_diff(_existing(before), _existing(after), as_json=as_json)
+
+
+class _Report:
+    """One file, read: how it looks as JSON and for people, and whether all is well."""
+
+    def __init__(self, document: dict[str, Any], show: Show, *, good: bool) -> None:
+        self.document = document
+        self.show = show
+        self.good = good
+
+
+def _existing(path: Path) -> Path:
+    try:
+        path.lstat()
+    except (OSError, ValueError) as error:
+        message = f"no such file or folder: {escape_control(str(path))}"
+        raise ConfigError(message, code="file.missing") from error
+    return path
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    for path in map(_existing, paths):
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(item for item in path.iterdir() if item.suffix.lower() in _SUFFIXES)
+        if not found:
+            message = f"no HEF, ONNX or HAR files were found in {escape_control(str(path))}"
+            raise ConfigError(message, code="file.none")
+        yield from found
+
+
+def _report(path: Path, chip: str | None, hailort: str | None, *, verify: bool) -> _Report:
+    if path.suffix.lower() in (".onnx", ".har"):
+        return _model_report(path)
+    return _hef_report(path, chip, hailort, verify=verify)
+
+
+def _hef_report(path: Path, chip: str | None, hailort: str | None, *, verify: bool) -> _Report:
+    from orchestrator.hef import examine_hef
+    from orchestrator.hef.document import compatibility_document, examination_document
+    from orchestrator.hef.panel import examination_panel
+
+    examination = examine_hef(path, verify=verify)
+    answer = None if chip is None else _compatibility(examination, chip, hailort)
+    document = examination_document(examination)
+    if answer is not None:
+        document["compatibility"] = compatibility_document(answer)
+    good = not examination.problems and (answer is None or answer.runs)
+    return _Report(document, partial(examination_panel, examination, answer), good=good)
+
+
+def _compatibility(examination: Examination, chip: str, hailort: str | None) -> Compatibility:
+    from dataclasses import replace
+
+    from orchestrator.hef import Reason, check_compatibility
+
+    hef = examination.hef
+    faults = tuple(
+        Reason(problem.code, problem.message, problem.status, problem.hint)
+        for problem in examination.problems
+    )
+    if hef is None:
+        from orchestrator.hef import Compatibility
+
+        return Compatibility(chip.upper(), hailort, faults, ())
+    answer = check_compatibility(hef, chip=chip, hailort=hailort)
+    told = {reason.code for reason in answer.refusals}
+    more = tuple(
+        fault
+        for fault in faults
+        if fault.code not in told and not ("damaged" in told and fault.status in (None, 91))
+    )
+    return replace(answer, refusals=answer.refusals + more)
+
+
+def _model_report(path: Path) -> _Report:
+    if path.suffix.lower() == ".har":
+        from orchestrator.hef.har import har_document, har_panel, read_har
+
+        har = read_har(path)
+        return _Report(har_document(har), partial(har_panel, har), good=True)
+    from orchestrator.hef.onnxfile import read_onnx
+    from orchestrator.hef.onnxreport import onnx_document, onnx_panel
+
+    model = read_onnx(path)
+    document = onnx_document(model)
+    document["head"] = _find_head(path)
+    return _Report(document, partial(onnx_panel, model, document["head"]), good=True)
+
+
+def _find_head(path: Path) -> object:
+    """Ask the graph analysis which detection head the model has; ``None`` when it cannot tell."""
+    try:
+        # It needs the onnx package (pip install 'hefsmith[emulator]'), the rest does not.
+        graph = import_module("hefsmith_worker.graph")
+        describe = graph.describe_head
+    except (ImportError, AttributeError):
+        return None
+    try:
+        return describe(path)  # type: ignore[no-any-return]
+    except (HefsmithError, ValueError, OSError):
+        return None
+
+
+def _print_json(reports: list[_Report], *, several: bool) -> None:
+    from orchestrator.cli.output import emit_json
+
+    documents = [report.document for report in reports]
+    emit_json(documents if several else documents[0])
+
+
+def _print_panels(reports: list[_Report]) -> None:
+    import sys
+    from io import TextIOWrapper
+
+    from rich.console import Console
+
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # A pipe gets the width that the content needs, so that no name is folded.
+    framed = sys.stdout.isatty()
+    console = Console(width=None if framed else 1000, highlight=False)
+    for report in reports:
+        with console.capture() as capture:
+            console.print(report.show(framed=framed))
+        lines = capture.get().splitlines()
+        # Without a frame Rich's filling to the right is only noise.
+        sys.stdout.write("".join(f"{line if framed else line.rstrip()}\n" for line in lines))
+
+
+def _print_like_vendor(files: list[Path], *, parse_streams: bool, verify: bool) -> None:
+    for path in map(_existing, files):
+        if not path.is_dir():
+            _print_vendor_text(path, parse_streams=parse_streams, verify=verify)
+            continue
+        # The order in which the system lists a folder, as the vendor's tool has it.
+        with os.scandir(path) as entries:
+            found = [
+                entry.name
+                for entry in entries
+                if entry.name.endswith(".hef") and entry.is_file(follow_symlinks=False)
+            ]
+        folder = str(path)
+        folder = folder if folder.endswith(os.sep) else folder + os.sep
+        for name in found:
+            _write("*" * 80 + "\n" + f"Parsing {folder}{name}:\n")
+            _print_vendor_text(Path(folder) / name, parse_streams=parse_streams, verify=verify)
+        if not found:
+            message = f"No HEF files were found in the directory: {escape_control(folder)}"
+            raise ConfigError(message, code="file.none")
+
+
+def _print_vendor_text(path: Path, *, parse_streams: bool, verify: bool) -> None:
+    from orchestrator.cli.output import note
+    from orchestrator.hef import examine_hef
+    from orchestrator.hef.vendor import vendor_text
+
+    examination = examine_hef(path, verify=verify)
+    hef = examination.hef
+    if hef is None or not examination.opens:
+        raise examination.problems[0]
+    _write(vendor_text(hef, parse_streams=parse_streams))
+    for problem in examination.problems:
+        note(f"warning: {examination.name}: {problem.message} (HailoRT does not check this)")
+
+
+def _write(text: str) -> None:
+    """Write text as it is, also where the terminal's encoding lacks a character."""
+    import sys
+
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        sys.stdout.write(text)
+    else:
+        buffer.write(text.encode("utf-8"))
+        buffer.flush()
+
+
+def _print_diff(before: Path, after: Path, *, as_json: bool) -> None:
+    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.hef import compare_hefs, read_hef
+
+    changes = compare_hefs(read_hef(before), read_hef(after))
+    if as_json:
+        emit_json(
+            {
+                "a": str(before),
+                "b": str(after),
+                "same": not changes,
+                "changes": [
+                    {
+                        "where": escape_control(change.where),
+                        "what": change.what,
+                        "a": escape_control(change.before),
+                        "b": escape_control(change.after),
+                    }
+                    for change in changes
+                ],
+            }
+        )
+    else:
+        where = None
+        for change in changes:
+            if change.where != where:
+                where = change.where
+                print_result(escape_control(where))
+            old, new = escape_control(change.before), escape_control(change.after)
+            print_result(f"  {change.what}: {old} -> {new}")
+    if changes:
+        raise typer.Exit(1)

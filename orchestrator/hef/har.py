@@ -1,0 +1,194 @@
+"""Look into a HAR: a tar with the network as the parser or the optimiser left it."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.errors import escape_control
+from orchestrator.hef.errors import HefCorruptError, HefTooLargeError, HefUnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+_MAX_MEMBERS: Final = 10_000
+#: JSON and script members are small; weights are never read.
+_MAX_TEXT: Final = 64 << 20
+
+
+@dataclass(frozen=True)
+class Har:
+    """What a HAR holds.
+
+    ``state`` is as the SDK wrote it (``hailo_model``, ``quantized_model``, ``compiled_model``)
+    or told from the members; ``layers`` counts layers by type; ``shapes`` has (name, shape) of
+    inputs and outputs as in the HN (batch first, NHWC).
+    """
+
+    name: str
+    size: int
+    network: str | None
+    state: str
+    hw_arch: str | None
+    sdk_version: str | None
+    layers: Mapping[str, int]
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[str, tuple[int, ...]], ...]
+    script: str | None
+    members: tuple[tuple[str, int], ...]
+
+
+def read_har(path: Path) -> Har:
+    """Read a HAR. Raises ``HefUnreadableError`` or ``HefCorruptError``, never anything else."""
+    try:
+        with tarfile.open(path) as tar:
+            members = _members(tar, path.name)
+            texts = {
+                suffix: _text(tar, members, suffix)
+                for suffix in (".hn", ".metadata.json", ".alls", ".auto.alls")
+            }
+        size = path.stat().st_size
+    except OSError as error:
+        message = f"cannot read {path.name}: {error.strerror or error}"
+        raise HefUnreadableError(message) from error
+    except (tarfile.TarError, EOFError, ValueError, MemoryError) as error:
+        message = f"{path.name} is not a HAR: {error}"
+        raise HefCorruptError(message, code="har.not-a-har", status=None) from error
+    hn = _json(texts[".hn"], path.name, ".hn")
+    metadata = _json(texts[".metadata.json"], path.name, ".metadata.json")
+    layers = _mapping(hn.get("layers"))
+    return Har(
+        name=path.name,
+        size=size,
+        network=_string(hn.get("name")),
+        state=_state(metadata, members),
+        hw_arch=_string(metadata.get("hw_arch")),
+        sdk_version=_string(metadata.get("sdk_version")),
+        layers=Counter(_string(_mapping(layer).get("type")) or "?" for layer in layers.values()),
+        inputs=_shapes(layers, "input_layer"),
+        outputs=_shapes(layers, "output_layer"),
+        script=texts[".alls"] or texts[".auto.alls"],
+        members=tuple((member.name, member.size) for member in members),
+    )
+
+
+def _members(tar: tarfile.TarFile, name: str) -> list[tarfile.TarInfo]:
+    members = []
+    for member in tar:
+        members.append(member)
+        if len(members) > _MAX_MEMBERS:
+            message = f"{name} has more than {_MAX_MEMBERS} members; no real HAR does"
+            raise HefTooLargeError(message, code="har.too-large")
+    return members
+
+
+def _text(tar: tarfile.TarFile, members: list[tarfile.TarInfo], suffix: str) -> str | None:
+    for member in members:
+        if not member.isreg() or not member.name.endswith(suffix):
+            continue
+        if suffix == ".alls" and member.name.endswith(".auto.alls"):
+            continue
+        if member.size > _MAX_TEXT:
+            message = f"{member.name} inside the HAR has {member.size} bytes"
+            raise HefTooLargeError(message, code="har.too-large")
+        file = tar.extractfile(member)
+        return file.read(_MAX_TEXT).decode("utf-8", "replace") if file else None
+    return None
+
+
+def _json(text: str | None, name: str, what: str) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        return _mapping(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        message = f"{what} inside {name} is not valid JSON: {error}"
+        raise HefCorruptError(message, code="har.json", status=None) from error
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _state(metadata: dict[str, Any], members: list[tarfile.TarInfo]) -> str:
+    if state := _string(metadata.get("state")):
+        return state
+    names = [member.name for member in members]
+    if any(name.endswith((".hef", ".auto.alls")) for name in names):
+        return "compiled_model"
+    if any(".q.npz" in name or "quant" in name for name in names):
+        return "quantized_model"
+    return "hailo_model"
+
+
+def _shapes(layers: dict[str, Any], kind: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    found = []
+    for name, value in layers.items():
+        layer = _mapping(value)
+        if layer.get("type") != kind:
+            continue
+        shapes = layer.get("output_shapes") or layer.get("input_shapes") or [[]]
+        shape = shapes[0] if isinstance(shapes, list) and shapes else []
+        sides = tuple(side for side in shape if isinstance(side, int)) if shape else ()
+        found.append((name, sides))
+    return tuple(found)
+
+
+def har_document(har: Har) -> dict[str, Any]:
+    """Return a HAR as a JSON document."""
+
+    def tensors(items: tuple[tuple[str, tuple[int, ...]], ...]) -> list[dict[str, Any]]:
+        return [{"name": escape_control(name), "shape": list(shape)} for name, shape in items]
+
+    return {
+        "file": har.name,
+        "kind": "har",
+        "size": har.size,
+        "network": har.network and escape_control(har.network),
+        "state": escape_control(har.state),
+        "hw_arch": har.hw_arch and escape_control(har.hw_arch),
+        "sdk_version": har.sdk_version and escape_control(har.sdk_version),
+        "layers": {escape_control(kind): count for kind, count in sorted(har.layers.items())},
+        "inputs": tensors(har.inputs),
+        "outputs": tensors(har.outputs),
+        "script": har.script.splitlines() if har.script else None,
+        "members": [{"name": escape_control(name), "size": size} for name, size in har.members],
+    }
+
+
+def har_panel(har: Har, *, framed: bool) -> RenderableType:
+    """Return a HAR for people."""
+    from rich.text import Text
+
+    from orchestrator.hef.panel import facts_grid, panel, size_text
+
+    grid = facts_grid()
+    grid.add_row("network", Text(escape_control(har.network or "unknown")))
+    grid.add_row("state", Text(escape_control(har.state)))
+    for what, value in (("architecture", har.hw_arch), ("compiler", har.sdk_version)):
+        if value:
+            grid.add_row(what, Text(escape_control(value)))
+    layers = ", ".join(
+        f"{kind} {count}" for kind, count in sorted(har.layers.items(), key=lambda item: -item[1])
+    )
+    grid.add_row("layers", Text(escape_control(f"{sum(har.layers.values())}: {layers}")))
+    for what, items in (("input", har.inputs), ("output", har.outputs)):
+        for name, shape in items:
+            sides = "x".join(map(str, shape)) or "?"
+            grid.add_row(what, Text(escape_control(f"{name}  {sides}")))
+    for line in (har.script or "").splitlines():
+        grid.add_row("script", Text(escape_control(line)))
+    members = ", ".join(f"{name} {size_text(size)}" for name, size in har.members)
+    grid.add_row("members", Text(escape_control(members)))
+    title = Text(f"{escape_control(har.name)} (HAR, {size_text(har.size)})", style="bold")
+    return panel(title, [grid], style="blue", framed=framed)

@@ -1,0 +1,216 @@
+"""What is worth knowing of an ONNX model before Hailo's parser sees it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.errors import escape_control
+from orchestrator.hef.onnxcost import estimate_cost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from orchestrator.hef.onnxfile import OnnxModel, Value
+
+#: Operators that users saw refused, with the parser's own name for the error.
+_REFUSED: Final = {
+    "GatherElements": "UnsupportedOperationError",
+    "TopK": "UnsupportedOperationError",
+    "Mod": "UnsupportedOperationError",
+    "NonMaxSuppression": "UnsupportedOperationError",
+    "LSTM": "UnsupportedLSTMLayerError",
+    "GRU": "UnsupportedOperationError",
+    "Gather": "UnsupportedGatherLayerError",
+    "GatherND": "UnsupportedGatherLayerError",
+    "ScatterND": "UnsupportedOperationError",
+    "Expand": "UnexpectedNodeError",
+    "ConstantOfShape": "UnexpectedNodeError",
+    "Where": "UnexpectedNodeError",
+    "Loop": "UnsupportedOperationError",
+    "If": "UnsupportedOperationError",
+    "Scan": "UnsupportedOperationError",
+    "NonZero": "UnsupportedOperationError",
+    "Range": "UnexpectedNodeError",
+}
+_CUT: Final = "cut the graph before it with end nodes, and run the rest on the host"
+_NEWEST_OPSET: Final = 17
+_OLDEST_OPSET: Final = 8
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Something that Hailo's parser is known to refuse; ``nodes`` are up to five examples."""
+
+    code: str
+    message: str
+    fix: str
+    nodes: tuple[str, ...] = ()
+
+
+def find_objections(model: OnnxModel) -> tuple[Objection, ...]:
+    """Return what users saw the parser refuse, in the order of the graph."""
+    return (*_inputs(model), *_opset(model), *_operators(model), *_ranks(model))
+
+
+def _inputs(model: OnnxModel) -> Iterator[Objection]:
+    for value in model.inputs:
+        if value.shape is None or not all(
+            isinstance(side, int) and side > 0 for side in value.shape
+        ):
+            yield Objection(
+                "dynamic-shape",
+                f"input {value.name} has an open shape: {_sides(value)}",
+                "export with fixed sizes, or give them to the parser (net_input_shapes)",
+            )
+        elif value.shape and value.shape[0] != 1:
+            yield Objection(
+                "batch",
+                f"input {value.name} has batch {value.shape[0]}",
+                "export with batch 1; the device sets its own batch size",
+            )
+
+
+def _opset(model: OnnxModel) -> Iterator[Objection]:
+    opset = model.opset
+    if opset is not None and not _OLDEST_OPSET <= opset <= _NEWEST_OPSET:
+        yield Objection(
+            "opset",
+            f"opset {opset}; {_OLDEST_OPSET} to {_NEWEST_OPSET} are known to be parsed",
+            "export with opset 11 or 13 (torch.onnx.export(..., dynamo=False))",
+        )
+    for domain in model.opsets:
+        if domain:
+            yield Objection(
+                "domain",
+                f"the model uses operators of {domain}",
+                "export without custom operators",
+            )
+
+
+def _operators(model: OnnxModel) -> Iterator[Objection]:
+    for op, error in _REFUSED.items():
+        nodes = [node.name or ", ".join(node.outputs) for node in model.nodes if node.op == op]
+        if nodes:
+            yield Objection(
+                "operator",
+                f"{len(nodes)} x {op}: the parser answers {error}",
+                _CUT,
+                tuple(nodes[:5]),
+            )
+
+
+def _ranks(model: OnnxModel) -> Iterator[Objection]:
+    odd = [
+        value.name
+        for value in model.inputs
+        if value.shape is not None and len(value.shape) not in (2, 4)
+    ]
+    if odd:
+        yield Objection(
+            "rank",
+            "inputs that are no pictures (4 dimensions) or vectors (2)",
+            "export 4-D tensors (1, channels, height, width)",
+            tuple(odd),
+        )
+    bare = [
+        node.name for node in model.nodes if node.op == "Conv" and not node.ints.get("kernel_shape")
+    ]
+    if bare:
+        yield Objection(
+            "kernel-shape",
+            f"{len(bare)} Conv without kernel_shape, which has troubled the parser",
+            "export again, or add the attribute",
+            tuple(bare[:5]),
+        )
+
+
+def _sides(value: Value) -> str:
+    if value.shape is None:
+        return "unknown"
+    return "x".join("?" if side is None else str(side) for side in value.shape) or "scalar"
+
+
+def onnx_document(model: OnnxModel) -> dict[str, Any]:
+    """Return a model as a JSON document."""
+    cost = estimate_cost(model)
+
+    def tensors(values: tuple[Value, ...]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": escape_control(value.name),
+                "type": value.type,
+                "shape": None
+                if value.shape is None
+                else [escape_control(s) if isinstance(s, str) else s for s in value.shape],
+            }
+            for value in values
+        ]
+
+    return {
+        "file": model.name,
+        "kind": "onnx",
+        "size": model.size,
+        "ir_version": model.ir_version,
+        "producer": escape_control(model.producer),
+        "opset": model.opset,
+        "opsets": {escape_control(domain): version for domain, version in model.opsets.items()},
+        "graph": escape_control(model.graph_name),
+        "inputs": tensors(model.inputs),
+        "outputs": tensors(model.outputs),
+        "parameters": sum(weight.count for weight in model.weights.values()),
+        "parameter_bytes": sum(weight.size for weight in model.weights.values()),
+        "external_weights": sum(weight.external for weight in model.weights.values()),
+        "macs": cost.macs,
+        "macs_unknown_nodes": [escape_control(name) for name in cost.unknown],
+        "nodes": len(model.nodes),
+        "op_counts": {
+            escape_control(op): count
+            for op, count in Counter(node.op for node in model.nodes).most_common()
+        },
+        "refused_by_hailo": [
+            {
+                "code": item.code,
+                "message": escape_control(item.message),
+                "fix": item.fix,
+                "nodes": [escape_control(name) for name in item.nodes],
+            }
+            for item in find_objections(model)
+        ],
+    }
+
+
+def onnx_panel(model: OnnxModel, head: object = None, *, framed: bool) -> RenderableType:
+    """Return a model for people."""
+    from rich.text import Text
+
+    from orchestrator.hef.panel import facts_grid, panel, size_text
+
+    document = onnx_document(model)
+    grid = facts_grid()
+    grid.add_row("opset", Text(f"{document['opset']}  (IR {model.ir_version})"))
+    grid.add_row("producer", Text(document["producer"] or "unknown"))
+    for what, values in (("input", model.inputs), ("output", model.outputs)):
+        for value in values:
+            text = f"{value.name}  {value.type} {_sides(value)}"
+            grid.add_row(what, Text(escape_control(text)))
+    count, size = document["parameters"], document["parameter_bytes"]
+    grid.add_row("parameters", f"{count / 1e6:.3f} M ({size_text(size)})")
+    unknown = document["macs_unknown_nodes"]
+    more = f" and {len(unknown)} layers of unknown shape" if unknown else ""
+    grid.add_row("MACs", f"{document['macs'] / 1e9:.3f} G{more}")
+    ops = ", ".join(f"{op} {count}" for op, count in document["op_counts"].items())
+    grid.add_row("operators", Text(f"{document['nodes']}: {ops}"))
+    if head:
+        grid.add_row("head", Text(escape_control(str(head))))
+    for item in document["refused_by_hailo"]:
+        lines = Text(item["message"], style="yellow")
+        if item["nodes"]:
+            lines.append(f"\n{', '.join(item['nodes'])}", style="dim")
+        lines.append(f"\n{item['fix']}", style="dim")
+        grid.add_row("refused", lines)
+    title = Text(f"{escape_control(model.name)} (ONNX, {size_text(model.size)})", style="bold")
+    return panel(title, [grid], style="blue", framed=framed)

@@ -137,6 +137,7 @@ def to_model(
         )
         for node in graph.nodes
     ]
+    domains = {CONTRIB_DOMAIN, *(node.domain for node in graph.nodes)} - {"", "ai.onnx"}
     model = helper.make_model(
         helper.make_graph(
             protos,
@@ -147,14 +148,14 @@ def to_model(
             ],
             [_output_info(graph, key) for key in wanted],
             initializer=[
-                numpy_helper.from_array(np.ascontiguousarray(value), key)
+                numpy_helper.from_array(np.asarray(value, order="C"), key)
                 for key, value in graph.constants.items()
                 if key in used
             ],
         ),
         opset_imports=[
             helper.make_opsetid("", graph.opset),
-            helper.make_opsetid(CONTRIB_DOMAIN, 1),
+            *(helper.make_opsetid(domain, 1) for domain in sorted(domains)),
         ],
         producer_name="hefsmith-emulator",
     )

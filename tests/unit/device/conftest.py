@@ -1,42 +1,15 @@
-"""Devices for the tests of this room: one embedded server for all of them, HEF files to ship."""
+"""Devices for the tests of this room: each test has an embedded one of its own."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from orchestrator.device.base import EMBEDDED, DeviceSpec, Release
+from orchestrator.device.base import EMBEDDED, DeviceSpec, Identity
 from orchestrator.device.hub import Hub
 from orchestrator.device.session import SshSession
-from orchestrator.hef import NetworkSpec, StreamSpec, write_emulated_hef
-
-
-def make_hef(path: Path, *, arch: str = "hailo8l", size: int = 200_000, seed: int = 0) -> Path:
-    """Write an emulated HEF of about ``size`` bytes; ``seed`` decides its content."""
-    network = NetworkSpec(
-        name="net",
-        inputs=(StreamSpec("net/input_layer1", (8, 8, 3), scale=1.0, zero_point=0.0),),
-        outputs=(StreamSpec("net/fc1", (1, 1, 10), scale=0.1, zero_point=3.0, order="NC"),),
-    )
-    payload = random.Random(seed).randbytes(size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(write_emulated_hef(network, arch=arch, resources={"payload": payload}))
-    return path
-
-
-def make_release(
-    folder: Path, *, model: str = "net", arch: str = "hailo8l", size: int = 200_000, seed: int = 0
-) -> Release:
-    """Return a release with an emulated HEF and labels."""
-    hef = make_hef(folder / f"{model}-{seed}.{arch}.emulated.hef", arch=arch, size=size, seed=seed)
-    labels = folder / "labels.txt"
-    labels.write_text("cat\ndog\n")
-    name = f"{model}.{arch}.emulated.hef"
-    return Release(model=model, arch=arch, hef=name, files={name: hef, "labels.txt": labels})
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +21,18 @@ def hub() -> Iterator[Hub]:
 @pytest.fixture
 def device(hub: Hub, request: pytest.FixtureRequest) -> DeviceSpec:
     """An embedded device of the test's own: its home folder is empty."""
-    return replace(EMBEDDED, name=f"embedded-{request.node.name}")
+    return replace(EMBEDDED, name=f"embedded-{request.node.name}"[:60])
+
+
+@pytest.fixture(scope="session")
+def known_identity(hub: Hub) -> Identity:
+    """What an embedded device says of itself; asked once, since its tools take a while."""
+    with hub.connect(replace(EMBEDDED, name="embedded-known")) as opened:
+        return opened.identify(level="quick")
 
 
 @pytest.fixture
-def session(hub: Hub, device: DeviceSpec) -> Iterator[SshSession]:
+def session(hub: Hub, device: DeviceSpec, known_identity: Identity) -> Iterator[SshSession]:
     with hub.connect(device) as opened:
+        opened._identities["quick"] = known_identity
         yield opened

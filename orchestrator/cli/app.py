@@ -24,10 +24,14 @@ COMMAND_MODULES: tuple[str, ...] = (
     "up",
     "config",
     "cache",
+    "inspect",
     "explain",
     "toolchain",
     "device",
     "ship",
+    "validate",
+    "bench",
+    "report",
 )
 
 

@@ -74,8 +74,12 @@ def judge_build(
     *,
     run: DeviceRun | None = None,
     recipe_folder: Path | None = None,
+    keep_trouble: bool = False,
 ) -> Verdict:
-    """Return the verdict on the steps that there are, and keep it beside the HEF."""
+    """Return the verdict on the steps that there are, and keep it beside the HEF.
+
+    ``keep_trouble`` takes over what the last device run met, from the verdict that it left.
+    """
     from orchestrator.report import Thresholds, decide, load_golden
     from orchestrator.report.causes import Finding
     from orchestrator.report.user_metric import load_metric
@@ -89,6 +93,7 @@ def judge_build(
         if metric_name and recipe_folder is not None
         else None
     )
+    earlier = _earlier_trouble(build) if keep_trouble else {}
     verdict = decide(
         golden,
         Thresholds.for_task(golden.task, build.thresholds),
@@ -103,14 +108,23 @@ def judge_build(
         ],
         label_names=build.labels or None,
         metric=metric,
-        device_symptoms=run.trouble if run is not None else None,
+        device_symptoms=run.trouble if run is not None else earlier,
         emulated=build.emulated or bool(run and run.emulated),
     )
-    text = json.dumps(verdict.to_json(), indent=1, allow_nan=False) + "\n"
+    document = {**verdict.to_json(), "trouble": dict(run.trouble if run else earlier)}
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     partial = build.folder / (VERDICT + ".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(build.folder / VERDICT)
     return verdict
+
+
+def _earlier_trouble(build: Build) -> dict[str, str]:
+    try:
+        document = json.loads((build.folder / VERDICT).read_text(encoding="utf-8"))
+        return {str(key): str(text) for key, text in document.get("trouble", {}).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _keep(golden: Golden, files: list[Path]) -> Golden:

@@ -31,12 +31,21 @@ class _Known:
     symptom: str = ""
     #: Starts of finding codes that make it likely.
     findings: tuple[str, ...] = ()
+    #: The symptom always shows: without it this is not the cause.
+    only_seen: bool = False
 
 
 def _known(
-    text: str, advice: str, known: str = "", *, symptom: str = "", findings: tuple[str, ...] = ()
+    text: str,
+    advice: str,
+    known: str = "",
+    *,
+    symptom: str = "",
+    findings: tuple[str, ...] = (),
+    only_seen: bool = False,
 ) -> _Known:
-    return _Known(Cause(text=text, advice=advice, known=known or None), symptom, findings)
+    cause = Cause(text=text, advice=advice, known=known or None)
+    return _Known(cause, symptom, findings, only_seen)
 
 
 _CAUSES: Mapping[str, tuple[_Known, ...]] = {
@@ -47,12 +56,14 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "postprocess.labels and the validation set's folders or labels file.",
             "A08",
             symptom="permuted-labels",
+            only_seen=True,
         ),
         _known(
             "The list of labels belongs to another network: it has another number of classes",
             "Write one line per class of this network into the labels file.",
             "R22",
             symptom="label-count",
+            only_seen=True,
         ),
         _known(
             "The validation samples' labels are wrong or stale",
@@ -135,6 +146,7 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "Let hef make it (remove postprocess.nms.config), or correct its layer names.",
             "K03",
             symptom="broken-boxes",
+            only_seen=True,
         ),
     ),
     "sdk_quantized": (
@@ -172,6 +184,7 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "Set optimization.outputs_16bit: true, or give more images at level 2.",
             "A09",
             symptom="broken-boxes",
+            only_seen=True,
         ),
         _known(
             "Weights were squeezed to 4 bits",
@@ -192,30 +205,42 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "and temperature, run again.",
             "A06",
             symptom="unstable",
+            only_seen=True,
         ),
         _known(
             "The HEF was compiled for another chip",
             "Build for the chip that the device reports: hef build MODEL --arch CHIP.",
             "R01",
             symptom="wrong-chip",
+            only_seen=True,
         ),
         _known(
             "Another process holds the chip",
             "Stop the process named above, or give the device a service: in hef.yaml.",
             "R08",
             symptom="busy",
+            only_seen=True,
         ),
         _known(
             "Driver, library and Python binding differ in version",
             "Install one version of all three and reboot (hef doctor --device NAME).",
             "R03",
             symptom="versions",
+            only_seen=True,
         ),
         _known(
             "The chip did not answer in time: power, firmware, or another user of the device",
             "Check hef device identify for throttling and under-voltage, then run again.",
             "R17",
             symptom="timeout",
+            only_seen=True,
+        ),
+        _known(
+            "The boxes are decoded with other settings than in the build",
+            "Ship the build anew; its decoder settings and NMS are inside the HEF.",
+            "R22",
+            symptom="broken-boxes",
+            only_seen=True,
         ),
         _known(
             "The runtime's version does not fit the compiler's",
@@ -239,7 +264,7 @@ def likely_causes(
     """Return the causes for a fault at ``step``, those with evidence first.
 
     ``symptoms`` maps a symptom to a sentence about it; ``findings`` are what stages noticed.
-    A cause that only a symptom could show is left out when another one has evidence.
+    A cause that would show itself is left out when it does not.
     """
     seen = list(findings)
     proven: list[Cause] = []
@@ -251,6 +276,6 @@ def likely_causes(
                 evidence = finding.message
         if evidence:
             proven.append(replace(known.cause, evidence=evidence))
-        else:
+        elif not known.only_seen:
             rest.append(known.cause)
     return (*proven, *rest)

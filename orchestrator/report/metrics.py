@@ -62,6 +62,19 @@ def compare_tensors(name: str, reference: Floats, other: Floats) -> OutputAgreem
     )
 
 
+def align(reference: Floats, other: Floats) -> Floats:
+    """Return ``other`` in the reference's shape where only sides of length 1 differ.
+
+    (N, 1, 1, C) and (N, C) are the same answer in another frame; anything else stays as it is.
+    """
+    if reference.shape == other.shape:
+        return other
+    sides = [side for side in other.shape[1:] if side != 1]
+    wanted = [side for side in reference.shape[1:] if side != 1]
+    same = len(reference) == len(other) and sides == wanted
+    return other.reshape(reference.shape) if same else other
+
+
 def sample_cosines(reference: Floats, other: Floats) -> NDArray[np.float64]:
     """Return the cosine of each sample; nan where shapes differ."""
     if reference.shape != other.shape:

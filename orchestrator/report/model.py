@@ -20,9 +20,9 @@ STEP_TITLES = {
     "pytorch": "PyTorch",
     "onnx": "ONNX",
     "sdk_native": "parsed network (SDK_NATIVE)",
-    "sdk_fp_optimized": "after the model script (SDK_FP_OPTIMIZED)",
+    "sdk_fp_optimized": "model script (SDK_FP_OPTIMIZED)",
     "sdk_quantized": "quantised (SDK_QUANTIZED)",
-    "device": "on the device",
+    "device": "device",
 }
 
 #: Measures where more is better, with what they are compared to. The rest are losses.
@@ -192,18 +192,15 @@ class Verdict:
     @property
     def headline(self) -> str:
         """The verdict as one sentence."""
-        where = STEP_TITLES.get(self.final, self.final)
+        title = STEP_TITLES.get(self.final, self.final)
+        where = "on the device" if self.final == "device" else f"at the step {title}"
         tail = " (emulated)" if self.emulated else ""
         if self.passed:
-            return f"passed: the model works {_at(where)}, {self.samples} samples{tail}"
+            return f"passed: the model works {where}, {self.samples} samples{tail}"
         if self.fault is None:
-            return f"failed {_at(where)}, {self.samples} samples{tail}"
+            return f"failed {where}, {self.samples} samples{tail}"
         return f"failed: the fault is at the step {self.fault.title}: {self.fault.reason}{tail}"
 
     def to_json(self) -> dict[str, object]:
         """Return plain values, with the headline."""
         return {"schema": 1, "headline": self.headline, **asdict(self)}
-
-
-def _at(title: str) -> str:
-    return title if title.startswith(("on ", "after ")) else f"at the step {title}"

@@ -130,6 +130,7 @@ def _report(golden: Golden, reference: str, step: str, metric: UserMetric | None
             assert isinstance(mine, Detections)
             measures |= _box_measures(golden, good, mine)
             continue
+        mine = metrics.align(good, mine)
         row = metrics.compare_tensors(output.title, good, mine)
         rows.append(row)
         if row.problem:
@@ -287,7 +288,7 @@ def _reason(report: StepReport, missed: Check, first: bool) -> str:
         return missed.text
     title = MEASURE_TITLES.get(missed.measure, missed.measure)
     where = STEP_TITLES.get(missed.step, missed.step)
-    return f"most of the loss happens here, though {title} is too low only {where}"
+    return f"most of the loss happens here, though {title} is too low only at the step {where}"
 
 
 def _biggest_loss(
@@ -398,9 +399,10 @@ def _worst(golden: Golden, reference: str, final: str) -> tuple[Worst, ...]:
         assert isinstance(mine, Detections)
         scores = np.array(box_measures.compare_boxes(good, mine).per_sample)
         notes = [f"{value:.0%} of the boxes agree" for value in scores]
-    elif good.shape != mine.shape:
+    elif good.size != mine.size:
         return ()
     else:
+        mine = metrics.align(good, mine)
         scores = metrics.sample_cosines(good, mine)
         notes = [f"cosine {value:.4f}" for value in scores]
         if golden.task == "classification":

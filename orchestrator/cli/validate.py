@@ -1,0 +1,132 @@
+"""``hef validate``: the golden samples on the device, and the verdict on every step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from orchestrator.report import Verdict
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model that has been built.")]
+Device = Annotated[str | None, typer.Option("--device", "-d", help="Name, user@host, or embedded.")]
+Arch = Annotated[str | None, typer.Option("--arch", help="Which build; else the device's chip's.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+#: Measures shown for each step, in this order, as far as the task has them.
+SHOWN = (
+    "top1",
+    "agreement",
+    "map50",
+    "map5095",
+    "f1",
+    "mean_iou",
+    "keypoint_distance",
+    "metric",
+    "cosine",
+    "snr_db",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``validate`` to the application."""
+    app.command("validate", epilog="Example: hef validate digits --device pi5")(_validate)
+
+
+def _validate(
+    model: Model,
+    device: Device = None,
+    arch: Arch = None,
+    api: Annotated[
+        str, typer.Option("--api", help="auto, infer_model, or vstreams (the older interface).")
+    ] = "auto",
+    native: Annotated[
+        bool,
+        typer.Option("--native-outputs", help="Read integers and de-quantise them ourselves."),
+    ] = False,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=0, help="Runs of the first sample, to see noise.")
+    ] = 5,
+    as_json: Json = False,
+) -> None:
+    """Run the golden samples on the device and say which step, if any, broke the model."""
+    from orchestrator.cli.output import emit_json, note
+    from orchestrator.cli.proving import device_for, recipe_folder
+    from orchestrator.errors import ConfigError, ExitCode, escape_control
+    from orchestrator.pipeline.validation import validate_build
+
+    if api not in ("auto", "infer_model", "vstreams"):
+        msg = f"--api: no interface {escape_control(api)!r}"
+        raise ConfigError(msg, hint="Interfaces: auto, infer_model, vstreams.")
+    with device_for(model, arch, device) as (session, build, identity):
+        emulated = " (emulated)" if identity.emulated or build.emulated else ""
+        note(f"running {build.hef.name} on {session.spec.name}{emulated}")
+        verdict = validate_build(
+            session,
+            build,
+            api=api,  # type: ignore[arg-type]
+            output_format="native" if native else "float32",
+            repeats=repeats,
+            recipe_folder=recipe_folder(model),
+        )
+    if as_json:
+        document = {"model": build.model, "arch": build.arch, "device": session.spec.name}
+        emit_json({**document, **verdict.to_json()})
+    else:
+        print_verdict(verdict)
+    if not verdict.passed:
+        raise typer.Exit(int(ExitCode.VERDICT))
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """Print a verdict for people, on stdout."""
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from orchestrator.errors import escape_control
+    from orchestrator.report.model import STEP_TITLES
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    shown = [name for name in SHOWN if any(name in report.measures for report in verdict.steps)]
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    table.add_column("step")
+    for name in shown:
+        table.add_column(name, justify="right")
+    guilty = verdict.fault.step if verdict.fault is not None else None
+    for report in verdict.steps:
+        cells = [_cell(name, report.measures.get(name)) for name in shown]
+        style = "red" if report.step == guilty else ""
+        table.add_row(STEP_TITLES.get(report.step, report.step), *cells, style=style)
+    console.print(table)
+    colour = "green" if verdict.passed else "red"
+    console.print(Text(escape_control(verdict.headline), style=f"bold {colour}"), soft_wrap=True)
+    for check in verdict.checks:
+        mark = "ok  " if check.passed else "FAIL"
+        console.print(Text(f"  {mark} {check.text}"), soft_wrap=True)
+    if verdict.fault is not None:
+        console.print(Text("likely causes, most likely first:"))
+        for number, cause in enumerate(verdict.fault.causes[:4], 1):
+            known = f" [{cause.known}]" if cause.known else ""
+            console.print(Text(f"  {number}. {cause.text}{known}"), soft_wrap=True)
+            if cause.evidence:
+                seen = f"     seen: {escape_control(cause.evidence)}"
+                console.print(Text(seen), soft_wrap=True)
+            console.print(Text(f"     try:  {cause.advice}"), soft_wrap=True)
+    for text in verdict.notes:
+        console.print(Text(f"note: {escape_control(text)}", style="dim"), soft_wrap=True)
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "exact" if name == "snr_db" else ""
+    if name in ("cosine", "keypoint_distance"):
+        return f"{value:.5f}"
+    if name == "snr_db":
+        return f"{value:.1f}"
+    if name == "metric":
+        return f"{value:.4g}"
+    return f"{value:.1%}"

@@ -1,0 +1,178 @@
+"""The report page of a build: what is in the folder becomes one HTML file."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.pipeline.builds import Build
+    from orchestrator.report import Golden, Verdict
+    from orchestrator.report.html import AskedAndRan, Picture
+    from orchestrator.report.model import Worst
+
+#: Files of the golden folder are many and dull: they are not listed.
+_DULL = ("golden",)
+SAMPLES = 12
+
+
+def write_report(
+    build: Build, verdict: Verdict | None = None, *, recipe_folder: Path | None = None
+) -> Verdict:
+    """Write ``report.html`` beside the HEF and return the verdict that it shows.
+
+    Without ``verdict`` the steps that the golden folder has are judged anew; what a device run
+    met earlier (``verdict.json``) is kept when it was about these very steps.
+    """
+    from orchestrator.pipeline.validation import judge_build
+    from orchestrator.report import load_golden
+    from orchestrator.report.causes import Finding
+    from orchestrator.report.html import File, Page, render
+
+    golden = load_golden(build.golden)
+    if verdict is None:
+        verdict = judge_build(build, golden, recipe_folder=recipe_folder, keep_trouble=True)
+    summary = build.summary
+    page = Page(
+        model=build.model,
+        arch=build.arch,
+        toolchain=f"{summary.get('toolchain', '')}" + (" (emulated)" if build.emulated else ""),
+        emulated=build.emulated or verdict.emulated,
+        made=time.strftime("%Y-%m-%d %H:%M %Z"),
+        verdict=verdict,
+        asked_and_ran=_asked_and_ran(summary),
+        findings=[
+            Finding(
+                code=str(entry.get("code", "")),
+                message=escape_control(str(entry.get("message", ""))),
+                severity=str(entry.get("severity", "info")),
+                fix=str(entry.get("fix") or ""),
+            )
+            for entry in summary.get("findings", ())
+        ],
+        stages=[(str(name), _seconds(entry)) for name, entry in summary.get("stages", {}).items()],
+        files=[
+            File(path=str(f["path"]), bytes=int(f["bytes"]), sha256=str(f.get("sha256", "")))
+            for f in summary.get("files", ())
+            if not str(f["path"]).startswith(_DULL)
+        ],
+        pictures=_pictures(golden, verdict, build.labels),
+        device=_device(build),
+    )
+    partial = build.report.with_suffix(".partial")
+    partial.write_text(render(page), encoding="utf-8")
+    partial.replace(build.report)
+    return verdict
+
+
+def _seconds(entry: object) -> float | None:
+    value = entry.get("seconds") if isinstance(entry, dict) else None
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _asked_and_ran(summary: Mapping[str, Any]) -> list[AskedAndRan]:
+    from orchestrator.report.html import AskedAndRan
+
+    asked: Mapping[str, Any] = summary.get("asked") or {}
+    ran: Mapping[str, Any] = summary.get("ran") or {}
+    rows = [
+        ("optimisation level", asked.get("level"), ran.get("level_run")),
+        ("calibration images used", asked.get("images_wanted"), ran.get("images_used")),
+        ("calibration images found", asked.get("images_wanted"), asked.get("images")),
+        ("compression level", asked.get("compression"), ran.get("compression_run")),
+        ("ONNX opset", asked.get("opset"), _result(summary, "export", "opset")),
+    ]
+    return [
+        AskedAndRan(name=name, asked=_text(left), ran=_text(right))
+        for name, left, right in rows
+        if left is not None or right is not None
+    ]
+
+
+def _result(summary: Mapping[str, Any], stage: str, key: str) -> object:
+    entry = summary.get("stages", {}).get(stage, {})
+    result = entry.get("result") if isinstance(entry, dict) else None
+    return result.get(key) if isinstance(result, dict) else None
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else escape_control(str(value))
+
+
+def _device(build: Build) -> list[tuple[str, str]]:
+    """Return what is known of the device that proved this build, from ``proof.json``."""
+    try:
+        document = json.loads((build.folder / "proof.json").read_text(encoding="utf-8"))
+        identity = document["identity"]
+        facts = [("device", document["device"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    names = (
+        ("chip", "chip"),
+        ("HailoRT", "hailort"),
+        ("driver", "driver_version"),
+        ("firmware", "firmware"),
+        ("board", "board_model"),
+        ("system", "os_name"),
+        ("kernel", "kernel"),
+        ("page size", "page_size"),
+    )
+    facts += [(title, identity[key]) for title, key in names if identity.get(key)]
+    return [(str(title), escape_control(str(value))) for title, value in facts]
+
+
+def _pictures(golden: Golden, verdict: Verdict, labels: Sequence[str]) -> list[Picture]:
+    """Return the worst samples, with boxes where the model gives boxes."""
+    from orchestrator.report.golden import Detections
+    from orchestrator.report.html import Picture
+    from orchestrator.report.pictures import box_overlay, png_uri
+
+    if not golden.inputs or len(golden.order) < 2:
+        return []
+    pixels = golden.load_input(0)
+    if pixels.ndim != 4:
+        return []
+    good = golden.load(golden.order[0], 0)
+    last = golden.load(golden.order[-1], 0)
+    found = []
+    for worst in verdict.worst[:SAMPLES]:
+        picture = pixels[worst.index]
+        height, width = picture.shape[:2]
+        overlay = ""
+        if isinstance(good, Detections) and isinstance(last, Detections):
+            size = (height, width)
+            rows = good.sample(worst.index).tolist(), last.sample(worst.index).tolist()
+            overlay = box_overlay(rows[0], "ref", labels, size)
+            overlay += box_overlay(rows[1], "last", labels, size)
+        found.append(
+            Picture(
+                uri=png_uri(picture),
+                height=height,
+                width=width,
+                overlay=overlay,
+                caption=_caption(golden, worst, labels),
+                note=worst.note,
+                bad=_is_bad(golden, worst),
+            )
+        )
+    return found
+
+
+def _caption(golden: Golden, worst: Worst, labels: Sequence[str]) -> str:
+    label = golden.samples[worst.index].label
+    if label is None:
+        return escape_control(worst.name)
+    name = labels[label] if 0 <= label < len(labels) else str(label)
+    return f"{escape_control(worst.name)}: labelled {escape_control(name)}"
+
+
+def _is_bad(golden: Golden, worst: Worst) -> bool:
+    # A class that changed takes one off the cosine; boxes are fractions that agree.
+    limit = 0.5 if golden.outputs[0].kind == "nms" or golden.task == "classification" else 0.9
+    return worst.score < limit

@@ -1,0 +1,341 @@
+"""The report page of a build: one HTML file, no scripts, no network, light and dark.
+
+:func:`render` is pure. Everything that comes from files or devices is escaped here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from orchestrator.report.model import MEASURE_TITLES, STEP_TITLES
+from orchestrator.report.pictures import step_chart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.report.causes import Finding
+    from orchestrator.report.model import StepReport, Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One sample as it is shown: a ``data:`` URI, its size, SVG for boxes, lines below it."""
+
+    uri: str
+    height: int
+    width: int
+    overlay: str
+    caption: str
+    note: str
+    bad: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedAndRan:
+    """One row of the comparison that matters most: was done what was asked?"""
+
+    name: str
+    asked: str
+    ran: str
+
+    @property
+    def differs(self) -> bool:
+        """True when both are known and not the same."""
+        return self.asked not in ("", "-", self.ran) and self.ran not in ("", "-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One artifact."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """All that the page shows."""
+
+    model: str
+    arch: str
+    toolchain: str
+    emulated: bool
+    made: str
+    verdict: Verdict
+    asked_and_ran: Sequence[AskedAndRan]
+    findings: Sequence[Finding]
+    stages: Sequence[tuple[str, float | None]]
+    files: Sequence[File]
+    pictures: Sequence[Picture] = ()
+    device: Sequence[tuple[str, str]] = ()
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML text."""
+    title = f"{page.model} for {page.arch}"
+    verdict = page.verdict
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}: {'passed' if verdict.passed else 'failed'}</title>",
+        f"<style>{_STYLE}</style></head><body><main>",
+        f"<header><h1>{escape(title)}</h1><p>{escape(page.toolchain)}, {escape(page.made)}</p>",
+        _EMULATED if page.emulated else "",
+        "</header>",
+        _verdict(verdict),
+        _steps(verdict),
+        _pictures(page.pictures),
+        _asked_and_ran(page.asked_and_ran),
+        _findings(page.findings),
+        _outputs(verdict.steps),
+        _device(page.device),
+        _files(page),
+        "</main></body></html>",
+    ]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+_EMULATED = (
+    '<p class="banner"><b>Emulated.</b> No Hailo compiler made this and no Hailo chip ran it. '
+    "Agreement shows that the way works; no number here is a measurement of a chip.</p>"
+)
+
+
+def _verdict(verdict: Verdict) -> str:
+    style = "good" if verdict.passed else "bad"
+    checks = "".join(
+        f'<li class="{"good" if check.passed else "bad"}">{escape(check.text)}</li>'
+        for check in verdict.checks
+    )
+    fault = ""
+    if verdict.fault is not None:
+        causes = "".join(
+            f"<li><b>{escape(cause.text)}</b>"
+            + (f" <code>{escape(cause.known)}</code>" if cause.known else "")
+            + (f"<br>Seen: {escape(cause.evidence)}" if cause.evidence else "")
+            + f"<br>Try: {escape(cause.advice)}</li>"
+            for cause in verdict.fault.causes[:5]
+        )
+        fault = f"<h3>Likely causes, most likely first</h3><ol>{causes}</ol>"
+    notes = "".join(f"<p class=note>{escape(note)}</p>" for note in verdict.notes)
+    return (
+        f'<section class="verdict {style}"><h2>{escape(_capital(verdict.headline))}</h2>'
+        f"<ul class=checks>{checks}</ul>{fault}{notes}</section>"
+    )
+
+
+def _steps(verdict: Verdict) -> str:
+    if not verdict.steps:
+        return ""
+    guilty = verdict.fault.step if verdict.fault is not None else None
+    names = [
+        name for name in MEASURE_TITLES if any(name in report.measures for report in verdict.steps)
+    ]
+    head = "".join(f'<th title="{escape(MEASURE_TITLES[name])}">{name}</th>' for name in names)
+    rows = []
+    for report in verdict.steps:
+        cells = "".join(f"<td>{_number(name, report.measures.get(name))}</td>" for name in names)
+        style = ' class="bad"' if report.step == guilty else ""
+        rows.append(f"<tr{style}><th>{escape(STEP_TITLES[report.step])}</th>{cells}</tr>")
+    samples = f"{verdict.samples} {verdict.origin} samples"
+    kind = "with labels" if verdict.labelled else "without labels"
+    return (
+        f"<section><h2>Agreement by step</h2><p>{escape(samples)}, {kind}; the reference is "
+        f"{escape(STEP_TITLES.get(verdict.reference, verdict.reference))}.</p>"
+        f"{step_chart(verdict.steps, verdict.checks, guilty)}"
+        f"<div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div></section>"
+    )
+
+
+def _pictures(pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return ""
+    cards = []
+    for picture in pictures:
+        style = "card bad" if picture.bad else "card"
+        cards.append(
+            f'<figure class="{style}">'
+            f'<svg viewBox="0 0 {picture.width} {picture.height}" role="img">'
+            f'<image href="{picture.uri}" width="{picture.width}" height="{picture.height}"/>'
+            f"{picture.overlay}</svg><figcaption>{escape(picture.caption)}"
+            f"<br><small>{escape(picture.note)}</small></figcaption></figure>"
+        )
+    boxes = any(picture.overlay for picture in pictures)
+    legend = "<p>Boxes: float model in green, last step in orange.</p>" if boxes else ""
+    return (
+        f"<section><h2>Samples furthest from the float model</h2>{legend}"
+        f"<div class=cards>{''.join(cards)}</div></section>"
+    )
+
+
+def _asked_and_ran(rows: Sequence[AskedAndRan]) -> str:
+    if not rows:
+        return ""
+    lines = "".join(
+        f"<tr{' class=warn' if row.differs else ''}><th>{escape(row.name)}</th>"
+        f"<td>{escape(row.asked)}</td><td>{escape(row.ran)}</td></tr>"
+        for row in rows
+    )
+    return (
+        "<section><h2>What was asked and what ran</h2><table><tr><th></th><th>asked</th>"
+        f"<th>ran</th></tr>{lines}</table></section>"
+    )
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    shown: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        shown.setdefault((finding.code, finding.message), finding)
+    if not shown:
+        return ""
+    rank = {"error": 0, "warning": 1, "info": 2}
+    ordered = sorted(shown.values(), key=lambda finding: rank.get(finding.severity, 3))
+    lines = "".join(
+        f'<tr class="{escape(finding.severity)}"><th>{escape(finding.severity)}</th>'
+        f"<td>{escape(finding.message)}"
+        + (f"<br><small>{escape(finding.fix)}</small>" if finding.fix else "")
+        + f"</td><td><code>{escape(finding.code)}</code></td></tr>"
+        for finding in ordered
+    )
+    return f"<section><h2>Findings</h2><table>{lines}</table></section>"
+
+
+def _outputs(steps: Sequence[StepReport]) -> str:
+    rows = []
+    for report in steps[1:]:
+        for row in report.outputs:
+            if row.problem:
+                cells = f'<td colspan="5" class=bad>{escape(row.problem)}</td>'
+            else:
+                values = (
+                    _plain(row.cosine, 6),
+                    _plain(row.cosine_min, 6),
+                    "exact" if row.exact else _plain(row.snr_db, 1),
+                    _plain(row.mean_abs, 6),
+                    _plain(row.max_abs, 6),
+                )
+                cells = "".join(f"<td>{value}</td>" for value in values)
+            step = escape(STEP_TITLES[report.step])
+            rows.append(f"<tr><th>{step}</th><td>{escape(row.output)}</td>{cells}</tr>")
+    if not rows:
+        return ""
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in ("", "output", "cosine", "worst", "SNR (dB)", "mean |e|", "max |e|")
+    )
+    return (
+        "<section><h2>Every output against the float model</h2><div class=wide>"
+        f"<table><tr>{head}</tr>{''.join(rows)}</table></div></section>"
+    )
+
+
+def _device(facts: Sequence[tuple[str, str]]) -> str:
+    if not facts:
+        return ""
+    lines = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts
+    )
+    return f"<section><h2>Device</h2><table>{lines}</table></section>"
+
+
+def _files(page: Page) -> str:
+    files = "".join(
+        f"<tr><td>{escape(file.path)}</td><td class=num>{_size(file.bytes)}</td>"
+        f"<td><code>{escape(file.sha256[:16])}</code></td></tr>"
+        for file in page.files
+    )
+    times = ", ".join(
+        f"{escape(name)} {'from the cache' if seconds is None else f'{seconds:.1f} s'}"
+        for name, seconds in page.stages
+    )
+    return (
+        f"<section><h2>Files and times</h2><p>{times}</p><div class=wide><table>"
+        f"<tr><th>file</th><th>size</th><th>sha256</th></tr>{files}</table></div></section>"
+    )
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return "exact" if name == "snr_db" else ""
+    if name == "snr_db":
+        return f"{value:.1f}"
+    if name in ("cosine", "keypoint_distance"):
+        return f"{value:.5f}"
+    return f"{value:.4g}" if name == "metric" else f"{value:.1%}"
+
+
+def _plain(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}g}"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_STYLE = """
+:root{--paper:#fff;--ink:#1d2433;--soft:#5b6577;--line:#dde2ea;--panel:#f6f8fb;--good:#1a7f4b;
+--bad:#b42318;--warn:#9a6700;--c0:#2463c4;--c1:#1a7f4b;--c2:#a8430f;--c3:#7b3fb5;--c4:#0b7a86;
+--c5:#64748b}
+@media(prefers-color-scheme:dark){:root{--paper:#12161f;--ink:#e6eaf2;--soft:#9aa5b8;
+--line:#2c3444;--panel:#1a202c;--good:#4cc38a;--bad:#ff7a6e;--warn:#e0b040;--c0:#6ea8ff;
+--c1:#4cc38a;--c2:#f09a5a;--c3:#c39bf0;--c4:#5cc8d4;--c5:#a3b0c2}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+main{max-width:980px;margin:0 auto;padding:28px 20px 60px}
+h1{font-size:26px;margin:0}h2{font-size:18px;margin:0 0 8px}h3{font-size:15px;margin:14px 0 4px}
+header p{margin:2px 0 0;color:var(--soft)}
+section{margin-top:30px}
+.banner{margin-top:14px;padding:10px 14px;border-left:4px solid var(--warn);
+background:var(--panel);color:var(--ink)}
+.verdict{padding:16px 18px;border:1px solid var(--line);border-left:5px solid var(--soft);
+background:var(--panel);border-radius:6px}
+.verdict.good{border-left-color:var(--good)}.verdict.bad{border-left-color:var(--bad)}
+.verdict.good h2{color:var(--good)}.verdict.bad h2{color:var(--bad)}
+.checks{list-style:none;padding:0;margin:0}.checks li::before{margin-right:8px}
+.checks .good::before{content:"\\2713";color:var(--good)}
+.checks .bad::before{content:"\\2717";color:var(--bad)}
+.note{color:var(--soft);margin:6px 0 0}
+ol{padding-left:22px;margin:0}ol li{margin-bottom:6px}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:5px 10px 5px 0;border-bottom:1px solid var(--line);
+vertical-align:top}
+th{font-weight:600}tr.bad th,tr.bad td,td.bad{color:var(--bad)}
+tr.warn td,tr.warning th{color:var(--warn)}tr.error th{color:var(--bad)}
+.num{text-align:right;white-space:nowrap}
+.wide{overflow-x:auto}
+code{font:13px ui-monospace,SFMono-Regular,Menlo,monospace;color:var(--soft)}
+.chart{width:100%;height:auto;margin:6px 0 10px}
+.grid{stroke:var(--line)}.tick{fill:var(--soft);font-size:12px}
+.tick.guilty{fill:var(--bad);font-weight:700}
+.line{fill:none;stroke-width:2.5}.limit{stroke-width:1.2;stroke-dasharray:5 4;opacity:.75}
+.dot{stroke:var(--paper);stroke-width:1.5}.name{font-size:12.5px;font-weight:600}
+.line.c0,.limit.c0{stroke:var(--c0)}.dot.c0,.name.c0{fill:var(--c0)}
+.line.c1,.limit.c1{stroke:var(--c1)}.dot.c1,.name.c1{fill:var(--c1)}
+.line.c2,.limit.c2{stroke:var(--c2)}.dot.c2,.name.c2{fill:var(--c2)}
+.line.c3,.limit.c3{stroke:var(--c3)}.dot.c3,.name.c3{fill:var(--c3)}
+.line.c4,.limit.c4{stroke:var(--c4)}.dot.c4,.name.c4{fill:var(--c4)}
+.line.c5,.limit.c5{stroke:var(--c5)}.dot.c5,.name.c5{fill:var(--c5)}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:14px}
+.card{margin:0;border:1px solid var(--line);border-radius:6px;overflow:hidden;
+background:var(--panel)}
+.card.bad{border-color:var(--bad)}
+.card svg{display:block;width:100%;height:170px;background:#000}
+.card image{image-rendering:pixelated}
+.card figcaption{padding:6px 10px 8px;font-size:13px;overflow-wrap:anywhere}
+.card small{color:var(--soft)}
+.ref,.last{fill:none;vector-effect:non-scaling-stroke;stroke-width:2}
+.ref{stroke:#39d98a}.last{stroke:#ff9f43;stroke-dasharray:4 3}
+"""

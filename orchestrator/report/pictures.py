@@ -1,0 +1,186 @@
+"""Pictures for the report page: PNG files from arrays, and charts as SVG text. No libraries."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+import zlib
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.report.model import MEASURE_TITLES, STEP_TITLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from orchestrator.report.model import Check, StepReport
+
+#: Measures that are fractions with 1 as the best, in the order in which they are drawn.
+DRAWN = ("top1", "agreement", "map50", "f1", "mean_iou", "cosine")
+
+_WIDTH, _HEIGHT = 760, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 170, 18, 64
+
+
+def png_uri(picture: NDArray[np.generic]) -> str:
+    """Return a (H, W, C) picture as a ``data:`` URI; C is 1 (grey) or 3 (RGB).
+
+    Floats are stretched from their own least and largest value; other numbers of channels
+    show the first one.
+    """
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.shape[-1] not in (1, 3):
+        array = array[..., :1]
+    if array.dtype != np.uint8:
+        low, high = float(array.min()), float(array.max())
+        array = ((array - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    height, width, channels = array.shape
+    rows = np.concatenate(
+        [np.zeros((height, 1), np.uint8), array.reshape(height, width * channels)], axis=1
+    )
+    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    parts = [
+        b"\x89PNG\r\n\x1a\n",
+        _chunk(b"IHDR", header),
+        _chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)),
+        _chunk(b"IEND", b""),
+    ]
+    return "data:image/png;base64," + base64.b64encode(b"".join(parts)).decode("ascii")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def box_overlay(
+    rows: Sequence[Sequence[float]], style: str, labels: Sequence[str], size: tuple[int, int]
+) -> str:
+    """Return SVG rectangles for boxes (y_min, x_min, y_max, x_max in 0..1, score, class)."""
+    height, width = size
+    parts = []
+    for row in rows:
+        top, left, bottom, right = (min(max(float(value), 0.0), 1.0) for value in row[:4])
+        number = int(row[5])
+        name = labels[number] if 0 <= number < len(labels) else str(number)
+        parts.append(
+            f'<rect class="{style}" x="{left * width:.1f}" y="{top * height:.1f}" '
+            f'width="{max(right - left, 0) * width:.1f}" '
+            f'height="{max(bottom - top, 0) * height:.1f}">'
+            f"<title>{escape(name)} {float(row[4]):.2f}</title></rect>"
+        )
+    return "".join(parts)
+
+
+def step_chart(steps: Sequence[StepReport], checks: Sequence[Check], fault: str | None) -> str:
+    """Return a line for each measure over the steps; a dashed line is what is demanded.
+
+    The scale begins at the least value shown, rounded down, so that small losses can be seen.
+    """
+    names = [name for name in DRAWN if sum(name in step.measures for step in steps) > 1]
+    if not names or len(steps) < 2:
+        return ""
+    values = [step.measures[name] for step in steps for name in names if name in step.measures]
+    limits = {check.measure: check.limit for check in checks if check.measure in names}
+    least = min([*values, *limits.values(), 0.95])
+    low = max(0.0, math.floor(least * 20 - 0.5) / 20)
+    high = 1.0
+
+    def x(index: int) -> float:
+        return _LEFT + index * (_WIDTH - _LEFT - _RIGHT) / (len(steps) - 1)
+
+    def y(value: float) -> float:
+        share = (min(max(value, low), high) - low) / (high - low)
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+
+    box = f"0 0 {_WIDTH} {_HEIGHT}"
+    parts = [f'<svg class="chart" viewBox="{box}" role="img" aria-label="Measures at each step">']
+    parts += _grid(low, high, y)
+    for index, step in enumerate(steps):
+        parts.append(_step_label(step.step, x(index), guilty=step.step == fault))
+    ends: list[tuple[float, int, str]] = []
+    for number, name in enumerate(names):
+        points = [
+            (x(index), y(step.measures[name]))
+            for index, step in enumerate(steps)
+            if name in step.measures
+        ]
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+        parts.append(f'<polyline class="line c{number}" points="{path}"/>')
+        parts += [
+            f'<circle class="dot c{number}" cx="{px:.1f}" cy="{py:.1f}" r="3.5"/>'
+            for px, py in points
+        ]
+        if name in limits:
+            level = y(limits[name])
+            parts.append(
+                f'<line class="limit c{number}" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
+                f'y1="{level:.1f}" y2="{level:.1f}"><title>{escape(MEASURE_TITLES[name])}: '
+                f"at least {limits[name]:g}</title></line>"
+            )
+        ends.append((points[-1][1], number, name))
+    parts += _legend(ends)
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+def _grid(low: float, high: float, y: object) -> list[str]:
+    assert callable(y)
+    parts = []
+    for value in np.linspace(low, high, 5):
+        level = float(y(float(value)))
+        parts.append(
+            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{level:.1f}" '
+            f'y2="{level:.1f}"/><text class="tick" x="{_LEFT - 8}" y="{level + 4:.1f}" '
+            f'text-anchor="end">{value:.3g}</text>'
+        )
+    return parts
+
+
+def _step_label(step: str, x: float, *, guilty: bool) -> str:
+    title = STEP_TITLES.get(step, step)
+    short = step.replace("sdk_fp_optimized", "fp_optimized").replace("sdk_", "")
+    style = "tick guilty" if guilty else "tick"
+    level = _HEIGHT - _BOTTOM + 22
+    mark = (
+        f'<text class="{style}" x="{x:.1f}" y="{level + 18}" text-anchor="middle">▲ fault</text>'
+        if guilty
+        else ""
+    )
+    return (
+        f'<text class="{style}" x="{x:.1f}" y="{level}" text-anchor="middle">'
+        f"<title>{escape(title)}</title>{escape(short)}</text>{mark}"
+    )
+
+
+def _legend(ends: list[tuple[float, int, str]]) -> list[str]:
+    """Write each name at its line's end, pushed down where two would overlap."""
+    parts = []
+    last = -100.0
+    lowest = _HEIGHT - _BOTTOM - 15.0 * (len(ends) - 1)
+    for rank, (level, number, name) in enumerate(sorted(ends)):
+        place = max(min(level, lowest + 15.0 * rank), last + 15)
+        last = place
+        parts.append(
+            f'<text class="name c{number}" x="{_WIDTH - _RIGHT + 12}" y="{place + 4:.1f}">'
+            f"{escape(_short(name))}</text>"
+        )
+    return parts
+
+
+def _short(name: str) -> str:
+    return {
+        "top1": "top-1 accuracy",
+        "agreement": "agreement",
+        "map50": "mAP@50",
+        "f1": "F1 (boxes)",
+        "mean_iou": "mean IoU",
+        "cosine": "cosine",
+    }.get(name, name)

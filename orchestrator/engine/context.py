@@ -51,7 +51,7 @@ class Context:
         """Return the sha256 over names, modes and contents, wheels and pip settings apart."""
         total = hashlib.sha256(b"hefsmith context 1\n")
         for name, blob in sorted(self.blobs.items()):
-            if not name.startswith(WHEELS):
+            if "/wheels/" not in name:
                 content = hashlib.sha256(blob.data).hexdigest()
                 total.update(f"{content} {blob.executable:d} {name}\n".encode())
         return total.hexdigest()
@@ -86,11 +86,13 @@ def runtime_tree(emulator: Path) -> dict[str, Blob]:
     return read_files(emulator, names, "docker/emulator")
 
 
-def wheel_entries(wheels: Iterable[Path], somewhere: Path) -> tuple[Entry, ...]:
+def wheel_entries(
+    wheels: Iterable[Path], somewhere: Path, *, under: str = WHEELS
+) -> tuple[Entry, ...]:
     """Return the wheels folder of a context; it is there even without wheels."""
     return (
-        Entry(WHEELS, somewhere, folder=True, size=0),
-        *(Entry(f"{WHEELS}/{one.name}", one, False, one.stat().st_size) for one in wheels),
+        Entry(under, somewhere, folder=True, size=0),
+        *(Entry(f"{under}/{one.name}", one, False, one.stat().st_size) for one in wheels),
     )
 
 
@@ -151,19 +153,22 @@ class PipSettings:
     options: Mapping[str, str]
     ca_file: Path | None
 
-    def files(self) -> dict[str, Blob]:
-        """Return the files for the wheels folder: ``pip.conf`` and the CA bundle."""
+    def files(self, under: str = WHEELS) -> dict[str, Blob]:
+        """Return the files for a wheels folder, which a build sees as ``/build/wheels``.
+
+        They are ``pip.conf`` and the CA bundle that it names.
+        """
         files: dict[str, Blob] = {}
         options = dict(self.options)
         if self.ca_file is not None and self.ca_file.is_file():
-            files[f"{WHEELS}/pip-ca.crt"] = Blob(self.ca_file.read_bytes())
+            files[f"{under}/pip-ca.crt"] = Blob(self.ca_file.read_bytes())
             options["cert"] = "/build/wheels/pip-ca.crt"
         if options:
             config = ConfigParser(interpolation=None)
             config["global"] = options
             out = io.StringIO()
             config.write(out)
-            files[f"{WHEELS}/pip.conf"] = Blob(out.getvalue().encode())
+            files[f"{under}/pip.conf"] = Blob(out.getvalue().encode())
         return files
 
 

@@ -47,7 +47,6 @@ from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from orchestrator.engine.address import Address
     from orchestrator.engine.base import Running
@@ -99,36 +98,11 @@ class DockerEngine:
         """Return every tagged image."""
         return images.listing(self._connection)
 
-    def load_image(self, archive: Path, *, report: Report = ignore) -> tuple[str, ...]:
-        """Load an image archive and return the names or ids in it."""
-        return images.load(self._connection, archive, report=report)
-
     def ensure_image(
         self, name: Literal["emulator", "pi"], *, report: Report = ignore
     ) -> ImageInfo:
         """Return one of our images; builds it if it is not there as its files are now."""
         return images.ensure(self._connection, name, report=report)
-
-    def build_image(
-        self,
-        files: Mapping[str, bytes],
-        *,
-        tag: str,
-        large: Mapping[str, Path] | None = None,
-        arguments: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-        report: Report = ignore,
-    ) -> ImageInfo:
-        """Build an image from ``files`` (with a ``Dockerfile``) and ``large`` ones from disk."""
-        return images.build_files(
-            self._connection,
-            files,
-            large or {},
-            tag=tag,
-            arguments=arguments,
-            labels=labels,
-            report=report,
-        )
 
     def _image(self, reference: str) -> ImageInfo:
         image = self.find_image(reference)

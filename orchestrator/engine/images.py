@@ -6,7 +6,6 @@ not needed.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -19,11 +18,10 @@ from orchestrator.engine import context as contexts
 from orchestrator.engine.base import ImageBuildError, ImageInfo, Progress, Report, ignore
 from orchestrator.engine.box import LABEL
 from orchestrator.engine.client import normal_architecture
-from orchestrator.engine.transfer import Entry
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from orchestrator.engine.client import Connection
 
@@ -70,67 +68,6 @@ def listing(connection: Connection) -> tuple[ImageInfo, ...]:
         return tuple(read_image(connection.api.inspect_image(one["Id"])) for one in tagged)
 
 
-def load(connection: Connection, archive: Path, *, report: Report = ignore) -> tuple[str, ...]:
-    """Give an image archive (``docker save``; plain or gzip) to the engine, return its images.
-
-    The bytes given to the engine are reported, since the engine says nothing for many minutes.
-    Raises :class:`ImageBuildError` when the archive is damaged or of another kind.
-    """
-    import docker.errors
-
-    names: list[str] = []
-    api = connection.api
-    with connection.calls(f"loading {archive.name}"):
-        try:
-            # Not the SDK's own call, which lets the silence after the upload run into its timeout.
-            for news in _events(
-                _stream(api, "/images/load", archive_blocks(archive, report), {"quiet": 0})
-            ):
-                text = str(news.get("stream") or "")
-                if "error" in news:
-                    raise _load_failed(archive, str(news["error"]))
-                if match := re.match(r"Loaded image(?: ID)?: (\S+)", text):
-                    names.append(match.group(1))
-        except docker.errors.APIError as error:
-            raise _load_failed(archive, str(error.explanation or error)) from error
-    if not names:
-        raise _load_failed(archive, "the engine named no image")
-    return tuple(names)
-
-
-def _load_failed(archive: Path, said: str) -> ImageBuildError:
-    return ImageBuildError(
-        f"{escape_control(archive.name)} could not be loaded: {escape_control(said.strip())}",
-        hint="Compare its sha256 with the vendor's; unpack the .zip first and give the .tar.gz.\n"
-        "zstd archives must be unpacked before.",
-        code="engine.image-load",
-    )
-
-
-def archive_blocks(archive: Path, report: Report) -> Iterator[bytes]:
-    """Yield the blocks of a file and report how many bytes went out."""
-    total = archive.stat().st_size
-    done = 0
-    with archive.open("rb") as stream:
-        while block := stream.read(1024 * 1024):
-            yield block
-            done += len(block)
-            report(Progress(f"loading {archive.name}", done, total))
-
-
-def _stream(api: Any, path: str, data: Iterator[bytes], params: Mapping[str, object]) -> Any:
-    url = f"{api.base_url}/v{api._version}{path}"  # noqa: SLF001
-    response = api.post(url, data=data, params=params, stream=True, timeout=SILENCE)
-    api._raise_for_status(response)  # noqa: SLF001
-    return response
-
-
-def _events(response: Any) -> Iterator[dict[str, Any]]:
-    for line in response.iter_lines():
-        if line:
-            yield json.loads(line)
-
-
 def build(
     connection: Connection,
     context: contexts.Context,
@@ -175,26 +112,6 @@ def build(
     if image is None:
         raise _build_failed(tag, "the engine has no such image afterwards", tail)
     return image
-
-
-def build_files(
-    connection: Connection,
-    files: Mapping[str, bytes],
-    large: Mapping[str, Path],
-    *,
-    tag: str,
-    arguments: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
-    report: Report = ignore,
-) -> ImageInfo:
-    """Build an image from small files in memory and large ones on disk, by name."""
-    blobs = {name: contexts.Blob(data) for name, data in files.items()}
-    entries = tuple(
-        Entry(name, path, folder=False, size=path.stat().st_size)
-        for name, path in sorted(large.items())
-    )
-    context = contexts.Context(blobs, entries)
-    return build(connection, context, tag=tag, arguments=arguments, labels=labels, report=report)
 
 
 def _build_failed(tag: str, said: str, tail: list[str]) -> ImageBuildError:
@@ -246,7 +163,7 @@ def _ensure_emulator(connection: Connection, report: Report) -> ImageInfo:
         return image
     if find(connection, runtime_tag) is None:
         wheels = emulator_wheels(folder)
-        settings = {} if wheels else _pip_settings().files()
+        settings = {} if wheels else pip_settings().files()
         build(
             connection,
             contexts.Context({**runtime, **settings}, contexts.wheel_entries(wheels, folder)),
@@ -255,8 +172,16 @@ def _ensure_emulator(connection: Connection, report: Report) -> ImageInfo:
             arguments=arguments,
             report=report,
         )
-    labels = {f"{LABEL}.context": context.digest}
+    labels = {f"{LABEL}.emulator": emulator_digest()}
     return build(connection, context, tag=tag, labels=labels, report=report)
+
+
+def emulator_digest() -> str:
+    """Return the sha256 of the emulator's code and pins: its identity in any engine."""
+    folder = paths.image_context("emulator")
+    code = contexts.emulator_tree(folder, paths.worker_package(), contexts.program_package())
+    pins = contexts.read_files(folder, ("requirements.txt",), "docker/emulator")
+    return contexts.Context({**code, **pins}).digest
 
 
 def _dockerfile(text: str, arguments: Mapping[str, str]) -> dict[str, contexts.Blob]:
@@ -280,7 +205,8 @@ def emulator_wheels(folder: Path) -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def _pip_settings() -> contexts.PipSettings:
+def pip_settings() -> contexts.PipSettings:
+    """Return what the host's pip is set to, as far as it means something in a container."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -291,16 +217,22 @@ def _pip_settings() -> contexts.PipSettings:
 
 def _ensure_pi(connection: Connection, report: Report) -> ImageInfo:
     folder = paths.image_context("pi")
-    # The stand-in Pi runs on the emulator's libraries: its Dockerfile has ARG EMULATOR.
-    emulator = _ensure_emulator(connection, report)
-    arguments = {
-        **_base_arguments(),
-        "EMULATOR": emulator.tags[0] if emulator.tags else emulator.id,
-    }
+    emulator = paths.image_context("emulator")
+    arguments = _base_arguments()
     text = (folder / "Dockerfile").read_text(encoding="utf-8")
-    files = {**contexts.read_folder(folder, "docker/pi"), **_dockerfile(text, arguments)}
-    context = contexts.Context(files)
-    tag = f"hefsmith-pi:{context.digest[:16]}"
-    return find(connection, tag) or build(
-        connection, context, tag=tag, arguments=arguments, report=report
+    files = {
+        **contexts.read_folder(folder, "docker/pi"),
+        **contexts.emulator_tree(emulator, paths.worker_package(), contexts.program_package()),
+        **_dockerfile(text, arguments),
+    }
+    tag = f"hefsmith-pi:{contexts.Context(files).digest[:16]}"
+    image = find(connection, tag)
+    if image is not None:
+        return image
+    wheels = tuple(sorted((folder / "wheels").glob("*.whl")))
+    if not wheels:
+        files |= pip_settings().files("docker/pi/wheels")
+    context = contexts.Context(
+        files, contexts.wheel_entries(wheels, folder, under="docker/pi/wheels")
     )
+    return build(connection, context, tag=tag, arguments=arguments, report=report)

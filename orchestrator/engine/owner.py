@@ -58,7 +58,7 @@ def is_alive(process: str) -> bool:
     except PermissionError:
         pass
     now = _start(pid)
-    return start == "?" or now is None or now == start
+    return now != "zombie" and (start == "?" or now is None or now == start)
 
 
 def _start(pid: int) -> str | None:
@@ -69,8 +69,10 @@ def _start(pid: int) -> str | None:
         except OSError:
             return None
         fields = stat_fields(text)
+        if not fields:
+            return None
         # A zombie is gone as far as anybody waits for its work.
-        return None if not fields or fields[0] == "Z" else f"{_boot()}-{fields[19]}"
+        return "zombie" if fields[0] == "Z" else f"{_boot()}-{fields[19]}"
     if SYSTEM == "Windows":
         return None
     command = ["ps", "-o", "lstart=", "-p", str(pid)]

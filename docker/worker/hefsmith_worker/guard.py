@@ -6,6 +6,7 @@ JSON object:
 * ``links``: {path: target}; symbolic links to make, for inputs that arrive in volumes.
 * ``work``: the build folder; a mark in it proves that the engine sees the host's folder.
 * ``inputs``: paths whose kind and size are told, so that the host can compare.
+* ``status``: a file that takes the exit status, for a job whose parent will be gone.
 * ``patience``: seconds without a word from the host after which the job is stopped; 0 means
   that the end of standard input alone stops it; null that nothing does (a detached build).
 
@@ -159,7 +160,11 @@ def main() -> int:
     patience = settings.get("patience")
     if patience == 0:
         os.execvp(command[0], command)  # noqa: S606
-    return stay(command, patience)
+    code = stay(command, patience)
+    if settings.get("status"):
+        with open(settings["status"], "w", encoding="ascii") as stream:
+            stream.write(str(code))
+    return code
 
 
 if __name__ == "__main__":

@@ -1,0 +1,244 @@
+"""The local engine: a job as a plain process of this machine. For the emulator only.
+
+It needs no Docker and has no box: a job can do what the user can. So it never loads more of a
+checkpoint than weights, and every command that uses it says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from hefsmith_worker import guard
+
+from orchestrator import paths
+from orchestrator.engine import context, process, registry
+from orchestrator.engine.base import (
+    IN,
+    PYTHON,
+    ROOT,
+    WORK,
+    WORKER,
+    Box,
+    BuildRecord,
+    Completed,
+    EngineInfo,
+    EngineUnavailableError,
+    ImageInfo,
+    ImageMissingError,
+    Job,
+    Report,
+    ignore,
+)
+from orchestrator.engine.client import normal_architecture
+from orchestrator.engine.images import emulator_digest
+from orchestrator.engine.local_job import LocalAttached, LocalRunning, local_info, status_file
+from orchestrator.engine.owner import is_alive
+from orchestrator.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: What the emulator needs to import; the extra `emulator` installs it.
+NEEDED = ("numpy", "onnx", "onnxruntime", "onnxscript", "PIL", "torch", "xxhash")
+
+IMAGE = "local"
+
+
+def missing_modules() -> tuple[str, ...]:
+    """Return which of the emulator's libraries this Python lacks; imports none of them."""
+    return tuple(name for name in NEEDED if find_spec(name) is None)
+
+
+def place_inside(path: PurePosixPath, inputs: Path, work: Path) -> Path:
+    """Return where a path of the box is on this machine."""
+    for inside, here in ((IN, inputs), (WORK, work), (WORKER, paths.worker_package().parent)):
+        if path.is_relative_to(inside):
+            return here.joinpath(*path.relative_to(inside).parts)
+    msg = f"{path} is not a place below {ROOT}"
+    raise EngineError(msg)
+
+
+def translate(words: tuple[str | PurePosixPath, ...], inputs: Path, work: Path) -> tuple[str, ...]:
+    """Return a job's command for this machine."""
+    found = tuple(
+        word if isinstance(word, str) else str(place_inside(word, inputs, work)) for word in words
+    )
+    return (sys.executable, *found[1:]) if found[0] == PYTHON else found
+
+
+class LocalEngine:
+    """This machine, without a box (:class:`orchestrator.engine.base.Engine`)."""
+
+    def info(self) -> EngineInfo:
+        """Return what is known of this machine."""
+        return local_info()
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+    def find_image(self, reference: str) -> ImageInfo | None:
+        """Return the one image that there is: this Python with the emulator's libraries."""
+        if reference not in {IMAGE, f"{IMAGE}:{emulator_digest()[:16]}"}:
+            return None
+        return self.ensure_image("emulator")
+
+    def ensure_image(
+        self,
+        name: Literal["emulator", "pi"],
+        *,
+        report: Report = ignore,  # noqa: ARG002
+    ) -> ImageInfo:
+        """Return the stand-in for the emulator's image; raises if its libraries are missing."""
+        if name != "emulator":
+            msg = f"the local engine cannot run the image {name}"
+            raise ImageMissingError(msg, hint="It needs Docker: --engine docker")
+        if missing := missing_modules():
+            msg = f"the local engine lacks {', '.join(missing)}"
+            raise EngineUnavailableError(
+                msg, hint='pip install "hefsmith[emulator]", or use Docker: --engine docker'
+            )
+        digest = emulator_digest()
+        return ImageInfo(
+            id=f"{IMAGE}:{digest[:16]}",
+            tags=(IMAGE,),
+            size=0,
+            architecture=normal_architecture(platform.machine().lower()),
+            created="",
+            user="",
+            env={},
+            labels={"org.hefsmith.emulator": digest},
+        )
+
+    def python_path(self) -> tuple[Path, ...]:
+        """Return what goes on ``PYTHONPATH``: the emulator, and the worker where it is apart."""
+        here = [paths.image_context("emulator") / "packages", paths.worker_package().parent]
+        root = context.program_package().parent
+        return tuple(dict.fromkeys((*here, root)))
+
+    def _environment(self, job: Job, inputs: Path) -> dict[str, str]:
+        wanted = {
+            name: value if isinstance(value, str) else str(place_inside(value, inputs, job.work))
+            for name, value in job.env.items()
+        }
+        binaries = paths.image_context("emulator") / "bin"
+        env = process.job_environment(os.environ, wanted, self.python_path())
+        env["PATH"] = os.pathsep.join(filter(None, (str(binaries), env.get("PATH"))))
+        return env
+
+    def commands(self, job: Job) -> tuple[str, ...]:
+        """Return the shell line that ``start`` stands for."""
+        import shlex
+
+        words = translate(job.argv, Path("INPUTS"), job.work)
+        path = os.pathsep.join(str(one) for one in self.python_path())
+        links = [f"ln -s {shlex.quote(str(one.path))} INPUTS/{one.name}" for one in job.inputs]
+        return (*links, f"PYTHONPATH={shlex.quote(path)} {shlex.join(words)}")
+
+    def start(
+        self,
+        job: Job,
+        *,
+        detached: bool = False,
+        held: bool = False,
+        report: Report = ignore,  # noqa: ARG002
+    ) -> LocalRunning:
+        """Start a job as a process, or make it ready (``held``)."""
+        self.ensure_image("emulator")
+        inputs = Path(tempfile.mkdtemp(prefix="hefsmith-in-"))
+        for one in job.inputs:
+            lend(one.path, inputs / one.name)
+        build = secrets.token_hex(4)
+        record = BuildRecord(
+            id=build,
+            name=job.name,
+            engine="local",
+            container="",
+            image=job.image,
+            work=job.work,
+            started=time.time(),
+            pid=os.getpid(),
+            detached=detached,
+            transfer="bind",
+            volume=str(inputs),
+            notes=dict(job.notes),
+        )
+        command = translate(job.argv, inputs, job.work)
+        if detached:
+            settings = {"patience": None, "status": str(status_file(build))}
+            command = (sys.executable, "-I", guard.__file__, json.dumps(settings), *command)
+        running = LocalRunning(
+            record,
+            command,
+            self._environment(job, inputs),
+            inputs=inputs,
+            detached=detached,
+        )
+        if not held:
+            running.release()
+        return running
+
+    def attach(self, record: BuildRecord) -> LocalAttached:
+        """Return a detached build that was started earlier."""
+        return LocalAttached(record)
+
+    def running(self) -> tuple[BuildRecord, ...]:
+        """Return the detached builds of this engine."""
+        return tuple(one for one in registry.records() if one.engine == "local")
+
+    def status(self, record: BuildRecord) -> str:
+        """Return the state of a build in a word or two."""
+        if is_alive(record.container):
+            return "running"
+        try:
+            return f"ended ({status_file(record.id).read_text(encoding='ascii')})"
+        except OSError:
+            return "gone"
+
+    def capture(
+        self,
+        image: str,  # noqa: ARG002
+        argv: tuple[str, ...],
+        *,
+        limits: Box | None = None,  # noqa: ARG002
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+        on_output: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a short program as a process."""
+        words = (sys.executable, *argv[1:]) if argv[0] == PYTHON else argv
+        variables = process.job_environment(os.environ, dict(env or {}), self.python_path())
+        try:
+            done = subprocess.run(
+                words, capture_output=True, timeout=timeout, env=variables, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            msg = f"{argv[0]} did not end within {timeout:.0f} s"
+            raise EngineError(msg, code="engine.timeout") from error
+        out = done.stdout.decode("utf-8", "replace")
+        if on_output is not None:
+            for line in out.splitlines():
+                on_output(line)
+        return Completed(done.returncode, out, done.stderr.decode("utf-8", "replace"))
+
+
+def lend(source: Path, place: Path) -> None:
+    """Let a job see ``source`` as ``place``: a link, and where links are not allowed, a copy."""
+    try:
+        place.symlink_to(source.resolve(), target_is_directory=source.is_dir())
+    except OSError:
+        # Windows lets only some users make links.
+        if source.is_dir():
+            shutil.copytree(source, place)
+        else:
+            shutil.copy2(source, place)

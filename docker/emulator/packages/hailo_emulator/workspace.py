@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,17 +62,26 @@ class Workspace:
         return "".join(part.text.rstrip("\n") + "\n" for part in self.scripts)
 
 
+def _npz(arrays: Mapping[str, Any]) -> bytes:
+    """Return arrays as ``numpy.savez`` does, but the same bytes from every Python."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as members:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
+            members.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
+    return archive.getvalue()
+
+
 def pack_workspace(work: Workspace, state: str) -> dict[str, bytes]:
     """Return the members of a HAR, in a fixed order."""
     from hailo_emulator.hn import make_hn, make_params
 
     name = work.native.name
     current = work.optimized or work.native
-    arrays = io.BytesIO()
-    np.savez(arrays, **make_params(current))  # type: ignore[arg-type]
     members = {
         f"{name}.hn": _json(make_hn(current)),
-        f"{name}.npz": arrays.getvalue(),
+        f"{name}.npz": _npz(make_params(current)),
         f"{name}.metadata.json": _json(_metadata(work, state)),
         f"{name}.nms.json": _json(current.nms.as_json() if current.nms else {}),
         f"{name}.original_model_meta.json": _json(_original(work)),
@@ -119,7 +129,8 @@ def _emulator(work: Workspace) -> dict[str, Any]:
         "start_nodes": work.source.start_nodes,
         "end_nodes": work.source.end_nodes,
         "input_shapes": work.source.input_shapes,
-        "scripts": [asdict(part) for part in work.scripts],
+        # Where the script lay says nothing about the network, and differs by machine.
+        "scripts": [{"text": part.text, "folder": ""} for part in work.scripts],
         "optimized": work.optimized is not None,
         "nms": work.optimized.nms.as_json() if work.optimized and work.optimized.nms else None,
     }

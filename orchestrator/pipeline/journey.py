@@ -212,7 +212,7 @@ class Journey:
             cache=self.cache,
             memory=self.memory,
             observer=self.observer,
-            new_reader=new_reader,
+            new_reader=lambda: new_reader(self.settings),
             explain=explain,
             downgrades=lambda asked, ran: downgrades(asked, ran, self.settings),
         )

@@ -19,13 +19,19 @@ SEVERITY = {"fatal": "error", "silent": "warning", "warn": "warning", "info": "i
 SHOWN = 3
 
 
+#: "The CPU was used": news only for somebody who asked for a GPU. What follows from it, a
+#: lower level, is told on its own.
+CPU_ONLY = frozenset({"O02", "S15"})
+
+
 class _Reader:
     """Adapts :class:`orchestrator.diagnose.log_reader.VendorLog` to a run's reader."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, gpu_asked: bool) -> None:
         from orchestrator.diagnose.log_reader import VendorLog
 
         self._log = VendorLog()
+        self._gpu_asked = gpu_asked
 
     def feed(self, line: str) -> list[object]:
         """Take one line of the vendor's output."""
@@ -36,18 +42,21 @@ class _Reader:
             if isinstance(one, Progress):
                 if one.done is not None and one.total is not None:
                     news.append((one.done, one.total, one.unit or one.step))
-            elif one.severity in ("silent", "warn"):
+            elif one.severity in ("silent", "warn") and self._matters(one):
                 news.append(_finding(one))
         return news
+
+    def _matters(self, diagnosed: Diagnosed) -> bool:
+        return self._gpu_asked or diagnosed.id not in CPU_ONLY
 
     def ran_so_far(self) -> Mapping[str, Any]:
         """Return what is known to have run."""
         return self._log.ran().as_json()
 
 
-def new_reader() -> _Reader:
+def new_reader(settings: Settings) -> _Reader:
     """Return a reader for one run's log."""
-    return _Reader()
+    return _Reader(gpu_asked=settings.gpu.value == "on")
 
 
 def _finding(diagnosed: Diagnosed) -> Finding:

@@ -27,7 +27,7 @@ WRAP_WIDTH = 40
 _BULK = re.compile(
     r"^(?:\[info\] )?(?:[\w./-]+: pass|\+[-+]+\+|worker\d.*|reverts on .*|iterations: \d+"
     r"|iteration #\d+ - .*|activation fitting started for \S+"
-    r"|\| (?:cluster_\d+|total) .*|\d+/\d+ [━=>.\[\] ]+.*|[.+ ]+)$",
+    r"|\| (?:cluster_\d+|total) .*|\d+/\d+ [━=>.\[\] ]+(?!.*\b(?:nan|inf)\b).*|[.+ ]+)$",
     re.IGNORECASE,
 )
 
@@ -77,7 +77,7 @@ class Matcher:
         before = self._message[-1][1]
         if sum(len(part) for _, part in self._message) > MOST_CHARACTERS:
             return False
-        return len(before) >= WRAP_WIDTH or bare[:1] in " \t" or bare[:1].islower()
+        return len(before) >= WRAP_WIDTH or bare[:1] in " \t([" or bare[:1].islower()
 
     def _search(self, folded: str) -> Iterator[tuple[Entry, Mapping[str, str]]]:
         lower = folded.lower()

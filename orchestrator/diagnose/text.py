@@ -47,7 +47,7 @@ _PREFIX = re.compile(
 _MARKER = re.compile(
     r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
     r"\s*\]|<hailo model zoo [a-z]+>|traceback \(most recent|error\s*:|warning\s*:|\$ "
-    r"|calibration:)",
+    r"|calibration:|[iwef]\d{4} |[iwef] \S+/\S+:\d+\]|(?:info|debug)\s*:|step \d+/\d+)",
     re.IGNORECASE,
 )
 

@@ -35,8 +35,15 @@ def build_image(emulator: str, folder: Path) -> str:
         shutil.copy(HERE / name, context / name)
     shutil.copy(HERE / "fake.Dockerfile", context / "Dockerfile")
     docker(
-        "build", "-q", "--label", LABEL, "--build-arg", f"EMULATOR={emulator}",
-        "-t", TAG, str(context),
+        "build",
+        "-q",
+        "--label",
+        LABEL,
+        "--build-arg",
+        f"EMULATOR={emulator}",
+        "-t",
+        TAG,
+        str(context),
     )
     return docker("image", "inspect", "-f", "{{.Id}}", TAG)
 
@@ -44,11 +51,14 @@ def build_image(emulator: str, folder: Path) -> str:
 def pack(folder: Path, reference: str = TAG) -> Path:
     """Save an image as the vendor's zip in ``folder``, and return the zip."""
     inner = folder / f"{STEM}.tar.gz"
-    saving = subprocess.Popen(["docker", "save", reference], stdout=subprocess.PIPE)
-    assert saving.stdout is not None
-    with gzip.open(inner, "wb", compresslevel=1) as packed:
+    with (
+        subprocess.Popen(["docker", "save", reference], stdout=subprocess.PIPE) as saving,
+        # Level 0: a gzip file like any other, made in seconds.
+        gzip.open(inner, "wb", compresslevel=0) as packed,
+    ):
+        assert saving.stdout is not None
         shutil.copyfileobj(saving.stdout, packed, 1 << 20)
-    assert saving.wait() == 0
+    assert saving.returncode == 0
     outer = folder / f"{STEM}_docker.zip"
     with zipfile.ZipFile(outer, "w", zipfile.ZIP_STORED) as archive:
         archive.write(inner, inner.name)

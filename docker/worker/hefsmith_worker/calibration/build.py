@@ -29,6 +29,7 @@ from hefsmith_worker.calibration.model import (
     CalibrationError,
     CalibrationRequest,
     CalibrationSet,
+    ChannelStatistics,
     Emit,
     Finding,
     FloatCheck,
@@ -48,7 +49,7 @@ from hefsmith_worker.calibration.work import (
     Setup,
     Task,
     npy_header,
-    picture_of,
+    prepare_item,
     row_bytes,
     row_type,
 )
@@ -123,8 +124,12 @@ def _build(request: CalibrationRequest, out_dir: Path, scratch: Path, emit: Emit
     names = tuple(sample[0].name for sample, _ in rows)
     outcomes = tuple(outcome for _, outcome in rows)
     statistics = tuple(
-        channel_statistics([outcome.histograms[index] for outcome in outcomes])
-        for index in range(len(request.inputs))
+        channel_statistics(
+            [outcome.histograms[index] for outcome in outcomes],
+            sum(outcome.traits[index].padded for outcome in outcomes),
+            spec.preprocess.per_channel("pad"),
+        )
+        for index, spec in enumerate(request.inputs)
     )
     evidence = linter.Evidence(
         request, names, outcomes, tuple(gathered.unreadable), tuple(gathered.repeated),
@@ -137,15 +142,8 @@ def _build(request: CalibrationRequest, out_dir: Path, scratch: Path, emit: Emit
     for finding in findings:
         emit(finding)
     inputs = tuple(
-        CalibratedInput(
-            spec.name,
-            _final_name(spec, _digest(spec, [outcome.rows[index] for outcome in outcomes])),
-            _digest(spec, [outcome.rows[index] for outcome in outcomes]),
-            (len(rows), *spec.preprocess.shape),
-            row_type(spec),
-            statistics[index],
-        )
-        for index, spec in enumerate(request.inputs)
+        _describe(spec, [outcome.digests[index] for outcome in outcomes], request, channels)
+        for index, (spec, channels) in enumerate(zip(request.inputs, statistics))
     )
     result = CalibrationSet(
         inputs,
@@ -202,7 +200,7 @@ def _gather(
     emit: Emit,
 ) -> Gathered:
     gathered = Gathered()
-    seen, exact = Seen(), set()
+    seen = Seen()
     free, position = list(range(count)), 0
     while free and position < len(samples):
         batch = samples[position : position + len(free)]
@@ -214,13 +212,10 @@ def _gather(
             name = task.sample[0].name
             if outcome.problem:
                 gathered.unreadable.append(outcome.problem)
-            elif request.drop_duplicates and (
-                outcome.rows in exact or seen.find(outcome.print_) >= 0
-            ):
+            elif request.drop_duplicates and seen.find(outcome.print_) >= 0:
                 gathered.repeated.append(name)
             else:
                 gathered.rows[task.slot] = (task.sample, outcome)
-                exact.add(outcome.rows)
                 seen.add(outcome.print_)
         free = [slot for slot in range(count) if slot not in gathered.rows]
     return gathered
@@ -298,7 +293,7 @@ def _check_float(
         other = InputSpec(first.name, replace(first.preprocess, resize=resize))
         try:
             return np.stack(
-                [picture_of(read_bytes(s[0]), other, request.seed, s[0])[0] for s in chosen]
+                [prepare_item(read_bytes(s[0]), other, request.seed, s[0])[0] for s in chosen]
             )
         except PictureError:
             return None
@@ -308,11 +303,23 @@ def _check_float(
     )
 
 
-def _digest(spec: InputSpec, rows: Sequence[bytes]) -> str:
-    digest = hashlib.sha256(f"{row_type(spec)} {len(rows)} {spec.preprocess.shape}\n".encode())
-    for row in rows:
-        digest.update(row)
-    return digest.hexdigest()
+def _describe(
+    spec: InputSpec,
+    digests: Sequence[str],
+    request: CalibrationRequest,
+    channels: Tuple[ChannelStatistics, ...],
+) -> CalibratedInput:
+    """Name an array by all that decides its content."""
+    recipe = {
+        "preprocess": spec.preprocess.to_dict(),
+        "seed": request.seed,
+        "libraries": _libraries(),
+        "pictures": list(digests),
+    }
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    shape = (len(digests), *spec.preprocess.shape)
+    name = _final_name(spec, digest)
+    return CalibratedInput(spec.name, name, digest, shape, row_type(spec), channels)
 
 
 def _final_name(spec: InputSpec, digest: str) -> str:

@@ -32,11 +32,11 @@ def thumbnail(image: Image.Image) -> bytes:
     import numpy as np
     from PIL import Image as Module
 
-    gray = image if image.mode == "L" else image.convert("L")
     resampling = getattr(Module, "Resampling", Module)
-    factor = min(gray.size) // (4 * SIDE)
+    factor = min(image.size) // (4 * SIDE)
     if factor > 1:
-        gray = gray.reduce(factor)
+        image = image.reduce(factor)
+    gray = image if image.mode == "L" else image.convert("L")
     small = gray.convert("F").resize((SIDE, SIDE), resampling.BOX)
     return np.rint(np.asarray(small) * 64.0).astype("<u2").tobytes()
 

@@ -19,7 +19,7 @@ from hefsmith_worker.calibration.model import (
     Finding,
     InputSpec,
 )
-from hefsmith_worker.calibration.statistics import as_counts, without_padding
+from hefsmith_worker.calibration.statistics import as_counts
 from hefsmith_worker.calibration.work import Outcome, Traits
 
 #: Images that each optimisation level works with (the vendor's levels; 64 is its default).
@@ -52,7 +52,7 @@ def lint(evidence: Evidence) -> List[Finding]:
         *lint_normalisation(evidence.request),
     ]
     for index, spec in enumerate(evidence.request.inputs):
-        found += lint_pictures(evidence, index, spec)
+        found += lint_pictures(evidence, index)
         found += lint_statistics(evidence.statistics[index], spec)
         found += lint_traits(evidence, index, spec)
     return in_order(found)
@@ -157,13 +157,11 @@ def lint_duplicates(evidence: Evidence) -> List[Finding]:
     ]
 
 
-def lint_pictures(evidence: Evidence, index: int, spec: InputSpec) -> List[Finding]:
+def lint_pictures(evidence: Evidence, index: int) -> List[Finding]:
     """Find constant, black and blown-out pictures."""
     kinds: Dict[str, List[str]] = {"constant": [], "black": [], "blown": []}
-    pad = spec.preprocess.per_channel("pad")
     for name, outcome in zip(evidence.names, evidence.outcomes):
-        counts = as_counts(outcome.histograms[index])
-        kind = _kind_of_picture(without_padding(counts, outcome.traits[index].padded, pad))
+        kind = _kind_of_picture(as_counts(outcome.histograms[index]))
         if kind:
             kinds[kind].append(name)
     says = {

@@ -213,8 +213,9 @@ class ChannelStatistics:
 class CalibratedInput:
     """The array of one input: ``file`` is (N, H, W, C) uint8 (float32 when made on the host).
 
-    ``digest`` is the sha256 over shape, type and the sha256 of every row: worker processes
-    hash rows in parallel, so the file need not be read again.
+    ``digest`` is the sha256 over all that decides the content: the digests of the pictures in
+    row order, the preprocessing, the seed and the versions of Pillow and numpy. So a set of
+    gigabytes need not be read again to be named.
     """
 
     name: str
@@ -242,7 +243,7 @@ class FloatCheck:
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """A finished set. ``names`` and ``digests`` (sha256 of the decoded source) are in row order."""
+    """A finished set. ``names`` and ``digests`` (of the stored pictures) are in row order."""
 
     inputs: Tuple[CalibratedInput, ...]
     names: Tuple[str, ...]

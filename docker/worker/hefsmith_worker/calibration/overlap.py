@@ -17,7 +17,7 @@ from hefsmith_worker.calibration.model import ERROR, WARNING, CalibrationRequest
 from hefsmith_worker.calibration.processes import Crew
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
-from hefsmith_worker.calibration.work import Outcome, Setup, Task
+from hefsmith_worker.calibration.work import Outcome, Setup, Task, digest_of
 from hefsmith_worker.pictures import PictureError
 
 #: Validation pictures that are decoded and compared by pixels; all are compared by bytes.
@@ -44,7 +44,7 @@ def find_overlap(
     tasks = [Task(-1, sample) for sample in samples[:DECODED]]
     with Crew(setup, request.workers) as crew:
         looked = crew.run(tasks, lambda _: None)
-    own = {outcome.rows[0]: name for name, outcome in zip(names, outcomes)}
+    own = {outcome.print_: name for name, outcome in zip(names, outcomes)}
     near: List[Tuple[str, str]] = []
     seen = Seen()
     for outcome in outcomes:
@@ -53,8 +53,9 @@ def find_overlap(
         name = task.sample[0].name
         if outcome.problem or name in pairs:
             continue
-        if outcome.rows[0] in own:
-            pairs[name] = own[outcome.rows[0]]
+        # Equal to a 64th of a level in all 256 cells: the same pixels in another file.
+        if outcome.print_ in own:
+            pairs[name] = own[outcome.print_]
             continue
         hit = seen.find(outcome.print_)
         if hit >= 0:
@@ -66,8 +67,6 @@ def _same_bytes(
     items: Sequence[Item], names: Sequence[str], outcomes: Sequence[Outcome]
 ) -> Dict[str, str]:
     """Hash only validation files whose length occurs in the calibration set."""
-    import hashlib
-
     lengths: Set[int] = {outcome.length for outcome in outcomes}
     known = {outcome.digests[0]: name for name, outcome in zip(names, outcomes)}
     found: Dict[str, str] = {}
@@ -81,7 +80,7 @@ def _same_bytes(
                 length = -1
             if length >= 0 and length not in lengths:
                 continue
-            digest = hashlib.sha256(read_bytes(item)).hexdigest()
+            digest = digest_of(read_bytes(item))
         except (OSError, PictureError):
             continue
         if digest in known:

@@ -1,22 +1,31 @@
-"""Runs tasks in worker processes, or in this one when there is too little to do."""
+"""Runs tasks in worker processes, or in this one when there is too little to do.
+
+The processes are fresh Pythons that know nothing but this package (``laborer.py``). The
+standard pool would import the caller's main module again in each of them, which takes long
+inside an SDK and is wrong in scripts without a guard; a fork is unsafe beside the SDK's threads.
+"""
 
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Callable, Dict, List, Optional, Sequence, Type
 
+import hefsmith_worker
 from hefsmith_worker.calibration.model import CalibrationError
-from hefsmith_worker.calibration.work import Outcome, Setup, Task, begin, run_task, run_tasks
+from hefsmith_worker.calibration.work import Outcome, Setup, Task, run_task
 
 #: Below this many bytes of pictures, starting processes costs more than they save.
 SMALL_JOB_BYTES = 12_000_000
 SMALL_JOB_TASKS = 24
+LARGEST_CHUNK = 8
 
 
 def usable_cores() -> int:
@@ -34,14 +43,67 @@ def usable_cores() -> int:
     return max(1, cores)
 
 
+class _Laborer:
+    """One child process: pickled chunks go in, pickled outcomes come out."""
+
+    def __init__(self, setup: Setup) -> None:
+        above = str(Path(hefsmith_worker.__file__).resolve().parent.parent)
+        paths = [above, os.environ.get("PYTHONPATH", "")]
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in paths if path))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "hefsmith_worker.calibration.laborer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self._send(setup)
+
+    def run(self, tasks: Sequence[Task]) -> List[Outcome]:
+        """Have a chunk done. Raises :class:`CalibrationError` when the process is gone."""
+        try:
+            self._send(list(tasks))
+            assert self._process.stdout is not None
+            outcomes: List[Outcome] = pickle.load(self._process.stdout)  # noqa: S301  our child
+        except (EOFError, OSError, pickle.UnpicklingError):
+            raise self._lost() from None
+        return outcomes
+
+    def _send(self, message: object) -> None:
+        assert self._process.stdin is not None
+        pickle.dump(message, self._process.stdin)
+        self._process.stdin.flush()
+
+    def _lost(self) -> CalibrationError:
+        code = self._process.wait()
+        if code in (-9, 137):
+            msg = "a process that prepares pictures was killed, most likely for lack of memory"
+            return CalibrationError(msg, "calib.killed", "Give the engine more memory.")
+        msg = f"a process that prepares pictures ended early (exit status {code})"
+        return CalibrationError(msg, "calib.killed", "Its last words are in the log.")
+
+    def dismiss(self, *, at_once: bool) -> None:
+        """End the process: by closing its input, or without waiting for its chunk."""
+        if at_once:
+            self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            try:
+                if stream is not None:
+                    stream.close()
+            except OSError:
+                pass
+        self._process.wait()
+
+
 class Crew:
-    """A pool that starts with the first large round and stays for the next ones."""
+    """Processes that start with the first large round and stay for the next ones."""
 
     def __init__(self, setup: Setup, workers: Optional[int]) -> None:
         self._setup = setup
         self._workers = usable_cores() if workers is None else max(0, workers)
         self._forced = workers is not None
-        self._pool: Optional[ProcessPoolExecutor] = None
+        self._laborers: List[_Laborer] = []
+        self._threads: Optional[ThreadPoolExecutor] = None
+        self._idle: SimpleQueue[_Laborer] = SimpleQueue()
 
     def __enter__(self) -> Crew:  # noqa: PYI034  Self is not in Python 3.8
         return self
@@ -52,12 +114,14 @@ class Crew:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
+        for laborer in self._laborers:
+            laborer.dismiss(at_once=error is not None)
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
 
     def run(self, tasks: Sequence[Task], tell: Callable[[int], None]) -> List[Outcome]:
         """Return the outcomes in the order of the tasks; ``tell`` gets how many are new."""
-        if self._pool is None and not self._worth_it(tasks):
+        if not self._laborers and not self._worth_it(tasks):
             outcomes = []
             for task in tasks:
                 outcomes.append(run_task(self._setup, task))
@@ -74,40 +138,43 @@ class Crew:
         for task in tasks:
             for item in task.sample:
                 try:
-                    total += item.span[1] if item.span else os.stat(item.path).st_size
+                    total += item.span[1] if item.span else Path(item.path).stat().st_size
                 except OSError:
                     continue
                 if total > SMALL_JOB_BYTES:
                     return True
         return False
 
+    def _start(self) -> ThreadPoolExecutor:
+        """Start the processes and as many threads, which only wait for them."""
+        if self._threads is None:
+            for _ in range(self._workers):
+                laborer = _Laborer(self._setup)
+                self._laborers.append(laborer)
+                self._idle.put(laborer)
+            self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="calibration")
+        return self._threads
+
     def _spread(self, tasks: Sequence[Task], tell: Callable[[int], None]) -> List[Outcome]:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=begin,
-                initargs=(self._setup,),
-            )
+        threads = self._start()
         # Small chunks keep the processes equally busy to the end and the progress smooth.
-        size = max(1, min(16, math.ceil(len(tasks) / (self._workers * 4))))
+        size = max(1, min(LARGEST_CHUNK, math.ceil(len(tasks) / (self._workers * 4))))
         chunks = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-        futures = {
-            self._pool.submit(run_tasks, chunk): number for number, chunk in enumerate(chunks)
-        }
+        futures = {threads.submit(self._one, chunk): number for number, chunk in enumerate(chunks)}
         results: Dict[int, List[Outcome]] = {}
         try:
             for future in as_completed(futures):
-                outcomes = future.result()
-                results[futures[future]] = outcomes
-                tell(len(outcomes))
-        except BrokenProcessPool:
-            msg = "a process that prepares pictures was killed, most likely for lack of memory"
-            raise CalibrationError(
-                msg, "calib.killed", "Give the engine more memory, or lower the count of cores."
-            ) from None
+                results[futures[future]] = future.result()
+                tell(len(results[futures[future]]))
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
         return [outcome for number in range(len(chunks)) for outcome in results[number]]
+
+    def _one(self, tasks: Sequence[Task]) -> List[Outcome]:
+        laborer = self._idle.get()
+        try:
+            return laborer.run(tasks)
+        finally:
+            self._idle.put(laborer)

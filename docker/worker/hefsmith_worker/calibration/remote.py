@@ -28,7 +28,7 @@ def is_remote(address: str) -> bool:
 
 def local_place(address: str, folder: Path) -> Path:
     """Return where a remote source lies once it is here: ``folder/<name>-<hash>``."""
-    last = address.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+    last = address.split("?", maxsplit=1)[0].rstrip("/").rsplit("/", 1)[-1]
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", last).lstrip(".")[:60] or "remote"
     digest = hashlib.sha256(address.encode()).hexdigest()[:8]
     stem, dot, suffix = plain.partition(".")

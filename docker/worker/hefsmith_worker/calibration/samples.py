@@ -25,7 +25,7 @@ from hefsmith_worker.calibration.model import (
     ignore,
 )
 from hefsmith_worker.calibration.sources import list_source, pair_inputs, source_for
-from hefsmith_worker.calibration.work import picture_of, row_of
+from hefsmith_worker.calibration.work import prepare_item, row_of
 from hefsmith_worker.pictures import PictureError
 from hefsmith_worker.pictures.geometry import Placement
 
@@ -144,8 +144,7 @@ def _prepare(
             placement = Placement(size, size, (0, 0), size)
         else:
             data = read_bytes(item)
-            raw = InputSpec(spec.name, replace(spec.preprocess, normalize="chip"))
-            array, placement, _ = picture_of(data, raw, 0, item)
+            array, placement = prepare_item(data, spec, 0, item)
         arrays.append(array)
         placements.append(placement)
         digests.append(hashlib.sha256(data).hexdigest())

@@ -17,11 +17,15 @@ def as_counts(histogram: bytes) -> np.ndarray[Any, Any]:
     return np.frombuffer(histogram, dtype="<u4").astype(np.int64).reshape(-1, 256)
 
 
-def channel_statistics(histograms: Sequence[bytes]) -> Tuple[ChannelStatistics, ...]:
-    """Add up the pictures of one input; padding counts, since the network sees it."""
+def channel_statistics(
+    histograms: Sequence[bytes], padded: int, pad: Sequence[float]
+) -> Tuple[ChannelStatistics, ...]:
+    """Add up the pictures of one input and ``padded`` pixels of padding: the network sees both."""
     total = as_counts(histograms[0]).copy()
     for histogram in histograms[1:]:
         total += as_counts(histogram)
+    for channel, value in enumerate(pad):
+        total[channel, int(value)] += padded
     return tuple(_one(channel) for channel in total)
 
 
@@ -36,18 +40,3 @@ def _one(counts: np.ndarray[Any, Any]) -> ChannelStatistics:
     low, high = (float(used[0]), float(used[-1])) if len(used) else (0.0, 0.0)
     histogram: List[int] = [int(count) for count in counts]
     return ChannelStatistics(low, high, mean, variance**0.5, tuple(histogram))
-
-
-def without_padding(
-    counts: np.ndarray[Any, Any], padded: int, pad: Sequence[float]
-) -> np.ndarray[Any, Any]:
-    """Return a picture's counts less the letterbox's fill."""
-    import numpy as np
-
-    if not padded:
-        return counts
-    result = counts.copy()
-    for channel, value in enumerate(pad):
-        result[channel, int(value)] -= padded
-    remaining: np.ndarray[Any, Any] = np.maximum(result, 0)
-    return remaining

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from hefsmith_worker.calibration.choice import chance_for
 from hefsmith_worker.calibration.fingerprints import thumbnail
@@ -17,11 +17,13 @@ from hefsmith_worker.calibration.items import Item, read_bytes, read_row
 from hefsmith_worker.calibration.model import InputSpec
 from hefsmith_worker.pictures import PictureError, normalise
 from hefsmith_worker.pictures.decode import open_picture
-from hefsmith_worker.pictures.geometry import Placement
 from hefsmith_worker.pictures.prepare import prepare_opened
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
+
+    from hefsmith_worker.pictures.geometry import Placement
 
 #: Length of the ``.npy`` header that :func:`npy_header` makes, whatever the shape.
 HEADER_BYTES = 128
@@ -60,16 +62,15 @@ class Traits:
 class Outcome:
     """What became of a task. ``problem`` is empty when the row was written.
 
-    ``digests`` are the sha256 of the stored pictures and ``rows`` of the prepared rows, one per
-    input; ``length`` is the stored size of the first in bytes; ``print_`` its perceptual hash;
-    ``histograms`` are 256 counts per channel for each input (uint32, little-endian).
+    ``digests`` are those of the stored pictures, one per input (:func:`digest_of`); ``length``
+    is the stored size of the first in bytes; ``print_`` its perceptual hash; ``histograms`` are
+    256 counts per channel for each input, padding left out (uint32, little-endian).
     """
 
     slot: int
     problem: str = ""
     digests: Tuple[str, ...] = ()
     length: int = 0
-    rows: Tuple[bytes, ...] = ()
     print_: bytes = b""
     histograms: Tuple[bytes, ...] = ()
     traits: Tuple[Traits, ...] = ()
@@ -95,89 +96,107 @@ def npy_header(spec: InputSpec, count: int) -> bytes:
     return b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little") + body
 
 
-_setup: Optional[Setup] = None
+def digest_of(data: bytes) -> str:
+    """Return the blake2b-256 of a stored picture: twice as quick as sha256 on many machines."""
+    return hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
-def begin(setup: Setup) -> None:
-    """Initialise a worker process."""
-    global _setup
-    _setup = setup
+@dataclass(frozen=True)
+class _Row:
+    """One input of a sample: what is fed, what is measured, what was stored."""
 
-
-def run_tasks(tasks: Sequence[Task]) -> List[Outcome]:
-    """Run tasks in a process that :func:`begin` has initialised."""
-    assert _setup is not None
-    return [run_task(_setup, task) for task in tasks]
+    array: np.ndarray[Any, Any]
+    seen: Image.Image
+    data: bytes
+    traits: Traits
 
 
 def run_task(setup: Setup, task: Task) -> Outcome:
     """Prepare one sample; a picture that cannot be used is told in the outcome, not raised."""
-    digests: List[str] = []
-    lengths: List[int] = []
-    arrays: List[np.ndarray[Any, Any]] = []
-    traits: List[Traits] = []
-    regions: List[Optional[Placement]] = []
-    last: Tuple[Optional[Item], bytes] = (None, b"")
-    for spec, prepared, item in zip(setup.inputs, setup.prepared, task.sample):
+    rows: List[_Row] = []
+    data: Optional[bytes] = None
+    for index, (spec, item) in enumerate(zip(setup.inputs, task.sample)):
         try:
-            if prepared:
-                array, data = row_of(item, spec)
-                traits.append(Traits())
-                regions.append(None)
-            else:
-                data = last[1] if item == last[0] else read_bytes(item)
-                last = (item, data)
-                array, placement, trait = picture_of(data, spec, setup.seed, item)
-                traits.append(trait)
-                regions.append(placement)
+            if setup.prepared[index]:
+                rows.append(_row_of_array(item, spec))
+                continue
+            if data is None or item != task.sample[index - 1]:
+                data = read_bytes(item)
+            rows.append(_row_of_picture(data, spec, setup.seed, item))
         except PictureError as error:
             return Outcome(task.slot, problem=f"{item.name}: {error.reason}")
         except MemoryError:
             return Outcome(task.slot, problem=f"{item.name}: not enough memory to decode it")
-        digests.append(hashlib.sha256(data).hexdigest())
-        lengths.append(len(data))
-        arrays.append(array)
-    rows, histograms, print_ = [], [], b""
-    for index, (spec, array) in enumerate(zip(setup.inputs, arrays)):
-        histogram, found = measure(array, spec, regions[index])
-        histograms.append(histogram)
-        print_ = print_ or found
-        raw = array.tobytes()
-        rows.append(hashlib.sha256(raw).digest())
-        if setup.files and task.slot >= 0:
-            with open(setup.files[index], "r+b", buffering=0) as file:
-                file.seek(HEADER_BYTES + task.slot * len(raw))
-                _write_all(file, raw)
+    if task.slot >= 0:
+        for file, row in zip(setup.files, rows):
+            _write_row(file, task.slot, row.array)
     return Outcome(
         task.slot,
         "",
-        tuple(digests),
-        lengths[0],
-        tuple(rows),
-        print_,
-        tuple(histograms),
-        tuple(traits),
+        tuple(digest_of(row.data) for row in rows),
+        len(rows[0].data),
+        thumbnail(rows[0].seen),
+        tuple(_histogram(row.seen, spec) for row, spec in zip(rows, setup.inputs)),
+        tuple(row.traits for row in rows),
     )
 
 
-def picture_of(
-    data: bytes, spec: InputSpec, seed: int, item: Item
-) -> Tuple[np.ndarray[Any, Any], Placement, Traits]:
-    """Prepare an encoded picture for one input; float32 when the host normalises."""
+def _row_of_picture(data: bytes, spec: InputSpec, seed: int, item: Item) -> _Row:
     picture = open_picture(data)
-    chance = chance_for(seed, item.name)
-    array, placement = prepare_opened(picture, spec.preprocess, chance)
-    top, left, bottom, right = placement.covered
-    trait = Traits(
+    prepared = prepare_opened(picture, spec.preprocess, chance_for(seed, item.name))
+    traits = Traits(
         size=picture.size,
         alpha=picture.kind in ("RGBA", "LA", "PA", "RGBa", "La"),
         deep=picture.kind == "I" or picture.kind.startswith("I;16"),
-        frames=picture.frames,
-        padded=array.shape[0] * array.shape[1] - (bottom - top) * (right - left),
+        frames=picture.frames if picture.handle.format != "MPO" else 1,
+        padded=prepared.padded,
     )
+    array = prepared.array
     if spec.preprocess.normalize == "host":
         array = normalise(array, spec.preprocess)
-    return array, placement, trait
+    return _Row(array, prepared.seen, data, traits)
+
+
+def _row_of_array(item: Item, spec: InputSpec) -> _Row:
+    from PIL import Image
+
+    array, data = row_of(item, spec)
+    pixels = as_pixels(array, spec)
+    if spec.preprocess.channels == 1:
+        pixels = pixels[:, :, 0]
+    elif spec.preprocess.color == "bgr":
+        pixels = pixels[:, :, ::-1].copy()
+    return _Row(array, Image.fromarray(pixels), data, Traits())
+
+
+def _histogram(seen: Image.Image, spec: InputSpec) -> bytes:
+    import numpy as np
+
+    counts = np.asarray(seen.histogram(), dtype="<u4").reshape(-1, 256)
+    return (counts[::-1] if spec.preprocess.color == "bgr" else counts).tobytes()
+
+
+def _write_row(path: str, slot: int, array: np.ndarray[Any, Any]) -> None:
+    view = np_bytes(array)
+    with open(path, "r+b", buffering=0) as file:
+        file.seek(HEADER_BYTES + slot * len(view))
+        while view:
+            view = view[file.write(view) :]
+
+
+def np_bytes(array: np.ndarray[Any, Any]) -> memoryview:
+    """Return an array's memory without a copy, where it is contiguous."""
+    import numpy as np
+
+    return np.ascontiguousarray(array).data.cast("B")
+
+
+def prepare_item(
+    data: bytes, spec: InputSpec, seed: int, item: Item
+) -> Tuple[np.ndarray[Any, Any], Placement]:
+    """Prepare an encoded picture for one input, as uint8 whoever normalises."""
+    prepared = prepare_opened(open_picture(data), spec.preprocess, chance_for(seed, item.name))
+    return prepared.array, prepared.placement
 
 
 def row_of(item: Item, spec: InputSpec) -> Tuple[np.ndarray[Any, Any], bytes]:
@@ -211,28 +230,3 @@ def as_pixels(array: np.ndarray[Any, Any], spec: InputSpec) -> np.ndarray[Any, A
     pixels = array * np.asarray(std, np.float32) + np.asarray(mean, np.float32)
     whole: np.ndarray[Any, Any] = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     return whole
-
-
-def measure(
-    array: np.ndarray[Any, Any], spec: InputSpec, placement: Optional[Placement]
-) -> Tuple[bytes, bytes]:
-    """Return the histogram of every channel and the perceptual hash of the covered part."""
-    import numpy as np
-    from PIL import Image
-
-    pixels = as_pixels(array, spec)
-    if spec.preprocess.channels == 1:
-        pixels = pixels[:, :, 0]
-    image = Image.fromarray(pixels)
-    histogram = np.asarray(image.histogram(), dtype="<u4").tobytes()
-    if placement is not None:
-        top, left, bottom, right = placement.covered
-        if (left, top, right, bottom) != (0, 0, *image.size):
-            image = image.crop((left, top, right, bottom))
-    return histogram, thumbnail(image)
-
-
-def _write_all(file: Any, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]

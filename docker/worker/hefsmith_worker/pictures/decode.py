@@ -106,7 +106,11 @@ def decode(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if wanted is not None and handle.format == "JPEG" and handle.mode in ("RGB", "L"):
+            if (
+                wanted is not None
+                and handle.format in ("JPEG", "MPO")
+                and handle.mode in ("RGB", "L")
+            ):
                 high, wide = wanted if not turned else (wanted[1], wanted[0])
                 least = (int(wide * DRAFT_MARGIN) + 1, int(high * DRAFT_MARGIN) + 1)
                 drafted = handle.draft(mode, least)

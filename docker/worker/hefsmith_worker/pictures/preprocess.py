@@ -67,9 +67,9 @@ class Preprocess:
     resize
         ``stretch`` ignores the aspect ratio; ``letterbox`` keeps it and fills with ``pad``;
         ``center_crop`` and ``random_crop`` cut without scaling (a smaller picture is scaled up
-        first until it covers the size); ``shorter_then_crop`` scales the shorter side to ``resize_to``
-        (default: until the size is covered) and cuts the centre; ``none`` takes only pictures
-        that have the size already.
+        first until it covers the size); ``shorter_then_crop`` scales the shorter side to
+        ``resize_to`` (default: until the size is covered) and cuts the centre; ``none`` takes
+        only pictures that have the size already.
     pad
         Fill of the letterbox, 0..255: one value, or one per channel in the order of ``color``.
     interpolation

@@ -95,7 +95,7 @@ def _detection(
     if any(node.op != "Conv" for node in ends.learned):
         return None
     trace = Trace(graph, values, ends)
-    found = read_ends(graph, values, ends, trace)
+    found = read_ends(values, ends, trace)
     if len(found) != len(ends.learned):
         return None
     prototypes = _prototypes(graph, values, ends, found)
@@ -110,9 +110,7 @@ def _detection(
     box = head.scales[0]["box"]
     category = head.scales[0].get("class", box)
     body = describe_body(graph, values, heads)
-    evidence = Evidence(
-        head, body, tower_of(graph, values, box), tower_of(graph, values, category), values
-    )
+    evidence = Evidence(head, body, tower_of(graph, box), tower_of(graph, category), values)
     family = name_family(evidence)
     if family.name == "other" and not head.seen:
         return None

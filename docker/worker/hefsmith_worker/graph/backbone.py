@@ -11,9 +11,31 @@ from hefsmith_worker.graph.model import Graph, Node
 from hefsmith_worker.graph.values import Values
 
 _ACTIVATIONS = frozenset(
-    "Relu LeakyRelu Sigmoid HardSwish HardSigmoid Mul Add Clip PRelu Elu Mish Softplus Tanh Swish "
-    "Gelu Erf Div Identity BatchNormalization InstanceNormalization GroupNormalization Cast "
-    "Reshape".split()
+    [
+        "Relu",
+        "LeakyRelu",
+        "Sigmoid",
+        "HardSwish",
+        "HardSigmoid",
+        "Mul",
+        "Add",
+        "Clip",
+        "PRelu",
+        "Elu",
+        "Mish",
+        "Softplus",
+        "Tanh",
+        "Swish",
+        "Gelu",
+        "Erf",
+        "Div",
+        "Identity",
+        "BatchNormalization",
+        "InstanceNormalization",
+        "GroupNormalization",
+        "Cast",
+        "Reshape",
+    ]
 )
 
 
@@ -82,7 +104,7 @@ def describe_body(graph: Graph, values: Values, ends: Sequence[End]) -> Body:
         tuple(_pool(node)[0] for node in nodes if node.op == "MaxPool"),
         ops["ConvTranspose"],
         sum(is_depthwise(n, values) and max(n.get("strides", [1])) == 2 for n in convolutions),
-        _shuffles(nodes, values),
+        _shuffles(nodes),
         stem_shape[2] if stem_shape is not None and len(stem_shape) == 4 else 0,
         bool(picture and stem_shape and stem_shape[1] == 4 * picture[1]),
     )
@@ -101,7 +123,7 @@ def ancestors(graph: Graph, names: Sequence[str]) -> List[Node]:
     return [node for node in graph.nodes if node.index in seen]
 
 
-def tower_of(graph: Graph, values: Values, end: End) -> Tower:
+def tower_of(graph: Graph, end: End) -> Tower:
     """Walk back from an end to the feature map that other towers use too."""
     found: List[Node] = []
     name = end.data
@@ -140,7 +162,7 @@ def _before(graph: Graph, name: str) -> Tuple[Optional[Node], Set[str]]:
 
 def _readers(graph: Graph, names: Set[str]) -> int:
     """Count what reads these tensors, other than the activation between them."""
-    own = {name for name in names}
+    own = set(names)
     return sum(
         not any(output in own for output in node.outputs)
         for name in names
@@ -191,7 +213,7 @@ def _halves(graph: Graph, values: Values, nodes: Sequence[Node]) -> int:
     return count + sum(number >= 2 for number in sliced.values())
 
 
-def _shuffles(nodes: Sequence[Node], values: Values) -> int:
+def _shuffles(nodes: Sequence[Node]) -> int:
     count = 0
     for node in nodes:
         if node.op == "Transpose" and len(node.get("perm") or []) == 5:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from hefsmith_worker.graph.ends import Ends
-from hefsmith_worker.graph.model import Graph, Node
+from hefsmith_worker.graph.model import Node
 from hefsmith_worker.graph.provenance import Mark, Trace
 from hefsmith_worker.graph.values import Values
 
@@ -81,7 +81,7 @@ class Fused:
         return 5 + self.classes + self.masks
 
 
-def read_ends(graph: Graph, values: Values, ends: Ends, trace: Trace) -> List[End]:
+def read_ends(values: Values, ends: Ends, trace: Trace) -> List[End]:
     """Describe the convolutions among the ends; other learned layers are left out."""
     found = []
     for position, node in enumerate(ends.learned):

@@ -130,11 +130,14 @@ def read_graph(source: Union[str, Path, onnx.ModelProto]) -> Graph:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except OSError as error:
-        raise GraphError(f"{path}: {error.strerror or error}") from None
+        msg = f"{path}: {error.strerror or error}"
+        raise GraphError(msg) from None
     except Exception as error:  # protobuf's own class differs between its versions
-        raise GraphError(f"{path} is no ONNX file: {error}") from None
+        msg = f"{path} is no ONNX file: {error}"
+        raise GraphError(msg) from None
     if not model.graph.node:
-        raise GraphError(f"{path} has no nodes")
+        msg = f"{path} has no nodes"
+        raise GraphError(msg)
     return Graph(model, path.parent)
 
 
@@ -201,7 +204,8 @@ def _sorted(nodes: Sequence[Node]) -> List[Node]:
                 ordered.append(node)
                 ready.update(node.outputs)
         if len(rest) == len(waiting):
-            raise GraphError("the graph has a cycle")
+            msg = "the graph has a cycle"
+            raise GraphError(msg)
         waiting = rest
     return ordered
 

@@ -43,11 +43,11 @@ def _reshape(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndar
     return [data[0].reshape(shape)]
 
 
-def _transpose(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray]:
+def _transpose(node: Node, data: List[np.ndarray], _params: Params) -> List[np.ndarray]:
     return [np.transpose(data[0], node.get("perm"))]
 
 
-def _concat(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray]:
+def _concat(node: Node, data: List[np.ndarray], _params: Params) -> List[np.ndarray]:
     return [np.concatenate(data, axis=int(node.get("axis", 1)))]
 
 
@@ -55,7 +55,8 @@ def _slice(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarra
     starts = _integers(node, params, 1, "starts")
     ends = _integers(node, params, 2, "ends")
     if starts is None or ends is None:
-        raise Unknown("slice")
+        msg = "slice"
+        raise Unknown(msg)
     axes = _integers(node, params, 3, "axes") or list(range(len(starts)))
     steps = _integers(node, params, 4, "steps") or [1] * len(starts)
     index: List[slice] = [slice(None)] * data[0].ndim
@@ -77,7 +78,8 @@ def _split(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarra
 def _gather(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray]:
     indices = params[1]
     if indices is None:
-        raise Unknown("indices")
+        msg = "indices"
+        raise Unknown(msg)
     return [np.take(data[0], np.asarray(indices).astype(np.int64), axis=int(node.get("axis", 0)))]
 
 
@@ -95,7 +97,7 @@ def _unsqueeze(node: Node, data: List[np.ndarray], params: Params) -> List[np.nd
     return [result]
 
 
-def _flatten(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray]:
+def _flatten(node: Node, data: List[np.ndarray], _params: Params) -> List[np.ndarray]:
     axis = int(node.get("axis", 1)) % (data[0].ndim + 1)
     rows = int(np.prod(data[0].shape[:axis], dtype=np.int64))
     return [data[0].reshape(rows, -1)]
@@ -110,11 +112,11 @@ def _tile(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray
     return [np.tile(data[0], _integers(node, params, 1, "repeats") or [1])]
 
 
-def _same(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray]:
+def _same(_node: Node, data: List[np.ndarray], _params: Params) -> List[np.ndarray]:
     return [data[0]]
 
 
-def _depth_to_space(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray]:
+def _depth_to_space(node: Node, data: List[np.ndarray], _params: Params) -> List[np.ndarray]:
     n, c, h, w = data[0].shape
     b = int(node.get("blocksize", 1))
     if node.get("mode", "DCR") == "CRD":
@@ -124,7 +126,7 @@ def _depth_to_space(node: Node, data: List[np.ndarray], params: Params) -> List[
     return [moved.reshape(n, c // (b * b), h * b, w * b)]
 
 
-def _space_to_depth(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray]:
+def _space_to_depth(node: Node, data: List[np.ndarray], _params: Params) -> List[np.ndarray]:
     n, c, h, w = data[0].shape
     b = int(node.get("blocksize", 1))
     moved = data[0].reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
@@ -157,4 +159,5 @@ def move(node: Node, data: List[np.ndarray], params: Params) -> List[np.ndarray]
     try:
         return MOVERS[node.op](node, data, params)
     except (ValueError, IndexError, TypeError) as error:
-        raise Unknown(f"{node.op}: {error}") from None
+        msg = f"{node.op}: {error}"
+        raise Unknown(msg) from None

@@ -10,12 +10,14 @@ from hefsmith_worker.graph.report import HeadReport
 from hefsmith_worker.graph.values import Values
 
 #: What only re-arranges or re-scales an answer; the logits are before it.
-_VIEWS = frozenset("Identity Reshape Flatten Squeeze Unsqueeze Transpose Cast Dropout".split())
-_SCALES = frozenset("Softmax LogSoftmax Sigmoid HardSigmoid ArgMax".split())
-_RESIZES = frozenset("Resize Upsample".split())
-_JOINS = frozenset("Add Sum Mean Div Mul".split())
-_POOLS = frozenset("GlobalAveragePool AveragePool ReduceMean".split())
-_NORMS = frozenset("LpNormalization ReduceL2 Sqrt Norm".split())
+_VIEWS = frozenset(
+    ["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast", "Dropout"]
+)
+_SCALES = frozenset(["Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "ArgMax"])
+_RESIZES = frozenset(["Resize", "Upsample"])
+_JOINS = frozenset(["Add", "Sum", "Mean", "Div", "Mul"])
+_POOLS = frozenset(["GlobalAveragePool", "AveragePool", "ReduceMean"])
+_NORMS = frozenset(["LpNormalization", "ReduceL2", "Sqrt", "Norm"])
 
 
 def read_plain(graph: Graph, values: Values, ends: Ends) -> Optional[HeadReport]:
@@ -23,7 +25,7 @@ def read_plain(graph: Graph, values: Values, ends: Ends) -> Optional[HeadReport]
     pictures = [shape for shape in graph.inputs.values() if len(shape) == 4]
     if len(pictures) != 1 or len(graph.inputs) != 1 or ends.opaque or ends.from_input:
         return None
-    answers = [_logits(graph, values, output) for output in graph.outputs]
+    answers = [_logits(graph, output) for output in graph.outputs]
     if any(answer is None for answer in answers):
         return None
     found = [answer for answer in answers if answer is not None]
@@ -33,7 +35,7 @@ def read_plain(graph: Graph, values: Values, ends: Ends) -> Optional[HeadReport]
         node, passed = found[0]
         shape = values.shape(node.outputs[0])
         if shape is not None and _is_flat(shape):
-            return _classification(graph, values, ends, node, passed, shape)
+            return _classification(values, ends, node, passed, shape)
     shapes = [values.shape(node.outputs[0]) for node in nodes]
     if all(shape is not None and len(shape) == 4 for shape in shapes):
         maps = [shape for shape in shapes if shape is not None]
@@ -52,7 +54,7 @@ def _is_flat(shape: Sequence[int]) -> bool:
     return len(shape) >= 2 and shape[0] == 1 and sum(side > 1 for side in shape) <= 1
 
 
-def _logits(graph: Graph, values: Values, output: str) -> Optional[Tuple[Node, Set[str]]]:
+def _logits(graph: Graph, output: str) -> Optional[Tuple[Node, Set[str]]]:
     """Walk back over views and scalings to the node that computes an answer."""
     passed: Set[str] = set()
     name = output
@@ -68,7 +70,6 @@ def _logits(graph: Graph, values: Values, output: str) -> Optional[Tuple[Node, S
 
 
 def _classification(
-    graph: Graph,
     values: Values,
     ends: Ends,
     node: Node,

@@ -22,15 +22,61 @@ from hefsmith_worker.graph.values import Values
 #: A channel of the head: position of its layer among the ends, number of the channel.
 Channel = Tuple[int, int]
 
-_BINARY = frozenset("Add Sub Mul Div Pow Max Min Mod PRelu".split())
+_BINARY = frozenset(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mod", "PRelu"])
 _UNARY = frozenset(
-    "Sigmoid HardSigmoid Exp Log Sqrt Relu LeakyRelu Tanh Softplus Clip Neg Abs Floor Ceil Round "
-    "Cos Sin Reciprocal Erf HardSwish Gelu Mish Swish Elu Softmax LogSoftmax Hardmax".split()
+    [
+        "Sigmoid",
+        "HardSigmoid",
+        "Exp",
+        "Log",
+        "Sqrt",
+        "Relu",
+        "LeakyRelu",
+        "Tanh",
+        "Softplus",
+        "Clip",
+        "Neg",
+        "Abs",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Cos",
+        "Sin",
+        "Reciprocal",
+        "Erf",
+        "HardSwish",
+        "Gelu",
+        "Mish",
+        "Swish",
+        "Elu",
+        "Softmax",
+        "LogSoftmax",
+        "Hardmax",
+    ]
 )
 #: Operators whose result does not tell where it came from; the channels are told, then lost.
 _SELECTS = frozenset(
-    "TopK ArgMax ArgMin GatherElements GatherND Gather NonMaxSuppression NonZero Where Greater "
-    "GreaterOrEqual Less LessOrEqual Equal Not And Or ScatterND ScatterElements".split()
+    [
+        "TopK",
+        "ArgMax",
+        "ArgMin",
+        "GatherElements",
+        "GatherND",
+        "Gather",
+        "NonMaxSuppression",
+        "NonZero",
+        "Where",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Equal",
+        "Not",
+        "And",
+        "Or",
+        "ScatterND",
+        "ScatterElements",
+    ]
 )
 _WIDEST = 1024
 _LARGEST = 40_000_000
@@ -225,7 +271,8 @@ class Trace:
     ) -> List[Optional[np.ndarray]]:
         count = len(node.inputs) if node.op == "Concat" else 1
         data: List[np.ndarray] = []
-        for ids, name in zip(known[:count], node.inputs):
+        for marked, name in zip(known[:count], node.inputs):
+            ids = marked
             if ids is None:
                 shape = self.values.shape(name)
                 if shape is None or self.values.constant(name) is None:

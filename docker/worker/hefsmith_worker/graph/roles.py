@@ -89,8 +89,10 @@ def _single(column: List[End], masks: Optional[int], layout: Optional[Fused]) ->
             fused=layout,
             seen=False,
             reasons=(
-                f"one layer per scale: the shapes fit {layout.anchors} anchors x "
-                f"(5 + {layout.classes}), the decoding is not in the graph",
+                (
+                    f"one layer per scale: the shapes fit {layout.anchors} anchors x "
+                    f"(5 + {layout.classes}), the decoding is not in the graph"
+                ),
             ),
         )
     return None

@@ -14,16 +14,91 @@ Shapes = Sequence[Optional[Shape]]
 Params = Sequence[Optional[np.ndarray]]
 
 _UNARY = frozenset(
-    "Abs Acos Asin Atan BatchNormalization BitShift CastLike Ceil Celu Clip Cos CumSum "
-    "DequantizeLinear Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish Hardmax "
-    "InstanceNormalization IsInf IsNaN LRN LayerNormalization LeakyRelu Log LogSoftmax "
-    "LpNormalization MeanVarianceNormalization Mish Neg Not QuantizeLinear RMSNormalization "
-    "Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Swish Tan "
-    "Tanh ThresholdedRelu Trilu SimplifiedLayerNormalization FastGelu QuickGelu".split()
+    [
+        "Abs",
+        "Acos",
+        "Asin",
+        "Atan",
+        "BatchNormalization",
+        "BitShift",
+        "CastLike",
+        "Ceil",
+        "Celu",
+        "Clip",
+        "Cos",
+        "CumSum",
+        "DequantizeLinear",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "GroupNormalization",
+        "HardSigmoid",
+        "HardSwish",
+        "Hardmax",
+        "InstanceNormalization",
+        "IsInf",
+        "IsNaN",
+        "LRN",
+        "LayerNormalization",
+        "LeakyRelu",
+        "Log",
+        "LogSoftmax",
+        "LpNormalization",
+        "MeanVarianceNormalization",
+        "Mish",
+        "Neg",
+        "Not",
+        "QuantizeLinear",
+        "RMSNormalization",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Selu",
+        "Shrink",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Softmax",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Swish",
+        "Tan",
+        "Tanh",
+        "ThresholdedRelu",
+        "Trilu",
+        "SimplifiedLayerNormalization",
+        "FastGelu",
+        "QuickGelu",
+    ]
 )
 _BROADCAST = frozenset(
-    "Add Sub Mul Div Pow Mod Min Max Sum Mean Equal Less LessOrEqual Greater GreaterOrEqual And "
-    "Or Xor Where PRelu BitwiseAnd BitwiseOr".split()
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Mod",
+        "Min",
+        "Max",
+        "Sum",
+        "Mean",
+        "Equal",
+        "Less",
+        "LessOrEqual",
+        "Greater",
+        "GreaterOrEqual",
+        "And",
+        "Or",
+        "Xor",
+        "Where",
+        "PRelu",
+        "BitwiseAnd",
+        "BitwiseOr",
+    ]
 )
 
 
@@ -75,7 +150,7 @@ def _window(node: Node, sides: Sequence[int], kernel: Sequence[int]) -> List[int
     return out
 
 
-def _conv(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _conv(node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     data, weight = shapes[0], shapes[1]
     if data is None or weight is None:
         return []
@@ -83,7 +158,7 @@ def _conv(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
     return [(data[0], weight[0], *_window(node, data[2:], kernel))]
 
 
-def _conv_transpose(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _conv_transpose(node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     data, weight = shapes[0], shapes[1]
     if data is None or weight is None:
         return []
@@ -107,7 +182,7 @@ def _conv_transpose(node: Node, shapes: Shapes, params: Params) -> List[Optional
     return [(data[0], weight[1] * int(node.get("group", 1)), *sides)]
 
 
-def _pool(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _pool(node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     data = shapes[0]
     if data is None:
         return []
@@ -115,12 +190,12 @@ def _pool(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
     return [(*data[:2], *sides)] * len(node.outputs)
 
 
-def _global_pool(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _global_pool(_node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     data = shapes[0]
     return [] if data is None else [(*data[:2], *[1] * (len(data) - 2))]
 
 
-def _gemm(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _gemm(node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     left, right = shapes[0], shapes[1]
     if left is None or right is None:
         return []
@@ -128,7 +203,7 @@ def _gemm(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
     return [(rows, right[0] if node.get("transB", 0) else right[1])]
 
 
-def _matmul(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _matmul(_node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     left, right = shapes[0], shapes[1]
     if left is None or right is None:
         return []
@@ -222,11 +297,11 @@ def _topk(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
     return [tuple(result)] * 2
 
 
-def _gather_elements(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _gather_elements(_node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     return [shapes[1]]
 
 
-def _gather_nd(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _gather_nd(node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     data, indices = shapes[0], shapes[1]
     if data is None or indices is None:
         return []
@@ -234,7 +309,7 @@ def _gather_nd(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shap
     return [(*indices[:-1], *data[batch + indices[-1] :])]
 
 
-def _gather(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _gather(node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     data, indices = shapes[0], shapes[1]
     if data is None or indices is None:
         return []
@@ -242,7 +317,7 @@ def _gather(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]
     return [(*data[:axis], *indices, *data[axis + 1 :])]
 
 
-def _einsum(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _einsum(node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     dummies = [np.broadcast_to(np.float32(0), shape) for shape in shapes if shape is not None]
     if len(dummies) != len(shapes):
         return []
@@ -255,7 +330,7 @@ def _einsum(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]
     return [tuple(sides[letter] for letter in right)]
 
 
-def _first(node: Node, shapes: Shapes, params: Params) -> List[Optional[Shape]]:
+def _first(_node: Node, shapes: Shapes, _params: Params) -> List[Optional[Shape]]:
     return [shapes[0]]
 
 

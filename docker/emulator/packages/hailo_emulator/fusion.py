@@ -43,6 +43,7 @@ class Fuser:
         self.graph = graph
         self.readers = graph.consumers()
         self.outputs = set(graph.outputs)
+        self.order = {node.name: index for index, node in enumerate(graph.nodes)}
 
     def sole_reader(self, tensor: str) -> Node | None:
         """The one node that reads ``tensor``, when there is one and it is no output."""
@@ -125,8 +126,7 @@ class Fuser:
         name = FORKED.get(frozenset(node.op for node in inside.values()))
         if name is None:
             return None
-        order = {node.name: index for index, node in enumerate(self.graph.nodes)}
-        nodes = sorted(inside.values(), key=lambda node: order[node.name])
+        nodes = sorted(inside.values(), key=lambda node: self.order[node.name])
         after = self.sole_reader(leaving[0])
         if after is not None and after.op in ("Mul", "Div") and self._scales(after):
             if name == "gelu" or (name == "hardswish" and "Div" not in {n.op for n in nodes}):

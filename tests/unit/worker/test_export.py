@@ -1,0 +1,294 @@
+"""Stage export: every way in which a network, its weights or its shape can be wrong is told."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hefsmith_worker.events import Channel
+from hefsmith_worker.protocol import StageError, read_plan
+from hefsmith_worker.stages import export
+from hefsmith_worker.workspace import Workspace
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+MODEL = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, classes=4):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, image):
+        return self.head(torch.relu(self.conv(image)).mean((2, 3)))
+
+
+def build(classes=4):
+    torch.manual_seed(0)
+    return Net(classes)
+
+
+def broken():
+    raise KeyError("no such layer")
+
+
+def number():
+    return 42
+
+
+class Noisy(Net):
+    def forward(self, image):
+        return super().forward(image) + (1.0 if torch.onnx.is_in_onnx_export() else 0.0)
+
+
+def noisy():
+    torch.manual_seed(0)
+    return Noisy()
+
+
+class Two(Net):
+    def forward(self, left, right):
+        return super().forward(left + right)
+
+
+def two():
+    return Two()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in" / "source").mkdir(parents=True)
+    (tmp_path / "in" / "source" / "model.py").write_text(MODEL, encoding="utf-8")
+    pictures = tmp_path / "in" / "validation"
+    pictures.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(4):
+        picture = random.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(pictures / f"{index}.png")
+    namespace: dict[str, Any] = {}
+    exec(compile(MODEL, "model.py", "exec"), namespace)
+    torch.save(namespace["build"]().state_dict(), tmp_path / "in" / "net.pt")
+    return tmp_path
+
+
+def run(folder: Path, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    source = {
+        "kind": "torch",
+        "file": "source/model.py",
+        "factory": "build",
+        "kwargs": {},
+        "trust_pickle": False,
+        "weights": "net.pt",
+    }
+    source.update(changes.pop("source", {}))
+    parameters = {
+        "source": source,
+        "inputs": {"image": [1, 3, 16, 16]},
+        "exporter": "legacy",
+        "opset": 13,
+        "simplify": False,
+        "tolerance": 1e-4,
+        "samples": {
+            "sources": {"path": "validation"},
+            "origin": "validation",
+            "count": 4,
+            "seed": 0,
+            "labels": [],
+            "task": None,
+            "preprocessing": {"shared": {}},
+        },
+    }
+    parameters.update(changes)
+    plan = {
+        "schema": 1,
+        "model": "net",
+        "arch": "hailo8l",
+        "net_name": "net",
+        "hef_name": "model.hef",
+        "stages": ["export"],
+        "parameters": {"export": parameters},
+    }
+    work = folder / "work"
+    work.mkdir(exist_ok=True)
+    (work / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    stream = io.BytesIO()
+    workspace = Workspace(
+        read_plan(work / "plan.json", folder / "in", work), Channel(stream)
+    )
+    result = export.run(workspace)
+    return result, [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_torch_and_onnx_agree_and_golden_samples_are_kept(folder: Path) -> None:
+    result, _ = run(folder)
+    assert result["opset"] == 13
+    assert result["parity"]["error"] < 1e-5
+    assert result["samples"] == 4
+    golden = folder / "work" / "golden"
+    assert np.load(golden / "inputs" / "0.npy").shape == (4, 16, 16, 3)
+    assert np.load(golden / "steps" / "pytorch" / "0.npy").shape == (4, 4)
+    onnx.checker.check_model(onnx.load(str(folder / "work" / "model.onnx")))
+
+
+def test_the_opset_is_read_back_from_the_file(folder: Path) -> None:
+    pytest.importorskip("onnxscript")
+    result, events = run(folder, exporter="dynamo", opset=13)
+    assert result["opset"] == 18
+    finding = next(event for event in events if event["event"] == "finding")
+    assert finding["code"] == "export.opset"
+    assert (finding["asked"], finding["got"]) == (13, 18)
+
+
+def test_the_same_network_gives_the_same_bytes(folder: Path) -> None:
+    run(folder)
+    first = (folder / "work" / "model.onnx").read_bytes()
+    run(folder)
+    assert (folder / "work" / "model.onnx").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"source": {"factory": "biuld"}}, "export.factory-missing", "no function biuld"),
+        ({"source": {"factory": "broken"}}, "export.factory-raised", "KeyError: 'no such layer'"),
+        ({"source": {"factory": "number"}}, "export.factory-type", "returned int"),
+        ({"source": {"file": "source/absent.py"}}, "export.factory-missing", "not there"),
+        ({"source": {"weights": "absent.pt"}}, "export.weights-missing", "absent.pt"),
+        ({"source": {"kwargs": {"classes": 7}}}, "export.weights-fit", "head.weight is [4, 8]"),
+        ({"source": {"kwargs": {"klasses": 7}}}, "export.factory-raised", "klasses"),
+        ({"inputs": {"image": [1, 1, 16, 16]}}, "export.shape", "image [1, 1, 16, 16]"),
+        ({"source": {"factory": "two"}}, "export.inputs", "takes 2 inputs (left, right)"),
+        ({"source": {"factory": "noisy"}}, "export.parity", "torch and ONNX differ"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_announced(
+    folder: Path, changes: dict[str, Any], code: str, words: str
+) -> None:
+    with pytest.raises(StageError) as caught:
+        run(folder, **changes)
+    assert caught.value.code == code
+    assert words in caught.value.message
+
+
+def test_an_error_in_the_users_file_names_its_line(folder: Path) -> None:
+    (folder / "in" / "source" / "model.py").write_text("import torch\nx = 1 / 0\n")
+    with pytest.raises(StageError, match=r"ZeroDivisionError.*\(model.py:2\)"):
+        run(folder)
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (open, ("/tmp/hefsmith-evil-was-here", "w"))
+
+
+def test_a_pickle_that_runs_code_is_refused_and_not_run(folder: Path) -> None:
+    marker = Path("/tmp/hefsmith-evil-was-here")
+    marker.unlink(missing_ok=True)
+    torch.save({"model": Evil()}, folder / "in" / "net.pt")
+    with pytest.raises(StageError) as caught:
+        run(folder)
+    assert caught.value.code == "export.pickle-refused"
+    assert "trust_pickle" in caught.value.fix
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])
+def test_a_file_that_is_no_checkpoint_is_told_so(folder: Path, content: bytes) -> None:
+    (folder / "in" / "net.pt").write_bytes(content)
+    with pytest.raises(StageError) as caught:
+        run(folder)
+    assert caught.value.code in ("export.weights-unreadable", "export.pickle-refused")
+    assert "net.pt" in caught.value.message
+
+
+@pytest.mark.parametrize("wrap", ["state_dict", "model_state_dict"])
+def test_checkpoints_of_training_tools_are_unwrapped(folder: Path, wrap: str) -> None:
+    state = torch.load(folder / "in" / "net.pt", weights_only=True)
+    prefixed = {f"module.{name}": tensor for name, tensor in state.items()}
+    torch.save({wrap: prefixed, "epoch": 3}, folder / "in" / "net.pt")
+    result, _ = run(folder)
+    assert result["parity"]["error"] < 1e-5
+
+
+def export_onnx(folder: Path, change: Any = None, dynamic: bool = False) -> Path:
+    run(folder)
+    model = onnx.load(str(folder / "work" / "model.onnx"))
+    if dynamic:
+        dims = model.graph.input[0].type.tensor_type.shape.dim
+        dims[2].dim_param = "height"
+    if change is not None:
+        change(model)
+    path = folder / "in" / "net.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
+ONNX = {"kind": "onnx", "file": "net.onnx", "weights": None}
+
+
+def test_an_onnx_source_is_checked_and_run(folder: Path) -> None:
+    export_onnx(folder)
+    result, _ = run(folder, source=ONNX, inputs={})
+    assert result["parity"] is None
+    assert result["samples"] == 4
+
+
+def test_a_dynamic_shape_is_refused_unless_the_recipe_fixes_it(folder: Path) -> None:
+    export_onnx(folder, dynamic=True)
+    with pytest.raises(StageError) as caught:
+        run(folder, source=ONNX, inputs={})
+    assert caught.value.code == "onnx.dynamic"
+    assert "height" in caught.value.message
+    result, _ = run(folder, source=ONNX)
+    assert result["inputs"][0]["shape"] == [1, 3, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code"),
+    [
+        ({"picture": [1, 3, 16, 16]}, "onnx.input-name"),
+        ({"image": [1, 3, 32, 32]}, "onnx.input-shape"),
+        ({"image": [1, 768]}, "onnx.input-shape"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_file_are_told(
+    folder: Path, inputs: dict[str, Any], code: str
+) -> None:
+    export_onnx(folder)
+    with pytest.raises(StageError) as caught:
+        run(folder, source=ONNX, inputs=inputs)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"\x08\x07garbage", b"<html>"],
+)
+def test_a_file_that_is_no_onnx_is_told_so(folder: Path, content: bytes) -> None:
+    (folder / "in" / "net.onnx").write_bytes(content)
+    with pytest.raises(StageError) as caught:
+        run(folder, source=ONNX, inputs={})
+    assert caught.value.code in ("onnx.unreadable", "onnx.empty", "onnx.invalid")
+
+
+def test_preprocessing_that_does_not_fit_the_input_is_told(folder: Path) -> None:
+    samples = {
+        "sources": {"path": "validation"},
+        "origin": "validation",
+        "count": 4,
+        "seed": 0,
+        "preprocessing": {"shared": {"size": [8, 8]}},
+    }
+    with pytest.raises(StageError, match="gives 3 channels of 8 x 8, the network takes 3 of 16 x"):
+        run(folder, samples=samples)

@@ -24,6 +24,8 @@ COMMAND_MODULES: tuple[str, ...] = (
     "up",
     "config",
     "cache",
+    "engine",
+    "doctor",
     "inspect",
     "explain",
     "toolchain",

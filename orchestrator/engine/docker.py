@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hefsmith_worker.guard import ANSWER, MARK, measure
@@ -46,13 +47,15 @@ from orchestrator.engine.wire import decode, open_wire
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from orchestrator.engine.address import Address
     from orchestrator.engine.base import Running
 
 #: Seconds until the guard must have spoken. A suite's image on QEMU takes its time.
 GUARD_TIMEOUT = 120.0
+
+GUARD = b'{"event": "guard"'
 
 #: What engines say about a folder that they do not see or may not share.
 UNSEEN = ("bind source path does not exist", "mounts denied", "invalid mount config", "statfs")
@@ -144,6 +147,34 @@ class DockerEngine:
             for one in job.inputs
         )
         return (*makes, *sends, line, f"{client} cp BOX:/hefsmith/work/. {job.work}")
+
+    def plan_bare(self, job: Job) -> ContainerSpec:
+        """Return the container of a job without guard, worker and build folder: for a shell."""
+        spec = plan_container(
+            job,
+            build=secrets.token_hex(4),
+            info=self.info(),
+            image=self._image(job.image),
+            caller=self._caller,
+            worker=paths.worker_package(),
+            transfer="bind",
+            lifeline="eof",
+            labels=self.labels(),
+        )
+        mounts = tuple(one for one in spec.mounts if one.target.is_relative_to(IN))
+        return replace(spec, mounts=mounts)
+
+    def log(self, record: BuildRecord, *, follow: bool) -> Iterator[str]:
+        """Yield what a build has printed; ``follow``: and what it prints until it ends."""
+        with self._connection.calls(f"reading the log of {record.id}"):
+            rest = b""
+            for data in self._connection.api.logs(
+                record.container, stdout=True, stderr=True, stream=True, follow=follow
+            ):
+                *lines, rest = (rest + data).split(b"\n")
+                yield from (decode(line) for line in lines if not line.startswith(GUARD))
+            if rest:
+                yield decode(rest)
 
     def _guess_info(self) -> EngineInfo:
         return EngineInfo(kind="docker", name="", address=self._address.url, version="")

@@ -42,12 +42,19 @@ from orchestrator.engine.base import (
 )
 from orchestrator.engine.client import normal_architecture
 from orchestrator.engine.images import emulator_digest
-from orchestrator.engine.local_job import LocalAttached, LocalRunning, local_info, status_file
+from orchestrator.engine.local_job import (
+    LocalAttached,
+    LocalRunning,
+    follow_file,
+    local_info,
+    output_file,
+    status_file,
+)
 from orchestrator.engine.owner import is_alive
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 #: What the emulator needs to import; the extra `emulator` installs it.
 NEEDED = ("numpy", "onnx", "onnxruntime", "onnxscript", "PIL", "torch", "xxhash")
@@ -195,6 +202,13 @@ class LocalEngine:
     def running(self) -> tuple[BuildRecord, ...]:
         """Return the detached builds of this engine."""
         return tuple(one for one in registry.records() if one.engine == "local")
+
+    def log(self, record: BuildRecord, *, follow: bool) -> Iterator[str]:
+        """Yield what a detached build has printed; ``follow``: and prints until it ends."""
+        path = output_file(record.id)
+        if path.exists():
+            runs = (lambda: is_alive(record.container)) if follow else (lambda: False)
+            yield from follow_file(path, runs)
 
     def status(self, record: BuildRecord) -> str:
         """Return the state of a build in a word or two."""

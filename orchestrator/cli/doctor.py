@@ -1,0 +1,131 @@
+"""``hef doctor``: what is wrong with this machine, its engine or a device, and the fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.diagnose.checks import Result
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor", epilog="Example: hef doctor --device kitchen --json")(doctor)
+
+
+def doctor(
+    device: Annotated[str | None, typer.Option("--device", help="Look at this device too.")] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Another engine than the project's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what is well, too.")
+    ] = False,
+) -> None:
+    """Check host, engine, toolchains and device: what is found, why it matters, how to fix it.
+
+    Ends with status 3 if something of the engine, 4 if something of the device, and 2 if
+    something else makes builds impossible.
+    """
+    from pathlib import Path
+
+    from orchestrator.cli.output import emit_json
+    from orchestrator.diagnose import checks_engine, checks_host, facts
+    from orchestrator.diagnose.checks import run_checks
+
+    results = [*run_checks(checks_host.CHECKS, facts.collect_host())]
+    found = facts.collect_engine(engine or _project_engine(), _named_engines())
+    results += run_checks(checks_engine.ENGINE_CHECKS, found)
+    toolchains = facts.collect_toolchains(Path.cwd())
+    results += run_checks(checks_engine.TOOLCHAIN_CHECKS, toolchains)
+    if device is not None:
+        results += _device_results(device)
+    code = exit_code(results)
+    if as_json:
+        emit_json({"ok": code == 0, "results": [one.as_json() for one in results]})
+    else:
+        _print(results, verbose=verbose)
+    raise typer.Exit(code)
+
+
+def exit_code(results: Sequence[Result]) -> int:
+    """Return 0, or the status of the worst group that has an error."""
+    from orchestrator.diagnose.checks import Severity
+    from orchestrator.errors import ExitCode
+
+    bad = {one.group for one in results if one.finding.severity is Severity.ERROR}
+    for group, code in (
+        ("engine", ExitCode.ENGINE),
+        ("device", ExitCode.DEVICE),
+        ("toolchain", ExitCode.USAGE),
+        ("host", ExitCode.USAGE),
+    ):
+        if group in bad:
+            return int(code)
+    return 0
+
+
+def _device_results(name: str) -> tuple[Result, ...]:
+    from orchestrator.cli.devices import choose_devices
+    from orchestrator.diagnose import checks_device
+    from orchestrator.diagnose.checks import Result, error, run_checks
+    from orchestrator.errors import DeviceError
+
+    results: list[Result] = []
+    for spec in choose_devices([name]):
+        try:
+            results += run_checks(checks_device.CHECKS, checks_device.collect(spec))
+        except DeviceError as problem:
+            finding = error(problem.message, "nothing can be shipped to it", problem.hint or "")
+            results.append(Result("device.reached", "device", "connection", finding))
+    return tuple(results)
+
+
+def _named_engines() -> dict[str, str]:
+    from orchestrator.project.workspace import open_workspace
+
+    return {name: entry.address for name, entry in open_workspace().file.engines.items()}
+
+
+def _project_engine() -> str | None:
+    import os
+
+    from orchestrator.project.settings import resolve
+    from orchestrator.project.workspace import open_workspace
+
+    return resolve(open_workspace(), os.environ, {}).text("engine")
+
+
+def _print(results: Sequence[Result], *, verbose: bool) -> None:
+    from orchestrator.cli.output import print_result
+    from orchestrator.diagnose.checks import Severity
+    from orchestrator.errors import escape_control
+
+    marks = {
+        Severity.OK: "ok",
+        Severity.INFO: "info",
+        Severity.WARNING: "warning",
+        Severity.ERROR: "ERROR",
+    }
+    group = None
+    for one in results:
+        if one.group != group:
+            group = one.group
+            print_result(f"{group}:")
+        finding = one.finding
+        found = " / ".join(escape_control(line) for line in finding.found.splitlines())
+        print_result(f"  {marks[finding.severity]:<8}{one.title}: {found}")
+        if finding.severity is Severity.OK or (finding.severity is Severity.INFO and not verbose):
+            continue
+        if finding.why:
+            print_result(f"          why: {finding.why}")
+        for number, line in enumerate(finding.fix.splitlines()):
+            print_result(f"          {'fix:' if number == 0 else '    '} {line}")
+    errors = sum(one.finding.severity is Severity.ERROR for one in results)
+    warnings = sum(one.finding.severity is Severity.WARNING for one in results)
+    print_result(f"{errors} errors, {warnings} warnings, {len(results)} checks")

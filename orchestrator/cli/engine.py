@@ -1,0 +1,238 @@
+"""``hef ps``, ``logs``, ``attach``, ``stop`` and ``shell``: builds that run, and their box."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from orchestrator.engine.base import BuildRecord
+    from orchestrator.engine.docker import DockerEngine
+    from orchestrator.engine.local import LocalEngine
+    from orchestrator.pipeline.plan import Plan
+
+BuildArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[BUILD]", help="Id, its beginning, or name; the only one if left out."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("ps", epilog="Example: hef ps --json")(list_builds)
+    app.command("logs", epilog="Example: hef logs 3f9a --follow")(show_log)
+    app.command("attach", epilog="Example: hef attach 3f9a")(attach)
+    app.command("stop", epilog="Example: hef stop 3f9a")(stop)
+    app.command("shell", epilog="Example: hef shell digits -- python -c 'import torch'")(shell)
+
+
+def list_builds(as_json: JsonOption = False) -> None:
+    """List the builds that run in the background, and those that wait to be collected."""
+    import time
+
+    from orchestrator.cli.output import emit_json, note, print_result
+    from orchestrator.engine import registry
+    from orchestrator.errors import escape_control
+
+    rows = [
+        {
+            "id": record.id,
+            "name": record.name,
+            "engine": record.engine,
+            "state": _state(record),
+            "detached": record.detached,
+            "started": record.started,
+            "work": str(record.work),
+        }
+        for record in registry.records()
+    ]
+    if as_json:
+        emit_json(rows)
+        return
+    if not rows:
+        note("no build runs; start one in the background with: hef up MODEL --detach")
+        return
+    print_result(f"{'ID':<10}{'STATE':<14}{'AGE':<8}{'NAME':<28}ENGINE")
+    for row in rows:
+        minutes = max(0, int(time.time() - float(str(row["started"]))) // 60)
+        age = f"{minutes // 60}h{minutes % 60:02d}"
+        name = escape_control(str(row["name"]))
+        print_result(f"{row['id']:<10}{row['state']:<14}{age:<8}{name:<28}{row['engine']}")
+
+
+def show_log(
+    build: BuildArgument = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the build ends.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", "--json", help="Print the worker's events as they are.")
+    ] = False,
+) -> None:
+    """Print what a build has said so far."""
+    from orchestrator.cli.output import print_result
+    from orchestrator.engine import registry
+
+    record = registry.find(build)
+    engine = _open(record)
+    try:
+        for line in engine.log(record, follow=follow):
+            text = line if raw else readable(line)
+            if text is not None:
+                print_result(text)
+    finally:
+        engine.close()
+
+
+def attach(build: BuildArgument = None, as_json: JsonOption = False) -> None:
+    """Follow a background build to its end and collect its results; Ctrl-C leaves it running."""
+    from types import SimpleNamespace
+
+    from orchestrator.cli.display import open_display
+    from orchestrator.cli.output import emit_json, note
+    from orchestrator.cli.summary import document, print_summary
+    from orchestrator.cli.up import make_journey
+    from orchestrator.engine import registry
+
+    record = registry.find(build)
+    engine = _open(record)
+    try:
+        with open_display() as display, make_journey({}, observer=display) as journey:
+            made = journey.attach(record, engine)
+    except KeyboardInterrupt:
+        note(f"the build {record.id} goes on; stop it with: hef stop {record.id}")
+        raise
+    finally:
+        engine.close()
+    # The summary asks a plan only which stages came from the cache: here none did.
+    stages = [SimpleNamespace(name=name, entry=None) for name in made.summary["stages"]]
+    summary = document(made, cast("Plan", SimpleNamespace(stages=stages)), None)
+    if as_json:
+        emit_json(summary)
+    else:
+        print_summary(summary)
+
+
+def stop(build: BuildArgument = None) -> None:
+    """Stop a build: interrupt, wait, terminate, wait, kill; what it made so far is dropped."""
+    from orchestrator.cli.output import note
+    from orchestrator.engine import registry
+    from orchestrator.engine.owner import is_alive, process_id
+    from orchestrator.errors import ConfigError
+
+    record = registry.find(build)
+    if not record.detached and is_alive(process_id(record.pid)):
+        msg = f"the build {record.id} belongs to a hef that runs (process {record.pid})"
+        raise ConfigError(msg, hint="Press Ctrl-C there.", code="engine.not-detached")
+    engine = _open(record)
+    try:
+        ending = engine.attach(record).stop()
+        note(f"{record.id}: {ending.detail}")
+    finally:
+        engine.close()
+
+
+def shell(
+    model: Annotated[
+        str | None, typer.Argument(help="Model whose folder is shown read-only in the box.")
+    ] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="Command to run instead of a shell, after --.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="docker, a context, or ssh://user@host.")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", help="Another image than the emulator's.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the docker command only.")
+    ] = False,
+) -> None:
+    """Open a shell in the box that builds run in: same image, same limits, no network."""
+    import shutil
+    import subprocess
+    from pathlib import Path
+
+    from orchestrator.cli.output import note, print_result
+    from orchestrator.engine.choose import choose_engine
+    from orchestrator.engine.docker import DockerEngine
+    from orchestrator.engine.shell import plan_shell
+    from orchestrator.errors import EngineError
+
+    choice = choose_engine(engine or "docker", need_docker=True)
+    if not isinstance(choice.engine, DockerEngine):
+        msg = "the local engine has no box to open a shell in"
+        raise EngineError(msg, hint="Use --engine docker, or your own shell.")
+    try:
+        reference = image or choice.engine.ensure_image("emulator").id
+        folder = Path("models", model).resolve() if model else None
+        words = plan_shell(
+            choice.engine, reference, tuple(command or ()), folder, terminal=_has_terminal()
+        )
+        if dry_run:
+            import shlex
+
+            print_result(shlex.join(words))
+            return
+        client = shutil.which("docker")
+        if client is None:
+            msg = "a shell needs the docker command, which is not in PATH"
+            raise EngineError(msg, hint="Install Docker's command line (docker-cli).")
+        note(choice.said)
+        done = subprocess.run([client, *words[1:]], check=False)
+    finally:
+        choice.engine.close()
+    raise typer.Exit(done.returncode)
+
+
+def _has_terminal() -> bool:
+    import sys
+
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _open(record: BuildRecord) -> DockerEngine | LocalEngine:
+    from orchestrator.engine.choose import open_address
+
+    return open_address(record.engine)
+
+
+def _state(record: BuildRecord) -> str:
+    """Return the state of a build, ``unreachable`` when its engine does not answer."""
+    from orchestrator.errors import HefsmithError
+
+    engine = None
+    try:
+        engine = _open(record)
+        return engine.status(record)
+    except HefsmithError:
+        return "unreachable"
+    finally:
+        if engine is not None:
+            engine.close()
+
+
+def readable(line: str) -> str | None:
+    """Return an event line as a person reads it, ``None`` for one that says nothing new."""
+    import json
+
+    from orchestrator.errors import escape_control
+
+    try:
+        event = json.loads(line)
+        kind = event["event"]
+    except (ValueError, KeyError, TypeError):
+        return escape_control(line)
+    stage = event.get("stage") or "-"
+    said = {
+        "log": event.get("line"),
+        "finding": f"{event.get('severity')}: {event.get('message')}",
+        "stage_started": "started",
+        "stage_finished": "finished",
+        "stage_failed": f"failed: {event.get('message')}",
+        "artifact": f"wrote {event.get('path')}",
+    }.get(kind)
+    return None if said is None else f"{stage}: {escape_control(str(said))}"

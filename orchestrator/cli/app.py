@@ -26,6 +26,7 @@ COMMAND_MODULES: tuple[str, ...] = (
     "cache",
     "engine",
     "doctor",
+    "calib",
     "inspect",
     "explain",
     "toolchain",
@@ -34,6 +35,7 @@ COMMAND_MODULES: tuple[str, ...] = (
     "validate",
     "bench",
     "report",
+    "bundle",
 )
 
 

@@ -287,6 +287,8 @@ class ConfiguredInferModel:
         ) -> None:
             self.inputs = {name: self.InferStream(info) for name, info in inputs.items()}
             self.outputs = {name: self.InferStream(info) for name, info in outputs.items()}
+            # Picamera2's Hailo class reads this name of the vendor's.
+            self._output_names = list(outputs)
 
         def input(self, name: str = "") -> InferStream:
             """Return one input's buffer holder."""

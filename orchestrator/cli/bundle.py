@@ -1,0 +1,78 @@
+"""``hef bundle``: a folder with all that is needed to run the model on the Pi."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.validate import Arch, Json, Model  # noqa: TC001 (typer reads them)
+
+if TYPE_CHECKING:
+    from orchestrator.device.bundle import BundleModel
+    from orchestrator.pipeline.builds import Build
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``bundle`` to the application."""
+    app.command("bundle", epilog="Example: hef bundle digits --for picamera2")(_bundle)
+
+
+def _bundle(
+    model: Model,
+    target: Annotated[
+        str, typer.Option("--for", help="python, picamera2, frigate or hailo-apps.")
+    ] = "python",
+    arch: Arch = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder; default: MODEL-ARCH-TARGET.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a folder with HEF, labels, settings and a script that works, to copy to the Pi."""
+    from orchestrator.cli.output import emit_json, note, print_result
+    from orchestrator.cli.proving import find_one_build
+    from orchestrator.device.bundle import TARGETS, plan_bundle, write_bundle
+    from orchestrator.errors import ConfigError, escape_control
+
+    chosen = next((name for name in TARGETS if name == target), None)
+    if chosen is None:
+        msg = f"--for: no target {escape_control(target)!r}"
+        raise ConfigError(msg, hint=f"Targets: {', '.join(TARGETS)}.")
+    build = find_one_build(model, arch)
+    folder = output or Path(f"{build.model}-{build.arch}-{chosen}")
+    files = plan_bundle(bundle_model(build), chosen)
+    write_bundle(files, folder)
+    if as_json:
+        names = [file.name for file in files]
+        emit_json(
+            {"bundle": str(folder), "for": chosen, "emulated": build.emulated, "files": names}
+        )
+        return
+    print_result(str(folder))
+    if build.emulated:
+        note("note: the HEF is emulated; no Hailo chip can run it")
+    note(f"copy it to the Pi and read {folder / 'README.md'}")
+
+
+def bundle_model(build: Build) -> BundleModel:
+    """Return what a bundle of a build is made of; preprocessing is what the build really used."""
+    from orchestrator.device.bundle import BundleInput, BundleModel, BundleOutput
+    from orchestrator.report import load_golden
+
+    golden = load_golden(build.golden)
+    postprocess = build.summary.get("postprocess") or {}
+    nms = postprocess.get("nms") if isinstance(postprocess, dict) else None
+    score = nms.get("score") if isinstance(nms, dict) else None
+    return BundleModel(
+        model=build.model,
+        arch=build.arch,
+        emulated=build.emulated,
+        hef=build.hef,
+        task=golden.task,
+        inputs=[BundleInput(name=i.name, preprocess=i.preprocess) for i in golden.inputs],
+        outputs=[BundleOutput(stream=o.stream, kind=o.kind) for o in golden.outputs],
+        labels=build.labels,
+        score=float(score) if isinstance(score, (int, float)) else 0.25,
+    )

@@ -1,0 +1,172 @@
+"""A folder with all that a user needs to run a model: HEF, labels, settings, a working script.
+
+:func:`plan_bundle` is pure: it says which file gets which content. :func:`write_bundle` writes.
+The scripts are real files of ``jobs/bundle``; they prepare pictures with a copy of the code
+that prepared the calibration set, so that the chip sees what it was calibrated for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from orchestrator.device.bundle_text import (
+    frigate_config,
+    frigate_labels,
+    hailo_apps_labels,
+    readme,
+)
+from orchestrator.errors import ConfigError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Target = Literal["python", "picamera2", "frigate", "hailo-apps"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+#: The file by which a folder is known as a bundle of ours.
+FACTS = "hefsmith.json"
+SCHEMA = 1
+
+#: Chips that Frigate's detector can drive.
+FRIGATE_CHIPS = ("hailo8", "hailo8l", "hailo8r")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleInput:
+    """One input of the network and how its pictures are prepared (``Preprocess.to_dict``)."""
+
+    name: str
+    preprocess: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleOutput:
+    """One output; ``stream`` is ``None`` where only the HEF knows its name."""
+
+    stream: str | None
+    kind: Literal["tensor", "nms"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleModel:
+    """What a bundle is made of."""
+
+    model: str
+    arch: str
+    emulated: bool
+    hef: Path
+    task: str
+    inputs: Sequence[BundleInput]
+    outputs: Sequence[BundleOutput]
+    labels: Sequence[str]
+    score: float = 0.25
+
+    @property
+    def has_boxes(self) -> bool:
+        """True when the HEF gives boxes itself."""
+        return any(output.kind == "nms" for output in self.outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleFile:
+    """One file: either a copy of ``source``, or ``text``."""
+
+    name: str
+    source: Path | None = None
+    text: str | None = None
+
+
+def plan_bundle(model: BundleModel, target: Target) -> tuple[BundleFile, ...]:
+    """Return the files of a bundle.
+
+    Raises :class:`~orchestrator.errors.ConfigError` when the target cannot run such a model.
+    """
+    _check_target(model, target)
+    files = [
+        BundleFile(name=model.hef.name, source=model.hef),
+        BundleFile(name=FACTS, text=_facts(model, target)),
+        BundleFile(name="README.md", text=readme(model, target)),
+        *(BundleFile(name=name, source=_scripts() / name) for name in ("hailo_model.py", "run.py")),
+        *_pictures(),
+    ]
+    if model.labels:
+        text = "".join(f"{label}\n" for label in model.labels)
+        files.append(BundleFile(name="labels.txt", text=text))
+    if target == "picamera2":
+        files.append(BundleFile(name="camera.py", source=_scripts() / "camera.py"))
+    if target == "frigate":
+        files.append(BundleFile(name="frigate.yml", text=frigate_config(model)))
+        files.append(BundleFile(name="labelmap.txt", text=frigate_labels(model)))
+    if target == "hailo-apps":
+        files.append(BundleFile(name="labels.json", text=hailo_apps_labels(model)))
+    return tuple(sorted(files, key=lambda file: file.name))
+
+
+def write_bundle(files: Sequence[BundleFile], folder: Path) -> None:
+    """Write a bundle; an earlier bundle in ``folder`` is replaced, anything else is left alone.
+
+    Raises :class:`~orchestrator.errors.ConfigError` when ``folder`` holds something else.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not (folder / FACTS).is_file():
+            msg = f"{escape_control(str(folder))} is there and is no bundle of ours"
+            raise ConfigError(msg, hint="Name another folder with --output.")
+        shutil.rmtree(folder)
+    for file in files:
+        path = folder.joinpath(*file.name.split("/"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file.source is not None:
+            shutil.copyfile(file.source, path)
+        else:
+            path.write_text(file.text or "", encoding="utf-8", newline="\n")
+
+
+def _check_target(model: BundleModel, target: Target) -> None:
+    if target in ("python", "picamera2"):
+        if target == "picamera2" and len(model.inputs) != 1:
+            msg = f"{model.model} has {len(model.inputs)} inputs; a camera gives one picture"
+            raise ConfigError(msg, hint="Use --for python.")
+        return
+    if not model.has_boxes or len(model.inputs) != 1:
+        msg = f"{target} runs detectors with one input whose HEF gives boxes; this one does not"
+        raise ConfigError(msg, hint="Use --for python or --for picamera2.", code="bundle.task")
+    if target == "frigate" and model.arch not in FRIGATE_CHIPS:
+        msg = f"Frigate drives Hailo-8 and Hailo-8L; this model is for {model.arch}"
+        raise ConfigError(msg, hint="Use --for python.", code="bundle.chip")
+
+
+def _facts(model: BundleModel, target: Target) -> str:
+    document = {
+        "schema": SCHEMA,
+        "model": model.model,
+        "arch": model.arch,
+        "emulated": model.emulated,
+        "for": target,
+        "hef": model.hef.name,
+        "task": model.task,
+        "inputs": [
+            {"name": item.name, "preprocess": dict(item.preprocess)} for item in model.inputs
+        ],
+        "outputs": [{"stream": item.stream, "kind": item.kind} for item in model.outputs],
+    }
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def _scripts() -> Path:
+    return Path(str(resources.files("orchestrator.device") / "jobs" / "bundle"))
+
+
+def _pictures() -> list[BundleFile]:
+    """Return the picture code: the worker's own package, without the rest of the worker."""
+    package = Path(str(resources.files("hefsmith_worker"))) / "pictures"
+    files = [
+        BundleFile(name=f"hefsmith_worker/pictures/{path.name}", source=path)
+        for path in sorted(package.glob("*.py"))
+    ]
+    init = '"""The part of hefsmith\'s worker that prepares pictures."""\n'
+    return [BundleFile(name="hefsmith_worker/__init__.py", text=init), *files]

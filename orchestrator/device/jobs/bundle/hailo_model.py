@@ -1,0 +1,180 @@
+"""The model of this folder: pictures in, answers out, prepared as in training.
+
+Needs Python 3.9, numpy, Pillow and hailo_platform (apt: python3-hailort, or python3-h10-hailort
+for Hailo-10H). ``hefsmith.json`` beside this file says how pictures are prepared and what the
+outputs mean; ``hefsmith_worker/pictures`` is the very code that prepared the calibration set.
+
+    from hailo_model import Model
+
+    with Model() as model:
+        answer = model.run("street.jpg")          # or an array (H, W, 3), RGB, uint8
+        for box in answer.boxes:
+            print(box.label, box.score, box.left, box.top, box.right, box.bottom)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+
+#: Milliseconds that one picture may take on the chip.
+TIMEOUT_MS = 10000
+
+
+@dataclass
+class Box:
+    """One object, in pixels of the picture that was given."""
+
+    label: str
+    number: int
+    score: float
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+@dataclass
+class Answer:
+    """What the model says of one picture. Which fields are filled hangs on the task.
+
+    ``classes`` are (label, probability) pairs, best first; ``boxes`` are objects, best first;
+    ``mask`` is (H, W) class numbers in the network's own size; ``outputs`` are the arrays by
+    stream name, always there.
+    """
+
+    classes: list = field(default_factory=list)
+    boxes: list = field(default_factory=list)
+    mask: Any = None
+    outputs: dict = field(default_factory=dict)
+
+
+class Model:
+    """A HEF on the chip. Use as a context manager, or call :meth:`close`."""
+
+    def __init__(self, folder: Path = HERE) -> None:
+        import hailo_platform as hailo
+        import numpy as np
+        from hefsmith_worker.pictures import Preprocess
+
+        self.facts = json.loads((folder / "hefsmith.json").read_text(encoding="utf-8"))
+        self.task = self.facts["task"]
+        names = folder / "labels.txt"
+        self.labels = names.read_text(encoding="utf-8").splitlines() if names.is_file() else []
+        self._preprocess = [
+            Preprocess.from_dict(item["preprocess"]) for item in self.facts["inputs"]
+        ]
+        self._hailo, self._np = hailo, np
+        path = str(folder / self.facts["hef"])
+        self._device = hailo.VDevice()
+        try:
+            self._model = self._device.create_infer_model(path)
+            self._outputs = self._choose_formats(hailo.HEF(path))
+            self._configured = self._model.configure()
+            self._configured.__enter__()
+        except BaseException:
+            self._device.release()
+            raise
+
+    def _choose_formats(self, hef: Any) -> list:
+        """Ask for de-quantised outputs; inputs stay as the chip takes them."""
+        kinds = self._hailo.FormatType
+        names = {info.name for info in hef.get_input_vstream_infos()}
+        for item, preprocess in zip(self.facts["inputs"], self._preprocess):
+            if item["name"] not in names:
+                raise ValueError("the HEF has no input %s; it is of another build" % item["name"])
+            on_host = preprocess.normalize == "host"
+            kind = kinds.FLOAT32 if on_host else kinds.UINT8
+            self._model.input(item["name"]).set_format_type(kind)
+        outputs = [info.name for info in hef.get_output_vstream_infos()]
+        for name in outputs:
+            self._model.output(name).set_format_type(kinds.FLOAT32)
+        wanted = [item["stream"] for item in self.facts["outputs"]]
+        return wanted if all(name in outputs for name in wanted) else outputs
+
+    def __enter__(self) -> Model:  # noqa: PYI034 (Self came with Python 3.11)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the chip."""
+        self._configured.__exit__(None, None, None)
+        self._device.release()
+
+    def run(self, *pictures: Any) -> Answer:
+        """Answer for one picture (one for each input): path, bytes, Pillow image or RGB array."""
+        from hefsmith_worker.pictures import normalise, prepare_with_placement
+
+        np = self._np
+        if len(pictures) != len(self._preprocess):
+            raise ValueError("%d pictures are needed, one for each input" % len(self._preprocess))
+        bindings = self._configured.create_bindings()
+        placements = []
+        for item, preprocess, picture in zip(self.facts["inputs"], self._preprocess, pictures):
+            given = str(picture) if isinstance(picture, Path) else picture
+            frame, placement = prepare_with_placement(given, preprocess)
+            if preprocess.normalize == "host":
+                frame = normalise(frame[None], preprocess)[0]
+            bindings.input(item["name"]).set_buffer(np.ascontiguousarray(frame))
+            placements.append(placement)
+        for name in self._outputs:
+            shape = tuple(self._model.output(name).shape)
+            bindings.output(name).set_buffer(np.zeros(shape, np.float32))
+        self._configured.wait_for_async_ready(timeout_ms=TIMEOUT_MS)
+        self._configured.run([bindings], TIMEOUT_MS)
+        return self._decode(bindings, placements[0])
+
+    def _decode(self, bindings: Any, placement: Any) -> Answer:
+        answer = Answer()
+        for name, item in zip(self._outputs, self.facts["outputs"]):
+            value = bindings.output(name).get_buffer()
+            answer.outputs[name] = value
+            if item["kind"] == "nms":
+                answer.boxes = self._boxes(value, placement)
+        first = answer.outputs[self._outputs[0]]
+        if self.task == "classification":
+            answer.classes = self._classes(first)
+        elif self.task == "segmentation" and getattr(first, "ndim", 0) == 3:
+            answer.mask = self._mask(first)
+        return answer
+
+    def name_of(self, number: int) -> str:
+        """Return the label of a class, its number when there is none."""
+        return self.labels[number] if number < len(self.labels) else str(number)
+
+    def _classes(self, scores: Any) -> list:
+        """Turn scores into (label, probability), best first; logits go through softmax."""
+        np = self._np
+        values = np.asarray(scores, np.float64).ravel()
+        probable = values.min() >= 0.0 and abs(values.sum() - 1.0) < 0.05
+        if not probable:
+            weights = np.exp(values - values.max())
+            values = weights / weights.sum()
+        order = np.argsort(-values, kind="stable")
+        return [(self.name_of(int(number)), float(values[number])) for number in order]
+
+    def _boxes(self, by_class: Any, placement: Any) -> list:
+        """Turn HailoRT's boxes by class (0..1 of the network's input) into the picture's pixels."""
+        found = []
+        for number, rows in enumerate(by_class):
+            for row in rows:
+                top, left, bottom, right, score = (float(value) for value in row[:5])
+                place = placement.box_to_source((top, left, bottom, right))
+                found.append(Box(self.name_of(number), number, score, *map(float, place)))
+        return sorted(found, key=lambda box: -box.score)
+
+    def _mask(self, output: Any) -> Any:
+        np = self._np
+        if output.shape[-1] > 1:
+            return np.argmax(output, axis=-1).astype(np.uint8)
+        probable = output.min() >= 0.0 and output.max() <= 1.0
+        return (output[..., 0] > (0.5 if probable else 0.0)).astype(np.uint8)

@@ -1,0 +1,211 @@
+"""Bundles run: the very files that a user gets, in a process of their own, on the stand-in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from orchestrator.device.bundle import (
+    TARGETS,
+    BundleInput,
+    BundleModel,
+    BundleOutput,
+    plan_bundle,
+    write_bundle,
+)
+from orchestrator.errors import ConfigError
+from tests.unit.runtime import hefs
+from tests.unit.runtime.runner import emulated_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LETTERBOX = {
+    "size": [16, 16],
+    "resize": "letterbox",
+    "color": "gray",
+    "mean": [0.0],
+    "std": [255.0],
+    "normalize": "chip",
+    "pad": [0],
+    "interpolation": "nearest",
+}
+STRETCH = {**LETTERBOX, "size": [8, 8], "resize": "stretch", "color": "rgb"}
+
+
+def classifier(folder: Path, labels: tuple[str, ...] = ("a", "b", "c", "d", "e")) -> BundleModel:
+    hef = folder / "net.hailo8l.emulated.hef"
+    hef.write_bytes(hefs.classifier())
+    return BundleModel(
+        model="net",
+        arch="hailo8l",
+        emulated=True,
+        hef=hef,
+        task="classification",
+        inputs=[BundleInput(name="net/input_layer1", preprocess=STRETCH)],
+        outputs=[BundleOutput(stream="net/fc1", kind="tensor")],
+        labels=labels,
+    )
+
+
+def detector(folder: Path) -> BundleModel:
+    hef = folder / "net.hailo8l.emulated.hef"
+    hef.write_bytes(hefs.detector())
+    return BundleModel(
+        model="net",
+        arch="hailo8l",
+        emulated=True,
+        hef=hef,
+        task="detection",
+        inputs=[BundleInput(name="net/input_layer1", preprocess=LETTERBOX)],
+        outputs=[BundleOutput(stream=None, kind="nms")],
+        labels=("lamp", "cat", "dog"),
+        score=0.3,
+    )
+
+
+def run(folder: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    # Nothing of the project but the stand-ins: the bundle must bring what it needs.
+    return subprocess.run(
+        [sys.executable, *argv],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=emulated_environment(**env),
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_classifier_answers_as_the_network_does(tmp_path: Path) -> None:
+    from hailo_emulator.execute import Executor
+    from hailo_emulator.payload import read_payload
+
+    model = classifier(tmp_path)
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(model, "python"), folder)
+    pixels = np.random.default_rng(3).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / "picture.png")
+    done = run(folder, "run.py", "picture.png", "--json", "--save", "seen.png")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    network = Executor(read_payload(model.hef))
+    logits = network.run({"net/input_layer1": pixels.astype(np.float32)})["net/fc1"]
+    order = np.argsort(-logits, kind="stable")
+    assert [label for label, _ in answer["classes"]] == ["abcde"[number] for number in order]
+    weights = np.exp(logits - logits.max())
+    assert answer["classes"][0][1] == pytest.approx(float(weights.max() / weights.sum()), abs=1e-5)
+    assert (folder / "seen.png").is_file()
+
+
+def test_boxes_come_back_in_the_pixels_of_the_picture_despite_letterbox(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(detector(tmp_path), "picamera2"), folder)
+    # 32 x 16: letterboxed to 16 x 8 in the middle of 16 x 16; the lit part is its left half.
+    pixels = np.zeros((16, 32), np.uint8)
+    pixels[:, :16] = 250
+    Image.fromarray(pixels).save(folder / "picture.png")
+    done = run(folder, "run.py", "picture.png", "--json")
+    assert done.returncode == 0, done.stderr
+    boxes = json.loads(done.stdout)["boxes"]
+    assert boxes
+    assert {box["label"] for box in boxes} == {"lamp"}
+    # One stride (8) around the cells' centres (4, 4) and (12, 4), cut at the picture's edge.
+    assert [box["box"] for box in boxes] == [pytest.approx([0, 0, 24, 16], abs=0.5)] * 2
+
+
+def test_the_camera_script_runs_on_frames(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(detector(tmp_path), "picamera2"), folder)
+    # The camera is the one thing that no stand-in has: a module of its name gives frames.
+    (folder / "picamera2.py").write_text(
+        "import numpy as np\n"
+        "class Picamera2:\n"
+        "    def __enter__(self): return self\n"
+        "    def __exit__(self, *exc): pass\n"
+        "    def create_video_configuration(self, main):\n"
+        "        assert main['format'] == 'BGR888'\n"
+        "        self.size = main['size']\n"
+        "        return main\n"
+        "    def configure(self, configuration): pass\n"
+        "    def start(self): pass\n"
+        "    def stop(self): print('stopped')\n"
+        "    def capture_array(self, name):\n"
+        "        width, height = self.size\n"
+        "        return np.full((height, width, 3), 240, np.uint8)\n",
+        encoding="utf-8",
+    )
+    done = run(folder, "camera.py", "--size", "64x48", "--frames", "3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "stopped"
+    assert len(lines) == 4
+    assert all("lamp" in line and "FPS" in line for line in lines[:3])
+
+
+def test_frigate_gets_a_config_that_matches_the_model(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(detector(tmp_path), "frigate"), folder)
+    config = yaml.safe_load((folder / "frigate.yml").read_text())
+    assert config["detectors"]["hailo"]["type"] == "hailo8l"
+    assert (config["model"]["width"], config["model"]["height"]) == (16, 16)
+    assert config["model"]["path"].endswith("/net.hailo8l.emulated.hef")
+    assert config["model"]["labelmap_path"].endswith("/labelmap.txt")
+    assert config["objects"]["track"] == ["lamp", "cat", "dog"]
+    assert (folder / "labelmap.txt").read_text() == "0 lamp\n1 cat\n2 dog\n"
+    assert "letterbox" in (folder / "README.md").read_text()
+
+
+def test_hailo_apps_labels_begin_with_no_class(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(detector(tmp_path), "hailo-apps"), folder)
+    labels = json.loads((folder / "labels.json").read_text())
+    assert labels["labels"] == ["unlabeled", "lamp", "cat", "dog"]
+    assert labels["detection_threshold"] == 0.3
+    assert "net.hailo8l.emulated.hef" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("target", ["frigate", "hailo-apps"])
+def test_programs_for_boxes_refuse_a_classifier(tmp_path: Path, target: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_bundle(classifier(tmp_path), target)  # type: ignore[arg-type]
+    assert "--for python" in (caught.value.hint or "")
+
+
+def test_every_bundle_says_emulated(tmp_path: Path) -> None:
+    for target in TARGETS:
+        files = {file.name: file for file in plan_bundle(detector(tmp_path), target)}
+        assert "Emulated" in (files["README.md"].text or "")
+        assert json.loads(files["hefsmith.json"].text or "")["emulated"] is True
+
+
+def test_a_bundle_replaces_a_bundle_but_no_other_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(detector(tmp_path), "frigate"), folder)
+    write_bundle(plan_bundle(detector(tmp_path), "python"), folder)
+    assert not (folder / "frigate.yml").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("precious")
+    with pytest.raises(ConfigError):
+        write_bundle(plan_bundle(detector(tmp_path), "python"), other)
+    assert (other / "thesis.txt").read_text() == "precious"
+
+
+def test_a_hef_of_another_build_is_refused_by_the_script(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(classifier(tmp_path), "python"), folder)
+    facts = json.loads((folder / "hefsmith.json").read_text())
+    facts["inputs"][0]["name"] = "other/input_layer1"
+    (folder / "hefsmith.json").write_text(json.dumps(facts))
+    Image.new("RGB", (8, 8)).save(folder / "picture.png")
+    done = run(folder, "run.py", "picture.png")
+    assert done.returncode != 0
+    assert "another build" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from orchestrator.pipeline.observer import Observer
+
+_LOGGER = logging.getLogger(__name__)
 
 #: Lines of the log that are kept to explain a failure.
 TAIL = 2000
@@ -159,8 +162,14 @@ class EventReader:
         self._observer.log(line)
         if self._reader is None:
             return
-        for news in self._reader.feed(line):
-            self._take(news)
+        try:
+            news = self._reader.feed(line)
+        except Exception as error:  # a reader's mistake must never cost a build of hours
+            _LOGGER.warning("the log reader gave up: %r", error)
+            self._reader = None
+            return
+        for one in news:
+            self._take(one)
 
     def _take(self, news: object) -> None:
         """Pass on what the log reader made of a line: a finding, or progress."""

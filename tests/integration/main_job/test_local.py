@@ -1,0 +1,210 @@
+"""The main job on a machine that has nothing: local engine, embedded device, emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Project
+
+
+@pytest.fixture
+def first(built: Project) -> dict[str, Any]:
+    return dict(json.loads((built.root / "first.json").read_text(encoding="utf-8")))
+
+
+def measures(outcome: dict[str, Any], step: str) -> dict[str, float]:
+    steps = {item["step"]: item["measures"] for item in outcome["proof"]["verdict"]["steps"]}
+    return dict(steps[step])
+
+
+def test_the_model_is_built_shipped_and_proven(first: dict[str, Any]) -> None:
+    assert first["proof"]["passed"]
+    assert first["emulated"]
+    assert first["hef"].endswith("model.hailo8l.emulated.hef")
+    assert "emulated" in first["proof"]["headline"]
+
+
+def test_accuracy_is_what_was_promised(first: dict[str, Any]) -> None:
+    floating = measures(first, "pytorch")["top1"]
+    quantised = measures(first, "sdk_quantized")["top1"]
+    assert floating >= 0.97
+    assert abs(floating - quantised) <= 0.015
+
+
+def test_the_device_answers_as_the_quantised_emulator(built: Project) -> None:
+    steps = built.root / "artifacts/digits/hailo8l/golden/steps"
+    assert (steps / "device/0.npy").read_bytes()[-400:] == (
+        steps / "sdk_quantized/0.npy"
+    ).read_bytes()[-400:]
+
+
+def test_what_was_asked_and_what_ran_stand_side_by_side(first: dict[str, Any]) -> None:
+    assert first["asked"]["level"] == first["ran"]["level_run"] == 1
+    assert first["asked"]["images"] == first["ran"]["images_used"] == 1024
+
+
+def test_the_local_engine_says_that_it_has_no_box(built: Project) -> None:
+    assert "no box" in (built.root / "first.err").read_text(encoding="utf-8")
+
+
+def test_a_second_run_starts_nothing_and_is_quick(built: Project) -> None:
+    began = time.monotonic()
+    done = built.hef("up", "--engine", "local", "--json")
+    took = time.monotonic() - began
+    assert done.returncode == 0
+    outcome = json.loads(done.stdout)
+    assert outcome["proof"]["remembered"]
+    assert "stage" not in done.stderr.replace("cached", "")
+    assert took < 3, took
+
+
+def test_a_build_survives_its_cache(built: Project, tmp_path: Path) -> None:
+    shutil.copytree(built.root, tmp_path / "copy")
+    copy = Project(tmp_path / "copy")
+    shutil.rmtree(copy.root / "cache")
+    done = copy.hef("build", "--engine", "local", "--json")
+    assert done.returncode == 0
+    assert "export: export" not in done.stderr
+
+
+def test_lost_artifacts_come_back_from_the_cache(built: Project, tmp_path: Path) -> None:
+    shutil.copytree(built.root, tmp_path / "copy")
+    copy = Project(tmp_path / "copy")
+    before = copy.digests()
+    shutil.rmtree(copy.root / "artifacts")
+    done = copy.hef("build", "--engine", "local")
+    assert done.returncode == 0, done.stderr
+    assert "export: export" not in done.stderr
+    assert copy.digests() == before
+
+
+def test_a_damaged_cache_entry_is_built_again_with_a_warning(
+    built: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(built.root, tmp_path / "copy")
+    copy = Project(tmp_path / "copy")
+    shutil.rmtree(copy.root / "artifacts")
+    hef = next((copy.root / "cache" / "stages").rglob("*.hef"))
+    content = bytearray(hef.read_bytes())
+    content[100] ^= 1
+    hef.write_bytes(bytes(content))
+    done = copy.hef("build", "--engine", "local")
+    assert done.returncode == 0, done.stderr
+    assert "damaged" in done.stderr
+    assert copy.digests() == built.digests()
+
+
+def test_a_verdict_below_the_thresholds_is_exit_5(built: Project, tmp_path: Path) -> None:
+    copy = copy_with_recipe(built, tmp_path, "agreement: 0.97", "agreement: 1.0")
+    done = copy.hef("up", "digits", "--engine", "local")
+    assert done.returncode == 5, done.stderr
+    assert "verdict" in done.stdout
+    assert "failed" in done.stdout
+
+
+def copy_with_recipe(built: Project, tmp_path: Path, old: str, new: str) -> Project:
+    from orchestrator.paths import bundled_model
+
+    shutil.copytree(built.root, tmp_path / "copy")
+    copy = Project(tmp_path / "copy")
+    shutil.copytree(bundled_model("digits"), copy.root / "models" / "digits")
+    recipe = copy.root / "models" / "digits" / "model.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    assert old in text
+    recipe.write_text(text.replace(old, new), encoding="utf-8")
+    return copy
+
+
+def test_a_failed_build_leaves_the_last_good_one(built: Project, tmp_path: Path) -> None:
+    copy = copy_with_recipe(built, tmp_path, "weights: digits.pt", "weights: other.pt")
+    (copy.root / "models" / "digits" / "other.pt").write_bytes(b"no weights")
+    before = copy.digests()
+    done = copy.hef("up", "digits", "--engine", "local")
+    assert done.returncode == 1, done.stderr
+    assert "stage export" in done.stderr
+    assert "other.pt" in done.stderr
+    assert "failed.log" in done.stderr
+    assert copy.digests() == before
+    leftovers = [path.name for path in (copy.root / "artifacts/digits").iterdir()]
+    assert sorted(leftovers) == ["hailo8l", "hailo8l.failed.log"]
+
+
+def test_a_pickle_is_refused_where_there_is_no_box(built: Project, tmp_path: Path) -> None:
+    copy = copy_with_recipe(
+        built, tmp_path, "weights: digits.pt", "weights: digits.pt\n  trust_pickle: true"
+    )
+    done = copy.hef("up", "digits", "--engine", "local")
+    assert done.returncode == 3, done.stderr
+    assert "trust_pickle" in done.stderr
+
+
+def test_less_than_asked_is_fatal_under_strict(built: Project, tmp_path: Path) -> None:
+    copy = copy_with_recipe(built, tmp_path, "level: 1", "level: 2")
+    done = copy.hef("up", "digits", "--engine", "local")
+    assert done.returncode == 0, done.stderr
+    ran = copy.build()
+    assert ran["asked"]["level"] == 2
+    assert ran["ran"]["level_run"] < 2
+    assert any(finding["severity"] == "warning" for finding in ran["findings"])
+    strict = copy.hef("up", "digits", "--engine", "local", "--strict", "--fresh")
+    assert strict.returncode == 1, strict.stdout
+    assert "less was done than was asked" in strict.stderr
+
+
+@pytest.mark.parametrize("stage", ["export", "optimize"])
+def test_an_interrupt_ends_quickly_and_leaves_nothing(
+    built: Project, tmp_path: Path, stage: str
+) -> None:
+    shutil.copytree(built.root, tmp_path / "copy")
+    copy = Project(tmp_path / "copy")
+    before = copy.digests()
+    process = copy.start("up", "--engine", "local", "--fresh")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if f"{stage}:" in line:
+            break
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    assert copy.digests() == before
+    assert [path.name for path in (copy.root / "artifacts/digits").iterdir() if path.is_dir()] == [
+        "hailo8l"
+    ]
+    assert not workers_in(copy.root)
+
+
+def workers_in(folder: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "hefsmith_worker" in command and os.fspath(folder) in command:
+            found.append(command)
+    return found
+
+
+def test_the_manifest_names_every_artifact_and_its_materials(built: Project) -> None:
+    manifest = json.loads(
+        (built.root / "artifacts/digits/hailo8l/manifest.json").read_text(encoding="utf-8")
+    )
+    assert manifest["_type"] == "https://in-toto.io/Statement/v1"
+    subjects = {entry["name"]: entry["digest"]["sha256"] for entry in manifest["subject"]}
+    digests = built.digests()
+    digests.pop("golden/golden.json")
+    assert digests.items() <= subjects.items()
+    materials = {
+        entry["name"] for entry in manifest["predicate"]["buildDefinition"]["resolvedDependencies"]
+    }
+    assert {"digits.pt", "source", "calibration", "validation"} <= materials

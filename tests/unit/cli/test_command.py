@@ -1,0 +1,151 @@
+"""The command itself: quick to start, one message for a mistake, the exit codes of the design."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from orchestrator.cli import app as application
+
+#: What `hef --help` must not load: each costs more than the whole of it.
+HEAVY = (
+    "asyncio",
+    "asyncssh",
+    "docker",
+    "google.protobuf",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "PIL",
+    "pydantic",
+    "rich",
+    "torch",
+    "yaml",
+)
+
+
+def loaded_by(*arguments: str, folder: Path) -> set[str]:
+    code = (
+        "import sys; from orchestrator.cli.app import run; code = run(sys.argv[1:]);"
+        "sys.stderr.write('\\nMODULES ' + ' '.join(sys.modules)); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+        env={**os.environ, "HEFSMITH_CACHE": str(folder / "cache")},
+    )
+    assert "MODULES" in done.stderr, done.stderr
+    return set(done.stderr.rpartition("MODULES ")[2].split())
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    modules = loaded_by("--help", folder=tmp_path)
+    assert not modules.intersection(HEAVY)
+
+
+def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in commands():
+        assert application.run([*path, "--help"]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert "Example: hef " in text or "Commands:" in text, " ".join(path)
+
+
+def commands() -> list[list[str]]:
+    """Every command and group, from the help pages themselves."""
+    found: list[list[str]] = []
+    pending: list[list[str]] = [[]]
+    while pending:
+        path = pending.pop()
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *path, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        if path:
+            found.append(path)
+        if "\nCommands:\n" in done.stdout:
+            for line in done.stdout.partition("\nCommands:\n")[2].splitlines():
+                if line.startswith("  ") and line[2:3].strip():
+                    pending.append([*path, line.split()[0]])
+    return found
+
+
+def hef(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+        env={**os.environ, "HEFSMITH_CACHE": str(folder / "cache"), **environ},
+    )
+
+
+def test_an_unknown_model_is_one_message_and_exit_2(tmp_path: Path) -> None:
+    done = hef("up", "digitz", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "error: no model 'digitz'" in done.stderr
+    assert "Did you mean digits?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_is_a_json_document_when_asked(tmp_path: Path) -> None:
+    done = hef("up", "digitz", "--json", folder=tmp_path)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "recipe.missing"
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    assert "Traceback" in hef("--debug", "up", "digitz", folder=tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("up", "--arch", "hailo9"), "no chip 'hailo9'"),
+        (("up", "--engine", "local", "--memory", "much"), "is no size"),
+        (("build", "--toolchain", "nosuch"), "nosuch"),
+        (("up", "--gpu", "maybe"), "gpu is one of auto, on, off"),
+        (("nonsense",), "No such command"),
+        (("up", "--nonsense"), "No such option"),
+    ],
+)
+def test_wrong_usage_is_exit_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    model = tmp_path / "models" / "digits"
+    model.mkdir(parents=True)
+    done = hef(*arguments, folder=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_engine_that_is_not_there_is_exit_3(tmp_path: Path) -> None:
+    done = hef("up", "--engine", f"unix://{tmp_path}/absent.sock", folder=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_show_their_origin(tmp_path: Path) -> None:
+    (tmp_path / "hef.yaml").write_text("engine: local\n", encoding="utf-8")
+    done = hef("config", "show", "--json", folder=tmp_path, HEFSMITH_GPU="off")
+    settings = json.loads(done.stdout)["settings"]
+    assert settings["engine"]["value"] == "local"
+    assert settings["engine"]["origin"].endswith("hef.yaml:1:9")
+    assert settings["gpu"] == {"value": "off", "origin": "HEFSMITH_GPU"}
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m orchestrator --help | head -n 1"
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert "Traceback" not in done.stderr

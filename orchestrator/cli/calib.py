@@ -1,0 +1,285 @@
+"""``hef calib check``, ``preview`` and ``fetch``: calibration pictures before any build."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.output import console, emit_json, note, print_result
+from orchestrator.errors import ConfigError, ExitCode, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hefsmith_worker.calibration import CalibrationSet, Finding
+
+    from orchestrator.cli.calib_request import Wanted
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+CountOption = Annotated[
+    int | None, typer.Option("--count", min=1, help="Look at this many images; default: recipe's.")
+]
+SizeOption = Annotated[
+    str | None, typer.Option("--size", help="For a bare source: 640, or height x width 480x640.")
+]
+ColorOption = Annotated[str, typer.Option("--color", help="For a bare source: rgb, bgr or gray.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``calib`` with its commands."""
+    group = typer.Typer(
+        help="Check, see and fetch calibration pictures.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.add_typer(group, name="calib")
+
+    @group.command(epilog="Example: hef calib check yolov8n   or: hef calib check photos.zip")
+    def check(
+        what: Annotated[str, typer.Argument(metavar="MODEL|SOURCE")] = "digits",
+        count: CountOption = None,
+        size: SizeOption = None,
+        color: ColorOption = "rgb",
+        strict: Annotated[
+            bool, typer.Option("--strict", help="Warnings fail the check, too.")
+        ] = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Choose, prepare and examine the pictures as a build would; change nothing."""
+        wanted = _wanted(what, size, color, count)
+        with _built(wanted) as (calibration, _):
+            worst = _tell(calibration, as_json=json_)
+        if worst == "error" or (strict and worst == "warning"):
+            raise typer.Exit(int(ExitCode.STAGE_FAILED))
+
+    @group.command(epilog="Example: hef calib preview digits")
+    def preview(
+        what: Annotated[str, typer.Argument(metavar="MODEL|SOURCE")] = "digits",
+        count: CountOption = None,
+        size: SizeOption = None,
+        color: ColorOption = "rgb",
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", help="PNG file to write.")
+        ] = None,
+        open_: Annotated[bool, typer.Option("--open", help="Show it in a viewer.")] = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Draw a contact sheet of what the network will really be given."""
+        wanted = _wanted(what, size, color, count)
+        with _built(wanted) as (calibration, folder):
+            files = _draw(wanted, calibration, folder, output)
+        if json_:
+            emit_json({"files": [str(file) for file in files], **_document(calibration)})
+        else:
+            for file in files:
+                print_result(str(file))
+        if open_:
+            for file in files:
+                typer.launch(str(file))
+
+    @group.command(epilog="Example: hef calib fetch yolov8n")
+    def fetch(
+        model: Annotated[str, typer.Argument(metavar="MODEL")],
+        json_: JsonOption = False,
+    ) -> None:
+        """Copy a recipe's remote sources (s3://, gs://, https://) to calib/ of this project."""
+        places = _fetch(model)
+        if json_:
+            emit_json({"sources": {address: str(place) for address, place in places}})
+            return
+        for address, place in places:
+            print_result(f"{escape_control(address)} -> {place}")
+        if not places:
+            note(f"{model} has no remote sources")
+
+
+def _wanted(what: str, size: str | None, color: str, count: int | None) -> Wanted:
+    """Take the argument as a model when there is one of that name, else as a source."""
+    from orchestrator.cli import calib_request
+    from orchestrator.project.workspace import open_workspace
+
+    calib_request.need_libraries()
+    workspace = open_workspace()
+    try:
+        loaded = workspace.recipe(what)
+    except ConfigError as error:
+        is_source = Path(what).exists() or any(mark in what for mark in "*?[")
+        if error.code != "recipe.missing" or not is_source:
+            raise
+        return calib_request.from_source(what, size, color, count)
+    _make_pictures(loaded, workspace)
+    return calib_request.from_model(workspace, loaded, count)
+
+
+def _make_pictures(loaded: Any, workspace: Any) -> None:
+    """Let the bundled recipe write its pictures, as a build does."""
+    if loaded.recipe.data is None or (workspace.calibration / loaded.name).is_dir():
+        return
+    from orchestrator.cli.display import PlainDisplay
+    from orchestrator.pipeline import journey
+
+    journey._make_data(loaded, workspace, PlainDisplay())  # noqa: SLF001
+
+
+@contextmanager
+def _built(wanted: Wanted) -> Iterator[tuple[CalibrationSet, Path]]:
+    """Build the set in a folder that goes away again; its size needs the cache's disk."""
+    import tempfile
+
+    from hefsmith_worker.calibration import CalibrationError, build_calibration
+
+    from orchestrator import paths
+    from orchestrator.cli.calib_request import as_hefsmith_error
+
+    scratch = paths.user_cache()
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="calib-", dir=scratch) as folder, _progress() as emit:
+        try:
+            calibration = build_calibration(wanted.request, Path(folder), emit)
+        except CalibrationError as error:
+            raise as_hefsmith_error(error) from None
+        yield calibration, Path(folder)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Any], None]]:
+    """Show a bar on a terminal, nothing elsewhere; findings are told at the end."""
+    screen = console()
+    if not screen.is_terminal:
+        yield lambda _: None
+        return
+    from hefsmith_worker.calibration import Progress
+    from rich.progress import Progress as Bar
+
+    with Bar(console=screen, transient=True) as bar:
+        task = bar.add_task("preparing", total=None)
+
+        def emit(news: Any) -> None:
+            if isinstance(news, Progress):
+                bar.update(task, completed=news.done, total=news.total)
+
+        yield emit
+
+
+def _tell(calibration: CalibrationSet, *, as_json: bool) -> str:
+    """Print what was found; return the worst severity."""
+    if as_json:
+        emit_json(_document(calibration))
+    else:
+        for line in _summary(calibration):
+            print_result(line)
+        for finding in calibration.findings:
+            for line in _finding_lines(finding):
+                print_result(line)
+    severities = {finding.severity for finding in calibration.findings}
+    return next((one for one in ("error", "warning", "info") if one in severities), "none")
+
+
+def _summary(calibration: CalibrationSet) -> list[str]:
+    left_out = []
+    if calibration.unreadable:
+        left_out.append(f"{len(calibration.unreadable)} unreadable")
+    if calibration.dropped_duplicates:
+        left_out.append(f"{calibration.dropped_duplicates} near-duplicates")
+    detail = f" ({', '.join(left_out)} left out)" if left_out else ""
+    counts = f"{calibration.used} used, {calibration.asked} asked, {calibration.available} there"
+    lines = [f"images    {counts}{detail}"]
+    for entry in calibration.inputs:
+        shape = "x".join(str(side) for side in entry.shape[1:])
+        channels = ", ".join(f"{c.mean:.1f} +- {c.std:.1f}" for c in entry.channels)
+        lines.append(f"input     {escape_control(entry.name)}: {shape} {entry.dtype}, {channels}")
+    check = calibration.float_check
+    if check is not None:
+        right = "" if check.right is None else f" ({check.right} of {len(check.names)} right)"
+        lines.append(f"float model on the arrays{right}:")
+        lines += [
+            f"          {escape_control(name)}: {escape_control(answer)}"
+            for name, answer in zip(check.names, check.answers, strict=True)
+        ]
+    return lines
+
+
+def _finding_lines(finding: Finding) -> list[str]:
+    lines = [f"{finding.severity:<9} {escape_control(finding.message)} [{finding.code}]"]
+    if finding.fix:
+        lines.append(f"          {escape_control(finding.fix)}")
+    return lines
+
+
+def _document(calibration: CalibrationSet) -> dict[str, Any]:
+    document = calibration.to_dict()
+    for entry in document["inputs"]:
+        del entry["file"]  # it is gone when the command ends
+    return {**document, "used": calibration.used}
+
+
+def _draw(
+    wanted: Wanted, calibration: CalibrationSet, folder: Path, output: Path | None
+) -> list[Path]:
+    from hefsmith_worker.calibration.contact_sheet import draw_contact_sheet, save_contact_sheet
+
+    from orchestrator.project.workspace import open_workspace
+
+    if output is None:
+        output = open_workspace().artifacts / wanted.name / "calibration.png"
+    if output.suffix.lower() != ".png":
+        msg = f"--output: {output} must end in .png"
+        raise ConfigError(msg, code="usage")
+    files = []
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        for spec in wanted.request.inputs:
+            several = len(wanted.request.inputs) > 1
+            plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in spec.name)
+            name = f"{output.stem}-{plain}.png" if several else output.name
+            save_contact_sheet(
+                draw_contact_sheet(calibration, spec, folder), output.with_name(name)
+            )
+            files.append(output.with_name(name))
+    except OSError as error:
+        msg = f"{output}: {error.strerror or error}"
+        raise ConfigError(msg, code="output") from None
+    return files
+
+
+def _fetch(model: str) -> list[tuple[str, Path]]:
+    from hefsmith_worker.calibration import CalibrationError
+    from hefsmith_worker.calibration.remote import fetch, is_remote
+
+    from orchestrator.cli.calib_request import as_hefsmith_error
+    from orchestrator.project.workspace import open_workspace
+
+    workspace = open_workspace()
+    recipe = workspace.recipe(model).recipe
+    addresses = [
+        address
+        for source in (recipe.calibration.source, recipe.validation.source)
+        for address in _addresses(source)
+        if is_remote(address)
+    ]
+    places = []
+    for address in dict.fromkeys(addresses):
+
+        def tell(done: int, total: int, address: str = address) -> None:
+            if done == total or done % 100 == 0:
+                note(f"{escape_control(address)}: {done} of {total}")
+
+        try:
+            places.append((address, fetch(address, workspace.calibration / "remote", tell)))
+        except CalibrationError as error:
+            raise as_hefsmith_error(error) from None
+    return places
+
+
+def _addresses(source: Any) -> list[str]:
+    if source is None:
+        return []
+    if isinstance(source, str):
+        return [source]
+    if isinstance(source, dict):
+        return [address for value in source.values() for address in _addresses(value)]
+    return [source.path]

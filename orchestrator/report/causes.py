@@ -29,7 +29,7 @@ class _Known:
     cause: Cause
     #: A symptom of :func:`orchestrator.report.symptoms.find_symptoms` that makes it likely.
     symptom: str = ""
-    #: Starts of finding codes that make it likely.
+    #: Codes of findings (known failures, downgrades, the calibration linter) that make it likely.
     findings: tuple[str, ...] = ()
     #: The symptom always shows: without it this is not the cause.
     only_seen: bool = False
@@ -131,7 +131,7 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "0..255, and raw pixels everywhere else.",
             "A03",
             symptom="constant",
-            findings=("script.normal", "calibration.normal", "optimize.normal"),
+            findings=("C03", "calib.normalised-twice"),
         ),
         _known(
             "The model script changes the network: an input conversion (colour order), a resize, "
@@ -155,13 +155,13 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "Give 1024 images or more, or set optimization.level and see the findings; "
             "--strict makes this an error.",
             "A09",
-            findings=("optimize.level", "optimisation.level", "sdk.level"),
+            findings=("D01", "A09", "C04", "O01"),
         ),
         _known(
             "Fewer images were used for calibration than were given",
             "Set calibration.count; the script then carries calibset_size.",
-            "C04",
-            findings=("optimize.images", "calibration.used", "sdk.images", "optimize.dataset"),
+            "C05",
+            findings=("D02", "C05", "C06"),
         ),
         _known(
             "The calibration images are not like the real ones: noise, one scene, augmented, "
@@ -170,14 +170,23 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "from the field, prepared as in the recipe.",
             "C01",
             symptom="clipped",
-            findings=("calib",),
+            findings=(
+                "C01",
+                "calib.channel-order",
+                "calib.dark",
+                "calib.duplicates",
+                "calib.layout",
+                "calib.resize",
+                "calib.stretch",
+                "calib.statistics",
+            ),
         ),
         _known(
             "The calibration images are in another range than the network gets (0..1 for 0..255)",
             "Calibrate with raw 8-bit pixels when the script normalises.",
             "A03",
             symptom="saturated",
-            findings=("calibration.range",),
+            findings=("C03", "calib.range", "calib.dtype", "calib.normalised-twice"),
         ),
         _known(
             "Boxes lose their precision while classes survive: box outputs need more bits",
@@ -189,7 +198,15 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
         _known(
             "Weights were squeezed to 4 bits",
             "Set optimization.compression: 0.",
-            findings=("optimize.compression",),
+            "O13",
+            findings=("D04", "O13"),
+        ),
+        _known(
+            "Outputs that were asked for in 16 bits run in 8",
+            "Ask for 16 bits on the layers before them, or give the HEF's outputs 8 bits.",
+            "A05",
+            findings=("D05",),
+            only_seen=True,
         ),
         _known(
             "A higher optimisation level made it worse (fine-tuning on few images)",
@@ -272,7 +289,7 @@ def likely_causes(
     for known in _CAUSES.get(step, ()):
         evidence = symptoms.get(known.symptom) if known.symptom else None
         for finding in seen:
-            if evidence is None and any(finding.code.startswith(p) for p in known.findings):
+            if evidence is None and finding.code in known.findings:
                 evidence = finding.message
         if evidence:
             proven.append(replace(known.cause, evidence=evidence))

@@ -214,7 +214,7 @@ def _outputs(steps: Sequence[StepReport]) -> str:
                 values = (
                     _plain(row.cosine, 6),
                     _plain(row.cosine_min, 6),
-                    "exact" if row.exact else _plain(row.snr_db, 1),
+                    "exact" if row.exact else _fixed(row.snr_db),
                     _plain(row.mean_abs, 6),
                     _plain(row.max_abs, 6),
                 )
@@ -270,6 +270,10 @@ def _number(name: str, value: float | None) -> str:
 
 def _plain(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}g}"
+
+
+def _fixed(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
 
 
 def _size(count: float) -> str:

@@ -272,12 +272,10 @@ def _fault(
         )
     if trouble:
         name, text = next(iter(trouble.items()))
-        return Fault(
-            step="device",
-            measure=name,
-            reason=text,
-            causes=likely_causes("device", trouble, findings),
-        )
+        causes = likely_causes("device", trouble, findings)
+        # What the runtime itself said leaves no room for guesses.
+        seen = tuple(cause for cause in causes if cause.evidence)
+        return Fault(step="device", measure=name, reason=text, causes=seen or causes)
     return None
 
 

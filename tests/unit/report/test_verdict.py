@@ -77,7 +77,7 @@ def test_noise_calibration_is_the_fault_of_quantisation(tmp_path: Path, net: Cla
 
 def test_a_lowered_level_is_evidence_and_comes_first(tmp_path: Path, net: Classifier) -> None:
     steps = after(net.good(), "sdk_quantized", net.quantised(-0.4, 0.4))
-    finding = Finding("optimize.level", "level 2 was asked, level 0 ran")
+    finding = Finding("D01", "level 2 was asked, level 0 ran")
     verdict = judge(tmp_path, steps, net, findings=[finding])
     assert verdict.fault is not None
     assert verdict.fault.causes[0].known == "A09"
@@ -296,3 +296,23 @@ def test_a_folder_may_not_name_files_outside_itself(tmp_path: Path, net: Classif
     path.write_text(path.read_text().replace("steps/onnx/0.npy", "../secret.npy"))
     with pytest.raises(GoldenError):
         decide(load_golden(written))
+
+
+def test_findings_that_point_to_causes_exist() -> None:
+    """A renamed finding would silently stop being evidence."""
+    from pathlib import Path
+
+    import hefsmith_worker.calibration as calibration
+
+    from orchestrator.diagnose.catalogue import load_catalogue
+    from orchestrator.report.causes import _CAUSES
+
+    known = set(load_catalogue())
+    sources = Path(calibration.__file__).parent.glob("*.py")
+    linter = "".join(path.read_text(encoding="utf-8") for path in sources)
+    for causes in _CAUSES.values():
+        for cause in causes:
+            if cause.cause.known is not None:
+                assert cause.cause.known in known
+            for code in cause.findings:
+                assert code in known or f'"{code}"' in linter, code

@@ -198,15 +198,16 @@ def compiled_for(hef: Hef) -> str:
 
 def _arch_text(hef: Hef, setup: Setup) -> str:
     device = setup.chip.architecture
+    if setup.has("wrong_chip"):
+        # The switch stands for a HEF of another chip, whichever this one is for.
+        other = "HAILO8" if device != "HAILO8" else "HAILO15H"
+        names, one = [other], other
+    else:
+        names, one = list(hef.chips), compiled_for(hef)
+    text = f"HEF format is not compatible with device. Device arch: {device}, "
     if setup.hailort >= (5, 1, 1):
-        return (
-            f"HEF format is not compatible with device. Device arch: {device}, "
-            f"HEF compatible for: {' '.join(hef.chips)}"
-        )
-    return (
-        f"HEF format is not compatible with device. Device arch: {device}, "
-        f"HEF arch: {compiled_for(hef)}"
-    )
+        return f"{text}HEF compatible for: {' '.join(names)}"
+    return f"{text}HEF arch: {one}"
 
 
 def _read(source: Path | bytes) -> Hef:

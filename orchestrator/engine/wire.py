@@ -113,8 +113,10 @@ class Wire:
         raw = getattr(self._sock, "_sock", self._sock)
         with contextlib.suppress(*lost_errors(), AttributeError, TypeError, ValueError):
             raw.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(*lost_errors(), AttributeError, ValueError):
-            self._sock.close()
+        # Both layers, or the socket stays open until somebody collects garbage.
+        for layer in (self._sock, raw):
+            with contextlib.suppress(*lost_errors(), AttributeError, ValueError):
+                layer.close()
 
 
 def open_wire(api: Any, container: str, *, output: bool = True) -> Wire:

@@ -35,15 +35,25 @@ class Builder:
         self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
-    def node(self, op: str, inputs: list[str], *, name: str, outputs: int = 1, **attributes: Any) -> Any:
+    def node(
+        self, op: str, inputs: list[str], *, name: str, outputs: int = 1, **attributes: Any
+    ) -> Any:
         results = [f"{name}_output_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(op, inputs, results, name=name, **attributes))
         self.features[results[0]] = self.features.get(inputs[0], 0)
         return results[0] if outputs == 1 else results
 
     def conv(
-        self, x: str, out: int, k: int = 3, *, stride: int = 1, group: int = 1, name: str,
-        gain: float = 1.4, bias: float = 0.1,
+        self,
+        x: str,
+        out: int,
+        k: int = 3,
+        *,
+        stride: int = 1,
+        group: int = 1,
+        name: str,
+        gain: float = 1.4,
+        bias: float = 0.1,
     ) -> str:
         cin = self.features[x]
         weight = self.rng.normal(0, gain / np.sqrt(cin // group * k * k), (out, cin // group, k, k))
@@ -51,8 +61,14 @@ class Builder:
         b = self.constant(f"{name}.bias", self.rng.normal(0, bias, out))
         pad = k // 2
         result = self.node(
-            "Conv", [x, w, b], name=name, kernel_shape=[k, k], strides=[stride, stride],
-            pads=[pad] * 4, group=group, dilations=[1, 1],
+            "Conv",
+            [x, w, b],
+            name=name,
+            kernel_shape=[k, k],
+            strides=[stride, stride],
+            pads=[pad] * 4,
+            group=group,
+            dilations=[1, 1],
         )
         self.features[result] = out
         return result
@@ -61,9 +77,12 @@ class Builder:
         gate = self.node("Sigmoid", [x], name=f"{name}/Sigmoid")
         return self.node("Mul", [x, gate], name=f"{name}/Mul")
 
-    def cbs(self, x: str, out: int, k: int = 3, *, stride: int = 1, group: int = 1, name: str) -> str:
+    def cbs(
+        self, x: str, out: int, k: int = 3, *, stride: int = 1, group: int = 1, name: str
+    ) -> str:
         return self.silu(
-            self.conv(x, out, k, stride=stride, group=group, name=f"{name}/conv/Conv"), name=f"{name}/act"
+            self.conv(x, out, k, stride=stride, group=group, name=f"{name}/conv/Conv"),
+            name=f"{name}/act",
         )
 
     def concat(self, parts: list[str], *, name: str, axis: int = 1) -> str:
@@ -86,15 +105,18 @@ class Builder:
         return onnx.shape_inference.infer_shapes(model)
 
 
-def classifier(*, size: int = 16, channels: int = 3, classes: int = 10, opset: int = 13,
-               batch: int | str = 1) -> onnx.ModelProto:
+def classifier(
+    *, size: int = 16, channels: int = 3, classes: int = 10, opset: int = 13, batch: int | str = 1
+) -> onnx.ModelProto:
     """Conv+BN+ReLU, depthwise with SiLU and a skip, HardSwish, pooling, Gemm, Softmax."""
     b = Builder(opset=opset)
     x = b.input("image", [batch, channels, size, size])
     y = b.conv(x, 8, name="/c1/Conv")
     norm = [
-        b.constant("bn.scale", b.rng.uniform(0.5, 1.5, 8)), b.constant("bn.bias", b.rng.normal(0, 0.2, 8)),
-        b.constant("bn.mean", b.rng.normal(0, 0.2, 8)), b.constant("bn.var", b.rng.uniform(0.5, 1.5, 8)),
+        b.constant("bn.scale", b.rng.uniform(0.5, 1.5, 8)),
+        b.constant("bn.bias", b.rng.normal(0, 0.2, 8)),
+        b.constant("bn.mean", b.rng.normal(0, 0.2, 8)),
+        b.constant("bn.var", b.rng.uniform(0.5, 1.5, 8)),
     ]
     y = b.node("BatchNormalization", [y, *norm], name="/bn1/BatchNormalization")
     y = b.node("Relu", [y], name="/relu1/Relu")
@@ -129,8 +151,14 @@ def fully_convolutional(*, channels: int = 1, size: int = 12) -> onnx.ModelProto
     x = b.input("x", [1, channels, size, size])
     down = b.cbs(x, 6, stride=2, name="/down")
     scale = b.constant("scales", [1, 1, 2, 2])
-    up = b.node("Resize", [down, "", scale], name="/up/Resize", mode="nearest",
-                coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    up = b.node(
+        "Resize",
+        [down, "", scale],
+        name="/up/Resize",
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
     y = b.concat([x, up], name="/cat/Concat")
     mask = b.conv(y, 2, 1, name="/mask/Conv")
     depth = b.node("Relu", [b.conv(y, 1, 1, name="/depth/Conv")], name="/depth/Relu")
@@ -155,7 +183,9 @@ def _c2f(b: Builder, x: str, out: int, count: int, *, name: str, shortcut: bool)
     return b.cbs(b.concat(parts, name=f"{name}/Concat"), out, 1, name=f"{name}/cv2")
 
 
-def yolov8(*, width: int = 4, size: int = 64, classes: int = 3, reg: int = 16, tail: bool = False) -> onnx.ModelProto:
+def yolov8(
+    *, width: int = 4, size: int = 64, classes: int = 3, reg: int = 16, tail: bool = False
+) -> onnx.ModelProto:
     """YOLOv8n's topology, thin; with ``tail`` also the decode part that no chip can do."""
     b = Builder(seed=8)
     x = b.input("images", [1, 3, size, size])
@@ -172,23 +202,53 @@ def yolov8(*, width: int = 4, size: int = 64, classes: int = 3, reg: int = 16, t
     x = b.cbs(x, 8 * w, 1, name="/model.9/cv1")
     pools = [x]
     for number in range(3):
-        pools.append(b.node("MaxPool", [pools[-1]], name=f"/model.9/m/MaxPool_{number}",
-                            kernel_shape=[5, 5], strides=[1, 1], pads=[2, 2, 2, 2]))
+        pools.append(
+            b.node(
+                "MaxPool",
+                [pools[-1]],
+                name=f"/model.9/m/MaxPool_{number}",
+                kernel_shape=[5, 5],
+                strides=[1, 1],
+                pads=[2, 2, 2, 2],
+            )
+        )
     p5 = b.cbs(b.concat(pools, name="/model.9/Concat"), 16 * w, 1, name="/model.9/cv2")
     scales = b.constant("up.scales", [1, 1, 2, 2])
 
     def up(t: str, name: str) -> str:
-        return b.node("Resize", [t, "", scales], name=name, mode="nearest",
-                      coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+        return b.node(
+            "Resize",
+            [t, "", scales],
+            name=name,
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
 
-    x = _c2f(b, b.concat([up(p5, "/model.10/Resize"), p4], name="/model.11/Concat"), 8 * w, 1,
-             name="/model.12", shortcut=False)
-    n3 = _c2f(b, b.concat([up(x, "/model.13/Resize"), p3], name="/model.14/Concat"), 4 * w, 1,
-              name="/model.15", shortcut=False)
+    x = _c2f(
+        b,
+        b.concat([up(p5, "/model.10/Resize"), p4], name="/model.11/Concat"),
+        8 * w,
+        1,
+        name="/model.12",
+        shortcut=False,
+    )
+    n3 = _c2f(
+        b,
+        b.concat([up(x, "/model.13/Resize"), p3], name="/model.14/Concat"),
+        4 * w,
+        1,
+        name="/model.15",
+        shortcut=False,
+    )
     y = b.cbs(n3, 4 * w, stride=2, name="/model.16")
-    n4 = _c2f(b, b.concat([y, x], name="/model.17/Concat"), 8 * w, 1, name="/model.18", shortcut=False)
+    n4 = _c2f(
+        b, b.concat([y, x], name="/model.17/Concat"), 8 * w, 1, name="/model.18", shortcut=False
+    )
     y = b.cbs(n4, 8 * w, stride=2, name="/model.19")
-    n5 = _c2f(b, b.concat([y, p5], name="/model.20/Concat"), 16 * w, 1, name="/model.21", shortcut=False)
+    n5 = _c2f(
+        b, b.concat([y, p5], name="/model.20/Concat"), 16 * w, 1, name="/model.21", shortcut=False
+    )
     heads = []
     for number, feature in enumerate((n3, n4, n5)):
         pair = []
@@ -220,8 +280,15 @@ def yolov8(*, width: int = 4, size: int = 64, classes: int = 3, reg: int = 16, t
     return b.build([b.node("Concat", [box, cls], name="/model.22/Concat_5", axis=1)])
 
 
-def single(op: str, *, shape: tuple[int, ...] = (1, 4, 8, 8), extra: dict[str, Any] | None = None,
-           outputs: int = 1, opset: int = 13, **attributes: Any) -> onnx.ModelProto:
+def single(
+    op: str,
+    *,
+    shape: tuple[int, ...] = (1, 4, 8, 8),
+    extra: dict[str, Any] | None = None,
+    outputs: int = 1,
+    opset: int = 13,
+    **attributes: Any,
+) -> onnx.ModelProto:
     """A convolution followed by one node of ``op``: for the rules of what is supported."""
     b = Builder(opset=opset)
     x = b.input("x", list(shape))

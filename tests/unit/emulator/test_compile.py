@@ -126,6 +126,7 @@ def test_the_hef_of_a_detector_has_the_nms(models):
 )
 def test_every_line_compiles_for_its_chips(models, monkeypatch, version, arch):
     from hailo_emulator.payload import read_payload
+
     from orchestrator.hef import read_hef
 
     monkeypatch.setenv("HEFSMITH_EMULATED_DFC", version)
@@ -203,8 +204,8 @@ def test_the_estimate_follows_the_work_and_the_chip(models):
     from hailo_emulator.translate import translate
 
     class Bits:
-        weight_bits: dict[str, int] = {}
-        activation_bits: dict[str, int] = {}
+        def __init__(self):
+            self.weight_bits, self.activation_bits = {}, {}
 
     def cost(width, tops, memory=1 << 30):
         from hailo_emulator.quant import Quantization

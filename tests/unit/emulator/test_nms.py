@@ -150,7 +150,10 @@ def test_thresholds_can_be_replaced_at_run_time(rng):
 
 def test_a_head_of_another_size_fails_at_run_time_in_the_runtimes_words():
     cfg = config("yolov8", [decoder(stride=8, reg="r", cls="n/conv54")], classes=1)
-    tensors = {"r": np.zeros((80, 80, 64), np.float32), "n/conv54": np.zeros((80, 80, 80), np.float32)}
+    tensors = {
+        "r": np.zeros((80, 80, 64), np.float32),
+        "n/conv54": np.zeros((80, 80, 80), np.float32),
+    }
     with pytest.raises(ValueError, match="cls conv54 buffer_size should be 6400, but is 512000"):
         detect(cfg, tensors)
 

@@ -14,7 +14,7 @@ def images(rng):
     pictures = np.zeros((80, 16, 16, 3), np.float32)
     ramp = np.linspace(0, 160, 16)
     for number in range(len(pictures)):
-        pictures[number] += (ramp[:, None, None] if number % 2 else ramp[None, :, None])
+        pictures[number] += ramp[:, None, None] if number % 2 else ramp[None, :, None]
         y, x = rng.integers(0, 11, 2)
         pictures[number, y : y + 5, x : x + 5, rng.integers(0, 3)] += 95
     return pictures.astype(np.uint8)
@@ -112,8 +112,8 @@ def test_few_images_with_a_gpu_lower_the_default_to_1():
     assert levels.optimization == 1
     assert levels.lines[-1] == (
         "warning",
-        "Reducing optimization level to 1 because there's less data than the recommended amount "
-        "(1024)",
+        ("Reducing optimization level to 1 because there's less data than the recommended amount "
+        "(1024)"),
     )
 
 
@@ -145,9 +145,7 @@ def test_compression_puts_weights_into_four_bits_and_costs_accuracy(models, imag
     chain = b.build([y])
     results = []
     for compression in (0, 3, 5):
-        line = (
-            f"model_optimization_flavor(optimization_level=0, compression_level={compression})\n"
-        )
+        line = f"model_optimization_flavor(optimization_level=0, compression_level={compression})\n"
         runner = make(models, NORMALIZE + line, chain)
         runner.optimize(images)
         results.append(output_snr(runner, images[:8]))
@@ -345,8 +343,11 @@ def test_layer_noise_names_every_layer_and_falls_with_depth(models, images):
     runner = make(models, NORMALIZE)
     runner.optimize(images)
     noise = runner.analyze_noise(images, data_count=4)
-    names = [n for n, entry in runner.get_hn_dict()["layers"].items()
-             if entry["type"] not in ("input_layer", "output_layer")]
+    names = [
+        n
+        for n, entry in runner.get_hn_dict()["layers"].items()
+        if entry["type"] not in ("input_layer", "output_layer")
+    ]
     assert list(noise) == names
     assert all(15.0 < value < 120.0 for value in noise.values())
     alone = runner.analyze_noise(images, data_count=4, analyze_mode="advanced")

@@ -177,9 +177,7 @@ def test_an_activation_that_is_there_is_replaced(models, rng):
     _, bare = _apply(models, "change_output_activation(linear)\n", model)
     frame = rng.normal(0, 1, (8, 8, 3)).astype(np.float32)
     logits = _native(models, bare, frame)
-    np.testing.assert_allclose(
-        _native(models, after, frame), 1 / (1 + np.exp(-logits)), atol=1e-5
-    )
+    np.testing.assert_allclose(_native(models, after, frame), 1 / (1 + np.exp(-logits)), atol=1e-5)
 
 
 def test_a_softmax_logits_layer_is_an_output_of_its_own(models, rng):
@@ -222,7 +220,9 @@ def test_a_script_that_does_not_fit_the_network_is_refused(models, script, kind,
     )
     from hailo_sdk_common.hailo_nn.exceptions import HailoNNException
 
-    with pytest.raises({"hn": HailoNNException, "script": AllocatorScriptParserException}[kind]) as caught:
+    with pytest.raises(
+        {"hn": HailoNNException, "script": AllocatorScriptParserException}[kind]
+    ) as caught:
         _apply(models, script)
     assert text in str(caught.value)
 

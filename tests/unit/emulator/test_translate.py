@@ -196,14 +196,14 @@ _REFUSED = [
     ("Mod", {"extra": {"m": ([2.0], np.float32)}, "fmod": 1},
      "UnsupportedOperationError in op /mod/Mod: Mod operation is unsupported"),
     ("GatherElements", {"extra": {"i": (np.zeros((1, 4, 8, 1)), np.int64)}, "axis": 3},
-     "UnsupportedOperationError in op /gatherelements/GatherElements: GatherElements operation "
-     "is unsupported"),
+     ("UnsupportedOperationError in op /gatherelements/GatherElements: GatherElements operation "
+     "is unsupported")),
     ("Reshape", {"extra": {"s": ([1, 2, 2, 8, 8], np.int64)}},
-     "UnsupportedShuffleLayerError in op /reshape/Reshape: Failed to determine type of layer to "
-     "create in node /reshape/Reshape"),
+     ("UnsupportedShuffleLayerError in op /reshape/Reshape: Failed to determine type of layer to "
+     "create in node /reshape/Reshape")),
     ("Transpose", {"perm": [3, 1, 2, 0]},
-     "UnsupportedShuffleLayerError in op /transpose/Transpose: Failed to determine type of layer "
-     "to create in node /transpose/Transpose"),
+     ("UnsupportedShuffleLayerError in op /transpose/Transpose: Failed to determine type of layer "
+     "to create in node /transpose/Transpose")),
     ("ReduceMax", {"axes": [0, 2]}, "UnsupportedReduceMaxLayerError in op /reducemax/ReduceMax:"),
     ("ReduceSum", {"extra": {"a": ([1, 2], np.int64)}},
      "UnsupportedReduceSumLayerError in op /reducesum/ReduceSum:"),
@@ -384,8 +384,12 @@ def attention(models):
     y = b.conv(y, 6, 1, name="/proj")
     y = b.node("Reshape", [y, b.constant("s3", [1, 6, 16], np.int64)], name="/flat")
     y = b.node("Transpose", [y], name="/tokens", perm=[0, 2, 1])
-    y = b.node("LayerNormalization", [y, b.constant("g", np.ones(6)), b.constant("h", np.zeros(6))],
-               name="/norm", axis=-1)
+    y = b.node(
+        "LayerNormalization",
+        [y, b.constant("g", np.ones(6)), b.constant("h", np.zeros(6))],
+        name="/norm",
+        axis=-1,
+    )
     y = b.node("MatMul", [y, b.constant("w", b.rng.normal(0, 0.4, (6, 5)))], name="/linear")
     y = b.node("Add", [b.constant("bias", b.rng.normal(0, 0.1, 5)), y], name="/linear/Add")
     return b.build([b.node("ReduceMean", [y], name="/mean", axes=[1], keepdims=0)])

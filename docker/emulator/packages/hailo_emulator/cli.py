@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -58,7 +58,7 @@ def _hailort_version() -> str:
 
 
 def _print_banner(arguments: Sequence[str]) -> None:
-    now = datetime.datetime.now().astimezone().strftime("%H:%M:%S, %m/%d/%y")
+    now = dt.datetime.now().astimezone().strftime("%H:%M:%S, %m/%d/%y")
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (1 << 30)
     log.info(f"Current Time: {now}")
     log.info(
@@ -165,7 +165,7 @@ def _tensor_shapes(values: Sequence[str] | None) -> Any:
     for value in values:
         name, _, shape = value.rpartition("=")
         named[name] = [int(n) for n in shape.strip("[]").split(",")]
-    return named[""] if "" in named else named
+    return named.get("", named)
 
 
 def _open(options: argparse.Namespace) -> ClientRunner:

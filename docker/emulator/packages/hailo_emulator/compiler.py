@@ -12,11 +12,10 @@ from hailo_emulator.optimizer import output_tensor
 from hailo_emulator.payload import Output, Payload, Stream, pack
 
 if TYPE_CHECKING:
-    from orchestrator.hef import NmsSpec, StreamSpec
-
     from hailo_emulator.network import Network, Port
     from hailo_emulator.nms.config import NmsConfig
     from hailo_emulator.optimizer import Quantized
+    from orchestrator.hef import NmsSpec, StreamSpec
 
 
 def make_payload(network: Network, quantized: Quantized, arch: str) -> Payload:

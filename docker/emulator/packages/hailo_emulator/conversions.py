@@ -7,13 +7,15 @@ and cameras use; the vendor's exact rounding is not public.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hailo_emulator.graph import Node
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from hailo_emulator.graph import Graph, Shape
 
 #: BT.601 video range: R, G, B rows over (Y - 16, U - 128, V - 128).
@@ -66,7 +68,7 @@ def append_conversion(graph: Graph, tensor: str, step: Conversion, result: str) 
         _append_packed(graph, tensor, step, result)
 
 
-def _constant(graph: Graph, name: str, value: np.ndarray) -> str:  # type: ignore[type-arg]
+def _constant(graph: Graph, name: str, value: NDArray[Any]) -> str:
     graph.constants[name] = value
     return name
 
@@ -74,8 +76,8 @@ def _constant(graph: Graph, name: str, value: np.ndarray) -> str:  # type: ignor
 def _append_normalization(graph: Graph, tensor: str, step: Conversion, result: str) -> None:
     rank = len(graph.shapes[tensor])
     shape = (1, -1, *([1] * (rank - 2)))
-    mean = _constant(graph, f"{step.name}/mean", np.float32(step.mean).reshape(shape))
-    std = _constant(graph, f"{step.name}/std", np.float32(step.std).reshape(shape))
+    mean = _constant(graph, f"{step.name}/mean", np.asarray(step.mean, np.float32).reshape(shape))
+    std = _constant(graph, f"{step.name}/std", np.asarray(step.std, np.float32).reshape(shape))
     centred = f"{step.name}/centred"
     graph.nodes.append(Node(f"{step.name}/sub", "Sub", (tensor, mean), (centred,)))
     graph.nodes.append(Node(f"{step.name}/div", "Div", (centred, std), (result,)))

@@ -49,7 +49,11 @@ def equalize(
         _scale(result, nodes, nodes[second.name], factors, out=False)
         for name in _between(network, first, tensor):
             seen = changed[name]
-            changed[name] = Range(seen.low / factors, seen.high / factors, seen.mean / factors)
+            changed[name] = Range(
+                (seen.low / factors).astype(np.float32),
+                (seen.high / factors).astype(np.float32),
+                seen.mean / factors,
+            )
     result.nodes = [nodes[node.name] for node in result.nodes]
     return result, changed, len(pairs)
 
@@ -71,9 +75,10 @@ def _find_pairs(network: Network) -> list[tuple[Node, Node, str]]:
         if len(after) != 1 or tensor in outputs:
             continue
         second = weighted_nodes(network, after[0])
-        if len(second) == 1 and second[0].op == "Conv" and second[0].inputs[0] == tensor:
-            if len(network.graph.shapes[tensor]) == 4:
-                pairs.append((nodes[0], second[0], tensor))
+        if len(second) != 1 or second[0].op != "Conv" or second[0].inputs[0] != tensor:
+            continue
+        if len(network.graph.shapes[tensor]) == 4:
+            pairs.append((nodes[0], second[0], tensor))
     return pairs
 
 
@@ -171,7 +176,7 @@ def _expected_error(
     integers, scales = round_weights(weight, axis, bits)
     shape = [1] * weight.ndim
     shape[axis] = -1
-    error = integers * scales.reshape(shape).astype(np.float64) - weight
+    error = np.asarray(integers * scales.reshape(shape).astype(np.float64) - weight, np.float64)
     if node.op == "Conv":
         return _conv_error(error, seen.mean, int(node.attribute("group", 1)))
     matrix = error if axis == 0 else error.T
@@ -187,4 +192,5 @@ def _conv_error(
     if error.shape[1] * groups != len(mean):
         return None
     summed = error.sum(axis=(2, 3)).reshape(groups, -1, error.shape[1])
-    return np.einsum("goi,gi->go", summed, mean.reshape(groups, -1)).reshape(-1)
+    expected = np.einsum("goi,gi->go", summed, mean.reshape(groups, -1))
+    return np.asarray(expected, np.float64).reshape(-1)

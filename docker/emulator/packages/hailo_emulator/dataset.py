@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from hailo_model_optimization.acceleras.utils.acceleras_exceptions import (
     AccelerasInitializationError,
     BadInputsShape,

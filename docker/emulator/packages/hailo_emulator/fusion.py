@@ -111,9 +111,7 @@ class Fuser:
                 return found
         return "linear", ()
 
-    def _closed(
-        self, tensor: str, inside: dict[str, Node]
-    ) -> tuple[str, tuple[Node, ...]] | None:
+    def _closed(self, tensor: str, inside: dict[str, Node]) -> tuple[str, tuple[Node, ...]] | None:
         leaving = [
             node.outputs[0]
             for node in inside.values()
@@ -128,9 +126,9 @@ class Fuser:
             return None
         nodes = sorted(inside.values(), key=lambda node: self.order[node.name])
         after = self.sole_reader(leaving[0])
-        if after is not None and after.op in ("Mul", "Div") and self._scales(after):
-            if name == "gelu" or (name == "hardswish" and "Div" not in {n.op for n in nodes}):
-                nodes.append(after)
+        unscaled = name == "gelu" or (name == "hardswish" and "Div" not in {n.op for n in nodes})
+        if after is not None and after.op in ("Mul", "Div") and unscaled and self._scales(after):
+            nodes.append(after)
         return name, tuple(nodes)
 
     def _scales(self, node: Node) -> bool:

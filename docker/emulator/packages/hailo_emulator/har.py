@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import io
 import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 def write_har(path: Path, members: Mapping[str, bytes]) -> None:

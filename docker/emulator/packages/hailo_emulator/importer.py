@@ -7,19 +7,19 @@ fold what is constant, cut at start and end nodes, drop what computes nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnx.inliner
+from hailo_sdk_client.model_translator.exceptions import MisspellNodeError, UnsupportedModelError
 from onnx import numpy_helper, shape_inference, version_converter
 
-from hailo_emulator.graph import MIN_OPSET, Graph, Node, prune, read_node, sort_nodes
-from hailo_sdk_client.model_translator.exceptions import MisspellNodeError, UnsupportedModelError
+from hailo_emulator.graph import MIN_OPSET, Graph, Node, read_node, sort_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -203,8 +203,9 @@ def _constant_value(graph: Graph, node: Node) -> list[NDArray[Any]] | None:
         return [np.asarray(dims[start:end], np.int64)]
     if node.domain or not node.inputs or graph.data_inputs(node):
         return None
-    if node.op.startswith("Random") or any(isinstance(v, onnx.GraphProto)
-                                           for v in node.attributes.values()):
+    if node.op.startswith("Random") or any(
+        isinstance(v, onnx.GraphProto) for v in node.attributes.values()
+    ):
         return None
     shape = graph.shapes.get(node.outputs[0], ())
     if int(np.prod(shape, dtype=np.int64)) > _FOLD_LIMIT:
@@ -215,8 +216,12 @@ def _constant_value(graph: Graph, node: Node) -> list[NDArray[Any]] | None:
 def _constant_attribute(node: Node) -> NDArray[Any]:
     for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
         if key in node.attributes:
-            kind = {"value_float": np.float32, "value_floats": np.float32,
-                    "value_int": np.int64, "value_ints": np.int64}.get(key)
+            kind = {
+                "value_float": np.float32,
+                "value_floats": np.float32,
+                "value_int": np.int64,
+                "value_ints": np.int64,
+            }.get(key)
             return np.asarray(node.attributes[key], kind)
     msg = f"UnsupportedModelError in op {node.name}: a constant of an unknown kind"
     raise UnsupportedModelError(msg)
@@ -228,8 +233,9 @@ def _evaluate(graph: Graph, node: Node) -> list[NDArray[Any]] | None:
 
     from hailo_emulator.graph import to_model
 
-    alone = Graph([node], {}, [], {n: graph.constants[n] for n in node.inputs if n}, {},
-                  graph.opset)
+    alone = Graph(
+        [node], {}, [], {n: graph.constants[n] for n in node.inputs if n}, {}, graph.opset
+    )
     model = to_model(alone, [])
     for name in node.outputs:
         model.graph.output.append(onnx.ValueInfoProto(name=name))
@@ -337,81 +343,3 @@ def _widen_floats(graph: Graph) -> None:
     for name, value in graph.constants.items():
         if value.dtype in _FLOATS and value.dtype != np.float32:
             graph.constants[name] = value.astype(np.float32)
-
-
-def cut_graph(
-    graph: Graph, start_nodes: Sequence[str] | None, end_nodes: Sequence[str] | None
-) -> tuple[Graph, list[str]]:
-    """Cut at the named nodes (names of nodes, else of tensors).
-
-    Returns the cut graph and, for each output in order, the name that asked for it. A start
-    node is kept: its computed inputs become the graph's inputs. An end node is kept: its
-    outputs become the graph's outputs, in the order given.
-    Raises ``MisspellNodeError`` for names that the graph does not have.
-    """
-    result = graph.copy()
-    by_name = {name: node for node in graph.nodes for name in node.original_names}
-    producers = graph.producers()
-    missing = [n for n in end_nodes or () if n not in by_name and n not in producers]
-    if missing:
-        msg = f"Unable to find end node names: {missing}"
-        raise MisspellNodeError(msg)
-    missing = [
-        n for n in start_nodes or ()
-        if n not in by_name and n not in graph.inputs and n not in producers
-    ]
-    if missing:
-        msg = f"Unable to find start node names: {missing}"
-        raise MisspellNodeError(msg)
-    asked: list[str] = []
-    if end_nodes:
-        result.outputs = []
-        for name in dict.fromkeys(end_nodes):
-            node = by_name.get(name) or producers[name]
-            tensors = node.outputs if name in by_name else (name,)
-            for tensor in tensors:
-                if tensor and tensor not in result.outputs:
-                    result.outputs.append(tensor)
-                    asked.append(name)
-    else:
-        result.outputs = list(dict.fromkeys(result.outputs))
-        asked = [producers[t].name if t in producers else t for t in result.outputs]
-    if start_nodes:
-        _start_at(result, graph, start_nodes, by_name)
-    prune(result)
-    if not result.inputs:
-        msg = "UnsupportedModelError: no input of the network reaches the end nodes"
-        raise UnsupportedModelError(msg)
-    return result, asked
-
-
-def _start_at(
-    result: Graph, graph: Graph, start_nodes: Sequence[str], by_name: Mapping[str, Node]
-) -> None:
-    inputs: dict[str, tuple[int, ...]] = {}
-    for name in dict.fromkeys(start_nodes):
-        node = by_name.get(name)
-        tensors = graph.data_inputs(node) if node is not None else [name]
-        for tensor in tensors:
-            if tensor not in graph.shapes:
-                msg = f"UnsupportedModelError in op {name}: the shape of {tensor} is unknown"
-                raise UnsupportedModelError(msg)
-            inputs[tensor] = graph.shapes[tensor]
-    result.nodes = [n for n in result.nodes if not set(n.outputs) & set(inputs)]
-    result.inputs = {**inputs, **result.inputs}
-    before = set(graph.inputs) - set(inputs)
-    reached = {t for t in _needed(result) if t in before}
-    if reached:
-        msg = (
-            f"UnsupportedModelError in op {sorted(reached)[0]}: the start nodes do not cover the "
-            f"inputs {sorted(reached)}"
-        )
-        raise UnsupportedModelError(msg)
-
-
-def _needed(graph: Graph) -> set[str]:
-    needed = set(graph.outputs)
-    for node in reversed(graph.nodes):
-        if needed.intersection(node.outputs):
-            needed.update(node.inputs)
-    return needed

@@ -36,9 +36,7 @@ def infer(
     nms = network.nms
     used = set(nms.streams) if nms else set()
     kept = [i for i, port in enumerate(network.outputs) if port.stream not in used]
-    results = [
-        np.empty((total, *network.outputs[index].shape), np.float32) for index in kept
-    ]
+    results = [np.empty((total, *network.outputs[index].shape), np.float32) for index in kept]
     boxes = (
         None
         if nms is None

@@ -41,8 +41,19 @@ _TYPE = {"fc": "dense", "pow": "activation"}
 _GLUE = RESHAPES | {"Transpose"}
 #: Kinds whose output values are among their input's: the integers pass through unchanged.
 PASSING = frozenset(
-    "maxpool slice feature_splitter format_conversion feature_shuffle depth_to_space "
-    "space_to_depth reduce_max reduce_min external_pad argmax".split()
+    [
+        "maxpool",
+        "slice",
+        "feature_splitter",
+        "format_conversion",
+        "feature_shuffle",
+        "depth_to_space",
+        "space_to_depth",
+        "reduce_max",
+        "reduce_min",
+        "external_pad",
+        "argmax",
+    ]
 )
 
 
@@ -63,7 +74,7 @@ class Layer:
     def passes_values(self) -> bool:
         """Whether the output keeps the input's quantisation."""
         if self.kind == "resize" and self.anchor is not None:
-            return self.anchor.attribute("mode", "nearest") == "nearest"
+            return bool(self.anchor.attribute("mode", "nearest") == "nearest")
         return self.kind in PASSING
 
 
@@ -101,7 +112,7 @@ class _Drafter:
                 continue
             target = self._dense_after(node)
             if target is not None:
-                before = leading.pop(node.outputs[0], []) + [node]
+                before = [*leading.pop(node.outputs[0], []), node]
                 before = leading.pop(node.name, []) + before
                 leading.setdefault(target.name, []).extend(before)
                 self.taken.add(node.name)

@@ -42,8 +42,10 @@ def decide_levels(options: Options, images: int, *, gpu: bool) -> Levels:
     lines.append(
         (
             "warning",
-            "Reducing optimization level to 0 (the accuracy won't be optimized and compression "
-            f"won't be used) because {why}",
+            (
+                "Reducing optimization level to 0 (the accuracy won't be optimized and "
+                f"compression won't be used) because {why}"
+            ),
         )
     )
     return Levels(asked, 0, 0, tuple(lines))

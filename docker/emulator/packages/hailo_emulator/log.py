@@ -40,9 +40,7 @@ class ProgressBar:
         self._told = tenth
         bar = "#" * tenth + " " * (10 - tenth)
         percent = done * 100 // self.total
-        sys.stdout.write(
-            f"{self.title}: {percent:3d}%|{bar}| {done}/{self.total} [{self.unit}]\n"
-        )
+        sys.stdout.write(f"{self.title}: {percent:3d}%|{bar}| {done}/{self.total} [{self.unit}]\n")
         sys.stdout.flush()
 
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import AllocatorScriptParserException
+from hailo_sdk_common.hailo_nn.exceptions import HailoNNException
 
 from hailo_emulator.graph import Node, prune
 from hailo_emulator.layers import Layer, LayerGraph
-from hailo_emulator.network import Network, Port
-from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import AllocatorScriptParserException
-from hailo_sdk_common.hailo_nn.exceptions import HailoNNException
 
 if TYPE_CHECKING:
     from hailo_emulator.conversions import Conversion
     from hailo_emulator.graph import Graph
+    from hailo_emulator.network import Network, Port
     from hailo_emulator.options import ActivationChange, LogitsRequest, Options
 
 _ACTIVATION_OPS = {
@@ -76,8 +76,8 @@ def _add_input_steps(network: Network, options: Options) -> Network:
         if step.conversion.name in taken or network.layers.find(step.conversion.name):
             msg = f"The name {step.conversion.name} is already used by another layer"
             raise AllocatorScriptParserException(msg)
-        port, position = _position(network, chains, step.after)
-        chains[port].insert(position, step.conversion)
+        name, position = _position(network, chains, step.after)
+        chains[name].insert(position, step.conversion)
     for port in network.inputs:
         shape = port.shape
         for item in reversed(chains[port.name]):
@@ -181,8 +181,10 @@ def _trailing_activation(layer: Layer) -> tuple[Node, ...]:
     if layer.activation == "linear" or layer.anchor is None or layer.kind == "activation":
         return ()
     index = layer.nodes.index(layer.anchor) + 1
-    while index < len(layer.nodes) and layer.nodes[index].op == "Add" and (
-        layer.anchor.op == "MatMul" and index == layer.nodes.index(layer.anchor) + 1
+    while (
+        index < len(layer.nodes)
+        and layer.nodes[index].op == "Add"
+        and (layer.anchor.op == "MatMul" and index == layer.nodes.index(layer.anchor) + 1)
     ):
         index += 1
     return layer.nodes[index:]
@@ -198,8 +200,8 @@ def _activation_nodes(
         return [Node(base, "Softmax", (source,), (tensor,), {"axis": 1})]
     if activation == "relu6":
         limits = (f"{base}/low", f"{base}/high")
-        graph.constants[limits[0]] = np.float32(0).reshape(())
-        graph.constants[limits[1]] = np.float32(6).reshape(())
+        graph.constants[limits[0]] = np.asarray(0, np.float32)
+        graph.constants[limits[1]] = np.asarray(6, np.float32)
         return [Node(base, "Clip", (source, *limits), (tensor,))]
     if activation in ("silu", "swish"):
         gate = f"{tensor}/gate"

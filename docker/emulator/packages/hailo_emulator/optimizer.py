@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-
 from hailo_emulator import log
-from hailo_emulator.correct import correct_biases, equalize
 from hailo_emulator.compose import OUTPUT_SUFFIX, compose, input_shape
+from hailo_emulator.correct import correct_biases, equalize
 from hailo_emulator.execute import Session
 from hailo_emulator.graph import to_model
 from hailo_emulator.options import DEFAULT_CALIBRATION_SIZE
@@ -82,15 +81,14 @@ def quantize_network(
     )
 
 
-def _calibrate(
-    network: Network, graph: Graph, dataset: Dataset, entries: int
-) -> dict[str, Range]:
+def _calibrate(network: Network, graph: Graph, dataset: Dataset, entries: int) -> dict[str, Range]:
     log.info("Starting Statistics Collector")
     log.info(f"Using dataset with {entries} entries for calibration")
     started = time.monotonic()
     tensors = [name for port in network.inputs for name in (port.name, port.tensor)]
-    tensors += [t for layer in network.layers.layers for t in layer.tensors
-                if layer.kind != "argmax"]
+    tensors += [
+        t for layer in network.layers.layers for t in layer.tensors if layer.kind != "argmax"
+    ]
     bar = log.ProgressBar("Calibration", entries)
     ranges = collect_ranges(graph, tensors, dataset.frames(entries), bar.update)
     log.info(
@@ -105,7 +103,7 @@ def _tell_range(network: Network, ranges: dict[str, Range]) -> None:
     for port in network.inputs:
         seen = ranges[port.name]
         low, high = seen.limits
-        if 0.0 <= low and high <= 1.0 and len(port.shape) == 3:
+        if low >= 0.0 and high <= 1.0 and len(port.shape) == 3:
             shape = input_shape(network, port)
             pairs = [(round(low, 3), round(high, 3))] * shape[-1]
             log.info(
@@ -231,5 +229,3 @@ def _keep(name: str, best: _Candidate, better: _Candidate, what: str) -> _Candid
 def output_tensor(stream: str) -> str:
     """The graph's output tensor of an output stream."""
     return f"{stream}{OUTPUT_SUFFIX}"
-
-

@@ -196,11 +196,9 @@ def choose_weights(network: Network, options: Options, compression: int) -> Weig
         if sizes[name] <= budget:
             budget -= sizes[name]
             bits[name] = 4
-    for name in sizes:
+    for name, size in sizes.items():
         if bits[name] == 4:
-            log.info(
-                f"Assigning 4bit weights to layer {name} with {sizes[name] / 1000:.2f}k parameters"
-            )
+            log.info(f"Assigning 4bit weights to layer {name} with {size / 1000:.2f}k parameters")
     nodes = {
         node.name: bits[network.scoped(layer.name)]
         for layer in layers

@@ -42,7 +42,9 @@ def quantize(
     """
     scaled = np.rint(np.asarray(values, np.float32) / np.float32(quantization.scale))
     clipped = np.clip(scaled + np.float32(quantization.zero_point), 0, quantization.levels)
-    return clipped.astype(np.uint8 if quantization.bits == 8 else np.uint16)
+    if quantization.bits == 8:
+        return np.asarray(clipped, np.float32).astype(np.uint8)
+    return np.asarray(clipped, np.float32).astype(np.uint16)
 
 
 def dequantize(

@@ -65,7 +65,7 @@ def _append_pair(graph: Graph, tensor: str, quantization: Quantization) -> str:
     wide = quantization.bits == 16
     kind = np.uint16 if wide else np.uint8
     scale, zero = f"{tensor}/scale", f"{tensor}/zero_point"
-    graph.constants[scale] = np.float32(quantization.scale).reshape(())
+    graph.constants[scale] = np.asarray(quantization.scale, np.float32)
     graph.constants[zero] = np.asarray(quantization.zero_point, kind)
     integers, result = f"{tensor}/quantized", f"{tensor}/dequantized"
     domain = CONTRIB_DOMAIN if wide else ""

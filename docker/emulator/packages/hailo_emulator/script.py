@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import BackendScriptParserException
 from hefsmith_worker.script import Glob, Name, ScriptSyntaxError, parse
 
 from hailo_emulator.commands import KNOWN, PLACEMENT
@@ -19,7 +20,6 @@ from hailo_emulator.options import (
     NmsRequest,
     Options,
 )
-from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import BackendScriptParserException
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -152,8 +152,9 @@ class _Reader:
         kind = str(command.positional[1])
         if kind not in ("softmax", "argmax"):
             raise self.fail(command, f"{kind} is no logits layer", at=command.positional_spans[1])
-        axis = int(self._number(command, command.positional[2])) if len(
-            command.positional) > 2 else 1
+        axis = (
+            int(self._number(command, command.positional[2])) if len(command.positional) > 2 else 1
+        )
         request = LogitsRequest(command.targets[0], self._layer(command, 0), kind, axis)
         return replace(options, logits=(*options.logits, request))
 
@@ -249,8 +250,9 @@ class _Reader:
 
     def _positive(self, command: Command, key: str, default: int | None) -> int | None:
         value: Any = command.keyword.get(key, default)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)
-                                  or value < 1):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int) or value < 1
+        ):
             raise self.fail(command, f"{key} is a whole number", at=command.keyword_spans[key])
         return value if value is None else int(value)
 
@@ -272,5 +274,5 @@ def matching_layers(patterns: Sequence[str], names: Sequence[str]) -> Mapping[st
             glob = Glob(pattern[1:-1])
             found[pattern] = [name for name in names if glob.matches(name)]
         else:
-            found[pattern] = [n for n in names if n in (pattern,) or n.split("/", 1)[1] == pattern]
+            found[pattern] = [n for n in names if n == pattern or n.split("/", 1)[1] == pattern]
     return found

@@ -66,16 +66,16 @@ def collect_ranges(
                 np.fmin(into, value, out=into)
             for into, value in zip(high, greatest, strict=True):
                 np.fmax(into, value, out=into)
-            for into, value in zip(total, means, strict=True):
-                into += value
+            for index, value in enumerate(means):
+                total[index] += value
         count += 1
         tell(count)
     ranges = {}
-    for tensor, least, greatest, summed in zip(tensors, low, high, total, strict=True):
-        if not (np.isfinite(least).all() and np.isfinite(greatest).all()):
+    for tensor, least_, greatest_, summed in zip(tensors, low, high, total, strict=True):
+        if not (np.isfinite(least_).all() and np.isfinite(greatest_).all()):
             msg = f"{tensor} holds values that are not finite"
             raise ValueError(msg)
-        ranges[tensor] = Range(least, greatest, summed / count)
+        ranges[tensor] = Range(least_, greatest_, summed / count)
     return ranges
 
 

@@ -16,27 +16,65 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hailo_sdk_client.model_translator import exceptions
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hailo_emulator.graph import Graph, Node, Shape
 
 ACTIVATIONS = frozenset(
-    "Relu LeakyRelu PRelu Elu Selu Celu Sigmoid Tanh HardSigmoid HardSwish Softplus Softsign "
-    "Mish Gelu Clip Exp Log Erf ThresholdedRelu".split()
+    [
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Sigmoid",
+        "Tanh",
+        "HardSigmoid",
+        "HardSwish",
+        "Softplus",
+        "Softsign",
+        "Mish",
+        "Gelu",
+        "Clip",
+        "Exp",
+        "Log",
+        "Erf",
+        "ThresholdedRelu",
+    ]
 )
-ELEMENTWISE = frozenset("Add Sub Mul Div Pow Min Max".split())
-UNARY = frozenset("Abs Neg Sqrt Reciprocal Floor Sign".split())
+ELEMENTWISE = frozenset(["Add", "Sub", "Mul", "Div", "Pow", "Min", "Max"])
+UNARY = frozenset(["Abs", "Neg", "Sqrt", "Reciprocal", "Floor", "Sign"])
 NORMS = frozenset(
-    "BatchNormalization InstanceNormalization LayerNormalization GroupNormalization LRN "
-    "LpNormalization".split()
+    [
+        "BatchNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "GroupNormalization",
+        "LRN",
+        "LpNormalization",
+    ]
 )
 RECURRENT = frozenset(("LSTM", "GRU", "RNN"))
 UNEXPECTED = frozenset(("Expand", "ConstantOfShape", "Where", "Tile", "Range", "Shape"))
-POOLS = frozenset("MaxPool AveragePool GlobalAveragePool GlobalMaxPool LpPool".split())
-RESHAPES = frozenset("Reshape Flatten Squeeze Unsqueeze".split())
+POOLS = frozenset(["MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool"])
+RESHAPES = frozenset(["Reshape", "Flatten", "Squeeze", "Unsqueeze"])
+
+#: Names of the vendor's exception classes.
+_UNEXPECTED_NODE = "UnexpectedNodeError"
+_CONCAT = "UnsupportedConcatLayerError"
+_CONV = "UnsupportedConvLayerError"
+_GATHER = "UnsupportedGatherLayerError"
+_LSTM = "UnsupportedLSTMLayerError"
+_MODEL = "UnsupportedModelError"
+_OPERATION = "UnsupportedOperationError"
+_PADDING = "UnsupportedPaddingError"
+_POOL = "UnsupportedPoolLayerError"
+_RESIZE = "UnsupportedResizeLayerError"
+_SHUFFLE = "UnsupportedShuffleLayerError"
+_SLICE = "UnsupportedSliceLayerError"
+_SOFTMAX = "UnsupportedSoftmaxLayerError"
 
 
 @dataclass(frozen=True)
@@ -94,19 +132,19 @@ def _judge(graph: Graph, node: Node, forms: list[str], shuffles: dict[str, str])
     if node.name in shuffles:
         return shuffles[node.name]
     if node.domain not in ("", "ai.onnx"):
-        raise _Refused("UnsupportedOperationError", f"{node.op} operation is unsupported")
+        raise _Refused(_OPERATION, f"{node.op} operation is unsupported")
     if node.op in RECURRENT:
-        raise _Refused("UnsupportedLSTMLayerError", f"{node.op} operation is unsupported")
+        raise _Refused(_LSTM, f"{node.op} operation is unsupported")
     if node.op in UNEXPECTED:
-        raise _Refused("UnexpectedNodeError", f"Unexpected node {node.name} ({node.op})")
+        raise _Refused(_UNEXPECTED_NODE, f"Unexpected node {node.name} ({node.op})")
     rule = _RULES.get(node.op)
     if rule is None:
-        raise _Refused("UnsupportedOperationError", f"{node.op} operation is unsupported")
+        raise _Refused(_OPERATION, f"{node.op} operation is unsupported")
     for name in node.outputs[:1]:
         if name not in graph.shapes:
-            raise _Refused("UnsupportedModelError", "dynamic shape is unsupported")
+            raise _Refused(_MODEL, "dynamic shape is unsupported")
     if not forms:
-        raise _Refused("UnexpectedNodeError", f"Unexpected node {node.name} ({node.op})")
+        raise _Refused(_UNEXPECTED_NODE, f"Unexpected node {node.name} ({node.op})")
     return rule(graph, node, forms)
 
 
@@ -115,7 +153,7 @@ def _same(graph: Graph, node: Node, forms: list[str]) -> str:
 
 
 def _conv(graph: Graph, node: Node, forms: list[str]) -> str:
-    kind = "UnsupportedConvLayerError"
+    kind = _CONV
     if any(name and name not in graph.constants for name in node.inputs[1:]):
         raise _Refused(kind, "the weights are not constant")
     weight = graph.shapes[node.inputs[1]]
@@ -129,7 +167,7 @@ def _conv(graph: Graph, node: Node, forms: list[str]) -> str:
 
 
 def _pool(graph: Graph, node: Node, forms: list[str]) -> str:
-    kind = "UnsupportedPoolLayerError"
+    kind = _POOL
     if forms[0] != "image":
         raise _Refused(kind, f"pooling of rank {len(graph.shapes[node.inputs[0]])} is unsupported")
     if any(node.outputs[1:]):
@@ -139,16 +177,16 @@ def _pool(graph: Graph, node: Node, forms: list[str]) -> str:
 
 def _dense(graph: Graph, node: Node, forms: list[str]) -> str:
     if node.op == "Gemm" and node.inputs[1] not in graph.constants:
-        raise _Refused("UnsupportedOperationError", "Gemm with computed weights is unsupported")
+        raise _Refused(_OPERATION, "Gemm with computed weights is unsupported")
     if len(forms) == 2:
         return "heads" if "heads" in forms else forms[0]
     shape = graph.shapes[node.outputs[0]]
     if node.inputs[0] in graph.constants:
-        raise _Refused("UnsupportedOperationError", "MatMul with constant left side is unsupported")
+        raise _Refused(_OPERATION, "MatMul with constant left side is unsupported")
     if forms[0] == "image":
-        raise _Refused("UnsupportedOperationError", "MatMul over the width is unsupported")
+        raise _Refused(_OPERATION, "MatMul over the width is unsupported")
     if forms[0] == "sequence":
-        raise _Refused("UnsupportedOperationError", "MatMul over merged pixels is unsupported")
+        raise _Refused(_OPERATION, "MatMul over merged pixels is unsupported")
     return "flat" if len(shape) == 2 else forms[0]
 
 
@@ -159,19 +197,27 @@ def _elementwise(graph: Graph, node: Node, forms: list[str]) -> str:
             _check_constant(graph.constants[name].shape, shape, forms[0])
     if node.op == "Pow":
         exponent = graph.constants.get(node.inputs[1])
-        if exponent is None or exponent.size != 1 or float(exponent.reshape(())) not in (
-            0.5, 1.0, 2.0, 3.0,
+        if (
+            exponent is None
+            or exponent.size != 1
+            or float(exponent.reshape(()))
+            not in (
+                0.5,
+                1.0,
+                2.0,
+                3.0,
+            )
         ):
-            raise _Refused("UnsupportedOperationError", "Pow with this exponent is unsupported")
+            raise _Refused(_OPERATION, "Pow with this exponent is unsupported")
     if len(forms) == 2 and forms[0] != forms[1]:
         ranks = [len(graph.shapes[n]) for n in graph.data_inputs(node)]
         if ranks[0] != ranks[1]:
             raise _Refused(
-                "UnsupportedModelError",
+                _MODEL,
                 f"operands could not be broadcast together with shapes "
                 f"{graph.shapes[node.inputs[0]]} {graph.shapes[node.inputs[1]]}",
             )
-        return forms[0] if ranks[0] == 4 and "image" not in forms else forms[0]
+        return "heads" if "heads" in forms else forms[0]
     return forms[0]
 
 
@@ -179,14 +225,14 @@ def _check_constant(constant: Shape, shape: Shape, form: str) -> None:
     """A constant must broadcast over the batch: anchors laid out for the decode tail do not."""
     if len(constant) > len(shape):
         raise _Refused(
-            "UnsupportedModelError",
+            _MODEL,
             f"constant shape {tuple(constant)} not broadcastable to {list(shape)}",
         )
     padded = (1,) * (len(shape) - len(constant)) + tuple(constant)
     if form == "sequence" and padded[2:] != (1,) and int(np.prod(padded)) > padded[1]:
         swapped = [shape[0], shape[2], shape[1]]
         raise _Refused(
-            "UnsupportedModelError",
+            _MODEL,
             f"constant shape ({','.join(map(str, padded))}) not broadcastable to {swapped}",
         )
 
@@ -198,32 +244,32 @@ def _softmax(graph: Graph, node: Node, forms: list[str]) -> str:
         forms[0], set(range(1, rank))
     )
     if axis not in allowed:
-        raise _Refused("UnsupportedSoftmaxLayerError", f"Softmax over axis {axis} is unsupported")
+        raise _Refused(_SOFTMAX, f"Softmax over axis {axis} is unsupported")
     return forms[0]
 
 
 def _norm(graph: Graph, node: Node, forms: list[str]) -> str:
     if any(name and name not in graph.constants for name in node.inputs[1:]):
-        raise _Refused("UnsupportedOperationError", f"{node.op} with computed scale is unsupported")
+        raise _Refused(_OPERATION, f"{node.op} with computed scale is unsupported")
     return forms[0]
 
 
 def _concat(graph: Graph, node: Node, forms: list[str]) -> str:
     rank = len(graph.shapes[node.outputs[0]])
     if int(node.attribute("axis", 1)) % rank == 0:
-        raise _Refused("UnsupportedConcatLayerError", "Concat over the batch is unsupported")
+        raise _Refused(_CONCAT, "Concat over the batch is unsupported")
     return forms[0]
 
 
 def _split(graph: Graph, node: Node, forms: list[str]) -> str:
     rank = len(graph.shapes[node.inputs[0]])
     if int(node.attribute("axis", 0)) % rank == 0:
-        raise _Refused("UnsupportedSliceLayerError", "Split over the batch is unsupported")
+        raise _Refused(_SLICE, "Split over the batch is unsupported")
     return forms[0]
 
 
 def _slice(graph: Graph, node: Node, forms: list[str]) -> str:
-    kind = "UnsupportedSliceLayerError"
+    kind = _SLICE
     if any(name and name not in graph.constants for name in node.inputs[1:]):
         raise _Refused(kind, "the borders of the slice are not constant")
     shape, out = graph.shapes[node.inputs[0]], graph.shapes[node.outputs[0]]
@@ -236,7 +282,7 @@ def _slice(graph: Graph, node: Node, forms: list[str]) -> str:
 
 
 def _gather(graph: Graph, node: Node, forms: list[str]) -> str:
-    kind = "UnsupportedGatherLayerError"
+    kind = _GATHER
     index = graph.constants.get(node.inputs[1])
     if index is None:
         raise _Refused(kind, "Can't find index")
@@ -250,7 +296,7 @@ def _gather(graph: Graph, node: Node, forms: list[str]) -> str:
 
 
 def _resize(graph: Graph, node: Node, forms: list[str]) -> str:
-    kind = "UnsupportedResizeLayerError"
+    kind = _RESIZE
     mode = node.attribute("mode", "nearest")
     if mode not in ("nearest", "linear", "bilinear"):
         raise _Refused(kind, f"{mode} mode is unsupported")
@@ -263,9 +309,9 @@ def _resize(graph: Graph, node: Node, forms: list[str]) -> str:
 def _pad(graph: Graph, node: Node, forms: list[str]) -> str:
     shape, out = graph.shapes[node.inputs[0]], graph.shapes[node.outputs[0]]
     if any(name and name not in graph.constants for name in node.inputs[1:]):
-        raise _Refused("UnsupportedPaddingError", "the padding is not constant")
+        raise _Refused(_PADDING, "the padding is not constant")
     if shape[0] != out[0] or node.attribute("mode", "constant") not in ("constant", "reflect"):
-        raise _Refused("UnsupportedPaddingError", "this padding is unsupported")
+        raise _Refused(_PADDING, "this padding is unsupported")
     return forms[0]
 
 
@@ -278,7 +324,7 @@ def _reduce(graph: Graph, node: Node, forms: list[str]) -> str:
         if found is None:
             raise _Refused(kind, "the axes are not constant")
         axes = found.tolist()
-    reduced = {int(a) % len(shape) for a in (axes if axes else range(len(shape)))}
+    reduced = {int(a) % len(shape) for a in (axes or range(len(shape)))}
     if 0 in reduced:
         raise _Refused(kind, "reduction over the batch is unsupported")
     if forms[0] == "image" and reduced not in ({1}, {2}, {3}, {2, 3}, {1, 2, 3}):
@@ -294,27 +340,25 @@ def _argmax(graph: Graph, node: Node, forms: list[str]) -> str:
     if int(node.attribute("axis", 0)) % len(graph.shapes[node.inputs[0]]) != 1 or (
         node.outputs[0] not in graph.outputs
     ):
-        raise _Refused(
-            "UnsupportedOperationError", "ArgMax is supported over the features of an output only"
-        )
+        raise _Refused(_OPERATION, "ArgMax is supported over the features of an output only")
     return forms[0]
 
 
 def _depth(graph: Graph, node: Node, forms: list[str]) -> str:
     if forms[0] != "image":
-        raise _Refused("UnsupportedOperationError", f"{node.op} needs an image")
+        raise _Refused(_OPERATION, f"{node.op} needs an image")
     return "image"
 
 
 def _cast(graph: Graph, node: Node, forms: list[str]) -> str:
     if int(node.attribute("to", 1)) not in (1, 10, 11):
-        raise _Refused("UnsupportedOperationError", "Cast to a type without fractions is unsupported")
+        raise _Refused(_OPERATION, "Cast to a type without fractions is unsupported")
     return forms[0]
 
 
 def _refuse_shuffle(node: Node) -> _Refused:
     return _Refused(
-        "UnsupportedShuffleLayerError",
+        _SHUFFLE,
         f"Failed to determine type of layer to create in node {node.name}",
     )
 
@@ -441,61 +485,3 @@ _SHUFFLES = {
     5: ((0, 2, 1, 3, 4),),
     6: ((0, 1, 4, 2, 5, 3), (0, 3, 4, 1, 5, 2), (0, 1, 3, 5, 2, 4), (0, 3, 5, 1, 2, 4)),
 }
-
-
-def recommend_end_nodes(graph: Graph, judgement: Judgement) -> list[str]:
-    """Return the deepest nodes to cut at, so that all before them can be translated.
-
-    First the frontier: what can be computed and is read by something that cannot (or is an
-    output). Then back through merged pixels (``sequence``) and joins, because a decode tail
-    that only rearranges is better cut at the convolutions that feed it.
-    """
-    forms, producers = judgement.forms, graph.producers()
-    refused = {problem.node for problem in judgement.problems}
-    blocked = {
-        node.name
-        for node in graph.nodes
-        if node.name in refused or any(n not in forms for n in graph.data_inputs(node))
-    }
-    frontier = {
-        name for node in graph.nodes if node.name in blocked for name in graph.data_inputs(node)
-        if name in forms
-    }
-    frontier |= {name for name in graph.outputs if name in forms}
-    cut: dict[str, None] = {}
-    waiting = sorted(frontier)
-    seen: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        node = producers.get(name)
-        if node is None or name in seen:
-            continue
-        seen.add(name)
-        if _is_tail(graph, node, forms):
-            waiting.extend(graph.data_inputs(node))
-        else:
-            cut[node.name] = None
-    order = {node.name: index for index, node in enumerate(graph.nodes)}
-    return sorted(cut, key=lambda name: order[name])
-
-
-def _is_tail(graph: Graph, node: Node, forms: dict[str, str]) -> bool:
-    form = forms.get(node.outputs[0], "")
-    from_image = any(forms.get(n) in ("image", "sequence") for n in graph.data_inputs(node))
-    if form == "sequence" and from_image:
-        return True
-    if node.op in RESHAPES | {"Transpose", "Identity"}:
-        return form != "flat"
-    if node.op == "Concat":
-        readers = graph.consumers().get(node.outputs[0], [])
-        return bool(readers) and all(
-            reader.op in RESHAPES | {"Transpose", "Split", "Slice"} for reader in readers
-        )
-    return False
-
-
-def exception_for(kind: str) -> type[Exception]:
-    """The vendor's exception class of that name."""
-    found = getattr(exceptions, kind, exceptions.UnsupportedOperationError)
-    assert isinstance(found, type)
-    return found

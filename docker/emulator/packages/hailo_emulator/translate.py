@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hailo_emulator import log
-from hailo_emulator.importer import cut_graph, import_graph
-from hailo_emulator.layers import build_layers
-from hailo_emulator.network import Network, Port, stream_shape
-from hailo_emulator.support import form_of_input, judge_graph, recommend_end_nodes
 from hailo_sdk_client.model_translator.exceptions import (
     ParsingWithRecommendationException,
     UnsupportedModelError,
 )
+
+from hailo_emulator import log
+from hailo_emulator.cut import cut_graph
+from hailo_emulator.importer import import_graph
+from hailo_emulator.layers import build_layers
+from hailo_emulator.network import Network, Port, stream_shape
+from hailo_emulator.recommend import recommend_end_nodes
+from hailo_emulator.support import form_of_input, judge_graph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,9 +64,8 @@ def _report(lines: list[str], end_nodes: list[str]) -> str:
         f" {line}" for line in lines
     )
     if end_nodes:
-        text += (
-            "\nPlease try to parse the model again, using these end node names: "
-            + ", ".join(end_nodes)
+        text += "\nPlease try to parse the model again, using these end node names: " + ", ".join(
+            end_nodes
         )
     return text
 
@@ -95,7 +97,6 @@ def _tell_structure(graph: Graph, names: list[str]) -> None:
 
 def _check_numbers(graph: Graph, name: str) -> None:
     import numpy as np
-
     from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import BackendValueError
 
     layers = build_layers(graph)

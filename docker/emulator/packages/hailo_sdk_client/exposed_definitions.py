@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 class States(Enum):
@@ -47,7 +47,7 @@ class NNFramework(Enum):
     ONNX = "onnx"
 
 
-class Dims(str, Enum):
+class Dims(StrEnum):
     """Axes, for input formats."""
 
     BATCH = "batch"

@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hailo_emulator import log
-from hailo_emulator.nms.anchors import YOLOV5, ssd_anchors
-from hailo_emulator.nms.config import Decoder, NmsConfig
 from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import UnsupportedMetaArchError
 from hailo_sdk_client.tools.core_postprocess.nms_postprocess import NMSConfigPostprocessException
 from hailo_sdk_common.hailo_nn.exceptions import HailoNNException
+
+from hailo_emulator import log
+from hailo_emulator.nms.anchors import YOLOV5, ssd_anchors
+from hailo_emulator.nms.config import Decoder, NmsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,9 +134,7 @@ def _make_config(
     )
 
 
-def _count_classes(
-    network: Network, arch: str, decoder: Decoder, values: Mapping[str, Any]
-) -> int:
+def _count_classes(network: Network, arch: str, decoder: Decoder, values: Mapping[str, Any]) -> int:
     features = {port.stream: port.shape[-1] for port in network.outputs}
     if arch == "yolov5":
         return features[decoder.encoded] // len(decoder.w) - 5
@@ -175,9 +174,7 @@ def _stream_of(network: Network, name: str) -> str:
     return ports[0].stream
 
 
-def _detect_decoders(
-    network: Network, arch: str, values: Mapping[str, Any]
-) -> tuple[Decoder, ...]:
+def _detect_decoders(network: Network, arch: str, values: Mapping[str, Any]) -> tuple[Decoder, ...]:
     """Sort the outputs into heads by their size and number of features."""
     scales: dict[tuple[int, int], list[Port]] = {}
     for port in network.outputs:
@@ -221,11 +218,12 @@ def _detect_one(
     count = {"yolox": 3}.get(arch, 2)
     if len(ports) != count:
         return None
+    widths: tuple[float, ...] = ()
+    heights: tuple[float, ...] = ()
     if arch == "ssd":
-        w, h = zip(*ssd_anchors(scales)[number], strict=True)
-        wanted = 4 * len(w)
+        widths, heights = zip(*ssd_anchors(scales)[number], strict=True)
+        wanted = 4 * len(widths)
     else:
-        w, h = (), ()
         wanted = 4 * int(values.get("regression_length", 16)) if arch == "yolov8" else 4
     reg = next((s for s, f in by_features.items() if f == wanted), None)
     rest = [s for s in by_features if s != reg]
@@ -237,4 +235,4 @@ def _detect_one(
             return None
         cls = next(s for s in rest if s != obj)
         return Decoder(name, stride, reg=reg, cls=cls, obj=obj)
-    return Decoder(name, stride, reg=reg, cls=rest[0], w=w, h=h)
+    return Decoder(name, stride, reg=reg, cls=rest[0], w=widths, h=heights)

@@ -7,7 +7,7 @@ operators expect activated scores (facts: hailo.md 6.5), which is what
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hailo_emulator.nms.config import Decoder, NmsConfig
 
     Floats = NDArray[np.float32]
+    Numbers = NDArray[np.floating[Any]]
 
 
 class NmsBufferError(ValueError):
@@ -85,9 +86,7 @@ def _suppress(boxes: Floats, scores: Floats, overlap: float, most: int) -> Float
     return result
 
 
-def _head(
-    tensors: Mapping[str, Floats], name: str, kind: str, features: int | None
-) -> Floats:
+def _head(tensors: Mapping[str, Floats], name: str, kind: str, features: int | None) -> Floats:
     """One head's tensor, checked against the features that the configuration implies."""
     tensor = tensors[name]
     pixels = tensor.shape[0] * tensor.shape[1]
@@ -119,10 +118,10 @@ def _from_sides(config: NmsConfig, decoder: Decoder, sides: Floats, tensor: Floa
     ).astype(np.float32)
 
 
-def _from_centres(y: Floats, x: Floats, height: Floats, width: Floats) -> Floats:
-    return np.stack(
-        [y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=-1
-    ).astype(np.float32)
+def _from_centres(y: Numbers, x: Numbers, height: Numbers, width: Numbers) -> Floats:
+    return np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=-1).astype(
+        np.float32
+    )
 
 
 def _softmax(values: Floats) -> Floats:
@@ -138,7 +137,7 @@ def _yolov8(
     reg = _head(tensors, decoder.reg, "reg", 4 * length)
     cls = _head(tensors, decoder.cls, "cls", config.classes)
     weights = _softmax(reg.reshape(-1, 4, length))
-    sides = weights @ np.arange(length, dtype=np.float32)
+    sides = np.asarray(weights @ np.arange(length, dtype=np.float32), np.float32)
     return _from_sides(config, decoder, sides, reg), cls.reshape(-1, config.classes)
 
 
@@ -181,8 +180,8 @@ def _yolov5(
     boxes = _from_centres(
         (values[..., 1] * 2 - 0.5 + rows) * decoder.stride / height,
         (values[..., 0] * 2 - 0.5 + columns) * decoder.stride / width,
-        (values[..., 3] * 2) ** 2 * np.float32(decoder.h) / height,
-        (values[..., 2] * 2) ** 2 * np.float32(decoder.w) / width,
+        (values[..., 3] * 2) ** 2 * np.asarray(decoder.h, np.float32) / height,
+        (values[..., 2] * 2) ** 2 * np.asarray(decoder.w, np.float32) / width,
     )
     scores = np.asarray(values[..., 4:5] * values[..., 5:], np.float32)
     return boxes.reshape(-1, 4), scores.reshape(-1, config.classes)
@@ -198,7 +197,7 @@ def _ssd(
     cls = _head(tensors, decoder.cls, "cls", count * classes)
     flat = reg.reshape(-1, count, 4)
     rows, columns = (cells[:, None] for cells in _cells(reg))
-    h, w = np.float32(decoder.h), np.float32(decoder.w)
+    h, w = np.asarray(decoder.h, np.float32), np.asarray(decoder.w, np.float32)
     centre, size = config.centers_scale_factor, config.bbox_dimensions_scale_factor
     boxes = _from_centres(
         flat[..., 0] / centre * h + (rows + 0.5) / reg.shape[0],

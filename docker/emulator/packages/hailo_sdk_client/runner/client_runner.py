@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hailo_emulator import log
 from hailo_emulator.line import current_line, gpu_available, other_line_of
+
 from hailo_sdk_client.exposed_definitions import (
     CalibrationDataType,
     InferenceContext,
@@ -57,9 +58,9 @@ class ClientRunner:
         self._arch = hw_arch or line.default
         if har is not None:
             self.load_har(har)
-            if hw_arch is not None and self._work is not None:
+            if hw_arch is not None:
                 self._arch = hw_arch
-                self._work = replace(self._work, arch=hw_arch)
+                self._work = replace(self._loaded(), arch=hw_arch)
 
     # -- what is known ---------------------------------------------------------------------
 
@@ -154,9 +155,7 @@ class ClientRunner:
             f"Translation completed on ONNX model {net_name} (completion time: "
             f"{log.clock(time.monotonic() - started)})"
         )
-        source = Source(
-            proto.SerializeToString(deterministic=True), net_name, starts, ends, shapes
-        )
+        source = Source(proto.SerializeToString(deterministic=True), net_name, starts, ends, shapes)
         self._set(Workspace(self._arch, source, network), States.HAILO_MODEL)
         return self.get_hn_dict(), self.get_params()
 
@@ -252,7 +251,7 @@ class ClientRunner:
     def optimize(
         self,
         calib_data: Any,
-        data_type: CalibrationDataType = CalibrationDataType.auto,
+        data_type: object = CalibrationDataType.auto,
         work_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         """Quantise on calibration data: (N, H, W, C), or a dict of them by input layer."""
@@ -321,7 +320,7 @@ class ClientRunner:
     @contextmanager
     def infer_context(
         self,
-        inference_context: InferenceContext,
+        inference_context: object,
         device_ids: Sequence[str] | None = None,
         nms_score_threshold: float | None = None,
         gpu_policy: Any = None,
@@ -476,8 +475,10 @@ def _check_name(name: object) -> None:
 def _names(names: object, argument: str) -> tuple[str, ...] | None:
     if names is None:
         return None
-    if isinstance(names, str) or not isinstance(names, (list, tuple)) or not all(
-        isinstance(name, str) for name in names
+    if (
+        isinstance(names, str)
+        or not isinstance(names, (list, tuple))
+        or not all(isinstance(name, str) for name in names)
     ):
         msg = f"{argument} is {names!r}; a list of names is needed"
         raise InvalidArgumentsException(msg)

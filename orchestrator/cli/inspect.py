@@ -157,7 +157,7 @@ def _compatibility(examination: Examination, chip: str, hailort: str | None) -> 
     more = tuple(
         fault
         for fault in faults
-        if fault.code not in told and not ("damaged" in told and fault.status in (None, 91))
+        if fault.code not in told and not ("damaged" in told and fault.status in (0, 91))
     )
     return replace(answer, refusals=answer.refusals + more)
 
@@ -186,7 +186,7 @@ def _find_head(path: Path) -> object:
     except (ImportError, AttributeError):
         return None
     try:
-        return describe(path)  # type: ignore[no-any-return]
+        return describe(path)
     except (HefsmithError, ValueError, OSError):
         return None
 

@@ -22,6 +22,7 @@ from orchestrator.hef.errors import (
     HefTruncatedError,
     HefUnreadableError,
     HefVersionError,
+    ModelFileError,
     NotAHefError,
     ResourceNotFoundError,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "HefUnreadableError",
     "HefVersionError",
     "LogitsOp",
+    "ModelFileError",
     "NetworkGroup",
     "NetworkSpec",
     "NetworkView",

@@ -108,7 +108,7 @@ def _check(source: Source, header: Header, *, verify: bool, magic: int) -> Conta
     problems: list[HefError] = []
     if magic != MAGIC:
         message = f"the file begins with {magic:08x}, a HEF begins with {MAGIC:08x}"
-        problems.append(HefCorruptError(message, code="hef.magic", offset=0))
+        problems.append(HefCorruptError(message, code="hef.magic", offset=0, status=0))
     checks = [_length_check(source, header)]
     if not checks[0].ok:
         problems.append(_length_problem(source, header))
@@ -121,7 +121,7 @@ def _check(source: Source, header: Header, *, verify: bool, magic: int) -> Conta
             f"the padding ({header.padding_size} bytes) is larger than the section "
             f"that holds it ({header.ccws_size} bytes)"
         )
-        problems.append(HefCorruptError(message, code="hef.padding", offset=32))
+        problems.append(HefCorruptError(message, code="hef.padding", offset=32, status=0))
     complete = header.size + header.proto_size <= source.size
     status = _vendor_status(header, checks, complete=complete)
     return Container(source.size, header, tuple(checks), tuple(problems), status, fatal=False)
@@ -166,7 +166,7 @@ def _length_problem(source: Source, header: Header) -> HefError:
             missing=missing,
             hint="copy or download the file again; the transfer stopped early",
             offset=source.size,
-            status=14 if lenient and in_proto else None if lenient else 91,
+            status=14 if lenient and in_proto else 0 if lenient else 91,
         )
     return HefCorruptError(
         f"{-missing} bytes too many: the header speaks of {header.size + stated}, "
@@ -174,7 +174,7 @@ def _length_problem(source: Source, header: Header) -> HefError:
         code="hef.length",
         hint="something was appended to the file, or its header was damaged",
         offset=header.size + stated,
-        status=None if lenient else 91,
+        status=0 if lenient else 91,
     )
 
 
@@ -258,7 +258,7 @@ def _sum_problem(check: Check) -> HefError:
         code=f"hef.{check.name.replace('_', '-')}",
         hint="the file was damaged; copy or download it again",
         offset=check.offset,
-        status=91 if check.vendor else None,
+        status=91 if check.vendor else 0,
     )
 
 

@@ -1,7 +1,7 @@
 """What can be wrong with a HEF file: one class per kind, each with a stable code.
 
-``status`` is the number that the vendor's parser returns for the same file (hailort.h), or
-``None`` where the vendor accepts the file, crashes on it, or never sees it.
+``status`` is the number that the vendor's parser returns for the same file (hailort.h): 0 where
+it accepts the file all the same, ``None`` where it crashes or never sees it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STATUS_NAMES = {
 class HefError(ArtifactError):
     """A file is not a HEF that can be used; the base of every error of this room.
 
-    ``status`` is the vendor's status or ``None``, ``offset`` the byte in the file where the
+    ``status`` is the vendor's status (see above), ``offset`` the byte in the file where the
     fault was found or ``None``. Text that comes from the file is escaped here.
     """
 
@@ -112,6 +112,12 @@ class HefTooLargeError(HefError):
     """The file asks for more work or memory than any real HEF does (a decompression bomb)."""
 
     default_code = "hef.too-large"
+
+
+class ModelFileError(HefError):
+    """An ONNX or HAR file is not what its name says; HailoRT has no opinion on those."""
+
+    default_code = "model.not-readable"
 
 
 class ResourceNotFoundError(HefError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import escape_control
-from orchestrator.hef.errors import HefCorruptError, HefTooLargeError, HefUnreadableError
+from orchestrator.hef.errors import HefTooLargeError, HefUnreadableError, ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Har:
 
 
 def read_har(path: Path) -> Har:
-    """Read a HAR. Raises ``HefUnreadableError`` or ``HefCorruptError``, never anything else."""
+    """Read a HAR. Raises ``HefUnreadableError``, ``HefTooLargeError`` or ``ModelFileError``."""
     try:
         with tarfile.open(path) as tar:
             members = _members(tar, path.name)
@@ -59,7 +59,7 @@ def read_har(path: Path) -> Har:
         raise HefUnreadableError(message) from error
     except (tarfile.TarError, EOFError, ValueError, MemoryError) as error:
         message = f"{path.name} is not a HAR: {error}"
-        raise HefCorruptError(message, code="har.not-a-har", status=None) from error
+        raise ModelFileError(message, code="har.not-a-har") from error
     hn = _json(texts[".hn"], path.name, ".hn")
     metadata = _json(texts[".metadata.json"], path.name, ".metadata.json")
     layers = _mapping(hn.get("layers"))
@@ -109,7 +109,7 @@ def _json(text: str | None, name: str, what: str) -> dict[str, Any]:
         return _mapping(json.loads(text))
     except (ValueError, RecursionError) as error:
         message = f"{what} inside {name} is not valid JSON: {error}"
-        raise HefCorruptError(message, code="har.json", status=None) from error
+        raise ModelFileError(message, code="har.json") from error
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def read_metadata(source: Source, container: Container, *, deep: bool) -> Metada
     message = message_class()()
     try:
         message.ParseFromString(reduced)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:  # the second: protobuf in pure Python
         # Structure and lengths were checked: what is left are texts that are not UTF-8.
         reason = f"the metadata is not valid protobuf: {error}"
         raise HefCorruptError(reason, code="hef.proto", offset=start) from None

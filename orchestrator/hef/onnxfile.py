@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.hef.errors import HefCorruptError, HefError, HefTooLargeError
+from orchestrator.hef.errors import HefError, HefTooLargeError, ModelFileError
 from orchestrator.hef.source import open_source
 from orchestrator.hef.wire import (
     BYTES,
@@ -123,14 +123,14 @@ def read_onnx(path: Path) -> OnnxModel:
     with open_source(path) as source:
         if not source.size:
             message = f"{source.name} is empty"
-            raise HefCorruptError(message, code="onnx.not-onnx", status=None)
+            raise ModelFileError(message, code="onnx.not-onnx")
         try:
             return _Reader(source.window(source.size), source).read()
         except HefTooLargeError:
             raise
         except HefError as error:
             message = f"{source.name} is not an ONNX model: {error.message}"
-            raise HefCorruptError(message, code="onnx.not-onnx", offset=error.offset) from error
+            raise ModelFileError(message, code="onnx.not-onnx", offset=error.offset) from error
 
 
 class _Reader:
@@ -160,7 +160,7 @@ class _Reader:
                 graphs += 1
         if not graphs or not numbers:
             message = "it has no graph"
-            raise HefCorruptError(message)
+            raise ModelFileError(message)
         inputs = [v for k, v in self._values[11].items() if k not in self._weights]
         return OnnxModel(
             name=self._source.name,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _U8, _U16, _U32 = 0xFF, 0xFFFF, 0xFFFF_FFFF
 _CCW, _CCW_POINTER = 3, 16
-MAX_ACTIONS: Final = 4_000_000
+MAX_ACTIONS: Final = 1_000_000
 MAX_OPERATIONS: Final = 200_000
 _COPY_BELOW: Final = 1 << 20
 
@@ -102,6 +102,8 @@ class OperationReader:
             inner, position = read_length(data, position, stop)
             if number == 2:
                 actions += 1
+                if actions > MAX_ACTIONS:
+                    raise too_large(MAX_ACTIONS, "actions")
             if not self._deep:
                 continue
             if number == 1:

@@ -78,7 +78,7 @@ def examine_hef(source: Path | bytes, *, verify: bool = True) -> Examination:
             metadata, groups, fault = _read_inside(opened, container, deep=verify)
             if fault is not None:
                 problems.append(fault)
-                status = status or fault.status
+                status = fault.status if status == 0 else status
             if metadata is not None:
                 checks, faults = check_resources(
                     opened, container, metadata.resources(), verify=verify
@@ -100,7 +100,7 @@ def examine_hef(source: Path | bytes, *, verify: bool = True) -> Examination:
         hef=hef,
         problems=tuple(dict.fromkeys(problems)),
         vendor_status=status,
-        vendor_exit=status if status or hef is None else _exit_of(hef.network_groups),
+        vendor_exit=status if status != 0 or hef is None else _exit_of(hef.network_groups),
     )
 
 

@@ -60,15 +60,15 @@ def check_resources(
             expected, found = f"ends at byte {start + resource.size}", f"{source.size} bytes"
             checks.append(Check(name, False, expected, found, start, vendor=False))
             message = f"external resource {resource.name!r} reaches past the end of the file"
-            problems.append(HefCorruptError(message, code="hef.resource-truncated", offset=start))
+            problems.append(
+                HefCorruptError(message, code="hef.resource-truncated", offset=start, status=0)
+            )
         elif resource.xxh3_64 and resource.size <= left:
             # overlapping resources could ask for more than the file has: then only the first ones
             left -= resource.size
             found = _hash(source, start, start + resource.size)
             expected = f"{resource.xxh3_64:016x}"
             checks.append(Check(name, found == expected, expected, found, start, vendor=False))
-    for problem in problems:
-        problem.status = None
     return tuple(checks), problems
 
 

@@ -33,16 +33,18 @@ def print_hefs(setup: Setup, path: Path, *, streams: bool) -> int:
 
 
 def _print_one(setup: Setup, path: Path, *, streams: bool) -> int:
-    from orchestrator.hef import HefError, read_hef
+    """Print one HEF; the vendor's tool overlooks some damage that our reader finds."""
+    from orchestrator.hef import examine_hef
     from orchestrator.hef.vendor import vendor_text
 
-    try:
-        hef = read_hef(path)
-        text = _for_version(setup, hef, vendor_text(hef, parse_streams=streams))
-    except HefError as error:
-        name = STATUS_NAMES[error.status if error.status is not None else 26]
-        log("error", f"CHECK failed - {error.message}")
-        raise exception_from_status(status_of(name)) from None
+    found = examine_hef(path)
+    if found.vendor_status != 0 or found.hef is None:
+        # Where the vendor's tool crashes (no status), a clear error is the better stand-in.
+        name = STATUS_NAMES[26 if found.vendor_status is None else found.vendor_status]
+        for problem in found.problems[:1]:
+            log("error", f"CHECK failed - {problem.message}")
+        raise exception_from_status(status_of(name))
+    text = _for_version(setup, found.hef, vendor_text(found.hef, parse_streams=streams))
     print(text, end="" if text.endswith("\n") else "\n")
     return 0
 

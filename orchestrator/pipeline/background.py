@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, HefsmithError
 from orchestrator.pipeline import builds, run
+from orchestrator.pipeline.conclusion import Record, conclude
+from orchestrator.pipeline.jobs import Segment, make_job
 from orchestrator.pipeline.material import BuildRequest
 from orchestrator.pipeline.plan import Plan, PlannedStage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
@@ -31,11 +34,11 @@ MARK = ".detached"
 def start(
     plan: Plan,
     kit: run.Kit,
-    bench: Callable[[], run.Bench],
+    segments: Callable[[], Sequence[Segment]],
     *,
     final: Path,
     materials: Mapping[str, str],
-    record: run.Record,
+    record: Record,
 ) -> BuildRecord:
     """Start a build in the background and return what identifies it."""
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -44,11 +47,16 @@ def start(
     staging = builds.staging_folder(final)
     try:
         run.restore(plan, kit, staging)
-        ready = bench()
-        _save(staging, plan, final, materials, record, ready.facts)
+        *first, last = segments()
+        outcome = run.Outcome(started=time.time())
+        for segment in first:
+            # Only the last job, the long one, is left alone.
+            with segment.bench.engine.start(make_job(plan, segment, staging)) as running:
+                run.follow(plan, segment.stages, kit, running, staging, final, outcome)
+        _save(staging, plan, final, materials, record, last)
         (staging / MARK).touch()
-        job = run.make_job(plan, ready, staging)
-        running = ready.engine.start(job, detached=True)
+        job = make_job(plan, last, staging)
+        running = last.bench.engine.start(job, detached=True)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -61,12 +69,23 @@ def finish(build: BuildRecord, engine: Engine, kit: run.Kit) -> Build:
     Raises what :func:`orchestrator.pipeline.run.carry_out` raises; a build that is interrupted
     while it is watched goes on, since watching is not owning.
     """
-    plan, final, materials, record, facts = _load(build.work, kit.cache)
+    plan, final, materials, record, stages, facts = _load(build.work, kit.cache)
+    outcome = run.Outcome(started=build.started, facts=facts)
     try:
         with engine.attach(build) as running:
-            made = run.finish(plan, kit, running, build.work, final, materials, record, facts)
-    except KeyboardInterrupt:
-        raise
+            run.follow(plan, stages, kit, running, build.work, final, outcome)
+        made = conclude(
+            plan,
+            kit,
+            outcome.published,
+            outcome.environment,
+            build.work,
+            final,
+            materials,
+            record,
+            outcome.facts,
+            outcome.started,
+        )
     except HefsmithError:
         run.keep_log(build.work, final)
         shutil.rmtree(build.work, ignore_errors=True)
@@ -79,8 +98,8 @@ def _save(
     plan: Plan,
     final: Path,
     materials: Mapping[str, str],
-    record: run.Record,
-    facts: Mapping[str, Any],
+    record: Record,
+    segment: Segment,
 ) -> None:
     request = plan.request
     document = {
@@ -88,7 +107,7 @@ def _save(
         "final": str(final),
         "toolchain": plan.toolchain,
         "emulated": plan.emulated,
-        "identity": dict(plan.identity),
+        "identities": {name: dict(value) for name, value in plan.identities.items()},
         "request": {
             "model": request.model,
             "arch": request.arch,
@@ -102,14 +121,15 @@ def _save(
         ],
         "materials": dict(materials),
         "record": asdict(record),
-        "facts": dict(facts),
+        "running": list(segment.stages),
+        "facts": dict(segment.bench.facts),
     }
     (staging / HOST_PLAN).write_text(json.dumps(document), encoding="utf-8")
 
 
 def _load(
     staging: Path, cache: StageCache
-) -> tuple[Plan, Path, dict[str, str], run.Record, dict[str, Any]]:
+) -> tuple[Plan, Path, dict[str, str], Record, list[str], dict[str, Any]]:
     try:
         document = json.loads((staging / HOST_PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -131,7 +151,16 @@ def _load(
         )
         for item in document["stages"]
     )
-    plan = Plan(request, document["toolchain"], document["emulated"], document["identity"], stages)
+    plan = Plan(
+        request, document["toolchain"], document["emulated"], document["identities"], stages
+    )
     kept = document["record"]
-    record = run.Record(**{**kept, "labels": tuple(kept["labels"])})
-    return plan, Path(document["final"]), document["materials"], record, document["facts"]
+    record = Record(**{**kept, "labels": tuple(kept["labels"])})
+    return (
+        plan,
+        Path(document["final"]),
+        document["materials"],
+        record,
+        document["running"],
+        document["facts"],
+    )

@@ -77,6 +77,11 @@ def emulator_identity(code: str, versions: Mapping[str, str], compiler: str) -> 
     }
 
 
+def libraries_identity(versions: Mapping[str, str]) -> dict[str, object]:
+    """Return what of its surroundings decides an export: the libraries, not the compiler."""
+    return {"libraries": dict(sorted(versions.items()))}
+
+
 def emulator_image_versions() -> dict[str, str]:
     """Return the versions pinned for the emulator's image."""
     requirements = paths.image_context("emulator") / "requirements.txt"

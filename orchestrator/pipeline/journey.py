@@ -16,7 +16,9 @@ from orchestrator import paths
 from orchestrator.errors import ConfigError, EngineError, escape_control
 from orchestrator.pipeline import plan, run, toolchains
 from orchestrator.pipeline.cache import StageCache
+from orchestrator.pipeline.conclusion import Record
 from orchestrator.pipeline.digests import DigestMemory
+from orchestrator.pipeline.jobs import Segment, job_for_display
 from orchestrator.pipeline.material import BuildRequest, collect
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
@@ -66,6 +68,8 @@ class Journey:
         cache_root = Path(str(settings.cache.value))
         self.cache = StageCache(cache_root)
         self.memory = DigestMemory(cache_root / "digests.json")
+        #: HailoRT version of the device, once it was asked: it limits what may compile.
+        self.hailort: str | None = None
         self._code: dict[str, str] | None = None
         self._engine: Engine | None = None
 
@@ -99,7 +103,9 @@ class Journey:
         if self._code is None:
             self._code = plan.code_digests(paths.worker_package(), self.memory)
         materials = plan.material_digests(request, self.memory)
-        candidates = toolchains.candidates(request.arch, self.settings, self.workspace, self.memory)
+        candidates = toolchains.candidates(
+            request.arch, self.settings, self.workspace, self.memory, self.hailort
+        )
         made: list[tuple[Plan, Toolchain]] = []
         for toolchain in candidates:
             made.append(
@@ -108,7 +114,7 @@ class Journey:
                         request,
                         toolchain=toolchain.name,
                         emulated=toolchain.emulated,
-                        identity=toolchain.identity,
+                        identities=toolchain.identities,
                         materials=materials,
                         code=self._code,
                         find=(lambda _: None) if self.fresh else self.cache.find,
@@ -129,10 +135,12 @@ class Journey:
 
     # --- doing ------------------------------------------------------------------------------
 
-    def engine(self, request: BuildRequest | None = None) -> Engine:
+    def engine(self, request: BuildRequest | None = None, *, need_docker: bool = False) -> Engine:
         """Return the engine, opened once; says on screen which one it is."""
         if self._engine is None:
-            self._engine = toolchains.open_engine(self.settings, self.workspace, self.observer)
+            self._engine = toolchains.open_engine(
+                self.settings, self.workspace, self.observer, need_docker=need_docker
+            )
         if request is not None and request.trust_pickle and not self._engine.info().boxed:
             msg = (
                 f"{request.model}: the recipe says trust_pickle, and the local engine has no box "
@@ -166,7 +174,7 @@ class Journey:
                     build = run.carry_out(
                         made,
                         kit,
-                        lambda made=made, toolchain=toolchain: self._bench(made, toolchain),  # type: ignore[misc]
+                        lambda made=made, toolchain=toolchain: self._segments(made, toolchain),  # type: ignore[misc]
                         final=final,
                         materials=materials,
                         record=self._record(loaded, request),
@@ -194,7 +202,7 @@ class Journey:
         record = background.start(
             made,
             self._kit(),
-            lambda: self._bench(made, toolchain),
+            lambda: self._segments(made, toolchain),
             final=final,
             materials=materials,
             record=self._record(loaded, request),
@@ -217,7 +225,7 @@ class Journey:
             downgrades=lambda asked, ran: downgrades(asked, ran, self.settings),
         )
 
-    def _record(self, loaded: LoadedRecipe, request: BuildRequest) -> run.Record:
+    def _record(self, loaded: LoadedRecipe, request: BuildRequest) -> Record:
         recipe = loaded.recipe
         given = recipe.preprocessing
         preprocessing: dict[str, Any] = (
@@ -230,7 +238,7 @@ class Journey:
                 }
             }
         )
-        return run.Record(
+        return Record(
             labels=request.labels,
             thresholds=recipe.validation.thresholds.model_dump(exclude_none=True),
             preprocessing=preprocessing,
@@ -238,10 +246,10 @@ class Journey:
             strict=recipe.strict or bool(self.settings.strict.value),
         )
 
-    def _bench(self, made: Plan, toolchain: Toolchain) -> run.Bench:
-        engine = self.engine(made.request)
+    def _segments(self, made: Plan, toolchain: Toolchain) -> Sequence[Segment]:
+        engine = self.engine(made.request, need_docker=toolchain.imported is not None)
         try:
-            return self._bench_on(engine, made, toolchain)
+            return self._workshop(engine).segments(made, toolchain)
         except EngineError as error:
             if not self._may_stay_local(engine, toolchain):
                 raise
@@ -251,17 +259,16 @@ class Journey:
 
         engine.close()
         self._engine = LocalEngine()
-        return self._bench_on(self.engine(made.request), made, toolchain)
+        return self._workshop(self.engine(made.request)).segments(made, toolchain)
 
-    def _bench_on(self, engine: Engine, made: Plan, toolchain: Toolchain) -> run.Bench:
-        return toolchains.bench(
+    def _workshop(self, engine: Engine, *, look_only: bool = False) -> toolchains.Workshop:
+        return toolchains.Workshop(
             engine,
-            toolchain,
-            made,
             self.loosening,
             self.settings,
             self.workspace,
             self.observer,
+            look_only=look_only,
         )
 
     def _may_stay_local(self, engine: Engine, toolchain: Toolchain) -> bool:
@@ -279,12 +286,14 @@ class Journey:
         commands: Sequence[str] = ()
         engine_name = None
         if made.to_run:
-            engine = self.engine(request)
+            engine = self.engine(request, need_docker=toolchain.imported is not None)
             engine_name = engine.info().name
-            shown = toolchains.bench_for_display(
-                engine, toolchain, made, self.loosening, self.settings, self.workspace
-            )
-            commands = engine.commands(run.job_for_display(made, shown))
+            segments = self._workshop(engine, look_only=True).segments(made, toolchain)
+            commands = [
+                line
+                for segment in segments
+                for line in engine.commands(job_for_display(made, segment))
+            ]
         return {
             "model": request.model,
             "arch": arch,

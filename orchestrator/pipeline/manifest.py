@@ -58,7 +58,7 @@ def statement(
                 "internalParameters": {
                     "toolchain": plan.toolchain,
                     "emulated": plan.emulated,
-                    "identity": dict(plan.identity),
+                    "identity": {name: dict(value) for name, value in plan.identities.items()},
                     "keys": {stage.name: stage.key for stage in plan.stages},
                 },
                 "resolvedDependencies": [

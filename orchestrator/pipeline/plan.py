@@ -6,7 +6,7 @@ at the cache tells how far a build can be taken from what is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class Plan:
     request: BuildRequest
     toolchain: str
     emulated: bool
-    identity: Mapping[str, Any]
+    identities: Mapping[str, Mapping[str, Any]]
     stages: tuple[PlannedStage, ...]
 
     @property
@@ -69,8 +69,8 @@ class Plan:
         middle = ".emulated" if self.emulated else ""
         return f"model.{self.request.arch}{middle}.hef"
 
-    def worker_document(self) -> dict[str, Any]:
-        """Return the plan as the worker reads it."""
+    def worker_document(self, stages: Sequence[str]) -> dict[str, Any]:
+        """Return the plan as a worker reads it that is to run ``stages``."""
         return {
             "schema": 1,
             "model": self.request.model,
@@ -78,7 +78,7 @@ class Plan:
             "net_name": self.request.net_name,
             "hef_name": self.hef_name,
             "seed": 0,
-            "stages": list(self.to_run),
+            "stages": list(stages),
             "parameters": self.request.parameters,
         }
 
@@ -112,14 +112,15 @@ def make_plan(
     *,
     toolchain: str,
     emulated: bool,
-    identity: Mapping[str, Any],
+    identities: Mapping[str, Mapping[str, Any]],
     materials: Mapping[str, str],
     code: Mapping[str, str],
     find: Callable[[str], Entry | None],
 ) -> Plan:
     """Return the plan for a request.
 
-    ``identity`` is what of the toolchain decides results (image digest, versions);
+    ``identities`` is, for each stage, what of its surroundings decides results (image
+    digest, versions): export runs apart from the compiler;
     ``materials`` and ``code`` are digests by name; ``find`` looks a key up in the cache.
     """
     keys: dict[str, str] = {}
@@ -129,7 +130,7 @@ def make_plan(
             "schema": KEY_SCHEMA,
             "stage": stage.name,
             "code": code[stage.name],
-            "toolchain": dict(identity),
+            "toolchain": dict(identities[stage.name]),
             "arch": request.arch if stage.by_arch else None,
             "model": request.net_name if stage.by_arch else None,
             "parameters": request.parameters[stage.name],
@@ -138,7 +139,7 @@ def make_plan(
         }
         keys[stage.name] = digest_of(why)
         planned.append(PlannedStage(stage.name, keys[stage.name], find(keys[stage.name]), why))
-    return Plan(request, toolchain, emulated, identity, _without_idle_calibration(planned))
+    return Plan(request, toolchain, emulated, identities, _without_idle_calibration(planned))
 
 
 def _without_idle_calibration(planned: list[PlannedStage]) -> tuple[PlannedStage, ...]:

@@ -112,6 +112,7 @@ class Prover:
         if identity.chip is None:
             msg = f"{self.spec.name}: no Hailo chip answered"
             raise ConfigError(msg, hint=f"Look with: hef doctor --device {self.spec.name}")
+        self._journey.hailort = identity.hailort
         chips = pick_archs(loaded, identity.chip)
         if chips[0] not in loaded.recipe.arch:
             self._journey.observer.note(

@@ -7,55 +7,31 @@ the end; whatever goes wrong before that leaves the last one as it was.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import __version__
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
-from orchestrator.pipeline import builds, manifest
-from orchestrator.pipeline.cache import Entry, place
+from orchestrator.pipeline import builds
+from orchestrator.pipeline.cache import Entry
+from orchestrator.pipeline.conclusion import Record, conclude
 from orchestrator.pipeline.digests import DigestMemory, sha256_file
 from orchestrator.pipeline.events import EventReader, LogReader, StageRecord
+from orchestrator.pipeline.jobs import SOURCE_COPIES, Segment, make_job
 from orchestrator.pipeline.observer import Finding
 
 if TYPE_CHECKING:
-    from orchestrator.engine.base import Box, Ending, Engine, Input, Job, Running
+    from pathlib import Path
+
+    from orchestrator.engine.base import Ending, Running
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
 
 RUN_LOG = "run.log"
-SOURCE_COPIES = ".sources"
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where a plan is carried out: the engine, the image, and how its Python is started."""
-
-    engine: Engine
-    image: str
-    argv: tuple[Any, ...]
-    env: Mapping[str, Any]
-    limits: Box
-    labels: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is kept of a build besides its files (``build.json``)."""
-
-    labels: tuple[str, ...]
-    thresholds: Mapping[str, Any]
-    preprocessing: Mapping[str, Any]
-    postprocess: Mapping[str, Any]
-    strict: bool
 
 
 ExplainFailure = Callable[[list[str], Mapping[str, Any]], list[Finding]]
@@ -85,13 +61,13 @@ def up_to_date(plan: Plan, final: Path) -> Build | None:
 def carry_out(
     plan: Plan,
     kit: Kit,
-    bench: Callable[[], Bench],
+    segments: Callable[[], Sequence[Segment]],
     *,
     final: Path,
     materials: Mapping[str, str],
     record: Record,
 ) -> Build:
-    """Make the build and return it; ``bench`` is asked for only when a stage must run.
+    """Make the build and return it; ``segments`` are asked for only when a stage must run.
 
     Raises :class:`StageFailed`, :class:`EngineError` or :class:`Interrupted`.
     """
@@ -99,17 +75,75 @@ def carry_out(
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
     staging = builds.staging_folder(final)
+    outcome = Outcome(started=time.time())
     try:
         restore(plan, kit, staging)
-        if plan.to_run:
-            ready = bench()
-            job = make_job(plan, ready, staging)
-            with ready.engine.start(job) as running:
-                return finish(plan, kit, running, staging, final, materials, record, ready.facts)
-        return _conclude(plan, kit, {}, {}, staging, final, materials, record, {}, time.time())
+        for segment in segments() if plan.to_run else ():
+            job = make_job(plan, segment, staging)
+            with segment.bench.engine.start(job) as running:
+                follow(plan, segment.stages, kit, running, staging, final, outcome)
+            outcome.facts.update(segment.bench.facts)
+        return conclude(
+            plan,
+            kit,
+            outcome.published,
+            outcome.environment,
+            staging,
+            final,
+            materials,
+            record,
+            outcome.facts,
+            outcome.started,
+        )
     finally:
         keep_log(staging, final)
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@dataclass
+class Outcome:
+    """What the jobs of one build have brought so far."""
+
+    started: float
+    published: dict[str, Entry] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def follow(
+    plan: Plan,
+    stages: Sequence[str],
+    kit: Kit,
+    running: Running,
+    staging: Path,
+    final: Path,
+    outcome: Outcome,
+) -> None:
+    """Follow one job to its end; its finished stages are published as they come.
+
+    Raises what :func:`carry_out` raises, when the job did not do all of ``stages``.
+    """
+    published = outcome.published
+
+    def publish(stage: StageRecord) -> None:
+        # As soon as its files are here: a later stage that fails must not cost this one.
+        if stage.name not in published and _all_here(stage, staging):
+            published[stage.name] = _publish(plan, kit, stage, staging)
+
+    with (staging / RUN_LOG).open("a", encoding="utf-8", newline="\n") as log:
+        reader = EventReader(kit.observer, log, reader=kit.new_reader(), on_finished=publish)
+        for line in running.lines():
+            reader.feed(line)
+        ending = running.wait()
+    for stage in reader.stages.values():
+        if stage.finished:
+            publish(stage)
+    _raise_unless_done(plan, kit, reader, ending, final)
+    for name in stages:
+        if name not in published:
+            msg = f"stage {name} said that it was done, but its files are not there"
+            raise StageFailed(msg, hint=f"The log is {final.parent / _log_name(final)}.")
+    outcome.environment.update(reader.environment)
 
 
 def restore(plan: Plan, kit: Kit, staging: Path) -> None:
@@ -135,87 +169,6 @@ class CacheDamaged(StageFailed):
     def __init__(self, stage: str) -> None:
         super().__init__(f"the cached result of stage {stage} was damaged and has been removed")
         self.stage = stage
-
-
-def make_job(plan: Plan, ready: Bench, staging: Path) -> Job:
-    """Write the worker's plan into the build folder and return the job that carries it out."""
-    from orchestrator.engine.base import Input, Job
-
-    (staging / "plan.json").write_text(
-        json.dumps(plan.worker_document(), indent=1), encoding="utf-8"
-    )
-    inputs: list[Input] = []
-    for material in plan.request.materials:
-        path = material.path
-        if material.files is not None:
-            # Only the model's own code leaves its folder, not what else lies beside it.
-            path = staging.parent / f"{staging.name}{SOURCE_COPIES}" / material.name
-            for name in material.files:
-                place(material.path / name, path / name, link=False)
-        inputs.append(Input(material.name, path))
-    return Job(
-        name=f"{plan.request.model}-{plan.request.arch}",
-        image=ready.image,
-        argv=ready.argv,
-        work=staging,
-        inputs=tuple(inputs),
-        env=ready.env,
-        limits=ready.limits,
-        labels=ready.labels,
-        notes={"model": plan.request.model, "arch": plan.request.arch, "key": plan.key},
-    )
-
-
-def job_for_display(plan: Plan, ready: Bench) -> Job:
-    """Return the job as ``--dry-run`` shows it; nothing is written."""
-    from orchestrator.engine.base import Input, Job
-
-    return Job(
-        name=f"{plan.request.model}-{plan.request.arch}",
-        image=ready.image,
-        argv=ready.argv,
-        work=Path("BUILD_FOLDER"),
-        inputs=tuple(Input(m.name, m.path) for m in plan.request.materials),
-        env=ready.env,
-        limits=ready.limits,
-    )
-
-
-def finish(
-    plan: Plan,
-    kit: Kit,
-    running: Running,
-    staging: Path,
-    final: Path,
-    materials: Mapping[str, str],
-    record: Record,
-    facts: Mapping[str, Any],
-) -> Build:
-    """Follow a running job to its end and make its results the build."""
-    started = time.time()
-    published: dict[str, Entry] = {}
-
-    def publish(stage: StageRecord) -> None:
-        # As soon as its files are here: a later stage that fails must not cost this one.
-        if stage.name not in published and _all_here(stage, staging):
-            published[stage.name] = _publish(plan, kit, stage, staging)
-
-    with (staging / RUN_LOG).open("w", encoding="utf-8", newline="\n") as log:
-        reader = EventReader(kit.observer, log, reader=kit.new_reader(), on_finished=publish)
-        for line in running.lines():
-            reader.feed(line)
-        ending = running.wait()
-    for stage in reader.stages.values():
-        if stage.finished:
-            publish(stage)
-    _raise_unless_done(plan, kit, reader, ending, final)
-    for name in plan.to_run:
-        if name not in published:
-            msg = f"stage {name} said that it was done, but its files are not there"
-            raise StageFailed(msg, hint=f"The log is {final.parent / _log_name(final)}.")
-    return _conclude(
-        plan, kit, published, reader.environment, staging, final, materials, record, facts, started
-    )
 
 
 def _all_here(stage: StageRecord, staging: Path) -> bool:
@@ -292,118 +245,6 @@ def _raise_unless_done(
                 hints.append(explanation.fix)
     msg = f"{plan.request.model}: {where_failed}{named}{failure.message}"
     raise StageFailed(msg, hint="\n".join([*hints, log_hint]), code=failure.known or "stage.failed")
-
-
-def _conclude(
-    plan: Plan,
-    kit: Kit,
-    published: Mapping[str, Entry],
-    environment: Mapping[str, Any],
-    staging: Path,
-    final: Path,
-    materials: Mapping[str, str],
-    record: Record,
-    facts: Mapping[str, Any],
-    started: float,
-) -> Build:
-    """Write manifest and summary, judge what really ran, and put the build in its place."""
-    entries = [
-        entry
-        for stage in plan.stages
-        if (entry := published.get(stage.name) or stage.entry) is not None
-    ]
-    ran: dict[str, Any] = {}
-    for entry in entries:
-        ran.update({key: value for key, value in entry.ran.items() if value not in (None, [], {})})
-    asked = _asked(plan, entries)
-    downgrades = kit.downgrades(asked, ran)
-    for finding in downgrades:
-        kit.observer.finding(finding)
-    if record.strict and downgrades:
-        msg = f"{plan.request.model}: less was done than was asked: " + "; ".join(
-            finding.message for finding in downgrades
-        )
-        hint = "Change what is asked, or build without --strict (strict: false)."
-        raise StageFailed(msg, hint=hint, code="stage.downgraded")
-    _drop_means(staging)
-    _write_json(
-        staging / builds.MANIFEST,
-        manifest.statement(
-            plan,
-            entries,
-            materials=materials,
-            ran=ran,
-            environment=environment,
-            engine=facts,
-            started=started,
-            finished=time.time(),
-            version=__version__,
-        ),
-    )
-    files = {file.path: file for entry in entries for file in entry.files}
-    kept = [file for path, file in sorted(files.items()) if (staging / path).is_file()]
-    findings = [dict(finding) for entry in entries for finding in entry.findings]
-    _write_json(
-        staging / builds.SUMMARY,
-        {
-            "schema": 1,
-            "model": plan.request.model,
-            "arch": plan.request.arch,
-            "key": plan.key,
-            "toolchain": plan.toolchain,
-            "emulated": plan.emulated,
-            "hef": plan.hef_name,
-            "files": [asdict(file) for file in kept],
-            "stages": {
-                entry.stage: {"seconds": entry.seconds, "result": dict(entry.result)}
-                for entry in entries
-            },
-            "findings": [*findings, *(asdict(finding) for finding in downgrades)],
-            "asked": asked,
-            "ran": ran,
-            "labels": list(record.labels),
-            "thresholds": dict(record.thresholds),
-            "preprocessing": dict(record.preprocessing),
-            "postprocess": dict(record.postprocess),
-            "engine": dict(facts),
-            "why": {stage.name: dict(stage.why) for stage in plan.stages},
-        },
-    )
-    builds.replace_build(staging, final)
-    build = builds.read_build(final)
-    assert build is not None
-    return build
-
-
-def _asked(plan: Plan, entries: list[Entry]) -> dict[str, Any]:
-    optimize = plan.request.parameters["optimize"]
-    results = {entry.stage: entry.result for entry in entries}
-    return {
-        "level": optimize["level"],
-        "compression": optimize["compression"],
-        "images": results.get("optimize", {}).get("images_given"),
-        "images_wanted": plan.request.parameters["calibrate"]["count"],
-        "opset": plan.request.parameters["export"]["opset"],
-        "outputs_16bit": optimize["outputs_16bit"],
-    }
-
-
-def _drop_means(staging: Path) -> None:
-    """Leave out of the artifacts what only the stages need."""
-    for name in ("plan.json", "host-plan.json", ".detached", "parsed.json", "golden/draft.json"):
-        with contextlib.suppress(OSError):
-            (staging / name).unlink()
-    for name in ("calibration", "har", "logs"):
-        shutil.rmtree(staging / name, ignore_errors=True)
-    shutil.rmtree(staging.parent / f"{staging.name}{SOURCE_COPIES}", ignore_errors=True)
-
-
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(
-        json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n",
-        encoding="utf-8",
-        newline="\n",
-    )
 
 
 def _log_name(final: Path) -> str:

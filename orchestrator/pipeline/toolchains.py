@@ -1,14 +1,18 @@
-"""Which toolchain compiles and where it runs: the glue of ``toolchain`` and ``engine``."""
+"""Which toolchain compiles and where it runs: the glue of ``toolchain`` and ``engine``.
+
+Export and calibration run apart from the compiler, in the emulator's libraries or in the
+export image that goes with a suite: torch and the compiler's pins do not live together.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.errors import ConfigError
 from orchestrator.pipeline import identity
-from orchestrator.pipeline.run import Bench
+from orchestrator.pipeline.jobs import Bench, Segment
 from orchestrator.pipeline.sizes import read_size
+from orchestrator.pipeline.stages import NAMES
 from orchestrator.project.recipe import LINE_3_ARCHS
 
 if TYPE_CHECKING:
@@ -22,11 +26,15 @@ if TYPE_CHECKING:
     from orchestrator.project.recipe import Arch
     from orchestrator.project.settings import Settings
     from orchestrator.project.workspace import Workspace
+    from orchestrator.toolchain.registry import Toolchain as Imported
 
 #: Compiler versions that the emulator shows for the two lines.
 EMULATED_COMPILER = {3: "3.33.0", 5: "5.2.0"}
 
 EMULATOR = "emulator"
+
+#: Stages that need torch or pictures, and nothing of the compiler's.
+BEFORE_COMPILER = ("export", "calibrate")
 
 
 @dataclass(frozen=True)
@@ -34,35 +42,42 @@ class Toolchain:
     """A toolchain as a build needs it.
 
     ``engine_kind`` limits it to a kind of engine (the emulator's libraries may differ between
-    image and environment); ``image`` is a reference of the engine, ``None`` = our emulator's.
+    image and environment); ``imported`` is the suite, ``None`` for the emulator.
     """
 
     name: str
     emulated: bool
-    identity: Mapping[str, Any]
+    identities: Mapping[str, Mapping[str, Any]]
     engine_kind: Literal["docker", "local"] | None
     env: Mapping[str, str]
-    image: str | None = None
-    python: str = "python"
+    imported: Imported | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def candidates(
-    arch: Arch, settings: Settings, workspace: Workspace, memory: DigestMemory
+    arch: Arch,
+    settings: Settings,
+    workspace: Workspace,
+    memory: DigestMemory,
+    hailort: str | None = None,
 ) -> tuple[Toolchain, ...]:
-    """Return the toolchains that may build for a chip, best first; all give the same line."""
+    """Return the toolchains that may build for a chip, best first.
+
+    ``hailort`` is the device's version, if one is known. Raises
+    :class:`~orchestrator.toolchain.choose.NoToolchainError`.
+    """
     wanted = settings.text("toolchain") or "auto"
     if wanted != EMULATOR:
-        suite = _suite(arch, wanted, workspace)
+        suite = _suite(arch, wanted, workspace, hailort)
         if suite is not None:
             return (suite,)
-    if wanted not in ("auto", EMULATOR):
-        msg = f"{settings.toolchain.origin}: no toolchain {wanted!r} is imported"
-        raise ConfigError(
-            msg,
-            hint="hef toolchain list shows what is there; hef toolchain import FILE adds one.",
-            code="toolchain.missing",
-        )
     return _emulators(arch, settings, memory)
+
+
+def _identities(
+    export: Mapping[str, Any], compiler: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
+    return {name: export if name in BEFORE_COMPILER else compiler for name in NAMES}
 
 
 def _emulators(arch: Arch, settings: Settings, memory: DigestMemory) -> tuple[Toolchain, ...]:
@@ -71,48 +86,88 @@ def _emulators(arch: Arch, settings: Settings, memory: DigestMemory) -> tuple[To
     env = {"HEFSMITH_EMULATED_DFC": compiler}
     pinned = identity.emulator_image_versions()
     installed = identity.installed_versions()
-    kinds: list[tuple[Literal["docker", "local"], Mapping[str, str]]] = []
+    kinds: list[tuple[Literal["docker", "local"] | None, Mapping[str, str]]] = []
     engine = settings.text("engine") or "auto"
     if engine != "local":
         kinds.append(("docker", pinned))
-    if engine in ("auto", "local") and len(installed) == len(identity.LIBRARIES):
+    if engine == "local" or (engine == "auto" and len(installed) == len(identity.LIBRARIES)):
         kinds.append(("local", installed))
-    if not kinds:
-        kinds.append(("local", installed))
-    if len(kinds) == 2 and kinds[0][1] == kinds[1][1]:
+    if len(kinds) > 1 and pinned == installed:
         # The same libraries: what one engine made, the other need not make again.
-        return (
-            Toolchain(
-                EMULATOR, True, identity.emulator_identity(code, pinned, compiler), None, env
-            ),
-        )
+        kinds = [(None, pinned)]
     return tuple(
-        Toolchain(EMULATOR, True, identity.emulator_identity(code, versions, compiler), kind, env)
+        Toolchain(
+            EMULATOR,
+            emulated=True,
+            identities=_identities(
+                identity.libraries_identity(versions),
+                identity.emulator_identity(code, versions, compiler),
+            ),
+            engine_kind=kind,
+            env=env,
+        )
         for kind, versions in kinds
     )
 
 
-def _suite(arch: Arch, wanted: str, workspace: Workspace) -> Toolchain | None:
-    """Return the imported suite that can compile for the chip, ``None`` when there is none."""
-    from orchestrator.paths import user_data
+def _suite(arch: Arch, wanted: str, workspace: Workspace, hailort: str | None) -> Toolchain | None:
+    """Return the imported suite that compiles for the chip; ``None`` = take the emulator."""
+    from orchestrator import paths
 
-    if wanted == "auto" and not (user_data() / "toolchains").exists():
+    records = paths.user_data() / "toolchains"
+    if wanted == "auto" and not records.is_dir():
         # The common case before anything was imported, decided without further imports.
         return None
-    return None
+    from orchestrator.toolchain import registry
+    from orchestrator.toolchain.choose import choose
+    from orchestrator.toolchain.lock import read_lock
+    from orchestrator.toolchain.suite import describe
+    from orchestrator.toolchain.versions import line_of_chip, parse_version
+
+    imported = registry.load_all()
+    if wanted == "auto" and not imported:
+        return None
+    line = line_of_chip(arch)
+    pins = read_lock(workspace.root)
+    named = None if wanted in ("auto", "suite") else registry.find(wanted)
+    choice = choose(
+        arch,
+        imported,
+        hailort=parse_version(hailort),
+        pin=pins.get(line) if line is not None else None,
+        named=named,
+    )
+    chosen = choice.toolchain
+    export: Mapping[str, Any] = (
+        {"export_image": chosen.export_image}
+        if chosen.export_image
+        else identity.libraries_identity(identity.emulator_image_versions())
+    )
+    return Toolchain(
+        chosen.name,
+        emulated=False,
+        identities=_identities(export, chosen.identity()),
+        engine_kind="docker",
+        env=describe(chosen).env,
+        imported=chosen,
+        warnings=choice.warnings,
+    )
 
 
-def open_engine(settings: Settings, workspace: Workspace, observer: Observer) -> Engine:
+def open_engine(
+    settings: Settings, workspace: Workspace, observer: Observer, *, need_docker: bool = False
+) -> Engine:
     """Return the engine that the settings name; ``auto`` is Docker when it answers."""
     from orchestrator.engine.choose import choose_engine
 
     named = {name: entry.address for name, entry in workspace.file.engines.items()}
-    choice = choose_engine(settings.text("engine") or "auto", named=named)
+    choice = choose_engine(settings.text("engine") or "auto", named=named, need_docker=need_docker)
     observer.note(choice.said)
     return choice.engine
 
 
-def _limits(loosening: Loosening, settings: Settings, workspace: Workspace) -> Box:  # noqa: ARG001
+def limits(loosening: Loosening, workspace: Workspace, *, gpus: bool = False) -> Box:
+    """Return the box: the project's sizes, and what the command line allows beyond it."""
     from orchestrator.engine.base import Box
 
     memory = loosening.memory or workspace.file.limits.memory
@@ -120,74 +175,87 @@ def _limits(loosening: Loosening, settings: Settings, workspace: Workspace) -> B
         memory=read_size(memory, "memory limit") if memory else None,
         cpus=loosening.cpus or workspace.file.limits.cpus,
         network=loosening.network,
+        gpus=gpus,
     )
 
 
-def bench(
-    engine: Engine,
-    toolchain: Toolchain,
-    made: Plan,
-    loosening: Loosening,
-    settings: Settings,
-    workspace: Workspace,
-    observer: Observer,
-) -> Bench:
-    """Return what a run needs; builds or checks the image on the way."""
-    from orchestrator.engine.base import Progress
+@dataclass(frozen=True)
+class Workshop:
+    """Turns a plan into segments on one engine; ``look_only`` builds no image (``--dry-run``)."""
 
-    image = toolchain.image
-    if image is None:
+    engine: Engine
+    loosening: Loosening
+    settings: Settings
+    workspace: Workspace
+    observer: Observer
+    look_only: bool = False
+
+    def segments(self, made: Plan, toolchain: Toolchain) -> tuple[Segment, ...]:
+        """Return the jobs of a plan, in order."""
+        if toolchain.imported is None:
+            bench = self._bench(self._own_image(), "python", toolchain.env, gpus=False)
+            return (Segment(made.to_run, bench),)
+        for warning in toolchain.warnings:
+            self.observer.note(f"warning: {warning}")
+        before = tuple(name for name in made.to_run if name in BEFORE_COMPILER)
+        after = tuple(name for name in made.to_run if name not in BEFORE_COMPILER)
+        segments: list[Segment] = []
+        if before:
+            image = toolchain.imported.export_image or self._own_image()
+            segments.append(Segment(before, self._bench(image, "python", {}, gpus=False)))
+        if after:
+            segments.append(Segment(after, self._suite_bench(toolchain.imported)))
+        return tuple(segments)
+
+    def _suite_bench(self, imported: Imported) -> Bench:
+        from orchestrator.toolchain.gpu import Probe, decide
+        from orchestrator.toolchain.suite import describe
+
+        state = imported.gpu
+        probe = Probe(state.usable, state.why, state.name) if state.usable is not None else None
+        wish = self.settings.text("gpu") or "auto"
+        assert wish in ("auto", "on", "off")
+        decision = decide(wish, self.engine.info().runtimes, probe)  # type: ignore[arg-type]
+        self.observer.note(f"gpu: {'used' if decision.use else 'not used'} ({decision.why})")
+        described = describe(imported, decision)
+        return self._bench(described.image, described.python, described.env, gpus=described.gpus)
+
+    def _own_image(self) -> str:
+        if self.look_only:
+            return "hefsmith-emulator"
+        from orchestrator.engine.base import Progress
+
         started = False
 
         def report(news: Progress | str, /) -> None:
             nonlocal started
             if not started:
                 started = True
-                observer.stage_started("image")
+                self.observer.stage_started("image")
             if isinstance(news, Progress):
-                observer.progress("image", news.done, news.total, news.unit)
+                self.observer.progress("image", news.done, news.total, news.unit)
             else:
-                observer.log(news)
+                self.observer.log(news)
 
-        image = engine.ensure_image("emulator", report=report).id
-    info = engine.info()
-    return Bench(
-        engine=engine,
-        image=image,
-        argv=_argv(toolchain),
-        env=toolchain.env,
-        limits=_limits(loosening, settings, workspace),
-        labels={"org.hefsmith.model": made.request.model},
-        facts={
-            "kind": info.kind,
-            "name": info.name,
-            "version": info.version,
-            "image": image,
-            "boxed": info.boxed,
-            "loosened": list(_limits(loosening, settings, workspace).loosened()),
-        },
-    )
+        return self.engine.ensure_image("emulator", report=report).id
 
+    def _bench(self, image: str, python: str, env: Mapping[str, str], *, gpus: bool) -> Bench:
+        from orchestrator.engine.base import worker_argv
 
-def bench_for_display(
-    engine: Engine,
-    toolchain: Toolchain,
-    made: Plan,  # noqa: ARG001
-    loosening: Loosening,
-    settings: Settings,
-    workspace: Workspace,
-) -> Bench:
-    """Return what a run would need, with the image by name; nothing is built."""
-    return Bench(
-        engine=engine,
-        image=toolchain.image or "hefsmith/emulator",
-        argv=_argv(toolchain),
-        env=toolchain.env,
-        limits=_limits(loosening, settings, workspace),
-    )
-
-
-def _argv(toolchain: Toolchain) -> tuple[Any, ...]:
-    from orchestrator.engine.base import worker_argv
-
-    return worker_argv(python=toolchain.python)
+        info = self.engine.info()
+        box = limits(self.loosening, self.workspace, gpus=gpus)
+        return Bench(
+            engine=self.engine,
+            image=image,
+            argv=worker_argv(python=python),
+            env=env,
+            limits=box,
+            facts={
+                "kind": info.kind,
+                "name": info.name,
+                "version": info.version,
+                "image": image,
+                "boxed": info.boxed,
+                "loosened": list(box.loosened()),
+            },
+        )

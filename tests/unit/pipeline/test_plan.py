@@ -54,7 +54,7 @@ def make(
         asked,
         toolchain="emulator",
         emulated=True,
-        identity=identity or {"toolchain": "emulator"},
+        identities=dict.fromkeys(NAMES, identity or {"toolchain": "emulator"}),
         materials=digests,
         code=dict.fromkeys(NAMES, "c") | (code or {}),
         find=entries.get,

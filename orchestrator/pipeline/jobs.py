@@ -1,0 +1,95 @@
+"""From a plan to jobs: which stages run together, in which image, with which files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.pipeline.cache import place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.engine.base import Box, Engine, Job
+    from orchestrator.pipeline.material import Material
+    from orchestrator.pipeline.plan import Plan
+
+#: Ending of the folder, beside the build folder, with copies of the model's own code.
+SOURCE_COPIES = ".sources"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a plan is carried out: the engine, the image, and how its Python is started."""
+
+    engine: Engine
+    image: str
+    argv: tuple[Any, ...]
+    env: Mapping[str, Any]
+    limits: Box
+    labels: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Stages that share one container and one process."""
+
+    stages: tuple[str, ...]
+    bench: Bench
+
+
+def make_job(plan: Plan, segment: Segment, staging: Path) -> Job:
+    """Write the worker's plan into the build folder and return the job that carries it out.
+
+    The job gets the materials of its own stages only: a checkpoint never meets the compiler.
+    """
+    from orchestrator.engine.base import Input, Job
+
+    (staging / "plan.json").write_text(
+        json.dumps(plan.worker_document(segment.stages), indent=1), encoding="utf-8"
+    )
+    inputs: list[Input] = []
+    for material in _materials_of(plan, segment.stages):
+        path = material.path
+        if material.files is not None:
+            # Only the model's own code leaves its folder, not what else lies beside it.
+            path = staging.parent / f"{staging.name}{SOURCE_COPIES}" / material.name
+            for name in material.files:
+                place(material.path / name, path / name, link=False)
+        inputs.append(Input(material.name, path))
+    ready = segment.bench
+    return Job(
+        name=f"{plan.request.model}-{plan.request.arch}",
+        image=ready.image,
+        argv=ready.argv,
+        work=staging,
+        inputs=tuple(inputs),
+        env=ready.env,
+        limits=ready.limits,
+        labels=ready.labels,
+        notes={"model": plan.request.model, "arch": plan.request.arch, "key": plan.key},
+    )
+
+
+def _materials_of(plan: Plan, stages: Sequence[str]) -> list[Material]:
+    used = {name for stage in stages for name in plan.request.used_by[stage]}
+    return [material for material in plan.request.materials if material.name in used]
+
+
+def job_for_display(plan: Plan, segment: Segment) -> Job:
+    """Return the job as ``--dry-run`` shows it; nothing is written."""
+    from orchestrator.engine.base import Input, Job
+
+    ready = segment.bench
+    return Job(
+        name=f"{plan.request.model}-{plan.request.arch}",
+        image=ready.image,
+        argv=ready.argv,
+        work=Path("BUILD_FOLDER"),
+        inputs=tuple(Input(m.name, m.path) for m in _materials_of(plan, segment.stages)),
+        env=ready.env,
+        limits=ready.limits,
+    )

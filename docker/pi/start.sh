@@ -25,8 +25,6 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 MaxStartups 200
 MaxSessions 200
-ClientAliveInterval 5
-ClientAliveCountMax 3
 PrintMotd no
 Subsystem sftp /usr/lib/openssh/sftp-server
 END

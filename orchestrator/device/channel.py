@@ -10,8 +10,8 @@ import asyncio
 import json
 import shlex
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -111,15 +111,16 @@ class AgentChannel:
             await self._drain()
             return await self._answer()
 
-    async def upload(self, do: str, blocks: AsyncIterator[bytes], **fields: object) -> Json:
+    async def upload(self, do: str, blocks: AsyncGenerator[bytes], **fields: object) -> Json:
         """Send a request that takes data; ends early when the device refuses in between."""
         async with self._busy:
             self._send_json({"do": do, **fields})
-            async for block in blocks:
-                if not self._answers.empty():
-                    break
-                self._send(b"D", block)
-                await self._drain()
+            async with aclosing(blocks):
+                async for block in blocks:
+                    if not self._answers.empty():
+                        break
+                    self._send(b"D", block)
+                    await self._drain()
             self._send(b"E", b"")
             await self._drain()
             return await self._answer()

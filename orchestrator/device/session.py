@@ -24,7 +24,7 @@ from orchestrator.device.files import BLOCK, file_digest, write_through
 from orchestrator.errors import ConfigError, DeviceError, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from orchestrator.device.loop import LoopThread
 
@@ -268,7 +268,7 @@ def _as_event(line: object) -> dict[str, object] | None:
 
 async def _read_blocks(
     path: Path, offset: int, size: int, progress: Progress | None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """Yield a file's blocks; memory stays at one block, whatever the size."""
     done = offset
     try:

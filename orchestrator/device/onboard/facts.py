@@ -219,7 +219,7 @@ def find_holders(nodes: list[Json]) -> Json:
             "-lname", os.path.realpath(node["path"]),
         ]  # fmt: skip
         output = None
-        if node["is_device"] and getattr(os, "geteuid", lambda: 0)() != 0:
+        if node["path"].startswith("/dev/") and getattr(os, "geteuid", lambda: 0)() != 0:
             output = run(["sudo", "-n", *search])
             if output is not None and output["code"] != 0 and "password" in output["err"]:
                 output = None

@@ -1,5 +1,6 @@
-"""Run as a program: change a device's store and die at the n-th file operation, for every n (or every
-``stride``-th).
+"""Run as a program: change a device's store and die at the n-th file operation, for every n.
+
+A second argument other than 1 makes it every ``stride``-th operation.
 
 Prints one JSON object: how many deaths there were, and what was wrong after any of them.
 """
@@ -82,8 +83,8 @@ def run_all(root: Path, action: str, stride: int) -> dict[str, object]:
     before, after = release_id(record_of(ROUNDS - 1)[0]), release_id(record_of(ROUNDS)[0])
     earlier = release_id(record_of(ROUNDS - 2)[0])
     wrong: list[str] = []
-    deaths = 0
-    for count in itertools.count(1, stride):
+    for deaths in itertools.count():
+        count = 1 + deaths * stride
         folder = root / f"{action}-{count}"
         store = Store(folder, "net")
         folder.mkdir(parents=True)
@@ -116,7 +117,7 @@ def run_all(root: Path, action: str, stride: int) -> dict[str, object]:
         if os.waitstatus_to_exitcode(status) == 0:
             assert deaths, "the hook saw nothing"
             return {"deaths": deaths, "wrong": wrong}
-        deaths += 1
+    raise AssertionError
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def _run(
             for loaded in loaded_models:
                 for chip in prover.archs(loaded, arch) if prove else pick_archs(loaded, arch):
                     build_, made = journey.build(loaded, chip)
-                    proof = prover.prove(build_) if prove else None
+                    proof = prover.prove(build_, loaded.folder) if prove else None
                     outcomes.append((build_, made, proof))
     documents = [document(build_, made, proof) for build_, made, proof in outcomes]
     if as_json:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from orchestrator.device.base import DeviceSpec, Identity, Session
+    from orchestrator.device.base import DeviceSpec
+    from orchestrator.device.session import SshSession
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.journey import Journey
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
+    from orchestrator.report.model import Verdict
 
 PROOF = "proof.json"
 
@@ -60,7 +62,7 @@ class Prover:
     def __init__(self, journey: Journey) -> None:
         self._journey = journey
         self._specs: tuple[DeviceSpec, ...] | None = None
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, SshSession] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -123,21 +125,23 @@ class Prover:
 
     # --- proving ------------------------------------------------------------------------------
 
-    def _session(self, arch: str | None = None) -> Session:
+    def _session(self, arch: str | None = None) -> SshSession:
         from dataclasses import replace
 
-        from orchestrator.device.base import connect
+        from orchestrator.device.hub import default_hub
 
         spec = self.spec
         if spec.kind == "embedded" and arch is not None:
             spec = replace(spec, emulated_chip=arch)
         name = f"{spec.name}:{spec.emulated_chip or ''}"
         if name not in self._sessions:
-            self._sessions[name] = connect(spec)
+            self._sessions[name] = default_hub().connect(spec)
         return self._sessions[name]
 
-    def prove(self, build: Build) -> Proof:
+    def prove(self, build: Build, recipe_folder: Path) -> Proof:
         """Ship the build to the device, run the golden samples there, and judge."""
+        from orchestrator.pipeline.reporting import write_report
+
         remembered = self._remembered(build)
         if remembered is not None:
             return remembered
@@ -151,26 +155,27 @@ class Prover:
         observer.stage_finished("ship", time.monotonic() - began)
         began = time.monotonic()
         observer.stage_started("validate")
-        verdict = self._validate(session, build, identity)
+        verdict = self._validate(session, build, recipe_folder)
+        write_report(build, verdict, recipe_folder=recipe_folder)
         observer.stage_finished("validate", time.monotonic() - began)
         proof = Proof(
             device=self.spec.name,
-            passed=bool(verdict["passed"]),
-            headline=str(verdict["headline"]),
-            verdict=verdict,
+            passed=verdict.passed,
+            headline=verdict.headline,
+            verdict=verdict.to_json(),
             ship=shipped,
             identity=identity.to_json(),
         )
         self._remember(build, proof)
         return proof
 
-    def _ship(self, session: Session, build: Build, scratch: Path) -> Mapping[str, Any]:
+    def _ship(self, session: SshSession, build: Build, scratch: Path) -> Mapping[str, Any]:
         from orchestrator.device.ship import ship
         from orchestrator.pipeline.devices import release_of
 
         observer = self._journey.observer
         result = ship(
-            session,  # type: ignore[arg-type]
+            session,
             release_of(build, scratch),
             watch=lambda event: (
                 observer.progress("ship", event.done, event.total, "bytes") if event.total else None
@@ -178,10 +183,20 @@ class Prover:
         )
         return result.to_json()
 
-    def _validate(self, session: Session, build: Build, identity: Identity) -> Mapping[str, Any]:
-        from orchestrator.pipeline.devices import validate_build
+    def _validate(self, session: SshSession, build: Build, recipe_folder: Path) -> Verdict:
+        from orchestrator.device.services import service_stopped
+        from orchestrator.pipeline.validation import validate_build
 
-        return validate_build(session, build, identity, self._journey.observer).to_json()
+        observer = self._journey.observer
+        with service_stopped(session, self.spec.service):
+            return validate_build(
+                session,
+                build,
+                recipe_folder=recipe_folder,
+                on_progress=lambda done, total: observer.progress(
+                    "validate", done, total, "samples"
+                ),
+            )
 
     # --- remembering --------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hailo_emulator.runtime.hef import compiled_for
 from hailo_emulator.runtime.status import STATUS_NAMES, exception_from_status, log, status_of
@@ -34,19 +34,26 @@ def print_hefs(setup: Setup, path: Path, *, streams: bool) -> int:
 
 def _print_one(setup: Setup, path: Path, *, streams: bool) -> int:
     """Print one HEF; the vendor's tool overlooks some damage that our reader finds."""
-    from orchestrator.hef import examine_hef
+    from orchestrator.hef import HefError, examine_hef
     from orchestrator.hef.vendor import vendor_text
 
     found = examine_hef(path)
     if found.vendor_status != 0 or found.hef is None:
+        first = found.problems[0].message if found.problems else "HEF cannot be parsed"
         # Where the vendor's tool crashes (no status), a clear error is the better stand-in.
-        name = STATUS_NAMES[26 if found.vendor_status is None else found.vendor_status]
-        for problem in found.problems[:1]:
-            log("error", f"CHECK failed - {problem.message}")
-        raise exception_from_status(status_of(name))
-    text = _for_version(setup, found.hef, vendor_text(found.hef, parse_streams=streams))
+        _refuse(first, 26 if found.vendor_status is None else found.vendor_status)
+    try:
+        text = vendor_text(found.hef, parse_streams=streams)
+    except HefError as error:
+        _refuse(error.message, 26 if error.status is None else error.status)
+    text = _for_version(setup, found.hef, text)
     print(text, end="" if text.endswith("\n") else "\n")
     return 0
+
+
+def _refuse(text: str, status: int) -> NoReturn:
+    log("error", f"CHECK failed - {text}")
+    raise exception_from_status(status_of(STATUS_NAMES[status]))
 
 
 def _for_version(setup: Setup, hef: Hef, text: str) -> str:

@@ -119,14 +119,14 @@ def _constants(request: ScriptRequest, plan: InputPlan) -> Tuple[Tuple[float, ..
 def _head(request: ScriptRequest, nms: Union[Nms, NoNms]) -> List[Line]:
     lines: List[Line] = []
     if isinstance(nms, Nms):
-        for layer in nms.sigmoid:
-            lines.append(
-                Line(
-                    Command("change_output_activation", (), (Name(layer.short), Name("sigmoid"))),
-                    "The NMS takes scores, not logits.",
-                    {"": "the NMS of the recipe"},
-                )
+        lines += [
+            Line(
+                Command("change_output_activation", (), (Name(layer.short), Name("sigmoid"))),
+                "The NMS takes scores, not logits.",
+                {"": "the NMS of the recipe"},
             )
+            for layer in nms.sigmoid
+        ]
         arguments: Dict[str, Value] = {"meta_arch": Name(nms.meta_arch), "engine": Name(nms.engine)}
         stated = {"": "postprocess.nms.config"} if request.nms.config is not None else {}
         lines.append(

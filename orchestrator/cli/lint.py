@@ -1,0 +1,101 @@
+"""``hef lint``: check a model script before a compiler spends an hour on it."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hefsmith_worker.script.lint import Finding
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("lint", epilog="Example: hef lint my.alls --layers artifacts/m/hailo8l/model.har")(
+        lint
+    )
+
+
+def lint(
+    script: Annotated[Path, typer.Argument(help="Model script (.alls).", metavar="FILE.alls")],
+    layers: Annotated[
+        Path | None,
+        typer.Option(help="Parsed network (.har or HN .json): layer names are checked too."),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Number of calibration images that there are.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a model script: commands, arguments, layers, contradictions."""
+    from hefsmith_worker.script.lint import check_text
+
+    from orchestrator.errors import ConfigError
+
+    try:
+        text = script.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        msg = f"{script} is no text file"
+        raise ConfigError(msg, code="lint.file") from None
+    except OSError as error:
+        msg = f"{script} cannot be read: {error.strerror}"
+        raise ConfigError(msg, code="lint.file") from None
+    names = _read_layers(layers) if layers is not None else None
+    found = check_text(text, str(script), layers=names, images=images)
+    _show(script, found, as_json=as_json)
+    if any(finding.severity == "error" for finding in found):
+        raise typer.Exit(2)
+
+
+def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
+    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.errors import escape_control
+
+    if as_json:
+        errors = sum(finding.severity == "error" for finding in found)
+        emit_json(
+            {
+                "file": str(script),
+                "ok": not errors,
+                "errors": errors,
+                "warnings": sum(finding.severity == "warning" for finding in found),
+                "findings": [finding.to_dict() for finding in found],
+            }
+        )
+        return
+    for finding in found:
+        where = f"{script}:{finding.line}:{finding.column}"
+        hint = f" ({finding.hint})" if finding.hint else ""
+        line = f"{where}: {finding.severity}: {finding.message}{hint} [{finding.code}]"
+        print_result(escape_control(line))
+    if not found:
+        print_result(f"{escape_control(str(script))}: nothing to say")
+
+
+def _read_layers(path: Path) -> list[str]:
+    """Return the layer names of a parsed network: a HAR, or its HN as JSON."""
+    import json
+    import tarfile
+
+    from orchestrator.errors import ArtifactError
+
+    try:
+        if tarfile.is_tarfile(path):
+            with tarfile.open(path) as archive:
+                member = next(
+                    (m for m in archive.getmembers() if m.isfile() and m.name.endswith(".hn")), None
+                )
+                stream = archive.extractfile(member) if member is not None else None
+                if stream is None:
+                    msg = f"{path} holds no network (.hn)"
+                    raise ArtifactError(msg, code="lint.layers")
+                network = json.load(stream)
+        else:
+            network = json.loads(path.read_text(encoding="utf-8"))
+        return [str(name) for name in network["layers"]]
+    except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
+        msg = f"{path} is no parsed network: {error}"
+        hint = "give the .har of a build, or the HN as JSON"
+        raise ArtifactError(msg, hint=hint, code="lint.layers") from None

@@ -40,10 +40,10 @@ from orchestrator.engine.box import (
 )
 from orchestrator.engine.client import Connection, all_errors, lost_errors, normal_architecture
 from orchestrator.engine.endings import Evidence, tell_ending
-from orchestrator.engine.lifecycle import DockerRunning, remove_container, undisturbed
+from orchestrator.engine.lifecycle import GUARD_LINE, DockerRunning, remove_container, undisturbed
 from orchestrator.engine.orphans import remove_orphans
 from orchestrator.engine.owner import owner_id, process_id
-from orchestrator.engine.wire import decode, open_wire
+from orchestrator.engine.wire import LogStream, open_wire, split_lines
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
 
 #: Seconds until the guard must have spoken. A suite's image on QEMU takes its time.
 GUARD_TIMEOUT = 120.0
-
-GUARD = b'{"event": "guard"'
 
 #: What engines say about a folder that they do not see or may not share.
 UNSEEN = ("bind source path does not exist", "mounts denied", "invalid mount config", "statfs")
@@ -167,14 +165,10 @@ class DockerEngine:
     def log(self, record: BuildRecord, *, follow: bool) -> Iterator[str]:
         """Yield what a build has printed; ``follow``: and what it prints until it ends."""
         with self._connection.calls(f"reading the log of {record.id}"):
-            rest = b""
-            for data in self._connection.api.logs(
-                record.container, stdout=True, stderr=True, stream=True, follow=follow
-            ):
-                *lines, rest = (rest + data).split(b"\n")
-                yield from (decode(line) for line in lines if not line.startswith(GUARD))
-            if rest:
-                yield decode(rest)
+            stream = LogStream(self._connection.api, record.container, follow=follow)
+            for _, line in split_lines(stream.frames()):
+                if not line.startswith(GUARD_LINE):
+                    yield line
 
     def _guess_info(self) -> EngineInfo:
         return EngineInfo(kind="docker", name="", address=self._address.url, version="")
@@ -353,7 +347,7 @@ class DockerEngine:
         """Return the guard's report; a container that ended without one is explained."""
         deadline = time.monotonic() + GUARD_TIMEOUT
         while (line := running.first_line(deadline - time.monotonic())) is not None:
-            if line.startswith('{"event": "guard"'):
+            if line.startswith(GUARD_LINE):
                 said: dict[str, Any] = json.loads(line)
                 return said
         tail = running.tail
@@ -477,21 +471,21 @@ class DockerEngine:
 
         def end() -> None:
             late.set()
+            other = Connection(self._address)
             try:
-                Connection(self._address).api.kill(name, "SIGKILL")
+                other.api.kill(name, "SIGKILL")
             except all_errors():
                 return
+            finally:
+                other.close()
 
         timer = threading.Timer(timeout, end)
         timer.daemon = True
         timer.start()
         try:
-            rest = b""
-            for data in api.logs(name, stdout=True, stderr=True, stream=True, follow=True):
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    if on_output is not None:
-                        on_output(decode(line))
+            for _, line in split_lines(LogStream(api, name, follow=True).frames()):
+                if on_output is not None:
+                    on_output(line)
             code = int(api.wait(name, timeout=10)["StatusCode"])
         finally:
             timer.cancel()

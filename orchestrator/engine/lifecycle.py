@@ -30,7 +30,7 @@ from orchestrator.engine.box import BEAT
 from orchestrator.engine.client import all_errors, lost_errors
 from orchestrator.engine.endings import SIGKILL, SIGTERM, Evidence, tell_ending
 from orchestrator.engine.transfer import sweep, unpack
-from orchestrator.engine.wire import STDOUT, LineSplitter, Wire, open_wire
+from orchestrator.engine.wire import LogStream, Wire, open_wire, split_lines
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ class DockerRunning:
         self._asked = False
         self._broken = False
         self._over = False
+        self._left = False
+        self._log: LogStream | None = None
         self._ending: Ending | None = None
         self._pulse: Pulse | None = None
         # A thread reads, so that Ctrl-C in the caller's loop never tears a frame apart.
@@ -158,6 +160,7 @@ class DockerRunning:
             self.stop()
         else:
             self._let_go()
+            self._reader.join(2.0)
 
     # Output
 
@@ -189,6 +192,8 @@ class DockerRunning:
             frames = self._wire.frames() if self._wire is not None else self._logs()
             while True:
                 self._take(frames)
+                if self._left:
+                    return
                 state = self._look()
                 if state is None or not (state.running or self._broken):
                     return
@@ -203,8 +208,7 @@ class DockerRunning:
         skip = dict(self._taken)
         if self._wire is not None and not self._broken:
             skip = {}
-        splitter = LineSplitter()
-        for stream, line in _lines(frames, splitter):
+        for stream, line in split_lines(frames):
             if skip.get(stream, 0) > 0:
                 skip[stream] -= 1
                 continue
@@ -227,19 +231,12 @@ class DockerRunning:
 
     def _logs(self) -> Iterator[tuple[int, bytes]]:
         """Yield the output that the engine kept, from the beginning, and what still comes."""
-        container = self._record.container
         try:
-            follow = self._connection.api.logs(
-                container, stdout=True, stderr=False, stream=True, follow=True
-            )
-            for data in follow:
-                yield STDOUT, data
-            # The worker speaks on standard output alone; this is what died before it could.
-            rest = self._connection.api.logs(container, stdout=False, stderr=True)
-            if rest:
-                yield 2, rest
-        except lost_errors():
+            stream = LogStream(self._connection.api, self._record.container, follow=True)
+        except all_errors():
             return
+        self._log = stream
+        yield from stream.frames()
 
     # The engine's view
 
@@ -289,9 +286,9 @@ class DockerRunning:
 
     def hang_up(self) -> None:
         """Close a connection that is dead, so that the reader comes back."""
-        wire = self._wire
-        if wire is not None:
-            wire.close()
+        for stream in (self._wire, self._log):
+            if stream is not None:
+                stream.close()
 
     # Start and stop
 
@@ -422,22 +419,16 @@ class DockerRunning:
             unpack(iter(blocks), work, what="fetching the results", report=self._report)
 
     def _let_go(self) -> None:
+        self._left = True
         if self._pulse is not None:
             self._pulse.end()
         self.hang_up()
 
     def _clean_up(self) -> None:
         self._let_go()
+        self._reader.join(2.0)
         remove_container(self._connection, self._record.container, self._record.volume)
         registry.forget(self._record.id)
-
-
-def _lines(
-    frames: Iterator[tuple[int, bytes]], splitter: LineSplitter
-) -> Iterator[tuple[int, str]]:
-    for stream, data in frames:
-        yield from splitter.feed(stream, data)
-    yield from splitter.flush()
 
 
 def read_state(found: Any) -> State:

@@ -46,6 +46,14 @@ class LineSplitter:
             self._rest[stream] = b""
 
 
+def split_lines(frames: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, str]]:
+    """Yield the lines of frames as (stream, line), with what is left at the end."""
+    splitter = LineSplitter()
+    for stream, data in frames:
+        yield from splitter.feed(stream, data)
+    yield from splitter.flush()
+
+
 def decode(line: bytes) -> str:
     """Return a line as text: UTF-8 with what is not replaced, without a carriage return."""
     return line.decode("utf-8", "replace").rstrip("\r")
@@ -106,17 +114,62 @@ class Wire:
 
     def close(self) -> None:
         """End the connection; a reader in another thread comes back too."""
-        import socket
-
         with self._writing:
             self._closed = True
-        raw = getattr(self._sock, "_sock", self._sock)
-        with contextlib.suppress(*lost_errors(), AttributeError, TypeError, ValueError):
-            raw.shutdown(socket.SHUT_RDWR)
-        # Both layers, or the socket stays open until somebody collects garbage.
-        for layer in (self._sock, raw):
-            with contextlib.suppress(*lost_errors(), AttributeError, ValueError):
-                layer.close()
+        close_socket(self._sock)
+
+
+def close_socket(sock: Any) -> None:
+    """Close a socket of the SDK such that a reader in another thread wakes up."""
+    import socket
+
+    raw = getattr(sock, "_sock", sock)
+    with contextlib.suppress(*lost_errors(), AttributeError, TypeError, ValueError):
+        raw.shutdown(socket.SHUT_RDWR)
+    # Both layers, or the socket stays open until somebody collects garbage.
+    for layer in (sock, raw):
+        with contextlib.suppress(*lost_errors(), AttributeError, ValueError):
+            layer.close()
+
+
+class LogStream:
+    """The output that the engine kept of a container, from the beginning.
+
+    The SDK's own call mixes the two streams and never closes its connection.
+    """
+
+    def __init__(self, api: Any, container: str, *, follow: bool) -> None:
+        asked = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all"}
+        url = f"{api.base_url}/v{api.api_version}/containers/{container}/logs"
+        self._response = api.get(url, params=asked, stream=True, timeout=(10.0, None))
+        if self._response.status_code >= 400:
+            import docker.errors
+
+            said = self._response.text
+            self._response.close()
+            raise docker.errors.APIError(said, self._response, said)
+
+    def frames(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (stream, data) until the end, like :meth:`Wire.frames`."""
+        ends: tuple[type[Exception], ...] = (*lost_errors(), ValueError, AttributeError)
+        try:
+            while len(header := self._response.raw.read(8)) == 8:
+                stream, size = struct.unpack(">BxxxL", header)
+                data = self._response.raw.read(size)
+                yield stream, data
+                if len(data) < size:
+                    return
+        except ends:
+            return
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        """End the connection; a reader in another thread comes back too."""
+        body = getattr(getattr(self._response.raw, "_fp", None), "fp", None)
+        if body is not None:
+            close_socket(getattr(body, "raw", body))
+        # Not the response itself: its lock is the reader's, who closes it.
 
 
 def open_wire(api: Any, container: str, *, output: bool = True) -> Wire:

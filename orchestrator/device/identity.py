@@ -195,9 +195,10 @@ def _why_no_chip(identity: Identity, raw: Raw) -> str:
         PCI_CHIPS.get(str(card.get("device")).lower(), "a Hailo chip")
         for card in raw.get("pci", ())
     ]
-    if "identify" not in raw.get("commands", {}):
+    identify = raw.get("commands", {}).get("identify")
+    if identify is None:
         return "hailortcli is not installed"
-    if raw["commands"]["identify"].get("timed_out"):
+    if identify.get("timed_out"):
         return "hailortcli fw-control identify did not end: the chip or its driver hangs"
     if identity.hailort and "Driver version (" in errors:
         return "the chip cannot be asked: driver and library differ"

@@ -145,7 +145,7 @@ def parse_address(text: str) -> DeviceSpec:
     """Return the spec of ``[user@]host[:port]``; the name is the host."""
     user, _, rest = text.rpartition("@")
     host, port = _split_port(rest)
-    if not host or any(c.isspace() for c in text) or host.startswith("-") or user.startswith("-"):
+    if not host or not text.isprintable() or " " in text or "-" in (host[:1], user[:1]):
         msg = f"{escape_control(text)!r} is no address of a device"
         raise ConfigError(
             msg, hint="Write user@host or user@host:port, such as pi@raspberrypi.local"
@@ -156,8 +156,8 @@ def parse_address(text: str) -> DeviceSpec:
 def _split_port(text: str) -> tuple[str, int | None]:
     """Split ``host``, ``host:22``, ``[::1]:22`` and ``::1``."""
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
+        host, closing, rest = text[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else rest + ("" if closing else "?")
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
         if not port:

@@ -18,9 +18,18 @@ import time
 from pathlib import Path
 
 from .facts import collect
-from .files import Json, Refused, as_refusal, copy_or_link, flush_folder, remove_tree, safe_name
+from .files import (
+    Json,
+    Refused,
+    as_refusal,
+    copy_or_link,
+    flush_folder,
+    read_json,
+    remove_tree,
+    safe_name,
+)
 from .link import MAGIC, Link
-from .store import MARKER, Store
+from .store import MARKER, RECORD, Store
 from .transfer import describe_part, receive_file, send_file
 from .work import Job, Services
 
@@ -110,6 +119,23 @@ class Agent:
     def do_peek(self, model: str) -> Json:
         """Say what is there, without a lock and without changing anything."""
         return Store(self.root, model).state()
+
+    def do_shelves(self) -> Json:
+        """Say for each model which release is current, with what it says of labels."""
+        shelves: Json = {}
+        for marker in sorted(self.root.glob(f"*/{MARKER}")):
+            store = Store(self.root, marker.parent.name)
+            current = store.current()
+            if current is None:
+                continue
+            folder = store.releases / current
+            shelves[store.model] = {
+                "release": current,
+                "record": read_json(folder / RECORD),
+                "decoder": read_json(folder / "decoder.json"),
+                "labels": count_lines(folder / "labels.txt"),
+            }
+        return {"shelves": shelves}
 
     def do_open(self, model: str, wait: float, who: Json) -> Json:
         """Lock a model's folder for this agent; say what is there."""
@@ -241,6 +267,14 @@ class Agent:
         """Start a unit again."""
         self.services.start(unit)
         return {}
+
+
+def count_lines(path: Path) -> int | None:
+    """Return how many lines a small text file has."""
+    try:
+        return len(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _leave(signum: int, frame: object) -> None:  # noqa: ARG001

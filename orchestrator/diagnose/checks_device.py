@@ -1,0 +1,483 @@
+"""``hef doctor --device``: what can go wrong on a Pi, told before anything runs there.
+
+The checks follow the failures R01 to R22 of users; those that only show at run time (buffer
+sizes, API misuse) are left to the job that runs. All are pure functions of recorded facts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.diagnose.checks import Check, Finding, error, info, ok, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from orchestrator.device.base import DeviceSpec, Identity
+
+GIGABYTE = 1_000_000_000
+HOT_C = 80.0
+HOLD = "sudo apt-mark hold hailort hailo-dkms hailofw python3-hailort"
+
+
+#: Chip -> architectures of HEF files that it loads, besides its own (HailoRT 4.23 and 5.2).
+RUNS_ON = {
+    "hailo8": {"hailo8", "hailo8l", "hailo8r"},
+    "hailo10h": {"hailo10h", "hailo15h", "hailo15m"},
+    "hailo15h": {"hailo10h", "hailo15h", "hailo15m"},
+}
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What the checks look at: the identity, the raw facts behind it, what has been shipped."""
+
+    name: str
+    identity: Identity
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    shelves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def out(self, command: str) -> str:
+        """Return what a command printed on the device, both streams."""
+        entry = self.raw.get("commands", {}).get(command) or {}
+        return f"{entry.get('out', '')}\n{entry.get('err', '')}"
+
+    def file(self, path: str) -> str:
+        """Return the text of a file of the device, empty when there is none."""
+        return str(self.raw.get("files", {}).get(path, ""))
+
+    @property
+    def kernel_log(self) -> str:
+        """The kernel's messages, as far as the login may read them."""
+        return self.out("kernel_log") + self.out("kernel_log_sudo")
+
+    @property
+    def line(self) -> int | None:
+        """4 for Hailo-8 and its kin, 5 for Hailo-10 and 15, by the chip or by its PCI id."""
+        chip = self.identity.chip or ""
+        if chip.startswith("hailo8"):
+            return 4
+        if chip.startswith(("hailo1", "hailo15")):
+            return 5
+        ids = {str(card.get("device")).lower() for card in self.raw.get("pci", ())}
+        if not ids:
+            return None
+        return 4 if "0x2864" in ids else 5
+
+
+def collect(spec: DeviceSpec, *, password: Callable[[str], str] | None = None) -> DeviceFacts:
+    """Connect to a device and collect the facts; raises ``DeviceError`` when that fails."""
+    import time
+
+    from orchestrator.device.hub import default_hub
+    from orchestrator.device.identity import read_identity
+
+    with default_hub().connect(spec, password=password) as session:
+        asked = time.time()
+        raw = session.facts("deep")
+        shelves = session.ask("shelves")["shelves"]
+    return DeviceFacts(spec.name, read_identity(raw, host_time=asked), raw, shelves)
+
+
+def _chip(facts: DeviceFacts) -> Finding:
+    identity = facts.identity
+    if identity.chip is not None:
+        shown = f"{identity.chip}, {identity.product_name or identity.board_name or 'no name'}"
+        return ok(f"{shown}{' (EMULATED)' if identity.emulated else ''}")
+    why = next((note for note in identity.notes if "chip" in note or "hailortcli" in note), "")
+    if "not installed" in why:
+        package = "hailo-h10-all" if facts.line == 5 else "hailo-all"
+        return error(why, "nothing can run there", f"sudo apt install dkms {package}; sudo reboot")
+    return error(
+        why or "hailortcli shows no chip",
+        "nothing can run there",
+        "Power off, seat the module and its cable, power on; then: lspci -nn | grep 1e60\n"
+        "On a Pi 5 the connector is on after: sudo raspi-config nonint do_pci 1; sudo reboot",
+    )
+
+
+def _versions(facts: DeviceFacts) -> Finding | None:
+    identity = facts.identity
+    if identity.hailort is None:
+        return None
+    if identity.driver_version is not None and identity.driver_version != identity.hailort:
+        return error(
+            f"driver {identity.driver_version}, library {identity.hailort}",
+            "HailoRT refuses to open the chip: both must be exactly the same",
+            "sudo apt update && sudo apt install --only-upgrade hailort hailo-dkms hailofw "
+            f"python3-hailort && sudo reboot\nthen keep them together: {HOLD}",
+        )
+    if identity.cli_version is not None and identity.cli_version != identity.hailort:
+        return error(
+            f"hailortcli {identity.cli_version}, library {identity.hailort}",
+            "hailortcli refuses to run",
+            "Two installations are mixed. Keep one: dpkg -l 'hailort*'; ls -l "
+            "/usr/lib/libhailort.so* /usr/local/lib/libhailort.so*",
+        )
+    return ok(f"HailoRT {identity.hailort}, driver {identity.driver_version or 'of the same'}")
+
+
+def _reboot_pending(facts: DeviceFacts) -> Finding | None:
+    loaded, on_disk = facts.identity.driver_version, facts.identity.driver_on_disk
+    if loaded is None or on_disk is None or loaded == on_disk:
+        return None
+    return warning(
+        f"the loaded driver is {loaded}, the one on disk {on_disk}",
+        "it changes with the next boot, and may then no longer fit the library",
+        "sudo reboot, then ask again",
+    )
+
+
+def _line_fits(facts: DeviceFacts) -> Finding | None:
+    version = facts.identity.hailort
+    if facts.line is None or version is None or version.startswith(f"{facts.line}."):
+        return None
+    package = "hailo-all" if facts.line == 4 else "hailo-h10-all"
+    return error(
+        f"HailoRT {version} with a chip of the {facts.line}.x line",
+        "4.x drives Hailo-8, 8L and 8R only, 5.x Hailo-10 and 15 only",
+        f"sudo apt purge '*hailort*' && sudo apt install {package} && sudo reboot",
+    )
+
+
+def _two_drivers(facts: DeviceFacts) -> Finding | None:
+    modules = (facts.identity.driver_module or "").split(", ")
+    if len(modules) < 2:
+        return None
+    other = "hailo1x_pci" if facts.line == 4 else "hailo_pci"
+    return error(
+        f"two drivers are loaded: {', '.join(modules)}",
+        "they take the chip from each other: 'not enough free devices'",
+        f"echo 'blacklist {other}' | sudo tee /etc/modprobe.d/hailo-blacklist.conf; sudo reboot",
+    )
+
+
+def _binding(facts: DeviceFacts) -> Finding | None:
+    identity = facts.identity
+    if identity.python_version is None:
+        return None
+    problem = identity.binding_error or ""
+    package = "python3-h10-hailort" if facts.line == 5 else "python3-hailort"
+    if "libhailort.so" in problem:
+        wanted = re.search(r"libhailort\.so\.(\d+\.\d+\.\d+)", problem)
+        return error(
+            problem,
+            f"the Python binding is for {wanted[1] if wanted else 'another version'}, "
+            f"the library is {identity.hailort or 'missing'}",
+            f"sudo apt install --reinstall {package}   (make no link from one version to another)",
+        )
+    if "_pyhailort" in problem and "No module" in problem:
+        return error(
+            problem,
+            f"the wheel was built for another Python than {identity.python_version} or machine",
+            f"pip uninstall hailort; sudo apt install {package}, or the wheel whose name has "
+            f"cp{''.join(identity.python_version.split('.')[:2])} and aarch64",
+        )
+    if "No module named 'hailo_platform'" in problem:
+        return error(
+            problem,
+            "hefsmith's jobs on the device use it",
+            f"sudo apt install {package}; for a virtual environment: python3 -m venv "
+            "--system-site-packages, and hef device add ... --python PATH",
+        )
+    if problem:
+        return error(problem, "Python cannot use the chip",
+                     f"sudo apt install --reinstall {package}")  # fmt: skip
+    if identity.binding_version and identity.hailort not in (None, identity.binding_version):
+        return error(
+            f"binding {identity.binding_version}, library {identity.hailort}",
+            "importing hailo_platform fails or misbehaves",
+            f"sudo apt install --reinstall {package}",
+        )
+    return ok(f"Python {identity.python_version}, binding {identity.binding_version}")
+
+
+def _numpy(facts: DeviceFacts) -> Finding | None:
+    identity = facts.identity
+    version, binding = identity.numpy_version, _numbers(identity.binding_version)
+    if identity.emulated or not binding:
+        return None
+    if version is None:
+        return error(
+            "numpy is missing", "hailo_platform needs it", "sudo apt install python3-numpy"
+        )
+    if _numbers(version) >= (2,) and binding < (4, 21):
+        return warning(
+            f"numpy {version} with HailoRT {identity.binding_version}",
+            "this binding was built for numpy 1 and may crash or refuse arrays",
+            "pip install 'numpy<2', in a venv made with --system-site-packages",
+        )
+    return ok(f"numpy {version}")
+
+
+def _python(facts: DeviceFacts) -> Finding | None:
+    version = facts.identity.python_version
+    if version is None or _numbers(version) >= (3, 9):
+        return None
+    return error(f"Python {version}", "our jobs need 3.9 or newer",
+                 "Upgrade Raspberry Pi OS to Bookworm or newer.")  # fmt: skip
+
+
+def _page_size(facts: DeviceFacts) -> Finding | None:
+    size = facts.identity.page_size
+    if size is None or facts.line != 4 or facts.identity.emulated:
+        return None
+    if size <= 4096:
+        return ok("4 KB pages")
+    setting = "force_desc_page_size=4096"
+    found = f"the kernel has {size // 1024} KB pages"
+    active = facts.file("/sys/module/hailo_pci/parameters/force_desc_page_size").strip()
+    if active == "4096":
+        return ok(f"{found}, and {setting} is set")
+    files = facts.raw.get("modprobe", {})
+    noted = [path for path, text in files.items() if setting in text]
+    if noted:
+        return warning(f"{found}; {setting} is in {noted[0]}, but not active yet",
+                       "configuring a HEF fails until then", "sudo reboot")  # fmt: skip
+    return error(
+        found,
+        "identify works, but configuring a HEF fails: max_desc_page_size given 16384",
+        f"echo 'options hailo_pci {setting}' | sudo tee /etc/modprobe.d/hailo_pci.conf; sudo reboot",
+    )
+
+
+def _holders(facts: DeviceFacts) -> Finding | None:
+    holders = facts.identity.holders
+    if holders is None:
+        if not facts.identity.device_nodes:
+            return None
+        return info("it cannot be told who uses the chip",
+                    "other users' processes are hidden from this login",
+                    "Allow sudo without a password, or ask: sudo fuser -v /dev/hailo0")  # fmt: skip
+    if not holders:
+        return ok("nobody uses the chip")
+    holder = holders[0]
+    unit = f", service {holder.unit}" if holder.unit else ""
+    stop = f"sudo systemctl stop {holder.unit}" if holder.unit else f"sudo kill {holder.pid}"
+    return warning(
+        f"process {holder.pid} uses it: {holder.command}{unit}",
+        "a second program gets: not enough free devices",
+        f"{stop}\nor name the service in hef.yaml (service: UNIT): it is then stopped and "
+        "started around validation",
+    )
+
+
+def _node(facts: DeviceFacts) -> Finding | None:
+    nodes = facts.raw.get("nodes", ())
+    shut = [node["path"] for node in nodes if not node["usable"]]
+    if not shut:
+        return None
+    return error(f"this login may not open {shut[0]}", "every program fails to open the chip",
+                 "sudo udevadm control --reload; sudo udevadm trigger   (rule: "
+                 "51-hailo-udev.rules, mode 0666)")  # fmt: skip
+
+
+def _firmware(facts: DeviceFacts) -> Finding | None:
+    if not facts.raw.get("pci") or facts.identity.emulated:
+        return None
+    missing = re.search(r"Firmware file not found \(([^)]+)\)", facts.kernel_log)
+    if missing is None and (facts.raw.get("firmware") or facts.identity.chip is not None):
+        return None
+    package = "h10-hailort-pcie-driver" if facts.line == 5 else "hailofw"
+    return error(
+        f"the chip's firmware is missing: {missing[1] if missing else '/lib/firmware/hailo'}",
+        "the driver cannot start the chip",
+        f"sudo apt install --reinstall {package}; sudo reboot",
+    )
+
+
+def _dkms(facts: DeviceFacts) -> Finding | None:
+    status, kernel = facts.out("dkms"), facts.identity.kernel or ""
+    lines = [line for line in status.splitlines() if line.startswith("hailo")]
+    packages = facts.out("packages")
+    broken = re.search(r"^(hailo\S*|h10\S*) \S+ i[FUH]", packages, re.M)
+    if facts.identity.driver_version is not None and not broken:
+        return None
+    if not broken and (not lines or any(kernel in line and "installed" in line for line in lines)):
+        return None
+    why = "no driver was built for this kernel"
+    if _numbers(kernel) >= (6, 15) and _numbers(facts.identity.hailort) < (4, 23):
+        why += "; drivers before 4.23 do not compile on kernels from 6.15 on"
+    return error(
+        f"{broken[1]} is only half installed" if broken else f"{lines[0]} (kernel {kernel})",
+        why,
+        f"sudo apt install linux-headers-$(uname -r) dkms && sudo dkms autoinstall && "
+        f"sudo dpkg --configure -a\nthen keep what works together: {HOLD}",
+    )
+
+
+def _apt(facts: DeviceFacts) -> Finding | None:
+    policy = facts.out("policy")
+    found = dict(re.findall(r"^(\S+):\n(?:.*\n)*?\s+Candidate: (\S+)", policy, re.M))
+    wanted = "hailort" if facts.line == 4 else "h10-hailort" if facts.line == 5 else None
+    if wanted is None or not found:
+        return None
+    other = "h10-hailort" if wanted == "hailort" else "hailort"
+    if found.get(wanted, "(none)") == "(none)" and found.get(other, "(none)") != "(none)":
+        return warning(
+            f"apt offers {other} {found[other]}, but no {wanted}",
+            "guides with pinned versions end in: Package is not available",
+            f"apt-cache policy {wanted}   (Hailo-8 packages are in Raspberry Pi OS as hailo-all)",
+        )
+    held = facts.out("held").split()
+    if facts.identity.driver_version is not None and wanted not in held:
+        return info(
+            f"{wanted} may be upgraded by apt at any time",
+            "a kernel or library update alone breaks the pair of driver and library",
+            HOLD if wanted == "hailort" else f"sudo apt-mark hold {wanted}",
+        )
+    return None
+
+
+def _pairing(facts: DeviceFacts) -> Finding | None:
+    version = _numbers(facts.identity.hailort)
+    if len(version) < 2:
+        return None
+    if version[0] == 4:
+        compiler = f"3.{version[1] + 10}"
+        return info(
+            f"HailoRT {facts.identity.hailort} pairs with Dataflow Compiler {compiler}",
+            "a HEF of a newer compiler may not load, or fail while it runs",
+            f"Compile with {compiler} or older, or upgrade the device.",
+        )
+    return info(
+        f"HailoRT {facts.identity.hailort} pairs with Dataflow Compiler {version[0]}.{version[1]}",
+        "some models demand exactly this version",
+        "Compile with the same version.",
+    )
+
+
+def _api(facts: DeviceFacts) -> Finding | None:
+    if facts.identity.chip != "hailo10h":
+        return None
+    return info(
+        "a Hailo-10H has only the newer Python API",
+        "programs with InferVStreams end in HAILO_NOT_IMPLEMENTED",
+        "Use VDevice().create_infer_model(...), as hefsmith's own jobs do.",
+    )
+
+
+def _power(facts: DeviceFacts) -> Finding | None:
+    flags = facts.identity.throttled
+    if flags is None:
+        return None
+    if not flags:
+        return ok("no under-voltage, no throttling since boot")
+    bad = any("under-voltage" in flag for flag in flags)
+    return warning(
+        ", ".join(flags),
+        "the chip times out and measurements are worth nothing",
+        "Use the 27 W supply (5 V, 5 A) and a short cable." if bad else "Cool the board.",
+    )
+
+
+def _temperature(facts: DeviceFacts) -> Finding | None:
+    value = facts.identity.temperature_c
+    if value is None or value < HOT_C:
+        return None
+    return warning(f"the board is at {value:.0f} C", "it throttles from 80 C on",
+                   "Mount the active cooler, keep the air holes free.")  # fmt: skip
+
+
+def _link(facts: DeviceFacts) -> Finding | None:
+    link = facts.identity.pcie
+    if link is None or link.generation is None:
+        return None
+    found = f"PCIe generation {link.generation}, width x{link.width}"
+    if link.generation >= 3:
+        return ok(found)
+    return info(
+        found,
+        "generation 3 carries about twice as much; it matters for large or multi-context models",
+        "echo 'dtparam=pciex1_gen=3' | sudo tee -a /boot/firmware/config.txt; sudo reboot",
+    )
+
+
+def _disk(facts: DeviceFacts) -> Finding | None:
+    free = facts.identity.disk_free
+    if free is None:
+        return None
+    if free >= GIGABYTE:
+        return ok(f"{free / GIGABYTE:.1f} GB free")
+    return warning(f"{free / 1e6:.0f} MB free", "a release of a large model does not fit",
+                   "sudo apt clean; sudo journalctl --vacuum-size=50M; "
+                   "hef ship MODEL --keep 2")  # fmt: skip
+
+
+def _clock(facts: DeviceFacts) -> Finding | None:
+    skew = facts.identity.clock_skew_s
+    if skew is None or abs(skew) < 120:
+        return None
+    return warning(f"its clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}",
+                   "times in reports and logs are wrong, apt may refuse its sources",
+                   "sudo timedatectl set-ntp true")  # fmt: skip
+
+
+def _shipped_chip(facts: DeviceFacts) -> Finding | None:
+    chip = facts.identity.chip
+    for model, shelf in facts.shelves.items():
+        arch = str((shelf.get("record") or {}).get("arch", ""))
+        if chip is not None and arch and arch not in RUNS_ON.get(chip, {chip}):
+            return error(
+                f"{model}: the release there was compiled for {arch}, the chip is a {chip}",
+                "loading it fails: HEF format is not compatible with device",
+                f"hef build {model} --arch {chip} && hef ship {model} --device {facts.name}",
+            )
+    return None
+
+
+def _shipped_labels(facts: DeviceFacts) -> Finding | None:
+    for model, shelf in facts.shelves.items():
+        labels, decoder = shelf.get("labels"), shelf.get("decoder") or {}
+        classes = (decoder.get("nms") or {}).get("classes") or decoder.get("classes")
+        if classes and labels and int(classes) != int(labels):
+            return warning(
+                f"{model}: {labels} labels for {classes} classes",
+                "wrong names are shown, or the program ends with an index error",
+                f"Correct labels in the recipe of {model}, build and ship it again.",
+            )
+        if classes and not labels:
+            return info(f"{model}: was shipped without labels",
+                        "programs then show the names of another data set (COCO)",
+                        "Name them in the recipe: postprocess: {labels: labels.txt}")  # fmt: skip
+    return None
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version or "")[:3])
+
+
+def _check(
+    name: str, title: str, run: Callable[[DeviceFacts], Finding | None]
+) -> Check[DeviceFacts]:
+    return Check(f"device.{name}", "device", title, run)
+
+
+#: In the order in which a person would look.
+CHECKS: tuple[Check[DeviceFacts], ...] = (
+    _check("chip", "Hailo chip", _chip),
+    _check("firmware", "Firmware (R18)", _firmware),
+    _check("versions", "Driver and library (R03)", _versions),
+    _check("line", "HailoRT fits the chip (R09)", _line_fits),
+    _check("reboot", "Driver on disk (R03)", _reboot_pending),
+    _check("dkms", "Driver built for the kernel (R19)", _dkms),
+    _check("two-drivers", "One driver only (R08)", _two_drivers),
+    _check("node", "Right to use the chip", _node),
+    _check("holders", "Chip is free (R08, R17)", _holders),
+    _check("page-size", "Page size (R07)", _page_size),
+    _check("python", "Python", _python),
+    _check("binding", "Python binding (R10, R12)", _binding),
+    _check("numpy", "numpy (R11)", _numpy),
+    _check("api", "Python API (R16)", _api),
+    _check("power", "Power supply (R17)", _power),
+    _check("temperature", "Temperature (R17)", _temperature),
+    _check("pcie", "PCIe link", _link),
+    _check("disk", "Free disk", _disk),
+    _check("clock", "Clock", _clock),
+    _check("apt", "Packages (R09)", _apt),
+    _check("pairing", "Compiler for this HailoRT (R04, R05, R06)", _pairing),
+    _check("shipped-chip", "Shipped releases fit the chip (R01, R02)", _shipped_chip),
+    _check("shipped-labels", "Shipped labels (R21, R22)", _shipped_labels),
+)

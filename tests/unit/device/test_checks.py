@@ -1,0 +1,185 @@
+"""What ``hef doctor --device`` says, for every failure of users that shows before running."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.device.identity import read_identity
+from orchestrator.diagnose.checks import Severity, run_checks
+from orchestrator.diagnose.checks_device import CHECKS, DeviceFacts
+
+from .recorded import IDENTIFY_10H, MISMATCH, VERSIONS_4, VERSIONS_5, binding, facts, output
+
+
+def results(raw: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the findings by the check's short name."""
+    found = DeviceFacts("pi5", read_identity(raw, host_time=raw["time"]), raw, **more)
+    return {
+        result.id.removeprefix("device."): result.finding for result in run_checks(CHECKS, found)
+    }
+
+
+def bad(raw: dict[str, Any], **more: Any) -> dict[str, Any]:
+    found = results(raw, **more)
+    return {name: one for name, one in found.items() if one.severity >= Severity.WARNING}
+
+
+@pytest.mark.parametrize("version", [*VERSIONS_4[4:], *VERSIONS_5])
+def test_a_healthy_device_has_no_complaint(version: str) -> None:
+    assert bad(facts(version)) == {}
+
+
+@pytest.mark.parametrize("version", VERSIONS_4)
+def test_the_compiler_that_pairs_is_named(version: str) -> None:
+    minor = int(version.split(".")[1]) + 10
+    assert f"Compiler 3.{minor}" in results(facts(version))["pairing"].found
+
+
+def test_every_finding_that_is_not_fine_has_a_reason_and_a_fix() -> None:
+    for raw in (facts(), facts("5.2.0"), facts(commands={"identify": None, "version": None})):
+        for name, finding in results(raw).items():
+            if finding.severity > Severity.OK:
+                assert finding.why, name
+                assert finding.fix, name
+
+
+def test_r03_driver_and_library_differ() -> None:
+    commands = {"identify": output(err=MISMATCH.format(driver="4.20.0", library="4.22.0"), code=76)}
+    found = bad(facts("4.22.0", commands=commands))
+    assert found["versions"].severity is Severity.ERROR
+    assert found["versions"].found == "driver 4.20.0, library 4.22.0"
+    assert "apt-mark hold" in found["versions"].fix
+
+
+def test_r03_a_driver_waits_for_the_next_boot() -> None:
+    found = bad(facts("4.23.0", commands={"modinfo_hailo_pci": output("4.24.0\n")}))
+    assert set(found) == {"reboot"}
+
+
+def test_r07_large_pages_need_a_driver_setting() -> None:
+    found = bad(facts("4.23.0", page_size=16384))
+    assert found["page-size"].severity is Severity.ERROR
+    assert "options hailo_pci force_desc_page_size=4096" in found["page-size"].fix
+
+
+def test_r07_the_setting_is_seen_when_active_and_when_it_waits_for_a_boot() -> None:
+    active = {"/sys/module/hailo_pci/parameters/force_desc_page_size": "4096"}
+    assert bad(facts("4.23.0", page_size=16384, files=active)) == {}
+    noted = {"/etc/modprobe.d/hailo_pci.conf": "options hailo_pci force_desc_page_size=4096"}
+    found = bad(facts("4.23.0", page_size=16384, modprobe=noted))
+    assert found["page-size"].fix == "sudo reboot"
+
+
+def test_r07_is_no_matter_of_the_new_line() -> None:
+    assert "page-size" not in results(facts("5.2.0", page_size=16384))
+
+
+def test_r08_the_holder_and_its_service_are_named() -> None:
+    process = {"pid": 812, "command": "frigate", "user": "root", "unit": "frigate.service"}
+    found = bad(facts("4.23.0", holders={"complete": True, "processes": [process]}))
+    assert "frigate.service" in found["holders"].found
+    assert "systemctl stop frigate.service" in found["holders"].fix
+
+
+def test_r08_two_drivers_at_once() -> None:
+    modules = "hailo_pci 1 0 - Live 0x0\nhailo1x_pci 1 0 - Live 0x0"
+    found = bad(facts("4.23.0", files={"/proc/modules": modules}))
+    assert "blacklist hailo1x_pci" in found["two-drivers"].fix
+
+
+def test_r09_apt_offers_the_other_line_only() -> None:
+    policy = (
+        "hailort:\n  Installed: (none)\n  Candidate: (none)\n  Version table:\n"
+        "h10-hailort:\n  Installed: (none)\n  Candidate: 5.1.1\n  Version table:\n"
+    )
+    assert (
+        "h10-hailort 5.1.1"
+        in bad(facts("4.23.0", commands={"policy": output(policy)}))["apt"].found
+    )
+
+
+def test_r09_hailort_of_the_other_line() -> None:
+    raw = facts("5.1.1", pci=[{"device": "0x2864"}], commands={"identify": output()})
+    assert "5.1.1 with a chip of the 4.x line" in bad(raw)["line"].found
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        ("ImportError: libhailort.so.4.20.0: cannot open shared object file", "make no link"),
+        ("ModuleNotFoundError: No module named 'hailo_platform.pyhailort._pyhailort'", "cp311"),
+        ("ModuleNotFoundError: No module named 'hailo_platform'", "--system-site-packages"),
+        ("ImportError: _pyhailort version (4.20.0) does not match pyhailort", "--reinstall"),
+    ],
+)  # fmt: skip
+def test_r10_r12_each_broken_binding_has_its_own_fix(problem: str, words: str) -> None:
+    found = bad(facts("4.23.0", commands={"binding": binding(binding_error=problem)}))
+    assert words in found["binding"].fix
+
+
+def test_r11_numpy_2_with_an_old_binding() -> None:
+    old = binding(binding="4.20.0", numpy="2.2.6")
+    assert "numpy<2" in bad(facts("4.20.0", commands={"binding": old}))["numpy"].fix
+    new = binding(binding="4.23.0", numpy="2.2.6")
+    assert bad(facts("4.23.0", commands={"binding": new})) == {}
+
+
+def test_r16_a_10h_has_one_api_only() -> None:
+    assert "create_infer_model" in results(facts("5.2.0"))["api"].fix
+
+
+def test_r17_under_voltage_names_the_supply() -> None:
+    found = bad(facts("4.23.0", commands={"throttled": output("throttled=0x50005\n")}))
+    assert "27 W" in found["power"].fix
+
+
+def test_r18_the_missing_firmware_file_is_named() -> None:
+    log = (
+        "[    5.1] hailo 0000:01:00.0: Firmware file not found (/lib/firmware/hailo/hailo8_fw.bin),"
+        " please upload the firmware manually"
+    )
+    raw = facts("4.23.0", commands={"kernel_log": output(log), "identify": output()}, firmware=[])
+    found = bad(raw)
+    assert "/lib/firmware/hailo/hailo8_fw.bin" in found["firmware"].found
+    assert "hailofw" in found["firmware"].fix
+
+
+def test_r19_a_driver_that_was_not_built_for_the_kernel() -> None:
+    status = "hailo_pci/4.20.0, 6.6.51+rpt-rpi-2712, aarch64: installed\n"
+    raw = facts(
+        "4.20.0",
+        kernel="6.15.2-v8+",
+        commands={"dkms": output(status), "identify": output(), "modinfo_hailo_pci": output()},
+        files={"/sys/module/hailo_pci/version": None, "/proc/modules": ""},
+    )
+    found = bad(raw)
+    assert "6.15" in found["dkms"].why
+    assert "linux-headers" in found["dkms"].fix
+
+
+def test_r01_a_shipped_release_for_another_chip() -> None:
+    def shelf(arch: str) -> dict[str, Any]:
+        return {"net": {"release": "x", "record": {"arch": arch}, "labels": None, "decoder": None}}
+
+    raw = facts("4.23.0")
+    assert "compiled for hailo8," in bad(raw, shelves=shelf("hailo8"))["shipped-chip"].found
+    assert bad(raw, shelves=shelf("hailo8l")) == {}
+    larger = facts("5.2.0", commands={"identify": output(IDENTIFY_10H.format(version="5.2.0"))})
+    assert bad(larger, shelves=shelf("hailo15h")) == {}
+
+
+def test_r21_r22_labels_that_do_not_fit_the_classes() -> None:
+    shelf = {"record": {"arch": "hailo8l"}, "labels": 2, "decoder": {"nms": {"classes": 80}}}
+    found = bad(facts("4.23.0"), shelves={"net": shelf})
+    assert found["shipped-labels"].found == "net: 2 labels for 80 classes"
+
+
+def test_no_chip_names_the_package_to_install_when_the_tool_is_missing() -> None:
+    found = bad(facts("4.23.0", commands={"identify": None, "version": None}, libraries=[]))
+    assert "hailo-all" in found["chip"].fix
+
+
+def test_an_empty_device_gets_an_answer_and_no_traceback() -> None:
+    assert "chip" in bad({"time": 0.0})

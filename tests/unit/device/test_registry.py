@@ -1,0 +1,197 @@
+"""Names, addresses, groups, and the ssh configuration of the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.device.base import DeviceSpec
+from orchestrator.device.connection import read_route
+from orchestrator.device.faults import DeviceUnreachable
+from orchestrator.device.hub import Hub
+from orchestrator.device.registry import (
+    load_registry,
+    parse_address,
+    read_user_devices,
+    remove_user_device,
+    save_user_device,
+    user_file,
+)
+from orchestrator.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "host", "port"),
+    [
+        ("pi@raspberrypi.local", "pi", "raspberrypi.local", None),
+        ("raspberrypi", None, "raspberrypi", None),
+        ("pi@10.0.0.5:2222", "pi", "10.0.0.5", 2222),
+        ("pi@[fe80::1%eth0]:2222", "pi", "fe80::1%eth0", 2222),
+        ("fe80::1", None, "fe80::1", None),
+        ("a@b@host", "a@b", "host", None),
+    ],
+)
+def test_addresses_are_read(text: str, user: str | None, host: str, port: int | None) -> None:
+    spec = parse_address(text)
+    assert (spec.user, spec.host, spec.port) == (user, host, port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "pi@", "pi@host:", "pi@host:0", "pi@host:65536", "pi@host:ssh", "host name", "-oProxy=x",
+     "-x@host", "pi@host\x1b[2J", "[::1", "[::1]22"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_address(text)
+    assert "\x1b" not in refused.value.message
+
+
+def test_devices_last_and_can_be_removed() -> None:
+    spec = DeviceSpec(
+        name="pi5", host="10.0.0.5", user="pi", port=2222, identity_file=Path("/keys/id"),
+        jump="gate", groups=("lab",), service="frigate.service", ask_password=True,
+        python="/opt/venv/bin/python",
+    )  # fmt: skip
+    save_user_device(spec)
+    assert read_user_devices() == {"pi5": spec}
+    assert remove_user_device("pi5") == spec
+    assert read_user_devices() == {}
+    assert remove_user_device("pi5") is None
+
+
+def test_an_entry_is_not_replaced_by_chance() -> None:
+    save_user_device(DeviceSpec(name="pi5", host="one"))
+    save_user_device(DeviceSpec(name="pi5", host="one"))
+    with pytest.raises(ConfigError, match="there is a device pi5 already"):
+        save_user_device(DeviceSpec(name="pi5", host="two"))
+    save_user_device(DeviceSpec(name="pi5", host="two"), replace_existing=True)
+    assert read_user_devices()["pi5"].host == "two"
+
+
+@pytest.mark.parametrize("name", ["all", "embedded", "a b", "pi@host", "-x", "", "5pi", "a,b"])
+def test_names_that_could_mean_something_else_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a device's name"):
+        save_user_device(DeviceSpec(name=name, host="x"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"devices": {"a": {}}}', '{"devices": 3}', "null"])
+def test_a_damaged_file_is_one_clear_message(text: str) -> None:
+    user_file().parent.mkdir(parents=True, exist_ok=True)
+    user_file().write_text(text)
+    with pytest.raises(ConfigError, match=r"devices\.json: cannot be read"):
+        read_user_devices()
+
+
+def test_names_groups_and_lists_are_resolved_each_device_once() -> None:
+    project = {name: DeviceSpec(name=name, host=name) for name in ("a", "b", "c")}
+    save_user_device(DeviceSpec(name="d", host="d", groups=("lab",)))
+    registry = load_registry(project, {"lab": ("a", "b"), "both": ("lab", "c")})
+
+    def names(*given: str) -> list[str]:
+        return [spec.name for spec in registry.resolve(given)]
+
+    assert names("c,a", "c") == ["c", "a"]
+    assert names("lab") == ["a", "b", "d"]
+    assert names("both") == ["a", "b", "d", "c"]
+    assert sorted(names("all")) == ["a", "b", "c", "d"]
+    assert names("embedded") == ["embedded"]
+    assert registry.resolve(["pi@10.0.0.5"])[0].host == "10.0.0.5"
+
+
+def test_a_misspelt_name_gets_the_closest_one() -> None:
+    registry = load_registry({"garage": DeviceSpec(name="garage", host="x")})
+    with pytest.raises(ConfigError) as refused:
+        registry.resolve(["garrage"])
+    assert "Did you mean garage?" in str(refused.value.hint)
+
+
+def test_a_group_that_contains_itself_is_refused() -> None:
+    with pytest.raises(ConfigError, match="contains itself"):
+        load_registry({}, {"a": ("b",), "b": ("a",)}).resolve(["a"])
+
+
+def test_the_projects_device_goes_before_the_users_of_the_same_name() -> None:
+    save_user_device(DeviceSpec(name="pi5", host="mine"))
+    registry = load_registry({"pi5": DeviceSpec(name="pi5", host="project")})
+    assert registry.resolve(["pi5"])[0].host == "project"
+
+
+@pytest.fixture
+def ssh_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    included = tmp_path / "lab.conf"
+    included.write_text(
+        "Host pi5\n  HostName 10.0.0.5\n  Port 2222\n  User maker\n  ProxyJump gate,inner:2200\n"
+        "  RemoteCommand tmux attach\n  RequestTTY force\n  UserKnownHostsFile none\n"
+        "  StrictHostKeyChecking no\n"
+    )
+    config = tmp_path / "config"
+    config.write_text(f"Include {included}\nHost direct\n  ProxyJump none\n")
+    monkeypatch.setenv("HEFSMITH_SSH_CONFIG", str(config))
+    return config
+
+
+@pytest.mark.usefixtures("ssh_config")
+def test_the_users_ssh_configuration_is_followed_through_include() -> None:
+    route = read_route(DeviceSpec(name="pi5", host="pi5"))
+    assert (route.host, route.port, route.user) == ("10.0.0.5", 2222, "maker")
+    assert route.label == "[10.0.0.5]:2222"
+    assert route.jumps == ("gate", "inner:2200")
+
+
+@pytest.mark.usefixtures("ssh_config")
+def test_what_the_device_entry_states_goes_before_the_configuration() -> None:
+    route = read_route(DeviceSpec(name="x", host="pi5", user="pi", port=22, jump="other"))
+    assert (route.port, route.user, route.jumps) == (22, "pi", ("other",))
+    assert read_route(DeviceSpec(name="d", host="direct")).jumps == ()
+
+
+@pytest.mark.usefixtures("ssh_config")
+def test_settings_for_a_terminal_do_not_reach_our_sessions() -> None:
+    options = read_route(DeviceSpec(name="pi5", host="pi5")).options
+    assert options.command is None
+    assert not options.request_pty
+
+
+def test_a_damaged_configuration_is_one_clear_message(ssh_config: Path) -> None:
+    ssh_config.write_text("Host x\n  Port many\n")
+    with pytest.raises(ConfigError, match=r"ssh configuration"):
+        read_route(DeviceSpec(name="x", host="x"))
+
+
+def test_a_missing_identity_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"/nowhere/id is not there"):
+        read_route(DeviceSpec(name="x", host="x", identity_file=Path("/nowhere/id")))
+
+
+def test_a_port_where_nobody_listens_says_how_to_switch_ssh_on(hub: Hub) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        with pytest.raises(DeviceUnreachable, match="no SSH server answers") as refused:
+            hub.connect(DeviceSpec(name="x", host="127.0.0.1", port=port, user="pi"))
+    assert "do_ssh" in str(refused.value.hint)
+
+
+def test_something_that_is_no_ssh_server_is_told(hub: Hub) -> None:
+    import socket
+    import threading
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        spec = DeviceSpec(name="x", host="127.0.0.1", port=server.getsockname()[1], user="pi")
+        with pytest.raises(DeviceUnreachable):
+            hub.connect(spec)
+        thread.join()

@@ -50,7 +50,7 @@ def write_report(
         findings=[
             Finding(
                 code=str(entry.get("code", "")),
-                message=escape_control(str(entry.get("message", ""))),
+                message=str(entry.get("message", "")),
                 severity=str(entry.get("severity", "info")),
                 fix=str(entry.get("fix") or ""),
             )

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import escape_control
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -100,7 +102,7 @@ def judge_build(
         findings=[
             Finding(
                 code=str(entry.get("code", "")),
-                message=str(entry.get("message", "")),
+                message=escape_control(str(entry.get("message", ""))),
                 severity=str(entry.get("severity", "info")),
                 fix=str(entry.get("fix") or ""),
             )

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
+from html import escape as escape_html
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import escape_control
 from orchestrator.report.model import MEASURE_TITLES, STEP_TITLES
 from orchestrator.report.pictures import step_chart
 
@@ -71,6 +72,11 @@ class Page:
     files: Sequence[File]
     pictures: Sequence[Picture] = ()
     device: Sequence[tuple[str, str]] = ()
+
+
+def escape(text: str) -> str:
+    """Make text of any origin safe to show: control characters visible, markup inert."""
+    return escape_html(escape_control(text))
 
 
 def render(page: Page) -> str:

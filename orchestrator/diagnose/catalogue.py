@@ -14,10 +14,11 @@ from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, cast
 
+from orchestrator.diagnose.anchors import SHORTEST, Words, required_words
 from orchestrator.errors import HefsmithError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from orchestrator.diagnose.finding import Fault, Severity
 
@@ -27,13 +28,16 @@ _MACROS = {
     "{not}": r"(?:not|no|never|without|missing|cannot|unable to|failed to|failure to)",
     "{found}": r"(?:found|detected|available|present|visible|usable|suitable)",
 }
-_LITERAL = re.compile(r"[a-z0-9_]{3,}")
 
 
 class CatalogueError(HefsmithError):
     """The list of known failures in this installation is damaged."""
 
     default_code = "diagnose.catalogue"
+
+
+#: Answers that are kept for messages that come again.
+REMEMBERED = 1024
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,13 @@ class Alternative:
         return tuple(re.compile(expand(part), re.IGNORECASE) for part in self.parts)
 
     @cached_property
-    def anchors(self) -> tuple[str, ...]:
-        """Lower-case words that must be in a message, else no part can match."""
-        return tuple(word for part in self.parts if (word := required_word(part)))
+    def anchors(self) -> tuple[Words, ...]:
+        """Sets of lower-case words; a message needs one word of each set, or cannot match."""
+        found = (required_words(expand(part)) for part in self.parts)
+        return tuple(words for words in found if words)
 
-    def search(self, text: str, lower: str) -> Mapping[str, str] | None:
+    def search(self, text: str) -> Mapping[str, str] | None:
         """Return what was captured when every part is in ``text``, else ``None``."""
-        for anchor in self.anchors:
-            if anchor not in lower:
-                return None
         captured: dict[str, str] = {}
         for pattern in self.patterns:
             match = pattern.search(text)
@@ -85,15 +87,9 @@ class Entry:
     rule: str | None = None
     samples: tuple[str, ...] = field(default=())
 
-    def search(self, text: str, lower: str) -> Mapping[str, str] | None:
-        """Return what was captured when this entry explains the message, else ``None``."""
-        for alternative in self.match:
-            captured = alternative.search(text, lower)
-            if captured is not None:
-                if any(veto.search(text, lower) is not None for veto in self.unless):
-                    return None
-                return captured
-        return None
+    def vetoed(self, text: str) -> bool:
+        """Tell whether something in the message takes a match back."""
+        return any(veto.search(text) is not None for veto in self.unless)
 
 
 def expand(pattern: str) -> str:
@@ -101,49 +97,6 @@ def expand(pattern: str) -> str:
     for short, long in _MACROS.items():
         pattern = pattern.replace(short, long)
     return pattern
-
-
-def required_word(pattern: str) -> str:
-    """Return the longest word that every match of ``pattern`` contains, or ``""``.
-
-    Deliberately careful: groups, classes, escapes and what a quantifier follows are left out,
-    and a top-level ``|`` means that nothing is certain.
-    """
-    plain: list[str] = []
-    depth = index = 0
-    text = pattern
-    for short in _MACROS:
-        text = text.replace(short, "\0")
-    while index < len(text):
-        char = text[index]
-        step = 1
-        if char == "\\":
-            step = 2
-            if depth == 0:
-                escaped = text[index + 1 : index + 2]
-                plain.append("\0" if escaped.isalnum() else escaped)
-        elif char == "[":
-            close = text.find("]", index + 2)
-            step = (close if close > 0 else len(text)) - index + 1
-            plain.append("\0")
-        elif char == "(":
-            depth += 1
-            plain.append("\0")
-        elif char == ")":
-            depth -= 1
-        elif depth == 0 and char == "|":
-            return ""
-        elif depth == 0 and char in "?*{":
-            if plain:
-                plain[-1] = "\0"
-            if char == "{":
-                close = text.find("}", index)
-                step = (close if close > 0 else len(text)) - index + 1
-        elif depth == 0:
-            plain.append("\0" if char in ".^$+" else char)
-        index += step
-    words = _LITERAL.findall("".join(plain).lower())
-    return max(words, key=len, default="")
 
 
 def _alternatives(value: object) -> tuple[Alternative, ...]:
@@ -195,3 +148,70 @@ def load_catalogue() -> Mapping[str, Entry]:
         msg = f"the list of known failures cannot be read: {error}"
         raise CatalogueError(msg, hint="Install hefsmith again.") from error
     return {entry.id: entry for entry in entries}
+
+
+class Index:
+    """All alternatives of the list, found by the words of a message."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        # Each alternative with its place in the file, which decides between two that match.
+        self._always: list[tuple[int, Entry, Alternative]] = []
+        self._by_word: dict[str, list[tuple[int, Entry, Alternative]]] = {}
+        words: set[str] = set()
+        known = ((entry, one) for entry in entries.values() for one in entry.match)
+        for number, (entry, alternative) in enumerate(known):
+            anchors = alternative.anchors
+            words.update(*anchors)
+            if not anchors:
+                self._always.append((number, entry, alternative))
+                continue
+            # The rarest part decides where to look: few words, and long ones.
+            for word in min(anchors, key=lambda some: (len(some), -min(map(len, some)))):
+                self._by_word.setdefault(word, []).append((number, entry, alternative))
+        self._answers: dict[str, tuple[tuple[Entry, Mapping[str, str]], ...]] = {}
+        # Words by their beginning: a line has fewer beginnings than the list has words.
+        self._beginnings: dict[str, list[str]] = {}
+        for word in words:
+            self._beginnings.setdefault(word[:SHORTEST], []).append(word)
+
+    def _present(self, lower: str) -> set[str]:
+        """Return the words of the list that are in a line."""
+        beginnings = {lower[at : at + SHORTEST] for at in range(len(lower) - SHORTEST + 1)}
+        return {
+            word
+            for beginning in beginnings & self._beginnings.keys()
+            for word in self._beginnings[beginning]
+            if word in lower
+        }
+
+    def search(self, text: str) -> tuple[tuple[Entry, Mapping[str, str]], ...]:
+        """Return every entry that explains ``text`` (folded), with what was captured."""
+        # Long logs say the same again and again.
+        if text not in self._answers:
+            if len(self._answers) >= REMEMBERED:
+                self._answers.clear()
+            self._answers[text] = tuple(self._search(text))
+        return self._answers[text]
+
+    def _search(self, text: str) -> Iterator[tuple[Entry, Mapping[str, str]]]:
+        present = self._present(text.lower())
+        candidates = {number: (entry, one) for number, entry, one in self._always}
+        for word in present & self._by_word.keys():
+            candidates.update({number: (entry, one) for number, entry, one in self._by_word[word]})
+        done: set[str] = set()
+        for _, (entry, alternative) in sorted(candidates.items()):
+            if entry.id in done:
+                continue
+            if any(words.isdisjoint(present) for words in alternative.anchors):
+                continue
+            captured = alternative.search(text)
+            if captured is not None:
+                done.add(entry.id)
+                if not entry.vetoed(text):
+                    yield entry, captured
+
+
+@cache
+def load_index() -> Index:
+    """Return the index over the list, made once."""
+    return Index(load_catalogue())

@@ -29,17 +29,10 @@ def lines_of(stream: BinaryIO) -> Iterator[str]:
     """
     head = stream.read(2)
     encoding = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(head)
-    if encoding:
-        text = io.TextIOWrapper(io.BufferedReader(_Raw(b"", stream)), encoding, errors="replace")
-        while line := text.readline(LONGEST_LINE):
-            yield line.rstrip("\n")
-        return
-    pending = head
-    while chunk := stream.readline(LONGEST_LINE):
-        yield (pending + chunk).decode("utf-8", "replace").rstrip("\n")
-        pending = b""
-    if pending:
-        yield pending.decode("utf-8", "replace").rstrip("\n")
+    whole = io.BufferedReader(_Raw(b"" if encoding else head, stream))
+    text = io.TextIOWrapper(whole, encoding or "utf-8", errors="replace", newline="\n")
+    while line := text.readline(LONGEST_LINE):
+        yield line.rstrip("\n")
 
 
 class _Raw(io.RawIOBase):

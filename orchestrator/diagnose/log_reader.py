@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+#: What is captured in these groups is listed over all the lines that show an entry.
+LISTED = frozenset({"layer", "node", "op"})
+MOST_LISTED = 8
+
+
 class VendorLog:
     """One log, fed line by line; any question may be asked at any time.
 
@@ -44,6 +49,7 @@ class VendorLog:
         self._scene = rules.Scene()
         self._hits: dict[str, Hit] = {}
         self._last: dict[str, int] = {}
+        self._listed: dict[tuple[str, str], dict[str, None]] = {}
         self._lines = 0
         #: Where each file of the story begins: number of lines read before it, and its name.
         self._origins: list[tuple[int, str | None]] = [(0, file)]
@@ -88,6 +94,8 @@ class VendorLog:
         self._last[entry.id] = hit.line
         for name, value in hit.captured.items():
             self._context.setdefault(name, value)
+            if name in LISTED:
+                self._listed.setdefault((entry.id, name), {})[value] = None
         if entry.id in self._hits:
             return None
         self._hits[entry.id] = hit
@@ -95,6 +103,12 @@ class VendorLog:
 
     def _finding(self, hit: Hit) -> Finding:
         words = rules.words(self._observed, self.asked) | self._context | dict(hit.captured)
+        for (name, group), values in self._listed.items():
+            if name == hit.entry.id:
+                words[group] = ", ".join(list(values)[:MOST_LISTED])
+        if device := hit.captured.get("device"):
+            # HailoRT shouts; recipes and compilers write it small.
+            words["chip"] = device.lower()
         line, file = self._where(hit.line)
         return rules.fill(hit.entry, words, line=line, text=hit.text, file=file)
 
@@ -122,7 +136,10 @@ class VendorLog:
 
     def ran(self) -> Ran:
         """Return what really ran, as far as the log tells."""
-        return self._observed.ran(self._outcome.outcome, self._outcome.stage)
+        stage = self._outcome.stage
+        if stage == "setup" and self._progress.stage != "start":
+            stage = self._progress.stage
+        return self._observed.ran(self._outcome.outcome, stage)
 
     def findings(self) -> list[Finding]:
         """Return what the whole log shows: worst first, umbrellas only where nothing is specific.

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import text as texts
-from orchestrator.diagnose.catalogue import Entry, load_catalogue
+from orchestrator.diagnose.catalogue import load_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from orchestrator.diagnose.catalogue import Entry
 
 #: A message is never followed further than this many lines or characters.
 MOST_LINES = 4
@@ -46,7 +48,7 @@ class Matcher:
     """Feeds on cleaned lines and tells which known failures they show."""
 
     def __init__(self) -> None:
-        self._entries = tuple(entry for entry in load_catalogue().values() if entry.match)
+        self._index = load_index()
         self._message: deque[tuple[int, str]] = deque(maxlen=MOST_LINES - 1)
         self._in_message: set[str] = set()
 
@@ -63,8 +65,11 @@ class Matcher:
             self._message.clear()
             self._in_message.clear()
         if _BULK.match(folded):
+            self._message.append((number, folded))
             return []
-        hits = [Hit(entry, number, folded, captured) for entry, captured in self._search(folded)]
+        hits = [
+            Hit(entry, number, folded, captured) for entry, captured in self._index.search(folded)
+        ]
         self._in_message.update(hit.entry.id for hit in hits)
         if wrapped:
             hits.extend(self._search_wrapped(folded))
@@ -79,13 +84,6 @@ class Matcher:
             return False
         return len(before) >= WRAP_WIDTH or bare[:1] in " \t([" or bare[:1].islower()
 
-    def _search(self, folded: str) -> Iterator[tuple[Entry, Mapping[str, str]]]:
-        lower = folded.lower()
-        for entry in self._entries:
-            captured = entry.search(folded, lower)
-            if captured is not None:
-                yield entry, captured
-
     def _search_wrapped(self, folded: str) -> list[Hit]:
         """Try the message that ends in ``folded``, with and without a space at each break."""
         first, _ = self._message[0]
@@ -94,7 +92,7 @@ class Matcher:
         # A fixed-width wrap may cut within a word: then the parts belong together without space.
         for glue in (" ", ""):
             joined = glue.join([*parts, folded])
-            for entry, captured in self._search(joined):
+            for entry, captured in self._index.search(joined):
                 if entry.id not in self._in_message:
                     self._in_message.add(entry.id)
                     hits.append(Hit(entry, first, joined, captured))

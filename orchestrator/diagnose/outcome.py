@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: Order of the work: a good end of one stage also answers for what went wrong before it.
 ORDER = ("setup", "docker", "export", "parse", "calibrate", "optimize", "compile", "ship", "run")
 
+_SPACES = re.compile(r"[ \t]{2,}")
 _COMMAND = re.compile(
     r"(?:^|[$#>] ?|running `?|command:? |\b(?:python3?|bash|sh|exec|time|nohup|sudo) (?:-\S+ )*)"
     r"(?P<tool>(?:\S*/)?(?:hailomz|hailo|hailortcli))\s+(?P<verb>parser?|optimize|compiler?"
@@ -63,7 +64,9 @@ _GOOD_ENDS = (
     ("inspect", re.compile(r"^\s*output\s+\S+\s+(?:u?int|float)\d+,")),
     (
         "docker",
-        re.compile(r"^loaded image(?: id)?:|^successfully (?:built|tagged) \S+:?\S*$|naming to \S+ done"),
+        re.compile(
+            r"^loaded image(?: id)?:|^successfully (?:built|tagged) \S+:?\S*$|naming to \S+ done"
+        ),
     ),
     ("pip", re.compile(r"^successfully installed ")),
     ("export", re.compile(r"export (?:success|complete)")),
@@ -118,7 +121,7 @@ class OutcomeReader:
 
     def feed(self, number: int, bare: str) -> None:
         """Take in one line (cleaned, without prefix)."""
-        lower = bare.lower()
+        lower = _SPACES.sub(" ", bare.lower())
         if "<hailo model zoo" in lower:
             self._zoo = True
         command = _COMMAND.search(lower)
@@ -192,7 +195,7 @@ class OutcomeReader:
         if _HARD.search(lower) or _RAISED.match(bare):
             if "recoverable single context" not in lower and "warning" not in lower[:40]:
                 self._failure = _Mark(number, self._stage, bare.strip())
-        elif _SOFT.match(lower) and "layer latency calculation" not in lower:
+        elif _SOFT.match(lower) and "layer latency" not in lower:
             self._soft = _Mark(number, self._stage, bare.strip())
         elif self._soft is not None and lower.startswith(("[info]", "<hailo model zoo info>")):
             # The tool took note and went on.

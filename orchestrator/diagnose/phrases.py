@@ -58,7 +58,7 @@ IMAGES_GIVEN = _all(
     rf"\bcalib\w*\b.{{0,60}}?\bshape\W{{0,4}}{_SHAPE}",
     r"\bcalib(?:ration)?[_ ]?(?:set|data|images?|array|dataset)[\w ]{0,12}[:=] ?" + _SHAPE,
     rf"\b(?:images?|samples?) (?:found|given|supplied|available) (?:for|as) calib\w*\W+{_N}",
-    rf"\b(?:number of|num[_ ]?|n[_ ])calib\w*[_ ]?(?:images?|samples?|frames?)?\W+{_N}\b",
+    rf"\b(?:number of |num[_ ]?|n[_ ])calib\w*[_ ]?(?:images?|samples?|frames?)?\W+{_N}\b",
 )
 
 GPU_YES = re.compile(

@@ -25,7 +25,7 @@ USELESS_SNR = 5.0
 #: An 8-bit tensor cannot have a zero point above this.
 HIGHEST_8BIT_ZERO_POINT = 255
 
-_PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\|([^{}]*))?\}")
+_PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
 _NUMBERS = re.compile(r"\d+")
 _COMMAND = re.compile(r"\bhailo(?: |\.)(optimize|compiler)\b(?P<rest>.*)")
 _SCRIPTED = re.compile(r"--model-script|--auto-model-script|loading model script commands")
@@ -125,9 +125,15 @@ def words(seen: Observed, asked: Asked) -> dict[str, str]:
 
 
 def _fill_text(text: str, known: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(
-        lambda match: known.get(match[1]) or (match[2] if match[2] is not None else "?"), text
-    )
+    def replacement(match: re.Match[str]) -> str:
+        name, with_it, without = match.groups()
+        value = known.get(name)
+        if value:
+            return value if with_it is None else with_it.replace("%", value, 1)
+        return without or ""
+
+    # Twice, since a placeholder may hold another one.
+    return _PLACEHOLDER.sub(replacement, _PLACEHOLDER.sub(replacement, text))
 
 
 def fill(
@@ -227,6 +233,8 @@ def shade(found: Sequence[Finding], entries: Mapping[str, Entry]) -> list[Findin
     return [one for one in found if not (one.umbrella and covered(one))]
 
 
-def rank(finding: Finding) -> tuple[int, bool, int]:
-    """Order: worst first, specific before umbrella, then as they came."""
-    return (SEVERITIES.index(finding.severity), finding.umbrella, finding.line or 1 << 60)
+def rank(finding: Finding) -> tuple[int, bool, bool, int]:
+    """Order: worst first, specific before general before umbrella, then as they came."""
+    entry = load_catalogue().get(finding.id)
+    general = entry is not None and bool(entry.yields_to)
+    return (SEVERITIES.index(finding.severity), finding.umbrella, general, finding.line or 1 << 60)

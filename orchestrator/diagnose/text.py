@@ -38,7 +38,7 @@ _PREFIX = re.compile(
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\s+\d+\s\d\d:\d\d:\d\d"
     r"\s\S+\s[^\s:\[]{1,40}(?:\[\d+\])?:"  # syslog
     r"|[\w.-]{1,60}\s+\|(?=\s|$)"  # docker compose
-    r"|\d{1,6}\s{2,}(?=\[|<hailo)"  # cat -n, history
+    r"|\d{1,6}\s{2,}(?=\[|<hailo)|(?<=\s)\d{1,6}(?:\t|\s{2})"  # cat -n, history
     r"|(?:>|\||#)\s(?=\s*(?:\[|<hailo))"  # quoted in a report
     r")\s*",
     re.IGNORECASE,

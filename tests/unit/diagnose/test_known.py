@@ -1,0 +1,172 @@
+"""Every known failure is found in its recorded words, in other words, and in other dress.
+
+``recorded.json`` holds lines that the vendor's tools printed, ``reworded.json`` ways in which
+another release may say the same.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.diagnose.anchors import required_words
+from orchestrator.diagnose.catalogue import Alternative, expand, load_catalogue, load_index
+from orchestrator.diagnose.finding import SEVERITIES
+from orchestrator.diagnose.log_reader import VendorLog, read_log
+from tests.unit.diagnose.variants import CHANGES
+
+HERE = Path(__file__).resolve().parent
+RECORDED: dict[str, list[str]] = json.loads((HERE / "recorded.json").read_text("utf-8"))
+REWORDED: dict[str, list[str]] = json.loads((HERE / "reworded.json").read_text("utf-8"))
+
+#: Two causes that one message tells at once: both apply.
+TOGETHER = {"C04": {"O01"}, "A09": {"C04"}, "O01": {"C04", "A09"}}
+
+#: The list that this one grew from, by id; what has no words there needs none here.
+ORIGINAL = {
+    f"{letter}{number:02}"
+    for letter, last in (("S", 33), ("E", 5), ("P", 9), ("C", 8), ("O", 15), ("K", 11), ("H", 4),
+                         ("R", 22), ("A", 9))
+    for number in range(1, last + 1)
+}  # fmt: skip
+
+CASES = [
+    pytest.param(name, text, id=f"{name}-{kind}-{index}")
+    for kind, known in (("recorded", RECORDED), ("reworded", REWORDED))
+    for name, texts in known.items()
+    for index, text in enumerate(texts)
+]
+
+
+def found(text: str) -> set[str]:
+    return {finding.id for finding in read_log(text.split("\n")).findings()}
+
+
+@pytest.mark.parametrize(("name", "text"), CASES)
+def test_a_known_failure_is_found_whatever_its_dress(name: str, text: str) -> None:
+    for dress, change in CHANGES.items():
+        got = found(change(text))
+        assert name in got, (dress, change(text))
+        assert got - {name} - TOGETHER.get(name, set()) == set(), (dress, change(text))
+
+
+def test_every_entry_of_the_original_list_is_there_and_says_what_to_do() -> None:
+    catalogue = load_catalogue()
+    assert set(catalogue) >= ORIGINAL
+    assert len(ORIGINAL) == 116
+    for entry in catalogue.values():
+        assert entry.severity in SEVERITIES
+        assert entry.fault in {"machine", "model", "recipe", "vendor"}
+        assert len(entry.cause) > 20, entry.id
+        assert len(entry.remedy) > 15, entry.id
+        assert entry.sources or entry.id == "U01", entry.id
+        assert not (entry.umbrella and not entry.yields_to and entry.id != "U01"), entry.id
+        assert set(entry.yields_to) <= set(catalogue), entry.id
+
+
+def test_every_entry_with_words_has_a_recorded_line() -> None:
+    with_words = {entry.id for entry in load_catalogue().values() if entry.match}
+    computed = {"C09", "S20", "E02"}
+    assert with_words - set(RECORDED) - set(REWORDED) - computed == set()
+
+
+def test_recipe_lines_are_a_recipe() -> None:
+    import yaml
+
+    from orchestrator.diagnose.rules import fill
+
+    sections = {"schema", "source", "inputs", "export", "preprocessing", "parser", "calibration",
+                "optimization", "arch", "postprocess", "validation", "strict"}  # fmt: skip
+    words = {"end_nodes": "/a/Conv, /b/Conv", "layer": "conv1", "images_given": "1339",
+             "level_asked": "2", "level_run": "0", "chip": "hailo8l"}  # fmt: skip
+    for known in ({}, words):
+        for entry in load_catalogue().values():
+            if entry.recipe:
+                document = yaml.safe_load(str(fill(entry, known).recipe))
+                assert set(document) <= sections, entry.id
+
+
+def test_every_alternative_needs_a_word_so_that_few_are_tried() -> None:
+    assert [entry.id for _, entry, _ in load_index()._always] == []
+
+
+def test_patterns_are_compiled_when_they_are_needed() -> None:
+    load_catalogue.cache_clear()
+    for entry in load_catalogue().values():
+        for alternative in entry.match:
+            assert "patterns" not in vars(alternative)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("driver version mismatch", {"mismatch"}),
+        (r"has (?P<n>\d+) apus? but", {"has"}),
+        ("full disk|no space", {"full", "space"}),
+        ("full disk|", set()),
+        ("(?:gpu|cuda) absent", {"absent"}),
+        ("(?:gpus|cuda)", {"gpus", "cuda"}),
+        ("(?:gpus|cuda)?", set()),
+        ("(?:gpus|cuda)* now", {"now"}),
+        ("(?!word)abc", {"abc"}),
+        ("colou?rs", {"colo"}),
+        (r"bbox_decoders\b", {"bbox_decoders"}),
+        ("[abc]defg", {"defg"}),
+        ("wxyz{2}ab", {"wxyz"}),
+        ("abcd+efg", {"abcd"}),
+        ("a.b.c", set()),
+        (r"\(abc\)", {"abc"}),
+        ("((one|two)|three)", {"one", "two", "three"}),
+    ],
+)
+def test_the_words_that_a_pattern_needs_are_never_claimed_wrongly(
+    pattern: str, words: set[str]
+) -> None:
+    assert required_words(pattern) == words
+
+
+def test_no_anchor_rejects_a_message_that_its_pattern_matches() -> None:
+    import re
+
+    from orchestrator.diagnose.text import fold, strip_prefix
+
+    checked = 0
+    for texts in (*RECORDED.values(), *REWORDED.values()):
+        for text in texts:
+            folded = fold(strip_prefix(text.replace("\n", " ")))
+            for entry in load_catalogue().values():
+                for part in (part for one in entry.match for part in one.parts):
+                    if re.search(expand(part), folded, re.IGNORECASE):
+                        checked += 1
+                        anchors = Alternative((part,)).anchors
+                        lower = folded.lower()
+                        assert all(any(w in lower for w in words) for words in anchors), part
+    assert checked > 500
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a" * 200_000,
+        "no " * 70_000,
+        "data shape (1, 2, 3), " * 9_000,
+        "optimization level reduced to reduced to " * 5_000,
+        "hef " * 50_000,
+        "[info] " + "calibration " * 20_000,
+        "({[" * 60_000,
+        "error: " * 30_000,
+        "x" * 50 + "|" * 100_000 + "1/2",
+        "permission denied " * 9_000 + "/local/",
+        '{"a": [' + "1.0, " * 60_000,
+    ],
+)
+def test_no_line_however_long_takes_long(line: str) -> None:
+    log = VendorLog()
+    log.feed("warm up: compiles the patterns")
+    began = time.process_time()
+    for _ in range(3):
+        log.feed(line)
+    assert time.process_time() - began < 3.0

@@ -71,7 +71,7 @@ def new_project(tmp_path: Path) -> Callable[[str], Project]:
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which ``hef up`` has run once on the local engine."""
     project = Project(tmp_path_factory.mktemp("built"))

@@ -324,7 +324,13 @@ class Trace:
         if ids is None:
             return None
         axes = reduced_axes(node, constants, ids.ndim)
-        self._note(ids, node, node.op)
+        before = self.graph.producer.get(node.inputs[0])
+        weighted = (
+            before is not None
+            and before.op == "Mul"
+            and any(is_ramp(name, self.graph, self.values) for name in before.inputs)
+        )
+        self._note(ids, node, "Expect" if weighted else node.op)
         if axes is None:
             return None
         result = self._collapse(ids, axes)

@@ -8,6 +8,7 @@ that no other module has to know.
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import sys
 import threading
@@ -137,6 +138,7 @@ def connect(address: Address, timeout: float) -> APIClient:
             verify=address.verify_tls,
         )
     try:
+        knock(address)
         # The paramiko mode: the other one starts an ssh process for each request, and loses
         # the streams of exec and logs.
         api = docker.APIClient(
@@ -152,6 +154,17 @@ def connect(address: Address, timeout: float) -> APIClient:
     if transport is not None:
         transport.set_keepalive(KEEPALIVE)
     return api
+
+
+def knock(address: Address) -> None:
+    """Raise ``OSError`` if nobody listens at a Unix socket.
+
+    The SDK would find out too, but leaves its own socket open then.
+    """
+    parts = urlsplit(address.url)
+    if parts.scheme == "unix" and hasattr(socket, "AF_UNIX"):
+        with socket.socket(socket.AF_UNIX) as door:
+            door.connect(parts.path)
 
 
 def _adapter(api: APIClient) -> object:

@@ -265,6 +265,7 @@ class DockerEngine:
         )
         mark = secrets.token_hex(16)
         marked = job.work / MARK
+        running: DockerRunning | None = None
         try:
             if transfer == "bind":
                 marked.write_text(mark, encoding="ascii")
@@ -276,6 +277,8 @@ class DockerEngine:
                 running.stop()
                 return None
         except BaseException:
+            if running is not None:
+                running.let_go()
             undisturbed(lambda: self._discard(record))
             raise
         finally:

@@ -159,8 +159,7 @@ class DockerRunning:
         if self._stops_on_leave:
             self.stop()
         else:
-            self._let_go()
-            self._reader.join(2.0)
+            self.let_go()
 
     # Output
 
@@ -418,15 +417,16 @@ class DockerRunning:
             )
             unpack(iter(blocks), work, what="fetching the results", report=self._report)
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Close the connection to the job, whatever becomes of it."""
         self._left = True
         if self._pulse is not None:
             self._pulse.end()
         self.hang_up()
+        self._reader.join(2.0)
 
     def _clean_up(self) -> None:
-        self._let_go()
-        self._reader.join(2.0)
+        self.let_go()
         remove_container(self._connection, self._record.container, self._record.volume)
         registry.forget(self._record.id)
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 BLOCK = 1024 * 1024
 
+#: Most zeros that end a tar stream: two blocks, filled up to twenty.
+TRAILER = 10 * 1024 + 512
+
 #: Files of ours in a build folder that never travel.
 MARKS = frozenset({".hefsmith-mark", ".hefsmith-answer"})
 
@@ -149,6 +152,8 @@ class _Reader:
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
         self._rest = memoryview(b"")
+        self._total = 0
+        self._tail = b""
 
     def read(self, size: int) -> bytes:
         parts: list[memoryview] = []
@@ -158,12 +163,27 @@ class _Reader:
                 block = next(self._blocks, None)
                 if block is None:
                     break
+                self._note(block)
                 self._rest = memoryview(block)
                 continue
             part, self._rest = self._rest[:left], self._rest[left:]
             parts.append(part)
             left -= len(part)
         return parts[0].tobytes() if len(parts) == 1 else b"".join(parts)
+
+    def _note(self, block: bytes) -> None:
+        self._total += len(block)
+        self._tail = (self._tail + block[-TRAILER:])[-TRAILER:]
+
+    def ended_well(self, offset: int) -> bool:
+        """Read what is left, and tell whether after ``offset`` come only the zeros of an end.
+
+        ``tarfile`` takes a cut or a damaged header in mid-stream for the end, without a word.
+        """
+        for block in self._blocks:
+            self._note(block)
+        after = self._total - offset
+        return 1024 <= after <= TRAILER and not any(self._tail[-after:])
 
 
 def unpack(
@@ -183,8 +203,8 @@ def unpack(
     names: list[str] = []
     done = 0
     try:
-        reader = cast("IO[bytes]", _Reader(blocks))
-        with tarfile.open(fileobj=reader, mode="r|", bufsize=BLOCK) as tar:
+        reader = _Reader(blocks)
+        with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|", bufsize=BLOCK) as tar:
             for member in tar:
                 place = safe_place(member.name, target)
                 if place is None or not (member.isdir() or member.isreg()):
@@ -199,10 +219,18 @@ def unpack(
                 names.append(place.relative_to(target).as_posix())
                 done += member.size
                 report(Progress(what, done, total))
-    except (tarfile.ReadError, EOFError) as error:
-        msg = f"the stream of {what} from the engine ended early"
-        raise EngineLostError(msg, hint="Run the same command again.") from error
+            whole = reader.ended_well(tar.offset)
+    except (tarfile.TarError, EOFError) as error:
+        raise _cut_off(what) from error
+    if not whole:
+        raise _cut_off(what)
     return tuple(names)
+
+
+def _cut_off(what: str) -> EngineLostError:
+    return EngineLostError(
+        f"the stream of {what} from the engine ended early", hint="Run the same command again."
+    )
 
 
 def safe_place(name: str, target: Path) -> Path | None:

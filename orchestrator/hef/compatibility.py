@@ -179,7 +179,8 @@ def _device(hef: Hef, chip: str, release: Release | None) -> Iterator[Reason]:
     if release is None or release >= (5, 1, 0):
         fits = device in hef.chips
     else:
-        fits = hef.hw_arch_id in _OLD_TABLE.get(device, frozenset())
+        table = _OLD_TABLE if release >= (5, 0, 0) else {**_OLD_TABLE, "HAILO12L": frozenset()}
+        fits = hef.hw_arch_id in table.get(device, frozenset())
     made_for = hef.chips[0]
     if not fits:
         yield Reason(

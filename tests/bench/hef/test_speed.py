@@ -1,0 +1,66 @@
+"""How fast the reader is, measured against the least that must be done, in the same run."""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import xxhash
+
+from orchestrator.hef import read_hef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.bench
+SIZE = 30 << 20
+
+
+def best(action: Callable[[], object], rounds: int = 15) -> float:
+    """Return the shortest of several runs in seconds: the others are the machine's noise."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.fixture(params=["real/scrfd_2.5g.hef", "real/face_rec_api__arcface_mobilefacenet.hef"])
+def padded(request: pytest.FixtureRequest, shared_hefs: Path, tmp_path: Path) -> Path:
+    """A real file whose weights were stretched to 30 MB, with right sizes and hashes."""
+    data = bytearray((shared_hefs / request.param).read_bytes())
+    version, size = struct.unpack_from(">I", data, 4)[0], 56
+    if version == 2:
+        size = 44
+    data += bytes(range(256)) * ((SIZE - len(data)) // 256)
+    extra = len(data) - (shared_hefs / request.param).stat().st_size
+    (ccws,) = struct.unpack_from(">Q", data, 20)
+    struct.pack_into(">Q", data, 20, ccws + extra)
+    struct.pack_into(">Q", data, 12, xxhash.xxh3_64_intdigest(memoryview(data)[size:]))
+    path = tmp_path / "padded.hef"
+    path.write_bytes(data)
+    return path
+
+
+def test_verifying_costs_at_most_a_third_more_than_reading_and_hashing(padded: Path) -> None:
+    def plain() -> None:
+        with padded.open("rb") as file:
+            xxhash.xxh3_64_intdigest(file.read())
+
+    hef = read_hef(padded)
+    assert hef.intact
+    assert hef.size > 29 << 20
+    floor = best(plain)
+    ours = best(lambda: read_hef(padded))
+    print(f"\nplain read and XXH3 {floor * 1e3:.1f} ms, verify {ours * 1e3:.1f} ms")
+    assert ours <= 1.3 * floor
+
+
+def test_metadata_without_verification_takes_less_than_30_ms(padded: Path) -> None:
+    quick = best(lambda: read_hef(padded, verify=False))
+    print(f"\nmetadata without verification {quick * 1e3:.1f} ms")
+    assert quick < 0.030

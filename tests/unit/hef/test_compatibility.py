@@ -1,0 +1,161 @@
+"""Where a HEF runs: chips, header versions, extensions, lines and strict versions of HailoRT."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import ConfigError
+from orchestrator.hef import (
+    Compatibility,
+    check_compatibility,
+    examine_hef,
+    read_hef,
+    write_emulated_hef,
+)
+from tests.fuzz.hef.seeds import networks
+from tests.unit.hef.building import hef_message, legacy, pack
+
+
+def judge(
+    chip: str, hailort: str | None = None, *, version: int = 1, arch: int = 1, **more: Any
+) -> Compatibility:
+    message = hef_message(arch=arch, **more)
+    return check_compatibility(
+        read_hef(pack(message.SerializeToString(), version)), chip=chip, hailort=hailort
+    )
+
+
+def codes(answer: Compatibility) -> list[tuple[str, int | None]]:
+    return [(reason.code, reason.status) for reason in answer.refusals]
+
+
+@pytest.mark.parametrize(
+    ("arch", "chip", "old", "new"),
+    [
+        (0, "HAILO8", False, True),
+        (1, "HAILO8", True, True),
+        (2, "HAILO8", True, True),
+        (3, "HAILO8", True, True),
+        (3, "HAILO8L", True, True),
+        (1, "HAILO8L", False, False),
+        (103, "HAILO10H", True, True),
+        (103, "HAILO15H", True, True),
+        (103, "HAILO8", False, False),
+        (4, "HAILO15H", True, True),
+        (4, "HAILO10H", True, True),
+        (103, "HAILO15M", False, False),
+        (6, "HAILO15L", True, True),
+        (106, "HAILO15L", True, True),
+        (108, "HAILO12L", False, True),
+        (100, "HAILO8_A0", False, True),
+        (101, "HAILO8", False, True),
+        (999, "HAILO8", False, False),
+    ],
+)
+def test_the_table_of_chips_is_that_of_each_line(
+    arch: int, chip: str, old: bool, new: bool
+) -> None:
+    assert judge(chip, "4.21.0", arch=arch).runs == old or chip == "HAILO12L"
+    assert judge(chip, "5.2.0", arch=arch).runs == new
+    assert judge(chip, arch=arch).runs == new
+
+
+def test_an_8l_file_runs_slower_on_a_hailo8_and_never_the_other_way() -> None:
+    answer = judge("hailo8", "4.21.0", arch=3)
+    assert answer.runs
+    assert [reason.code for reason in answer.warnings] == ["slower"]
+    answer = judge("HAILO8L", "4.23.0", arch=1)
+    assert codes(answer) == [("chip", 93)]
+    assert answer.refusals[0].hint is not None
+    assert "hailo8l" in answer.refusals[0].hint
+    assert codes(judge("HAILO8L", "4.20.0", arch=1)) == [("chip", 26)]
+
+
+@pytest.mark.parametrize(
+    ("version", "hailort", "refusal"),
+    [
+        (0, "4.17.0", None),
+        (1, "4.17.0", None),
+        (2, "4.19.0", 26),
+        (2, "4.20.0", None),
+        (3, "4.20.1", 26),
+        (3, "4.21.0", None),
+        (3, "5.2.0", None),
+    ],
+)
+def test_each_hailort_understands_header_versions_up_to_its_own(
+    version: int, hailort: str, refusal: int | None
+) -> None:
+    answer = judge("HAILO8", hailort, version=version)
+    assert codes(answer) == ([] if refusal is None else [("header-version", refusal)])
+
+
+@pytest.mark.parametrize(
+    ("extension", "hailort", "status"),
+    [(31, "4.20.0", 26), (31, "4.21.0", None), (33, "5.0.0", 92), (33, "5.1.0", None)],
+)
+def test_extensions_need_a_hailort_that_has_them(
+    extension: int, hailort: str, status: int | None
+) -> None:
+    answer = judge("HAILO8", hailort, extensions=(26, extension))
+    assert codes(answer) == ([] if status is None else [("extension", status)])
+
+
+def test_files_for_hailo10_and_15_need_the_5_line_since_4_22() -> None:
+    assert judge("HAILO10H", "4.21.0", arch=103).runs
+    assert codes(judge("HAILO10H", "4.23.0", arch=103)) == [("line", 93)]
+
+
+def test_strict_files_run_under_the_hailort_of_their_compiler_only() -> None:
+    message = hef_message(arch=103, extensions=(26, 35))
+    message.header.sdk_version.major, message.header.sdk_version.minor = 5, 1
+    hef = read_hef(pack(message.SerializeToString()))
+    assert check_compatibility(hef, chip="HAILO10H", hailort="5.1.9").runs
+    answer = check_compatibility(hef, chip="HAILO10H", hailort="5.2.0")
+    assert codes(answer) == [("strict-version", 26)]
+
+
+def test_a_damaged_file_runs_nowhere() -> None:
+    data = bytearray(pack(legacy()[0].SerializeToString(), 3, b"weights", proto_hash=True))
+    data[-1] ^= 1
+    hef = examine_hef(bytes(data)).hef
+    assert hef is not None
+    assert codes(check_compatibility(hef, chip="HAILO8", hailort="4.23.0")) == [("damaged", 91)]
+
+
+def test_an_emulated_file_runs_on_a_stand_in_only() -> None:
+    data = write_emulated_hef(networks()["plain"], arch="hailo8l", resources={"g": b"x"})
+    hef = read_hef(data)
+    assert codes(check_compatibility(hef, chip="hailo8l", hailort="4.23.0")) == [("emulated", None)]
+    assert check_compatibility(hef, chip="hailo8l", hailort="4.23.0", emulated_device=True).runs
+    # the stand-in keeps the rules of the HailoRT that it plays
+    old = check_compatibility(hef, chip="hailo8l", hailort="4.20.0", emulated_device=True)
+    assert [code for code, _ in codes(old)] == ["header-version", "extension"]
+
+
+def test_a_real_file_on_a_stand_in_and_a_newer_compiler_are_warned_of() -> None:
+    message, _ = legacy()
+    hef = read_hef(pack(message.SerializeToString()))
+    answer = check_compatibility(hef, chip="HAILO8", hailort="4.20.0", emulated_device=True)
+    assert {reason.code for reason in answer.warnings} == {"not-emulated", "newer-compiler"}
+    assert answer.runs
+
+
+def test_an_unknown_hailort_is_judged_like_the_nearest_known_and_says_so() -> None:
+    for hailort, known in (("6.0.0", "5.2"), ("4.14.0", "4.17")):
+        answer = judge("HAILO8", hailort, version=0)
+        assert known in answer.warnings[0].message
+
+
+@pytest.mark.parametrize("chip", ["HAILO9", "", "hailo 8l", "\x1b[2J"])
+def test_an_unknown_chip_is_a_usage_error(chip: str) -> None:
+    with pytest.raises(ConfigError, match="chip"):
+        judge(chip)
+
+
+@pytest.mark.parametrize("hailort", ["", "4", "latest", "4.20.x", "4.20.0.1"])
+def test_an_unreadable_version_is_a_usage_error(hailort: str) -> None:
+    with pytest.raises(ConfigError, match="version"):
+        judge("HAILO8", hailort)

@@ -1,0 +1,250 @@
+"""`hef inspect` and `hef diff` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.cli.app import run
+from orchestrator.hef import write_emulated_hef
+from tests.fuzz.hef.seeds import networks
+from tests.unit.hef.building import legacy, pack
+from tests.unit.hef.test_models import save, small_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.hef"
+    path.write_bytes(pack(legacy()[0].SerializeToString(), 3, b"weights"))
+    return path
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    path = tmp_path / "damaged.hef"
+    data = bytearray(pack(legacy()[0].SerializeToString(), 3, b"weights"))
+    data[-1] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def emulated(tmp_path: Path) -> Path:
+    path = tmp_path / "net.emulated.hef"
+    path.write_bytes(
+        write_emulated_hef(networks()["ssd"], arch="hailo8l", resources={"graph": b"x" * 99})
+    )
+    return path
+
+
+def test_a_person_sees_all_that_matters(emulated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", str(emulated)]) == 0
+    out = capsys.readouterr().out
+    for wanted in (
+        "EMULATED",
+        "HAILO8L, HAILO8",
+        "XXH3 of the metadata ok",
+        "net/input_layer1",
+        "images",
+        "0.00392157",
+        "predicted FPS  90.5",
+        "SSD on the host",
+        "anchors 10x12 20x30",
+        "background class 0",
+        "graph  99 bytes",
+        "metadata",
+    ):
+        assert wanted in out, wanted
+
+
+def test_json_is_one_document_for_one_file_and_a_list_for_several(
+    good: Path, emulated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", "--json", str(good)]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one["file"] == "good.hef"
+    assert one["integrity"]["ok"] is True
+    assert run(["inspect", "--json", str(good), str(emulated)]) == 0
+    several = json.loads(capsys.readouterr().out)
+    assert [item["file"] for item in several] == ["good.hef", "net.emulated.hef"]
+    assert several[1]["emulated"] is True
+    assert run(["inspect", "--json", str(good.parent)]) == 0
+    assert json.loads(capsys.readouterr().out) == several
+
+
+def test_a_damaged_file_is_shown_with_all_that_can_be_read_and_exit_6(
+    damaged: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", "--json", str(damaged)]) == 6
+    document = json.loads(capsys.readouterr().out)
+    assert document["checksum_ok"] is False
+    assert document["integrity"]["ok"] is False
+    assert document["integrity"]["problems"][0]["code"] == "hef.xxh3-64"
+    assert document["network_groups"][0]["name"] == "net"
+    assert run(["inspect", str(damaged)]) == 6
+    out = capsys.readouterr().out
+    assert "WRONG" in out
+    assert "net/in" in out
+
+
+def test_a_refused_file_keeps_what_was_read_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "long.hef"
+    path.write_bytes(pack(legacy()[0].SerializeToString()) + b"tail")
+    assert run(["inspect", "--json", str(path)]) == 6
+    document = json.loads(capsys.readouterr().out)
+    assert (document["status"], document["network_groups"]) == (91, [])
+    assert document["salvaged"]["network_groups"][0]["outputs"][0]["name"] == "net/out"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\x01HEF"]
+)
+def test_a_file_that_is_no_hef_has_a_document_too(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.hef"
+    path.write_bytes(content)
+    assert run(["inspect", "--json", str(path)]) == 6
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"] in (14, 92)
+    assert document["integrity"]["problems"]
+    assert run(["inspect", str(path)]) == 6
+
+
+def test_for_a_chip_says_whether_it_runs_there(
+    good: Path, emulated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", str(good), "--for", "hailo8", "--hailort", "4.23.0"]) == 0
+    assert "HAILO8, HailoRT 4.23.0: yes" in capsys.readouterr().out
+    assert run(["inspect", str(good), "--for", "hailo8l", "--hailort", "4.20.0", "--json"]) == 6
+    answer = json.loads(capsys.readouterr().out)["compatibility"]
+    assert answer["runs"] is False
+    assert [item["code"] for item in answer["refusals"]] == ["header-version", "chip"]
+    assert run(["inspect", str(emulated), "--for", "hailo8l"]) == 6
+    assert "no chip can run it" in capsys.readouterr().out
+
+
+def test_usage_mistakes_are_exit_2(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nothing").mkdir()
+    for arguments in (
+        ["inspect", str(tmp_path / "absent.hef")],
+        ["inspect", str(tmp_path / "nothing")],
+        ["inspect", str(good), "--for", "hailo9"],
+        ["inspect", str(good), "--hailort", "4.20.0"],
+        ["inspect", str(good), "--for", "hailo8", "--hailort", "new"],
+        ["inspect", "--vendor", str(tmp_path / "nothing")],
+        ["diff", str(good), str(tmp_path / "absent.hef")],
+    ):
+        assert run(arguments) == 2, arguments
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_vendor_output_is_the_vendors_and_only_that(
+    shared_hefs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shared_hefs / "repaired" / "New1_repaired.hef"
+    parts = path.with_suffix(".expected.txt").read_text().split("--- stdout\n")
+    for options, part in (([], parts[1]), (["--parse-streams"], parts[2])):
+        assert run(["inspect", "--vendor", *options, str(path)]) == 0
+        assert capsys.readouterr().out == part.split("--- stderr")[0]
+
+
+def test_vendor_output_of_a_folder_has_a_heading_for_each_file(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (good.parent / "notes.txt").write_text("no hef")
+    assert run(["inspect", "--vendor", str(good.parent)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["*" * 80, f"Parsing {good}:"]
+    assert lines[2] == "HEF Compatible for: HAILO8"
+
+
+def test_vendor_mode_accepts_what_hailort_accepts_and_warns(
+    damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", "--vendor", str(damaged)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("HEF Compatible for")
+    assert "HailoRT does not check this" in captured.err
+    path = tmp_path / "refused.hef"
+    path.write_bytes(pack(legacy()[0].SerializeToString()) + b"tail")
+    assert run(["inspect", "--vendor", str(path)]) == 6
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "too many" in captured.err
+
+
+def test_names_with_terminal_codes_are_made_visible(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message, group = legacy()
+    group.contexts[0].metadata.layers[0].info.name = "net/\x1b[31mred[/bold]"
+    group.contexts[0].metadata.layers[0].info.original_names[0] = "line\nbreak"
+    path = tmp_path / "x.hef"
+    path.write_bytes(pack(message.SerializeToString()))
+    for options in ([], ["--json"]):
+        assert run(["inspect", *options, str(path)]) == 0
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        assert "[31mred[/bold]" in out
+    assert run(["inspect", str(path)]) == 0
+    assert "line\\nbreak" in capsys.readouterr().out
+
+
+def test_onnx_and_har_files_are_inspected_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(small_model(), tmp_path)
+    assert run(["inspect", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "1x3x32x32" in out
+    assert "GlobalAveragePool 1" in out
+    assert run(["inspect", "--json", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "onnx"
+    path.write_bytes(b"no model")
+    assert run(["inspect", str(path)]) == 6
+
+
+def test_diff_is_0_for_the_same_and_1_for_a_change(
+    emulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["diff", str(emulated), str(emulated)]) == 0
+    assert capsys.readouterr().out == ""
+    other = tmp_path / "other.emulated.hef"
+    changed = replace(networks()["ssd"], predicted_fps=12.0)
+    other.write_bytes(write_emulated_hef(changed, arch="hailo8l", resources={"graph": b"x" * 99}))
+    assert run(["diff", str(emulated), str(other)]) == 1
+    assert "  predicted FPS: 90.5 -> 12\n" in capsys.readouterr().out
+    assert run(["diff", "--json", str(emulated), str(other)]) == 1
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert document["same"] is False
+    assert {"where": "net", "what": "predicted FPS", "a": "90.5", "b": "12"} in document["changes"]
+
+
+def test_diff_of_a_damaged_file_is_exit_6(
+    good: Path, damaged: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["diff", str(good), str(damaged)]) == 6
+    assert "does not match" in capsys.readouterr().err
+
+
+def test_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, orchestrator.hef, orchestrator.cli.inspect\n"
+        "heavy = {'google.protobuf', 'xxhash', 'rich.console', 'numpy', 'onnx', 'hashlib_'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    run_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run_.stdout.strip() == "[]"

@@ -1,0 +1,182 @@
+"""ONNX and HAR files, read without onnx and without Hailo's software."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from typing import TYPE_CHECKING
+
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from orchestrator.hef import HefError, ModelFileError
+from orchestrator.hef.har import har_document, read_har
+from orchestrator.hef.onnxcost import estimate_cost
+from orchestrator.hef.onnxfile import read_onnx
+from orchestrator.hef.onnxreport import find_objections, onnx_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def weight(name: str, shape: tuple[int, ...]) -> onnx.TensorProto:
+    size = 4
+    for side in shape:
+        size *= side
+    return helper.make_tensor(name, TensorProto.FLOAT, shape, bytes(size), raw=True)
+
+
+def small_model(batch: int | str = 1, opset: int = 13) -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv", strides=[2, 2], pads=[1, 1, 1, 1],
+                         kernel_shape=[3, 3]),
+        helper.make_node("Relu", ["c"], ["r"], "relu"),
+        helper.make_node("GlobalAveragePool", ["r"], ["p"], "pool"),
+        helper.make_node("Flatten", ["p"], ["f"], "flat"),
+        helper.make_node("Gemm", ["f", "g", "b"], ["y"], "fc", transB=1),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 32, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 10])],
+        [weight("w", (8, 3, 3, 3)), weight("g", (10, 8)), weight("b", (10,))],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="tests"
+    )
+
+
+def save(model: onnx.ModelProto, folder: Path) -> Path:
+    path = folder / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_an_onnx_model_is_described_as_onnx_itself_sees_it(tmp_path: Path) -> None:
+    model = small_model()
+    found = read_onnx(save(model, tmp_path))
+    document = onnx_document(found)
+    assert document["opset"] == 13
+    assert document["inputs"] == [{"name": "x", "type": "float32", "shape": [1, 3, 32, 32]}]
+    assert document["outputs"] == [{"name": "y", "type": "float32", "shape": [1, 10]}]
+    assert document["parameters"] == 8 * 27 + 80 + 10
+    assert document["parameter_bytes"] == 4 * document["parameters"]
+    assert document["macs"] == 16 * 16 * 8 * 27 + 80
+    assert document["op_counts"] == {
+        "Conv": 1, "Relu": 1, "GlobalAveragePool": 1, "Flatten": 1, "Gemm": 1
+    }  # fmt: skip
+    assert document["refused_by_hailo"] == []
+    inferred = onnx.shape_inference.infer_shapes(model)
+    shapes = estimate_cost(found).shapes
+    for value in inferred.graph.value_info:
+        sides = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        assert shapes[value.name] == sides
+
+
+def test_what_the_parser_is_known_to_refuse_is_named_with_its_nodes(tmp_path: Path) -> None:
+    model = small_model("batch", opset=19)
+    model.graph.node.append(helper.make_node("TopK", ["y", "k"], ["v", "i"], "/head/TopK"))
+    conv = model.graph.node[0]
+    conv.attribute.remove(next(item for item in conv.attribute if item.name == "kernel_shape"))
+    objections = {item.code: item for item in find_objections(read_onnx(save(model, tmp_path)))}
+    assert objections.keys() == {"dynamic-shape", "opset", "operator", "kernel-shape"}
+    assert objections["operator"].nodes == ("/head/TopK",)
+    assert "UnsupportedOperationError" in objections["operator"].message
+    assert "batchx3x32x32" in objections["dynamic-shape"].message
+
+
+def test_a_layer_of_unknown_shape_is_said_and_not_counted(tmp_path: Path) -> None:
+    model = small_model()
+    model.graph.node[1].op_type = "Mystery"
+    document = onnx_document(read_onnx(save(model, tmp_path)))
+    assert document["macs_unknown_nodes"] == ["fc"]
+    assert document["macs"] == 16 * 16 * 8 * 27
+
+
+@pytest.mark.parametrize("content", [b"", b"\x01HEF" + bytes(60), b"<html>", b"\xff" * 99])
+def test_other_files_are_no_onnx_models(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"not an ONNX|empty"):
+        read_onnx(path)
+
+
+@given(data=st.data())
+def test_a_damaged_onnx_file_is_an_error_or_a_description(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    content = bytearray(small_model().SerializeToString())
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged.onnx"
+    path.write_bytes(content)
+    try:
+        document = onnx_document(read_onnx(path))
+    except HefError as error:
+        assert error.code.startswith("onnx.")
+    else:
+        json.dumps(document, allow_nan=False)
+
+
+HN = {
+    "name": "tiny",
+    "layers": {
+        "tiny/input_layer1": {"type": "input_layer", "output_shapes": [[-1, 32, 32, 3]]},
+        "tiny/conv1": {"type": "conv"},
+        "tiny/conv2": {"type": "conv"},
+        "tiny/output_layer1": {"type": "output_layer", "input_shapes": [[-1, 1, 1, 10]]},
+    },
+}
+
+
+def make_har(folder: Path, members: dict[str, bytes]) -> Path:
+    path = folder / "tiny.har"
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_a_har_is_described(tmp_path: Path) -> None:
+    path = make_har(
+        tmp_path,
+        {
+            "tiny.hn": json.dumps(HN).encode(),
+            "tiny.npz": bytes(1000),
+            "tiny.alls": b"normalization1 = normalization([0.0], [255.0])\n",
+            "tiny.metadata.json": json.dumps(
+                {"state": "quantized_model", "hw_arch": "hailo8l", "sdk_version": "3.31.0"}
+            ).encode(),
+        },
+    )
+    document = har_document(read_har(path))
+    assert document["state"] == "quantized_model"
+    assert document["hw_arch"] == "hailo8l"
+    assert document["layers"] == {"conv": 2, "input_layer": 1, "output_layer": 1}
+    assert document["inputs"] == [{"name": "tiny/input_layer1", "shape": [-1, 32, 32, 3]}]
+    assert document["script"] == ["normalization1 = normalization([0.0], [255.0])"]
+
+
+@pytest.mark.parametrize(
+    "members", [{"x.hn": b"{"}, {"x.hn": b"[" * 100_000}, {"x.metadata.json": b"\xff"}]
+)
+def test_a_har_with_broken_json_is_an_error(tmp_path: Path, members: dict[str, bytes]) -> None:
+    with pytest.raises(ModelFileError, match="not valid JSON"):
+        read_har(make_har(tmp_path, members))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x01HEF", b"PK\x03\x04", bytes(2000)])
+def test_other_files_are_no_har(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.har"
+    path.write_bytes(content)
+    try:
+        assert read_har(path).layers == {}
+    except ModelFileError as error:
+        assert error.code == "har.not-a-har"

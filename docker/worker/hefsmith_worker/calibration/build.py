@@ -29,7 +29,6 @@ from hefsmith_worker.calibration.model import (
     CalibrationError,
     CalibrationRequest,
     CalibrationSet,
-    ChannelStatistics,
     Emit,
     Finding,
     FloatCheck,
@@ -123,17 +122,11 @@ def _build(request: CalibrationRequest, out_dir: Path, scratch: Path, emit: Emit
         _raise_empty(gathered, candidates)
     names = tuple(sample[0].name for sample, _ in rows)
     outcomes = tuple(outcome for _, outcome in rows)
-    statistics = tuple(
-        channel_statistics(
-            [outcome.histograms[index] for outcome in outcomes],
-            sum(outcome.traits[index].padded for outcome in outcomes),
-            spec.preprocess.per_channel("pad"),
-        )
-        for index, spec in enumerate(request.inputs)
-    )
+    columns = [[outcome.histograms[i] for outcome in outcomes] for i in range(len(files))]
+    seen = tuple(channel_statistics(column, 0, ()) for column in columns)
     evidence = linter.Evidence(
         request, names, outcomes, tuple(gathered.unreadable), tuple(gathered.repeated),
-        len(candidates.samples), statistics,
+        len(candidates.samples), seen,
     )  # fmt: skip
     findings = [*candidates.notes, *linter.lint(evidence)]
     findings += find_overlap(request, names, outcomes, scratch)
@@ -142,8 +135,7 @@ def _build(request: CalibrationRequest, out_dir: Path, scratch: Path, emit: Emit
     for finding in findings:
         emit(finding)
     inputs = tuple(
-        _describe(spec, [outcome.digests[index] for outcome in outcomes], request, channels)
-        for index, (spec, channels) in enumerate(zip(request.inputs, statistics))
+        _describe(spec, index, outcomes, request) for index, spec in enumerate(request.inputs)
     )
     result = CalibrationSet(
         inputs,
@@ -304,20 +296,22 @@ def _check_float(
 
 
 def _describe(
-    spec: InputSpec,
-    digests: Sequence[str],
-    request: CalibrationRequest,
-    channels: Tuple[ChannelStatistics, ...],
+    spec: InputSpec, index: int, outcomes: Sequence[Outcome], request: CalibrationRequest
 ) -> CalibratedInput:
-    """Name an array by all that decides its content."""
+    """Name an array by all that decides its content, and count what is in it."""
     recipe = {
         "preprocess": spec.preprocess.to_dict(),
         "seed": request.seed,
         "libraries": _libraries(),
-        "pictures": list(digests),
+        "pictures": [outcome.digests[index] for outcome in outcomes],
     }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    shape = (len(digests), *spec.preprocess.shape)
+    channels = channel_statistics(
+        [outcome.histograms[index] for outcome in outcomes],
+        sum(outcome.traits[index].padded for outcome in outcomes),
+        spec.preprocess.per_channel("pad"),
+    )
+    shape = (len(outcomes), *spec.preprocess.shape)
     name = _final_name(spec, digest)
     return CalibratedInput(spec.name, name, digest, shape, row_type(spec), channels)
 

@@ -32,7 +32,10 @@ SHOWN_NAMES = 5
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the linter knows: accepted names and outcomes in row order, and what was left out."""
+    """What the linter knows: accepted names and outcomes in row order, and what was left out.
+
+    ``statistics`` are without padding: the mean and std of training know none.
+    """
 
     request: CalibrationRequest
     names: Tuple[str, ...]
@@ -190,22 +193,18 @@ def lint_pictures(evidence: Evidence, index: int) -> List[Finding]:
 
 
 def _kind_of_picture(counts: object) -> Optional[str]:
-    """Constant: 99.9 % on one level and all within 2 levels; black or blown: 99 % at an end."""
+    """Black or blown: 99 % at an end of the scale; constant: no channel spans over 2 levels."""
     import numpy as np
 
     table = np.asarray(counts)
     total = max(1, int(table.sum()))
-    spread = max(
-        int(np.flatnonzero(channel)[-1] - np.flatnonzero(channel)[0]) if channel.any() else 0
-        for channel in table
-    )
-    if spread <= 2:
-        return "constant"
     if table[:, :12].sum() >= 0.99 * total:
         return "black"
     if table[:, 248:].sum() >= 0.99 * total:
         return "blown"
-    return None
+    used = [np.flatnonzero(channel) for channel in table]
+    spread = max((int(levels[-1] - levels[0]) for levels in used if len(levels)), default=0)
+    return "constant" if spread <= 2 else None
 
 
 def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> List[Finding]:

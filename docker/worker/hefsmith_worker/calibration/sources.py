@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
@@ -65,7 +66,7 @@ def _exists(path: Path) -> bool:
 def _must_exist(path: Path) -> None:
     if _exists(path):
         return
-    what = "a link that leads nowhere or in a circle" if path.is_symlink() else "does not exist"
+    what = "a link that leads nowhere or in a circle" if os.path.islink(path) else "does not exist"
     msg = f"{path}: {what}"
     raise CalibrationError(
         msg, "calib.missing", "Correct the source in the recipe; paths start at its folder.",

@@ -94,8 +94,9 @@ class AgentChannel:
             async with asyncio.timeout(_START_SECONDS):
                 await self._skip_noise()
         except (asyncio.IncompleteReadError, TimeoutError, BrokenPipeError) as error:
+            lost = conn.is_closed()
             await self.close()
-            if process.channel.get_connection() is None or conn.is_closed():
+            if lost:
                 raise
             raise self._no_start(python) from error
         self._tasks.append(asyncio.ensure_future(self._read()))

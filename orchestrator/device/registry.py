@@ -157,7 +157,7 @@ def _split_port(text: str) -> tuple[str, int | None]:
     """Split ``host``, ``host:22``, ``[::1]:22`` and ``::1``."""
     if text.startswith("["):
         host, closing, rest = text[1:].partition("]")
-        port = rest[1:] if rest.startswith(":") else rest + ("" if closing else "?")
+        port = "" if closing and not rest else rest[1:] if rest[:1] == ":" else "?"
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
         if not port:

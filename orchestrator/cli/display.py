@@ -64,7 +64,7 @@ class PlainDisplay:
 
     def note(self, text: str) -> None:
         """Print a sentence."""
-        self._line(text)
+        self._line(escape_control(text))
 
     def stage_cached(self, stage: str) -> None:
         """Say that a stage need not run."""
@@ -81,7 +81,7 @@ class PlainDisplay:
             return
         quarter = 4 * done // total
         if 0 < quarter < 4 and quarter > self._tenth.get(stage, 0):
-            self._line(f"{stage}: {done} of {total} {unit}")
+            self._line(f"{stage}: {_amount(done, unit, total)}")
             self._tenth[stage] = quarter
 
     def finding(self, finding: Finding) -> None:
@@ -157,7 +157,7 @@ class LiveDisplay:
     def stage_started(self, stage: str) -> None:
         """Show a stage as running."""
         task = self._task(stage)
-        self._progress.reset(task, total=None, count="")
+        self._progress.reset(task, total=None, name=stage, count="")
         self._began[stage] = time.monotonic()
 
     def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:

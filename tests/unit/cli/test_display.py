@@ -1,0 +1,77 @@
+"""What a person sees while a build runs, on a real terminal and without one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+SCRIPT = """
+import time
+from orchestrator.cli.display import open_display
+from orchestrator.pipeline.observer import Finding
+with open_display() as display:
+    display.note("engine: local \\x1b[31mevil")
+    display.stage_cached("export")
+    display.stage_started("calibrate")
+    display.progress("calibrate", 10, 100, "images")
+    display.progress("image", 5_000_000, 20_000_000, "bytes")
+    display.finding(Finding("C05", "warning", "64 of 1339 images used", fix="ask for more"))
+    display.finding(Finding("x.info", "info", "only for the curious"))
+    display.stage_finished("calibrate", 1.5)
+    display.stage_started("validate")
+    display.log("[info] the SDK says")
+"""
+
+
+def run_on_terminal() -> str:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "110"},
+    )
+    os.close(slave)
+    output = b""
+    while True:
+        try:
+            block = os.read(master, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        output += block
+    os.close(master)
+    assert process.wait() == 0, output.decode()
+    return output.decode()
+
+
+def test_a_terminal_gets_bars_and_findings_above_them() -> None:
+    screen = run_on_terminal()
+    assert "10/100 images" in screen
+    assert "5 MB of 20 MB" in screen
+    assert "cached" in screen
+    assert "64 of 1339 images used" in screen
+    assert "ask for more" in screen
+    assert "only for the curious" not in screen
+    assert "\x1b[31mevil" not in screen
+
+
+def test_without_a_terminal_each_event_is_a_plain_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
+    )
+    lines = [line.split("] ", 1)[1] for line in done.stderr.splitlines()]
+    assert lines == [
+        "engine: local \\x1b[31mevil",
+        "export: cached",
+        "calibrate: prepare calibration",
+        "image: 5 MB of 20 MB",
+        "warning: 64 of 1339 images used [C05]",
+        "  ask for more",
+        "calibrate: done in 1.5 s",
+        "validate: run on the device",
+    ]
+    assert "\x1b" not in done.stderr
+    assert done.stdout == ""

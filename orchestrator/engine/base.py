@@ -209,8 +209,8 @@ class Completed:
 class BuildRecord:
     """A build that an engine was given: kept on disk, so that another ``hef`` can find it.
 
-    ``work`` is the build folder on this machine, ``transfer`` how files travel. ``notes`` are
-    the job's own.
+    ``work`` is the build folder on this machine, ``transfer`` how files travel. ``staged`` is a
+    folder of inputs made for this build alone. ``notes`` are the job's own.
     """
 
     id: str
@@ -224,6 +224,7 @@ class BuildRecord:
     detached: bool
     transfer: Literal["bind", "copy"]
     volume: str | None = None
+    staged: Path | None = None
     notes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 

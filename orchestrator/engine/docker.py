@@ -40,14 +40,22 @@ from orchestrator.engine.box import (
 )
 from orchestrator.engine.client import Connection, all_errors, lost_errors, normal_architecture
 from orchestrator.engine.endings import Evidence, tell_ending
-from orchestrator.engine.lifecycle import GUARD_LINE, DockerRunning, remove_container, undisturbed
+from orchestrator.engine.lifecycle import (
+    GUARD_LINE,
+    DockerRunning,
+    remove_container,
+    remove_named,
+    undisturbed,
+)
 from orchestrator.engine.orphans import remove_orphans
 from orchestrator.engine.owner import owner_id, process_id
+from orchestrator.engine.transfer import stage_links
 from orchestrator.engine.wire import LogStream, open_wire, split_lines
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from orchestrator.engine.address import Address
     from orchestrator.engine.base import Running
@@ -224,6 +232,10 @@ class DockerEngine:
     ) -> DockerRunning | None:
         """Start the container up to the guard's report; ``None`` if it sees other files."""
         build = secrets.token_hex(4)
+        staged: Path | None = None
+        if transfer == "bind":
+            staged = job.work.with_name(f".hefsmith-in-{build}")
+            job = replace(job, inputs=stage_links(job.inputs, staged))
         lifeline: Lifeline = "eof"
         if detached:
             lifeline = "none"
@@ -261,6 +273,7 @@ class DockerEngine:
             detached=detached,
             transfer=transfer,
             volume=named.get("work"),
+            staged=staged if staged is not None and staged.exists() else None,
             notes=dict(job.notes),
         )
         mark = secrets.token_hex(16)
@@ -288,7 +301,7 @@ class DockerEngine:
         return running
 
     def _discard(self, record: BuildRecord) -> None:
-        remove_container(self._connection, record.container, record.volume)
+        remove_container(self._connection, record)
 
     def _create(
         self,
@@ -302,19 +315,20 @@ class DockerEngine:
         uid, gid = (int(part) for part in spec.user.split(":"))
         with self._connection.calls("creating the container"):
             api = self._connection.api
-            volumes.send(
-                api,
-                spec.image,
-                [one for one in parcels if not volumes.is_whole(api, one.volume)],
-                name=f"{spec.name}-carrier",
-                uid=uid,
-                gid=gid,
-                labels=self.labels(),
-                report=report,
-            )
             if record.volume is not None:
                 mine = {**self.labels(detached=record.detached), f"{LABEL}.work": record.id}
                 api.create_volume(record.volume, labels=mine)
+                volumes.send(
+                    api,
+                    spec.image,
+                    [one for one in parcels if not volumes.is_whole(api, one.volume)],
+                    work=record.volume,
+                    name=f"{spec.name}-carrier",
+                    uid=uid,
+                    gid=gid,
+                    labels=self.labels(),
+                    report=report,
+                )
             try:
                 api.create_container_from_config(create_config(spec, api), spec.name)
             except BoxRefusedError:
@@ -464,7 +478,7 @@ class DockerEngine:
                 api.start(spec.name)
                 return self._await_output(spec.name, timeout, on_output)
         finally:
-            undisturbed(lambda: _ignored(remove_container(self._connection, spec.name, None)))
+            undisturbed(lambda: _ignored(remove_named(self._connection, spec.name)))
 
     def _await_output(
         self, name: str, timeout: float, on_output: Callable[[str], None] | None

@@ -427,7 +427,7 @@ class DockerRunning:
 
     def _clean_up(self) -> None:
         self.let_go()
-        remove_container(self._connection, self._record.container, self._record.volume)
+        remove_container(self._connection, self._record)
         registry.forget(self._record.id)
 
 
@@ -450,8 +450,18 @@ def free_bytes(record: BuildRecord) -> int | None:
         return None
 
 
-def remove_container(connection: Connection, container: str, volume: str | None) -> bool:
-    """Remove a container and its volume of results; tell whether they are gone."""
+def remove_container(connection: Connection, record: BuildRecord) -> bool:
+    """Remove a build's container, its volume of results and what was staged for it.
+
+    Tells whether the engine's part is gone.
+    """
+    if record.staged is not None:
+        shutil.rmtree(record.staged, ignore_errors=True)
+    return remove_named(connection, record.container, record.volume)
+
+
+def remove_named(connection: Connection, container: str, volume: str | None = None) -> bool:
+    """Remove a container and a volume; tell whether they are gone."""
     import docker.errors
 
     try:

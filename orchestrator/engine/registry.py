@@ -27,7 +27,12 @@ def save(record: BuildRecord) -> None:
     """Keep a record; it appears whole or not at all."""
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
-    document = {**asdict(record), "work": str(record.work), "notes": dict(record.notes)}
+    document = {
+        **asdict(record),
+        "work": str(record.work),
+        "staged": str(record.staged) if record.staged else None,
+        "notes": dict(record.notes),
+    }
     part = place / f".{record.id}.part"
     part.write_text(json.dumps(document, indent=1), encoding="utf-8")
     part.replace(place / f"{record.id}.json")
@@ -53,7 +58,9 @@ def _read_all() -> Iterator[BuildRecord]:
 
 def read_record(document: Any) -> BuildRecord:
     """Return the record in a JSON object; raises ``KeyError`` or ``TypeError`` if it is none."""
-    return BuildRecord(**{**document, "work": Path(document["work"])})
+    staged = document.get("staged")
+    given = {"work": Path(document["work"]), "staged": Path(staged) if staged else None}
+    return BuildRecord(**{**document, **given})
 
 
 def find(wanted: str | None) -> BuildRecord:

@@ -12,15 +12,15 @@ import os
 import shutil
 import stat
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
-from orchestrator.engine.base import EngineLostError, Progress, Report, ignore
+from orchestrator.engine.base import EngineLostError, Input, Progress, Report, ignore
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 BLOCK = 1024 * 1024
 
@@ -76,6 +76,51 @@ def _collect(path: Path, name: str, entries: list[Entry], above: tuple[str, ...]
     else:
         msg = f"{escape_control(str(path))} is neither a file nor a folder"
         raise EngineError(msg, hint="Remove it from the input.", code="engine.input")
+
+
+def has_foreign_links(root: Path) -> bool:
+    """Tell whether a folder holds links that lead nowhere once it is mounted elsewhere.
+
+    A link inside the folder that is relative still works there; any other does not.
+    """
+    top = os.path.realpath(root)
+    waiting = [str(root)]
+    while waiting:
+        with os.scandir(waiting.pop()) as found:
+            for one in found:
+                if one.is_symlink():
+                    absolute = Path(one.path).readlink().is_absolute()
+                    real = os.path.realpath(one.path)
+                    if absolute or not real.startswith(top + os.sep):
+                        return True
+                elif one.is_dir(follow_symlinks=False):
+                    waiting.append(one.path)
+    return False
+
+
+def stage_links(inputs: Sequence[Input], staging: Path) -> tuple[Input, ...]:
+    """Return inputs without foreign links: such a folder is laid out anew below ``staging``.
+
+    Files are linked hard where the file system allows it, else copied. An engine that shares
+    our folders sees then what one that gets copies sees. ``staging`` is made only if needed.
+    """
+    staged = []
+    for one in inputs:
+        if not one.path.is_dir() or not has_foreign_links(one.path):
+            staged.append(one)
+            continue
+        place = staging / one.name
+        for entry in list_tree(one.path, prefix="."):
+            target = place / entry.name
+            if entry.folder:
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            try:
+                os.link(os.path.realpath(entry.path), target)
+            except OSError:
+                shutil.copy2(entry.path, target)
+        staged.append(replace(one, path=place))
+    return tuple(staged)
 
 
 def digest_tree(root: Path) -> str:

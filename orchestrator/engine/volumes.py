@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import docker.errors
@@ -21,7 +22,6 @@ from orchestrator.engine.transfer import Entry, digest_tree, list_tree, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from docker import APIClient
 
@@ -55,7 +55,9 @@ def plan_parcels(job: Job, worker: Path) -> tuple[dict[str, str], tuple[Parcel, 
         digest = one.digest or digest_tree(one.path)
         name = f"{PREFIX}{digest.removeprefix('sha256:')[:24]}"
         volumes[f"in/{one.name}"] = name
-        parcels[name] = Parcel(name, list_tree(one.path, prefix="data"), f"sending {one.name}")
+        if name not in parcels:
+            entries = list_tree(one.path, prefix="data")
+            parcels[name] = Parcel(name, entries, f"sending {one.name}")
     return volumes, tuple(parcels.values())
 
 
@@ -84,23 +86,26 @@ def send(
     image: str,
     parcels: Sequence[Parcel],
     *,
+    work: str | None,
     name: str,
     uid: int,
     gid: int,
     labels: Mapping[str, str],
     report: Report,
 ) -> None:
-    """Fill the volumes of ``parcels`` and say that they are whole.
+    """Fill the volumes of ``parcels``, say that they are whole, and hand ``work`` to the user.
 
     The engine writes into a volume through a container that mounts it and may write; the job's
     own may not. This one never starts. What a broken upload left is written over.
     """
-    if not parcels:
+    owned = work if uid or gid else None
+    if not parcels and owned is None:
         return
     labels = {**labels, f"{LABEL}.data": "1"}
     for parcel in parcels:
         api.create_volume(parcel.volume, labels=labels)
-    mounts = [SdkMount(str(VOLUMES / one.volume), one.volume, type="volume") for one in parcels]
+    mounted = [*(one.volume for one in parcels), *([owned] if owned else [])]
+    mounts = [SdkMount(str(VOLUMES / one), one, type="volume") for one in mounted]
     config = api.create_container_config(
         image=image,
         command=["true"],
@@ -114,6 +119,10 @@ def send(
             stream = pack(parcel.entries, uid=uid, gid=gid, what=parcel.what, report=report)
             api.put_archive(name, str(VOLUMES / parcel.volume), stream)
             api.create_volume(parcel.volume + WHOLE, labels=labels)
+        if owned is not None:
+            # A new volume is root's, and an archive's own root keeps its owner: so from above.
+            top = Entry(owned, Path(), folder=True, size=0)
+            api.put_archive(name, str(VOLUMES), pack([top], uid=uid, gid=gid))
     finally:
         api.remove_container(name, force=True)
 

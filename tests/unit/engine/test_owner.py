@@ -1,0 +1,94 @@
+"""Whose a container is, and which are orphans."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from orchestrator.engine import volumes
+from orchestrator.engine.orphans import choose_orphan_volumes, choose_orphans
+from orchestrator.engine.owner import is_alive, owner_id, process_id, stat_fields
+
+
+def test_a_process_is_known_by_number_and_start() -> None:
+    mine = process_id()
+    assert is_alive(mine)
+    assert mine.startswith(f"{os.getpid()}:")
+    assert not is_alive(f"{os.getpid()}:another-start"), "the number was used again"
+    assert owner_id() == owner_id()
+    assert len(owner_id()) == 16
+
+
+def test_a_process_that_ended_is_dead_also_as_a_zombie() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    named = process_id(child.pid)
+    assert is_alive(named)
+    child.kill()
+    time.sleep(0.3)
+    assert not is_alive(named), "a zombie waits for nobody's work"
+    child.wait()
+    assert not is_alive(named)
+
+
+def test_what_cannot_be_told_counts_as_alive() -> None:
+    assert is_alive("?")
+    assert is_alive("")
+    assert is_alive(f"{os.getpid()}:?")
+
+
+def test_names_of_processes_may_hold_blanks_and_braces() -> None:
+    assert stat_fields("12 (a) b (c)) S 1 2 3")[:2] == ["S", "1"]
+    assert stat_fields("") == []
+
+
+def container(name: str, **labels: str) -> dict[str, object]:
+    return {"Id": name, "Name": name,
+            "Labels": {f"org.hefsmith.{key}": value for key, value in labels.items()}}  # fmt: skip
+
+
+def test_only_our_own_of_dead_processes_that_were_not_detached_are_orphans() -> None:
+    listed = [
+        container("orphan", owner="me", process="dead", detached="0"),
+        container("lives", owner="me", process="alive", detached="0"),
+        container("detached", owner="me", process="dead", detached="1"),
+        container("other", owner="you", process="dead", detached="0"),
+        container("unmarked", owner="me", detached="0"),
+        container("older", owner="me", process="dead"),
+        {"Id": "foreign", "Labels": None},
+    ]
+    chosen = choose_orphans(listed, owner="me", alive=lambda one: one == "alive")
+    assert chosen == ("orphan",)
+    # A data volume is shared by builds: it is never an orphan of one of them.
+    result = container("result", owner="me", process="dead", detached="0", work="b1")
+    data = container("data", owner="me", process="dead", detached="0", data="1")
+    assert choose_orphan_volumes([result, data], owner="me", alive=lambda _: False) == ("result",)
+
+
+class FakeVolumes:
+    """An engine's volumes, as far as the clean-up asks."""
+
+    def __init__(self, **created: str) -> None:
+        self.there = dict(created)
+
+    def volumes(self, filters: object) -> dict[str, list[dict[str, str]]]:
+        return {"Volumes": [{"Name": n, "CreatedAt": c} for n, c in self.there.items()]}
+
+    def remove_volume(self, name: str) -> None:
+        self.there.pop(name)
+
+
+def test_inputs_that_nobody_sent_for_two_weeks_are_removed() -> None:
+    engine = FakeVolumes(**{
+        "hefsmith-data-old": "2026-01-01T00:00:00Z",
+        "hefsmith-data-old-whole": "2026-01-01T00:00:00Z",
+        "hefsmith-data-new": "2026-01-30T00:00:00+01:00",
+        "hefsmith-data-new-whole": "2026-01-30T00:00:00+01:00",
+        "hefsmith-data-odd-whole": "yesterday",
+    })  # fmt: skip
+    removed = volumes.remove_old(engine, {}, now=1769904000.0)  # type: ignore[arg-type]
+    assert removed == 1
+    assert sorted(engine.there) == [
+        "hefsmith-data-new", "hefsmith-data-new-whole", "hefsmith-data-odd-whole",
+    ]  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import escape_control
@@ -61,34 +64,57 @@ def print_plan(plans: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_summary(outcome: Mapping[str, Any]) -> None:
-    """Print an outcome for people, on stdout."""
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100, soft_wrap=False)
+    """Print an outcome for people, on stdout; colours only on a terminal."""
+    paint = _painter()
     title = f"{outcome['model']} for {outcome['arch']}"
     if outcome["emulated"]:
         title += "  EMULATED: made without Hailo's compiler, no measure of a chip"
-    console.print(Text(title, style="bold"))
-    console.print(_asked_and_ran(outcome))
+    lines = [paint("bold", title), *_columns(_asked_and_ran(outcome), paint)]
     proof = outcome["proof"]
     if proof is not None and proof["verdict"]["steps"]:
-        console.print(_steps(proof["verdict"]))
-    _print_findings(console, outcome)
-    files = Table.grid(padding=(0, 2))
-    for file in _shown_files(outcome):
-        files.add_row(file["path"], _size(file["bytes"]), file["sha256"][:12])
-    console.print(files)
-    console.print(f"times    {', '.join(_times(outcome))}")
+        lines += ["", *_columns(_steps(proof["verdict"]), paint, numbers=True)]
+    lines += _findings(outcome, paint)
+    files = [(f["path"], _size(f["bytes"]), f["sha256"][:12]) for f in _shown_files(outcome)]
+    lines += ["", *_columns(files, paint, header=False)]
+    lines.append(f"times    {', '.join(_times(outcome))}")
     if proof is not None:
-        ship = proof.get("ship")
-        if ship:
-            console.print(f"device   {proof['device']}: release {ship['release'][:12]}")
-        _print_verdict(console, proof)
-    console.print(f"folder   {outcome['folder']}", soft_wrap=True)
+        if proof.get("ship"):
+            lines.append(f"device   {proof['device']}: release {proof['ship']['release'][:12]}")
+        lines += _verdict(proof, paint)
+    lines.append(f"folder   {outcome['folder']}")
+    from orchestrator.cli.output import print_result
+
+    print_result("\n".join(line.rstrip() for line in lines))
+
+
+Paint = Callable[[str, str], str]
+
+_COLOURS = {"bold": "1", "dim": "2", "red": "31", "yellow": "33", "good": "1;32", "bad": "1;31"}
+
+
+def _painter() -> Paint:
+    """Return a function that colours text on a terminal and leaves it alone elsewhere."""
+    if not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.name == "nt":
+        return lambda _, text: text
+    return lambda colour, text: f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def _columns(
+    rows: Sequence[Sequence[str]], paint: Paint, *, header: bool = True, numbers: bool = False
+) -> list[str]:
+    """Return rows as aligned lines; with ``numbers`` all but the first column is right-aligned."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for index, row in enumerate(rows):
+        cells = [
+            cell.rjust(width) if numbers and column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(cells)
+        lines.append(paint("dim", line) if header and index == 0 else line)
+    return lines
 
 
 def _times(outcome: Mapping[str, Any]) -> list[str]:
@@ -101,26 +127,24 @@ def _times(outcome: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _asked_and_ran(outcome: Mapping[str, Any]) -> Any:
-    from rich.table import Table
-
+def _asked_and_ran(outcome: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     asked, ran, results = outcome["asked"], outcome["ran"], outcome["results"]
-    export = results.get("export", {})
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("", "asked", "ran"):
-        table.add_column(column)
-    level = asked.get("level")
-    table.add_row(
-        "optimisation level", _text(level, "vendor's default"), _text(ran.get("level_run"), "?")
-    )
-    table.add_row(
-        "calibration images",
-        _text(asked.get("images_wanted")),
-        f"{_text(asked.get('images'), '?')} found, {_text(ran.get('images_used'), '?')} used",
-    )
-    table.add_row("ONNX opset", _text(asked.get("opset")), _text(export.get("opset"), "?"))
-    table.add_row("compression", _text(asked.get("compression")), _compression(ran))
-    return table
+    images = f"{_text(asked.get('images'), '?')} found, {_text(ran.get('images_used'), '?')} used"
+    return [
+        ("", "asked", "ran"),
+        (
+            "optimisation level",
+            _text(asked.get("level"), "vendor's default"),
+            _text(ran.get("level_run"), "?"),
+        ),
+        ("calibration images", f"up to {_text(asked.get('images_wanted'))}", images),
+        (
+            "ONNX opset",
+            _text(asked.get("opset")),
+            _text(results.get("export", {}).get("opset"), "?"),
+        ),
+        ("compression", _text(asked.get("compression")), _compression(ran)),
+    ]
 
 
 def _compression(ran: Mapping[str, Any]) -> str:
@@ -128,51 +152,37 @@ def _compression(ran: Mapping[str, Any]) -> str:
     return f"{len(layers)} layers with 4-bit weights" if layers else "8-bit weights"
 
 
-def _steps(verdict: Mapping[str, Any]) -> Any:
-    from rich.table import Table
-
+def _steps(verdict: Mapping[str, Any]) -> list[list[str]]:
     measures: list[str] = []
     for step in verdict["steps"]:
         measures.extend(name for name in step["measures"] if name not in measures)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("step")
-    for name in measures:
-        table.add_column(name, justify="right")
+    rows = [["step", *measures]]
     for step in verdict["steps"]:
-        table.add_row(
-            step["step"],
-            *(
-                f"{step['measures'][name]:.4g}" if name in step["measures"] else ""
-                for name in measures
-            ),
+        found = step["measures"]
+        rows.append(
+            [step["step"], *(f"{found[name]:.4g}" if name in found else "" for name in measures)]
         )
-    return table
+    return rows
 
 
-def _print_findings(console: Any, outcome: Mapping[str, Any]) -> None:
-    from rich.text import Text
-
-    shown: set[str] = set()
+def _findings(outcome: Mapping[str, Any], paint: Paint) -> list[str]:
+    shown: dict[str, None] = {}
     for finding in outcome["findings"]:
-        text = f"{finding['severity']}: {escape_control(finding['message'])} [{finding['code']}]"
-        if finding["severity"] == "info" or text in shown:
-            continue
-        shown.add(text)
-        console.print(Text(text, style="yellow" if finding["severity"] == "warning" else "red"))
+        if finding["severity"] != "info":
+            text = f"{finding['severity']}: {escape_control(finding['message'])}"
+            colour = "red" if finding["severity"] == "error" else "yellow"
+            shown[paint(colour, f"{text} [{finding['code']}]")] = None
+    return ["", *shown] if shown else []
 
 
-def _print_verdict(console: Any, proof: Mapping[str, Any]) -> None:
-    from rich.text import Text
-
-    verdict = proof["verdict"]
-    style = "bold green" if proof["passed"] else "bold red"
-    console.print(Text(f"verdict  {escape_control(proof['headline'])}", style=style))
-    fault = verdict.get("fault")
-    if fault:
-        console.print(f"  {escape_control(fault['reason'])}", markup=False)
-        for cause in fault["causes"]:
-            console.print(f"  - {escape_control(cause['text'])}", markup=False)
-            console.print(f"    {escape_control(cause['advice'])}", markup=False)
+def _verdict(proof: Mapping[str, Any], paint: Paint) -> list[str]:
+    colour = "good" if proof["passed"] else "bad"
+    lines = [paint(colour, f"verdict  {escape_control(proof['headline'])}")]
+    fault = proof["verdict"].get("fault")
+    for cause in fault["causes"] if fault else ():
+        lines.append(f"  - {escape_control(cause['text'])}")
+        lines.append(f"    {escape_control(cause['advice'])}")
+    return lines
 
 
 def _shown_files(outcome: Mapping[str, Any]) -> list[Mapping[str, Any]]:

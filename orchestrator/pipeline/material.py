@@ -121,9 +121,6 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
         )
     else:
         samples, sample_names = calibration, calibration_names
-    if recipe.validation.labels is not None:
-        found = collector.find(recipe.validation.labels, "validation", "labels")
-        sample_names = (*sample_names, collector.add(found.name, found))
     task = None if recipe.postprocess.task == "auto" else recipe.postprocess.task
     nms = recipe.postprocess.nms.model_dump()
     optimize_names: tuple[str, ...] = ()
@@ -337,6 +334,10 @@ def _one_source(
             folder = collector.add(name, path.parent)
             described["path"] = f"{folder}/{path.name}"
             names.append(folder)
+        elif (root := _yolo_root(path)) is not None:
+            folder = collector.add(name, root)
+            described["path"] = f"{folder}/{path.relative_to(root).as_posix()}"
+            names.append(folder)
         else:
             suffix = "".join(path.suffixes[-2:]) if path.is_file() else ""
             described["path"] = collector.add(f"{name}{suffix}", path)
@@ -346,6 +347,15 @@ def _one_source(
         described["images"] = collector.add(f"{name}-images", images)
         names.append(described["images"])
     return described, tuple(names)
+
+
+def _yolo_root(path: Path) -> Path | None:
+    """Return the folder that holds ``images/`` and ``labels/`` when the path is in the former."""
+    if path.is_dir():
+        for folder in (path, *path.parents):
+            if folder.name == "images" and (folder.parent / "labels").is_dir():
+                return folder.parent
+    return None
 
 
 def _glob(

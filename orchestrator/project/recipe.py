@@ -246,7 +246,6 @@ class Validation(Section):
     """The golden samples: run at every step, and on the device."""
 
     source: PictureSource | None = None
-    labels: str | None = None
     samples: Annotated[int, Field(ge=1)] = 64
     seed: int = 0
     thresholds: Thresholds = Thresholds()

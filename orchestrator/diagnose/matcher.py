@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_LINES = 4
 MOST_CHARACTERS = 700
 #: Lines shorter than this are not taken for wrapped ones, unless the next one is indented.
-WRAP_WIDTH = 40
+WRAP_WIDTH = 24
 
 #: The bulk of a long log: one line per layer, per step, per cluster. Nothing hides in them.
 _BULK = re.compile(
@@ -60,7 +60,7 @@ class Matcher:
             self._in_message.clear()
             return []
         folded = texts.fold(bare)
-        wrapped = self._continues(bare)
+        wrapped = self._continues(line, bare)
         if not wrapped:
             self._message.clear()
             self._in_message.clear()
@@ -76,13 +76,18 @@ class Matcher:
         self._message.append((number, folded))
         return hits
 
-    def _continues(self, bare: str) -> bool:
+    def _continues(self, line: str, bare: str) -> bool:
         if not self._message or texts.starts_message(bare):
+            return False
+        if len(bare) < len(line) and texts.stamped_by_system(line):
             return False
         before = self._message[-1][1]
         if sum(len(part) for _, part in self._message) > MOST_CHARACTERS:
             return False
-        return len(before) >= WRAP_WIDTH or bare[:1] in " \t([" or bare[:1].islower()
+        if bare[:1] in " \t([" or bare[:1].islower():
+            return True
+        # A sentence that ended was not wrapped there.
+        return len(before) >= WRAP_WIDTH and before[-1] not in ".!?"
 
     def _search_wrapped(self, folded: str) -> list[Hit]:
         """Try the message that ends in ``folded``, with and without a space at each break."""

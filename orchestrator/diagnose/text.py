@@ -43,6 +43,7 @@ _PREFIX = re.compile(
     r")\s*",
     re.IGNORECASE,
 )
+_SYSTEM = re.compile(r"^\s*(?:\[\s*\d+\.\d{6}\]|[A-Z][a-z]{2}\s+\d+\s\d\d:\d\d:\d\d\s)")
 #: A new message of the vendor's own tools starts here.
 _MARKER = re.compile(
     r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
@@ -81,6 +82,11 @@ def strip_prefix(line: str) -> str:
             break
         line = line[match.end() :]
     return line
+
+
+def stamped_by_system(line: str) -> bool:
+    """Tell whether the kernel or syslog wrote ``line``: each of theirs is a message of its own."""
+    return _SYSTEM.match(line) is not None
 
 
 def starts_message(line: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ RECORDED: dict[str, list[str]] = json.loads((HERE / "recorded.json").read_text("
 REWORDED: dict[str, list[str]] = json.loads((HERE / "reworded.json").read_text("utf-8"))
 
 #: Two causes that one message tells at once: both apply.
-TOGETHER = {"C04": {"O01"}, "A09": {"C04"}, "O01": {"C04", "A09"}}
+TOGETHER = {"C04": {"O01", "A09"}, "A09": {"C04"}, "O01": {"C04", "A09"}}
 
 #: The list that this one grew from, by id; what has no words there needs none here.
 ORIGINAL = {
@@ -34,7 +35,7 @@ ORIGINAL = {
 }  # fmt: skip
 
 CASES = [
-    pytest.param(name, text, id=f"{name}-{kind}-{index}")
+    pytest.param(name, text, index, id=f"{name}-{kind}-{index}")
     for kind, known in (("recorded", RECORDED), ("reworded", REWORDED))
     for name, texts in known.items()
     for index, text in enumerate(texts)
@@ -45,9 +46,16 @@ def found(text: str) -> set[str]:
     return {finding.id for finding in read_log(text.split("\n")).findings()}
 
 
-@pytest.mark.parametrize(("name", "text"), CASES)
-def test_a_known_failure_is_found_whatever_its_dress(name: str, text: str) -> None:
-    for dress, change in CHANGES.items():
+#: Every message is tried as it is and in a third of the dresses, each in turn.
+SHARE = 3
+
+
+@pytest.mark.parametrize(("name", "text", "index"), CASES)
+def test_a_known_failure_is_found_whatever_its_dress(name: str, text: str, index: int) -> None:
+    turn = (zlib.crc32(name.encode()) + index) % SHARE
+    for number, (dress, change) in enumerate(CHANGES.items()):
+        if number and number % SHARE != turn:
+            continue
         got = found(change(text))
         assert name in got, (dress, change(text))
         assert got - {name} - TOGETHER.get(name, set()) == set(), (dress, change(text))

@@ -17,7 +17,7 @@ LOGS = sorted(path.stem for path in HEALTHY.glob("*.log"))
 #: What a log rightly shows although it ended well.
 TRUE_FINDINGS = {"hailomz_cpu": {"O01", "O02", "C05"}}
 #: These tell of no run that ends.
-NO_END = {"apt", "dmesg"}
+NO_END = {"apt", "dmesg", "noise"}
 #: Several commands one after another: the end of one is an end.
 SESSIONS = {"hailo_cli", "hailortcli_benchmark"}
 

@@ -94,8 +94,8 @@ def read_metadata(source: Source, container: Container, *, deep: bool) -> Metada
     assert container.header is not None
     start, end = container.proto_span
     window = source.window(end)
-    reader = OperationReader(window, header_version=container.header.version, deep=deep)
-    reduced = Reducer(window, reader).reduce(start, end)
+    reader = OperationReader(header_version=container.header.version, deep=deep)
+    reduced = Reducer(reader).reduce(window, start, end)
     message = message_class()()
     try:
         message.ParseFromString(reduced)

@@ -19,16 +19,69 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 _SAME: Final = frozenset(
-    (
-        "Relu LeakyRelu PRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish Tanh Softmax "
-        "LogSoftmax Clip Softplus Softsign Mish Gelu Erf Exp Log Sqrt Abs Neg Floor Ceil "
-        "Round Reciprocal Identity Cast Dropout BatchNormalization InstanceNormalization "
-        "LayerNormalization LpNormalization LRN QuantizeLinear DequantizeLinear Not Sin "
-        "Cos Sign"
-    ).split()
+    {
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Tanh",
+        "Softmax",
+        "LogSoftmax",
+        "Clip",
+        "Softplus",
+        "Softsign",
+        "Mish",
+        "Gelu",
+        "Erf",
+        "Exp",
+        "Log",
+        "Sqrt",
+        "Abs",
+        "Neg",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Reciprocal",
+        "Identity",
+        "Cast",
+        "Dropout",
+        "BatchNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "LpNormalization",
+        "LRN",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Not",
+        "Sin",
+        "Cos",
+        "Sign",
+    }
 )
 _BROADCAST: Final = frozenset(
-    ("Add Sub Mul Div Pow Min Max Mean Sum Equal Less Greater And Or Where Mod").split()
+    {
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Min",
+        "Max",
+        "Mean",
+        "Sum",
+        "Equal",
+        "Less",
+        "Greater",
+        "And",
+        "Or",
+        "Where",
+        "Mod",
+    }
 )
 _COUNTED: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 

@@ -6,8 +6,9 @@ A field spec reads ``name:type=number``; ``*`` after the type means repeated, ``
 presence, ``@group`` a oneof.
 
 ``mapping`` (field 3 of ``Hef``, most of the bytes of old files) is left out on purpose, and
-so are the configuration steps (``operations``): ``wire.py`` takes them out before protobuf
-sees the rest and puts their positions into the ``spans`` fields, which no real file has.
+so are the configuration steps of a context: ``wire.py`` takes them out before protobuf sees
+the rest, and ``operations.py`` decodes them one by one. What connects the two are the
+``spans`` fields, which no real file has.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Field of our own in ``Context`` and ``Preliminary``: start and end of each operation.
+#: Field of our own in ``Context`` and ``Preliminary``: the number of each operation.
 SPANS_FIELD: Final = 50_000
 
 MESSAGES: Final[Mapping[str, str]] = {
@@ -99,6 +100,29 @@ MESSAGES: Final[Mapping[str, str]] = {
     "is_defused:bool=5 defuse:Defuse=6 division_factor:uint64=7 burst_size:uint32=8 "
     "burst_type:int32=9",
     "Defuse": "class_group:uint64=1 original_name:string=3",
+    "Operation": "trigger:Trigger=1 actions:Action*=2",
+    "Trigger": "lcu:Two@kind=2 none:Nothing@kind=3 all_sent:One@kind=4 all_received:One@kind=5 "
+    "nms:Six@kind=6 dma_idle:One@kind=7",
+    "Action": "write_data:Nothing@kind=2 ccw:Ccw@kind=3 write_compressed:Nothing@kind=4 "
+    "enable_sequencer:Sequencer@kind=5 wait_for_sequencer:One@kind=6 disable_lcu:Two@kind=7 "
+    "enable_lcu:EnableLcu@kind=8 none:Nothing@kind=9 allow_input:One@kind=10 "
+    "wait_for_config:One@kind=11 debug:Debug@kind=12 enable_nms:EnableNms@kind=13 "
+    "write_by_type:WriteByType@kind=14 switch_lcu:Two@kind=15 ccw_pointer:CcwPointer@kind=16 "
+    "allow_config:One@kind=17 disable_data:Nothing@kind=18",
+    "Nothing": "",
+    "One": "first:uint32=1",
+    "Two": "first:uint32=1 second:uint32=2",
+    "Six": "first:uint32=1 second:uint32=2 third:uint32=3 fourth:uint32=4 fifth:uint32=5 "
+    "sixth:uint32=6",
+    "Ccw": "channel:uint32=2",
+    "CcwPointer": "offset:uint64=1 size:uint32=2 channel:uint32=3",
+    "Sequencer": "cluster:uint32=1 initial_l3:InitialL3=11",
+    "InitialL3": "index:uint32=1 offset:uint32=2 included:bool=3",
+    "EnableLcu": "lcu:uint32=1 cluster:uint32=2 done_address:uint32=3",
+    "Debug": "sleep:Sleep@kind=2 halt:Nothing@kind=3",
+    "Sleep": "microseconds:uint64=1",
+    "EnableNms": "unit:uint32=1 network:uint32=2 classes:uint32=3 burst:uint32=4 division:uint32=5",
+    "WriteByType": "address:uint64=1 type:int32=2 data:bytes=3 shift:uint32=6",
     "Numeric": "zero_point:float=1 scale:float=2 limit_min:float=3 limit_max:float=4 "
     "zero_points:double*=5 scales:double*=6",
 }
@@ -111,6 +135,7 @@ _SCALARS: Final = {
     "int32": 5,
     "bool": 8,
     "string": 9,
+    "bytes": 12,
     "uint32": 13,
 }
 _MESSAGE_TYPE: Final = 11

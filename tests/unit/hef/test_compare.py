@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.hef import NetworkSpec, StreamSpec, compare_hefs, read_hef, write_emulated_hef
@@ -25,6 +25,7 @@ def changes(before: NetworkSpec, after: NetworkSpec) -> dict[tuple[str, str], tu
     }
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(FAMILIES)), st.integers(0, 2**40))
 def test_the_same_network_is_the_same_whenever_it_was_made(family: str, timestamp: int) -> None:
     one, two = (

@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.hef import (
@@ -52,6 +52,7 @@ def _sum_names(name: str) -> list[str]:
     return [SUMS.get(name, "xxh3_64")]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(FILES)), st.data())
 def test_any_flipped_bit_after_the_header_is_detected(name: str, data: st.DataObject) -> None:
     file = bytearray(FILES[name])
@@ -63,6 +64,7 @@ def test_any_flipped_bit_after_the_header_is_detected(name: str, data: st.DataOb
     assert caught.value.code in ("hef.md5", "hef.crc32", "hef.xxh3-64", "hef.proto-xxh3-64")
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(FILES)), st.data())
 def test_any_cut_is_told_with_the_bytes_that_are_missing(name: str, data: st.DataObject) -> None:
     file = FILES[name]

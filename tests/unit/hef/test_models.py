@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -106,6 +106,7 @@ def test_other_files_are_no_onnx_models(tmp_path: Path, content: bytes) -> None:
         read_onnx(path)
 
 
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_damaged_onnx_file_is_an_error_or_a_description(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import xxhash
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.hef import (
@@ -80,6 +80,7 @@ def network_specs(draw: st.DrawFn) -> NetworkSpec:
     )
 
 
+@settings(max_examples=40, deadline=None)
 @given(network_specs(), st.sampled_from(ARCHS), st.dictionaries(names, st.binary(max_size=200)))
 def test_what_is_written_is_read_back(
     network: NetworkSpec, arch: str, resources: dict[str, bytes]

@@ -12,7 +12,7 @@ from typing import Dict, List, Mapping, Tuple, Union
 
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script.merge import Line, ScriptConflict, merge, read_user_lines
-from hefsmith_worker.script.nms import Nms, NoNms, plan_nms
+from hefsmith_worker.script.nms import Nms, NoNms, own_config, plan_nms
 from hefsmith_worker.script.request import InputPlan, ScriptRequest
 from hefsmith_worker.script.syntax import Command, Script
 from hefsmith_worker.script.values import Name, Value
@@ -44,17 +44,35 @@ def generate(request: ScriptRequest) -> GeneratedScript:
     _check_user(request, user, nms)
     kept, notes = merge(lines, user)
     files: Dict[str, str] = {}
-    if own_nms and request.nms.config is not None:
-        named = [value for value in own_nms[0].positional if type(value) is str]
-        if named:
-            files[posixpath.basename(named[0].replace("\\", "/"))] = request.nms.config
+    user_lines = request.user_lines
+    if own_nms:
+        user_lines, files = _own_nms(request, own_nms[0])
     elif isinstance(nms, Nms) and not own_nms:
         files[nms.config_name] = nms.config
         if nms.note:
             notes.append(nms.note)
     elif isinstance(nms, NoNms) and nms.why and not own_nms:
         notes.append(f"no NMS in the script: {nms.why}")
-    return GeneratedScript(_text(kept, request.user_lines, notes), files, tuple(notes))
+    return GeneratedScript(_text(kept, user_lines, notes), files, tuple(notes))
+
+
+def _own_nms(request: ScriptRequest, command: Command) -> Tuple[Tuple[str, ...], Dict[str, str]]:
+    """Put the JSON of the user's own NMS line beside the script, and let the line name it there."""
+    named = [value for value in command.positional if type(value) is str]
+    if not named:
+        return request.user_lines, {}
+    path = str(named[0])
+    if request.nms.config is None:
+        msg = f"optimization.script:{command.line} names {path}, which the recipe does not give"
+        raise StageError(
+            msg,
+            code="script.nms-json",
+            fix="set postprocess.nms.config to that file, or remove the line: "
+            "the JSON is generated from the network",
+        )
+    name = posixpath.basename(path.replace("\\", "/"))
+    lines = tuple(line.replace(path, name) for line in request.user_lines)
+    return lines, {name: own_config(request.nms)}
 
 
 def _text(lines: List[Line], user_lines: Tuple[str, ...], notes: List[str]) -> str:

@@ -118,7 +118,22 @@ def _own(wish: NmsWish, meta_arch: Optional[str], sigmoid: Tuple[Layer, ...]) ->
             fix="add postprocess.nms.family: yolov5, yolov6, yolov8, yolox, ssd or centernet",
         )
     engine, note = _engine(wish.engine, meta_arch)
-    return Nms(meta_arch, engine, wish.config_name, str(wish.config), sigmoid, note)
+    return Nms(meta_arch, engine, wish.config_name, own_config(wish), sigmoid, note)
+
+
+def own_config(wish: NmsWish) -> str:
+    """Return the user's NMS JSON, with the recipe's number of classes when it has one."""
+    text = wish.config or ""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        msg = f"postprocess.nms.config is no JSON: {error}"
+        raise StageError(msg, code="script.nms-json", fix="correct the file") from None
+    if wish.classes is None or not isinstance(document, dict):
+        return text
+    if document.get("classes") == wish.classes:
+        return text
+    return _json({**document, "classes": wish.classes})
 
 
 def _declared(wish: NmsWish) -> Optional[str]:

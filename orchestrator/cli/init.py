@@ -1,0 +1,200 @@
+"""``hef init``: write a recipe for a network that the user has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from orchestrator.project.starter import Network
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("init", epilog="Example: hef init plates --onnx plates.onnx --calib photos/")(init)
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the model: models/NAME/model.yaml.")],
+    onnx: Annotated[Path | None, typer.Option(help="Network as ONNX.")] = None,
+    torch: Annotated[
+        str | None, typer.Option(help="Network as torch code.", metavar="FILE.py:FACTORY")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Checkpoint of --torch.")] = None,
+    size: Annotated[
+        str, typer.Option(help="Input of --torch: channels, height, width.", metavar="C,H,W")
+    ] = "3,224,224",
+    from_hailomz: Annotated[
+        str | None, typer.Option(help="A hailomz command line to write as a recipe.")
+    ] = None,
+    calib: Annotated[Path | None, typer.Option(help="Calibration pictures.")] = None,
+    arch: Annotated[str, typer.Option(help="Chip.")] = "hailo8l",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write models/NAME/model.yaml with what the network's graph tells."""
+    from orchestrator.errors import ConfigError
+    from orchestrator.project.recipe import MODEL_NAME
+    from orchestrator.project.workspace import open_workspace
+
+    if not MODEL_NAME.match(name):
+        msg = "the name of a model has letters, digits, - and _ only, and starts with a letter"
+        raise ConfigError(msg, code="init.name")
+    given = [option for option in (onnx, torch, from_hailomz) if option is not None]
+    if len(given) != 1:
+        msg = "give one of --onnx, --torch and --from-hailomz"
+        raise ConfigError(msg, hint=f"hef init {name} --onnx FILE", code="init.source")
+    target = open_workspace().models / name / "model.yaml"
+    if target.exists() and not force:
+        msg = f"{target} is there already"
+        raise ConfigError(msg, hint="--force replaces it", code="init.exists")
+    if from_hailomz is not None:
+        recipe, network, notes = _from_hailomz(from_hailomz, target.parent)
+    elif onnx is not None:
+        network = _network(onnx)
+        recipe = _started({"onnx": _relative(onnx, target.parent)}, network, calib, arch, target)
+        notes = _notes(calib)
+    else:
+        recipe, network, notes = _from_torch(str(torch), weights, size, calib, arch, target)
+    _write(target, recipe, network, notes, as_json=as_json)
+
+
+def _from_torch(
+    factory: str,
+    weights: Path | None,
+    size: str,
+    calib: Path | None,
+    arch: str,
+    target: Path,
+) -> tuple[dict[str, Any], Network, list[str]]:
+    from orchestrator.errors import ConfigError
+    from orchestrator.project.starter import Network
+
+    file, colon, function = factory.rpartition(":")
+    if not colon or not file.endswith(".py") or not function.isidentifier():
+        msg = "--torch takes FILE.py:FACTORY, such as model.py:build"
+        raise ConfigError(msg, code="init.torch")
+    for path in (Path(file), weights):
+        if path is not None and not path.is_file():
+            msg = f"{path} is not there"
+            raise ConfigError(msg, code="init.file")
+    try:
+        shape = (1, *(int(side) for side in size.split(",")))
+    except ValueError:
+        shape = ()
+    if len(shape) != 4 or min(shape) < 1:
+        msg = "--size takes channels, height and width, such as 3,224,224"
+        raise ConfigError(msg, code="init.size")
+    network = Network({"image": shape})
+    source = {"torch": f"{_relative(Path(file), target.parent)}:{function}"}
+    if weights is not None:
+        source["weights"] = _relative(weights, target.parent)
+    return _started(source, network, calib, arch, target), network, _notes(calib)
+
+
+def _from_hailomz(line: str, folder: Path) -> tuple[dict[str, Any], Network, list[str]]:
+    from orchestrator.project.starter import Network
+    from orchestrator.project.zoo import load_zoo_yaml, parse_hailomz, recipe_from_zoo
+
+    command = parse_hailomz(line)
+    network = Network()
+    if command.checkpoint is not None and command.checkpoint.suffix.lower() == ".onnx":
+        network = _network(command.checkpoint)
+    document, notes = ({}, []) if command.yaml is None else load_zoo_yaml(command.yaml)
+    where = None if command.yaml is None else command.yaml.parent
+    made = recipe_from_zoo(document, folder=where, command=command)
+    recipe = made.recipe
+    if command.model is not None:
+        source: dict[str, Any] = {"zoo": command.model}
+        if command.checkpoint is not None:
+            source["weights"] = _relative(command.checkpoint, folder)
+        recipe["source"] = source
+        notes.append("a zoo network by name needs the suite: its YAML and script are inside it")
+    _make_relative(recipe, folder)
+    pictures = [shape for shape in network.inputs.values() if len(shape) == 4]
+    if len(pictures) == 1 and recipe["preprocessing"].get("size") != list(pictures[0][2:]):
+        notes.append(f"the network's own input is {pictures[0][2]} x {pictures[0][3]}: used here")
+        recipe["preprocessing"]["size"] = list(pictures[0][2:])
+    return recipe, network, [*notes, *made.notes]
+
+
+def _make_relative(recipe: dict[str, Any], folder: Path) -> None:
+    """Let the recipe's paths start where the recipe is; hailomz's start where it is run."""
+    places = [
+        (recipe.get("source", {}), ("onnx", "tflite", "saved_model", "weights")),
+        (recipe.get("calibration", {}), ("source",)),
+        (recipe.get("optimization", {}), ("script_file",)),
+        (recipe.get("postprocess", {}).get("nms", {}), ("config",)),
+    ]
+    for section, keys in places:
+        for key in keys:
+            if key in section and Path(section[key]).exists():
+                section[key] = _relative(Path(section[key]), folder)
+
+
+def _started(
+    source: dict[str, Any], network: Network, calib: Path | None, arch: str, target: Path
+) -> dict[str, Any]:
+    from orchestrator.project.starter import starter_recipe
+
+    pictures = None if calib is None else _relative(calib, target.parent)
+    return starter_recipe(source, network, calibration=pictures, arch=arch)
+
+
+def _notes(calib: Path | None) -> list[str]:
+    return [] if calib is not None else ["calibration.source is a guess: name your pictures"]
+
+
+def _network(path: Path) -> Network:
+    """Read inputs and head of an ONNX file."""
+    from hefsmith_worker.graph import GraphError
+    from hefsmith_worker.graph.analysis import analyse_graph
+    from hefsmith_worker.graph.model import read_graph
+
+    from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.project.starter import Network
+
+    try:
+        graph = read_graph(path)
+        return Network(dict(graph.inputs), analyse_graph(graph).to_dict())
+    except GraphError as error:
+        raise ConfigError(escape_control(str(error)), code="init.onnx") from None
+
+
+def _relative(path: Path, folder: Path) -> str:
+    import os
+
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive on Windows
+        return path.resolve().as_posix()
+
+
+def _write(
+    target: Path, recipe: dict[str, Any], network: Network, notes: list[str], *, as_json: bool
+) -> None:
+    from pydantic import ValidationError
+
+    from orchestrator.cli.output import emit_json, note, print_result
+    from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.project.recipe import Recipe
+    from orchestrator.project.starter import render_recipe
+
+    try:
+        Recipe.model_validate(recipe)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        msg = f"no recipe comes of it: {where}: {first['msg']}"
+        raise ConfigError(escape_control(msg), code="init.recipe") from None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(render_recipe(recipe, network, notes), encoding="utf-8", newline="\n")
+    if as_json:
+        emit_json({"recipe": str(target), "head": dict(network.head) or None, "notes": notes})
+        return
+    for line in notes:
+        note(f"note: {escape_control(line)}")
+    print_result(escape_control(str(target)))
+    note(f"next: check {target.name}, then hef up {target.parent.name}")

@@ -1,0 +1,155 @@
+"""A first recipe for a network: what its graph says, written as commented YAML."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Families that are trained on letterboxed pictures of 0..1.
+_LETTERBOXED = re.compile(r"^(yolo|nanodet)")
+_PLAIN_WORD = re.compile(r"^[A-Za-z_./][A-Za-z0-9_./-]*$")
+_RESERVED = frozenset(("true", "false", "null", "yes", "no", "on", "off", "~"))
+_SHOWN_REASONS = 4
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is known of the network: its inputs (NCHW) and the report on its head."""
+
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    head: Mapping[str, Any] = field(default_factory=dict)
+
+
+def starter_recipe(
+    source: Mapping[str, Any], network: Network, *, calibration: str | None, arch: str
+) -> dict[str, Any]:
+    """Return a recipe for a network; what nobody can know has the commonest value."""
+    recipe: dict[str, Any] = {"schema": 1, "source": dict(source)}
+    if network.inputs:
+        recipe["inputs"] = {name: list(shape) for name, shape in network.inputs.items()}
+    if "torch" in source:
+        recipe["export"] = {"exporter": "legacy", "opset": 13}
+    recipe["preprocessing"] = _preprocessing(network)
+    recipe["calibration"] = {"source": calibration or "calib/images", "count": 1024}
+    recipe["arch"] = [arch]
+    recipe["postprocess"] = _postprocess(network.head)
+    return recipe
+
+
+def _preprocessing(network: Network) -> dict[str, Any]:
+    pictures = [shape for shape in network.inputs.values() if len(shape) == 4]
+    section: dict[str, Any] = {}
+    channels = 3
+    if len(pictures) == 1:
+        channels = pictures[0][1]
+        section["size"] = list(pictures[0][2:])
+    head = network.head
+    if _LETTERBOXED.match(str(head.get("family", ""))):
+        section.update({"resize": "letterbox", "pad": 114, "mean": [0], "std": [255]})
+    elif head.get("task") == "classification" and channels == 3:
+        section.update({"preset": "imagenet", "resize": "shorter_then_crop"})
+    else:
+        section.update({"resize": "stretch", "mean": [0], "std": [255]})
+    section["color"] = "gray" if channels == 1 else "rgb"
+    section["normalize"] = "chip"
+    return section
+
+
+def _postprocess(head: Mapping[str, Any]) -> dict[str, Any]:
+    task = {"oriented boxes": "obb", None: "auto", "other": "auto"}.get(
+        head.get("task"), head.get("task")
+    )
+    section: dict[str, Any] = {"task": task}
+    if task == "detection":
+        nms: dict[str, Any] = {"score": 0.2, "iou": 0.7, "max_boxes": 100}
+        if head.get("classes"):
+            nms["classes"] = head["classes"]
+        section["nms"] = nms
+    return section
+
+
+_COMMENTS = {
+    "source": "Where the network comes from. Paths are relative to this file.",
+    "inputs": "Inputs by name, batch first: [1, channels, height, width].",
+    "export": "How torch becomes ONNX.",
+    "preprocessing": "What happens to a picture; mean and std in units of 0..255. "
+    "CHECK against your training.",
+    "parser": "Where the network is cut for the chip.",
+    "calibration": "Pictures like those the device will see: the folder, and how many to use.",
+    "optimization": "What the compiler's optimisation is asked for.",
+    "arch": "The chip; hef device identify tells which one your Pi has.",
+    "postprocess": "What the outputs mean.",
+}
+
+
+def render_recipe(recipe: Mapping[str, Any], network: Network, notes: Sequence[str] = ()) -> str:
+    """Write a recipe as YAML with a comment to each section."""
+    lines = ["# Recipe for hef; delete what is the default."]
+    lines += [f"# NOTE: {_one_line(note)}" for note in notes]
+    for key, value in recipe.items():
+        if key in _COMMENTS:
+            lines.append(f"# {_COMMENTS[key]}")
+        if key == "postprocess":
+            lines += _found(network.head)
+        lines += _section(key, value)
+    return "\n".join(lines) + "\n"
+
+
+def _found(head: Mapping[str, Any]) -> list[str]:
+    if not head:
+        return []
+    if head.get("task") == "other":
+        why = "; ".join(str(reason) for reason in head.get("reasons", ()))
+        return [f"# The graph's head is of no known kind ({_one_line(why)})."]
+    sure = round(100 * float(head.get("confidence", 0)))
+    lines = [f"# Found in the graph: {head['task']}, {head['family']}, {sure} % sure."]
+    lines += [f"#   {_one_line(str(reason))}" for reason in head["reasons"][:_SHOWN_REASONS]]
+    if head.get("task") not in ("classification", "other") and head.get("end_nodes"):
+        lines.append("# It is cut at these nodes (parser.end_nodes would say otherwise):")
+        lines += [
+            f"#   {_one_line(str(name))}: {role}"
+            for name, role in zip(head["end_nodes"], head["end_roles"], strict=True)
+        ]
+    return lines
+
+
+def _section(key: str, value: Any) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{key}: {_flow(value)}"]
+    lines = [f"{key}:"]
+    for name, item in value.items():
+        if isinstance(item, dict):
+            inner = ", ".join(f"{_word(k)}: {_flow(v)}" for k, v in item.items())
+            lines.append(f"  {_word(name)}: {{{inner}}}")
+        elif isinstance(item, list) and item and isinstance(item[0], str) and len(item) > 1:
+            lines.append(f"  {_word(name)}:")
+            lines += [f"    - {_flow(entry)}" for entry in item]
+        else:
+            lines.append(f"  {_word(name)}: {_flow(item)}")
+    return lines
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return _word(str(value))
+
+
+def _word(text: str) -> str:
+    """Write a string bare where YAML reads it back as that string, else quoted."""
+    if _PLAIN_WORD.match(text) and text.lower() not in _RESERVED:
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

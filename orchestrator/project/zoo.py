@@ -1,0 +1,422 @@
+"""Model Zoo YAMLs and ``hailomz`` command lines, read into the words of a recipe.
+
+The schema is that of the Model Zoo's ``cfg/networks`` (a ``base`` list is merged first, later
+files win). A YAML alone says less than a build needs: what is left open is in the notes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
+
+from orchestrator.errors import ConfigError, escape_control
+from orchestrator.project.recipe import MODEL_NAME, Arch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_INTERPOLATION = re.compile(r"\$\{([A-Za-z0-9_.]+)\}")
+_NORMALIZATION = re.compile(r"^\s*[\w./-]+\s*=\s*normalization\(\s*\[([^\]]*)\]\s*,\s*\[([^\]]*)\]")
+_NMS = re.compile(r"^\s*nms_postprocess\(\s*[\"']([^\"']+)[\"']", re.MULTILINE)
+_DEEPEST = 20
+
+#: Letterbox with this fill is what the YOLO bases do.
+_YOLO_PAD = 114
+#: Preprocessing families of the zoo, by the beginning of ``preprocessing.meta_arch``.
+_LETTERBOX = ("yolo", "nanodet", "damoyolo")
+_STRETCH = ("ssd", "mobilenet_ssd", "efficientdet", "retinanet", "centernet")
+_TASKS = {
+    "classification": "classification",
+    "object detection": "detection",
+    "detection": "detection",
+    "instance segmentation": "segmentation",
+    "semantic segmentation": "segmentation",
+    "segmentation": "segmentation",
+    "pose estimation": "pose",
+    "single person pose estimation": "pose",
+    "oriented object detection": "obb",
+}
+
+
+@dataclass(frozen=True)
+class HailomzCommand:
+    """A ``hailomz`` command line, as its own parser would understand it."""
+
+    action: str
+    model: str | None = None
+    yaml: Path | None = None
+    checkpoint: Path | None = None
+    arch: str | None = None
+    calibration: Path | None = None
+    model_script: Path | None = None
+    performance: bool = False
+    classes: int | None = None
+    start_nodes: tuple[str, ...] = ()
+    end_nodes: tuple[str, ...] = ()
+    resize: tuple[int, int] | None = None
+    input_conversion: str | None = None
+
+
+@dataclass(frozen=True)
+class ZooRecipe:
+    """A recipe (without its name) and what the zoo's files leave open."""
+
+    name: str
+    recipe: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        msg = f"this is no hailomz command: {escape_control(message)}"
+        raise ConfigError(
+            msg,
+            hint="hailomz compile --ckpt M.onnx --calib-path DIR --yaml Y --hw-arch hailo8l",
+            code="zoo.command",
+        )
+
+
+def parse_hailomz(command: str) -> HailomzCommand:
+    """Read a ``hailomz`` command line; unknown options are an error, never dropped."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        msg = f"the hailomz command cannot be read: {error}"
+        raise ConfigError(msg, code="zoo.command") from None
+    if words and PurePosixPath(words[0]).name == "hailomz":
+        words = words[1:]
+    parser = _Parser(prog="hailomz", add_help=False, allow_abbrev=True)
+    parser.add_argument("action", choices=("parse", "optimize", "compile", "profile", "eval"))
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--yaml", type=Path)
+    parser.add_argument("--ckpt", type=Path)
+    parser.add_argument("--hw-arch")
+    parser.add_argument("--start-node-names", nargs="+", default=[])
+    parser.add_argument("--end-node-names", nargs="+", default=[])
+    parser.add_argument("--model-script", type=Path)
+    parser.add_argument("--performance", action="store_true")
+    parser.add_argument("--har", type=Path)
+    parser.add_argument("--calib-path", type=Path)
+    parser.add_argument("--resize", type=int, nargs="+")
+    parser.add_argument("--input-conversion", choices=("nv12_to_rgb", "yuy2_to_rgb", "rgbx_to_rgb"))
+    parser.add_argument("--classes", type=int)
+    found = parser.parse_args(words)
+    if (found.model is None) == (found.yaml is None):
+        parser.error("give a model name or --yaml, not both")
+    if found.har is not None:
+        parser.error("--har continues an earlier run; give --ckpt with the network itself")
+    if found.resize is not None and len(found.resize) > 2:
+        parser.error("--resize takes a height and a width")
+    size = None if found.resize is None else (found.resize[0], found.resize[-1])
+    return HailomzCommand(
+        found.action,
+        found.model,
+        found.yaml,
+        found.ckpt,
+        found.hw_arch,
+        found.calib_path,
+        found.model_script,
+        found.performance,
+        found.classes,
+        tuple(found.start_node_names),
+        tuple(found.end_node_names),
+        size,
+        found.input_conversion,
+    )
+
+
+def load_zoo_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return a network's YAML with its bases merged in, and a note for each base not found."""
+    notes: list[str] = []
+    merged = _load(path, notes, 0)
+    return _resolved(merged, merged, 0), notes
+
+
+def _load(path: Path, notes: list[str], depth: int) -> dict[str, Any]:
+    if depth > _DEEPEST:
+        msg = f"{path}: its bases lead in a circle"
+        raise ConfigError(msg, code="zoo.yaml")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read: {error}"
+        raise ConfigError(msg, code="zoo.yaml") from None
+    except yaml.YAMLError as error:
+        msg = f"{path} is no YAML: {escape_control(str(error))}"
+        raise ConfigError(msg, code="zoo.yaml") from None
+    if not isinstance(value, dict):
+        msg = f"{path} is no network of the Model Zoo: it has no keys"
+        raise ConfigError(msg, code="zoo.yaml")
+    merged: dict[str, Any] = {}
+    for base in value.pop("base", None) or []:
+        found = _find_base(path, str(base))
+        if found is None:
+            notes.append(f"{base} is not beside {path.name}: what it says is not known here")
+            continue
+        merged = _merge(merged, _load(found, notes, depth + 1))
+    return _merge(merged, value)
+
+
+def _find_base(path: Path, base: str) -> Path | None:
+    """Look where the zoo keeps bases: in ``cfg``, beside ``networks``, or beside the file."""
+    for folder in (path.parent.parent, path.parent, *path.parents[2:4]):
+        candidate = folder / base
+        if candidate.is_file() and candidate.resolve() != path.resolve():
+            return candidate
+    return None
+
+
+def _merge(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        result[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _resolved(value: Any, root: Mapping[str, Any], depth: int) -> Any:
+    """Put values in place of ``${a.b}``; what leads nowhere stays as it is."""
+    if isinstance(value, dict):
+        return {key: _resolved(item, root, depth) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item, root, depth) for item in value]
+    if isinstance(value, str) and depth < _DEEPEST:
+        whole = _INTERPOLATION.fullmatch(value)
+        if whole is not None:
+            found = _at(root, *whole.group(1).split("."))
+            return value if found is None else _resolved(found, root, depth + 1)
+    return value
+
+
+def _at(document: Mapping[str, Any], *keys: str) -> Any:
+    value: Any = document
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def recipe_from_zoo(
+    document: Mapping[str, Any],
+    *,
+    folder: Path | None = None,
+    command: HailomzCommand | None = None,
+) -> ZooRecipe:
+    """Turn a merged network YAML into a recipe; what ``command`` gives goes before the YAML.
+
+    ``folder`` is the YAML's own, to find the model script beside it.
+    """
+    command = command or HailomzCommand("compile")
+    notes: list[str] = []
+    script = command.model_script or _script(document, folder, notes)
+    name = str(_at(document, "network", "network_name") or command.model or "model")
+    recipe: dict[str, Any] = {"schema": 1, "source": _source(document, command, notes)}
+    recipe["preprocessing"] = _preprocessing(document, script, notes)
+    nodes = _nodes(document, command)
+    if nodes:
+        recipe["parser"] = nodes
+    recipe["calibration"] = {"source": _calibration(document, command, notes)}
+    optimization = _optimization(command, script)
+    if optimization:
+        recipe["optimization"] = optimization
+    recipe["arch"] = _archs(document, command)
+    recipe["postprocess"] = _postprocess(document, command, script)
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    return ZooRecipe(safe if MODEL_NAME.match(safe) else f"m_{safe}"[:63], recipe, tuple(notes))
+
+
+def _source(
+    document: Mapping[str, Any], command: HailomzCommand, notes: list[str]
+) -> dict[str, Any]:
+    checkpoint = command.checkpoint
+    if checkpoint is None:
+        paths = _at(document, "paths", "network_path") or []
+        checkpoint = Path(str(paths[0])) if paths else None
+        if checkpoint is not None:
+            notes.append(f"no --ckpt: {checkpoint} is the zoo's own file, fetch it yourself")
+    if checkpoint is None:
+        notes.append("no network file is named: set source.onnx")
+        return {"onnx": "model.onnx"}
+    suffix = checkpoint.suffix.lower()
+    if suffix == ".tflite":
+        return {"tflite": checkpoint.as_posix()}
+    if suffix in (".pt", ".pth"):
+        notes.append("hailomz takes .onnx and .tflite; a checkpoint is exported first")
+        return {"weights": checkpoint.as_posix()}
+    if suffix != ".onnx" and _at(document, "parser", "is_tf2_saved_model"):
+        return {"saved_model": checkpoint.as_posix()}
+    return {"onnx": checkpoint.as_posix()}
+
+
+def _script(document: Mapping[str, Any], folder: Path | None, notes: list[str]) -> Path | None:
+    name = _at(document, "paths", "alls_script")
+    if not name:
+        return None
+    if folder is not None:
+        places = (folder, folder.parent / "alls" / "generic", folder.parent / "alls")
+        for place in places:
+            if (place / str(name)).is_file():
+                return place / str(name)
+    notes.append(f"{name} is not here: the model script is generated from the graph instead")
+    return None
+
+
+def _preprocessing(
+    document: Mapping[str, Any], script: Path | None, notes: list[str]
+) -> dict[str, Any]:
+    section: dict[str, Any] = {}
+    shape = _at(document, "preprocessing", "input_shape")
+    if isinstance(shape, list) and len(shape) >= 2:
+        section["size"] = [int(shape[0]), int(shape[1])]
+    meta = str(_at(document, "preprocessing", "meta_arch") or "")
+    base_of_yolo = str(_at(document, "postprocessing", "meta_arch") or "")
+    if meta.startswith(_LETTERBOX) or (not meta and base_of_yolo.startswith(_LETTERBOX)):
+        section["resize"] = "letterbox"
+        pad = _at(document, "preprocessing", "padding_color")
+        section["pad"] = int(_YOLO_PAD if pad is None else pad)
+    elif meta.startswith(_STRETCH):
+        section["resize"] = "stretch"
+    elif _at(document, "info", "task") == "classification" or meta:
+        section["resize"] = "shorter_then_crop"
+    if isinstance(shape, list) and len(shape) > 2 and int(shape[2]) == 1:
+        section["color"] = "gray"
+    elif _at(document, "hn_editor", "bgr2rgb"):
+        section["color"] = "bgr"
+    section.update(_normalization(document, script, notes))
+    return section
+
+
+def _normalization(
+    document: Mapping[str, Any], script: Path | None, notes: list[str]
+) -> dict[str, Any]:
+    """Read mean and deviation: of the script where the network does it, else of the YAML."""
+    if script is not None and script.is_file():
+        for line in script.read_text(encoding="utf-8", errors="replace").splitlines():
+            match = _NORMALIZATION.match(line)
+            if match:
+                first, second = match.groups()
+                return {"mean": _numbers(first), "std": _numbers(second), "normalize": "chip"}
+    params = _at(document, "parser", "normalization_params") or {}
+    mean, std = params.get("mean_list"), params.get("std_list")
+    if mean and std:
+        where = "chip" if params.get("normalize_in_net") else "host"
+        return {
+            "mean": [float(value) for value in mean],
+            "std": [float(value) for value in std],
+            "normalize": where,
+        }
+    notes.append("mean and std are not known here: check preprocessing.mean and .std")
+    return {"mean": [0.0], "std": [255.0], "normalize": "chip"}
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",") if part.strip()]
+
+
+def _nodes(document: Mapping[str, Any], command: HailomzCommand) -> dict[str, Any]:
+    nodes = _at(document, "parser", "nodes") or [None, None]
+    start: Sequence[str] = command.start_nodes or _names(nodes[0] if nodes else None)
+    end: Sequence[str] = command.end_nodes or _names(nodes[1] if len(nodes) > 1 else None)
+    found: dict[str, Any] = {}
+    if start:
+        found["start_nodes"] = list(start)
+    if end:
+        found["end_nodes"] = list(end)
+    return found
+
+
+def _names(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _calibration(document: Mapping[str, Any], command: HailomzCommand, notes: list[str]) -> str:
+    if command.calibration is not None:
+        return command.calibration.as_posix()
+    sets = _names(_at(document, "quantization", "calib_set"))
+    if sets:
+        notes.append(f"no --calib-path: {sets[0]} is the zoo's own set, name your pictures instead")
+    else:
+        notes.append("no calibration pictures are named: set calibration.source")
+    return sets[0] if sets else "calib/images"
+
+
+def _optimization(command: HailomzCommand, script: Path | None) -> dict[str, Any]:
+    section: dict[str, Any] = {}
+    if script is not None:
+        section["script_file"] = script.as_posix()
+    lines = []
+    if command.input_conversion:
+        lines.append(f"input_conversion1 = input_conversion({command.input_conversion})")
+    if command.resize is not None:
+        height, width = command.resize
+        lines.append(f"resize_input1 = resize(input_layer1, resize_shapes=[{height}, {width}])")
+    if command.performance:
+        lines.append("performance_param(compiler_optimization_level=max)")
+    if lines:
+        section["script"] = lines
+    return section
+
+
+def _archs(document: Mapping[str, Any], command: HailomzCommand) -> list[str]:
+    known: tuple[str, ...] = Arch.__args__  # type: ignore[attr-defined]
+    if command.arch is not None:
+        if command.arch not in known:
+            msg = f"--hw-arch {escape_control(command.arch)} is no chip that this program knows"
+            raise ConfigError(msg, hint="one of " + ", ".join(known), code="zoo.arch")
+        return [command.arch]
+    listed = [str(arch) for arch in _at(document, "info", "supported_hw_arch") or []]
+    return [arch for arch in listed if arch in known][:1] or ["hailo8l"]
+
+
+def _postprocess(
+    document: Mapping[str, Any], command: HailomzCommand, script: Path | None
+) -> dict[str, Any]:
+    task = _TASKS.get(str(_at(document, "info", "task") or "").strip().lower())
+    section: dict[str, Any] = {"task": task or "auto"}
+    if _at(document, "postprocessing", "device_pre_post_layers", "softmax"):
+        section["softmax"] = True
+    if task != "detection":
+        return section
+    nms: dict[str, Any] = {}
+    on_chip = _at(document, "postprocessing", "device_pre_post_layers", "nms")
+    in_hef = on_chip or _at(document, "postprocessing", "hpp")
+    if in_hef is not None and not in_hef:
+        nms["enabled"] = False
+    for key, words in (
+        ("score", "score_threshold"),
+        ("iou", "nms_iou_thresh"),
+        ("max_boxes", "nms_max_output_per_class"),
+    ):
+        value = _at(document, "postprocessing", words)
+        if value is not None:
+            nms[key] = value
+    classes = command.classes or _at(document, "evaluation", "classes")
+    if classes:
+        nms["classes"] = int(classes)
+    config = _nms_config(script)
+    if config is not None:
+        nms["config"] = config.as_posix()
+    if nms:
+        section["nms"] = nms
+    return section
+
+
+def _nms_config(script: Path | None) -> Path | None:
+    """Return the NMS JSON that a model script names, when it lies where the script says."""
+    if script is None or not script.is_file():
+        return None
+    match = _NMS.search(script.read_text(encoding="utf-8", errors="replace"))
+    if match is None or "$" in match.group(1):
+        return None
+    found = (script.parent / match.group(1)).resolve()
+    return found if found.is_file() else None

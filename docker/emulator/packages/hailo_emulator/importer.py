@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import onnx.inliner
 from hailo_sdk_client.model_translator.exceptions import MisspellNodeError, UnsupportedModelError
-from onnx import numpy_helper, shape_inference, version_converter
+from onnx import helper, numpy_helper, shape_inference, version_converter
 
-from hailo_emulator.graph import MIN_OPSET, Graph, Node, read_node, sort_nodes
+from hailo_emulator.graph import MIN_OPSET, Graph, Node, read_node, sort_nodes, to_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Values above this many elements are not folded: they would be weights made of nothing.
 _FOLD_LIMIT = 1 << 24
+#: Constants up to this many elements can be sizes, axes or shapes.
+_SHAPE_VALUES = 1024
 _FLOATS = (np.float16, np.float32, np.float64)
 
 
@@ -163,10 +165,21 @@ def _infer_and_fold(graph: Graph) -> None:
 
 
 def infer_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Return the static shapes that ONNX's own inference finds (inputs and constants too)."""
-    from hailo_emulator.graph import to_model
+    """Return the static shapes that ONNX's own inference finds (inputs and constants too).
 
-    model = to_model(graph, [])
+    Weights are given by type and shape only: their values tell nothing about shapes, and to
+    copy them for every pass would take most of the time of a translation.
+    """
+    light = Graph(graph.nodes, graph.inputs, [], {}, {}, graph.opset)
+    weights = []
+    for name, value in graph.constants.items():
+        if value.size <= _SHAPE_VALUES:
+            light.constants[name] = value
+        else:
+            kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+            weights.append(helper.make_tensor_value_info(name, kind, value.shape))
+    model = to_model(light, [])
+    model.graph.input.extend(weights)
     model = shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=True)
     shapes: dict[str, tuple[int, ...]] = dict(graph.inputs)
     shapes.update({name: tuple(value.shape) for name, value in graph.constants.items()})
@@ -230,8 +243,6 @@ def _constant_attribute(node: Node) -> NDArray[Any]:
 def _evaluate(graph: Graph, node: Node) -> list[NDArray[Any]] | None:
     """Compute a node of constants with ONNX's reference implementation."""
     from onnx.reference import ReferenceEvaluator
-
-    from hailo_emulator.graph import to_model
 
     alone = Graph(
         [node], {}, [], {n: graph.constants[n] for n in node.inputs if n}, {}, graph.opset

@@ -387,6 +387,8 @@ def _reshape_image(shape: Shape, out: Shape) -> str | None:
         return "image"
     if len(out) == 4 and channels == 1 == out[1]:
         return "image"
+    if len(out) == 4 and pixels == 1 and out[3] == channels:
+        return "image_last"  # one pixel: exporters write a transpose so
     return None
 
 
@@ -396,6 +398,8 @@ def _reshape_other(form: str, shape: Shape, out: Shape) -> str | None:
     if form == "image_last":
         if len(out) == 3 and out[2] == shape[3]:
             return "tokens"
+        if len(out) == 4 and shape[1] * shape[2] == 1 and out[1] == shape[3]:
+            return "image"
         return "image_last" if len(out) == 4 and out[3] == shape[3] else None
     if form == "sequence":
         if len(out) == 4 and out[1] == shape[1]:

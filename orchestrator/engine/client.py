@@ -60,6 +60,13 @@ class Connection:
             self._api = connect(self.address, self.timeout)
         return self._api
 
+    def set_timeout(self, seconds: float) -> float:
+        """Let each request take so long from now on; return what it was before."""
+        before, self.timeout = self.timeout, seconds
+        if self._api is not None:
+            self._api.timeout = seconds
+        return before
+
     def info(self) -> EngineInfo:
         """Return what the engine says of itself; asked once."""
         if self._info is None:

@@ -27,11 +27,10 @@ from orchestrator.engine.base import (
     ignore,
 )
 from orchestrator.engine.box import BEAT
-from orchestrator.engine.client import all_errors, lost_errors
+from orchestrator.engine.client import all_errors
 from orchestrator.engine.endings import SIGKILL, SIGTERM, Evidence, tell_ending
 from orchestrator.engine.transfer import sweep, unpack
 from orchestrator.engine.wire import LogStream, Wire, open_wire, split_lines
-from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -224,7 +223,7 @@ class DockerRunning:
         if wire is not None:
             wire.close()
         if self._beats and running:
-            with contextlib.suppress(*lost_errors()):
+            with contextlib.suppress(*all_errors()):
                 self._wire = open_wire(self._connection.api, self._record.container, output=False)
         return self._logs()
 
@@ -252,7 +251,7 @@ class DockerRunning:
                 found = self._connection.api.inspect_container(self._record.container)
             except docker.errors.NotFound:
                 return None
-            except lost_errors():
+            except all_errors():
                 self._broken = True
                 if not self._connection.reconnect(1.5 if self._asked else None):
                     return None
@@ -276,8 +275,8 @@ class DockerRunning:
 
     def ping(self) -> bool:
         """Tell whether the engine answers."""
-        api = self._connection.api
         try:
+            api = self._connection.api
             response = api.get(f"{api.base_url}/_ping", timeout=URGENT * 2)
         except all_errors():
             return False
@@ -334,8 +333,7 @@ class DockerRunning:
         if self._ending is not None:
             return self._ending
         self._asked = True
-        api = self._connection.api
-        patience, api.timeout = api.timeout, URGENT
+        patience = self._connection.set_timeout(URGENT)
         gone = False
         for name, seconds in LADDER:
             try:
@@ -343,10 +341,9 @@ class DockerRunning:
                 gone = self._wait_gone(seconds)
             except KeyboardInterrupt:
                 continue
-            except lost_errors():
+            except all_errors():
                 if not self._connection.reconnect(1.5):
                     break
-                self._connection.api.timeout = URGENT
                 continue
             if gone:
                 break
@@ -357,8 +354,7 @@ class DockerRunning:
             hint = "What is left there is removed when hef next uses that engine."
         self._ending = Ending(EndKind.INTERRUPTED, 130, detail, hint)
         undisturbed(self._clean_up)
-        with contextlib.suppress(EngineError):
-            self._connection.api.timeout = patience
+        self._connection.set_timeout(patience)
         return self._ending
 
     def _wait_gone(self, seconds: float) -> bool:

@@ -71,9 +71,11 @@ class LocalRunning:
         self._process: subprocess.Popen[bytes] | None = None
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._open_streams = 0
+        self._readers: list[threading.Thread] = []
         self._tail: deque[str] = deque(maxlen=40)
         self._asked = False
         self._ending: Ending | None = None
+        self._left: LocalAttached | None = None
 
     @property
     def record(self) -> BuildRecord:
@@ -107,7 +109,9 @@ class LocalRunning:
             self._open_streams = len(streams)
             for stream in streams:
                 assert stream is not None
-                threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+                reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
+                self._readers.append(reader)
+                reader.start()
             return
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as sink:
@@ -119,6 +123,9 @@ class LocalRunning:
         self._process.stdin.close()
         self._record = replace(self._record, container=process_id(self._process.pid))
         registry.save(self._record)
+        self._left = LocalAttached(self._record)
+        # It is nobody's child from here on: Python must not wait for it, nor complain.
+        self._process.returncode = 0
 
     def _read(self, stream: IO[bytes]) -> None:
         for line in stream:
@@ -129,8 +136,8 @@ class LocalRunning:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the job as they come."""
-        if self._detached:
-            yield from follow_file(output_file(self._record.id), self._runs)
+        if self._left is not None:
+            yield from self._left.lines()
             return
         while self._open_streams:
             try:
@@ -142,17 +149,18 @@ class LocalRunning:
             else:
                 yield line
 
-    def _runs(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
     def interrupt(self) -> None:
         """Ask the program to stop."""
         self._asked = True
-        if self._process is not None:
+        if self._left is not None:
+            self._left.interrupt()
+        elif self._process is not None:
             process.interrupt(self._process)
 
     def stop(self) -> Ending:
         """Interrupt, wait, kill with all children; a second Ctrl-C kills at once."""
+        if self._left is not None:
+            return self._left.stop()
         if self._ending is not None:
             return self._ending
         self._asked = True
@@ -171,6 +179,8 @@ class LocalRunning:
 
     def wait(self) -> Ending:
         """Wait for the end and tell how it ended."""
+        if self._left is not None:
+            return self._left.wait()
         if self._ending is not None:
             return self._ending
         if self._process is None:
@@ -194,6 +204,14 @@ class LocalRunning:
 
     def _clean_up(self) -> None:
         forget(self._record, self._inputs)
+        if self._process is None:
+            return
+        for reader in self._readers:
+            reader.join(2.0)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
 
 
 def forget(record: BuildRecord, inputs: Path | None) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from orchestrator.errors import ConfigError, ExitCode, HefsmithError, escape_control
+from orchestrator.errors import ConfigError, ExitCode, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +126,6 @@ def _report(path: Path, chip: str | None, hailort: str | None, *, verify: bool) 
 def _hef_report(path: Path, chip: str | None, hailort: str | None, *, verify: bool) -> _Report:
     from orchestrator.hef import examine_hef
     from orchestrator.hef.document import compatibility_document, examination_document
-    from orchestrator.hef.panel import examination_panel
 
     examination = examine_hef(path, verify=verify)
     answer = None if chip is None else _compatibility(examination, chip, hailort)
@@ -135,7 +133,15 @@ def _hef_report(path: Path, chip: str | None, hailort: str | None, *, verify: bo
     if answer is not None:
         document["compatibility"] = compatibility_document(answer)
     good = not examination.problems and (answer is None or answer.runs)
-    return _Report(document, partial(examination_panel, examination, answer), good=good)
+    return _Report(document, partial(_show_hef, examination, answer), good=good)
+
+
+def _show_hef(
+    examination: Examination, answer: Compatibility | None, *, framed: bool
+) -> RenderableType:
+    from orchestrator.hef.panel import examination_panel
+
+    return examination_panel(examination, answer, framed=framed)
 
 
 def _compatibility(examination: Examination, chip: str, hailort: str | None) -> Compatibility:
@@ -177,17 +183,19 @@ def _model_report(path: Path) -> _Report:
     return _Report(document, partial(onnx_panel, model, document["head"]), good=True)
 
 
-def _find_head(path: Path) -> object:
-    """Ask the graph analysis which detection head the model has; ``None`` when it cannot tell."""
+def _find_head(path: Path) -> dict[str, Any] | None:
+    """Ask the graph analysis what the network ends in; ``None`` where it cannot tell.
+
+    It needs the onnx package (``pip install 'hefsmith[emulator]'``); the rest of the report
+    does not.
+    """
     try:
-        # It needs the onnx package (pip install 'hefsmith[emulator]'), the rest does not.
-        graph = import_module("hefsmith_worker.graph")
-        describe = graph.describe_head
-    except (ImportError, AttributeError):
+        from hefsmith_worker.graph import GraphError, analyse
+    except ImportError:
         return None
     try:
-        return describe(path)
-    except (HefsmithError, ValueError, OSError):
+        return analyse(path).to_dict()
+    except (GraphError, OSError, ValueError, MemoryError, RecursionError):
         return None
 
 

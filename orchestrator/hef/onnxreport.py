@@ -183,8 +183,21 @@ def onnx_document(model: OnnxModel) -> dict[str, Any]:
     }
 
 
-def onnx_panel(model: OnnxModel, head: object = None, *, framed: bool) -> RenderableType:
-    """Return a model for people."""
+def _head_text(head: dict[str, Any]) -> str:
+    parts = [f"{head.get('family', 'other')} ({head.get('task', 'other')})"]
+    if head.get("classes"):
+        parts.append(f"{head['classes']} classes")
+    if head.get("strides"):
+        parts.append(f"strides {', '.join(map(str, head['strides']))}")
+    if head.get("confidence"):
+        parts.append(f"confidence {head['confidence']:g}")
+    return ", ".join(parts)
+
+
+def onnx_panel(
+    model: OnnxModel, head: dict[str, Any] | None = None, *, framed: bool
+) -> RenderableType:
+    """Return a model for people; ``head`` is what the graph analysis found, as data."""
     from rich.text import Text
 
     from orchestrator.hef.panel import facts_grid, panel, size_text
@@ -205,7 +218,10 @@ def onnx_panel(model: OnnxModel, head: object = None, *, framed: bool) -> Render
     ops = ", ".join(f"{op} {count}" for op, count in document["op_counts"].items())
     grid.add_row("operators", Text(f"{document['nodes']}: {ops}"))
     if head:
-        grid.add_row("head", Text(escape_control(str(head))))
+        grid.add_row("head", Text(escape_control(_head_text(head))))
+        nodes = [escape_control(str(name)) for name in head.get("end_nodes", ())]
+        if nodes:
+            grid.add_row("end nodes", Text("\n".join(nodes)))
     for item in document["refused_by_hailo"]:
         lines = Text(item["message"], style="yellow")
         if item["nodes"]:

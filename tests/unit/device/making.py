@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 from orchestrator.device.base import Release
+from orchestrator.device.session import SshSession
 from orchestrator.hef import NetworkSpec, StreamSpec, write_emulated_hef
 
 
@@ -31,3 +32,8 @@ def make_release(
     labels.write_text("cat\ndog\n")
     name = f"{model}.{arch}.emulated.hef"
     return Release(model=model, arch=arch, hef=name, files={name: hef, "labels.txt": labels})
+
+
+def cut(session: SshSession) -> None:
+    """Cut a session's connection without a word; any thread may."""
+    session._thread.loop.call_soon_threadsafe(session.conn.abort)

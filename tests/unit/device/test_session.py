@@ -20,6 +20,8 @@ from orchestrator.device.services import service_stopped
 from orchestrator.device.session import SshSession
 from orchestrator.errors import DeviceError
 
+from .making import cut
+
 
 def test_a_command_gives_its_output_and_its_status(session: SshSession) -> None:
     done = session.run(["python3", "-c", "import sys; print(sys.stdin.read()); sys.exit(3)"],
@@ -164,7 +166,7 @@ def test_a_job_dies_with_the_connection(hub: Hub, device: DeviceSpec, tmp_path: 
     )
     session = hub.connect(device)
     with pytest.raises(LinkLost):
-        session.run_job(script, on_event=lambda _: session.conn.abort())
+        session.run_job(script, on_event=lambda _: cut(session))
     deadline = time.monotonic() + 15
     while Path(f"/proc/{mark.read_text()}").exists():
         assert time.monotonic() < deadline
@@ -246,7 +248,7 @@ def test_a_service_is_started_again_when_the_connection_dies(hub: Hub, device: D
     session = hub.connect(device)
     log = _fake_systemctl(session)
     with pytest.raises(LinkLost), service_stopped(session, "frigate.service"):
-        session.conn.abort()
+        cut(session)
         session.ask("hello")
     deadline = time.monotonic() + 15
     while log.read_text().split() != ["is-active", "stop", "start"]:

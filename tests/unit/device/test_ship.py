@@ -23,7 +23,7 @@ from orchestrator.device.session import SshSession
 from orchestrator.device.ship import ShipEvent, look, rollback, ship
 from orchestrator.errors import ConfigError, DeviceError, HefsmithError
 
-from .making import make_hef, make_release
+from .making import cut, make_hef, make_release
 
 
 def folder_of(session: SshSession, model: str = "net") -> Path:
@@ -188,7 +188,7 @@ def test_the_lock_is_free_when_the_connection_that_held_it_is_gone(
 ) -> None:
     first = hub.connect(device)
     first.ask("open", model="net", wait=1, who={"who": "gone"})
-    first.conn.abort()
+    cut(first)
     with hub.connect(device) as second:
         assert ship(second, make_release(tmp_path), wait=15).changed
     first.close()

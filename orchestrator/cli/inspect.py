@@ -262,13 +262,14 @@ def _print_vendor_text(path: Path, *, parse_streams: bool, verify: bool) -> None
 
 
 def _write(text: str) -> None:
-    """Write text as it is, also where the terminal's encoding lacks a character."""
+    """Write the vendor's text: byte for byte into a pipe, harmless on a terminal."""
     import sys
 
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:
-        sys.stdout.write(text)
+    if buffer is None or sys.stdout.isatty():
+        lines = text.split("\n")
+        sys.stdout.write("\n".join(escape_control(line) for line in lines))
     else:
         buffer.write(text.encode("utf-8"))
         buffer.flush()

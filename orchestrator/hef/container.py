@@ -77,12 +77,7 @@ def read_container(source: Source, *, verify: bool) -> Container:
     if len(rest) < size - COMMON_SIZE:
         return _short_header(source, header, is_hef=magic == MAGIC)
     header = _fill(header, rest)
-    # HailoRT looks at the magic only where it also checks the length
-    lenient = bool(version == 3 and header.proto_xxh3_64)
-    if magic != MAGIC and not lenient:
-        error = _no_hef(source, start, 92)
-        return Container(source.size, header, (), (error,), 92, fatal=True)
-    return _check(source, header, verify=verify, magic=magic)
+    return _check(source, header, verify=verify, magic=magic, start=start)
 
 
 def _fill(header: Header, rest: bytes) -> Header:
@@ -104,12 +99,19 @@ def _fill(header: Header, rest: bytes) -> Header:
     )
 
 
-def _check(source: Source, header: Header, *, verify: bool, magic: int) -> Container:
+def _check(source: Source, header: Header, *, verify: bool, magic: int, start: bytes) -> Container:
     problems: list[HefError] = []
-    if magic != MAGIC:
+    checks = [_length_check(source, header)]
+    # HailoRT looks at the magic only where it also checks the length
+    wrong_magic = magic != MAGIC and not header.proto_xxh3_64
+    if wrong_magic:
+        problems.append(_no_hef(source, start, 92))
+        if not checks[0].ok:
+            return Container(source.size, header, (), tuple(problems), 92, fatal=True)
+        # the length fits: a HEF with a damaged start, of which the rest can be shown
+    elif magic != MAGIC:
         message = f"the file begins with {magic:08x}, a HEF begins with {MAGIC:08x}"
         problems.append(HefCorruptError(message, code="hef.magic", offset=0, status=0))
-    checks = [_length_check(source, header)]
     if not checks[0].ok:
         problems.append(_length_problem(source, header))
     if verify:
@@ -123,7 +125,7 @@ def _check(source: Source, header: Header, *, verify: bool, magic: int) -> Conta
         )
         problems.append(HefCorruptError(message, code="hef.padding", offset=32, status=0))
     complete = header.size + header.proto_size <= source.size
-    status = _vendor_status(header, checks, complete=complete)
+    status = 92 if wrong_magic else _vendor_status(header, checks, complete=complete)
     return Container(source.size, header, tuple(checks), tuple(problems), status, fatal=False)
 
 

@@ -140,6 +140,11 @@ def test_a_wrong_magic_is_no_hef_but_hailort_ignores_it_beside_a_metadata_hash()
         with pytest.raises(NotAHefError) as caught:
             read_hef(b"\x02" + FILES[name][1:])
         assert caught.value.status == status
+        # the length fits, so the rest is shown all the same
+        examination = examine_hef(b"\x02" + FILES[name][1:])
+        assert examination.vendor_status == 92
+        assert examination.hef is not None
+        assert examine_hef(b"\x02" + FILES[name][1:] + b"x").hef is None
     examination = examine_hef(b"\x02" + FILES["v3"][1:])
     assert examination.vendor_status == 0
     assert [problem.code for problem in examination.problems] == ["hef.magic"]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ def save(record: BuildRecord) -> None:
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
     document = {
-        **asdict(record),
+        **{one.name: getattr(record, one.name) for one in fields(record)},
         "work": str(record.work),
         "staged": str(record.staged) if record.staged else None,
         "notes": dict(record.notes),

@@ -87,7 +87,7 @@ def test_an_unreachable_engine_does_not_hide_its_builds(
     assert run(["ps", "--json"]) == 0
     [row] = json.loads(capsys.readouterr().out)
     assert row["state"] == "unreachable"
-    assert run(["attach", "b1"]) == 3
+    assert run(["logs", "b1"]) == 3
 
 
 def test_events_are_read_as_people_read_them() -> None:

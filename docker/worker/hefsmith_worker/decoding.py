@@ -53,8 +53,10 @@ def decode(
     """Return one (k, 6) array per sample from NHWC head tensors in end-node order."""
     boxes, scores = _candidates([np.asarray(o, np.float32) for o in outputs], head)
     scale = np.array([size[0], size[1], size[0], size[1]], np.float32)
+    # Boxes end at the picture's edge, before they are compared with each other.
+    boxes = np.clip(boxes / scale, 0.0, 1.0)
     return [
-        suppress(boxes[index] / scale, scores[index], score, iou, max_boxes)
+        suppress(boxes[index], scores[index], score, iou, max_boxes)
         for index in range(len(boxes))
     ]
 

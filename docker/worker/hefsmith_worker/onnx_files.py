@@ -30,7 +30,7 @@ def checked(path: Path, shapes: Shapes) -> Any:
         raise StageError(
             "%s is not an ONNX model: %s" % (path.name, _first_line(error)),
             code="onnx.unreadable",
-            fix="Check that the file was downloaded whole (a Git LFS pointer is a small text file).",
+            fix="Check that it was downloaded whole (a Git LFS pointer is a small text file).",
         )
     except OSError as error:
         raise StageError(

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from orchestrator.cli import app as application
 
 #: What `hef --help` must not load: each costs more than the whole of it.

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+
 from orchestrator.project.loading import load_recipe
 from orchestrator.project.projectfile import ProjectFile
 from orchestrator.project.recipe import Recipe
-from pydantic import BaseModel
 
 
 def keys(model: type[BaseModel]) -> set[str]:

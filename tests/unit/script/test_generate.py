@@ -64,7 +64,7 @@ V5 = detector(
     anchors=[[[10.0, 13.0], [16.0, 30.0], [33.0, 23.0]]] * 3,
 )
 YOLOX = detector((("box", 4), ("objectness", 1), ("class", 7)), family="yolox")
-V26 = detector((("box", 4), ("class", 7)), family="yolo26")
+V26 = detector((("box", 4), ("class", 7)), family="yolov26")
 
 
 def made(kind: Any = V8, **more: Any) -> Any:
@@ -151,7 +151,7 @@ def test_no_nms_is_written_where_the_sdk_has_none_and_the_script_says_so() -> No
     script = made(V26)
     assert script.files == {}
     assert "nms_postprocess" not in "".join(commands(script))
-    assert any("no NMS" in note and "yolo26" in note for note in script.notes)
+    assert any("no NMS" in note and "yolov26" in note for note in script.notes)
     assert "sigmoid" not in "".join(commands(script))
     assert made(V8, nms={"enabled": False}).files == {}
     other_cut = made(V8, end_nodes=["/somewhere"])

@@ -123,9 +123,7 @@ def run(folder: Path, **changes: Any) -> tuple[dict[str, Any], list[dict[str, An
     work.mkdir(exist_ok=True)
     (work / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     stream = io.BytesIO()
-    workspace = Workspace(
-        read_plan(work / "plan.json", folder / "in", work), Channel(stream)
-    )
+    workspace = Workspace(read_plan(work / "plan.json", folder / "in", work), Channel(stream))
     result = export.run(workspace)
     return result, [json.loads(line) for line in stream.getvalue().splitlines()]
 
@@ -273,7 +271,12 @@ def test_inputs_that_do_not_fit_the_file_are_told(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"\x08\x07garbage", b"<html>"],
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        b"\x08\x07garbage",
+        b"<html>",
+    ],
 )
 def test_a_file_that_is_no_onnx_is_told_so(folder: Path, content: bytes) -> None:
     (folder / "in" / "net.onnx").write_bytes(content)

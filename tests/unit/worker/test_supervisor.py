@@ -63,7 +63,7 @@ def test_prints_of_python_c_and_children_become_log_events() -> None:
         "print('from python')\n"
         "os.write(1, b'from C\\n')\n"
         "import subprocess; subprocess.run(['echo', 'from a child'])\n"
-        "print('{\"event\": \"done\"}')\n"
+        'print(\'{"event": "done"}\')\n'
         "channel.send('done')"
     )
     assert code == 0
@@ -155,7 +155,8 @@ def test_a_detached_job_goes_on_without_standard_input() -> None:
 def test_a_job_that_ignores_interrupts_is_killed_with_its_children() -> None:
     process = start(
         "import signal, subprocess\n"
-        "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "child = subprocess.Popen(['sleep', '60'])\n"
         "print(child.pid, 'pid', flush=True)\n"
         "while True: time.sleep(1)"

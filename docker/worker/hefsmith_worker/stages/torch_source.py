@@ -82,8 +82,8 @@ def _load_checkpoint(path: Path, trust_pickle: bool) -> Any:
             "%s holds more than weights, and loading it would run the code inside: %s"
             % (path.name, _first_line(refused)),
             code="export.pickle-refused",
-            fix="Save only the weights: torch.save(model.state_dict(), ...). If you trust the file, "
-            "write source: {trust_pickle: true} in the recipe (Docker engine only).",
+            fix="Save only the weights: torch.save(model.state_dict(), ...). If you trust the "
+            "file, write source: {trust_pickle: true} in the recipe (Docker engine only).",
         )
     try:
         return torch.load(str(path), map_location="cpu", weights_only=False)

@@ -1,0 +1,108 @@
+"""The rules of the house that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CODE = ("orchestrator", "docker/worker", "docker/emulator/packages")
+
+
+def sources(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            if "__pycache__" not in path.parts:
+                yield path
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+def importers(package: str, *folders: str) -> set[str]:
+    return {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in sources(*folders)
+        if any(name.split(".")[0] == package for name in imports(path))
+    }
+
+
+def test_only_the_engine_room_knows_docker() -> None:
+    assert all(name.startswith("orchestrator/engine/") for name in importers("docker", *CODE))
+
+
+def test_only_the_device_room_knows_ssh() -> None:
+    assert all(name.startswith("orchestrator/device/") for name in importers("asyncssh", *CODE))
+
+
+def test_only_the_export_knows_torch() -> None:
+    allowed = {
+        "docker/worker/hefsmith_worker/stages/torch_source.py",
+        "docker/worker/hefsmith_worker/stages/export.py",
+    }
+    assert importers("torch", *CODE) <= allowed
+
+
+def test_the_hef_room_needs_no_other() -> None:
+    for path in sources("orchestrator/hef"):
+        for name in imports(path):
+            if name.startswith("orchestrator."):
+                assert name.split(".")[1] in ("hef", "errors"), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("room", ["project", "report", "hef"])
+def test_pure_rooms_do_not_reach_for_those_that_act(room: str) -> None:
+    for path in sources(f"orchestrator/{room}"):
+        for name in imports(path):
+            acting = ("orchestrator.engine", "orchestrator.cli", "orchestrator.pipeline")
+            assert not name.startswith(acting), f"{path}: {name}"
+
+
+def test_no_file_has_two_nouns_in_it() -> None:
+    for path in [*sources(*CODE), *sources("tests")]:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 600, f"{path.relative_to(REPOSITORY)} has {lines} lines"
+
+
+def test_there_is_no_drawer_for_odds_and_ends() -> None:
+    for path in [*sources(*CODE), *sources("tests")]:
+        assert path.stem not in ("utils", "util", "helpers", "misc", "common"), path
+
+
+def ruff(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ruff", *arguments, "--no-cache"],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        check=False,
+    )
+
+
+def test_ruff_has_nothing_to_say() -> None:
+    done = ruff("check", "--output-format", "concise", ".")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.engine
+def test_mypy_has_nothing_to_say(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -47,13 +47,8 @@ from orchestrator.hef.model import (
 )
 from orchestrator.hef.reader import Examination, examine_hef, read_hef
 from orchestrator.hef.resources import read_resource
-from orchestrator.hef.writer import (
-    DecoderSpec,
-    NetworkSpec,
-    NmsSpec,
-    StreamSpec,
-    write_emulated_hef,
-)
+from orchestrator.hef.specs import DecoderSpec, NetworkSpec, NmsSpec, StreamSpec
+from orchestrator.hef.writer import write_emulated_hef
 
 __all__ = [
     "BoxDecoder",

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.hef.faults import CrashError, invalid
 from orchestrator.hef.layers import (
     BOUNDARY,
     CACHE,
     DDR,
     INFO,
     INTERMEDIATE,
-    CrashError,
     Place,
     check_indices,
     check_registers,
     data_type,
     device_order,
-    invalid,
     read_boundary,
 )
 from orchestrator.hef.model import Context, Direction

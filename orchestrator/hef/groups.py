@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from orchestrator.hef import formats
 from orchestrator.hef.contexts import CoreOp, read_core_op
 from orchestrator.hef.errors import HefError
-from orchestrator.hef.layers import MAX_NAME, MAX_NETWORK_NAME, CrashError, Layer, invalid
+from orchestrator.hef.faults import MAX_NAME, CrashError, invalid
+from orchestrator.hef.layers import MAX_NETWORK_NAME, Layer
 from orchestrator.hef.model import (
     LogitsOp,
     NetworkGroup,

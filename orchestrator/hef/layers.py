@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.hef import formats
 from orchestrator.hef.errors import HefInvalidError
+from orchestrator.hef.faults import MAX_NAME, CrashError, invalid
 from orchestrator.hef.formats import Order, Type
 from orchestrator.hef.model import Direction, Quantization
+from orchestrator.hef.onchip import NmsInfo, nms_shape, read_nms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,50 +22,13 @@ if TYPE_CHECKING:
     from orchestrator.hef.metadata import Metadata
     from orchestrator.hef.model import Shape
 
-MAX_NAME: Final = 127
 MAX_NETWORK_NAME: Final = 256
 _PERIPH_MAX: Final = 0x2000
 _U8, _U16 = 0xFF, 0xFFFF
-_BBOX_PARAMS: Final = 5
 _NMS_QPS: Final = 2
-_MAX_DEFUSED: Final = 9
-_MAX_BURST: Final = 65536
 
 INFO, MUX, PLANES = 0, 1, 2
 BOUNDARY, INTERMEDIATE, DDR, CACHE = 0, 1, 2, 3
-
-
-def invalid(message: str, status: int = 26, code: str = "hef.invalid") -> HefInvalidError:
-    """Return the error for content that HailoRT refuses with ``status``."""
-    return HefInvalidError(message, status=status, code=code)
-
-
-class CrashError(HefInvalidError):
-    """Content on which the vendor's own parser crashes: it has no status for it."""
-
-    default_code = "hef.crashes-hailort"
-    default_status: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NmsInfo:
-    """On-chip NMS; ``chunks`` is the division factor."""
-
-    classes: int
-    max_boxes: int
-    bbox_size: int
-    chunks: int
-    burst_size: int
-    is_defused: bool
-    original_name: str
-
-    @property
-    def frame_size(self) -> int:
-        """Size of a frame on the bus in bytes (32-bit arithmetic)."""
-        per_class = 2 + self.bbox_size * max(self.burst_size, self.max_boxes)
-        return (
-            self.chunks * (self.classes * per_class) + self.bbox_size * self.burst_size
-        ) & formats.U32
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +222,7 @@ def _read_base(base: Any, place: Place, transposed: bool, *, in_mux: bool, name:
     check_indices(base, name)
     nms = None
     if order is Order.NMS_ON_CHIP:
-        nms = _read_nms(base.additional.nms, place.metadata)
+        nms = read_nms(base.additional.nms, place.metadata)
     return Layer(
         name="",
         network="",
@@ -279,7 +244,7 @@ def _read_format(
     order = device_order(base, name)
     shape: Shape = (base.height, base.width, base.features)
     if order is Order.NMS_ON_CHIP:
-        shape = _nms_shape(base.additional.nms)
+        shape = nms_shape(base.additional.nms)
     swapped = (place.transposed or transposed) and order is not Order.NC
     if swapped:
         shape = (shape[1], shape[0], shape[2])
@@ -306,11 +271,6 @@ def data_type(base: Any, name: str) -> Type:
         message = f"layer {name!r} has numbers of {base.data_bytes} bytes; 1 and 2 are possible"
         raise invalid(message, 2, "hef.data-bytes")
     return Type.UINT8 if base.data_bytes == 1 else Type.UINT16
-
-
-def _nms_shape(nms: Any) -> Shape:
-    boxes = nms.max_output * nms.division_factor & formats.U32
-    return (nms.classes & formats.U32, _BBOX_PARAMS, boxes)
 
 
 def _pads_in_hardware(base: Any, order: Order, place: Place) -> bool:
@@ -347,53 +307,6 @@ def _require_buffer(base: Any, name: str) -> None:
         raise CrashError(message)
 
 
-def _read_nms(nms: Any, metadata: Metadata) -> NmsInfo:
-    chunks = nms.division_factor & formats.U32
-    size = nms.bbox_size & formats.U32
-    if formats.NMS_BURST in metadata.needed:
-        burst = nms.burst_size
-        _check_burst_type(nms.burst_type, metadata.hw_arch)
-        if (burst * size & formats.U32) > _MAX_BURST:
-            message = f"an NMS burst of {burst} boxes is larger than {_MAX_BURST} bytes"
-            raise invalid(message)
-    else:
-        burst = 1
-        if nms.burst_type:
-            message = f"NMS burst type {nms.burst_type} without the burst extension"
-            raise invalid(message)
-        _nms_generation(metadata.hw_arch)
-    if nms.defuse.class_group & formats.U32 >= _MAX_DEFUSED:
-        message = f"NMS class group {nms.defuse.class_group} (at most {_MAX_DEFUSED - 1})"
-        raise invalid(message)
-    if len(nms.defuse.original_name.encode()) > MAX_NAME:
-        message = f"the name {nms.defuse.original_name!r} is longer than {MAX_NAME} bytes"
-        raise invalid(message, 8, "hef.name-too-long")
-    return NmsInfo(
-        classes=nms.classes & formats.U32,
-        max_boxes=nms.max_output & formats.U32,
-        bbox_size=size,
-        chunks=chunks or 1,
-        burst_size=burst,
-        is_defused=nms.is_defused,
-        original_name=nms.defuse.original_name,
-    )
-
-
-def _check_burst_type(burst_type: int, hw_arch: int) -> None:
-    if burst_type not in ((1,) if _nms_generation(hw_arch) == 8 else (2, 3)):
-        message = f"NMS burst type {burst_type} does not go with architecture {hw_arch}"
-        raise invalid(message)
-
-
-def _nms_generation(hw_arch: int) -> int:
-    if hw_arch in formats.NMS_GENERATION_8:
-        return 8
-    if hw_arch in formats.NMS_GENERATION_15:
-        return 15
-    message = f"architecture {hw_arch} has no on-chip NMS that HailoRT knows"
-    raise invalid(message, 8)
-
-
 def _read_fused(layers: Sequence[Any], defused: Layer, place: Place) -> Layer:
     assert defused.nms is not None
     wanted = defused.nms.original_name
@@ -404,10 +317,10 @@ def _read_fused(layers: Sequence[Any], defused: Layer, place: Place) -> Layer:
     base, name = fused.layer.base, fused.layer.name
     order = device_order(base, name)
     kind = data_type(base, name)
-    nms = _read_nms(fused.nms, place.metadata)
+    nms = read_nms(fused.nms, place.metadata)
     _check_names(name, "")
     _require_buffer(base, name)
-    shape = _nms_shape(fused.nms)
+    shape = nms_shape(fused.nms)
     return replace(
         defused,
         name=name,

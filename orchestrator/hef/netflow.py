@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.hef import formats
+from orchestrator.hef.faults import MAX_NAME, CrashError, invalid
 from orchestrator.hef.formats import U32, Order, Type
-from orchestrator.hef.layers import MAX_NAME, CrashError, invalid
 from orchestrator.hef.model import (
     BoxDecoder,
     Direction,

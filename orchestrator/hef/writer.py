@@ -3,115 +3,26 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.hef import formats
 from orchestrator.hef.container import HEADER_SIZES, MAGIC
 from orchestrator.hef.formats import align
 from orchestrator.hef.schema import message_class
+from orchestrator.hef.specs import FAMILY_FIELDS, consumed_streams, require_possible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from orchestrator.hef.model import Shape
+    from orchestrator.hef.specs import NetworkSpec, NmsSpec, StreamSpec
 
 #: How the compiler version of an emulated file begins; no real one does.
 EMULATED_PREFIX: Final = "emulated"
 _PAGE: Final = 4096
 _RESOURCE_ALIGNMENT: Final = 64
-_MAX_NAME: Final = 127
 _MAX_REGISTER: Final = 0xFFFF
 _FORMAT_NHCW, _FORMAT_NC, _FORMAT_NMS = 1, 2, 6
 _HOST_TO_DEVICE, _DEVICE_TO_HOST = 0, 1
-
-
-@dataclass(frozen=True)
-class StreamSpec:
-    """One input or output of the chip to write.
-
-    ``name`` is the full HN name (``yolov8n/conv41``), ``shape`` is (height, width, features).
-    ``order`` is ``"NHWC"`` (4-D tensors) or ``"NC"`` (vectors: height and width are 1).
-    ``bits`` is 8 or 16. ``limits`` defaults to the range that scale and zero point allow.
-    ``zero_points``/``scales`` have one entry per feature (outputs only), or are empty.
-    """
-
-    name: str
-    shape: Shape
-    scale: float
-    zero_point: float
-    bits: int = 8
-    order: str = "NHWC"
-    limits: tuple[float, float] | None = None
-    zero_points: tuple[float, ...] = ()
-    scales: tuple[float, ...] = ()
-    original_names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class DecoderSpec:
-    """One detection head. Names are those of output streams; the family says which are needed.
-
-    yolov8: ``reg``, ``cls``; yolox: ``reg``, ``cls``, ``obj``; ssd: ``reg``, ``cls``;
-    yolov5 and yolov5_seg: ``encoded``; iou: ``cls``. ``anchors`` are (height, width).
-    """
-
-    stride: int = 0
-    anchors: tuple[tuple[float, float], ...] = ()
-    reg: str = ""
-    cls: str = ""
-    obj: str = ""
-    encoded: str = ""
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """The names that are set."""
-        return tuple(name for name in (self.encoded, self.reg, self.cls, self.obj) if name)
-
-
-@dataclass(frozen=True)
-class NmsSpec:
-    """Host-side NMS to write. ``family``: yolov5, yolov8, yolox, ssd, iou or yolov5_seg.
-
-    ``output`` is the full name of the result (``yolov8n/yolov8_nms_postprocess``). ``image``
-    is (height, width) in pixels. ``extra`` has the family's own numbers under the names of
-    ``NmsOp.extra``; ``proto_layer`` names the mask stream of yolov5_seg. For ``iou``, ``cls``
-    of the single decoder names the stream that carries boxes decoded on the chip.
-    """
-
-    family: str
-    output: str
-    score_threshold: float
-    iou_threshold: float
-    max_boxes_per_class: int
-    classes: int
-    image: tuple[float, float]
-    decoders: tuple[DecoderSpec, ...]
-    background_removal: bool = False
-    background_index: int = 0
-    box_decoding_only: bool = False
-    proto_layer: str = ""
-    extra: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """One model to write: ``name`` is the network's (``yolov8n``).
-
-    ``outputs`` are listed in the order in which a program shall meet them; the result of
-    ``nms`` takes the place of the first stream that it consumes. ``contexts`` is how many
-    loads of the chip to declare (at least 1). ``predicted_fps``, ``latency`` (milliseconds)
-    and ``operations`` (per frame) are what an estimate says; 0 means that there is none.
-    """
-
-    name: str
-    inputs: tuple[StreamSpec, ...]
-    outputs: tuple[StreamSpec, ...]
-    nms: NmsSpec | None = None
-    contexts: int = 1
-    predicted_fps: float = 0.0
-    latency: float = 0.0
-    operations: int = 0
 
 
 def write_emulated_hef(
@@ -138,7 +49,7 @@ def write_emulated_hef(
         known = ", ".join(sorted(formats.ARCH_TO_WRITE))
         message = f"no such architecture: {arch} (known: {known})"
         raise ValueError(message)
-    _require_possible(network)
+    require_possible(network)
     hef = message_class()()
     hef.header.hw_arch = number
     hef.header.timestamp = timestamp
@@ -271,10 +182,10 @@ class _Writer:
     def _add_nms(self, group: Any, nms: NmsSpec) -> None:
         op = group.ops.add(name=nms.output)
         first = len(self._pads)
-        for index, name in enumerate(_consumed(nms), start=first):
+        for index, name in enumerate(consumed_streams(nms), start=first):
             op.input_pads.add(index=index, name=name)
             group.pad_edges.add(src=self._pads[name], dst=index)
-        out = op.output_pads.add(index=first + len(_consumed(nms)), name=nms.output)
+        out = op.output_pads.add(index=first + len(consumed_streams(nms)), name=nms.output)
         out.nms.classes = nms.classes
         out.nms.max_boxes = nms.max_boxes_per_class
         target = op.nms
@@ -316,17 +227,6 @@ class _Writer:
                 box.pad = self._pads[decoder.encoded]
 
 
-#: Family -> field of the NMS op.
-FAMILY_FIELDS: Final = {
-    "yolov5": "yolo_nms_op",
-    "yolox": "yolox_nms_op",
-    "ssd": "ssd_nms_op",
-    "iou": "iou_op",
-    "yolov5_seg": "yolo_seg_op",
-    "yolov8": "yolov8_nms_op",
-}
-
-
 def _fill_numeric(numeric: Any, stream: StreamSpec) -> None:
     numeric.zero_point = stream.zero_point
     numeric.scale = stream.scale
@@ -366,75 +266,11 @@ def _fill_base(base: Any, stream: StreamSpec, index: int, on_chip_nms: NmsSpec |
         info.division_factor = 1
 
 
-def _consumed(nms: NmsSpec) -> tuple[str, ...]:
-    names = [name for decoder in nms.decoders for name in decoder.streams]
-    if nms.proto_layer:
-        names.append(nms.proto_layer)
-    return tuple(dict.fromkeys(names))
-
-
 def _output_order(network: NetworkSpec) -> list[str]:
     if network.nms is None:
         return [stream.name for stream in network.outputs]
-    consumed = set(_consumed(network.nms))
+    consumed = set(consumed_streams(network.nms))
     names = [
         network.nms.output if stream.name in consumed else stream.name for stream in network.outputs
     ]
     return list(dict.fromkeys(names))
-
-
-def _require_possible(network: NetworkSpec) -> None:
-    """Raise ``ValueError`` with the first reason why HailoRT would refuse such a network."""
-    streams = (*network.inputs, *network.outputs)
-    names = [stream.name for stream in streams]
-    if not network.inputs or not network.outputs:
-        _refuse("a network needs at least one input and one output")
-    if len(set(names)) != len(names):
-        _refuse("two streams have the same name")
-    if network.contexts < 1:
-        _refuse("a network needs at least one context")
-    if len(streams) > 255:
-        _refuse(f"{len(streams)} streams; the chip has 255 at most")
-    for name in (network.name, *names):
-        if not 0 < len(name.encode()) <= _MAX_NAME:
-            _refuse(f"the name {name!r} is empty or longer than {_MAX_NAME} bytes")
-    for stream in streams:
-        _require_possible_stream(stream, output=stream in network.outputs)
-    if network.nms is not None:
-        _require_possible_nms(network.nms, [stream.name for stream in network.outputs])
-
-
-def _require_possible_stream(stream: StreamSpec, *, output: bool) -> None:
-    name = stream.name
-    if stream.bits not in (8, 16):
-        _refuse(f"{name}: {stream.bits} bits; 8 or 16 are possible")
-    if stream.order not in ("NHWC", "NC"):
-        _refuse(f"{name}: order {stream.order}; NHWC or NC are possible")
-    if any(not 0 < side <= 0xFFFF_FFFF for side in stream.shape):
-        _refuse(f"{name}: shape {stream.shape}")
-    if stream.order == "NC" and stream.shape[:2] != (1, 1):
-        _refuse(f"{name}: a vector has height and width 1, not {stream.shape}")
-    for values in (stream.zero_points, stream.scales):
-        if values and (not output or len(values) != stream.shape[2]):
-            _refuse(f"{name}: {len(values)} values per feature for {stream.shape[2]} features")
-
-
-def _require_possible_nms(nms: NmsSpec, outputs: Sequence[str]) -> None:
-    if nms.family not in FAMILY_FIELDS:
-        _refuse(f"NMS family {nms.family}; known: {', '.join(sorted(FAMILY_FIELDS))}")
-    if not nms.decoders:
-        _refuse("an NMS op needs at least one decoder")
-    for name in _consumed(nms):
-        if name not in outputs:
-            _refuse(f"the NMS op takes {name!r}, which is no output")
-    if nms.output in outputs or not 0 < len(nms.output.encode()) <= _MAX_NAME:
-        _refuse(f"the NMS output cannot be called {nms.output!r}")
-    if nms.box_decoding_only and nms.family not in ("yolov5", "yolov8"):
-        _refuse(f"box decoding alone is not possible for {nms.family}")
-    if nms.family == "yolov5_seg" and not nms.proto_layer:
-        _refuse("yolov5_seg needs its proto layer")
-
-
-def _refuse(reason: str) -> None:
-    message = f"cannot write this emulated HEF: {reason}"
-    raise ValueError(message)

@@ -77,14 +77,17 @@ def pair_boxes(left: Rows, right: Rows, least: float) -> list[tuple[int, int, fl
         return []
     table = overlaps(left, right)
     table[np.asarray(left)[:, 5][:, None] != np.asarray(right)[:, 5][None, :]] = 0.0
+    rows, columns = np.nonzero((table > 0.0) & (table >= least))
+    values = table[rows, columns]
     pairs: list[tuple[int, int, float]] = []
-    for flat in np.argsort(-table, axis=None, kind="stable"):
-        i, j = divmod(int(flat), table.shape[1])
-        value = float(table[i, j])
-        if value <= 0.0 or value < least:
-            break
-        if all(i != done[0] and j != done[1] for done in pairs):
-            pairs.append((i, j, value))
+    taken_left: set[int] = set()
+    taken_right: set[int] = set()
+    for place in np.argsort(-values, kind="stable"):
+        i, j = int(rows[place]), int(columns[place])
+        if i not in taken_left and j not in taken_right:
+            taken_left.add(i)
+            taken_right.add(j)
+            pairs.append((i, j, float(values[place])))
     return pairs
 
 
@@ -107,7 +110,10 @@ def compare_boxes(
     total_iou = 0.0
     per_sample: list[float] = []
     for index in range(len(reference)):
-        all_a, all_b = reference.sample(index), other.sample(index)
+        all_a, all_b = (
+            rows[rows[:, 4] >= level - SCORE_SLACK]
+            for rows in (reference.sample(index), other.sample(index))
+        )
         sure_a, sure_b = all_a[all_a[:, 4] >= level], all_b[all_b[:, 4] >= level]
         pairs = pair_boxes(sure_a, all_b, 0.0)
         good = [pair for pair in pairs if pair[2] >= SAME_OBJECT]
@@ -151,46 +157,65 @@ def average_precision(
     101-point interpolation as COCO does it; each true box is found once, best score first.
     ``truth`` has, per sample, rows of y_min, x_min, y_max, x_max, class.
     """
-    classes = sorted({int(row[4]) for rows in truth for row in rows})
-    return {number: _class_precision(found, truth, number, level) for number in classes}
+    return {number: _precision_at(tables, level) for number, tables in _class_tables(found, truth)}
 
 
-def _class_precision(
-    found: Detections, truth: Sequence[Sequence[Sequence[float]]], number: int, level: float
-) -> float:
-    scored: list[tuple[float, bool]] = []
-    wanted = 0
-    for index, rows in enumerate(truth):
-        true = np.array([row[:4] for row in rows if int(row[4]) == number], np.float32)
-        wanted += len(true)
+@dataclass(frozen=True)
+class _Table:
+    """Boxes of one class in one sample: scores, best first, and overlaps with the true ones."""
+
+    scores: NDArray[np.float64]
+    overlaps: NDArray[np.float64]
+
+
+def _class_tables(
+    found: Detections, truth: Sequence[Sequence[Sequence[float]]]
+) -> list[tuple[int, list[_Table]]]:
+    """Return, for each class that the truth has, what matching needs; computed once."""
+    true = [np.asarray(rows, np.float64).reshape(-1, 5) for rows in truth]
+    classes = sorted({int(number) for rows in true for number in rows[:, 4]})
+    tables: dict[int, list[_Table]] = {number: [] for number in classes}
+    for index, rows in enumerate(true):
         boxes = found.sample(index)
-        boxes = boxes[boxes[:, 5] == number]
-        boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
-        taken = np.zeros(len(true), bool)
-        table = overlaps(boxes, true) if len(true) else np.zeros((len(boxes), 0))
-        for row, box in enumerate(boxes):
-            free = np.where(taken, -1.0, table[row]) if len(true) else np.zeros(0)
-            best = int(np.argmax(free)) if len(free) else -1
-            hit = best >= 0 and float(free[best]) >= level
+        for number in np.union1d(rows[:, 4], boxes[:, 5]).astype(int).tolist():
+            if number not in tables:
+                continue
+            mine = boxes[boxes[:, 5] == number]
+            mine = mine[np.argsort(-mine[:, 4], kind="stable")]
+            table = overlaps(mine, rows[rows[:, 4] == number].astype(np.float32))
+            tables[number].append(_Table(mine[:, 4].astype(np.float64), table))
+    return sorted(tables.items())
+
+
+def _precision_at(tables: Sequence[_Table], level: float) -> float:
+    wanted = sum(table.overlaps.shape[1] for table in tables)
+    scores, hits = [], []
+    for table in tables:
+        free = np.ones(table.overlaps.shape[1], bool)
+        for score, row in zip(table.scores, table.overlaps, strict=True):
+            best = int(np.argmax(np.where(free, row, -1.0))) if free.size else -1
+            hit = best >= 0 and bool(free[best]) and float(row[best]) >= level
             if hit:
-                taken[best] = True
-            scored.append((float(box[4]), hit))
-    if wanted == 0 or not scored:
+                free[best] = False
+            scores.append(float(score))
+            hits.append(hit)
+    if wanted == 0 or not scores:
         return 0.0
-    scored.sort(key=lambda item: -item[0])
-    hits = np.cumsum([hit for _, hit in scored])
-    recall = hits / wanted
-    precision = hits / np.arange(1, len(hits) + 1)
+    order = np.argsort(-np.array(scores), kind="stable")
+    true_positives = np.cumsum(np.array(hits)[order])
+    recall = true_positives / wanted
+    precision = true_positives / np.arange(1, len(order) + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    points = np.linspace(0.0, 1.0, 101)
-    at = np.searchsorted(recall, points, side="left")
-    return float(np.mean(np.where(at < len(envelope), envelope[np.minimum(at, len(hits) - 1)], 0)))
+    at = np.searchsorted(recall, np.linspace(0.0, 1.0, 101), side="left")
+    reached = at < len(envelope)
+    return float(np.mean(np.where(reached, envelope[np.minimum(at, len(envelope) - 1)], 0.0)))
 
 
 def map_measures(found: Detections, truth: Sequence[Sequence[Sequence[float]]]) -> dict[str, float]:
     """Return ``map50`` and ``map5095`` (0..1) over the classes that the truth has."""
-    by_level = []
-    for level in COCO_LEVELS:
-        values = average_precision(found, truth, level)
-        by_level.append(float(np.mean(list(values.values()))) if values else 0.0)
+    tables = [entry for _, entry in _class_tables(found, truth)]
+    by_level = [
+        float(np.mean([_precision_at(entry, level) for entry in tables])) if tables else 0.0
+        for level in COCO_LEVELS
+    ]
     return {"map50": by_level[0], "map5095": float(np.mean(by_level))}

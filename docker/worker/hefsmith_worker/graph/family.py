@@ -104,7 +104,7 @@ def _distributed(evidence: Evidence) -> Family:
         return Family("yolov9", 0.9, f"{body.blurs} blurred reductions (2x2 average, step 1)")
     if body.attentions and body.halves:
         return Family(
-            "yolo11", 0.6, "attention in the body, a class tower without depthwise layers"
+            "yolov11", 0.6, "attention in the body, a class tower without depthwise layers"
         )
     if body.halves >= 3:
         return Family("yolov8", 0.95, "maps cut in halves (C2f), no attention, plain class tower")
@@ -122,8 +122,8 @@ def _light(evidence: Evidence) -> Family:
     if body.attentions and not body.max_pools:
         return Family("yolov12", 0.9, "area attention, no pooling pyramid, light class tower")
     if body.attentions or body.halves >= 3:
-        return Family("yolo11", 0.9, "light class tower, C3k2 body with a pooling pyramid")
-    return Family("yolo11", 0.55, "the head of YOLO11; the body is of no known family")
+        return Family("yolov11", 0.9, "light class tower, C3k2 body with a pooling pyramid")
+    return Family("yolov11", 0.55, "the head of YOLO11; the body is of no known family")
 
 
 def _plain(evidence: Evidence) -> Family:
@@ -133,7 +133,7 @@ def _plain(evidence: Evidence) -> Family:
         return _with_objectness(evidence)
     if evidence.light or (body.attentions and body.halves):
         sure = 0.9 if body.halves else 0.6
-        return Family("yolo26", sure, "four distances per cell, light class tower")
+        return Family("yolov26", sure, "four distances per cell, light class tower")
     if body.transposed:
         return Family("yolov6", 0.9, "four distances per cell, transposed convolutions in the neck")
     if _stemmed(evidence):

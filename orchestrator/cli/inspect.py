@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from orchestrator.hef import Compatibility, Examination
+    from orchestrator.hef import Compatibility, Examination, HefError
 
     class Show(Protocol):
         """Makes what a person sees of one file; a frame is for terminals."""
@@ -69,9 +69,12 @@ def register(app: typer.Typer) -> None:
         if vendor:
             _print_like_vendor(files, parse_streams=parse_streams, verify=verify)
             return
-        reports = [_report(path, chip, hailort, verify=verify) for path in _files(files)]
+        several = len(files) > 1 or files[0].is_dir()
+        reports = [
+            _report(path, chip, hailort, verify=verify, several=several) for path in _files(files)
+        ]
         if as_json:
-            _print_json(reports, several=len(files) > 1 or files[0].is_dir())
+            _print_json(reports, several=several)
         else:
             _print_panels(reports)
         if not all(report.good for report in reports):
@@ -117,10 +120,34 @@ def _files(paths: list[Path]) -> Iterator[Path]:
         yield from found
 
 
-def _report(path: Path, chip: str | None, hailort: str | None, *, verify: bool) -> _Report:
-    if path.suffix.lower() in (".onnx", ".har"):
-        return _model_report(path)
-    return _hef_report(path, chip, hailort, verify=verify)
+def _report(
+    path: Path, chip: str | None, hailort: str | None, *, verify: bool, several: bool
+) -> _Report:
+    from orchestrator.hef import HefError
+
+    try:
+        if path.suffix.lower() in (".onnx", ".har"):
+            return _model_report(path)
+        return _hef_report(path, chip, hailort, verify=verify)
+    except HefError as error:
+        if not several:
+            raise
+        # One file that cannot be read does not hide the others.
+        from orchestrator.hef.document import error_document
+
+        document = {"file": escape_control(path.name), "error": error_document(error)}
+        return _Report(document, partial(_show_error, path.name, error), good=False)
+
+
+def _show_error(name: str, error: HefError, *, framed: bool) -> RenderableType:
+    from rich.text import Text
+
+    from orchestrator.hef.panel import panel
+
+    text = Text(error.message, style="red")
+    if error.hint:
+        text.append(f"\n{escape_control(error.hint)}", style="dim")
+    return panel(Text(escape_control(name), style="bold"), [text], style="red", framed=framed)
 
 
 def _hef_report(path: Path, chip: str | None, hailort: str | None, *, verify: bool) -> _Report:

@@ -4,20 +4,27 @@
     python tests/fuzz/hef/fuzz_hef.py -max_total_time=120 -max_len=65536 CORPUS
 
 Bytes that do not begin like a HEF are taken as its metadata, so that the fuzzer need not find
-headers and hashes by itself.
+headers and hashes by itself. Where atheris has no build (macOS, newer Pythons) the seeds are
+changed at random instead, without the help of coverage.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import struct
 import sys
-from contextlib import suppress
+import time
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
-import atheris
+try:
+    import atheris
+except ImportError:
+    atheris = None
 
 # The reader imports its inner modules late; only what is imported here is watched for coverage.
-with atheris.instrument_imports(include=["orchestrator"]):
+with atheris.instrument_imports(include=["orchestrator"]) if atheris else nullcontext():
     import orchestrator.hef.groups  # noqa: F401
     from orchestrator.hef import (
         HefError,
@@ -65,6 +72,33 @@ def test_one(data: bytes) -> None:
             read_resource(data, resource.name)
 
 
+def fuzz_blindly(arguments: list[str]) -> None:
+    """Change the seeds at random for as long as ``-max_total_time`` says."""
+    options = dict(item[1:].split("=", 1) for item in arguments if item.startswith("-"))
+    folder = Path(next(item for item in arguments if not item.startswith("-")))
+    seeds = [path.read_bytes() for path in sorted(folder.iterdir())]
+    end = time.monotonic() + float(options.get("max_total_time", "60"))
+    choose = random.Random(0)
+    count = 0
+    while time.monotonic() < end:
+        data = bytearray(choose.choice(seeds))
+        for _ in range(choose.randint(1, 8)):
+            place = choose.randrange(len(data))
+            data[place : place + choose.choice((0, 1, 1, 2))] = choose.randbytes(
+                choose.choice((0, 1, 1))
+            )
+        try:
+            test_one(bytes(data))
+        except Exception:
+            Path(options.get("artifact_prefix", "crash-") + "blind").write_bytes(data)
+            raise
+        count += 1
+    print(f"stat::number_of_executed_units: {count}", file=sys.stderr)
+
+
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, test_one)
-    atheris.Fuzz()
+    if atheris is None:
+        fuzz_blindly(sys.argv[1:])
+    else:
+        atheris.Setup(sys.argv, test_one)
+        atheris.Fuzz()

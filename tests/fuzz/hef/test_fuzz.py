@@ -20,9 +20,7 @@ SECONDS = int(os.environ.get("HEFSMITH_FUZZ_SECONDS", "120"))
 
 @pytest.mark.engine
 @pytest.mark.timeout(SECONDS + 180)
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="atheris has no build for it yet")
 def test_two_minutes_of_fuzzing_find_nothing(tmp_path: Path, repository: Path) -> None:
-    pytest.importorskip("atheris")
     corpus = tmp_path / "corpus"
     seeds = write_seeds(corpus)
     assert seeds > 30

@@ -217,6 +217,20 @@ def test_onnx_and_har_files_are_inspected_too(
     assert run(["inspect", str(path)]) == 6
 
 
+def test_one_unreadable_file_does_not_hide_the_others(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (good.parent / "bad.onnx").write_bytes(b"no model")
+    assert run(["inspect", "--json", str(good.parent)]) == 6
+    bad, fine = json.loads(capsys.readouterr().out)
+    assert bad["error"]["code"] == "onnx.not-onnx"
+    assert fine["file"] == "good.hef"
+    assert run(["inspect", str(good.parent)]) == 6
+    out = capsys.readouterr().out
+    assert "not an ONNX model" in out
+    assert "net/in" in out
+
+
 def test_diff_is_0_for_the_same_and_1_for_a_change(
     emulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

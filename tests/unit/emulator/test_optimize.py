@@ -112,8 +112,10 @@ def test_few_images_with_a_gpu_lower_the_default_to_1():
     assert levels.optimization == 1
     assert levels.lines[-1] == (
         "warning",
-        ("Reducing optimization level to 1 because there's less data than the recommended amount "
-        "(1024)"),
+        (
+            "Reducing optimization level to 1 because there's less data than the recommended "
+            "amount (1024)"
+        ),
     )
 
 

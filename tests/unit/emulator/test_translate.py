@@ -466,3 +466,74 @@ def test_paths_and_bytes_give_the_same_network(models, tmp_path: Path):
     model = models.classifier()
     path = models.save(model, tmp_path / "m.onnx")
     assert make_hn(run(path, "n")) == make_hn(run(model.SerializeToString(), "n"))
+
+
+def _written_out_norm(models, *, scale=True):
+    b = models.Builder()
+    x = b.input("x", [1, 3, 4, 4])
+    y = b.conv(x, 6, 1, name="/embed")
+    y = b.node("Reshape", [y, b.constant("s", [1, 6, 16], np.int64)], name="/flat")
+    y = b.node("Transpose", [y], name="/tokens", perm=[0, 2, 1])
+    mean = b.node("ReduceMean", [y], name="/mean", axes=[-1])
+    centred = b.node("Sub", [y, mean], name="/sub")
+    square = b.node("Pow", [centred, b.constant("two", 2.0)], name="/pow")
+    spread = b.node("ReduceMean", [square], name="/var", axes=[-1])
+    spread = b.node("Add", [spread, b.constant("eps", 1e-5)], name="/eps")
+    y = b.node("Div", [centred, b.node("Sqrt", [spread], name="/sqrt")], name="/div")
+    if scale:
+        y = b.node("Mul", [y, b.constant("g", b.rng.uniform(0.5, 1.5, 6))], name="/gamma")
+        y = b.node("Add", [y, b.constant("h", b.rng.normal(0, 1, 6))], name="/beta")
+    return b.build([y])
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_a_layer_norm_of_an_old_opset_is_one_layer(models, rng, scale):
+    model = _written_out_norm(models, scale=scale)
+    network = translate(model)
+    kinds = [layer.kind for layer in network.layers.layers]
+    assert kinds == ["conv", "format_conversion", "format_conversion", "layer_normalization"]
+    frame = rng.normal(0, 1, (4, 4, 3)).astype(np.float32)
+    want = reference(model, {"x": nchw(frame)})[0]
+    np.testing.assert_allclose(native(network, {"net/input_layer1": frame})[0], want, atol=1e-4)
+
+
+def test_stacked_query_key_and_value_translate(models, rng):
+    """timm's attention: (N, L, 3, heads, D) turned to (3, N, heads, L, D) and taken apart."""
+    b = models.Builder()
+    x = b.input("x", [1, 3, 4, 4])
+    y = b.conv(x, 24, 1, name="/embed")
+    y = b.node("Reshape", [y, b.constant("s0", [1, 24, 16], np.int64)], name="/flat")
+    y = b.node("Transpose", [y], name="/tokens", perm=[0, 2, 1])
+    y = b.node("Reshape", [y, b.constant("s1", [1, 16, 3, 2, 4], np.int64)], name="/split")
+    y = b.node("Transpose", [y], name="/stack", perm=[2, 0, 3, 1, 4])
+    q, k, v = (
+        b.node("Gather", [y, b.constant(f"i{n}", n, np.int64)], name=f"/take{n}", axis=0)
+        for n in range(3)
+    )
+    k = b.node("Transpose", [k], name="/kt", perm=[0, 1, 3, 2])
+    a = b.node("Softmax", [b.node("MatMul", [q, k], name="/qk")], name="/softmax", axis=-1)
+    y = b.node("MatMul", [a, v], name="/av")
+    y = b.node("Transpose", [y], name="/back", perm=[0, 2, 1, 3])
+    y = b.node("Reshape", [y, b.constant("s2", [1, 16, 8], np.int64)], name="/merge")
+    model = b.build([b.node("ReduceMean", [y], name="/pool", axes=[1], keepdims=0)])
+    frame = rng.normal(0, 1, (4, 4, 3)).astype(np.float32)
+    want = reference(model, {"x": nchw(frame)})[0][0]
+    got = native(translate(model), {"net/input_layer1": frame})[0]
+    np.testing.assert_allclose(got, want, atol=1e-4)
+
+
+def test_several_bad_operations_are_all_reported(models):
+    from hailo_sdk_client.model_translator.exceptions import ParsingWithRecommendationException
+
+    b = models.Builder()
+    x = b.input("x", [1, 3, 8, 8])
+    left, right = (b.conv(x, 4, name=f"/{side}/Conv") for side in ("left", "right"))
+    bad = [
+        b.node("Mod", [t, b.constant(f"m{n}", 2.0)], name=f"/mod{n}", fmod=1)
+        for n, t in enumerate((left, right))
+    ]
+    with pytest.raises(ParsingWithRecommendationException) as caught:
+        translate(b.build(bad))
+    lines = str(caught.value).splitlines()
+    assert [line.split()[3] for line in lines[1:3]] == ["/mod0:", "/mod1:"]
+    assert lines[3].endswith("/left/Conv, /right/Conv")

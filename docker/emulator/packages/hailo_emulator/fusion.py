@@ -62,6 +62,41 @@ class Fuser:
                 return reader
         return None
 
+    def find_layer_norm(self, node: Node) -> tuple[Node, ...]:
+        """The nodes of a LayerNormalization that older opsets write out, or nothing.
+
+        Mean, subtract, square, mean, add epsilon, root, divide; then scale and shift, where
+        they are there. The chip keeps the steps between at a higher precision, so they are one
+        layer here.
+        """
+        if node.op != "ReduceMean" or node.outputs[0] in self.outputs:
+            return ()
+        found = [node]
+        centred = self.sole_reader(node.outputs[0])
+        if centred is None or centred.op != "Sub" or centred.inputs[0] != node.inputs[0]:
+            return ()
+        readers = {reader.op: reader for reader in self.readers.get(centred.outputs[0], [])}
+        if set(readers) not in ({"Pow", "Div"}, {"Mul", "Div"}):
+            return ()
+        step: Node | None = readers.get("Pow") or readers["Mul"]
+        found += [centred]
+        for op in ("ReduceMean", "Add", "Sqrt", "Div"):
+            assert step is not None
+            found.append(step)
+            step = self.sole_reader(step.outputs[0])
+            if step is None or step.op != op:
+                return ()
+        assert step is not None
+        if step is not readers["Div"] or step.inputs[0] != centred.outputs[0]:
+            return ()
+        found.append(step)
+        for op in ("Mul", "Add"):
+            after = self.sole_reader(found[-1].outputs[0])
+            if after is None or after.op != op or len(self.graph.data_inputs(after)) != 1:
+                break
+            found.append(after)
+        return tuple(found)
+
     def find_activation(self, tensor: str) -> tuple[str, tuple[Node, ...]]:
         """Return the activation's name and nodes, or ``("linear", ())``."""
         if tensor in self.outputs:

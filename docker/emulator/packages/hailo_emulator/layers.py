@@ -145,7 +145,11 @@ class _Drafter:
                 tensors = bias.outputs[:1]
         activation = "linear"
         alone = self._standalone(node)
-        if alone is not None:
+        norm = self.fuser.find_layer_norm(node)
+        if norm and not any(n.name in self.taken for n in norm):
+            kind, nodes = "layer_normalization", list(norm)
+            tensors = nodes[-1].outputs[:1]
+        elif alone is not None:
             kind, (activation, nodes) = "activation", alone
             tensors = nodes[-1].outputs[:1]
         elif kind == "activation":

@@ -6,7 +6,8 @@ P01-P08); the vendor's full list is not public, so README.md calls this approxim
 Every tensor has a *form*, which says what its axes mean:
 ``image`` (N, C, H, W), ``image_last`` (N, H, W, C), ``flat`` (N, C), ``sequence`` (N, C, L:
 an image whose height and width were merged), ``tokens`` (N, L, C), ``heads`` (anything that
-attention makes of these).
+attention makes of these), ``stacked`` (query, key and value along the first axis, as timm's
+attention leaves them for one node more).
 """
 
 from __future__ import annotations
@@ -263,7 +264,7 @@ def _concat(graph: Graph, node: Node, forms: list[str]) -> str:
 
 def _split(graph: Graph, node: Node, forms: list[str]) -> str:
     rank = len(graph.shapes[node.inputs[0]])
-    if int(node.attribute("axis", 0)) % rank == 0:
+    if int(node.attribute("axis", 0)) % rank == 0 and forms[0] != "stacked":
         raise _Refused(_SLICE, "Split over the batch is unsupported")
     return forms[0]
 
@@ -288,6 +289,8 @@ def _gather(graph: Graph, node: Node, forms: list[str]) -> str:
         raise _Refused(kind, "Can't find index")
     rank = len(graph.shapes[node.inputs[0]])
     if int(node.attribute("axis", 0)) % rank == 0:
+        if forms[0] == "stacked" and index.ndim == 0:
+            return "heads"
         raise _Refused(kind, "Gather over the batch is unsupported")
     out = len(graph.shapes[node.outputs[0]])
     if out == rank:
@@ -411,11 +414,15 @@ def _reshape_other(form: str, shape: Shape, out: Shape) -> str | None:
         if len(out) == 4 and out[3] == shape[2]:
             return "image_last"
         return "tokens" if len(out) == 3 and out[2] == shape[2] else None
+    if form == "stacked":
+        return "heads" if shape[0] == 1 and out == shape[1:] else None
     if form == "heads":
         return {3: "tokens", 4: "image" if len(shape) == 4 else "heads", 5: "heads"}.get(len(out))
     return None
 
 
+#: Transposes that put query, key and value first: (N, L, 3, heads, D) and back to heads first.
+_STACKS = ((2, 0, 3, 1, 4), (2, 0, 3, 4, 1))
 _IMAGE_TRANSPOSES = {(0, 2, 3, 1): "image_last", (0, 1, 3, 2): "image", (0, 1, 2, 3): "image"}
 
 
@@ -423,7 +430,9 @@ def _transpose(graph: Graph, node: Node, forms: list[str]) -> str:
     rank = len(graph.shapes[node.inputs[0]])
     perm = tuple(int(p) for p in node.attribute("perm", list(range(rank))[::-1]))
     form = forms[0]
-    if perm[0] != 0:
+    if form == "heads" and perm in _STACKS:
+        return "stacked"
+    if perm[0] != 0 or form == "stacked":
         raise _refuse_shuffle(node)
     if form == "image" and perm in _IMAGE_TRANSPOSES:
         return _IMAGE_TRANSPOSES[perm]

@@ -67,6 +67,11 @@ class BundleModel:
     score: float = 0.25
 
     @property
+    def hef_name(self) -> str:
+        """Name of the HEF in the bundle: model, chip, and emulated when it is."""
+        return f"{self.model}.{self.arch}{'.emulated' if self.emulated else ''}.hef"
+
+    @property
     def has_boxes(self) -> bool:
         """True when the HEF gives boxes itself."""
         return any(output.kind == "nms" for output in self.outputs)
@@ -88,7 +93,7 @@ def plan_bundle(model: BundleModel, target: Target) -> tuple[BundleFile, ...]:
     """
     _check_target(model, target)
     files = [
-        BundleFile(name=model.hef.name, source=model.hef),
+        BundleFile(name=model.hef_name, source=model.hef),
         BundleFile(name=FACTS, text=_facts(model, target)),
         BundleFile(name="README.md", text=readme(model, target)),
         *(BundleFile(name=name, source=_scripts() / name) for name in ("hailo_model.py", "run.py")),
@@ -147,7 +152,7 @@ def _facts(model: BundleModel, target: Target) -> str:
         "arch": model.arch,
         "emulated": model.emulated,
         "for": target,
-        "hef": model.hef.name,
+        "hef": model.hef_name,
         "task": model.task,
         "inputs": [
             {"name": item.name, "preprocess": dict(item.preprocess)} for item in model.inputs

@@ -68,7 +68,7 @@ def readme(model: BundleModel, target: Target) -> str:
     height, width = preprocess["size"]
     other = preprocess.get("resize") not in (None, "stretch")
     how = texts[target].format(
-        hef=model.hef.name,
+        hef=model.hef_name,
         width=width,
         height=height,
         letterbox=f"; this model was calibrated with {preprocess['resize']}, expect some loss"
@@ -116,7 +116,7 @@ def frigate_config(model: BundleModel) -> str:
         f"  input_pixel_format: {color}",
         "  input_dtype: int",
         "  model_type: yolo-generic",
-        f"  path: {json.dumps('/config/model_cache/' + model.hef.name)}",
+        f"  path: {json.dumps('/config/model_cache/' + model.hef_name)}",
         "  labelmap_path: /config/model_cache/labelmap.txt",
         "",
         "objects:",

@@ -41,7 +41,7 @@ STRETCH = {**LETTERBOX, "size": [8, 8], "resize": "stretch", "color": "rgb"}
 
 
 def classifier(folder: Path, labels: tuple[str, ...] = ("a", "b", "c", "d", "e")) -> BundleModel:
-    hef = folder / "net.hailo8l.emulated.hef"
+    hef = folder / "model.hailo8l.emulated.hef"
     hef.write_bytes(hefs.classifier())
     return BundleModel(
         model="net",
@@ -56,7 +56,7 @@ def classifier(folder: Path, labels: tuple[str, ...] = ("a", "b", "c", "d", "e")
 
 
 def detector(folder: Path) -> BundleModel:
-    hef = folder / "net.hailo8l.emulated.hef"
+    hef = folder / "model.hailo8l.emulated.hef"
     hef.write_bytes(hefs.detector())
     return BundleModel(
         model="net",

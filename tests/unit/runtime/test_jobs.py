@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -272,3 +273,27 @@ def test_jobs_are_one_file_for_python_3_9(name: str) -> None:
         "time",
     }
     assert imported <= allowed
+
+
+def test_what_holds_the_board_back_is_told(tmp_path: Path) -> None:
+    """``vcgencmd`` of a Pi that is throttled now and had under-voltage before the run."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    script = tools / "vcgencmd"
+    script.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in\n'
+        "  get_throttled) echo throttled=0x50004 ;;\n"
+        '  measure_temp) echo "temp=81.2\'C" ;;\n'
+        "esac\n"
+    )
+    script.chmod(0o755)
+    hef = tmp_path / "model.emulated.hef"
+    hef.write_bytes(hefs.classifier())
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    options = BenchOptions(seconds=0.1, warmup=0, cli=False, image=None)
+    result = run_benchmark(QuickRunner(PATH=path), hef, device="pi5", options=options)
+    assert result.board_c_after == 81.2
+    # Under-voltage since boot, before the run began, is not this run's.
+    assert result.throttled == ("throttled",)
+    assert any("held back during the run: throttled" in note for note in result.notes)

@@ -83,10 +83,9 @@ def fuzz_blindly(arguments: list[str]) -> None:
     while time.monotonic() < end:
         data = bytearray(choose.choice(seeds))
         for _ in range(choose.randint(1, 8)):
-            place = choose.randrange(len(data))
-            data[place : place + choose.choice((0, 1, 1, 2))] = choose.randbytes(
-                choose.choice((0, 1, 1))
-            )
+            place = choose.randint(0, len(data))
+            removed, added = choose.choice((0, 1, 1, 2)), choose.choice((0, 1, 1))
+            data[place : place + removed] = choose.randbytes(added)
         try:
             test_one(bytes(data))
         except Exception:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 #: Seconds that one request may take; streams have no limit.
 REQUEST_TIMEOUT = 60.0
 
+#: Seconds until an engine must have answered the first time.
+CONNECT_TIMEOUT = 10.0
+
 #: Seconds for which a lost engine is called again before we give up: near, far.
 PATIENCE_NEAR = 8.0
 PATIENCE_FAR = 60.0
@@ -57,7 +60,8 @@ class Connection:
     def api(self) -> APIClient:
         """Return the SDK's low-level client; connects at first use."""
         if self._api is None:
-            self._api = connect(self.address, self.timeout)
+            self._api = connect(self.address, min(self.timeout, CONNECT_TIMEOUT))
+            self._api.timeout = self.timeout
         return self._api
 
     def set_timeout(self, seconds: float) -> float:
@@ -97,7 +101,7 @@ class Connection:
             while True:
                 self.close()
                 try:
-                    self._api = connect(self.address, min(self.timeout, 10.0))
+                    self._api = connect(self.address, min(self.timeout, CONNECT_TIMEOUT))
                     self._api.timeout = self.timeout
                 except EngineError:
                     if time.monotonic() + pause > deadline:

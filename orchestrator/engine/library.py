@@ -146,6 +146,9 @@ class Library:
         if base := os.environ.get("HEFSMITH_BASE_IMAGE"):
             given.setdefault("BASE", base)
         blobs = contexts.read_folder(folder, "docker/suite")
+        if os.environ.get("HEFSMITH_OFFLINE"):
+            # Install from the given wheels alone; `docker/suite/install.sh` looks for it.
+            blobs[f"{WHEELS}/offline"] = contexts.Blob(b"")
         blobs["Dockerfile"] = blobs[f"docker/suite/{dockerfile}"]
         settings = images.pip_settings().files()
         blobs.update(

@@ -124,6 +124,7 @@ class DockerRunning:
         self._broken = False
         self._over = False
         self._left = False
+        self._lost = False
         self._log: LogStream | None = None
         self._ending: Ending | None = None
         self._pulse: Pulse | None = None
@@ -246,21 +247,21 @@ class DockerRunning:
         import docker.errors
 
         deadline = time.monotonic() + 2.0
-        while True:
+        while not self._lost:
             try:
                 found = self._connection.api.inspect_container(self._record.container)
             except docker.errors.NotFound:
                 return None
             except all_errors():
                 self._broken = True
-                if not self._connection.reconnect(1.5 if self._asked else None):
-                    return None
+                self._lost = not self._connection.reconnect(1.5 if self._asked else None)
                 continue
             state = read_state(found)
             # The stream ends a moment before the engine has noted the end.
             if not state.running or self._broken or time.monotonic() > deadline:
                 return state
             time.sleep(0.03)
+        return None
 
     def exit_code(self) -> int | None:
         """Return the status that the container left with, ``None`` if nobody can tell."""
@@ -342,7 +343,8 @@ class DockerRunning:
             except KeyboardInterrupt:
                 continue
             except all_errors():
-                if not self._connection.reconnect(1.5):
+                self._lost = not self._connection.reconnect(1.5)
+                if self._lost:
                     break
                 continue
             if gone:
@@ -423,7 +425,11 @@ class DockerRunning:
 
     def _clean_up(self) -> None:
         self.let_go()
-        remove_container(self._connection, self._record)
+        if self._lost:
+            # An engine that hangs would keep us for minutes; the next start removes the rest.
+            discard_staged(self._record)
+        else:
+            remove_container(self._connection, self._record)
         registry.forget(self._record.id)
 
 
@@ -451,9 +457,14 @@ def remove_container(connection: Connection, record: BuildRecord) -> bool:
 
     Tells whether the engine's part is gone.
     """
+    discard_staged(record)
+    return remove_named(connection, record.container, record.volume)
+
+
+def discard_staged(record: BuildRecord) -> None:
+    """Remove the inputs that were laid out for one build."""
     if record.staged is not None:
         shutil.rmtree(record.staged, ignore_errors=True)
-    return remove_named(connection, record.container, record.volume)
 
 
 def remove_named(connection: Connection, container: str, volume: str | None = None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -208,7 +209,8 @@ class LoopbackSsh:
             if int(row.split()[1]) == self.process.pid
         ]
         for victim in victims:
-            os.kill(victim, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
         return len(victims)
 
     def stop(self) -> None:

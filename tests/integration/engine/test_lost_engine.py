@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -37,8 +38,8 @@ class SecondDaemon:
 
     def start(self) -> None:
         # What a killed daemon leaves behind would make the next one wait for a ghost.
-        for left in ("pid", "exec/containerd/containerd.pid"):
-            (self.folder / left).unlink(missing_ok=True)
+        self.end_containerd()
+        (self.folder / "pid").unlink(missing_ok=True)
         words = [
             "unshare", "--net", "dockerd", "-H", self.url,
             "--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec"),
@@ -66,17 +67,27 @@ class SecondDaemon:
         assert self.process is not None
         self.process.wait(20)
 
+    def end_containerd(self) -> None:
+        """End the containerd that outlives a daemon that was killed."""
+        path = self.folder / "exec/containerd/containerd.pid"
+        if path.exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(path.read_text()), signal.SIGTERM)
+            path.unlink(missing_ok=True)
+            time.sleep(0.5)
+
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.send(signal.SIGCONT)
+            left = docker("ps", "-aq", host=self.url).split()
+            if left:
+                docker("rm", "-f", *left, host=self.url)
             self.send(signal.SIGTERM)
             try:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        # Its containerd outlives a daemon that was killed.
-        subprocess.run(["pkill", "-f", str(self.folder / "exec")], check=False)
-        time.sleep(0.5)
+        self.end_containerd()
         mounts = Path("/proc/mounts").read_text().splitlines()
         for place in sorted((row.split()[1] for row in mounts), reverse=True):
             if place.startswith(str(self.folder)):
@@ -176,6 +187,7 @@ def test_an_engine_that_hangs_is_noticed_although_its_sockets_stay_open(
 ) -> None:
     monkeypatch.setattr(lifecycle, "PING_EVERY", 1.0)
     monkeypatch.setattr(lifecycle, "URGENT", 0.5)
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT", 2.0)
     with second.start(make_job("import time; print('up', flush=True); time.sleep(60)")) as running:
         lines = running.lines()
         assert next(lines) == "up"

@@ -115,12 +115,11 @@ def read_route(spec: DeviceSpec) -> Route:
     except asyncssh.ConfigParseError as error:
         msg = f"{spec.name}: the ssh configuration cannot be read: {error}"
         raise ConfigError(msg) from error
-    except asyncssh.KeyEncryptionError as error:
-        msg = f"{spec.name}: the private key has a passphrase: {error}"
-        raise LoginRefused(
-            msg, hint=f"Give it to the agent once: ssh-add {spec.identity_file or ''}".rstrip()
-        ) from error
-    except (asyncssh.KeyImportError, ValueError, OSError) as error:
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError, OSError) as error:
+        if "passphrase" in str(error).lower():
+            msg = f"{spec.name}: the private key {spec.identity_file or ''} has a passphrase"
+            hint = f"Give it to the agent once: ssh-add {spec.identity_file or ''}".rstrip()
+            raise LoginRefused(msg, hint=hint) from error
         msg = f"{spec.name}: {error}"
         raise ConfigError(msg, hint="Look at this host's entry in ~/.ssh/config.") from error
     port = options.port or SSH_PORT

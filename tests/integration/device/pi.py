@@ -48,16 +48,15 @@ class Pi:
     def spec(self) -> DeviceSpec:
         return DeviceSpec(name=self.name, host=self.address, user="pi", identity_file=self.key)
 
-    def wait(self, seconds: float = 30) -> None:
+    def wait(self, seconds: float = 120) -> None:
         """Wait until sshd has its keys and listens."""
         deadline = time.monotonic() + seconds
+        words = ["ssh-keyscan", "-T", "5", "-t", "ed25519", self.address]
         while time.monotonic() < deadline:
-            done = subprocess.run(
-                ["ssh-keyscan", "-T", "2", self.address], capture_output=True, text=True
-            )
+            done = subprocess.run(words, capture_output=True, text=True)
             if "ssh-ed25519" in done.stdout:
                 return
-            time.sleep(0.1)
+            time.sleep(0.2)
         raise AssertionError(run(DOCKER, "logs", self.container))
 
     def trust(self) -> None:

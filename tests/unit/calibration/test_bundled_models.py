@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from hefsmith_worker.calibration import InputSpec, load_samples, read_sources
+from hefsmith_worker.calibration.fingerprints import duplicates, thumbnail
 from hefsmith_worker.pictures import Preprocess, normalise
+from PIL import Image
 
 from orchestrator.project.loading import load_recipe
 
@@ -61,6 +63,14 @@ def test_all_1797_digits_are_in_two_parts_without_a_common_one(digits: Path) -> 
     contents = [{path.read_bytes() for path in part} for part in parts]
     assert not contents[0] & contents[1]
     assert [path.name for path in digits.parent.iterdir()] == ["digits"]
+
+
+def test_eight_by_eight_scans_are_not_taken_for_duplicates(digits: Path) -> None:
+    scans = sorted((digits / "calibration").rglob("*.png"))[::5]
+
+    prints = [thumbnail(Image.open(scan).resize((32, 32))) for scan in scans]
+
+    assert duplicates(prints) == [-1] * len(scans)
 
 
 def test_digits_are_read_right_by_the_float_model(digits: Path, repository: Path) -> None:

@@ -126,17 +126,6 @@ def test_a_fixed_camera_with_a_new_object_is_a_new_picture(draw: Any) -> None:
         assert duplicates([fingerprint(picture), fingerprint(with_object(picture))]) == [-1, -1]
 
 
-def test_handwritten_digits_of_eight_by_eight_are_all_different() -> None:
-    from sklearn.datasets import load_digits
-
-    prints = [
-        fingerprint(np.asarray(Image.fromarray(scan.astype(np.uint8) * 15).resize((32, 32))))
-        for scan in load_digits().images[:300]
-    ]
-
-    assert duplicates(prints) == [-1] * 300
-
-
 def test_dark_pictures_are_told_apart_by_less_than_a_level() -> None:
     chance = np.random.RandomState(0)
     dark = [np.kron(chance.randint(0, 12, (16, 16)), np.ones((8, 8))).astype(np.uint8)

@@ -7,7 +7,8 @@ names and values; ours come after them.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import escape_control
 from orchestrator.hef.errors import STATUS_NAMES
@@ -255,10 +256,18 @@ def _nms_op(op: NmsOp) -> Json:
     }
 
 
+#: Control characters that JSON leaves as they are: DEL and C1, line ends, changes of direction.
+_RAW_CONTROLS: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
 def _plain(value: Any) -> Any:
-    """Make a value fit for JSON: no NaN or infinity, no terminal control characters."""
+    """Make a value fit for JSON: no NaN or infinity, no control character on a terminal.
+
+    Names keep their bytes, since programs look streams up by them: JSON itself escapes what
+    most could do harm (``\\u001b``).
+    """
     if isinstance(value, str):
-        return escape_control(value)
+        return _RAW_CONTROLS.sub(lambda match: escape_control(match[0]), value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

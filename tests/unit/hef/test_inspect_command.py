@@ -190,15 +190,19 @@ def test_names_with_terminal_codes_are_made_visible(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message, group = legacy()
-    group.contexts[0].metadata.layers[0].info.name = "net/\x1b[31mred[/bold]"
+    name = "net/\x1b[31mred[/bold]"
+    group.contexts[0].metadata.layers[0].info.name = name
+    group.contexts[0].metadata.layers[1].info.original_names[0] = "\x9b31m\u202eback"
     group.contexts[0].metadata.layers[0].info.original_names[0] = "line\nbreak"
     path = tmp_path / "x.hef"
     path.write_bytes(pack(message.SerializeToString()))
     for options in ([], ["--json"]):
         assert run(["inspect", *options, str(path)]) == 0
         out = capsys.readouterr().out
-        assert "\x1b" not in out
+        assert not set("\x1b\x9b\u202e") & set(out)
         assert "[31mred[/bold]" in out
+    # programs find streams by the name as it is
+    assert json.loads(out)["network_groups"][0]["inputs"][0]["name"] == name
     assert run(["inspect", str(path)]) == 0
     assert "line\\nbreak" in capsys.readouterr().out
 

@@ -68,6 +68,15 @@ class VendorLog:
     def _feed_part(self, line: str) -> list[Progress | Finding]:
         news: list[Progress | Finding] = []
         bare = texts.strip_prefix(line)
+        if texts.says_nothing(bare):
+            return news
+        progress = self._progress.feed(bare)
+        if progress is not None:
+            news.append(progress)
+            drawn = progress.done is not None and progress.total is not None
+            if drawn and progress.done != progress.total and "nan" not in bare:
+                # A bar on its way: nothing else is in it.
+                return news
         folded = texts.fold(bare)
         if not folded:
             self._matcher.feed(self._lines, "")
@@ -75,9 +84,6 @@ class VendorLog:
         self._observed.feed(folded)
         self._scene.feed(folded)
         self._outcome.feed(self._lines, bare)
-        progress = self._progress.feed(bare)
-        if progress is not None:
-            news.append(progress)
         for hit in self._matcher.feed(self._lines, line):
             finding = self._take(hit)
             if finding is not None:

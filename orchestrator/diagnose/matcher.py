@@ -25,11 +25,10 @@ MOST_CHARACTERS = 700
 #: Lines shorter than this are not taken for wrapped ones, unless the next one is indented.
 WRAP_WIDTH = 24
 
-#: The bulk of a long log: one line per layer, per step, per cluster. Nothing hides in them.
-_BULK = re.compile(
-    r"^(?:\[info\] )?(?:[\w./-]+: pass|\+[-+]+\+|worker\d.*|reverts on .*|iterations: \d+"
-    r"|iteration #\d+ - .*|activation fitting started for \S+"
-    r"|\| (?:cluster_\d+|total) .*|\d+/\d+ [━=>.\[\] ]+(?!.*\b(?:nan|inf)\b).*|[.+ ]+)$",
+#: Bars and searches, drawn again and again. Nothing hides in them.
+_BARS = re.compile(
+    r"^(?:\[info\] )?(?:iteration #\d+ - |\d+/\d+ [━=>.\[\] ]+(?!.*\b(?:nan|inf)\b)"
+    r"|[a-z ]{1,40}: +\d+%\|)",
     re.IGNORECASE,
 )
 
@@ -64,7 +63,7 @@ class Matcher:
         if not wrapped:
             self._message.clear()
             self._in_message.clear()
-        if _BULK.match(folded):
+        if _BARS.match(folded):
             self._message.append((number, folded))
             return []
         hits = [

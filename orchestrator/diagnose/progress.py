@@ -74,17 +74,16 @@ class ProgressReader:
 
     def feed(self, line: str) -> Progress | None:
         """Return the progress that ``line`` (cleaned) shows, if any."""
+        bar = self._bar(line)
+        if bar is not None:
+            return bar
         lower = line.lower()
         for stage, step, pattern in STAGE_MARKS:
             if pattern.search(lower):
                 self.stage, self._step, self._epoch = stage, step, None
                 return Progress(stage, step)
         return (
-            self._bar(line)
-            or self._training(line)
-            or self._network(line)
-            or self._search(line)
-            or self._named(line)
+            self._training(line) or self._network(line) or self._search(line) or self._named(line)
         )
 
     def _bar(self, line: str) -> Progress | None:

@@ -44,6 +44,13 @@ _PREFIX = re.compile(
     re.IGNORECASE,
 )
 _SYSTEM = re.compile(r"^\s*(?:\[\s*\d+\.\d{6}\]|[A-Z][a-z]{2}\s+\d+\s\d\d:\d\d:\d\d\s)")
+#: Nothing hides in these, and nothing of them is read.
+_BULK = re.compile(
+    r"^(?:\[info\] )?(?:[\w./-]+: pass|\+[-+]+\+|reverts on .*|iterations: \d+"
+    r"|activation fitting started for \S+|\| (?:cluster_\d+|total) .*|[.+ ]+)\s*$"
+    r"|^\s*worker\d\b",
+    re.IGNORECASE,
+)
 #: A new message of the vendor's own tools starts here.
 _MARKER = re.compile(
     r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
@@ -82,6 +89,11 @@ def strip_prefix(line: str) -> str:
             break
         line = line[match.end() :]
     return line
+
+
+def says_nothing(bare: str) -> bool:
+    """Tell whether a line is one of the bulk of a long log: one for each layer, step, cluster."""
+    return _BULK.match(bare) is not None
 
 
 def stamped_by_system(line: str) -> bool:

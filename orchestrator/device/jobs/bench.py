@@ -30,6 +30,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, Callable, Optional
 
 
 def tell(event: str, **facts: object) -> None:
@@ -65,7 +66,7 @@ HAILO_PCI_VENDOR = 0x1E60
 THROTTLED = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
 
-def holders() -> list:
+def holders() -> list[dict[str, object]]:
     """Return the other processes that have the chip's device node open."""
     nodes = {str(node) for kind in ("hailo*", "h1x-*") for node in Path("/dev").glob(kind)}
     if os.environ.get("HEFSMITH_EMULATED_NODE"):
@@ -84,7 +85,7 @@ def holders() -> list:
     return found
 
 
-def explain(error: BaseException) -> dict:
+def explain(error: BaseException) -> dict[str, object]:
     """Return what hefsmith needs to know about an exception."""
     name = type(error).__name__
     number = re.search(r"error: (\d+) \((HAILO_\w+)\)", str(error))
@@ -92,13 +93,18 @@ def explain(error: BaseException) -> dict:
     kind = KINDS.get(status, "runtime") if status is not None else "runtime"
     if isinstance(error, ImportError):
         kind = "versions" if "version" in str(error) or ".so" in str(error) else "no-binding"
-    facts = {"class": name, "message": str(error), "status": status, "kind": kind}
+    facts: dict[str, object] = {
+        "class": name,
+        "message": str(error),
+        "status": status,
+        "kind": kind,
+    }
     if kind == "busy":
         facts["holders"] = holders()
     return facts
 
 
-def ask(*argv: str, timeout: float = 20.0):
+def ask(*argv: str, timeout: float = 20.0) -> Optional[str]:
     """Return the output of a command, ``None`` when it is not there or fails."""
     if shutil.which(argv[0]) is None:
         return None
@@ -109,7 +115,7 @@ def ask(*argv: str, timeout: float = 20.0):
     return done.stdout if done.returncode == 0 else None
 
 
-def board_temperature():
+def board_temperature() -> Optional[float]:
     """Return the Pi's own temperature in degrees Celsius, or ``None``."""
     text = ask("vcgencmd", "measure_temp")
     found = re.search(r"temp=([\d.]+)", text or "")
@@ -123,7 +129,7 @@ def board_temperature():
     return None
 
 
-def throttling():
+def throttling() -> Optional[dict[str, list[str]]]:
     """Return what held the Pi back, now and since boot, or ``None`` when it cannot be asked."""
     text = ask("vcgencmd", "get_throttled")
     found = re.search(r"throttled=(0x[0-9a-fA-F]+)", text or "")
@@ -135,7 +141,7 @@ def throttling():
     return {"now": now, "since_boot": before}
 
 
-def pcie_link():
+def pcie_link() -> Optional[dict[str, str]]:
     """Return speed and width of the chip's PCIe link, or ``None``."""
     for folder in Path("/sys/bus/pci/devices").glob("*"):
         try:
@@ -151,9 +157,9 @@ def pcie_link():
 class Sensors:
     """The chip's temperature and power, where it has sensors for them."""
 
-    def __init__(self, device_id):
-        self.control = None
-        self.power_problem = None
+    def __init__(self, device_id: str) -> None:
+        self.control: Any = None
+        self.power_problem: Optional[str] = None
         try:
             import hailo_platform as hailo
 
@@ -162,7 +168,7 @@ class Sensors:
         except Exception as error:
             self.power_problem = str(error)
 
-    def temperature(self):
+    def temperature(self) -> Optional[float]:
         """Return degrees Celsius, or ``None``."""
         if self.control is None:
             return None
@@ -171,7 +177,7 @@ class Sensors:
         except Exception:
             return None
 
-    def power(self):
+    def power(self) -> Optional[float]:
         """Return watts, or ``None`` (the modules sold for the Pi have no sensor)."""
         if self.control is None or self.power_problem:
             return None
@@ -188,14 +194,18 @@ class Sensors:
 class Model:
     """A HEF, loaded by InferModel or, where that is missing, by InferVStreams."""
 
-    def __init__(self, device, path, batch, api="auto"):
+    def __init__(self, device: Any, path: str, batch: int, api: str = "auto") -> None:
         import hailo_platform as hailo
         import numpy as np
 
         self.batch = batch
         noise = np.random.RandomState(0)
         hef = hailo.HEF(path)
-        self.frames = {}
+        self.frames: dict[str, Any] = {}
+        self.configured: Any = None
+        self.bindings: list[Any] = []
+        self.run: Callable[[], object]
+        self.close: Callable[[], object]
         for info in hef.get_input_vstream_infos():
             kind = str(info.format.type).rpartition(".")[2].lower()
             shape = (batch, *info.shape)
@@ -207,7 +217,7 @@ class Model:
         else:
             self._open_older(device, hef)
 
-    def _open_newer(self, device, hef, path):
+    def _open_newer(self, device: Any, hef: Any, path: str) -> None:
         import hailo_platform as hailo
         import numpy as np
 
@@ -232,12 +242,12 @@ class Model:
         self.run = lambda: self.configured.run(self.bindings, 10000)
         self.close = lambda: self.configured.__exit__(None, None, None)
 
-    def start(self):
+    def start(self) -> Any:
         """Send a batch without waiting for it (newer interface only)."""
         self.configured.wait_for_async_ready(timeout_ms=10000, frames_count=self.batch)
         return self.configured.run_async(self.bindings)
 
-    def _open_older(self, device, hef):
+    def _open_older(self, device: Any, hef: Any) -> None:
         import hailo_platform as hailo
 
         params = hailo.ConfigureParams.create_from_hef(
@@ -252,22 +262,22 @@ class Model:
         activation.__enter__()
         self.run = lambda: pipeline.infer(dict(self.frames))
 
-        def close():
+        def close() -> None:
             activation.__exit__(None, None, None)
             pipeline.__exit__(None, None, None)
 
         self.close = close
 
 
-def percentile(values, share):
+def percentile(values: list[float], share: float) -> float:
     """Return the value below which ``share`` of the sorted values lie."""
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
-def measure_latency(model, seconds, warmup):
+def measure_latency(model: Model, seconds: float, warmup: float) -> dict[str, float]:
     """One batch at a time: milliseconds from sending to having the result."""
     spend(model.run, warmup)
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or not times:
         before = time.perf_counter()
@@ -284,7 +294,7 @@ def measure_latency(model, seconds, warmup):
     }
 
 
-def measure_rate(model, seconds, warmup):
+def measure_rate(model: Model, seconds: float, warmup: float) -> dict[str, float]:
     """Keep the chip busy (several batches on their way where the interface can): frames/s."""
     spend(model.run, warmup)
     frames = 0
@@ -307,7 +317,9 @@ def measure_rate(model, seconds, warmup):
     return {"frames": frames, "seconds": round(elapsed, 3), "fps": round(frames / elapsed, 3)}
 
 
-def measure_end_to_end(model, seconds, warmup, image):
+def measure_end_to_end(
+    model: Model, seconds: float, warmup: float, image: list[int]
+) -> dict[str, float]:
     """Rate of a plain loop: make the input from a camera-sized picture, run, read the result."""
     import numpy as np
 
@@ -316,7 +328,7 @@ def measure_end_to_end(model, seconds, warmup, image):
     name, frames = next(iter(model.frames.items()))
     shape = frames.shape[1:]
 
-    def once():
+    def once() -> None:
         if len(shape) == 3:
             rows = np.arange(shape[0]) * height // shape[0]
             columns = np.arange(shape[1]) * width // shape[1]
@@ -337,7 +349,7 @@ def measure_end_to_end(model, seconds, warmup, image):
     return {"frames": count * model.batch, "fps": round(count * model.batch / elapsed, 3)}
 
 
-def spend(work, seconds):
+def spend(work: Callable[[], object], seconds: float) -> None:
     """Do ``work`` again and again for so long, at least once."""
     end = time.perf_counter() + seconds
     work()
@@ -345,10 +357,10 @@ def spend(work, seconds):
         work()
 
 
-def measure_with_cli(path, seconds, major):
+def measure_with_cli(path: str, seconds: float, major: int) -> Optional[dict[str, float]]:
     """Ask hailortcli for its rates: it has no Python in the way. ``None`` where it cannot."""
     whole = str(max(1, round(seconds)))
-    found = {}
+    found: dict[str, float] = {}
     if shutil.which("hailortcli") is None:
         return None
     if major >= 5:
@@ -415,7 +427,7 @@ def main() -> int:
     return 0
 
 
-def tell_sensors(sensors, when) -> None:
+def tell_sensors(sensors: Sensors, when: str) -> None:
     """Print what the chip's sensors say."""
     tell(
         "sensors",
@@ -426,7 +438,14 @@ def tell_sensors(sensors, when) -> None:
     )
 
 
-def measure(request, model, batch, sensors, seconds, warmup) -> None:
+def measure(
+    request: dict[str, Any],
+    model: Model,
+    batch: int,
+    sensors: Sensors,
+    seconds: float,
+    warmup: float,
+) -> None:
     """Measure one batch size; the first one also for latency and end to end."""
     tell("phase", name="batch %d" % batch)
     if batch == 1:
@@ -448,7 +467,7 @@ def measure(request, model, batch, sensors, seconds, warmup) -> None:
         )
 
 
-def work(request: dict) -> None:
+def work(request: dict[str, Any]) -> None:
     """Measure everything, one thing after the other."""
     import hailo_platform as hailo
     import numpy as np

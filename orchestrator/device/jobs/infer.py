@@ -26,6 +26,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def tell(event: str, **facts: object) -> None:
@@ -57,7 +58,7 @@ CLASSES = {
 }
 
 
-def holders() -> list:
+def holders() -> list[dict[str, object]]:
     """Return the other processes that have the chip's device node open."""
     nodes = {str(node) for kind in ("hailo*", "h1x-*") for node in Path("/dev").glob(kind)}
     if os.environ.get("HEFSMITH_EMULATED_NODE"):
@@ -76,7 +77,7 @@ def holders() -> list:
     return found
 
 
-def explain(error: BaseException) -> dict:
+def explain(error: BaseException) -> dict[str, object]:
     """Return what hefsmith needs to know about an exception."""
     name = type(error).__name__
     number = re.search(r"error: (\d+) \((HAILO_\w+)\)", str(error))
@@ -84,7 +85,12 @@ def explain(error: BaseException) -> dict:
     kind = KINDS.get(status, "runtime") if status is not None else "runtime"
     if isinstance(error, ImportError):
         kind = "versions" if "version" in str(error) or ".so" in str(error) else "no-binding"
-    facts = {"class": name, "message": str(error), "status": status, "kind": kind}
+    facts: dict[str, object] = {
+        "class": name,
+        "message": str(error),
+        "status": status,
+        "kind": kind,
+    }
     if kind == "busy":
         facts["holders"] = holders()
     return facts
@@ -96,7 +102,7 @@ def explain(error: BaseException) -> dict:
 class Stream:
     """One input or output of the HEF: name, shape of a frame, quantisation."""
 
-    def __init__(self, info):
+    def __init__(self, info: Any) -> None:
         self.info = info
         self.name = info.name
         self.order = str(info.format.order).rpartition(".")[2]
@@ -104,7 +110,7 @@ class Stream:
         self.native = str(info.format.type).rpartition(".")[2].lower()
         self.shape = () if self.is_nms else tuple(info.shape)
 
-    def scales(self, quant_infos):
+    def scales(self, quant_infos: Any) -> tuple[Any, Any]:
         """Return zero points and scales, as scalars or with one number per feature."""
         import numpy as np
 
@@ -113,7 +119,7 @@ class Stream:
         return (zero, scale) if len(zero) > 1 else (zero[0], scale[0])
 
 
-def match(wanted: list, streams: list, key: str) -> list:
+def match(wanted: list[dict[str, Any]], streams: list[Stream], key: str) -> list[Stream]:
     """Return the stream for each wanted entry: by name, else by the order in the HEF."""
     by_name = {stream.name: stream for stream in streams}
     if all(entry.get(key) in by_name for entry in wanted):
@@ -126,9 +132,9 @@ def match(wanted: list, streams: list, key: str) -> list:
     return streams
 
 
-def rows_of(result) -> list:
+def rows_of(result: Any) -> list[list[float]]:
     """Return boxes as rows of six numbers, from any of HailoRT's forms."""
-    rows = []
+    rows: list[list[float]] = []
     for number, item in enumerate(result):
         if hasattr(item, "class_id"):  # by score: objects, best first
             rows.append([item.y_min, item.x_min, item.y_max, item.x_max, item.score, item.class_id])
@@ -145,7 +151,16 @@ class NewerInterface:
 
     name = "infer_model"
 
-    def __init__(self, device, path, inputs, outputs, floats, native, timeout_ms):
+    def __init__(
+        self,
+        device: Any,
+        path: str,
+        inputs: list[Stream],
+        outputs: list[Stream],
+        floats: list[bool],
+        native: bool,
+        timeout_ms: int,
+    ) -> None:
         import hailo_platform as hailo
 
         self.timeout_ms = timeout_ms
@@ -160,7 +175,7 @@ class NewerInterface:
         self.configured = self.model.configure()
         self.configured.__enter__()
 
-    def run(self, frames):
+    def run(self, frames: list[Any]) -> list[Any]:
         """Run one frame: a list of arrays in the order of the inputs; return the outputs."""
         import numpy as np
 
@@ -183,7 +198,7 @@ class NewerInterface:
             results.append(buffer)
         return results
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the model."""
         self.configured.__exit__(None, None, None)
 
@@ -193,7 +208,16 @@ class OlderInterface:
 
     name = "vstreams"
 
-    def __init__(self, device, path, inputs, outputs, floats, native, timeout_ms):
+    def __init__(
+        self,
+        device: Any,
+        path: str,
+        inputs: list[Stream],
+        outputs: list[Stream],
+        floats: list[bool],
+        native: bool,
+        timeout_ms: int,
+    ) -> None:
         import hailo_platform as hailo
 
         self.inputs, self.outputs, self.native = inputs, outputs, native
@@ -213,7 +237,7 @@ class OlderInterface:
         self.activation = self.group.activate(self.group.create_params())
         self.activation.__enter__()
 
-    def run(self, frames):
+    def run(self, frames: list[Any]) -> list[Any]:
         """Run one frame: a list of arrays in the order of the inputs; return the outputs."""
         import numpy as np
 
@@ -231,7 +255,7 @@ class OlderInterface:
             results.append(value)
         return results
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the model."""
         self.activation.__exit__(None, None, None)
         self.pipeline.__exit__(None, None, None)
@@ -253,7 +277,7 @@ def main() -> int:
     return 0
 
 
-def work(request: dict) -> None:
+def work(request: dict[str, Any]) -> None:
     """Load the HEF, run every sample, write the outputs."""
     import hailo_platform as hailo
     import numpy as np
@@ -295,14 +319,16 @@ def work(request: dict) -> None:
             model.close()
 
 
-def run_samples(model, request, outputs, arrays, total) -> None:
+def run_samples(
+    model: Any, request: dict[str, Any], outputs: list[Stream], arrays: list[Any], total: int
+) -> None:
     """Run all samples, then the first one again and again."""
     import numpy as np
 
-    stores: list = [None] * len(outputs)
-    boxes: list = [[] for _ in outputs]
+    stores: list[Any] = [None] * len(outputs)
+    boxes: list[list[list[list[float]]]] = [[] for _ in outputs]
     told = time.monotonic()
-    first: list = []
+    first: list[Any] = []
     for index in range(total):
         results = model.run([as_taken(array[index], s) for array, s in zip(arrays, model.inputs)])
         if index == 0:
@@ -332,12 +358,12 @@ def run_samples(model, request, outputs, arrays, total) -> None:
         tell("output", stream=stream.name, file=entry["file"], nms=stream.is_nms)
 
 
-def as_taken(frame, stream):
+def as_taken(frame: Any, stream: Stream) -> Any:
     """Return a frame in the type that the stream takes: float32 stays, integers fit the HEF."""
     return frame if frame.dtype == "float32" else frame.astype(stream.native, copy=False)
 
 
-def flat(result):
+def flat(result: Any) -> Any:
     """Return one output as one array, to compare runs."""
     import numpy as np
 
@@ -346,7 +372,7 @@ def flat(result):
     return np.array(rows_of(result), np.float32).ravel()
 
 
-def repeat(model, request, arrays, first) -> None:
+def repeat(model: Any, request: dict[str, Any], arrays: list[Any], first: list[Any]) -> None:
     """Run sample 0 again and say how many of the runs gave something else."""
     import numpy as np
 

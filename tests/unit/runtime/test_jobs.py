@@ -271,6 +271,7 @@ def test_jobs_are_one_file_for_python_3_9(name: str) -> None:
         "subprocess",
         "sys",
         "time",
+        "typing",
     }
     assert imported <= allowed
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from typing import Any
 
 from hailo_model import Answer, Model
 
@@ -38,7 +39,7 @@ def main() -> int:
     return 0
 
 
-def look(model: Model, camera: object, frames: int, score: float) -> None:
+def look(model: Model, camera: Any, frames: int, score: float) -> None:
     """Take frames, run them, print one line for each."""
     done = 0
     start = time.monotonic()

@@ -50,10 +50,10 @@ class Answer:
     stream name, always there.
     """
 
-    classes: list = field(default_factory=list)
-    boxes: list = field(default_factory=list)
+    classes: list[tuple[str, float]] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
     mask: Any = None
-    outputs: dict = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
 
 
 class Model:
@@ -83,7 +83,7 @@ class Model:
             self._device.release()
             raise
 
-    def _choose_formats(self, hef: Any) -> list:
+    def _choose_formats(self, hef: Any) -> list[str]:
         """Ask for de-quantised outputs; inputs stay as the chip takes them."""
         kinds = self._hailo.FormatType
         names = {info.name for info in hef.get_input_vstream_infos()}
@@ -151,7 +151,7 @@ class Model:
         """Return the label of a class, its number when there is none."""
         return self.labels[number] if number < len(self.labels) else str(number)
 
-    def _classes(self, scores: Any) -> list:
+    def _classes(self, scores: Any) -> list[tuple[str, float]]:
         """Turn scores into (label, probability), best first; logits go through softmax."""
         np = self._np
         values = np.asarray(scores, np.float64).ravel()
@@ -162,7 +162,7 @@ class Model:
         order = np.argsort(-values, kind="stable")
         return [(self.name_of(int(number)), float(values[number])) for number in order]
 
-    def _boxes(self, by_class: Any, placement: Any) -> list:
+    def _boxes(self, by_class: Any, placement: Any) -> list[Box]:
         """Turn HailoRT's boxes by class (0..1 of the network's input) into the picture's pixels."""
         found = []
         for number, rows in enumerate(by_class):

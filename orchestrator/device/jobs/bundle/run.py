@@ -63,7 +63,7 @@ def show(name: str, answer: Answer, *, as_json: bool) -> None:
             print("  %s: %s" % (stream, getattr(value, "shape", "no boxes")))
 
 
-def as_values(answer: Answer) -> dict:
+def as_values(answer: Answer) -> dict[str, Any]:
     """Return an answer as plain values."""
     return {
         "classes": [[label, round(value, 6)] for label, value in answer.classes[:5]],

@@ -83,6 +83,7 @@ def build(
     The context must hold a ``Dockerfile``. Raises :class:`ImageBuildError` with the last lines.
     """
     tail: list[str] = []
+    failed: str | None = None
     proxies = {name: os.environ[name] for name in PROXIES if os.environ.get(name)}
     with connection.calls(f"building {tag}"):
         news = connection.api.build(
@@ -99,7 +100,8 @@ def build(
         )
         for one in news:
             if "error" in one:
-                raise _build_failed(tag, str(one["error"]), tail)
+                # Read on to the end, so that the connection can be used again.
+                failed = str(one["error"])
             for line in str(one.get("stream") or "").splitlines():
                 if not line.strip():
                     continue
@@ -108,7 +110,9 @@ def build(
                     done, total = int(step.group(1)), int(step.group(2))
                     report(Progress(f"building {tag}", done - 1, total, unit="steps"))
                 report(line.rstrip())
-    image = find(connection, tag)
+    image = None if failed else find(connection, tag)
+    if failed is not None:
+        raise _build_failed(tag, failed, tail)
     if image is None:
         raise _build_failed(tag, "the engine has no such image afterwards", tail)
     return image

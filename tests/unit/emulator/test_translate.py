@@ -537,3 +537,52 @@ def test_several_bad_operations_are_all_reported(models):
     lines = str(caught.value).splitlines()
     assert [line.split()[3] for line in lines[1:3]] == ["/mod0:", "/mod1:"]
     assert lines[3].endswith("/left/Conv, /right/Conv")
+
+
+def test_a_group_norm_as_pytorch_writes_it_is_one_layer(models, rng):
+    b = models.Builder()
+    x = b.input("x", [1, 3, 6, 6])
+    y = b.conv(x, 8, name="/c")
+    y = b.node("Reshape", [y, b.constant("s1", [0, 2, -1], np.int64)], name="/groups")
+    y = b.node("InstanceNormalization", [y, b.constant("one", [1, 1]), b.constant("zero", [0, 0])],
+               name="/norm")  # fmt: skip
+    y = b.node("Reshape", [y, b.constant("s2", [1, 8, 6, 6], np.int64)], name="/back")
+    y = b.node("Mul", [y, b.constant("g", b.rng.uniform(0.5, 2, (8, 1, 1)))], name="/gamma")
+    y = b.node("Add", [y, b.constant("h", b.rng.normal(0, 1, (8, 1, 1)))], name="/beta")
+    model = b.build([b.node("Relu", [y], name="/relu")])
+    network = translate(model)
+    found = [(layer.name, layer.activation) for layer in network.layers.layers]
+    assert found == [("conv1", "linear"), ("group_normalization1", "relu")]
+    frame = rng.normal(0, 1, (6, 6, 3)).astype(np.float32)
+    want = reference(model, {"x": nchw(frame)})[0][0].transpose(1, 2, 0)
+    np.testing.assert_allclose(native(network, {"net/input_layer1": frame})[0], want, atol=1e-4)
+
+
+def test_a_half_precision_model_is_computed_in_single(models, rng):
+    """Every float type becomes single precision, casts between them go."""
+    model = models.classifier()
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    for tensor in half.graph.initializer:
+        value = onnx.numpy_helper.to_array(tensor)
+        if value.dtype == np.float32:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value.astype(np.float16), tensor.name))
+    del half.graph.value_info[:]
+    for value in (*half.graph.input, *half.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    frame = rng.normal(0, 1, (16, 16, 3)).astype(np.float32)
+    got = native(translate(half), {"net/input_layer1": frame})
+    want = reference(model, {"image": nchw(frame)})
+    np.testing.assert_allclose(got[0], want[0][0], atol=2e-3)
+
+
+def test_inputs_of_rank_three_have_a_height_of_one(models, rng):
+    b = models.Builder()
+    x = b.input("x", [1, 1, 5])
+    y = b.node("Flatten", [x], name="/flat", axis=1)
+    model = b.build([b.dense(y, 5, 3, name="/fc")])
+    network = translate(model)
+    assert network.inputs[0].shape == (1, 5, 1)
+    frame = rng.normal(0, 1, (1, 5, 1)).astype(np.float32)
+    want = reference(model, {"x": frame[0].T[None]})[0][0]
+    np.testing.assert_allclose(native(network, {"net/input_layer1": frame})[0], want, atol=1e-5)

@@ -90,12 +90,17 @@ class Fuser:
         if step is not readers["Div"] or step.inputs[0] != centred.outputs[0]:
             return ()
         found.append(step)
+        return (*found, *self.find_affine(step))
+
+    def find_affine(self, node: Node) -> list[Node]:
+        """The constant scale and shift right after a normalisation, as far as they are there."""
+        found: list[Node] = []
         for op in ("Mul", "Add"):
-            after = self.sole_reader(found[-1].outputs[0])
+            after = self.sole_reader((found or [node])[-1].outputs[0])
             if after is None or after.op != op or len(self.graph.data_inputs(after)) != 1:
                 break
             found.append(after)
-        return tuple(found)
+        return found
 
     def find_activation(self, tensor: str) -> tuple[str, tuple[Node, ...]]:
         """Return the activation's name and nodes, or ``("linear", ())``."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _FOLD_LIMIT = 1 << 24
 #: Constants up to this many elements can be sizes, axes or shapes.
 _SHAPE_VALUES = 1024
+#: FLOAT, FLOAT16 and DOUBLE in ONNX's numbering.
+_FLOAT_TYPES = (1, 10, 11)
 _FLOATS = (np.float16, np.float32, np.float64)
 
 
@@ -264,9 +266,14 @@ def _drop_no_ops(graph: Graph) -> None:
     extra: dict[str, list[str]] = {}
     outputs = set(graph.outputs)
     producers = graph.producers()
+    integers: set[str] = set()
     for node in graph.nodes:
         node = replace(node, inputs=tuple(renamed.get(n, n) for n in node.inputs))  # noqa: PLW2901
-        if _is_no_op(graph, node) and not outputs.intersection(node.outputs):
+        if node.op in ("ArgMax", "ArgMin", "NonZero", "Shape") or (
+            node.op == "Cast" and int(node.attribute("to", 1)) not in _FLOAT_TYPES
+        ):
+            integers.update(node.outputs)
+        if _is_no_op(graph, node, integers) and not outputs.intersection(node.outputs):
             renamed[node.outputs[0]] = node.inputs[0]
             if node.inputs[0] in producers:
                 extra.setdefault(producers[node.inputs[0]].name, []).append(node.name)
@@ -277,13 +284,14 @@ def _drop_no_ops(graph: Graph) -> None:
     ]
 
 
-def _is_no_op(graph: Graph, node: Node) -> bool:
+def _is_no_op(graph: Graph, node: Node, integers: set[str]) -> bool:
     if node.domain:
         return False
     if node.op in ("Identity", "Dropout"):
         return not any(node.outputs[1:])
     if node.op == "Cast":
-        return int(node.attribute("to", 1)) == 1
+        # Between widths of floats: everything is computed in single precision here.
+        return int(node.attribute("to", 1)) in _FLOAT_TYPES and node.inputs[0] not in integers
     same = graph.shapes.get(node.inputs[0] if node.inputs else "") == graph.shapes.get(
         node.outputs[0], ()
     )

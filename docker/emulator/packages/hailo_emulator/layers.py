@@ -131,12 +131,14 @@ class _Drafter:
 
     def _draft_one(self, node: Node, leading: list[Node]) -> Layer:
         nodes, kind = [*leading, node], self._kind(node)
-        if kind == "feature_shuffle":
+        if kind in ("feature_shuffle", "group_normalization") and node.op == "Reshape":
             second = self.fuser.sole_reader(node.outputs[0])
             assert second is not None
             third = self.fuser.sole_reader(second.outputs[0])
             assert third is not None
             nodes += [second, third]
+            if kind == "group_normalization":
+                nodes += self.fuser.find_affine(third)
         tensors = tuple(name for name in nodes[-1].outputs if name)
         if kind in ("conv", "fc") and node.op == "MatMul":
             bias = self.fuser.find_bias(node)
@@ -178,7 +180,9 @@ class _Drafter:
 
     def _kind(self, node: Node) -> str:
         if self.shuffles.get(node.name) == "heads" and node.op == "Reshape":
-            return "feature_shuffle"
+            second = self.fuser.sole_reader(node.outputs[0])
+            grouped = second is not None and second.op == "InstanceNormalization"
+            return "group_normalization" if grouped else "feature_shuffle"
         if node.op == "Conv":
             features = self.graph.shapes[node.inputs[0]][1]
             return "dw" if 1 < features == int(node.attribute("group", 1)) else "conv"

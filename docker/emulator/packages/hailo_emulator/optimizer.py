@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: On how many calibration images the quantised network is compared with the float one.
 NOISE_IMAGES = 16
+#: The float outputs of these images are kept in memory: no more than this many bytes of them.
+NOISE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def quantize_network(
     ranges = _calibrate(network, graph, dataset, entries)
     _tell_range(network, ranges)
     weights = choose_weights(network, options, levels.compression)
-    judge = _Judge(network, dataset, min(entries, NOISE_IMAGES))
+    judge = _Judge(network, dataset, min(entries, _noise_images(network)))
     best = judge.make(graph, ranges, options, weights.nodes)
     if levels.optimization >= 0:
         best = _improve(best, judge, options, weights, levels)
@@ -130,6 +133,11 @@ def _tell_training(options: Options, levels: Levels) -> None:
         log.info(f"{name} skipped")
         if on:
             log.warning(f"The emulator does not train: {name} was asked for and did not run")
+
+
+def _noise_images(network: Network) -> int:
+    size = 4 * sum(math.prod(port.shape) for port in network.outputs)
+    return max(1, min(NOISE_IMAGES, NOISE_BYTES // max(1, size)))
 
 
 @dataclass(frozen=True)

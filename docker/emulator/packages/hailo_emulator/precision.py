@@ -67,13 +67,19 @@ def choose_activations(
         name = network.scoped(layer.name)
         for tensor in layer.tensors:
             limits = forced.get(name, ranges[tensor].limits)
-            if layer.activation in _UNIT_RANGE or layer.kind == "softmax":
+            if layer.activation in _UNIT_RANGE or _is_softmax(layer):
                 limits = forced.get(name, (0.0, 1.0))
             tensors[tensor] = choose_quantization(*limits, bits.get(name, 8))
     for port in network.outputs:
         streams[port.stream] = _stream_quantization(network, port, tensors)
     names = [network.scoped(layer.name) for layer in network.layers.layers]
     return Activations(tensors, streams, {name: bits.get(name, 8) for name in names})
+
+
+def _is_softmax(layer: Layer) -> bool:
+    return layer.activation == "softmax" or (
+        layer.anchor is not None and layer.anchor.op == "Softmax" and layer.kind == "softmax"
+    )
 
 
 def _choose_steps(

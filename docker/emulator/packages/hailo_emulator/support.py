@@ -478,6 +478,8 @@ def find_shuffles(graph: Graph) -> dict[str, str]:
     consumers, producers = graph.consumers(), graph.producers()
     found: dict[str, str] = {}
     for node in graph.nodes:
+        if node.op == "InstanceNormalization":
+            found.update(_group_norm(graph, node, producers, consumers))
         if node.op != "Transpose":
             continue
         before = producers.get(node.inputs[0])
@@ -492,6 +494,21 @@ def find_shuffles(graph: Graph) -> dict[str, str]:
         if perm in _SHUFFLES.get(len(inner), ()) and ends[0][0] == ends[1][0] == inner[0]:
             found.update({before.name: "heads", node.name: "heads", after[0].name: "image"})
     return found
+
+
+def _group_norm(
+    graph: Graph, node: Node, producers: dict[str, Node], consumers: dict[str, list[Node]]
+) -> dict[str, str]:
+    """A group norm as PyTorch writes it: merge each group's pixels, normalise, undo."""
+    before = producers.get(node.inputs[0])
+    after = consumers.get(node.outputs[0], [])
+    if before is None or before.op != "Reshape" or len(after) != 1 or after[0].op != "Reshape":
+        return {}
+    outer = [graph.shapes.get(name, ()) for name in (before.inputs[0], after[0].outputs[0])]
+    inner = graph.shapes.get(node.inputs[0], ())
+    if outer[0] != outer[1] or len(outer[0]) != 4 or len(inner) != 3 or outer[0][1] % inner[1]:
+        return {}
+    return {before.name: "heads", node.name: "heads", after[0].name: "image"}
 
 
 _SHUFFLES = {

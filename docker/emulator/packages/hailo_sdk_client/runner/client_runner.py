@@ -123,6 +123,13 @@ class ClientRunner:
                 f"'{next(iter(kwargs))}'"
             )
             raise TypeError(msg)
+        for name, given in (
+            ("augmented_path", augmented_path),
+            ("net_input_format", net_input_format),
+        ):
+            if given is not None:
+                msg = f"{name} is not emulated"
+                raise NotImplementedError(msg)
         if model is None:
             msg = "A model is needed"
             raise InvalidArgumentsException(msg)

@@ -161,15 +161,14 @@ def _check_ddr_pairs(inputs: list[Any], outputs: list[Any], *, context: int) -> 
         wanted = layer.switch.connected[0].sys_index
         found = by_stream.get(wanted, [])
         base = layer.info.base
-        for other in found:
-            if (other.bytes_per_buffer, other.buffers_per_frame) != (
-                base.bytes_per_buffer,
-                base.buffers_per_frame,
-            ):
-                message = f"both sides of memory layer {layer.info.name!r} differ in size"
-                raise invalid(message)
         if len(found) != 1:
             message = f"memory layer {layer.info.name!r} has {len(found)} readers instead of one"
+            raise invalid(message)
+        if (found[0].bytes_per_buffer, found[0].buffers_per_frame) != (
+            base.bytes_per_buffer,
+            base.buffers_per_frame,
+        ):
+            message = f"both sides of memory layer {layer.info.name!r} differ in size"
             raise invalid(message)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from orchestrator.hef import formats
@@ -20,6 +20,7 @@ from orchestrator.hef.model import (
     Tensor,
 )
 from orchestrator.hef.netflow import NMS_ORDERS, Op, frame_size, read_ops
+from orchestrator.hef.wire import too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +32,18 @@ _BUS_ALIGNMENT: Final = 8
 _NO_LAYOUT: Final = 0xFFFF_FFFF
 
 
+#: What of one file is described in full; real files have dozens of layers, HailoRT 8 networks.
+_MAX_LAYERS: Final = 4_000
+_MAX_NETWORKS: Final = 256
+_MAX_VARIANTS: Final = 64
+
+
 @dataclass(frozen=True)
 class _Group:
-    """A group on the way: everything HailoRT keeps of it."""
+    """A group on the way: everything HailoRT keeps of it.
+
+    The two tables remember what was made of a layer, which several networks may list.
+    """
 
     name: str
     networks: tuple[str, ...]
@@ -42,6 +52,26 @@ class _Group:
     ops: tuple[Op, ...]
     declared_contexts: int
     declared_name: str
+    tensors: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
+    streams: dict[int, tuple[Stream, ...]] = field(default_factory=dict)
+
+    def tensors_of(self, layers: Sequence[Layer]) -> list[Tensor]:
+        """Return the tensors of layers of this group."""
+        found: list[Tensor] = []
+        for layer in layers:
+            if id(layer) not in self.tensors:
+                self.tensors[id(layer)] = tuple(_tensors([layer]))
+            found += self.tensors[id(layer)]
+        return found
+
+    def streams_of(self, layers: Sequence[Layer]) -> tuple[Stream, ...]:
+        """Return the streams of layers of this group."""
+        found: list[Stream] = []
+        for layer in layers:
+            if id(layer) not in self.streams:
+                self.streams[id(layer)] = _streams([layer])
+            found += self.streams[id(layer)]
+        return tuple(found)
 
 
 def read_groups(metadata: Metadata) -> tuple[NetworkGroup, ...]:
@@ -58,14 +88,22 @@ def read_groups(metadata: Metadata) -> tuple[NetworkGroup, ...]:
     layouts: dict[int, CoreOp] = {}
     ops: dict[str, tuple[Op, ...]] = {}
     groups: dict[str, _Group] = {}
+    described = 0
     for source in sources:
         group = _read_group(source, first[source.name], metadata, layouts, ops)
+        described += sum(_count(layer) for layer in group.core_op.inputs + group.core_op.outputs)
+        if described > _MAX_LAYERS:
+            raise too_large(_MAX_LAYERS, "inputs and outputs")
         if group.name in groups:
             message = f"two network groups are called {group.name!r}"
             raise invalid(message, 6, "hef.duplicate-group")
         groups[group.name] = group
     metadata.require_supported()
     return tuple(_finish(groups[name]) for name in sorted(groups, key=str.encode))
+
+
+def _count(layer: Layer) -> int:
+    return 1 + sum(map(_count, layer.members))
 
 
 class _Source:
@@ -98,6 +136,8 @@ def _read_group(
 ) -> _Group:
     networks = _network_names(source.group, first.core_op, source.name, metadata)
     variants = first.partials if metadata.multi_layout else [(_NO_LAYOUT, first.core_op)]
+    if len(variants) > _MAX_VARIANTS:
+        raise too_large(_MAX_VARIANTS, "variants of a group")
     for bitmap, message in variants:
         core_op = read_core_op(message, metadata)
         found: tuple[Op, ...] = ()
@@ -132,6 +172,8 @@ def _network_names(group: Any, core_op: Any, name: str, metadata: Metadata) -> t
             names = core_op.networks
         elif group.partials:
             names = group.partials[0].group.networks
+    if len(names) > _MAX_NETWORKS:
+        raise too_large(_MAX_NETWORKS, "networks in a group")
     return tuple(f"{name}/{network}" for network in names) or (f"{name}/{name}",)
 
 
@@ -161,7 +203,8 @@ def _finish(group: _Group) -> NetworkGroup:
     views: tuple[NetworkView, ...] = ()
     fault = _listing_fault(group)
     if fault is None:
-        views = tuple(_view(group, network) for network in group.networks)
+        by_name = {network: _view(group, network) for network in dict.fromkeys(group.networks)}
+        views = tuple(by_name[network] for network in group.networks)
     else:
         problems["group"] = fault
         whole = NetworkView("", (), (), (), (), {})
@@ -222,9 +265,9 @@ def _view(group: _Group, network: str) -> NetworkView:
 
     return NetworkView(
         name=network,
-        input_streams=attempt("input_streams", lambda: _streams(chosen(core_op.inputs))),
-        output_streams=attempt("output_streams", lambda: _streams(chosen(core_op.outputs))),
-        inputs=attempt("inputs", lambda: tuple(_tensors(chosen(core_op.inputs)))),
+        input_streams=attempt("input_streams", lambda: group.streams_of(chosen(core_op.inputs))),
+        output_streams=attempt("output_streams", lambda: group.streams_of(chosen(core_op.outputs))),
+        inputs=attempt("inputs", lambda: tuple(group.tensors_of(chosen(core_op.inputs)))),
         outputs=attempt("outputs", lambda: _outputs(group, chosen(core_op.outputs))),
         problems=problems,
     )
@@ -233,7 +276,7 @@ def _view(group: _Group, network: str) -> NetworkView:
 def _outputs(group: _Group, layers: Sequence[Layer]) -> tuple[Tensor, ...]:
     consumed = frozenset().union(*(op.consumed for op in group.ops))
     tensors: dict[str, Tensor] = {}
-    for tensor in _tensors([layer for layer in layers if layer.name not in consumed]):
+    for tensor in group.tensors_of([item for item in layers if item.name not in consumed]):
         tensors.setdefault(tensor.name, tensor)
     found = [*tensors.values(), *(op.output for op in group.ops)]
     places = {name: place for place, name in reversed(tuple(enumerate(group.outputs_order)))}

@@ -109,6 +109,47 @@ def test_thousands_of_layers_are_refused() -> None:
         read_hef(pack(message.SerializeToString()))
 
 
+def test_thousands_of_variants_are_refused() -> None:
+    message, _, core = net_flow(arch=3)
+    for bitmap in range(65):
+        core.partials.add().layout.bitmap = bitmap
+    with pytest.raises(HefTooLargeError, match="variants"):
+        read_hef(pack(message.SerializeToString()))
+
+
+def test_thousands_of_memory_layers_with_one_address_are_judged_in_moments() -> None:
+    message, group = legacy()
+    layers = group.contexts[0].metadata.layers
+    for direction in (0, 1) * 5_000:
+        layer = layers.add(direction=direction)
+        layer.info.name = "net/memory"
+        layer.info.base.data_bytes = 1
+        layer.switch.connection = 2
+        layer.switch.connected.add()
+    start = time.process_time()
+    assert examine_hef(pack(message.SerializeToString())).vendor_status == 26
+    assert time.process_time() - start < 10
+
+
+def test_thousands_of_networks_are_refused_and_hundreds_share_what_they_list() -> None:
+    message, group = legacy(optional=(8, 11))
+    layers = group.contexts[0].metadata.layers
+    for index in range(1_500):
+        layer = layers.add(direction=1)
+        layer.CopyFrom(layers[1])
+        layer.info.name = f"net/{index}"
+        group.sorted_outputs.append(layer.info.name)
+    group.networks.extend(["net"] * 256)
+    start = time.process_time()
+    found = read_hef(pack(message.SerializeToString())).network_groups[0]
+    assert len(found.views) == 256
+    assert found.views[0].outputs[7] is found.views[255].outputs[7] is found.outputs[7]
+    assert time.process_time() - start < 10
+    group.networks.append("net")
+    with pytest.raises(HefTooLargeError, match="networks"):
+        read_hef(pack(message.SerializeToString()))
+
+
 def test_numbers_that_are_none_do_not_reach_json() -> None:
     message, group, _ = net_flow(("net/a", (4, 4, 8)))
     layer = group.ops[0].core_op.contexts[0].metadata.layers[1].info

@@ -59,6 +59,7 @@ _GOOD_ENDS = (
         ),
     ),
     ("run", re.compile(r"^\s*(?:hw latency|overall latency|recv rate)\s*:")),
+    ("run", re.compile(r"^\s*[\w./-]+: fps: [\d.]+\s*$")),
     ("identify", re.compile(r"device architecture\s*:\s*\S+")),
     ("identify", re.compile(r"^\s*\[-\] device:\s*\S+")),
     ("inspect", re.compile(r"^\s*output\s+\S+\s+(?:u?int|float)\d+,")),
@@ -77,8 +78,8 @@ _EXIT = re.compile(
     r"(?:non-zero )?(?:the )?(?:exit )?(?:status|code|value)?[ :=]*\(?(-?\d{1,3})\)?"
     r"(?:\.|,|;|$|\s|\))"
 )
-_EXIT_WORDS = re.compile(r"exit|return(?:ed)? (?:code|non-zero)|(?:^|\W)rc\s*[=:]")
-_RC = re.compile(r"(?:^|\W)rc\s*[=:]\s*(-?\d{1,3})\b")
+_EXIT_WORDS = re.compile(r"exit|return(?:ed)? (?:code|non-zero)|(?:^|\W)rc\s*[=:]|_status\s*=")
+_RC = re.compile(r"(?:(?:^|\W)rc\s*[=:]|_status\s*=)\s*(-?\d{1,3})\b")
 _RAISED = re.compile(
     r"^\s*(?:[a-z_][\w]*\.)*[A-Za-z_]*(?:Error|Exception|Interrupt|Timeout)(?:\s*:|\s*$|\s*\()"
 )
@@ -86,8 +87,10 @@ _HARD = re.compile(
     r"\[error\].*(?:mapping failed|failed to produce|exception|compilation failed|error:)"
     r"|mapping failed|core dumped|segmentation fault|^\s*killed\b|\baborted\b.*\bsignal"
     r"|signal \d+ \(abort|\[hailort(?: cli)?\] \[(?:error|critical)\]|error response from daemon"
-    r"|^\s*(?:fatal|e|scp|ssh|rsync|hailo|hailomz|hailortcli|dkms|dpkg|make)(?:\[\d+\])?\s?: "
-    r"(?:error|.*fail)"
+    r"|^\s*(?:fatal|e|dkms|dpkg|make)(?:\[\d+\])?\s?: (?:error|.*fail|\*\*\* .*error \d)"
+    r"|^\s*[\w.-]+(?: [\w-]+)?: error: "
+    r"|^\s*(?:scp|ssh|sftp|rsync): .*(?:fail|error|no such|denied|refused|closed|lost|timed out"
+    r"|unreachable|no route|not found)|^\s*failed\s*:"
     r"|failed with status\s?=\s?hailo_|devices? not found|watchdog expired"
 )
 _SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:|e: )")

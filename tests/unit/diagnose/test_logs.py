@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from orchestrator.diagnose.finding import Asked, Finding, Progress, Ran
 from orchestrator.diagnose.log_reader import VendorLog, read_log
 from tests.unit.diagnose.variants import CHANGES
 
-HEALTHY = Path(__file__).resolve().parent / "healthy"
+HERE = Path(__file__).resolve().parent
+HEALTHY = HERE / "healthy"
 LOGS = sorted(path.stem for path in HEALTHY.glob("*.log"))
 
 #: What a log rightly shows although it ended well.
@@ -375,3 +377,8 @@ def test_every_downgrade_is_told_with_both_numbers() -> None:
 def test_what_was_asked_and_run_alike_is_no_downgrade() -> None:
     ran = Ran(level_asked=2, level_run=2, images_given=100, images_used=100, gpu=True)
     assert downgrades(Asked(level=2, images=100, gpu=True, compression=2), ran) == []
+
+
+@pytest.mark.parametrize("case", json.loads((HERE / "outcomes.json").read_text("utf-8")))
+def test_the_end_of_a_log_decides(case: dict[str, object]) -> None:
+    assert read_log(list(case["log"])).ran().outcome == case["outcome"]  # type: ignore[call-overload]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.report import Verdict
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model that has been built.")]
@@ -69,6 +71,7 @@ def _validate(
             output_format="native" if native else "float32",
             repeats=repeats,
             recipe_folder=recipe_folder(model),
+            on_progress=_progress(),
         )
     if as_json:
         document = {"model": build.model, "arch": build.arch, "device": session.spec.name}
@@ -77,6 +80,23 @@ def _validate(
         print_verdict(verdict)
     if not verdict.passed:
         raise typer.Exit(int(ExitCode.VERDICT))
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Return a listener that says on stderr how far the samples are, once a second at most."""
+    import time
+
+    from orchestrator.cli.output import note
+
+    said = time.monotonic()
+
+    def hear(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= 1.0:
+            said = time.monotonic()
+            note(f"  {done} of {total} samples")
+
+    return hear
 
 
 def print_verdict(verdict: Verdict) -> None:

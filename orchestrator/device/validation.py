@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from orchestrator.device.base import JobResult
 from orchestrator.device.faults import DeviceBusy, DeviceLacks
 from orchestrator.errors import DeviceError, escape_control
+
+if TYPE_CHECKING:
+    from orchestrator.device.base import JobResult
 
 Api = Literal["auto", "infer_model", "vstreams"]
 OutputFormat = Literal["float32", "native"]
@@ -78,6 +80,8 @@ class DeviceRun:
     repeats: int
     different: int
     trouble: Mapping[str, str] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
+    """What HailoRT logged as errors, in order; the first says most."""
 
     @property
     def complete(self) -> bool:
@@ -178,13 +182,16 @@ def holder_names(failure: Mapping[str, object]) -> str:
     )
 
 
+def error_lines(log: str) -> tuple[str, ...]:
+    """Return HailoRT's error lines."""
+    found = (line.partition("[error] ")[2] for line in log.splitlines())
+    return tuple(escape_control(text) for text in found if text)
+
+
 def first_error(log: str) -> str | None:
     """Return the first error line of HailoRT: failing checks repeat themselves up the stack."""
-    for line in log.splitlines():
-        text = line.partition("[error] ")[2]
-        if text:
-            return escape_control(text.removeprefix("CHECK failed - "))
-    return None
+    lines = error_lines(log)
+    return lines[0].removeprefix("CHECK failed - ") if lines else None
 
 
 def failure_of(result: JobResult) -> Mapping[str, object] | None:
@@ -235,6 +242,7 @@ def _read_run(result: JobResult) -> DeviceRun:
         repeats=runs,
         different=different,
         trouble=trouble,
+        errors=error_lines(result.log),
     )
 
 

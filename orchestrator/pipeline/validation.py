@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.device.validation import Api, DeviceRun, JobRunner, OutputFormat
     from orchestrator.pipeline.builds import Build
-    from orchestrator.report import Golden, Verdict
+    from orchestrator.report import Cause, Golden, Verdict
 
 STEP = "device"
 VERDICT = "verdict.json"
@@ -111,6 +111,7 @@ def judge_build(
         label_names=build.labels or None,
         metric=metric,
         device_symptoms=run.trouble if run is not None else earlier,
+        device_causes=_known_causes(run, build) if run is not None and not run.complete else (),
         emulated=build.emulated or bool(run and run.emulated),
     )
     document = {**verdict.to_json(), "trouble": dict(run.trouble if run else earlier)}
@@ -119,6 +120,25 @@ def judge_build(
     partial.write_text(text, encoding="utf-8")
     partial.replace(build.folder / VERDICT)
     return verdict
+
+
+def _known_causes(run: DeviceRun, build: Build) -> tuple[Cause, ...]:
+    """Return what is known about the messages of HailoRT, most specific first."""
+    from orchestrator.pipeline.vendor import explain
+    from orchestrator.report import Cause
+
+    lines = [f"[HailoRT] [error] {text}" for text in run.errors] or list(run.trouble.values())
+    found = explain(lines, {"arch": build.arch})
+    first = run.errors[0] if run.errors else next(iter(run.trouble.values()), None)
+    return tuple(
+        Cause(
+            text=finding.message,
+            advice=(finding.fix or "").splitlines()[0] if finding.fix else "",
+            known=finding.code,
+            evidence=first if number == 0 else None,
+        )
+        for number, finding in enumerate(found)
+    )
 
 
 def _earlier_trouble(build: Build) -> dict[str, str]:

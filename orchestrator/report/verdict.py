@@ -9,6 +9,7 @@ the step up to there that lost most.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from orchestrator.report.model import (
     FLOAT_STEPS,
     MEASURE_TITLES,
     STEP_TITLES,
+    Cause,
     Check,
     Fault,
     OutputAgreement,
@@ -58,6 +60,7 @@ def decide(
     label_names: Sequence[str] | None = None,
     metric: UserMetric | None = None,
     device_symptoms: Mapping[str, str] | None = None,
+    device_causes: Sequence[Cause] = (),
     emulated: bool = False,
 ) -> Verdict:
     """Return the verdict on a golden folder.
@@ -67,6 +70,7 @@ def decide(
     ``device_symptoms`` are faults that the device run met (``wrong-chip``, ``busy``,
     ``versions``, ``timeout``, ``unstable``), each with a sentence; one of the first four
     means that there are no outputs of the device, and the verdict fails there.
+    ``device_causes`` are what is known about its messages; they come first.
     Raises :class:`~orchestrator.report.golden.GoldenError` for a damaged folder.
     """
     demands = thresholds if thresholds is not None else Thresholds.for_task(golden.task)
@@ -81,6 +85,10 @@ def decide(
     final = order[-1]
     label_trouble = _label_trouble(golden, reference, label_names, steps[0])
     fault = _fault(golden, steps, checks, tuple(findings), label_trouble, trouble)
+    if fault is not None and fault.step == "device" and device_causes:
+        known = {cause.known for cause in device_causes}
+        rest = tuple(cause for cause in fault.causes if cause.known not in known)
+        fault = replace(fault, causes=(*device_causes, *rest))
     passed = fault is None and all(check.passed for check in checks[final])
     return Verdict(
         passed=passed,

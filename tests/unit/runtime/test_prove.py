@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from orchestrator.pipeline.builds import Build
 from orchestrator.pipeline.reporting import write_report
@@ -105,3 +106,20 @@ def test_a_classifier_is_proven_by_both_interfaces_on_each_chip(tmp_path: Path) 
         verdict = validate_build(runner, make_build(folder, content))
         assert verdict.passed, verdict.headline
         assert verdict.steps[-1].outputs[0].exact
+
+
+@pytest.mark.parametrize(
+    ("fault", "known"), [("page_size", "R07"), ("wrong_chip", "R01"), ("timeout", "R17")]
+)
+def test_the_messages_of_a_failed_run_are_explained(tmp_path: Path, fault: str, known: str) -> None:
+    content = hefs.classifier()
+    golden = write_golden(tmp_path / "golden", {"onnx": [np.zeros((COUNT, 5), np.float32)]})
+    np.save(golden / "inputs" / "0.npy", pictures(8, 3))
+    runner = QuickRunner(HEFSMITH_EMULATED_FAULT=fault)
+    verdict = validate_build(runner, make_build(tmp_path, content))
+    assert not verdict.passed
+    assert verdict.fault is not None
+    assert verdict.fault.step == "device"
+    assert known in [cause.known for cause in verdict.fault.causes[:2]]
+    assert verdict.fault.causes[0].evidence
+    assert all(cause.advice for cause in verdict.fault.causes)

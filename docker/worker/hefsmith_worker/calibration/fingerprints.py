@@ -47,6 +47,7 @@ class Seen:
     def __init__(self) -> None:
         self._count = 0
         self._rows: Any = None
+        self._coarse: Any = None
         self._contrast: Any = None
 
     def __len__(self) -> int:
@@ -58,12 +59,15 @@ class Seen:
 
         if self._rows is None:
             self._rows = np.zeros((64, CELLS), np.float32)
+            self._coarse = np.zeros((64, 16), np.float32)
             self._contrast = np.zeros(64, np.float32)
         if self._count == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+            self._coarse = np.concatenate([self._coarse, np.zeros_like(self._coarse)])
             self._contrast = np.concatenate([self._contrast, np.zeros_like(self._contrast)])
         row = _centred(print_)
         self._rows[self._count] = row
+        self._coarse[self._count] = _blocks(row)
         self._contrast[self._count] = row.std()
         self._count += 1
 
@@ -75,15 +79,22 @@ class Seen:
             return -1
         row = _centred(print_)
         contrast = np.minimum(self._contrast[: self._count], row.std())
-        near = np.abs(self._contrast[: self._count] - row.std()) <= 0.2 * contrast + 1.0
-        indices = np.flatnonzero(near)
+        limit = np.maximum(MEAN_FLOOR, MEAN_PART * contrast)
+        # Means of 4x4 cells cannot differ more than the cells do: most end here, cheaply.
+        coarse = np.abs(self._coarse[: self._count] - _blocks(row)).mean(1)
+        indices = np.flatnonzero(coarse <= limit)
         differences = np.abs(self._rows[indices] - row)
-        contrast = contrast[indices]
-        same = (differences.mean(1) <= np.maximum(MEAN_FLOOR, MEAN_PART * contrast)) & (
-            differences.max(1) <= np.maximum(CELL_FLOOR, CELL_PART * contrast)
+        same = (differences.mean(1) <= limit[indices]) & (
+            differences.max(1) <= np.maximum(CELL_FLOOR, CELL_PART * contrast[indices])
         )
         hits = indices[same]
         return int(hits[0]) if len(hits) else -1
+
+
+def _blocks(row: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the means of 4x4 blocks of cells, 16 in all."""
+    means: np.ndarray[Any, Any] = row.reshape(4, 4, 4, 4).mean((1, 3)).reshape(16)
+    return means
 
 
 def _centred(print_: bytes) -> np.ndarray[Any, Any]:

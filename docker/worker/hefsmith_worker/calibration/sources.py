@@ -181,4 +181,4 @@ def _data_root(folder: Path) -> str:
 
 
 def _inside(place: str, root: str) -> bool:
-    return place == root or place.startswith(root.rstrip("/\\") + "/")
+    return place == root or Path(root) in Path(place).parents

@@ -39,13 +39,18 @@ class Sshd:
     def spec(self) -> DeviceSpec:
         return DeviceSpec(name=self.name, host="127.0.0.1", port=self.port, identity_file=self.key)
 
+    @property
+    def options(self) -> list[str]:
+        """Return the options with which ssh and scp log in."""
+        return [
+            "-q", "-i", str(self.key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+            "-o", "UserKnownHostsFile=/dev/null",
+        ]  # fmt: skip
+
     def scp(self, source: Path, name: str) -> list[str]:
         """Return the command that copies a file there in the way of everybody."""
-        return [
-            "scp", "-q", "-P", str(self.port), "-i", str(self.key), "-o", "BatchMode=yes",
-            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-            str(source), f"127.0.0.1:{self.home}/{name}",
-        ]  # fmt: skip
+        target = f"127.0.0.1:{self.home}/{name}"
+        return ["scp", "-P", str(self.port), *self.options, str(source), target]
 
     def stop(self) -> None:
         self.process.terminate()

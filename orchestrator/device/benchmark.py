@@ -113,8 +113,10 @@ class BenchResult:
             ("power", "", self.watts, "W"),
         ]
         if self.latency is not None:
-            for name in ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"):
-                rows.append((f"latency_{name[:-3]}", 1, getattr(self.latency, name), "ms"))
+            rows.extend(
+                (f"latency_{name[:-3]}", 1, getattr(self.latency, name), "ms")
+                for name in ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+            )
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("device", "measure", "batch", "value", "unit", "emulated"))

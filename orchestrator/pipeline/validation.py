@@ -128,7 +128,8 @@ def _known_causes(run: DeviceRun, build: Build) -> tuple[Cause, ...]:
     from orchestrator.report import Cause
 
     lines = [f"[HailoRT] [error] {text}" for text in run.errors] or list(run.trouble.values())
-    found = explain(lines, {"arch": build.arch})
+    # "Not known" (U..) is no cause; the verdict has its own guesses then.
+    found = [one for one in explain(lines, {"arch": build.arch}) if one.code[:1] != "U"]
     first = run.errors[0] if run.errors else next(iter(run.trouble.values()), None)
     return tuple(
         Cause(

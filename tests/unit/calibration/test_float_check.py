@@ -223,3 +223,44 @@ def test_outputs_of_unknown_form_are_described() -> None:
 
     assert answers.texts == ("mean 1, spread 0",) * 2
     assert answers.constant
+
+
+def sure_when_letterboxed(path: Path) -> str:
+    """Confident in class 0 when the rows at the top are padding of 114."""
+    weights = np.zeros((1, 3, 32, 32))
+    weights[:, :, :4, :] = 1 / (3 * 4 * 32)
+    nodes = [
+        helper.make_node("Conv", ["image", "top"], ["level"]),
+        helper.make_node("Sub", ["level", "grey"], ["off"]),
+        helper.make_node("Abs", ["off"], ["far"]),
+        helper.make_node("Mul", ["far", "steep"], ["drop"]),
+        helper.make_node("Sub", ["nine", "drop"], ["sure"]),
+        helper.make_node("Relu", ["sure"], ["score"]),
+        helper.make_node("Mul", ["score", "zero"], ["other"]),
+        helper.make_node("Concat", ["score", "other"], ["both"], axis=1),
+        helper.make_node("Flatten", ["both"], ["out"]),
+    ]
+    constants = {
+        "top": weights, "grey": np.array(114 / 255), "steep": np.array(400.0),
+        "nine": np.array(9.0), "zero": np.array(0.0),
+    }  # fmt: skip
+    return save_model(path, nodes, constants, 32)
+
+
+@pytest.mark.parametrize(("resize", "suspected"), [("stretch", True), ("letterbox", False)])
+def test_the_wrong_way_of_fitting_is_suspected(
+    resize: str, suspected: bool, make_request: Any, draw: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "wide").mkdir()
+    for index in range(8):
+        Image.fromarray(draw(index, 40, 120)).save(tmp_path / "wide" / f"{index}.png")
+    request = make_request(
+        tmp_path / "wide", model=sure_when_letterboxed(tmp_path / "m.onnx"),
+        preprocess={"resize": resize},
+    )  # fmt: skip
+
+    _, found = check(request, tmp_path)
+
+    assert ("calib.resize" in found) is suspected
+    if suspected:
+        assert (found["calib.resize"].asked, found["calib.resize"].got) == ("stretch", "letterbox")

@@ -1,0 +1,52 @@
+"""What is sent to a device runs on Python 3.9 with nothing but the standard library."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.device.channel import agent_command, agent_payload
+from orchestrator.device.onboard import PARTS
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+FOLDER = REPOSITORY / "orchestrator" / "device" / "onboard"
+
+#: Names and keywords that came after 3.9: a linter likes to put them in.
+TOO_NEW = {"pairwise", "removesuffix_", "aclosing", "timeout_at", "UTC", "StrEnum", "Self"}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_is_python_3_9_and_imports_the_standard_library_only(name: str) -> None:
+    tree = ast.parse((FOLDER / f"{name}.py").read_text(), feature_version=(3, 9))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name.split(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [] if node.level else [str(node.module).split(".")[0]]
+            assert not {alias.name for alias in node.names} & TOO_NEW
+        else:
+            modules = []
+        assert set(modules) <= set(sys.stdlib_module_names)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
+            assert not node.keywords, f"line {node.lineno}: zip(strict=) is new in 3.10"
+        assert not isinstance(node, ast.Match)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_unions_with_a_bar_are_in_annotations_only(name: str) -> None:
+    """``X | None`` is evaluated nowhere: annotations are text by the future import."""
+    text = (FOLDER / f"{name}.py").read_text()
+    assert "from __future__ import annotations" in text
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in ("isinstance", "issubclass", "cast"):
+                assert not any(isinstance(argument, ast.BinOp) for argument in node.args)
+
+
+def test_the_command_line_that_starts_the_agent_is_short_enough_for_any_shell() -> None:
+    assert len(agent_command("python3")) < 4096
+    assert len(agent_payload()) < 100_000

@@ -344,3 +344,16 @@ def test_a_score_threshold_of_the_context_replaces_the_scripts(models, rng):
         ) as opened:
             counts.append(int((runner.infer(opened, frame)[:, :, 4] > 0).sum()))
     assert counts[0] > counts[1]
+
+
+def test_the_network_description_shows_the_postprocess(yolo, tmp_path):
+    from hailo_emulator.hn import make_hn
+    from hailo_emulator.modify import apply_options
+    from hailo_emulator.script import read_script
+
+    network = apply_options(yolo, read_script("nms_postprocess(meta_arch=yolov8)\n"))
+    layers = make_hn(network)["layers"]
+    entry = layers["yolov8n/yolov8_nms_postprocess"]
+    assert entry["input"][:2] == ["yolov8n/conv41", "yolov8n/conv42"]
+    assert entry["output_shapes"] == [[-1, 3, 5, 100]]
+    assert sum(layer["type"] == "output_layer" for layer in layers.values()) == 6

@@ -586,3 +586,39 @@ def test_inputs_of_rank_three_have_a_height_of_one(models, rng):
     frame = rng.normal(0, 1, (1, 5, 1)).astype(np.float32)
     want = reference(model, {"x": frame[0].T[None]})[0][0]
     np.testing.assert_allclose(native(network, {"net/input_layer1": frame})[0], want, atol=1e-5)
+
+
+_F, _I = np.float32, np.int64
+_SUPPORTED = {
+    "LeakyRelu": {"alpha": 0.1}, "Elu": {}, "Tanh": {}, "Softplus": {}, "HardSigmoid": {},
+    "PRelu": {"extra": {"slope": (np.full((4, 1, 1), 0.2), _F)}},
+    "Clip": {"extra": {"low": (-0.5, _F), "high": (0.7, _F)}},
+    "AveragePool": {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]},
+    "GlobalMaxPool": {}, "ReduceMax": {"axes": [2, 3]}, "ReduceMean": {"axes": [1]},
+    "ReduceSum": {"extra": {"axes": ([2, 3], _I)}}, "ReduceL2": {"axes": [1]},
+    "Softmax": {"axis": 1}, "LogSoftmax": {"axis": 1},
+    "InstanceNormalization": {"extra": {"s": (np.ones(4), _F), "b": (np.zeros(4), _F)}},
+    "DepthToSpace": {"blocksize": 2, "mode": "CRD"}, "SpaceToDepth": {"blocksize": 2},
+    "Pad": {"extra": {"pads": ([0, 0, 1, 2, 0, 0, 0, 1], _I), "value": (0.0, _F)}},
+    "Slice": {"extra": {"s": ([1, 0], _I), "e": ([3, 8], _I), "a": ([1, 2], _I),
+                        "st": ([1, 2], _I)}},
+    "Gather": {"extra": {"i": ([2, 0], _I)}, "axis": 1},
+    "Transpose": {"perm": [0, 1, 3, 2]},
+    "Add": {"extra": {"c": (np.arange(4).reshape(4, 1, 1), _F)}},
+    "Div": {"extra": {"c": (3.0, _F)}}, "Pow": {"extra": {"c": (2.0, _F)}},
+    "ConvTranspose": {"extra": {"w": (np.linspace(-1, 1, 96).reshape(4, 6, 2, 2), _F)},
+                      "kernel_shape": [2, 2], "strides": [2, 2]},
+    "Resize": {"extra": {"": (0, _F), "scales": ([1, 1, 2, 2], _F)}, "mode": "linear",
+               "coordinate_transformation_mode": "half_pixel"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", sorted(_SUPPORTED))
+def test_every_supported_operation_computes_what_onnx_runtime_computes(models, rng, op):
+    model = models.single(op, **_SUPPORTED[op])
+    network = translate(model)
+    frame = rng.normal(0, 1, (8, 8, 4)).astype(np.float32)
+    want = reference(model, {"x": nchw(frame)})[0][0]
+    got = native(network, {"net/input_layer1": frame})[0]
+    np.testing.assert_allclose(got, want.transpose(1, 2, 0), atol=1e-4)
+    assert got.shape == network.outputs[0].shape

@@ -36,6 +36,8 @@ def make_hn(network: Network, *, stage: str = "HN") -> Json:
         shape = [-1, *port.shape]
         source = network.scoped(network.layers.producer[port.tensor])
         layers[port.name] = _entry("output_layer", [source], [shape], [shape], [port.original_name])
+    if network.nms is not None:
+        layers[network.nms.output] = _nms_entry(network, layers)
     for name, layer_entry in layers.items():
         for source in layer_entry["input"]:
             if name not in layers[source]["output"]:
@@ -55,6 +57,28 @@ def make_hn(network: Network, *, stage: str = "HN") -> Json:
         },
         "layers": layers,
     }
+
+
+def _nms_entry(network: Network, layers: Json) -> Json:
+    """The post-process as a layer after the heads; the output layers of the heads stay."""
+    nms = network.nms
+    assert nms is not None
+    sources = [
+        network.scoped(network.layers.producer[port.tensor])
+        for stream in nms.streams
+        for port in network.outputs
+        if port.stream == stream
+    ]
+    shape = [-1, nms.classes, 5, nms.max_proposals_per_class]
+    entry = _entry(
+        "postprocess",
+        sources,
+        [layers[source]["output_shapes"][0] for source in sources],
+        [shape],
+        [],
+    )
+    entry["params"] = {"meta_arch": nms.meta_arch, "engine": nms.engine}
+    return entry
 
 
 def _entry(

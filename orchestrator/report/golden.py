@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -162,7 +163,7 @@ def load_golden(folder: Path) -> Golden:
         msg = f"{path} has a schema that this version does not read"
         raise GoldenError(msg, hint="Build the model again with this version of hef.")
     try:
-        return Golden(
+        golden = Golden(
             folder=folder,
             task=str(document.get("task") or "other"),
             origin=str(document.get("origin") or "validation"),
@@ -174,9 +175,16 @@ def load_golden(folder: Path) -> Golden:
                 for step, files in document["steps"].items()
             },
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        msg = f"{path} is not of the form that the worker writes: {error!r}"
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        msg = f"{path} is not of the form that the worker writes: {escape_control(repr(error))}"
         raise GoldenError(msg, hint="Build the model again.") from None
+    if [output.index for output in golden.outputs] != list(range(len(golden.outputs))):
+        msg = f"{path} numbers its outputs in no order"
+        raise GoldenError(msg, hint="Build the model again.")
+    if not golden.samples or not golden.outputs:
+        msg = f"{path} names no {'outputs' if golden.samples else 'samples'}"
+        raise GoldenError(msg, hint="Build the model again.")
+    return golden
 
 
 def add_step(folder: Path, step: str, files: tuple[str, ...]) -> Golden:
@@ -216,11 +224,15 @@ def _below(folder: Path, name: str) -> Path:
 
 def _sample(entry: Mapping[str, Any]) -> Sample:
     label, boxes = entry.get("label"), entry.get("boxes")
+    rows = None if boxes is None else tuple(tuple(map(float, row)) for row in boxes)
+    if rows is not None and not all(len(row) == 5 and all(map(isfinite, row)) for row in rows):
+        msg = "a sample's boxes are not rows of five numbers"
+        raise ValueError(msg)
     return Sample(
         name=str(entry["name"]),
         sha256=str(entry.get("sha256") or ""),
         label=None if label is None else int(label),
-        boxes=None if boxes is None else tuple(tuple(map(float, row)) for row in boxes),
+        boxes=rows,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import warnings
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import onnxruntime
 import pytest
 import torch
 from hefsmith_worker.graph import GraphError, HeadReport, analyse, cut_tail
+from hefsmith_worker.graph.report import TASKS
 
 from tests.unit.graph.networks import CASES, OTHERS, Case, SharedTowers
 
@@ -211,6 +213,31 @@ def test_a_file_that_is_no_network_is_an_error(tmp_path: Path, content: bytes) -
     path.write_bytes(content)
     with pytest.raises(GraphError, match=r"m\.onnx"):
         analyse(path)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_graph_is_an_answer_or_an_error_of_ours(seed: int) -> None:
+    chance = random.Random(seed)
+    model = onnx.ModelProto()
+    model.CopyFrom(network("distributions, joined first"))
+    nodes = model.graph.node
+    for _ in range(4):
+        node = nodes[chance.randrange(len(nodes))]
+        damage = chance.randrange(5)
+        if damage == 0:
+            nodes.remove(node)
+        elif damage == 1 and node.input:
+            del node.input[chance.randrange(len(node.input))]
+        elif damage == 2 and node.attribute:
+            del node.attribute[chance.randrange(len(node.attribute))]
+        elif damage == 3 and node.input:
+            node.input[0] = nodes[chance.randrange(len(nodes))].output[0]
+        else:
+            node.op_type = chance.choice(["Reshape", "Split", "Conv", "Slice", "Unheard"])
+    try:
+        assert analyse(model).task in TASKS
+    except GraphError as error:
+        assert str(error)
 
 
 def test_the_report_as_json_has_the_keys_of_the_contract() -> None:

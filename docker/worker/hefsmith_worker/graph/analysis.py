@@ -12,7 +12,7 @@ from hefsmith_worker.graph.backbone import ancestors, describe_body, tower_of
 from hefsmith_worker.graph.ends import Ends, find_ends
 from hefsmith_worker.graph.family import Evidence, Family, name_family, reasons_of
 from hefsmith_worker.graph.heads import End, Fused, group_scales, read_ends, stride_of
-from hefsmith_worker.graph.model import OPEN_SIDE, Graph, Node, read_graph
+from hefsmith_worker.graph.model import OPEN_SIDE, Graph, GraphError, Node, read_graph
 from hefsmith_worker.graph.plain import read_plain
 from hefsmith_worker.graph.provenance import Trace
 from hefsmith_worker.graph.report import HeadReport
@@ -32,7 +32,20 @@ def analyse(source: Union[str, Path, onnx.ModelProto]) -> HeadReport:
 
 
 def analyse_graph(graph: Graph) -> HeadReport:
-    """Find the head of a graph that was read already."""
+    """Find the head of a graph that was read already.
+
+    Raises :class:`GraphError` where a node lacks what its operator needs.
+    """
+    try:
+        return _analyse(graph)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, GraphError):
+            raise
+        msg = f"the graph is damaged: {type(error).__name__}: {error}"
+        raise GraphError(msg) from error
+
+
+def _analyse(graph: Graph) -> HeadReport:
     values = Values(graph)
     ends = find_ends(graph, values)
     notes = [

@@ -60,6 +60,7 @@ def _ship(
     from orchestrator.device.fleet import run_fleet
     from orchestrator.device.hub import default_hub
     from orchestrator.device.ship import ship
+    from orchestrator.pipeline.devices import release_of
 
     specs = choose_devices(device or [])
     builds = find_builds(model, arch)
@@ -154,23 +155,6 @@ def find_builds(model: str, arch: str | None) -> list[Build]:
         if entry.is_dir() and entry.name[0] != "." and (build := read_build(entry)) is not None
     ]
     return found or [find_build(artifacts, model, arch)]
-
-
-def release_of(build: Build, folder: Path) -> Release:
-    """Return a build as a release: the HEF and what a program needs to use it."""
-    from orchestrator.device.release import write_release
-
-    manifest = build.folder / "manifest.json"
-    return write_release(
-        folder,
-        model=build.model,
-        arch=build.arch,
-        hef=build.hef,
-        manifest=manifest if manifest.is_file() else None,
-        labels=build.labels,
-        preprocessing=build.preprocessing,
-        decoder=build.summary.get("postprocess"),
-    )
 
 
 def choose_release(releases: dict[str, Release], identity: Identity, device: str) -> Release:

@@ -106,7 +106,8 @@ def collect(python: list[str], level: str) -> Json:
     if level == "deep":
         commands.update(DEEP)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        outputs = dict(zip(commands, pool.map(run, commands.values()), strict=False))
+        running = {name: pool.submit(run, words) for name, words in commands.items()}
+        outputs = {name: future.result() for name, future in running.items()}
     home = Path.home()
     usage = shutil.disk_usage(home)
     raw: Json = {

@@ -42,9 +42,10 @@ def test_unions_with_a_bar_are_in_annotations_only(name: str) -> None:
     text = (FOLDER / f"{name}.py").read_text()
     assert "from __future__ import annotations" in text
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in ("isinstance", "issubclass", "cast"):
-                assert not any(isinstance(argument, ast.BinOp) for argument in node.args)
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if node.func.id in ("isinstance", "issubclass", "cast"):
+            assert not any(isinstance(argument, ast.BinOp) for argument in node.args)
 
 
 def test_the_command_line_that_starts_the_agent_is_short_enough_for_any_shell() -> None:

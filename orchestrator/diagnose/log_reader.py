@@ -92,6 +92,11 @@ class VendorLog:
 
     def _take(self, hit: Hit) -> Finding | None:
         """Keep a hit; return it as a finding when it is new."""
+        if hit.withdrawn:
+            kept = self._hits.get(hit.entry.id)
+            if kept is not None and kept.line >= hit.line:
+                del self._hits[hit.entry.id]
+            return None
         if not rules.holds(hit.entry.rule, hit.captured, self._observed, self.asked):
             return None
         entry = hit.entry

@@ -41,6 +41,8 @@ class Hit:
     line: int
     text: str
     captured: Mapping[str, str]
+    #: The message went on and takes an earlier hit of this entry back.
+    withdrawn: bool = False
 
 
 class Matcher:
@@ -49,31 +51,36 @@ class Matcher:
     def __init__(self) -> None:
         self._index = load_index()
         self._message: deque[tuple[int, str]] = deque(maxlen=MOST_LINES - 1)
-        self._in_message: set[str] = set()
+        self._in_message: dict[str, Entry] = {}
+        self._withdrawn: set[str] = set()
 
     def feed(self, number: int, line: str) -> list[Hit]:
         """Return what ``line`` (cleaned, number ``number``) shows, alone or with those before."""
         bare = texts.strip_prefix(line)
         if not bare.strip():
-            self._message.clear()
-            self._in_message.clear()
+            self._forget()
             return []
         folded = texts.fold(bare)
         wrapped = self._continues(line, bare)
         if not wrapped:
-            self._message.clear()
-            self._in_message.clear()
+            self._forget()
         if _BARS.match(folded):
             self._message.append((number, folded))
             return []
         hits = [
             Hit(entry, number, folded, captured) for entry, captured in self._index.search(folded)
         ]
-        self._in_message.update(hit.entry.id for hit in hits)
+        self._in_message.update((hit.entry.id, hit.entry) for hit in hits if not hit.entry.rule)
         if wrapped:
             hits.extend(self._search_wrapped(folded))
         self._message.append((number, folded))
         return hits
+
+    def _forget(self) -> None:
+        """Let the message so far go; the next line begins another."""
+        self._message.clear()
+        self._in_message.clear()
+        self._withdrawn.clear()
 
     def _continues(self, line: str, bare: str) -> bool:
         if not self._message or texts.starts_message(bare):
@@ -83,7 +90,7 @@ class Matcher:
         before = self._message[-1][1]
         if sum(len(part) for _, part in self._message) > MOST_CHARACTERS:
             return False
-        if bare[:1] in " \t([" or bare[:1].islower():
+        if bare[:1] in " \t([/" or bare[:1].islower():
             return True
         # A sentence that ended was not wrapped there.
         return len(before) >= WRAP_WIDTH and before[-1] not in ".!?"
@@ -98,6 +105,12 @@ class Matcher:
             joined = glue.join([*parts, folded])
             for entry, captured in self._index.search(joined):
                 if entry.id not in self._in_message:
-                    self._in_message.add(entry.id)
+                    if not entry.rule:
+                        self._in_message[entry.id] = entry
                     hits.append(Hit(entry, first, joined, captured))
+            for entry in self._in_message.values():
+                if entry.id in self._withdrawn or not entry.vetoed(joined):
+                    continue
+                self._withdrawn.add(entry.id)
+                hits.append(Hit(entry, first, joined, {}, withdrawn=True))
         return hits

@@ -75,7 +75,7 @@ def read_identity(raw: Raw, *, host_time: float | None = None) -> Identity:
         numpy_version=binding.get("numpy"),
         versions_agree=None,
         hostname=raw.get("hostname"),
-        board_model=files.get("/proc/device-tree/model") or None,
+        board_model=_board_model(files),
         os_name=release.get("PRETTY_NAME") or raw.get("system"),
         os_version=release.get("VERSION_CODENAME") or release.get("VERSION_ID"),
         kernel=raw.get("kernel"),
@@ -281,6 +281,12 @@ def _module_order(raw: Raw) -> tuple[str, ...]:
 def _read_pairs(text: str) -> dict[str, str]:
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
     return {name: value.strip().strip('"') for name, _, value in pairs}
+
+
+def _board_model(files: Mapping[str, str]) -> str | None:
+    """Return the board's name; in containers the device tree is hidden, cpuinfo is not."""
+    named = _field(r"^Model\s*: (.+)$", files.get("/proc/cpuinfo", ""))
+    return files.get("/proc/device-tree/model") or named
 
 
 def _memory(files: Mapping[str, str], name: str) -> int | None:

@@ -76,6 +76,7 @@ DEEP = {
 
 FILES = (
     "/etc/os-release",
+    "/proc/cpuinfo",
     "/proc/device-tree/model",
     "/proc/meminfo",
     "/proc/modules",
@@ -94,6 +95,9 @@ PCI_FIELDS = (
     "max_link_width",
 )
 KEPT_CHARACTERS = 20_000
+
+#: A tool that says nothing for so long hangs in the driver; a slow board is not that slow.
+COMMAND_SECONDS = 60
 
 
 def collect(python: list[str], level: str) -> Json:
@@ -153,7 +157,7 @@ def run(words: list[str]) -> Json | None:
     env = dict(os.environ, LC_ALL="C", PATH=PATH, HAILORT_LOGGER_PATH="NONE")
     try:
         done = subprocess.run(
-            [program, *words[1:]], capture_output=True, timeout=20, env=env,
+            [program, *words[1:]], capture_output=True, timeout=COMMAND_SECONDS, env=env,
             stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

@@ -76,6 +76,7 @@ def test_ship_rollback_and_a_job_run_on_arm64_and_int8_outputs_equal_ours(
     with hub.connect(arm_pi.spec) as session:
         identity = session.identify()
         assert identity.machine == "aarch64"
+        assert identity.board_model == "Raspberry Pi 5 Model B Rev 1.0"
         assert identity.chip == "hailo8l"
         assert identity.emulated
 

@@ -64,6 +64,12 @@ def test_the_pi_around_the_chip_is_read() -> None:
     assert identity.model_zoo == ("/usr/share/hailo-models/yolov8s_h8l.hef",)
 
 
+def test_the_boards_name_is_found_where_the_device_tree_is_hidden() -> None:
+    cpuinfo = "processor\t: 0\nRevision\t: c04170\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0"
+    raw = facts(files={"/proc/device-tree/model": None, "/proc/cpuinfo": cpuinfo})
+    assert read_identity(raw).board_model == "Raspberry Pi 5 Model B Rev 1.0"
+
+
 def test_fields_that_a_hat_does_not_have_are_none() -> None:
     commands = {"identify": output(IDENTIFY_HAT.format(version="4.20.0"))}
     identity = read_identity(facts(commands=commands))

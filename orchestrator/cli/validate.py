@@ -124,6 +124,8 @@ def print_verdict(verdict: Verdict) -> None:
     console.print(table)
     colour = "green" if verdict.passed else "red"
     console.print(Text(escape_control(verdict.headline), style=f"bold {colour}"), soft_wrap=True)
+    if verdict.checked:
+        console.print(f"  the last step with outputs is {verdict.checked}:", soft_wrap=True)
     for check in verdict.checks:
         mark = "ok  " if check.passed else "FAIL"
         console.print(Text(f"  {mark} {check.text}"), soft_wrap=True)

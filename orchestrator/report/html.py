@@ -117,6 +117,11 @@ def _verdict(verdict: Verdict) -> str:
         f'<li class="{"good" if check.passed else "bad"}">{escape(check.text)}</li>'
         for check in verdict.checks
     )
+    where = (
+        f"<p>The last step with outputs is {escape(verdict.checked)}:</p>"
+        if verdict.checked
+        else ""
+    )
     fault = ""
     if verdict.fault is not None:
         causes = "".join(
@@ -130,7 +135,7 @@ def _verdict(verdict: Verdict) -> str:
     notes = "".join(f"<p class=note>{escape(note)}</p>" for note in verdict.notes)
     return (
         f'<section class="verdict {style}"><h2>{escape(_capital(verdict.headline))}</h2>'
-        f"<ul class=checks>{checks}</ul>{fault}{notes}</section>"
+        f"{where}<ul class=checks>{checks}</ul>{fault}{notes}</section>"
     )
 
 

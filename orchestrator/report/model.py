@@ -201,6 +201,12 @@ class Verdict:
             return f"failed {where}, {self.samples} samples{tail}"
         return f"failed: the fault is at the step {self.fault.title}: {self.fault.reason}{tail}"
 
+    @property
+    def checked(self) -> str | None:
+        """The title of the step that was checked, where the last step gave no outputs."""
+        step = self.checks[0].step if self.checks else self.final
+        return None if step == self.final else STEP_TITLES.get(step, step)
+
     def to_json(self) -> dict[str, object]:
         """Return plain values, with the headline."""
         return {"schema": 1, "headline": self.headline, **asdict(self)}

@@ -87,7 +87,7 @@ def decide(
     fault = _fault(golden, steps, checks, tuple(findings), label_trouble, trouble)
     if fault is not None and fault.step == "device" and device_causes:
         known = {cause.known for cause in device_causes}
-        rest = tuple(cause for cause in fault.causes if cause.known not in known)
+        rest = tuple(c for c in fault.causes if c.evidence and c.known not in known)
         fault = replace(fault, causes=(*device_causes, *rest))
     passed = fault is None and all(check.passed for check in checks[final])
     return Verdict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import note
@@ -30,9 +31,7 @@ def known_devices(workspace: Workspace | None = None) -> Registry:
     devices = {}
     for name, entry in workspace.file.devices.items():
         address = parse_address(entry.host)
-        identity = (
-            (workspace.root / entry.identity).expanduser() if entry.identity is not None else None
-        )
+        identity = workspace.root / Path(entry.identity).expanduser() if entry.identity else None
         devices[name] = DeviceSpec(
             name=name,
             host=address.host,

@@ -69,6 +69,8 @@ def _ship(
         if dry_run:
             _show_plan(specs, list(releases.values()), as_json=as_json)
             return
+        if any(spec.kind == "embedded" for spec in specs):
+            note("The embedded device lives as long as this command; a Pi: hef device add")
         with FleetView(specs, title=f"shipping {escape_control(model)}") as view:
             outcomes = run_fleet(
                 default_hub(),

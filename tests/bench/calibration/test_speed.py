@@ -1,6 +1,6 @@
 """Speed and memory against what people write by hand; ratios within one run only.
 
-Measured on 192 JPEGs of 1080p with the spectrum of photographs. The rivals read, decode,
+Measured on 256 JPEGs of 1080p with the spectrum of photographs. The rivals read, decode,
 fit and store pictures with Pillow, as calibration scripts do: once in a plain loop, once
 through ``torch.utils.data.DataLoader`` with two worker processes.
 """
@@ -30,7 +30,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.bench
 
-PHOTOGRAPHS = 192
+PHOTOGRAPHS = 256
 GEOMETRIES = ("ultralytics", "torchvision")
 
 

@@ -622,3 +622,40 @@ def test_every_supported_operation_computes_what_onnx_runtime_computes(models, r
     got = native(network, {"net/input_layer1": frame})[0]
     np.testing.assert_allclose(got, want.transpose(1, 2, 0), atol=1e-4)
     assert got.shape == network.outputs[0].shape
+
+
+def test_weights_that_do_not_fit_the_input_are_refused_in_the_vendors_words(models):
+    from hailo_sdk_client.model_translator.exceptions import ParsingWithRecommendationException
+
+    b = models.Builder()
+    x = b.input("x", [1, 5, 8, 8])
+    b.features["x"] = 3
+    y = b.conv(x, 4, name="/c/Conv")
+    info = helper.make_tensor_value_info(y, onnx.TensorProto.FLOAT, None)
+    graph = helper.make_graph(b.nodes, "g", b.inputs, [info], b.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    with pytest.raises(ParsingWithRecommendationException) as caught:
+        translate(model)
+    assert "Kernel features: 3 Input features: 5 Groups: 1" in str(caught.value)
+
+
+def test_a_branch_in_the_graph_is_refused_where_it_begins(models):
+    from hailo_sdk_client.model_translator.exceptions import ParsingWithRecommendationException
+
+    b = models.Builder()
+    x = b.input("x", [1, 3, 8, 8])
+    y = b.conv(x, 4, name="/c/Conv")
+    flag = b.constant("flag", True, np.bool_)
+
+    def branch(op):
+        info = helper.make_tensor_value_info(f"{op}_out", onnx.TensorProto.FLOAT, None)
+        return helper.make_graph([helper.make_node(op, [y], [f"{op}_out"])], op, [], [info])
+
+    node = helper.make_node("If", [flag], ["out"], name="/if", then_branch=branch("Relu"),
+                            else_branch=branch("Neg"))  # fmt: skip
+    info = helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, None)
+    graph = helper.make_graph([*b.nodes, node], "g", b.inputs, [info], b.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    with pytest.raises(ParsingWithRecommendationException, match="If operation is unsupported"):
+        translate(model)

@@ -54,7 +54,7 @@ def cut_graph(
         _start_at(result, graph, start_nodes, by_name)
     prune(result)
     if not result.inputs:
-        msg = "UnsupportedModelError: no input of the network reaches the end nodes"
+        msg = "no input of the network reaches the end nodes"
         raise UnsupportedModelError(msg)
     return result, asked
 

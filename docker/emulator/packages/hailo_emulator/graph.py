@@ -37,6 +37,12 @@ class Node:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     domain: str = ""
     absorbed: tuple[str, ...] = ()
+    captured: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Every tensor that the node needs: its inputs and what its branches capture."""
+        return (*self.inputs, *self.captured)
 
     def attribute(self, name: str, default: Any) -> Any:
         """Return an attribute's value as Python value, or ``default``."""
@@ -67,14 +73,14 @@ class Graph:
         """Which nodes read each tensor, in order, each node once."""
         readers: dict[str, list[Node]] = {}
         for node in self.nodes:
-            for name in dict.fromkeys(node.inputs):
+            for name in dict.fromkeys(node.reads):
                 if name:
                     readers.setdefault(name, []).append(node)
         return readers
 
     def data_inputs(self, node: Node) -> list[str]:
         """The node's inputs that are computed, not constant."""
-        return [name for name in node.inputs if name and name not in self.constants]
+        return [name for name in node.reads if name and name not in self.constants]
 
     def copy(self) -> Graph:
         """A graph that can be changed without changing this one (arrays are shared)."""
@@ -112,8 +118,28 @@ def read_node(proto: Any) -> Node:
             value = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
         attributes[attribute.name] = value
     return Node(
-        proto.name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes, proto.domain
+        proto.name,
+        proto.op_type,
+        tuple(proto.input),
+        tuple(proto.output),
+        attributes,
+        proto.domain,
+        captured=_captured(proto),
     )
+
+
+def _captured(proto: Any) -> tuple[str, ...]:
+    """Names that the branches of an If, Loop or Scan take from outside."""
+    found: dict[str, None] = {}
+    for attribute in proto.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            made = {value.name for value in (*graph.input, *graph.initializer)}
+            for node in graph.node:
+                found.update(
+                    (name, None) for name in (*node.input, *_captured(node)) if name not in made
+                )
+                made.update(node.output)
+    return tuple(found)
 
 
 def to_model(
@@ -206,7 +232,7 @@ def sort_nodes(nodes: Sequence[Node], available: Iterable[str]) -> list[Node]:
     while left:
         waiting: list[Node] = []
         for node in left:
-            if all(name in known for name in node.inputs):
+            if all(name in known for name in node.reads):
                 done.append(node)
                 known.update(node.outputs)
             else:
@@ -225,7 +251,7 @@ def prune(graph: Graph) -> None:
     for node in reversed(graph.nodes):
         if needed.intersection(node.outputs):
             kept.append(node)
-            needed.update(node.inputs)
+            needed.update(node.reads)
     graph.nodes = kept[::-1]
     graph.constants = {k: v for k, v in graph.constants.items() if k in needed}
     graph.inputs = {k: v for k, v in graph.inputs.items() if k in needed}

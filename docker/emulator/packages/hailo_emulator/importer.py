@@ -182,7 +182,13 @@ def infer_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
             weights.append(helper.make_tensor_value_info(name, kind, value.shape))
     model = to_model(light, [])
     model.graph.input.extend(weights)
-    model = shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=True)
+    try:
+        model = shape_inference.infer_shapes(
+            model, check_type=False, strict_mode=False, data_prop=True
+        )
+    except shape_inference.InferenceError as error:
+        msg = f"the shapes of the model contradict each other: {error}"
+        raise UnsupportedModelError(msg) from error
     shapes: dict[str, tuple[int, ...]] = dict(graph.inputs)
     shapes.update({name: tuple(value.shape) for name, value in graph.constants.items()})
     for value in model.graph.value_info:
@@ -216,7 +222,7 @@ def _constant_value(graph: Graph, node: Node) -> list[NDArray[Any]] | None:
         dims = graph.shapes[node.inputs[0]]
         start, end = node.attribute("start", 0), node.attribute("end", None)
         return [np.asarray(dims[start:end], np.int64)]
-    if node.domain or not node.inputs or graph.data_inputs(node):
+    if node.domain or not node.inputs or node.captured or graph.data_inputs(node):
         return None
     if node.op.startswith("Random") or any(
         isinstance(v, onnx.GraphProto) for v in node.attributes.values()

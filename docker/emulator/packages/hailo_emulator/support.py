@@ -162,6 +162,12 @@ def _conv(graph: Graph, node: Node, forms: list[str]) -> str:
         raise _Refused(kind, f"kernel of rank {len(weight)} is unsupported, 4 is needed")
     if forms[0] not in ("image", "heads"):
         raise _Refused(kind, f"the input is {forms[0]}, an image is needed")
+    features = graph.shapes[node.inputs[0]][1]
+    groups = int(node.attribute("group", 1))
+    wanted = weight[0] if node.op == "ConvTranspose" else weight[1] * groups
+    if features != wanted:
+        reason = f"Kernel features: {wanted} Input features: {features} Groups: {groups}"
+        raise _Refused(_CONV, reason)
     if node.op == "ConvTranspose" and any(d != 1 for d in node.attribute("dilations", [1])):
         raise _Refused(kind, "a dilated deconvolution is unsupported")
     return "image"

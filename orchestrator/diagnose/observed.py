@@ -95,6 +95,12 @@ class Observed:
                 else:
                     self.images_finetune = _number(match["n"])
                 return
+        if "calib" in lower and "us" in lower:
+            pair = phrases.IMAGES_PAIR.search(lower)
+            if pair:
+                self.images_used = _number(pair["n"])
+                self.images_given = _number(pair["given"])
+                return
         bar = phrases.CALIBRATION_BAR.search(lower)
         if bar:
             if self.images_used is None:
@@ -137,7 +143,7 @@ class Observed:
         match = phrases.FOUR_BIT.search(folded)
         if match:
             self.four_bit[match["layer"]] = None
-        elif all(pattern.search(lower) for pattern in phrases.DEMOTED):
+        elif "bias" not in lower and all(pattern.search(lower) for pattern in phrases.DEMOTED):
             layer = phrases.LAYER.search(folded)
             self.demoted[layer[1] if layer else "(not named)"] = None
         if phrases.NOT_NORMALIZED.search(lower):

@@ -36,6 +36,8 @@ LEVEL_ASKED = _all(
 LEVEL_LOWERED = _all(
     rf"\b{_LEVEL}\b(?: (?:was|is|has been|will be))? (?:automatically )?{_LOWERED}"
     r"(?: from (?P<asked>-?\d+))? (?:down )?to (?P<level>-?\d+)",
+    rf"\b{_LEVEL} ?[=:]? ?(?P<asked>\d+)\b .{{0,40}}?{_LOWERING}(?: it)? (?:down )?to "
+    r"(?P<level>-?\d+)",
     rf"{_LOWERING}.{{0,30}}?\b{_LEVEL}\b(?: from (?P<asked>-?\d+))?[^\d]{{0,20}}(?P<level>-?\d+)",
 )
 LEVEL_ZERO = re.compile(rf"running .*(?:(?:zero|0) level of optimi[sz]ation|{_LEVEL} (?:of )?zero)")
@@ -46,6 +48,10 @@ IMAGES_USED = _all(
     rf"\b(?P<what>calibrat\w*|fine[ -]?tun\w*) (?:is )?(?:using|with|on|over|uses|used) (?:a )?"
     rf"(?:data ?set (?:of|with) )?{_N} {_IMAGES}",
     rf"\bused? {_N} {_IMAGES} (?:for|in|during) {_CALIBRATION}",
+)
+#: "64 of 1339 images used": both numbers in one sentence about calibration.
+IMAGES_PAIR = re.compile(
+    rf"\b{_N} ?(?:/|out of|of) ?(?:the |all )?(?P<given>\d[\d,]*) (?:\w+ )?{_IMAGES}"
 )
 CALIBRATION_BAR = re.compile(r"^calibration:? .*?\b(\d+)/(\d+) \[")
 IMAGES_GIVEN = _all(
@@ -98,7 +104,7 @@ DEMOTED = (
     re.compile(r"\b8[ -]?bits?\b|\ba8_w8\b|\bu?int8\b|\b8x8\b"),
     re.compile(
         r"\b(?:demot|reduc|lower|fall\w* back|revert|ignor|chang|convert|downgrad|cast|instead"
-        r"|switch|forc)"
+        r"|switch|forc|us(?:e|ed|ing) (?:an? )?(?:8|a8|u?int8)|not supported)"
     ),
 )
 LAYER = re.compile(

@@ -1,0 +1,50 @@
+"""The main job with an imported suite: the same code, the vendor's names, user and traps."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+
+def test_a_model_is_built_by_the_suite_and_proven(suite_zip: Path, tmp_path: Path) -> None:
+    environ = {
+        **os.environ,
+        "HEFSMITH_DATA": str(tmp_path / "data"),
+        "HEFSMITH_CACHE": str(tmp_path / "cache"),
+    }
+
+    def hef(*words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environ,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    hef("toolchain", "import", str(suite_zip))
+    done = hef("up", "digits", "--engine", "docker", "--json")
+    outcome = json.loads(done.stdout)
+    assert outcome["proof"]["passed"]
+    assert outcome["toolchain"] != "emulator"
+    assert not outcome["emulated"]
+    assert outcome["hef"].endswith("model.hailo8l.hef")
+    # What the stand-in made says so itself, whatever it is called.
+    assert outcome["proof"]["verdict"]["emulated"]
+    assert "gpu: not used" in done.stderr
+    manifest = json.loads(
+        (tmp_path / "artifacts/digits/hailo8l/manifest.json").read_text(encoding="utf-8")
+    )
+    identity = manifest["predicate"]["buildDefinition"]["internalParameters"]["identity"]
+    assert identity["compile"]["kind"] == "suite"
+    assert "image" not in identity["export"]

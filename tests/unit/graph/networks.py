@@ -91,6 +91,9 @@ class Decoupled(nn.Module):
             self.proto = nn.Conv2d(16, protos, 1)
         self.protos = protos
 
+    def others(self, maps: list[torch.Tensor]) -> list[tuple[nn.Module, nn.Module, torch.Tensor]]:
+        return list(zip(self.other, self.other_tower, maps, strict=True)) if self.extra else []
+
     def distances(self, box: torch.Tensor) -> torch.Tensor:
         if self.bins == 1:
             return box
@@ -108,7 +111,9 @@ class Decoupled(nn.Module):
         boxes = [b(t(m)) for b, t, m in zip(self.box, self.box_tower, maps, strict=True)]
         scores = [c(t(m)) for c, t, m in zip(self.category, self.class_tower, maps, strict=True)]
         if self.decode == "none":
-            return tuple(y for pair in zip(boxes, scores, strict=True) for y in pair)
+            rest = [o(t(m)) for o, t, m in self.others(maps)]
+            rows = zip(boxes, scores, *([rest] if rest else []), strict=True)
+            return tuple(y for row in rows for y in row)
         if self.decode == "mixed":  # one tensor per scale, cut in two behind the join
             both = torch.cat(
                 [torch.cat(p, 1).flatten(2) for p in zip(boxes, scores, strict=True)], 2
@@ -122,7 +127,7 @@ class Decoupled(nn.Module):
         low, high = points - lt, points + rb
         result = [torch.cat(((low + high) / 2, high - low), 1) * strides, score.sigmoid()]
         if self.extra:
-            extra = [o(t(m)) for o, t, m in zip(self.other, self.other_tower, maps, strict=True)]
+            extra = [o(t(m)) for o, t, m in self.others(maps)]
             result.append(self.finish(torch.cat([e.flatten(2) for e in extra], 2), points, strides))
         out = torch.cat(result, 1)
         if not self.protos:
@@ -351,6 +356,20 @@ CASES: dict[str, Case] = {
     ),
     "distributions, cut already": Case(
         lambda: Decoupled(9, decode="none"), "detection", _PLAIN, 9, bins=16
+    ),
+    "key points, cut already": Case(
+        lambda: Decoupled(1, extra=51, decode="none"),
+        "pose",
+        _scales(*_BOX_CLASS, ("keypoints", "other")),
+        1,
+        bins=16,
+    ),
+    "angles, cut already": Case(
+        lambda: Decoupled(15, extra=1, decode="none"),
+        "oriented boxes",
+        _scales(*_BOX_CLASS, ("angle", "other")),
+        15,
+        bins=16,
     ),
     "wider distributions": Case(
         lambda: Decoupled(6, bins=17, decode="mixed"), "detection", _PLAIN, 6, bins=17

@@ -108,7 +108,7 @@ def _detection(
     if any(node.op != "Conv" for node in ends.learned):
         return None
     trace = Trace(graph, values, ends)
-    found = read_ends(values, ends, trace)
+    found = read_ends(graph, values, ends, trace)
     if len(found) != len(ends.learned):
         return None
     prototypes = _prototypes(graph, values, ends, found)

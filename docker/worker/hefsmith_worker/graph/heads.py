@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from hefsmith_worker.graph.ends import Ends
-from hefsmith_worker.graph.model import Node
+from hefsmith_worker.graph.model import Graph, Node
 from hefsmith_worker.graph.provenance import Mark, Trace
 from hefsmith_worker.graph.values import Values
 
@@ -29,7 +29,8 @@ class End:
     """One convolution of the head.
 
     ``cells`` is its map's (height, width), ``letters`` has one letter per channel,
-    ``softmax`` the number of classes that share a softmax (0: none does).
+    ``softmax`` the number of classes that share a softmax (0: none does). ``rank`` orders the
+    ends: by the outputs where the file ends at them, else as in the graph.
     """
 
     position: int
@@ -37,6 +38,7 @@ class End:
     shape: Tuple[int, ...]
     letters: str
     softmax: int
+    rank: int
 
     @property
     def channels(self) -> int:
@@ -81,7 +83,7 @@ class Fused:
         return 5 + self.classes + self.masks
 
 
-def read_ends(values: Values, ends: Ends, trace: Trace) -> List[End]:
+def read_ends(graph: Graph, values: Values, ends: Ends, trace: Trace) -> List[End]:
     """Describe the convolutions among the ends; other learned layers are left out."""
     found = []
     for position, node in enumerate(ends.learned):
@@ -92,7 +94,9 @@ def read_ends(values: Values, ends: Ends, trace: Trace) -> List[End]:
         letters = "".join(_letter(channel) for channel in marks)
         sizes = {m.size for channel in marks for m in channel if m.op.endswith("oftmax")}
         softmax = max(sizes) if sizes and set(letters) == {"s"} else 0
-        found.append(End(position, node, shape, letters, softmax))
+        name = node.outputs[0]
+        rank = graph.outputs.index(name) if name in graph.outputs else position
+        found.append(End(position, node, shape, letters, softmax, rank))
     return found
 
 
@@ -138,8 +142,7 @@ def group_scales(ends: Sequence[End]) -> List[List[End]]:
         groups.setdefault(end.cells, []).append(end)
     ordered = sorted(groups.items(), key=lambda item: -item[0][0] * item[0][1])
     return [
-        sorted(group, key=lambda end: (end.kind, end.channels, end.position))
-        for _, group in ordered
+        sorted(group, key=lambda end: (end.kind, end.channels, end.rank)) for _, group in ordered
     ]
 
 

@@ -166,7 +166,7 @@ def _box_by_size(columns: Sequence[Sequence[End]]) -> Optional[int]:
     """Tell boxes from classes by sizes alone, where the graph ends at the head."""
     ranked = sorted(
         (i for i, column in enumerate(columns) if all(e.channels % 4 == 0 for e in column)),
-        key=lambda i: (_unlikely(columns[i][0].channels), columns[i][0].position),
+        key=lambda i: (_unlikely(columns[i][0].channels), columns[i][0].rank),
     )
     if not ranked:
         return None
@@ -214,8 +214,13 @@ def _place_raw(
         if len(raw) == 2 and len(ones) == 1:
             other = next(i for i in raw if i not in ones)
             shared = beside or columns[ones[0]][0].data == columns[other][0].data
-            roles["objectness" if shared else "angle"] = ones[0]
-            roles["class"] = other
+            if shared:
+                roles.update({"objectness": ones[0], "class": other})
+            elif columns[ones[0]][0].rank > columns[other][0].rank or sizes[other] % 3:
+                # The head is built in the order box, class, angle.
+                roles.update({"angle": ones[0], "class": other})
+            else:
+                roles.update({"class": ones[0], "keypoints": other})
             return True
         if len(raw) == 2 and len(ones) == 2 and len(beside) == 1:
             roles["objectness"] = beside[0]
@@ -224,7 +229,7 @@ def _place_raw(
         points = [i for i in raw if sizes[i] % 3 == 0 and sizes[i] >= 6]
         if len(raw) == 2 and points:
             # The head is built in the order box, class, key points.
-            last = max(points, key=lambda i: columns[i][0].position)
+            last = max(points, key=lambda i: columns[i][0].rank)
             roles["keypoints"] = last
             roles["class"] = next(i for i in raw if i != last)
             return True

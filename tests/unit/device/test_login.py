@@ -1,0 +1,71 @@
+"""Passwords: only when the device's entry asks for one, and never in an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import asyncssh
+import pytest
+
+from orchestrator.device.base import DeviceSpec
+from orchestrator.device.faults import LoginRefused
+from orchestrator.device.hub import Hub
+from orchestrator.device.trust import add_trust, host_label
+
+SECRET = "secret words"
+
+
+class Door(asyncssh.SSHServer):
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return (username, password) == ("pi", SECRET)
+
+
+@pytest.fixture
+def spec(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceSpec]:
+    """A server that lets in with a password only."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = asyncssh.generate_private_key("ssh-ed25519")
+
+    async def listen() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1", 0, server_factory=Door, server_host_keys=[key], config=None
+        )
+
+    server = hub.thread.call(listen())
+    port = server.get_port()
+    add_trust(host_label("127.0.0.1", port), key.convert_to_public(), comment="test")
+    yield DeviceSpec(name="door", host="127.0.0.1", port=port, user="pi")
+    server.close()
+    hub.thread.call(server.wait_closed())
+
+
+def test_a_password_is_asked_for_only_when_the_entry_says_so(hub: Hub, spec: DeviceSpec) -> None:
+    asked: list[str] = []
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return SECRET
+
+    with pytest.raises(LoginRefused, match="accepts none of our keys"):
+        hub.connect(spec, password=answer)
+    assert asked == []
+    hub.connect(replace(spec, ask_password=True), password=answer).close()
+    assert asked == [f"Password for pi@[127.0.0.1]:{spec.port}: "]
+
+
+def test_a_wrong_password_is_refused_and_not_shown(hub: Hub, spec: DeviceSpec) -> None:
+    with pytest.raises(LoginRefused) as refused:
+        hub.connect(replace(spec, ask_password=True), password=lambda _: "wrong guess")
+    assert "wrong guess" not in f"{refused.value.message}{refused.value.hint}"
+
+
+def test_without_anybody_to_ask_a_password_is_no_way_in(hub: Hub, spec: DeviceSpec) -> None:
+    with pytest.raises(LoginRefused, match="nobody is there to ask"):
+        hub.connect(replace(spec, ask_password=True))

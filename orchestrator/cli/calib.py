@@ -122,7 +122,7 @@ def _make_pictures(loaded: Any, workspace: Any) -> None:
     from orchestrator.cli.display import PlainDisplay
     from orchestrator.pipeline import journey
 
-    journey._make_data(loaded, workspace, PlainDisplay())  # noqa: SLF001
+    journey.make_data(loaded, workspace, PlainDisplay())
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class Journey:
     def recipe(self, model: str) -> LoadedRecipe:
         """Load a recipe and see to it that its pictures are there."""
         loaded = self.workspace.recipe(model)
-        _make_data(loaded, self.workspace, self.observer)
+        make_data(loaded, self.workspace, self.observer)
         return loaded
 
     def request(self, loaded: LoadedRecipe, arch: Arch) -> BuildRequest:
@@ -331,7 +331,7 @@ def pick_archs(loaded: LoadedRecipe, arch: str | None) -> tuple[Arch, ...]:
     raise ConfigError(msg, hint=f"Chips: {', '.join(known)}.")
 
 
-def _make_data(loaded: LoadedRecipe, workspace: Workspace, observer: Observer) -> None:
+def make_data(loaded: LoadedRecipe, workspace: Workspace, observer: Observer) -> None:
     """Let a bundled recipe write its pictures, once; others may not run code on the host."""
     if loaded.recipe.data is None:
         return

@@ -319,11 +319,7 @@ def _one_source(
     described = options.model_dump(exclude_none=True)
     written = options.path
     if _REMOTE.match(written):
-        msg = (
-            f"{collector.loaded.where(*location)}: {'.'.join(location)}: remote sources must be "
-            "brought here first"
-        )
-        raise ConfigError(msg, hint="Run: hef calib fetch MODEL", code="calib.remote")
+        return _remote(collector, described, name, location)
     names: list[str] = []
     if _GLOB.search(written):
         described["path"], used = _glob(collector, written, name, location)
@@ -333,7 +329,10 @@ def _one_source(
         if path.is_file() and path.suffix.lower() in _LISTS:
             folder = collector.add(name, path.parent)
             described["path"] = f"{folder}/{path.name}"
-            names.append(folder)
+            mounts = _pointed_to(collector, options, path, name)
+            if mounts:
+                described["mounts"] = mounts
+            names += [folder, *(handed for _, handed in mounts)]
         elif (root := _yolo_root(path)) is not None:
             folder = collector.add(name, root)
             described["path"] = f"{folder}/{path.relative_to(root).as_posix()}"
@@ -347,6 +346,41 @@ def _one_source(
         described["images"] = collector.add(f"{name}-images", images)
         names.append(described["images"])
     return described, tuple(names)
+
+
+def _pointed_to(
+    collector: _Collector, options: SourceOptions, path: Path, name: str
+) -> list[tuple[str, str]]:
+    """Hand over the folders that a list or data set points into: (as written, as handed)."""
+    from hefsmith_worker.calibration import CalibrationError, Source
+    from hefsmith_worker.calibration.sources import outside_folders
+
+    source = Source.from_value({**options.model_dump(exclude_none=True), "path": str(path)})
+    try:
+        outside = outside_folders(source)
+    except CalibrationError as error:
+        raise ConfigError(error.message, hint=error.fix, code=error.code) from error
+    return [
+        (folder, collector.add(f"{name}-{index}", Path(folder)))
+        for index, folder in enumerate(outside, 1)
+    ]
+
+
+def _remote(
+    collector: _Collector, described: dict[str, Any], name: str, location: tuple[str, ...]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the local copy of a remote source, which ``hef calib fetch`` brings here."""
+    from hefsmith_worker.calibration.remote import local_place
+
+    written = str(described["path"])
+    copy = local_place(written, collector.project / "calib" / "remote")
+    if not copy.exists():
+        where = collector.loaded.where(*location)
+        msg = f"{where}: {'.'.join(location)}: {escape_control(written)} is not here yet"
+        hint = f"Bring it with: hef calib fetch {collector.loaded.name}"
+        raise ConfigError(msg, hint=hint, code="calib.remote")
+    described["path"] = collector.add(f"{name}{''.join(copy.suffixes[-2:])}", copy)
+    return described, (described["path"],)
 
 
 def _yolo_root(path: Path) -> Path | None:

@@ -106,7 +106,8 @@ class Preprocessing(Section):
     preset: str | None = None
     size: tuple[int, int] | int | None = None
     resize: (
-        Literal["stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop"] | None
+        Literal["stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop", "none"]
+        | None
     ) = None
     resize_to: int | None = None
     pad: int | tuple[int, ...] | None = None
@@ -114,7 +115,7 @@ class Preprocessing(Section):
     color: Literal["rgb", "bgr", "gray"] | None = None
     mean: tuple[float, ...] | float | None = None
     std: tuple[float, ...] | float | None = None
-    normalize: Literal["chip", "host"] | None = None
+    normalize: Literal["chip", "host", "none"] | None = None
 
     @field_validator("std")
     @classmethod
@@ -155,7 +156,7 @@ class SourceOptions(Section):
         "auto", "folder", "glob", "list", "npy", "npz", "tar", "zip", "video", "coco", "yolo"
     ] = "auto"
     images: str | None = None
-    split: str = "train"
+    split: str | None = None
     interval_s: Annotated[float, Field(gt=0)] = 1.0
 
 

@@ -161,3 +161,38 @@ def test_keys_say_what_differs(model: Path) -> None:
     old = make(asked).stages[0].why
     new = make(asked, materials={"net.pt": "e"}).stages[0].why
     assert planning.explain_difference(old, new) == ["inputs.net.pt: d -> e"]
+
+
+def test_a_list_that_points_elsewhere_takes_those_folders_along(
+    model: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Image.new("RGB", (4, 4)).save(elsewhere / "a.png")
+    (model / "list.txt").write_text(f"{elsewhere / 'a.png'}\n", encoding="utf-8")
+    (model / "model.yaml").write_text(
+        RECIPE.replace("source: pictures", "source: list.txt"), encoding="utf-8"
+    )
+    asked = request(model)
+    source = asked.parameters["calibrate"]["sources"]
+    assert source["path"] == "calibration/list.txt"
+    ((written, handed),) = source["mounts"]
+    assert written == str(elsewhere)
+    assert {item.name: item.path for item in asked.materials}[handed] == elsewhere
+    assert handed in asked.used_by["calibrate"]
+
+
+def test_a_remote_source_is_asked_for_once_and_then_found(model: Path) -> None:
+    from hefsmith_worker.calibration.remote import local_place
+
+    address = "memory://bucket/pictures"
+    (model / "model.yaml").write_text(
+        RECIPE.replace("source: pictures", f"source: {address}"), encoding="utf-8"
+    )
+    with pytest.raises(ConfigError) as caught:
+        request(model)
+    assert "hef calib fetch net" in (caught.value.hint or "")
+    local_place(address, model.parent.parent / "calib" / "remote").mkdir(parents=True)
+    assert request(model).parameters["calibrate"]["sources"]["path"] == "calibration"

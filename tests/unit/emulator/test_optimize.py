@@ -366,3 +366,14 @@ def test_the_same_inputs_give_the_same_bytes(models, images, tmp_path):
         runner.save_har(tmp_path / f"{number}.har")
         files.append((hef, (tmp_path / f"{number}.har").read_bytes()))
     assert files[0] == files[1]
+
+
+def test_an_input_stream_gets_sixteen_bits_by_name_only(models, images):
+    from hailo_emulator.payload import read_payload
+
+    bits = []
+    for layers in ("{*}", "input_layer1"):
+        runner = make(models, NORMALIZE + f"quantization_param({layers}, precision_mode=a16_w16)\n")
+        runner.optimize(images[:8])
+        bits.append(read_payload(runner.compile()).inputs[0].quantization.bits)
+    assert bits == [8, 16]

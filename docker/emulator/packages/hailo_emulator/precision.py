@@ -102,12 +102,16 @@ def _choose_steps(
 def _layer_bits(network: Network, options: Options) -> dict[str, int]:
     """Activation bits by scoped layer name; an output layer's wish goes to its source."""
     names = [network.scoped(layer.name) for layer in network.layers.layers]
-    ports = [*(p.name for p in network.inputs), *(p.name for p in network.outputs)]
+    inputs = [port.name for port in network.inputs]
+    names += [port.name for port in network.outputs]
     bits: dict[str, int] = {}
     for precision in options.precisions:
         if precision.activation_bits is None:
             continue
-        for found in matching_layers(precision.layers, names + ports).values():
+        for pattern, found in matching_layers(precision.layers, names + inputs).items():
+            if pattern.startswith("{"):
+                # A pattern means layers; an input stream changes its type only by name.
+                found = [name for name in found if name not in inputs]  # noqa: PLW2901
             bits.update(dict.fromkeys(found, precision.activation_bits))
     for port in network.outputs:
         layer = _source_layer(network, port.tensor)

@@ -63,8 +63,17 @@ def pi_image(arch: str = "amd64") -> str:
         for wheel in wheels:
             shutil.copy(wheel, context / "docker/pi/wheels")
         _build(context, tag, arch, ("--build-arg", f"BASE={base}", "-f", "docker/pi/Dockerfile"))
+        _remove_others(tag)
     shutil.rmtree(context, ignore_errors=True)
     return tag
+
+
+def _remove_others(tag: str) -> None:
+    """Remove the images of earlier states of the code; those in use stay."""
+    repository = tag.partition(":")[0]
+    for other in run(DOCKER, "images", "--format", "{{.Repository}}:{{.Tag}}", repository).split():
+        if other != tag:
+            subprocess.run([DOCKER, "rmi", other], capture_output=True)
 
 
 def base_image(arch: str) -> str:

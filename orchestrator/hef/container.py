@@ -112,7 +112,9 @@ def _check(source: Source, header: Header, *, verify: bool, magic: int, start: b
     elif magic != MAGIC:
         message = f"the file begins with {magic:08x}, a HEF begins with {MAGIC:08x}"
         problems.append(HefCorruptError(message, code="hef.magic", offset=0, status=0))
-    if not checks[0].ok:
+    complete = header.size + header.proto_size <= source.size
+    # Sizes near 2**64 can wrap round to the right sum and still promise more than there is.
+    if not checks[0].ok or not complete:
         problems.append(_length_problem(source, header))
     if verify:
         checks += _sums(source, header)
@@ -124,7 +126,6 @@ def _check(source: Source, header: Header, *, verify: bool, magic: int, start: b
             f"that holds it ({header.ccws_size} bytes)"
         )
         problems.append(HefCorruptError(message, code="hef.padding", offset=32, status=0))
-    complete = header.size + header.proto_size <= source.size
     status = 92 if wrong_magic else _vendor_status(header, checks, complete=complete)
     return Container(source.size, header, tuple(checks), tuple(problems), status, fatal=False)
 

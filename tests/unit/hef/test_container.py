@@ -19,6 +19,7 @@ from orchestrator.hef import (
     NotAHefError,
     examine_hef,
     read_hef,
+    read_resource,
 )
 from tests.unit.hef.building import legacy, pack
 
@@ -110,6 +111,20 @@ def test_sizes_that_wrap_round_do_not_fool_the_length_check() -> None:
     struct.pack_into(">Q", file, 20, 2**64 - 1)
     with pytest.raises(HefTruncatedError):
         read_hef(bytes(file))
+
+
+@pytest.mark.parametrize("proto_hash", [0, 7])
+def test_sizes_that_wrap_to_the_right_sum_are_told_too(proto_hash: int) -> None:
+    proto_size = 1000
+    body = bytes(10)
+    rest = struct.pack(">QQIQQQ", 0, (10 - proto_size) % 2**64, 0, 0, proto_hash, 0)
+    file = b"\x01HEF" + struct.pack(">II", 3, proto_size) + rest + body
+    for verify in (False, True):
+        with pytest.raises(HefTruncatedError):
+            read_hef(file, verify=verify)
+    with pytest.raises(HefTruncatedError):
+        read_resource(file, "any")
+    assert examine_hef(file).vendor_status == (14 if proto_hash else 91)
 
 
 def test_padding_larger_than_its_section_is_refused() -> None:

@@ -150,7 +150,7 @@ class AgentChannel:
     async def close(self) -> None:
         """Say goodbye and wait for the agent's end, as long as the link lasts."""
         if self._ended is None and self._process.exit_status is None:
-            with suppress(OSError, asyncssh.Error, TimeoutError):
+            with suppress(OSError, asyncssh.Error, TimeoutError, DeviceError):
                 async with asyncio.timeout(15):
                     if self.hello:
                         self._send_json({"do": "bye"})
@@ -164,7 +164,10 @@ class AgentChannel:
     def _send(self, kind: bytes, payload: bytes) -> None:
         if self._ended is not None:
             raise self._ended
-        self._process.stdin.write(_HEADER.pack(kind, len(payload)) + payload)
+        try:
+            self._process.stdin.write(_HEADER.pack(kind, len(payload)) + payload)
+        except (OSError, asyncssh.Error) as error:
+            raise self._lost(error) from error
 
     def _send_json(self, value: Mapping[str, object]) -> None:
         self._send(b"J", json.dumps(value).encode("utf-8"))

@@ -289,3 +289,5 @@ def main() -> None:
     sys.stdout.buffer.write(MAGIC)
     sys.stdout.buffer.flush()
     Agent(Link(sys.stdin.buffer, sys.stdout.buffer), Path.home()).serve()
+    # An ordinary end would wait a second for the thread that still reads stdin.
+    os._exit(0)

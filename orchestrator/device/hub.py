@@ -37,6 +37,7 @@ class Hub:
     def __init__(self) -> None:
         self.thread = LoopThread()
         self._jumps: dict[tuple[str, ...], asyncssh.SSHClientConnection] = {}
+        self._open: set[asyncssh.SSHClientConnection] = set()
         self._locks: dict[object, asyncio.Lock] = {}
         self._embedded: dict[DeviceSpec, EmbeddedServer] = {}
 
@@ -44,7 +45,7 @@ class Hub:
         self, spec: DeviceSpec, *, password: Callable[[str], str] | None = None
     ) -> SshSession:
         """Open a session; see :func:`orchestrator.device.base.connect`."""
-        conn = self.thread.call(self._connect(spec, password))
+        conn = self.thread.call(self._connect_and_note(spec, password))
         return SshSession(self.thread, spec, conn)
 
     def host_key(self, spec: DeviceSpec) -> tuple[str, asyncssh.SSHKey]:
@@ -57,7 +58,7 @@ class Hub:
         self.thread.cancel_calls()
 
     def close(self) -> None:
-        """Close what is shared. Sessions should have been closed before."""
+        """Close what is shared, and the sessions that are still open."""
         if not self.thread.loop.is_closed():
             self.thread.call(self._close())
             self.thread.close()
@@ -67,6 +68,13 @@ class Hub:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    async def _connect_and_note(
+        self, spec: DeviceSpec, password: Callable[[str], str] | None
+    ) -> asyncssh.SSHClientConnection:
+        conn = await self._connect(spec, password)
+        self._open = {one for one in self._open if not one.is_closed()} | {conn}
+        return conn
 
     async def _connect(
         self, spec: DeviceSpec, password: Callable[[str], str] | None
@@ -114,11 +122,13 @@ class Hub:
         return self._locks.setdefault(key, asyncio.Lock())
 
     async def _close(self) -> None:
-        for conn in self._jumps.values():
+        left = [*self._open, *self._jumps.values()]  # sessions first: they go through jumps
+        for conn in left:
             conn.close()
-        for conn in self._jumps.values():
-            with suppress(OSError, asyncssh.Error):
-                await conn.wait_closed()
+        for conn in left:
+            with suppress(OSError, asyncssh.Error, TimeoutError):
+                async with asyncio.timeout(5):
+                    await conn.wait_closed()
         for server in self._embedded.values():
             await server.close()
 

@@ -239,7 +239,8 @@ def _page_size(facts: DeviceFacts) -> Finding | None:
     return error(
         found,
         "identify works, but configuring a HEF fails: max_desc_page_size given 16384",
-        f"echo 'options hailo_pci {setting}' | sudo tee /etc/modprobe.d/hailo_pci.conf; sudo reboot",
+        f"echo 'options hailo_pci {setting}' | sudo tee /etc/modprobe.d/hailo_pci.conf;"
+        " sudo reboot",
     )
 
 
@@ -292,7 +293,7 @@ def _dkms(facts: DeviceFacts) -> Finding | None:
     status, kernel = facts.out("dkms"), facts.identity.kernel or ""
     lines = [line for line in status.splitlines() if line.startswith("hailo")]
     packages = facts.out("packages")
-    broken = re.search(r"^(hailo\S*|h10\S*) \S+ i[FUH]", packages, re.M)
+    broken = re.search(r"^(hailo\S*|h10\S*) \S+ i[FUH]", packages, re.MULTILINE)
     if facts.identity.driver_version is not None and not broken:
         return None
     if not broken and (not lines or any(kernel in line and "installed" in line for line in lines)):
@@ -310,7 +311,7 @@ def _dkms(facts: DeviceFacts) -> Finding | None:
 
 def _apt(facts: DeviceFacts) -> Finding | None:
     policy = facts.out("policy")
-    found = dict(re.findall(r"^(\S+):\n(?:.*\n)*?\s+Candidate: (\S+)", policy, re.M))
+    found = dict(re.findall(r"^(\S+):\n(?:.*\n)*?\s+Candidate: (\S+)", policy, re.MULTILINE))
     wanted = "hailort" if facts.line == 4 else "h10-hailort" if facts.line == 5 else None
     if wanted is None or not found:
         return None

@@ -73,7 +73,8 @@ def commands() -> list[list[str]]:
         if path:
             found.append(path)
         if "\nCommands:\n" in done.stdout:
-            for line in done.stdout.partition("\nCommands:\n")[2].splitlines():
+            listed = done.stdout.partition("\nCommands:\n")[2].partition("\n\n")[0]
+            for line in listed.splitlines():
                 if line.startswith("  ") and line[2:3].strip():
                     pending.append([*path, line.split()[0]])
     return found

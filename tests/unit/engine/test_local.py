@@ -108,7 +108,7 @@ def test_the_job_learns_that_its_host_is_gone_by_the_end_of_standard_input(work:
         "import time; time.sleep(60)"
     )
     host = subprocess.Popen(
-        [sys.executable, "-c", program, str(work)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(work)], stdout=subprocess.PIPE, text=True, cwd=work
     )
     assert host.stdout is not None
     child = process_id(int(host.stdout.readline()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,21 +82,28 @@ def test_a_published_build_file_may_be_edited_without_harm(
     assert cache.restore(found, tmp_path / "other", memory)
 
 
-def _publish(root: str, work: str) -> None:
-    StageCache(Path(root)).publish(make_entry(Path(work)), Path(work))
+PUBLISH = """
+import sys
+from pathlib import Path
+from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
+from orchestrator.pipeline.digests import sha256_file
+root, work, key = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+work.mkdir()
+(work / "model.onnx").write_bytes(b"onnx")
+file = CachedFile("onnx", "model.onnx", sha256_file(work / "model.onnx"), 4)
+StageCache(root).publish(Entry(key=key, stage="export", files=(file,)), work)
+"""
 
 
-def test_two_processes_may_publish_the_same_key(cache: StageCache, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+def test_processes_may_publish_the_same_key_at_once(cache: StageCache, tmp_path: Path) -> None:
     workers = [
-        context.Process(target=_publish, args=(str(cache.root), str(tmp_path / f"w{index}")))
+        subprocess.Popen(
+            [sys.executable, "-c", PUBLISH, str(cache.root), str(tmp_path / f"w{index}"), KEY],
+            cwd=tmp_path,
+        )
         for index in range(3)
     ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert [worker.wait() for worker in workers] == [0, 0, 0]
     assert cache.find(KEY) is not None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import note
@@ -23,25 +22,10 @@ if TYPE_CHECKING:
 
 def known_devices(workspace: Workspace | None = None) -> Registry:
     """Return the devices of the project around us and of the user."""
-    from orchestrator.device.base import DeviceSpec
-    from orchestrator.device.registry import load_registry, parse_address
+    from orchestrator.pipeline.devices import load_devices
     from orchestrator.project.workspace import open_workspace
 
-    workspace = workspace or open_workspace()
-    devices = {}
-    for name, entry in workspace.file.devices.items():
-        address = parse_address(entry.host)
-        identity = workspace.root / Path(entry.identity).expanduser() if entry.identity else None
-        devices[name] = DeviceSpec(
-            name=name,
-            host=address.host,
-            user=entry.user or address.user,
-            port=entry.port or address.port,
-            identity_file=identity,
-            service=entry.service,
-            keep_releases=entry.keep_releases,
-        )
-    return load_registry(devices, workspace.file.groups)
+    return load_devices(workspace or open_workspace())
 
 
 def choose_devices(

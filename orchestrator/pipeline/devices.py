@@ -17,35 +17,39 @@ def load_devices(workspace: Workspace) -> Registry:
     """Return the devices of ``hef.yaml`` and those that the user has added."""
     from orchestrator.device.registry import load_registry
 
-    devices = {name: _spec(name, entry) for name, entry in workspace.file.devices.items()}
+    devices = {
+        name: _spec(name, entry, workspace.root) for name, entry in workspace.file.devices.items()
+    }
     return load_registry(devices, workspace.file.groups)
 
 
-def _spec(name: str, entry: DeviceEntry) -> DeviceSpec:
+def _spec(name: str, entry: DeviceEntry, root: Path) -> DeviceSpec:
     from orchestrator.device.base import DeviceSpec
+    from orchestrator.device.registry import parse_address
 
+    address = parse_address(entry.host)
     return DeviceSpec(
         name=name,
-        host=entry.host,
-        user=entry.user,
-        port=entry.port,
-        identity_file=Path(entry.identity).expanduser() if entry.identity else None,
+        host=address.host,
+        user=entry.user or address.user,
+        port=entry.port or address.port,
+        identity_file=root / Path(entry.identity).expanduser() if entry.identity else None,
         service=entry.service,
+        keep_releases=entry.keep_releases,
     )
 
 
 def release_of(build: Build, scratch: Path) -> Release:
-    """Return a build as what is shipped; small files are written to ``scratch``.
-
-    The manifest stays out: it holds times, and an unchanged model must be an unchanged release.
-    """
+    """Return a build as what is shipped; small files are written to ``scratch``."""
     from orchestrator.device.release import write_release
+    from orchestrator.pipeline.builds import MANIFEST
 
     return write_release(
         scratch,
         model=build.model,
         arch=build.arch,
         hef=build.hef,
+        manifest=build.folder / MANIFEST,
         labels=build.labels,
         preprocessing=build.preprocessing,
         decoder=build.summary.get("postprocess"),

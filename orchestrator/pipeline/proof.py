@@ -177,6 +177,7 @@ class Prover:
         result = ship(
             session,
             release_of(build, scratch),
+            keep=self.spec.keep_releases,
             watch=lambda event: (
                 observer.progress("ship", event.done, event.total, "bytes") if event.total else None
             ),

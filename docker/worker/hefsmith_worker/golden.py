@@ -99,7 +99,7 @@ class GoldenWriter(object):
         self._wanted = workspace.plan.of("export")["samples"]
         self._specs: List[InputSpec] = []
         self._samples: Any = None
-        self._steps: Dict[str, List[str]] = {}
+        self._graph: Dict[str, List[str]] = {}
         self.origin = "validation"
 
     @property
@@ -150,10 +150,15 @@ class GoldenWriter(object):
             self._workspace.channel.progress(done, self.count, "samples")
         return [np.concatenate(store) for store in collected]
 
-    def keep_graph_outputs(self, step: str, outputs: Sequence[np.ndarray]) -> None:
-        """Store the outputs of the whole graph as those of a step."""
-        nhwc = [to_nhwc(np.asarray(output)) for output in outputs]
-        self._steps[step] = save_step(self._workspace, step, nhwc)
+    def keep_graph_outputs(self, source: str, outputs: Sequence[np.ndarray]) -> None:
+        """Store the outputs of the whole graph, in ONNX's layout, for the stage evaluate."""
+        files = []
+        for index, output in enumerate(outputs):
+            name = "graph/%s/%d.npy" % (source, index)
+            array = np.ascontiguousarray(np.asarray(output).astype(np.float32))
+            np.save(str(self._workspace.path(GOLDEN + "/" + name)), array)
+            files.append(name)
+        self._graph[source] = files
 
     def save_draft(self, facts: Mapping[str, Any]) -> None:
         """Write what the later stages need to know about the samples."""
@@ -180,7 +185,7 @@ class GoldenWriter(object):
                 ],
                 "graph": {
                     "outputs": [value["name"] for value in facts["outputs"]],
-                    "steps": self._steps,
+                    "files": self._graph,
                 },
             },
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 SCHEMA = 1
 
@@ -45,8 +45,8 @@ class Plan(object):
         self.net_name = str(document["net_name"])
         self.hef_name = str(document["hef_name"])
         self.seed = int(document.get("seed", 0))
-        self.stages = [stage for stage in STAGES if stage in document["stages"]]  # type: List[str]
-        self.parameters = dict(document["parameters"])  # type: Dict[str, Dict[str, Any]]
+        self.stages: List[str] = [stage for stage in STAGES if stage in document["stages"]]
+        self.parameters: Dict[str, Dict[str, Any]] = dict(document["parameters"])
         self.inputs = inputs
         self.work = work
 

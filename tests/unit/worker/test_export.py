@@ -135,7 +135,7 @@ def test_torch_and_onnx_agree_and_golden_samples_are_kept(folder: Path) -> None:
     assert result["samples"] == 4
     golden = folder / "work" / "golden"
     assert np.load(golden / "inputs" / "0.npy").shape == (4, 16, 16, 3)
-    assert np.load(golden / "steps" / "pytorch" / "0.npy").shape == (4, 4)
+    assert np.load(golden / "graph" / "pytorch" / "0.npy").shape == (4, 4)
     onnx.checker.check_model(onnx.load(str(folder / "work" / "model.onnx")))
 
 

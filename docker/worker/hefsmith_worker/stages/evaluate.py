@@ -42,8 +42,18 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         ("sdk_quantized", InferenceContext.SDK_QUANTIZED, raw),
     ):
         steps[step] = _infer(runner, context, inputs, workspace, step)
+    layouts = [
+        _layout(raw_output, native)
+        for raw_output, native in zip(steps["onnx"], steps["sdk_native"])
+    ]
+    steps["onnx"] = [_laid_out(*pair) for pair in zip(steps["onnx"], layouts)]
+    if not parsed["cut"] and "pytorch" in draft["graph"]["files"]:
+        # The cut is at the graph's own outputs: torch's answers belong to the same list.
+        folder = workspace.plan.work / GOLDEN
+        outputs = [np.load(str(folder / name)) for name in draft["graph"]["files"]["pytorch"]]
+        steps["pytorch"] = [_laid_out(*pair) for pair in zip(outputs, layouts)]
     decoder = decoding.from_script(workspace, draft)
-    outputs = _write_steps(workspace, draft, parsed, steps, decoder)
+    written = _write_steps(workspace, parsed, steps, decoder)
     runs = workspace.plan.work / GOLDEN
     workspace.write_json(
         INDEX,
@@ -61,13 +71,13 @@ def run(workspace: Workspace) -> Dict[str, Any]:
                 }
                 for entry in draft["inputs"]
             ],
-            "outputs": outputs["outputs"],
-            "steps": outputs["steps"],
+            "outputs": written["outputs"],
+            "steps": written["steps"],
             "graph": draft["graph"],
         },
     )
     workspace.announce_tree("golden", runs)
-    return {"samples": len(draft["samples"]), "steps": list(outputs["steps"])}
+    return {"samples": len(draft["samples"]), "steps": list(written["steps"])}
 
 
 def _task(workspace: Workspace, draft: Dict[str, Any]) -> str:
@@ -108,7 +118,7 @@ def _onnx_at_cut(
     parsed: Dict[str, Any],
     floats: Dict[str, np.ndarray],
 ) -> List[np.ndarray]:
-    """Return the ONNX model's tensors where the network is cut, NHWC, one per output."""
+    """Return the ONNX model's tensors where the network is cut, one per output."""
     model = onnx.load(str(workspace.needed(ONNX, "export")))
     session = onnx_files.Session(
         onnx_files.with_outputs(model, parsed["end_tensors"]), parsed["end_tensors"]
@@ -122,8 +132,31 @@ def _onnx_at_cut(
             for entry in draft["inputs"]
         }
         for store, output in zip(collected, session.run(sample)):
-            store.append(to_nhwc(np.asarray(output)))
+            store.append(np.asarray(output))
     return [np.concatenate(store) for store in collected]
+
+
+def _layout(onnx_output: np.ndarray, native: np.ndarray) -> str:
+    """Tell whether a tensor of the ONNX file is NCHW (as most are) or ends in NHWC already.
+
+    The parsed network's answer decides: it is NHWC, and equals the right one of the two.
+    """
+    if onnx_output.ndim != 4:
+        return "as is"
+    fits = {
+        "nchw": to_nhwc(onnx_output).shape == native.shape,
+        "as is": onnx_output.shape == native.shape,
+    }
+    if fits["nchw"] and fits["as is"]:
+        errors = {
+            name: float(np.abs(_laid_out(onnx_output, name) - native).mean()) for name in fits
+        }
+        return "nchw" if errors["nchw"] <= errors["as is"] else "as is"
+    return "as is" if fits["as is"] else "nchw"
+
+
+def _laid_out(array: np.ndarray, layout: str) -> np.ndarray:
+    return to_nhwc(array) if layout == "nchw" else array
 
 
 def _infer(
@@ -158,16 +191,12 @@ def _as_list(outputs: Any) -> List[Any]:
 
 def _write_steps(
     workspace: Workspace,
-    draft: Dict[str, Any],
     parsed: Dict[str, Any],
     steps: Dict[str, List[np.ndarray]],
     decoder: "Callable[[Sequence[np.ndarray]], List[np.ndarray]] | None",
 ) -> Dict[str, Any]:
     """Store every step; with NMS in the HEF, raw tensors are decoded so that boxes compare."""
     files: Dict[str, List[str]] = {}
-    if not parsed["cut"] and "pytorch" in draft["graph"]["steps"]:
-        # The cut is at the graph's own outputs: torch's answers belong to the same list.
-        files["pytorch"] = draft["graph"]["steps"]["pytorch"]
     if decoder is None:
         reference = steps["onnx"]
         for step, outputs in steps.items():
@@ -186,7 +215,8 @@ def _write_steps(
     for step, outputs in steps.items():
         detections = (
             decoder(outputs)
-            if len(outputs) == len(parsed["end_tensors"]) and step in ("onnx", "sdk_native")
+            if len(outputs) == len(parsed["end_tensors"])
+            and step in ("pytorch", "onnx", "sdk_native")
             else decoding.from_sdk(outputs[0])
         )
         files[step] = [save_detections(workspace, step, 0, detections)]

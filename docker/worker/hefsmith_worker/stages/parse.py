@@ -11,8 +11,8 @@ from typing import Any, Dict, List
 import onnx
 
 from hefsmith_worker import network, onnx_files
-from hefsmith_worker.graph import analyse
-from hefsmith_worker.workspace import HAR_NATIVE, HEAD, ONNX, PARSED, Workspace
+from hefsmith_worker.graph import analyse, cut_tail
+from hefsmith_worker.workspace import HAR_NATIVE, HEAD, ONNX, PARSED, TAIL, Workspace
 
 #: Below this the analysis is shown but the graph is not cut by it.
 SURE = 0.5
@@ -46,6 +46,8 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     inputs = network.input_layers(hn, [value["name"] for value in facts["inputs"]])
     outputs = network.output_layers(hn)
     cut = end_tensors != [value["name"] for value in facts["outputs"]]
+    if cut:
+        _save_tail(workspace, model, end_nodes)
     workspace.write_json(
         PARSED,
         {
@@ -68,6 +70,15 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         "layers": len(hn["layers"]),
         "sdk": _version(),
     }
+
+
+def _save_tail(workspace: Workspace, model: Any, end_nodes: List[str]) -> None:
+    """Keep what is cut off as a small network that can run on the CPU afterwards."""
+    tail = cut_tail(model, end_nodes)
+    if tail is not None:
+        path = workspace.path(TAIL)
+        onnx_files.save(tail, path)
+        workspace.announce("tail", path)
 
 
 def _proposed(head: Dict[str, Any]) -> List[str]:

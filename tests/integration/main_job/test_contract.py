@@ -15,6 +15,7 @@ from tests.unit.emulator import onnx_models
 
 from .conftest import Project
 
+
 def two_pictures() -> onnx.ModelProto:
     """Two pictures, each through a convolution of its own, joined before the dense layer."""
     b = onnx_models.Builder()

@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 #: Modules of this package that add commands, in the order of the help page.
 COMMAND_MODULES: tuple[str, ...] = (
     "up",
-    "config",
-    "cache",
-    "engine",
-    "doctor",
-    "calib",
-    "inspect",
-    "explain",
-    "toolchain",
-    "device",
+    "init",
     "ship",
     "validate",
     "bench",
     "report",
     "bundle",
+    "calib",
+    "inspect",
     "lint",
-    "init",
+    "explain",
+    "doctor",
+    "device",
+    "toolchain",
+    "engine",
+    "config",
+    "cache",
 )
 
 
@@ -58,7 +58,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
 
     @app.callback()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 _BLOCK = 1 << 20
 
@@ -58,12 +58,16 @@ class DigestMemory:
 
     def file(self, path: Path) -> str:
         """Return the sha256 of a file."""
-        status = path.stat()
+        return self._file_named(os.fspath(path))
+
+    def _file_named(self, name: str) -> str:
+        # Plain strings: this runs for thousands of pictures before anything else happens.
+        status = os.stat(name)  # noqa: PTH116
         mark = [status.st_size, status.st_mtime_ns, status.st_ino]
-        name = os.fspath(path)
         known = self._known.get(name)
         if known is not None and known[:3] == mark:
             return str(known[3])
+        path = Path(name)
         digest = sha256_file(path)
         after = path.stat()
         import time
@@ -99,11 +103,11 @@ def files_below(folder: Path) -> Iterable[str]:
     Links to folders are followed once: a loop ends where it comes back.
     """
     seen: set[tuple[int, int]] = set()
-    pending = [(folder, "")]
+    pending = [(os.fspath(folder), "")]
     while pending:
         current, prefix = pending.pop()
         try:
-            status = current.stat()
+            status = os.stat(current)  # noqa: PTH116
             if (status.st_dev, status.st_ino) in seen and status.st_ino:
                 continue
             seen.add((status.st_dev, status.st_ino))
@@ -114,6 +118,6 @@ def files_below(folder: Path) -> Iterable[str]:
             if entry.name == "__pycache__":
                 continue
             if entry.is_dir():
-                pending.append((current / entry.name, f"{prefix}{entry.name}/"))
+                pending.append((entry.path, f"{prefix}{entry.name}/"))
             elif entry.is_file():
                 yield prefix + entry.name

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from importlib import metadata
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,15 +57,24 @@ def pinned_versions(requirements: str) -> dict[str, str]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions that this environment has; a missing library is left out."""
+    """Return the versions that this environment has; a missing library is left out.
+
+    Read from the names of the installers' own folders (``numpy-2.4.6.dist-info``): asking
+    ``importlib.metadata`` parses a long file for each.
+    """
     found: dict[str, str] = {}
-    for name in LIBRARIES:
+    for place in sys.path:
         try:
-            # The local part (torch's "+cpu") names the build of one version, not another one.
-            found[name] = metadata.version(name).partition("+")[0]
-        except metadata.PackageNotFoundError:
+            names = os.listdir(place or ".")  # noqa: PTH208
+        except OSError:
             continue
-    return found
+        for name in names:
+            if name.endswith(".dist-info"):
+                project, _, version = name.removesuffix(".dist-info").partition("-")
+                plain = re.sub(r"[-_.]+", "-", project).lower()
+                # The local part (torch's "+cpu") names the build of a version, not another one.
+                found.setdefault(plain, version.partition("+")[0])
+    return {name: found[name] for name in LIBRARIES if name in found}
 
 
 def emulator_identity(code: str, versions: Mapping[str, str], compiler: str) -> dict[str, object]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# Started in the background of a script, this process ignores Ctrl-C, and so would every program
+# that it starts; the tests of Ctrl-C need one that listens.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENGINE_TESTS = os.environ.get("HEFSMITH_TEST_ENGINE") == "1"
 REPOSITORY = Path(__file__).resolve().parent.parent

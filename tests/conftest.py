@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = wanted
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave the checkout: programs that tests start must import what is installed."""
+    os.chdir(tempfile.mkdtemp(prefix="hefsmith-tests-"))
 
 
 @pytest.fixture(scope="session")

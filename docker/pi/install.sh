@@ -40,6 +40,11 @@ grep -q '^pi:' /etc/group || echo 'pi:x:1000:' >>/etc/group
 mkdir -p /home/pi /root /tmp
 chmod 1777 /tmp
 chown 1000:1000 /home/pi
+# A root file system that was only unpacked has no PAM set-up, and sudo refuses without one.
+for part in auth account password session session-noninteractive; do
+    [ -e "/etc/pam.d/common-$part" ] \
+        || printf '%s required pam_permit.so\n' "${part%-noninteractive}" >"/etc/pam.d/common-$part"
+done
 if [ -d /etc/sudoers.d ]; then
     echo 'pi ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/pi
     chmod 0440 /etc/sudoers.d/pi

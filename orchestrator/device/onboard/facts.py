@@ -226,7 +226,8 @@ def find_holders(nodes: list[Json]) -> Json:
         output = None
         if node["path"].startswith("/dev/") and getattr(os, "geteuid", lambda: 0)() != 0:
             output = run(["sudo", "-n", *search])
-            if output is not None and output["code"] != 0 and "password" in output["err"]:
+            # sudo's own complaint (no right, no password, a broken PAM), not the search's.
+            if output is not None and output["code"] != 0 and "sudo:" in output["err"]:
                 output = None
             complete = complete and output is not None
         output = output or run(search)

@@ -44,12 +44,13 @@ def release_of(build: Build, scratch: Path) -> Release:
     from orchestrator.device.release import write_release
     from orchestrator.pipeline.builds import MANIFEST
 
+    manifest = build.folder / MANIFEST
     return write_release(
         scratch,
         model=build.model,
         arch=build.arch,
         hef=build.hef,
-        manifest=build.folder / MANIFEST,
+        manifest=manifest if manifest.is_file() else None,
         labels=build.labels,
         preprocessing=build.preprocessing,
         decoder=build.summary.get("postprocess"),

@@ -114,7 +114,7 @@ def hostile() -> bytes:
 
         add("work/good")
         add("work/../../up")
-        add("/work/absolute")
+        add("/" + "work/absolute")  # an absolute name inside the archive
         add("work/back\\slash")
         add("work/C:/drive")
         add("work/link", tarfile.SYMTYPE, "/etc")

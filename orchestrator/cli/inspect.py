@@ -282,7 +282,7 @@ def _print_vendor_text(path: Path, *, parse_streams: bool, verify: bool) -> None
     examination = examine_hef(path, verify=verify)
     hef = examination.hef
     if hef is None or not examination.opens:
-        raise examination.problems[0]
+        raise examination.problems[0].in_file(path.name)
     _write(vendor_text(hef, parse_streams=parse_streams))
     for problem in examination.problems:
         note(f"warning: {examination.name}: {problem.message} (HailoRT does not check this)")

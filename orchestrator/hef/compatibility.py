@@ -181,8 +181,19 @@ def _device(hef: Hef, chip: str, release: Release | None) -> Iterator[Reason]:
     else:
         table = _OLD_TABLE if release >= (5, 0, 0) else {**_OLD_TABLE, "HAILO12L": frozenset()}
         fits = hef.hw_arch_id in table.get(device, frozenset())
-    made_for = hef.chips[0]
-    if not fits:
+    is_unknown = hef.chips == (formats.UNKNOWN_CHIP,)
+    made_for = f"architecture {hef.hw_arch_id}" if is_unknown else hef.chips[0]
+    if is_unknown and not fits:
+        yield Reason(
+            "chip",
+            f"the file is for a chip that HailoRT does not know (architecture {hef.hw_arch_id})"
+            if release is None
+            else f"the file is for a chip that HailoRT {_text(release)} does not know "
+            f"(architecture {hef.hw_arch_id})",
+            _status(release, 93),
+            f"compile the model for {device.lower()} with the compiler that goes with the device",
+        )
+    elif not fits:
         yield Reason(
             "chip",
             f"the file was compiled for {made_for} and does not run on {chip}"

@@ -27,6 +27,8 @@ MAGIC: Final = 0x01484546
 COMMON_SIZE: Final = 12
 HEADER_SIZES: Final = {0: 32, 1: 28, 2: 44, 3: 56}
 _LAYOUTS: Final = {0: ">4x16s", 1: ">IQ4x", 2: ">QQ16x", 3: ">QQIQQ8x"}
+#: Far above any HEF: sizes beyond it are noise.
+_POSSIBLE: Final = 1 << 50
 _U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -160,6 +162,15 @@ def _length_problem(source: Source, header: Header) -> HefError:
     stated = header.proto_size + (header.ccws_size or 0) + (header.additional_info_size or 0)
     missing = stated - (source.size - header.size)
     lenient = bool(header.proto_xxh3_64)
+    if missing > _POSSIBLE:
+        return HefTruncatedError(
+            f"the header speaks of {header.size + stated} bytes, which no file has; "
+            f"this one has {source.size}",
+            missing=missing,
+            hint="the header was damaged; a tool that took the file for text does that",
+            offset=COMMON_SIZE,
+            status=0 if lenient else 91,
+        )
     if missing > 0:
         in_proto = header.size + header.proto_size > source.size
         where = "the metadata" if in_proto else "the weights" if header.ccws_size else "the file"

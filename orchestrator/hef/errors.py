@@ -6,6 +6,9 @@ it accepts the file all the same, ``None`` where it crashes or never sees it.
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Self
+
 from orchestrator.errors import ArtifactError, escape_control
 
 #: Names of the vendor's status numbers that a reader of files can meet.
@@ -46,6 +49,16 @@ class HefError(ArtifactError):
         super().__init__(escape_control(message), hint=hint, code=code)
         self.status = status if status is not None else self.default_status
         self.offset = offset
+
+    def in_file(self, name: str) -> Self:
+        """Return the same error with the file's name in its sentence."""
+        name = escape_control(name)
+        if name in self.message:
+            return self
+        named = copy(self)
+        named.message = f"{name}: {self.message}"
+        named.args = (named.message,)
+        return named
 
     @property
     def status_name(self) -> str | None:

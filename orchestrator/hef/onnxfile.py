@@ -10,7 +10,12 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.hef.errors import HefError, HefTooLargeError, ModelFileError
+from orchestrator.hef.errors import (
+    HefError,
+    HefTooLargeError,
+    HefUnreadableError,
+    ModelFileError,
+)
 from orchestrator.hef.source import open_source
 from orchestrator.hef.wire import (
     BYTES,
@@ -126,7 +131,7 @@ def read_onnx(path: Path) -> OnnxModel:
             raise ModelFileError(message, code="onnx.not-onnx")
         try:
             return _Reader(source.window(source.size), source).read()
-        except HefTooLargeError:
+        except (HefTooLargeError, HefUnreadableError):
             raise
         except HefError as error:
             message = f"{source.name} is not an ONNX model: {error.message}"

@@ -58,7 +58,8 @@ def read_hef(source: Path | bytes, *, verify: bool = True) -> Hef:
     """
     examination = examine_hef(source, verify=verify)
     if examination.problems:
-        raise examination.problems[0]
+        problem = examination.problems[0]
+        raise problem.in_file(source.name) if isinstance(source, Path) else problem
     assert examination.hef is not None
     return examination.hef
 

@@ -61,7 +61,13 @@ def check_resources(
             checks.append(Check(name, False, expected, found, start, vendor=False))
             message = f"external resource {resource.name!r} reaches past the end of the file"
             problems.append(
-                HefCorruptError(message, code="hef.resource-truncated", offset=start, status=0)
+                HefCorruptError(
+                    message,
+                    code="hef.resource-truncated",
+                    hint="copy or download the file again; the transfer stopped early",
+                    offset=start,
+                    status=0,
+                )
             )
         elif resource.xxh3_64 and resource.size <= left:
             # overlapping resources could ask for more than the file has: then only the first ones

@@ -25,6 +25,11 @@ _KINDS: Final = (
     (b"\xff\xd8\xff", "a JPEG picture", None),
     (b"\x80\x02", "a Python pickle (perhaps PyTorch weights)", "compile it first: hef up"),
     (b"FORM", "an IFF file", None),
+    (
+        b"\xef\xbb\xbf\x01HEF",
+        "a HEF that a program took for text and wrote anew",
+        "copy the original again, in binary mode",
+    ),
 )
 
 

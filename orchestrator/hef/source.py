@@ -1,22 +1,27 @@
-"""Where the bytes come from: a file, mapped and read in pieces, or bytes in memory."""
+"""Where the bytes come from: a file that is read in pieces, or bytes in memory.
+
+Files are not mapped into memory: when another program cuts a mapped file, the next access ends
+the whole process (SIGBUS), and no exception tells why.
+"""
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from orchestrator.hef.errors import HefUnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from orchestrator.hef.wire import Bytes
 
-CHUNK = 1 << 20
+CHUNK: Final = 1 << 20
+#: Bytes that are fetched when a reader looks at one of them.
+_BLOCK: Final = 1 << 14
 
 
 class Source(Protocol):
@@ -65,7 +70,6 @@ class FileSource:
 
     def __init__(self, descriptor: int, size: int, name: str) -> None:
         self._descriptor = descriptor
-        self._map: mmap.mmap | None = None
         self.size = size
         self.name = name
 
@@ -73,12 +77,12 @@ class FileSource:
         """See :class:`Source`."""
         try:
             os.lseek(self._descriptor, offset, os.SEEK_SET)
-            data = bytearray()
+            data = os.read(self._descriptor, count)
             while len(data) < count and (part := os.read(self._descriptor, count - len(data))):
                 data += part
         except OSError as error:
             raise _unreadable(self.name, error) from error
-        return bytes(data)
+        return data
 
     def pieces(self, start: int, end: int) -> Iterator[memoryview]:
         """See :class:`Source`. Raises ``HefUnreadableError`` when the file shrinks meanwhile."""
@@ -89,27 +93,58 @@ class FileSource:
                 while start < end:
                     count = file.readinto(buffer[: min(CHUNK, end - start)])
                     if not count:
-                        message = f"{self.name} became shorter while it was read"
-                        raise HefUnreadableError(message, status=14)
+                        raise _shrunk(self.name)
                     start += count
                     yield buffer[:count]
         except OSError as error:
             raise _unreadable(self.name, error) from error
 
     def window(self, end: int) -> Bytes:
-        """See :class:`Source`."""
-        if self._map is None:
-            try:
-                self._map = mmap.mmap(self._descriptor, end, access=mmap.ACCESS_READ)
-            except (OSError, ValueError) as error:
-                raise _unreadable(self.name, error) from error
-        return self._map
+        """See :class:`Source`. Looking at bytes that are gone raises ``HefUnreadableError``."""
+        return Window(self._exactly, end)
+
+    def _exactly(self, offset: int, count: int) -> bytes:
+        data = self.read(offset, count)
+        if len(data) < count:
+            raise _shrunk(self.name)
+        return data
 
     def close(self) -> None:
-        """Let go of the map and the file."""
-        if self._map is not None:
-            self._map.close()
+        """Let go of the file."""
         os.close(self._descriptor)
+
+
+class Window:
+    """The first ``end`` bytes of a file as something to index; holds one block of them."""
+
+    def __init__(self, read: Callable[[int, int], bytes], end: int) -> None:
+        self._read = read
+        self._end = end
+        self._start = 0
+        self._block = b""
+
+    @overload
+    def __getitem__(self, place: int, /) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice, /) -> bytes: ...
+
+    def __getitem__(self, place: int | slice, /) -> int | bytes:
+        """Return one byte, or a copy of those from start to stop (neither counts from the end)."""
+        if isinstance(place, slice):
+            start, stop, _ = place.indices(self._end)
+            inside, count = start - self._start, max(stop - start, 0)
+            if inside >= 0 and inside + count <= len(self._block):
+                return self._block[inside : inside + count]
+            return self._read(start, count)
+        inside = place - self._start
+        if not 0 <= inside < len(self._block):
+            if not 0 <= place < self._end:
+                raise IndexError(place)
+            # Readers go forward, and what they skip is often larger than a block.
+            self._block = self._read(place, min(_BLOCK, self._end - place))
+            self._start, inside = place, 0
+        return self._block[inside]
 
 
 @contextmanager
@@ -133,6 +168,14 @@ def open_source(source: Path | bytes) -> Iterator[Source]:
         yield file
     finally:
         file.close()
+
+
+def _shrunk(name: str) -> HefUnreadableError:
+    return HefUnreadableError(
+        f"{name} became shorter while it was read",
+        status=14,
+        hint="another program is writing it; try again when that has ended",
+    )
 
 
 def _unreadable(name: str, error: Exception) -> HefUnreadableError:

@@ -25,7 +25,9 @@ MAX_FIELDS: Final = 300_000
 MAX_MESSAGES: Final = 100_000
 MAX_PACKED_BYTES: Final = 1 << 20
 MAX_METADATA_BYTES: Final = 4 << 20
-_COPY_BELOW: Final = 1 << 20
+#: Groups up to this size are walked in memory; those of new files have some hundred kilobytes,
+#: those of version 0 hold the weights.
+_COPY_BELOW: Final = 64 << 20
 
 #: Messages on the way to configuration steps; everything else is copied as it is.
 _ROUTE: Final = frozenset(
@@ -36,7 +38,7 @@ _OPERATIONS: Final = {"Context": 2, "Preliminary": 1}
 
 
 class Bytes(Protocol):
-    """What is walked: ``bytes``, a ``memoryview`` or a memory map."""
+    """What is walked: ``bytes``, or the window of a file; slices of both are ``bytes``."""
 
     def __getitem__(self, index: int, /) -> int:
         """Return one byte."""
@@ -180,9 +182,9 @@ class Reducer:
         return b"".join(pieces)
 
     def _descend(self, kind: str, data: Bytes, start: int, end: int, depth: int) -> bytes:
-        if depth > 1 or end - start > _COPY_BELOW:
+        if isinstance(data, bytes) or end - start > _COPY_BELOW:
             return self._reduce(kind, data, start, end, depth)
-        # Plain bytes are walked twice as fast as a memory map.
+        # Plain bytes are walked many times as fast as the window of a file.
         copy = bytes(data[start:end])  # type: ignore[index]
         try:
             return self._reduce(kind, copy, 0, len(copy), depth)

@@ -159,3 +159,15 @@ def test_an_unknown_chip_is_a_usage_error(chip: str) -> None:
 def test_an_unreadable_version_is_a_usage_error(hailort: str) -> None:
     with pytest.raises(ConfigError, match="version"):
         judge("HAILO8", hailort)
+
+
+def test_a_chip_that_nobody_knows_is_told_by_its_number() -> None:
+    for hailort in ("5.2.0", None):
+        (reason,) = judge("HAILO10H", hailort, arch=5, version=1).refusals
+        assert "does not know (architecture 5)" in reason.message
+        assert reason.hint is not None
+        assert "hailo10h" in reason.hint
+        assert "UNKNOWN" not in reason.message + reason.hint
+    assert judge("HAILO10H", "5.0.0", arch=5).runs
+    (reason,) = judge("HAILO10H", "4.23.0", arch=5).refusals
+    assert "architecture 5 needs 5.x" in reason.message

@@ -113,6 +113,15 @@ def test_sizes_that_wrap_round_do_not_fool_the_length_check() -> None:
         read_hef(bytes(file))
 
 
+def test_a_size_that_no_file_has_is_told_as_a_damaged_header(tmp_path: Path) -> None:
+    path = tmp_path / "text.hef"
+    path.write_bytes(FILES["v2"].decode("latin-1").encode())
+    with pytest.raises(HefTruncatedError, match=r"^text.hef: .* no file has") as caught:
+        read_hef(path)
+    assert caught.value.hint is not None
+    assert "header was damaged" in caught.value.hint
+
+
 @pytest.mark.parametrize("proto_hash", [0, 7])
 def test_sizes_that_wrap_to_the_right_sum_are_told_too(proto_hash: int) -> None:
     proto_size = 1000
@@ -188,6 +197,7 @@ LFS = (
         (b'{"message": "not found"}', "JSON"),
         (b"404: Not Found", "text"),
         (b"\x1c\x00\x00\x00TFL3" + bytes(60), "TensorFlow Lite"),
+        (b"\xef\xbb\xbf" + FILES["v2"], "took for text"),
     ],
 )
 def test_other_files_under_the_name_of_a_hef_are_named(

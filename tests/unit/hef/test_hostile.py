@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,11 +19,13 @@ from orchestrator.hef import (
     HefCorruptError,
     HefError,
     HefTooLargeError,
+    HefUnreadableError,
     examine_hef,
     operations,
     read_hef,
 )
 from orchestrator.hef.document import examination_document
+from orchestrator.hef.source import open_source
 from orchestrator.hef.wire import varint
 from tests.unit.hef.building import field, legacy, net_flow, pack
 
@@ -260,3 +264,50 @@ def test_weights_are_not_kept_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "weights.hef"
     path.write_bytes(pack(START, 3, bytes(100 << 20)))
     assert grown(path) < 32 << 20
+
+
+def test_a_file_cut_by_another_program_while_it_is_read_does_not_end_us(tmp_path: Path) -> None:
+    # A mapped file would: the system answers a look past the new end with SIGBUS.
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(bytes(200_000))
+    with open_source(path) as source:
+        window = source.window(source.size)
+        assert window[0] == 0
+        os.truncate(path, 10)
+        with pytest.raises(HefUnreadableError, match="became shorter") as caught:
+            window[150_000]
+        assert caught.value.hint is not None
+        with pytest.raises(HefUnreadableError, match="became shorter"):
+            list(source.pieces(0, 100))
+
+
+def test_files_that_change_all_the_time_give_answers_or_plain_errors(tmp_path: Path) -> None:
+    data = pack(START + field(3, b"m" * 3_000_000), ccws=b"w" * 3_000_000)
+    path = tmp_path / "changing.hef"
+    path.write_bytes(data)
+    changer = textwrap.dedent(
+        """
+        import os, sys
+        data = open(sys.argv[1], "rb").read()
+        print("ready", flush=True)
+        while True:
+            for size in (0, 20, 5_000, 2_900_000, 5_000_000):
+                os.truncate(sys.argv[1], size)
+            with open(sys.argv[1], "r+b") as file:
+                file.write(data)
+        """
+    )
+    seen = set()
+    with subprocess.Popen(
+        [sys.executable, "-c", changer, str(path)], stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                with suppress(HefUnreadableError):
+                    seen.add(tuple(item.code for item in examine_hef(path).problems))
+        finally:
+            process.kill()
+    assert len(seen) > 1

@@ -255,7 +255,9 @@ def test_diff_of_a_damaged_file_is_exit_6(
     good: Path, damaged: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["diff", str(good), str(damaged)]) == 6
-    assert "does not match" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "does not match" in said
+    assert said.startswith("error: damaged.hef: ")
 
 
 def test_the_package_loads_nothing_heavy() -> None:

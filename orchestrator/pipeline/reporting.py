@@ -62,7 +62,7 @@ def write_report(
             for f in summary.get("files", ())
             if not str(f["path"]).startswith(_DULL)
         ],
-        pictures=_pictures(golden, verdict, build.labels),
+        pictures=_pictures(golden, verdict, build),
         device=_device(build),
     )
     partial = build.report.with_suffix(".partial")
@@ -127,9 +127,11 @@ def _device(build: Build) -> list[tuple[str, str]]:
     return [(str(title), escape_control(str(value))) for title, value in facts]
 
 
-def _pictures(golden: Golden, verdict: Verdict, labels: Sequence[str]) -> list[Picture]:
+def _pictures(golden: Golden, verdict: Verdict, build: Build) -> list[Picture]:
     """Return the worst samples, with boxes where the model gives boxes."""
+    from orchestrator.pipeline.validation import head_of
     from orchestrator.report.golden import Detections
+    from orchestrator.report.heads import decode_steps
     from orchestrator.report.html import Picture
     from orchestrator.report.pictures import box_overlay, png_uri
 
@@ -140,6 +142,14 @@ def _pictures(golden: Golden, verdict: Verdict, labels: Sequence[str]) -> list[P
         return []
     good = golden.load(golden.order[0], 0)
     last = golden.load(golden.order[-1], 0)
+    head = head_of(build, golden)
+    if head is not None:
+        ends = (golden.order[0], golden.order[-1])
+        decoded = decode_steps(golden, head, ends)
+        if all(step in decoded for step in ends):
+            good, last = (decoded[step].boxes for step in ends)
+    has_boxes = isinstance(good, Detections)
+    labels = build.labels
     found = []
     for worst in verdict.worst[:SAMPLES]:
         picture = pixels[worst.index]
@@ -158,7 +168,7 @@ def _pictures(golden: Golden, verdict: Verdict, labels: Sequence[str]) -> list[P
                 overlay=overlay,
                 caption=_caption(golden, worst, labels),
                 note=worst.note,
-                bad=_is_bad(golden, worst),
+                bad=_is_bad(golden, worst, has_boxes=has_boxes),
             )
         )
     return found
@@ -172,7 +182,7 @@ def _caption(golden: Golden, worst: Worst, labels: Sequence[str]) -> str:
     return f"{escape_control(worst.name)}: labelled {escape_control(name)}"
 
 
-def _is_bad(golden: Golden, worst: Worst) -> bool:
+def _is_bad(golden: Golden, worst: Worst, *, has_boxes: bool) -> bool:
     # A class that changed takes one off the cosine; boxes are fractions that agree.
-    limit = 0.5 if golden.outputs[0].kind == "nms" or golden.task == "classification" else 0.9
+    limit = 0.5 if has_boxes or golden.task == "classification" else 0.9
     return worst.score < limit

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from orchestrator.device.validation import Api, DeviceRun, JobRunner, OutputFormat
     from orchestrator.pipeline.builds import Build
-    from orchestrator.report import Cause, Golden, Verdict
+    from orchestrator.report import Cause, Golden, Head, Verdict
 
 STEP = "device"
 VERDICT = "verdict.json"
+HEAD = "head.json"
 
 
 def validate_build(  # the options are those of `hef validate`
@@ -110,6 +111,7 @@ def judge_build(
         ],
         label_names=build.labels or None,
         metric=metric,
+        head=head_of(build, golden),
         device_symptoms=run.trouble if run is not None else earlier,
         device_causes=_known_causes(run, build) if run is not None and not run.complete else (),
         emulated=build.emulated or bool(run and run.emulated),
@@ -120,6 +122,20 @@ def judge_build(
     partial.write_text(text, encoding="utf-8")
     partial.replace(build.folder / VERDICT)
     return verdict
+
+
+def head_of(build: Build, golden: Golden) -> Head | None:
+    """Return how to decode the raw outputs of a detector, ``None`` where there is nothing to."""
+    from orchestrator.report import read_head
+
+    try:
+        report = json.loads((build.folder / HEAD).read_text(encoding="utf-8"))
+        end_nodes = build.summary["stages"]["parse"]["result"]["end_nodes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    postprocess: Mapping[str, object] = build.summary.get("postprocess") or {}
+    nms = postprocess.get("nms")
+    return read_head(report, golden, end_nodes=end_nodes, nms=nms if isinstance(nms, dict) else {})
 
 
 def _known_causes(run: DeviceRun, build: Build) -> tuple[Cause, ...]:

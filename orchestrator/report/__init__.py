@@ -11,6 +11,7 @@ Importing this package is cheap; numpy is loaded by the first call that computes
 from __future__ import annotations
 
 from orchestrator.report.golden import Detections, Golden, GoldenError, load_golden
+from orchestrator.report.heads import Head, read_head
 from orchestrator.report.model import (
     STEPS,
     Cause,
@@ -31,10 +32,12 @@ __all__ = [
     "Fault",
     "Golden",
     "GoldenError",
+    "Head",
     "OutputAgreement",
     "StepReport",
     "Thresholds",
     "Verdict",
     "decide",
     "load_golden",
+    "read_head",
 ]

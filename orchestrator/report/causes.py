@@ -88,6 +88,21 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "A08",
         ),
     ),
+    "tensorflow": (
+        _known(
+            "The preprocessing differs from training: many Keras networks scale their input "
+            "themselves, or expect -1..1",
+            "Compare preprocessing.mean and .std with the training code; for a network that has "
+            "a Rescaling layer, write mean: [0], std: [1].",
+            "A04",
+        ),
+        _known(
+            "The validation set's labels are wrong or in another class order",
+            "Keras numbers classes by the sorted names of their folders: compare "
+            "postprocess.labels.",
+            "A08",
+        ),
+    ),
     "onnx": (
         _known(
             "A wrapper or the factory changes the input on the way to export, for example the "

@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: First steps: the framework that the network comes from; a build has at most one of them.
+FRAMEWORK_STEPS = ("pytorch", "tensorflow")
+
 #: The steps of staged parity, in the order of the pipeline.
-STEPS = ("pytorch", "onnx", "sdk_native", "sdk_fp_optimized", "sdk_quantized", "device")
+STEPS = (
+    *FRAMEWORK_STEPS,
+    "onnx",
+    "sdk_native",
+    "sdk_fp_optimized",
+    "sdk_quantized",
+    "device",
+)
 
 #: Steps that compute in floating point: they should agree to rounding.
-FLOAT_STEPS = ("pytorch", "onnx", "sdk_native", "sdk_fp_optimized")
+FLOAT_STEPS = (*FRAMEWORK_STEPS, "onnx", "sdk_native", "sdk_fp_optimized")
 
 #: How people call the steps.
 STEP_TITLES = {
     "labels": "labels and samples",
     "pytorch": "PyTorch",
+    "tensorflow": "TensorFlow",
     "onnx": "ONNX",
     "sdk_native": "parsed network (SDK_NATIVE)",
     "sdk_fp_optimized": "model script (SDK_FP_OPTIMIZED)",
@@ -39,7 +50,7 @@ MEASURE_TITLES = {
     "mean_iou": "mean overlap (IoU) with the float model",
     "map50": "mAP@50",
     "map5095": "mAP@50-95",
-    "keypoint_distance": "mean key-point distance (fraction of the picture's diagonal)",
+    "keypoint_distance": "mean key-point distance (fraction of the figure's size)",
     "metric": "own metric",
     "top1_drop": "loss of top-1 accuracy (points)",
     "map_drop": "loss of mAP@50 (points)",
@@ -50,7 +61,8 @@ _DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "classification": {"top1_drop": 1.5, "agreement": 0.95, "cosine": 0.98},
     "detection": {"f1": 0.85, "mean_iou": 0.80, "map_drop": 3.0, "cosine": 0.97},
     "segmentation": {"mean_iou": 0.85, "cosine": 0.97},
-    "pose": {"cosine": 0.98},
+    # Boxes are judged where the head finder knows how to decode them.
+    "pose": {"f1": 0.85, "mean_iou": 0.80, "cosine": 0.98},
     "obb": {"cosine": 0.98},
     "other": {"cosine": 0.98},
 }

@@ -19,8 +19,10 @@ from orchestrator.report import boxes as box_measures
 from orchestrator.report import metrics
 from orchestrator.report.causes import Finding, likely_causes
 from orchestrator.report.golden import Detections, Golden
+from orchestrator.report.heads import decode_steps, point_distance
 from orchestrator.report.model import (
     FLOAT_STEPS,
+    FRAMEWORK_STEPS,
     MEASURE_TITLES,
     STEP_TITLES,
     Cause,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from orchestrator.report.heads import Decoded, Head
 
     #: (outputs of the float model, outputs of a step, samples as dictionaries) -> score,
     #: more is better. Outputs are arrays (N, ...) or, for boxes, one (k, 6) array per sample.
@@ -59,6 +63,7 @@ def decide(
     findings: Iterable[Finding] = (),
     label_names: Sequence[str] | None = None,
     metric: UserMetric | None = None,
+    head: Head | None = None,
     device_symptoms: Mapping[str, str] | None = None,
     device_causes: Sequence[Cause] = (),
     emulated: bool = False,
@@ -67,6 +72,7 @@ def decide(
 
     ``findings`` are what the stages noticed (from the manifest): evidence for causes.
     ``label_names`` is the recipe's list, checked against the number of classes.
+    ``head`` tells how boxes are decoded from raw tensors, so that boxes are judged as well.
     ``device_symptoms`` are faults that the device run met (``wrong-chip``, ``busy``,
     ``versions``, ``timeout``, ``unstable``), each with a sentence; one of the first four
     means that there are no outputs of the device, and the verdict fails there.
@@ -79,7 +85,8 @@ def decide(
     if not order:
         return _empty(golden, emulated)
     reference = order[0]
-    steps = tuple(_report(golden, reference, step, metric) for step in order)
+    decoded = decode_steps(golden, head) if head is not None else {}
+    steps = tuple(_report(golden, reference, step, metric, decoded, head) for step in order)
     labelled = any(sample.label is not None or sample.boxes for sample in golden.samples)
     checks = {report.step: _checks(golden, steps[0], report, demands) for report in steps}
     final = order[-1]
@@ -102,7 +109,7 @@ def decide(
         steps=steps,
         fault=fault,
         notes=_notes(golden, steps, labelled),
-        worst=_worst(golden, reference, final),
+        worst=_worst(golden, reference, final, decoded),
         emulated=emulated,
     )
 
@@ -126,7 +133,14 @@ def _empty(golden: Golden, emulated: bool) -> Verdict:
 # --- One step --------------------------------------------------------------------------------
 
 
-def _report(golden: Golden, reference: str, step: str, metric: UserMetric | None) -> StepReport:
+def _report(
+    golden: Golden,
+    reference: str,
+    step: str,
+    metric: UserMetric | None,
+    decoded: Mapping[str, Decoded],
+    head: Head | None,
+) -> StepReport:
     rows: list[OutputAgreement] = []
     measures: dict[str, float] = {}
     problems: list[str] = []
@@ -143,8 +157,14 @@ def _report(golden: Golden, reference: str, step: str, metric: UserMetric | None
         rows.append(row)
         if row.problem:
             problems.append(f"{row.output} {row.problem}")
-        elif output.index == 0:
+        elif output.index == 0 and head is None:
             measures |= _task_measures(golden.task, good, mine, labels)
+    if head is not None and step in decoded and reference in decoded:
+        good_boxes, my_boxes = decoded[reference], decoded[step]
+        measures |= _box_measures(golden, good_boxes.boxes, my_boxes.boxes)
+        distance = point_distance(good_boxes, my_boxes, head.size)
+        if distance is not None:
+            measures["keypoint_distance"] = distance
     measures |= _worst_output(rows)
     if metric is not None and not problems:
         measures["metric"] = _user_score(golden, reference, step, metric)
@@ -359,7 +379,8 @@ def _label_trouble(
     chance = float(np.bincount(truth).max() / len(truth))
     if accuracy <= min(1.5 * chance, 0.5) and len(np.unique(truth)) > 1:
         text = f"the float model itself is right on {accuracy:.0%} of the samples only"
-        return "pytorch", text, {}
+        # Where no framework has answered, the ONNX file is what came out of PyTorch's export.
+        return ("tensorflow" if "tensorflow" in golden.steps else "pytorch"), text, {}
     return None
 
 
@@ -380,9 +401,11 @@ def _notes(golden: Golden, steps: Sequence[StepReport], labelled: bool) -> tuple
         )
     if len(golden) < 16:
         notes.append(f"Only {len(golden)} samples: one of them is {100 / len(golden):.0f} points.")
-    if steps[0].step != "pytorch":
+    if steps[0].step not in FRAMEWORK_STEPS:
         title = STEP_TITLES.get(steps[0].step, steps[0].step)
-        notes.append(f"There are no outputs of PyTorch to compare; the reference is {title}.")
+        notes.append(
+            f"There are no outputs of a training framework to compare; the reference is {title}."
+        )
     for report in steps[1:]:
         cosine = report.measures.get("cosine")
         if report.step in FLOAT_STEPS and cosine is not None and cosine < FLOAT_COSINE:
@@ -394,11 +417,15 @@ def _notes(golden: Golden, steps: Sequence[StepReport], labelled: bool) -> tuple
     return tuple(notes)
 
 
-def _worst(golden: Golden, reference: str, final: str) -> tuple[Worst, ...]:
+def _worst(
+    golden: Golden, reference: str, final: str, decoded: Mapping[str, Decoded]
+) -> tuple[Worst, ...]:
     """Return the samples on which the last step is furthest from the float model."""
     if reference == final or not golden.outputs:
         return ()
     good, mine = golden.load(reference, 0), golden.load(final, 0)
+    if reference in decoded and final in decoded:
+        good, mine = decoded[reference].boxes, decoded[final].boxes
     notes: list[str] = [""] * len(golden)
     if isinstance(good, Detections) or isinstance(mine, Detections):
         assert isinstance(good, Detections)

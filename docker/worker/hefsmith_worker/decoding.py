@@ -51,19 +51,23 @@ def decode(
     max_boxes: int,
 ) -> List[np.ndarray]:
     """Return one (k, 6) array per sample from NHWC head tensors in end-node order."""
-    boxes, scores = _candidates([np.asarray(o, np.float32) for o in outputs], head)
-    scale = np.array([size[0], size[1], size[0], size[1]], np.float32)
-    # Boxes end at the picture's edge, before they are compared with each other.
-    boxes = np.clip(boxes / scale, 0.0, 1.0)
+    boxes, scores = candidates([np.asarray(o, np.float32) for o in outputs], head, size)
     return [
-        suppress(boxes[index], scores[index], score, iou, max_boxes)
-        for index in range(len(boxes))
+        suppress(boxes[index], scores[index], score, iou, max_boxes) for index in range(len(boxes))
     ]
 
 
-def _candidates(
-    outputs: List[np.ndarray], head: Mapping[str, Any]
+def candidates(
+    outputs: List[np.ndarray], head: Mapping[str, Any], size: Tuple[int, int]
 ) -> Tuple[np.ndarray, np.ndarray]:
+    """Return boxes (N, cells, 4) in 0..1 and class scores (N, cells, classes), finest first."""
+    boxes, scores = _in_pixels(outputs, head)
+    scale = np.array([size[0], size[1], size[0], size[1]], np.float32)
+    # Boxes end at the picture's edge, before they are compared with each other.
+    return np.clip(boxes / scale, 0.0, 1.0), scores
+
+
+def _in_pixels(outputs: List[np.ndarray], head: Mapping[str, Any]) -> Tuple[np.ndarray, np.ndarray]:
     """Return boxes (N, M, 4) in pixels as y, x, y, x and class scores (N, M, classes)."""
     roles: Sequence[str] = head["end_roles"]
     by_cells: Dict[Tuple[int, int], Dict[str, np.ndarray]] = {}

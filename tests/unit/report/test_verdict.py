@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from orchestrator.report import STEPS, GoldenError, Thresholds, Verdict, decide, load_golden
+from orchestrator.report import GoldenError, Thresholds, Verdict, decide, load_golden
 from orchestrator.report.causes import Finding
-from tests.unit.report.folders import Classifier, boxes_of, write_golden
+from tests.unit.report.folders import STEPS, Classifier, boxes_of, write_golden
 
 if TYPE_CHECKING:
     from pathlib import Path

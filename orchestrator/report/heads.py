@@ -1,0 +1,192 @@
+"""Boxes and key points of networks whose HEF gives the raw tensors of a detection head.
+
+The build keeps what the head finder learned (``head.json``). With it every step is decoded here
+by the code that decodes for HEFs with NMS, so that boxes are judged and not only tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from orchestrator.report.golden import Detections
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from orchestrator.report.golden import Golden
+
+    Floats = NDArray[np.float32]
+
+_BOX_ROLES: Final = frozenset({"box", "class", "objectness"})
+#: Boxes of these are offsets from anchors that are not in the graph, or of a form of their own.
+_NOT_DECODED: Final = frozenset({"ssd", "retinanet", "efficientdet", "fcos", "nanodet"})
+#: Numbers of one key point: x, y and how sure it is.
+_POINT: Final = 3
+
+
+@dataclass(frozen=True)
+class Head:
+    """A detection head: the role of each golden output, and what decoding needs.
+
+    ``report`` has the keys of ``hefsmith_worker.graph.HeadReport``; ``size`` is (height, width)
+    of the network's input in pixels.
+    """
+
+    report: Mapping[str, Any]
+    roles: tuple[str, ...]
+    size: tuple[int, int]
+    score: float
+    iou: float
+    max_boxes: int
+
+    @property
+    def has_points(self) -> bool:
+        """True when there are key points beside the boxes."""
+        return "keypoints" in self.roles
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One step, decoded: boxes of all samples, and key points of the boxes of the first step.
+
+    ``points`` has, per sample, (boxes, K, 2) pixels x, y at the cells of the float model's boxes.
+    """
+
+    boxes: Detections
+    points: tuple[NDArray[np.float64], ...] = ()
+
+
+def read_head(
+    report: Mapping[str, Any],
+    golden: Golden,
+    *,
+    end_nodes: Sequence[str],
+    nms: Mapping[str, Any],
+) -> Head | None:
+    """Return how to decode the outputs of a build, ``None`` where nobody can tell.
+
+    ``report`` is ``head.json``, ``end_nodes`` are those that the network was cut at, ``nms`` are
+    the recipe's thresholds. A HEF that gives boxes itself needs no decoding.
+    """
+    nodes, roles = list(report.get("end_nodes") or ()), list(report.get("end_roles") or ())
+    if (
+        any(output.kind != "tensor" for output in golden.outputs)
+        or len(golden.inputs) != 1
+        or len(golden.outputs) != len(end_nodes)
+        or sorted(nodes) != sorted(end_nodes)
+        or not _is_decodable(report)
+    ):
+        return None
+    by_node = dict(zip(nodes, roles, strict=True))
+    height, width = golden.inputs[0].preprocess.get("size") or (0, 0)
+    if not height or not width:
+        return None
+    return Head(
+        report=report,
+        roles=tuple(by_node[name] for name in end_nodes),
+        size=(int(height), int(width)),
+        score=float(nms.get("score") or 0.2),
+        iou=float(nms.get("iou") or 0.7),
+        max_boxes=int(nms.get("max_boxes") or 100),
+    )
+
+
+def _is_decodable(report: Mapping[str, Any]) -> bool:
+    roles = report.get("end_roles") or ()
+    if report.get("family") in _NOT_DECODED or not report.get("strides"):
+        return False
+    if "box" in roles and "class" in roles:
+        bins = report.get("regression_length") or 1
+        shapes = report.get("end_shapes") or ()
+        boxes = [shape for shape, role in zip(shapes, roles, strict=True) if role == "box"]
+        return len(boxes) == len(report["strides"]) and all(s[1] == 4 * bins for s in boxes)
+    return set(roles) == {"box"} and bool(report.get("anchors"))
+
+
+def decode_steps(
+    golden: Golden, head: Head, steps: Sequence[str] | None = None
+) -> dict[str, Decoded]:
+    """Decode every step, or those named and the first, where shapes are the first one's."""
+    first = golden.order[0]
+    shapes = [tensor.shape for tensor in _tensors(golden, first)]
+    found: dict[str, Decoded] = {}
+    if any(len(shape) != 4 for shape in shapes):
+        return found
+    cells: list[NDArray[np.int64]] = []
+    for step in golden.order:
+        if steps is not None and step not in (first, *steps):
+            continue
+        tensors = _tensors(golden, step)
+        if [tensor.shape for tensor in tensors] == shapes:
+            found[step] = _decode(tensors, head, cells, is_first=step == first)
+    return found
+
+
+def _tensors(golden: Golden, step: str) -> list[Floats]:
+    loaded = [golden.load(step, output.index) for output in golden.outputs]
+    return [tensor for tensor in loaded if not isinstance(tensor, Detections)]
+
+
+def _decode(
+    tensors: Sequence[Floats], head: Head, cells: list[NDArray[np.int64]], *, is_first: bool
+) -> Decoded:
+    """Decode one step, sample by sample; ``cells`` is filled by the first one."""
+    from hefsmith_worker import decoding
+
+    places = [index for index, role in enumerate(head.roles) if role in _BOX_ROLES]
+    report = {**head.report, "end_roles": [head.roles[index] for index in places]}
+    rows: list[Floats] = []
+    points: list[NDArray[np.float64]] = []
+    for sample in range(len(tensors[0])):
+        some = [np.asarray(tensors[index][sample : sample + 1], np.float32) for index in places]
+        # Noise may overflow an exponential; a box without end is then just a wrong box.
+        with np.errstate(over="ignore", invalid="ignore"):
+            boxes, scores = decoding.candidates(some, report, head.size)
+            found = decoding.suppress(boxes[0], scores[0], head.score, head.iou, head.max_boxes)
+        rows.append(found)
+        if head.has_points:
+            if is_first:
+                cells.append(_cells_of(found, boxes[0], scores[0]))
+            points.append(_points(tensors, head, sample)[cells[sample]])
+    offsets = np.cumsum([0, *(len(one) for one in rows)], dtype=np.int64)
+    return Decoded(Detections(np.concatenate(rows), offsets), tuple(points))
+
+
+def _cells_of(found: Floats, boxes: Floats, scores: Floats) -> NDArray[np.int64]:
+    """Return the number of the cell that each surviving box came from."""
+    cells = []
+    for row in found:
+        same = (boxes == row[:4]).all(axis=1) & (scores[:, int(row[5])] == row[4])
+        cells.append(int(np.argmax(same)))
+    return np.array(cells, np.int64)
+
+
+def _points(tensors: Sequence[Floats], head: Head, sample: int) -> NDArray[np.float64]:
+    """Return (cells, K, 2) key points in pixels, cells in the order of the boxes'."""
+    maps = [t[sample] for t, role in zip(tensors, head.roles, strict=True) if role == "keypoints"]
+    maps.sort(key=lambda tensor: -tensor.shape[0] * tensor.shape[1])
+    found = []
+    for tensor, stride in zip(maps, sorted(head.report["strides"]), strict=True):
+        height, width = tensor.shape[:2]
+        values = np.asarray(tensor, np.float64).reshape(height, width, -1, _POINT)[..., :2]
+        rows, columns = np.mgrid[0:height, 0:width]
+        corner = np.stack([columns, rows], axis=-1)[:, :, None, :]
+        found.append(((values * 2 + corner) * float(stride)).reshape(height * width, -1, 2))
+    return np.concatenate(found)
+
+
+def point_distance(reference: Decoded, other: Decoded, size: tuple[int, int]) -> float | None:
+    """Return the mean distance of key points as a fraction of their box's diagonal."""
+    scale = np.array([size[0], size[1]], np.float64)
+    distances: list[float] = []
+    for sample, (good, mine) in enumerate(zip(reference.points, other.points, strict=True)):
+        for row, left, right in zip(reference.boxes.sample(sample), good, mine, strict=True):
+            diagonal = float(np.linalg.norm((row[2:4] - row[:2]) * scale))
+            if diagonal > 0:
+                distances.append(float(np.linalg.norm(left - right, axis=1).mean()) / diagonal)
+    return float(np.mean(distances)) if distances else None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 INDEX = "golden.json"
 SCHEMA = 1
+_LARGEST_LABEL = 0x7FFF_FFFF
 OutputKind = Literal["tensor", "nms"]
 
 
@@ -228,10 +229,14 @@ def _sample(entry: Mapping[str, Any]) -> Sample:
     if rows is not None and not all(len(row) == 5 and all(map(isfinite, row)) for row in rows):
         msg = "a sample's boxes are not rows of five numbers"
         raise ValueError(msg)
+    number = None if label is None else int(label)
+    if number is not None and not 0 <= number <= _LARGEST_LABEL:
+        msg = f"a sample has the label {number}"
+        raise ValueError(msg)
     return Sample(
         name=str(entry["name"]),
         sha256=str(entry.get("sha256") or ""),
-        label=None if label is None else int(label),
+        label=number,
         boxes=rows,
     )
 

@@ -84,3 +84,18 @@ def test_any_value_may_be_anything(
         assert "\n" not in error.message
     finally:
         (folder / "golden.json").write_text(json.dumps(sound), encoding="utf-8")
+
+
+@pytest.mark.parametrize("label", [-1, 2**63, 2**70])
+def test_labels_that_no_class_has_are_refused(
+    folders: list[tuple[Path, dict[str, Any]]], label: int
+) -> None:
+    folder, sound = folders[0]
+    document = copy.deepcopy(sound)
+    document["samples"][0]["label"] = label
+    try:
+        (folder / "golden.json").write_text(json.dumps(document), encoding="utf-8")
+        with pytest.raises(GoldenError, match="label"):
+            load_golden(folder)
+    finally:
+        (folder / "golden.json").write_text(json.dumps(sound), encoding="utf-8")

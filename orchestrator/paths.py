@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from functools import cache
-from importlib import metadata, resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from orchestrator.errors import HefsmithError
 
@@ -25,21 +25,38 @@ DISTRIBUTION = "hefsmith"
 @cache
 def _editable_root() -> Path | None:
     """Return the checkout of an editable installation, else ``None``."""
-    try:
-        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
-    except metadata.PackageNotFoundError:
-        return None
-    if not text:
-        return None
-    origin = json.loads(text)
-    if not origin.get("dir_info", {}).get("editable"):
-        return None
-    return Path(url2pathname(urlsplit(origin["url"]).path))
+    # Reading packages' metadata the usual way loads all that e-mails and archives need.
+    for place in sys.path:
+        for found in Path(place).glob(f"{DISTRIBUTION}-*.dist-info/direct_url.json"):
+            origin = json.loads(found.read_text(encoding="utf-8"))
+            if origin.get("dir_info", {}).get("editable"):
+                return _local_path(origin["url"])
+    return None
+
+
+def _local_path(url: str) -> Path:
+    """Return the path that a ``file:`` address names."""
+    path = urlsplit(url).path
+    if os.name == "nt":
+        # Not at the top, since it brings all of HTTP along.
+        from urllib.request import url2pathname
+
+        return Path(url2pathname(path))
+    return Path(unquote(path))
+
+
+def _package(name: str) -> Path:
+    """Return the folder of an installed package, without importing it."""
+    found = find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        msg = f"this installation of hefsmith lacks its package {name}"
+        raise HefsmithError(msg, hint="Install it again: pip install --force-reinstall hefsmith")
+    return Path(found.submodule_search_locations[0])
 
 
 def _data(packaged: str, checkout: str) -> Path:
     """Return a data folder of the installation; both paths use forward slashes."""
-    installed = Path(str(resources.files("orchestrator"))) / packaged
+    installed = _package("orchestrator") / packaged
     if installed.is_dir():
         return installed
     root = _editable_root()
@@ -61,7 +78,7 @@ def bundled_model(name: str) -> Path:
 
 def worker_package() -> Path:
     """Return the folder of the ``hefsmith_worker`` package (its parent goes on PYTHONPATH)."""
-    return Path(str(resources.files("hefsmith_worker")))
+    return _package("hefsmith_worker")
 
 
 def user_cache() -> Path:

@@ -1,11 +1,13 @@
 """The Typer application: which commands exist, and the one place that prints errors.
 
 Command modules are imported at start-up, so they import nothing but the standard library
-and typer; a test guards the list of loaded modules.
+and typer; a test guards the list of loaded modules. A command line that names its command
+loads that one module alone.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.coercion import spare_adapters
 from orchestrator.errors import ExitCode, HefsmithError
 
 if TYPE_CHECKING:
@@ -40,6 +43,18 @@ COMMAND_MODULES: tuple[str, ...] = (
     "cache",
 )
 
+#: Commands whose module has another name than they.
+ELSEWHERE = {
+    "attach": "engine",
+    "build": "up",
+    "diff": "inspect",
+    "logs": "engine",
+    "ps": "engine",
+    "rollback": "ship",
+    "shell": "engine",
+    "stop": "engine",
+}
+
 
 def _version(value: bool) -> None:
     if value:
@@ -49,8 +64,8 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def build_app() -> typer.Typer:
-    """Return the application with every command registered."""
+def build_app(argv: Sequence[str] = ()) -> typer.Typer:
+    """Return the application with the command that ``argv`` names, or with every command."""
     app = typer.Typer(
         name="hef",
         help="Turn a trained PyTorch or ONNX model into a HEF that is proven on your Raspberry Pi.",
@@ -72,9 +87,24 @@ def build_app() -> typer.Typer:
         if debug:
             os.environ["HEFSMITH_DEBUG"] = "1"
 
+    word = next((word for word in argv if not word.startswith("-")), "")
+    module = ELSEWHERE.get(word, word)
+    if module in COMMAND_MODULES:
+        import_module(f"orchestrator.cli.{module}").register(app)
+        if word in names_in(app):
+            return app
     for name in COMMAND_MODULES:
-        import_module(f"orchestrator.cli.{name}").register(app)
+        if name != module:
+            import_module(f"orchestrator.cli.{name}").register(app)
     return app
+
+
+def names_in(app: typer.Typer) -> set[str]:
+    """Return the names of the commands and groups that are registered."""
+    commands = {
+        one.name or one.callback.__name__ for one in app.registered_commands if one.callback
+    }
+    return commands | {str(one.name) for one in app.registered_groups}
 
 
 def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001
@@ -86,8 +116,14 @@ def run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv or bool(os.environ.get("HEFSMITH_DEBUG"))
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, _terminate)
+    # Looking for plug-ins of pydantic reads the metadata of every package there is.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    spare_adapters()
+    # Imports make many objects and no garbage: with the usual 700, a tenth of a short command's
+    # time goes into looking for some.
+    gc.set_threshold(50_000, 20, 20)
     try:
-        outcome = build_app()(list(argv), standalone_mode=True)
+        outcome = build_app(argv)(list(argv), standalone_mode=True)
     except SystemExit as leave:
         return _as_code(leave.code)
     except HefsmithError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from orchestrator.pipeline.observer import Observer
-
-_LOGGER = logging.getLogger(__name__)
 
 #: Lines of the log that are kept to explain a failure.
 TAIL = 2000
@@ -165,7 +162,9 @@ class EventReader:
         try:
             news = self._reader.feed(line)
         except Exception as error:  # a reader's mistake must never cost a build of hours
-            _LOGGER.warning("the log reader gave up: %r", error)
+            import logging
+
+            logging.getLogger(__name__).warning("the log reader gave up: %r", error)
             self._reader = None
             return
         for one in news:

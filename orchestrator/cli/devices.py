@@ -10,7 +10,6 @@ from orchestrator.errors import ConfigError, ExitCode, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
     from typing import Any, Self
 
     from orchestrator.device.base import DeviceSpec
@@ -120,12 +119,7 @@ class FleetView:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._live is not None:
             self._live.stop()
 

@@ -224,7 +224,33 @@ class ShipResult:
 # --- The session -----------------------------------------------------------------------------
 
 
-class Session(Protocol):
+class JobRunner(Protocol):
+    """The part of a session that runs one Python file over there."""
+
+    def run_job(
+        self,
+        script: Path,
+        *,
+        files: Mapping[str, Path] | None = None,
+        request: Mapping[str, object] | None = None,
+        fetch: Mapping[str, Path] | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 600.0,
+        on_event: Callable[[Mapping[str, object]], None] | None = None,
+    ) -> JobResult:
+        """Run one Python file in a temporary folder on the device.
+
+        ``files`` (name there -> file here) are sent into the folder first; files that the
+        device already holds in a release are linked, not sent again. The script runs with that
+        folder as its working directory, reads ``request`` as JSON from stdin (then end of
+        file), and prints JSON lines; other lines go to ``JobResult.log`` with stderr.
+        ``fetch`` (name there -> file here) comes back after a run that ended with status 0; a
+        missing one is an error. The folder is removed in every case, and the script is killed
+        when the connection ends.
+        """
+
+
+class Session(JobRunner, Protocol):
     """One open connection. Use as a context manager; methods may be called from any thread."""
 
     spec: DeviceSpec
@@ -260,28 +286,6 @@ class Session(Protocol):
 
     def get(self, remote: PurePosixPath, local: Path) -> None:
         """Fetch one file; ``local`` is replaced only when all of it has come."""
-
-    def run_job(
-        self,
-        script: Path,
-        *,
-        files: Mapping[str, Path] | None = None,
-        request: Mapping[str, object] | None = None,
-        fetch: Mapping[str, Path] | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float = 600.0,
-        on_event: Callable[[Mapping[str, object]], None] | None = None,
-    ) -> JobResult:
-        """Run one Python file in a temporary folder on the device.
-
-        ``files`` (name there -> file here) are sent into the folder first; files that the
-        device already holds in a release are linked, not sent again. The script runs with that
-        folder as its working directory, reads ``request`` as JSON from stdin (then end of
-        file), and prints JSON lines; other lines go to ``JobResult.log`` with stderr.
-        ``fetch`` (name there -> file here) comes back after a run that ended with status 0; a
-        missing one is an error. The folder is removed in every case, and the script is killed
-        when the connection ends.
-        """
 
     def close(self) -> None:
         """End the connection; safe to call twice."""

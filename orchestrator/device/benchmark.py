@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.device.validation import (
     START_SECONDS,
-    JobRunner,
     failure_of,
     first_error,
     job_script,
@@ -24,6 +23,8 @@ from orchestrator.errors import ArtifactError, DeviceError, escape_control
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from orchestrator.device.base import JobRunner
 
 
 @dataclass(frozen=True, kw_only=True)

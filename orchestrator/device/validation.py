@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.device.faults import DeviceBusy, DeviceLacks
 from orchestrator.errors import DeviceError, escape_control
 
 if TYPE_CHECKING:
-    from orchestrator.device.base import JobResult
+    from orchestrator.device.base import JobResult, JobRunner
 
 Api = Literal["auto", "infer_model", "vstreams"]
 OutputFormat = Literal["float32", "native"]
@@ -26,24 +26,6 @@ START_SECONDS = 120.0
 
 #: Failures that say nothing about the model: the device must be put right first.
 _NOT_THE_MODEL = ("busy", "no-driver", "no-binding", "versions")
-
-
-class JobRunner(Protocol):
-    """The part of :class:`orchestrator.device.base.Session` that this module uses."""
-
-    def run_job(
-        self,
-        script: Path,
-        *,
-        files: Mapping[str, Path] | None = None,
-        request: Mapping[str, object] | None = None,
-        fetch: Mapping[str, Path] | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float = 600.0,
-        on_event: Callable[[Mapping[str, object]], None] | None = None,
-    ) -> JobResult:
-        """Run one Python file on the device; see ``Session.run_job``."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

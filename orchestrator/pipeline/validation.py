@@ -17,7 +17,8 @@ from orchestrator.errors import escape_control
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orchestrator.device.validation import Api, DeviceRun, JobRunner, OutputFormat
+    from orchestrator.device.base import JobRunner
+    from orchestrator.device.validation import Api, DeviceRun, OutputFormat
     from orchestrator.pipeline.builds import Build
     from orchestrator.report import Cause, Golden, Head, Verdict
 

@@ -265,3 +265,21 @@ def test_the_script_itself_runs_without_any_path_set(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "Hailo Devices:")
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["scan"], ["fw-control", "identify"]])
+def test_asking_what_the_device_is_loads_no_numpy(argv: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from hailo_emulator.runtime.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print({'numpy', 'onnx', 'onnxruntime', 'google.protobuf'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *argv],
+        env={**emulated_environment(), "HAILORT_LOGGER_PATH": "NONE"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "set()", done.stdout

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import DTypeLike
 
 #: y_min, x_min, y_max, x_max, score.
@@ -127,11 +126,16 @@ _DTYPES = {FormatType.UINT8: "uint8", FormatType.UINT16: "uint16", FormatType.FL
 
 def dtype_of(format_type: FormatType) -> np.dtype[np.generic]:
     """Return numpy's type of a format type; AUTO has none."""
+    # Here, because ``hailortcli`` reads this module to say what the device is, many times a day.
+    import numpy as np
+
     return np.dtype(_DTYPES[format_type])
 
 
 def format_type_of(dtype: DTypeLike) -> FormatType:
     """Return the format type of a numpy type."""
+    import numpy as np
+
     wanted = str(np.dtype(dtype))
     return next(kind for kind, name in _DTYPES.items() if name == wanted)
 

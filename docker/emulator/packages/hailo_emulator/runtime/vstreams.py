@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from hailo_emulator.runtime.formats import FormatType, VStreamInfo, dtype_of
+from hailo_emulator.runtime.formats import (
+    FormatType,
+    HailoStreamDirection,
+    VStreamInfo,
+    dtype_of,
+)
 from hailo_emulator.runtime.status import (
     HailoRTException,
     exception_from_status,
@@ -125,60 +130,46 @@ class _Activation:
         self._group.active = self._group.vdevice.scheduled
 
 
-def _make(
-    infos: list[VStreamInfo],
-    network: Network,
-    format_type: FormatType | None,
-    timeout_ms: int | None,
-    queue_size: int | None,
-) -> dict[str, VStreamParams]:
-    kind = FormatType.AUTO if format_type is None else FormatType(format_type)
-    return {
-        info.name: VStreamParams(
-            network.resolve(info.name, kind),
-            DEFAULT_VSTREAM_TIMEOUT_MS if timeout_ms is None else timeout_ms,
-            DEFAULT_VSTREAM_QUEUE_SIZE if queue_size is None else queue_size,
-        )
-        for info in infos
-    }
+class _Maker:
+    """Makes the parameters of one direction; AUTO means the type at the chip's side."""
+
+    _direction: ClassVar[HailoStreamDirection]
+
+    @classmethod
+    def make(
+        cls,
+        configured_network: ConfiguredNetwork,
+        quantized: bool | None = None,
+        format_type: FormatType | None = None,
+        timeout_ms: int | None = None,
+        queue_size: int | None = None,
+        network_name: str | None = None,
+    ) -> dict[str, VStreamParams]:
+        """Return parameters by the name of the stream."""
+        kind = FormatType.AUTO if format_type is None else FormatType(format_type)
+        return {
+            info.name: VStreamParams(
+                configured_network.network.resolve(info.name, kind),
+                DEFAULT_VSTREAM_TIMEOUT_MS if timeout_ms is None else timeout_ms,
+                DEFAULT_VSTREAM_QUEUE_SIZE if queue_size is None else queue_size,
+            )
+            for info in configured_network.get_all_vstream_infos(network_name)
+            if info.direction is cls._direction
+        }
+
+    make_from_network_group = make
 
 
-class InputVStreamParams:
+class InputVStreamParams(_Maker):
     """Maker of the parameters of inputs."""
 
-    @staticmethod
-    def make(
-        configured_network: ConfiguredNetwork,
-        quantized: bool | None = None,
-        format_type: FormatType | None = None,
-        timeout_ms: int | None = None,
-        queue_size: int | None = None,
-        network_name: str | None = None,
-    ) -> dict[str, VStreamParams]:
-        """Return parameters by name; AUTO means the type that the chip takes."""
-        infos = configured_network.get_input_vstream_infos(network_name)
-        return _make(infos, configured_network.network, format_type, timeout_ms, queue_size)
-
-    make_from_network_group = make
+    _direction = HailoStreamDirection.H2D
 
 
-class OutputVStreamParams:
+class OutputVStreamParams(_Maker):
     """Maker of the parameters of outputs."""
 
-    @staticmethod
-    def make(
-        configured_network: ConfiguredNetwork,
-        quantized: bool | None = None,
-        format_type: FormatType | None = None,
-        timeout_ms: int | None = None,
-        queue_size: int | None = None,
-        network_name: str | None = None,
-    ) -> dict[str, VStreamParams]:
-        """Return parameters by name; AUTO means the type that the chip gives."""
-        infos = configured_network.get_output_vstream_infos(network_name)
-        return _make(infos, configured_network.network, format_type, timeout_ms, queue_size)
-
-    make_from_network_group = make
+    _direction = HailoStreamDirection.D2H
 
 
 class InferVStreams:

@@ -29,7 +29,7 @@ from orchestrator.engine.base import (
 from orchestrator.engine.box import BEAT
 from orchestrator.engine.client import all_errors
 from orchestrator.engine.endings import SIGKILL, SIGTERM, Evidence, tell_ending
-from orchestrator.engine.transfer import sweep, unpack
+from orchestrator.engine.results import sweep, unpack
 from orchestrator.engine.wire import LogStream, Wire, open_wire, split_lines
 
 if TYPE_CHECKING:

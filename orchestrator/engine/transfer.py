@@ -1,34 +1,27 @@
-"""Files as tar streams: what goes to an engine that cannot see ours, and what comes back.
+"""Files as tar streams: what goes to an engine that cannot see ours.
 
-Nothing is held in memory: a stream is made and read in blocks. What comes out of the box was
-written by a program that we do not trust, so only plain files and folders are taken.
+Nothing is held in memory: a stream is made in blocks. What comes back is taken by
+:mod:`orchestrator.engine.results`.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 import stat
 import tarfile
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.engine.base import EngineLostError, Input, Progress, Report, ignore
+from orchestrator.engine.base import Input, Progress, Report, ignore
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 BLOCK = 1024 * 1024
-
-#: Block for unpacking: what fits a processor's cache is copied twice as fast.
-SMALL_BLOCK = 64 * 1024
-
-#: Most zeros that end a tar stream: two blocks, filled up to twenty.
-TRAILER = 10 * 1024 + 512
 
 #: Files of ours in a build folder that never travel.
 MARKS = frozenset({".hefsmith-mark", ".hefsmith-answer"})
@@ -192,147 +185,3 @@ def _changed(entry: Entry) -> EngineError:
         hint="Let whatever writes to it finish, then run the same command again.",
         code="engine.input",
     )
-
-
-class _Reader:
-    """A file object over an iterator of blocks, enough for ``tarfile``'s stream mode."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._rest = memoryview(b"")
-        self._total = 0
-        self._tail = b""
-
-    def read(self, size: int) -> bytes:
-        parts: list[memoryview] = []
-        left = size
-        while left:
-            if not self._rest:
-                block = next(self._blocks, None)
-                if block is None:
-                    break
-                self._note(block)
-                self._rest = memoryview(block)
-                continue
-            part, self._rest = self._rest[:left], self._rest[left:]
-            parts.append(part)
-            left -= len(part)
-        return parts[0].tobytes() if len(parts) == 1 else b"".join(parts)
-
-    def _note(self, block: bytes) -> None:
-        self._total += len(block)
-        self._tail = (self._tail + block[-TRAILER:])[-TRAILER:]
-
-    def ended_well(self, offset: int) -> bool:
-        """Read what is left, and tell whether after ``offset`` come only the zeros of an end.
-
-        ``tarfile`` takes a cut or a damaged header in mid-stream for the end, without a word.
-        """
-        for block in self._blocks:
-            self._note(block)
-        after = self._total - offset
-        return 1024 <= after <= TRAILER and not any(self._tail[-after:])
-
-
-def unpack(
-    blocks: Iterator[bytes],
-    target: Path,
-    *,
-    what: str = "results",
-    total: int | None = None,
-    report: Report = ignore,
-) -> tuple[str, ...]:
-    """Write a tar stream's files below ``target`` and return their names.
-
-    The first part of each name (the folder that was asked for) is dropped. A file appears whole
-    or not at all. Links, devices and names that lead out are left out: the box has no business
-    with them. Raises :class:`EngineLostError` when the stream ends early.
-    """
-    names: list[str] = []
-    done = 0
-    try:
-        reader = _Reader(blocks)
-        with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|", bufsize=SMALL_BLOCK) as tar:
-            for member in tar:
-                place = safe_place(member.name, target)
-                if place is None or not (member.isdir() or member.isreg()):
-                    continue
-                if member.isdir():
-                    place.mkdir(parents=True, exist_ok=True)
-                    continue
-                source = tar.extractfile(member)
-                if source is None:
-                    continue
-                write_whole(source, place)
-                names.append(place.relative_to(target).as_posix())
-                done += member.size
-                report(Progress(what, done, total))
-            whole = reader.ended_well(tar.offset)
-    except (tarfile.TarError, EOFError) as error:
-        raise _cut_off(what) from error
-    if not whole:
-        raise _cut_off(what)
-    return tuple(names)
-
-
-def _cut_off(what: str) -> EngineLostError:
-    return EngineLostError(
-        f"the stream of {what} from the engine ended early", hint="Run the same command again."
-    )
-
-
-def safe_place(name: str, target: Path) -> Path | None:
-    """Return where a tar member goes below ``target``, ``None`` if it may not go anywhere."""
-    parts = PurePosixPath(name).parts
-    if not parts or parts[0] == "/" or any(part == ".." or "\\" in part for part in parts):
-        return None
-    inner = [part for part in parts if part != "."][1:]
-    if not inner or inner[-1] in MARKS or ":" in inner[0]:
-        return None
-    place = target.joinpath(*inner)
-    # A folder that became a link since (nobody but a hostile job makes one) leads out.
-    if place.parent.resolve() != target.resolve().joinpath(*inner[:-1]):
-        return None
-    return place
-
-
-def write_whole(source: IO[bytes], place: Path) -> None:
-    """Write ``source`` to ``place`` by way of a temporary file beside it."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f".{place.name}.part")
-    try:
-        with part.open("wb") as sink:
-            shutil.copyfileobj(source, sink, SMALL_BLOCK)
-        part.replace(place)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        msg = f"the disk is full: {escape_control(str(place))} cannot be written"
-        raise EngineError(
-            msg, hint="Free space and run the same command again.", code="engine.disk-full"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def sweep(folder: Path) -> tuple[str, ...]:
-    """Remove what a hostile job may leave in a shared folder, and return its names.
-
-    A link could make us read or publish a file of the host; a pipe would hang whoever opens it.
-    Links that stay inside the folder are kept.
-    """
-    removed: list[str] = []
-    root = os.path.realpath(folder)
-    for parent, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            path = Path(parent) / name
-            mode = path.lstat().st_mode
-            if stat.S_ISLNK(mode):
-                inside = os.path.realpath(path).startswith(root + os.sep)
-                if inside:
-                    continue
-            elif stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-                continue
-            path.unlink()
-            removed.append(path.relative_to(folder).as_posix())
-    return tuple(removed)

@@ -12,7 +12,8 @@ import pytest
 from orchestrator.engine.address import Address
 from orchestrator.engine.base import IN, WORK, Job
 from orchestrator.engine.docker import DockerEngine
-from orchestrator.engine.transfer import digest_tree, list_tree, pack, unpack
+from orchestrator.engine.results import unpack
+from orchestrator.engine.transfer import digest_tree, list_tree, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.bench
 
 BASE = "debian:bookworm-slim"
 MIB = 1024**2
-SIZE = 150 * MIB
+SIZE = 500 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +72,14 @@ def test_a_build_costs_little_more_than_a_bare_container(
     assert own < 2.0 * plain + 0.3
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_copying_in_and_out_keeps_up_with_docker_cp(engine: DockerEngine, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     block = os.urandom(MIB)
-    for number in range(30):
+    for number in range(20):
         with (source / f"{number}.npy").open("wb") as stream:
-            for _ in range(SIZE // 30 // MIB):
+            for _ in range(SIZE // 20 // MIB):
                 stream.write(block)
     out = tmp_path / "out"
     cp_out = tmp_path / "cp"
@@ -102,9 +103,9 @@ def test_copying_in_and_out_keeps_up_with_docker_cp(engine: DockerEngine, tmp_pa
             )
             return [SIZE / one / MIB for one in seconds]
 
-        # One thread of ours gets less of a crowded machine than Docker's many. The aim is 0.7,
-        # and the printed rates tell how near we are; the bound only catches a real loss.
-        wanted = 0.2
+        # The aim is 0.7, and a quiet machine shows more. One thread of ours gets less of a crowded
+        # one than Docker's many, so that one good round of four is enough.
+        wanted = 0.6
         for _ in range(4):
             cp_in, own_in, cp_out_rate, own_out = measure()
             print(f"\nMiB/s: in {own_in:.0f} (docker cp {cp_in:.0f}), "

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.engine.base import EngineLostError, Progress
-from orchestrator.engine.transfer import digest_tree, list_tree, pack, safe_place, sweep, unpack
+from orchestrator.engine.results import safe_place, sweep, unpack
+from orchestrator.engine.transfer import digest_tree, list_tree, pack
 from orchestrator.errors import EngineError
 
 

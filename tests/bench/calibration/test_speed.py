@@ -1,19 +1,24 @@
 """Speed and memory against what people write by hand; ratios within one run only.
 
-Measured on 256 JPEGs of 1080p with the spectrum of photographs. The rivals read, decode,
-fit and store pictures with Pillow, as calibration scripts do: once in a plain loop, once
-through ``torch.utils.data.DataLoader`` with two worker processes.
+Measured on JPEGs of 1080p with the spectrum of photographs. The rivals read, decode, fit and
+store pictures with Pillow, as calibration scripts do: once in a plain loop, once through
+``torch.utils.data.DataLoader`` with two worker processes. Ours does the whole of a set, near
+duplicates, statistics and findings included.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
+import resource
 import runpy
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -30,7 +35,9 @@ from PIL import Image
 
 pytestmark = pytest.mark.bench
 
-PHOTOGRAPHS = 256
+PHOTOGRAPHS = 96
+TURNS = 4
+Result = TypeVar("Result")
 GEOMETRIES = ("ultralytics", "torchvision")
 
 
@@ -82,49 +89,86 @@ def data_loader(paths: list[Path], preset: str) -> np.ndarray:
     return np.concatenate([batch.numpy() for batch in loader])
 
 
-def ours(paths: list[Path], preset: str, out: Path) -> np.ndarray:
+def ours(paths: list[Path], preset: str, out: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     request = CalibrationRequest(
         (InputSpec("image", Preprocess.from_dict({"preset": preset})),),
         read_sources(str(paths[0].parent)),
         count=len(paths),
-        drop_duplicates=False,
         workers=2,
     )
     made = build_calibration(request, out)
-    array: np.ndarray = np.load(out / made.inputs[0].file, mmap_mode="r")
-    names = {path.name: index for index, path in enumerate(paths)}
-    inverse = np.argsort([names[name] for name in made.names])
     assert made.used == len(paths)
-    return array[inverse]
+    return np.load(out / made.inputs[0].file, mmap_mode="r"), made.names
 
 
-def best_of(times: int, work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    best, result = float("inf"), np.empty(0)
-    for _ in range(times):
-        start = time.perf_counter()
+@dataclass
+class Best:
+    """The least wall and processor seconds that one way took, children included."""
+
+    wall: float = float("inf")
+    cpu: float = float("inf")
+
+    def take(self, work: Callable[[], Result]) -> Result:
+        wall, cpu = time.perf_counter(), processor_seconds()
         result = work()
-        best = min(best, time.perf_counter() - start)
-    return best, result
+        self.wall = min(self.wall, time.perf_counter() - wall)
+        self.cpu = min(self.cpu, processor_seconds() - cpu)
+        return result
+
+
+def processor_seconds() -> float:
+    own, ended = (
+        resource.getrusage(resource.RUSAGE_SELF),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
+    return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+
+
+def free_cores() -> float:
+    """Cores that two threads, which never wait, get from the machine just now."""
+    data = bytes(64 << 20)
+    wall, cpu = time.perf_counter(), processor_seconds()
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: hashlib.blake2b(data).digest(), range(8)))
+    return (processor_seconds() - cpu) / (time.perf_counter() - wall)
 
 
 @pytest.mark.parametrize("preset", GEOMETRIES)
 def test_calibration_sets_are_made_faster_than_by_a_loop_or_a_loader(
     preset: str, photographs: list[Path], tmp_path: Path
 ) -> None:
-    ours_s, array = best_of(3, lambda: ours(photographs, preset, tmp_path / "out"))
-    loop_s, reference = best_of(2, lambda: plain_loop(photographs, preset))
-    loader_s, _ = best_of(2, lambda: data_loader(photographs, preset))
+    mine, loop, loader = Best(), Best(), Best()
+    cores = []
+    for turn in range(TURNS):
+        # In turns, since the speed of a shared machine changes from one second to the next.
+        cores.append(free_cores())
+        array, names = mine.take(lambda turn=turn: ours(photographs, preset, tmp_path / str(turn)))
+        reference = loop.take(lambda: plain_loop(photographs, preset))
+        loader.take(lambda: data_loader(photographs, preset))
+        cores.append(free_cores())
 
     print(
-        f"\n{preset}: ours {ours_s:.2f} s, loop {loop_s:.2f} s ({loop_s / ours_s:.2f}x), "
-        f"DataLoader {loader_s:.2f} s ({loader_s / ours_s:.2f}x), {os.cpu_count()} cores"
+        f"\n{preset}: ours {mine.wall:.2f} s, loop {loop.wall:.2f} s "
+        f"({loop.wall / mine.wall:.2f}x), DataLoader {loader.wall:.2f} s "
+        f"({loader.wall / mine.wall:.2f}x); processor {loop.cpu / mine.cpu:.2f}x and "
+        f"{loader.cpu / mine.cpu:.2f}x; {min(cores):.1f} to {max(cores):.1f} cores were free"
     )
-    difference = np.abs(array.astype(np.int16) - reference).mean()
+    rows = {path.name: row for path, row in zip(photographs, reference, strict=True)}
+    top, bottom = (140, 500) if preset == "ultralytics" else (0, 224)  # without the padding
+    difference = np.mean(
+        [
+            np.abs(row[top:bottom].astype(np.int16) - rows[name][top:bottom]).mean()
+            for row, name in zip(array, names, strict=True)
+        ]
+    )
     assert difference <= 1.0
-    # The printed figures are what counts (the aim is 3x and 1.5x on two idle cores); these
-    # bounds only catch a loss of speed, on machines that have other things to do.
-    assert loop_s >= 1.5 * ours_s
-    assert loader_s >= 1.0 * ours_s
+    # Less work for the same picture, however busy the machine is ...
+    assert loop.cpu >= 1.4 * mine.cpu
+    assert loader.cpu >= 1.4 * mine.cpu
+    # ... and the promise (3x and 1.5x) wherever two cores were really there.
+    if min(cores) >= 1.8:
+        assert loop.wall >= 2.8 * mine.wall
+        assert loader.wall >= 1.5 * mine.wall
 
 
 BUILD = """

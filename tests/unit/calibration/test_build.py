@@ -19,6 +19,7 @@ from hefsmith_worker.calibration import (
     Progress,
     build_calibration,
 )
+from hefsmith_worker.calibration.crew import MOST_THREADS
 from hefsmith_worker.pictures import normalise, prepare
 from PIL import Image
 
@@ -60,21 +61,21 @@ def test_statistics_are_those_of_the_array_padding_included(
         assert channel.histogram == tuple(np.bincount(array[:, index], minlength=256))
 
 
-def test_processes_and_this_process_make_the_same_bytes(
+def test_threads_processes_and_working_in_turn_make_the_same_bytes(
     make_folder: Any, make_request: Any, tmp_path: Path
 ) -> None:
     folder = make_folder(count=30)
     (folder / "0003.png").write_bytes(b"broken")
     (folder / "copy.png").write_bytes((folder / "0005.png").read_bytes())
+    ways = (0, 2, MOST_THREADS + 1)
 
     made = [
         build_calibration(make_request(folder, count=40, workers=workers), tmp_path / str(workers))
-        for workers in (0, 2, 3)
+        for workers in ways
     ]
 
     files = [
-        (tmp_path / str(w) / m.inputs[0].file).read_bytes()
-        for w, m in zip((0, 2, 3), made, strict=True)
+        (tmp_path / str(w) / m.inputs[0].file).read_bytes() for w, m in zip(ways, made, strict=True)
     ]
     assert files[0] == files[1] == files[2]
     assert made[0].to_dict() == made[1].to_dict() == made[2].to_dict()
@@ -299,7 +300,7 @@ from pathlib import Path
 from hefsmith_worker.calibration import CalibrationRequest, build_calibration
 request = CalibrationRequest.from_dict({
     "inputs": [{"name": "image", "preprocess": {"size": [600, 600]}}],
-    "sources": sys.argv[1], "count": 400, "workers": 2, "drop_duplicates": False,
+    "sources": sys.argv[1], "count": 400, "workers": int(sys.argv[3]), "drop_duplicates": False,
 })
 def tell(news):
     print("going", flush=True)
@@ -309,13 +310,19 @@ build_calibration(request, Path(sys.argv[2]), tell)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(("workers", "processes"), [(2, 0), (MOST_THREADS + 1, MOST_THREADS + 1)])
 def test_a_build_that_is_ended_leaves_no_process_and_no_half_set(
-    how: signal.Signals, make_folder: Any, make_request: Any, tmp_path: Path
+    workers: int,
+    processes: int,
+    how: signal.Signals,
+    make_folder: Any,
+    make_request: Any,
+    tmp_path: Path,
 ) -> None:
     folder = make_folder(count=400)
     out = tmp_path / "out"
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(folder), str(out)],
+        [sys.executable, "-c", KILLED, str(folder), str(out), str(workers)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as build:  # fmt: skip
         assert build.stdout is not None
@@ -328,7 +335,7 @@ def test_a_build_that_is_ended_leaves_no_process_and_no_half_set(
         assert time.monotonic() < deadline, "worker processes outlive their parent"
         time.sleep(0.05)
 
-    assert len(children) == 2
+    assert len(children) == processes
     assert not list(out.glob("*.npy"))
     assert not list(out.glob("*.json"))
     small = make_folder("small", 8, start=1000)

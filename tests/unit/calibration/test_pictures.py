@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -262,3 +264,17 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_an_array_that_is_no_picture_is_refused(array: np.ndarray) -> None:
     with pytest.raises(PictureError, match="array"):
         prepare(array, RGB)
+
+
+def test_reading_in_threads_leaves_the_warnings_of_the_process_as_they_were() -> None:
+    chance = np.random.RandomState(0)
+    noise = chance.randint(0, 256, (8, 64, 64, 3)).astype(np.uint8)
+    pictures = [encoded(Image.fromarray(pixels)) for pixels in noise]
+    before = list(warnings.filters)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: prepare(pictures[n % 8], Preprocess((32, 32))), range(400)))
+
+    assert list(warnings.filters) == before
+    with pytest.warns(UserWarning, match="still heard"):
+        warnings.warn("still heard", stacklevel=1)

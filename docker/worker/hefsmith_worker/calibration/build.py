@@ -20,6 +20,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from hefsmith_worker.calibration import linter
 from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.classes import label_indices
+from hefsmith_worker.calibration.crew import Crew
 from hefsmith_worker.calibration.fingerprints import Seen
 from hefsmith_worker.calibration.float_check import SAMPLES, Probe, check_with_float_model
 from hefsmith_worker.calibration.items import Listing, close_archives, forget_maps, read_bytes
@@ -38,7 +39,6 @@ from hefsmith_worker.calibration.model import (
     ignore,
 )
 from hefsmith_worker.calibration.overlap import find_overlap
-from hefsmith_worker.calibration.processes import Crew
 from hefsmith_worker.calibration.samples import sample_digest
 from hefsmith_worker.calibration.sources import list_source, pair_inputs, source_for
 from hefsmith_worker.calibration.statistics import channel_statistics

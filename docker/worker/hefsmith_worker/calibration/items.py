@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import stat
+import threading
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,8 @@ def is_picture_name(name: str) -> bool:
     return not last.startswith("._") and last.lower().endswith(SUFFIXES)
 
 
-_archives: Dict[str, zipfile.ZipFile] = {}
+#: Open archives, one for each thread: a zip file's reader is not made to be shared.
+_archives: Dict[Tuple[str, int], zipfile.ZipFile] = {}
 
 
 def read_bytes(item: Item) -> bytes:
@@ -118,9 +120,10 @@ def _read(item: Item) -> bytes:
 
 
 def _read_zip(path: str, member: str) -> bytes:
-    archive = _archives.get(path)
+    key = (path, threading.get_ident())
+    archive = _archives.get(key)
     if archive is None:
-        archive = _archives[path] = zipfile.ZipFile(path)
+        archive = _archives[key] = zipfile.ZipFile(path)
     with archive.open(member) as stream:
         # The header's size was checked when the archive was listed; it is not believed here.
         data = io.BytesIO()

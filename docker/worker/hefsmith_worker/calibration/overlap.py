@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Set, Tuple
 
 from hefsmith_worker.calibration.choice import order_samples
+from hefsmith_worker.calibration.crew import Crew
 from hefsmith_worker.calibration.fingerprints import Seen
 from hefsmith_worker.calibration.items import Item, read_bytes
 from hefsmith_worker.calibration.model import ERROR, WARNING, CalibrationRequest, Finding
-from hefsmith_worker.calibration.processes import Crew
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
 from hefsmith_worker.calibration.work import Outcome, Setup, Task, digest_of

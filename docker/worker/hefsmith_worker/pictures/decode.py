@@ -11,9 +11,10 @@ What is done with odd kinds, and why:
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
+
+from hefsmith_worker.pictures.quiet import without_warnings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +27,9 @@ ORIENTATION_TAG = 0x0112
 #: A reduced JPEG must keep this many source pixels for each target pixel, so that the
 #: filter afterwards still does the work: the result stays within a level of a full decode.
 DRAFT_MARGIN = 1.25
+
+#: Bytes that a decoder is given at once.
+WHOLE = 16 << 20
 
 Box = Tuple[float, float, float, float]
 
@@ -56,9 +60,7 @@ def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Pictu
     """Read the header of an encoded picture (bytes, or a path). Raises :class:`PictureError`."""
     image_module = _pillow()
     source = io.BytesIO(data) if isinstance(data, bytes) else data
-    with warnings.catch_warnings():
-        # Our own limit is below Pillow's; its warnings about odd metadata are no news to users.
-        warnings.simplefilter("ignore")
+    with without_warnings():
         try:
             handle = image_module.open(source)
         except image_module.UnidentifiedImageError:
@@ -103,8 +105,7 @@ def decode(
     turned = 5 <= orientation <= 8
     mode = "L" if gray else "RGB"
     box: Box = (0.0, 0.0, float(handle.size[0]), float(handle.size[1]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         try:
             if (
                 wanted is not None
@@ -126,6 +127,9 @@ def decode(
 
 def _eight_bit(handle: Image.Image, mode: str) -> Image.Image:
     """Load the pixels and bring them to ``L`` or ``RGB`` of 8 bits."""
+    if hasattr(handle, "decodermaxblock"):
+        # Pillow feeds its decoders 64 KiB at a time; whole files spare it the stitching.
+        handle.decodermaxblock = WHOLE
     handle.load()
     if handle.mode == mode:
         return handle

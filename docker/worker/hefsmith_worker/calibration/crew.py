@@ -1,4 +1,8 @@
-"""Runs tasks in worker processes, or in this one when there is too little to do.
+"""Runs tasks side by side: in threads, in processes where there are many cores, or in turn.
+
+Pillow lets go of the interpreter's lock while it decodes and scales, which is nine tenths of a
+task, so a few threads keep a few cores busy and need no start. Beyond that the lock is what
+they would wait for: then each core gets a process.
 
 The processes are fresh Pythons that know nothing but this package (``laborer.py``). The
 standard pool would import the caller's main module again in each of them, which takes long
@@ -22,9 +26,11 @@ import hefsmith_worker
 from hefsmith_worker.calibration.model import CalibrationError
 from hefsmith_worker.calibration.work import Outcome, Setup, Task, run_task
 
+#: Up to this many workers are threads; more are processes.
+MOST_THREADS = 4
+
 #: Below this many bytes of pictures, starting processes costs more than they save.
-SMALL_JOB_BYTES = 12_000_000
-SMALL_JOB_TASKS = 24
+SMALL_JOB_BYTES = 48_000_000
 LARGEST_CHUNK = 8
 
 
@@ -95,7 +101,10 @@ class _Laborer:
 
 
 class Crew:
-    """Processes that start with the first large round and stay for the next ones."""
+    """Does tasks with a number of workers, ``None`` for one on each core; 0 works in turn.
+
+    Processes start with the first round that is worth it and stay for the next ones.
+    """
 
     def __init__(self, setup: Setup, workers: Optional[int]) -> None:
         self._setup = setup
@@ -121,19 +130,23 @@ class Crew:
 
     def run(self, tasks: Sequence[Task], tell: Callable[[int], None]) -> List[Outcome]:
         """Return the outcomes in the order of the tasks; ``tell`` gets how many are new."""
-        if not self._laborers and not self._worth_it(tasks):
+        if self._workers < 2 or len(tasks) < 2:
             outcomes = []
             for task in tasks:
                 outcomes.append(run_task(self._setup, task))
                 tell(1)
             return outcomes
-        return self._spread(tasks, tell)
+        if self._laborers or (self._workers > MOST_THREADS and self._worth_it(tasks)):
+            self._hire()
+            # Small chunks keep the processes equally busy to the end and the progress smooth.
+            size = max(1, min(LARGEST_CHUNK, math.ceil(len(tasks) / (self._workers * 4))))
+            return self._spread(tasks, size, self._have_done, tell)
+        return self._spread(tasks, 1, self._do, tell)
 
     def _worth_it(self, tasks: Sequence[Task]) -> bool:
+        """Tell whether there is so much to read that starting processes pays."""
         if self._forced:
-            return self._workers > 1
-        if self._workers < 2 or len(tasks) < SMALL_JOB_TASKS:
-            return False
+            return True
         total = 0
         for task in tasks:
             for item in task.sample:
@@ -145,22 +158,26 @@ class Crew:
                     return True
         return False
 
-    def _start(self) -> ThreadPoolExecutor:
-        """Start the processes and as many threads, which only wait for them."""
-        if self._threads is None:
-            for _ in range(self._workers):
-                laborer = _Laborer(self._setup)
-                self._laborers.append(laborer)
-                self._idle.put(laborer)
-            self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="calibration")
-        return self._threads
+    def _hire(self) -> None:
+        """Start the processes, once."""
+        while len(self._laborers) < self._workers:
+            laborer = _Laborer(self._setup)
+            self._laborers.append(laborer)
+            self._idle.put(laborer)
 
-    def _spread(self, tasks: Sequence[Task], tell: Callable[[int], None]) -> List[Outcome]:
-        threads = self._start()
-        # Small chunks keep the processes equally busy to the end and the progress smooth.
-        size = max(1, min(LARGEST_CHUNK, math.ceil(len(tasks) / (self._workers * 4))))
+    def _spread(
+        self,
+        tasks: Sequence[Task],
+        size: int,
+        work: Callable[[Sequence[Task]], List[Outcome]],
+        tell: Callable[[int], None],
+    ) -> List[Outcome]:
+        """Do chunks of ``size`` tasks in threads; the first error ends them all."""
+        if self._threads is None:
+            count = self._workers if self._laborers else min(self._workers, MOST_THREADS)
+            self._threads = ThreadPoolExecutor(count, thread_name_prefix="calibration")
         chunks = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-        futures = {threads.submit(self._one, chunk): number for number, chunk in enumerate(chunks)}
+        futures = {self._threads.submit(work, chunk): i for i, chunk in enumerate(chunks)}
         results: Dict[int, List[Outcome]] = {}
         try:
             for future in as_completed(futures):
@@ -172,7 +189,10 @@ class Crew:
             raise
         return [outcome for number in range(len(chunks)) for outcome in results[number]]
 
-    def _one(self, tasks: Sequence[Task]) -> List[Outcome]:
+    def _do(self, tasks: Sequence[Task]) -> List[Outcome]:
+        return [run_task(self._setup, task) for task in tasks]
+
+    def _have_done(self, tasks: Sequence[Task]) -> List[Outcome]:
         laborer = self._idle.get()
         try:
             return laborer.run(tasks)

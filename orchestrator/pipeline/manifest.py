@@ -22,7 +22,7 @@ PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:hefsmith:build:v1"
 
 #: Roles that are subjects; the rest are means to them.
-SUBJECT_ROLES = ("onnx", "har", "hef", "script", "script-file", "tail", "golden")
+SUBJECT_ROLES = ("onnx", "tflite", "har", "hef", "script", "script-file", "tail", "golden")
 
 
 def statement(

@@ -11,6 +11,9 @@ from hefsmith_worker.protocol import Plan, StageError
 
 #: Files of the work folder, by role.
 ONNX = "model.onnx"
+ONNX_NAMED = "named/model.onnx"
+TFLITE = "model.tflite"
+TFLITE_MAP = "tflite.json"
 HAR_NATIVE = "har/native.har"
 HAR_QUANTIZED = "har/quantized.har"
 HAR = "model.har"

@@ -110,7 +110,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _add_parser(commands: Any) -> None:
-    parse = commands.add_parser("parser", help="translate an ONNX model to a HAR")
+    parse = commands.add_parser("parser", help="translate an ONNX or TFLite model to a HAR")
     parse.add_argument("framework", choices=("onnx", "tf"))
     parse.add_argument("model_path", type=Path)
     parse.add_argument("--hw-arch")
@@ -128,13 +128,19 @@ def _parse(options: argparse.Namespace) -> None:
     from hailo_sdk_client import ClientRunner
     from hailo_sdk_client.model_translator.exceptions import ParsingWithRecommendationException
 
-    if options.framework != "onnx":
-        msg = "The emulator translates ONNX models only"
-        raise NotImplementedError(msg)
     name = options.net_name or options.model_path.stem
     runner = ClientRunner(hw_arch=options.hw_arch)
 
     def translate(ends: Sequence[str] | None) -> None:
+        if options.framework == "tf":
+            runner.translate_tf_model(
+                options.model_path,
+                name,
+                start_node_names=options.start_node_names,
+                end_node_names=ends,
+                tensor_shapes=_tensor_shapes(options.tensor_shapes),
+            )
+            return
         runner.translate_onnx_model(
             options.model_path,
             name,

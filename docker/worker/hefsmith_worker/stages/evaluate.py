@@ -22,6 +22,9 @@ from hefsmith_worker.workspace import GOLDEN, HAR, ONNX, PARSED, Workspace
 #: Samples that one call of the SDK's ``infer`` gets.
 BATCH = 32
 
+#: First steps: what the network was trained in, where the export could run it.
+FRAMEWORKS = ("pytorch", "tensorflow")
+
 
 def run(workspace: Workspace) -> Dict[str, Any]:
     """Write the outputs of every step and ``golden/golden.json``."""
@@ -47,11 +50,13 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         for raw_output, native in zip(steps["onnx"], steps["sdk_native"])
     ]
     steps["onnx"] = [_laid_out(*pair) for pair in zip(steps["onnx"], layouts)]
-    if not parsed["cut"] and "pytorch" in draft["graph"]["files"]:
-        # The cut is at the graph's own outputs: torch's answers belong to the same list.
+    for framework in FRAMEWORKS:
+        if parsed["cut"] or framework not in draft["graph"]["files"]:
+            continue
+        # The cut is at the graph's own outputs: the framework's answers belong to the same list.
         folder = workspace.plan.work / GOLDEN
-        outputs = [np.load(str(folder / name)) for name in draft["graph"]["files"]["pytorch"]]
-        steps["pytorch"] = [_laid_out(*pair) for pair in zip(outputs, layouts)]
+        outputs = [np.load(str(folder / name)) for name in draft["graph"]["files"][framework]]
+        steps[framework] = [_laid_out(*pair) for pair in zip(outputs, layouts)]
     decoder = decoding.from_script(workspace, draft)
     written = _write_steps(workspace, parsed, steps, decoder)
     runs = workspace.plan.work / GOLDEN
@@ -216,7 +221,7 @@ def _write_steps(
         detections = (
             decoder(outputs)
             if len(outputs) == len(parsed["end_tensors"])
-            and step in ("pytorch", "onnx", "sdk_native")
+            and step in (*FRAMEWORKS, "onnx", "sdk_native")
             else decoding.from_sdk(outputs[0])
         )
         files[step] = [save_detections(workspace, step, 0, detections)]

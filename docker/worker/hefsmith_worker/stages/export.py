@@ -1,6 +1,6 @@
-"""Stage export: a torch network or an ONNX file becomes a checked ``model.onnx``.
+"""Stage export: what the user has, of torch, TensorFlow or ONNX, becomes a checked ``model.onnx``.
 
-This is the only place where torch is imported and a checkpoint is loaded. The result is
+This is the only place where a framework is imported and a checkpoint is loaded. The result is
 compared with the original on real samples before anything else is built on it.
 """
 
@@ -26,16 +26,21 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     wanted = workspace.plan.of("export")
     target = workspace.path(ONNX)
     shapes = {name: tuple(shape) for name, shape in wanted["inputs"].items()}
-    module = None
-    if wanted["source"]["kind"] == "torch":
+    kind = wanted["source"]["kind"]
+    module = tensorflow = None
+    if kind == "torch":
         from hefsmith_worker.stages import torch_source
 
         module = torch_source.load_module(workspace)
         torch_source.export(module, shapes, wanted, target)
+    elif kind in ("tflite", "keras", "saved_model"):
+        from hefsmith_worker.stages import tensorflow_source
+
+        tensorflow = tensorflow_source.prepare(workspace, wanted, target)
     else:
         _copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
     model = onnx_files.checked(target, shapes)
-    if wanted.get("simplify"):
+    if wanted.get("simplify") and not tensorflow:
         model = _simplify(workspace, model, str(wanted["simplify"]))
     onnx_files.save(model, target)
     facts = onnx_files.describe(model)
@@ -51,6 +56,11 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         torch_outputs = torch_source.run(module, facts["inputs"], golden)
         parity = _check_parity(torch_outputs, onnx_outputs, facts["outputs"], wanted, golden)
         golden.keep_graph_outputs("pytorch", torch_outputs)
+    elif tensorflow:
+        answers = tensorflow.run(golden, facts["outputs"])
+        parity = _check_parity(answers, onnx_outputs, facts["outputs"], wanted, golden)
+        golden.keep_graph_outputs("tensorflow", answers)
+        tensorflow.write_map(model, golden)
     golden.keep_graph_outputs("onnx", onnx_outputs)
     golden.save_draft(facts)
     workspace.announce("onnx", target)
@@ -58,7 +68,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     return {
         "opset_asked": int(wanted["opset"]),
         "opset": facts["opset"],
-        "exporter": wanted["exporter"] if module is not None else "none",
+        "exporter": "tf2onnx" if tensorflow else wanted["exporter"] if module else "none",
         "inputs": facts["inputs"],
         "outputs": facts["outputs"],
         "parameters": facts["parameters"],
@@ -130,19 +140,20 @@ def _check_parity(
     wanted: Dict[str, Any],
     golden: GoldenWriter,
 ) -> Dict[str, Any]:
-    """Fail when torch and ONNX differ by more than the recipe's tolerance."""
+    """Fail when the framework and ONNX differ by more than the recipe's tolerance."""
+    framework = "torch" if wanted["source"]["kind"] == "torch" else "TensorFlow"
     if len(torch_outputs) != len(onnx_outputs):
         raise StageError(
-            "the network gives %d outputs in torch and %d in ONNX"
-            % (len(torch_outputs), len(onnx_outputs)),
+            "the network gives %d outputs in %s and %d in ONNX"
+            % (len(torch_outputs), framework, len(onnx_outputs)),
             code="export.parity",
         )
     worst, name = _worst(torch_outputs, onnx_outputs, outputs)
     tolerance = float(wanted["tolerance"])
     if not worst <= tolerance:
         raise StageError(
-            "torch and ONNX differ: output %s by %.3g of its range, the recipe allows %.3g "
-            "(%d %s samples)" % (name, worst, tolerance, golden.count, golden.origin),
+            "%s and ONNX differ: output %s by %.3g of its range, the recipe allows %.3g "
+            "(%d %s samples)" % (framework, name, worst, tolerance, golden.count, golden.origin),
             code="export.parity",
             fix="Try the other exporter or opset (export: {exporter: dynamo}), look for ops "
             "that depend on training mode or on the data, or raise export.tolerance.",

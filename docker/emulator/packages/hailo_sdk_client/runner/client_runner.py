@@ -153,11 +153,7 @@ class ClientRunner:
             f"Extracted ONNXRuntime meta-data for Hailo model (completion time: "
             f"{log.clock(time.monotonic() - started)})"
         )
-        for title, ports in (("Start", network.inputs), ("End", network.outputs)):
-            pairs = ", ".join(
-                f"'{p.original_name}': '{p.name if title == 'Start' else p.stream}'" for p in ports
-            )
-            log.info(f"{title} nodes mapped from original model: {pairs}.")
+        _tell_mapping(network)
         log.info(
             f"Translation completed on ONNX model {net_name} (completion time: "
             f"{log.clock(time.monotonic() - started)})"
@@ -166,10 +162,42 @@ class ClientRunner:
         self._set(Workspace(self._arch, source, network), States.HAILO_MODEL)
         return self.get_hn_dict(), self.get_params()
 
-    def translate_tf_model(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Not emulated: convert TFLite or TensorFlow to ONNX first."""
-        msg = "The emulator translates ONNX models only"
-        raise NotImplementedError(msg)
+    def translate_tf_model(
+        self,
+        model_path: str | os.PathLike[str] | None = None,
+        net_name: str = "model",
+        start_node_names: Sequence[str] | None = None,
+        end_node_names: Sequence[str] | None = None,
+        tensor_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Translate a TFLite file; returns (hn, params).
+
+        Names are those of the file's tensors, shapes are NHWC. It needs TensorFlow and tf2onnx,
+        and raises ``ModuleNotFoundError`` with the line that installs them.
+        """
+        from hailo_emulator.importer_tflite import read_tflite
+        from hailo_emulator.translate import translate
+        from hailo_emulator.workspace import Source, Workspace
+
+        if model_path is None:
+            msg = "A model is needed"
+            raise InvalidArgumentsException(msg)
+        _check_name(net_name)
+        starts = _names(start_node_names, "start_node_names")
+        ends = _names(end_node_names, "end_node_names")
+        started = time.monotonic()
+        log.info(f"Translation started on Tensorflow Lite model {net_name}")
+        proto = read_tflite(Path(model_path), starts, ends, tensor_shapes)
+        network = translate(proto, net_name)
+        _tell_mapping(network)
+        log.info(
+            f"Translation completed on Tensorflow Lite model {net_name} (completion time: "
+            f"{log.clock(time.monotonic() - started)})"
+        )
+        # What is kept is cut already: the archive can be opened without TensorFlow.
+        source = Source(proto.SerializeToString(deterministic=True), net_name, None, None, None)
+        self._set(Workspace(self._arch, source, network), States.HAILO_MODEL)
+        return self.get_hn_dict(), self.get_params()
 
     # -- description -----------------------------------------------------------------------
 
@@ -456,6 +484,14 @@ class ClientRunner:
             model = quantized.model
             return network, lambda: model
         return network, lambda: to_model(compose(network)).SerializeToString()
+
+
+def _tell_mapping(network: Network) -> None:
+    for title, ports in (("Start", network.inputs), ("End", network.outputs)):
+        pairs = ", ".join(
+            f"'{p.original_name}': '{p.name if title == 'Start' else p.stream}'" for p in ports
+        )
+        log.info(f"{title} nodes mapped from original model: {pairs}.")
 
 
 def _check_arch(arch: object) -> None:

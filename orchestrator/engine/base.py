@@ -118,15 +118,13 @@ class EndKind(StrEnum):
 class Ending:
     """How a job ended: ``exit_code`` as a shell has it (128+n for a signal), ``None`` if unknown.
 
-    ``detail`` is one sentence for people, ``hint`` what to do about it. ``peak_memory`` is the
-    most memory that the job used, in bytes, where the engine tells.
+    ``detail`` is one sentence for people, ``hint`` what to do about it.
     """
 
     kind: EndKind
     exit_code: int | None
     detail: str
     hint: str | None = None
-    peak_memory: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -210,7 +208,8 @@ class BuildRecord:
     """A build that an engine was given: kept on disk, so that another ``hef`` can find it.
 
     ``work`` is the build folder on this machine, ``transfer`` how files travel. ``staged`` is a
-    folder of inputs made for this build alone. ``notes`` are the job's own.
+    folder of inputs made for this build alone. ``tls`` holds the PEM files that the engine wants
+    to see. ``notes`` are the job's own.
     """
 
     id: str
@@ -225,6 +224,8 @@ class BuildRecord:
     transfer: Literal["bind", "copy"]
     volume: str | None = None
     staged: Path | None = None
+    tls: Path | None = None
+    verify_tls: bool = True
     notes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -285,6 +286,11 @@ class Engine(Protocol):
         self, name: Literal["emulator", "pi"], *, report: Report = ignore
     ) -> ImageInfo:
         """Return one of our images; builds it when the engine lacks it or its files changed."""
+
+    def add_packages(
+        self, image: str, packages: tuple[str, ...], *, python: str, report: Report = ignore
+    ) -> ImageInfo:
+        """Return ``image`` with a network's own packages on top; ``python`` is the one inside."""
 
     def commands(self, job: Job) -> tuple[str, ...]:
         """Return what would be run, as shell lines, for ``--dry-run``; touches nothing."""

@@ -113,6 +113,14 @@ class DockerEngine:
         """Return one of our images; builds it if it is not there as its files are now."""
         return images.ensure(self._connection, name, report=report)
 
+    def add_packages(
+        self, image: str, packages: tuple[str, ...], *, python: str, report: Report = ignore
+    ) -> ImageInfo:
+        """Return an image with packages on top; builds it when the engine lacks it."""
+        from orchestrator.engine.packages import add
+
+        return add(self._connection, image, packages, python=python, report=report)
+
     def _image(self, reference: str) -> ImageInfo:
         image = self.find_image(reference)
         if image is None:
@@ -274,6 +282,8 @@ class DockerEngine:
             transfer=transfer,
             volume=named.get("work"),
             staged=staged if staged is not None and staged.exists() else None,
+            tls=self._address.tls,
+            verify_tls=self._address.verify_tls,
             notes=dict(job.notes),
         )
         mark = secrets.token_hex(16)

@@ -127,6 +127,25 @@ class LocalEngine:
             labels={"org.hefsmith.emulator": digest},
         )
 
+    def add_packages(
+        self,
+        image: str,  # noqa: ARG002
+        packages: tuple[str, ...],
+        *,
+        python: str,  # noqa: ARG002
+        report: Report = ignore,  # noqa: ARG002
+    ) -> ImageInfo:
+        """Return the stand-in for the image; raises if this Python lacks one of the packages."""
+        from orchestrator.engine.packages import missing
+
+        if unmet := missing(packages):
+            wanted = " ".join(f'"{one.partition(" (")[0]}"' for one in unmet)
+            msg = f"the network needs packages that this Python lacks: {', '.join(unmet)}"
+            raise EngineUnavailableError(
+                msg, hint=f"pip install {wanted}, or use Docker: --engine docker"
+            )
+        return self.ensure_image("emulator")
+
     def python_path(self) -> tuple[Path, ...]:
         """Return what goes on ``PYTHONPATH``: the emulator, and the worker where it is apart."""
         here = [paths.image_context("emulator") / "packages", paths.worker_package().parent]

@@ -31,6 +31,8 @@ STAGES = (
         (
             "stages/export.py",
             "stages/torch_source.py",
+            "stages/checkpoint.py",
+            "stages/torchvision_ops.py",
             "onnx_files.py",
             "golden.py",
             "pictures",

@@ -86,12 +86,40 @@ class Source(Section):
 
 
 class Export(Section):
-    """How torch becomes ONNX. ``tolerance`` bounds max |torch - onnx| / max |torch|."""
+    """How torch becomes ONNX. ``tolerance`` bounds max |torch - onnx| / max |torch|.
+
+    ``packages`` are what the network's own code needs beside torch, as pip takes them; they are
+    installed where the export runs, from wheels, and nowhere else.
+    """
 
     exporter: Literal["legacy", "dynamo"] = "legacy"
     opset: Annotated[int, Field(ge=9, le=23)] = 13
     simplify: Literal[False, "onnxslim", "onnxsim"] = False
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    packages: tuple[str, ...] = ()
+
+    @field_validator("packages")
+    @classmethod
+    def _requirements(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        for one in value:
+            try:
+                requirement = Requirement(one)
+            except InvalidRequirement as error:
+                msg = f"must be names as pip takes them, such as timm==1.0.20: {one!r}"
+                raise ValueError(msg) from error
+            if requirement.url is not None:
+                msg = f"must name a release, not an address: {one!r}"
+                raise ValueError(msg)
+        return value
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """All packages that the export needs beside torch, the simplifier's among them."""
+        if not self.simplify or any(one.startswith(self.simplify) for one in self.packages):
+            return self.packages
+        return (*self.packages, self.simplify)
 
 
 class Preprocessing(Section):

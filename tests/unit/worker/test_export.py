@@ -295,3 +295,109 @@ def test_preprocessing_that_does_not_fit_the_input_is_told(folder: Path) -> None
     }
     with pytest.raises(StageError, match="gives 3 channels of 8 x 8, the network takes 3 of 16 x"):
         run(folder, samples=samples)
+
+
+class Saver:
+    """The user's training script: it saves the whole network, of the classes of ``model.py``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, module_name: str, wrapped: bool) -> None:
+        import sys
+        import types
+
+        module = types.ModuleType(module_name)
+        exec(compile(MODEL, "model.py", "exec"), module.__dict__)
+        previous = sys.modules.get(module_name)
+        sys.modules[module_name] = module
+        try:
+            network = module.build()
+            torch.save({"ema": network} if wrapped else network, self.folder / "in" / "net.pt")
+        finally:
+            if previous is not None:
+                sys.modules[module_name] = previous
+            else:
+                del sys.modules[module_name]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("saved_by", ["model", "__main__"])
+def test_a_whole_network_of_the_users_own_classes_needs_no_trust(
+    folder: Path, saved_by: str, wrapped: bool
+) -> None:
+    Saver(folder).save(saved_by, wrapped)
+    result, _ = run(folder)
+    assert result["parity"]["error"] < 1e-5
+
+
+def test_a_class_that_no_file_beside_the_factory_defines_is_refused(folder: Path) -> None:
+    Saver(folder).save("elsewhere", False)
+    with pytest.raises(StageError) as caught:
+        run(folder)
+    assert caught.value.code == "export.pickle-refused"
+
+
+def test_code_that_hides_in_a_network_of_the_users_own_classes_is_not_run(folder: Path) -> None:
+    marker = Path("/tmp/hefsmith-evil-was-here")
+    marker.unlink(missing_ok=True)
+    namespace: dict[str, Any] = {}
+    exec(compile(MODEL, "model.py", "exec"), namespace)
+    torch.save(
+        {"model": namespace["build"]().state_dict(), "loss": Evil()}, folder / "in" / "net.pt"
+    )
+    with pytest.raises(StageError):
+        run(folder)
+    assert not marker.exists()
+
+
+def test_safetensors_are_weights_like_any_other(folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    namespace: dict[str, Any] = {}
+    exec(compile(MODEL, "model.py", "exec"), namespace)
+    save_file(namespace["build"]().state_dict(), folder / "in" / "net.safetensors")
+    result, _ = run(folder, source={"weights": "net.safetensors"})
+    assert result["parity"]["error"] < 1e-5
+    (folder / "in" / "net.safetensors").write_bytes(b"\xff" * 40)
+    with pytest.raises(StageError) as caught:
+        run(folder, source={"weights": "net.safetensors"})
+    assert caught.value.code == "export.weights-unreadable"
+
+
+def test_a_network_that_is_there_already_needs_no_function(folder: Path) -> None:
+    (folder / "in" / "source" / "model.py").write_text(MODEL + "\nnet = build()\n")
+    result, _ = run(folder, source={"factory": "net"})
+    assert result["parity"]["error"] < 1e-5
+
+
+def test_a_package_that_is_missing_names_the_line_of_the_recipe(folder: Path) -> None:
+    (folder / "in" / "source" / "model.py").write_text("import cv2_of_another_world.flow\n")
+    with pytest.raises(StageError) as caught:
+        run(folder)
+    assert "export: {packages: [cv2_of_another_world]}" in caught.value.fix
+
+
+def test_an_absent_ultralytics_is_told_as_such(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+    import sys
+    import types
+
+    fake = types.ModuleType("ultralytics.nn.tasks")
+    exec(compile(MODEL, "model.py", "exec"), fake.__dict__)
+    with monkeypatch.context() as installed:
+        for name in ("ultralytics", "ultralytics.nn", "ultralytics.nn.tasks"):
+            installed.setitem(sys.modules, name, fake)
+        torch.save({"model": fake.build()}, folder / "in" / "net.pt")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "ultralytics" else find(name, *rest),
+    )
+    with pytest.raises(StageError) as caught:
+        run(folder, source={"file": None, "factory": None})
+    assert caught.value.code == "export.ultralytics-missing"
+    assert "packages: [ultralytics]" in caught.value.fix

@@ -1,15 +1,9 @@
-"""Load a torch network from the user's file and checkpoint, run it, and export it.
-
-A checkpoint is a program: unpickling runs code. It is loaded with ``weights_only`` first; one
-that needs more is refused unless the recipe says ``trust_pickle``, and the box around this
-process has no network either way.
-"""
+"""Make a torch network from the user's file and checkpoint, run it, and export it."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-import pickle
 import sys
 import warnings
 from pathlib import Path
@@ -19,22 +13,21 @@ import numpy as np
 
 from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.protocol import StageError
+from hefsmith_worker.stages import checkpoint, torchvision_ops
 from hefsmith_worker.workspace import Workspace
-
-#: Where training tools keep the weights inside a checkpoint, tried in this order.
-STATE_KEYS = (
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "ema_state_dict",
-    "ema",
-    "model",
-    "net",
-    "weights",
-)
 
 #: Prefixes that wrappers put before every name (data parallel, compile, Lightning).
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+
+#: What packages are installed as, where that is not the name they are imported by.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 
 
 def load_module(workspace: Workspace) -> Any:
@@ -43,96 +36,92 @@ def load_module(workspace: Workspace) -> Any:
 
     torch.manual_seed(workspace.plan.seed)
     source = workspace.plan.of("export")["source"]
-    checkpoint = None
+    code = _import_code(workspace, source) if source.get("file") else None
+    module = _call_factory(code, source) if code is not None else None
     if source.get("weights"):
-        checkpoint = _load_checkpoint(
-            workspace.plan.input(source["weights"]), bool(source.get("trust_pickle"))
-        )
-    if source.get("file"):
-        module = _call_factory(workspace, source)
-        if checkpoint is not None:
-            _fit(module, checkpoint, source["weights"])
-    else:
-        module = _whole_module(checkpoint, source.get("weights") or "weights")
-    return module.float().eval()
+        path = workspace.plan.input(source["weights"])
+        loaded = checkpoint.load(path, bool(source.get("trust_pickle")), code)
+        if module is None:
+            module = checkpoint.network_in(loaded, source["weights"])
+        else:
+            _fit(module, loaded, source["weights"])
+    if module is None:
+        msg = "the source names neither code nor weights"
+        raise StageError(msg, code="export.no-network")
+    return _ready_for_export(module.float().eval())
 
 
-def _load_checkpoint(path: Path, trust_pickle: bool) -> Any:
-    import torch
+def _ready_for_export(module: Any) -> Any:
+    """Put a network of Ultralytics into the form that its own exporter gives it.
 
-    if not path.is_file():
-        raise StageError("the weights %s are not there" % path.name, code="export.weights-missing")
-    try:
-        return torch.load(str(path), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        refused = error
-    if _is_torchscript(path):
-        return torch.jit.load(str(path), map_location="cpu")
-    if (
-        not isinstance(refused, pickle.UnpicklingError)
-        or "weights_only" not in str(refused).lower()
-    ):
-        raise StageError(
-            "%s is not a checkpoint that torch can read: %s" % (path.name, _first_line(refused)),
-            code="export.weights-unreadable",
-            fix="Save it again with torch.save(model.state_dict(), %r)." % path.name,
-        )
-    if not trust_pickle:
-        raise StageError(
-            "%s holds more than weights, and loading it would run the code inside: %s"
-            % (path.name, _first_line(refused)),
-            code="export.pickle-refused",
-            fix="Save only the weights: torch.save(model.state_dict(), ...). If you trust the "
-            "file, write source: {trust_pickle: true} in the recipe (Docker engine only).",
-        )
-    try:
-        return torch.load(str(path), map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise StageError(
-            "%s cannot be unpickled: %s: %s"
-            % (path.name, type(error).__name__, _first_line(error)),
-            code="export.weights-unreadable",
-            fix="The classes it was made of must be importable where the export runs.",
-        )
+    Layers are fused and the head returns its predictions alone. Other networks stay as they are.
+    """
+    if not type(module).__module__.startswith("ultralytics."):
+        return module
+    module = module.fuse(verbose=False)
+    for layer in module.modules():
+        if type(layer).__module__.startswith("ultralytics.") and hasattr(layer, "export"):
+            layer.export = True
+            layer.format = "onnx"
+            layer.dynamic = False
+    return module
 
 
-def _is_torchscript(path: Path) -> bool:
-    import zipfile
-
-    if not zipfile.is_zipfile(str(path)):
-        return False
-    with zipfile.ZipFile(str(path)) as archive:
-        return any(
-            name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist()
-        )
-
-
-def _call_factory(workspace: Workspace, source: Dict[str, Any]) -> Any:
-    import torch
-
+def _import_code(workspace: Workspace, source: Dict[str, Any]) -> Any:
+    """Return the user's file as a module; its folder is importable from then on."""
     file = workspace.plan.input(source["file"])
     if not file.is_file():
         raise StageError("%s is not there" % source["file"], code="export.factory-missing")
     sys.path.insert(0, str(file.parent))
-    spec = importlib.util.spec_from_file_location(file.stem, str(file))
-    assert spec is not None
-    assert spec.loader is not None
-    code = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = code
-    where = "%s:%s" % (file.name, source["factory"])
-    try:
+
+    def execute() -> Any:
+        spec = importlib.util.spec_from_file_location(file.stem, str(file))
+        assert spec is not None
+        assert spec.loader is not None
+        code = importlib.util.module_from_spec(spec)
+        sys.modules[file.stem] = code
         spec.loader.exec_module(code)
+        return code
+
+    try:
+        return torchvision_ops.retrying(execute)
     except Exception as error:
         raise StageError(
             "%s cannot be imported: %s" % (file.name, _user_error(error, file)),
             code="export.factory-import",
+            fix=_package_hint(error, file),
         )
+
+
+def _package_hint(error: BaseException, file: Path) -> str:
+    """Say how a package that the user's code misses gets to where the export runs."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    root = error.name.partition(".")[0]
+    package = DISTRIBUTIONS.get(root, root)
+    return (
+        "If %s is a package: export: {packages: [%s]} in the recipe. If it is a file of yours, "
+        "it must lie beside %s or below." % (root, package, file.name)
+    )
+
+
+def _call_factory(code: Any, source: Dict[str, Any]) -> Any:
+    import torch
+
+    file = Path(str(code.__file__))
+    where = "%s:%s" % (file.name, source["factory"])
     factory = getattr(code, source["factory"], None)
+    if isinstance(factory, torch.nn.Module):
+        if source.get("kwargs"):
+            raise StageError(
+                "%s is a network already, and takes no kwargs" % where, code="export.factory-type"
+            )
+        return factory
     if not callable(factory):
         names = sorted(
             name
             for name, value in vars(code).items()
-            if callable(value) and not name.startswith("_")
+            if callable(value) and getattr(value, "__module__", None) == code.__name__
         )
         raise StageError(
             "%s has no function %s" % (file.name, source["factory"]),
@@ -140,10 +129,12 @@ def _call_factory(workspace: Workspace, source: Dict[str, Any]) -> Any:
             fix="It has: %s" % (", ".join(names) or "nothing that can be called"),
         )
     try:
-        module = factory(**source.get("kwargs", {}))
+        module = torchvision_ops.retrying(lambda: factory(**source.get("kwargs", {})))
     except Exception as error:
         raise StageError(
-            "%s raised %s" % (where, _user_error(error, file)), code="export.factory-raised"
+            "%s raised %s" % (where, _user_error(error, file)),
+            code="export.factory-raised",
+            fix=_package_hint(error, file),
         )
     if not isinstance(module, torch.nn.Module):
         raise StageError(
@@ -164,41 +155,12 @@ def _user_error(error: BaseException, file: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(file):
         line = error.lineno
     where = " (%s:%d)" % (file.name, line) if line else ""
-    return "%s: %s%s" % (type(error).__name__, _first_line(error), where)
+    return "%s: %s%s" % (type(error).__name__, checkpoint.first_line(error), where)
 
 
-def _state_of(checkpoint: Any) -> Tuple[Dict[str, Any], str]:
-    """Find the mapping of names to tensors inside whatever a training tool has saved."""
-    import torch
-
-    if isinstance(checkpoint, torch.nn.Module):
-        return dict(checkpoint.state_dict()), "module"
-    if isinstance(checkpoint, dict):
-        if checkpoint and all(torch.is_tensor(value) for value in checkpoint.values()):
-            return checkpoint, "state_dict"
-        for key in STATE_KEYS:
-            inner = checkpoint.get(key)
-            if isinstance(inner, torch.nn.Module):
-                return dict(inner.state_dict()), key
-            if isinstance(inner, dict) and any(torch.is_tensor(v) for v in inner.values()):
-                return {name: v for name, v in inner.items() if torch.is_tensor(v)}, key
-        tensors = {name: v for name, v in checkpoint.items() if torch.is_tensor(v)}
-        if tensors:
-            return tensors, "state_dict"
-        raise StageError(
-            "the checkpoint has no weights under any known key; it has: %s"
-            % ", ".join(map(str, list(checkpoint)[:12])),
-            code="export.weights-shape",
-        )
-    raise StageError(
-        "the checkpoint is a %s, not weights" % type(checkpoint).__name__,
-        code="export.weights-shape",
-    )
-
-
-def _fit(module: Any, checkpoint: Any, name: str) -> None:
+def _fit(module: Any, loaded: Any, name: str) -> None:
     """Load the weights into the network; every name and shape must match."""
-    state, _ = _state_of(checkpoint)
+    state = checkpoint.state_of(loaded)
     own = module.state_dict()
     for prefix in PREFIXES:
         if (
@@ -234,24 +196,6 @@ def _fit(module: Any, checkpoint: Any, name: str) -> None:
     module.load_state_dict(state, strict=False)
 
 
-def _whole_module(checkpoint: Any, name: str) -> Any:
-    """Return the network that a trusted pickle or a TorchScript file holds whole."""
-    import torch
-
-    if isinstance(checkpoint, torch.nn.Module):
-        return checkpoint
-    if isinstance(checkpoint, dict):
-        for key in ("ema", "model", "net"):
-            if isinstance(checkpoint.get(key), torch.nn.Module):
-                return checkpoint[key]
-    raise StageError(
-        "%s holds weights but no network" % name,
-        code="export.no-network",
-        fix='Name the function that builds it: source: {torch: "model.py:build", weights: %s}'
-        % name,
-    )
-
-
 def export(
     module: Any, shapes: Dict[str, Tuple[int, ...]], wanted: Dict[str, Any], target: Path
 ) -> None:
@@ -269,7 +213,7 @@ def export(
             % (
                 ", ".join("%s %s" % (name, list(shape)) for name, shape in shapes.items()),
                 type(error).__name__,
-                _first_line(error),
+                checkpoint.first_line(error),
             ),
             code="export.shape",
             fix="Check inputs: in the recipe; shapes are (1, C, H, W).",
@@ -290,7 +234,7 @@ def export(
     except Exception as error:
         raise StageError(
             "the %s exporter failed: %s: %s"
-            % (wanted["exporter"], type(error).__name__, _first_line(error)),
+            % (wanted["exporter"], type(error).__name__, checkpoint.first_line(error)),
             code="export.exporter",
             fix="Try export: {exporter: %s}." % ("legacy" if dynamo else "dynamo, opset: 18"),
         )
@@ -340,8 +284,3 @@ def _flatten(value: Any) -> List[Any]:
     if isinstance(value, (list, tuple)):
         return [tensor for item in value for tensor in _flatten(item)]
     return []
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -1,0 +1,306 @@
+"""Checkpoints: read without running the code that they may carry.
+
+A pickled checkpoint is a program. It is read with ``weights_only``, which runs nothing; of the
+classes that it names, only networks are admitted, and only those of PyTorch itself, of
+Ultralytics where the user has it installed, and of the user's own model files. What needs more
+is refused unless the recipe says ``trust_pickle``, and that only where there is a box.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import zipfile
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.stages import torchvision_ops
+
+#: Where training tools put the weights, best first (EMA weights are what they validate with).
+STATE_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "ema_state_dict",
+    "ema",
+    "model",
+    "net",
+    "weights",
+)
+
+#: Packages whose networks are admitted when they are installed where the export runs.
+KNOWN = ("torch", "ultralytics")
+
+#: Classes beside networks that hold plain values only.
+PLAIN = {
+    ("ultralytics.utils", "IterableSimpleNamespace"),
+    ("types", "SimpleNamespace"),
+}
+
+#: What a class of the training script is called when the script itself saved the network.
+MAIN = "__main__"
+
+Name = Tuple[str, str]
+
+
+def load(path: Path, trust_pickle: bool, own: Optional[Any] = None) -> Any:
+    """Return what a checkpoint holds: weights by name, a network, or a dict around them.
+
+    ``own`` is the module of the user's factory: classes from its folder are the user's own code.
+    Raises :class:`StageError` for a file that is not there, unreadable, or wants to run code.
+    """
+    import torch
+
+    if not path.is_file():
+        raise StageError("the weights %s are not there" % path.name, code="export.weights-missing")
+    if path.suffix.lower() == ".safetensors":
+        return _load_safetensors(path)
+    try:
+        return torch.load(str(path), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        refused: Exception = error
+    if _is_torchscript(path):
+        return torch.jit.load(str(path), map_location="cpu")
+    if (
+        not isinstance(refused, pickle.UnpicklingError)
+        or "weights_only" not in str(refused).lower()
+    ):
+        raise StageError(
+            "%s is not a checkpoint that torch can read: %s" % (path.name, first_line(refused)),
+            code="export.weights-unreadable",
+            fix="Save it again with torch.save(model.state_dict(), %r)." % path.name,
+        )
+    names = names_in(path)
+    admitted = _admitted(names, own)
+    if admitted:
+        try:
+            with _admitting(admitted):
+                return torch.load(str(path), map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, AttributeError, RuntimeError) as error:
+            refused = error
+    if not trust_pickle:
+        raise _refusal(path, names, refused)
+    try:
+        return torch.load(str(path), map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise StageError(
+            "%s cannot be unpickled: %s: %s" % (path.name, type(error).__name__, first_line(error)),
+            code="export.weights-unreadable",
+            fix=_install(_absent(names))
+            or "The classes it was made of must be importable where the export runs.",
+        )
+
+
+def first_line(error: object) -> str:
+    """Return an error's first line, without the advice that PyTorch adds below it."""
+    return (str(error).strip().splitlines() or [""])[0]
+
+
+def names_in(path: Path) -> Set[Name]:
+    """Return the (module, name) of everything that a checkpoint's pickle refers to; runs nothing.
+
+    Empty for a file that is no zip archive of PyTorch's (its format since 1.6).
+    """
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            inside = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            return _names(archive.read(inside[0])) if inside else set()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+        return set()
+
+
+def _names(data: bytes) -> Set[Name]:
+    found: Set[Name] = set()
+    memo: Dict[int, str] = {}
+    texts: List[str] = []
+    for code, argument, _ in pickletools.genops(io.BytesIO(data)):
+        if code.name == "GLOBAL":
+            module, _, name = str(argument).partition(" ")
+            found.add((module, name))
+        elif code.name == "STACK_GLOBAL" and len(texts) >= 2:
+            found.add((texts[-2], texts[-1]))
+        elif "UNICODE" in code.name:
+            texts.append(str(argument))
+        elif code.name == "MEMOIZE" and texts:
+            memo[len(memo)] = texts[-1]
+        elif code.name in ("BINPUT", "LONG_BINPUT") and texts:
+            memo[int(argument or 0)] = texts[-1]
+        elif code.name in ("BINGET", "LONG_BINGET") and argument in memo:
+            texts.append(memo[argument])
+    return found
+
+
+def _admitted(names: Set[Name], own: Optional[Any]) -> List[Tuple[Any, str]]:
+    """Return the classes among ``names`` that may be made, each with the name it goes by."""
+    found = []
+    for module, name in sorted(names):
+        kind = _resolve(module, name, own)
+        if kind is not None:
+            found.append((kind, "%s.%s" % (module, name)))
+    return found
+
+
+def _resolve(module: str, name: str, own: Optional[Any]) -> Optional[type]:
+    import torch
+
+    root = module.partition(".")[0]
+    if own is not None and module in (MAIN, own.__name__):
+        holder: Any = own
+    elif root in KNOWN or (own is not None and _lies_beside(module, own)):
+        try:
+            holder = torchvision_ops.retrying(lambda: import_module(module))
+        except Exception:
+            return None
+    else:
+        return None
+    kind = getattr(holder, name, None)
+    if not isinstance(kind, type):
+        return None
+    return kind if issubclass(kind, torch.nn.Module) or (module, name) in PLAIN else None
+
+
+def _lies_beside(module: str, own: Any) -> bool:
+    """Whether a module is one of the user's files, in the folder of the factory or below."""
+    folder = Path(str(own.__file__)).parent
+    place = folder.joinpath(*module.split("."))
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+
+@contextmanager
+def _admitting(classes: List[Tuple[Any, str]]) -> Iterator[None]:
+    """Let ``weights_only`` make these classes, for as long as the context lasts."""
+    from torch import serialization
+
+    before = serialization.get_safe_globals()
+    # Pairs of class and name serve a network that was saved by the script that defines it.
+    serialization.add_safe_globals(list(classes))
+    try:
+        yield
+    finally:
+        serialization.clear_safe_globals()
+        serialization.add_safe_globals(before)
+
+
+def _absent(names: Set[Name]) -> List[str]:
+    """Return the packages that a checkpoint needs and that are not installed."""
+    from importlib.util import find_spec
+
+    roots = {module.partition(".")[0] for module, _ in names}
+    absent = []
+    for root in sorted(roots - {MAIN, "__builtin__", "copy_reg"}):
+        try:
+            if find_spec(root) is None:
+                absent.append(root)
+        except (ImportError, ValueError):
+            absent.append(root)
+    return absent
+
+
+def _install(packages: List[str]) -> str:
+    if not packages:
+        return ""
+    return "It needs %s where the export runs. In the recipe: export: {packages: [%s]}" % (
+        " and ".join(packages),
+        ", ".join(packages),
+    )
+
+
+def _refusal(path: Path, names: Set[Name], refused: Exception) -> StageError:
+    absent = _absent(names)
+    if "ultralytics" in absent:
+        return StageError(
+            "%s is a network of Ultralytics, which is not installed where the export runs"
+            % path.name,
+            code="export.ultralytics-missing",
+            fix="In the recipe: export: {packages: [ultralytics]}. With the local engine: "
+            "pip install ultralytics.",
+        )
+    return StageError(
+        "%s holds more than weights, and loading it would run the code inside: %s"
+        % (path.name, first_line(refused)),
+        code="export.pickle-refused",
+        fix="Save only the weights: torch.save(model.state_dict(), ...), or name the file that "
+        "defines the network: source: {torch: model.py:build}. If you trust the file, write "
+        "source: {trust_pickle: true} in the recipe (Docker engine only).",
+    )
+
+
+def _load_safetensors(path: Path) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise StageError(
+            "reading %s needs safetensors, which is not installed where the export runs"
+            % path.name,
+            code="export.safetensors-missing",
+            fix="In the recipe: export: {packages: [safetensors]}. With the local engine: "
+            "pip install safetensors.",
+        )
+    try:
+        return load_file(str(path))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise StageError(
+            "%s is not a safetensors file: %s" % (path.name, first_line(error)),
+            code="export.weights-unreadable",
+        )
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(str(path)):
+        return False
+    with zipfile.ZipFile(str(path)) as archive:
+        return any(
+            name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist()
+        )
+
+
+def state_of(checkpoint: Any) -> Dict[str, Any]:
+    """Find the mapping of names to tensors inside whatever a training tool has saved."""
+    import torch
+
+    if isinstance(checkpoint, torch.nn.Module):
+        return dict(checkpoint.state_dict())
+    if not isinstance(checkpoint, dict):
+        raise StageError(
+            "the checkpoint is a %s, not weights" % type(checkpoint).__name__,
+            code="export.weights-shape",
+        )
+    if checkpoint and all(torch.is_tensor(value) for value in checkpoint.values()):
+        return checkpoint
+    for key in STATE_KEYS:
+        inner = checkpoint.get(key)
+        if isinstance(inner, torch.nn.Module):
+            return dict(inner.state_dict())
+        if isinstance(inner, dict) and any(torch.is_tensor(v) for v in inner.values()):
+            return {name: v for name, v in inner.items() if torch.is_tensor(v)}
+    tensors = {name: v for name, v in checkpoint.items() if torch.is_tensor(v)}
+    if tensors:
+        return tensors
+    raise StageError(
+        "the checkpoint has no weights under any known key; it has: %s"
+        % ", ".join(map(str, list(checkpoint)[:12])),
+        code="export.weights-shape",
+    )
+
+
+def network_in(checkpoint: Any, name: str) -> Any:
+    """Return the network that a pickle or a TorchScript file holds whole."""
+    import torch
+
+    if isinstance(checkpoint, torch.nn.Module):
+        return checkpoint
+    if isinstance(checkpoint, dict):
+        for key in ("ema", "model", "net"):
+            if isinstance(checkpoint.get(key), torch.nn.Module):
+                return checkpoint[key]
+    raise StageError(
+        "%s holds weights but no network" % name,
+        code="export.no-network",
+        fix='Name the function that builds it: source: {torch: "model.py:build", weights: %s}'
+        % name,
+    )

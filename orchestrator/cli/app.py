@@ -49,6 +49,7 @@ ELSEWHERE = {
     "build": "up",
     "diff": "inspect",
     "logs": "engine",
+    "prune": "engine",
     "ps": "engine",
     "rollback": "ship",
     "shell": "engine",

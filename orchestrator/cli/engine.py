@@ -16,6 +16,9 @@ BuildArgument = Annotated[
     str | None,
     typer.Argument(metavar="[BUILD]", help="Id, its beginning, or name; the only one if left out."),
 ]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="docker, a context, or ssh://user@host.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -25,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("logs", epilog="Example: hef logs 3f9a --follow")(show_log)
     app.command("attach", epilog="Example: hef attach 3f9a")(attach)
     app.command("stop", epilog="Example: hef stop 3f9a")(stop)
+    app.command("prune", epilog="Example: hef prune --dry-run")(prune)
     app.command("shell", epilog="Example: hef shell digits -- python -c 'import torch'")(shell)
 
 
@@ -134,6 +138,43 @@ def stop(build: BuildArgument = None) -> None:
         engine.close()
 
 
+def prune(
+    engine: EngineOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove from an engine our images of other versions, inputs that were sent, and leftovers.
+
+    Images of a suite, what others made, and what a container uses are never touched.
+    """
+    from dataclasses import asdict
+
+    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.engine.choose import choose_engine
+    from orchestrator.engine.docker import DockerEngine
+    from orchestrator.engine.prune import prune as remove
+    from orchestrator.errors import EngineError
+
+    choice = choose_engine(engine or "docker", need_docker=True)
+    try:
+        if not isinstance(choice.engine, DockerEngine):
+            msg = "the local engine keeps no images and no volumes"
+            raise EngineError(msg, hint="Use --engine docker.")
+        gone = remove(choice.engine.connection, dry_run=dry_run)
+    finally:
+        choice.engine.close()
+    if as_json:
+        emit_json({"dry_run": dry_run, **asdict(gone)})
+        return
+    for name in (*gone.images, *gone.volumes):
+        print_result(name)
+    said = "would remove" if dry_run else "removed"
+    print_result(
+        f"{said} {len(gone.images)} images (up to {gone.bytes / 1e9:.1f} GB), "
+        f"{len(gone.volumes)} volumes, {gone.containers} containers"
+    )
+
+
 def shell(
     model: Annotated[
         str | None, typer.Argument(help="Model whose folder is shown read-only in the box.")
@@ -141,9 +182,7 @@ def shell(
     command: Annotated[
         list[str] | None, typer.Argument(help="Command to run instead of a shell, after --.")
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="docker, a context, or ssh://user@host.")
-    ] = None,
+    engine: EngineOption = None,
     image: Annotated[
         str | None, typer.Option("--image", help="Another image than the emulator's.")
     ] = None,
@@ -195,9 +234,9 @@ def _has_terminal() -> bool:
 
 
 def _open(record: BuildRecord) -> DockerEngine | LocalEngine:
-    from orchestrator.engine.choose import open_address
+    from orchestrator.engine.choose import open_record
 
-    return open_address(record.engine)
+    return open_record(record)
 
 
 def _state(record: BuildRecord) -> str:

@@ -20,6 +20,7 @@ from orchestrator.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.docker import DockerEngine
     from orchestrator.engine.local import LocalEngine
 
@@ -88,11 +89,14 @@ def choose_engine(
     return Choice(engine, f"engine: docker {info.version} at {where}")
 
 
-def open_address(url: str) -> DockerEngine | LocalEngine:
-    """Return the engine at an address that a record holds; does not ask it."""
+def open_record(record: BuildRecord) -> DockerEngine | LocalEngine:
+    """Return the engine that a build was given to; does not ask it."""
     from orchestrator.engine.docker import DockerEngine
     from orchestrator.engine.local import LocalEngine
 
-    if url == LOCAL.url:
+    if record.engine == LOCAL.url:
         return LocalEngine()
-    return DockerEngine(find_address(url))
+    # The address itself and not a context's name: contexts change, a build stays where it is.
+    origin = f"the build {record.id}"
+    address = Address("docker", record.engine, origin, record.tls, verify_tls=record.verify_tls)
+    return DockerEngine(address)

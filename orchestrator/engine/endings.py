@@ -33,7 +33,6 @@ class Evidence:
     tail: Sequence[str] = ()
     memory_limit: int | None = None
     free: int | None = None
-    peak_memory: int | None = None
 
 
 def tell_ending(evidence: Evidence, info: EngineInfo) -> Ending:
@@ -42,7 +41,7 @@ def tell_ending(evidence: Evidence, info: EngineInfo) -> Ending:
     if code is None:
         return _lost(evidence, info)
     if code == 0:
-        return Ending(EndKind.OK, 0, "finished", peak_memory=evidence.peak_memory)
+        return Ending(EndKind.OK, 0, "finished")
     if evidence.asked:
         return Ending(EndKind.INTERRUPTED, SIGINT, "stopped on request")
     if evidence.oom_killed:
@@ -59,7 +58,6 @@ def tell_ending(evidence: Evidence, info: EngineInfo) -> Ending:
             "the disk is full",
             "Free space in the build folder's file system and where the engine keeps its data\n"
             "(docker system df, docker builder prune), then run the same command again.",
-            evidence.peak_memory,
         )
     if code == SIGKILL:
         return Ending(
@@ -68,7 +66,6 @@ def tell_ending(evidence: Evidence, info: EngineInfo) -> Ending:
             "killed (SIGKILL), and not by us",
             "Somebody killed it, or the machine ran out of memory: see `dmesg | tail` there.\n"
             + memory_hint(info),
-            evidence.peak_memory,
         )
     if code in {SIGTERM, SIGINT}:
         return Ending(
@@ -76,9 +73,8 @@ def tell_ending(evidence: Evidence, info: EngineInfo) -> Ending:
             code,
             "stopped from outside (docker stop, or the engine shut down)",
             "Run the same command again: finished stages are not repeated.",
-            evidence.peak_memory,
         )
-    return Ending(EndKind.FAILED, code, f"left with status {code}", None, evidence.peak_memory)
+    return Ending(EndKind.FAILED, code, f"left with status {code}")
 
 
 def _lost(evidence: Evidence, info: EngineInfo) -> Ending:
@@ -100,7 +96,6 @@ def _out_of_memory(evidence: Evidence, info: EngineInfo) -> Ending:
         evidence.exit_code,
         f"out of memory: killed at the limit{said}",
         memory_hint(info),
-        evidence.peak_memory,
     )
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,12 +19,17 @@ from orchestrator.engine import context as contexts
 from orchestrator.engine.base import ImageBuildError, ImageInfo, Progress, Report, ignore
 from orchestrator.engine.box import LABEL
 from orchestrator.engine.client import normal_architecture
+from orchestrator.engine.owner import owner_id
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.engine.client import Connection
+
+#: Names of our own images; their tags are digests of the files that they are made of.
+EMULATOR = "hefsmith-emulator"
+PI = "hefsmith-pi"
 
 #: Variables of the host that a build behind a proxy needs; Docker knows them by itself.
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -92,7 +98,7 @@ def build(
             tag=tag,
             target=target,
             buildargs={**proxies, **(arguments or {})},
-            labels={f"{LABEL}.built": "1", **(labels or {})},
+            labels={f"{LABEL}.built": "1", f"{LABEL}.owner": owner_id(), **(labels or {})},
             rm=True,
             forcerm=True,
             decode=True,
@@ -151,33 +157,48 @@ def _base_arguments() -> dict[str, str]:
     return {"BASE": base} if base else {}
 
 
-def _ensure_emulator(connection: Connection, report: Report) -> ImageInfo:
+@dataclass(frozen=True, slots=True)
+class EmulatorPlan:
+    """The emulator's two images: what it stands on (slow to build), and its code on top."""
+
+    runtime_tag: str
+    runtime: Mapping[str, contexts.Blob]
+    tag: str
+    context: contexts.Context
+
+
+def plan_emulator() -> EmulatorPlan:
+    """Return the emulator's images as this installation's files make them."""
     folder = paths.image_context("emulator")
     dockerfile = (folder / "Dockerfile").read_text(encoding="utf-8")
-    arguments = _base_arguments()
-    recipe = _dockerfile(contexts.until_stage(dockerfile, "runtime"), arguments)
+    recipe = _dockerfile(contexts.until_stage(dockerfile, "runtime"), _base_arguments())
     runtime = {**contexts.runtime_tree(folder), **recipe}
-    runtime_tag = f"hefsmith-emulator-runtime:{contexts.Context(runtime).digest[:16]}"
+    runtime_tag = f"{EMULATOR}-runtime:{contexts.Context(runtime).digest[:16]}"
     code = contexts.emulator_tree(folder, paths.worker_package(), contexts.program_package())
     recipe = _dockerfile(contexts.cut_stage(dockerfile, "emulator", runtime_tag), {})
     context = contexts.Context({**code, **recipe})
-    tag = f"hefsmith-emulator:{context.digest[:16]}"
-    image = find(connection, tag)
+    return EmulatorPlan(runtime_tag, runtime, f"{EMULATOR}:{context.digest[:16]}", context)
+
+
+def _ensure_emulator(connection: Connection, report: Report) -> ImageInfo:
+    plan = plan_emulator()
+    image = find(connection, plan.tag)
     if image is not None:
         return image
-    if find(connection, runtime_tag) is None:
+    if find(connection, plan.runtime_tag) is None:
+        folder = paths.image_context("emulator")
         wheels = emulator_wheels(folder)
         settings = {} if wheels else pip_settings().files()
         build(
             connection,
-            contexts.Context({**runtime, **settings}, contexts.wheel_entries(wheels, folder)),
-            tag=runtime_tag,
+            contexts.Context({**plan.runtime, **settings}, contexts.wheel_entries(wheels, folder)),
+            tag=plan.runtime_tag,
             target="runtime",
-            arguments=arguments,
+            arguments=_base_arguments(),
             report=report,
         )
     labels = {f"{LABEL}.emulator": emulator_digest()}
-    return build(connection, context, tag=tag, labels=labels, report=report)
+    return build(connection, plan.context, tag=plan.tag, labels=labels, report=report)
 
 
 def emulator_digest() -> str:
@@ -219,17 +240,22 @@ def pip_settings() -> contexts.PipSettings:
     return contexts.read_pip_settings(os.environ, listed.stdout)
 
 
-def _ensure_pi(connection: Connection, report: Report) -> ImageInfo:
+def plan_pi() -> tuple[str, dict[str, contexts.Blob]]:
+    """Return tag and files of the stand-in Pi's image, as this installation's files make it."""
     folder = paths.image_context("pi")
     emulator = paths.image_context("emulator")
-    arguments = _base_arguments()
     text = (folder / "Dockerfile").read_text(encoding="utf-8")
     files = {
         **contexts.read_folder(folder, "docker/pi"),
         **contexts.emulator_tree(emulator, paths.worker_package(), contexts.program_package()),
-        **_dockerfile(text, arguments),
+        **_dockerfile(text, _base_arguments()),
     }
-    tag = f"hefsmith-pi:{contexts.Context(files).digest[:16]}"
+    return f"{PI}:{contexts.Context(files).digest[:16]}", files
+
+
+def _ensure_pi(connection: Connection, report: Report) -> ImageInfo:
+    folder = paths.image_context("pi")
+    tag, files = plan_pi()
     image = find(connection, tag)
     if image is not None:
         return image
@@ -239,4 +265,4 @@ def _ensure_pi(connection: Connection, report: Report) -> ImageInfo:
     context = contexts.Context(
         files, contexts.wheel_entries(wheels, folder, under="docker/pi/wheels")
     )
-    return build(connection, context, tag=tag, arguments=arguments, report=report)
+    return build(connection, context, tag=tag, arguments=_base_arguments(), report=report)

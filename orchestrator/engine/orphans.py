@@ -36,17 +36,28 @@ def choose_orphans(
 
 
 def choose_orphan_volumes(
-    listed: Iterable[Any], *, owner: str, alive: Callable[[str], bool]
+    listed: Iterable[Any],
+    containers: Iterable[Any],
+    *,
+    owner: str,
+    alive: Callable[[str], bool],
 ) -> tuple[str, ...]:
-    """Return the names of volumes of results that no run waits for any more."""
+    """Return the names of volumes of results that no run waits for any more.
+
+    A detached build's volume is one when its container is gone: somebody removed that by hand.
+    """
+    builds = {(one.get("Labels") or {}).get(f"{LABEL}.build") for one in containers}
     chosen = []
     for one in listed:
         labels = one.get("Labels") or {}
-        mine = labels.get(f"{LABEL}.owner") == owner and f"{LABEL}.work" in labels
-        if mine and labels.get(f"{LABEL}.detached") == "0":
-            process = labels.get(f"{LABEL}.process")
-            if process and not alive(process):
-                chosen.append(str(one["Name"]))
+        build = labels.get(f"{LABEL}.work")
+        if labels.get(f"{LABEL}.owner") != owner or build is None:
+            continue
+        process = labels.get(f"{LABEL}.process")
+        if labels.get(f"{LABEL}.detached") == "1" and build in builds:
+            continue
+        if process and not alive(process):
+            chosen.append(str(one["Name"]))
     return tuple(chosen)
 
 
@@ -63,7 +74,9 @@ def remove_orphans(connection: Connection) -> int:
                 api.remove_container(container, force=True, v=True)
                 removed += 1
         listed = api.volumes(filters=wanted).get("Volumes") or []
-        for volume in choose_orphan_volumes(listed, owner=owner, alive=is_alive):
+        # Asked again: a container that was removed just now no longer holds its volume.
+        found = api.containers(all=True, filters=wanted)
+        for volume in choose_orphan_volumes(listed, found, owner=owner, alive=is_alive):
             with contextlib.suppress(*all_errors()):
                 api.remove_volume(volume, force=True)
         volumes.remove_old(api, {f"{LABEL}.owner": owner})

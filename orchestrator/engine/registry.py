@@ -31,6 +31,7 @@ def save(record: BuildRecord) -> None:
         **{one.name: getattr(record, one.name) for one in fields(record)},
         "work": str(record.work),
         "staged": str(record.staged) if record.staged else None,
+        "tls": str(record.tls) if record.tls else None,
         "notes": dict(record.notes),
     }
     part = place / f".{record.id}.part"
@@ -58,9 +59,10 @@ def _read_all() -> Iterator[BuildRecord]:
 
 def read_record(document: Any) -> BuildRecord:
     """Return the record in a JSON object; raises ``KeyError`` or ``TypeError`` if it is none."""
-    staged = document.get("staged")
-    given = {"work": Path(document["work"]), "staged": Path(staged) if staged else None}
-    return BuildRecord(**{**document, **given})
+    given = {
+        name: Path(document[name]) if document.get(name) else None for name in ("staged", "tls")
+    }
+    return BuildRecord(**{**document, **given, "work": Path(document["work"])})
 
 
 def find(wanted: str | None) -> BuildRecord:

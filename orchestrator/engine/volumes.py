@@ -137,23 +137,42 @@ def send_work(
     api.put_archive(container, str(WORK), stream)
 
 
-def remove_old(api: APIClient, labels: Mapping[str, str], *, now: float | None = None) -> int:
-    """Remove inputs that were sent long ago by this owner; those in use stay."""
+def choose_old(
+    api: APIClient,
+    labels: Mapping[str, str],
+    *,
+    kept_for: float = KEPT_FOR,
+    now: float | None = None,
+) -> tuple[str, ...]:
+    """Return the volumes of inputs that were sent over ``kept_for`` seconds ago by this owner."""
     wanted = [f"{name}={value}" for name, value in labels.items()] + [f"{LABEL}.data"]
     listed = api.volumes(filters={"label": wanted}).get("Volumes") or []
-    removed = 0
-    for volume in listed:
-        name = str(volume["Name"])
-        if not name.endswith(WHOLE) or age(str(volume.get("CreatedAt") or ""), now) < KEPT_FOR:
-            continue
+    return tuple(
+        str(volume["Name"]).removesuffix(WHOLE)
+        for volume in listed
+        if str(volume["Name"]).endswith(WHOLE)
+        and age(str(volume.get("CreatedAt") or ""), now) >= kept_for
+    )
+
+
+def remove_old(
+    api: APIClient,
+    labels: Mapping[str, str],
+    *,
+    kept_for: float = KEPT_FOR,
+    now: float | None = None,
+) -> tuple[str, ...]:
+    """Remove what :func:`choose_old` finds, and return what is gone; volumes in use stay."""
+    removed = []
+    for name in choose_old(api, labels, kept_for=kept_for, now=now):
         try:
             # First the mark, so that what is left of a failure counts as not whole.
+            api.remove_volume(name + WHOLE)
             api.remove_volume(name)
-            api.remove_volume(name.removesuffix(WHOLE))
-            removed += 1
+            removed.append(name)
         except docker.errors.APIError:
             continue
-    return removed
+    return tuple(removed)
 
 
 def age(created: str, now: float | None = None) -> float:

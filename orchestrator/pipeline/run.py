@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 RUN_LOG = "run.log"
 
+#: Seconds of a stage on an engine that does not see our files, from which its results are brought
+#: here at once, and not only with those of all stages.
+WORTH_BRINGING = 20.0
 
 ExplainFailure = Callable[[list[str], Mapping[str, Any]], list[Finding]]
 
@@ -130,8 +133,16 @@ def follow(
         if stage.name not in published and _all_here(stage, staging):
             published[stage.name] = _publish(plan, kit, stage, staging)
 
+    def bring(stage: StageRecord) -> None:
+        publish(stage)
+        if stage.name not in published and stage.seconds >= WORTH_BRINGING:
+            # It is still on the engine, which a broken connection may take from us.
+            with contextlib.suppress(EngineError):
+                running.sync()
+            publish(stage)
+
     with (staging / RUN_LOG).open("a", encoding="utf-8", newline="\n") as log:
-        reader = EventReader(kit.observer, log, reader=kit.new_reader(), on_finished=publish)
+        reader = EventReader(kit.observer, log, reader=kit.new_reader(), on_finished=bring)
         for line in running.lines():
             reader.feed(line)
         ending = running.wait()

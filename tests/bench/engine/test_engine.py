@@ -103,9 +103,9 @@ def test_copying_in_and_out_keeps_up_with_docker_cp(engine: DockerEngine, tmp_pa
             )
             return [SIZE / one / MIB for one in seconds]
 
-        # The aim is 0.7, and a quiet machine shows more. One thread of ours gets less of a crowded
-        # one than Docker's many, so that one good round of four is enough.
-        wanted = 0.6
+        # One thread of ours gets less of a crowded machine than Docker's many: one good round of
+        # four is enough. Shown on two crowded cores: in 1.4, out 0.87.
+        wanted = 0.7
         for _ in range(4):
             cp_in, own_in, cp_out_rate, own_out = measure()
             print(f"\nMiB/s: in {own_in:.0f} (docker cp {cp_in:.0f}), "

@@ -10,6 +10,7 @@ import time
 from orchestrator.engine import volumes
 from orchestrator.engine.orphans import choose_orphan_volumes, choose_orphans
 from orchestrator.engine.owner import is_alive, owner_id, process_id, stat_fields
+from orchestrator.engine.prune import choose_images
 
 
 def test_a_process_is_known_by_number_and_start() -> None:
@@ -63,7 +64,44 @@ def test_only_our_own_of_dead_processes_that_were_not_detached_are_orphans() -> 
     # A data volume is shared by builds: it is never an orphan of one of them.
     result = container("result", owner="me", process="dead", detached="0", work="b1")
     data = container("data", owner="me", process="dead", detached="0", data="1")
-    assert choose_orphan_volumes([result, data], owner="me", alive=lambda _: False) == ("result",)
+    chosen = choose_orphan_volumes([result, data], [], owner="me", alive=lambda _: False)
+    assert chosen == ("result",)
+
+
+def test_the_volume_of_a_detached_build_is_kept_as_long_as_its_container() -> None:
+    kept = container("kept", owner="me", process="dead", detached="1", work="b1")
+    left = container("left", owner="me", process="dead", detached="1", work="b2")
+    begun = container("begun", owner="me", process="alive", detached="1", work="b3")
+    others = container("others", owner="you", process="dead", detached="1", work="b4")
+    there = [container("c", owner="me", build="b1")]
+    volumes_ = [kept, left, begun, others]
+    chosen = choose_orphan_volumes(volumes_, there, owner="me", alive=lambda one: one == "alive")
+    assert chosen == ("left",)
+
+
+def image(name: str, *tags: str, owner: str = "me", **labels: str) -> dict[str, object]:
+    found = container(name, built="1", owner=owner, **labels)
+    return {**found, "RepoTags": list(tags) or None, "Size": 100}
+
+
+def test_only_old_images_of_ours_that_nothing_uses_are_pruned() -> None:
+    listed = [
+        image("a", "hefsmith-emulator:old", "hefsmith-emulator:older"),
+        image("b", "hefsmith-emulator:now"),
+        image("c", "hefsmith-emulator-runtime:old"),
+        image("d", "hefsmith-pi:old", owner="you"),
+        image("e", "hefsmith-pi:used"),
+        image("f", "hefsmith-suite:3.33.0"),
+        image("g", "hefsmith-emulator:old2", "mine:keep"),
+        image("h"),
+        image("i", "localhost/hefsmith-pi:podman"),
+        {"Id": "j", "RepoTags": ["hefsmith-emulator:foreign"], "Labels": None},
+    ]
+    chosen = choose_images(listed, owner="me", current={"hefsmith-emulator:now"}, used={"e"})
+    assert chosen == {
+        "hefsmith-emulator:old": 50, "hefsmith-emulator:older": 50,
+        "hefsmith-emulator-runtime:old": 100, "h": 100, "localhost/hefsmith-pi:podman": 100,
+    }  # fmt: skip
 
 
 class FakeVolumes:
@@ -88,7 +126,7 @@ def test_inputs_that_nobody_sent_for_two_weeks_are_removed() -> None:
         "hefsmith-data-odd-whole": "yesterday",
     })  # fmt: skip
     removed = volumes.remove_old(engine, {}, now=1769904000.0)  # type: ignore[arg-type]
-    assert removed == 1
+    assert removed == ("hefsmith-data-old",)
     assert sorted(engine.there) == [
         "hefsmith-data-new", "hefsmith-data-new-whole", "hefsmith-data-odd-whole",
     ]  # fmt: skip

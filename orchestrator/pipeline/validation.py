@@ -89,7 +89,7 @@ def judge_build(
     from orchestrator.report.user_metric import load_metric
 
     golden = golden if golden is not None else load_golden(build.golden)
-    found = build.summary.get("findings", ())
+    found = [*build.summary.get("findings", ()), *_start_finding(build)]
     postprocess: Mapping[str, object] = build.summary.get("postprocess") or {}
     metric_name = postprocess.get("metric")
     metric = (
@@ -123,6 +123,22 @@ def judge_build(
     partial.write_text(text, encoding="utf-8")
     partial.replace(build.folder / VERDICT)
     return verdict
+
+
+def _start_finding(build: Build) -> list[dict[str, str]]:
+    """Return a finding when the parser was told to start behind the network's inputs."""
+    try:
+        stages = build.summary["stages"]
+        starts = stages["parse"]["result"]["start_nodes"]
+        inputs = [entry["name"] for entry in stages["export"]["result"]["inputs"]]
+    except (KeyError, TypeError):
+        return []
+    inside = [str(name) for name in starts if name not in inputs]
+    # The nodes of a TFLite file have names of their own.
+    if not inside or (build.folder / "model.tflite").exists():
+        return []
+    message = f"the parser starts at {', '.join(inside)}, not at {', '.join(inputs)}"
+    return [{"code": "parse.start-nodes", "message": message, "severity": "info"}]
 
 
 def head_of(build: Build, golden: Golden) -> Head | None:

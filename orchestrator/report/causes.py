@@ -128,6 +128,13 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
     ),
     "sdk_native": (
         _known(
+            "The parser starts behind the network's own inputs, so that what is before is left out",
+            "Take parser.start_nodes out of the recipe, or give the pictures as that node wants "
+            "them.",
+            findings=("parse.start-nodes",),
+            only_seen=True,
+        ),
+        _known(
             "The network is cut elsewhere than the comparison expects, or outputs are swapped",
             "Check parser.end_nodes and their order.",
             "E02",

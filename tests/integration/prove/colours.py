@@ -30,9 +30,10 @@ import torch
 
 
 class Colours(torch.nn.Module):
-    def __init__(self, swap_on_export=False):
+    def __init__(self, swap_on_export=False, takes_bgr=False):
         super().__init__()
-        self.swap = swap_on_export
+        self.swap, self.takes_bgr = swap_on_export, takes_bgr
+        self.register_buffer("order", torch.eye(3).flip(0).reshape(3, 3, 1, 1), persistent=False)
         self.smooth = torch.nn.Conv2d(3, 6, 3, padding=1)
         self.pool = torch.nn.AdaptiveAvgPool2d(1)
         self.score = torch.nn.Linear(6, 5)
@@ -40,14 +41,15 @@ class Colours(torch.nn.Module):
     def forward(self, image):
         if self.swap and torch.onnx.is_in_onnx_export():
             # A wrapper's "helpful" RGB to BGR, as a 1x1 convolution that the chip can do.
-            order = torch.eye(3).flip(0).reshape(3, 3, 1, 1)
-            image = torch.nn.functional.conv2d(image, order)
+            image = torch.nn.functional.conv2d(image, self.order)
+        if self.takes_bgr:
+            image = torch.nn.functional.conv2d(image, self.order)
         found = self.pool(torch.relu(self.smooth(image)))
         return self.score(found.flatten(1))
 
 
-def build(swap_on_export=False):
-    return Colours(swap_on_export)
+def build(swap_on_export=False, takes_bgr=False):
+    return Colours(swap_on_export, takes_bgr)
 """
 
 
@@ -94,7 +96,7 @@ def write_project(root: Path) -> None:
 def add_model(root: Path, name: str, **changes: Any) -> None:
     """Write a recipe; ``changes`` replace whole sections (``labels`` the list of labels)."""
     folder = root / "models" / name
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.py").write_text(MODEL, encoding="utf-8")
     (folder / "colours.pt").write_bytes((root / "colours.pt").read_bytes())
     labels = changes.pop("labels", list(COLOURS))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.prove.colours import COLOURS, SIDE, add_model, write_project
+from tests.integration.prove.colours import COLOURS, MEAN, SIDE, STD, add_model, write_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +92,34 @@ def test_channels_swapped_at_export(project: Path) -> None:
     assert code == 5
     assert verdict["fault"]["step"] == "onnx"
     assert verdict["steps"][0]["measures"]["top1"] == 1.0
+
+
+def test_a_start_node_that_leaves_out_a_layer(project: Path) -> None:
+    """The network turns BGR into RGB first; the parser is told to begin after that."""
+    changes: dict[str, Any] = {
+        "source": {
+            "torch": "model.py:build",
+            "weights": "colours.pt",
+            "kwargs": {"takes_bgr": True},
+        },
+        "preprocessing": {
+            "size": [SIDE, SIDE],
+            "color": "bgr",
+            "mean": [MEAN] * 3,
+            "std": [STD] * 3,
+        },
+    }
+    add_model(project, "whole", **changes)
+    code, verdict = prove("whole")
+    assert code == 0, verdict["headline"]
+    add_model(project, "headless", **changes, parser={"start_nodes": ["/smooth/Conv"]})
+    code, verdict = prove("headless")
+    assert code == 5
+    assert verdict["fault"]["step"] == "sdk_native"
+    measures = {step["step"]: step["measures"] for step in verdict["steps"]}
+    assert measures["onnx"]["top1"] == 1.0
+    assert measures["sdk_native"]["top1"] < 0.5
+    assert "start" in verdict["fault"]["causes"][0]["text"]
 
 
 def test_a_script_that_swaps_colours(project: Path) -> None:

@@ -305,11 +305,14 @@ def test_findings_that_point_to_causes_exist() -> None:
     import hefsmith_worker.calibration as calibration
 
     from orchestrator.diagnose.catalogue import load_catalogue
+    from orchestrator.pipeline import validation
     from orchestrator.report.causes import _CAUSES
 
     known = set(load_catalogue())
     sources = Path(calibration.__file__).parent.glob("*.py")
     linter = "".join(path.read_text(encoding="utf-8") for path in sources)
+    # ... and where the two meet.
+    linter += Path(validation.__file__).read_text(encoding="utf-8")
     for causes in _CAUSES.values():
         for cause in causes:
             if cause.cause.known is not None:

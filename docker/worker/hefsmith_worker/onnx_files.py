@@ -15,17 +15,13 @@ Shapes = Mapping[str, Tuple[int, ...]]
 THREADS = 2
 
 
-def checked(path: Path, shapes: Shapes) -> Any:
-    """Return the model, valid, with static shapes inferred.
-
-    ``shapes`` are those of the recipe (NCHW): they fill dimensions that the file leaves open
-    and must agree with those that it states. Raises :class:`StageError`.
-    """
+def load(path: Path) -> Any:
+    """Return the model of a file, with weights that lie beside it. Raises :class:`StageError`."""
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(str(path))
+        return onnx.load(str(path))
     except (DecodeError, ValueError) as error:
         raise StageError(
             "%s is not an ONNX model: %s" % (path.name, _first_line(error)),
@@ -38,6 +34,17 @@ def checked(path: Path, shapes: Shapes) -> Any:
             code="onnx.external-data",
             fix="Weights in files beside the model must lie in the same folder.",
         )
+
+
+def checked(path: Path, shapes: Shapes) -> Any:
+    """Return the model, valid, with static shapes inferred.
+
+    ``shapes`` are those of the recipe (NCHW): they fill dimensions that the file leaves open
+    and must agree with those that it states. Raises :class:`StageError`.
+    """
+    import onnx
+
+    model = load(path)
     if not model.graph.node:
         raise StageError("%s has no operations in it" % path.name, code="onnx.empty")
     _set_shapes(model, shapes)

@@ -12,8 +12,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from hefsmith_worker import onnx_files
+from hefsmith_worker import onnx_files, onnx_forms
 from hefsmith_worker.golden import GoldenWriter
+from hefsmith_worker.onnx_external import external_files
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import ONNX, Workspace
 
@@ -39,6 +40,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         tensorflow = tensorflow_source.prepare(workspace, wanted, target)
     else:
         _copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
+        _bring_into_form(workspace, target, shapes)
     model = onnx_files.checked(target, shapes)
     if wanted.get("simplify") and not tensorflow:
         model = _simplify(workspace, model, str(wanted["simplify"]))
@@ -81,10 +83,28 @@ def _copy_onnx(source: Path, target: Path) -> None:
     if not source.is_file():
         raise StageError("%s is not there" % source.name, code="export.missing")
     shutil.copyfile(str(source), str(target))
-    # Weights may lie in files beside the model; they are found by their names inside it.
-    for beside in source.parent.iterdir():
-        if beside != source and beside.is_file() and beside.suffix in (".data", ".weight", ".bin"):
-            shutil.copyfile(str(beside), str(target.parent / beside.name))
+    # Weights may lie in files beside the model.
+    for name in external_files(source):
+        beside = source.parent / name
+        if Path(name).name != name or not beside.is_file():
+            raise StageError(
+                "%s keeps weights in %r, which is not beside it" % (source.name, name),
+                code="onnx.external-data",
+                fix="Put the file into the model's own folder, or save the model as one file.",
+            )
+        shutil.copyfile(str(beside), str(target.parent / name))
+
+
+def _bring_into_form(
+    workspace: Workspace, target: Path, shapes: Dict[str, Tuple[int, ...]]
+) -> None:
+    """Turn a file that was made for another runtime into what the compiler takes, and say so."""
+    model, changes = onnx_forms.bring_into_form(target, shapes)
+    if not changes:
+        return
+    onnx_files.save(model, target)
+    for change in changes:
+        workspace.channel.finding(change.code, "info", change.message)
 
 
 def _simplify(workspace: Workspace, model: Any, tool: str) -> Any:

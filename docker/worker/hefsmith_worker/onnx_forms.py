@@ -1,0 +1,307 @@
+"""ONNX files of others, brought into the one form that the rest of a build works with.
+
+That form has float32 numbers, pictures as (1, C, H, W), and a batch of one. Half precision,
+8-bit inputs, TensorFlow's (1, H, W, C) and larger fixed batches are common in files that were
+made for other runtimes; each is changed in the graph and told, and the result is compared with
+the original before it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Set, Tuple
+
+import numpy as np
+
+from hefsmith_worker import onnx_files
+from hefsmith_worker.protocol import StageError
+
+#: Largest difference from the original, as a part of its range; half precision has 11 bits.
+TOLERANCE = 1e-4
+TOLERANCE_HALF = 2e-2
+
+_TO_NCHW = [0, 3, 1, 2]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was changed: a code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[Any, List[Change]]:
+    """Return a file's model in the common form, and what was changed for it.
+
+    ``shapes`` are the recipe's, (1, C, H, W); they fill what the file leaves open. Raises
+    :class:`StageError` when the changed network answers otherwise than the original.
+    """
+    model = onnx_files.load(path)
+    half = _floats(model.graph)
+    changes = []
+    if half:
+        text = "numbers of type %s became float32, as the compiler wants them" % ", ".join(
+            sorted(half)
+        )
+        changes.append(Change("onnx.float-type", text))
+        _drop_casts(model)
+    changes += _inputs_to_float(model.graph)
+    changes += _inputs_to_nchw(model.graph)
+    changes += _batch_to_one(model.graph, shapes)
+    if changes:
+        # Types and shapes of inner values are inferred anew.
+        del model.graph.value_info[:]
+        tolerance = TOLERANCE_HALF if half - {"double"} else TOLERANCE
+        _compare(onnx_files.load(path), model, shapes, tolerance)
+    return model, changes
+
+
+def _floats(graph: Any) -> Set[str]:
+    """Turn every half and double into float32; return the names of the types that there were."""
+    from onnx import TensorProto, numpy_helper
+
+    others = {
+        TensorProto.FLOAT16: "float16",
+        TensorProto.BFLOAT16: "bfloat16",
+        TensorProto.DOUBLE: "double",
+    }
+    found: Set[str] = set()
+
+    def convert(tensor: Any) -> None:
+        if tensor.data_type in others:
+            found.add(others[tensor.data_type])
+            array = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+    for tensor in graph.initializer:
+        convert(tensor)
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        kind = value.type.tensor_type
+        if kind.elem_type in others:
+            found.add(others[kind.elem_type])
+            kind.elem_type = TensorProto.FLOAT
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                convert(attribute.t)
+            if attribute.HasField("g"):
+                found |= _floats(attribute.g)
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i in others:
+                attribute.i = TensorProto.FLOAT
+    return found
+
+
+def _drop_casts(model: Any) -> None:
+    """Take out the casts from float32 to float32 that the change of types has left."""
+    from onnx import TensorProto, shape_inference
+
+    inferred = shape_inference.infer_shapes(model, strict_mode=False).graph
+    kinds = {
+        value.name: value.type.tensor_type.elem_type
+        for value in [*inferred.input, *inferred.output, *inferred.value_info]
+    }
+    kinds.update((tensor.name, tensor.data_type) for tensor in inferred.initializer)
+    for node in list(model.graph.node):
+        if (
+            node.op_type == "Cast"
+            and _attribute(node, "to") == TensorProto.FLOAT
+            and kinds.get(node.input[0]) == TensorProto.FLOAT
+        ):
+            _bypass(model.graph, node)
+
+
+def _inputs_to_float(graph: Any) -> List[Change]:
+    """Let inputs of whole numbers that are cast to float at once be float themselves."""
+    from onnx import TensorProto
+
+    changes = []
+    for value in _inputs(graph):
+        kind = value.type.tensor_type
+        users = _users(graph, value.name)
+        if kind.elem_type not in (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32):
+            continue
+        if not users or any(
+            node.op_type != "Cast" or _attribute(node, "to") != TensorProto.FLOAT for node in users
+        ):
+            continue
+        kind.elem_type = TensorProto.FLOAT
+        for node in users:
+            _bypass(graph, node)
+        changes.append(
+            Change(
+                "onnx.input-type", "input %s takes whole numbers; it takes floats now" % value.name
+            )
+        )
+    return changes
+
+
+def _inputs_to_nchw(graph: Any) -> List[Change]:
+    """Let pictures come as (1, C, H, W) where the graph begins by turning (1, H, W, C) round."""
+    changes = []
+    for value in _inputs(graph):
+        dims = value.type.tensor_type.shape.dim
+        users = _users(graph, value.name)
+        if len(dims) != 4 or not users:
+            continue
+        if any(
+            node.op_type != "Transpose" or _attribute(node, "perm") != _TO_NCHW for node in users
+        ):
+            continue
+        turned = [
+            type(dims[index]).FromString(dims[index].SerializeToString()) for index in _TO_NCHW
+        ]
+        del dims[:]
+        dims.extend(turned)
+        for node in users:
+            _bypass(graph, node)
+        changes.append(
+            Change(
+                "onnx.layout",
+                "input %s is (N, H, W, C) in the file, (N, C, H, W) here" % value.name,
+            )
+        )
+    return changes
+
+
+def _batch_to_one(graph: Any, shapes: Mapping[str, Tuple[int, ...]]) -> List[Change]:
+    """Make a larger fixed batch one: in the inputs, the outputs, and in constant shapes."""
+    from onnx import numpy_helper
+
+    batches = set()
+    for value in _inputs(graph):
+        dims = value.type.tensor_type.shape.dim
+        wanted = shapes.get(value.name)
+        if len(dims) > 1 and dims[0].dim_value > 1 and (wanted is None or wanted[0] == 1):
+            batches.add(dims[0].dim_value)
+    if len(batches) != 1:
+        return []
+    batch = batches.pop()
+    for value in [*_inputs(graph), *graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) > 0 and dims[0].dim_value == batch:
+            dims[0].dim_value = 1
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants.update(
+        (node.output[0], attribute.t)
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    )
+    for node in graph.node:
+        if node.op_type in ("Reshape", "Expand") and node.input[1] in constants:
+            tensor = constants[node.input[1]]
+            shape = numpy_helper.to_array(tensor).copy()
+            if shape.size > 1 and shape[0] == batch:
+                shape[0] = 1
+                tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
+    return [Change("onnx.batch", "the file is for batches of %d; it is built for one" % batch)]
+
+
+def _compare(
+    original: Any, changed: Any, shapes: Mapping[str, Tuple[int, ...]], tolerance: float
+) -> None:
+    """Raise unless both answer the same to the same seeded numbers."""
+    noise = np.random.RandomState(0)
+    given, turned = {}, {}
+    for before, after in zip(_inputs(original.graph), _inputs(changed.graph)):
+        array = noise.randint(0, 255, _sides(after, shapes)).astype(np.float32)
+        turned[after.name] = array
+        given[before.name] = _as_before(array, before, after)
+    try:
+        expected = onnx_files.Session(original.SerializeToString()).run(given)
+    except Exception as error:
+        if "NOT_IMPLEMENTED" in str(error):
+            # The original has a type that no CPU runs (bfloat16): there is nothing to compare.
+            return
+        raise StageError(
+            "the network does not run as it is in the file: %s" % _first_line(error),
+            code="onnx.does-not-run",
+        )
+    try:
+        got = onnx_files.Session(changed.SerializeToString()).run(turned)
+    except Exception as error:
+        raise _wrong("it does not run: %s" % _first_line(error))
+    for left, right in zip(expected, got):
+        first = np.asarray(left, np.float32)[: right.shape[0]] if right.ndim else left
+        scale = max(float(np.max(np.abs(first))), 1e-12) if first.size else 1.0
+        if first.shape != right.shape:
+            raise _wrong("an output is %s instead of %s" % (list(right.shape), list(first.shape)))
+        apart = float(np.max(np.abs(first - right))) / scale if first.size else 0.0
+        if not apart <= tolerance:
+            raise _wrong("an output differs by %.3g of its range" % apart)
+
+
+def _sides(value: Any, shapes: Mapping[str, Tuple[int, ...]]) -> List[int]:
+    dims = value.type.tensor_type.shape.dim
+    wanted = shapes.get(value.name)
+    known = wanted if wanted is not None and len(wanted) == len(dims) else (1,) * len(dims)
+    return [dim.dim_value or known[index] for index, dim in enumerate(dims)]
+
+
+def _as_before(array: np.ndarray, before: Any, after: Any) -> np.ndarray:
+    """Return a sample of the changed network as the original takes it."""
+    from onnx import helper
+
+    old = before.type.tensor_type
+    if old.shape != after.type.tensor_type.shape and len(old.shape.dim) == 4:
+        turned = array.transpose(0, 2, 3, 1)
+        if _fits(turned.shape, old.shape.dim) and not _fits(array.shape, old.shape.dim):
+            array = turned
+    batch = old.shape.dim[0].dim_value if len(old.shape.dim) > 0 else 0
+    if batch > 1 and array.shape[0] == 1:
+        # The others differ, so that a network in which samples meet is found out.
+        others = np.random.RandomState(1).randint(0, 255, (batch - 1, *array.shape[1:]))
+        array = np.concatenate([array, others.astype(np.float32)])
+    result: np.ndarray = np.ascontiguousarray(
+        array.astype(helper.tensor_dtype_to_np_dtype(old.elem_type))
+    )
+    return result
+
+
+def _fits(shape: Tuple[int, ...], dims: Any) -> bool:
+    return all(dim.dim_value in (0, side) for side, dim in zip(shape[1:], list(dims)[1:]))
+
+
+def _wrong(why: str) -> StageError:
+    return StageError(
+        "the file cannot be brought into the form that is needed (float32, batch of one): %s" % why,
+        code="onnx.form",
+        fix="Export the model again in float32, as (1, C, H, W).",
+    )
+
+
+def _inputs(graph: Any) -> List[Any]:
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def _users(graph: Any, name: str) -> List[Any]:
+    return [node for node in graph.node if name in node.input]
+
+
+def _bypass(graph: Any, node: Any) -> None:
+    """Take a node with one input and one output out of the graph."""
+    source, result = node.input[0], node.output[0]
+    if any(value.name == result for value in graph.output):
+        return
+    for other in graph.node:
+        for index, name in enumerate(other.input):
+            if name == result:
+                other.input[index] = source
+    graph.node.remove(node)
+
+
+def _attribute(node: Any, name: str) -> Optional[Any]:
+    from onnx import helper
+
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return helper.get_attribute_value(attribute)
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

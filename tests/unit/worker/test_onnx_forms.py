@@ -1,0 +1,151 @@
+"""ONNX files of others: brought into the one form, or refused with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from hefsmith_worker.onnx_external import external_files  # noqa: E402
+from hefsmith_worker.onnx_files import Session  # noqa: E402
+from hefsmith_worker.onnx_forms import bring_into_form  # noqa: E402
+from hefsmith_worker.protocol import StageError  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+SHAPES = {"x": (1, 3, 16, 16)}
+
+
+def network(
+    tmp_path: Path,
+    *,
+    kind: int = TensorProto.FLOAT,
+    weights: Any = np.float32,
+    batch: int | str = 1,
+    first: tuple[Any, ...] = (),
+    enters: str = "x",
+    shape: tuple[int, ...] = (3, 16, 16),
+    reshaped: bool = False,
+    **saving: Any,
+) -> Path:
+    """Write conv, ReLU, mean, Gemm; ``first`` are nodes that stand between input and conv."""
+    random = np.random.default_rng(0)
+    constants = [
+        numpy_helper.from_array(random.normal(size=(8, 3, 3, 3)).astype(weights), "conv.w"),
+        numpy_helper.from_array(random.normal(size=(8, 5)).astype(weights), "head.w"),
+    ]
+    flat = helper.make_node("Flatten", ["mean"], ["flat"])
+    if reshaped:
+        constants.append(numpy_helper.from_array(np.array([batch, 8]), "shape"))
+        flat = helper.make_node("Reshape", ["mean", "shape"], ["flat"])
+    nodes = [
+        *first,
+        helper.make_node("Conv", [enters, "conv.w"], ["a"], pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("GlobalAveragePool", ["b"], ["mean"]),
+        flat,
+        helper.make_node("Gemm", ["flat", "head.w"], ["out"]),
+    ]
+    out = kind if kind in (TensorProto.FLOAT16, TensorProto.DOUBLE) else TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", kind, [batch, *shape])],
+        [helper.make_tensor_value_info("out", out, [batch, 5])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx", **saving)
+    return tmp_path / "net.onnx"
+
+
+def answers(model: Any, sample: np.ndarray) -> np.ndarray:
+    (found,) = Session(model.SerializeToString()).run({"x": sample})
+    return found
+
+
+SAMPLE = np.random.default_rng(1).integers(0, 255, (1, 3, 16, 16)).astype(np.float32)
+TURN = helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 3, 1, 2])
+CAST = helper.make_node("Cast", ["x"], ["floats"], to=TensorProto.FLOAT)
+CAST_AND_TURN = (CAST, helper.make_node("Transpose", ["floats"], ["turned"], perm=[0, 3, 1, 2]))
+
+FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "as it should be": ({}, []),
+    "open batch": ({"batch": "N"}, []),
+    "half": ({"kind": TensorProto.FLOAT16, "weights": np.float16}, ["onnx.float-type"]),
+    "double": ({"kind": TensorProto.DOUBLE, "weights": np.float64}, ["onnx.float-type"]),
+    "tensorflow": (
+        {"shape": (16, 16, 3), "first": (TURN,), "enters": "turned"},
+        ["onnx.layout"],
+    ),
+    "bytes": (
+        {"kind": TensorProto.UINT8, "first": (CAST,), "enters": "floats"},
+        ["onnx.input-type"],
+    ),
+    "bytes of tensorflow": (
+        {
+            "kind": TensorProto.UINT8,
+            "shape": (16, 16, 3),
+            "first": CAST_AND_TURN,
+            "enters": "turned",
+        },
+        ["onnx.input-type", "onnx.layout"],
+    ),
+    "batch of four": ({"batch": 4}, ["onnx.batch"]),
+    "batch of four in a shape": ({"batch": 4, "reshaped": True}, ["onnx.batch"]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_answers_of_the_plain_one(tmp_path: Path, form: str) -> None:
+    arguments, codes = FORMS[form]
+    plain, _ = bring_into_form(network(tmp_path), SHAPES)
+    model, changes = bring_into_form(network(tmp_path, **arguments), SHAPES)
+    assert [change.code for change in changes] == codes
+    onnx.checker.check_model(model, full_check=True)
+    (given,) = model.graph.input
+    assert given.type.tensor_type.elem_type == TensorProto.FLOAT
+    sides = [dim.dim_value for dim in given.type.tensor_type.shape.dim]
+    assert sides[1:] == [3, 16, 16]
+    expected = answers(plain, SAMPLE)
+    scale = float(np.abs(expected).max())
+    np.testing.assert_allclose(answers(model, SAMPLE), expected, rtol=0, atol=5e-3 * scale)
+
+
+def test_a_network_whose_samples_meet_is_not_made_one(tmp_path: Path) -> None:
+    mixing = helper.make_node("ReduceMean", ["x"], ["mixed"], axes=[0], keepdims=1)
+    path = network(tmp_path, batch=4, first=(mixing,), enters="mixed")
+    with pytest.raises(StageError) as caught:
+        bring_into_form(path, SHAPES)
+    assert caught.value.code == "onnx.form"
+    assert "Export the model again" in caught.value.fix
+
+
+def test_half_precision_in_a_branch_is_found_too(tmp_path: Path) -> None:
+    value = numpy_helper.from_array(np.ones(1, np.float16))
+    constant = helper.make_node("Constant", [], ["one"], value=value)
+    add = helper.make_node("Add", ["x", "one"], ["more"])
+    path = network(
+        tmp_path,
+        kind=TensorProto.FLOAT16,
+        weights=np.float16,
+        first=(constant, add),
+        enters="more",
+    )
+    model, _ = bring_into_form(path, SHAPES)
+    kinds = {a.t.data_type for node in model.graph.node for a in node.attribute if a.HasField("t")}
+    assert kinds == {TensorProto.FLOAT}
+
+
+def test_weights_in_files_beside_the_model_are_named(tmp_path: Path) -> None:
+    path = network(
+        tmp_path, save_as_external_data=True, location="weights of net.bin", size_threshold=0
+    )
+    assert external_files(path) == ("weights of net.bin",)
+    assert external_files(network(tmp_path)) == ()
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    assert external_files(tmp_path / "empty.onnx") == ()

@@ -243,5 +243,5 @@ def test_a_damaged_graph_is_an_answer_or_an_error_of_ours(seed: int) -> None:
 def test_the_report_as_json_has_the_keys_of_the_contract() -> None:
     assert list(analyse(network("masks")).to_dict()) == [
         "task", "family", "end_nodes", "end_roles", "end_shapes", "classes", "strides",
-        "regression_length", "anchors", "confidence", "reasons",
+        "regression_length", "anchors", "confidence", "reasons", "decoding", "nameless",
     ]  # fmt: skip

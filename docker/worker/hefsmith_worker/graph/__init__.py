@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hefsmith_worker.graph.analysis import analyse
 from hefsmith_worker.graph.model import GraphError
+from hefsmith_worker.graph.naming import name_nodes
 from hefsmith_worker.graph.report import HeadReport
 from hefsmith_worker.graph.tail import cut_tail
 
-__all__ = ["GraphError", "HeadReport", "analyse", "cut_tail"]
+__all__ = ["GraphError", "HeadReport", "analyse", "cut_tail", "name_nodes"]

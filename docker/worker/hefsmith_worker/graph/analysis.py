@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
@@ -9,9 +10,10 @@ import onnx
 
 from hefsmith_worker.graph.anchors import fused_anchors, separate_anchors
 from hefsmith_worker.graph.backbone import ancestors, describe_body, tower_of
+from hefsmith_worker.graph.decoding import read_decoding
 from hefsmith_worker.graph.ends import Ends, find_ends
 from hefsmith_worker.graph.family import Evidence, Family, name_family, reasons_of
-from hefsmith_worker.graph.heads import End, Fused, group_scales, read_ends, stride_of
+from hefsmith_worker.graph.heads import End, Fused, group_scales, read_ends, strides_of
 from hefsmith_worker.graph.model import OPEN_SIDE, Graph, GraphError, Node, read_graph
 from hefsmith_worker.graph.plain import read_plain
 from hefsmith_worker.graph.provenance import Trace
@@ -58,12 +60,22 @@ def _analyse(graph: Graph) -> HeadReport:
     report = read_plain(graph, values, ends) or _detection(graph, values, ends, picture)
     if report is None:
         return HeadReport(reasons=(_why_not(graph, ends), *notes))
-    return _with_notes(report, notes)
+    return _with_nameless(graph, _with_notes(report, notes))
+
+
+def _with_nameless(graph: Graph, report: HeadReport) -> HeadReport:
+    """Say which end nodes are called by their tensor, because the file gives them no name."""
+    named = {node.name for node in graph.nodes if node.name}
+    nameless = tuple(label for label in report.end_nodes if label not in named)
+    if not nameless:
+        return report
+    note = (
+        f"{len(nameless)} end nodes have no name of their own: their tensors' names stand for them"
+    )
+    return replace(report, nameless=nameless, reasons=(*report.reasons, note))
 
 
 def _with_notes(report: HeadReport, notes: Sequence[str]) -> HeadReport:
-    from dataclasses import replace
-
     if not notes:
         return report
     return replace(report, reasons=(*report.reasons, *notes), confidence=report.confidence * 0.9)
@@ -111,11 +123,14 @@ def _detection(
     found = read_ends(graph, values, ends, trace)
     if len(found) != len(ends.learned):
         return None
+    found = [replace(end, light=tower_of(graph, end).depthwise(values) > 0) for end in found]
     prototypes = _prototypes(graph, values, ends, found)
     heads = [end for end in found if prototypes is None or end is not prototypes[0]]
     masks = prototypes[0].channels if prototypes is not None else None
     head, chosen = _main_head(graph, ends, trace, heads, masks)
     if head is None:
+        return None
+    if _is_mixed(head, trace):
         return None
     has_masks = "mask" in head.roles or (head.fused is not None and head.fused.masks > 0)
     if prototypes is not None and not has_masks:
@@ -123,7 +138,14 @@ def _detection(
     box = head.scales[0]["box"]
     category = head.scales[0].get("class", box)
     body = describe_body(graph, values, heads)
-    evidence = Evidence(head, body, tower_of(graph, box), tower_of(graph, category), values)
+    evidence = Evidence(
+        head,
+        body,
+        tower_of(graph, box),
+        tower_of(graph, category),
+        values,
+        exponential=any(m.op == "Exp" for m in trace.marks((box.position, 2))),
+    )
     family = name_family(evidence)
     if family.name == "other" and not head.seen:
         return None
@@ -176,6 +198,9 @@ def _prototypes(
     finest = max(found, key=lambda end: end.cells[0] * end.cells[1])
     if sum(end.cells == finest.cells for end in found) != 1 or len(found) < 3:
         return None
+    if len({end.cells for end in found}) == len(found) and len({e.kind for e in found}) == 1:
+        # Every map is alone at its size, this one is no exception.
+        return None
     for output in graph.outputs:
         reaching = ends.reaching(graph, output)
         if [node.index for node in reaching] != [finest.node.index]:
@@ -188,6 +213,18 @@ def _prototypes(
         if values.shape(name) == finest.shape and set(finest.letters) <= {"r", "s"}:
             return finest, node
     return None
+
+
+def _is_mixed(head: Head, trace: Trace) -> bool:
+    """Say whether a product mixes channels of a scale: then they are embeddings, not answers."""
+    for scale in head.scales[:1]:
+        for role in ("box", "class", "objectness"):
+            end = scale.get(role)
+            if end is not None and any(
+                mark.op in ("MatMul", "Gemm", "Einsum") for mark in trace.marks((end.position, 0))
+            ):
+                return True
+    return False
 
 
 _TASKS: Dict[str, str] = {"mask": "segmentation", "keypoints": "pose", "angle": "oriented boxes"}
@@ -218,7 +255,9 @@ def _report(
     if head.fused is not None and head.fused.masks:
         task = "segmentation"
     height = _first_height(graph, trace.values, picture)
-    strides = tuple(stride_of(height, scale["box"].cells[0]) for scale in head.scales)
+    strides = strides_of(
+        height, [scale["box"].cells[0] for scale in head.scales], priors=family.name == "ssd"
+    )
     confidence = family.sure * (1.0 if head.seen else 0.7) * (0.8 if chosen else 1.0)
     reasons = reasons_of(family, head) + ((chosen,) if chosen else ())
     raw = _already_cut(graph, names)
@@ -230,6 +269,10 @@ def _report(
             [shapes[i] for i in order],
         )
         reasons += ("the file ends at these layers already; its own order is kept",)
+    decoding = read_decoding(graph, trace, head, strides)
+    anchors = _anchors(trace, head, picture, decoding.order)
+    if decoding.scaled:
+        reasons += ("learned factors follow the end nodes: the cut-off tail has them",)
     return HeadReport(
         task,
         family.name,
@@ -239,19 +282,20 @@ def _report(
         head.classes,
         strides,
         head.bins,
-        _anchors(trace, head, picture),
+        anchors,
         min(confidence, 0.99),
         reasons,
+        decoding,
     )
 
 
 def _anchors(
-    trace: Trace, head: Head, picture: Tuple[int, int]
+    trace: Trace, head: Head, picture: Tuple[int, int], order: Optional[str]
 ) -> Optional[List[List[List[float]]]]:
     ends = [scale["box"] for scale in head.scales]
     if head.fused is not None:
-        return fused_anchors(trace, ends, head.fused)
-    return separate_anchors(trace, ends, picture) if head.anchors > 1 else None
+        return fused_anchors(trace, ends, head.fused, picture)
+    return separate_anchors(trace, ends, picture, order) if head.anchors > 1 else None
 
 
 def _already_cut(graph: Graph, names: Sequence[str]) -> Optional[List[int]]:

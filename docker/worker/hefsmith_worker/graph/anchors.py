@@ -14,26 +14,36 @@ from hefsmith_worker.graph.provenance import Mark, Trace
 
 Sizes = List[List[float]]
 
+#: Anchors above this are pixels; fractions of a picture reach over its border at most twice.
+_LARGEST_FRACTION = 2.0
 
-def fused_anchors(trace: Trace, ends: Sequence[End], fused: Fused) -> Optional[List[Sizes]]:
-    """Return, per scale, the (width, height) of each anchor in pixels, or ``None``."""
+
+def fused_anchors(
+    trace: Trace, ends: Sequence[End], fused: Fused, picture: Tuple[int, int]
+) -> Optional[List[Sizes]]:
+    """Return, per scale, the (width, height) of each anchor in pixels, or ``None``.
+
+    ``picture`` is (height, width); decoders that work on a picture of size 1 give fractions.
+    """
     found: List[Sizes] = []
     for end in ends:
         sizes: Sizes = []
         for anchor in range(fused.anchors):
             first = anchor * fused.period
-            pair = [_neutral(trace.marks((end.position, first + side))) for side in (2, 3)]
+            pair = [neutral(trace.marks((end.position, first + side))) for side in (2, 3)]
             if pair[0] is None or pair[1] is None:
                 return None
             sizes.append([pair[0], pair[1]])
         found.append(sizes)
-    return found
+    return _in_pixels(found, picture)
 
 
 def separate_anchors(
-    trace: Trace, ends: Sequence[End], picture: Tuple[int, int]
+    trace: Trace, ends: Sequence[End], picture: Tuple[int, int], order: Optional[str]
 ) -> Optional[List[Sizes]]:
     """Return anchors of heads with box layers of their own (SSD, RetinaNet), if in the graph.
+
+    ``order`` is ``yx`` where height comes before width, as in networks of TensorFlow.
 
     Decoders that work on a picture of size 1 give fractions; they are scaled to pixels.
     """
@@ -41,22 +51,30 @@ def separate_anchors(
     for end in ends:
         sizes = []
         for anchor in range(end.channels // 4):
-            pair = [_neutral(trace.marks((end.position, anchor * 4 + side))) for side in (2, 3)]
+            sides = (3, 2) if order == "yx" else (2, 3)
+            pair = [neutral(trace.marks((end.position, anchor * 4 + side))) for side in sides]
             if pair[0] is None or pair[1] is None:
                 return None
             sizes.append([pair[0], pair[1]])
         found.append(sizes)
-    if max(max(pair) for sizes in found for pair in sizes) <= 2.0:
-        height, width = picture
-        return [[[w * width, h * height] for w, h in sizes] for sizes in found]
-    return found
+    return _in_pixels(found, picture)
 
 
-def _neutral(marks: Sequence[Mark]) -> Optional[float]:
+def _in_pixels(found: List[Sizes], picture: Tuple[int, int]) -> List[Sizes]:
+    if max(max(pair) for sizes in found for pair in sizes) > _LARGEST_FRACTION:
+        return found
+    height, width = picture
+    return [[[w * width, h * height] for w, h in sizes] for sizes in found]
+
+
+def neutral(marks: Sequence[Mark]) -> Optional[float]:
     """Follow the arithmetic of a width; ``None`` when a constant differs between cells."""
     value: Optional[float] = None
+    scaled = False
     factor = 1.0
-    for mark in marks:
+    for place, mark in enumerate(marks):
+        if value is not None and _halves_a_side(mark, marks[place + 1 :]):
+            break
         if mark.op == "Sigmoid" and value is None:
             value = 0.5
         elif mark.op == "Exp" and value is None:
@@ -67,13 +85,21 @@ def _neutral(marks: Sequence[Mark]) -> Optional[float]:
             if value is None:
                 factor *= mark.low if mark.op == "Mul" else 1.0
             elif mark.op == "Mul":
-                value *= mark.low
+                value, scaled = value * mark.low, True
             elif mark.op == "Div":
-                value /= mark.low or 1.0
+                value, scaled = value / (mark.low or 1.0), True
             else:
                 value **= mark.low
         elif mark.op in ("Add", "Sub", "AddWith", "SubWith", "MulWith", "Select", "Clip"):
             break
-    if value is None or value <= 0.0 or value in (0.5, 1.0):
+    if value is None or value <= 0.0 or not scaled:
         return None
     return round(value, 4)
+
+
+def _halves_a_side(mark: Mark, later: Sequence[Mark]) -> bool:
+    """Say whether a centre turns into corners here: half the width goes to either side."""
+    half = (mark.op == "Div" and mark.low == mark.high == 2.0) or (
+        mark.op == "Mul" and mark.low == mark.high == 0.5
+    )
+    return half and bool(later) and later[0].op in ("SubWith", "AddWith", "Neg")

@@ -58,7 +58,8 @@ class Body:
     ``residuals`` are sums of two feature maps, ``wide_concats`` join four maps or more,
     ``halves`` cut a map into channel groups, ``attentions`` are products of two computed
     matrices, ``blurs`` are 2x2 average pools of step 1, ``reductions`` depthwise convolutions of
-    step 2, ``shuffles`` swaps of channel groups.
+    step 2, ``shuffles`` swaps of channel groups, ``ghosts`` depthwise 5x5 convolutions joined to
+    what they read.
     """
 
     convolutions: int
@@ -75,6 +76,7 @@ class Body:
     shuffles: int
     stem: int
     focus: bool
+    ghosts: int
 
 
 def is_depthwise(node: Node, values: Values) -> bool:
@@ -107,6 +109,10 @@ def describe_body(graph: Graph, values: Values, ends: Sequence[End]) -> Body:
         _shuffles(nodes),
         stem_shape[2] if stem_shape is not None and len(stem_shape) == 4 else 0,
         bool(picture and stem_shape and stem_shape[1] == 4 * picture[1]),
+        sum(
+            is_depthwise(n, values) and list(n.get("kernel_shape", [])) == [5, 5]
+            for n in convolutions
+        ),
     )
 
 

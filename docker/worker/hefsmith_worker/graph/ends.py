@@ -82,7 +82,15 @@ def is_learned(node: Node, graph: Graph, values: Values) -> bool:
     if size is None:
         # Weights that are computed from others (quantised files) still are weights.
         return node.op in ("Conv", "ConvTranspose") and values.constant(weight) is None
-    return not is_ramp(weight, graph, values)
+    return not (is_ramp(weight, graph, values) or is_corner_matrix(weight, graph, values))
+
+
+def is_corner_matrix(name: str, graph: Graph, values: Values) -> bool:
+    """Say whether a 4x4 constant turns centre and size into corners, or back: no weight at all."""
+    if _constant_size(name, graph, values) != (4, 4):
+        return False
+    array = values.constant(name)
+    return array is not None and bool(np.isin(np.abs(np.asarray(array)), (0.0, 0.5, 1.0)).all())
 
 
 def is_ramp(name: str, graph: Graph, values: Values) -> bool:

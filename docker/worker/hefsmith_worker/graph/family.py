@@ -15,6 +15,9 @@ from hefsmith_worker.graph.heads import End
 from hefsmith_worker.graph.roles import Head
 from hefsmith_worker.graph.values import Values
 
+#: Cheap maps beside the real ones, in every block of the body.
+_GHOSTS = 8
+
 
 @dataclass(frozen=True)
 class Family:
@@ -27,13 +30,14 @@ class Family:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a family is told by."""
+    """All that a family is told by; ``exponential`` says that widths are decoded by one."""
 
     head: Head
     body: Body
     box: Tower
     category: Tower
     values: Values
+    exponential: bool = False
 
     @property
     def light(self) -> bool:
@@ -67,6 +71,8 @@ def name_family(evidence: Evidence) -> Family:
 
 def _anchored(evidence: Evidence) -> Family:
     body = evidence.body
+    if evidence.exponential:
+        return Family("yolov3", 0.8, "anchors x (5 + classes), exponential widths (YOLOv2 to v4)")
     if body.wide_concats >= 3:
         return Family("yolov7", 0.9, f"{body.wide_concats} concatenations of four maps or more")
     if body.residuals >= 10 and body.concats <= 6:
@@ -108,6 +114,8 @@ def _distributed(evidence: Evidence) -> Family:
         )
     if body.halves >= 3:
         return Family("yolov8", 0.95, "maps cut in halves (C2f), no attention, plain class tower")
+    if body.ghosts >= _GHOSTS:
+        return Family("yolov8", 0.7, f"{body.ghosts} ghost convolutions before a YOLOv8 head")
     if body.concats >= 8 and body.residuals:
         return Family("yolov5u", 0.8, "C3 blocks before an anchor-free head")
     if body.residuals >= 10 or (body.max_pools and not body.residuals and body.convolutions < 40):

@@ -30,7 +30,8 @@ class End:
 
     ``cells`` is its map's (height, width), ``letters`` has one letter per channel,
     ``softmax`` the number of classes that share a softmax (0: none does). ``rank`` orders the
-    ends: by the outputs where the file ends at them, else as in the graph.
+    ends: by the outputs where the file ends at them, else as in the graph. ``light`` says that
+    its tower has depthwise convolutions.
     """
 
     position: int
@@ -39,6 +40,7 @@ class End:
     letters: str
     softmax: int
     rank: int
+    light: bool = False
 
     @property
     def channels(self) -> int:
@@ -144,6 +146,20 @@ def group_scales(ends: Sequence[End]) -> List[List[End]]:
     return [
         sorted(group, key=lambda end: (end.kind, end.channels, end.rank)) for _, group in ordered
     ]
+
+
+def strides_of(size: int, cells: Sequence[int], *, priors: bool) -> Tuple[int, ...]:
+    """Return the strides of maps of ``cells`` rows, finest first, over ``size`` pixels.
+
+    Each level of a pyramid halves the one before, with a row of padding where that is odd. The
+    prior boxes of SSD (``priors``) are spread evenly over the picture instead.
+    """
+    found = [stride_of(size, count) for count in cells]
+    if not priors:
+        for level in range(1, len(found)):
+            if cells[level] == -(-cells[level - 1] // 2) < cells[level - 1]:
+                found[level] = 2 * found[level - 1]
+    return tuple(found)
 
 
 def stride_of(size: int, cells: int) -> int:

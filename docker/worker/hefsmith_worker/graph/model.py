@@ -5,7 +5,8 @@ Weights are not read: only their sizes matter, and the few small constants that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
@@ -37,7 +38,7 @@ class Node:
 
     @property
     def label(self) -> str:
-        """What a parser or a person calls this node."""
+        """What a person calls this node, and the parser once :mod:`.naming` named the rest."""
         return self.name or (self.outputs[0] if self.outputs else "")
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -58,7 +59,7 @@ class Graph:
         )
         self._tensors: Dict[str, onnx.TensorProto] = {t.name: t for t in graph.initializer}
         self._loaded: Dict[str, Optional[np.ndarray]] = {}
-        self.nodes: List[Node] = _sorted([_node(i, n) for i, n in enumerate(graph.node)])
+        self.nodes: List[Node] = _sorted(_without_shared_names(graph.node))
         self.producer: Dict[str, Node] = {}
         self.consumers: Dict[str, List[Node]] = {}
         for node in self.nodes:
@@ -150,6 +151,13 @@ def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     inlined: onnx.ModelProto = inliner.inline_local_functions(model)
     return inlined
+
+
+def _without_shared_names(protos: Sequence[onnx.NodeProto]) -> List[Node]:
+    """Return the nodes; a name that several have tells none of them, and counts as missing."""
+    times = Counter(proto.name for proto in protos)
+    nodes = [_node(index, proto) for index, proto in enumerate(protos)]
+    return [replace(node, name="") if times[node.name] > 1 else node for node in nodes]
 
 
 def _node(index: int, proto: onnx.NodeProto) -> Node:

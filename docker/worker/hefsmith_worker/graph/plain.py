@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Set, Tuple
+from typing import Optional, Sequence, Set, Tuple
 
 from hefsmith_worker.graph.ends import Ends
 from hefsmith_worker.graph.model import Graph, Node
@@ -17,6 +17,8 @@ _SCALES = frozenset(["Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "ArgMax"
 _RESIZES = frozenset(["Resize", "Upsample"])
 _JOINS = frozenset(["Add", "Sum", "Mean", "Div", "Mul"])
 _POOLS = frozenset(["GlobalAveragePool", "AveragePool", "ReduceMean"])
+#: Layers between a decoder's joint and its answer.
+_DECODER_DEPTH = 8
 _NORMS = frozenset(["LpNormalization", "ReduceL2", "Sqrt", "Norm"])
 
 
@@ -34,7 +36,7 @@ def read_plain(graph: Graph, values: Values, ends: Ends) -> Optional[HeadReport]
     if len(nodes) == 1:
         node, passed = found[0]
         shape = values.shape(node.outputs[0])
-        if shape is not None and _is_flat(shape):
+        if shape is not None and _is_flat(shape) and _is_vector(values, graph.outputs[0]):
             return _classification(values, ends, node, passed, shape)
     shapes = [values.shape(node.outputs[0]) for node in nodes]
     if all(shape is not None and len(shape) == 4 for shape in shapes):
@@ -52,6 +54,11 @@ def _picture_size(shape: Sequence[int]) -> Tuple[int, int]:
 
 def _is_flat(shape: Sequence[int]) -> bool:
     return len(shape) >= 2 and shape[0] == 1 and sum(side > 1 for side in shape) <= 1
+
+
+def _is_vector(values: Values, output: str) -> bool:
+    """Say whether an output has one side at most: the numbers are not laid out any further."""
+    return sum(side > 1 for side in values.shape(output) or ()) <= 1
 
 
 def _logits(graph: Graph, output: str) -> Optional[Tuple[Node, Set[str]]]:
@@ -149,6 +156,10 @@ def _segmentation(
     # One channel may be a mask, a depth or a grey picture; three may be a picture.
     if larger or number == 1 or (number == 3 and not decided and not resized):
         return None
+    alone = len(nodes) == 1
+    if not (decided or resized or stride == 1 or (alone and _joins_scales(graph, nodes[0]))):
+        # Key point heat maps and other dense answers look the same.
+        return None
     if not decided and not resized and stride > 4:
         return None
     if not decided and number > 256:
@@ -174,7 +185,26 @@ def _segmentation(
     )
 
 
-def unnamed(graph: Graph, labels: Sequence[str]) -> List[str]:
-    """Return those labels that are tensor names, because their nodes have no name."""
-    names = {node.name for node in graph.nodes}
-    return [label for label in labels if label not in names]
+def _joins_scales(graph: Graph, last: Node) -> bool:
+    """Say whether a decoder before the last layer joins maps that it enlarged to one size."""
+    waiting, seen = [(last.inputs[0], 0)], set()
+    while waiting:
+        name, depth = waiting.pop()
+        node = graph.producer.get(name)
+        if node is None or node.index in seen or depth > _DECODER_DEPTH:
+            continue
+        seen.add(node.index)
+        if node.op == "Concat":
+            makers = [graph.producer.get(source) for source in node.inputs]
+            return sum(maker is not None and maker.op in _RESIZES for maker in makers) >= 1
+        if node.op in (
+            "Conv",
+            "BatchNormalization",
+            "Relu",
+            "Identity",
+            "Dropout",
+            "Mul",
+            "Sigmoid",
+        ):
+            waiting.append((node.inputs[0], depth + 1))
+    return False

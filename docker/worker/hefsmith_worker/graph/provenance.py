@@ -13,7 +13,7 @@ from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from hefsmith_worker.graph.ends import Ends, is_ramp
+from hefsmith_worker.graph.ends import Ends, is_corner_matrix, is_ramp
 from hefsmith_worker.graph.model import Graph, Node
 from hefsmith_worker.graph.movement import MOVERS, Unknown, move
 from hefsmith_worker.graph.shapes import reduced_axes
@@ -87,7 +87,8 @@ class Mark:
     """Something that a channel met: the operator, its place, and the constant's range.
 
     ``low`` and ``high`` are the smallest and largest constant that met this channel (NaN where
-    none did); ``size`` is the length of a softmax's axis.
+    none did); ``fast`` says that it changes from one cell to the next of a row, as a grid's x
+    does and its y does not; ``size`` is the length of a softmax's axis.
     """
 
     op: str
@@ -95,6 +96,7 @@ class Mark:
     low: float = float("nan")
     high: float = float("nan")
     size: int = 0
+    fast: bool = False
 
 
 class Trace:
@@ -213,10 +215,12 @@ class Trace:
         ordered = spread.reshape(-1)[order].astype(np.float64)
         lows = np.minimum.reduceat(ordered, starts)
         highs = np.maximum.reduceat(ordered, starts)
-        for number, low, high in zip(numbers, lows, highs):
+        nexts = np.minimum(starts + 1, len(ordered) - 1)
+        fasts = (flat[order][nexts] == numbers) & (ordered[nexts] != ordered[starts])
+        for number, low, high, fast in zip(numbers, lows, highs, fasts):
             if number >= 0:
                 self._marks.setdefault(int(number), []).append(
-                    Mark(node.op, node.index, float(low), float(high))
+                    Mark(node.op, node.index, float(low), float(high), fast=bool(fast))
                 )
 
     def _spread(self) -> Dict[Channel, List[Mark]]:
@@ -355,6 +359,8 @@ class Trace:
     def _expected(self, node: Node, known: List[Optional[np.ndarray]]) -> Optional[np.ndarray]:
         """Follow a product with the fixed ramp of a distribution of distances."""
         ids = known[0]
+        if ids is not None and is_corner_matrix(node.inputs[1], self.graph, self.values):
+            return self._cornered(ids, np.asarray(self.values.constant(node.inputs[1])))
         if ids is None or not is_ramp(node.inputs[1], self.graph, self.values):
             for other in known:
                 self._note(other, node, node.op)
@@ -366,6 +372,17 @@ class Trace:
         if result is None or shape is None:
             return None
         return result.reshape(shape)
+
+    def _cornered(self, ids: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """Follow the fixed matrix that turns centres and sizes into corners."""
+        sides = []
+        for column in matrix.T:
+            parts = [ids[..., int(i)] for i in np.flatnonzero(column)]
+            united = parts[0]
+            for part in parts[1:]:
+                united = self._unite(united, part)
+            sides.append(united)
+        return np.stack(np.broadcast_arrays(*sides), axis=-1)
 
 
 def _compact(ids: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
+from hefsmith_worker.graph.decoding import Decoding
+
 TASKS = (
     "classification",
     "detection",
@@ -34,7 +36,9 @@ class HeadReport:
     objectness and classes together has the role ``box``. ``end_shapes`` are NCHW. ``classes``
     is the number of class channels per box (with a background class where the head has one).
     ``regression_length`` is the number of bins per side, ``None`` without distributions.
-    ``anchors`` are (width, height) in pixels per scale. ``confidence`` is 0..1.
+    ``anchors`` are (width, height) in pixels per scale. ``confidence`` is 0..1. ``nameless``
+    are those of the end nodes that have no name of their own: what stands for them is the name
+    of their tensor, and :func:`~hefsmith_worker.graph.naming.name_nodes` makes it their name.
     """
 
     task: str = "other"
@@ -48,6 +52,8 @@ class HeadReport:
     anchors: Optional[List[List[List[float]]]] = None
     confidence: float = 0.0
     reasons: Tuple[str, ...] = ()
+    decoding: Optional[Decoding] = None
+    nameless: Tuple[str, ...] = ()
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the report as JSON can hold it; the keys are a contract."""
@@ -63,4 +69,6 @@ class HeadReport:
             "anchors": self.anchors,
             "confidence": round(self.confidence, 2),
             "reasons": list(self.reasons),
+            "decoding": None if self.decoding is None else self.decoding.to_dict(),
+            "nameless": list(self.nameless),
         }

@@ -11,6 +11,8 @@ from hefsmith_worker.graph.heads import End, Fused, fused_layout
 ORDER = ("box", "objectness", "class", "mask", "keypoints", "angle")
 #: Anchors per cell that detectors with separate box and class layers use.
 _ANCHOR_COUNTS = (2, 3, 4, 5, 6, 9)
+#: Four sides of 16 bins.
+_COMMON_BOX = 64
 #: From this many on, box channels / 4 are bins of a distribution.
 _FEWEST_BINS = 7
 
@@ -170,6 +172,13 @@ def _box_by_size(columns: Sequence[Sequence[End]]) -> Optional[int]:
     )
     if not ranked:
         return None
+    heavy = [i for i in ranked if not columns[i][0].light]
+    if heavy and len(heavy) < len(ranked) and len(columns) == len(ranked):
+        # Where one tower has depthwise layers only, it is that of the classes.
+        ranked = heavy
+    elif {columns[i][0].channels for i in ranked} == {4, _COMMON_BOX} and len(columns) == 2:
+        # Four classes are many times more common than exactly 64.
+        ranked.sort(key=lambda i: -columns[i][0].channels)
     if _unlikely(columns[ranked[0]][0].channels) < 4:
         return ranked[0]
     for i in ranked:

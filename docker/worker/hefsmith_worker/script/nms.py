@@ -60,7 +60,7 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
         if wish.config is not None:
             return _own(wish, wish.family or _declared(wish), ())
         return NoNms("the network is not cut at the convolutions of a detection head")
-    meta_arch, why = _meta_arch(request.head)
+    meta_arch, why = meta_arch_of(request.head)
     if wish.family is not None:
         meta_arch = wish.family
     if meta_arch is None:
@@ -84,11 +84,23 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
     return Nms(meta_arch, engine, wish.config_name, _json(document), sigmoid, note)
 
 
-def _meta_arch(head: Mapping[str, Any]) -> Tuple[Optional[str], str]:
-    """Return the SDK's name for a head's decoding, or why it has none."""
+def meta_arch_of(head: Mapping[str, Any]) -> Tuple[Optional[str], str]:
+    """Return the SDK's name for a head's decoding, or why it has none.
+
+    A head that looks alike but is decoded otherwise gets none: its boxes would be wrong, and
+    nothing would say so.
+    """
     family = str(head.get("family"))
     roles = set(head.get("end_roles") or ())
+    decoding: Mapping[str, Any] = head.get("decoding") or {}
+    if decoding.get("scaled"):
+        return None, (
+            "learned factors follow the end nodes (YOLOv7's implicit layers, scales per level), "
+            "which the SDK's NMS does not know; export the fused model, or decode on the CPU"
+        )
     if roles == {"box"}:
+        if family in ANCHORED and decoding.get("widths") == "exponential":
+            return None, f"{family} decodes widths by an exponential, the SDK's yolov5 does not"
         if family in ANCHORED and head.get("anchors"):
             return "yolov5", ""
         if family in ANCHORED:
@@ -96,14 +108,40 @@ def _meta_arch(head: Mapping[str, Any]) -> Tuple[Optional[str], str]:
         return None, f"boxes and classes of {family} share a layer, which no NMS of the SDK reads"
     if roles == {"box", "class", "objectness"} and family == "yolox":
         return "yolox", ""
+    if roles == {"box", "class"} and family in ("ssd", "retinanet", "efficientdet"):
+        return _with_priors(head, decoding)
+    if roles == {"box", "class"} and decoding.get("offset") not in (None, 0.5):
+        return None, (
+            "its distances count from the corner of a cell, the SDK's NMS counts from the centre: "
+            "boxes would be shifted by half a stride"
+        )
+    if roles == {"box", "class"} and decoding.get("scores") == "softmax":
+        return None, "class scores share a softmax, the SDK's NMS takes one sigmoid for each"
     if roles == {"box", "class"} and head.get("regression_length"):
         return "yolov8", ""
-    if roles == {"box", "class"} and family in ("ssd", "retinanet", "efficientdet"):
-        return None, "give the anchors and box factors of the training as postprocess.nms.config"
+    if roles == {"box", "class"} and family == "yolov6" and decoding.get("widths") != "linear":
+        return None, "the decoding of its distances is not in the graph"
+    if roles == {"box", "class"} and family == "yolov6":
+        return "yolov6", ""
     return None, f"the SDK has no NMS for the boxes of {family}; its outputs stay raw"
 
 
+def _with_priors(head: Mapping[str, Any], decoding: Mapping[str, Any]) -> Tuple[Optional[str], str]:
+    """Say whether the SDK's SSD decodes a head with prior boxes just as the network does."""
+    config = "give the NMS JSON of the training as postprocess.nms.config"
+    if decoding.get("order") == "xy":
+        return None, f"its boxes are x, y, w, h, the SDK's SSD reads y, x, h, w; {config}"
+    if decoding.get("scores") != "sigmoid":
+        return None, f"its class scores share a softmax, the SDK's SSD takes a sigmoid; {config}"
+    factors = (decoding.get("center_factor"), decoding.get("size_factor"))
+    if not head.get("anchors") or None in factors or decoding.get("order") != "yx":
+        return None, f"the anchors and box factors are not in the graph; {config}"
+    return "ssd", ""
+
+
 def _engine(asked: str, meta_arch: str) -> Tuple[str, str]:
+    if meta_arch == "yolov6" and asked != "nn_core":
+        return "nn_core", "engine=nn_core: the SDK has yolov6 on the chip's NMS core only"
     if asked == "nn_core" and meta_arch not in ON_CHIP:
         return "cpu", f"engine=cpu: the chip's NMS core cannot run {meta_arch}"
     return ("cpu" if asked == "auto" else asked), ""
@@ -203,15 +241,26 @@ def _document(request: ScriptRequest, meta_arch: str, scales: Sequence[_Scale]) 
         document["regression_length"] = request.head["regression_length"]
     if meta_arch == "yolox":
         document["number_of_detection_heads"] = len(scales)
+    if meta_arch == "ssd":
+        decoding = request.head["decoding"]
+        document["centers_scale_factor"] = _round(decoding["center_factor"])
+        document["bbox_dimensions_scale_factor"] = _round(decoding["size_factor"])
     document["background_removal"] = False
     document["background_removal_index"] = 0
     document["bbox_decoders"] = [
-        _decoder(meta_arch, scale, index, request.head) for index, scale in enumerate(scales)
+        _decoder(meta_arch, scale, index, request.head, document["image_dims"])
+        for index, scale in enumerate(scales)
     ]
     return document
 
 
-def _decoder(meta_arch: str, scale: _Scale, index: int, head: Mapping[str, Any]) -> Dict[str, Any]:
+def _decoder(
+    meta_arch: str, scale: _Scale, index: int, head: Mapping[str, Any], image: Sequence[int]
+) -> Dict[str, Any]:
+    if meta_arch == "yolov6":
+        # The chip's core finds the layers by itself; the zoo's own files leave them empty.
+        name = f"fused_bbox_decoder_{scale.stride}"
+        return {"name": name, "stride": scale.stride, "reg_layer": "", "cls_layer": ""}
     box = scale.layers["box"].short
     number = re.search(r"\d+$", box)
     decoder: Dict[str, Any] = {"name": "bbox_decoder" + (number.group() if number else str(index))}
@@ -221,6 +270,13 @@ def _decoder(meta_arch: str, scale: _Scale, index: int, head: Mapping[str, Any])
         decoder["h"] = [_round(anchor[1]) for anchor in anchors]
         decoder["stride"] = scale.stride
         decoder["encoded_layer"] = box
+        return decoder
+    if meta_arch == "ssd":
+        anchors = head["anchors"][index]
+        decoder["h"] = [round(anchor[1] / image[0], 6) for anchor in anchors]
+        decoder["w"] = [round(anchor[0] / image[1], 6) for anchor in anchors]
+        decoder["reg_layer"] = box
+        decoder["cls_layer"] = scale.layers["class"].short
         return decoder
     decoder["stride"] = scale.stride
     decoder["reg_layer"] = box

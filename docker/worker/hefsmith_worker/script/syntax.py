@@ -9,7 +9,9 @@ in braces, file names in quotes.
 from __future__ import annotations
 
 import bisect
+import math
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -17,9 +19,9 @@ from hefsmith_worker.script.values import Glob, Name, Value, render
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\r\f\v\ufeff]+)
-    |(?P<comment>\#[^\n]*)
-    |(?P<newline>\n)
+    r"""(?P<space>(?:[ \t\f\v\ufeff]|\r(?=\n))+)
+    |(?P<comment>\#[^\n\r]*)
+    |(?P<newline>\n|\r(?!\n))
     |(?P<string>"(?:[^"\n])*"|'(?:[^'\n])*')
     |(?P<glob>\{[^{}\n]*\})
     |(?P<word>[\w./$+\-:@]+)
@@ -28,6 +30,10 @@ _TOKEN = re.compile(
 )
 _COMMAND = re.compile(r"(?:(?P<owner>[\w./$+\-]+)\.)?(?P<name>[A-Za-z_]\w*)\Z")
 _DEEPEST = 20
+#: Python refuses to read much longer whole numbers, and no script has any.
+_LONGEST_NUMBER = 1000
+#: What word processors and web pages write in their own way.
+_PLAIN = " ()[]{},=#\"'"
 _TYPOGRAPHIC = "\u201c\u201d\u2018\u2019\u00ab\u00bb"
 _CONSTANTS: Mapping[str, Value] = {
     "True": True, "true": True, "False": False, "false": False, "None": None, "null": None,
@@ -152,7 +158,7 @@ class _Parser:
     def __init__(self, text: str, filename: Optional[str]) -> None:
         self.text = text
         self.filename = filename
-        self.line_starts = [0] + [match.end() for match in re.finditer("\n", text)]
+        self.line_starts = [0] + [match.end() for match in re.finditer("\r\n|\n|\r", text)]
         self.tokens = list(self._tokens())
         self.at = 0
         self.depth = 0
@@ -170,7 +176,7 @@ class _Parser:
 
     def error(self, offset: int, message: str) -> ScriptSyntaxError:
         line, column = self.position(offset)
-        source = self.text.split("\n")[line - 1].rstrip("\r")
+        source = re.split("\r\n|\n|\r", self.text)[line - 1]
         return ScriptSyntaxError(
             line, column, message, filename=self.filename, offset=offset, source=source
         )
@@ -197,6 +203,10 @@ class _Parser:
             return "this string has no closing quotation mark on its line"
         if char == "{":
             return "this pattern has no closing } on its line"
+        plain = unicodedata.normalize("NFKC", char)
+        if plain != char and plain in _PLAIN:
+            name = unicodedata.name(char, "a character").lower()
+            return f"{name} (U+{ord(char):04X}) stands where a plain {plain!r} belongs"
         return f"unexpected character {char!r}"
 
     def peek(self) -> _Token:
@@ -330,7 +340,10 @@ class _Parser:
         if token.kind == "glob":
             return Glob(token.text[1:-1].strip()), token.end
         if token.kind == "word":
-            return _word_value(token.text), token.end
+            value = _word_value(token.text)
+            if isinstance(value, float) and math.isinf(value):
+                raise self.error(token.start, f"{_describe(token)} is too large a number")
+            return value, token.end
         if token.kind == "mark" and token.text == "[":
             return self.list_value()
         raise self.error(token.start, f"expected a value, found {_describe(token)}")
@@ -355,7 +368,8 @@ def _word_value(word: str) -> Value:
     if word in _CONSTANTS:
         return _CONSTANTS[word]
     if _NUMBER.match(word):
-        return float(word) if any(char in word for char in ".eE") else int(word)
+        whole = not any(char in word for char in ".eE") and len(word) <= _LONGEST_NUMBER
+        return int(word) if whole else float(word)
     return Name(word)
 
 

@@ -155,6 +155,9 @@ class LiveDisplay:
         elapsed = time.monotonic() - self._began.get(stage, time.monotonic())
         if total and 0 < done < total and elapsed > 2:
             count += f", {_clock(elapsed / done * (total - done))} left"
+        if done == total:
+            # There may be work after the last sample: only the stage's own end is its end.
+            total = None
         self._progress.update(self._task(stage), completed=done, total=total, count=count)
 
     def finding(self, finding: Finding) -> None:

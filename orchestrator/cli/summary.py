@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.measures import step_table
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
     lines = [paint("bold", title), *_columns(_asked_and_ran(outcome), paint)]
     proof = outcome["proof"]
     if proof is not None and proof["verdict"]["steps"]:
-        lines += ["", *_columns(_steps(proof["verdict"]), paint, numbers=True)]
+        lines += ["", *_columns(step_table(proof["verdict"]["steps"]), paint, numbers=True)]
     lines += _findings(outcome, paint)
     files = [(f["path"], _size(f["bytes"]), f["sha256"][:12]) for f in _shown_files(outcome)]
     lines += ["", *_columns(files, paint, header=False)]
@@ -150,19 +151,6 @@ def _asked_and_ran(outcome: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _compression(ran: Mapping[str, Any]) -> str:
     layers = ran.get("four_bit_layers") or []
     return f"{len(layers)} layers with 4-bit weights" if layers else "8-bit weights"
-
-
-def _steps(verdict: Mapping[str, Any]) -> list[list[str]]:
-    measures: list[str] = []
-    for step in verdict["steps"]:
-        measures.extend(name for name in step["measures"] if name not in measures)
-    rows = [["step", *measures]]
-    for step in verdict["steps"]:
-        found = step["measures"]
-        rows.append(
-            [step["step"], *(f"{found[name]:.4g}" if name in found else "" for name in measures)]
-        )
-    return rows
 
 
 def _findings(outcome: Mapping[str, Any], paint: Paint) -> list[str]:

@@ -16,20 +16,6 @@ Device = Annotated[str | None, typer.Option("--device", "-d", help="Name, user@h
 Arch = Annotated[str | None, typer.Option("--arch", help="Which build; else the device's chip's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-#: Measures shown for each step, in this order, as far as the task has them.
-SHOWN = (
-    "top1",
-    "agreement",
-    "map50",
-    "map5095",
-    "f1",
-    "mean_iou",
-    "keypoint_distance",
-    "metric",
-    "cosine",
-    "snr_db",
-)
-
 
 def register(app: typer.Typer) -> None:
     """Add ``validate`` to the application."""
@@ -107,20 +93,18 @@ def print_verdict(verdict: Verdict) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from orchestrator.cli.measures import step_table
     from orchestrator.errors import escape_control
-    from orchestrator.report.model import STEP_TITLES
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-    shown = [name for name in SHOWN if any(name in report.measures for report in verdict.steps)]
+    header, *rows = step_table(verdict.to_json()["steps"])
     table = Table(box=None, pad_edge=False, title_justify="left")
-    table.add_column("step")
-    for name in shown:
+    table.add_column(header[0])
+    for name in header[1:]:
         table.add_column(name, justify="right")
     guilty = verdict.fault.step if verdict.fault is not None else None
-    for report in verdict.steps:
-        cells = [_cell(name, report.measures.get(name)) for name in shown]
-        style = "red" if report.step == guilty else ""
-        table.add_row(STEP_TITLES.get(report.step, report.step), *cells, style=style)
+    for report, row in zip(verdict.steps, rows, strict=True):
+        table.add_row(*row, style="red" if report.step == guilty else "")
     console.print(table)
     colour = "green" if verdict.passed else "red"
     console.print(Text(escape_control(verdict.headline), style=f"bold {colour}"), soft_wrap=True)
@@ -140,15 +124,3 @@ def print_verdict(verdict: Verdict) -> None:
             console.print(Text(f"     try:  {cause.advice}"), soft_wrap=True)
     for text in verdict.notes:
         console.print(Text(f"note: {escape_control(text)}", style="dim"), soft_wrap=True)
-
-
-def _cell(name: str, value: float | None) -> str:
-    if value is None:
-        return "exact" if name == "snr_db" else ""
-    if name in ("cosine", "keypoint_distance"):
-        return f"{value:.5f}"
-    if name == "snr_db":
-        return f"{value:.1f}"
-    if name == "metric":
-        return f"{value:.4g}"
-    return f"{value:.1%}"

@@ -25,10 +25,18 @@ with open_display() as display:
 """
 
 
-def run_on_terminal() -> str:
+WORKING = """
+from orchestrator.cli.display import open_display
+with open_display() as display:
+    display.stage_started("export")
+    display.progress("export", 360, 360, "samples")
+"""
+
+
+def run_on_terminal(script: str = SCRIPT) -> str:
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         stderr=slave,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "110"},
     )
@@ -56,6 +64,12 @@ def test_a_terminal_gets_bars_and_findings_above_them() -> None:
     assert "ask for more" in screen
     assert "only for the curious" not in screen
     assert "\x1b[31mevil" not in screen
+
+
+def test_a_stage_with_all_its_samples_done_still_runs_until_it_ends() -> None:
+    screen = run_on_terminal(WORKING)
+    assert "360/360 samples" in screen
+    assert "✓" not in screen
 
 
 def test_without_a_terminal_each_event_is_a_plain_line() -> None:

@@ -26,6 +26,11 @@ def init(
     size: Annotated[
         str, typer.Option(help="Input of --torch: channels, height, width.", metavar="C,H,W")
     ] = "3,224,224",
+    tflite: Annotated[Path | None, typer.Option(help="Network as TFLite.")] = None,
+    keras: Annotated[Path | None, typer.Option(help="Network as a .keras or .h5 file.")] = None,
+    saved_model: Annotated[
+        Path | None, typer.Option(help="Network as a SavedModel's folder.")
+    ] = None,
     from_hailomz: Annotated[
         str | None, typer.Option(help="A hailomz command line to write as a recipe.")
     ] = None,
@@ -42,9 +47,10 @@ def init(
     if not MODEL_NAME.match(name):
         msg = "the name of a model has letters, digits, - and _ only, and starts with a letter"
         raise ConfigError(msg, code="init.name")
-    given = [option for option in (onnx, torch, from_hailomz) if option is not None]
+    tensorflow = {"tflite": tflite, "keras": keras, "saved_model": saved_model}
+    given = [one for one in (onnx, torch, from_hailomz, *tensorflow.values()) if one is not None]
     if len(given) != 1:
-        msg = "give one of --onnx, --torch and --from-hailomz"
+        msg = "give one of --onnx, --torch, --tflite, --keras, --saved-model and --from-hailomz"
         raise ConfigError(msg, hint=f"hef init {name} --onnx FILE", code="init.source")
     target = open_workspace().models / name / "model.yaml"
     if target.exists() and not force:
@@ -56,9 +62,38 @@ def init(
         network = _network(onnx)
         recipe = _started({"onnx": _relative(onnx, target.parent)}, network, calib, arch, target)
         notes = _notes(calib)
+    elif torch is None:
+        kind, path = next((kind, path) for kind, path in tensorflow.items() if path is not None)
+        network = _from_tensorflow(kind, path)
+        recipe = _started({kind: _relative(path, target.parent)}, network, calib, arch, target)
+        notes = _notes(calib)
     else:
-        recipe, network, notes = _from_torch(str(torch), weights, size, calib, arch, target)
+        recipe, network, notes = _from_torch(torch, weights, size, calib, arch, target)
     _write(target, recipe, network, notes, as_json=as_json)
+
+
+def _from_tensorflow(kind: str, path: Path) -> Network:
+    """Return what the network's file tells; only TFLite is read without TensorFlow."""
+    from hefsmith_worker.tflite_file import TfliteError, plain_name, read_network
+
+    from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.project.starter import Network
+
+    if not path.exists():
+        msg = f"{path} is not there"
+        raise ConfigError(msg, code="init.file")
+    if kind != "tflite":
+        return Network()
+    try:
+        found = read_network(path)
+    except (TfliteError, OSError) as error:
+        raise ConfigError(escape_control(str(error)), code="init.tflite") from None
+    shapes = {
+        plain_name(one.name): (1, one.shape[3], one.shape[1], one.shape[2])
+        for one in found.inputs
+        if len(one.shape) == 4 and min(one.shape[1:]) > 0
+    }
+    return Network(shapes)
 
 
 def _from_torch(

@@ -12,7 +12,7 @@ from orchestrator import paths
 from orchestrator.pipeline.digests import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from orchestrator.pipeline.digests import DigestMemory
 
@@ -27,6 +27,18 @@ LIBRARIES = (
     "pillow",
     "protobuf",
     "torch",
+)
+
+#: What TensorFlow networks are read with, and the releases that stand on the pins above. The
+#: extra ``tensorflow`` names the same (tests/unit/pipeline/test_identity.py).
+TENSORFLOW = {"tensorflow": "2.21.0", "keras": "3.15.1", "tf2onnx": "1.17.0"}
+
+#: The same as pip takes them for an image; the build without CUDA exists for x86-64 alone.
+TENSORFLOW_PACKAGES = (
+    'tensorflow-cpu==2.21.0; platform_machine == "x86_64"',
+    'tensorflow==2.21.0; platform_machine != "x86_64"',
+    "keras==3.15.1",
+    "tf2onnx==1.17.0",
 )
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)")
@@ -56,7 +68,7 @@ def pinned_versions(requirements: str) -> dict[str, str]:
     return found
 
 
-def installed_versions() -> dict[str, str]:
+def installed_versions(libraries: Collection[str] = LIBRARIES) -> dict[str, str]:
     """Return the versions that this environment has; a missing library is left out.
 
     Read from the names of the installers' own folders (``numpy-2.4.6.dist-info``): asking
@@ -74,7 +86,9 @@ def installed_versions() -> dict[str, str]:
                 plain = re.sub(r"[-_.]+", "-", project).lower()
                 # The local part (torch's "+cpu") names the build of a version, not another one.
                 found.setdefault(plain, version.partition("+")[0])
-    return {name: found[name] for name in LIBRARIES if name in found}
+    if "tensorflow-cpu" in found:
+        found.setdefault("tensorflow", found["tensorflow-cpu"])
+    return {name: found[name] for name in libraries if name in found}
 
 
 def emulator_identity(code: str, versions: Mapping[str, str], compiler: str) -> dict[str, object]:

@@ -104,7 +104,12 @@ class Journey:
             self._code = plan.code_digests(paths.worker_package(), self.memory)
         materials = plan.material_digests(request, self.memory)
         candidates = toolchains.candidates(
-            request.arch, self.settings, self.workspace, self.memory, self.hailort
+            request.arch,
+            self.settings,
+            self.workspace,
+            self.memory,
+            self.hailort,
+            tensorflow=request.tensorflow,
         )
         made: list[tuple[Plan, Toolchain]] = []
         for toolchain in candidates:

@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.pipeline.identity import TENSORFLOW_PACKAGES
 from orchestrator.project.recipe import Preprocessing, SourceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orchestrator.project.loading import LoadedRecipe
-    from orchestrator.project.recipe import Arch, PictureSource
+    from orchestrator.project.recipe import Arch, PictureSource, Recipe
 
 #: Files of a factory's folder that travel with it; data and weights do not.
 SOURCE_SUFFIXES = frozenset({".py", ".json", ".yaml", ".yml", ".toml", ".cfg", ".txt"})
 SOURCE_FILES = 2000
 SOURCE_BYTES = 32 << 20
+#: Kinds of source that TensorFlow reads.
+TENSORFLOW_KINDS = frozenset({"tflite", "keras", "saved_model"})
+
 _GLOB = re.compile(r"[*?\[]")
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]+://")
 
@@ -58,6 +62,11 @@ class BuildRequest:
     used_by: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
     trust_pickle: bool = False
+
+    @property
+    def tensorflow(self) -> bool:
+        """Whether the network comes from TensorFlow: it is read with other libraries."""
+        return self.parameters["export"]["source"]["kind"] in TENSORFLOW_KINDS
 
 
 class _Collector:
@@ -138,6 +147,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             "opset": recipe.export.opset,
             "simplify": recipe.export.simplify,
             "tolerance": recipe.export.tolerance,
+            "packages": _export_packages(recipe),
             "samples": {
                 "sources": samples,
                 "origin": origin,
@@ -197,22 +207,32 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
     )
 
 
+def _export_packages(recipe: Recipe) -> list[str]:
+    if recipe.source.kind in TENSORFLOW_KINDS:
+        return [*TENSORFLOW_PACKAGES, *recipe.export.packages]
+    return list(recipe.export.needed)
+
+
 def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
     source = collector.loaded.recipe.source
     kind = source.kind
     if kind == "onnx":
+        from hefsmith_worker.onnx_external import external_files
+
         assert source.onnx is not None
         path = collector.find(source.onnx, "source", "onnx")
         name = collector.add(path.name, path)
         beside = [
-            collector.add(other.name, other)
-            for other in sorted(path.parent.glob("*"))
-            if other.suffix in (".data", ".weight") and other.is_file()
+            collector.add(other, path.parent / other)
+            for other in external_files(path)
+            if (path.parent / other).is_file()
         ]
         return {"kind": "onnx", "file": name}, (name, *beside)
-    if kind != "torch":
-        where = collector.loaded.where("source", str(kind))
-        msg = f"{where}: source.{kind}: needs Hailo's suite, which is not imported here"
+    if kind in TENSORFLOW_KINDS:
+        return _tensorflow(collector, kind)
+    if kind == "zoo":
+        where = collector.loaded.where("source", "zoo")
+        msg = f"{where}: source.zoo: needs Hailo's suite, which is not imported here"
         raise ConfigError(
             msg, hint="Import it with: hef toolchain import FILE", code="recipe.source-kind"
         )
@@ -236,6 +256,44 @@ def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
         described["weights"] = collector.add(path.name, path)
         names.append(described["weights"])
     return described, tuple(names)
+
+
+def _tensorflow(collector: _Collector, kind: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a TensorFlow source; what is wrong with its file is told before anything starts."""
+    from hefsmith_worker.tflite_file import TfliteError, read_network
+
+    source = collector.loaded.recipe.source
+    path = collector.find(str(getattr(source, kind)), "source", kind)
+    wrong = hint = None
+    if kind == "saved_model":
+        if not (path / "saved_model.pb").is_file():
+            wrong = f"{path.name} is not a SavedModel (a folder with saved_model.pb)"
+            hint = "Write one with model.export(folder) or tf.saved_model.save(model, folder)."
+    elif not path.is_file():
+        wrong = f"{path.name} is not a file"
+    elif kind == "keras" and path.suffix not in (".keras", ".h5", ".hdf5"):
+        wrong = f"{path.name} is not a Keras file (.keras or .h5)"
+        hint = "Keras tells its formats by the name's ending."
+    elif kind == "tflite":
+        try:
+            quantised = read_network(path).quantised
+        except TfliteError as error:
+            wrong = str(error)
+        except OSError as error:
+            wrong = f"{path.name} cannot be read: {error.strerror}"
+        else:
+            if quantised:
+                wrong = f"{path.name} is quantised already ({len(quantised)} tensors)"
+                hint = (
+                    "Hailo's compiler quantises the network itself and needs it in floating\n"
+                    "point: convert it without converter.optimizations, or with float16 only."
+                )
+    if wrong is not None:
+        where = collector.loaded.where("source", kind)
+        msg = f"{where}: source.{kind}: {escape_control(wrong)}"
+        raise ConfigError(msg, hint=hint, code="recipe.tensorflow")
+    name = collector.add(path.name, path)
+    return {"kind": kind, "file": name, "trust_pickle": source.trust_pickle}, (name,)
 
 
 def _code_beside(file: Path, where: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from orchestrator.project.recipe import LINE_3_ARCHS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.engine.base import Box, Engine
+    from orchestrator.engine.base import Box, Engine, Report
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.journey import Loosening
     from orchestrator.pipeline.observer import Observer
@@ -60,18 +60,20 @@ def candidates(
     workspace: Workspace,
     memory: DigestMemory,
     hailort: str | None = None,
+    *,
+    tensorflow: bool = False,
 ) -> tuple[Toolchain, ...]:
     """Return the toolchains that may build for a chip, best first.
 
-    ``hailort`` is the device's version, if one is known. Raises
-    :class:`~orchestrator.toolchain.choose.NoToolchainError`.
+    ``hailort`` is the device's version, if one is known; ``tensorflow`` that the network comes
+    from there. Raises :class:`~orchestrator.toolchain.choose.NoToolchainError`.
     """
     wanted = settings.text("toolchain") or "auto"
     if wanted != EMULATOR:
-        suite = _suite(arch, wanted, workspace, hailort)
+        suite = _suite(arch, wanted, workspace, hailort, tensorflow=tensorflow)
         if suite is not None:
             return (suite,)
-    return _emulators(arch, settings, memory)
+    return _emulators(arch, settings, memory, tensorflow=tensorflow)
 
 
 def _identities(
@@ -80,17 +82,19 @@ def _identities(
     return {name: export if name in BEFORE_COMPILER else compiler for name in NAMES}
 
 
-def _emulators(arch: Arch, settings: Settings, memory: DigestMemory) -> tuple[Toolchain, ...]:
+def _emulators(
+    arch: Arch, settings: Settings, memory: DigestMemory, *, tensorflow: bool
+) -> tuple[Toolchain, ...]:
     compiler = EMULATED_COMPILER[3 if arch in LINE_3_ARCHS else 5]
     code = identity.emulator_code(memory)
     env = {"HEFSMITH_EMULATED_DFC": compiler}
-    pinned = identity.emulator_image_versions()
-    installed = identity.installed_versions()
+    pinned = _image_versions(tensorflow=tensorflow)
+    installed = identity.installed_versions(tuple(pinned))
     kinds: list[tuple[Literal["docker", "local"] | None, Mapping[str, str]]] = []
     engine = settings.text("engine") or "auto"
     if engine != "local":
         kinds.append(("docker", pinned))
-    if engine == "local" or (engine == "auto" and len(installed) == len(identity.LIBRARIES)):
+    if engine == "local" or (engine == "auto" and len(installed) == len(pinned)):
         kinds.append(("local", installed))
     if len(kinds) > 1 and pinned == installed:
         # The same libraries: what one engine made, the other need not make again.
@@ -110,7 +114,15 @@ def _emulators(arch: Arch, settings: Settings, memory: DigestMemory) -> tuple[To
     )
 
 
-def _suite(arch: Arch, wanted: str, workspace: Workspace, hailort: str | None) -> Toolchain | None:
+def _image_versions(*, tensorflow: bool) -> dict[str, str]:
+    """Return what exports run with in our own image."""
+    versions = identity.emulator_image_versions()
+    return {**versions, **identity.TENSORFLOW} if tensorflow else versions
+
+
+def _suite(
+    arch: Arch, wanted: str, workspace: Workspace, hailort: str | None, *, tensorflow: bool
+) -> Toolchain | None:
     """Return the imported suite that compiles for the chip; ``None`` = take the emulator."""
     from orchestrator import paths
 
@@ -140,8 +152,8 @@ def _suite(arch: Arch, wanted: str, workspace: Workspace, hailort: str | None) -
     chosen = choice.toolchain
     export: Mapping[str, Any] = (
         {"export_image": chosen.export_image}
-        if chosen.export_image
-        else identity.libraries_identity(identity.emulator_image_versions())
+        if chosen.export_image and not tensorflow
+        else identity.libraries_identity(_image_versions(tensorflow=tensorflow))
     )
     return Toolchain(
         chosen.name,
@@ -192,8 +204,10 @@ class Workshop:
 
     def segments(self, made: Plan, toolchain: Toolchain) -> tuple[Segment, ...]:
         """Return the jobs of a plan, in order."""
+        packages = _packages(made)
         if toolchain.imported is None:
-            bench = self._bench(self._own_image(), "python", toolchain.env, gpus=False)
+            image = self._with_packages(self._own_image(), packages)
+            bench = self._bench(image, "python", toolchain.env, gpus=False)
             return (Segment(made.to_run, bench),)
         for warning in toolchain.warnings:
             self.observer.note(f"warning: {warning}")
@@ -201,7 +215,10 @@ class Workshop:
         after = tuple(name for name in made.to_run if name not in BEFORE_COMPILER)
         segments: list[Segment] = []
         if before:
-            image = toolchain.imported.export_image or self._own_image()
+            own = toolchain.imported.export_image
+            # TensorFlow goes on top of the image whose versions it is known to fit.
+            image = self._own_image() if made.request.tensorflow or not own else own
+            image = self._with_packages(image, packages)
             segments.append(Segment(before, self._bench(image, "python", {}, gpus=False)))
         if after:
             segments.append(Segment(after, self._suite_bench(toolchain.imported)))
@@ -223,6 +240,21 @@ class Workshop:
     def _own_image(self) -> str:
         if self.look_only:
             return "hefsmith-emulator"
+        return self.engine.ensure_image("emulator", report=self._report_image()).id
+
+    def _with_packages(self, image: str, packages: tuple[str, ...]) -> str:
+        if not packages:
+            return image
+        if self.look_only:
+            return f"hefsmith-export({', '.join(packages)})"
+        if self.engine.info().kind == "local" and packages == identity.TENSORFLOW_PACKAGES:
+            _need_tensorflow()
+            return image
+        report = self._report_image()
+        return self.engine.add_packages(image, packages, python="python", report=report).id
+
+    def _report_image(self) -> Report:
+        """Return what shows an image being built; nothing is said while there is nothing to do."""
         from orchestrator.engine.base import Progress
 
         started = False
@@ -237,7 +269,7 @@ class Workshop:
             else:
                 self.observer.log(news)
 
-        return self.engine.ensure_image("emulator", report=report).id
+        return report
 
     def _bench(self, image: str, python: str, env: Mapping[str, str], *, gpus: bool) -> Bench:
         from orchestrator.engine.base import worker_argv
@@ -258,4 +290,29 @@ class Workshop:
                 "boxed": info.boxed,
                 "loosened": list(box.loosened()),
             },
+        )
+
+
+def _packages(made: Plan) -> tuple[str, ...]:
+    """Return what the export needs beside torch, if it runs.
+
+    The emulator's translator reads a TensorFlow network too, so parsing needs the same.
+    """
+    users = ("export", "parse") if made.request.tensorflow else ("export",)
+    if not any(name in made.to_run for name in users):
+        return ()
+    return tuple(made.request.parameters["export"].get("packages", ()))
+
+
+def _need_tensorflow() -> None:
+    """Raise unless this Python has what TensorFlow networks are read with."""
+    from importlib.util import find_spec
+
+    from orchestrator.engine.base import EngineUnavailableError
+
+    missing = [name for name in ("tensorflow", "tf2onnx") if find_spec(name) is None]
+    if missing:
+        msg = f"the local engine lacks {' and '.join(missing)}, which read TensorFlow networks"
+        raise EngineUnavailableError(
+            msg, hint='pip install "hefsmith[tensorflow]", or use Docker: --engine docker'
         )

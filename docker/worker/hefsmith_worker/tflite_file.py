@@ -74,6 +74,12 @@ def read_network(path: Path) -> Network:
                 raise TfliteError("%s is damaged: %s" % (path.name, error))
 
 
+def plain_name(name: str) -> str:
+    """Return an input's name without what the converters add: ``serving_default_x:0`` is x."""
+    short = name.rsplit(":", 1)[0] if name.rsplit(":", 1)[-1].isdigit() else name
+    return short[len("serving_default_") :] if short.startswith("serving_default_") else short
+
+
 def _read(data: Buffer, name: str) -> Network:
     if data[4:8] != IDENTIFIER:
         raise TfliteError("%s is not a TFLite file (no %s in it)" % (name, IDENTIFIER.decode()))

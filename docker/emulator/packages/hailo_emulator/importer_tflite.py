@@ -7,13 +7,12 @@ quantises by itself.
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hailo_sdk_client.model_translator.exceptions import MisspellNodeError, UnsupportedModelError
 from hailo_sdk_client.runner.exceptions import InvalidArgumentsException
+from hefsmith_worker.tflite_convert import to_onnx
 from hefsmith_worker.tflite_file import Network, TfliteError, read_network
 
 if TYPE_CHECKING:
@@ -50,10 +49,25 @@ def read_tflite(
     _check_names(network, start_names, end_names)
     shapes = _shapes(network, tensor_shapes)
     model = _convert(path, network, end_names)
+    _name_ends(model)
     for value in model.graph.input:
         for dim, size in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):
             dim.dim_value = size
     return model
+
+
+def _name_ends(model: onnx.ModelProto) -> None:
+    """Call the nodes at the outputs as TFLite calls their tensors.
+
+    A fused activation becomes a node of its own; the convolution before it has the name then.
+    """
+    ends = {value.name for value in model.graph.output}
+    for node in model.graph.node:
+        if node.name in ends and node.name not in node.output:
+            node.name += "__inner"
+    for node in model.graph.node:
+        for name in ends.intersection(node.output):
+            node.name = name
 
 
 def _check_names(
@@ -104,25 +118,8 @@ def _shapes(network: Network, given: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _convert(path: Path, network: Network, end_names: Sequence[str] | None) -> onnx.ModelProto:
-    # No search for GPUs, and no lines about the CPU among the compiler's own.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    shapes = {tensor.name: tensor.shape for tensor in network.tensors}
-    outputs = list(end_names) if end_names else [tensor.name for tensor in network.outputs]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import tf2onnx
-
-            # Made-up names are numbered; the same file must give the same names every time.
-            tf2onnx.utils.INTERNAL_NAME = 1
-            model, _ = tf2onnx.convert.from_tflite(
-                str(path),
-                opset=_OPSET,
-                output_names=outputs,
-                inputs_as_nchw=[one.name for one in network.inputs if len(one.shape) == 4] or None,
-                outputs_as_nchw=[name for name in outputs if len(shapes[name]) == 4] or None,
-            )
+        return to_onnx(path, network, opset=_OPSET, outputs=end_names)
     except ImportError as error:
         msg = (
             f"the emulator reads TFLite with TensorFlow and tf2onnx ({error}): "
@@ -132,4 +129,3 @@ def _convert(path: Path, network: Network, end_names: Sequence[str] | None) -> o
     except Exception as error:
         msg = f"{path.name} could not be read: {error}"
         raise UnsupportedModelError(msg) from error
-    return model

@@ -9,7 +9,6 @@ Needs TensorFlow and tf2onnx (the extra ``tensorflow``); nothing else of the wor
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ import numpy as np
 from hefsmith_worker import onnx_files
 from hefsmith_worker.golden import GoldenWriter, to_nchw, to_nhwc
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.tflite_file import Network, TfliteError, read_network
+from hefsmith_worker.tflite_convert import quieten, to_onnx
+from hefsmith_worker.tflite_file import Network, TfliteError, plain_name, read_network
 from hefsmith_worker.workspace import TFLITE, TFLITE_MAP, Workspace
 
 #: Kinds of source that go this way.
@@ -110,7 +110,7 @@ class TensorFlowSource(object):
 
 def prepare(workspace: Workspace, wanted: Mapping[str, Any], target: Path) -> TensorFlowSource:
     """Write ``model.tflite`` and ``model.onnx``; return the source for comparing them."""
-    tensorflow, tf2onnx = _libraries()
+    tensorflow = _libraries()
     source = wanted["source"]
     given = workspace.plan.input(source["file"])
     tflite = workspace.path(TFLITE)
@@ -132,7 +132,7 @@ def prepare(workspace: Workspace, wanted: Mapping[str, Any], target: Path) -> Te
             )
     network = checked_network(tflite, given.name)
     found = TensorFlowSource(workspace, tflite, network, original)
-    _to_onnx(tf2onnx, tflite, network, found.names, int(wanted["opset"]), target)
+    _write_onnx(tflite, network, found.names, int(wanted["opset"]), target)
     workspace.announce("tflite", tflite)
     return found
 
@@ -154,28 +154,20 @@ def checked_network(path: Path, shown: str) -> Network:
     return network
 
 
-def plain_name(name: str) -> str:
-    """Return an input's name without what the converters add: ``serving_default_x:0`` is x."""
-    short = name.rsplit(":", 1)[0] if name.rsplit(":", 1)[-1].isdigit() else name
-    return short[len("serving_default_") :] if short.startswith("serving_default_") else short
-
-
-def _libraries() -> Tuple[Any, Any]:
-    # Read by TensorFlow while it is imported: no search for GPUs, no lines about the CPU.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+def _libraries() -> Any:
+    """Return TensorFlow, or tell how to get it and what else is needed."""
+    quieten()
     try:
         with _quiet():
             import tensorflow as tf
-            import tf2onnx
+            import tf2onnx  # noqa: F401
     except ImportError as error:
         raise StageError(
             "a TensorFlow source needs TensorFlow and tf2onnx where the export runs (%s)" % error,
             code="export.tensorflow-missing",
             fix="%s, or use the Docker engine, which builds an image with them." % INSTALL,
         )
-    return tf, tf2onnx
+    return tf
 
 
 @contextmanager
@@ -262,28 +254,13 @@ def _in_order(sample: Mapping[str, np.ndarray], names: Sequence[str]) -> List[np
     return list(sample.values())
 
 
-def _to_onnx(
-    tf2onnx: Any,
-    tflite: Path,
-    network: Network,
-    names: Mapping[str, str],
-    opset: int,
-    target: Path,
+def _write_onnx(
+    tflite: Path, network: Network, names: Mapping[str, str], opset: int, target: Path
 ) -> None:
     import onnx
 
-    pictures = [tensor.name for tensor in network.inputs if len(tensor.shape) == 4]
-    maps = [tensor.name for tensor in network.outputs if len(tensor.shape) == 4]
-    # Made-up names are numbered; the same file must give the same names every time.
-    tf2onnx.utils.INTERNAL_NAME = 1
     try:
-        with _quiet():
-            model, _ = tf2onnx.convert.from_tflite(
-                str(tflite),
-                opset=opset,
-                inputs_as_nchw=pictures or None,
-                outputs_as_nchw=maps or None,
-            )
+        model = to_onnx(tflite, network, opset=opset)
     except Exception as error:
         raise StageError(
             "tf2onnx cannot read %s: %s" % (tflite.name, _first_line(error)),

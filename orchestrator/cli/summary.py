@@ -170,6 +170,7 @@ def _verdict(proof: Mapping[str, Any], paint: Paint) -> list[str]:
     for cause in fault["causes"] if fault else ():
         lines.append(f"  - {escape_control(cause['text'])}")
         lines.append(f"    {escape_control(cause['advice'])}")
+    lines += [f"  note: {escape_control(note)}" for note in proof["verdict"].get("notes", ())]
     return lines
 
 

@@ -91,6 +91,7 @@ def decide(
     checks = {report.step: _checks(golden, steps[0], report, demands) for report in steps}
     final = order[-1]
     label_trouble = _label_trouble(golden, reference, label_names, steps[0])
+    label_trouble = label_trouble or _nothing_found(golden, reference, thresholds)
     fault = _fault(golden, steps, checks, tuple(findings), label_trouble, trouble)
     if fault is not None and fault.step == "device" and device_causes:
         known = {cause.known for cause in device_causes}
@@ -382,6 +383,23 @@ def _label_trouble(
         # Where no framework has answered, the ONNX file is what came out of PyTorch's export.
         return ("tensorflow" if "tensorflow" in golden.steps else "pytorch"), text, {}
     return None
+
+
+def _nothing_found(
+    golden: Golden, reference: str, asked: Thresholds | None
+) -> tuple[str, str, dict[str, str]] | None:
+    """Tell a network that finds no box anywhere: every step then agrees, and nothing is proven."""
+    outputs = [golden.load(reference, output.index) for output in golden.outputs]
+    found = [output for output in outputs if isinstance(output, Detections)]
+    if not found or len(found) < len(outputs) or any(len(output.boxes) for output in found):
+        return None
+    if not len(golden) or (asked is not None and asked.f1 == 0.0):
+        return None
+    text = (
+        f"the float model itself finds no box in any of the {len(golden)} samples, so nothing "
+        "is proven: use pictures that show what it was trained on, or a lower nms.score"
+    )
+    return reference, text, {}
 
 
 # --- For the reader --------------------------------------------------------------------------

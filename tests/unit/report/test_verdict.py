@@ -227,6 +227,17 @@ def test_lost_boxes_fail(tmp_path: Path) -> None:
     assert verdict.fault.step == "device"
 
 
+def test_a_detector_that_never_finds_anything_proves_nothing(tmp_path: Path) -> None:
+    empty = [np.zeros((0, 6), np.float32)] * 40
+    written = write_golden(tmp_path, {step: [empty] for step in STEPS}, task="detection")
+    verdict = decide(load_golden(written))
+    assert not verdict.passed
+    assert verdict.fault is not None
+    assert verdict.fault.step == STEPS[0]
+    assert "finds no box in any of the 40 samples" in verdict.fault.reason
+    assert decide(load_golden(written), Thresholds(f1=0.0)).passed, "unless nothing is demanded"
+
+
 def test_segmentation_is_judged_by_mask_overlap(tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     logits = random.normal(0, 1, (12, 16, 16, 4)).astype(np.float32)

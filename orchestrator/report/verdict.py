@@ -380,8 +380,7 @@ def _label_trouble(
     chance = float(np.bincount(truth).max() / len(truth))
     if accuracy <= min(1.5 * chance, 0.5) and len(np.unique(truth)) > 1:
         text = f"the float model itself is right on {accuracy:.0%} of the samples only"
-        # Where no framework has answered, the ONNX file is what came out of PyTorch's export.
-        return ("tensorflow" if "tensorflow" in golden.steps else "pytorch"), text, {}
+        return _float_model(golden), text, {}
     return None
 
 
@@ -399,7 +398,15 @@ def _nothing_found(
         f"the float model itself finds no box in any of the {len(golden)} samples, so nothing "
         "is proven: use pictures that show what it was trained on, or a lower nms.score"
     )
-    return reference, text, {}
+    return _float_model(golden), text, {}
+
+
+def _float_model(golden: Golden) -> str:
+    """Return whose fault a float model is that is wrong by itself: what it was trained with.
+
+    Where no framework has answered, the ONNX file is what came out of PyTorch's export.
+    """
+    return "tensorflow" if "tensorflow" in golden.steps else "pytorch"
 
 
 # --- For the reader --------------------------------------------------------------------------

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from orchestrator.cli.calib_request import Wanted
 
+#: Channels whose statistics are printed; the JSON has all.
+SHOWN_CHANNELS = 4
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 CountOption = Annotated[
     int | None, typer.Option("--count", min=1, help="Look at this many images; default: recipe's.")
@@ -190,7 +193,9 @@ def _summary(calibration: CalibrationSet) -> list[str]:
     lines = [f"images    {counts}{detail}"]
     for entry in calibration.inputs:
         shape = "x".join(str(side) for side in entry.shape[1:])
-        channels = ", ".join(f"{c.mean:.1f} +- {c.std:.1f}" for c in entry.channels)
+        shown = [f"{c.mean:.1f} +- {c.std:.1f}" for c in entry.channels[:SHOWN_CHANNELS]]
+        more = len(entry.channels) - SHOWN_CHANNELS
+        channels = ", ".join(shown) + (f" and {more} more channels" if more > 0 else "")
         lines.append(f"input     {escape_control(entry.name)}: {shape} {entry.dtype}, {channels}")
     check = calibration.float_check
     if check is not None:

@@ -140,7 +140,7 @@ class Preprocessing(Section):
     resize_to: int | None = None
     pad: int | tuple[int, ...] | None = None
     interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos"] | None = None
-    color: Literal["rgb", "bgr", "gray"] | None = None
+    color: Literal["rgb", "bgr", "gray", "data"] | None = None
     mean: tuple[float, ...] | float | None = None
     std: tuple[float, ...] | float | None = None
     normalize: Literal["chip", "host", "none"] | None = None

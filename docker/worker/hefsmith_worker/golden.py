@@ -34,10 +34,11 @@ INDEX = GOLDEN + "/golden.json"
 def input_specs(
     preprocessing: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]
 ) -> List[InputSpec]:
-    """Return the preprocessing of each network input (name, NCHW shape).
+    """Return the preprocessing of each network input (name; shape NCHW, or NC for features).
 
     ``preprocessing`` is ``{"shared": {...}}`` or ``{"by_input": {name: {...}}}``. What the
-    recipe leaves out follows from the shape: its size, and grey for one channel.
+    recipe leaves out follows from the shape: its size, grey for one channel, and data (arrays
+    only) for what no picture can have: two channels, more than three, or no height.
     """
     specs = []
     for entry in inputs:
@@ -46,16 +47,25 @@ def input_specs(
         given = dict(
             preprocessing.get("by_input", {}).get(name) or preprocessing.get("shared") or {}
         )
-        if len(shape) != 4:
+        if len(shape) not in (2, 4):
             raise StageError(
-                "input %s has shape %s; pictures need four sides (1, C, H, W)" % (name, shape),
+                "input %s has shape %s; a network takes (1, C, H, W), or (1, F) features"
+                % (name, shape),
                 code="preprocess.shape",
+                fix="Signals (1, C, L): give the network an input (1, C, 1, L) and Conv2d with "
+                "kernels (1, k); the weights are the same.",
             )
-        size = [int(shape[2]), int(shape[3])]
+        size = [int(shape[2]), int(shape[3])] if len(shape) == 4 else [1, 1]
         if given.get("size") is None:
             given["size"] = size
-        if shape[1] == 1:
+        if shape[1] == 1 and len(shape) == 4:
             given.setdefault("color", "gray")
+        elif shape[1] != 3 or len(shape) == 2:
+            given.setdefault("color", "data")
+        if given.get("color") == "data":
+            given.update(
+                resize="none", data_shape=[*shape[2:], shape[1]] if len(shape) == 4 else shape[1:]
+            )
         try:
             spec = Preprocess.from_dict(given)
         except PreprocessError as error:
@@ -224,7 +234,9 @@ def save_detections(
 
 
 def to_nchw(array: np.ndarray) -> np.ndarray:
-    """Return NHWC as NCHW, contiguous."""
+    """Return NHWC as NCHW, contiguous; features (N, F) stay."""
+    if array.ndim != 4:
+        return np.ascontiguousarray(array)
     return np.ascontiguousarray(np.transpose(array, (0, 3, 1, 2)))
 
 

@@ -11,19 +11,18 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
+from hefsmith_worker.calibration.data import RANGE_ROWS, is_data
 from hefsmith_worker.calibration.items import Item, Listing
 from hefsmith_worker.calibration.model import ERROR, INFO, WARNING, CalibrationError, InputSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
-#: Rows that are looked at to tell the range of an array.
-RANGE_ROWS = 64
 MAX_ARRAY_BYTES = 256 * 1024**3
 
 
 def list_npy(path: Path, spec: InputSpec, shown: Optional[str] = None) -> Listing:
-    """List the rows of an array (N, H, W, C). Raises :class:`CalibrationError`."""
+    """List the rows of an array (N, H, W, C), or (N, F). Raises :class:`CalibrationError`."""
     import numpy as np
 
     name = shown or path.name
@@ -90,11 +89,17 @@ def _member_for(names: List[str], wanted: str) -> Optional[str]:
 
 def check_shape(shape: Tuple[int, ...], spec: InputSpec, where: str) -> None:
     """Compare an array's shape with what the network takes. Raises :class:`CalibrationError`."""
-    height, width, channels = spec.preprocess.shape
-    need = f"(N, {height}, {width}, {channels})"
+    row = spec.preprocess.shape
     got = f"({', '.join(str(side) for side in shape)})"
-    if len(shape) == 4 and shape[1:] == (height, width, channels):
+    if tuple(shape[1:]) == row:
         return
+    if len(row) == 1:
+        what = f"the input {spec.name} needs (N, {row[0]})"
+        fix = "array = array[None]" if tuple(shape) == row else "Give each sample one row."
+        msg = f"{where}: array of shape {got}: {what}"
+        raise CalibrationError(msg, "calib.shape", fix, where)
+    height, width, channels = row
+    need = f"(N, {height}, {width}, {channels})"
     if channels == 1 and len(shape) == 3 and shape[1:] == (height, width):
         return
     code, fix = "calib.shape", f"Make it {need}: pictures in rows, channels last."
@@ -142,6 +147,8 @@ def _check_values(
              "array.astype('uint8')")
         )  # fmt: skip
     on_host = spec.preprocess.normalize == "host"
+    if is_data(spec) and on_host:
+        return notes
     if kind == "f" and on_host:
         if high > 16 or low < -16:
             message = (
@@ -163,6 +170,13 @@ def _check_values(
 
 
 def _already(what: str, where: str, spec: InputSpec) -> Tuple[str, str, str, str]:
+    if is_data(spec):
+        message = f"{where}: {what}: the input {spec.name} takes 8 bits, 0..255"
+        fix = (
+            "Scale the array to 0..255 and save it as uint8, or set preprocessing.normalize: host "
+            "(then mean and std are in the array's own units, and floats are taken as they are)."
+        )
+        return ("calib.range", ERROR, message, fix)
     message = f"{where}: {what}: it looks normalised already"
     if spec.preprocess.normalize == "chip":
         message += ", and the chip normalises again"

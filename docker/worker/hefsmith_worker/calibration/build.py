@@ -21,6 +21,7 @@ from hefsmith_worker.calibration import linter
 from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.classes import label_indices
 from hefsmith_worker.calibration.crew import Crew
+from hefsmith_worker.calibration.data import PIXELS, RANGE_ROWS, Range, is_data, range_of_rows
 from hefsmith_worker.calibration.fingerprints import Seen
 from hefsmith_worker.calibration.float_check import SAMPLES, Probe, check_with_float_model
 from hefsmith_worker.calibration.items import Listing, close_archives, forget_maps, read_bytes
@@ -50,6 +51,7 @@ from hefsmith_worker.calibration.work import (
     npy_header,
     prepare_item,
     row_bytes,
+    row_of,
     row_type,
 )
 from hefsmith_worker.pictures import PictureError
@@ -114,7 +116,8 @@ def _build(request: CalibrationRequest, out_dir: Path, scratch: Path, emit: Emit
     for spec, file in zip(request.inputs, files):
         with open(file, "wb") as out:
             out.truncate(HEADER_BYTES + count * row_bytes(spec))
-    setup = Setup(request.inputs, candidates.prepared, request.seed, files)
+    ranges = tuple(_range_of(spec, candidates, index) for index, spec in enumerate(request.inputs))
+    setup = Setup(request.inputs, candidates.prepared, request.seed, files, ranges)
     with Crew(setup, request.workers) as crew:
         gathered = _gather(crew, candidates.samples, count, request, emit)
     rows = _compact(gathered, request.inputs, files)
@@ -123,19 +126,20 @@ def _build(request: CalibrationRequest, out_dir: Path, scratch: Path, emit: Emit
     names = tuple(sample[0].name for sample, _ in rows)
     outcomes = tuple(outcome for _, outcome in rows)
     columns = [[outcome.histograms[i] for outcome in outcomes] for i in range(len(files))]
-    seen = tuple(channel_statistics(column, 0, ()) for column in columns)
+    seen = tuple(channel_statistics(column, 0, (), span) for column, span in zip(columns, ranges))
     evidence = linter.Evidence(
         request, names, outcomes, tuple(gathered.unreadable), tuple(gathered.repeated),
         len(candidates.samples), seen,
     )  # fmt: skip
     findings = [*candidates.notes, *linter.lint(evidence)]
-    findings += find_overlap(request, names, outcomes, scratch)
+    findings += find_overlap(request, names, outcomes, scratch, emit)
     check, more = _check_float(request, candidates, rows, files)
     findings = linter.in_order([*findings, *more])
     for finding in findings:
         emit(finding)
     inputs = tuple(
-        _describe(spec, index, outcomes, request) for index, spec in enumerate(request.inputs)
+        _describe(spec, index, outcomes, request, ranges[index])
+        for index, spec in enumerate(request.inputs)
     )
     result = CalibrationSet(
         inputs,
@@ -184,6 +188,20 @@ def find_candidates(request: CalibrationRequest, scratch: Path) -> Candidates:
     )
 
 
+def _range_of(spec: InputSpec, candidates: Candidates, index: int) -> Range:
+    """Return what the histograms of an input span; a few rows tell it for data."""
+    if not is_data(spec):
+        return PIXELS
+    step = max(1, len(candidates.samples) // RANGE_ROWS)
+    rows = []
+    for sample in candidates.samples[::step]:
+        try:
+            rows.append(row_of(sample[index], spec)[0])
+        except PictureError:
+            continue  # told when its turn comes
+    return range_of_rows(rows)
+
+
 def _gather(
     crew: Crew,
     samples: Sequence[Sample],
@@ -204,11 +222,11 @@ def _gather(
             name = task.sample[0].name
             if outcome.problem:
                 gathered.unreadable.append(outcome.problem)
-            elif request.drop_duplicates and seen.find(outcome.print_) >= 0:
+            elif request.drop_duplicates and seen.has(outcome.print_, outcome.digests):
                 gathered.repeated.append(name)
             else:
                 gathered.rows[task.slot] = (task.sample, outcome)
-                seen.add(outcome.print_)
+                seen.add(outcome.print_, outcome.digests)
         free = [slot for slot in range(count) if slot not in gathered.rows]
     return gathered
 
@@ -252,6 +270,9 @@ def _compact(
 
 
 def _raise_empty(gathered: Gathered, candidates: Candidates) -> None:
+    for note in candidates.notes:
+        if note.severity == linter.ERROR:
+            raise CalibrationError(note.message, note.code, note.fix)
     first = gathered.unreadable[0] if gathered.unreadable else "no images"
     msg = f"none of the {len(candidates.samples)} calibration images can be used; {first}"
     raise CalibrationError(
@@ -296,7 +317,11 @@ def _check_float(
 
 
 def _describe(
-    spec: InputSpec, index: int, outcomes: Sequence[Outcome], request: CalibrationRequest
+    spec: InputSpec,
+    index: int,
+    outcomes: Sequence[Outcome],
+    request: CalibrationRequest,
+    span: Range,
 ) -> CalibratedInput:
     """Name an array by all that decides its content, and count what is in it."""
     recipe = {
@@ -310,6 +335,7 @@ def _describe(
         [outcome.histograms[index] for outcome in outcomes],
         sum(outcome.traits[index].padded for outcome in outcomes),
         spec.preprocess.per_channel("pad"),
+        span,
     )
     shape = (len(outcomes), *spec.preprocess.shape)
     name = _final_name(spec, digest)

@@ -12,6 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
+from hefsmith_worker.calibration.data import (
+    PIXELS,
+    Range,
+    as_steps,
+    curve_points,
+    false_colours,
+    is_data,
+)
 from hefsmith_worker.calibration.model import CalibratedInput, CalibrationSet, InputSpec
 from hefsmith_worker.calibration.work import as_pixels
 
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 
 PAPER, INK, FAINT, PANEL = (250, 250, 248), (24, 24, 27), (113, 113, 122), (235, 235, 231)
 CURVES = {"rgb": ("#d03a2f", "#2c8a4b", "#2f5fd0"), "bgr": ("#2f5fd0", "#2c8a4b", "#d03a2f"),
-          "gray": ("#3f3f46",)}  # fmt: skip
+          "gray": ("#3f3f46",), "data": ("#2f5fd0", "#d03a2f", "#2c8a4b")}  # fmt: skip
 TILE, GAP, CAPTION, MARGIN, HEADER, CHART = 144, 12, 30, 20, 64, 150
 MOST_TILES = 64
 
@@ -68,14 +76,17 @@ def draw_contact_sheet(
     pen = ImageDraw.Draw(image)
     _draw_header(pen, calibration, entry, spec)
     tiles = []
+    span = _span(entry)
     for place, row in enumerate(rows):
         x = MARGIN + place % columns * (cell + GAP)
         y = HEADER + place // columns * (height + CAPTION + GAP)
-        pixels = as_pixels(np.asarray(array[row]), spec)
+        values = np.asarray(array[row])
+        pixels = _looked_at(values, spec, span)
         image.paste(tile_image(pixels, spec), (x, y))
         tiles.append(Tile(row, x, y, width, height))
         answer = _answer(calibration, row) if answers else None
-        second = answer or f"mean {pixels.mean():.0f}, spread {pixels.std():.0f}"
+        shown = values if is_data(spec) else pixels
+        second = answer or f"mean {shown.mean():.4g}, spread {shown.std():.3g}"
         _text(pen, (x, y + height + 2), calibration.names[row], INK, cell, keep_end=True)
         _text(pen, (x, y + height + 15), second, FAINT, cell)
     _draw_histogram(pen, entry, spec, sheet_width, sheet_height - CHART - MARGIN)
@@ -93,11 +104,30 @@ def save_contact_sheet(sheet: ContactSheet, path: Path) -> None:
             draft.unlink()
 
 
+def _span(entry: CalibratedInput) -> Range:
+    """Return the least and the largest value of all channels."""
+    return (
+        min(channel.minimum for channel in entry.channels),
+        max(channel.maximum for channel in entry.channels),
+    )
+
+
+def _looked_at(row: np.ndarray[Any, Any], spec: InputSpec, span: Range) -> np.ndarray[Any, Any]:
+    """Return a row as uint8: pixels, or the steps of data between the least and the largest."""
+    if is_data(spec):
+        return as_steps(row, (span[0], max(span[1], span[0] + 1e-9)))
+    return as_pixels(row, spec)
+
+
 def tile_image(pixels: np.ndarray[Any, Any], spec: InputSpec) -> Image.Image:
-    """Return what a row (H, W, C) uint8 looks like on the sheet."""
+    """Return what a row (H, W, C) uint8 looks like on the sheet; features and signals as lines."""
     from PIL import Image
 
-    if spec.preprocess.channels == 1:
+    if is_data(spec) and 1 in (pixels.ndim, *pixels.shape[:2]):
+        return _curves(pixels, *_tile_size(spec))
+    if is_data(spec):
+        shown = Image.fromarray(false_colours(pixels))
+    elif spec.preprocess.channels == 1:
         shown = Image.fromarray(pixels[:, :, 0]).convert("RGB")
     elif spec.preprocess.color == "bgr":
         shown = Image.fromarray(pixels[:, :, ::-1].copy())
@@ -109,6 +139,16 @@ def tile_image(pixels: np.ndarray[Any, Any], spec: InputSpec) -> Image.Image:
     resampling = getattr(Image, "Resampling", Image)
     enlarged = size[0] > shown.size[0]
     return shown.resize(size, resampling.NEAREST if enlarged else resampling.BOX)
+
+
+def _curves(steps: np.ndarray[Any, Any], width: int, height: int) -> Image.Image:
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (width, height), PANEL)
+    pen = ImageDraw.Draw(image)
+    for colour, points in zip(CURVES["data"], curve_points(steps, width, height)):
+        pen.line([*points, points[-1]], fill=colour)
+    return image
 
 
 def _rows(count: int) -> List[int]:
@@ -123,6 +163,8 @@ def _rows(count: int) -> List[int]:
 def _tile_size(spec: InputSpec) -> Tuple[int, int]:
     """(width, height): a whole multiple of small inputs, a reduction of large ones."""
     height, width = spec.preprocess.size
+    if is_data(spec) and 1 in (height, width):
+        return (TILE, TILE)
     longest = max(height, width)
     if longest <= TILE:
         times = TILE // longest
@@ -148,18 +190,18 @@ def _draw_header(
     preprocess = spec.preprocess
     owner = {"chip": "the chip", "host": "the host", "none": "nobody"}[preprocess.normalize]
     mean, std = preprocess.offset_and_scale
-    title = (
-        f"{entry.name}: {calibration.used} of {calibration.available} images, "
-        f"{preprocess.width}x{preprocess.height} {preprocess.color.upper()}"
-    )
-    detail = (
-        f"{preprocess.resize}, {preprocess.interpolation}; {owner} normalises: mean "
-        f"{_numbers(mean)}, std {_numbers(std)}"
-    )
+    if is_data(spec):
+        what = f"rows of {'x'.join(str(side) for side in preprocess.shape)}"
+        how = "arrays as they are"
+    else:
+        what = f"images, {preprocess.width}x{preprocess.height} {preprocess.color.upper()}"
+        how = f"{preprocess.resize}, {preprocess.interpolation}"
+    title = f"{entry.name}: {calibration.used} of {calibration.available} {what}"
+    detail = f"{how}; {owner} normalises: mean {_numbers(mean)}, std {_numbers(std)}"
     statistics = "; ".join(
-        f"{name} {channel.minimum:.0f}..{channel.maximum:.0f}, mean {channel.mean:.1f}, "
-        f"spread {channel.std:.1f}"
-        for name, channel in zip(_channel_names(spec), entry.channels)
+        f"{name} {channel.minimum:.4g}..{channel.maximum:.4g}, mean {channel.mean:.4g}, "
+        f"spread {channel.std:.3g}"
+        for name, channel in zip(preprocess.channel_names[:3], entry.channels)
     )
     for line, (text, colour) in enumerate(((title, INK), (detail, FAINT), (statistics, FAINT))):
         _text(pen, (MARGIN, 8 + 17 * line), text, colour, None, large=line == 0)
@@ -187,13 +229,11 @@ def _draw_histogram(
             for level, count in enumerate(channel.histogram)
         ]
         pen.line(points, fill=colour, width=2)
+    low, high = _span(entry) if is_data(spec) else PIXELS
     for level in (0, 64, 128, 192, 255):
         x = left + (right - left) * level / 255.0
-        _text(pen, (int(x) - (0 if level == 0 else 12), bottom + 2), str(level), FAINT, None)
-
-
-def _channel_names(spec: InputSpec) -> Sequence[str]:
-    return ("grey",) if spec.preprocess.color == "gray" else tuple(spec.preprocess.color.upper())
+        value = f"{low + (high - low) * level / 255.0:.4g}"
+        _text(pen, (int(x) - (0 if level == 0 else 6 * len(value)), bottom + 2), value, FAINT, None)
 
 
 def _numbers(values: Sequence[float]) -> str:

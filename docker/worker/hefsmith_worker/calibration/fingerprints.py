@@ -9,7 +9,7 @@ bits are noise there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any, List, Set, Tuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,9 +42,10 @@ def thumbnail(image: Image.Image) -> bytes:
 
 
 class Seen:
-    """The thumbnails of accepted pictures."""
+    """The thumbnails of accepted pictures; data that are no picture go by their digests."""
 
     def __init__(self) -> None:
+        self._digests: Set[Tuple[str, ...]] = set()
         self._count = 0
         self._rows: Any = None
         self._coarse: Any = None
@@ -53,10 +54,17 @@ class Seen:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, print_: bytes) -> None:
-        """Remember one picture."""
+    def has(self, print_: bytes, digests: Tuple[str, ...]) -> bool:
+        """Tell whether a picture is a near-duplicate, or data are equal to others."""
+        return self.find(print_) >= 0 if print_ else digests in self._digests
+
+    def add(self, print_: bytes, digests: Tuple[str, ...] = ()) -> None:
+        """Remember one picture, or data."""
         import numpy as np
 
+        if not print_:
+            self._digests.add(digests)
+            return
         if self._rows is None:
             self._rows = np.zeros((64, CELLS), np.float32)
             self._coarse = np.zeros((64, 16), np.float32)

@@ -59,7 +59,7 @@ def check_with_float_model(
     found = _lint_answers(answers, probe)
     swapped = None
     first = specs[0]
-    if first.preprocess.channels == 3:
+    if first.preprocess.color in ("rgb", "bgr"):
         arrays = dict(probe.arrays)
         arrays[first.name] = _swap(arrays[first.name], first)
         swapped = _ask(run, specs, arrays, labels, task)
@@ -114,10 +114,15 @@ def _ask(
 
 
 def as_network_input(row: np.ndarray[Any, Any], spec: InputSpec) -> np.ndarray[Any, Any]:
-    """Return one row (H, W, C) as the float network takes it: (1, C, H, W) float32."""
+    """Return one row (H, W, C) as the float network takes it: (1, C, H, W) float32.
+
+    Features (F,) become (1, F).
+    """
     import numpy as np
 
     values = normalise(row, spec.preprocess) if row.dtype == np.uint8 else row
+    if values.ndim == 1:
+        return np.ascontiguousarray(values[None].astype(np.float32))
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None].astype(np.float32))
 
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from hefsmith_worker.calibration.data import is_data
 from hefsmith_worker.calibration.model import (
     ERROR,
     INFO,
@@ -163,12 +164,14 @@ def lint_duplicates(evidence: Evidence) -> List[Finding]:
 def lint_pictures(evidence: Evidence, index: int) -> List[Finding]:
     """Find constant, black and blown-out pictures."""
     kinds: Dict[str, List[str]] = {"constant": [], "black": [], "blown": []}
+    data = is_data(evidence.request.inputs[index])
     for name, outcome in zip(evidence.names, evidence.outcomes):
-        kind = _kind_of_picture(as_counts(outcome.histograms[index]))
+        counts = as_counts(outcome.histograms[index])
+        kind = _kind_of_data(counts) if data else _kind_of_picture(counts)
         if kind:
             kinds[kind].append(name)
     says = {
-        "constant": "show one flat colour",
+        "constant": "hold one value only" if data else "show one flat colour",
         "black": "are nearly black",
         "blown": "are blown out (nearly all white)",
     }
@@ -192,6 +195,13 @@ def lint_pictures(evidence: Evidence, index: int) -> List[Finding]:
     return found
 
 
+def _kind_of_data(counts: object) -> Optional[str]:
+    """Without a natural scale there is only: nothing in it."""
+    import numpy as np
+
+    return "constant" if np.count_nonzero(np.asarray(counts).sum(0)) <= 1 else None
+
+
 def _kind_of_picture(counts: object) -> Optional[str]:
     """Black or blown: 99 % at an end of the scale; constant: no channel spans over 2 levels."""
     import numpy as np
@@ -211,8 +221,12 @@ def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> L
     """Compare the set's mean and spread with those of training, where the recipe names them."""
     preprocess = spec.preprocess
     mean, std = preprocess.offset_and_scale
-    found = []
-    if max(channel.maximum for channel in channels) <= 1.0:
+    found: List[Finding] = []
+    if is_data(spec) and preprocess.normalize != "chip":
+        return found
+    if is_data(spec):
+        pass
+    elif max(channel.maximum for channel in channels) <= 1.0:
         found.append(
             Finding(
                 "calib.range",
@@ -237,7 +251,7 @@ def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> L
     if not trained_on_statistics:
         return found
     far = [
-        f"{'RGB'[index] if preprocess.color == 'rgb' else 'BGR'[index]} {channel.mean:.0f} "
+        f"{preprocess.channel_names[index]} {channel.mean:.0f} "
         f"(training {mean[index]:.0f} +- {std[index]:.0f})"
         for index, channel in enumerate(channels)
         if abs(channel.mean - mean[index]) > std[index]

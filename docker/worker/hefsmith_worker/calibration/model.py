@@ -200,7 +200,11 @@ class CalibrationRequest:
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """One channel of a prepared set, in 0..255 units; ``histogram`` has 256 counts."""
+    """One channel of a prepared set; ``histogram`` has 256 counts.
+
+    Pictures are in units of 0..255; for data that are no pictures the units are their own and
+    the histogram spans the range of a sample of the rows.
+    """
 
     minimum: float
     maximum: float
@@ -212,6 +216,8 @@ class ChannelStatistics:
 @dataclass(frozen=True)
 class CalibratedInput:
     """The array of one input: ``file`` is (N, H, W, C) uint8 (float32 when made on the host).
+
+    Features are (N, F).
 
     ``digest`` is the sha256 over all that decides the content: the digests of the pictures in
     row order, the preprocessing, the seed and the versions of Pillow and numpy. So a set of

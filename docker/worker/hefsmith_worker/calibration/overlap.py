@@ -7,21 +7,26 @@ pixels in another file. Near-duplicates are a warning.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Dict, List, Sequence, Tuple
 
-from hefsmith_worker.calibration.choice import order_samples
+from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.crew import Crew
 from hefsmith_worker.calibration.fingerprints import Seen
-from hefsmith_worker.calibration.items import Item, read_bytes
-from hefsmith_worker.calibration.model import ERROR, WARNING, CalibrationRequest, Finding
+from hefsmith_worker.calibration.model import (
+    ERROR,
+    WARNING,
+    CalibrationRequest,
+    Emit,
+    Finding,
+    Progress,
+    ignore,
+)
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
-from hefsmith_worker.calibration.work import Outcome, Setup, Task, digest_of
-from hefsmith_worker.pictures import PictureError
+from hefsmith_worker.calibration.work import Outcome, Setup, Task
 
-#: Validation pictures that are decoded and compared by pixels; all are compared by bytes.
-DECODED = 256
 SHOWN = 3
 
 
@@ -30,62 +35,62 @@ def find_overlap(
     names: Sequence[str],
     outcomes: Sequence[Outcome],
     scratch: Path,
+    emit: Emit = ignore,
 ) -> List[Finding]:
-    """Compare the chosen pictures with the validation sources. Raises ``CalibrationError``."""
+    """Compare the chosen pictures with all of the validation. Raises ``CalibrationError``.
+
+    Every validation picture is glanced at; those that look like a chosen one are prepared as a
+    whole, to tell the same pixels from almost the same.
+    """
     if request.validation is None or not outcomes:
         return []
     specs = [for_samples(spec) for spec in request.inputs]
-    listings = list_for_samples(specs, request.validation, DECODED, scratch)
+    listings = list_for_samples(specs, request.validation, None, scratch)
     samples = order_samples(pair_inputs(list(zip(specs, listings))), 0)
-    pairs: Dict[str, str] = {}
-    if not listings[0].prepared:
-        pairs.update(_same_bytes([sample[0] for sample in samples], names, outcomes))
-    setup = Setup(tuple(specs), tuple(listing.prepared for listing in listings), request.seed)
-    tasks = [Task(-1, sample) for sample in samples[:DECODED]]
-    with Crew(setup, request.workers) as crew:
-        looked = crew.run(tasks, lambda _: None)
-    own = {outcome.print_: name for name, outcome in zip(names, outcomes)}
-    near: List[Tuple[str, str]] = []
+    setup = Setup(
+        tuple(specs), tuple(listing.prepared for listing in listings), request.seed, glance=True
+    )
     seen = Seen()
     for outcome in outcomes:
         seen.add(outcome.print_)
-    for task, outcome in zip(tasks, looked):
-        name = task.sample[0].name
-        if outcome.problem or name in pairs:
+    stored = {outcome.digests[0]: name for name, outcome in zip(names, outcomes)}
+    same: Dict[str, str] = {}
+    alike: List[Tuple[Sample, str]] = []
+    progress = _Counter(len(samples), emit)
+    with Crew(setup, request.workers) as crew:
+        looked = crew.run([Task(-1, sample) for sample in samples], progress.add)
+    for sample, outcome in zip(samples, looked):
+        if outcome.problem:
             continue
+        if outcome.digests[0] in stored:
+            same[sample[0].name] = stored[outcome.digests[0]]
+        elif outcome.print_:
+            hit = seen.find(outcome.print_)
+            if hit >= 0:
+                alike.append((sample, names[hit]))
+    again = [Task(-1, sample) for sample, _ in alike]
+    with Crew(replace(setup, glance=False), request.workers) as crew:
+        whole = crew.run(again, lambda _: None)
+    own = {outcome.print_: name for name, outcome in zip(names, outcomes)}
+    near: List[Tuple[str, str]] = []
+    for (sample, name), outcome in zip(alike, whole):
         # Equal to a 64th of a level in all 256 cells: the same pixels in another file.
         if outcome.print_ in own:
-            pairs[name] = own[outcome.print_]
-            continue
-        hit = seen.find(outcome.print_)
-        if hit >= 0:
-            near.append((name, names[hit]))
-    return _findings(sorted(pairs.items()), near)
+            same[sample[0].name] = own[outcome.print_]
+        elif seen.find(outcome.print_) >= 0:
+            near.append((sample[0].name, name))
+    return _findings(sorted(same.items()), near)
 
 
-def _same_bytes(
-    items: Sequence[Item], names: Sequence[str], outcomes: Sequence[Outcome]
-) -> Dict[str, str]:
-    """Hash only validation files whose length occurs in the calibration set."""
-    lengths: Set[int] = {outcome.length for outcome in outcomes}
-    known = {outcome.digests[0]: name for name, outcome in zip(names, outcomes)}
-    found: Dict[str, str] = {}
-    for item in items:
-        try:
-            if item.span is not None:
-                length = item.span[1]
-            elif item.member is None:
-                length = Path(item.path).stat().st_size
-            else:
-                length = -1
-            if length >= 0 and length not in lengths:
-                continue
-            digest = digest_of(read_bytes(item))
-        except (OSError, PictureError):
-            continue
-        if digest in known:
-            found[item.name] = known[digest]
-    return found
+class _Counter:
+    def __init__(self, total: int, emit: Emit) -> None:
+        self._done = 0
+        self._total = total
+        self._emit = emit
+
+    def add(self, new: int) -> None:
+        self._done += new
+        self._emit(Progress(self._done, self._total, "validation images"))
 
 
 def _findings(same: Sequence[Tuple[str, str]], near: Sequence[Tuple[str, str]]) -> List[Finding]:

@@ -53,11 +53,20 @@ def load_samples(
     with tempfile.TemporaryDirectory(prefix="hefsmith-samples-") as scratch:
         try:
             listings = list_for_samples(specs, sources, count, Path(scratch))
+            _stop_at_errors(listings)
             ordered = order_samples(pair_inputs(list(zip(specs, listings))), seed)
             return _load(specs, listings, ordered, count, labels, task, emit)
         finally:
             close_archives()
             forget_maps()
+
+
+def _stop_at_errors(listings: Sequence[Listing]) -> None:
+    """Raise for arrays that would make every sample wrong."""
+    for listing in listings:
+        for code, severity, message, fix in listing.notes:
+            if severity == ERROR:
+                raise CalibrationError(message, code, fix)
 
 
 def for_samples(spec: InputSpec) -> InputSpec:

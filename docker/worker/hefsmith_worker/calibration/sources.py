@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 from hefsmith_worker.calibration import archives, arrays, datasets, folders, video
+from hefsmith_worker.calibration.data import is_data
 from hefsmith_worker.calibration.items import Item, Listing, is_picture_name
 from hefsmith_worker.calibration.model import ANY_INPUT, CalibrationError, InputSpec, Source
 
@@ -98,6 +99,14 @@ def list_source(source: Source, spec: InputSpec, scratch: Path, wanted: int) -> 
         msg = f"{source.path}: no pictures in it"
         fix = "Known suffixes: .jpg .jpeg .png .bmp .tif .webp .gif .ppm and more, in any case."
         raise CalibrationError(msg, "calib.empty", fix, source.path)
+    if is_data(spec) and not listing.prepared:
+        shape = ", ".join(str(side) for side in ("N", *spec.preprocess.shape))
+        msg = (
+            f"{source.path}: pictures cannot fill the input {spec.name}, which takes "
+            f"{spec.preprocess.channels} values a place"
+        )
+        fix = f"Name a .npy or .npz file with an array of shape ({shape})."
+        raise CalibrationError(msg, "calib.channels", fix, source.path)
     return listing
 
 

@@ -11,13 +11,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
+from hefsmith_worker.calibration import data as plain_data
 from hefsmith_worker.calibration.choice import chance_for
-from hefsmith_worker.calibration.fingerprints import thumbnail
+from hefsmith_worker.calibration.fingerprints import SIDE, thumbnail
 from hefsmith_worker.calibration.items import Item, read_bytes, read_row
 from hefsmith_worker.calibration.model import InputSpec
 from hefsmith_worker.pictures import PictureError, normalise
 from hefsmith_worker.pictures.decode import open_picture
-from hefsmith_worker.pictures.prepare import prepare_opened
+from hefsmith_worker.pictures.prepare import glance, prepare_opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,15 +29,28 @@ if TYPE_CHECKING:
 #: Length of the ``.npy`` header that :func:`npy_header` makes, whatever the shape.
 HEADER_BYTES = 128
 
+#: Pixels of the shorter side that a thumbnail is made from, when that is all that is wanted.
+THUMBNAIL_SOURCE = 4 * SIDE
+
 
 @dataclass(frozen=True)
 class Setup:
-    """What all tasks of a run share. ``files`` are the outputs, one per input; empty: none."""
+    """What all tasks of a run share. ``files`` are the outputs, one per input; empty: none.
+
+    ``ranges`` are what the histograms of the inputs span; empty: that of pixels. ``glance``
+    makes no rows: the outcomes have digests and perceptual hashes only, and soon.
+    """
 
     inputs: Tuple[InputSpec, ...]
     prepared: Tuple[bool, ...]
     seed: int
     files: Tuple[str, ...] = ()
+    ranges: Tuple[plain_data.Range, ...] = ()
+    glance: bool = False
+
+    def range_of(self, index: int) -> plain_data.Range:
+        """Return what the histogram of an input spans."""
+        return self.ranges[index] if self.ranges else plain_data.PIXELS
 
 
 @dataclass(frozen=True)
@@ -63,8 +77,9 @@ class Outcome:
     """What became of a task. ``problem`` is empty when the row was written.
 
     ``digests`` are those of the stored pictures, one per input (:func:`digest_of`); ``length``
-    is the stored size of the first in bytes; ``print_`` its perceptual hash; ``histograms`` are
-    256 counts per channel for each input, padding left out (uint32, little-endian).
+    is the stored size of the first in bytes; ``print_`` its perceptual hash (empty for data that
+    are no picture); ``histograms`` are 256 counts per channel for each
+    input, padding left out (uint32, little-endian).
     """
 
     slot: int
@@ -83,8 +98,10 @@ def row_type(spec: InputSpec) -> str:
 
 def row_bytes(spec: InputSpec) -> int:
     """Return the length of one row in bytes."""
-    height, width, channels = spec.preprocess.shape
-    return height * width * channels * (4 if row_type(spec) == "float32" else 1)
+    count = 4 if row_type(spec) == "float32" else 1
+    for side in spec.preprocess.shape:
+        count *= side
+    return count
 
 
 def npy_header(spec: InputSpec, count: int) -> bytes:
@@ -103,22 +120,25 @@ def digest_of(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class _Row:
-    """One input of a sample: what is fed, what is measured, what was stored."""
+    """One input of a sample: what is fed, what was stored, what is measured."""
 
     array: np.ndarray[Any, Any]
-    seen: Image.Image
     data: bytes
+    print_: bytes
+    histogram: bytes
     traits: Traits
 
 
 def run_task(setup: Setup, task: Task) -> Outcome:
     """Prepare one sample; a picture that cannot be used is told in the outcome, not raised."""
+    if setup.glance:
+        return _glance(setup, task)
     rows: List[_Row] = []
     data: Optional[bytes] = None
     for index, (spec, item) in enumerate(zip(setup.inputs, task.sample)):
         try:
             if setup.prepared[index]:
-                rows.append(_row_of_array(item, spec))
+                rows.append(_row_of_array(item, spec, setup.range_of(index)))
                 continue
             if data is None or item != task.sample[index - 1]:
                 data = read_bytes(item)
@@ -135,10 +155,26 @@ def run_task(setup: Setup, task: Task) -> Outcome:
         "",
         tuple(digest_of(row.data) for row in rows),
         len(rows[0].data),
-        thumbnail(rows[0].seen),
-        tuple(_histogram(row.seen, spec) for row, spec in zip(rows, setup.inputs)),
+        rows[0].print_,
+        tuple(row.histogram for row in rows),
         tuple(row.traits for row in rows),
     )
+
+
+def _glance(setup: Setup, task: Task) -> Outcome:
+    """Look at the first input of a sample for what tells it from others."""
+    spec, item = setup.inputs[0], task.sample[0]
+    try:
+        if setup.prepared[0]:
+            row = _row_of_array(item, spec, setup.range_of(0))
+            return Outcome(task.slot, "", (digest_of(row.data),), len(row.data), row.print_)
+        data = read_bytes(item)
+        small = glance(open_picture(data), spec.preprocess, THUMBNAIL_SOURCE)
+        return Outcome(task.slot, "", (digest_of(data),), len(data), thumbnail(small))
+    except PictureError as error:
+        return Outcome(task.slot, problem=f"{item.name}: {error.reason}")
+    except MemoryError:
+        return Outcome(task.slot, problem=f"{item.name}: not enough memory to decode it")
 
 
 def _row_of_picture(data: bytes, spec: InputSpec, seed: int, item: Item) -> _Row:
@@ -154,19 +190,24 @@ def _row_of_picture(data: bytes, spec: InputSpec, seed: int, item: Item) -> _Row
     array = prepared.array
     if spec.preprocess.normalize == "host":
         array = normalise(array, spec.preprocess)
-    return _Row(array, prepared.seen, data, traits)
+    seen = prepared.seen
+    return _Row(array, data, thumbnail(seen), _histogram(seen, spec), traits)
 
 
-def _row_of_array(item: Item, spec: InputSpec) -> _Row:
+def _row_of_array(item: Item, spec: InputSpec, span: plain_data.Range) -> _Row:
     from PIL import Image
 
     array, data = row_of(item, spec)
+    if plain_data.is_data(spec):
+        steps = plain_data.as_steps(array, span)
+        return _Row(array, data, b"", plain_data.histogram(steps), Traits())
     pixels = as_pixels(array, spec)
     if spec.preprocess.channels == 1:
         pixels = pixels[:, :, 0]
     elif spec.preprocess.color == "bgr":
         pixels = pixels[:, :, ::-1].copy()
-    return _Row(array, Image.fromarray(pixels), data, Traits())
+    seen = Image.fromarray(pixels)
+    return _Row(array, data, thumbnail(seen), _histogram(seen, spec), Traits())
 
 
 def _histogram(seen: Image.Image, spec: InputSpec) -> bytes:

@@ -52,7 +52,14 @@ def prepare_with_placement(
     preprocess: Preprocess,
     chance: Optional[random.Random] = None,
 ) -> Tuple[np.ndarray[Any, Any], Placement]:
-    """Like :func:`prepare`, with the geometry that takes boxes there and back."""
+    """Like :func:`prepare`, with the geometry that takes boxes there and back.
+
+    What is no picture (``color: data``) is an array of the input's shape and stays as it is.
+    """
+    if preprocess.color == "data":
+        return _as_data(image, preprocess), Placement(
+            *[preprocess.size] * 2, (0, 0), preprocess.size
+        )
     prepared = prepare_opened(_as_picture(image), preprocess, chance)
     return prepared.array, prepared.placement
 
@@ -61,6 +68,9 @@ def prepare_opened(
     picture: Picture, preprocess: Preprocess, chance: Optional[random.Random] = None
 ) -> Prepared:
     """Like :func:`prepare`, for a picture whose header was read before."""
+    if preprocess.color == "data":
+        msg = f"this input takes arrays of shape {preprocess.shape}, not pictures"
+        raise PictureError(msg)
     try:
         placement = place(picture.size, preprocess, chance)
     except ValueError as error:
@@ -69,6 +79,25 @@ def prepare_opened(
     decoded, box = decode(picture, gray, (float(placement.scaled[0]), float(placement.scaled[1])))
     seen = _fit(decoded, box, placement, preprocess)
     return Prepared(_lay(seen, placement, preprocess), placement, seen)
+
+
+def glance(picture: Picture, preprocess: Preprocess, least: int) -> Image.Image:
+    """Return a small copy of what :func:`prepare` would show, without padding: mode L or RGB.
+
+    Its shorter side has about ``least`` pixels. A JPEG is decoded at a fraction of its size, so
+    this takes a fraction of the time. Random crops are centre crops. Raises
+    :class:`PictureError`.
+    """
+    try:
+        placement = place(picture.size, preprocess)
+    except ValueError as error:
+        raise PictureError(str(error)) from None
+    top, left, bottom, right = placement.covered
+    shrink = max(1.0, min(bottom - top, right - left) / least)
+    wanted = (placement.scaled[0] / shrink, placement.scaled[1] / shrink)
+    decoded, box = decode(picture, preprocess.color == "gray", wanted)
+    size = (max(1, round((right - left) / shrink)), max(1, round((bottom - top) / shrink)))
+    return _fit(decoded, box, placement, preprocess, size)
 
 
 def normalise(batch: np.ndarray[Any, Any], preprocess: Preprocess) -> np.ndarray[Any, Any]:
@@ -93,6 +122,22 @@ def normalise(batch: np.ndarray[Any, Any], preprocess: Preprocess) -> np.ndarray
     result -= np.asarray(mean, dtype=np.float32)
     result /= np.asarray(std, dtype=np.float32)
     return result
+
+
+def _as_data(array: Any, preprocess: Preprocess) -> np.ndarray[Any, Any]:
+    """Return one row of data. Raises :class:`PictureError`."""
+    import numpy as np
+
+    if getattr(array, "shape", None) != preprocess.shape:
+        msg = f"this input takes an array of shape {preprocess.shape}, not pictures"
+        raise PictureError(msg)
+    row = np.asarray(array)
+    if row.dtype.kind == "f" and preprocess.normalize == "host":
+        return row.astype(np.float32)
+    if row.dtype != np.uint8 and preprocess.normalize != "host":
+        msg = f"an array of {row.dtype}; this input takes uint8, 0..255"
+        raise PictureError(msg)
+    return row
 
 
 def _as_picture(image: Any) -> Picture:
@@ -123,8 +168,14 @@ def _from_array(array: Any) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _fit(image: Image.Image, box: Box, placement: Placement, preprocess: Preprocess) -> Image.Image:
-    """Scale the part of ``image`` that the network sees."""
+def _fit(
+    image: Image.Image,
+    box: Box,
+    placement: Placement,
+    preprocess: Preprocess,
+    size: Optional[Tuple[int, int]] = None,
+) -> Image.Image:
+    """Scale the part of ``image`` that the network sees; to another (width, height) if given."""
     top, left, bottom, right = placement.covered
     seen_top, seen_left, seen_bottom, seen_right = placement.window
     scale_y = (box[3] - box[1]) / placement.source[0]
@@ -135,7 +186,7 @@ def _fit(image: Image.Image, box: Box, placement: Placement, preprocess: Preproc
         min(float(image.size[0]), box[0] + seen_right * scale_x),
         min(float(image.size[1]), box[1] + seen_bottom * scale_y),
     )
-    size = (right - left, bottom - top)
+    size = size or (right - left, bottom - top)
     whole = (0.0, 0.0, float(image.size[0]), float(image.size[1]))
     if window == whole and size == image.size:
         return image

@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 RESIZES = ("stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop", "none")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
-COLORS = ("rgb", "bgr", "gray")
+COLORS = ("rgb", "bgr", "gray", "data")
 OWNERS = ("chip", "host", "none")
 
 #: ImageNet statistics of torchvision's models, times 255.
@@ -75,7 +75,10 @@ class Preprocess:
     interpolation
         Pillow's antialiased filters: nearest, bilinear, bicubic, area (box), lanczos.
     color
-        Channel order of the array: rgb, bgr or gray (ITU-R 601 luma).
+        Channel order of the array: rgb, bgr or gray (ITU-R 601 luma); ``data`` is for what is
+        no picture (spectra, signals, features) and comes from arrays only.
+    data_shape
+        With ``data`` only: one row of the array, (height, width, channels) or (features,).
     mean, std
         Per channel (or one for all), 0..255 units, in the order of ``color``.
     normalize
@@ -93,6 +96,7 @@ class Preprocess:
     mean: Tuple[float, ...] = (0.0,)
     std: Tuple[float, ...] = (255.0,)
     normalize: str = "chip"
+    data_shape: Optional[Tuple[int, ...]] = None
     preset: Optional[str] = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +106,9 @@ class Preprocess:
         _check_choice("normalize", self.normalize, OWNERS)
         if len(self.size) != 2 or any(side < 1 for side in self.size):
             msg = f"size: need [height, width] above 0, not {list(self.size)}"
+            raise PreprocessError(msg)
+        if (self.data_shape is None) == (self.color == "data"):
+            msg = "color: data, and the shape of the input's arrays, go together"
             raise PreprocessError(msg)
         if self.resize_to is not None:
             if self.resize != "shorter_then_crop":
@@ -137,12 +144,25 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """1 for gray, else 3."""
+        """1 for gray, 3 for colours, else what the data have."""
+        if self.data_shape is not None:
+            return self.data_shape[-1]
         return 1 if self.color == "gray" else 3
 
     @property
-    def shape(self) -> Tuple[int, int, int]:
-        """(height, width, channels) of one prepared picture."""
+    def channel_names(self) -> Tuple[str, ...]:
+        """What to call the channels: R, G and B, grey, or their numbers from 1."""
+        if self.color in ("rgb", "bgr"):
+            return tuple(self.color.upper())
+        if self.color == "gray":
+            return ("grey",)
+        return tuple(f"channel {number}" for number in range(1, self.channels + 1))
+
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        """(height, width, channels) of one prepared picture; (features,) of flat data."""
+        if self.data_shape is not None:
+            return self.data_shape
         return (self.size[0], self.size[1], self.channels)
 
     @property
@@ -189,6 +209,8 @@ class Preprocess:
             msg = "size: missing; give [height, width] of the network input"
             raise PreprocessError(msg)
         merged["size"] = _pair(merged["size"])
+        if merged.get("data_shape") is not None:
+            merged["data_shape"] = _data_shape(merged["data_shape"])
         for name, kind in (("pad", int), ("mean", float), ("std", float)):
             if name in merged:
                 merged[name] = _numbers(name, merged[name], kind)
@@ -215,6 +237,14 @@ def _pair(value: Any) -> Tuple[int, int]:
     ):
         return (int(value[0]), int(value[1]))
     msg = f"size: need [height, width], not {value!r}"
+    raise PreprocessError(msg)
+
+
+def _data_shape(value: Any) -> Tuple[int, ...]:
+    sides = tuple(value) if isinstance(value, (list, tuple)) else ()
+    if len(sides) in (1, 3) and all(_is_whole(side) and side > 0 for side in sides):
+        return sides
+    msg = f"data_shape: need [height, width, channels] or [features], not {value!r}"
     raise PreprocessError(msg)
 
 

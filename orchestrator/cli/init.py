@@ -22,7 +22,9 @@ def init(
     torch: Annotated[
         str | None, typer.Option(help="Network as torch code.", metavar="FILE.py:FACTORY")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Checkpoint of --torch.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Checkpoint: of --torch, or one that holds its network.")
+    ] = None,
     size: Annotated[
         str, typer.Option(help="Input of --torch: channels, height, width.", metavar="C,H,W")
     ] = "3,224,224",
@@ -49,7 +51,7 @@ def init(
         raise ConfigError(msg, code="init.name")
     tensorflow = {"tflite": tflite, "keras": keras, "saved_model": saved_model}
     given = [one for one in (onnx, torch, from_hailomz, *tensorflow.values()) if one is not None]
-    if len(given) != 1:
+    if len(given) != 1 and not (weights is not None and not given):
         msg = "give one of --onnx, --torch, --tflite, --keras, --saved-model and --from-hailomz"
         raise ConfigError(msg, hint=f"hef init {name} --onnx FILE", code="init.source")
     target = open_workspace().models / name / "model.yaml"
@@ -62,6 +64,8 @@ def init(
         network = _network(onnx)
         recipe = _started({"onnx": _relative(onnx, target.parent)}, network, calib, arch, target)
         notes = _notes(calib)
+    elif weights is not None and torch is None:
+        recipe, network, notes = _from_checkpoint(weights, size, calib, arch, target)
     elif torch is None:
         kind, path = next((kind, path) for kind, path in tensorflow.items() if path is not None)
         network = _from_tensorflow(kind, path)
@@ -115,6 +119,44 @@ def _from_torch(
         if path is not None and not path.is_file():
             msg = f"{path} is not there"
             raise ConfigError(msg, code="init.file")
+    network = Network({"image": _picture(size)})
+    source = {"torch": f"{_relative(Path(file), target.parent)}:{function}"}
+    if weights is not None:
+        source["weights"] = _relative(weights, target.parent)
+    return _started(source, network, calib, arch, target), network, _notes(calib)
+
+
+def _from_checkpoint(
+    weights: Path, size: str, calib: Path | None, arch: str, target: Path
+) -> tuple[dict[str, Any], Network, list[str]]:
+    """Write a recipe for a checkpoint that holds its network; what is in it is not run."""
+    from orchestrator.errors import ConfigError
+    from orchestrator.project.checkpoint import read_checkpoint
+    from orchestrator.project.starter import Network, ultralytics_recipe
+
+    if not weights.is_file():
+        msg = f"{weights} is not there"
+        raise ConfigError(msg, code="init.file")
+    found = read_checkpoint(weights)
+    name = _relative(weights, target.parent)
+    if found.kind == "ultralytics" and found.task is not None:
+        pictures = None if calib is None else _relative(calib, target.parent)
+        recipe = ultralytics_recipe(name, found.task, calibration=pictures, arch=arch)
+        shape = tuple(recipe["inputs"]["images"])
+        return recipe, Network({"images": shape}), _notes(calib)
+    if found.kind == "torchscript":
+        network = Network({"image": _picture(size)})
+        return _started({"weights": name}, network, calib, arch, target), network, _notes(calib)
+    what = "a network of " + ", ".join(found.classes[:3]) if found.classes else "weights alone"
+    msg = f"{weights} holds {what}: the code that defines the network is needed too"
+    hint = f"hef init {target.parent.name} --torch FILE.py:FACTORY --weights {weights}"
+    raise ConfigError(msg, hint=hint, code="init.weights")
+
+
+def _picture(size: str) -> tuple[int, ...]:
+    """Return (1, C, H, W) for what ``--size`` says."""
+    from orchestrator.errors import ConfigError
+
     try:
         shape = (1, *(int(side) for side in size.split(",")))
     except ValueError:
@@ -122,11 +164,7 @@ def _from_torch(
     if len(shape) != 4 or min(shape) < 1:
         msg = "--size takes channels, height and width, such as 3,224,224"
         raise ConfigError(msg, code="init.size")
-    network = Network({"image": shape})
-    source = {"torch": f"{_relative(Path(file), target.parent)}:{function}"}
-    if weights is not None:
-        source["weights"] = _relative(weights, target.parent)
-    return _started(source, network, calib, arch, target), network, _notes(calib)
+    return shape
 
 
 def _from_hailomz(line: str, folder: Path) -> tuple[dict[str, Any], Network, list[str]]:
@@ -141,18 +179,25 @@ def _from_hailomz(line: str, folder: Path) -> tuple[dict[str, Any], Network, lis
     where = None if command.yaml is None else command.yaml.parent
     made = recipe_from_zoo(document, folder=where, command=command)
     recipe = made.recipe
+    notes.extend(made.notes)
     if command.model is not None:
         source: dict[str, Any] = {"zoo": command.model}
         if command.checkpoint is not None:
             source["weights"] = _relative(command.checkpoint, folder)
         recipe["source"] = source
-        notes.append("a zoo network by name needs the suite: its YAML and script are inside it")
+        # The zoo inside the suite says the rest; what is written here would go before it.
+        del recipe["preprocessing"]
+        del recipe["postprocess"]
+        if command.classes is not None:
+            recipe["postprocess"] = {"nms": {"classes": command.classes}}
+        notes = ["a zoo network by name needs the suite: its YAML and script are inside it"]
     _make_relative(recipe, folder)
     pictures = [shape for shape in network.inputs.values() if len(shape) == 4]
-    if len(pictures) == 1 and recipe["preprocessing"].get("size") != list(pictures[0][2:]):
+    section = recipe.get("preprocessing")
+    if section is not None and len(pictures) == 1 and section.get("size") != list(pictures[0][2:]):
         notes.append(f"the network's own input is {pictures[0][2]} x {pictures[0][3]}: used here")
-        recipe["preprocessing"]["size"] = list(pictures[0][2:])
-    return recipe, network, [*notes, *made.notes]
+        section["size"] = list(pictures[0][2:])
+    return recipe, network, notes
 
 
 def _make_relative(recipe: dict[str, Any], folder: Path) -> None:

@@ -72,6 +72,7 @@ class Journey:
         self.hailort: str | None = None
         self._code: dict[str, str] | None = None
         self._engine: Engine | None = None
+        self._full: dict[tuple[str, str], LoadedRecipe] = {}
 
     # --- planning ---------------------------------------------------------------------------
 
@@ -92,7 +93,20 @@ class Journey:
 
     def request(self, loaded: LoadedRecipe, arch: Arch) -> BuildRequest:
         """Return what a build of the recipe for a chip is made of."""
-        return collect(loaded, self.workspace.root, arch)
+        return collect(self.full(loaded, arch), self.workspace.root, arch)
+
+    def full(self, loaded: LoadedRecipe, arch: Arch) -> LoadedRecipe:
+        """Return the recipe with what it takes from a Model Zoo (``source: zoo``) filled in."""
+        if loaded.zoo is None:
+            return loaded
+        from orchestrator.pipeline.zoo import fill_in
+
+        key = (loaded.name, arch)
+        if key not in self._full:
+            self._full[key] = fill_in(
+                loaded, arch, self.settings, self.workspace, self.observer, self.hailort
+            )
+        return self._full[key]
 
     def plan(self, request: BuildRequest) -> tuple[Plan, Mapping[str, str], Toolchain]:
         """Return the plan, the digests of its materials, and the toolchain it is for.
@@ -182,7 +196,7 @@ class Journey:
                         lambda made=made, toolchain=toolchain: self._segments(made, toolchain),  # type: ignore[misc]
                         final=final,
                         materials=materials,
-                        record=self._record(loaded, request),
+                        record=self._record(self.full(loaded, arch), request),
                     )
             except run.CacheDamaged as damage:
                 self.observer.note(f"warning: {damage.message}; building it again")
@@ -210,7 +224,7 @@ class Journey:
             lambda: self._segments(made, toolchain),
             final=final,
             materials=materials,
-            record=self._record(loaded, request),
+            record=self._record(self.full(loaded, arch), request),
         )
         return record.id
 

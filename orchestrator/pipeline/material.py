@@ -230,12 +230,6 @@ def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
         return {"kind": "onnx", "file": name}, (name, *beside)
     if kind in TENSORFLOW_KINDS:
         return _tensorflow(collector, kind)
-    if kind == "zoo":
-        where = collector.loaded.where("source", "zoo")
-        msg = f"{where}: source.zoo: needs Hailo's suite, which is not imported here"
-        raise ConfigError(
-            msg, hint="Import it with: hef toolchain import FILE", code="recipe.source-kind"
-        )
     described: dict[str, Any] = {
         "kind": "torch",
         "kwargs": dict(source.kwargs),

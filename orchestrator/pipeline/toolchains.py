@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.project.recipe import Arch
     from orchestrator.project.settings import Settings
     from orchestrator.project.workspace import Workspace
+    from orchestrator.toolchain.choose import Choice
     from orchestrator.toolchain.registry import Toolchain as Imported
 
 #: Compiler versions that the emulator shows for the two lines.
@@ -124,31 +125,11 @@ def _suite(
     arch: Arch, wanted: str, workspace: Workspace, hailort: str | None, *, tensorflow: bool
 ) -> Toolchain | None:
     """Return the imported suite that compiles for the chip; ``None`` = take the emulator."""
-    from orchestrator import paths
-
-    records = paths.user_data() / "toolchains"
-    if wanted == "auto" and not records.is_dir():
-        # The common case before anything was imported, decided without further imports.
+    choice = _choose(arch, wanted, workspace, hailort)
+    if choice is None:
         return None
-    from orchestrator.toolchain import registry
-    from orchestrator.toolchain.choose import choose
-    from orchestrator.toolchain.lock import read_lock
     from orchestrator.toolchain.suite import describe
-    from orchestrator.toolchain.versions import line_of_chip, parse_version
 
-    imported = registry.load_all()
-    if wanted == "auto" and not imported:
-        return None
-    line = line_of_chip(arch)
-    pins = read_lock(workspace.root)
-    named = None if wanted in ("auto", "suite") else registry.find(wanted)
-    choice = choose(
-        arch,
-        imported,
-        hailort=parse_version(hailort),
-        pin=pins.get(line) if line is not None else None,
-        named=named,
-    )
     chosen = choice.toolchain
     export: Mapping[str, Any] = (
         {"export_image": chosen.export_image}
@@ -163,6 +144,41 @@ def _suite(
         env=describe(chosen).env,
         imported=chosen,
         warnings=choice.warnings,
+    )
+
+
+def imported_suite(
+    arch: Arch, wanted: str, workspace: Workspace, hailort: str | None
+) -> Imported | None:
+    """Return the suite that would compile for a chip, ``None`` when none is imported."""
+    choice = _choose(arch, wanted, workspace, hailort)
+    return None if choice is None else choice.toolchain
+
+
+def _choose(arch: Arch, wanted: str, workspace: Workspace, hailort: str | None) -> Choice | None:
+    from orchestrator import paths
+
+    records = paths.user_data() / "toolchains"
+    if wanted == "auto" and not records.is_dir():
+        # The common case before anything was imported, decided without further imports.
+        return None
+    from orchestrator.toolchain import registry
+    from orchestrator.toolchain.choose import choose
+    from orchestrator.toolchain.lock import read_lock
+    from orchestrator.toolchain.versions import line_of_chip, parse_version
+
+    imported = registry.load_all()
+    if wanted == "auto" and not imported:
+        return None
+    line = line_of_chip(arch)
+    pins = read_lock(workspace.root)
+    named = None if wanted in ("auto", "suite") else registry.find(wanted)
+    return choose(
+        arch,
+        imported,
+        hailort=parse_version(hailort),
+        pin=pins.get(line) if line is not None else None,
+        named=named,
     )
 
 

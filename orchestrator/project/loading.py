@@ -37,6 +37,14 @@ class LoadedRecipe:
         """The folder of ``model.yaml``."""
         return self.document.path.parent
 
+    @property
+    def zoo(self) -> str | None:
+        """What the file says under ``source.zoo``; the recipe may be filled in from there."""
+        document = self.document.value
+        source = document.get("source") if isinstance(document, dict) else None
+        zoo = source.get("zoo") if isinstance(source, dict) else None
+        return zoo if isinstance(zoo, str) else None
+
     def where(self, *location: str | int) -> str:
         """Return ``file:line:column`` of a field."""
         return self.document.where(location)

@@ -68,10 +68,10 @@ class Workspace:
         """
         folder = self.models / name
         if "/" not in name and "\\" not in name and (folder / RECIPE_FILE).is_file():
-            return load_recipe(folder)
+            return self._filled_in(load_recipe(folder))
         given = Path(name)
         if given.suffix in (".yaml", ".yml") or (given / RECIPE_FILE).is_file():
-            return load_recipe(given)
+            return self._filled_in(load_recipe(given))
         if name == BUNDLED_MODEL:
             return load_recipe(paths.bundled_model(BUNDLED_MODEL))
         known = self.model_names()
@@ -81,6 +81,17 @@ class Workspace:
             msg = f"{folder}: has no {RECIPE_FILE}"
         hint = f"Did you mean {close[0]}?" if close else _how_to_start(known)
         raise ConfigError(msg, hint=hint, code="recipe.missing")
+
+    def _filled_in(self, loaded: LoadedRecipe) -> LoadedRecipe:
+        """Fill in what a hailomz YAML of the user's says, for the recipe's first chip."""
+        if loaded.zoo is None:
+            return loaded
+        from orchestrator.project import zoo_source
+
+        if not zoo_source.is_path(loaded.zoo):
+            return loaded
+        yaml = zoo_source.own_yaml(loaded, self.root)
+        return zoo_source.expand(loaded, yaml, loaded.recipe.arch[0])[0]
 
 
 def _how_to_start(known: list[str]) -> str:

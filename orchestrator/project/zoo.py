@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _INTERPOLATION = re.compile(r"\$\{([A-Za-z0-9_.]+)\}")
-_NORMALIZATION = re.compile(r"^\s*[\w./-]+\s*=\s*normalization\(\s*\[([^\]]*)\]\s*,\s*\[([^\]]*)\]")
+NORMALIZATION = re.compile(r"^\s*[\w./-]+\s*=\s*normalization\(\s*\[([^\]]*)\]\s*,\s*\[([^\]]*)\]")
 _NMS = re.compile(r"^\s*nms_postprocess\(\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 _DEEPEST = 20
 
@@ -216,7 +216,7 @@ def recipe_from_zoo(
     """
     command = command or HailomzCommand("compile")
     notes: list[str] = []
-    script = command.model_script or _script(document, folder, notes)
+    script = command.model_script or _script(document, folder, command.arch, notes)
     name = str(_at(document, "network", "network_name") or command.model or "model")
     recipe: dict[str, Any] = {"schema": 1, "source": _source(document, command, notes)}
     recipe["preprocessing"] = _preprocessing(document, script, notes)
@@ -256,17 +256,32 @@ def _source(
     return {"onnx": checkpoint.as_posix()}
 
 
-def _script(document: Mapping[str, Any], folder: Path | None, notes: list[str]) -> Path | None:
+def find_script(document: Mapping[str, Any], folder: Path, arch: str | None) -> Path | None:
+    """Return the model script of a network, looked for where hailomz does, ``None`` if nowhere.
+
+    ``folder`` is the YAML's. Beside it goes first; then the zoo's folders by chip.
+    """
     name = _at(document, "paths", "alls_script")
     if not name:
         return None
-    if folder is not None:
-        places = (folder, folder.parent / "alls" / "generic", folder.parent / "alls")
-        for place in places:
-            if (place / str(name)).is_file():
-                return place / str(name)
-    notes.append(f"{name} is not here: the model script is generated from the graph instead")
+    scripts = folder.parent / "alls"
+    # The 5.x line keeps the scripts of Hailo-10H with those of Hailo-15H.
+    chip = {"hailo10h": "hailo15h"}.get(str(arch), str(arch))
+    chips = [scripts / chip / "base", scripts / chip] if arch else []
+    for place in (folder, *chips, scripts / "generic", scripts):
+        if (place / str(name)).is_file():
+            return place / str(name)
     return None
+
+
+def _script(
+    document: Mapping[str, Any], folder: Path | None, arch: str | None, notes: list[str]
+) -> Path | None:
+    found = None if folder is None else find_script(document, folder, arch)
+    name = _at(document, "paths", "alls_script")
+    if name and found is None:
+        notes.append(f"{name} is not here: the model script is generated from the graph instead")
+    return found
 
 
 def _preprocessing(
@@ -300,7 +315,7 @@ def _normalization(
     """Read mean and deviation: of the script where the network does it, else of the YAML."""
     if script is not None and script.is_file():
         for line in script.read_text(encoding="utf-8", errors="replace").splitlines():
-            match = _NORMALIZATION.match(line)
+            match = NORMALIZATION.match(line)
             if match:
                 first, second = match.groups()
                 return {"mean": _numbers(first), "std": _numbers(second), "normalize": "chip"}

@@ -5,6 +5,7 @@ ARG EMULATOR
 FROM ${EMULATOR} AS emulator
 USER root
 COPY place.sh site.py /build/
+COPY cfg /build/cfg
 RUN sh /build/place.sh
 
 FROM emulator

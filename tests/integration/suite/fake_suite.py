@@ -13,6 +13,8 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+from tests.integration.suite import little_zoo
+
 HERE = Path(__file__).resolve().parent
 STEM = "hailo8_ai_sw_suite_2025-10"
 TAG = f"{STEM}:1"
@@ -34,6 +36,7 @@ def build_image(emulator: str, folder: Path) -> str:
     for name in ("place.sh", "site.py"):
         shutil.copy(HERE / name, context / name)
     shutil.copy(HERE / "fake.Dockerfile", context / "Dockerfile")
+    little_zoo.write(context / "cfg")
     docker(
         "build",
         "-q",

@@ -26,7 +26,8 @@ distribution() {
 distribution hailo_dataflow_compiler hailo-dataflow-compiler 3.33.0
 distribution hailo_model_zoo hailo-model-zoo 2.17.0
 distribution hailort hailort 4.23.0
-mkdir -p /local/workspace/hailo_model_zoo/hailo_model_zoo/cfg
+mkdir -p /local/workspace/hailo_model_zoo/hailo_model_zoo
+mv /build/cfg /local/workspace/hailo_model_zoo/hailo_model_zoo/cfg
 : >/local/workspace/hailo_model_zoo/hailo_model_zoo/__init__.py
 echo /local/workspace/hailo_model_zoo >>"$site/suite.pth"
 chown -R hailo:ht /local/workspace

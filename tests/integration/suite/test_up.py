@@ -20,7 +20,7 @@ def test_a_model_is_built_by_the_suite_and_proven(suite_zip: Path, tmp_path: Pat
         "HEFSMITH_CACHE": str(tmp_path / "cache"),
     }
 
-    def hef(*words: str) -> subprocess.CompletedProcess[str]:
+    def hef(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "orchestrator", *words],
             capture_output=True,
@@ -29,7 +29,7 @@ def test_a_model_is_built_by_the_suite_and_proven(suite_zip: Path, tmp_path: Pat
             env=environ,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return done
 
     hef("toolchain", "import", str(suite_zip))
@@ -48,3 +48,21 @@ def test_a_model_is_built_by_the_suite_and_proven(suite_zip: Path, tmp_path: Pat
     identity = manifest["predicate"]["buildDefinition"]["internalParameters"]["identity"]
     assert identity["compile"]["kind"] == "suite"
     assert "image" not in identity["export"]
+
+    # The same network by the zoo inside the suite: its YAML and script, our checkpoint.
+    folder = tmp_path / "models" / "scans"
+    folder.mkdir(parents=True)
+    recipe = (
+        "schema: 1\nsource: {zoo: NAME, weights: ../../artifacts/digits/hailo8l/model.onnx}\n"
+        "calibration: {source: calib/digits/calibration}\narch: [hailo8l]\n"
+        "optimization: {level: 1}\n"
+    )
+    (folder / "model.yaml").write_text(recipe.replace("NAME", "little_digits"), encoding="utf-8")
+    built = json.loads(hef("build", "scans", "--json").stdout)
+    assert built["hef"].endswith("model.hailo8l.hef")
+    script = (tmp_path / "artifacts/scans/hailo8l/model.alls").read_text(encoding="utf-8")
+    assert "normalization1 = normalization([0.0], [255.0])" in script
+    (folder / "model.yaml").write_text(recipe.replace("NAME", "little_digit"), encoding="utf-8")
+    refused = hef("build", "scans", code=2)
+    assert "has no network little_digit" in refused.stderr
+    assert "Alike: little_digits" in refused.stderr

@@ -51,9 +51,12 @@ def init(
         raise ConfigError(msg, code="init.name")
     tensorflow = {"tflite": tflite, "keras": keras, "saved_model": saved_model}
     given = [one for one in (onnx, torch, from_hailomz, *tensorflow.values()) if one is not None]
-    if len(given) != 1 and not (weights is not None and not given):
+    if len(given) > 1 or (not given and weights is None):
         msg = "give one of --onnx, --torch, --tflite, --keras, --saved-model and --from-hailomz"
         raise ConfigError(msg, hint=f"hef init {name} --onnx FILE", code="init.source")
+    if weights is not None and given and torch is None:
+        msg = "--weights goes with --torch, or stands alone"
+        raise ConfigError(msg, code="init.source")
     target = open_workspace().models / name / "model.yaml"
     if target.exists() and not force:
         msg = f"{target} is there already"

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.project.checkpoint import ULTRALYTICS_DEFAULT_SIDE, ULTRALYTICS_SIDE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -39,6 +41,19 @@ def starter_recipe(
     recipe["arch"] = [arch]
     recipe["postprocess"] = _postprocess(network.head)
     return recipe
+
+
+def ultralytics_recipe(
+    weights: str, task: str, *, calibration: str | None, arch: str
+) -> dict[str, Any]:
+    """Return a recipe for a checkpoint of Ultralytics; its settings are those it trains with."""
+    side = ULTRALYTICS_SIDE.get(task, ULTRALYTICS_DEFAULT_SIDE)
+    network = Network({"images": (1, 3, side, side)}, {"task": task})
+    recipe = starter_recipe({"weights": weights}, network, calibration=calibration, arch=arch)
+    preset = "ultralytics-classify" if task == "classification" else "ultralytics"
+    recipe["preprocessing"] = {"preset": preset, "size": [side, side]}
+    head = {key: recipe.pop(key) for key in ("schema", "source", "inputs")}
+    return {**head, "export": {"packages": ["ultralytics"]}, **recipe}
 
 
 def _preprocessing(network: Network) -> dict[str, Any]:

@@ -75,8 +75,22 @@ class Connection:
         """Return what the engine says of itself; asked once."""
         if self._info is None:
             with self.calls("asking the engine what it is"):
-                self._info = read_info(self.api.info(), self.api.version(), self.address)
+                api = self.api
+                version = api.version()
+                self._info = read_info(api.info(), version, self.address, self._podman(version))
         return self._info
+
+    def _podman(self, version: Any) -> Any:
+        """Return what Podman tells on its own path, ``None`` for other engines.
+
+        Its answer in Docker's form leaves out that it is rootless, and claims every limit.
+        """
+        for part in version.get("Components") or []:
+            if "Podman" in str(part.get("Name")):
+                number = (part.get("Details") or {}).get("APIVersion") or part.get("Version")
+                answer = self.api.get(f"{self.api.base_url}/v{number}/libpod/info", timeout=30.0)
+                return answer.json() if answer.ok else None
+        return None
 
     @contextlib.contextmanager
     def calls(self, doing: str) -> Iterator[None]:
@@ -301,9 +315,15 @@ def explain_contact(text: str, address: Address, *, windows: bool) -> tuple[str,
     )
 
 
-def read_info(info: Any, version: Any, address: Address) -> EngineInfo:
-    """Return the facts of ``docker info`` and ``docker version`` that we decide by (JSON in)."""
+def read_info(info: Any, version: Any, address: Address, podman: Any = None) -> EngineInfo:
+    """Return the facts of ``docker info`` and ``docker version`` that we decide by (JSON in).
+
+    ``podman`` is ``podman info``, if it is one.
+    """
+    host = (podman or {}).get("host") or {}
     security = [str(option) for option in info.get("SecurityOptions") or []]
+    rootless = any("name=rootless" in option for option in security)
+    rootless = rootless or bool((host.get("security") or {}).get("rootless"))
     parts = " ".join(str(part.get("Name", "")) for part in version.get("Components") or [])
     system = str(info.get("OperatingSystem") or "")
     name = str(info.get("Name") or "")
@@ -315,7 +335,7 @@ def read_info(info: Any, version: Any, address: Address) -> EngineInfo:
             ("cpus", "CpuCfsQuota"),
             ("pids", "PidsLimit"),
         )
-        if info.get(key) is False
+        if info.get(key) is False or (limit in _CONTROLLERS and _withheld(limit, host, rootless))
     )
     return EngineInfo(
         kind="docker",
@@ -327,7 +347,7 @@ def read_info(info: Any, version: Any, address: Address) -> EngineInfo:
         architecture=normal_architecture(str(info.get("Architecture") or "")),
         cpus=info.get("NCPU"),
         memory=info.get("MemTotal"),
-        rootless=any("name=rootless" in option for option in security),
+        rootless=rootless,
         userns=any("name=userns" in option for option in security),
         product=_product(system, name, parts),
         data_root=info.get("DockerRootDir"),
@@ -335,6 +355,16 @@ def read_info(info: Any, version: Any, address: Address) -> EngineInfo:
         runtimes=tuple(sorted(cast("dict[str, object]", info.get("Runtimes") or {}))),
         lacks=lacks,
     )
+
+
+#: Control group that a limit needs, for engines that name those that they have.
+_CONTROLLERS = {"memory": "memory", "swap": "memory", "cpus": "cpu", "pids": "pids"}
+
+
+def _withheld(limit: str, host: Any, rootless: bool) -> bool:
+    """Tell whether a rootless Podman was not given the control group of a limit."""
+    given = host.get("cgroupControllers")
+    return bool(host) and rootless and _CONTROLLERS[limit] not in (given or [])
 
 
 def _product(system: str, name: str, parts: str) -> Any:

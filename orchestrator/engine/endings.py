@@ -64,8 +64,8 @@ def tell_ending(evidence: Evidence, info: EngineInfo) -> Ending:
             EndKind.KILLED,
             code,
             "killed (SIGKILL), and not by us",
-            "Somebody killed it, or the machine ran out of memory: see `dmesg | tail` there.\n"
-            + memory_hint(info),
+            f"Somebody killed it, or it ran out of memory{_of(evidence.memory_limit)}, which not\n"
+            "every engine tells: see `dmesg | tail` there.\n" + memory_hint(info),
         )
     if code in {SIGTERM, SIGINT}:
         return Ending(
@@ -89,14 +89,16 @@ def _lost(evidence: Evidence, info: EngineInfo) -> Ending:
 
 
 def _out_of_memory(evidence: Evidence, info: EngineInfo) -> Ending:
-    limit = evidence.memory_limit
-    said = f" of {limit / GIB:.1f} GiB" if limit else ""
     return Ending(
         EndKind.OOM,
         evidence.exit_code,
-        f"out of memory: killed at the limit{said}",
+        f"out of memory: killed at the limit{_of(evidence.memory_limit)}",
         memory_hint(info),
     )
+
+
+def _of(limit: int | None) -> str:
+    return f" of {limit / GIB:.1f} GiB" if limit else ""
 
 
 def memory_hint(info: EngineInfo) -> str:

@@ -410,9 +410,9 @@ class DockerRunning:
             sweep(work)
             return
         with self._connection.calls("fetching the results"):
-            blocks, _ = self._connection.api.get_archive(
-                self._record.container, str(WORK), chunk_size=1024 * 1024
-            )
+            # With the dot names begin in the folder. Without it Docker writes the folder's own
+            # name before them, and Podman nothing at all if it is a volume.
+            blocks, _ = self._connection.api.get_archive(self._record.container, f"{WORK}/.")
             unpack(iter(blocks), work, what="fetching the results", report=self._report)
 
     def let_go(self) -> None:

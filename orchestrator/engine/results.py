@@ -93,9 +93,9 @@ def unpack(
 ) -> tuple[str, ...]:
     """Write a tar stream's files below ``target`` and return their names.
 
-    The first part of each name (the folder that was asked for) is dropped. A file appears whole
-    or not at all. Links, devices and names that lead out are left out: the box has no business
-    with them. Raises :class:`EngineLostError` when the stream ends early.
+    Names are relative to the folder that was asked for. A file appears whole or not at all.
+    Links, devices and names that lead out are left out: the box has no business with them.
+    Raises :class:`EngineLostError` when the stream ends early.
     """
     names: list[str] = []
     done = 0
@@ -137,7 +137,7 @@ def safe_place(name: str, target: Path) -> Path | None:
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or any(part == ".." or "\\" in part for part in parts):
         return None
-    inner = [part for part in parts if part != "."][1:]
+    inner = [part for part in parts if part != "."]
     if not inner or inner[-1] in MARKS or ":" in inner[0]:
         return None
     place = target.joinpath(*inner)

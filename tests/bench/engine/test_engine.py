@@ -90,7 +90,7 @@ def test_copying_in_and_out_keeps_up_with_docker_cp(engine: DockerEngine, tmp_pa
         docker("cp", str(source), f"{name}:/data/cp")
 
         def fetch() -> None:
-            blocks, _ = api.get_archive(name, "/data/source", chunk_size=MIB)
+            blocks, _ = api.get_archive(name, "/data/source/.")
             unpack(iter(blocks), out)
 
         def measure() -> list[float]:

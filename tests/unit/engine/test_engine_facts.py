@@ -1,0 +1,51 @@
+"""What an engine says of itself, from recorded answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.engine.address import Address
+from orchestrator.engine.box import Caller, choose_user
+from orchestrator.engine.client import read_info
+
+ADDRESS = Address("docker", "unix:///run/user/1001/podman/podman.sock", "test")
+
+# Podman 4.3.1 on Debian 12 with control groups of version 1, as user 1001 (shortened).
+INFO: dict[str, Any] = {
+    "SecurityOptions": ["name=seccomp,profile=default"], "MemoryLimit": True, "SwapLimit": True,
+    "CpuCfsQuota": True, "PidsLimit": True, "OperatingSystem": "debian", "Name": "vm", "NCPU": 2,
+    "MemTotal": 25276514304, "Architecture": "amd64", "Driver": "vfs",
+}  # fmt: skip
+VERSION = {
+    "Version": "4.3.1", "ApiVersion": "1.41",
+    "Components": [{"Name": "Podman Engine", "Details": {"APIVersion": "4.3.1"}}],
+}  # fmt: skip
+
+
+def podman(rootless: bool, *controllers: str) -> dict[str, Any]:
+    return {"host": {"security": {"rootless": rootless}, "cgroupControllers": list(controllers)}}
+
+
+def test_a_rootless_podman_is_known_only_by_its_own_word() -> None:
+    found = read_info(INFO, VERSION, ADDRESS, podman(True))
+    assert (found.product, found.rootless) == ("podman", True)
+    assert found.lacks == ("memory", "swap", "cpus", "pids")
+    # The caller is root in there, and so its results are the caller's.
+    assert choose_user(found, Caller(1001, 1001)) == "0:0"
+
+
+def test_a_rootless_podman_has_the_limits_that_were_delegated() -> None:
+    found = read_info(INFO, VERSION, ADDRESS, podman(True, "memory", "pids"))
+    assert found.lacks == ("cpus",)
+
+
+def test_a_podman_of_root_has_every_limit_whatever_it_lists() -> None:
+    found = read_info(INFO, VERSION, ADDRESS, podman(False))
+    assert (found.rootless, found.lacks) == (False, ())
+    assert choose_user(found, Caller(0, 0)) == "0:0"
+
+
+def test_a_docker_engine_says_it_itself() -> None:
+    info = {**INFO, "SecurityOptions": ["name=seccomp", "name=rootless"], "PidsLimit": False}
+    found = read_info(info, {"Version": "20.10.24"}, ADDRESS)
+    assert (found.product, found.rootless, found.lacks) == ("docker", True, ("pids",))

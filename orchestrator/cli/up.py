@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from orchestrator.project.loading import LoadedRecipe
 
 Models = Annotated[
-    list[str] | None, typer.Argument(help="Models by name or folder; default: digits.")
+    list[str] | None,
+    typer.Argument(help="Models by name or folder; default: the only one there is, else digits."),
 ]
 ArchOption = Annotated[
     str | None, typer.Option("--arch", help="Chip, such as hailo8l; default: the device's.")
@@ -210,10 +211,8 @@ def _detach(
 
 
 def _recipes(journey: Journey, models: list[str] | None) -> list[LoadedRecipe]:
-    """Return the recipes asked for, else the bundled one."""
-    from orchestrator.project.workspace import BUNDLED_MODEL
-
-    names = models or [BUNDLED_MODEL]
+    """Return the recipes asked for, else the only one there is."""
+    names = models or [journey.workspace.unnamed_model()]
     return [journey.recipe(name) for name in names]
 
 

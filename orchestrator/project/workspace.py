@@ -61,6 +61,17 @@ class Workspace:
             entry.name for entry in self.models.iterdir() if (entry / RECIPE_FILE).is_file()
         )
 
+    def unnamed_model(self) -> str:
+        """Return the model that is meant when none is named: the only one, else the bundled one.
+
+        Raises :class:`ConfigError` when the project has several of its own.
+        """
+        own = self.model_names()
+        if len(own) > 1:
+            msg = f"which model? there are {len(own)} in {self.models}"
+            raise ConfigError(msg, hint=_how_to_start(own), code="recipe.which")
+        return own[0] if own else BUNDLED_MODEL
+
     def recipe(self, name: str) -> LoadedRecipe:
         """Return a model's recipe by its name, its folder or its ``model.yaml``.
 

@@ -60,3 +60,15 @@ def test_a_mistake_in_the_project_file_has_its_place(tmp_path: Path) -> None:
 
 def test_the_bundled_model_is_there_in_an_empty_folder(tmp_path: Path) -> None:
     assert open_workspace(tmp_path).recipe("digits").recipe.postprocess.task == "classification"
+
+
+def test_without_a_name_the_only_model_is_meant(tmp_path: Path) -> None:
+    assert open_workspace(tmp_path).unnamed_model() == "digits"
+    for number, name in enumerate(("net", "other")):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "model.yaml").write_text("schema: 1\n", encoding="utf-8")
+        if number == 0:
+            assert open_workspace(tmp_path).unnamed_model() == "net"
+    with pytest.raises(ConfigError, match="which model") as caught:
+        open_workspace(tmp_path).unnamed_model()
+    assert "net, other" in (caught.value.hint or "")

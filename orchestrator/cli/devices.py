@@ -143,9 +143,11 @@ class FleetView:
                 text = f"{outcome.spec.name}: done in {outcome.seconds:.1f} s"
             else:
                 message = outcome.error.message.splitlines()[0]
+                message = message.removeprefix(f"{outcome.spec.name}: ")
                 self._rows[outcome.spec.name] = ("failed", message)
                 text = f"{outcome.spec.name}: failed: {message}"
-            if self._plain:
+            # The error of a single device is the command's own, told at its end.
+            if self._plain and (outcome.ok or len(self._rows) > 1):
                 note(text)
 
     def _table(self) -> Any:

@@ -167,12 +167,12 @@ def run_benchmark(
     )
     failure = failure_of(result)
     if failure is not None:
-        raise_if_not_the_model(failure, result.log)
+        raise_if_not_the_model(runner, failure, result.log)
         message = escape_control(str(failure.get("message")))
         text = f"the HEF does not run on {device}: {first_error(result.log) or message}"
         if failure.get("kind") in ("wrong-chip", "hef"):
             raise ArtifactError(text, hint="See hef inspect FILE and hef device identify.")
-        raise DeviceError(text, hint="See hef doctor --device NAME.")
+        raise DeviceError(text, hint=f"See hef doctor --device {device}.")
     return _collect(result.events, device, predicted_fps, result.seconds)
 
 

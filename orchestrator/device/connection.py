@@ -277,7 +277,8 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
         said = f"no answer within {CONNECT_SECONDS:.0f} s"
     elif isinstance(error, ConnectionRefusedError):
         return DeviceUnreachable(
-            f"{name}: {where} is there, but no SSH server answers on port {route.port}",
+            f"{name}: {escape_control(route.host)} is there, but no SSH server answers on port "
+            f"{route.port}",
             hint="On the device: sudo raspi-config nonint do_ssh 0",
         )
     elif isinstance(error, OSError) and error.strerror:

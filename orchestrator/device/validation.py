@@ -16,7 +16,7 @@ from orchestrator.device.faults import DeviceBusy, DeviceLacks
 from orchestrator.errors import DeviceError, escape_control
 
 if TYPE_CHECKING:
-    from orchestrator.device.base import JobResult, JobRunner
+    from orchestrator.device.base import DeviceSpec, Identity, JobResult, JobRunner
 
 Api = Literal["auto", "infer_model", "vstreams"]
 OutputFormat = Literal["float32", "native"]
@@ -129,27 +129,53 @@ def run_golden(
         timeout=timeout + START_SECONDS,
         on_event=hear,
     )
-    return _read_run(result)
+    return _read_run(runner, result)
 
 
-def raise_if_not_the_model(failure: Mapping[str, object], log: str) -> None:
+def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log: str) -> None:
     """Raise for a ``failed`` event that is the device's matter, not the model's."""
     kind = str(failure.get("kind"))
     if kind not in _NOT_THE_MODEL:
         return
     message = escape_control(str(failure.get("message") or ""))
+    spec: DeviceSpec | None = getattr(runner, "spec", None)
+    name = escape_control(spec.name) if spec is not None else "the device"
     if kind == "busy":
-        names = holder_names(failure)
-        by = f" by {names}" if names else " by another process"
-        msg = f"the chip is held{by} ({message})"
+        # HailoRT says the same (74) of a chip in use and of no chip at all.
+        seen = None if failure.get("holders") else _ask(runner)
+        if seen is not None and seen.chip is None:
+            why = "; ".join(map(escape_control, seen.notes)) or message
+            raise DeviceLacks(
+                f"{name}: no Hailo chip answers there: {why}",
+                hint=f"Find out why with: hef doctor --device {name}",
+            )
+        by = holder_names(failure) or _holders_seen(seen) or "another process"
+        msg = f"{name}: the chip is held by {by} ({message})"
         raise DeviceBusy(
             msg,
             hint="Stop that program, or name its systemd unit as service: of the device in "
             "hef.yaml; it is then stopped and started again around each run.",
         )
     first = first_error(log)
-    msg = f"HailoRT does not work on the device: {first or message}"
-    raise DeviceLacks(msg, hint="Ask for the whole picture: hef doctor --device NAME")
+    msg = f"{name}: HailoRT does not work there: {first or message}"
+    raise DeviceLacks(msg, hint=f"Ask for the whole picture: hef doctor --device {name}")
+
+
+def _ask(runner: JobRunner) -> Identity | None:
+    """Return what the device says, with more rights than a job has; ``None`` when it cannot."""
+    identify = getattr(runner, "identify", None)
+    if identify is None:
+        return None
+    try:
+        found: Identity = identify(level="full", refresh=True)
+    except DeviceError:
+        return None
+    return found
+
+
+def _holders_seen(identity: Identity | None) -> str:
+    holders = identity.holders if identity is not None else None
+    return ", ".join(f"{escape_control(one.command)} ({one.pid})" for one in holders or ())
 
 
 def holder_names(failure: Mapping[str, object]) -> str:
@@ -196,11 +222,11 @@ def failure_of(result: JobResult) -> Mapping[str, object] | None:
     return None
 
 
-def _read_run(result: JobResult) -> DeviceRun:
+def _read_run(runner: JobRunner, result: JobResult) -> DeviceRun:
     failure = failure_of(result)
     trouble: dict[str, str] = {}
     if failure is not None:
-        raise_if_not_the_model(failure, result.log)
+        raise_if_not_the_model(runner, failure, result.log)
         message = escape_control(str(failure.get("message") or failure.get("class") or ""))
         first = first_error(result.log)
         trouble[str(failure.get("kind"))] = f"{first} ({message})" if first else message

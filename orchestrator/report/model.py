@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,6 +219,6 @@ class Verdict:
         step = self.checks[0].step if self.checks else self.final
         return None if step == self.final else STEP_TITLES.get(step, step)
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain values, with the headline."""
         return {"schema": 1, "headline": self.headline, **asdict(self)}

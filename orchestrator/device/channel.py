@@ -243,7 +243,9 @@ class AgentChannel:
         last = escape_control(said.splitlines()[-1]) if said else "it said nothing"
         return DeviceLacks(
             f"{self.name}: {escape_control(python)} (3.9 or newer) does not run there: {last}",
-            hint="On the device: sudo apt install python3",
+            hint="On the device: sudo apt install python3"
+            if not said or "not found" in said
+            else f"Log in there and see what this prints: {escape_control(python)} --version",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 #: Files of the golden folder are many and dull: they are not listed.
 _DULL = ("golden",)
 SAMPLES = 12
+
+#: Larger sheets are left out: the page must stay one that can be sent.
+SHEET_BYTES = 2 << 20
+JPEG_START = b"\xff\xd8\xff"
 
 
 def write_report(
@@ -63,6 +68,7 @@ def write_report(
             if not str(f["path"]).startswith(_DULL)
         ],
         pictures=_pictures(golden, verdict, build),
+        contact_sheets=_contact_sheets(build.folder),
         device=_device(build),
     )
     partial = build.report.with_suffix(".partial")
@@ -171,6 +177,19 @@ def _pictures(golden: Golden, verdict: Verdict, build: Build) -> list[Picture]:
                 bad=_is_bad(golden, worst, has_boxes=has_boxes),
             )
         )
+    return found
+
+
+def _contact_sheets(folder: Path) -> list[str]:
+    """Return what stage calibrate has drawn, as ``data:`` URIs."""
+    found = []
+    for path in sorted(folder.glob("contact-sheet*.jpg")):
+        try:
+            data = path.read_bytes() if path.stat().st_size <= SHEET_BYTES else b""
+        except OSError:
+            continue
+        if data.startswith(JPEG_START):
+            found.append("data:image/jpeg;base64," + base64.b64encode(data).decode("ascii"))
     return found
 
 

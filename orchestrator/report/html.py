@@ -58,7 +58,7 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All that the page shows."""
+    """All that the page shows; ``contact_sheets`` are ``data:`` URIs, one per network input."""
 
     model: str
     arch: str
@@ -71,6 +71,7 @@ class Page:
     stages: Sequence[tuple[str, float | None]]
     files: Sequence[File]
     pictures: Sequence[Picture] = ()
+    contact_sheets: Sequence[str] = ()
     device: Sequence[tuple[str, str]] = ()
 
 
@@ -97,6 +98,7 @@ def render(page: Page) -> str:
         _pictures(page.pictures),
         _asked_and_ran(page.asked_and_ran),
         _findings(page.findings),
+        _contact_sheets(page.contact_sheets),
         _outputs(verdict.steps),
         _device(page.device),
         _files(page),
@@ -180,6 +182,17 @@ def _pictures(pictures: Sequence[Picture]) -> str:
     return (
         f"<section><h2>Samples furthest from the float model</h2>{legend}"
         f"<div class=cards>{''.join(cards)}</div></section>"
+    )
+
+
+def _contact_sheets(sheets: Sequence[str]) -> str:
+    if not sheets:
+        return ""
+    shown = "".join(f'<img class=sheet src="{uri}" alt="Contact sheet">' for uri in sheets)
+    return (
+        "<section><h2>What the network was calibrated on</h2><p>Pictures as the network gets "
+        "them, after resizing and before normalisation, and how often each value occurs. The "
+        f"first ones have the float model's answers below them.</p>{shown}</section>"
     )
 
 
@@ -351,6 +364,8 @@ background:var(--panel)}
 .card image{image-rendering:pixelated}
 .card figcaption{padding:6px 10px 8px;font-size:13px;overflow-wrap:anywhere}
 .card small{color:var(--soft)}
+.sheet{display:block;max-width:100%;height:auto;margin-top:10px;border:1px solid var(--line);
+border-radius:6px}
 .ref,.last{fill:none;vector-effect:non-scaling-stroke;stroke-width:2}
 .ref{stroke:#39d98a}.last{stroke:#ff9f43;stroke-dasharray:4 3}
 """

@@ -32,6 +32,7 @@ CURVES = {"rgb": ("#d03a2f", "#2c8a4b", "#2f5fd0"), "bgr": ("#2f5fd0", "#2c8a4b"
           "gray": ("#3f3f46",), "data": ("#2f5fd0", "#d03a2f", "#2c8a4b")}  # fmt: skip
 TILE, GAP, CAPTION, MARGIN, HEADER, CHART = 144, 12, 30, 20, 64, 150
 MOST_TILES = 64
+WIDTH = 1300
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,15 @@ class ContactSheet:
 
 
 def draw_contact_sheet(
-    calibration: CalibrationSet, spec: InputSpec, folder: Path, answers: bool = True
+    calibration: CalibrationSet,
+    spec: InputSpec,
+    folder: Path,
+    most: int = MOST_TILES,
+    width: int = WIDTH,
 ) -> ContactSheet:
-    """Draw one input of a finished set whose arrays lie in ``folder``; up to 64 tiles.
+    """Draw one input of a finished set whose arrays lie in ``folder``.
+
+    Up to ``most`` tiles in about ``width`` pixels, so that the text can be read as it is.
 
     The rows that the float model was tried on come first, with its answers below them.
     """
@@ -65,10 +72,10 @@ def draw_contact_sheet(
 
     entry = next(item for item in calibration.inputs if item.name == spec.name)
     array = np.load(str(folder / entry.file), mmap_mode="r")
-    rows = _rows(len(array))
-    width, height = _tile_size(spec)
-    columns = max(3, min(8, len(rows), 1300 // (max(width, TILE) + GAP)))
-    cell = max(width, TILE)
+    rows = _rows(len(array), most)
+    tile_width, height = _tile_size(spec)
+    cell = max(tile_width, TILE)
+    columns = max(3, min(8, len(rows), width // (cell + GAP)))
     lines = math.ceil(len(rows) / columns)
     sheet_width = max(MARGIN * 2 + columns * (cell + GAP) - GAP, 640)
     sheet_height = HEADER + lines * (height + CAPTION + GAP) + CHART + MARGIN * 2
@@ -83,8 +90,8 @@ def draw_contact_sheet(
         values = np.asarray(array[row])
         pixels = _looked_at(values, spec, span)
         image.paste(tile_image(pixels, spec), (x, y))
-        tiles.append(Tile(row, x, y, width, height))
-        answer = _answer(calibration, row) if answers else None
+        tiles.append(Tile(row, x, y, tile_width, height))
+        answer = _answer(calibration, row)
         shown = values if is_data(spec) else pixels
         second = answer or f"mean {shown.mean():.4g}, spread {shown.std():.3g}"
         _text(pen, (x, y + height + 2), calibration.names[row], INK, cell, keep_end=True)
@@ -94,10 +101,13 @@ def draw_contact_sheet(
 
 
 def save_contact_sheet(sheet: ContactSheet, path: Path) -> None:
-    """Write the sheet as PNG, as a whole or not at all."""
+    """Write the sheet as PNG, or as JPEG under that suffix: as a whole or not at all."""
     draft = path.with_name("." + path.name + ".part")
     try:
-        sheet.image.save(str(draft), "PNG")
+        if path.suffix == ".jpg":
+            sheet.image.save(str(draft), "JPEG", quality=82, optimize=True)
+        else:
+            sheet.image.save(str(draft), "PNG")
         draft.replace(path)
     finally:
         if draft.exists():
@@ -151,12 +161,12 @@ def _curves(steps: np.ndarray[Any, Any], width: int, height: int) -> Image.Image
     return image
 
 
-def _rows(count: int) -> List[int]:
+def _rows(count: int, most: int) -> List[int]:
     """The first eight (the float model's), then evenly through the rest."""
-    if count <= MOST_TILES:
+    if count <= most:
         return list(range(count))
     first = list(range(8))
-    rest = MOST_TILES - len(first)
+    rest = most - len(first)
     return first + [8 + index * (count - 8) // rest for index in range(rest)]
 
 
@@ -178,7 +188,8 @@ def _answer(calibration: CalibrationSet, row: int) -> Optional[str]:
     check = calibration.float_check
     if check is None or row >= len(check.answers):
         return None
-    return f"model: {check.answers[row]}"
+    # Pillow's small font has spaces that are hardly seen: "class 4 0.26" would be 40.26.
+    return f"model: {check.answers[row]}".replace(" ", "  ")
 
 
 def _draw_header(

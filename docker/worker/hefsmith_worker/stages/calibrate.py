@@ -1,18 +1,31 @@
-"""Stage calibrate: pictures become one memory-mapped array per input, and are looked at."""
+"""Stage calibrate: pictures become one memory-mapped array per input, and are looked at.
+
+What the network is given is drawn too (``contact-sheet.jpg``, numbered when there are several
+inputs), for the report.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Dict
 
 from hefsmith_worker import onnx_files
-from hefsmith_worker.calibration import CalibrationError, CalibrationRequest, build_calibration
+from hefsmith_worker.calibration import (
+    CalibrationError,
+    CalibrationRequest,
+    CalibrationSet,
+    build_calibration,
+)
+from hefsmith_worker.calibration.contact_sheet import draw_contact_sheet, save_contact_sheet
 from hefsmith_worker.golden import as_stage_error, emit_to, input_specs, sources_below
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import CALIBRATION, ONNX, Workspace
 
+#: Tiles and width of the sheet: it is part of a page that is sent around, and 940 pixels wide.
+TILES, WIDTH = 30, 860
+
 
 def run(workspace: Workspace) -> Dict[str, Any]:
-    """Write ``calibration/*.npy`` and ``calibration/index.json``."""
+    """Write ``calibration/*.npy``, ``calibration/index.json`` and the contact sheets."""
     import onnx
 
     wanted = workspace.plan.of("calibrate")
@@ -56,6 +69,16 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         },
     )
     workspace.announce_tree("calibration", workspace.plan.work / CALIBRATION)
+    _draw(workspace, request, calibration)
     # The histograms and names are in calibration.json; the event carries what is shown.
     keys = ("asked", "available", "dropped_duplicates", "unreadable", "float_check")
     return dict({key: summary[key] for key in keys}, used=calibration.used)
+
+
+def _draw(workspace: Workspace, request: CalibrationRequest, calibration: CalibrationSet) -> None:
+    for index, spec in enumerate(request.inputs, 1):
+        number = "-%d" % index if len(request.inputs) > 1 else ""
+        path = workspace.path("contact-sheet%s.jpg" % number)
+        folder = workspace.plan.work / CALIBRATION
+        save_contact_sheet(draw_contact_sheet(calibration, spec, folder, TILES, WIDTH), path)
+        workspace.announce("contact-sheet", path)

@@ -137,7 +137,7 @@ class EngineInfo:
     """What is known of an engine. Sizes are bytes; unknown facts are ``None``.
 
     ``lacks`` names the limits that its kernel cannot set. ``boxed`` is false for the local
-    engine: there a job can do whatever the user can.
+    engine: there a job can do whatever the user can. ``wsl`` is true on a kernel of WSL 2.
     """
 
     kind: EngineKind
@@ -157,6 +157,7 @@ class EngineInfo:
     runtimes: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     boxed: bool = True
+    wsl: bool = False
 
 
 @dataclass(frozen=True, slots=True)

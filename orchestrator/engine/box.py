@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.engine import graphics
 from orchestrator.engine.base import GIB, IN, ROOT, WORK, WORKER, Box, EngineInfo, ImageInfo, Job
 from orchestrator.errors import EngineError
 
@@ -102,6 +103,7 @@ def plan_container(
         mounts = _bind_mounts(job, worker)
     else:
         mounts, links = _volume_mounts(job, volumes or {})
+    mounts += _driver_mounts(info, job.limits)
     tmpfs = {"/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={job.limits.tmp}"}  # noqa: S108
     if links:
         tmpfs[str(IN)] = "rw,nosuid,nodev,noexec,mode=1777,size=1m"
@@ -118,7 +120,7 @@ def plan_container(
         image=image.id,
         command=(argv[0], "-I", str(GUARD), json.dumps(settings, sort_keys=True), *argv),
         user=choose_user(info, caller),
-        env=environment(job.env, image.env, gpus=job.limits.gpus),
+        env=environment(job.env, image.env, info=info, gpus=job.limits.gpus),
         labels={**job.labels, **(labels or {}), f"{LABEL}.build": build},
         mounts=mounts,
         tmpfs=tmpfs,
@@ -144,9 +146,9 @@ def plan_capture(
         image=image.id,
         command=argv,
         user="0:0" if info.rootless else "65534:65534",
-        env=environment(env, image.env, gpus=limits.gpus),
+        env=environment(env, image.env, info=info, gpus=limits.gpus),
         labels=labels,
-        mounts=(),
+        mounts=_driver_mounts(info, limits),
         tmpfs={"/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={limits.tmp}"},  # noqa: S108
         limits=limits,
         lifeline="eof",
@@ -161,6 +163,11 @@ def _bind_mounts(job: Job, worker: Path) -> tuple[Mount, ...]:
         *inputs,
         Mount("bind", str(job.work), WORK, read_only=False),
     )
+
+
+def _driver_mounts(info: EngineInfo, limits: Box) -> tuple[Mount, ...]:
+    folder = graphics.wsl_folder(info) if limits.gpus else None
+    return () if folder is None else (Mount("bind", folder, graphics.WSL),)
 
 
 def _volume_mounts(
@@ -224,7 +231,11 @@ def choose_user(info: EngineInfo, caller: Caller) -> str:
 
 
 def environment(
-    wanted: Mapping[str, str | PurePosixPath], image: Mapping[str, str], *, gpus: bool
+    wanted: Mapping[str, str | PurePosixPath],
+    image: Mapping[str, str],
+    *,
+    info: EngineInfo,
+    gpus: bool,
 ) -> dict[str, str]:
     """Return the variables of the container.
 
@@ -243,8 +254,7 @@ def environment(
         "HAILORT_LOGGER_PATH": "NONE",
     }
     if gpus:
-        # The suite's image asks for drivers of 2021 and refuses the current ones.
-        base["NVIDIA_DISABLE_REQUIRE"] = "1"
+        base |= graphics.variables(info, image.get("LD_LIBRARY_PATH"))
     return {**base, **{name: str(value) for name, value in wanted.items()}}
 
 

@@ -354,6 +354,7 @@ def read_info(info: Any, version: Any, address: Address, podman: Any = None) -> 
         storage_driver=info.get("Driver"),
         runtimes=tuple(sorted(cast("dict[str, object]", info.get("Runtimes") or {}))),
         lacks=lacks,
+        wsl="microsoft" in str(info.get("KernelVersion") or "").lower(),
     )
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.project.settings import Settings
     from orchestrator.project.workspace import Workspace
     from orchestrator.toolchain.choose import Choice
+    from orchestrator.toolchain.gpu import Wish
+    from orchestrator.toolchain.registry import GpuState
     from orchestrator.toolchain.registry import Toolchain as Imported
 
 #: Compiler versions that the emulator shows for the two lines.
@@ -225,17 +227,21 @@ class Workshop:
             image = self._with_packages(self._own_image(), packages)
             bench = self._bench(image, "python", toolchain.env, gpus=False)
             return (Segment(made.to_run, bench),)
+        from orchestrator.toolchain.suite import EXPORT_PYTHON
+
         for warning in toolchain.warnings:
             self.observer.note(f"warning: {warning}")
         before = tuple(name for name in made.to_run if name in BEFORE_COMPILER)
         after = tuple(name for name in made.to_run if name not in BEFORE_COMPILER)
         segments: list[Segment] = []
         if before:
-            own = toolchain.imported.export_image
+            layer = toolchain.imported.export_image
+            image, python = layer or "", EXPORT_PYTHON
             # TensorFlow goes on top of the image whose versions it is known to fit.
-            image = self._own_image() if made.request.tensorflow or not own else own
-            image = self._with_packages(image, packages)
-            segments.append(Segment(before, self._bench(image, "python", {}, gpus=False)))
+            if not layer or made.request.tensorflow:
+                image, python = self._own_image(), "python"
+            image = self._with_packages(image, packages, python=python)
+            segments.append(Segment(before, self._bench(image, python, {}, gpus=False)))
         if after:
             segments.append(Segment(after, self._suite_bench(toolchain.imported)))
         return tuple(segments)
@@ -244,21 +250,46 @@ class Workshop:
         from orchestrator.toolchain.gpu import Probe, decide
         from orchestrator.toolchain.suite import describe
 
-        state = imported.gpu
-        probe = Probe(state.usable, state.why, state.name) if state.usable is not None else None
         wish = self.settings.text("gpu") or "auto"
         assert wish in ("auto", "on", "off")
-        decision = decide(wish, self.engine.info().runtimes, probe)  # type: ignore[arg-type]
+        runtimes = self.engine.info().runtimes
+        state = self._gpu_state(imported, wish)  # type: ignore[arg-type]
+        probe = Probe(state.usable, state.why, state.name) if state.usable is not None else None
+        decision = decide(wish, runtimes, probe)  # type: ignore[arg-type]
         self.observer.note(f"gpu: {'used' if decision.use else 'not used'} ({decision.why})")
         described = describe(imported, decision)
         return self._bench(described.image, described.python, described.env, gpus=described.gpus)
+
+    def _gpu_state(self, imported: Imported, wish: Wish) -> GpuState:
+        """Return what is known of a GPU inside the image, found out anew where that is old."""
+        from dataclasses import replace
+
+        from orchestrator.engine.docker import DockerEngine
+        from orchestrator.toolchain.gpu import needs_probe
+
+        state = imported.gpu
+        runtimes = self.engine.info().runtimes
+        if self.look_only or not needs_probe(wish, runtimes, state.usable, state.why):
+            return state
+        if not isinstance(self.engine, DockerEngine):
+            return state
+        from orchestrator.engine.library import Library
+        from orchestrator.toolchain import importer, registry
+
+        self.observer.note("gpu: trying it inside the container")
+        library = Library(self.engine)
+        state = importer.probe_gpu(imported.image, imported.python, library, wish)
+        registry.save(replace(imported, gpu=state))
+        return state
 
     def _own_image(self) -> str:
         if self.look_only:
             return "hefsmith-emulator"
         return self.engine.ensure_image("emulator", report=self._report_image()).id
 
-    def _with_packages(self, image: str, packages: tuple[str, ...]) -> str:
+    def _with_packages(
+        self, image: str, packages: tuple[str, ...], *, python: str = "python"
+    ) -> str:
         if not packages:
             return image
         if self.look_only:
@@ -267,7 +298,7 @@ class Workshop:
             _need_tensorflow()
             return image
         report = self._report_image()
-        return self.engine.add_packages(image, packages, python="python", report=report).id
+        return self.engine.add_packages(image, packages, python=python, report=report).id
 
     def _report_image(self) -> Report:
         """Return what shows an image being built; nothing is said while there is nothing to do."""

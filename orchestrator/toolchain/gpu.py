@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Wish = Literal["auto", "on", "off"]
 
-WSL_LIBRARIES = "/usr/lib/wsl/lib"
-
 #: An empty list keeps TensorFlow from looking for cards at all, which saves seconds and lines.
 CPU_ENVIRONMENT: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": ""}
 
@@ -47,16 +45,18 @@ class GpuError(EngineError):
     default_code = "engine.gpu"
 
 
-def environment(*, wsl: bool = False) -> dict[str, str]:
-    """Return the variables of a container that is to use a GPU.
+#: Naming the card skips the optimiser's own choice, which takes none that has more than 5 % of
+#: its memory in use. The image's demand for drivers of 2021 is switched off.
+GPU_ENVIRONMENT: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": "0", "NVIDIA_DISABLE_REQUIRE": "1"}
 
-    Naming the card skips the optimiser's own choice, which takes none that has more than 5 % of
-    its memory in use. The image's demand for drivers of 2021 is switched off.
-    """
-    found = {"CUDA_VISIBLE_DEVICES": "0", "NVIDIA_DISABLE_REQUIRE": "1"}
-    if wsl:
-        found["LD_LIBRARY_PATH"] = WSL_LIBRARIES
-    return found
+NO_RUNTIME = "this engine has no NVIDIA runtime"
+
+
+def needs_probe(wish: Wish, runtimes: tuple[str, ...], usable: bool | None, why: str) -> bool:
+    """Tell whether what was found at import counts no more: a runtime came, or ``on`` is meant."""
+    if not worth_trying(wish, runtimes) or usable:
+        return False
+    return usable is None or wish == "on" or why == NO_RUNTIME
 
 
 def worth_trying(wish: Wish, runtimes: tuple[str, ...]) -> bool:
@@ -84,9 +84,7 @@ def understand(answer: Mapping[str, Any] | None, said: str) -> Probe:
     return Probe(False, "TensorFlow in the container sees no GPU")
 
 
-def decide(
-    wish: Wish, runtimes: tuple[str, ...], probe: Probe | None, *, wsl: bool = False
-) -> Decision:
+def decide(wish: Wish, runtimes: tuple[str, ...], probe: Probe | None) -> Decision:
     """Return whether a run uses the GPU.
 
     :raises GpuError: ``on`` was asked for and the probe says no.
@@ -94,9 +92,9 @@ def decide(
     if wish == "off":
         return Decision(False, CPU_ENVIRONMENT, "switched off")
     if not worth_trying(wish, runtimes):
-        return Decision(False, CPU_ENVIRONMENT, "this engine has no NVIDIA runtime")
+        return Decision(False, CPU_ENVIRONMENT, NO_RUNTIME)
     if probe is not None and probe.usable:
-        return Decision(True, environment(wsl=wsl), f"{probe.name or 'GPU'}: {probe.why}")
+        return Decision(True, GPU_ENVIRONMENT, f"{probe.name or 'GPU'}: {probe.why}")
     why = probe.why if probe is not None else "it was not probed"
     if wish == "on":
         msg = f"a GPU was asked for and cannot be used: {why}"

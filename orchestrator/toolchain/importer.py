@@ -285,11 +285,11 @@ def _record(
 def probe_gpu(image: str, python: str, library: Library, wish: gpus.Wish) -> GpuState:
     """Return whether a GPU is usable inside an image, by trying; never an error."""
     if not gpus.worth_trying(wish, library.runtimes):
-        why = "switched off" if wish == "off" else "this engine has no NVIDIA runtime"
+        why = "switched off" if wish == "off" else gpus.NO_RUNTIME
         return GpuState(False if wish != "off" else None, why)
     try:
         said = library.ask(
-            image, probe.gpu_command(python), gpus=True, env=gpus.environment(), timeout=180.0
+            image, probe.gpu_command(python), gpus=True, env=gpus.GPU_ENVIRONMENT, timeout=180.0
         )
     except HefsmithError as error:
         return GpuState(False, error.message)

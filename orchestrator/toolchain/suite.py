@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 #: The user of the vendor's image; files staged for it must be readable by anyone.
 IMAGE_UID, IMAGE_GID = 10642, 10600
 
+#: Python of the export environment (docker/suite/export.Dockerfile); ``python`` on the image's
+#: search path is the compiler's own.
+EXPORT_PYTHON = "/local/hefsmith_export/bin/python"
+
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -9,7 +9,15 @@ import pytest
 from orchestrator.errors import ConfigError
 from orchestrator.toolchain import lock, registry
 from orchestrator.toolchain.choose import NoToolchainError, choose
-from orchestrator.toolchain.gpu import CPU_ENVIRONMENT, GpuError, Probe, decide, understand
+from orchestrator.toolchain.gpu import (
+    CPU_ENVIRONMENT,
+    NO_RUNTIME,
+    GpuError,
+    Probe,
+    decide,
+    needs_probe,
+    understand,
+)
 from orchestrator.toolchain.registry import Toolchain
 from orchestrator.toolchain.suite import describe
 from orchestrator.toolchain.versions import Version
@@ -175,9 +183,26 @@ def test_a_gpu_that_works_is_named_so_that_the_optimiser_takes_it() -> None:
     assert decision.use
     assert decision.environment["CUDA_VISIBLE_DEVICES"] == "0"
     assert decision.environment["NVIDIA_DISABLE_REQUIRE"] == "1"
-    assert "LD_LIBRARY_PATH" not in decision.environment
-    wsl = decide("on", ("runc",), GPU, wsl=True)
-    assert wsl.environment["LD_LIBRARY_PATH"] == "/usr/lib/wsl/lib"
+    assert decide("on", ("runc",), GPU).use
+
+
+@pytest.mark.parametrize(
+    ("wish", "runtimes", "usable", "why", "again"),
+    [
+        ("auto", ("nvidia",), True, "seen", False),
+        ("auto", ("nvidia",), None, "not tried", True),
+        ("auto", ("nvidia",), False, NO_RUNTIME, True),
+        ("auto", ("nvidia",), False, "no driver", False),
+        ("on", ("nvidia",), False, "no driver", True),
+        ("on", ("runc",), None, "not tried", True),
+        ("auto", ("runc",), None, "not tried", False),
+        ("off", ("nvidia",), None, "not tried", False),
+    ],
+)
+def test_an_old_answer_about_the_gpu_is_asked_again(  # type: ignore[no-untyped-def]
+    wish, runtimes, usable, why, again
+) -> None:
+    assert needs_probe(wish, runtimes, usable, why) is again
 
 
 @pytest.mark.parametrize(

@@ -380,38 +380,6 @@ def test_flat_yaml_agrees_with_pyyaml_on_what_it_reads() -> None:
     assert ours["e"] == theirs["e"]
 
 
-def test_video_frames_come_by_interval_and_spread_over_the_film(tmp_path: Path) -> None:
-    import cv2
-
-    film = cv2.VideoWriter(
-        str(tmp_path / "film.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48)
-    )
-    for number in range(60):
-        film.write(np.full((48, 64, 3), number * 4, np.uint8))
-    film.release()
-    (tmp_path / "scratch").mkdir()
-    source = Source(str(tmp_path / "film.avi"), interval_s=0.5)
-
-    listing = list_source(source, SPEC, tmp_path / "scratch", 100)
-    few = list_source(source, SPEC, tmp_path / "scratch", 2)
-
-    assert [item.name for item in listing.items][:3] == [
-        "film.avi@0.00s", "film.avi@0.50s", "film.avi@1.00s"
-    ]  # fmt: skip
-    levels = [np.asarray(Image.open(item.path)).mean() for item in listing.items]
-    assert len(levels) == 12
-    assert np.allclose(np.diff(levels), 20, atol=4)
-    assert 2 <= len(few.items) <= 7
-    assert few.items[-1].name > "film.avi@4"
-
-
-def test_a_film_that_is_none_is_told(tmp_path: Path) -> None:
-    (tmp_path / "film.mp4").write_bytes(b"nothing")
-
-    with pytest.raises(CalibrationError, match="not a film"):
-        names(tmp_path / "film.mp4", tmp_path)
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -27,6 +27,7 @@ from hefsmith_worker.calibration.float_check import SAMPLES, Probe, check_with_f
 from hefsmith_worker.calibration.items import Listing, close_archives, forget_maps, read_bytes
 from hefsmith_worker.calibration.model import (
     ANY_INPUT,
+    ERROR,
     CalibratedInput,
     CalibrationError,
     CalibrationRequest,
@@ -271,7 +272,7 @@ def _compact(
 
 def _raise_empty(gathered: Gathered, candidates: Candidates) -> None:
     for note in candidates.notes:
-        if note.severity == linter.ERROR:
+        if note.severity == ERROR:
             raise CalibrationError(note.message, note.code, note.fix)
     first = gathered.unreadable[0] if gathered.unreadable else "no images"
     msg = f"none of the {len(candidates.samples)} calibration images can be used; {first}"

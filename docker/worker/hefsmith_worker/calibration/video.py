@@ -55,7 +55,8 @@ def _frames(path: Path, interval_s: float) -> Iterator[Tuple[float, Any]]:
         msg = f"{path}: a video needs PyAV or OpenCV, and neither is installed here"
         raise CalibrationError(
             msg, "calib.video.library",
-            "pip install av, or cut frames yourself: ffmpeg -i FILM -vf fps=1 frames/%05d.png",
+            "Cut frames yourself: ffmpeg -i FILM -vf fps=1 frames/%05d.png. Or, for the local engine: "
+            "pip install av",
             str(path),
         ) from None  # fmt: skip
     return _frames_with_cv2(cv2, path, interval_s)
@@ -65,15 +66,31 @@ def _frames_with_av(av: Any, path: Path, interval_s: float) -> Iterator[Tuple[fl
     due = 0.0
     try:
         with av.open(str(path)) as film:
-            for frame in film.decode(video=0):
+            if not film.streams.video:
+                msg = f"{path}: has sound but no pictures"
+                raise CalibrationError(msg, "calib.video", None, str(path))
+            track = film.streams.video[0]
+            track.thread_type = "AUTO"
+            for frame in film.decode(track):
                 seconds = float(frame.time or 0.0)
                 if seconds + 1e-6 >= due:
                     due = max(due + interval_s, seconds + 1e-6)
-                    yield seconds, frame.to_image()
-    except (av.error.FFmpegError, IndexError) as error:
+                    yield seconds, _upright(frame.to_image(), getattr(frame, "rotation", 0))
+    except av.error.FFmpegError as error:
         if due == 0.0:
             msg = f"{path}: not a film that can be read ({error})"
             raise CalibrationError(msg, "calib.video", None, str(path)) from None
+
+
+def _upright(image: Any, degrees: int) -> Any:
+    """Turn a frame as its film says (phones write upright films lying); OpenCV does so itself."""
+    from PIL import Image
+
+    turns = {90: "ROTATE_90", -90: "ROTATE_270", 180: "ROTATE_180", -180: "ROTATE_180"}
+    name = turns.get(round(degrees or 0))
+    if name is None:
+        return image
+    return image.transpose(getattr(getattr(Image, "Transpose", Image), name))
 
 
 def _frames_with_cv2(cv2: Any, path: Path, interval_s: float) -> Iterator[Tuple[float, Any]]:
@@ -87,11 +104,12 @@ def _frames_with_cv2(cv2: Any, path: Path, interval_s: float) -> Iterator[Tuple[
     number, due = 0, 0.0
     try:
         while film.grab():
-            seconds = number / rate
+            # The film's own clock, where OpenCV tells it: the rate is a mean at best.
+            seconds = float(film.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0 or number / rate
             number += 1
             if seconds + 1e-6 < due:
                 continue
-            due += interval_s
+            due = max(due + interval_s, seconds + 1e-6)
             good, frame = film.retrieve()
             if good:
                 yield seconds, Image.fromarray(frame[:, :, ::-1].copy())

@@ -35,6 +35,7 @@ def write_report(
     Without ``verdict`` the steps that the golden folder has are judged anew; what a device run
     met earlier (``verdict.json``) is kept when it was about these very steps.
     """
+    from orchestrator.pipeline.stages import NAMES
     from orchestrator.pipeline.validation import judge_build
     from orchestrator.report import load_golden
     from orchestrator.report.causes import Finding
@@ -61,7 +62,11 @@ def write_report(
             )
             for entry in summary.get("findings", ())
         ],
-        stages=[(str(name), _seconds(entry)) for name, entry in summary.get("stages", {}).items()],
+        stages=[
+            (name, _seconds(entry))
+            for name in NAMES
+            if (entry := summary.get("stages", {}).get(name)) is not None
+        ],
         files=[
             File(path=str(f["path"]), bytes=int(f["bytes"]), sha256=str(f.get("sha256", "")))
             for f in summary.get("files", ())
@@ -83,12 +88,16 @@ def _seconds(entry: object) -> float | None:
 
 
 def _asked_and_ran(summary: Mapping[str, Any]) -> list[AskedAndRan]:
-    from orchestrator.report.html import AskedAndRan
+    from orchestrator.report.html import DEFAULT, AskedAndRan
 
     asked: Mapping[str, Any] = summary.get("asked") or {}
     ran: Mapping[str, Any] = summary.get("ran") or {}
     rows = [
-        ("optimisation level", asked.get("level"), ran.get("level_run")),
+        (
+            "optimisation level",
+            DEFAULT if asked.get("level") is None else asked["level"],
+            ran.get("level_run"),
+        ),
         ("calibration images used", asked.get("images_wanted"), ran.get("images_used")),
         ("calibration images found", asked.get("images_wanted"), asked.get("images")),
         ("compression level", asked.get("compression"), ran.get("compression_run")),

@@ -10,7 +10,7 @@ from html import escape as escape_html
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import escape_control
-from orchestrator.report.model import MEASURE_TITLES, STEP_TITLES
+from orchestrator.report.model import MEASURE_TITLES, SHORT_TITLES, STEP_TITLES
 from orchestrator.report.pictures import step_chart
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class Picture:
     bad: bool
 
 
+#: What is asked of a compiler when nothing is.
+DEFAULT = "vendor's default"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AskedAndRan:
     """One row of the comparison that matters most: was done what was asked?"""
@@ -44,7 +48,7 @@ class AskedAndRan:
     @property
     def differs(self) -> bool:
         """True when both are known and not the same."""
-        return self.asked not in ("", "-", self.ran) and self.ran not in ("", "-")
+        return self.asked not in ("", "-", DEFAULT, self.ran) and self.ran not in ("", "-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,7 @@ def _verdict(verdict: Verdict) -> str:
             f"<li><b>{escape(cause.text)}</b>"
             + (f" <code>{escape(cause.known)}</code>" if cause.known else "")
             + (f"<br>Seen: {escape(cause.evidence)}" if cause.evidence else "")
-            + f"<br>Try: {escape(cause.advice)}</li>"
+            + f"<br>Try: {'<br>'.join(map(escape, cause.advice.splitlines()))}</li>"
             for cause in verdict.fault.causes[:5]
         )
         fault = f"<h3>Likely causes, most likely first</h3><ol>{causes}</ol>"
@@ -148,18 +152,23 @@ def _steps(verdict: Verdict) -> str:
     names = [
         name for name in MEASURE_TITLES if any(name in report.measures for report in verdict.steps)
     ]
-    head = "".join(f'<th title="{escape(MEASURE_TITLES[name])}">{name}</th>' for name in names)
+    head = "".join(
+        f'<th scope=col title="{escape(MEASURE_TITLES[name])}">'
+        f"{escape(SHORT_TITLES.get(name, name))}</th>"
+        for name in names
+    )
     rows = []
     for report in verdict.steps:
         cells = "".join(f"<td>{_number(name, report.measures.get(name))}</td>" for name in names)
         style = ' class="bad"' if report.step == guilty else ""
-        rows.append(f"<tr{style}><th>{escape(STEP_TITLES[report.step])}</th>{cells}</tr>")
+        title = escape(STEP_TITLES[report.step])
+        rows.append(f"<tr{style}><th scope=row>{title}</th>{cells}</tr>")
     samples = f"{verdict.samples} {verdict.origin} samples"
     kind = "with labels" if verdict.labelled else "without labels"
     return (
         f"<section><h2>Agreement by step</h2><p>{escape(samples)}, {kind}; the reference is "
         f"{escape(STEP_TITLES.get(verdict.reference, verdict.reference))}.</p>"
-        f"{step_chart(verdict.steps, verdict.checks, guilty)}"
+        f"<div class=wide>{step_chart(verdict.steps, verdict.checks, guilty)}</div>"
         f"<div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div></section>"
     )
 
@@ -172,13 +181,14 @@ def _pictures(pictures: Sequence[Picture]) -> str:
         style = "card bad" if picture.bad else "card"
         cards.append(
             f'<figure class="{style}">'
-            f'<svg viewBox="0 0 {picture.width} {picture.height}" role="img">'
+            f'<svg viewBox="0 0 {picture.width} {picture.height}" role="img" '
+            f'aria-label="{escape(picture.caption)}: {escape(picture.note)}">'
             f'<image href="{picture.uri}" width="{picture.width}" height="{picture.height}"/>'
             f"{picture.overlay}</svg><figcaption>{escape(picture.caption)}"
             f"<br><small>{escape(picture.note)}</small></figcaption></figure>"
         )
     boxes = any(picture.overlay for picture in pictures)
-    legend = "<p>Boxes: float model in green, last step in orange.</p>" if boxes else ""
+    legend = "<p>Boxes: float model in green, last step in orange and dashed.</p>" if boxes else ""
     return (
         f"<section><h2>Samples furthest from the float model</h2>{legend}"
         f"<div class=cards>{''.join(cards)}</div></section>"
@@ -221,7 +231,7 @@ def _findings(findings: Sequence[Finding]) -> str:
     lines = "".join(
         f'<tr class="{escape(finding.severity)}"><th>{escape(finding.severity)}</th>'
         f"<td>{escape(finding.message)}"
-        + (f"<br><small>{escape(finding.fix)}</small>" if finding.fix else "")
+        + "".join(f"<br><small>{escape(line)}</small>" for line in finding.fix.splitlines())
         + f"</td><td><code>{escape(finding.code)}</code></td></tr>"
         for finding in ordered
     )
@@ -278,7 +288,8 @@ def _files(page: Page) -> str:
     )
     return (
         f"<section><h2>Files and times</h2><p>{times}</p><div class=wide><table>"
-        f"<tr><th>file</th><th>size</th><th>sha256</th></tr>{files}</table></div></section>"
+        "<tr><th>file</th><th class=num>size</th><th>sha256</th></tr>"
+        f"{files}</table></div></section>"
     )
 
 
@@ -345,7 +356,8 @@ tr.warn td,tr.warning th{color:var(--warn)}tr.error th{color:var(--bad)}
 .num{text-align:right;white-space:nowrap}
 .wide{overflow-x:auto}
 code{font:13px ui-monospace,SFMono-Regular,Menlo,monospace;color:var(--soft)}
-.chart{width:100%;height:auto;margin:6px 0 10px}
+small{white-space:pre-wrap}
+.chart{width:100%;min-width:620px;height:auto;margin:6px 0 10px}
 .grid{stroke:var(--line)}.tick{fill:var(--soft);font-size:12px}
 .tick.guilty{fill:var(--bad);font-weight:700}
 .line{fill:none;stroke-width:2.5}.limit{stroke-width:1.2;stroke-dasharray:5 4;opacity:.75}
@@ -356,7 +368,7 @@ code{font:13px ui-monospace,SFMono-Regular,Menlo,monospace;color:var(--soft)}
 .line.c3,.limit.c3{stroke:var(--c3)}.dot.c3,.name.c3{fill:var(--c3)}
 .line.c4,.limit.c4{stroke:var(--c4)}.dot.c4,.name.c4{fill:var(--c4)}
 .line.c5,.limit.c5{stroke:var(--c5)}.dot.c5,.name.c5{fill:var(--c5)}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:14px}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:14px}
 .card{margin:0;border:1px solid var(--line);border-radius:6px;overflow:hidden;
 background:var(--panel)}
 .card.bad{border-color:var(--bad)}

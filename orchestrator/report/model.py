@@ -57,6 +57,22 @@ MEASURE_TITLES = {
     "metric_drop": "loss of the own metric",
 }
 
+#: Names short enough for the head of a column.
+SHORT_TITLES = {
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+    "agreement": "agreement",
+    "agreement5": "in first five",
+    "cosine": "cosine",
+    "snr_db": "SNR (dB)",
+    "f1": "F1 (boxes)",
+    "mean_iou": "mean IoU",
+    "map50": "mAP@50",
+    "map5095": "mAP@50-95",
+    "keypoint_distance": "key points",
+    "metric": "own metric",
+}
+
 _DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "classification": {"top1_drop": 1.5, "agreement": 0.95, "cosine": 0.98},
     "detection": {"f1": 0.85, "mean_iou": 0.80, "map_drop": 3.0, "cosine": 0.97},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.report.model import MEASURE_TITLES, STEP_TITLES
+from orchestrator.report.model import MEASURE_TITLES, SHORT_TITLES, STEP_TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Measures that are fractions with 1 as the best, in the order in which they are drawn.
 DRAWN = ("top1", "agreement", "map50", "f1", "mean_iou", "cosine")
+
+#: Distances of grid lines that make round numbers.
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 _WIDTH, _HEIGHT = 760, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 170, 18, 64
@@ -134,8 +137,10 @@ def step_chart(steps: Sequence[StepReport], checks: Sequence[Check], fault: str 
 def _grid(low: float, high: float, y: object) -> list[str]:
     assert callable(y)
     parts = []
-    for value in np.linspace(low, high, 5):
-        level = float(y(float(value)))
+    step = next(size for size in _TICKS if (high - low) / size <= 5.0001)
+    for number in range(int((high - low) / step + 1e-6) + 1):
+        value = high - number * step
+        level = float(y(value))
         parts.append(
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{level:.1f}" '
             f'y2="{level:.1f}"/><text class="tick" x="{_LEFT - 8}" y="{level + 4:.1f}" '
@@ -170,17 +175,6 @@ def _legend(ends: list[tuple[float, int, str]]) -> list[str]:
         last = place
         parts.append(
             f'<text class="name c{number}" x="{_WIDTH - _RIGHT + 12}" y="{place + 4:.1f}">'
-            f"{escape(_short(name))}</text>"
+            f"{escape(SHORT_TITLES.get(name, name))}</text>"
         )
     return parts
-
-
-def _short(name: str) -> str:
-    return {
-        "top1": "top-1 accuracy",
-        "agreement": "agreement",
-        "map50": "mAP@50",
-        "f1": "F1 (boxes)",
-        "mean_iou": "mean IoU",
-        "cosine": "cosine",
-    }.get(name, name)

@@ -18,6 +18,8 @@ from orchestrator.device.base import JobResult
 from orchestrator.pipeline.builds import Build
 from orchestrator.pipeline.reporting import write_report
 from orchestrator.pipeline.validation import validate_build
+from orchestrator.report.causes import Finding
+from orchestrator.report.html import _findings
 from orchestrator.report.pictures import png_uri, step_chart
 from tests.unit.report.folders import STEPS, Classifier, boxes_of, write_golden
 
@@ -207,3 +209,13 @@ def test_a_failed_run_does_not_live_on_an_earlier_ones_answers(
     again = write_report(build)
     assert again.fault is not None
     assert again.fault.measure == "timeout"
+
+
+def test_a_fix_of_several_lines_stays_several_lines() -> None:
+    findings = [
+        Finding(code="D01", message="less ran", fix="Give it a GPU.\noptimization:\n  x: 1")
+    ]
+    html = _findings(findings)
+    assert "\\n" not in html
+    assert html.count("<small>") == 3
+    assert "<small>  x: 1</small>" in html

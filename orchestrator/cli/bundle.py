@@ -59,9 +59,11 @@ def _bundle(
 def bundle_model(build: Build) -> BundleModel:
     """Return what a bundle of a build is made of; preprocessing is what the build really used."""
     from orchestrator.device.bundle import BundleInput, BundleModel, BundleOutput
+    from orchestrator.pipeline.validation import head_of
     from orchestrator.report import load_golden
 
     golden = load_golden(build.golden)
+    head = head_of(build, golden)
     postprocess = build.summary.get("postprocess") or {}
     nms = postprocess.get("nms") if isinstance(postprocess, dict) else None
     score = nms.get("score") if isinstance(nms, dict) else None
@@ -74,5 +76,6 @@ def bundle_model(build: Build) -> BundleModel:
         inputs=[BundleInput(name=i.name, preprocess=i.preprocess) for i in golden.inputs],
         outputs=[BundleOutput(stream=o.stream, kind=o.kind) for o in golden.outputs],
         labels=build.labels,
+        head=head.to_json() if head is not None else None,
         score=float(score) if isinstance(score, (int, float)) else 0.25,
     )

@@ -65,6 +65,9 @@ class BundleModel:
     outputs: Sequence[BundleOutput]
     labels: Sequence[str]
     score: float = 0.25
+    head: Mapping[str, Any] | None = None
+    """How to make boxes of raw outputs (``orchestrator.report.Head``), where the HEF gives those.
+    """
 
     @property
     def hef_name(self) -> str:
@@ -99,6 +102,9 @@ def plan_bundle(model: BundleModel, target: Target) -> tuple[BundleFile, ...]:
         *(BundleFile(name=name, source=_scripts() / name) for name in ("hailo_model.py", "run.py")),
         *_pictures(),
     ]
+    if model.head is not None:
+        source = Path(str(resources.files("hefsmith_worker"))) / "decoding.py"
+        files.append(BundleFile(name="hefsmith_worker/decoding.py", source=source))
     if model.labels:
         text = "".join(f"{label}\n" for label in model.labels)
         files.append(BundleFile(name="labels.txt", text=text))
@@ -158,6 +164,7 @@ def _facts(model: BundleModel, target: Target) -> str:
             {"name": item.name, "preprocess": dict(item.preprocess)} for item in model.inputs
         ],
         "outputs": [{"stream": item.stream, "kind": item.kind} for item in model.outputs],
+        "head": dict(model.head) if model.head is not None else None,
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 

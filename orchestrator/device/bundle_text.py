@@ -18,8 +18,9 @@ hefsmith's stand-in only. Build the model with Hailo's suite before you use it.
 """
 
 _NEEDS = (
-    "Python 3.9 or newer with numpy, Pillow and HailoRT's own package (apt: python3-hailort; "
-    "for Hailo-10H python3-h10-hailort)."
+    "Python 3.9 or newer with numpy, Pillow and HailoRT's own package:\n\n"
+    "    sudo apt install python3-numpy python3-pil python3-hailort\n\n"
+    "(for Hailo-10H python3-h10-hailort instead of the last one)."
 )
 
 _PYTHON = """

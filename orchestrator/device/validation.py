@@ -145,10 +145,8 @@ def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log
         seen = None if failure.get("holders") else _ask(runner)
         if seen is not None and seen.chip is None:
             why = "; ".join(map(escape_control, seen.notes)) or message
-            raise DeviceLacks(
-                f"{name}: no Hailo chip answers there: {why}",
-                hint=f"Find out why with: hef doctor --device {name}",
-            )
+            msg = f"{name}: no Hailo chip answers there: {why}"
+            raise DeviceLacks(msg, hint=f"Find out why with: hef doctor --device {name}")
         by = holder_names(failure) or _holders_seen(seen) or "another process"
         msg = f"{name}: the chip is held by {by} ({message})"
         raise DeviceBusy(

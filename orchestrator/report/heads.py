@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-_BOX_ROLES: Final = frozenset({"box", "class", "objectness"})
 #: Boxes of these are offsets from anchors that are not in the graph, or of a form of their own.
 _NOT_DECODED: Final = frozenset({"ssd", "retinanet", "efficientdet", "fcos", "nanodet"})
 #: Numbers of one key point: x, y and how sure it is.
@@ -48,6 +47,18 @@ class Head:
     def has_points(self) -> bool:
         """True when there are key points beside the boxes."""
         return "keypoints" in self.roles
+
+    def to_json(self) -> dict[str, object]:
+        """Return what a program on the device needs, to decode as this one does."""
+        kept = ("family", "strides", "anchors", "regression_length")
+        return {
+            **{key: self.report.get(key) for key in kept},
+            "end_roles": list(self.roles),
+            "size": list(self.size),
+            "score": self.score,
+            "iou": self.iou,
+            "max_boxes": self.max_boxes,
+        }
 
 
 @dataclass(frozen=True)
@@ -138,12 +149,11 @@ def _decode(
     """Decode one step, sample by sample; ``cells`` is filled by the first one."""
     from hefsmith_worker import decoding
 
-    places = [index for index, role in enumerate(head.roles) if role in _BOX_ROLES]
-    report = {**head.report, "end_roles": [head.roles[index] for index in places]}
+    report = {**head.report, "end_roles": head.roles}
     rows: list[Floats] = []
     points: list[NDArray[np.float64]] = []
     for sample in range(len(tensors[0])):
-        some = [np.asarray(tensors[index][sample : sample + 1], np.float32) for index in places]
+        some = [np.asarray(tensor[sample : sample + 1], np.float32) for tensor in tensors]
         # Noise may overflow an exponential; a box without end is then just a wrong box.
         with np.errstate(over="ignore", invalid="ignore"):
             boxes, scores = decoding.candidates(some, report, head.size)

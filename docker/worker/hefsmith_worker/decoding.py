@@ -7,11 +7,13 @@ y_min, x_min, y_max, x_max (0..1 of the network's input), score, class.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from hefsmith_worker.workspace import HEAD, SCRIPT, Workspace
+if TYPE_CHECKING:
+    # Bundles for the Pi carry this file without the rest of the worker.
+    from hefsmith_worker.workspace import Workspace
 
 Decoder = Callable[[Sequence[np.ndarray]], List[np.ndarray]]
 
@@ -19,8 +21,14 @@ Decoder = Callable[[Sequence[np.ndarray]], List[np.ndarray]]
 CANDIDATES = 1000
 
 
-def from_script(workspace: Workspace, draft: Mapping[str, Any]) -> Optional[Decoder]:
+#: Roles of end nodes that boxes are made of; others (key points, masks) are passed over.
+BOX_ROLES = ("box", "class", "objectness")
+
+
+def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[Decoder]:
     """Return the decoder for this build's head, ``None`` when its script has no NMS."""
+    from hefsmith_worker.workspace import HEAD, SCRIPT
+
     script = workspace.needed(SCRIPT, "optimize").read_text(encoding="utf-8")
     if not any(
         line.split("#")[0].strip().startswith("nms_postprocess")
@@ -72,7 +80,8 @@ def _in_pixels(outputs: List[np.ndarray], head: Mapping[str, Any]) -> Tuple[np.n
     roles: Sequence[str] = head["end_roles"]
     by_cells: Dict[Tuple[int, int], Dict[str, np.ndarray]] = {}
     for role, output in zip(roles, outputs):
-        by_cells.setdefault(output.shape[1:3], {})[role] = output
+        if role in BOX_ROLES:
+            by_cells.setdefault(output.shape[1:3], {})[role] = output
     levels = sorted(by_cells.items(), key=lambda item: -item[0][0] * item[0][1])
     strides = sorted(head["strides"])
     boxes, scores = [], []

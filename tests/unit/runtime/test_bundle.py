@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -209,3 +210,76 @@ def test_a_hef_of_another_build_is_refused_by_the_script(tmp_path: Path) -> None
     done = run(folder, "run.py", "picture.png")
     assert done.returncode != 0
     assert "another build" in done.stderr
+
+
+def test_what_is_missing_is_one_line_and_not_a_traceback(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(classifier(tmp_path), "python"), folder)
+    picture = tmp_path / "text.png"
+    picture.write_text("this is no picture")
+    done = subprocess.run(
+        [sys.executable, str(folder / "run.py"), str(picture)],
+        env=emulated_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert "apt" not in done.stderr
+    bare = {key: value for key, value in emulated_environment().items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, str(folder / "run.py"), str(picture)],
+        env=bare,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("hint:  sudo apt install python3-hailort")
+
+
+def test_raw_heads_become_boxes_by_the_decoder_of_the_verdict(tmp_path: Path) -> None:
+    """The files of a bundle alone, in a process of their own."""
+    head = {
+        "family": "yolov8",
+        "end_roles": ["box", "class"],
+        "strides": [8],
+        "anchors": None,
+        "regression_length": 1,
+        "size": [16, 16],
+        "score": 0.5,
+        "iou": 0.7,
+        "max_boxes": 10,
+    }
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(replace(detector(tmp_path), head=head), "python"), folder)
+    code = """
+import json, sys
+import numpy as np
+import hailo_model
+model = object.__new__(hailo_model.Model)
+model.facts = json.loads(open("hefsmith.json").read())
+model.labels = ["lamp", "cat", "dog"]
+class Placement:
+    box_to_source = staticmethod(lambda box: [10 * side for side in box])
+box, scores = np.zeros((2, 2, 4), np.float32), np.full((2, 2, 3), -9, np.float32)
+box[0, 1] = (0.5, 0.5, 0.5, 0.25)
+scores[0, 1, 2] = 3
+print([(b.label, b.top, b.left, b.bottom, b.right) for b in
+       model._decode_head([box, scores], Placement)])
+print(sorted(name for name in sys.modules if name.startswith("hefsmith_worker")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**emulated_environment(), "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    boxes, modules = done.stdout.splitlines()
+    # Cell (0, 1) of stride 8: centre (4, 12) of 16 pixels, sides half a cell, below a quarter.
+    assert boxes == "[('dog', 0.0, 5.0, 3.75, 10.0)]"
+    assert modules == "['hefsmith_worker', 'hefsmith_worker.decoding']"

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from hailo_model import Answer, Model
+from hailo_model import Answer, Model, run_program
 
 
 def main() -> int:
@@ -64,4 +64,4 @@ def in_words(answer: Answer, score: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -15,10 +15,14 @@ outputs mean; ``hefsmith_worker/pictures`` is the very code that prepared the ca
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
@@ -54,6 +58,34 @@ class Answer:
     boxes: list[Box] = field(default_factory=list)
     mask: Any = None
     outputs: dict[str, Any] = field(default_factory=dict)
+
+
+#: What to install for a module that is missing.
+PACKAGES = {
+    "hailo_platform": "python3-hailort (Hailo-10H: python3-h10-hailort)",
+    "numpy": "python3-numpy",
+    "PIL": "python3-pil",
+    "picamera2": "python3-picamera2",
+}
+
+
+def run_program(main: Callable[[], int]) -> int:
+    """Run a program's ``main``; a failure is one line, a traceback with HEFSMITH_DEBUG=1."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if os.environ.get("HEFSMITH_DEBUG") == "1":
+            raise
+        print("error: %s" % (str(error) or type(error).__name__), file=sys.stderr)
+        missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
+        if "Pillow is not installed" in str(error):
+            missing = "PIL"
+        package = PACKAGES.get(str(missing).partition(".")[0])
+        if package:
+            print("hint:  sudo apt install %s" % package, file=sys.stderr)
+        return 1
 
 
 class Model:
@@ -140,6 +172,8 @@ class Model:
             answer.outputs[name] = value
             if item["kind"] == "nms":
                 answer.boxes = self._boxes(value, placement)
+        if self.facts.get("head"):
+            answer.boxes = self._decode_head([answer.outputs[n] for n in self._outputs], placement)
         first = answer.outputs[self._outputs[0]]
         if self.task == "classification":
             answer.classes = self._classes(first)
@@ -171,6 +205,21 @@ class Model:
                 place = placement.box_to_source((top, left, bottom, right))
                 found.append(Box(self.name_of(number), number, score, *map(float, place)))
         return sorted(found, key=lambda box: -box.score)
+
+    def _decode_head(self, outputs: list[Any], placement: Any) -> list[Box]:
+        """Make boxes of the raw tensors of a detection head, as the build's verdict did."""
+        from hefsmith_worker.decoding import decode
+
+        head = self.facts["head"]
+        height, width = head["size"]
+        raw = [output[None] for output in outputs]
+        limits = (head["score"], head["iou"], head["max_boxes"])
+        (rows,) = decode(raw, head, (height, width), *limits)
+        by_class: dict[int, list[Any]] = {}
+        for row in rows:
+            by_class.setdefault(int(row[5]), []).append(row[:5])
+        count = max(by_class, default=-1) + 1
+        return self._boxes([by_class.get(number, []) for number in range(count)], placement)
 
     def _mask(self, output: Any) -> Any:
         np = self._np

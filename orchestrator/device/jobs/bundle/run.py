@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hailo_model import Answer, Model
+from hailo_model import Answer, Model, run_program
 
 
 def main() -> int:
@@ -107,4 +107,4 @@ def save(name: str, answer: Answer, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

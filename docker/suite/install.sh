@@ -27,11 +27,32 @@ index=
 if [ -f "$wheels/offline" ]; then
     index=--no-index
 fi
+# Tells by a wheel's name whether this Python takes it; people download those for all Pythons.
+fits() {
+    "$venv/bin/python" -c '
+import os, sys
+from pip._vendor.packaging.tags import sys_tags
+from pip._vendor.packaging.utils import parse_wheel_filename
+sys.exit(0 if parse_wheel_filename(os.path.basename(sys.argv[1]))[3] & set(sys_tags()) else 1)
+' "$1"
+}
 set --
 for wheel in "$wheels"/hailo_dataflow_compiler-*.whl "$wheels"/hailo_model_zoo-*.whl \
     "$wheels"/hailort-*.whl; do
-    if [ -f "$wheel" ]; then
+    if [ ! -f "$wheel" ]; then
+        continue
+    elif fits "$wheel"; then
         set -- "$@" "$wheel"
+    else
+        case $wheel in
+            */hailort-*) echo "left out: ${wheel##*/} is for another Python" ;;
+            *)
+                echo "${wheel##*/} is for another Python than this image's:" \
+                    "$("$venv/bin/python" -V). Name a base image with the right one:" \
+                    "HEFSMITH_BASE_IMAGE" >&2
+                exit 1
+                ;;
+        esac
     fi
 done
 "$venv/bin/pip" install $index --find-links "$wheels" "$@"

@@ -268,6 +268,7 @@ def _add_export_layer(
 
     from orchestrator import paths
     from orchestrator.engine.base import Progress
+    from orchestrator.engine.images import emulator_wheels
     from orchestrator.toolchain import importer, registry
 
     def report(news: Progress | str, /) -> None:
@@ -277,10 +278,11 @@ def _add_export_layer(
     folder = paths.image_context("suite")
     built = library.build_suite(
         folder,
-        tuple(sorted((folder / "wheels").glob("*.whl"))),
+        # The same libraries as the emulator's: what is there for it on machines without internet.
+        emulator_wheels(paths.image_context("emulator")),
         tag=f"hefsmith-suite-export:{toolchain.image.removeprefix('sha256:')[:16]}",
         dockerfile="export.Dockerfile",
-        arguments={"SUITE": toolchain.tags[0] if toolchain.tags else toolchain.image},
+        arguments={"SUITE": toolchain.image.removeprefix("sha256:")},
         report=report,
     )
     return registry.save(replace(toolchain, export_image=built.id))
@@ -324,7 +326,8 @@ def _words(step: Step) -> str:
         return f"building, step {step.done} of {step.total or '?'}"
     if not step.total or step.what in ("asking the image", "waiting for the engine"):
         return step.what
-    text = f"{step.what} {step.done / 1e9:.2f} of {step.total / 1e9:.2f} GB"
+    scale, unit = (1e9, "GB") if step.total >= 1e9 else (1e6, "MB")
+    text = f"{step.what} {step.done / scale:.2f} of {step.total / scale:.2f} {unit}"
     if step.rate:
         text += f", {step.rate / 1e6:.0f} MB/s"
     if step.left is not None:

@@ -194,6 +194,16 @@ def _refused(label: str, said: str) -> ImageBuildError:
     hint = "The file may be damaged: compare its checksum with the download page."
     if "no space left" in text:
         hint = "The engine's disk is full. Free space there: docker system df, docker image prune"
+    elif "blobs/json" in text:
+        # What engines before Docker 25 say of the layout that buildx and skopeo write.
+        said = "it is in the OCI layout alone, which this engine is too old to read"
+        hint = (
+            "Convert it: skopeo copy oci-archive:FILE docker-archive:NEW.tar:NAME:1\n"
+            "or load it into Docker 25 or newer, and save it there with docker save."
+        )
+    elif "/repositories: no such file" in text:
+        said = "it is a tar, and no image is in it"
+        hint = "Give the download itself (…_docker.zip or .tar.gz), not something out of it."
     return ImageBuildError(
         f"the engine did not take {label}: {escape_control(said.strip()[:500])}",
         hint=hint,

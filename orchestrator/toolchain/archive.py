@@ -7,6 +7,7 @@ at a time.
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from typing import IO
 
 BLOCK = 1 << 20
+
+#: A file in a zip that is smaller is no image, whatever it is called.
+SMALLEST = 1 << 12
+
+#: One part of several that some tools cut a large file into.
+_PART = re.compile(r"\.(\d{3}|z\d\d|part\d*|aa)$", re.IGNORECASE)
 
 Packing = Literal["gzip", "bzip2", "xz", "none"]
 
@@ -104,17 +111,20 @@ def look_at(path: Path) -> Archive:
 def _look_into_zip(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [
-                one
-                for one in archive.infolist()
-                if not one.is_dir() and one.filename.lower().endswith(_SUFFIXES)
-            ]
-            names = ", ".join(escape_control(one.filename) for one in archive.infolist()[:6])
-            if not members:
+            files = [one for one in archive.infolist() if not one.is_dir()]
+            names = ", ".join(escape_control(one.filename) for one in files[:6]) or "nothing"
+            members = [one for one in files if one.filename.lower().endswith(_SUFFIXES)]
+            # Renamed files have any name; the image is by far the largest, and is looked at below.
+            members = members or [one for one in files if one.file_size > SMALLEST]
+            largest = max(members or files, key=lambda one: one.file_size, default=None)
+            if largest is not None and largest.filename.lower().endswith(".zip"):
                 raise _broken(
-                    path, f"the zip holds no image archive (it holds: {names or 'nothing'})"
+                    path,
+                    f"there is another zip inside ({escape_control(largest.filename)})",
+                    "Unpack the outer one, and import the inner one.",
                 )
-            largest = max(members, key=lambda one: one.file_size)
+            if not members or largest is None:
+                raise _broken(path, f"the zip holds no image archive (it holds: {names})")
             if largest.flag_bits & 1:
                 raise _broken(
                     path, "the zip is protected by a password", "Unpack it by hand first."
@@ -200,6 +210,11 @@ def blocks(archive: Archive) -> Iterator[bytes]:
 
 
 def _broken(path: Path, why: str, hint: str | None = None) -> BrokenArchiveError:
+    if hint is None and _PART.search(path.name):
+        hint = (
+            "By its name it is one part of several: put them together first\n"
+            "(cat NAME.001 NAME.002 > NAME, or the tool that cut it), and import the whole."
+        )
     return BrokenArchiveError(
         f"{escape_control(path.name)}: {why}",
         hint=hint or "Compare its size and checksum with the download page, and download it again.",

@@ -29,6 +29,9 @@ MEMORY = 10.0
 
 _WHEEL = re.compile(r"^(?P<name>[A-Za-z0-9_.]+?)-(?P<version>\d[^-]*)-.+\.whl$")
 
+#: Wheels that can be installed in a container for x86-64.
+_FITTING = re.compile(r"-(any|[\w.]*x86_64)\.whl$")
+
 
 class Found(Protocol):
     """An image on an engine."""
@@ -165,7 +168,10 @@ def import_file(
     archives.verify(archive, Meter("checking", archive.size, report))
     names = library.load(archive.label, _metered(archive, report))
     found = _pick(names, library)
-    return _record(found, library, report, kind="suite", source=archive.label, name=name, gpu=gpu)
+    label = archive.label
+    return _record(
+        found, library, report, kind="suite", source=label, name=name, gpu=gpu, shown=label
+    )
 
 
 def _metered(archive: archives.Archive, report: Callable[[Step], None]) -> Iterator[bytes]:
@@ -215,8 +221,9 @@ def import_image(
             "`docker images` shows.",
             code="toolchain.source",
         )
+    source = f"image {reference}"
     return _record(
-        found, library, report, kind="suite", source=f"image {reference}", name=name, gpu=gpu
+        found, library, report, kind="suite", source=source, name=name, gpu=gpu, shown=reference
     )
 
 
@@ -257,10 +264,17 @@ def _record(
     source: str,
     name: str | None,
     gpu: gpus.Wish,
+    shown: str | None = None,
 ) -> Toolchain:
+    shown = shown or (found.tags[0] if found.tags else found.id)
+    _check_processor(found, shown)
     report(Step("asking the image"))
-    said = library.ask(found.id, probe.command())
-    shown = found.tags[0] if found.tags else found.id
+    try:
+        said = library.ask(found.id, probe.command())
+    except EngineError as error:
+        msg = f"image {escape_control(shown)} did not say what it is: {error.message}"
+        hint = error.hint or "A first start may take long on a slow disk: import it again by name."
+        raise EngineError(msg, hint=hint, code=error.code) from error
     inside = probe.understand(shown, said.stdout, said.stderr)
     toolchain = Toolchain(
         name=name or f"{kind}-{inside.versions['dfc']}",
@@ -280,6 +294,22 @@ def _record(
         gpu=probe_gpu(found.id, inside.python, library, gpu),
     )
     return registry.save(toolchain)
+
+
+def _check_processor(found: Found, shown: str) -> None:
+    """Refuse an image for another processor: Hailo has its compiler for x86-64 alone."""
+    if found.architecture in ("amd64", ""):
+        return
+    msg = (
+        f"image {escape_control(shown)} is for {escape_control(found.architecture)}, and Hailo's "
+        "compiler exists for x86-64 alone"
+    )
+    raise ConfigError(
+        msg,
+        hint="It is no AI Software Suite, or one that was made anew on this machine. Import the\n"
+        "download itself.",
+        code="toolchain.processor",
+    )
 
 
 def probe_gpu(image: str, python: str, library: Library, wish: gpus.Wish) -> GpuState:
@@ -329,6 +359,17 @@ def find_wheels(folder: Path) -> Wheels:
             "and if you have them hailo_model_zoo-*.whl and hailort-*.whl of the same release.",
             code="toolchain.wheels",
         )
+    foreign = [one.name for one in compilers if not _FITTING.search(one.name)]
+    if foreign:
+        msg = f"{escape_control(foreign[0])} is not for Linux on x86-64"
+        raise ConfigError(
+            msg,
+            hint="The compiler exists for Linux on x86-64 alone; what is for aarch64 belongs on\n"
+            "the Pi (HailoRT). Download the compiler's own wheel.",
+            code="toolchain.wheels",
+        )
+    # Wheels of HailoRT for the Pi lie in many a downloads folder; they are not for here.
+    paths = tuple(one for one in paths if _FITTING.search(one.name))
     for path in paths:
         match = _WHEEL.match(path.name)
         if match and match["name"].startswith("hailo"):

@@ -7,8 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.integration.suite import fake_suite
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -66,3 +69,49 @@ def test_a_model_is_built_by_the_suite_and_proven(suite_zip: Path, tmp_path: Pat
     refused = hef("build", "scans", code=2)
     assert "has no network little_digit" in refused.stderr
     assert "Alike: little_digits" in refused.stderr
+
+
+def test_export_and_compiler_run_in_environments_of_their_own(
+    suite_zip: Path, tmp_path: Path
+) -> None:
+    environ = {
+        **os.environ,
+        "HEFSMITH_DATA": str(tmp_path / "data"),
+        "HEFSMITH_CACHE": str(tmp_path / "cache"),
+        "HEFSMITH_OFFLINE": "1",
+    }
+
+    def hef(*words: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *words, "--json"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environ,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    row = hef("toolchain", "import", str(suite_zip), "--export-layer")
+    record = json.loads((tmp_path / f"data/toolchains/{row['name']}.json").read_text())
+    layer = record["export_image"]
+    try:
+        assert layer != row["image"]
+        # The compiler's environment is as it was: it still has no torch of ours.
+        base = ["run", "--rm", "--network", "none", "--entrypoint", "", layer]
+        owner = "import torch; print(torch.__file__)"
+        assert fake_suite.docker(
+            *base, "/local/hefsmith_export/bin/python", "-c", owner
+        ).startswith("/local/hefsmith_export/")
+        assert fake_suite.docker("image", "inspect", "-f", "{{.Config.User}}", layer) == "hailo"
+        built = hef("build", "digits", "--engine", "docker")
+        manifest = json.loads(
+            (tmp_path / "artifacts/digits/hailo8l/manifest.json").read_text(encoding="utf-8")
+        )
+        identity = manifest["predicate"]["buildDefinition"]["internalParameters"]["identity"]
+        assert identity["export"] == {"export_image": layer}
+        assert identity["compile"]["image"] == row["image"]
+        assert built["toolchain"] == row["name"]
+    finally:
+        fake_suite.docker("rmi", "-f", layer)

@@ -40,6 +40,9 @@ def test_wheels_become_a_toolchain_that_runs_as_anyone(tmp_path: Path) -> None:
         '__version__ = "3.32.0"\n', "py3-none-linux_x86_64",
     )  # fmt: skip
     make_wheel(wheels, "hailo_model_zoo", "2.16.0", "hailo_model_zoo", "", "py3-none-any")
+    # As people have them: HailoRT for another Python, and for the Pi.
+    for tag in ("cp38-cp38-linux_x86_64", "cp311-cp311-linux_aarch64"):
+        make_wheel(wheels, "hailort", "4.22.0", "hailo_platform", "", tag)
     base = os.environ.get("HEFSMITH_BASE_IMAGE", "debian:bookworm-20250520-slim")
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", "toolchain", "import", "--wheels", str(wheels),
@@ -67,3 +70,22 @@ def test_wheels_become_a_toolchain_that_runs_as_anyone(tmp_path: Path) -> None:
         assert said == "3.32.0"
     finally:
         fake_suite.docker("rmi", "-f", row["image"])
+
+
+def test_a_compiler_for_another_python_is_told_in_words(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    make_wheel(
+        wheels, "hailo_dataflow_compiler", "3.28.0", "hailo_sdk_client", "",
+        "cp38-cp38-linux_x86_64",
+    )  # fmt: skip
+    base = os.environ.get("HEFSMITH_BASE_IMAGE", "debian:bookworm-20250520-slim")
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "toolchain", "import", "--wheels", str(wheels)],
+        capture_output=True, text=True, timeout=500, check=False,
+        env={**os.environ, "HEFSMITH_DATA": str(tmp_path / "data"), "HEFSMITH_BASE_IMAGE": base,
+             "HEFSMITH_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "is for another Python than this image's" in done.stderr
+    assert "HEFSMITH_BASE_IMAGE" in done.stderr

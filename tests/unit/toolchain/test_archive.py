@@ -169,3 +169,37 @@ def test_wheels_need_exactly_one_compiler(tmp_path: Path) -> None:
         find_wheels(tmp_path)
     with pytest.raises(ConfigError, match="not a folder"):
         find_wheels(tmp_path / "none")
+
+
+def test_renamed_nested_and_cut_up_downloads_are_told_apart(tmp_path: Path) -> None:
+    data = image_tar()
+    renamed = tmp_path / "renamed.zip"
+    with zipfile.ZipFile(renamed, "w") as archive:
+        archive.writestr("README", "x")
+        archive.writestr("suite", data)
+    assert archives.look_at(renamed).member == "suite"
+    outer = tmp_path / "outer.zip"
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.write(vendor_zip(tmp_path), "inner.zip")
+    with pytest.raises(BrokenArchiveError, match="another zip inside") as caught:
+        archives.look_at(outer)
+    assert "import the inner one" in str(caught.value.hint)
+    part = tmp_path / "suite.zip.001"
+    part.write_bytes(outer.read_bytes()[:2000])
+    with pytest.raises(BrokenArchiveError) as caught:
+        archives.look_at(part)
+    assert "one part of several" in str(caught.value.hint)
+
+
+def test_wheels_for_the_pi_are_left_out_and_a_compiler_for_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hailort-4.22.0-cp311-cp311-linux_aarch64.whl").touch()
+    (tmp_path / "six-1.0-py2.py3-none-any.whl").touch()
+    (tmp_path / "numpy-1.26-cp310-cp310-manylinux_2_17_x86_64.manylinux2014_x86_64.whl").touch()
+    compiler = tmp_path / "hailo_dataflow_compiler-3.32.0-py3-none-linux_x86_64.whl"
+    compiler.touch()
+    found = find_wheels(tmp_path)
+    assert len(found.paths) == 3
+    assert "hailort" not in found.versions
+    compiler.rename(tmp_path / compiler.name.replace("x86_64", "aarch64"))
+    with pytest.raises(ConfigError, match="not for Linux on x86-64"):
+        find_wheels(tmp_path)

@@ -130,6 +130,26 @@ def test_an_image_without_a_compiler_is_not_recorded(tmp_path: Path) -> None:
     assert registry.load_all() == ()
 
 
+def test_an_image_for_another_processor_is_not_even_started(tmp_path: Path) -> None:
+    foreign = Image("sha256:" + "2" * 64, architecture="arm64")
+    engine = Engine(images={"mine:1": foreign})
+    with pytest.raises(ConfigError, match="is for arm64"):
+        importer.import_image("mine:1", engine, lambda _: None)
+    assert engine.asked == []
+
+
+def test_an_image_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    class Hanging(Engine):
+        def ask(self, *_: object, **__: object) -> Said:
+            raise EngineError("the program in the container did not end within 300 s")
+
+    engine = Hanging(images={"mine:1": Image("sha256:" + "2" * 64)})
+    with pytest.raises(EngineError, match="image mine:1 did not say what it is") as caught:
+        importer.import_image("mine:1", engine, lambda _: None)
+    assert caught.value.hint
+    assert registry.load_all() == ()
+
+
 def test_a_compiler_that_does_not_start_is_told_with_its_own_words(tmp_path: Path) -> None:
     answer = {**ANSWER, "versions": {"python": "3.10.12"}, "failure": "ImportError: libfoo.so"}
     engine = Engine(answer=Said(0, probe.MARK + json.dumps(answer)))

@@ -269,7 +269,8 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
             f"{name}: {where} accepts none of our keys",
             hint=(
                 f"Install one: ssh-copy-id {where}\n"
-                "or name one with --identity; a key with a passphrase goes to the agent: ssh-add.\n"
+                "or name one: hef device add NAME ADDRESS --identity KEY; one with a passphrase\n"
+                "goes to the agent: ssh-add.\n"
                 "To use a password instead: add the device with --ask-password."
             ),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.device.base import DeviceSpec, Identity, Release, ShipResult
+    from orchestrator.device.fleet import Outcome
     from orchestrator.device.session import SshSession
-    from orchestrator.device.ship import ShipEvent
+    from orchestrator.device.ship import RollbackResult, ShipEvent
     from orchestrator.pipeline.builds import Build
+
+    Told = TypeVar("Told", ShipResult, RollbackResult)
 
 Devices = Annotated[
     list[str] | None,
@@ -54,8 +57,6 @@ def _ship(
         FleetView,
         ask_password,
         choose_devices,
-        exit_code_of,
-        outcome_as_json,
     )
     from orchestrator.device.fleet import run_fleet
     from orchestrator.device.hub import default_hub
@@ -80,23 +81,7 @@ def _ship(
                 password=ask_password,
                 on_end=view.on_end,
             )
-    if len(outcomes) == 1 and outcomes[0].error is not None:
-        raise outcomes[0].error
-    if as_json:
-        emit_json(
-            [outcome_as_json(one, one.result.to_json() if one.result else None) for one in outcomes]
-        )
-    else:
-        for outcome in outcomes:
-            if outcome.result is not None:
-                print_result(_line(outcome.result))
-                for text in outcome.result.warnings:
-                    note(f"warning: {outcome.spec.name}: {escape_control(text)}")
-            elif outcome.error is not None:
-                print_result(f"{outcome.spec.name}  FAILED  {outcome.error.message}")
-                if outcome.error.hint:
-                    note(f"hint: {outcome.spec.name}: {outcome.error.hint}")
-    raise typer.Exit(exit_code_of(outcomes))
+    _tell(outcomes, _line, as_json=as_json)
 
 
 def _rollback(
@@ -106,12 +91,7 @@ def _rollback(
     as_json: Json = False,
 ) -> None:
     """Go back to the release before the current one, in one rename, after checking its files."""
-    from orchestrator.cli.devices import (
-        ask_password,
-        choose_devices,
-        exit_code_of,
-        outcome_as_json,
-    )
+    from orchestrator.cli.devices import ask_password, choose_devices
     from orchestrator.device.fleet import run_fleet
     from orchestrator.device.hub import default_hub
     from orchestrator.device.ship import rollback
@@ -124,19 +104,33 @@ def _rollback(
         connections=connections,
         password=ask_password,
     )
+    _tell(outcomes, _rolled_back, as_json=as_json)
+
+
+def _tell(
+    outcomes: Sequence[Outcome[Told]], line: Callable[[Told], str], *, as_json: bool
+) -> NoReturn:
+    """Print what came of each device and leave with the code that says if any failed."""
+    from orchestrator.cli.devices import exit_code_of, outcome_as_json
+
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
     if as_json:
         emit_json(
             [outcome_as_json(one, one.result.to_json() if one.result else None) for one in outcomes]
         )
-    else:
-        for outcome in outcomes:
-            if outcome.result is not None:
-                before = (outcome.result.previous or "none")[:12]
-                print_result(f"{outcome.spec.name}  {before} -> {outcome.result.release[:12]}")
-            elif outcome.error is not None:
-                print_result(f"{outcome.spec.name}  FAILED  {outcome.error.message}")
+        raise typer.Exit(exit_code_of(outcomes))
+    for outcome in outcomes:
+        name = escape_control(outcome.spec.name)
+        if outcome.result is not None:
+            print_result(line(outcome.result))
+            for text in getattr(outcome.result, "warnings", ()):
+                note(f"warning: {name}: {escape_control(text)}")
+        elif outcome.error is not None:
+            message = outcome.error.message.removeprefix(f"{name}: ")
+            print_result(f"{name}  FAILED  {message}")
+            if outcome.error.hint:
+                note(f"hint: {name}: {outcome.error.hint}")
     raise typer.Exit(exit_code_of(outcomes))
 
 
@@ -208,6 +202,12 @@ def _show_plan(specs: Sequence[DeviceSpec], releases: Sequence[Release], *, as_j
         target = f"~/.hefsmith/{releases[0].model}"
         print_result(f"{spec.name}  ssh {spec.address}: identify, check, send what is missing to")
         print_result(f"  {target}/incoming, make releases/ID, switch {target}/current")
+
+
+def _rolled_back(result: RollbackResult) -> str:
+    """Return the one line that tells what a rollback did."""
+    before = (result.previous or "none")[:12]
+    return f"{result.device}  {before} -> {result.release[:12]}"
 
 
 def _line(result: ShipResult) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import DTypeLike
 
 #: y_min, x_min, y_max, x_max, score.
 BBOX_PARAMS = 5
@@ -130,14 +129,6 @@ def dtype_of(format_type: FormatType) -> np.dtype[np.generic]:
     import numpy as np
 
     return np.dtype(_DTYPES[format_type])
-
-
-def format_type_of(dtype: DTypeLike) -> FormatType:
-    """Return the format type of a numpy type."""
-    import numpy as np
-
-    wanted = str(np.dtype(dtype))
-    return next(kind for kind, name in _DTYPES.items() if name == wanted)
 
 
 @dataclass(frozen=True)

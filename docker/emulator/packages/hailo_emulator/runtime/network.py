@@ -13,12 +13,11 @@ import numpy as np
 
 from hailo_emulator.execute import Executor
 from hailo_emulator.payload import read_payload
-from hailo_emulator.quant import Quantization, dequantize, quantize
+from hailo_emulator.quant import dequantize, quantize
 from hailo_emulator.runtime.formats import (
     BBOX_PARAMS,
     FormatOrder,
     FormatType,
-    QuantInfo,
     VStreamInfo,
     dtype_of,
 )
@@ -190,8 +189,3 @@ def tensorflow_boxes(
     for index, boxes in enumerate(split_boxes(flat, classes)):
         padded[index, :, : len(boxes)] = boxes.T
     return padded
-
-
-def quantization_of(info: QuantInfo, bits: int = 8) -> Quantization:
-    """Return the emulator's form of the binding's quantisation."""
-    return Quantization(info.qp_scale, int(info.qp_zp), bits)

@@ -11,6 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from hailo_emulator.runtime.cli.usage import (
+    EXCLUDES,
+    EXTRAS,
+    REQUIRED,
+    VALIDATION,
+    UsageError,
+)
 from hailo_emulator.runtime.device import check_driver, identity_lines, list_devices, status_text
 from hailo_emulator.runtime.settings import EmulatorSettingError, read_setup
 from hailo_emulator.runtime.status import HailoRTException, exception_from_status, log
@@ -19,17 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hailo_emulator.runtime.settings import Setup
-
-#: CLI11's exit codes.
-VALIDATION, REQUIRED, EXCLUDES, EXTRAS = 105, 106, 108, 109
-
-
-class UsageError(Exception):
-    """A mistake in the command line."""
-
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 class Parser(argparse.ArgumentParser):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hailo_emulator.runtime.cli.usage import REQUIRES, UsageError
 from hailo_emulator.runtime.device import TEMPERATURE_C
 from hailo_emulator.runtime.formats import FormatType, dtype_of
 from hailo_emulator.runtime.hef import HEF
@@ -135,10 +136,8 @@ def run(setup: Setup, options: argparse.Namespace) -> int:
         )
         return 6
     if options.measure_overall_latency and not options.measure_latency:
-        from hailo_emulator.runtime.cli.main import UsageError
-
         msg = "--measure-overall-latency requires --measure-latency"
-        raise UsageError(msg, 107)
+        raise UsageError(msg, REQUIRES)
     _refuse_power(options)
     transform = options.mode == "streaming"
     device, network = _load(options)

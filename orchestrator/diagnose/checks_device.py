@@ -30,6 +30,14 @@ RUNS_ON = {
 }
 
 
+#: Debian packages by what they hold: name for the 4.x line, name for the 5.x line.
+PACKAGES = {
+    "everything": ("hailo-all", "hailo-h10-all"),
+    "binding": ("python3-hailort", "python3-h10-hailort"),
+    "firmware": ("hailofw", "h10-hailort-pcie-driver"),
+}
+
+
 @dataclass(frozen=True)
 class DeviceFacts:
     """What the checks look at: the identity, the raw facts behind it, what has been shipped."""
@@ -47,6 +55,10 @@ class DeviceFacts:
     def file(self, path: str) -> str:
         """Return the text of a file of the device, empty when there is none."""
         return str(self.raw.get("files", {}).get(path, ""))
+
+    def package(self, what: str) -> str:
+        """Return the name of a package for this device's line; an unknown line is taken for 4.x."""
+        return PACKAGES[what][self.line == 5]
 
     @property
     def kernel_log(self) -> str:
@@ -88,8 +100,8 @@ def _chip(facts: DeviceFacts) -> Finding:
         return ok(f"{shown}{' (EMULATED)' if identity.emulated else ''}")
     why = next((note for note in identity.notes if "chip" in note or "hailortcli" in note), "")
     if "not installed" in why:
-        package = "hailo-h10-all" if facts.line == 5 else "hailo-all"
-        return error(why, "nothing can run there", f"sudo apt install dkms {package}; sudo reboot")
+        fix = f"sudo apt install dkms {facts.package('everything')}; sudo reboot"
+        return error(why, "nothing can run there", fix)
     return error(
         why or "hailortcli shows no chip",
         "nothing can run there",
@@ -134,7 +146,7 @@ def _line_fits(facts: DeviceFacts) -> Finding | None:
     version = facts.identity.hailort
     if facts.line is None or version is None or version.startswith(f"{facts.line}."):
         return None
-    package = "hailo-all" if facts.line == 4 else "hailo-h10-all"
+    package = facts.package("everything")
     return error(
         f"HailoRT {version} with a chip of the {facts.line}.x line",
         "4.x drives Hailo-8, 8L and 8R only, 5.x Hailo-10 and 15 only",
@@ -159,7 +171,7 @@ def _binding(facts: DeviceFacts) -> Finding | None:
     if identity.python_version is None:
         return None
     problem = identity.binding_error or ""
-    package = "python3-h10-hailort" if facts.line == 5 else "python3-hailort"
+    package = facts.package("binding")
     if "libhailort.so" in problem:
         wanted = re.search(r"libhailort\.so\.(\d+\.\d+\.\d+)", problem)
         return error(
@@ -281,7 +293,7 @@ def _firmware(facts: DeviceFacts) -> Finding | None:
     missing = re.search(r"Firmware file not found \(([^)]+)\)", facts.kernel_log)
     if missing is None and (facts.raw.get("firmware") or facts.identity.chip is not None):
         return None
-    package = "h10-hailort-pcie-driver" if facts.line == 5 else "hailofw"
+    package = facts.package("firmware")
     return error(
         f"the chip's firmware is missing: {missing[1] if missing else '/lib/firmware/hailo'}",
         "the driver cannot start the chip",

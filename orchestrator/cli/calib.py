@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -110,12 +111,18 @@ def _wanted(what: str, size: str | None, color: str, count: int | None) -> Wante
     try:
         loaded = workspace.recipe(what)
     except ConfigError as error:
-        is_source = Path(what).exists() or any(mark in what for mark in "*?[")
-        if error.code != "recipe.missing" or not is_source:
+        if error.code != "recipe.missing" or not _is_source(what):
             raise
         return calib_request.from_source(what, size, color, count)
     _make_pictures(loaded, workspace)
     return calib_request.from_model(workspace, loaded, count)
+
+
+def _is_source(what: str) -> bool:
+    """Tell a path from a model's name; a path need not exist to be meant as one."""
+    if any(mark in what for mark in "*?[/\\") or os.path.lexists(what):
+        return True
+    return Path(what).suffix != ""
 
 
 def _make_pictures(loaded: Any, workspace: Any) -> None:

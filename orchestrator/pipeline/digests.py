@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,10 +33,13 @@ def sha256_file(path: Path) -> str:
 
 
 def canonical(document: object) -> bytes:
-    """Return the one JSON spelling of a document: sorted keys, no spaces, UTF-8."""
+    """Return the one JSON spelling of a document: sorted keys, no spaces, UTF-8.
+
+    Names of files that are no UTF-8 go back to their bytes.
+    """
     return json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    ).encode("utf-8", "surrogateescape")
 
 
 def digest_of(document: object) -> str:
@@ -78,10 +83,23 @@ class DigestMemory:
         return digest
 
     def tree(self, path: Path) -> str:
-        """Return one digest of a file, or of a folder's files with their relative names."""
+        """Return one digest of a file, or of a folder's files with their relative names.
+
+        A file in a folder that may not be read, or is just going, counts by its name: whoever
+        needs it tells so. A single file that may not be read is a :class:`ConfigError`.
+        """
         if path.is_file():
-            return self.file(path)
-        entries = [[relative, self.file(path / relative)] for relative in sorted(files_below(path))]
+            try:
+                return self.file(path)
+            except OSError as error:
+                msg = f"{path}: {error.strerror or error}"
+                raise ConfigError(msg, hint=f"chmod a+r {path}", code="file.unreadable") from error
+        entries: list[list[str | None]] = []
+        for relative in sorted(files_below(path)):
+            try:
+                entries.append([relative, self.file(path / relative)])
+            except OSError:
+                entries.append([relative, None])
         return digest_of(entries)
 
     def save(self) -> None:
@@ -117,7 +135,10 @@ def files_below(folder: Path) -> Iterable[str]:
         for entry in entries:
             if entry.name == "__pycache__":
                 continue
-            if entry.is_dir():
-                pending.append((entry.path, f"{prefix}{entry.name}/"))
-            elif entry.is_file():
-                yield prefix + entry.name
+            try:
+                if entry.is_dir():
+                    pending.append((entry.path, f"{prefix}{entry.name}/"))
+                elif entry.is_file():
+                    yield prefix + entry.name
+            except OSError:
+                continue  # a link to itself

@@ -294,6 +294,44 @@ def test_validation_pictures_that_are_almost_the_same_are_a_warning(
     assert codes(made.findings)["calib.overlap.near"] == "warning"
 
 
+def test_all_validation_pictures_are_compared_and_the_same_pixels_are_told_from_similar_ones(
+    make_folder: Any, make_request: Any, draw: Any, tmp_path: Path
+) -> None:
+    folder, held_out = make_folder("c", 10), make_folder("v", 400, start=100)
+    Image.fromarray(draw(3)).save(held_out / "same.bmp")
+    Image.fromarray(draw(4)).save(held_out / "similar.jpg", quality=70)
+    told: list[Progress] = []
+
+    made = build_calibration(
+        make_request(folder, count=10, validation=str(held_out)),
+        tmp_path / "o",
+        lambda news: told.append(news) if isinstance(news, Progress) else None,
+    )
+
+    found = {finding.code: finding.files for finding in made.findings}
+    assert found["calib.overlap"] == ("same.bmp",)
+    assert found["calib.overlap.near"] == ("similar.jpg",)
+    assert told[-1] == Progress(402, 402, "validation images")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always text")
+def test_names_that_are_no_text_are_shown_with_escapes(
+    make_folder: Any, make_request: Any, tmp_path: Path
+) -> None:
+    folder = make_folder(count=9)
+    for name, source in ((b"good\xff.png", "0000.png"), (b"bad\xfe.png", None)):
+        data = (folder / source).read_bytes() if source else b"broken"
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(data)
+    (folder / "0000.png").unlink()
+
+    made = build_calibration(make_request(folder, count=20), tmp_path / "out")
+
+    assert "good\\xff.png" in made.names
+    assert made.unreadable[0].startswith("bad\\xfe.png: ")
+    index = json.loads((tmp_path / "out" / "calibration.json").read_text(encoding="utf-8"))
+    assert index["names"] == list(made.names)
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -180,3 +180,16 @@ def test_fetch_copies_remote_sources_into_the_project(
     (place,) = answer(capsys)["sources"].values()
     assert Path(place).parent == project / "calib" / "remote"
     assert (Path(place) / "0.png").is_file()
+
+
+def test_a_path_that_leads_nowhere_is_told_as_a_path(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "loop").symlink_to("loop")
+
+    assert run(["calib", "check", "photos/gone"]) == 2
+    assert "photos/gone: does not exist" in capsys.readouterr().err
+    assert run(["calib", "check", "loop"]) == 2
+    assert "a link that leads nowhere or in a circle" in capsys.readouterr().err
+    assert run(["calib", "check", "nomodel"]) == 2
+    assert "no model 'nomodel'" in capsys.readouterr().err

@@ -278,3 +278,19 @@ def test_reading_in_threads_leaves_the_warnings_of_the_process_as_they_were() ->
     assert list(warnings.filters) == before
     with pytest.warns(UserWarning, match="still heard"):
         warnings.warn("still heard", stacklevel=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "Git LFS"),
+        (b"\n<!DOCTYPE html><html>", "web page"),
+        (b"\0\0\0\x18ftypheic" + bytes(80), "HEIC"),
+        (b"plain words", "not a picture"),
+    ],
+)
+def test_what_lies_in_a_picture_s_place_is_named(start: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(start)
+    for given in (start, str(tmp_path / "x.jpg")):
+        with pytest.raises(PictureError, match=words):
+            prepare(given, RGB)

@@ -9,7 +9,7 @@ bits are noise there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Set, Tuple
+from typing import TYPE_CHECKING, Any, List, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 SIDE = 16
 CELLS = SIDE * SIDE
+BLOCKS = 16
+
+#: Pictures that are compared with all known ones at a time.
+BATCH = 128
 
 #: Largest mean and single difference of duplicates, as parts of the contrast (the standard
 #: deviation of the thumbnail), and the floors in grey levels that noise alone can reach.
@@ -75,33 +79,48 @@ class Seen:
             self._contrast = np.concatenate([self._contrast, np.zeros_like(self._contrast)])
         row = _centred(print_)
         self._rows[self._count] = row
-        self._coarse[self._count] = _blocks(row)
+        self._coarse[self._count] = _blocks(row)[0]
         self._contrast[self._count] = row.std()
         self._count += 1
 
     def find(self, print_: bytes) -> int:
         """Return the index of a near-duplicate that was added before, or -1."""
+        return self.find_each([print_])[0]
+
+    def find_each(self, prints: Sequence[bytes]) -> List[int]:
+        """Return for each picture the index of the first near-duplicate, or -1."""
+        found: List[int] = []
+        for start in range(0, len(prints), BATCH):
+            found += self._find_batch(prints[start : start + BATCH])
+        return found
+
+    def _find_batch(self, prints: Sequence[bytes]) -> List[int]:
         import numpy as np
 
+        found = [-1] * len(prints)
         if not self._count:
-            return -1
-        row = _centred(print_)
-        contrast = np.minimum(self._contrast[: self._count], row.std())
+            return found
+        rows = np.stack([_centred(print_) for print_ in prints])
+        contrast = np.minimum(self._contrast[None, : self._count], rows.std(1)[:, None])
         limit = np.maximum(MEAN_FLOOR, MEAN_PART * contrast)
         # Means of 4x4 cells cannot differ more than the cells do: most end here, cheaply.
-        coarse = np.abs(self._coarse[: self._count] - _blocks(row)).mean(1)
-        indices = np.flatnonzero(coarse <= limit)
-        differences = np.abs(self._rows[indices] - row)
-        same = (differences.mean(1) <= limit[indices]) & (
-            differences.max(1) <= np.maximum(CELL_FLOOR, CELL_PART * contrast[indices])
-        )
-        hits = indices[same]
-        return int(hits[0]) if len(hits) else -1
+        coarse = np.zeros(contrast.shape, np.float32)
+        for ours, theirs in zip(_blocks(rows).T, self._coarse[: self._count].T):
+            coarse += np.abs(ours[:, None] - theirs)
+        asked, known = np.nonzero(coarse <= limit * BLOCKS)
+        for at, index in zip(asked.tolist(), known.tolist()):
+            if found[at] >= 0:
+                continue
+            differences = np.abs(self._rows[index] - rows[at])
+            largest = max(CELL_FLOOR, CELL_PART * float(contrast[at, index]))
+            if differences.mean() <= limit[at, index] and differences.max() <= largest:
+                found[at] = index
+        return found
 
 
-def _blocks(row: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the means of 4x4 blocks of cells, 16 in all."""
-    means: np.ndarray[Any, Any] = row.reshape(4, 4, 4, 4).mean((1, 3)).reshape(16)
+def _blocks(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the means of 4x4 blocks of cells, 16 for each row (N, 256)."""
+    means: np.ndarray[Any, Any] = rows.reshape(-1, 4, 4, 4, 4).mean((2, 4)).reshape(-1, BLOCKS)
     return means
 
 

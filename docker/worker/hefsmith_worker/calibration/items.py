@@ -6,10 +6,11 @@ Items are small and picklable: worker processes get them and open the files them
 from __future__ import annotations
 
 import io
+import re
 import stat
 import threading
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -18,7 +19,7 @@ from hefsmith_worker.pictures import PictureError
 #: Suffixes that are looked for in folders and archives, in any case.
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm",
-    ".pgm", ".pbm", ".pnm",
+    ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif",
 )  # fmt: skip
 
 #: No single encoded picture is larger than this; what claims to be is not read.
@@ -27,6 +28,9 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 #: Boxes of an item: (y_min, x_min, y_max, x_max, class), in source pixels or, when
 #: ``relative``, as fractions of the picture's height and width.
 Boxes = Tuple[Tuple[float, float, float, float, int], ...]
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,27 @@ class Listing:
     prepared: bool = False
     classes: Tuple[str, ...] = ()
     notes: List[Tuple[str, str, str, str]] = field(default_factory=list)
+
+
+def with_plain_text(item: Item) -> Item:
+    """Return the item with names that can be written and sent as text.
+
+    File names are bytes on Linux; those that are no UTF-8 come with lone surrogates in them,
+    which no JSON file and no terminal takes. The path keeps them, so the file is found.
+    """
+    texts = (item.name, item.label or "", *item.group)
+    if not any(_SURROGATE.search(text) for text in texts):
+        return item
+    return replace(
+        item,
+        name=_plain(item.name),
+        group=tuple(_plain(part) for part in item.group),
+        label=None if item.label is None else _plain(item.label),
+    )
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_picture_name(name: str) -> bool:

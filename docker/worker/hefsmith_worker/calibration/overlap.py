@@ -55,19 +55,19 @@ def find_overlap(
         seen.add(outcome.print_)
     stored = {outcome.digests[0]: name for name, outcome in zip(names, outcomes)}
     same: Dict[str, str] = {}
-    alike: List[Tuple[Sample, str]] = []
     progress = _Counter(len(samples), emit)
     with Crew(setup, request.workers) as crew:
         looked = crew.run([Task(-1, sample) for sample in samples], progress.add)
+    others: List[Tuple[Sample, bytes]] = []
     for sample, outcome in zip(samples, looked):
         if outcome.problem:
             continue
         if outcome.digests[0] in stored:
             same[sample[0].name] = stored[outcome.digests[0]]
         elif outcome.print_:
-            hit = seen.find(outcome.print_)
-            if hit >= 0:
-                alike.append((sample, names[hit]))
+            others.append((sample, outcome.print_))
+    hits = seen.find_each([print_ for _, print_ in others])
+    alike = [(sample, names[hit]) for (sample, _), hit in zip(others, hits) if hit >= 0]
     again = [Task(-1, sample) for sample, _ in alike]
     with Crew(replace(setup, glance=False), request.workers) as crew:
         whole = crew.run(again, lambda _: None)

@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 from hefsmith_worker.calibration import archives, arrays, datasets, folders, video
 from hefsmith_worker.calibration.data import is_data
-from hefsmith_worker.calibration.items import Item, Listing, is_picture_name
+from hefsmith_worker.calibration.items import Item, Listing, is_picture_name, with_plain_text
 from hefsmith_worker.calibration.model import ANY_INPUT, CalibrationError, InputSpec, Source
 
 KINDS = ("folder", "glob", "list", "npy", "npz", "tar", "zip", "video", "coco", "yolo")
@@ -95,6 +95,7 @@ def list_source(source: Source, spec: InputSpec, scratch: Path, wanted: int) -> 
         msg = f"{path}: a folder, but the source says kind: {kind}"
         raise CalibrationError(msg, "calib.source", None, str(path))
     listing = readers[kind]()
+    listing.items = [with_plain_text(item) for item in listing.items]
     if not listing.items:
         msg = f"{source.path}: no pictures in it"
         fix = "Known suffixes: .jpg .jpeg .png .bmp .tif .webp .gif .ppm and more, in any case."

@@ -182,7 +182,8 @@ def _row_of_picture(data: bytes, spec: InputSpec, seed: int, item: Item) -> _Row
     prepared = prepare_opened(picture, spec.preprocess, chance_for(seed, item.name))
     traits = Traits(
         size=picture.size,
-        alpha=picture.kind in ("RGBA", "LA", "PA", "RGBa", "La"),
+        alpha=picture.kind in ("RGBA", "LA", "PA", "RGBa", "La")
+        or "transparency" in picture.handle.info,
         deep=picture.kind == "I" or picture.kind.startswith("I;16"),
         frames=picture.frames if picture.handle.format != "MPO" else 1,
         padded=prepared.padded,

@@ -11,6 +11,7 @@ What is done with odd kinds, and why:
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
 
@@ -64,8 +65,7 @@ def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Pictu
         try:
             handle = image_module.open(source)
         except image_module.UnidentifiedImageError:
-            msg = "not a picture that Pillow can read"
-            raise PictureError(msg) from None
+            raise PictureError(_what_else(data)) from None
         except image_module.DecompressionBombError:
             msg = f"more than {max_pixels // 1_000_000} megapixels"
             raise PictureError(msg) from None
@@ -90,6 +90,33 @@ def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Pictu
             orientation = 1
     upright = (width, height) if orientation >= 5 and orientation <= 8 else (height, width)
     return Picture(handle, upright, orientation, handle.mode, getattr(handle, "n_frames", 1))
+
+
+#: Starts of what lies in picture folders without being a picture that can be read.
+_IMPOSTORS = (
+    (
+        re.compile(rb"version https://git-lfs"),
+        "a pointer of Git LFS, not the picture (git lfs pull)",
+    ),
+    (re.compile(rb"\s*<(!doctype|html)", re.I), "a web page, not a picture"),
+    (
+        re.compile(rb".{4}ftyp(hei|hev|mif1|msf1)", re.S),
+        "HEIC, which Pillow does not read by itself; save it as JPEG",
+    ),
+)
+
+
+def _what_else(data: Union[bytes, str]) -> str:
+    """Say what a file is that Pillow does not know."""
+    if isinstance(data, bytes):
+        start = data[:64]
+    else:
+        with open(data, "rb") as file:
+            start = file.read(64)
+    for pattern, reason in _IMPOSTORS:
+        if pattern.match(start):
+            return reason
+    return "not a picture that Pillow can read"
 
 
 def decode(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from orchestrator.device.base import DeviceSpec, Holder, Identity
 from orchestrator.device.benchmark import BenchOptions, run_benchmark
 from orchestrator.device.faults import DeviceBusy, DeviceLacks
 from orchestrator.device.validation import (
@@ -157,6 +158,38 @@ def test_a_busy_chip_is_refused_with_the_holders_name(
         hef = tmp_path / "model.emulated.hef"
         with pytest.raises(DeviceBusy, match=r"held by \S*py\S* \(\d+\)"):
             run_benchmark(runner, hef, device="pi5")
+
+
+class AskedRunner(QuickRunner):
+    """A session that can also be asked what the device is."""
+
+    def __init__(self, identity: Identity, **environment: str) -> None:
+        super().__init__(**environment)
+        self.spec = DeviceSpec(name="pi5", host="10.0.0.5")
+        self._identity = identity
+
+    def identify(self, *, level: str = "full", refresh: bool = False) -> Identity:
+        assert (level, refresh) == ("full", True)
+        return self._identity
+
+
+def test_a_holder_that_only_root_can_see_is_asked_for(tmp_path: Path, pictures: Path) -> None:
+    holder = Holder(pid=77, command="frigate", user="root")
+    known = AskedRunner(
+        Identity(chip="hailo8l", holders=(holder,)), HEFSMITH_EMULATED_FAULT="device_busy"
+    )
+    with pytest.raises(DeviceBusy, match=r"^pi5: the chip is held by frigate \(77\)"):
+        run(tmp_path, hefs.classifier(), pictures, known)
+
+
+def test_no_chip_at_all_is_not_taken_for_a_busy_one(tmp_path: Path, pictures: Path) -> None:
+    """HailoRT's status is 74 for both."""
+    none = AskedRunner(
+        Identity(chip=None, notes=("hailortcli found no chip",)),
+        HEFSMITH_EMULATED_FAULT="device_busy",
+    )
+    with pytest.raises(DeviceLacks, match="pi5: no Hailo chip answers there: hailortcli found"):
+        run(tmp_path, hefs.classifier(), pictures, none)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ Models = Annotated[
     typer.Argument(help="Models by name or folder; default: the only one there is, else digits."),
 ]
 ArchOption = Annotated[
-    str | None, typer.Option("--arch", help="Chip, such as hailo8l; default: the device's.")
+    list[str] | None,
+    typer.Option("--arch", help="Chip, such as hailo8l; default: the device's, else the recipe's."),
 ]
 EngineOption = Annotated[
     str | None,
@@ -132,7 +133,7 @@ def register(app: typer.Typer) -> None:
 
 def _run(
     models: list[str] | None,
-    arch: str | None,
+    arch: list[str] | None,
     flags: Mapping[str, str | bool | None],
     loosening: Mapping[str, Any],
     *,
@@ -190,7 +191,7 @@ def _run(
 
 def _detach(
     models: list[str] | None,
-    arch: str | None,
+    arch: list[str] | None,
     flags: Mapping[str, str | bool | None],
     loosening: Mapping[str, Any],
 ) -> None:

@@ -338,16 +338,21 @@ class Journey:
             self._engine = None
 
 
-def pick_archs(loaded: LoadedRecipe, arch: str | None) -> tuple[Arch, ...]:
-    """Return the chips to build for: the one asked for, else the recipe's."""
-    if arch is None:
+def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple[Arch, ...]:
+    """Return the chips to build for: those asked for, each once, else the recipe's."""
+    if not asked:
         return loaded.recipe.arch
+    from orchestrator.toolchain.versions import plain_chip
+
     known: tuple[Arch, ...] = get_args(Arch)
-    for one in known:
-        if one == arch:
-            return (one,)
-    msg = f"--arch: no chip {escape_control(arch)!r}"
-    raise ConfigError(msg, hint=f"Chips: {', '.join(known)}.")
+    found: list[Arch] = []
+    for text in [asked] if isinstance(asked, str) else asked:
+        chip = next((one for one in known if one == plain_chip(text)), None)
+        if chip is None:
+            msg = f"--arch: no chip {escape_control(text)!r}"
+            raise ConfigError(msg, hint=f"Chips: {', '.join(known)}.")
+        found.append(chip)
+    return tuple(dict.fromkeys(found))
 
 
 def make_data(loaded: LoadedRecipe, workspace: Workspace, observer: Observer) -> None:

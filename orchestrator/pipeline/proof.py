@@ -17,7 +17,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.pipeline.digests import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from orchestrator.device.base import DeviceSpec
@@ -100,28 +100,52 @@ class Prover:
 
         return load_devices(self._journey.workspace).resolve([wanted])
 
-    def archs(self, loaded: LoadedRecipe, arch: str | None) -> tuple[Arch, ...]:
-        """Return the chips to build for: the one asked for, the device's own, or the recipe's.
+    def archs(self, loaded: LoadedRecipe, asked: Sequence[str] | None) -> tuple[Arch, ...]:
+        """Return the chip to build for: the one asked for, the device's own, or the recipe's.
 
         A real device is asked before anything is built: it is no use to compile for another
-        chip than the one that it has.
+        chip than the one that it has, or with a compiler that its HailoRT cannot follow.
         """
         from orchestrator.pipeline.journey import pick_archs
 
-        if arch is not None or self.spec.kind == "embedded":
-            return pick_archs(loaded, arch)[:1]
+        chips = pick_archs(loaded, asked)
+        if asked and len(chips) > 1:
+            msg = f"--arch names {len(chips)} chips ({', '.join(chips)}), and a device has one"
+            raise ConfigError(msg, hint="Build for several with: hef build", code="arch.several")
+        if self.spec.kind == "embedded":
+            return chips[:1]
         identity = self._session().identify()
         if identity.chip is None:
             msg = f"{self.spec.name}: no Hailo chip answered"
             raise ConfigError(msg, hint=f"Look with: hef doctor --device {self.spec.name}")
         self._journey.hailort = identity.hailort
-        chips = pick_archs(loaded, identity.chip)
-        if chips[0] not in loaded.recipe.arch:
+        (own,) = pick_archs(loaded, identity.chip)
+        if asked:
+            self._check_chip(chips[0], own)
+            return chips
+        if own not in loaded.recipe.arch:
             self._journey.observer.note(
-                f"{self.spec.name} has a {chips[0]}; the recipe names "
-                f"{', '.join(loaded.recipe.arch)}. Building for {chips[0]}."
+                f"{self.spec.name} has a {own}; the recipe names "
+                f"{', '.join(loaded.recipe.arch)}. Building for {own}."
             )
-        return chips
+        return (own,)
+
+    def _check_chip(self, asked: Arch, own: Arch) -> None:
+        """Raise when a HEF for the chip asked for does not run on the device's."""
+        from orchestrator.toolchain.versions import runs_on
+
+        name = self.spec.name
+        if not runs_on(asked, own):
+            msg = f"--arch {asked}: {name} has a {own}, which does not run HEFs for {asked}"
+            raise ConfigError(
+                msg,
+                hint=f"Leave out --arch: {name} is asked for its chip. Without shipping:\n"
+                f"hef build --arch {asked}",
+                code="arch.device",
+            )
+        if asked != own:
+            note = f"{name} has a {own}: a HEF for {asked} runs on it, but slower than its own."
+            self._journey.observer.note(note)
 
     # --- proving ------------------------------------------------------------------------------
 

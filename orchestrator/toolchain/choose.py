@@ -67,7 +67,19 @@ def choose(
         raise _none(arch, line, able, hailort)
     best = max(fitting, key=lambda one: (one.dfc, one.imported))
     device = f" and loads on HailoRT {hailort}" if hailort else ""
-    return Choice(best, f"{best.name} compiles for {arch}{device}")
+    return Choice(best, f"{best.name} compiles for {arch}{device}", _strictness(best, hailort))
+
+
+def _strictness(chosen: Toolchain, hailort: Version | None) -> tuple[str, ...]:
+    """Tell where an older compiler of the 5.x line is taken: strict HEFs want the very one."""
+    if chosen.line != 5 or hailort is None or chosen.dfc.minor == hailort.minor:
+        return ()
+    return (
+        (
+            f"compiler {chosen.dfc} is older than the device's HailoRT {hailort}: its HEFs run, "
+            "but not those of a script with hef_param(strict_runtime_versioning)"
+        ),
+    )
 
 
 def _named(
@@ -129,9 +141,14 @@ def download_hint(line: Line, hailort: Version | None) -> str:
             f"Download the AI Software Suite {asked} from Hailo's developer zone\n"
             "(it needs your own login), then run: hef toolchain import FILE.zip"
         )
-    exact = "" if wanted is None or release.dfc.minor == wanted.minor else " or an exact match"
-    return (
-        f"Download AI Software Suite {release.name} (compiler {release.dfc}, file\n"
-        f"{table.archive_name(release)}{exact}) from Hailo's developer zone; the download needs\n"
-        "your own login. Then run: hef toolchain import FILE.zip"
-    )
+    lines = [
+        f"Download AI Software Suite {release.name} (compiler {release.dfc}, file",
+        f"{table.archive_name(release)}) from Hailo's developer zone; the download",
+        "needs your own login. Then run: hef toolchain import FILE.zip",
+    ]
+    if release.evidence == "inferred":
+        lines.append(f"The name follows from dates: what counts is the compiler, {release.dfc}.")
+    if wanted is not None and release.dfc.minor != wanted.minor:
+        exact = f"{wanted.major}.{wanted.minor}"
+        lines.append(f"An exact match for HailoRT {hailort} would have compiler {exact}.")
+    return "\n".join(lines)

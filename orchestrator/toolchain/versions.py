@@ -19,6 +19,16 @@ CHIPS: dict[Line, tuple[str, ...]] = {
     5: ("hailo10h", "hailo15h", "hailo15m", "hailo15l", "hailo12l", "hailo10p"),
 }
 
+#: Names of chips by which the vendor's tools and files also call them.
+CODENAMES = {"mars": "hailo12l", "pluto": "hailo15l", "mercury": "hailo15h"}
+
+#: Chips on which a HEF for another one runs too (hailo.md 7.5): ``chip: those it takes``.
+ALSO_RUNS: dict[str, tuple[str, ...]] = {
+    "hailo8": ("hailo8l", "hailo8r"),
+    "hailo10h": ("hailo15h", "hailo15m"),
+    "hailo15h": ("hailo10h", "hailo15m"),
+}
+
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
@@ -54,14 +64,21 @@ def parse_version(text: str | None) -> Version | None:
     return Version(int(match[1]), int(match[2]), int(match[3] or 0))
 
 
-#: Releases of the suite that are known, oldest first (hailo.md 1.3).
+#: Releases of the suite, oldest first (hailo.md 1.2 and 1.3). ``inferred`` ones carry the name
+#: that follows from the dates of their parts: the vendor names a release by year and month.
 RELEASES: tuple[Release, ...] = (
+    Release("2023-07", 3, Version(3, 24), Version(4, 14), "2.8", "users"),
+    Release("2024-01", 3, Version(3, 26), Version(4, 16), "2.10", "inferred"),
+    Release("2024-04", 3, Version(3, 27), Version(4, 17), "2.11", "inferred"),
+    Release("2024-07", 3, Version(3, 28), Version(4, 18), "2.12", "inferred"),
     Release("2024-10", 3, Version(3, 29), Version(4, 19), "2.13", "inferred"),
     Release("2025-01", 3, Version(3, 30), Version(4, 20), "2.14", "users"),
     Release("2025-04", 3, Version(3, 31), Version(4, 21), "2.15", "users"),
     Release("2025-07", 3, Version(3, 32), Version(4, 22), "2.16", "users"),
     Release("2025-10", 3, Version(3, 33), Version(4, 23), "2.17", "users"),
     Release("2026-07", 3, Version(3, 34), Version(4, 24), "2.19", "users"),
+    Release("2025-07", 5, Version(5, 0), Version(5, 0), "5.0", "inferred"),
+    Release("2025-10", 5, Version(5, 1), Version(5, 1), "5.1", "inferred"),
     Release("2026-01", 5, Version(5, 2), Version(5, 2), "5.2", "users"),
     Release("2026-08", 5, Version(5, 4), Version(5, 4), "5.4", "users"),
 )
@@ -80,6 +97,17 @@ def line_of_chip(arch: str) -> Line | None:
         if arch in chips:
             return line
     return None
+
+
+def plain_chip(text: str) -> str:
+    """Return a chip's name as ``--hw-arch`` has it, from ``HAILO8L``, ``hailo-8l`` or ``mars``."""
+    name = re.sub(r"[\s_-]", "", text.strip().lower())
+    return CODENAMES.get(name, name)
+
+
+def runs_on(arch: str, chip: str) -> bool:
+    """Tell whether a HEF compiled for ``arch`` runs on a device with ``chip``."""
+    return arch == chip or arch in ALSO_RUNS.get(chip, ())
 
 
 def line_of_compiler(dfc: Version) -> Line | None:

@@ -13,7 +13,9 @@ from orchestrator.toolchain.versions import (
     highest_header,
     line_of_chip,
     parse_version,
+    plain_chip,
     release_for,
+    runs_on,
     runtime_of_compiler,
 )
 
@@ -112,7 +114,7 @@ def test_the_release_for_a_device_has_the_name_of_the_download(
 
 def test_a_runtime_older_than_every_known_release_has_none() -> None:
     assert release_for(3, version("4.10.0")) is None
-    assert release_for(5, version("5.1.1")) is None
+    assert release_for(5, version("4.23.0")) is None
 
 
 @pytest.mark.parametrize(
@@ -130,3 +132,35 @@ def test_versions_are_read_out_of_any_text(
 ) -> None:
     found = parse_version(text)
     assert (None if found is None else (found.major, found.minor, found.patch)) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "chip"),
+    [("HAILO8L", "hailo8l"), ("Hailo-8", "hailo8"), ("hailo_10h", "hailo10h"), ("MARS", "hailo12l"),
+     ("pluto", "hailo15l"), ("mercury", "hailo15h"), ("tpu", "tpu")],
+)  # fmt: skip
+def test_a_chip_is_known_by_the_names_that_people_and_tools_give_it(
+    written: str, chip: str
+) -> None:
+    assert plain_chip(written) == chip
+
+
+def test_a_small_chips_hef_runs_on_its_bigger_sister_and_not_the_other_way() -> None:
+    assert runs_on("hailo8l", "hailo8")
+    assert not runs_on("hailo8", "hailo8l")
+    assert runs_on("hailo15h", "hailo10h")
+    assert not runs_on("hailo8", "hailo10h")
+
+
+@pytest.mark.parametrize(
+    ("line", "hailort", "name"),
+    [(3, "4.20.0", "2025-01"), (3, "4.19.0", "2024-10"), (3, "4.17.0", "2024-04"),
+     (3, "4.14.0", "2023-07"), (3, "4.23.0", "2025-10"), (5, "5.1.1", "2025-10"),
+     (5, "5.2.0", "2026-01"), (5, "5.3.0", "2026-01"), (3, None, "2026-07"), (5, None, "2026-08")],
+)  # fmt: skip
+def test_every_hailort_that_a_pi_may_have_has_a_release_to_name(
+    line: int, hailort: str | None, name: str
+) -> None:
+    found = release_for(line, parse_version(hailort))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.name == name

@@ -47,12 +47,11 @@ def test_only_the_device_room_knows_ssh() -> None:
     assert all(name.startswith("orchestrator/device/") for name in importers("asyncssh", *CODE))
 
 
-def test_only_the_export_knows_torch() -> None:
-    allowed = {
-        "docker/worker/hefsmith_worker/stages/torch_source.py",
-        "docker/worker/hefsmith_worker/stages/export.py",
-    }
-    assert importers("torch", *CODE) <= allowed
+def test_only_the_export_knows_the_frameworks() -> None:
+    stages = "docker/worker/hefsmith_worker/stages"
+    torch = {"torch_source.py", "checkpoint.py", "torchvision_ops.py"}
+    assert importers("torch", *CODE) <= {f"{stages}/{name}" for name in torch}
+    assert importers("tensorflow", *CODE) <= {f"{stages}/tensorflow_source.py"}
 
 
 def test_the_hef_room_needs_no_other() -> None:

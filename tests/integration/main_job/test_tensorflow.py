@@ -126,7 +126,10 @@ attempt("keras", "digits.keras")
 attempt("unknown option", net_input_shapes=[1, 1, 32, 32])
 attempt("wrong rank", tensor_shapes=[32, 32])
 attempt("shape", tensor_shapes=[1, 32, 32, 1])
-same = {hashlib.sha256(read_tflite(source).SerializeToString(deterministic=True)).hexdigest() for _ in range(3)}
+same = {
+    hashlib.sha256(read_tflite(source).SerializeToString(deterministic=True)).hexdigest()
+    for _ in range(3)
+}
 print("\n" + json.dumps([found, inner, len(same)]))
 """
 

@@ -173,6 +173,7 @@ def _picture(size: str) -> tuple[int, ...]:
 def _from_hailomz(line: str, folder: Path) -> tuple[dict[str, Any], Network, list[str]]:
     from orchestrator.project.starter import Network
     from orchestrator.project.zoo import load_zoo_yaml, parse_hailomz, recipe_from_zoo
+    from orchestrator.project.zoo_source import recipe_of_command
 
     command = parse_hailomz(line)
     network = Network()
@@ -181,35 +182,27 @@ def _from_hailomz(line: str, folder: Path) -> tuple[dict[str, Any], Network, lis
     document, notes = ({}, []) if command.yaml is None else load_zoo_yaml(command.yaml)
     where = None if command.yaml is None else command.yaml.parent
     made = recipe_from_zoo(document, folder=where, command=command)
-    recipe = made.recipe
-    notes.extend(made.notes)
-    if command.model is not None:
-        source: dict[str, Any] = {"zoo": command.model}
-        if command.checkpoint is not None:
-            source["weights"] = _relative(command.checkpoint, folder)
-        recipe["source"] = source
-        # The zoo inside the suite says the rest; what is written here would go before it.
-        del recipe["preprocessing"]
-        del recipe["postprocess"]
-        if command.classes is not None:
-            recipe["postprocess"] = {"nms": {"classes": command.classes}}
-        notes = ["a zoo network by name needs the suite: its YAML and script are inside it"]
+    recipe = recipe_of_command(command, made)
+    if command.yaml is None:
+        notes.append("a zoo network by name needs the suite: its YAML and script are inside it")
+    else:
+        recipe["source"]["zoo"] = _relative(command.yaml, folder)
+        notes.extend(made.notes)
     _make_relative(recipe, folder)
     pictures = [shape for shape in network.inputs.values() if len(shape) == 4]
-    section = recipe.get("preprocessing")
-    if section is not None and len(pictures) == 1 and section.get("size") != list(pictures[0][2:]):
+    size = made.recipe["preprocessing"].get("size")
+    if command.yaml is not None and len(pictures) == 1 and size != list(pictures[0][2:]):
         notes.append(f"the network's own input is {pictures[0][2]} x {pictures[0][3]}: used here")
-        section["size"] = list(pictures[0][2:])
+        recipe["preprocessing"] = {"size": list(pictures[0][2:])}
     return recipe, network, notes
 
 
 def _make_relative(recipe: dict[str, Any], folder: Path) -> None:
     """Let the recipe's paths start where the recipe is; hailomz's start where it is run."""
     places = [
-        (recipe.get("source", {}), ("onnx", "tflite", "saved_model", "weights")),
+        (recipe.get("source", {}), ("weights",)),
         (recipe.get("calibration", {}), ("source",)),
         (recipe.get("optimization", {}), ("script_file",)),
-        (recipe.get("postprocess", {}).get("nms", {}), ("config",)),
     ]
     for section, keys in places:
         for key in keys:

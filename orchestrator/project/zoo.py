@@ -224,7 +224,7 @@ def recipe_from_zoo(
     if nodes:
         recipe["parser"] = nodes
     recipe["calibration"] = {"source": _calibration(document, command, notes)}
-    optimization = _optimization(command, script)
+    optimization = script_options(command, script)
     if optimization:
         recipe["optimization"] = optimization
     recipe["arch"] = _archs(document, command)
@@ -365,7 +365,8 @@ def _calibration(document: Mapping[str, Any], command: HailomzCommand, notes: li
     return sets[0] if sets else "calib/images"
 
 
-def _optimization(command: HailomzCommand, script: Path | None) -> dict[str, Any]:
+def script_options(command: HailomzCommand, script: Path | None) -> dict[str, Any]:
+    """Return what a command changes about the model script, and the script, as a recipe has it."""
     section: dict[str, Any] = {}
     if script is not None:
         section["script_file"] = script.as_posix()

@@ -20,9 +20,11 @@ from orchestrator.project.recipe import Recipe
 from orchestrator.project.zoo import (
     NORMALIZATION,
     HailomzCommand,
+    ZooRecipe,
     find_script,
     load_zoo_yaml,
     recipe_from_zoo,
+    script_options,
 )
 
 if TYPE_CHECKING:
@@ -99,6 +101,29 @@ def expand(loaded: LoadedRecipe, yaml: Path, arch: str) -> tuple[LoadedRecipe, t
         raise ConfigError(escape_control(msg), code="zoo.recipe") from None
     notes = (*missing, *(note for note in made.notes if "calib" not in note))
     return replace(loaded, recipe=recipe), notes
+
+
+def recipe_of_command(command: HailomzCommand, made: ZooRecipe) -> dict[str, Any]:
+    """Return the recipe that stands for a ``hailomz`` command: what the command itself says.
+
+    The rest is read from the zoo's files when it is built, as ``hailomz`` does; ``made`` is what
+    they give today, for the chip and the pictures where the command names none.
+    """
+    zoo = command.model if command.yaml is None else command.yaml.as_posix()
+    recipe: dict[str, Any] = {"schema": 1, "source": {"zoo": zoo}}
+    if command.checkpoint is not None:
+        recipe["source"]["weights"] = command.checkpoint.as_posix()
+    nodes = {"start_nodes": command.start_nodes, "end_nodes": command.end_nodes}
+    if any(nodes.values()):
+        recipe["parser"] = {name: list(value) for name, value in nodes.items() if value}
+    recipe["calibration"] = made.recipe["calibration"]
+    optimization = script_options(command, command.model_script)
+    if optimization:
+        recipe["optimization"] = optimization
+    recipe["arch"] = made.recipe["arch"]
+    if command.classes is not None:
+        recipe["postprocess"] = {"nms": {"classes": command.classes}}
+    return recipe
 
 
 def _check_chip(document: Mapping[str, Any], arch: str, where: str) -> None:

@@ -14,6 +14,7 @@ from orchestrator.cli.app import run
 from orchestrator.errors import ConfigError
 from orchestrator.project.loading import load_recipe
 from orchestrator.project.recipe import Recipe
+from orchestrator.project.workspace import open_workspace
 from orchestrator.project.zoo import load_zoo_yaml, parse_hailomz, recipe_from_zoo
 
 if TYPE_CHECKING:
@@ -220,6 +221,27 @@ def test_init_from_hailomz_takes_the_networks_own_size(project: Path, zoo: Path)
     assert recipe.arch == ("hailo8",)
     assert recipe.calibration.source == "../../photos"
     assert "# NOTE: the network's own input is 48 x 64" in text
+    # What the zoo's files say stays there; the build reads them.
+    assert recipe.source.weights == "../../net.onnx"
+    assert (project / "models" / "mine" / str(recipe.source.zoo)).resolve() == zoo
+    full = open_workspace(project).recipe("mine").recipe
+    assert full.source.onnx == str(project / "net.onnx")
+    assert full.parser.end_nodes == ("/head/a", "/head/b")
+    assert full.optimization.script == (ALLS.splitlines()[1],)
+
+
+def test_init_by_a_networks_name_says_only_what_the_command_says(project: Path) -> None:
+    line = "hailomz compile yolov8n --ckpt best.pt --calib-path photos --classes 3 --performance"
+    assert run(["init", "byname", "--from-hailomz", line + " --hw-arch hailo8l"]) == 0
+    text = (project / "models" / "byname" / "model.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text) == {
+        "schema": 1,
+        "source": {"zoo": "yolov8n", "weights": "best.pt"},
+        "calibration": {"source": "../../photos"},
+        "optimization": {"script": ["performance_param(compiler_optimization_level=max)"]},
+        "arch": ["hailo8l"],
+        "postprocess": {"nms": {"classes": 3}},
+    }
 
 
 def test_init_for_torch_names_factory_and_weights(project: Path) -> None:

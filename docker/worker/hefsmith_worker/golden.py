@@ -9,6 +9,7 @@ and ``offsets`` (N + 1). ``golden.json`` names them all.
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
@@ -88,17 +89,24 @@ def emit_to(workspace: Workspace) -> Any:
         if isinstance(news, Progress):
             workspace.channel.progress(news.done, news.total, news.unit)
         elif isinstance(news, Finding):
+            message = as_handed(workspace, news.message)
             workspace.channel.finding(
-                news.code, news.severity, news.message, news.asked, news.got, news.fix or None
+                news.code, news.severity, message, news.asked, news.got, news.fix or None
             )
 
     return emit
 
 
-def as_stage_error(error: CalibrationError) -> StageError:
+def as_handed(workspace: Workspace, text: str) -> str:
+    """Return text with inputs by their names (``calibration/x.jpg``): their folder is ours."""
+    return text.replace(str(workspace.plan.inputs) + os.sep, "")
+
+
+def as_stage_error(workspace: Workspace, error: CalibrationError) -> StageError:
     """Return a calibration error as one of the worker's own."""
     where = "%s: " % error.where if error.where and error.where not in error.message else ""
-    return StageError(where + error.message, code=error.code, fix=error.fix or "")
+    message = as_handed(workspace, where + error.message)
+    return StageError(message, code=error.code, fix=as_handed(workspace, error.fix or ""))
 
 
 class GoldenWriter(object):
@@ -132,7 +140,7 @@ class GoldenWriter(object):
                 emit_to(self._workspace),
             )
         except CalibrationError as error:
-            raise as_stage_error(error)
+            raise as_stage_error(self._workspace, error)
         for index, spec in enumerate(self._specs):
             array = self._samples.arrays[spec.name]
             if spec.preprocess.normalize == "host":

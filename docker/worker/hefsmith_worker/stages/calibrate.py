@@ -16,7 +16,7 @@ from hefsmith_worker.calibration import (
     build_calibration,
 )
 from hefsmith_worker.calibration.contact_sheet import draw_contact_sheet, save_contact_sheet
-from hefsmith_worker.golden import as_stage_error, emit_to, input_specs, sources_below
+from hefsmith_worker.golden import as_handed, as_stage_error, emit_to, input_specs, sources_below
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import CALIBRATION, ONNX, Workspace
 
@@ -55,10 +55,10 @@ def run(workspace: Workspace) -> Dict[str, Any]:
             request, workspace.path(CALIBRATION + "/x").parent, emit_to(workspace)
         )
     except CalibrationError as error:
-        raise as_stage_error(error)
+        raise as_stage_error(workspace, error)
     if calibration.errors:
         first = calibration.errors[0]
-        raise StageError(first.message, code=first.code, fix=first.fix)
+        raise StageError(as_handed(workspace, first.message), code=first.code, fix=first.fix)
     summary = calibration.to_dict()
     workspace.write_json(
         CALIBRATION + "/index.json",

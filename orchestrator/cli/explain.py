@@ -95,6 +95,8 @@ def _paragraph(finding: Finding) -> list[str]:
         where = f"{escape_control(finding.file)}, {where}"
     state = "got over it" if finding.recovered else finding.severity
     lines = [f"{finding.id}  {state}, {finding.stage}, {where} (up to: {finding.fault})"]
+    if finding.resembles:
+        lines.append("  (no known wording; the message is like known ones of this failure)")
     if finding.text:
         lines.append(f"  > {escape_control(finding.text[:300])}")
     lines.append(f"  why:  {escape_control(finding.cause)}")

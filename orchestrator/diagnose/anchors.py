@@ -32,6 +32,18 @@ def required_words(pattern: str) -> Words:
     return words if rest == len(pattern) else NONE
 
 
+def required_sets(pattern: str) -> tuple[Words, ...]:
+    """Return sets of words; everything that ``pattern`` matches has one word of each set.
+
+    Several sets rule out more than the best one alone: ``hef ... version`` needs both words.
+    """
+    sets, index = _certain(pattern, 0)
+    if index == len(pattern):
+        return tuple(dict.fromkeys(words for words in sets if words))
+    words = required_words(pattern)
+    return (words,) if words else ()
+
+
 def _alternatives(text: str, index: int) -> tuple[Words, int]:
     """Read ``a|b|c`` up to a closing parenthesis; one of the words of each branch is there."""
     total: set[str] = set()
@@ -48,6 +60,12 @@ def _alternatives(text: str, index: int) -> tuple[Words, int]:
 
 def _branch(text: str, index: int) -> tuple[Words, int]:
     """Read a sequence; the best of its certain parts is returned."""
+    found, index = _certain(text, index)
+    return max(found, key=_worth, default=NONE), index
+
+
+def _certain(text: str, index: int) -> tuple[list[Words], int]:
+    """Read a sequence up to ``|`` or ``)``; all its certain parts are returned."""
     plain: list[str] = []
     found: list[Words] = []
     while index < len(text) and text[index] not in "|)":
@@ -67,7 +85,7 @@ def _branch(text: str, index: int) -> tuple[Words, int]:
             plain.append(_CUT)
         index = after
     found.extend(frozenset({word}) for word in _WORD.findall("".join(plain).lower()))
-    return max(found, key=_worth, default=NONE), index
+    return found, index
 
 
 def _worth(words: Words) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The known failures of ``failures.yaml``, loaded once and compiled when they are needed.
+"""The known failures of ``failures.yaml``, read from its compiled form when they are needed.
 
 Patterns are regular expressions for folded text (:func:`orchestrator.diagnose.text.fold`):
 one space, no quotes, no contractions, any case. `` ... `` between two words stands for up to
@@ -8,26 +8,22 @@ in any order, in one message: that is how a meaning is matched when the wording 
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.diagnose.anchors import SHORTEST, Words, required_words
+from orchestrator.diagnose.anchors import SHORTEST
+from orchestrator.diagnose.compiled import COMPILED, expand
 from orchestrator.errors import HefsmithError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from orchestrator.diagnose.anchors import Words
     from orchestrator.diagnose.finding import Fault, Severity
-
-_MACROS = {
-    " ... ": r".{0,80}?",
-    "{ver}": r"v?\d+(?:\.\d+){1,3}",
-    "{not}": r"(?:not|no|never|without|missing|cannot|unable to|failed to|failure to)",
-    "{found}": r"(?:found|detected|available|present|visible|usable|suitable)",
-}
 
 
 class CatalogueError(HefsmithError):
@@ -37,7 +33,7 @@ class CatalogueError(HefsmithError):
 
 
 #: Answers that are kept for messages that come again.
-REMEMBERED = 1024
+REMEMBERED = 8192
 
 
 @dataclass(frozen=True)
@@ -45,17 +41,13 @@ class Alternative:
     """One way in which a failure shows itself: all ``parts`` in one message."""
 
     parts: tuple[str, ...]
+    #: Sets of lower-case words; a message needs one word of each set, or cannot match.
+    anchors: tuple[Words, ...] = ()
 
     @cached_property
     def patterns(self) -> tuple[re.Pattern[str], ...]:
         """The parts, compiled on first use."""
         return tuple(re.compile(expand(part), re.IGNORECASE) for part in self.parts)
-
-    @cached_property
-    def anchors(self) -> tuple[Words, ...]:
-        """Sets of lower-case words; a message needs one word of each set, or cannot match."""
-        found = (required_words(expand(part)) for part in self.parts)
-        return tuple(words for words in found if words)
 
     def search(self, text: str) -> Mapping[str, str] | None:
         """Return what was captured when every part is in ``text``, else ``None``."""
@@ -85,66 +77,46 @@ class Entry:
     umbrella: bool = False
     yields_to: tuple[str, ...] = ()
     rule: str | None = None
-    samples: tuple[str, ...] = field(default=())
 
     def vetoed(self, text: str) -> bool:
         """Tell whether something in the message takes a match back."""
         return any(veto.search(text) is not None for veto in self.unless)
 
 
-def expand(pattern: str) -> str:
-    """Return ``pattern`` with the abbreviations of the list written out."""
-    for short, long in _MACROS.items():
-        pattern = pattern.replace(short, long)
-    return pattern
-
-
 def _alternatives(value: object) -> tuple[Alternative, ...]:
     if not isinstance(value, list):
         return ()
     return tuple(
-        Alternative(tuple(str(part) for part in item) if isinstance(item, list) else (str(item),))
+        Alternative(tuple(item["parts"]), tuple(frozenset(some) for some in item["words"]))
         for item in value
     )
 
 
-def _strings(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(str(item) for item in value) if isinstance(value, list) else ()
-
-
-def _entry(raw: Mapping[str, object]) -> Entry:
+def _entry(raw: Mapping[str, Any]) -> Entry:
     return Entry(
-        id=str(raw["id"]),
-        stage=str(raw["stage"]),
+        id=raw["id"],
+        stage=raw["stage"],
         severity=cast("Severity", raw["severity"]),
         fault=cast("Fault", raw["fault"]),
-        cause=" ".join(str(raw["cause"]).split()),
-        remedy=" ".join(str(raw["remedy"]).split()),
-        sources=_strings(raw.get("source")),
-        match=_alternatives(raw.get("match")),
-        unless=_alternatives(raw.get("unless")),
-        recipe=str(raw["recipe"]).rstrip("\n") if raw.get("recipe") else None,
-        umbrella=bool(raw.get("umbrella")),
-        yields_to=_strings(raw.get("yields_to")),
-        rule=str(raw["rule"]) if raw.get("rule") else None,
-        samples=_strings(raw.get("samples")),
+        cause=raw["cause"],
+        remedy=raw["remedy"],
+        sources=tuple(raw["sources"]),
+        match=_alternatives(raw["match"]),
+        unless=_alternatives(raw["unless"]),
+        recipe=raw.get("recipe"),
+        umbrella=raw.get("umbrella", False),
+        yields_to=tuple(raw.get("yields_to", ())),
+        rule=raw.get("rule"),
     )
 
 
 @cache
 def load_catalogue() -> Mapping[str, Entry]:
     """Return the known failures by id, in the order of the file."""
-    import yaml
-
-    # The C parser reads the list in a few milliseconds; the pure one takes ten times as long.
-    loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = resources.files("orchestrator.diagnose").joinpath("failures.yaml").read_text("utf-8")
+    text = resources.files("orchestrator.diagnose").joinpath(COMPILED).read_text("utf-8")
     try:
-        document = yaml.load(text, Loader=loader)  # noqa: S506 (a safe loader, chosen above)
-        entries = [_entry(raw) for raw in document["failures"]]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        entries = [_entry(raw) for raw in json.loads(text)["failures"]]
+    except (ValueError, KeyError, TypeError) as error:
         msg = f"the list of known failures cannot be read: {error}"
         raise CatalogueError(msg, hint="Install hefsmith again.") from error
     return {entry.id: entry for entry in entries}
@@ -173,6 +145,12 @@ class Index:
         self._beginnings: dict[str, list[str]] = {}
         for word in words:
             self._beginnings.setdefault(word[:SHORTEST], []).append(word)
+
+    def wanted(self) -> Iterator[tuple[Words, ...]]:
+        """Yield the sets of words that each alternative needs; none for what is always tried."""
+        for entries in (self._always, *self._by_word.values()):
+            for _, _, alternative in entries:
+                yield alternative.anchors
 
     def _present(self, lower: str) -> set[str]:
         """Return the words of the list that are in a line."""

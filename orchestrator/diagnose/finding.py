@@ -47,7 +47,8 @@ class Finding:
 
     ``line`` is 1-based and ``text`` the cleaned line that showed it; both are ``None`` for what
     was computed from the whole run. ``recipe`` holds exact lines for ``model.yaml``, where that
-    is the fix. ``recovered`` is true when the run went on and ended well after it.
+    is the fix. ``recovered`` is true when the run went on and ended well after it. ``resembles``
+    is true when no pattern matched and the message was recognised by its likeness to known ones.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Finding:
     umbrella: bool = False
     recovered: bool = False
     file: str | None = None
+    resembles: bool = False
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON shape: ``id``, ``severity``, ``line``, ``cause``, ``remedy`` first."""
@@ -80,6 +82,7 @@ class Finding:
             "umbrella": self.umbrella,
             "recovered": self.recovered,
             "file": self.file,
+            "resembles": self.resembles,
         }
 
 

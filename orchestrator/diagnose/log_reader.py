@@ -7,23 +7,34 @@ version of the tools never breaks a build because its prints changed.
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import rules
+from orchestrator.diagnose import resemblance, rules
 from orchestrator.diagnose import text as texts
+from orchestrator.diagnose.catalogue import load_catalogue, load_index
 from orchestrator.diagnose.finding import Asked, Finding, Progress, Ran
+from orchestrator.diagnose.gate import OBSERVED, OUTCOME, PROGRESS, SCENE, Gate, Verdict
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
 from orchestrator.diagnose.progress import ProgressReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 #: What is captured in these groups is listed over all the lines that show an entry.
 LISTED = frozenset({"layer", "node", "op"})
 MOST_LISTED = 8
+#: Messages that sound bad and that no pattern knows: the first ones and the last ones are kept.
+MOST_DOUBTFUL = 40
+#: How near, and how far ahead, a known failure must be to be recognised by likeness: where the
+#: run failed and nothing explains it, and where only the line itself says so.
+NEAR_FAILED = (0.34, 0.08)
+NEAR_ALONE = (0.45, 0.15)
+#: Beside a finding that only names the stage that failed.
+NEAR_UMBRELLA = (0.5, 0.15)
 
 
 class VendorLog:
@@ -39,10 +50,12 @@ class VendorLog:
         asked: Asked | None = None,
         context: Mapping[str, str] | None = None,
         file: str | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.asked = asked or Asked()
         self._context: dict[str, str] = dict(context or {})
         self._matcher = Matcher()
+        self._gate = gate or Gate(load_index().wanted())
         self._progress = ProgressReader()
         self._observed = Observed()
         self._outcome = OutcomeReader()
@@ -51,6 +64,7 @@ class VendorLog:
         self._last: dict[str, int] = {}
         self._listed: dict[tuple[str, str], dict[str, None]] = {}
         self._lines = 0
+        self._doubtful: list[tuple[int, str]] = []
         #: Where each file of the story begins: number of lines read before it, and its name.
         self._origins: list[tuple[int, str | None]] = [(0, file)]
         if self.asked.images is not None:
@@ -58,19 +72,30 @@ class VendorLog:
 
     def feed(self, line: str) -> list[Progress | Finding]:
         """Take in one line; return the progress and the new findings that it shows."""
-        news: list[Progress | Finding] = []
         # Drawings of one bar share the number of the line that they are drawn on.
         self._lines += 1
+        if line.endswith("\r") and "\r" not in line[:-1]:
+            line = line[:-1]
+        verdict = self._gate.judge(line, told=self._outcome.took_note)
+        before = self._matcher.taken
+        news: list[Progress | Finding] = []
         for part in texts.split_feed(line):
-            news.extend(self._feed_part(texts.clean(part)))
+            news.extend(self._feed_part(texts.clean(part), verdict))
+        if self._matcher.taken != before:
+            self._gate.keep()
         return news
 
-    def _feed_part(self, line: str) -> list[Progress | Finding]:
+    def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Finding]:
+        readers = verdict.readers
+        search = verdict.search or self._matcher.expects
+        if not (readers or search or verdict.bulk or verdict.sounds_bad):
+            self._matcher.pass_over(self._lines, line)
+            return []
         news: list[Progress | Finding] = []
         bare = texts.strip_prefix(line)
-        if texts.says_nothing(bare):
+        if verdict.bulk and texts.says_nothing(bare):
             return news
-        progress = self._progress.feed(bare)
+        progress = self._progress.feed(bare) if readers & PROGRESS else None
         if progress is not None:
             news.append(progress)
             drawn = progress.done is not None and progress.total is not None
@@ -81,14 +106,57 @@ class VendorLog:
         if not folded:
             self._matcher.feed(self._lines, "")
             return news
-        self._observed.feed(folded)
-        self._scene.feed(folded)
-        self._outcome.feed(self._lines, bare)
-        for hit in self._matcher.feed(self._lines, line):
+        if readers & OBSERVED:
+            self._observed.feed(folded)
+        if readers & SCENE:
+            self._scene.feed(folded)
+        if readers & OUTCOME:
+            self._outcome.feed(self._lines, bare)
+        hits: list[Hit] = []
+        if search:
+            hits = self._matcher.feed(self._lines, line)
+        else:
+            self._matcher.pass_over(self._lines, line)
+        for hit in hits:
             finding = self._take(hit)
             if finding is not None:
                 news.append(finding)
+        if not hits and resemblance.sounds_bad(folded):
+            self._doubt(folded)
         return news
+
+    def _doubt(self, folded: str) -> None:
+        """Keep a message that sounds bad; what it means is asked only when nothing else tells."""
+        self._doubtful.append((self._lines, folded))
+        if len(self._doubtful) > MOST_DOUBTFUL:
+            del self._doubtful[MOST_DOUBTFUL // 2]
+
+    def _resembling(self, found: Sequence[Finding]) -> list[Finding]:
+        """Return what the unexplained messages are most like, where that is clear enough."""
+        if any(one.severity == "fatal" and not one.umbrella for one in found):
+            return []
+        catalogue = load_catalogue()
+        known = {one.id for one in found}
+        explained = {one.line for one in found}
+        failed = self._outcome.outcome == "failed"
+        near, lead = NEAR_FAILED if failed else NEAR_ALONE
+        if any(one.severity == "fatal" for one in found):
+            near, lead = NEAR_UMBRELLA
+        likely: dict[str, Finding] = {}
+        for number, message in self._doubtful:
+            answer = resemblance.load_examples().nearest(message)
+            if answer is None or answer.near < near or answer.lead < lead:
+                continue
+            if not failed and not resemblance.is_ours(message):
+                continue
+            entry = catalogue[answer.id]
+            if entry.rule or entry.severity == "info" or entry.id in known:
+                continue
+            if number in explained or entry.vetoed(message):
+                continue
+            hit = Hit(entry, number, message, {})
+            likely.setdefault(entry.id, replace(self._finding(hit), resembles=True))
+        return list(likely.values())
 
     def _take(self, hit: Hit) -> Finding | None:
         """Keep a hit; return it as a finding when it is new."""
@@ -166,6 +234,10 @@ class VendorLog:
             for name, hit in hits.items()
         ]
         found.extend(rules.computed(self._observed, self.asked, self._scene, set(hits)))
+        found.extend(
+            rules.soften(one, self._outcome.recovered(one.line or 0, one.stage))
+            for one in self._resembling(found)
+        )
         found = rules.shade(found, {name: hit.entry for name, hit in self._hits.items()})
         if self._outcome.outcome == "failed" and not any(one.severity == "fatal" for one in found):
             found.append(self.unexplained(""))

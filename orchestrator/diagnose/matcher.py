@@ -24,6 +24,8 @@ MOST_LINES = 4
 MOST_CHARACTERS = 700
 #: Lines shorter than this are not taken for wrapped ones, unless the next one is indented.
 WRAP_WIDTH = 24
+#: Lines that showed nothing and whose message is made only when a later line asks for it.
+MOST_PASSED = 4096
 
 #: Bars and searches, drawn again and again. Nothing hides in them.
 _BARS = re.compile(
@@ -53,9 +55,48 @@ class Matcher:
         self._message: deque[tuple[int, str]] = deque(maxlen=MOST_LINES - 1)
         self._in_message: dict[str, Entry] = {}
         self._withdrawn: set[str] = set()
+        self._passed: list[tuple[int, str]] = []
+        #: Number of lines that were looked at.
+        self.taken = 0
+
+    @property
+    def expects(self) -> bool:
+        """Whether the message so far shows something that its next line may take back."""
+        return bool(self._in_message)
+
+    def pass_over(self, number: int, line: str) -> None:
+        """Take note of a line that shows nothing, alone or with those before."""
+        self.taken += 1
+        self._passed.append((number, line))
+        if len(self._passed) > MOST_PASSED:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Make the message of the lines that were passed over, as :meth:`feed` would have."""
+        passed, self._passed = self._passed, []
+        bare: list[str] = []
+        start = len(passed)
+        while start > 0:
+            start -= 1
+            text = texts.strip_prefix(texts.clean(passed[start][1]))
+            bare.append(text)
+            # What was before the beginning of a message does not matter.
+            if texts.starts_message(text) or not texts.fold(text):
+                break
+        for (number, line), text in zip(passed[start:], reversed(bare), strict=True):
+            if texts.says_nothing(text):
+                continue
+            folded = texts.fold(text)
+            if not folded or not self._continues(texts.clean(line), text):
+                self._forget()
+            if folded:
+                self._message.append((number, folded))
 
     def feed(self, number: int, line: str) -> list[Hit]:
         """Return what ``line`` (cleaned, number ``number``) shows, alone or with those before."""
+        self.taken += 1
+        if self._passed:
+            self._catch_up()
         bare = texts.strip_prefix(line)
         if not bare.strip():
             self._forget()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import phrases
 from orchestrator.diagnose.finding import Ran
+from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,9 @@ class Observed:
         self._contexts_so_far: int | None = None
         self._single = False
         self._kernels = -1
-        self._readers: tuple[tuple[tuple[str, ...], Callable[[str, str], None]], ...] = (
+        #: Which readers understood a line: whether they do depends on the line alone.
+        self._heard: dict[str, tuple[Callable[[str, str], bool], ...]] = {}
+        self._readers: tuple[tuple[tuple[str, ...], Callable[[str, str], bool]], ...] = (
             (("level",), self._read_level),
             (("entries", "calib", "images", "samples"), self._read_images),
             (("gpu", "cuda", "cpu"), self._read_gpu),
@@ -60,11 +63,21 @@ class Observed:
     def feed(self, folded: str) -> None:
         """Take in one folded line."""
         lower = folded.lower()
-        for words, reader in self._readers:
-            if any(word in lower for word in words):
+        readers = self._heard.get(folded)
+        if readers is not None:
+            for reader in readers:
                 reader(folded, lower)
+            return
+        heard = tuple(
+            reader
+            for words, reader in self._readers
+            if any(word in lower for word in words) and reader(folded, lower)
+        )
+        if len(self._heard) >= REMEMBERED:
+            self._heard.clear()
+        self._heard[folded] = heard
 
-    def _read_level(self, folded: str, lower: str) -> None:  # noqa: ARG002
+    def _read_level(self, folded: str, lower: str) -> bool:  # noqa: ARG002
         # "Reducing compression level to 0 because requested optimization level ..." lowers
         # another level.
         if "compression level" not in lower.split("optimi", 1)[0]:
@@ -74,19 +87,20 @@ class Observed:
                     if match["asked"]:
                         self.level_asked = int(match["asked"])
                     self.level_lowered = int(match["level"])
-                    return
+                    return True
         if phrases.LEVEL_ZERO.search(lower):
             self.level_zero = True
-            return
+            return True
         for pattern in phrases.LEVEL_ASKED:
             match = pattern.search(lower)
             if match:
                 self.level_asked = int(match[1])
                 self.level_lowered = None
                 self.level_zero = False
-                return
+                return True
+        return False
 
-    def _read_images(self, folded: str, lower: str) -> None:  # noqa: ARG002
+    def _read_images(self, folded: str, lower: str) -> bool:  # noqa: ARG002
         for pattern in phrases.IMAGES_USED:
             match = pattern.search(lower)
             if match:
@@ -94,41 +108,49 @@ class Observed:
                     self.images_used = _number(match["n"])
                 else:
                     self.images_finetune = _number(match["n"])
-                return
+                return True
         if "calib" in lower and "us" in lower:
             pair = phrases.IMAGES_PAIR.search(lower)
             if pair:
                 self.images_used = _number(pair["n"])
                 self.images_given = _number(pair["given"])
-                return
+                return True
         bar = phrases.CALIBRATION_BAR.search(lower)
         if bar:
             if self.images_used is None:
                 self.images_used = int(bar[2])
-            return
+            return True
         for pattern in phrases.IMAGES_GIVEN:
             match = pattern.search(lower)
             if match:
                 self.images_given = _number(match["n"])
-                return
+                return True
+        return False
 
-    def _read_gpu(self, folded: str, lower: str) -> None:  # noqa: ARG002
+    def _read_gpu(self, folded: str, lower: str) -> bool:  # noqa: ARG002
         if phrases.GPU_NO.search(lower):
             self.gpu = False
-        elif phrases.GPU_YES.search(lower):
+            return True
+        if phrases.GPU_YES.search(lower):
             self.gpu = True
+            return True
+        return False
 
-    def _read_snr(self, folded: str, lower: str) -> None:  # noqa: ARG002
+    def _read_snr(self, folded: str, lower: str) -> bool:  # noqa: ARG002
+        found = False
         for match in phrases.SNR.finditer(folded):
             self.snr[match["layer"].strip(":")] = float(match["db"].replace(",", "."))
+            found = True
+        return found
 
-    def _read_algorithms(self, folded: str, lower: str) -> None:
+    def _read_algorithms(self, folded: str, lower: str) -> bool:
         for pattern in phrases.SKIPPED:
             match = pattern.search(folded)
             if match:
                 self.skipped[match["name"].strip()] = None
-                return
+                return True
         if "is done" in lower or "completed" in lower:
+            # What these words mean depends on the names beside them.
             for name in ("bias correction", "adaround", "fine-tun", "fine tun", "finetune"):
                 if name in lower and "encoding" not in lower:
                     self.done.add(name)
@@ -138,28 +160,34 @@ class Observed:
             self.done.clear()
             self.skipped.clear()
             self.optimized = False
+        return "is done" in lower or "completed" in lower or "starting" in lower
 
-    def _read_precision(self, folded: str, lower: str) -> None:
+    def _read_precision(self, folded: str, lower: str) -> bool:
+        found = False
         match = phrases.FOUR_BIT.search(folded)
         if match:
             self.four_bit[match["layer"]] = None
+            found = True
         elif "bias" not in lower and all(pattern.search(lower) for pattern in phrases.DEMOTED):
             layer = phrases.LAYER.search(folded)
             self.demoted[layer[1] if layer else "(not named)"] = None
+            found = True
         if phrases.NOT_NORMALIZED.search(lower):
             self.not_normalized[folded] = None
+            found = True
+        return found
 
-    def _read_contexts(self, folded: str, lower: str) -> None:  # noqa: ARG002
+    def _read_contexts(self, folded: str, lower: str) -> bool:  # noqa: ARG002
         for pattern in phrases.CONTEXTS_FINAL:
             match = pattern.search(lower)
             if match:
                 self._contexts_final = int(match[1])
-                return
+                return True
         for pattern in phrases.CONTEXTS_SO_FAR:
             match = pattern.search(lower)
             if match:
                 self._contexts_so_far = int(match[1])
-                return
+                return True
         kernels = phrases.KERNELS.search(lower)
         if kernels:
             self._kernels = max(self._kernels, int(kernels[1]))
@@ -169,19 +197,27 @@ class Observed:
             self._single = True
         elif phrases.MULTI_CONTEXT.search(lower):
             self._single = False
+        else:
+            return False
+        return True
 
-    def _read_identity(self, folded: str, lower: str) -> None:
+    def _read_identity(self, folded: str, lower: str) -> bool:
+        found = False
         for name, pattern in phrases.VERSIONS:
             match = pattern.search(lower)
             if match:
                 self.versions[name] = match[1]
+                found = True
         arch = phrases.ARCH.search(lower)
         if arch:
             self.arch = arch[1]
+            found = True
         if ".hef" in lower and phrases.HEF_SAVED.search(lower):
-            found = phrases.HEF.findall(folded)
-            if found:
-                self.hef = found[-1]
+            named = phrases.HEF.findall(folded)
+            if named:
+                self.hef = named[-1]
+                found = True
+        return found
 
     @property
     def contexts(self) -> int | None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
     from orchestrator.diagnose.finding import Outcome
@@ -96,6 +99,22 @@ _HARD = re.compile(
 _SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:|e: )")
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _kinds(bare: str) -> tuple[str, bool, bool, bool, bool]:
+    """Return a line in small letters, and whether it may speak of a command, an error, a stage
+    (its end included), or an exit code; long logs say the same again and again."""
+    lower = _SPACES.sub(" ", bare.lower())
+    patterns = (*_STARTS, *_ENDS, *_GOOD_ENDS)
+    return (
+        lower,
+        _COMMAND.search(lower) is not None,
+        bool(_HARD.search(lower) or _RAISED.match(bare) or _SOFT.match(lower)),
+        bool(_SAVED_HEF.search(lower) or _SAVED_HAR.search(lower))
+        or any(pattern.search(lower) for _, pattern in patterns),
+        _EXIT_WORDS.search(lower) is not None,
+    )
+
+
 @dataclass(slots=True)
 class _Mark:
     line: int
@@ -124,17 +143,20 @@ class OutcomeReader:
 
     def feed(self, number: int, bare: str) -> None:
         """Take in one line (cleaned, without prefix)."""
-        lower = _SPACES.sub(" ", bare.lower())
+        lower, commands, errors, stages, exits = _kinds(bare)
         if "<hailo model zoo" in lower:
             self._zoo = True
-        command = _COMMAND.search(lower)
+        command = _COMMAND.search(lower) if commands else None
         if command:
             tool = command["tool"].rsplit("/", 1)[-1]
             self._command = f"{tool} {command['verb']}"
             self._begin("parse" if "hailomz" in tool else self._open or "setup")
-        self._read_errors(number, bare, lower)
-        self._read_stages(number, lower)
-        self._read_exit(number, lower)
+        if errors or self._soft is not None:
+            self._read_errors(number, bare, lower)
+        if stages:
+            self._read_stages(number, lower)
+        if exits:
+            self._read_exit(number, lower)
 
     def _begin(self, stage: str) -> None:
         self._open = stage
@@ -214,6 +236,11 @@ class OutcomeReader:
         self._exit = code
         if code != 0:
             self._failure = _Mark(number, self._stage, lower.strip())
+
+    @property
+    def took_note(self) -> bool:
+        """Whether a tool's error stands that its next information would take back."""
+        return self._soft is not None
 
     @property
     def failed_at(self) -> tuple[int | None, str | None]:

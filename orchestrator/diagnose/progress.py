@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 
 from orchestrator.diagnose.finding import Progress
+from orchestrator.diagnose.text import REMEMBERED
 
 _TQDM = re.compile(
     r"(?:(?P<step>[A-Za-z][\w .()/-]{0,60}?)\s*:\s*)?(?P<percent>\d{1,3})%\s?\|[^|]*\|\s*"
@@ -62,6 +64,19 @@ def seconds(clock: str | None) -> float | None:
     return total
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _may_show(line: str) -> bool:
+    """Tell whether any of the readings below fits ``line``, whatever came before it."""
+    if "%" in line and "|" in line:
+        return True
+    if _EPOCH.match(line) or _KERAS.match(line) or _NETWORK.search(line):
+        return True
+    if _ITERATION.search(line) or _KERNELS.search(line) or _ALGORITHM.match(line.strip()):
+        return True
+    lower = line.lower()
+    return any(pattern.search(lower) for _, _, pattern in STAGE_MARKS)
+
+
 class ProgressReader:
     """Remembers stage and epoch, so that bars inside them make sense."""
 
@@ -74,6 +89,8 @@ class ProgressReader:
 
     def feed(self, line: str) -> Progress | None:
         """Return the progress that ``line`` (cleaned) shows, if any."""
+        if not _may_show(line):
+            return None
         bar = self._bar(line)
         if bar is not None:
             return bar

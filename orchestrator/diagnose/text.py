@@ -8,10 +8,13 @@ of it is taken off here, once, so that patterns speak about words only.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 #: Longer lines are cut in the middle: no message is that long, and a minified JSON must not
 #: cost minutes of matching.
 LONGEST = 2400
+#: Long logs say the same again and again: results for this many lines are kept.
+REMEMBERED = 8192
 
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]"
@@ -60,6 +63,46 @@ _MARKER = re.compile(
 )
 
 
+#: What the system says on a German machine, in the words that patterns are written for.
+_GERMAN = {
+    "keine route zum zielrechner": "No route to host",
+    "verbindungsaufbau abgelehnt": "Connection refused",
+    "die wartezeit für die verbindung ist abgelaufen": "Connection timed out",
+    "zeitüberschreitung bei der verbindung": "Connection timed out",
+    "auf dem gerät ist kein speicherplatz mehr verfügbar": "No space left on device",
+    "keine berechtigung": "Permission denied",
+    "datei oder verzeichnis nicht gefunden": "No such file or directory",
+    "kommando nicht gefunden": "command not found",
+    "befehl nicht gefunden": "command not found",
+    "das dateisystem ist nur lesbar": "Read-only file system",
+    "ist ein verzeichnis": "Is a directory",
+    "ungültiger maschinenbefehl": "Illegal instruction",
+    "speicherabzug geschrieben": "core dumped",
+    "speicherzugriffsfehler": "Segmentation fault",
+    "getötet": "Killed",
+    "nicht genügend hauptspeicher verfügbar": "Cannot allocate memory",
+    "das gerät oder die ressource ist belegt": "Device or resource busy",
+    "der name oder der dienst ist nicht bekannt": "Name or service not known",
+    "das netzwerk ist nicht erreichbar": "Network is unreachable",
+    "die verbindung wurde vom kommunikationspartner zurückgesetzt": "Connection reset by peer",
+    "falsches dateiformat": "Exec format error",
+    "fehler beim ausführen des formats": "Exec format error",
+}
+#: In the sentences above that have no umlaut.
+_GERMAN_PARTS = (
+    "Route zum",
+    "abgelehnt",
+    "erechtigung",
+    "icht gefunden",
+    "lesbar",
+    "eicher",
+    "elegt",
+)
+_GERMAN_WORDS = re.compile(
+    "|".join(sorted(map(re.escape, _GERMAN), key=len, reverse=True)), re.IGNORECASE
+)
+
+
 def clean(line: str) -> str:
     """Return one printed line without escapes, control characters and outer white space."""
     if len(line) > LONGEST:
@@ -81,6 +124,7 @@ def split_feed(chunk: str) -> list[str]:
     return parts or [""]
 
 
+@lru_cache(maxsize=REMEMBERED)
 def strip_prefix(line: str) -> str:
     """Return ``line`` without time stamps, container names and the like before the message."""
     for _ in range(4):
@@ -91,6 +135,7 @@ def strip_prefix(line: str) -> str:
     return line
 
 
+@lru_cache(maxsize=REMEMBERED)
 def says_nothing(bare: str) -> bool:
     """Tell whether a line is one of the bulk of a long log: one for each layer, step, cluster."""
     return _BULK.match(bare) is not None
@@ -101,16 +146,21 @@ def stamped_by_system(line: str) -> bool:
     return _SYSTEM.match(line) is not None
 
 
+@lru_cache(maxsize=REMEMBERED)
 def starts_message(line: str) -> bool:
     """Tell whether ``line`` (without prefix) begins a message, so that it continues nothing."""
     return _MARKER.match(line) is not None
 
 
+@lru_cache(maxsize=REMEMBERED)
 def fold(line: str) -> str:
     """Return the form that patterns are written for; letter case is kept for what is captured.
 
-    White space is collapsed, quotes are gone, ``doesn't`` is ``does not``.
+    White space is collapsed, quotes are gone, ``doesn't`` is ``does not``, and what the system
+    says in German is said in English.
     """
+    if not line.isascii() or any(part in line for part in _GERMAN_PARTS):
+        line = _GERMAN_WORDS.sub(lambda match: _GERMAN[match[0].lower()], line)
     if _CONTRACTED.search(line):
         for pattern, replacement in _CONTRACTIONS:
             line = pattern.sub(replacement, line)

@@ -1,7 +1,7 @@
 """Every known failure is found in its recorded words, in other words, and in other dress.
 
-``recorded.json`` holds lines that the vendor's tools printed, ``reworded.json`` ways in which
-another release may say the same.
+``examples.json`` of the package holds lines that the vendor's tools printed (``recorded``), and
+ways in which another release may say the same (``reworded``).
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ from __future__ import annotations
 import json
 import time
 import zlib
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from orchestrator.diagnose.anchors import required_words
-from orchestrator.diagnose.catalogue import Alternative, expand, load_catalogue, load_index
+from orchestrator.diagnose.anchors import required_sets, required_words
+from orchestrator.diagnose.catalogue import load_catalogue, load_index
+from orchestrator.diagnose.compiled import compile_failures, expand
 from orchestrator.diagnose.finding import SEVERITIES
 from orchestrator.diagnose.log_reader import VendorLog, read_log
 from tests.unit.diagnose.variants import CHANGES
 
 HERE = Path(__file__).resolve().parent
-RECORDED: dict[str, list[str]] = json.loads((HERE / "recorded.json").read_text("utf-8"))
-REWORDED: dict[str, list[str]] = json.loads((HERE / "reworded.json").read_text("utf-8"))
+EXAMPLES = json.loads(
+    resources.files("orchestrator.diagnose").joinpath("examples.json").read_text("utf-8")
+)
+RECORDED: dict[str, list[str]] = EXAMPLES["recorded"]
+REWORDED: dict[str, list[str]] = EXAMPLES["reworded"]
 
 #: Two causes that one message tells at once: both apply.
 TOGETHER = {"C04": {"O01", "A09"}, "A09": {"C04"}, "O01": {"C04", "A09"}}
@@ -97,6 +102,13 @@ def test_recipe_lines_are_a_recipe() -> None:
                 assert set(document) <= sections, entry.id
 
 
+def test_the_compiled_list_is_that_of_the_file_that_people_write() -> None:
+    """After a change of failures.yaml: python -m orchestrator.diagnose.compiled."""
+    folder = resources.files("orchestrator.diagnose")
+    text = folder.joinpath("failures.yaml").read_text("utf-8")
+    assert folder.joinpath("failures.json").read_text("utf-8") == compile_failures(text)
+
+
 def test_every_alternative_needs_a_word_so_that_few_are_tried() -> None:
     assert [entry.id for _, entry, _ in load_index()._always] == []
 
@@ -147,7 +159,7 @@ def test_no_anchor_rejects_a_message_that_its_pattern_matches() -> None:
     for entry in load_catalogue().values():
         for part in (part for one in entry.match for part in one.parts):
             pattern = re.compile(expand(part), re.IGNORECASE)
-            anchors = Alternative((part,)).anchors
+            anchors = required_sets(expand(part))
             for message in messages:
                 if pattern.search(message):
                     checked += 1

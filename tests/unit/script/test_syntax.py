@@ -150,3 +150,45 @@ def test_any_text_is_a_script_or_a_syntax_error(text: str) -> None:
         assert error.column >= 1
     else:
         assert parse(script.render()).commands == script.commands
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "words"),
+    [
+        ("a(b)\rc(d", 2, 4, "end of the script"),
+        ("a(b)\r\nc(d e)", 2, 5, "found e"),
+        ("x\u00a0= normalization([1],[1])", 1, 2, "no-break space"),
+        ("normalization1 = normalization\uff08[1],[1])", 1, 31, "plain '('"),
+        ("resources_param(fps=1e999)", 1, 21, "too large"),
+        ("resources_param(fps=" + "9" * 5000 + ")", 1, 21, "too large"),
+        ("a = b = c(d)", 1, 7, "found ="),
+    ],
+)
+def test_what_editors_and_web_pages_leave_behind_is_named(
+    text: str, line: int, column: int, words: str
+) -> None:
+    with pytest.raises(ScriptSyntaxError) as caught:
+        parse(text)
+    assert (caught.value.line, caught.value.column) == (line, column)
+    assert words in caught.value.message
+
+
+def test_lines_may_end_in_any_of_the_three_ways() -> None:
+    assert [c.line for c in parse("a(b)\rc(d)\r\ne(f)\ng(h)\r")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_text_makes_the_checks_stumble(seed: int) -> None:
+    import random
+
+    from hefsmith_worker.script.lint import check_text
+
+    chance = random.Random(seed)
+    pieces = ["normalization1 = normalization([0,0],[255,255])\n", "(", ")", "[", "]", ",", "=",
+              "{*}", "{", "}", "\r", "\n", "\t", "#", '"', "'", "\ufeff", "\x00", "\ud800", "1e999",
+              "nms_postprocess(\"a.json\", meta_arch=yolov8)\n", "net/conv1", "*", "9" * 5000,
+              "quantization_param([conv1, {a*}], precision_mode=a16_w16)\n"]  # fmt: skip
+    text = "".join(chance.choice(pieces) for _ in range(chance.randrange(1, 30)))
+    for finding in check_text(text, layers=["net/conv1"], images=10):
+        assert finding.line >= 1
+        assert finding.column >= 1

@@ -95,6 +95,14 @@ def _fold(node: Node, inputs: Arrays, arrays: List[np.ndarray]) -> Optional[List
     if op == "Range":
         start, limit, step = (array.reshape(-1)[0] for array in arrays)
         return [np.arange(start, limit, step).astype(arrays[0].dtype)]
+    if op == "Clip":
+        low, high = node.get("min"), node.get("max")
+        bounds = [*inputs[1:3], None, None][:2]
+        low = bounds[0] if bounds[0] is not None else low
+        high = bounds[1] if bounds[1] is not None else high
+        if low is None and high is None:
+            return [arrays[0]]
+        return [np.clip(arrays[0], low, high).astype(arrays[0].dtype)]
     if op == "ConstantOfShape":
         return [_filled(node, arrays[0])]
     return None

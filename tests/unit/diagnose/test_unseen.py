@@ -1,0 +1,126 @@
+"""Logs that no pattern foresaw: likeness, other languages, and lines that may pass unread."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from orchestrator.diagnose.gate import OPEN, Gate
+from orchestrator.diagnose.log_reader import VendorLog, read_log
+
+HEALTHY = Path(__file__).resolve().parent / "healthy"
+EXAMPLES = json.loads(
+    resources.files("orchestrator.diagnose").joinpath("examples.json").read_text("utf-8")
+)
+
+
+def found(text: str) -> dict[str, bool]:
+    """What a log shows, and whether each was recognised by likeness."""
+    return {one.id: one.resembles for one in read_log(text.split("\n")).findings()}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("hailort: cannot open the device: another application is using it (pid 2211)", "R08"),
+        ("[warning] No GPU available, so optimization runs at level 0 instead of 2", "O01"),
+    ],
+)
+def test_a_message_like_no_pattern_is_recognised_by_likeness(text: str, name: str) -> None:
+    assert name in found(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("ssh: connect to host 10.0.0.5 port 22: Keine Route zum Zielrechner", "H06"),
+        ("ssh: connect to host pi port 22: Verbindungsaufbau abgelehnt", "H06"),
+        ("scp: /home/pi/a.hef: Auf dem Gerät ist kein Speicherplatz mehr verfügbar", "H02"),
+        ("run.sh: Zeile 31: lspci: Kommando nicht gefunden", "S11"),
+        ("./x.sh: Zeile 3: 4711 Ungültiger Maschinenbefehl hailomz", "S06"),
+        ("hailo: Zeile 9: 12 Getötet", "S26"),
+    ],
+)
+def test_what_a_german_system_says_is_understood(text: str, name: str) -> None:
+    assert found(text) == {name: False}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sudo: unable to resolve host build-42: Name or service not known",
+        'perl: warning: Falling back to the standard locale ("C").',
+        "UserWarning: Provided key output for dynamic axes is not a valid input/output name",
+        "W: Possible missing firmware /lib/firmware/rtl_nic/rtl8125b-2.fw for module r8169",
+        "no errors were found while checking; 0 failed, 412 passed in 9.2s",
+        "[info] No GPU chosen, Selected GPU 0",
+    ],
+)
+def test_what_other_programs_warn_of_is_none_of_ours(text: str) -> None:
+    assert found(text) == {}
+
+
+class Open(Gate):
+    """Lets nothing pass: every line is read in full."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def judge(self, line: str, *, told: bool) -> object:  # type: ignore[override]
+        super().judge(line, told=told)
+        return OPEN
+
+
+def _lines(seed: int) -> list[str]:
+    """A wild mixture of failures, healthy logs, cut lines, and other programs' lines."""
+    chance = random.Random(seed)
+    known = [
+        line
+        for group in EXAMPLES.values()
+        for texts in group.values()
+        for text in texts
+        for line in text.split("\n")
+    ]
+    healthy = [
+        line for path in sorted(HEALTHY.glob("*.log")) for line in path.read_text().split("\n")
+    ]
+    lines: list[str] = []
+    while len(lines) < 500:
+        line = chance.choice(known if chance.random() < 0.3 else healthy)
+        if chance.random() < 0.5:
+            line = re.sub(r"\d", lambda _: str(chance.randrange(10)), line)
+        change = chance.randrange(12)
+        if change == 0:
+            at = chance.randrange(len(line) + 1)
+            lines.append(line[:at])
+            line = line[at:]
+        elif change == 1:
+            line = f"\x1b[33m{line}\x1b[0m\r"
+        elif change == 2:
+            line = f"2025-11-22T10:00:01.123456789Z {line}"
+        elif change == 3:
+            line = f"{chance.getrandbits(48):012x} worker handled request"
+        lines.append(line)
+    return lines
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_lines_that_pass_unread_would_have_told_nothing(seed: int) -> None:
+    results = []
+    passed = 0
+    for gate in (None, Open()):
+        log = VendorLog(gate=gate)
+        news = []
+        for number, line in enumerate(_lines(seed)):
+            for one in log.feed(line):
+                news.append((number, re.sub(r"eta_s=[^)]*", "", repr(one))))
+            verdict = log._gate.judge(line, told=False) if gate is None else None
+            passed += verdict is not None and not verdict.readers and not verdict.search
+        results.append((news, log.ran(), log.findings()))
+    assert results[0] == results[1]
+    assert passed > 20

@@ -36,7 +36,7 @@ def test_the_emulator_by_hand_has_the_limits_of_the_box(repository: Path) -> Non
     assert {"mem_limit", "cpus", "user", "tmpfs"} <= set(emulator)
     assert document["networks"]["bench"]["internal"] is True
     writable = [one["target"] for one in emulator["volumes"] if not one.get("read_only")]
-    assert writable == ["/project/artifacts"]
+    assert writable == ["/project/artifacts", "/project/calib"]
     assert not any("docker.sock" in str(one) for one in emulator["volumes"])
 
 

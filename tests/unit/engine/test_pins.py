@@ -27,7 +27,8 @@ def test_both_engines_install_the_same_versions(repository: Path) -> None:
 def test_the_compose_image_has_what_the_program_needs(repository: Path) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     image = requirements(repository / "docker/emulator/requirements-host.txt")
-    assert set(project["dependencies"]) == image
+    demo = {one for one in project["optional-dependencies"]["demo"] if "hefsmith" not in one}
+    assert set(project["dependencies"]) | demo == image, "and what its bundled models need"
 
 
 def test_no_dockerfile_takes_whatever_is_newest(repository: Path) -> None:
@@ -38,3 +39,13 @@ def test_no_dockerfile_takes_whatever_is_newest(repository: Path) -> None:
             reference = next(filter(None, base))
             assert not reference.endswith(":latest"), path
             assert ":" in reference, path
+
+
+def test_the_compose_image_has_every_file_that_the_program_reads(repository: Path) -> None:
+    """`hef` in the container finds its data beside itself, and not in the mounted checkout."""
+    text = (repository / "docker/emulator/Dockerfile").read_text()
+    stage = text.partition(" AS cli\n")[2]
+    home = "/opt/hefsmith/orchestrator/_docker/emulator"
+    for name in ("bin", "packages", "requirements.txt"):
+        assert re.search(rf"^COPY docker/emulator/{name} {home}/", stage, re.MULTILINE), name
+    assert '"-P"' in stage, "the working folder is a checkout"

@@ -172,11 +172,21 @@ def _work(
     keep: int | None,
     watch: Callable[[ShipEvent], None],
 ) -> Callable[[SshSession], ShipResult]:
+    from orchestrator.device.release import list_release
+
+    listings = {arch: list_release(release) for arch, release in releases.items()}
+
     def work(session: SshSession) -> ShipResult:
         spec = session.spec
         identity = session.identify(level="quick")
         release = choose_release(releases, identity, spec.name)
-        return ship(session, release, keep=keep or spec.keep_releases, watch=watch)
+        return ship(
+            session,
+            release,
+            keep=keep or spec.keep_releases,
+            watch=watch,
+            listing=listings[release.arch],
+        )
 
     return work
 

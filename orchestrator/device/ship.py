@@ -77,9 +77,12 @@ def ship(
     keep: int = KEEP_RELEASES,
     wait: float = LOCK_SECONDS,
     watch: ShipWatcher | None = None,
+    listing: Listing | None = None,
 ) -> ShipResult:
     """Bring a release to a device and make it the current one there.
 
+    ``listing`` is that of the release, where it was made before: for many devices its files are
+    read once.
     Nothing is sent when the HEF would not run there, the folder is not ours or the room is too
     small. Killed or cut at any moment, the device's ``current`` is whole, and the next call
     goes on from what had arrived.
@@ -88,7 +91,7 @@ def ship(
     name = session.spec.name
     tell = _teller(name, watch)
     tell("checking")
-    listing = list_release(release)
+    listing = listing or list_release(release)
     identity = session.identify(level="quick")
     hef = release.files[release.hef]
     emulated, warnings = check_hef(name, hef, identity)

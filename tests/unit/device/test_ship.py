@@ -55,6 +55,30 @@ def test_an_unchanged_release_sends_nothing(session: SshSession, tmp_path: Path)
     assert look(session, "net").history == (first.release,)
 
 
+def test_files_that_were_listed_for_a_fleet_are_not_read_again(
+    session: SshSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = make_release(tmp_path)
+    listing = list_release(release)
+    monkeypatch.delattr("orchestrator.device.ship.list_release")
+    result = ship(session, release, listing=listing)
+    assert result.release == listing.id
+    assert (folder_of(session) / "current").resolve().name == listing.id
+
+
+def test_a_file_that_changed_since_it_was_listed_is_not_shipped(
+    session: SshSession, tmp_path: Path
+) -> None:
+    release = make_release(tmp_path)
+    listing = list_release(release)
+    labels = release.files["labels.txt"]
+    labels.write_bytes(bytes(reversed(labels.read_bytes())))
+    with pytest.raises(DeviceError) as caught:
+        ship(session, release, listing=listing)
+    assert caught.value.code == "device.digest"
+    assert look(session, "net").current is None
+
+
 def test_only_what_changed_is_sent(session: SshSession, tmp_path: Path) -> None:
     release = make_release(tmp_path)
     ship(session, release)

@@ -290,7 +290,8 @@ def _not_a_header(source: Source, start: bytes) -> Container:
     error: HefError
     if start and magic.startswith(start[:4]):
         error = HefTruncatedError(
-            f"{source.name} has only {source.size} bytes; the header alone takes at least "
+            f"{source.name} has only {source.size} byte{'s'[: source.size != 1]}; the header "
+            "alone takes at least "
             f"{min(HEADER_SIZES.values())}",
             hint="copy or download the file again; the transfer stopped early",
             status=14,

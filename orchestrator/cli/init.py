@@ -230,11 +230,11 @@ def _network(path: Path) -> Network:
     from hefsmith_worker.graph.model import read_graph
 
     from orchestrator.errors import ConfigError, escape_control
-    from orchestrator.project.starter import Network
+    from orchestrator.project.starter import Network, inputs_as_built
 
     try:
         graph = read_graph(path)
-        return Network(dict(graph.inputs), analyse_graph(graph).to_dict())
+        return Network(inputs_as_built(graph), analyse_graph(graph).to_dict())
     except GraphError as error:
         raise ConfigError(escape_control(str(error)), code="init.onnx") from None
 

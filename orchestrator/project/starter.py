@@ -12,6 +12,8 @@ from orchestrator.project.checkpoint import ULTRALYTICS_DEFAULT_SIDE, ULTRALYTIC
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hefsmith_worker.graph.model import Graph
+
 #: Families that are trained on letterboxed pictures of 0..1.
 _LETTERBOXED = re.compile(r"^(yolo|nanodet)")
 _PLAIN_WORD = re.compile(r"^[A-Za-z_./][A-Za-z0-9_./-]*$")
@@ -41,6 +43,25 @@ def starter_recipe(
     recipe["arch"] = [arch]
     recipe["postprocess"] = _postprocess(network.head)
     return recipe
+
+
+def inputs_as_built(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Return a graph's inputs in the form that the build gives them: (1, C, H, W).
+
+    A file may have another batch, or pictures as (N, H, W, C) that it turns round at once; the
+    export brings both into form (``hefsmith_worker.onnx_forms``).
+    """
+    found = {}
+    for name, shape in graph.inputs.items():
+        users = graph.consumers.get(name, [])
+        while users and all(node.op == "Cast" for node in users):
+            users = [after for node in users for after in graph.consumers.get(node.outputs[0], [])]
+        turned = bool(users) and all(
+            node.op == "Transpose" and list(node.get("perm", ())) == [0, 3, 1, 2] for node in users
+        )
+        sides = shape[1:]
+        found[name] = (1, sides[2], *sides[:2]) if len(sides) == 3 and turned else (1, *sides)
+    return found
 
 
 def ultralytics_recipe(

@@ -57,9 +57,8 @@ def prepare_with_placement(
     What is no picture (``color: data``) is an array of the input's shape and stays as it is.
     """
     if preprocess.color == "data":
-        return _as_data(image, preprocess), Placement(
-            *[preprocess.size] * 2, (0, 0), preprocess.size
-        )
+        size = preprocess.size
+        return _as_data(image, preprocess), Placement(size, size, (0, 0), size)
     prepared = prepare_opened(_as_picture(image), preprocess, chance)
     return prepared.array, prepared.placement
 

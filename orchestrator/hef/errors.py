@@ -6,7 +6,6 @@ it accepts the file all the same, ``None`` where it crashes or never sees it.
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Self
 
 from orchestrator.errors import ArtifactError, escape_control
@@ -55,9 +54,11 @@ class HefError(ArtifactError):
         name = escape_control(name)
         if name in self.message:
             return self
-        named = copy(self)
-        named.message = f"{name}: {self.message}"
-        named.args = (named.message,)
+        message = f"{name}: {self.message}"
+        # Not copy(): it calls __init__, whose arguments differ from class to class.
+        named = type(self).__new__(type(self), message)
+        named.__dict__.update(self.__dict__)
+        named.message = message
         return named
 
     @property

@@ -53,6 +53,9 @@ def test_one(data: bytes) -> None:
     for problem in examination.problems:
         assert problem.code.startswith("hef")
         assert problem.message.isprintable()
+        named = problem.in_file("fuzz.hef")
+        assert (named.code, named.status) == (problem.code, problem.status)
+        assert "fuzz.hef" in str(named)
     with suppress(HefError):
         read_hef(data, verify=False)
     hef = examination.hef

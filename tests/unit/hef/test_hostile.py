@@ -57,6 +57,22 @@ def test_bytes_that_are_no_protobuf_are_status_91(proto: bytes) -> None:
         assert (caught.value.code, caught.value.status) == ("hef.proto", 91)
 
 
+def test_every_error_of_a_file_has_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "broken.hef"
+    for proto in (b"\x0a", b"\xff" * 30, START + b"\x0b" * 4000, field(5, b"") * 100_100):
+        path.write_bytes(pack(proto))
+        with pytest.raises(HefError, match=r"^broken\.hef: ") as caught:
+            read_hef(path)
+        with pytest.raises(type(caught.value)) as plain:
+            read_hef(path.read_bytes())
+        assert caught.value.message == f"broken.hef: {plain.value.message}"
+        assert (caught.value.code, caught.value.status, caught.value.offset) == (
+            plain.value.code,
+            plain.value.status,
+            plain.value.offset,
+        )
+
+
 def test_text_that_is_not_utf8_is_status_91() -> None:
     with pytest.raises(HefCorruptError) as caught:
         read_hef(pack(START + field(1, field(3, b"\xff\xfe"))))

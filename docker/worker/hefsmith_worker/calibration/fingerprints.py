@@ -20,7 +20,7 @@ CELLS = SIDE * SIDE
 BLOCKS = 16
 
 #: Pictures that are compared with all known ones at a time.
-BATCH = 128
+BATCH = 32
 
 #: Largest mean and single difference of duplicates, as parts of the contrast (the standard
 #: deviation of the thumbnail), and the floors in grey levels that noise alone can reach.
@@ -104,9 +104,7 @@ class Seen:
         contrast = np.minimum(self._contrast[None, : self._count], rows.std(1)[:, None])
         limit = np.maximum(MEAN_FLOOR, MEAN_PART * contrast)
         # Means of 4x4 cells cannot differ more than the cells do: most end here, cheaply.
-        coarse = np.zeros(contrast.shape, np.float32)
-        for ours, theirs in zip(_blocks(rows).T, self._coarse[: self._count].T):
-            coarse += np.abs(ours[:, None] - theirs)
+        coarse = np.abs(_blocks(rows)[:, None] - self._coarse[None, : self._count]).sum(2)
         asked, known = np.nonzero(coarse <= limit * BLOCKS)
         for at, index in zip(asked.tolist(), known.tolist()):
             if found[at] >= 0:

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.anchors import SHORTEST
+from orchestrator.diagnose.catalogue import load_index
 from orchestrator.diagnose.resemblance import sounds_bad
 
 if TYPE_CHECKING:
@@ -158,6 +161,17 @@ class Gate:
             union |= bit
         return union
 
+    def anew(self) -> Gate:
+        """Return a gate for another log; what is known of words and shapes is shared."""
+        other = copy(self)
+        other.begin()
+        return other
+
+    def begin(self) -> None:
+        """Forget the lines so far: another log begins."""
+        self._before = deque(maxlen=LINES)
+        self._tail, self._shown, self._words = "", None, 0
+
     def judge(self, line: str, *, told: bool) -> Verdict:
         """Tell who must see ``line``; ``told`` when a tool's error waits to be taken back.
 
@@ -294,6 +308,12 @@ class Gate:
                 for parts in several
             )
         return verdict
+
+
+@cache
+def load_gate() -> Gate:
+    """Return the gate for the list of failures, made once; each log takes it :meth:`Gate.anew`."""
+    return Gate(load_index().wanted())
 
 
 #: What a hash becomes in a shape; no text has it.

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import resemblance, rules
 from orchestrator.diagnose import text as texts
-from orchestrator.diagnose.catalogue import load_catalogue, load_index
+from orchestrator.diagnose.catalogue import load_catalogue
 from orchestrator.diagnose.finding import Asked, Finding, Progress, Ran
-from orchestrator.diagnose.gate import OBSERVED, OUTCOME, PROGRESS, SCENE, Gate, Verdict
+from orchestrator.diagnose.gate import OBSERVED, OUTCOME, PROGRESS, SCENE, load_gate
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
@@ -22,6 +22,8 @@ from orchestrator.diagnose.progress import ProgressReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from orchestrator.diagnose.gate import Gate, Verdict
 
 
 #: What is captured in these groups is listed over all the lines that show an entry.
@@ -55,7 +57,7 @@ class VendorLog:
         self.asked = asked or Asked()
         self._context: dict[str, str] = dict(context or {})
         self._matcher = Matcher()
-        self._gate = gate or Gate(load_index().wanted())
+        self._gate = gate or load_gate().anew()
         self._progress = ProgressReader()
         self._observed = Observed()
         self._outcome = OutcomeReader()

@@ -55,8 +55,8 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         end_tensors = end_tensors or graph_outputs
         originals = {entry["onnx"]: entry["tflite"] for entry in names["inputs"]}
         sources = [originals[value["name"]] for value in inputs]
-        start_nodes = list(wanted["start_nodes"]) or sources
-        _translate_tflite(workspace, names, start_nodes, end_tensors if end_nodes else [])
+        start_nodes = list(wanted["start_nodes"])
+        _translate_tflite(workspace, names, inputs, start_nodes, end_tensors if end_nodes else [])
     runner = workspace.runner(HAR_NATIVE, "parse")
     hn = runner.get_hn_dict()
     layers = network.input_layers(hn, sources)
@@ -117,16 +117,34 @@ def _translate_onnx(
 
 
 def _translate_tflite(
-    workspace: Workspace, names: Dict[str, Any], start_nodes: List[str], ends: List[str]
+    workspace: Workspace,
+    names: Dict[str, Any],
+    inputs: List[Dict[str, Any]],
+    start_nodes: List[str],
+    ends: List[str],
 ) -> None:
-    """Give the TFLite file to the SDK's own TensorFlow translator, in that file's names."""
-    options: Dict[str, Any] = {"start_node_names": start_nodes}
+    """Give the TFLite file to the SDK's own TensorFlow translator, in that file's names.
+
+    Only what differs from the file itself is said: a cut, and sides that it leaves open.
+    """
+    options: Dict[str, Any] = {}
+    if start_nodes:
+        options["start_node_names"] = start_nodes
     if ends:
         back = {onnx: tflite for tflite, onnx in names["tensors"].items()}
         options["end_node_names"] = [back[name] for name in ends]
+    if any(min(entry["shape"][1:], default=1) < 1 for entry in names["inputs"]):
+        shapes = {value["name"]: value["shape"] for value in inputs}
+        options["tensor_shapes"] = {
+            entry["tflite"]: _nhwc(shapes[entry["onnx"]]) for entry in names["inputs"]
+        }
     runner = workspace.new_runner()
     tflite = workspace.needed(TFLITE, "export")
     runner.translate_tf_model(str(tflite), workspace.plan.net_name, **options)
+
+
+def _nhwc(shape: List[int]) -> List[int]:
+    return [shape[0], shape[2], shape[3], shape[1]] if len(shape) == 4 else list(shape)
 
 
 def _tflite_names(workspace: Workspace) -> Optional[Dict[str, Any]]:

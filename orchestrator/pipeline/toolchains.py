@@ -341,11 +341,12 @@ class Workshop:
 
 
 def _packages(made: Plan) -> tuple[str, ...]:
-    """Return what the export needs beside torch, if it runs.
+    """Return what is needed beside torch, if a stage runs that may use it.
 
-    The emulator's translator reads a TensorFlow network too, so parsing needs the same.
+    A source of calibration pictures may need a reader of videos. The emulator's translator reads
+    a TensorFlow network too, so parsing needs the same.
     """
-    users = ("export", "parse") if made.request.tensorflow else ("export",)
+    users = (*BEFORE_COMPILER, "parse") if made.request.tensorflow else BEFORE_COMPILER
     if not any(name in made.to_run for name in users):
         return ()
     return tuple(made.request.parameters["export"].get("packages", ()))

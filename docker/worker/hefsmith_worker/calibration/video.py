@@ -55,8 +55,8 @@ def _frames(path: Path, interval_s: float) -> Iterator[Tuple[float, Any]]:
         msg = f"{path}: a video needs PyAV or OpenCV, and neither is installed here"
         raise CalibrationError(
             msg, "calib.video.library",
-            "Cut frames yourself: ffmpeg -i FILM -vf fps=1 frames/%05d.png. "
-            "Or, for the local engine: pip install av",
+            "In the recipe: export: {packages: [av]}, and for the local engine: pip install av. "
+            "Or cut frames yourself: ffmpeg -i FILM -vf fps=1 frames/%05d.png",
             str(path),
         ) from None  # fmt: skip
     return _frames_with_cv2(cv2, path, interval_s)

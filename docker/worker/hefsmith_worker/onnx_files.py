@@ -14,6 +14,10 @@ Shapes = Mapping[str, Tuple[int, ...]]
 #: Fixed, so that a container with fewer cores gives the same bytes.
 THREADS = 2
 
+#: ONNX Runtime 1.32 computes Transpose and MatMul by a vector wrongly when it fuses them, which
+#: is how some heads decode distances.
+WRONG_OPTIMIZERS = ("MatmulTransposeFusion",)
+
 
 def load(path: Path) -> Any:
     """Return the model of a file, with weights that lie beside it. Raises :class:`StageError`."""
@@ -163,7 +167,10 @@ class Session(object):
         options.log_severity_level = 3
         source = str(model) if isinstance(model, (str, Path)) else model
         self._session = onnxruntime.InferenceSession(
-            source, options, providers=["CPUExecutionProvider"]
+            source,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(WRONG_OPTIMIZERS),
         )
         self.inputs = [value.name for value in self._session.get_inputs()]
         self.outputs = (

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: threads give the same bytes.)
 THREADS = 4
 
+#: ONNX Runtime 1.32 computes Transpose and MatMul by a vector wrongly when it fuses them.
+WRONG_OPTIMIZERS = ("MatmulTransposeFusion",)
+
 
 def make_session(model: bytes) -> Any:
     """Return an ONNX Runtime session on the CPU.
@@ -32,7 +35,12 @@ def make_session(model: bytes) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=list(WRONG_OPTIMIZERS),
+    )
 
 
 class Session:

@@ -83,16 +83,9 @@ def check_with_float_model(
 
 
 def _session(model: str) -> Callable[[Dict[str, Any]], List[Any]]:
-    import onnxruntime
+    from hefsmith_worker.onnx_files import Session
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-    def run(feeds: Dict[str, Any]) -> List[Any]:
-        return list(session.run(None, feeds))
-
-    return run
+    return Session(model).run
 
 
 def _ask(

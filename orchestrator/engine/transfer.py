@@ -38,18 +38,36 @@ class Entry:
     executable: bool = False
 
 
-def list_tree(root: Path, *, prefix: str = "") -> tuple[Entry, ...]:
+#: Stands for what cannot be handed over: it reads as an empty file.
+NOTHING = Path(os.devnull)
+
+
+def list_tree(root: Path, *, prefix: str = "", lenient: bool = False) -> tuple[Entry, ...]:
     """Return the entries of a file or folder, sorted by name; links are followed.
 
     Raises :class:`EngineError` for what is neither file nor folder, for broken links, and for
-    links that lead in circles.
+    links that lead in circles. ``lenient`` lists those inside a folder as empty files instead:
+    a set of pictures with one bad entry is read without it, and the entry is named.
     """
     entries: list[Entry] = []
-    _collect(root, prefix or root.name, entries, ())
+    _collect(root, prefix or root.name, entries, (), lenient)
     return tuple(entries)
 
 
-def _collect(path: Path, name: str, entries: list[Entry], above: tuple[str, ...]) -> None:
+def _collect(
+    path: Path, name: str, entries: list[Entry], above: tuple[str, ...], lenient: bool
+) -> None:
+    try:
+        _collect_one(path, name, entries, above, lenient)
+    except EngineError:
+        if not lenient or not above:
+            raise
+        entries.append(Entry(name, NOTHING, False, 0))
+
+
+def _collect_one(
+    path: Path, name: str, entries: list[Entry], above: tuple[str, ...], lenient: bool
+) -> None:
     try:
         found = path.stat()
     except OSError as error:
@@ -68,7 +86,7 @@ def _collect(path: Path, name: str, entries: list[Entry], above: tuple[str, ...]
         entries.append(Entry(name, path, True, 0))
         for child in sorted(path.iterdir(), key=lambda one: one.name):
             if child.name not in MARKS:
-                _collect(child, f"{name}/{child.name}", entries, (*above, real))
+                _collect(child, f"{name}/{child.name}", entries, (*above, real), lenient)
     else:
         msg = f"{escape_control(str(path))} is neither a file nor a folder"
         raise EngineError(msg, hint="Remove it from the input.", code="engine.input")
@@ -106,10 +124,13 @@ def stage_links(inputs: Sequence[Input], staging: Path) -> tuple[Input, ...]:
             staged.append(one)
             continue
         place = staging / one.name
-        for entry in list_tree(one.path, prefix="."):
+        for entry in list_tree(one.path, prefix=".", lenient=True):
             target = place / entry.name
             if entry.folder:
                 target.mkdir(parents=True, exist_ok=True)
+                continue
+            if entry.path == NOTHING:
+                target.touch()
                 continue
             try:
                 os.link(os.path.realpath(entry.path), target)
@@ -127,7 +148,7 @@ def digest_tree(root: Path) -> str:
     if root.is_file():
         return _digest_file(root)
     total = hashlib.sha256(b"hefsmith tree 1\n")
-    for entry in list_tree(root, prefix="."):
+    for entry in list_tree(root, prefix=".", lenient=True):
         digest = "folder" if entry.folder else _digest_file(entry.path)
         total.update(f"{digest} {entry.name}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()

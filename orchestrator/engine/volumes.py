@@ -56,7 +56,7 @@ def plan_parcels(job: Job, worker: Path) -> tuple[dict[str, str], tuple[Parcel, 
         name = f"{PREFIX}{digest.removeprefix('sha256:')[:24]}"
         volumes[f"in/{one.name}"] = name
         if name not in parcels:
-            entries = list_tree(one.path, prefix="data")
+            entries = list_tree(one.path, prefix="data", lenient=True)
             parcels[name] = Parcel(name, entries, f"sending {one.name}")
     return volumes, tuple(parcels.values())
 

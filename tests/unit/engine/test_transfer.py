@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.engine.base import EngineLostError, Progress
+from orchestrator.engine.base import EngineLostError, Input, Progress
 from orchestrator.engine.results import safe_place, sweep, unpack
-from orchestrator.engine.transfer import digest_tree, list_tree, pack
+from orchestrator.engine.transfer import digest_tree, list_tree, pack, stage_links
 from orchestrator.errors import EngineError
 
 
@@ -89,6 +89,33 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     os.mkfifo(top / "pipe")
     with pytest.raises(EngineError, match="neither a file nor a folder"):
         list_tree(top)
+
+
+def test_a_set_with_bad_entries_is_handed_over_without_them(tmp_path: Path) -> None:
+    top = tmp_path / "set"
+    top.mkdir()
+    (top / "good.png").write_bytes(b"picture")
+    (top / "broken.png").symlink_to("nowhere")
+    (top / "circle").symlink_to(".")
+    os.mkfifo(top / "pipe.png")
+    listed = {entry.name: entry.size for entry in list_tree(top, lenient=True)}
+    assert listed == {
+        "set": 0,
+        "set/broken.png": 0,
+        "set/circle": 0,
+        "set/good.png": 7,
+        "set/pipe.png": 0,
+    }
+    (staged,) = stage_links((Input("set", top),), tmp_path / "staging")
+    assert {one.name: one.read_bytes() for one in staged.path.iterdir()} == {
+        "good.png": b"picture",
+        "broken.png": b"",
+        "circle": b"",
+        "pipe.png": b"",
+    }
+    assert digest_tree(staged.path) == digest_tree(top)
+    with pytest.raises(EngineError, match="cannot read"):
+        list_tree(top / "broken.png", lenient=True)
 
 
 def test_a_file_that_changes_while_it_is_sent_is_an_error(tmp_path: Path) -> None:

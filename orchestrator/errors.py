@@ -67,13 +67,6 @@ class DeviceError(HefsmithError):
     default_code = "device"
 
 
-class VerdictError(HefsmithError):
-    """The model works, but worse than the recipe's thresholds allow."""
-
-    exit_code = ExitCode.VERDICT
-    default_code = "verdict"
-
-
 class ArtifactError(HefsmithError):
     """A file is corrupt, is not what it claims to be, or cannot run where it should."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hefsmith_worker.script.lint import Finding
+    from hefsmith_worker.script.finding import Finding
 
 
 def register(app: typer.Typer) -> None:

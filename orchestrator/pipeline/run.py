@@ -7,6 +7,7 @@ the end; whatever goes wrong before that leaves the last one as it was.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -103,6 +104,10 @@ def carry_out(
         shutil.rmtree(staging, ignore_errors=True)
 
 
+#: Bytes of a stage's files from which several threads check them.
+WORTH_SHARING = 32 << 20
+
+
 @dataclass
 class Outcome:
     """What the jobs of one build have brought so far."""
@@ -184,14 +189,23 @@ class CacheDamaged(StageFailed):
 
 def _all_here(stage: StageRecord, staging: Path) -> bool:
     """Tell whether all files that a stage announced are in the build folder, unchanged."""
-    for file in stage.files:
-        path = staging / file.path
-        try:
-            if path.stat().st_size != file.bytes or sha256_file(path) != file.sha256:
-                return False
-        except OSError:
+    try:
+        if any((staging / file.path).stat().st_size != file.bytes for file in stage.files):
             return False
-    return True
+        digests = _digests([staging / file.path for file in stage.files], stage)
+    except OSError:
+        return False
+    return all(found == file.sha256 for found, file in zip(digests, stage.files, strict=True))
+
+
+def _digests(paths: Sequence[Path], stage: StageRecord) -> Sequence[str]:
+    if sum(file.bytes for file in stage.files) < WORTH_SHARING:
+        return [sha256_file(path) for path in paths]
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Hashing runs beside other threads: outputs of segmentation come to a gigabyte.
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(sha256_file, paths))
 
 
 def _publish(plan: Plan, kit: Kit, stage: StageRecord, staging: Path) -> Entry:

@@ -159,8 +159,8 @@ def _load(path: Path, notes: list[str], depth: int) -> dict[str, Any]:
         if found is None:
             notes.append(f"{base} is not beside {path.name}: what it says is not known here")
             continue
-        merged = _merge(merged, _load(found, notes, depth + 1))
-    return _merge(merged, value)
+        merged = merge(merged, _load(found, notes, depth + 1))
+    return merge(merged, value)
 
 
 def _find_base(path: Path, base: str) -> Path | None:
@@ -172,12 +172,13 @@ def _find_base(path: Path, base: str) -> Path | None:
     return None
 
 
-def _merge(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``under`` with the values of ``over`` put over it, mappings key by key."""
     result = dict(under)
     for key, value in over.items():
         below = result.get(key)
         both = isinstance(below, dict) and isinstance(value, dict)
-        result[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
+        result[key] = merge(below, value) if both else value  # type: ignore[arg-type]
     return result
 
 

@@ -23,6 +23,7 @@ from orchestrator.project.zoo import (
     ZooRecipe,
     find_script,
     load_zoo_yaml,
+    merge,
     recipe_from_zoo,
     script_options,
 )
@@ -91,7 +92,7 @@ def expand(loaded: LoadedRecipe, yaml: Path, arch: str) -> tuple[LoadedRecipe, t
     _finish(made.recipe, script, document, classes)
     _take_lines(made.recipe, own, script)
     own["source"] = made.recipe.pop("source")
-    merged = _merge(made.recipe, own)
+    merged = merge(made.recipe, own)
     try:
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
@@ -200,12 +201,3 @@ def _check_range(notes: tuple[str, ...], missing: list[str], where: str) -> None
     hint = "\n".join((*missing, "Write preprocessing: {mean: [...], std: [...]}, of 0..255."))
     msg = f"{where}: source.zoo: neither the YAML nor its script says mean and std of the input"
     raise ConfigError(msg, hint=escape_control(hint), code="zoo.normalisation")
-
-
-def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(under)
-    for key, value in over.items():
-        below = result.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        result[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
-    return result

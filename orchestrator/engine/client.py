@@ -23,6 +23,7 @@ from orchestrator.engine.base import (
     EngineUnavailableError,
     ImageMissingError,
 )
+from orchestrator.engine.deferred import defer, loaded
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from orchestrator.engine.address import Address
+
+# Before anybody in this room imports the SDK, whose import of paramiko takes half its time.
+defer("paramiko")
 
 #: Seconds that one request may take; streams have no limit.
 REQUEST_TIMEOUT = 60.0
@@ -210,7 +214,7 @@ def lost_errors() -> tuple[type[Exception], ...]:
         EOFError,
         ssl.SSLError,
     ]
-    paramiko = sys.modules.get("paramiko")
+    paramiko = loaded("paramiko")
     if paramiko is not None:
         found.append(paramiko.SSHException)
     return tuple(found)

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
         workspace = open_workspace()
         if model is not None:
             recipe = workspace.recipe(model)
-            document = recipe.recipe.model_dump(mode="json", by_alias=True)
+            document = recipe.recipe.plain()
             if json_:
                 emit_json({"file": str(recipe.document.path), "recipe": document})
                 return

@@ -251,19 +251,16 @@ def _relative(path: Path, folder: Path) -> str:
 def _write(
     target: Path, recipe: dict[str, Any], network: Network, notes: list[str], *, as_json: bool
 ) -> None:
-    from pydantic import ValidationError
-
     from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.project.checking import Mistake, section_from
     from orchestrator.project.recipe import Recipe
     from orchestrator.project.starter import render_recipe
 
     try:
-        Recipe.model_validate(recipe)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        msg = f"no recipe comes of it: {where}: {first['msg']}"
+        section_from(recipe, Recipe)
+    except Mistake as mistake:
+        msg = f"no recipe comes of it: {mistake}"
         raise ConfigError(escape_control(msg), code="init.recipe") from None
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(render_recipe(recipe, network, notes), encoding="utf-8", newline="\n")

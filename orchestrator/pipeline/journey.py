@@ -248,20 +248,17 @@ class Journey:
         recipe = loaded.recipe
         given = recipe.preprocessing
         preprocessing: dict[str, Any] = (
-            {"shared": given.model_dump(mode="json", exclude_none=True)}
+            {"shared": given.plain(skip_none=True)}
             if isinstance(given, Preprocessing)
-            else {
-                "by_input": {
-                    name: entry.model_dump(mode="json", exclude_none=True)
-                    for name, entry in given.items()
-                }
-            }
+            else {"by_input": {name: entry.plain(skip_none=True) for name, entry in given.items()}}
         )
+        postprocess = recipe.postprocess.plain()
+        del postprocess["labels"]  # read from their file, they stand beside it
         return Record(
             labels=request.labels,
-            thresholds=recipe.validation.thresholds.model_dump(exclude_none=True),
+            thresholds=recipe.validation.thresholds.plain(skip_none=True),
             preprocessing=preprocessing,
-            postprocess=recipe.postprocess.model_dump(mode="json", exclude={"labels"}),
+            postprocess=postprocess,
             strict=recipe.strict or bool(self.settings.strict.value),
         )
 

@@ -131,7 +131,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
     else:
         samples, sample_names = calibration, calibration_names
     task = None if recipe.postprocess.task == "auto" else recipe.postprocess.task
-    nms = recipe.postprocess.nms.model_dump()
+    nms = recipe.postprocess.nms.plain()
     optimize_names: tuple[str, ...] = ()
     if nms["config"] is not None:
         config = collector.find(nms["config"], "postprocess", "nms", "config")
@@ -341,12 +341,8 @@ def _labels(collector: _Collector) -> tuple[str, ...]:
 def _preprocessing(loaded: LoadedRecipe) -> dict[str, Any]:
     given = loaded.recipe.preprocessing
     if isinstance(given, Preprocessing):
-        return {"shared": given.model_dump(exclude_none=True, mode="json")}
-    return {
-        "by_input": {
-            name: entry.model_dump(exclude_none=True, mode="json") for name, entry in given.items()
-        }
-    }
+        return {"shared": given.plain(skip_none=True)}
+    return {"by_input": {name: entry.plain(skip_none=True) for name, entry in given.items()}}
 
 
 def _pictures(
@@ -368,7 +364,7 @@ def _one_source(
     collector: _Collector, source: str | SourceOptions, name: str, location: tuple[str, ...]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     options = source if isinstance(source, SourceOptions) else SourceOptions(path=source)
-    described = options.model_dump(exclude_none=True)
+    described = options.plain(skip_none=True)
     written = options.path
     if _REMOTE.match(written):
         return _remote(collector, described, name, location)
@@ -407,7 +403,7 @@ def _pointed_to(
     from hefsmith_worker.calibration import CalibrationError, Source
     from hefsmith_worker.calibration.sources import outside_folders
 
-    source = Source.from_value({**options.model_dump(exclude_none=True), "path": str(path)})
+    source = Source.from_value({**options.plain(skip_none=True), "path": str(path)})
     try:
         outside = outside_folders(source)
     except CalibrationError as error:

@@ -1,4 +1,4 @@
-"""The recipe: all that a user states about one model, as frozen pydantic models.
+"""The recipe: all that a user states about one model, as frozen dataclasses.
 
 Nothing here touches a file. Paths stay as they were written; :mod:`.loading` resolves them
 against the recipe's folder, and the plan checks that they exist.
@@ -7,17 +7,10 @@ against the recipe's folder, and the plan checks that they exist.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from orchestrator.project.section import Checked, Section, Spelled, ToldApart, Within
 
 #: Chips by the name that Hailo's compiler takes, grouped by compiler line.
 LINE_3_ARCHS = ("hailo8", "hailo8l", "hailo8r")
@@ -28,19 +21,26 @@ Arch = Literal[
 
 MODEL_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
 
-
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors, values cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+SourceKind = Literal["torch", "onnx", "zoo", "tflite", "keras", "saved_model"]
+SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
 
+def _factory(value: str) -> str:
+    file, colon, function = value.rpartition(":")
+    if not colon or not file.endswith(".py") or not function.isidentifier():
+        msg = "must be file.py:factory, such as model.py:build"
+        raise ValueError(msg)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source(Section):
     """Where the network comes from: exactly one of the kinds, and for torch its weights."""
 
-    torch: str | None = Field(None, description="file.py:factory, relative to the recipe")
+    #: ``file.py:factory``, relative to the recipe
+    torch: Annotated[str, Checked(_factory)] | None = None
     weights: str | None = None
-    kwargs: dict[str, Any] = Field(default_factory=dict)
+    kwargs: dict[str, Any] = field(default_factory=dict)
     trust_pickle: bool = False
     onnx: str | None = None
     zoo: str | None = None
@@ -48,43 +48,43 @@ class Source(Section):
     keras: str | None = None
     saved_model: str | None = None
 
-    @field_validator("torch")
-    @classmethod
-    def _factory(cls, value: str | None) -> str | None:
-        if value is not None:
-            file, colon, function = value.rpartition(":")
-            if not colon or not file.endswith(".py") or not function.isidentifier():
-                msg = "must be file.py:factory, such as model.py:build"
-                raise ValueError(msg)
-        return value
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
+    def __post_init__(self) -> None:
+        """See to it that there is one network: ``ValueError`` says what is wrong."""
         if self.kind is None:
-            msg = "needs one of torch, onnx, zoo, tflite, keras, saved_model"
+            msg = f"needs one of {', '.join(SOURCE_KINDS)}"
             raise ValueError(msg)
-        named = [name for name in self._kinds() if getattr(self, name) is not None]
+        named = [name for name in SOURCE_KINDS if getattr(self, name) is not None]
         if len(named) > 1:
             msg = f"has several sources ({', '.join(named)}); keep one"
             raise ValueError(msg)
         if self.torch is None and self.weights is not None and self.kind == "onnx":
             msg = "weights belong to a torch source; an onnx file carries its own"
             raise ValueError(msg)
-        return self
-
-    @staticmethod
-    def _kinds() -> tuple[str, ...]:
-        return ("torch", "onnx", "zoo", "tflite", "keras", "saved_model")
 
     @property
-    def kind(self) -> Literal["torch", "onnx", "zoo", "tflite", "keras", "saved_model"] | None:
+    def kind(self) -> SourceKind | None:
         """The kind of source; weights alone mean a pickled or TorchScript torch module."""
-        for name in self._kinds():
+        for name in SOURCE_KINDS:
             if getattr(self, name) is not None:
-                return name  # type: ignore[return-value]
+                return name
         return "torch" if self.weights is not None else None
 
 
+def _requirement(value: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(value)
+    except InvalidRequirement as error:
+        msg = f"must be names as pip takes them, such as timm==1.0.20: {value!r}"
+        raise ValueError(msg) from error
+    if requirement.url is not None:
+        msg = f"must name a release, not an address: {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
 class Export(Section):
     """How torch becomes ONNX. ``tolerance`` bounds max |torch - onnx| / max |torch|.
 
@@ -93,26 +93,10 @@ class Export(Section):
     """
 
     exporter: Literal["legacy", "dynamo"] = "legacy"
-    opset: Annotated[int, Field(ge=9, le=23)] = 13
+    opset: Annotated[int, Within(ge=9, le=23)] = 13
     simplify: Literal[False, "onnxslim", "onnxsim"] = False
-    tolerance: Annotated[float, Field(gt=0)] = 1e-4
-    packages: tuple[str, ...] = ()
-
-    @field_validator("packages")
-    @classmethod
-    def _requirements(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from packaging.requirements import InvalidRequirement, Requirement
-
-        for one in value:
-            try:
-                requirement = Requirement(one)
-            except InvalidRequirement as error:
-                msg = f"must be names as pip takes them, such as timm==1.0.20: {one!r}"
-                raise ValueError(msg) from error
-            if requirement.url is not None:
-                msg = f"must name a release, not an address: {one!r}"
-                raise ValueError(msg)
-        return value
+    tolerance: Annotated[float, Within(gt=0)] = 1e-4
+    packages: tuple[Annotated[str, Checked(_requirement)], ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -122,6 +106,14 @@ class Export(Section):
         return (*self.packages, self.simplify)
 
 
+def _positive(value: tuple[float, ...] | float) -> tuple[float, ...] | float:
+    if any(not item > 0 for item in (value if isinstance(value, tuple) else (value,))):
+        msg = "must be above 0"
+        raise ValueError(msg)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing(Section):
     """The one definition of what happens to a picture before the network sees it.
 
@@ -142,17 +134,8 @@ class Preprocessing(Section):
     interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos"] | None = None
     color: Literal["rgb", "bgr", "gray", "data"] | None = None
     mean: tuple[float, ...] | float | None = None
-    std: tuple[float, ...] | float | None = None
+    std: Annotated[tuple[float, ...] | float, Checked(_positive)] | None = None
     normalize: Literal["chip", "host", "none"] | None = None
-
-    @field_validator("std")
-    @classmethod
-    def _positive(cls, value: tuple[float, ...] | float | None) -> tuple[float, ...] | float | None:
-        values = value if isinstance(value, tuple) else () if value is None else (value,)
-        if any(not item > 0 for item in values):
-            msg = "must be above 0"
-            raise ValueError(msg)
-        return value
 
 
 def _shared_or_by_input(value: object) -> str:
@@ -164,11 +147,12 @@ def _shared_or_by_input(value: object) -> str:
 
 
 PreprocessingField = Annotated[
-    Annotated[Preprocessing, Tag("shared")] | Annotated[dict[str, Preprocessing], Tag("by_input")],
-    Discriminator(_shared_or_by_input),
+    Preprocessing | dict[str, Preprocessing],
+    ToldApart(_shared_or_by_input, shared=Preprocessing, by_input=dict[str, Preprocessing]),
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Parser(Section):
     """Where the network is cut for the chip; empty means that the graph is analysed."""
 
@@ -176,6 +160,7 @@ class Parser(Section):
     end_nodes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
 class SourceOptions(Section):
     """A picture source with options (see :class:`hefsmith_worker.calibration.Source`)."""
 
@@ -185,7 +170,7 @@ class SourceOptions(Section):
     ] = "auto"
     images: str | None = None
     split: str | None = None
-    interval_s: Annotated[float, Field(gt=0)] = 1.0
+    interval_s: Annotated[float, Within(gt=0)] = 1.0
 
 
 def _one_or_by_input(value: object) -> str:
@@ -197,13 +182,17 @@ def _one_or_by_input(value: object) -> str:
 
 
 PictureSource = Annotated[
-    Annotated[str, Tag("path")]
-    | Annotated[SourceOptions, Tag("options")]
-    | Annotated[dict[str, str | SourceOptions], Tag("by_input")],
-    Discriminator(_one_or_by_input),
+    str | SourceOptions | dict[str, str | SourceOptions],
+    ToldApart(
+        _one_or_by_input,
+        path=str,
+        options=SourceOptions,
+        by_input=dict[str, str | SourceOptions],
+    ),
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Calibration(Section):
     """Which pictures set the ranges: one source for all inputs, or one for each.
 
@@ -211,36 +200,40 @@ class Calibration(Section):
     """
 
     source: PictureSource
-    count: Annotated[int, Field(ge=1)] = 1024
+    count: Annotated[int, Within(ge=1)] = 1024
     seed: int = 0
-    minimum: Annotated[int, Field(ge=1)] = 8
+    minimum: Annotated[int, Within(ge=1)] = 8
     deduplicate: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
 class Optimization(Section):
     """What the compiler's model optimisation is asked for (levels of the vendor)."""
 
     level: Literal[-100, 0, 1, 2, 3, 4] | None = None
-    compression: Annotated[int, Field(ge=0, le=5)] = 0
+    compression: Annotated[int, Within(ge=0, le=5)] = 0
     script: tuple[str, ...] = ()
     script_file: str | None = None
     outputs_16bit: bool = False
-    batch_size: Annotated[int, Field(ge=1)] = 8
+    batch_size: Annotated[int, Within(ge=1)] = 8
 
 
+@dataclass(frozen=True, kw_only=True)
 class Nms(Section):
     """Non-maximum suppression that becomes part of the HEF."""
 
     enabled: bool = True
     engine: Literal["auto", "cpu", "nn_core"] = "auto"
     family: str | None = None
-    config: str | None = Field(None, description="NMS JSON of your own, relative to the recipe")
-    score: Annotated[float, Field(ge=0, le=1)] = 0.2
-    iou: Annotated[float, Field(ge=0, le=1)] = 0.7
-    max_boxes: Annotated[int, Field(ge=1)] = 100
-    classes: Annotated[int, Field(ge=1)] | None = None
+    #: NMS JSON of the user's own, relative to the recipe
+    config: str | None = None
+    score: Annotated[float, Within(ge=0, le=1)] = 0.2
+    iou: Annotated[float, Within(ge=0, le=1)] = 0.7
+    max_boxes: Annotated[int, Within(ge=1)] = 100
+    classes: Annotated[int, Within(ge=1)] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Postprocess(Section):
     """What the outputs mean."""
 
@@ -250,9 +243,11 @@ class Postprocess(Section):
     labels: str | tuple[str, ...] | None = None
     softmax: bool = False
     nms: Nms = Nms()
-    metric: str | None = Field(None, description="module:function of your own")
+    #: ``module:function`` of the user's own
+    metric: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Thresholds(Section):
     """What the verdict demands; absent ones take the task's default.
 
@@ -261,86 +256,86 @@ class Thresholds(Section):
     ``snr_db`` is in decibels.
     """
 
-    top1_drop: Annotated[float, Field(ge=0)] | None = None
-    agreement: Annotated[float, Field(ge=0, le=1)] | None = None
-    cosine: Annotated[float, Field(ge=-1, le=1)] | None = None
+    top1_drop: Annotated[float, Within(ge=0)] | None = None
+    agreement: Annotated[float, Within(ge=0, le=1)] | None = None
+    cosine: Annotated[float, Within(ge=-1, le=1)] | None = None
     snr_db: float | None = None
-    map_drop: Annotated[float, Field(ge=0)] | None = None
-    f1: Annotated[float, Field(ge=0, le=1)] | None = None
-    mean_iou: Annotated[float, Field(ge=0, le=1)] | None = None
-    metric_drop: Annotated[float, Field(ge=0)] | None = None
+    map_drop: Annotated[float, Within(ge=0)] | None = None
+    f1: Annotated[float, Within(ge=0, le=1)] | None = None
+    mean_iou: Annotated[float, Within(ge=0, le=1)] | None = None
+    metric_drop: Annotated[float, Within(ge=0)] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Validation(Section):
     """The golden samples: run at every step, and on the device."""
 
     source: PictureSource | None = None
-    samples: Annotated[int, Field(ge=1)] = 64
+    samples: Annotated[int, Within(ge=1)] = 64
     seed: int = 0
     thresholds: Thresholds = Thresholds()
 
 
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _some(value: tuple[Arch, ...]) -> tuple[Arch, ...]:
+    if not value:
+        msg = "needs at least one chip, such as hailo8l"
+        raise ValueError(msg)
+    return value
+
+
+def _batch_of_one(value: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    for name, shape in value.items():
+        if not 2 <= len(shape) <= 4 or any(side < 1 for side in shape):
+            msg = (
+                f"{name}: a shape is 2 to 4 numbers above 0, batch first (1, C, H, W), "
+                f"not {list(shape)}"
+            )
+            raise ValueError(msg)
+        if shape[0] != 1:
+            msg = f"{name}: the batch (first number) must be 1, not {shape[0]}"
+            raise ValueError(msg)
+    return value
+
+
+def _plain_name(value: str) -> str:
+    if not MODEL_NAME.match(value):
+        msg = "letters, digits, - and _ only, starting with a letter"
+        raise ValueError(msg)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe(Section):
     """``models/<name>/model.yaml``."""
 
-    schema_: Literal[1] = Field(1, alias="schema")
-    name: str | None = None
+    schema: Literal[1] = 1
+    name: Annotated[str, Checked(_plain_name)] | None = None
     description: str | None = None
-    data: str | None = Field(None, description="file.py:function that makes the pictures")
+    #: ``file.py:function`` that makes the pictures
+    data: str | None = None
     source: Source
-    inputs: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    inputs: Annotated[dict[str, tuple[int, ...]], Checked(_batch_of_one)] = field(
+        default_factory=dict
+    )
     export: Export = Export()
     preprocessing: PreprocessingField = Preprocessing()
     parser: Parser = Parser()
     calibration: Calibration
     optimization: Optimization = Optimization()
-    arch: tuple[Arch, ...] = ("hailo8l",)
+    arch: Annotated[tuple[Arch, ...], Checked(_some), Spelled(_one_or_many)] = ("hailo8l",)
     postprocess: Postprocess = Postprocess()
     validation: Validation = Validation()
     strict: bool = False
 
-    @field_validator("arch", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("arch")
-    @classmethod
-    def _some(cls, value: tuple[Arch, ...]) -> tuple[Arch, ...]:
-        if not value:
-            msg = "needs at least one chip, such as hailo8l"
-            raise ValueError(msg)
-        return value
-
-    @field_validator("inputs")
-    @classmethod
-    def _shapes(cls, value: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        for name, shape in value.items():
-            if not 2 <= len(shape) <= 4 or any(side < 1 for side in shape):
-                msg = (
-                    f"{name}: a shape is 2 to 4 numbers above 0, batch first (1, C, H, W), "
-                    f"not {list(shape)}"
-                )
-                raise ValueError(msg)
-            if shape[0] != 1:
-                msg = f"{name}: the batch (first number) must be 1, not {shape[0]}"
-                raise ValueError(msg)
-        return value
-
-    @field_validator("name")
-    @classmethod
-    def _plain_name(cls, value: str | None) -> str | None:
-        if value is not None and not MODEL_NAME.match(value):
-            msg = "letters, digits, - and _ only, starting with a letter"
-            raise ValueError(msg)
-        return value
-
-    @model_validator(mode="after")
-    def _shapes_for_torch(self) -> Self:
+    def __post_init__(self) -> None:
+        """See to it that the parts fit: ``ValueError`` says what is wrong."""
         if self.source.kind == "torch" and not self.inputs:
             msg = "a torch source needs inputs: with the name and shape of each, (1, C, H, W)"
             raise ValueError(msg)
-        return self
 
     def preprocessing_of(self, input_name: str) -> Preprocessing:
         """Return the preprocessing of one input."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator import paths
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.project.loading import RECIPE_FILE, LoadedRecipe, load_recipe, validate
+from orchestrator.project.loading import RECIPE_FILE, LoadedRecipe, load_recipe, load_section
 from orchestrator.project.projectfile import ProjectFile
-from orchestrator.project.yaml_source import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.project.yaml_source import YamlDocument
+    from orchestrator.project.document import YamlDocument
 
 PROJECT_FILE = "hef.yaml"
 
@@ -119,8 +118,8 @@ def open_workspace(start: Path | None = None) -> Workspace:
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / PROJECT_FILE).is_file():
-            document = read_yaml(folder / PROJECT_FILE)
-            return Workspace(folder, validate(document, ProjectFile), document)
+            document, file = load_section(folder / PROJECT_FILE, ProjectFile)
+            return Workspace(folder, file, document)
         if (folder / "models").is_dir() and any((folder / "models").glob(f"*/{RECIPE_FILE}")):
             return Workspace(folder, ProjectFile(), None)
     return Workspace(here, ProjectFile(), None)

@@ -7,19 +7,17 @@ PyYAML's habits that hurt in a configuration file are switched off: ``no`` is a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.project.document import Position, YamlDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-#: Where a value stands: the keys and indices that lead to it.
-Location = tuple[str | int, ...]
+    from orchestrator.project.document import Location
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,38 +42,14 @@ _Loader.add_implicit_resolver(
 )
 
 
-@dataclass(frozen=True)
-class Position:
-    """A place in a file, counted from 1 as editors do."""
-
-    line: int
-    column: int
-
-
-@dataclass(frozen=True)
-class YamlDocument:
-    """One YAML file: its values and the position of every one of them."""
-
-    path: Path
-    value: Mapping[str, Any]
-    positions: Mapping[Location, Position] = field(repr=False)
-
-    def where(self, location: Location) -> str:
-        """Return ``file:line:column`` of a value, or of the nearest thing around it."""
-        for length in range(len(location), -1, -1):
-            if (position := self.positions.get(location[:length])) is not None:
-                return f"{self.path}:{position.line}:{position.column}"
-        return f"{self.path}:1:1"
-
-
-def read_yaml(path: Path) -> YamlDocument:
-    """Read a YAML file whose top level is a mapping.
+def read_yaml(path: Path, content: bytes | None = None) -> YamlDocument:
+    """Read a YAML file whose top level is a mapping; ``content`` is what it holds, if known.
 
     Raises :class:`ConfigError` for a file that is missing, is not UTF-8, is not YAML, has
     a key twice, or holds something other than a mapping; each names file, line and column.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = (path.read_bytes() if content is None else content).decode("utf-8")
     except FileNotFoundError as error:
         msg = f"{path}: no such file"
         raise ConfigError(msg, code="config.missing") from error

@@ -8,14 +8,13 @@ itself goes before the zoo.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.project.loading import validate
+from orchestrator.project.checking import Mistake, section_from, validate
 from orchestrator.project.recipe import Recipe
 from orchestrator.project.zoo import (
     NORMALIZATION,
@@ -60,7 +59,7 @@ def expand(loaded: LoadedRecipe, yaml: Path, arch: str) -> tuple[LoadedRecipe, t
     where = loaded.where("source", "zoo")
     document, missing = load_zoo_yaml(yaml)
     _check_chip(document, arch, where)
-    own = given.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    own = deepcopy(dict(loaded.document.value))
     own_script = (own.get("optimization") or {}).get("script_file")
     wanted = (document.get("paths") or {}).get("alls_script")
     script = find_script(document, yaml.parent, arch)
@@ -94,11 +93,9 @@ def expand(loaded: LoadedRecipe, yaml: Path, arch: str) -> tuple[LoadedRecipe, t
     own["source"] = made.recipe.pop("source")
     merged = merge(made.recipe, own)
     try:
-        recipe = Recipe.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        msg = f"{where}: source.zoo: {yaml.name} makes no recipe: {place}: {first['msg']}"
+        recipe = section_from(merged, Recipe)
+    except Mistake as mistake:
+        msg = f"{where}: source.zoo: {yaml.name} makes no recipe: {mistake}"
         raise ConfigError(escape_control(msg), code="zoo.recipe") from None
     notes = (*missing, *(note for note in made.notes if "calib" not in note))
     return replace(loaded, recipe=recipe), notes

@@ -44,7 +44,7 @@ def accuracy(folder: Path, name: str, pictures: Path, preprocess: Preprocess) ->
 
 def preprocess_of(folder: Path) -> Preprocess:
     given: Any = load_recipe(folder).recipe.preprocessing
-    return Preprocess.from_dict(given.model_dump(exclude_none=True))
+    return Preprocess.from_dict(given.plain(skip_none=True))
 
 
 @pytest.fixture(scope="module")

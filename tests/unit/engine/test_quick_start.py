@@ -30,8 +30,8 @@ NEEDLESS = {
     "PIL", "asyncio", "asyncssh", "concurrent.futures", "cryptography", "docker", "filelock",
     "fsspec", "google", "hefsmith_worker.calibration", "hefsmith_worker.graph",
     "hefsmith_worker.stages", "http.client", "jinja2", "logging", "multiprocessing",
-    "numpy", "onnx", "onnxruntime", "paramiko", "plotly", "requests", "rich", "ssl", "torch",
-    "unittest", "urllib3", "xxhash",
+    "numpy", "onnx", "onnxruntime", "paramiko", "plotly", "pydantic", "requests", "rich", "ssl",
+    "torch", "unittest", "urllib3", "xxhash", "yaml",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.project.checking import section_from
 from orchestrator.project.checkpoint import read_checkpoint
 from orchestrator.project.recipe import Recipe
 from orchestrator.project.starter import ultralytics_recipe
@@ -61,7 +62,7 @@ def test_other_checkpoints_are_told_apart(tmp_path: Path) -> None:
 )
 def test_the_recipe_has_the_settings_of_its_training(task: str, size: int, preset: str) -> None:
     written = ultralytics_recipe("yolo.pt", task, calibration="photos", arch="hailo8")
-    recipe = Recipe.model_validate(written)
+    recipe = section_from(written, Recipe)
     assert recipe.inputs == {"images": (1, 3, size, size)}
     assert recipe.export.packages == ("ultralytics",)
     assert recipe.postprocess.task == task

@@ -52,7 +52,7 @@ def test_a_short_recipe_gets_the_documented_defaults(tmp_path: Path) -> None:
         (("schema: 1", "arch: hailo9"), ":1:7: arch: input should be 'hailo8'"),
         (("schema: 1", "arch: []"), ":1:7: arch: needs at least one chip"),
         (("schema: 1", "strict: maybe"), ":1:9: strict: input should be a valid boolean"),
-        (("schema: 1", "export: {packages: ['-r x']}"), "export.packages: must be names as pip"),
+        (("schema: 1", "export: {packages: ['-r x']}"), "export.packages.0: must be names as pip"),
         (("schema: 1", "export: {packages: ['a @ https://b/c.whl']}"), "must name a release"),
         (
             ("schema: 1", "export: {tolerance: -1}"),

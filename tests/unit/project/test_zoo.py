@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from orchestrator.cli.app import run
 from orchestrator.errors import ConfigError
+from orchestrator.project.checking import section_from
 from orchestrator.project.loading import load_recipe
 from orchestrator.project.recipe import Recipe
 from orchestrator.project.workspace import open_workspace
@@ -110,7 +111,7 @@ def test_a_command_and_its_yaml_become_a_whole_recipe(zoo: Path, tmp_path: Path)
         },
     }  # fmt: skip
     assert made.notes == ()
-    Recipe.model_validate(made.recipe)
+    section_from(made.recipe, Recipe)
 
 
 def test_what_the_zoo_does_not_say_is_a_note(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_what_the_zoo_does_not_say_is_a_note(tmp_path: Path) -> None:
         "mean and std are not known here",
         "no calibration pictures are named",
     ]
-    Recipe.model_validate(made.recipe)
+    section_from(made.recipe, Recipe)
 
 
 def test_nodes_of_the_command_go_before_those_of_the_yaml(zoo: Path) -> None:
@@ -216,7 +217,7 @@ def test_init_from_hailomz_takes_the_networks_own_size(project: Path, zoo: Path)
     line = f"hailomz compile --ckpt net.onnx --calib-path photos --yaml {zoo} --hw-arch hailo8"
     assert run(["init", "mine", "--from-hailomz", line]) == 0
     text = (project / "models" / "mine" / "model.yaml").read_text(encoding="utf-8")
-    recipe = Recipe.model_validate(yaml.safe_load(text))
+    recipe = section_from(yaml.safe_load(text), Recipe)
     assert recipe.preprocessing.size == (48, 64)  # type: ignore[union-attr]
     assert recipe.arch == ("hailo8",)
     assert recipe.calibration.source == "../../photos"

@@ -1,0 +1,127 @@
+"""Values to sections: every mistake becomes ``file:line:column: field: what is wrong``."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.errors import ConfigError, escape_control
+from orchestrator.project.section import Section
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from orchestrator.project.document import Location, YamlDocument
+
+Model = TypeVar("Model", bound=Section)
+
+
+#: Made once for each kind of file: making one takes longer than using it.
+_ADAPTERS: dict[type[Section], TypeAdapter[Any]] = {}
+
+
+def _checked(value: object, model: type[Model]) -> Model:
+    if model not in _ADAPTERS:
+        _ADAPTERS[model] = TypeAdapter(model)
+    checked: Model = _ADAPTERS[model].validate_python(value)
+    return checked
+
+
+class Mistake(ValueError):
+    """The first thing that is wrong with values that stand in no file."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place = place
+        self.problem = problem
+
+
+def section_from(value: object, model: type[Model]) -> Model:
+    """Return values as a section; raises :class:`Mistake`."""
+    try:
+        return _checked(value, model)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Mistake(place, first["msg"]) from None
+
+
+def validate(document: YamlDocument, model: type[Model]) -> Model:
+    """Return the document as a section, or raise one :class:`ConfigError` with every mistake."""
+    try:
+        return _checked(document.value, model)
+    except ValidationError as error:
+        # Members of a union each complain; the first about a place is the useful one.
+        seen: set[str] = set()
+        lines: list[str] = []
+        for detail in error.errors():
+            line = _line(document, detail, model)
+            where = line.split(": ", 1)[0]
+            if where not in seen:
+                seen.add(where)
+                lines.append(line)
+        hint = None if len(lines) == 1 else f"{len(lines)} mistakes; all are listed."
+        raise ConfigError("\n".join(lines), hint=hint, code="config.invalid") from None
+
+
+def _line(document: YamlDocument, detail: ErrorDetails, model: type[Section]) -> str:
+    location = _real_location(document, tuple(detail["loc"]))
+    field = ".".join(str(part) for part in location) or "recipe"
+    if detail["type"] == "unexpected_keyword_argument":
+        where = document.where((*location, "<key>"))
+        known = _known_keys(model, location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+        advice = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+        return f"{where}: {escape_control(field)}: unknown key; {advice}"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    given = detail.get("input")
+    if detail["type"] == "missing":
+        message = "this key is needed"
+    elif detail["type"] == "dataclass_type":
+        message = "expected a mapping (key: value)"
+        if isinstance(given, str | int | float):
+            message = f"{message}, got {escape_control(str(given))}"
+    elif detail["type"] != "value_error" and isinstance(given, str | int | float | bool):
+        message = f"{message} (got {escape_control(str(given))})"
+    return f"{document.where(location)}: {escape_control(field)}: {message}"
+
+
+def _real_location(document: YamlDocument, raw: Location) -> Location:
+    """Drop the parts of a pydantic location that name union members, not keys of the file."""
+    value: Any = document.value
+    kept: list[str | int] = []
+    for index, part in enumerate(raw):
+        last = index == len(raw) - 1
+        if isinstance(value, dict) and isinstance(part, str):
+            if part in value:
+                value = value[part]
+                kept.append(part)
+            elif last:
+                kept.append(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            kept.append(part)
+            value = value[part] if part < len(value) else None
+    return tuple(kept)
+
+
+def _known_keys(model: type[Section], location: Location) -> list[str]:
+    """Return the keys that are allowed at a place of the model."""
+    current: type[Section] | None = model
+    for part in location:
+        if current is not None and isinstance(part, str):
+            hints = get_type_hints(current)
+            current = _section_in(hints[part]) if part in hints else current
+    return [] if current is None else [one.name for one in fields(cast("Any", current))]
+
+
+def _section_in(annotation: object) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    for argument in get_args(annotation):
+        if (found := _section_in(argument)) is not None:
+            return found
+    return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, HefsmithError
 from orchestrator.pipeline import builds, run
+from orchestrator.pipeline.arrival import Arrivals
 from orchestrator.pipeline.conclusion import Record, conclude
 from orchestrator.pipeline.jobs import Segment, make_job
 from orchestrator.pipeline.material import BuildRequest
@@ -45,10 +46,10 @@ def start(
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
     staging = builds.staging_folder(final)
+    outcome = run.Outcome(Arrivals(staging, kit.cache.incoming), started=time.time())
     try:
-        run.restore(plan, kit, staging)
+        run.restore(plan, kit, staging, outcome.arrivals)
         *first, last = segments()
-        outcome = run.Outcome(started=time.time())
         for segment in first:
             # Only the last job, the long one, is left alone.
             with segment.bench.engine.start(make_job(plan, segment, staging)) as running:
@@ -60,6 +61,8 @@ def start(
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+    finally:
+        outcome.arrivals.close()
     return running.record
 
 
@@ -70,7 +73,8 @@ def finish(build: BuildRecord, engine: Engine, kit: run.Kit) -> Build:
     while it is watched goes on, since watching is not owning.
     """
     plan, final, materials, record, stages, facts = _load(build.work, kit.cache)
-    outcome = run.Outcome(started=build.started, facts=facts)
+    arrivals = Arrivals(build.work, kit.cache.incoming)
+    outcome = run.Outcome(arrivals, started=build.started, facts=facts)
     try:
         with engine.attach(build) as running:
             run.follow(plan, stages, kit, running, build.work, final, outcome)
@@ -90,6 +94,8 @@ def finish(build: BuildRecord, engine: Engine, kit: run.Kit) -> Build:
         run.keep_log(build.work, final)
         shutil.rmtree(build.work, ignore_errors=True)
         raise
+    finally:
+        arrivals.close()
     return made
 
 

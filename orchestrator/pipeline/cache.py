@@ -15,12 +15,13 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from orchestrator.pipeline.digests import DigestMemory
 
@@ -104,8 +105,19 @@ class StageCache:
         """Remove an entry."""
         shutil.rmtree(self._folder(key), ignore_errors=True)
 
-    def publish(self, entry: Entry, work: Path) -> None:
-        """Copy a stage's files out of the build folder and make them an entry in one rename."""
+    @property
+    def incoming(self) -> Path:
+        """Folder for copies that will be published; what is left in one is collected later."""
+        return self.root / "stages" / "in"
+
+    def publish(
+        self, entry: Entry, work: Path, kept: Mapping[str, Path] = MappingProxyType({})
+    ) -> None:
+        """Make a stage's files an entry in one rename.
+
+        They are copied out of the build folder, or linked where a copy is ``kept`` already, by
+        the file's path, on the cache's own disk.
+        """
         target = self._folder(entry.key)
         if self.find(entry.key) is not None:
             return
@@ -114,7 +126,9 @@ class StageCache:
         part = Path(tempfile.mkdtemp(prefix=f".{entry.key[:12]}-", dir=target.parent))
         try:
             for file in entry.files:
-                place(work / file.path, part / "files" / file.path, link=file.role in LINKED_ROLES)
+                copy = kept.get(file.path)
+                link = copy is not None or file.role in LINKED_ROLES
+                place(copy or work / file.path, part / "files" / file.path, link=link)
             (part / "entry.json").write_text(
                 json.dumps(_entry_to(entry), indent=1), encoding="utf-8"
             )
@@ -126,6 +140,14 @@ class StageCache:
                 raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+    def learn(self, entry: Entry, names: Iterable[str], memory: DigestMemory) -> None:
+        """Note what is known of files that were read on their way into an entry."""
+        source = self._folder(entry.key) / "files"
+        known = {file.path: file for file in entry.files}
+        for name in names:
+            with contextlib.suppress(OSError):
+                memory.learn(source / name, known[name].sha256, known[name].bytes)
 
     def restore(self, entry: Entry, work: Path, memory: DigestMemory) -> bool:
         """Put an entry's files into a build folder; ``False`` when one has changed."""

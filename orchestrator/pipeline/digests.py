@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +76,22 @@ class DigestMemory:
         path = Path(name)
         digest = sha256_file(path)
         after = path.stat()
-        import time
-
         if time.time_ns() - after.st_mtime_ns > _SETTLED_NS:
             self._known[name] = [*mark, digest]
             self._changed = True
         return digest
+
+    def learn(self, path: Path, digest: str, size: int) -> None:
+        """Note the digest of a file of ours that was hashed as it was written.
+
+        Nothing is noted of one that has another size, or whose time is so young that a later
+        write might leave it as it is.
+        """
+        status = path.stat()
+        if status.st_size == size and time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
+            mark = [status.st_size, status.st_mtime_ns, status.st_ino]
+            self._known[os.fspath(path)] = [*mark, digest]
+            self._changed = True
 
     def tree(self, path: Path) -> str:
         """Return one digest of a file, or of a folder's files with their relative names.

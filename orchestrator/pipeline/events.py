@@ -57,7 +57,11 @@ class Failure:
 
 
 class EventReader:
-    """Follows one run. ``on_finished`` is called as soon as a stage is done."""
+    """Follows one run.
+
+    ``on_announced`` is called with a stage's name and a file of it as soon as the worker tells
+    of that file, ``on_finished`` as soon as a stage is done.
+    """
 
     def __init__(
         self,
@@ -65,11 +69,13 @@ class EventReader:
         log: TextIO,
         *,
         reader: LogReader | None = None,
+        on_announced: Callable[[str, CachedFile], None] = lambda _stage, _file: None,
         on_finished: Callable[[StageRecord], None] = lambda _: None,
     ) -> None:
         self._observer = observer
         self._log = log
         self._reader = reader
+        self._on_announced = on_announced
         self._on_finished = on_finished
         self.stages: dict[str, StageRecord] = {}
         self.failure: Failure | None = None
@@ -104,9 +110,10 @@ class EventReader:
             case "finding":
                 self._found(Finding.from_event(event))
             case "artifact":
-                self._record(event).files.append(
-                    CachedFile(event["role"], event["path"], event["sha256"], event["bytes"])
-                )
+                record = self._record(event)
+                file = CachedFile(event["role"], event["path"], event["sha256"], event["bytes"])
+                record.files.append(file)
+                self._on_announced(record.name, file)
             case "stage_finished":
                 self._finish(event)
             case "stage_failed":

@@ -7,7 +7,6 @@ the end; whatever goes wrong before that leaves the last one as it was.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
 from orchestrator.pipeline import builds
+from orchestrator.pipeline.arrival import Arrivals
 from orchestrator.pipeline.cache import Entry
 from orchestrator.pipeline.conclusion import Record, conclude
-from orchestrator.pipeline.digests import DigestMemory, sha256_file
 from orchestrator.pipeline.events import EventReader, LogReader, StageRecord
 from orchestrator.pipeline.jobs import SOURCE_COPIES, Segment, make_job
 from orchestrator.pipeline.observer import Finding
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.base import Ending, Running
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.cache import StageCache
+    from orchestrator.pipeline.cache import CachedFile, StageCache
+    from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
 
@@ -79,9 +79,9 @@ def carry_out(
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
     staging = builds.staging_folder(final)
-    outcome = Outcome(started=time.time())
+    outcome = Outcome(Arrivals(staging, kit.cache.incoming), started=time.time())
     try:
-        restore(plan, kit, staging)
+        restore(plan, kit, staging, outcome.arrivals)
         for segment in segments() if plan.to_run else ():
             job = make_job(plan, segment, staging)
             with segment.bench.engine.start(job) as running:
@@ -100,18 +100,16 @@ def carry_out(
             outcome.started,
         )
     finally:
+        outcome.arrivals.close()
         keep_log(staging, final)
         shutil.rmtree(staging, ignore_errors=True)
-
-
-#: Bytes of a stage's files from which several threads check them.
-WORTH_SHARING = 32 << 20
 
 
 @dataclass
 class Outcome:
     """What the jobs of one build have brought so far."""
 
+    arrivals: Arrivals
     started: float
     published: dict[str, Entry] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -135,8 +133,10 @@ def follow(
 
     def publish(stage: StageRecord) -> None:
         # As soon as its files are here: a later stage that fails must not cost this one.
-        if stage.name not in published and _all_here(stage, staging):
-            published[stage.name] = _publish(plan, kit, stage, staging)
+        if stage.name in published:
+            return
+        if outcome.arrivals.here(stage.files, keep=stage.name in absent):
+            published[stage.name] = _publish(plan, kit, stage, staging, outcome.arrivals)
 
     def bring(stage: StageRecord) -> None:
         publish(stage)
@@ -146,8 +146,19 @@ def follow(
                 running.sync()
             publish(stage)
 
+    def announced(stage: str, file: CachedFile) -> None:
+        # Read while the job goes on, and kept for the cache unless that has it.
+        outcome.arrivals.expect(file, keep=stage in absent)
+
+    absent = {item.name for item in plan.stages if kit.cache.find(item.key) is None}
     with (staging / RUN_LOG).open("a", encoding="utf-8", newline="\n") as log:
-        reader = EventReader(kit.observer, log, reader=kit.new_reader(), on_finished=bring)
+        reader = EventReader(
+            kit.observer,
+            log,
+            reader=kit.new_reader(),
+            on_announced=announced,
+            on_finished=bring,
+        )
         for line in running.lines():
             reader.feed(line)
         ending = running.wait()
@@ -159,10 +170,14 @@ def follow(
         if name not in published:
             msg = f"stage {name} said that it was done, but its files are not there"
             raise StageFailed(msg, hint=f"The log is {final.parent / _log_name(final)}.")
+    if changed := outcome.arrivals.changed():
+        # What the manifest says of a file must be true of it.
+        msg = f"{escape_control(changed[0])} is no longer as the worker announced it"
+        raise StageFailed(msg, hint=f"The log is {final.parent / _log_name(final)}.")
     outcome.environment.update(reader.environment)
 
 
-def restore(plan: Plan, kit: Kit, staging: Path) -> None:
+def restore(plan: Plan, kit: Kit, staging: Path, arrivals: Arrivals) -> None:
     """Put every cached stage's files into the build folder."""
     for stage in plan.stages:
         if stage.entry is None:
@@ -172,6 +187,7 @@ def restore(plan: Plan, kit: Kit, staging: Path) -> None:
         if not kit.cache.restore(stage.entry, staging, kit.memory):
             kit.cache.discard(stage.key)
             raise CacheDamaged(stage.name)
+        arrivals.trust(stage.entry.files)
         kit.observer.stage_cached(stage.name)
         for finding in stage.entry.findings:
             kit.observer.finding(Finding.from_event(finding))
@@ -187,28 +203,7 @@ class CacheDamaged(StageFailed):
         self.stage = stage
 
 
-def _all_here(stage: StageRecord, staging: Path) -> bool:
-    """Tell whether all files that a stage announced are in the build folder, unchanged."""
-    try:
-        if any((staging / file.path).stat().st_size != file.bytes for file in stage.files):
-            return False
-        digests = _digests([staging / file.path for file in stage.files], stage)
-    except OSError:
-        return False
-    return all(found == file.sha256 for found, file in zip(digests, stage.files, strict=True))
-
-
-def _digests(paths: Sequence[Path], stage: StageRecord) -> Sequence[str]:
-    if sum(file.bytes for file in stage.files) < WORTH_SHARING:
-        return [sha256_file(path) for path in paths]
-    from concurrent.futures import ThreadPoolExecutor
-
-    # Hashing runs beside other threads: outputs of segmentation come to a gigabyte.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return list(pool.map(sha256_file, paths))
-
-
-def _publish(plan: Plan, kit: Kit, stage: StageRecord, staging: Path) -> Entry:
+def _publish(plan: Plan, kit: Kit, stage: StageRecord, staging: Path, arrivals: Arrivals) -> Entry:
     planned = next(item for item in plan.stages if item.name == stage.name)
     entry = Entry(
         key=planned.key,
@@ -221,8 +216,10 @@ def _publish(plan: Plan, kit: Kit, stage: StageRecord, staging: Path) -> Entry:
         created=time.time(),
         why=planned.why,
     )
+    kept = arrivals.kept(entry.files)
     try:
-        kit.cache.publish(entry, staging)
+        kit.cache.publish(entry, staging, kept)
+        kit.cache.learn(entry, kept, kit.memory)
     except OSError as error:
         # A full or read-only cache slows the next build down; it must not fail this one.
         kit.observer.finding(

@@ -13,11 +13,14 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any, Dict, Optional
+from typing import IO, Any, Dict, Iterator, Optional, Sequence, Tuple
 
 SCHEMA = 1
 
 SEVERITIES = ("error", "warning", "info")
+
+#: Bytes of files from which several threads hash them.
+WORTH_SHARING = 32 << 20
 
 
 class Channel:
@@ -27,6 +30,7 @@ class Channel:
         self._stream = stream
         self._stage: Optional[str] = None
         self._last_progress = 0.0
+        self._known: Dict[Path, Tuple[Tuple[int, ...], str]] = {}
 
     def send(self, event: str, **fields: Any) -> None:
         """Send one event with the running stage and the time (seconds since the epoch)."""
@@ -71,13 +75,36 @@ class Channel:
 
     def artifact(self, role: str, path: Path, work: Path) -> None:
         """Announce a finished file below ``work`` with its sha256 and size in bytes."""
-        self.send(
-            "artifact",
-            role=role,
-            path=path.relative_to(work).as_posix(),
-            sha256=sha256_of(path),
-            bytes=path.stat().st_size,
-        )
+        self.artifacts([(role, path)], work)
+
+    def artifacts(self, files: Sequence[Tuple[str, Path]], work: Path) -> None:
+        """Announce finished files (role, path) in their order, each as soon as it is hashed.
+
+        A file that was announced by an earlier stage and is as it was then is not read again.
+        """
+        for (role, path), (digest, size) in zip(files, self._hashed([path for _, path in files])):
+            name = path.relative_to(work).as_posix()
+            self.send("artifact", role=role, path=name, sha256=digest, bytes=size)
+
+    def _hashed(self, paths: Sequence[Path]) -> Iterator[Tuple[str, int]]:
+        if sum(path.stat().st_size for path in paths) < WORTH_SHARING:
+            for path in paths:
+                yield self._hash(path)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        # Hashing lets other threads run.
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            for answer in pool.map(self._hash, paths):
+                yield answer
+
+    def _hash(self, path: Path) -> Tuple[str, int]:
+        found = path.stat()
+        mark = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        known = self._known.get(path)
+        if known is None or known[0] != mark:
+            known = self._known[path] = (mark, sha256_of(path))
+        return known[1], found.st_size
 
 
 def sha256_of(path: Path) -> str:

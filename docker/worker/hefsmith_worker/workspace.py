@@ -56,10 +56,13 @@ class Workspace(object):
 
     def announce_tree(self, role: str, folder: Path) -> None:
         """Tell the host of every file below a folder."""
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                # The draft is for the later stages only; it does not end in the build.
-                self.announce(role if path.name != "draft.json" else "draft", path)
+        # The draft is for the later stages only; it does not end in the build.
+        files = [
+            (role if path.name != "draft.json" else "draft", path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        ]
+        self.channel.artifacts(files, self.plan.work)
 
     def write_json(self, name: str, document: Any) -> Path:
         """Write a JSON file below the work folder, the same bytes for the same content."""

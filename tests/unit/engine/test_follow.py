@@ -18,6 +18,7 @@ from orchestrator.engine.choose import open_record
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.errors import EngineError
 from orchestrator.pipeline import run
+from orchestrator.pipeline.arrival import Arrivals
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.observer import Silent
@@ -65,7 +66,7 @@ def follow(running: FarRunning, cache: StageCache, folder: Path) -> None:
         cache, DigestMemory(folder / "digests.json"), Silent(), lambda: None,
         lambda *_: [], lambda *_: [],
     )  # fmt: skip
-    outcome = run.Outcome(started=0.0)
+    outcome = run.Outcome(Arrivals(running.work, cache.incoming), started=0.0)
     job: Any = running
     run.follow(plan, tuple(KEYS), kit, job, running.work, folder / "final", outcome)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import hefsmith_worker
 import pytest
+from hefsmith_worker import events
 from hefsmith_worker.protocol import PlanError, read_plan
 
 PLAN: dict[str, Any] = {
@@ -63,3 +66,42 @@ def test_the_worker_is_python_38() -> None:
     package = Path(hefsmith_worker.__file__).parent
     for path in package.rglob("*.py"):
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+class Reads:
+    """Counts what is hashed, and lets it be hashed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: list[str] = []
+        real = events.sha256_of
+
+        def count(path: Path) -> str:
+            self.names.append(path.name)
+            return real(path)
+
+        monkeypatch.setattr(events, "sha256_of", count)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_file_is_hashed_again_only_if_it_changed_since_it_was_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, shared: bool
+) -> None:
+    monkeypatch.setattr(events, "WORTH_SHARING", 0 if shared else 1 << 40)
+    reads = Reads(monkeypatch)
+    stream = io.BytesIO()
+    channel = events.Channel(stream)
+    files = [("golden", tmp_path / f"{number}.npy") for number in range(6)]
+    for _, path in files:
+        path.write_bytes(path.name.encode() * 100)
+    channel.artifacts(files, tmp_path)
+    (tmp_path / "4.npy").write_bytes(b"later" * 100)
+    channel.artifacts(files, tmp_path)
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [one["path"] for one in said] == [path.name for _, path in files] * 2
+    assert said[4]["sha256"] != said[10]["sha256"]
+    for one in said[6:]:
+        content = (tmp_path / one["path"]).read_bytes()
+        assert one["sha256"] == hashlib.sha256(content).hexdigest()
+        assert one["bytes"] == len(content)
+    assert sorted(reads.names[:6]) == [path.name for _, path in files]
+    assert reads.names[6:] == ["4.npy"]

@@ -7,7 +7,6 @@ loads that one module alone.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -120,9 +119,6 @@ def run(argv: Sequence[str]) -> int:
     # Looking for plug-ins of pydantic reads the metadata of every package there is.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     spare_adapters()
-    # Imports make many objects and no garbage: with the usual 700, a tenth of a short command's
-    # time goes into looking for some.
-    gc.set_threshold(50_000, 20, 20)
     try:
         outcome = build_app(argv)(list(argv), standalone_mode=True)
     except SystemExit as leave:

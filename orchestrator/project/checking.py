@@ -55,19 +55,22 @@ def validate(document: YamlDocument, model: type[Model]) -> Model:
         return _checked(document.value, model)
     except ValidationError as error:
         # Members of a union each complain; the first about a place is the useful one.
-        seen: set[str] = set()
-        lines: list[str] = []
+        found: dict[str, str] = {}
         for detail in error.errors():
-            line = _line(document, detail, model)
-            where = line.split(": ", 1)[0]
-            if where not in seen:
-                seen.add(where)
-                lines.append(line)
+            where, problem = _mistake(document, detail, model)
+            found.setdefault(where, f"{where}: {problem}")
+        lines = [found[where] for where in sorted(found, key=_line_and_column)]
         hint = None if len(lines) == 1 else f"{len(lines)} mistakes; all are listed."
         raise ConfigError("\n".join(lines), hint=hint, code="config.invalid") from None
 
 
-def _line(document: YamlDocument, detail: ErrorDetails, model: type[Section]) -> str:
+def _line_and_column(where: str) -> tuple[int, int]:
+    _, line, column = where.rsplit(":", 2)
+    return int(line), int(column)
+
+
+def _mistake(document: YamlDocument, detail: ErrorDetails, model: type[Section]) -> tuple[str, str]:
+    """Return where a mistake is (``file:line:column``) and what it is."""
     location = _real_location(document, tuple(detail["loc"]))
     field = ".".join(str(part) for part in location) or "recipe"
     if detail["type"] == "unexpected_keyword_argument":
@@ -75,19 +78,19 @@ def _line(document: YamlDocument, detail: ErrorDetails, model: type[Section]) ->
         known = _known_keys(model, location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
         advice = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
-        return f"{where}: {escape_control(field)}: unknown key; {advice}"
+        return where, f"{escape_control(field)}: unknown key; {advice}"
     message = detail["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     given = detail.get("input")
     if detail["type"] == "missing":
         message = "this key is needed"
-    elif detail["type"] == "dataclass_type":
+    elif detail["type"] in ("dataclass_type", "dict_type"):
         message = "expected a mapping (key: value)"
         if isinstance(given, str | int | float):
             message = f"{message}, got {escape_control(str(given))}"
     elif detail["type"] != "value_error" and isinstance(given, str | int | float | bool):
         message = f"{message} (got {escape_control(str(given))})"
-    return f"{document.where(location)}: {escape_control(field)}: {message}"
+    return document.where(location), f"{escape_control(field)}: {message}"
 
 
 def _real_location(document: YamlDocument, raw: Location) -> Location:

@@ -51,6 +51,11 @@ def test_a_short_recipe_gets_the_documented_defaults(tmp_path: Path) -> None:
         (("schema: 1", "schema: 2"), ":1:9: schema: input should be 1 (got 2)"),
         (("schema: 1", "arch: hailo9"), ":1:7: arch: input should be 'hailo8'"),
         (("schema: 1", "arch: []"), ":1:7: arch: needs at least one chip"),
+        (("{source: pictures}", "pictures"), "calibration: expected a mapping (key: value), got"),
+        (
+            ("schema: 1", "preprocessing: 3"),
+            "preprocessing: expected a mapping (key: value), got 3",
+        ),
         (("schema: 1", "strict: maybe"), ":1:9: strict: input should be a valid boolean"),
         (("schema: 1", "export: {packages: ['-r x']}"), "export.packages.0: must be names as pip"),
         (("schema: 1", "export: {packages: ['a @ https://b/c.whl']}"), "must name a release"),
@@ -67,10 +72,12 @@ def test_every_mistake_has_its_place(
 
 
 def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace("weights:", "wieghts:") + "export: {opset: 99}\n"
+    text = GOOD.replace("weights:", "wieghts:").replace("{source: pictures}", "pictures")
+    text += "export: {opset: 99}\n"
     lines = message(tmp_path, text).splitlines()
-    assert len(lines) == 2
-    assert all("model.yaml:" in line for line in lines)
+    assert len(lines) == 3
+    # As they stand in the file, whatever finds them.
+    assert [line.partition("model.yaml:")[2].split(":")[0] for line in lines] == ["2", "4", "5"]
 
 
 def test_a_mistake_in_one_inputs_preprocessing_names_it(tmp_path: Path) -> None:

@@ -163,6 +163,7 @@ def _row(toolchain: Toolchain, *, present: bool | None) -> dict[str, Any]:
         "chips": list(toolchain.chips),
         "hailort": f">={fits.major}.{fits.minor}" if fits else None,
         "image": toolchain.image,
+        "content": toolchain.content,
         "tags": list(toolchain.tags),
         "size": toolchain.size,
         "engine": toolchain.engine,

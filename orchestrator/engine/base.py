@@ -162,7 +162,13 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """An image that the engine has. Pin ``id`` (``sha256:...``): it survives save and load."""
+    """An image that the engine has.
+
+    ``id`` (``sha256:...``) names it on this engine alone: Docker's old image store takes the
+    digest of the image's settings, containerd's (new installations of Docker 29, Docker Desktop)
+    that of a manifest, which each load may write anew. ``content`` is the digest of what is in
+    it: equal wherever the same archive was loaded. Pin that.
+    """
 
     id: str
     tags: tuple[str, ...]
@@ -172,6 +178,7 @@ class ImageInfo:
     user: str
     env: Mapping[str, str]
     labels: Mapping[str, str]
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

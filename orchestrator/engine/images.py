@@ -6,6 +6,8 @@ not needed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -63,7 +65,33 @@ def read_image(found: Mapping[str, Any]) -> ImageInfo:
         user=str(config.get("User") or ""),
         env={name: value for name, _, value in variables},
         labels=dict(config.get("Labels") or {}),
+        content=content_digest(found),
     )
+
+
+#: Settings of an image that change what runs in it. Engines differ in how they write others,
+#: and whether they write empty ones at all.
+SETTINGS = ("Cmd", "Entrypoint", "Env", "Labels", "OnBuild", "User", "Volumes", "WorkingDir")
+
+
+def content_digest(found: Mapping[str, Any]) -> str:
+    """Return the sha256 of an image's layers, unpacked, and settings; '' if they are not told.
+
+    ``found`` is ``docker image inspect`` (one JSON object). The same archive has the same digest
+    on every engine, whatever id the engine gives to it.
+    """
+    layers = (found.get("RootFS") or {}).get("Layers")
+    if not layers:
+        return ""
+    config = found.get("Config") or {}
+    document = {
+        "architecture": normal_architecture(str(found.get("Architecture") or "")),
+        "layers": layers,
+        "os": found.get("Os"),
+        "settings": {name: config[name] for name in SETTINGS if config.get(name)},
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def listing(connection: Connection) -> tuple[ImageInfo, ...]:

@@ -56,6 +56,10 @@ class Found(Protocol):
     def architecture(self) -> str:
         """Return the processor that it is for."""
 
+    @property
+    def content(self) -> str:
+        """Return the digest of what is in it, the same on every engine."""
+
 
 class Said(Protocol):
     """What a short program in an image printed."""
@@ -291,6 +295,7 @@ def _record(
         user=found.user,
         source=source,
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
+        content=found.content,
         gpu=probe_gpu(found.id, inside.python, library, gpu),
     )
     return registry.save(toolchain)

@@ -24,11 +24,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Pin:
-    """What a project wants for one line: an image id and, for people, what is inside."""
+    """What a project wants for one line: an image and, for people, what is inside.
+
+    ``image`` is its id on the engine of who pinned it, ``content`` the digest of what is in it
+    (see :class:`orchestrator.engine.base.ImageInfo`; empty in old locks).
+    """
 
     image: str
     versions: Mapping[str, str]
     name: str
+    content: str = ""
 
 
 def read_lock(project: Path) -> dict[Line, Pin]:
@@ -47,7 +52,12 @@ def read_lock(project: Path) -> dict[Line, Pin]:
             raise ValueError(f"schema {document['schema']} is not known")  # noqa: EM102, TRY301
         pins: dict[Line, Pin] = {}
         for line, pin in document["toolchains"].items():
-            pins[_line(line)] = Pin(str(pin["image"]), dict(pin["versions"]), str(pin["name"]))
+            pins[_line(line)] = Pin(
+                str(pin["image"]),
+                dict(pin["versions"]),
+                str(pin["name"]),
+                str(pin.get("content") or ""),
+            )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"{path}: this lock cannot be read: {error}"
         raise ConfigError(
@@ -65,7 +75,7 @@ def write_pin(project: Path, toolchain: Toolchain) -> Path:
         msg = f"toolchain {toolchain.name} belongs to no line that is known"
         raise ConfigError(msg, hint="hef toolchain list shows its versions.", code="lock.line")
     pins = read_lock(project)
-    pins[line] = Pin(toolchain.image, dict(toolchain.versions), toolchain.name)
+    pins[line] = Pin(toolchain.image, dict(toolchain.versions), toolchain.name, toolchain.content)
     return _write(project, pins)
 
 
@@ -81,6 +91,7 @@ def _write(project: Path, pins: Mapping[Line, Pin]) -> Path:
         "schema": SCHEMA,
         "toolchains": {
             str(line): {
+                "content": pin.content,
                 "image": pin.image,
                 "name": pin.name,
                 "versions": dict(sorted(pin.versions.items())),
@@ -106,7 +117,7 @@ def _line(text: str) -> Line:
 
 def difference(pin: Pin, toolchain: Toolchain) -> str | None:
     """Return in one paragraph how a toolchain differs from the pin, ``None`` if it is the one."""
-    if pin.image == toolchain.image:
+    if is_same_image(pin, toolchain):
         return None
     lines = [
         f"hef.lock asks for image {short(pin.image)}, {toolchain.name} is {short(toolchain.image)}"
@@ -120,6 +131,11 @@ def difference(pin: Pin, toolchain: Toolchain) -> str | None:
     ]
     lines.extend(changed or ["  the versions inside are the same, the images are not"])
     return "\n".join(lines)
+
+
+def is_same_image(one: Toolchain | Pin, other: Toolchain) -> bool:
+    """Tell whether two records mean the same image, though their engines name it differently."""
+    return one.image == other.image or bool(one.content and one.content == other.content)
 
 
 def short(image: str) -> str:

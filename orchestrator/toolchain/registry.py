@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.paths import user_data
+from orchestrator.toolchain.lock import is_same_image
 from orchestrator.toolchain.versions import CHIPS, Line, Version, line_of_compiler, parse_version
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ class GpuState:
 class Toolchain:
     """An imported compiler.
 
-    ``image`` is the image's id (``sha256:...``), ``versions`` maps ``dfc``, ``model_zoo``,
-    ``hailort``, ``python``, ``torch``, ``tensorflow``, ``numpy``, ``onnx`` to what was read
-    inside, ``python`` is the interpreter that has the SDK, ``size`` bytes on the engine.
+    ``image`` is the image's id (``sha256:...``) on its engine, ``content`` the digest of what is
+    in it, the same on every engine (empty in old records). ``versions`` maps ``dfc``,
+    ``model_zoo``, ``hailort``, ``python``, ``torch``, ``tensorflow``, ``numpy``, ``onnx`` to what
+    was read inside, ``python`` is the interpreter that has the SDK, ``size`` bytes on the engine.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Toolchain:
     user: str = ""
     source: str = ""
     imported: str = ""
+    content: str = ""
     gpu: GpuState = field(default_factory=GpuState)
 
     @property
@@ -82,7 +85,7 @@ class Toolchain:
         """Return what decides whether two builds come from the same toolchain (for cache keys)."""
         return {
             "kind": "suite",
-            "image": self.image,
+            "image": self.content or self.image,
             "versions": dict(sorted(self.versions.items())),
         }
 
@@ -128,8 +131,8 @@ def save(toolchain: Toolchain) -> Toolchain:
     folder().mkdir(parents=True, exist_ok=True)
     name = _safe(toolchain.name)
     for one in load_all():
-        if one.image == toolchain.image and one.engine == toolchain.engine:
-            # Imported before: keep its name, renew its facts.
+        if is_same_image(one, toolchain) and one.engine == toolchain.engine:
+            # Imported before, maybe into another image store: keep its name, renew its facts.
             name = one.name
             break
         if one.name == name:

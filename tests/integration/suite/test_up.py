@@ -114,7 +114,7 @@ def test_export_and_compiler_run_in_environments_of_their_own(
         )
         identity = manifest["predicate"]["buildDefinition"]["internalParameters"]["identity"]
         assert identity["export"] == {"export_image": layer}
-        assert identity["compile"]["image"] == row["image"]
+        assert identity["compile"]["image"] == row["content"]
         assert built["toolchain"] == row["name"]
     finally:
         fake_suite.docker("rmi", "-f", layer)

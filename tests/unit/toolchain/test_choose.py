@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,24 @@ def test_two_images_with_the_same_versions_still_differ() -> None:
     assert said is not None
     assert "the images are not" in said
     assert lock.difference(lock.Pin(NEW.image, {}, "x"), NEW) is None
+
+
+def test_the_same_archive_is_the_pinned_image_whatever_id_the_engine_gave_it(
+    tmp_path: Path,
+) -> None:
+    # Docker's old image store and containerd's count an image's id differently.
+    mine = replace(NEW, image="sha256:" + "1" * 64, content="sha256:same")
+    theirs = replace(NEW, image="sha256:" + "2" * 64, content="sha256:same")
+    lock.write_pin(tmp_path, mine)
+    pin = lock.read_lock(tmp_path)[3]
+    assert lock.difference(pin, theirs) is None
+    assert choose("hailo8l", [OLD, theirs], pin=pin).toolchain is theirs
+    assert mine.identity() == theirs.identity(), "finished stages stay finished"
+    other = replace(theirs, content="sha256:other")
+    assert lock.difference(pin, other) is not None
+    # Neither old records nor old locks have the digest: then the id alone decides.
+    unknown = replace(theirs, content="")
+    assert lock.difference(lock.Pin(NEW.image, {}, "x"), unknown) is not None
 
 
 def test_a_lock_keeps_one_pin_for_each_line_and_can_be_emptied(tmp_path: Path) -> None:

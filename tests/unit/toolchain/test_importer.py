@@ -33,6 +33,7 @@ class Image:
     size: int = 25_000_000_000
     user: str = "hailo"
     architecture: str = "amd64"
+    content: str = "sha256:what-is-in-it"
 
 
 @dataclass

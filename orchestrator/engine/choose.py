@@ -20,7 +20,7 @@ from orchestrator.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.engine.base import BuildRecord
+    from orchestrator.engine.base import BuildRecord, EngineInfo
     from orchestrator.engine.docker import DockerEngine
     from orchestrator.engine.local import LocalEngine
 
@@ -86,7 +86,19 @@ def choose_engine(
         said = f"engine: local, since {error.message} ({NO_BOX})"
         return Choice(LocalEngine(), said)
     where = f"{address.url} ({address.origin})"
-    return Choice(engine, f"engine: docker {info.version} at {where}")
+    return Choice(engine, f"engine: docker {info.version} at {where}{missing_limits(info)}")
+
+
+def missing_limits(info: EngineInfo) -> str:
+    """Return the words for limits of the box that this engine has no means to set.
+
+    Rootless engines have none on cgroup v1, and on v2 those that were delegated to the user.
+    Swap is left to a job anyway, so its limit is missed by nobody.
+    """
+    missing = [one for one in info.lacks if one != "swap"]
+    if not missing:
+        return ""
+    return f"; it cannot limit {', '.join(missing)}, so a job may take all there is (hef doctor)"
 
 
 def open_record(record: BuildRecord) -> DockerEngine | LocalEngine:

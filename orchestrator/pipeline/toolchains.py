@@ -336,6 +336,7 @@ class Workshop:
                 "image": image,
                 "boxed": info.boxed,
                 "loosened": list(box.loosened()),
+                "unlimited": list(info.lacks),
             },
         )
 

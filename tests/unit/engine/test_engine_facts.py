@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.engine.address import Address
 from orchestrator.engine.box import Caller, choose_user
+from orchestrator.engine.choose import missing_limits
 from orchestrator.engine.client import read_info
 
 ADDRESS = Address("docker", "unix:///run/user/1001/podman/podman.sock", "test")
@@ -49,3 +50,24 @@ def test_a_docker_engine_says_it_itself() -> None:
     info = {**INFO, "SecurityOptions": ["name=seccomp", "name=rootless"], "PidsLimit": False}
     found = read_info(info, {"Version": "20.10.24"}, ADDRESS)
     assert (found.product, found.rootless, found.lacks) == ("docker", True, ("pids",))
+
+
+# dockerd-rootless.sh of Debian 12, control groups of version 1: there are none for it.
+ROOTLESS: dict[str, Any] = {
+    "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"], "MemoryLimit": False,
+    "SwapLimit": False, "CpuCfsQuota": False, "CpuCfsPeriod": False, "PidsLimit": False,
+    "CgroupDriver": "none", "CgroupVersion": "1", "Name": "vm", "NCPU": 2,
+    "OperatingSystem": "Debian GNU/Linux 12 (bookworm)", "MemTotal": 25276514304,
+    "Architecture": "x86_64", "Driver": "overlay2",
+}  # fmt: skip
+
+
+def test_limits_that_are_not_in_force_are_said() -> None:
+    found = read_info(ROOTLESS, {"Version": "20.10.24"}, ADDRESS)
+    assert "cannot limit memory, cpus, pids" in missing_limits(found)
+    # What systemd delegates to a user by itself: memory and pids.
+    delegated = {**ROOTLESS, "MemoryLimit": True, "PidsLimit": True}
+    assert "cannot limit cpus," in missing_limits(read_info(delegated, {}, ADDRESS))
+    # A kernel that does not account for swap still limits memory.
+    whole = {**delegated, "CpuCfsQuota": True}
+    assert missing_limits(read_info(whole, {}, ADDRESS)) == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -44,9 +44,8 @@ def section_from(value: object, model: type[Model]) -> Model:
     try:
         return _checked(value, model)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise Mistake(place, first["msg"]) from None
+        found = _problem(value, error.errors()[0], model)
+        raise Mistake(found.field, found.text) from None
 
 
 def validate(document: YamlDocument, model: type[Model]) -> Model:
@@ -57,8 +56,9 @@ def validate(document: YamlDocument, model: type[Model]) -> Model:
         # Members of a union each complain; the first about a place is the useful one.
         found: dict[str, str] = {}
         for detail in error.errors():
-            where, problem = _mistake(document, detail, model)
-            found.setdefault(where, f"{where}: {problem}")
+            problem = _problem(document.value, detail, model)
+            where = document.where(problem.location)
+            found.setdefault(where, f"{where}: {problem.field}: {problem.text}")
         lines = [found[where] for where in sorted(found, key=_line_and_column)]
         hint = None if len(lines) == 1 else f"{len(lines)} mistakes; all are listed."
         raise ConfigError("\n".join(lines), hint=hint, code="config.invalid") from None
@@ -69,16 +69,22 @@ def _line_and_column(where: str) -> tuple[int, int]:
     return int(line), int(column)
 
 
-def _mistake(document: YamlDocument, detail: ErrorDetails, model: type[Section]) -> tuple[str, str]:
-    """Return where a mistake is (``file:line:column``) and what it is."""
-    location = _real_location(document, tuple(detail["loc"]))
-    field = ".".join(str(part) for part in location) or "recipe"
+@dataclass(frozen=True)
+class _Problem:
+    location: Location
+    field: str
+    text: str
+
+
+def _problem(value: object, detail: ErrorDetails, model: type[Section]) -> _Problem:
+    """Return what pydantic has found as people say it, and the key that it is about."""
+    location = _real_location(value, tuple(detail["loc"]))
+    field = escape_control(".".join(str(part) for part in location) or "recipe")
     if detail["type"] == "unexpected_keyword_argument":
-        where = document.where((*location, "<key>"))
         known = _known_keys(model, location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
         advice = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
-        return where, f"{escape_control(field)}: unknown key; {advice}"
+        return _Problem((*location, "<key>"), field, f"unknown key; {advice}")
     message = detail["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     given = detail.get("input")
@@ -90,12 +96,11 @@ def _mistake(document: YamlDocument, detail: ErrorDetails, model: type[Section])
             message = f"{message}, got {escape_control(str(given))}"
     elif detail["type"] != "value_error" and isinstance(given, str | int | float | bool):
         message = f"{message} (got {escape_control(str(given))})"
-    return document.where(location), f"{escape_control(field)}: {message}"
+    return _Problem(location, field, message)
 
 
-def _real_location(document: YamlDocument, raw: Location) -> Location:
+def _real_location(value: Any, raw: Location) -> Location:
     """Drop the parts of a pydantic location that name union members, not keys of the file."""
-    value: Any = document.value
     kept: list[str | int] = []
     for index, part in enumerate(raw):
         last = index == len(raw) - 1

@@ -101,7 +101,7 @@ class Journey:
             return loaded
         from orchestrator.pipeline.zoo import fill_in
 
-        key = (loaded.name, arch)
+        key = (arch, repr(loaded.document.value))
         if key not in self._full:
             self._full[key] = fill_in(
                 loaded, arch, self.settings, self.workspace, self.observer, self.hailort
@@ -173,12 +173,17 @@ class Journey:
             )
         return self._engine
 
-    def build(self, loaded: LoadedRecipe, arch: Arch) -> tuple[Build, Plan]:
-        """Return the up-to-date build of a recipe for a chip, made now if need be."""
+    def build(
+        self, loaded: LoadedRecipe, arch: Arch, folder: Path | None = None
+    ) -> tuple[Build, Plan]:
+        """Return the up-to-date build of a recipe for a chip, made now if need be.
+
+        It is kept in ``folder``, else in the model's own among the artifacts.
+        """
         request = self.request(loaded, arch)
         for attempt in range(ATTEMPTS):
             made, materials, toolchain = self.plan(request)
-            final = self.final_folder(request.model, arch)
+            final = folder or self.final_folder(request.model, arch)
             current = None if self.fresh else run.up_to_date(made, final)
             if current is not None:
                 for stage in made.stages:

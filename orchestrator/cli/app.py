@@ -28,6 +28,7 @@ COMMAND_MODULES: tuple[str, ...] = (
     "ship",
     "validate",
     "bench",
+    "tune",
     "report",
     "bundle",
     "calib",

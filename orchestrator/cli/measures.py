@@ -29,12 +29,13 @@ def step_table(steps: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     names = [name for name in SHOWN if any(name in step["measures"] for step in steps)]
     rows = [["step", *names]]
     for step in steps:
-        cells = [_cell(name, step["measures"].get(name)) for name in names]
+        cells = [measure_text(name, step["measures"].get(name)) for name in names]
         rows.append([STEP_TITLES.get(step["step"], step["step"]), *cells])
     return rows
 
 
-def _cell(name: str, value: float | None) -> str:
+def measure_text(name: str, value: float | None) -> str:
+    """Return one measure as a table shows it; none at all means that nothing differs."""
     if value is None:
         return "exact" if name == "snr_db" else ""
     if name in ("cosine", "keypoint_distance"):

@@ -66,17 +66,17 @@ def print_plan(plans: Sequence[Mapping[str, Any]]) -> None:
 
 def print_summary(outcome: Mapping[str, Any]) -> None:
     """Print an outcome for people, on stdout; colours only on a terminal."""
-    paint = _painter()
+    paint = painter()
     title = f"{outcome['model']} for {outcome['arch']}"
     if outcome["emulated"]:
         title += "  EMULATED: made without Hailo's compiler, no measure of a chip"
-    lines = [paint("bold", title), *_columns(_asked_and_ran(outcome), paint)]
+    lines = [paint("bold", title), *columns(_asked_and_ran(outcome), paint)]
     proof = outcome["proof"]
     if proof is not None and proof["verdict"]["steps"]:
-        lines += ["", *_columns(step_table(proof["verdict"]["steps"]), paint, numbers=True)]
+        lines += ["", *columns(step_table(proof["verdict"]["steps"]), paint, numbers=True)]
     lines += _findings(outcome, paint)
-    files = [(f["path"], _size(f["bytes"]), f["sha256"][:12]) for f in _shown_files(outcome)]
-    lines += ["", *_columns(files, paint, header=False)]
+    files = [(f["path"], size_text(f["bytes"]), f["sha256"][:12]) for f in _shown_files(outcome)]
+    lines += ["", *columns(files, paint, header=False)]
     lines.append(f"times    {', '.join(_times(outcome))}")
     if proof is not None:
         if proof.get("ship"):
@@ -93,14 +93,14 @@ Paint = Callable[[str, str], str]
 _COLOURS = {"bold": "1", "dim": "2", "red": "31", "yellow": "33", "good": "1;32", "bad": "1;31"}
 
 
-def _painter() -> Paint:
+def painter() -> Paint:
     """Return a function that colours text on a terminal and leaves it alone elsewhere."""
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.name == "nt":
         return lambda _, text: text
     return lambda colour, text: f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def _columns(
+def columns(
     rows: Sequence[Sequence[str]], paint: Paint, *, header: bool = True, numbers: bool = False
 ) -> list[str]:
     """Return rows as aligned lines; with ``numbers`` all but the first column is right-aligned."""
@@ -183,7 +183,8 @@ def _text(value: object, missing: str = "-") -> str:
     return missing if value is None else str(value)
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
+    """Return a number of bytes as people read it."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

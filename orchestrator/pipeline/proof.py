@@ -114,7 +114,7 @@ class Prover:
             raise ConfigError(msg, hint="Build for several with: hef build", code="arch.several")
         if self.spec.kind == "embedded":
             return chips[:1]
-        identity = self._session().identify()
+        identity = self.session().identify()
         if identity.chip is None:
             msg = f"{self.spec.name}: no Hailo chip answered"
             raise ConfigError(msg, hint=f"Look with: hef doctor --device {self.spec.name}")
@@ -149,7 +149,8 @@ class Prover:
 
     # --- proving ------------------------------------------------------------------------------
 
-    def _session(self, arch: str | None = None) -> SshSession:
+    def session(self, arch: str | None = None) -> SshSession:
+        """Return the connection to the device; the embedded one shows the chip ``arch``."""
         from dataclasses import replace
 
         from orchestrator.device.hub import default_hub
@@ -170,7 +171,7 @@ class Prover:
         if remembered is not None:
             return remembered
         observer = self._journey.observer
-        session = self._session(build.arch)
+        session = self.session(build.arch)
         identity = session.identify()
         began = time.monotonic()
         observer.stage_started("ship")

@@ -159,6 +159,33 @@ def test_less_than_asked_is_fatal_under_strict(built: Project, tmp_path: Path) -
     assert "less was done than was asked" in strict.stderr
 
 
+def test_variants_are_judged_and_leave_the_build_alone(built: Project) -> None:
+    before = built.build()
+    done = built.hef("tune", "digits", "--engine", "local", "--try", "level=0,2", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [one["name"] for one in found["variants"]] == ["as it is", "level 0", "level 2"]
+    own, lowest, highest = found["variants"]
+    assert [one["ran"]["level_run"] for one in found["variants"]] == [1, 0, 0]
+    assert highest["same_hef_as"] == "level 0"
+    assert own["hef"]["sha256"] != lowest["hef"]["sha256"]
+    assert all(one["passed"] and one["fps"] is None for one in found["variants"])
+    assert lowest["measures"]["snr_db"] < own["measures"]["snr_db"]
+    assert found["emulated"]
+    assert found["keep"] == "as it is"
+    assert built.build() == before
+    assert all((Path(one["folder"]) / "report.html").is_file() for one in found["variants"])
+
+
+def test_a_variant_on_a_device_is_judged_and_timed_there(built: Project) -> None:
+    done = built.hef("tune", "--try", "level=1", "--device", "embedded", "--json")
+    assert done.returncode == 0, done.stderr
+    own, same = json.loads(done.stdout)["variants"]
+    assert own["fps"] > 0
+    assert "on the device" in own["headline"]
+    assert same["same_hef_as"] == "as it is"
+
+
 @pytest.mark.parametrize("stage", ["export", "optimize"])
 def test_an_interrupt_ends_quickly_and_leaves_nothing(
     built: Project, tmp_path: Path, stage: str

@@ -1,0 +1,227 @@
+"""``hef tune``: build a model in several ways, judge each, and say which one to keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ToolchainOption,
+    VerboseOption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.pipeline.journey import Journey
+    from orchestrator.pipeline.tuning import Choice, Trial
+    from orchestrator.project.loading import LoadedRecipe
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``tune`` to the application."""
+    app.command("tune", epilog="Example: hef tune digits --try level=0,1,2 --try count=64,1024")(
+        _tune
+    )
+
+
+def _tune(
+    model: Annotated[
+        str | None, typer.Argument(help="Model by name or folder; default: the only one there is.")
+    ] = None,
+    arch: Annotated[
+        str | None, typer.Option("--arch", help="Chip; default: the recipe's first.")
+    ] = None,
+    tries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try",
+            metavar="KEY=A,B",
+            help="Values for a key of the recipe, such as level=0,1,2; several are combined.",
+        ),
+    ] = None,
+    device: DeviceOption = None,
+    engine: EngineOption = None,
+    toolchain: ToolchainOption = None,
+    at_most: Annotated[
+        int, typer.Option("--at-most", min=2, help="More variants than this are refused.")
+    ] = 12,
+    verbose: VerboseOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Try other optimisation levels (or any key of the recipe) and say which variant to keep.
+
+    Each variant is built, run on the golden samples, and judged as by hef up; with --device on
+    the chip, with its rate. The recipe and the model's own build stay as they are.
+    """
+    from orchestrator.cli.display import open_display
+    from orchestrator.cli.output import emit_json
+    from orchestrator.cli.up import make_journey
+    from orchestrator.errors import ConfigError, ExitCode
+    from orchestrator.pipeline import tuning
+
+    flags = {"engine": engine, "toolchain": toolchain, "device": device}
+    with (
+        open_display(verbose=verbose) as display,
+        make_journey(flags, observer=display) as journey,
+    ):
+        loaded = journey.recipe(model or journey.workspace.unnamed_model())
+        chosen = tuning.asked_variants(tries) if tries else tuning.usual_variants(loaded.recipe)
+        if len(chosen) > at_most:
+            msg = f"--try: that makes {len(chosen)} variants, more than {at_most}"
+            raise ConfigError(msg, hint=f"Try less, or say --at-most {len(chosen)}.")
+        trials = _try(journey, loaded, arch, chosen, wider=not tries, on_device=device is not None)
+    choice = tuning.choose(trials)
+    document = _document(loaded.name, trials, choice)
+    if json_:
+        emit_json(document)
+    else:
+        _print(document, str(loaded.document.path))
+    if choice is None:
+        raise typer.Exit(int(ExitCode.STAGE_FAILED))
+    if not choice.trial.passed:
+        raise typer.Exit(int(ExitCode.VERDICT))
+
+
+def _try(
+    journey: Journey,
+    loaded: LoadedRecipe,
+    arch: str | None,
+    variants: Sequence[Any],
+    *,
+    wider: bool,
+    on_device: bool,
+) -> list[Trial]:
+    from orchestrator.pipeline import tuning
+    from orchestrator.pipeline.proof import Prover
+
+    with Prover(journey) as prover:
+        chip = prover.archs(loaded, [arch] if arch else None)[0]
+        folder = journey.artifacts / loaded.name / ".tune" / chip
+        bench = tuning.Bench(
+            journey, loaded, chip, folder, prover.session(chip) if on_device else None
+        )
+        bench.check(variants)
+        trials = list(bench.try_all(variants))
+        best = tuning.choose(trials) if wider else None
+        more = tuning.wider_outputs(best.trial.variant, loaded.recipe) if best else None
+        if more is not None:
+            trials += bench.try_all([more])
+    return trials
+
+
+def _document(model: str, trials: Sequence[Trial], choice: Choice | None) -> dict[str, Any]:
+    """Return what was found as JSON values."""
+    import json
+
+    entries: list[dict[str, Any]] = []
+    for trial in trials:
+        entry = _trial(trial)
+        twin = (one for one in entries if entry["hef"] and one["hef"] == entry["hef"])
+        entry["same_hef_as"] = next((str(one["name"]) for one in twin), None)
+        entries.append(entry)
+    built = next((trial.build for trial in trials if trial.build is not None), None)
+    kept = choice.trial if choice is not None else None
+    return {
+        "model": model,
+        "arch": built.arch if built is not None else None,
+        "emulated": any(trial.verdict is not None and trial.verdict.emulated for trial in trials),
+        "samples": next((t.verdict.samples for t in trials if t.verdict is not None), 0),
+        "variants": json.loads(json.dumps(entries, default=str)),
+        "keep": None if kept is None else kept.variant.name,
+        "measure": None if choice is None else choice.measure,
+        "lead": None if choice is None else choice.lead,
+        "recipe": None if kept is None else dict(kept.variant.lines),
+    }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    build = trial.build
+    hef = None
+    if build is not None:
+        hef = next((one for one in build.summary["files"] if one["role"] == "hef"), None)
+    return {
+        "name": trial.variant.name,
+        "changes": dict(trial.variant.changes),
+        "ran": dict(build.summary["ran"]) if build is not None else None,
+        "measures": dict(trial.measures),
+        "passed": trial.passed if trial.error is None else None,
+        "headline": trial.verdict.headline if trial.verdict is not None else None,
+        "error": trial.error,
+        "hef": {"sha256": hef["sha256"], "bytes": hef["bytes"]} if hef else None,
+        "fps": trial.fps,
+        "seconds": round(trial.seconds, 3),
+        "folder": str(build.folder) if build is not None else None,
+    }
+
+
+def _print(document: Mapping[str, Any], file: str) -> None:
+    from orchestrator.cli.measures import SHOWN, measure_text
+    from orchestrator.cli.output import print_result
+    from orchestrator.cli.summary import columns, painter, size_text
+    from orchestrator.errors import escape_control
+
+    paint = painter()
+    title = f"{document['model']} for {document['arch']}, {document['samples']} samples"
+    if document["emulated"]:
+        title += "  EMULATED: made without Hailo's compiler, no measure of a chip"
+    variants = document["variants"]
+    names = [name for name in SHOWN if any(name in one["measures"] for one in variants)]
+    fps = ["FPS"] if any(one["fps"] for one in variants) else []
+    rows = [["variant", "level run", *names, "HEF", *fps, "time", "verdict"]]
+    for one in variants:
+        built = one["error"] is None
+        level = (one["ran"] or {}).get("level_run")
+        cells = [measure_text(name, one["measures"].get(name)) if built else "" for name in names]
+        rows.append(
+            [
+                escape_control(one["name"]) + (" *" if one["name"] == document["keep"] else ""),
+                "-" if level is None else str(level),
+                *cells,
+                size_text(one["hef"]["bytes"]) if one["hef"] else "-",
+                *([f"{one['fps']:.0f}" if one["fps"] else "-"] if fps else []),
+                f"{one['seconds']:.1f} s",
+                "no build" if not built else "passed" if one["passed"] else "failed",
+            ]
+        )
+    lines = [paint("bold", title), *columns(rows, paint, numbers=True), ""]
+    lines += [
+        paint("yellow", f"{one['name']}: {escape_control(one['error'])}")
+        for one in variants
+        if one["error"]
+    ]
+    lines += [
+        f"note     {one['name']} gave the same HEF as {one['same_hef_as']}"
+        for one in variants
+        if one["same_hef_as"]
+    ]
+    lines += _advice(document, file)
+    print_result("\n".join(line.rstrip() for line in lines))
+
+
+def _advice(document: Mapping[str, Any], file: str) -> list[str]:
+    """Return what to do now."""
+    from orchestrator.cli.measures import measure_text
+    from orchestrator.report.model import MEASURE_TITLES
+
+    if document["keep"] is None:
+        return ["keep     nothing: no variant could be built"]
+    kept = next(one for one in document["variants"] if one["name"] == document["keep"])
+    if not document["recipe"]:
+        lines = ["keep     the recipe as it is: no variant is better by more than chance"]
+    else:
+        import yaml
+
+        measure = document["measure"]
+        value = measure_text(measure, kept["measures"].get(measure))
+        lines = [f"keep     {document['keep']}: {MEASURE_TITLES[measure]} {value}"]
+        lines.append(f"write    into {file}:")
+        text = yaml.safe_dump(document["recipe"], sort_keys=False, default_flow_style=None)
+        lines += [f"         {line}" for line in text.splitlines()]
+    if not kept["passed"]:
+        lines.append(f"note     {kept['headline']}")
+    return lines

@@ -1,0 +1,189 @@
+"""Which variants are tried, and which one is worth keeping."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.errors import ConfigError, EngineError, StageFailed
+from orchestrator.pipeline import tuning
+from orchestrator.pipeline.builds import Build
+from orchestrator.pipeline.observer import Silent
+from orchestrator.pipeline.tuning import AS_IT_IS, Trial, Variant
+from orchestrator.project.loading import LoadedRecipe, load_recipe
+from orchestrator.report.model import StepReport, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+RECIPE = """\
+source: {onnx: net.onnx}
+calibration: {source: pictures}
+optimization: {level: 1, script: ["a line"]}
+preprocessing: {mean: [1, 2, 3]}
+"""
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> LoadedRecipe:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "model.yaml").write_text(RECIPE, encoding="utf-8")
+    return load_recipe(folder)
+
+
+def trial(
+    name: str, measures: Mapping[str, float], *, passed: bool = True, samples: int = 100
+) -> Trial:
+    step = StepReport(step="sdk_quantized", measures=dict(measures), outputs=())
+    verdict = Verdict(
+        passed=passed, task="other", samples=samples, labelled=False, origin="validation",
+        reference="onnx", final="sdk_quantized", checks=(), steps=(step,),
+    )  # fmt: skip
+    changes = {} if name == AS_IT_IS else {"optimization.level": name}
+    return Trial(Variant(name, changes), 1.0, verdict=verdict)
+
+
+def kept(*trials: Trial) -> str:
+    choice = tuning.choose(trials)
+    assert choice is not None
+    return choice.trial.variant.name
+
+
+# --- which variants ------------------------------------------------------------------------------
+
+
+def test_without_wishes_the_other_levels_are_tried(loaded: LoadedRecipe) -> None:
+    names = [one.name for one in tuning.usual_variants(loaded.recipe)]
+    assert names == [AS_IT_IS, "level 0", "level 2"]
+    squeezed = tuning.applied(loaded, Variant("x", {"optimization.compression": 2}))
+    assert "compression 0" in [one.name for one in tuning.usual_variants(squeezed.recipe)]
+
+
+def test_the_best_one_is_tried_with_wider_outputs_once(loaded: LoadedRecipe) -> None:
+    best = Variant(AS_IT_IS, {}).with_change("optimization.level", 0)
+    wider = tuning.wider_outputs(best, loaded.recipe)
+    assert wider is not None
+    assert wider.name == "level 0, 16-bit outputs"
+    assert wider.lines == {"optimization": {"level": 0, "outputs_16bit": True}}
+    assert tuning.wider_outputs(wider, loaded.recipe) is None
+    assert tuning.wider_outputs(best, tuning.applied(loaded, wider).recipe) is None
+
+
+def test_wishes_are_combined() -> None:
+    found = tuning.asked_variants(["level=0,2", "calibration.count=64", "count=128"])
+    assert [dict(one.changes) for one in found] == [
+        {},
+        {"optimization.level": 0, "calibration.count": 64},
+        {"optimization.level": 0, "calibration.count": 128},
+        {"optimization.level": 2, "calibration.count": 64},
+        {"optimization.level": 2, "calibration.count": 128},
+    ]
+
+
+def test_values_are_yaml(loaded: LoadedRecipe) -> None:
+    found = tuning.asked_variants(["preprocessing.mean=[0, 0, 0],[127.5]", "outputs_16bit=true"])
+    recipes = [tuning.applied(loaded, one).recipe for one in found]
+    assert [one.preprocessing_of("x").mean for one in recipes] == [(1, 2, 3), (0, 0, 0), (127.5,)]
+    assert [one.optimization.outputs_16bit for one in recipes] == [False, True, True]
+    assert all(one.optimization.script == ("a line",) for one in recipes)
+
+
+@pytest.mark.parametrize("text", ["level", "level=", "=1", "level=[", "level={"])
+def test_a_wish_that_means_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--try"):
+        tuning.asked_variants([text])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("optimization.levle", 1), r"optimization\.levle: unknown key; did you mean level\?"),
+        (("optimization.level", 9), r"optimization\.level: input should be"),
+        (("nothing", 1), "unknown key"),
+        (("source.onnx.deep", 1), r"source\.onnx"),
+    ],
+)
+def test_values_that_no_recipe_has_are_told(
+    loaded: LoadedRecipe, change: tuple[str, object], expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        tuning.applied(loaded, Variant("x", {}).with_change(*change))
+
+
+def test_the_recipe_itself_is_not_touched(loaded: LoadedRecipe) -> None:
+    before = repr(loaded.document.value)
+    changed = tuning.applied(loaded, Variant("x", {"optimization.level": 2}))
+    assert changed.recipe.optimization.level == changed.document.value["optimization"]["level"] == 2
+    assert loaded.recipe.optimization.level == 1
+    assert repr(loaded.document.value) == before
+
+
+# --- which one to keep ---------------------------------------------------------------------------
+
+
+def test_the_recipe_stays_unless_another_is_better_by_more_than_one_sample() -> None:
+    own = trial(AS_IT_IS, {"top1": 0.90, "snr_db": 30.0})
+    assert kept(own, trial("0", {"top1": 0.91, "snr_db": 30.5})) == AS_IT_IS
+    assert kept(own, trial("0", {"top1": 0.93, "snr_db": 20.0})) == "0"
+
+
+def test_equals_are_told_apart_by_their_noise() -> None:
+    own = trial(AS_IT_IS, {"agreement": 1.0, "snr_db": 30.0})
+    assert kept(own, trial("0", {"agreement": 1.0, "snr_db": 34.0})) == "0"
+    # No ratio: nothing differs from the float model.
+    assert kept(own, trial("0", {"agreement": 1.0})) == "0"
+
+
+def test_passing_goes_before_a_better_measure() -> None:
+    failed = trial(AS_IT_IS, {"f1": 0.99}, passed=False)
+    assert kept(failed, trial("0", {"f1": 0.90})) == "0"
+    assert kept(failed, trial("0", {"f1": 0.90}, passed=False)) == AS_IT_IS
+
+
+def test_a_distance_is_better_when_it_is_smaller() -> None:
+    near, far = {"keypoint_distance": 0.01, "f1": 0.9}, {"keypoint_distance": 0.05, "f1": 0.99}
+    assert kept(trial(AS_IT_IS, far), trial("0", near)) == "0"
+
+
+def test_what_could_not_be_built_is_not_chosen() -> None:
+    broken = Trial(Variant("2", {}), 1.0, error="the compiler gave up")
+    assert tuning.choose([broken]) is None
+    assert kept(broken, trial("0", {"cosine": 0.5}, passed=False)) == "0"
+
+
+# --- trying them ---------------------------------------------------------------------------------
+
+
+class Journey:
+    """Builds that fail as they are told to."""
+
+    def __init__(self, failure: Exception) -> None:
+        self.observer = Silent()
+        self.failure = failure
+        self.folders: list[Path] = []
+
+    def build(self, loaded: LoadedRecipe, arch: str, folder: Path) -> tuple[Build, Any]:
+        self.folders.append(folder)
+        raise self.failure
+
+
+def test_a_variant_that_cannot_be_built_does_not_end_the_rest(
+    loaded: LoadedRecipe, tmp_path: Path
+) -> None:
+    journey: Any = Journey(StageFailed("optimize: no GPU\nmore"))
+    bench = tuning.Bench(journey, loaded, "hailo8l", tmp_path)
+    found = list(bench.try_all(tuning.usual_variants(loaded.recipe)))
+    assert [one.error for one in found] == ["optimize: no GPU"] * 3
+    assert len({folder.name for folder in journey.folders}) == 3
+    assert all(folder.parent == tmp_path for folder in journey.folders)
+
+
+def test_an_engine_that_is_gone_ends_the_rest(loaded: LoadedRecipe, tmp_path: Path) -> None:
+    journey: Any = Journey(EngineError("the engine went away"))
+    bench = tuning.Bench(journey, loaded, "hailo8l", tmp_path)
+    with pytest.raises(EngineError):
+        list(bench.try_all(tuning.usual_variants(loaded.recipe)))
+    assert len(journey.folders) == 1

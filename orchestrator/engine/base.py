@@ -80,7 +80,9 @@ class Job:
     ``argv`` and ``env`` hold strings, and ``PurePosixPath`` for places inside the box.
     ``work`` is the build folder on this machine (exists; what the job leaves in
     ``/hefsmith/work`` ends there and belongs to the caller). ``notes`` is the caller's own: it
-    is kept with a detached build and given back on attach (JSON values only).
+    is kept with a detached build and given back on attach (JSON values only). A program that
+    ``waits`` begins at the line ``begin`` on its standard input (``worker --wait``): when it is
+    started ``held``, it is loaded already while it waits.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Job:
     limits: Box = field(default_factory=Box)
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     notes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    waits: bool = False
 
 
 def worker_argv(
@@ -99,6 +102,10 @@ def worker_argv(
 ) -> tuple[str | PurePosixPath, ...]:
     """Return the command that runs the worker; ``plan`` is relative to the build folder."""
     return (python, "-m", "hefsmith_worker", "--plan", WORK / plan, "--inputs", IN, "--work", WORK)
+
+
+#: The line that a program which waits begins at.
+BEGIN = b"begin\n"
 
 
 class EndKind(StrEnum):
@@ -289,6 +296,9 @@ class Engine(Protocol):
 
     def find_image(self, reference: str) -> ImageInfo | None:
         """Return an image that the engine has, by tag or id; never pulls."""
+
+    def ready_image(self, name: Literal["emulator", "pi"]) -> ImageInfo | None:
+        """Return one of our images, ``None`` if it would have to be built first."""
 
     def ensure_image(
         self, name: Literal["emulator", "pi"], *, report: Report = ignore

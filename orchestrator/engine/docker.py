@@ -63,6 +63,9 @@ if TYPE_CHECKING:
 #: Seconds until the guard must have spoken. A suite's image on QEMU takes its time.
 GUARD_TIMEOUT = 120.0
 
+#: Seconds for which the end of this process waits until what killed runs left is removed.
+SWEEPING = 5.0
+
 #: What engines say about a folder that they do not see or may not share.
 UNSEEN = ("bind source path does not exist", "mounts denied", "invalid mount config", "statfs")
 
@@ -83,6 +86,7 @@ class DockerEngine:
         self._caller = whose or caller()
         self._blind = False
         self._swept = False
+        self._sweeper: threading.Thread | None = None
 
     @property
     def connection(self) -> Connection:
@@ -95,6 +99,9 @@ class DockerEngine:
 
     def close(self) -> None:
         """Let go of the connection."""
+        if self._sweeper is not None:
+            self._sweeper.join(SWEEPING)
+            self._sweeper = None
         self._connection.close()
 
     # Images
@@ -112,6 +119,10 @@ class DockerEngine:
     ) -> ImageInfo:
         """Return one of our images; builds it if it is not there as its files are now."""
         return images.ensure(self._connection, name, report=report)
+
+    def ready_image(self, name: Literal["emulator", "pi"]) -> ImageInfo | None:
+        """Return one of our images, ``None`` if it would have to be built first."""
+        return images.ready(self._connection, name)
 
     def add_packages(
         self, image: str, packages: tuple[str, ...], *, python: str, report: Report = ignore
@@ -203,7 +214,6 @@ class DockerEngine:
         """Start a job; see :meth:`orchestrator.engine.base.Engine.start`."""
         image = self._image(job.image)
         info = self.info()
-        self.sweep()
         running: DockerRunning | None = None
         if not (info.userns or self._blind):
             running = self._launch(job, image, info, detached, "bind", report)
@@ -214,6 +224,9 @@ class DockerEngine:
             msg = "the container did not see the build folder that was sent to it"
             raise BoxRefusedError(msg, hint="hef doctor tells more about this engine.")
         try:
+            if job.waits:
+                running.warm()
+            self._sweep_aside()
             if not held:
                 running.release()
             if detached:
@@ -222,6 +235,13 @@ class DockerEngine:
             running.stop()
             raise
         return running
+
+    def _sweep_aside(self) -> None:
+        """Sweep while the job runs: what killed runs left is in nobody's way."""
+        if self._swept or self._sweeper is not None:
+            return
+        self._sweeper = threading.Thread(target=self.sweep, name="hefsmith-sweep", daemon=True)
+        self._sweeper.start()
 
     def sweep(self) -> None:
         """Remove what killed runs of this user left on the engine; once for each client."""
@@ -366,6 +386,7 @@ class DockerEngine:
             wire=wire,
             beat=spec.lifeline == "beat",
             memory_limit=spec.memory,
+            waits=job.waits,
             before_release=send_work if record.transfer == "copy" else None,
             report=report,
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import registry
 from orchestrator.engine.base import (
+    BEGIN,
     WORK,
     BuildRecord,
     Ending,
@@ -44,6 +45,9 @@ LADDER = (("SIGINT", 3.0), ("SIGTERM", 2.0), ("SIGKILL", 2.0))
 
 #: How the guard's report begins; it is ours and not the job's.
 GUARD_LINE = '{"event": "guard"'
+
+#: The line that the guard starts the job at.
+GO = b"go\n"
 
 #: Seconds that a request may take while we stop a job.
 URGENT = 3.0
@@ -105,6 +109,7 @@ class DockerRunning:
         wire: Wire | None,
         beat: bool,
         memory_limit: int | None,
+        waits: bool = False,
         before_release: Callable[[], None] | None = None,
         stops_on_leave: bool = True,
         report: Report = ignore,
@@ -115,6 +120,7 @@ class DockerRunning:
         self._wire = wire
         self._beats = beat
         self._memory_limit = memory_limit
+        self._waits = waits
         self._before_release = before_release
         self._stops_on_leave = stops_on_leave
         self._report = report
@@ -297,16 +303,24 @@ class DockerRunning:
             self._pulse = Pulse(self, beat=self._beats)
             self._pulse.start()
 
+    def warm(self) -> None:
+        """Let a program that waits be loaded; it begins at the release."""
+        self._say(GO)
+        self.start_pulse()
+
     def release(self) -> None:
         """Let the job begin."""
         if self._before_release is not None:
             with self._connection.calls("sending the build folder"):
                 self._before_release()
             self._before_release = None
-        if self._wire is None or not self._wire.send(b"go\n"):
+        self._say(BEGIN if self._waits else GO)
+        self.start_pulse()
+
+    def _say(self, word: bytes) -> None:
+        if self._wire is None or not self._wire.send(word):
             msg = f"the engine at {self._info.address} went away before the job began"
             raise EngineLostError(msg, hint="Run the same command again.")
-        self.start_pulse()
 
     def detach(self) -> None:
         """Let the job run on without us."""

@@ -127,6 +127,10 @@ class LocalEngine:
             labels={"org.hefsmith.emulator": digest},
         )
 
+    def ready_image(self, name: Literal["emulator", "pi"]) -> ImageInfo | None:
+        """Return the stand-in for the emulator's image, ``None`` if libraries are missing."""
+        return None if name != "emulator" or missing_modules() else self.ensure_image(name)
+
     def add_packages(
         self,
         image: str,  # noqa: ARG002
@@ -209,7 +213,10 @@ class LocalEngine:
             self._environment(job, inputs),
             inputs=inputs,
             detached=detached,
+            waits=job.waits,
         )
+        if job.waits:
+            running.launch()
         if not held:
             running.release()
         return running

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.engine import process, registry
-from orchestrator.engine.base import BuildRecord, Ending, EndKind, EngineInfo
+from orchestrator.engine.base import BEGIN, BuildRecord, Ending, EndKind, EngineInfo
 from orchestrator.engine.client import normal_architecture
 from orchestrator.engine.endings import Evidence, tell_ending
 from orchestrator.engine.lifecycle import free_bytes
@@ -62,12 +62,14 @@ class LocalRunning:
         *,
         inputs: Path,
         detached: bool,
+        waits: bool = False,
     ) -> None:
         self._record = record
         self._command = command
         self._env = dict(env)
         self._inputs = inputs
         self._detached = detached
+        self._waits = waits
         self._process: subprocess.Popen[bytes] | None = None
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._open_streams = 0
@@ -97,6 +99,18 @@ class LocalRunning:
             self.stop()
 
     def release(self) -> None:
+        """Let the job begin."""
+        if not self._waits:
+            self.launch()
+            return
+        assert self._process is not None
+        assert self._process.stdin is not None
+        # Should it have ended meanwhile, its own words tell why.
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(BEGIN)
+            self._process.stdin.flush()
+
+    def launch(self) -> None:
         """Start the process."""
         log = output_file(self._record.id)
         options = process.start_options(windows=process.WINDOWS)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orchestrator.pipeline.digests import DigestMemory
 
@@ -84,7 +84,7 @@ class StageCache:
         folder = self._folder(key)
         try:
             document = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-            entry = _entry_from(document)
+            entry = read_entry(document)
         except (OSError, ValueError, KeyError, TypeError):
             return None
         if entry.key != key:
@@ -96,6 +96,16 @@ class StageCache:
             except OSError:
                 return None
         return entry
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every whole entry."""
+        for folder, _, _ in self._entries():
+            if (entry := self.find(folder.name)) is not None:
+                yield entry
+
+    def file(self, entry: Entry, file: CachedFile) -> Path:
+        """Return where a file of an entry lies in the cache."""
+        return self._folder(entry.key) / "files" / file.path
 
     def damaged(self, key: str) -> bool:
         """Tell whether there is something under the key that is no whole entry."""
@@ -130,7 +140,7 @@ class StageCache:
                 link = copy is not None or file.role in LINKED_ROLES
                 place(copy or work / file.path, part / "files" / file.path, link=link)
             (part / "entry.json").write_text(
-                json.dumps(_entry_to(entry), indent=1), encoding="utf-8"
+                json.dumps(entry_document(entry), indent=1), encoding="utf-8"
             )
             self.discard(entry.key)
             part.rename(target)
@@ -148,6 +158,17 @@ class StageCache:
         for name in names:
             with contextlib.suppress(OSError):
                 memory.learn(source / name, known[name].sha256, known[name].bytes)
+
+    def note(self, mark: str) -> None:
+        """Note that there is, or was, an entry whose key begins as ``mark`` says."""
+        with contextlib.suppress(OSError):
+            place = self.root / "marks" / mark
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+
+    def noted(self, mark: str) -> bool:
+        """Tell whether there may be such an entry."""
+        return (self.root / "marks" / mark).exists()
 
     def restore(self, entry: Entry, work: Path, memory: DigestMemory) -> bool:
         """Put an entry's files into a build folder; ``False`` when one has changed."""
@@ -169,14 +190,25 @@ class StageCache:
         if not tag.exists():
             tag.write_text(TAG_TEXT, encoding="utf-8")
 
-    def lock(self, key: str) -> Any:
-        """Return a lock that one process holds at a time (a context manager)."""
+    @contextlib.contextmanager
+    def lock(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold a lock that one process holds at a time; ``waiting`` is called before a wait."""
         import filelock
 
         self._prepare()
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return filelock.FileLock(folder / f"{key[:32]}.lock")
+        lock = filelock.FileLock(folder / f"{key[:32]}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            if waiting is not None:
+                waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _entries(self) -> Iterator[tuple[Path, float, int]]:
         for folder in sorted((self.root / "stages").glob("??/*")):
@@ -235,7 +267,8 @@ def place(source: Path, target: Path, *, link: bool) -> None:
     shutil.copy2(source, target)
 
 
-def _entry_to(entry: Entry) -> dict[str, Any]:
+def entry_document(entry: Entry) -> dict[str, Any]:
+    """Return an entry as ``entry.json`` has it."""
     return {
         "schema": SCHEMA,
         "key": entry.key,
@@ -250,7 +283,11 @@ def _entry_to(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _entry_from(document: Mapping[str, Any]) -> Entry:
+def read_entry(document: Mapping[str, Any]) -> Entry:
+    """Return the entry that a document describes.
+
+    Raises ``ValueError``, ``KeyError`` or ``TypeError`` when it describes none.
+    """
     if document["schema"] != SCHEMA:
         msg = "another schema"
         raise ValueError(msg)

@@ -41,10 +41,11 @@ class Segment:
     bench: Bench
 
 
-def make_job(plan: Plan, segment: Segment, staging: Path) -> Job:
+def make_job(plan: Plan, segment: Segment, staging: Path, *, waits: bool = False) -> Job:
     """Write the worker's plan into the build folder and return the job that carries it out.
 
     The job gets the materials of its own stages only: a checkpoint never meets the compiler.
+    One that ``waits`` loads what its first stage needs, and begins when it is released.
     """
     from orchestrator.engine.base import Input, Job
 
@@ -64,14 +65,23 @@ def make_job(plan: Plan, segment: Segment, staging: Path) -> Job:
     return Job(
         name=f"{plan.request.model}-{plan.request.arch}",
         image=ready.image,
-        argv=ready.argv,
+        argv=(*ready.argv, "--wait", ",".join(_libraries(plan, segment))) if waits else ready.argv,
         work=staging,
         inputs=tuple(inputs),
         env=ready.env,
         limits=ready.limits,
         labels=ready.labels,
         notes={"model": plan.request.model, "arch": plan.request.arch, "key": plan.key},
+        waits=waits,
     )
+
+
+def _libraries(plan: Plan, segment: Segment) -> tuple[str, ...]:
+    """Return the modules that the first stage of a job loads before anything else."""
+    first = segment.stages[0]
+    source = plan.request.parameters["export"]["source"]
+    torch = ("torch",) if first == "export" and source["kind"] == "torch" else ()
+    return (f"hefsmith_worker.stages.{first}", *torch)
 
 
 def _materials_of(plan: Plan, stages: Sequence[str]) -> list[Material]:

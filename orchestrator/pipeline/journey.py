@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator import paths
 from orchestrator.errors import ConfigError, EngineError, escape_control
-from orchestrator.pipeline import plan, run, toolchains
+from orchestrator.pipeline import builds, plan, run, toolchains
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.conclusion import Record
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.jobs import Segment, job_for_display
 from orchestrator.pipeline.material import BuildRequest, collect
+from orchestrator.pipeline.opening import Opened, Opening, open_job
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
@@ -72,6 +74,7 @@ class Journey:
         self.hailort: str | None = None
         self._code: dict[str, str] | None = None
         self._engine: Engine | None = None
+        self._opening_engine = threading.RLock()
         self._full: dict[tuple[str, str], LoadedRecipe] = {}
 
     # --- planning ---------------------------------------------------------------------------
@@ -114,19 +117,9 @@ class Journey:
         The toolchain's identity depends on where it runs; a place for which everything is
         cached wins, so that no engine need be asked.
         """
-        if self._code is None:
-            self._code = plan.code_digests(paths.worker_package(), self.memory)
         materials = plan.material_digests(request, self.memory)
-        candidates = toolchains.candidates(
-            request.arch,
-            self.settings,
-            self.workspace,
-            self.memory,
-            self.hailort,
-            tensorflow=request.tensorflow,
-        )
         made: list[tuple[Plan, Toolchain]] = []
-        for toolchain in candidates:
+        for toolchain in self._candidates(request):
             made.append(
                 (
                     plan.make_plan(
@@ -135,7 +128,7 @@ class Journey:
                         emulated=toolchain.emulated,
                         identities=toolchain.identities,
                         materials=materials,
-                        code=self._code,
+                        code=self._worker_code(),
                         find=(lambda _: None) if self.fresh else self.cache.find,
                     ),
                     toolchain,
@@ -152,14 +145,30 @@ class Journey:
         chosen, toolchain = made[-1]
         return chosen, materials, toolchain
 
+    def _worker_code(self) -> Mapping[str, str]:
+        if self._code is None:
+            self._code = plan.code_digests(paths.worker_package(), self.memory)
+        return self._code
+
+    def _candidates(self, request: BuildRequest) -> Sequence[Toolchain]:
+        return toolchains.candidates(
+            request.arch,
+            self.settings,
+            self.workspace,
+            self.memory,
+            self.hailort,
+            tensorflow=request.tensorflow,
+        )
+
     # --- doing ------------------------------------------------------------------------------
 
     def engine(self, request: BuildRequest | None = None, *, need_docker: bool = False) -> Engine:
         """Return the engine, opened once; says on screen which one it is."""
-        if self._engine is None:
-            self._engine = toolchains.open_engine(
-                self.settings, self.workspace, self.observer, need_docker=need_docker
-            )
+        with self._opening_engine:
+            if self._engine is None:
+                self._engine = toolchains.open_engine(
+                    self.settings, self.workspace, self.observer, need_docker=need_docker
+                )
         if request is not None and request.trust_pickle and not self._engine.info().boxed:
             msg = (
                 f"{request.model}: the recipe says trust_pickle, and the local engine has no box "
@@ -181,19 +190,22 @@ class Journey:
         It is kept in ``folder``, else in the model's own among the artifacts.
         """
         request = self.request(loaded, arch)
+        final = folder or self.final_folder(request.model, arch)
         for attempt in range(ATTEMPTS):
-            made, materials, toolchain = self.plan(request)
-            final = folder or self.final_folder(request.model, arch)
-            current = None if self.fresh else run.up_to_date(made, final)
-            if current is not None:
-                for stage in made.stages:
-                    self.observer.stage_cached(stage.name)
-                return current, made
-            kit = self._kit()
+            opening = self._open_early(request, final) if attempt == 0 else None
             try:
-                with self.cache.lock(made.key):
-                    if attempt == 0 and made.to_run and not self.fresh:
-                        # Somebody else may have built the same while we waited for the lock.
+                made, materials, toolchain = self.plan(request)
+                current = None if self.fresh else run.up_to_date(made, final)
+                if current is not None:
+                    for stage in made.stages:
+                        self.observer.stage_cached(stage.name)
+                    return current, made
+                if opening is None and made.to_run:
+                    opening = self._open(final, [(made, toolchain)])
+                kit = self._kit()
+                with self.cache.lock(made.key, waiting=opening.drop if opening else None):
+                    if not self.fresh and self._came(made):
+                        # Somebody else built the same meanwhile.
                         made, materials, toolchain = self.plan(request)
                     build = run.carry_out(
                         made,
@@ -202,6 +214,7 @@ class Journey:
                         final=final,
                         materials=materials,
                         record=self._record(self.full(loaded, arch), request),
+                        opening=opening,
                     )
             except run.CacheDamaged as damage:
                 self.observer.note(f"warning: {damage.message}; building it again")
@@ -209,9 +222,56 @@ class Journey:
                     raise
                 continue
             finally:
+                if opening is not None:
+                    opening.discard()
                 self.memory.save()
             return build, made
         raise AssertionError
+
+    def _came(self, made: Plan) -> bool:
+        """Tell whether the cache has got a stage since the plan was made."""
+        return any(self.cache.find(stage.key) is not None for stage in made.stages if stage.runs)
+
+    def _open_early(self, request: BuildRequest, final: Path) -> Opening | None:
+        """Start the first job before any input is read, if it is certain that all must run."""
+        plans = [
+            (
+                plan.plan_everything(
+                    request,
+                    toolchain=toolchain.name,
+                    emulated=toolchain.emulated,
+                    identities=toolchain.identities,
+                    code=self._worker_code(),
+                ),
+                toolchain,
+            )
+            for toolchain in self._candidates(request)
+        ]
+        if not self.fresh:
+            marks = {plan.first_mark(made.stages[0].why) for made, _ in plans}
+            if any(self.cache.noted(mark) for mark in marks):
+                return None
+            if (build := builds.read_build(final)) is not None:
+                # It may be up to date although the cache was emptied.
+                first = build.summary.get("why", {}).get(plans[0][0].stages[0].name)
+                if first is None or plan.first_mark(first) in marks:
+                    return None
+        return self._open(final, plans)
+
+    def _open(self, final: Path, plans: Sequence[tuple[Plan, Toolchain]]) -> Opening:
+        """Start the first job of the plan that fits the engine."""
+
+        def act(staging: Path) -> Opened | None:
+            made, toolchain = plans[0]
+            engine = self.engine(made.request, need_docker=toolchain.imported is not None)
+            kind = engine.info().kind
+            for made, toolchain in plans:
+                if toolchain.engine_kind in (None, kind):
+                    segment = self._workshop(engine).first_segment(made, toolchain)
+                    return open_job(made, segment, staging)
+            return None
+
+        return Opening(final, act)
 
     def detach(self, loaded: LoadedRecipe, arch: Arch) -> str | None:
         """Start a build in the background; return its id, ``None`` when nothing must run."""

@@ -107,6 +107,59 @@ def code_digests(worker: Path, memory: DigestMemory) -> dict[str, str]:
     }
 
 
+def first_mark(why: Mapping[str, Any]) -> str:
+    """Return a digest of what the first stage's key is made of beside the content of its inputs.
+
+    It is known before any input is read. Without an entry that begins like that in the cache,
+    the first stage must run, and with it all that stand on it.
+    """
+    return digest_of({name: value for name, value in why.items() if name not in _CONTENT})
+
+
+#: What of a key's document depends on the content of inputs.
+_CONTENT = frozenset({"inputs", "after"})
+
+
+def plan_everything(
+    request: BuildRequest,
+    *,
+    toolchain: str,
+    emulated: bool,
+    identities: Mapping[str, Mapping[str, Any]],
+    code: Mapping[str, str],
+) -> Plan:
+    """Return the plan that runs every stage, without keys: for what is needed before those."""
+    planned = tuple(
+        PlannedStage(stage.name, "", None, _why(stage, request, identities, code, {}, {}))
+        for stage in stages.STAGES
+    )
+    return Plan(request, toolchain, emulated, identities, planned)
+
+
+def _why(
+    stage: stages.Stage,
+    request: BuildRequest,
+    identities: Mapping[str, Mapping[str, Any]],
+    code: Mapping[str, str],
+    materials: Mapping[str, str],
+    keys: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return what decides a stage's result; without ``materials``, all but contents."""
+    return {
+        "schema": KEY_SCHEMA,
+        "stage": stage.name,
+        "code": code[stage.name],
+        "toolchain": dict(identities[stage.name]),
+        "arch": request.arch if stage.by_arch else None,
+        "model": request.net_name if stage.by_arch else None,
+        "parameters": request.parameters[stage.name],
+        "inputs": {name: materials[name] for name in request.used_by[stage.name]}
+        if materials
+        else {},
+        "after": {name: keys[name] for name in stage.after} if keys else {},
+    }
+
+
 def make_plan(
     request: BuildRequest,
     *,
@@ -126,17 +179,7 @@ def make_plan(
     keys: dict[str, str] = {}
     planned: list[PlannedStage] = []
     for stage in stages.STAGES:
-        why: dict[str, Any] = {
-            "schema": KEY_SCHEMA,
-            "stage": stage.name,
-            "code": code[stage.name],
-            "toolchain": dict(identities[stage.name]),
-            "arch": request.arch if stage.by_arch else None,
-            "model": request.net_name if stage.by_arch else None,
-            "parameters": request.parameters[stage.name],
-            "inputs": {name: materials[name] for name in request.used_by[stage.name]},
-            "after": {name: keys[name] for name in stage.after},
-        }
+        why = _why(stage, request, identities, code, materials, keys)
         keys[stage.name] = digest_of(why)
         planned.append(PlannedStage(stage.name, keys[stage.name], find(keys[stage.name]), why))
     return Plan(request, toolchain, emulated, identities, _without_idle_calibration(planned))

@@ -21,6 +21,7 @@ from orchestrator.pipeline.conclusion import Record, conclude
 from orchestrator.pipeline.events import EventReader, LogReader, StageRecord
 from orchestrator.pipeline.jobs import SOURCE_COPIES, Segment, make_job
 from orchestrator.pipeline.observer import Finding
+from orchestrator.pipeline.plan import first_mark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.cache import CachedFile, StageCache
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.observer import Observer
+    from orchestrator.pipeline.opening import Opening
     from orchestrator.pipeline.plan import Plan
 
 RUN_LOG = "run.log"
@@ -70,21 +72,27 @@ def carry_out(
     final: Path,
     materials: Mapping[str, str],
     record: Record,
+    opening: Opening | None = None,
 ) -> Build:
     """Make the build and return it; ``segments`` are asked for only when a stage must run.
 
-    Raises :class:`StageFailed`, :class:`EngineError` or :class:`Interrupted`.
+    ``opening`` is the first job, on its way already; it is used if the plan is what it was
+    started for. Raises :class:`StageFailed`, :class:`EngineError` or :class:`Interrupted`.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
-    staging = builds.staging_folder(final)
+    staging = opening.staging if opening is not None else builds.staging_folder(final)
     outcome = Outcome(Arrivals(staging, kit.cache.incoming), started=time.time())
     try:
         restore(plan, kit, staging, outcome.arrivals)
-        for segment in segments() if plan.to_run else ():
-            job = make_job(plan, segment, staging)
-            with segment.bench.engine.start(job) as running:
+        opened = opening.take() if opening is not None and plan.to_run else None
+        if opened is not None and opened.segment.stages == plan.to_run:
+            jobs: Sequence[Segment] = (opened.segment,)
+        else:
+            jobs = segments() if plan.to_run else ()
+        for number, segment in enumerate(jobs):
+            with _started(plan, segment, staging, opening if number == 0 else None) as running:
                 follow(plan, segment.stages, kit, running, staging, final, outcome)
             outcome.facts.update(segment.bench.facts)
         return conclude(
@@ -100,9 +108,27 @@ def carry_out(
             outcome.started,
         )
     finally:
+        if opening is not None:
+            opening.drop()
         outcome.arrivals.close()
         keep_log(staging, final)
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _started(plan: Plan, segment: Segment, staging: Path, opening: Opening | None) -> Running:
+    """Return the job of a segment, at work: the one that waits for its word, if it fits."""
+    opened = opening.take() if opening is not None else None
+    if opened is not None and opened.segment == segment:
+        try:
+            opened.running.release()
+        except EngineError:
+            # The engine went away meanwhile. A start in the usual way calls it again.
+            opened.running.stop()
+        else:
+            return opened.running
+    elif opening is not None:
+        opening.drop()
+    return segment.bench.engine.start(make_job(plan, segment, staging))
 
 
 @dataclass
@@ -217,6 +243,9 @@ def _publish(plan: Plan, kit: Kit, stage: StageRecord, staging: Path, arrivals: 
         why=planned.why,
     )
     kept = arrivals.kept(entry.files)
+    if stage.name == plan.stages[0].name:
+        # First the mark: an entry must never be without it.
+        kit.cache.note(first_mark(planned.why))
     try:
         kit.cache.publish(entry, staging, kept)
         kit.cache.learn(entry, kept, kit.memory)

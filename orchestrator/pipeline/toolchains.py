@@ -220,6 +220,29 @@ class Workshop:
     observer: Observer
     look_only: bool = False
 
+    def first_segment(self, made: Plan, toolchain: Toolchain) -> Segment | None:
+        """Return the first job of a plan if it is cheap to know: no image to build, no GPU to try.
+
+        It equals the first of :meth:`segments`.
+        """
+        if _packages(made):
+            return None
+        imported = toolchain.imported
+        before = tuple(name for name in made.to_run if name in BEFORE_COMPILER)
+        if imported is not None and imported.export_image and not made.request.tensorflow:
+            from orchestrator.toolchain.suite import EXPORT_PYTHON
+
+            bench = self._bench(imported.export_image, EXPORT_PYTHON, {}, gpus=False)
+            return Segment(before, bench) if before else None
+        if imported is not None and not before:
+            return None
+        image = self.engine.ready_image("emulator")
+        if image is None:
+            return None
+        env = toolchain.env if imported is None else {}
+        stages = made.to_run if imported is None else before
+        return Segment(stages, self._bench(image.id, "python", env, gpus=False))
+
     def segments(self, made: Plan, toolchain: Toolchain) -> tuple[Segment, ...]:
         """Return the jobs of a plan, in order."""
         packages = _packages(made)

@@ -19,6 +19,12 @@ def main() -> int:
         action="store_true",
         help="go on when standard input ends; else its end stops the job",
     )
+    parser.add_argument(
+        "--wait",
+        metavar="MODULES",
+        help="load these modules (names with commas), and begin at the line `begin` on standard "
+        "input; the plan need not be there before",
+    )
     options = parser.parse_args()
     command = [
         sys.executable,
@@ -28,7 +34,9 @@ def main() -> int:
         options.inputs,
         options.work,
     ]
-    return supervise(command, detached=options.detached)
+    if options.wait is not None:
+        command.append(options.wait)
+    return supervise(command, detached=options.detached, waits=options.wait is not None)
 
 
 if __name__ == "__main__":

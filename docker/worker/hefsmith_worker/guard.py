@@ -10,7 +10,8 @@ JSON object:
 * ``patience``: seconds without a word from the host after which the job is stopped; 0 means
   that the end of standard input alone stops it; null that nothing does (a detached build).
 
-One line goes to standard output, then one line ``go`` is awaited on standard input. With
+One line goes to standard output, then one line ``go`` is awaited on standard input; what comes
+after it is for the job (one that waits begins at a line ``begin``). With
 ``patience`` 0 this process becomes the job, which watches standard input itself. Otherwise it
 stays as the parent and is the job's standard input: it must not end when a far host's
 connection drops for a moment, and must end when the host is gone for good.
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import IO, Any, Dict, List, Optional, Tuple
 
 #: The host's mark, and the guard's answer that the host must find as its own file.
 MARK = ".hefsmith-mark"
@@ -91,10 +92,22 @@ def read_word() -> Optional[str]:
         word += byte
 
 
-def listen(heard: List[float]) -> None:
-    """Note the time of every word from the host, until the engine closes standard input."""
-    while os.read(0, 4096):
+def listen(heard: List[float], job: IO[bytes]) -> None:
+    """Note the time of every word from the host, until the engine closes standard input.
+
+    An empty line says only that the host lives; any other is for the job.
+    """
+    line = b""
+    while True:
+        data = os.read(0, 4096)
+        if not data:
+            return
         heard[0] = time.monotonic()
+        *whole, line = (line + data).split(b"\n")
+        for word in filter(None, whole):
+            with contextlib.suppress(OSError):
+                job.write(word + b"\n")
+                job.flush()
 
 
 def stay(command: List[str], patience: Optional[float]) -> int:
@@ -108,7 +121,7 @@ def stay(command: List[str], patience: Optional[float]) -> int:
         signal.signal(number, forward)
     heard = [time.monotonic()]
     if patience is not None:
-        threading.Thread(target=listen, args=(heard,), daemon=True).start()
+        threading.Thread(target=listen, args=(heard, job.stdin), daemon=True).start()
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             job.wait(0.5)

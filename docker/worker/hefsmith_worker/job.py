@@ -7,17 +7,37 @@ import logging
 import os
 import platform
 import sys
+import threading
 import time
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Sequence
 
 from hefsmith_worker import events, protocol
 from hefsmith_worker.workspace import Workspace
 
 
-def run(channel: events.Channel, plan: protocol.Plan) -> int:
+class Warmth(object):
+    """Modules that are loaded while the host makes ready what the first stage works on."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._thread = threading.Thread(target=self._load, name="warmth", daemon=True)
+        self._thread.start()
+
+    def _load(self) -> None:
+        for name in self._names:
+            # The stage that needs it fails in its turn, and says so.
+            with contextlib.suppress(Exception):
+                import_module(name)
+
+    def wait(self) -> None:
+        """Return when all is loaded: two threads must not load the same library at once."""
+        self._thread.join()
+
+
+def run(channel: events.Channel, plan: protocol.Plan, warmth: Optional[Warmth] = None) -> int:
     """Run the plan's stages; return 0, or 1 after telling which stage failed and why."""
     channel.send("hello", schema=events.SCHEMA, **_environment())
     started = time.monotonic()
@@ -27,6 +47,9 @@ def run(channel: events.Channel, plan: protocol.Plan) -> int:
         channel.send("stage_started")
         begun = time.monotonic()
         try:
+            if warmth is not None:
+                # What is still to be loaded is this stage's time: it needs it.
+                warmth.wait()
             module = import_module("hefsmith_worker.stages." + stage)
             result = module.run(workspace)
         except KeyboardInterrupt:
@@ -66,19 +89,26 @@ def _environment() -> Dict[str, Any]:
 
 
 def main(arguments: List[str]) -> int:
-    """Entry point: plan file, inputs folder, work folder."""
+    """Entry point: plan file, inputs folder, work folder; then what to load while waiting."""
     channel = events.open_channel()
-    plan_file, inputs, work = (Path(argument) for argument in arguments)
+    plan_file, inputs, work = (Path(argument) for argument in arguments[:3])
+    warmth: Optional[Warmth] = None
     # SDKs write their logs into the current folder; it must be one that takes them.
     logs = work / "logs"
     try:
         logs.mkdir(parents=True, exist_ok=True)
         os.chdir(str(logs))
+        if len(arguments) > 3:
+            warmth = Warmth([name for name in arguments[3].split(",") if name])
+            if sys.stdin.buffer.readline().strip() != b"begin":
+                return 143
         plan = protocol.read_plan(plan_file, inputs, work)
+    except KeyboardInterrupt:
+        return 130
     except (protocol.PlanError, OSError) as error:
         channel.send("stage_failed", **_failure(error))
         return 2
-    return run(channel, plan)
+    return run(channel, plan, warmth)
 
 
 def leave(code: int) -> None:

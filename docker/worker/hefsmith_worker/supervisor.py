@@ -108,18 +108,18 @@ def _signal(job: "subprocess.Popen[bytes]", number: int) -> None:
         pass
 
 
-def supervise(command: List[str], detached: bool = False) -> int:
+def supervise(command: List[str], detached: bool = False, waits: bool = False) -> int:
     """Run ``command`` as a job and return its exit status (128 + N after signal N).
 
     The end of standard input stops the job unless ``detached``: the engine holds it open for
-    as long as the host lives.
+    as long as the host lives. A job that ``waits`` gets the first line that comes there.
     """
     voice = _Voice()
     seen: Dict[str, Any] = {}
     options: Dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
     job = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if waits else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         **options,
@@ -138,14 +138,18 @@ def supervise(command: List[str], detached: bool = False) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    if not detached:
-        threading.Thread(target=_watch_host, args=(stop,), daemon=True).start()
+    if waits or not detached:
+        watch = (stop, job.stdin, detached)
+        threading.Thread(target=_watch_host, args=watch, daemon=True).start()
     readers = [
         threading.Thread(target=_forward_events, args=(job.stdout, voice, seen), daemon=True),
         threading.Thread(target=_forward_log, args=(job.stderr, voice, seen), daemon=True),
     ]
     for reader in readers:
         reader.start()
+    if os.name == "posix":
+        # Signals are handled meanwhile; with a time limit it would look only now and then.
+        job.wait()
     while job.poll() is None:
         # A plain wait() would keep Python from running signal handlers on Windows.
         try:
@@ -189,11 +193,24 @@ def _death(number: int) -> Dict[str, Any]:
     return {"class": "WorkerDied", "message": message, "signal": name}
 
 
-def _watch_host(stop: Any) -> None:
-    """Block until standard input ends, which means that the host process is gone."""
-    try:
-        while os.read(0, 4096):
-            pass
-    except OSError:
-        pass
+def _watch_host(stop: Any, waiting: Optional[IO[bytes]], detached: bool) -> None:
+    """Hand the first line on to a job that waits, then block until standard input ends.
+
+    The end means that the host process is gone; a detached job minds it only while it waits.
+    """
+    line = b""
+    with contextlib.suppress(OSError):
+        while True:
+            data = os.read(0, 4096)
+            if not data:
+                break
+            line += data if waiting is not None else b""
+            if waiting is None or b"\n" not in line:
+                continue
+            with contextlib.suppress(OSError):
+                waiting.write(line[: line.index(b"\n") + 1])
+                waiting.close()
+            waiting = None
+            if detached:
+                return
     stop("host gone")

@@ -171,6 +171,11 @@ def _build_failed(tag: str, said: str, tail: list[str]) -> ImageBuildError:
     return ImageBuildError(f"building {tag} failed:\n{lines}", hint=hint)
 
 
+def ready(connection: Connection, name: Literal["emulator", "pi"]) -> ImageInfo | None:
+    """Return one of our images as its files are now, ``None`` if it would have to be built."""
+    return find(connection, plan_emulator().tag if name == "emulator" else plan_pi()[0])
+
+
 def ensure(
     connection: Connection, name: Literal["emulator", "pi"], *, report: Report = ignore
 ) -> ImageInfo:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
-    DeviceOption,
     EngineOption,
     JsonOption,
     ToolchainOption,
@@ -34,7 +33,8 @@ def _tune(
         str | None, typer.Argument(help="Model by name or folder; default: the only one there is.")
     ] = None,
     arch: Annotated[
-        str | None, typer.Option("--arch", help="Chip; default: the recipe's first.")
+        str | None,
+        typer.Option("--arch", help="Chip; default: the device's, else the recipe's first."),
     ] = None,
     tries: Annotated[
         list[str] | None,
@@ -44,7 +44,12 @@ def _tune(
             help="Values for a key of the recipe, such as level=0,1,2; several are combined.",
         ),
     ] = None,
-    device: DeviceOption = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device", help="Run and time each variant there: name, user@host, or embedded."
+        ),
+    ] = None,
     engine: EngineOption = None,
     toolchain: ToolchainOption = None,
     at_most: Annotated[
@@ -74,7 +79,14 @@ def _tune(
         if len(chosen) > at_most:
             msg = f"--try: that makes {len(chosen)} variants, more than {at_most}"
             raise ConfigError(msg, hint=f"Try less, or say --at-most {len(chosen)}.")
-        trials = _try(journey, loaded, arch, chosen, wider=not tries, on_device=device is not None)
+        trials = _try(
+            journey,
+            loaded,
+            arch,
+            chosen,
+            wider=not tries,
+            on_device=journey.settings.text("device") is not None,
+        )
     choice = tuning.choose(trials)
     document = _document(loaded.name, trials, choice)
     if json_:

@@ -6,6 +6,7 @@ one, and nothing but building tells. Stages that variants share come from the ca
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import time
 from copy import deepcopy
@@ -136,7 +137,7 @@ def asked_variants(tries: Sequence[str]) -> tuple[Variant, ...]:
         if not values:
             msg = f"--try: {escape_control(text)!r} is not KEY=VALUE,VALUE"
             raise ConfigError(msg, hint="For example: --try level=0,1,2 --try count=64,1024")
-        axes.setdefault(SHORT.get(key.strip(), key.strip()), []).extend(values)
+        axes.setdefault(_full_key(key.strip()), []).extend(values)
     found = [Variant(AS_IT_IS, {})]
     for values in itertools.product(*axes.values()):
         variant = found[0]
@@ -144,6 +145,18 @@ def asked_variants(tries: Sequence[str]) -> tuple[Variant, ...]:
             variant = variant.with_change(key, value)
         found.append(variant)
     return tuple(found)
+
+
+def _full_key(written: str) -> str:
+    from orchestrator.project.recipe import Recipe
+
+    key = SHORT.get(written, written)
+    if key.partition(".")[0] not in Recipe.__dataclass_fields__:
+        close = difflib.get_close_matches(written, SHORT, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Short names: {', '.join(SHORT)}."
+        msg = f"--try: a recipe has no key {escape_control(written)!r}"
+        raise ConfigError(msg, hint=f"{hint} Others are written as optimization.level is.")
+    return key
 
 
 def applied(loaded: LoadedRecipe, variant: Variant) -> LoadedRecipe:

@@ -46,7 +46,7 @@ def prover(chip: str | None, journey: Journey, kind: str = "ssh") -> Prover:
     made = Prover(journey)  # type: ignore[arg-type]
     identity = SimpleNamespace(chip=chip, hailort="4.20.0")
     made._specs = (SimpleNamespace(name="pi5", kind=kind),)  # type: ignore[assignment]
-    made._session = lambda arch=None: SimpleNamespace(  # type: ignore[method-assign, assignment]
+    made.session = lambda arch=None: SimpleNamespace(  # type: ignore[method-assign, assignment]
         identify=lambda: identity
     )
     return made

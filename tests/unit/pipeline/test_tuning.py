@@ -91,7 +91,7 @@ def test_values_are_yaml(loaded: LoadedRecipe) -> None:
     assert all(one.optimization.script == ("a line",) for one in recipes)
 
 
-@pytest.mark.parametrize("text", ["level", "level=", "=1", "level=[", "level={"])
+@pytest.mark.parametrize("text", ["level", "level=", "=1", "level=[", "level={", "levle=1"])
 def test_a_wish_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--try"):
         tuning.asked_variants([text])

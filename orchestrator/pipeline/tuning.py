@@ -155,7 +155,7 @@ def _full_key(written: str) -> str:
         close = difflib.get_close_matches(written, SHORT, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Short names: {', '.join(SHORT)}."
         msg = f"--try: a recipe has no key {escape_control(written)!r}"
-        raise ConfigError(msg, hint=f"{hint} Others are written as optimization.level is.")
+        raise ConfigError(msg, hint=f"{hint} Other keys are dotted: optimization.level.")
     return key
 
 

@@ -30,7 +30,8 @@ def downgrades(asked: Asked, ran: Ran) -> list[Finding]:
     level = asked.level if asked.level is not None else ran.level_asked
     if level is not None and ran.level_run is not None and ran.level_run < level:
         text = f"level {level} asked, level {ran.level_run} run"
-        add("D01", text, level_asked=level, level_run=ran.level_run)
+        chosen_by = None if asked.level is not None else "the compiler's own choice"
+        add("D01", text, level_asked=level, level_run=ran.level_run, chosen_by=chosen_by)
     given = asked.images if asked.images is not None else ran.images_given
     if given is not None and ran.images_used is not None and ran.images_used < given:
         text = f"{given} images given, {ran.images_used} used"

@@ -13,6 +13,7 @@ from orchestrator import __version__
 from orchestrator.errors import StageFailed
 from orchestrator.pipeline import builds, manifest
 from orchestrator.pipeline.jobs import SOURCE_COPIES
+from orchestrator.pipeline.vendor import quieter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,9 +58,11 @@ def conclude(
     for entry in entries:
         ran.update({key: value for key, value in entry.ran.items() if value not in (None, [], {})})
     asked = _asked(plan, entries)
-    downgrades = kit.downgrades(asked, ran)
+    told = [finding["code"] for entry in entries for finding in entry.findings]
+    downgrades = quieter(kit.downgrades(asked, ran), told)
     for finding in downgrades:
-        kit.observer.finding(finding)
+        if finding.severity != "info":
+            kit.observer.finding(finding)
     if record.strict and downgrades:
         msg = f"{plan.request.model}: less was done than was asked: " + "; ".join(
             finding.message for finding in downgrades

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.pipeline.observer import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from orchestrator.diagnose.finding import Finding as Diagnosed
     from orchestrator.project.settings import Settings
@@ -22,6 +23,10 @@ SHOWN = 3
 #: "The CPU was used": news only for somebody who asked for a GPU. What follows from it, a
 #: lower level, is told on its own.
 CPU_ONLY = frozenset({"O02", "S15"})
+
+
+#: Findings of a log that say what a comparison of asked and ran would say again, and why.
+ALREADY_TOLD = {"D01": frozenset({"O01", "C04"})}
 
 
 class _Reader:
@@ -57,6 +62,14 @@ class _Reader:
 def new_reader(settings: Settings) -> _Reader:
     """Return a reader for one run's log."""
     return _Reader(gpu_asked=settings.gpu.value == "on")
+
+
+def quieter(found: Iterable[Finding], told: Collection[str]) -> list[Finding]:
+    """Return downgrades with those as mere information that the log's findings told already."""
+    return [
+        replace(one, severity="info") if ALREADY_TOLD.get(one.code, frozenset()) & {*told} else one
+        for one in found
+    ]
 
 
 def _finding(diagnosed: Diagnosed) -> Finding:

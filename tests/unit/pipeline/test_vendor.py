@@ -1,0 +1,28 @@
+"""What a log's findings told already is not told again."""
+
+from __future__ import annotations
+
+from orchestrator.diagnose.downgrades import downgrades
+from orchestrator.diagnose.finding import Asked, Ran
+from orchestrator.pipeline.observer import Finding
+from orchestrator.pipeline.vendor import quieter
+
+
+def finding(code: str) -> Finding:
+    return Finding(code=code, severity="warning", message="less ran")
+
+
+def test_a_lower_level_is_told_once_with_its_reason() -> None:
+    found = quieter([finding("D01"), finding("D02")], ["O01", "C03"])
+    assert [(one.code, one.severity) for one in found] == [("D01", "info"), ("D02", "warning")]
+
+
+def test_a_lower_level_without_a_reason_in_the_log_is_a_warning() -> None:
+    assert [one.severity for one in quieter([finding("D01")], ["C03"])] == ["warning"]
+
+
+def test_a_level_that_nobody_asked_for_is_not_said_to_be() -> None:
+    (own,) = downgrades(Asked(), Ran(level_asked=2, level_run=0))
+    (asked,) = downgrades(Asked(level=2), Ran(level_run=0))
+    assert own.cause == "Optimisation level 2 was the compiler's own choice and 0 ran."
+    assert asked.cause == "Optimisation level 2 was asked for and 0 ran."

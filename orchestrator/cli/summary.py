@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 SHOWN_ROLES = ("hef", "onnx", "har", "script")
 
 
+#: Information that the lines of what was asked and what ran hold already, or that is harmless.
+IN_THE_TABLE = frozenset({"calib.count", "calib.small", "D01"})
+
+
 def document(build: Build, made: Plan, proof: Proof | None) -> dict[str, Any]:
     """Return the whole outcome as JSON values; the screen shows a part of it."""
     summary = build.summary
@@ -156,10 +160,12 @@ def _compression(ran: Mapping[str, Any]) -> str:
 def _findings(outcome: Mapping[str, Any], paint: Paint) -> list[str]:
     shown: dict[str, None] = {}
     for finding in outcome["findings"]:
-        if finding["severity"] != "info":
-            text = f"{finding['severity']}: {escape_control(finding['message'])}"
-            colour = "red" if finding["severity"] == "error" else "yellow"
-            shown[paint(colour, f"{text} [{finding['code']}]")] = None
+        severity, code = finding["severity"], finding["code"]
+        if severity != "info":
+            text = f"{severity}: {escape_control(finding['message'])} [{code}]"
+            shown[paint("red" if severity == "error" else "yellow", text)] = None
+        elif code not in IN_THE_TABLE:
+            shown[paint("dim", f"note: {escape_control(finding['message'])} [{code}]")] = None
     return ["", *shown] if shown else []
 
 

@@ -145,7 +145,8 @@ def prune(
 ) -> None:
     """Remove from an engine our images of other versions, inputs that were sent, and leftovers.
 
-    Images of a suite, what others made, and what a container uses are never touched.
+    Layers for exports go when what they stand on is no emulator of this version and no imported
+    toolchain. Images of a suite, what others made, and what a container uses are never touched.
     """
     from dataclasses import asdict
 
@@ -154,13 +155,16 @@ def prune(
     from orchestrator.engine.docker import DockerEngine
     from orchestrator.engine.prune import prune as remove
     from orchestrator.errors import EngineError
+    from orchestrator.toolchain import registry
 
+    imported = registry.load_all()
+    keep = {image for one in imported for image in (one.image, one.export_image) if image}
     choice = choose_engine(engine or "docker", need_docker=True)
     try:
         if not isinstance(choice.engine, DockerEngine):
             msg = "the local engine keeps no images and no volumes"
             raise EngineError(msg, hint="Use --engine docker.")
-        gone = remove(choice.engine.connection, dry_run=dry_run)
+        gone = remove(choice.engine.connection, keep=keep, dry_run=dry_run)
     finally:
         choice.engine.close()
     if as_json:

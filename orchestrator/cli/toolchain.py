@@ -269,7 +269,7 @@ def _add_export_layer(
 
     from orchestrator import paths
     from orchestrator.engine.base import Progress
-    from orchestrator.engine.images import emulator_wheels
+    from orchestrator.engine.images import SUITE_EXPORT, emulator_wheels
     from orchestrator.toolchain import importer, registry
 
     def report(news: Progress | str, /) -> None:
@@ -281,7 +281,7 @@ def _add_export_layer(
         folder,
         # The same libraries as the emulator's: what is there for it on machines without internet.
         emulator_wheels(paths.image_context("emulator")),
-        tag=f"hefsmith-suite-export:{toolchain.image.removeprefix('sha256:')[:16]}",
+        tag=f"{SUITE_EXPORT}:{toolchain.image.removeprefix('sha256:')[:16]}",
         dockerfile="export.Dockerfile",
         arguments={"SUITE": toolchain.image.removeprefix("sha256:")},
         report=report,

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 EMULATOR = "hefsmith-emulator"
 PI = "hefsmith-pi"
 
+#: The layer with an environment for exports on top of a suite; tagged by the suite's id.
+SUITE_EXPORT = "hefsmith-suite-export"
+
 #: Variables of the host that a build behind a proxy needs; Docker knows them by itself.
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -115,7 +118,10 @@ def build(
     """Build an image and return it; lines and steps of the build are reported.
 
     The context must hold a ``Dockerfile``. Raises :class:`ImageBuildError` with the last lines.
+    What the build leaves behind beside the image is marked as ours, for ``hef prune``.
     """
+    owned = {f"{LABEL}.owner": owner_id()}
+    context = mark_stages(context, {f"{LABEL}.stage": "1", **owned})
     tail: list[str] = []
     failed: str | None = None
     proxies = {name: os.environ[name] for name in PROXIES if os.environ.get(name)}
@@ -126,7 +132,7 @@ def build(
             tag=tag,
             target=target,
             buildargs={**proxies, **(arguments or {})},
-            labels={f"{LABEL}.built": "1", f"{LABEL}.owner": owner_id(), **(labels or {})},
+            labels={f"{LABEL}.built": "1", **owned, **(labels or {})},
             rm=True,
             forcerm=True,
             decode=True,
@@ -150,6 +156,19 @@ def build(
     if image is None:
         raise _build_failed(tag, "the engine has no such image afterwards", tail)
     return image
+
+
+def mark_stages(context: contexts.Context, labels: Mapping[str, str]) -> contexts.Context:
+    """Return the context with labels as the first step of each stage of its ``Dockerfile``.
+
+    The engine's builder gives the labels of a build to the last stage alone, and leaves an image
+    without a name of each other one, and of a build that failed.
+    """
+    dockerfile = context.blobs["Dockerfile"].data.decode()
+    words = " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    marked = re.sub(r"(?im)^(FROM\s.*)$", rf"\1\nLABEL {words}", dockerfile)
+    blob = contexts.Blob(marked.encode())
+    return contexts.Context({**context.blobs, "Dockerfile": blob}, context.wheels)
 
 
 def _build_failed(tag: str, said: str, tail: list[str]) -> ImageBuildError:

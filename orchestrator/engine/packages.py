@@ -13,6 +13,7 @@ from orchestrator import paths
 from orchestrator.engine import context as contexts
 from orchestrator.engine import images
 from orchestrator.engine.base import ImageBuildError, ImageInfo, ImageMissingError, Report, ignore
+from orchestrator.engine.box import LABEL
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engine.client import Connection
+
+#: Repository of images with added packages; the tag is the digest of what was asked for.
+EXPORT = "hefsmith-export"
 
 FILES = ("add-packages.sh", "packages.Dockerfile")
 
@@ -48,7 +52,7 @@ def add(
     files["Dockerfile"] = contexts.Blob(files["docker/emulator/packages.Dockerfile"].data)
     # Not part of the build: they make the tag tell bases and Pythons apart.
     files["base"] = contexts.Blob(f"{base.id}\n{python}\n".encode())
-    tag = f"hefsmith-export:{contexts.Context(files).digest[:16]}"
+    tag = f"{EXPORT}:{contexts.Context(files).digest[:16]}"
     found = images.find(connection, tag)
     if found is not None:
         return found
@@ -62,6 +66,7 @@ def add(
             contexts.Context(files, wheels),
             tag=tag,
             arguments={"BASE": base.tags[0] if base.tags else base.id, "PYTHON": python},
+            labels={f"{LABEL}.base": base.id},
             report=report,
         )
     except ImageBuildError as error:

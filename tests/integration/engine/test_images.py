@@ -78,7 +78,8 @@ def test_a_build_reports_its_steps_and_explains_a_failure(engine: DockerEngine) 
     assert "the reason" in error.value.message
     assert "returned a non-zero code: 7" in error.value.message
     steps = [one for one in news if isinstance(one, Progress) and one.unit == "steps"]
-    assert [one.done for one in steps] == [0, 1, 2]
+    # FROM, our label on the stage, and two RUNs.
+    assert [one.done for one in steps] == [0, 1, 2, 3]
     assert steps[-1].total is not None
     assert steps[-1].total >= 3
     assert said in news

@@ -8,9 +8,11 @@ import sys
 import time
 
 from orchestrator.engine import volumes
+from orchestrator.engine.context import Blob, Context
+from orchestrator.engine.images import mark_stages
 from orchestrator.engine.orphans import choose_orphan_volumes, choose_orphans
 from orchestrator.engine.owner import is_alive, owner_id, process_id, stat_fields
-from orchestrator.engine.prune import choose_images
+from orchestrator.engine.prune import Needed, choose_images, is_leftover
 
 
 def test_a_process_is_known_by_number_and_start() -> None:
@@ -94,14 +96,59 @@ def test_only_old_images_of_ours_that_nothing_uses_are_pruned() -> None:
         image("f", "hefsmith-suite:3.33.0"),
         image("g", "hefsmith-emulator:old2", "mine:keep"),
         image("h"),
+        image("h2"),
         image("i", "localhost/hefsmith-pi:podman"),
         {"Id": "j", "RepoTags": ["hefsmith-emulator:foreign"], "Labels": None},
     ]
-    chosen = choose_images(listed, owner="me", current={"hefsmith-emulator:now"}, used={"e"})
+    needed = Needed(tags={"hefsmith-emulator:now"}, used={"e"})
+    chosen = choose_images(listed, owner="me", needed=needed, leftovers={"h"})
     assert chosen == {
         "hefsmith-emulator:old": 50, "hefsmith-emulator:older": 50,
         "hefsmith-emulator-runtime:old": 100, "h": 100, "localhost/hefsmith-pi:podman": 100,
     }  # fmt: skip
+
+
+def test_a_layer_for_exports_stays_as_long_as_what_it_was_made_for() -> None:
+    listed = [
+        image("a", "hefsmith-export:one", base="emulator-now"),
+        image("b", "hefsmith-export:two", base="emulator-old"),
+        image("c", "hefsmith-export:three", base="layer-kept"),
+        image("d", "hefsmith-export:before-bases-were-noted"),
+        image("layer-kept", "hefsmith-suite-export:one", base="suite"),
+        image("layer-left", "hefsmith-suite-export:two"),
+    ]
+    needed = Needed(ids={"emulator-now", "suite", "layer-kept"})
+    chosen = choose_images(listed, owner="me", needed=needed)
+    assert set(chosen) == {
+        "hefsmith-export:two", "hefsmith-export:before-bases-were-noted",
+        "hefsmith-suite-export:two",
+    }  # fmt: skip
+
+
+def test_an_image_without_a_name_is_ours_only_by_its_last_steps() -> None:
+    # Newest first, as engines tell it; the first lines are of a finished image of ours.
+    finished = [
+        "/bin/sh -c #(nop)  LABEL org.hefsmith.owner=me",
+        "/bin/sh -c #(nop)  LABEL org.hefsmith.built=1",
+        "/bin/sh -c #(nop) WORKDIR /tmp",
+    ]
+    start = "/bin/sh -c #(nop)  LABEL org.hefsmith.owner=me org.hefsmith.stage=1"
+    assert is_leftover(finished)
+    assert is_leftover(["/bin/sh -c pip install", start, *finished]), "a stage upon it"
+    assert not is_leftover(["/bin/sh -c make mine", *finished, start]), "somebody's upon it"
+    assert not is_leftover(["/bin/sh -c make mine"])
+    assert not is_leftover([])
+
+
+def test_each_stage_is_marked_without_changing_what_the_tag_is_made_of() -> None:
+    text = "ARG BASE\nFROM ${BASE} AS a\nRUN true\nfrom a\nCOPY --from=a /x /y\n"
+    files = {"Dockerfile": Blob(text.encode()), "x": Blob(b"1")}
+    marked = mark_stages(Context(files), {"org.hefsmith.stage": "1", "org.hefsmith.owner": "me"})
+    label = "LABEL org.hefsmith.owner=me org.hefsmith.stage=1\n"
+    assert marked.blobs["Dockerfile"].data.decode() == (
+        f"ARG BASE\nFROM ${{BASE}} AS a\n{label}RUN true\nfrom a\n{label}COPY --from=a /x /y\n"
+    )
+    assert marked.blobs["x"] is files["x"]
 
 
 class FakeVolumes:

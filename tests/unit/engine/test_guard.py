@@ -125,3 +125,21 @@ def test_the_jobs_standard_input_ends_with_the_guard() -> None:
     process.stdout.close()
     assert process.stderr is not None
     process.stderr.close()
+
+
+def test_words_after_the_first_are_for_a_job_that_stays_beats_are_not(tmp_path: Path) -> None:
+    job = "import sys; print('loaded', flush=True); print(repr(sys.stdin.readline()), flush=True)"
+    process = start({"patience": 30}, *python(job))
+    report(process)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"loaded\n"
+    for word in (b"\n", b"be", b"gin\n\n"):
+        process.stdin.write(word)
+        process.stdin.flush()
+        time.sleep(0.05)
+    assert process.stdout.readline() == b"'begin\\n'\n"
+    process.communicate(timeout=20)
+    assert process.returncode == 0

@@ -170,3 +170,78 @@ def test_a_job_that_ignores_interrupts_is_killed_with_its_children() -> None:
     assert time.monotonic() - began < 10
     assert gone(pid)
     assert events[-1]["event"] == "interrupted"
+
+
+WAITING = """
+import sys
+sys.path.insert(0, {package!r})
+from hefsmith_worker.supervisor import supervise
+job = "import sys; print('loaded', flush=True); print('heard', sys.stdin.readline(), flush=True)"
+sys.exit(supervise([sys.executable, "-c", job], waits=True))
+"""
+
+
+def start_waiting() -> subprocess.Popen[bytes]:
+    """Start a job that waits, and return when it is loaded."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING.format(package=str(PACKAGE.parent))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"loaded\n"
+    return process
+
+
+def test_a_job_that_waits_is_loaded_before_its_word_and_gets_that() -> None:
+    process = start_waiting()
+    assert process.stdout is not None
+    assert process.stdin is not None
+    process.stdin.write(b"begin\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"heard begin\n"
+    assert process.wait(10) == 0
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_job_whose_host_goes_before_the_word_ends() -> None:
+    process = start_waiting()
+    out, _ = process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert b"heard" not in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_job_that_waits_is_interrupted_like_one_that_runs() -> None:
+    process = start_waiting()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    process.communicate()
+
+
+def test_the_worker_loads_its_libraries_and_reads_its_plan_only_at_the_word(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "hefsmith_worker", "--plan", str(tmp_path / "plan.json"),
+               "--inputs", str(tmp_path), "--work", str(tmp_path),
+               "--wait", "json.tool,nothing"]  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+    )
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "logs").is_dir():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    plan = {"schema": 1, "model": "net", "arch": "hailo8l", "net_name": "net", "stages": [],
+            "hef_name": "model.hef", "parameters": {}}  # fmt: skip
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert process.stdin is not None
+    process.stdin.write(b"begin\n")
+    process.stdin.flush()
+    code, events = finish(process) if process.wait(20) == 0 else (1, [])
+    assert code == 0
+    assert [event["event"] for event in events] == ["hello", "done"]

@@ -1,4 +1,4 @@
-"""``hef cache``: what the cache holds, why a stage is not in it, and making it smaller."""
+"""``hef cache``: what the cache holds, why a stage is not in it, making it smaller, sharing it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,28 @@ import typer
 
 if TYPE_CHECKING:
     from orchestrator.pipeline.cache import StageCache
+    from orchestrator.pipeline.sharing import Outcome, Wish
+
+Models = Annotated[
+    list[str] | None, typer.Argument(help="Models by name; default: all of the project.")
+]
+ArchOption = Annotated[
+    list[str] | None, typer.Option("--arch", help="Chip, such as hailo8l; default: the recipe's.")
+]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="The engine that builds; default: the settings'.")
+]
+ToolchainOption = Annotated[
+    str | None, typer.Option("--toolchain", help="What compiles; default: the settings'.")
+]
+CalibrationOption = Annotated[
+    bool,
+    typer.Option("--calibration", help="Also large calibration sets that no stage waits for."),
+]
+DryOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would go and how much; copy nothing.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -100,7 +122,103 @@ def register(app: typer.Typer) -> None:
             for line in changed if isinstance(changed, list) else []:
                 print_result(f"           {line}")
 
+    @group.command(epilog="Example: hef cache push --to s3://bucket/hefsmith")
+    def push(
+        models: Models = None,
+        to: Annotated[
+            str | None,
+            typer.Option("--to", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
+        ] = None,
+        arch: ArchOption = None,
+        engine: EngineOption = None,
+        toolchain: ToolchainOption = None,
+        everything: Annotated[
+            bool, typer.Option("--all", help="The whole cache, not only what the models use now.")
+        ] = False,
+        calibration: CalibrationOption = False,
+        anew: Annotated[
+            bool, typer.Option("--anew", help="Send all, also over what is there: mends a store.")
+        ] = False,
+        dry_run: DryOption = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Copy finished stages to a store that others pull from: your pictures are in them."""
+        from orchestrator.errors import ConfigError
+        from orchestrator.pipeline.sharing import Wish
+
+        if everything and (models or arch):
+            msg = "--all means the whole cache: name no models and no chips"
+            raise ConfigError(msg)
+        wish = Wish(models or (), arch or (), everything, calibration, anew, dry_run)
+        _share(wish, to, {"engine": engine, "toolchain": toolchain}, writing=True, as_json=json_)
+
+    @group.command(epilog="Example: hef cache pull digits --from s3://bucket/hefsmith")
+    def pull(
+        models: Models = None,
+        from_: Annotated[
+            str | None,
+            typer.Option(
+                "--from", metavar="STORE", help="Folder or URL; default: hef.yaml's store."
+            ),
+        ] = None,
+        arch: ArchOption = None,
+        engine: EngineOption = None,
+        toolchain: ToolchainOption = None,
+        calibration: CalibrationOption = False,
+        dry_run: DryOption = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Copy what a build would make from a store, where somebody has made it before."""
+        from orchestrator.pipeline.sharing import Wish
+
+        wish = Wish(models or (), arch or (), calibration=calibration, dry_run=dry_run)
+        flags = {"engine": engine, "toolchain": toolchain}
+        _share(wish, from_, flags, writing=False, as_json=json_)
+
     app.add_typer(group, name="cache")
+
+
+def _share(
+    wish: Wish,
+    address: str | None,
+    flags: dict[str, str | None],
+    *,
+    writing: bool,
+    as_json: bool,
+) -> None:
+    from orchestrator.cli.display import open_display
+    from orchestrator.cli.output import emit_json
+    from orchestrator.cli.up import make_journey
+    from orchestrator.pipeline import sharing
+
+    with open_display() as display, make_journey(flags, observer=display) as journey:
+        store = sharing.open_store(journey, address, writing=writing)
+        outcome = (sharing.push if writing else sharing.pull)(journey, store, wish)
+        for warning in outcome.warnings:
+            display.note(f"warning: {warning}")
+    if as_json:
+        emit_json(outcome.as_json())
+    else:
+        _tell(outcome, "sent" if writing else "fetched")
+
+
+def _tell(outcome: Outcome, done: str) -> None:
+    """Print a line for each stage, and what it comes to."""
+    from orchestrator.cli.output import print_result
+
+    would = "would be " if outcome.dry_run else ""
+    for row in outcome.rows:
+        travels = row.action == done
+        size = f"  {row.bytes / 1e6:.1f} MB" if travels else ""
+        use = f"  ({', '.join(row.uses)})" if row.uses else ""
+        action = f"{would}{row.action}" if travels else row.action
+        print_result(f"{row.stage:<10} {action:<9}{size}{use}")
+    count = outcome.count("sent") + outcome.count("fetched")
+    stages = "stage" if count == 1 else "stages"
+    print_result(f"{count} {stages}, {outcome.bytes / 1e6:.1f} MB {would}{done}: {outcome.store}")
+    if missing := outcome.count("not built") + outcome.count("not there"):
+        where = "built here" if done == "sent" else "in the store"
+        print_result(f"{missing} not {where}: hef build makes what is missing")
 
 
 def _open() -> StageCache:

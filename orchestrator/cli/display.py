@@ -26,6 +26,8 @@ TITLES = {
     "evaluate": "evaluate each step",
     "ship": "ship to the device",
     "validate": "run on the device",
+    "push": "copy to the store",
+    "pull": "copy from the store",
 }
 
 _MARKS = {"error": "error", "warning": "warning", "info": "note"}

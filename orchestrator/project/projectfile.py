@@ -69,6 +69,7 @@ class ProjectFile(Section):
     models: str = "models"
     artifacts: str = "artifacts"
     cache: str | None = None
+    store: str | None = None
     gpu: Literal["auto", "on", "off"] = "auto"
     strict: bool = False
     limits: Limits = Limits()

@@ -20,6 +20,7 @@ VARIABLES = {
     "gpu": "HEFSMITH_GPU",
     "strict": "HEFSMITH_STRICT",
     "cache": "HEFSMITH_CACHE",
+    "store": "HEFSMITH_STORE",
     "artifacts": "HEFSMITH_ARTIFACTS",
 }
 _TRUE = {"1", "true", "yes", "on"}
@@ -48,6 +49,7 @@ class Settings:
     gpu: Setting
     strict: Setting
     cache: Setting
+    store: Setting
     artifacts: Setting
 
     def __iter__(self) -> Iterator[Setting]:

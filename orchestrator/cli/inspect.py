@@ -1,4 +1,4 @@
-"""``hef inspect`` and ``hef diff``: look into HEF, ONNX and HAR files on any machine."""
+"""``hef inspect`` and ``hef diff``: look into HEF and other network files on any machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from orchestrator.errors import ConfigError, ExitCode, escape_control
+from orchestrator.errors import ArtifactError, ConfigError, ExitCode, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from orchestrator.hef import Compatibility, Examination, HefError
+    from orchestrator.hef import Compatibility, Examination
+    from orchestrator.project.source_files import SourceFile
 
     class Show(Protocol):
         """Makes what a person sees of one file; a frame is for terminals."""
@@ -59,7 +60,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--verify/--no-verify", help="Compute every checksum.")
         ] = True,
     ) -> None:
-        """Show what is in a HEF (also .onnx, .har), check it, and say where it runs.
+        """Show what is in a HEF (also .onnx, .har, .pt, .tflite), check it, and say where it runs.
 
         No Hailo software is needed. Exit code 6 when a file is damaged or does not run there.
         """
@@ -124,22 +125,28 @@ def _report(
     path: Path, chip: str | None, hailort: str | None, *, verify: bool, several: bool
 ) -> _Report:
     from orchestrator.hef import HefError
+    from orchestrator.project.source_files import SUFFIXES
 
     try:
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            return _source_report(path)
         if path.suffix.lower() in (".onnx", ".har"):
             return _model_report(path)
         return _hef_report(path, chip, hailort, verify=verify)
-    except HefError as error:
+    except ArtifactError as error:
         if not several:
             raise
         # One file that cannot be read does not hide the others.
         from orchestrator.hef.document import error_document
 
-        document = {"file": escape_control(path.name), "error": error_document(error)}
+        told = {"code": error.code, "message": error.message, "hint": error.hint}
+        if isinstance(error, HefError):
+            told = error_document(error)
+        document = {"file": escape_control(path.name), "error": told}
         return _Report(document, partial(_show_error, path.name, error), good=False)
 
 
-def _show_error(name: str, error: HefError, *, framed: bool) -> RenderableType:
+def _show_error(name: str, error: ArtifactError, *, framed: bool) -> RenderableType:
     from rich.text import Text
 
     from orchestrator.hef.panel import panel
@@ -208,6 +215,30 @@ def _model_report(path: Path) -> _Report:
     document = onnx_document(model)
     document["head"] = _find_head(path)
     return _Report(document, partial(onnx_panel, model, document["head"]), good=True)
+
+
+def _source_report(path: Path) -> _Report:
+    from orchestrator.project.source_files import describe_source
+
+    source = describe_source(path)
+    document = {
+        "file": escape_control(path.name),
+        "kind": source.kind,
+        "facts": [[name, escape_control(value)] for name, value in source.facts],
+        "next": escape_control(source.command),
+    }
+    return _Report(document, partial(_show_source, path.name, source), good=True)
+
+
+def _show_source(name: str, source: SourceFile, *, framed: bool) -> RenderableType:
+    from rich.text import Text
+
+    from orchestrator.hef.panel import panel
+
+    lines = [("what", source.kind), *source.facts, ("build it", source.command)]
+    text = "\n".join(f"{title:<11}{escape_control(value)}" for title, value in lines)
+    title = Text(escape_control(name), style="bold")
+    return panel(title, [Text(text)], style="blue", framed=framed)
 
 
 def _find_head(path: Path) -> dict[str, Any] | None:

@@ -1,0 +1,116 @@
+"""What a network's file is before it is a recipe's source: told without loading or running it."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import ArtifactError, escape_control
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHECKPOINTS = (".pt", ".pth", ".ckpt")
+SUFFIXES = (*CHECKPOINTS, ".safetensors", ".tflite")
+
+#: A safetensors file's header is never larger (its own specification).
+_LARGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that a build can start from: its kind, facts as people read them, what to do."""
+
+    kind: str
+    facts: tuple[tuple[str, str], ...]
+    command: str
+
+
+def describe_source(path: Path) -> SourceFile:
+    """Describe a checkpoint, a safetensors or a TFLite file by its suffix.
+
+    Raises :class:`ArtifactError` for a damaged file.
+    """
+    try:
+        if path.suffix.lower() == ".tflite":
+            return _tflite(path)
+        if path.suffix.lower() == ".safetensors":
+            return _safetensors(path)
+        return _checkpoint(path)
+    except OSError as error:
+        msg = f"{escape_control(str(path))}: cannot be read: {error.strerror or error}"
+        raise ArtifactError(msg, code="file.unreadable") from error
+
+
+def _checkpoint(path: Path) -> SourceFile:
+    from orchestrator.project.checkpoint import read_checkpoint
+
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    # A zip archive (torch 1.6 and later) or a pickle.
+    if start not in (b"PK", b"\x80\x02", b"\x80\x04"):
+        msg = f"{escape_control(path.name)} is no PyTorch checkpoint"
+        raise ArtifactError(msg, code="file.kind")
+    if start == b"PK" and not zipfile.is_zipfile(path):
+        msg = f"{escape_control(path.name)} ends too early: a cut download or copy"
+        raise ArtifactError(msg, code="file.damaged")
+    found = read_checkpoint(path)
+    command = f"hef init NAME --weights {path}"
+    if found.kind == "ultralytics":
+        task = (("network", f"Ultralytics, {found.task}"),)
+        return SourceFile("PyTorch checkpoint of Ultralytics", task, command)
+    if found.kind == "torchscript":
+        return SourceFile("TorchScript network", (("network", "whole, code and weights"),), command)
+    if found.kind == "network":
+        classes = ", ".join(found.classes) or "torch.nn only"
+        facts = (("network", "whole, pickled"), ("classes", classes))
+        return SourceFile("PyTorch checkpoint of a network", facts, command)
+    return SourceFile(
+        "PyTorch checkpoint of weights",
+        (("network", "not in it: the code that makes it is needed"),),
+        f"hef init NAME --torch FILE.py:FACTORY --weights {path}",
+    )
+
+
+def _safetensors(path: Path) -> SourceFile:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        content = stream.read(length) if 0 < length <= _LARGEST_HEADER else b""
+    try:
+        header = json.loads(content)
+        header.pop("__metadata__", None)
+        shapes = [[int(side) for side in entry["shape"]] for entry in header.values()]
+        types = sorted({str(entry["dtype"]) for entry in header.values()})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        msg = f"{escape_control(path.name)} is no safetensors file, or a damaged one"
+        raise ArtifactError(msg, code="file.kind") from error
+    facts = (
+        ("tensors", f"{len(shapes)} ({', '.join(types)})"),
+        ("parameters", f"{sum(prod(shape) for shape in shapes):,}"),
+        ("network", "not in it: the code that makes it is needed"),
+    )
+    command = f"hef init NAME --torch FILE.py:FACTORY --weights {path}"
+    return SourceFile("safetensors", facts, command)
+
+
+def _tflite(path: Path) -> SourceFile:
+    from hefsmith_worker.tflite_file import Tensor, TfliteError, read_network
+
+    def text(tensor: Tensor) -> str:
+        sides = "x".join("?" if side < 0 else str(side) for side in tensor.shape)
+        return f"{tensor.name}  {tensor.type} {sides}"
+
+    try:
+        network = read_network(path)
+    except (TfliteError, ValueError) as error:
+        raise ArtifactError(escape_control(str(error)), code="file.kind") from error
+    facts = [("input", text(one)) for one in network.inputs]
+    facts += [("output", text(one)) for one in network.outputs]
+    if network.quantised:
+        facts.append(("quantised", "yes: Hailo's compiler takes float networks only"))
+    return SourceFile("TFLite network", tuple(facts), f"hef init NAME --tflite {path}")

@@ -1,0 +1,93 @@
+"""``hef inspect`` on what is not compiled yet: what it is, and how to build it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.cli.app import run
+from orchestrator.errors import ArtifactError
+from orchestrator.project.source_files import describe_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def safetensors(path: Path, header: object) -> Path:
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * 64)
+    return path
+
+
+def checkpoint(path: Path, content: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("net/data.pkl", content)
+        archive.writestr("net/data/0", b"\0" * 4000)
+    return path
+
+
+def test_weights_alone_need_the_code_that_makes_the_network(tmp_path: Path) -> None:
+    found = describe_source(checkpoint(tmp_path / "w.pt", pickle.dumps(OrderedDict(a=1), 2)))
+    assert found.kind == "PyTorch checkpoint of weights"
+    assert "--torch FILE.py:FACTORY" in found.command
+
+
+def test_a_network_of_ultralytics_is_told_by_its_class_and_nothing_runs(tmp_path: Path) -> None:
+    # GLOBAL names a class; it is not there, and is not looked for.
+    content = b"\x80\x02cultralytics.nn.tasks\nPoseModel\n)\x81."
+    found = describe_source(checkpoint(tmp_path / "p.pt", content))
+    assert found.facts == (("network", "Ultralytics, pose"),)
+    assert found.command == f"hef init NAME --weights {tmp_path / 'p.pt'}"
+
+
+def test_safetensors_are_counted(tmp_path: Path) -> None:
+    file = safetensors(
+        tmp_path / "w.safetensors",
+        {
+            "__metadata__": {"format": "pt"},
+            "a": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 48]},
+            "b": {"dtype": "F16", "shape": [], "data_offsets": [48, 50]},
+        },
+    )
+    facts = dict(describe_source(file).facts)
+    assert facts["tensors"] == "2 (F16, F32)"
+    assert facts["parameters"] == "13"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.pt", b"abc"),
+        ("a.pth", b""),
+        ("a.ckpt", b"PK\x03\x04cut off"),
+        ("a.safetensors", b""),
+        ("a.safetensors", struct.pack("<Q", 1 << 60)),
+        ("a.safetensors", struct.pack("<Q", 2) + b"[]"),
+        ("a.safetensors", struct.pack("<Q", 9) + b'{"a": {}}'),
+        ("a.tflite", b"TFL3"),
+        ("a.tflite", b"\x10\0\0\0TFL3" + b"\xff" * 40),
+    ],
+)
+def test_a_damaged_file_is_told_so(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ArtifactError):
+        describe_source(tmp_path / name)
+
+
+def test_a_bad_file_does_not_hide_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = checkpoint(tmp_path / "good.pt", pickle.dumps({}, 2))
+    (tmp_path / "bad.pt").write_bytes(b"abc")
+    assert run(["inspect", str(tmp_path / "bad.pt"), str(good), "--json"]) == 6
+    bad, fine = json.loads(capsys.readouterr().out)
+    assert bad["error"]["code"] == "file.kind"
+    assert fine["next"].startswith("hef init NAME")
+    assert run(["inspect", str(good)]) == 0
+    assert "build it   hef init NAME" in capsys.readouterr().out

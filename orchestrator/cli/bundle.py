@@ -10,7 +10,7 @@ import typer
 from orchestrator.cli.validate import Arch, Json, Model  # noqa: TC001 (typer reads them)
 
 if TYPE_CHECKING:
-    from orchestrator.device.bundle import BundleModel
+    from orchestrator.device.bundle_model import BundleModel
     from orchestrator.pipeline.builds import Build
 
 
@@ -33,7 +33,8 @@ def _bundle(
     """Write a folder with HEF, labels, settings and a script that works, to copy to the Pi."""
     from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.cli.proving import find_one_build
-    from orchestrator.device.bundle import TARGETS, plan_bundle, write_bundle
+    from orchestrator.device.bundle import plan_bundle, write_bundle
+    from orchestrator.device.bundle_model import TARGETS
     from orchestrator.errors import ConfigError, escape_control
 
     chosen = next((name for name in TARGETS if name == target), None)
@@ -58,7 +59,7 @@ def _bundle(
 
 def bundle_model(build: Build) -> BundleModel:
     """Return what a bundle of a build is made of; preprocessing is what the build really used."""
-    from orchestrator.device.bundle import BundleInput, BundleModel, BundleOutput
+    from orchestrator.device.bundle_model import BundleInput, BundleModel, BundleOutput
     from orchestrator.pipeline.validation import head_of
     from orchestrator.report import load_golden
 

@@ -1,6 +1,6 @@
 """What the rest of the program knows about devices: the values and the session protocol.
 
-Importing this module is cheap (standard library only). :func:`connect` brings in asyncssh.
+Importing this module is cheap (standard library only); :mod:`.hub` opens sessions by asyncssh.
 Errors are in :mod:`orchestrator.device.faults`. All of it is synchronous; the SSH work
 happens on a loop thread of our own.
 """
@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal, Protocol, Self
-
-if TYPE_CHECKING:
-    from orchestrator.device.hub import Hub
+from typing import Literal, Protocol, Self
 
 DeviceKind = Literal["ssh", "embedded"]
 FactLevel = Literal["quick", "full", "deep"]
@@ -293,20 +290,3 @@ class Session(JobRunner, Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
-
-
-def connect(
-    spec: DeviceSpec,
-    *,
-    hub: Hub | None = None,
-    password: Callable[[str], str] | None = None,
-) -> Session:
-    """Open a session; ``password`` is called with a prompt only if the spec asks for one.
-
-    ``hub`` shares jump host connections and the embedded server between sessions. Raises
-    :class:`DeviceUnreachable`, :class:`HostKeyUnknown`, :class:`HostKeyChanged` and
-    :class:`LoginRefused`.
-    """
-    from orchestrator.device.hub import default_hub
-
-    return (hub or default_hub()).connect(spec, password=password)

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING
 
 from orchestrator.device.bundle_text import (
     frigate_config,
@@ -23,10 +23,9 @@ from orchestrator.device.bundle_text import (
 from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-Target = Literal["python", "picamera2", "frigate", "hailo-apps"]
-TARGETS: tuple[Target, ...] = get_args(Target)
+    from orchestrator.device.bundle_model import BundleModel, Target
 
 #: The file by which a folder is known as a bundle of ours.
 FACTS = "hefsmith.json"
@@ -34,50 +33,6 @@ SCHEMA = 1
 
 #: Chips that Frigate's detector can drive.
 FRIGATE_CHIPS = ("hailo8", "hailo8l", "hailo8r")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleInput:
-    """One input of the network and how its pictures are prepared (``Preprocess.to_dict``)."""
-
-    name: str
-    preprocess: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleOutput:
-    """One output; ``stream`` is ``None`` where only the HEF knows its name."""
-
-    stream: str | None
-    kind: Literal["tensor", "nms"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleModel:
-    """What a bundle is made of."""
-
-    model: str
-    arch: str
-    emulated: bool
-    hef: Path
-    task: str
-    inputs: Sequence[BundleInput]
-    outputs: Sequence[BundleOutput]
-    labels: Sequence[str]
-    score: float = 0.25
-    head: Mapping[str, Any] | None = None
-    """How to make boxes of raw outputs (``orchestrator.report.Head``), where the HEF gives those.
-    """
-
-    @property
-    def hef_name(self) -> str:
-        """Name of the HEF in the bundle: model, chip, and emulated when it is."""
-        return f"{self.model}.{self.arch}{'.emulated' if self.emulated else ''}.hef"
-
-    @property
-    def has_boxes(self) -> bool:
-        """True when the HEF gives boxes itself."""
-        return any(output.kind == "nms" for output in self.outputs)
 
 
 @dataclass(frozen=True, kw_only=True)

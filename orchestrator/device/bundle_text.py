@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.device.bundle import BundleModel, Target
+    from orchestrator.device.bundle_model import BundleModel, Target
 
 _EMULATED = """
 **Emulated.** This HEF was made without Hailo's compiler. No Hailo chip can run it; it runs on

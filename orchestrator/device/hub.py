@@ -44,7 +44,11 @@ class Hub:
     def connect(
         self, spec: DeviceSpec, *, password: Callable[[str], str] | None = None
     ) -> SshSession:
-        """Open a session; see :func:`orchestrator.device.base.connect`."""
+        """Open a session; ``password`` is called with a prompt only if the spec asks for one.
+
+        Raises :class:`DeviceUnreachable`, :class:`HostKeyUnknown`, :class:`HostKeyChanged` and
+        :class:`LoginRefused`.
+        """
         conn = self.thread.call(self._connect_and_note(spec, password))
         return SshSession(self.thread, spec, conn)
 

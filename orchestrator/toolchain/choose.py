@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import ConfigError
 from orchestrator.toolchain import versions as table
-from orchestrator.toolchain.lock import difference, is_same_image, short
+from orchestrator.toolchain.lock import difference, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ def _pinned(
     arch: str, line: Line, pin: Pin, imported: Sequence[Toolchain], hailort: Version | None
 ) -> Choice:
     for one in imported:
-        if is_same_image(pin, one):
+        if one.is_image(pin.image, pin.content):
             fit = table.fits(one.dfc, hailort)
             warnings = () if fit.ok else (f"the device may refuse the HEF: {fit.why}",)
             return Choice(one, f"{one.name} is pinned in hef.lock", warnings)

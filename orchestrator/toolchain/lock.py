@@ -117,7 +117,7 @@ def _line(text: str) -> Line:
 
 def difference(pin: Pin, toolchain: Toolchain) -> str | None:
     """Return in one paragraph how a toolchain differs from the pin, ``None`` if it is the one."""
-    if is_same_image(pin, toolchain):
+    if toolchain.is_image(pin.image, pin.content):
         return None
     lines = [
         f"hef.lock asks for image {short(pin.image)}, {toolchain.name} is {short(toolchain.image)}"
@@ -131,11 +131,6 @@ def difference(pin: Pin, toolchain: Toolchain) -> str | None:
     ]
     lines.extend(changed or ["  the versions inside are the same, the images are not"])
     return "\n".join(lines)
-
-
-def is_same_image(one: Toolchain | Pin, other: Toolchain) -> bool:
-    """Tell whether two records mean the same image, though their engines name it differently."""
-    return one.image == other.image or bool(one.content and one.content == other.content)
 
 
 def short(image: str) -> str:

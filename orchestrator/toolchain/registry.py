@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.paths import user_data
-from orchestrator.toolchain.lock import is_same_image
 from orchestrator.toolchain.versions import CHIPS, Line, Version, line_of_compiler, parse_version
 
 if TYPE_CHECKING:
@@ -61,6 +60,10 @@ class Toolchain:
     imported: str = ""
     content: str = ""
     gpu: GpuState = field(default_factory=GpuState)
+
+    def is_image(self, image: str, content: str) -> bool:
+        """Tell whether this is an image, though engines may name the same one differently."""
+        return self.image == image or bool(content and self.content == content)
 
     @property
     def dfc(self) -> Version:
@@ -131,7 +134,7 @@ def save(toolchain: Toolchain) -> Toolchain:
     folder().mkdir(parents=True, exist_ok=True)
     name = _safe(toolchain.name)
     for one in load_all():
-        if is_same_image(one, toolchain) and one.engine == toolchain.engine:
+        if one.is_image(toolchain.image, toolchain.content) and one.engine == toolchain.engine:
             # Imported before, maybe into another image store: keep its name, renew its facts.
             name = one.name
             break

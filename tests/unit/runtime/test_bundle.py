@@ -13,14 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from orchestrator.device.bundle import (
-    TARGETS,
-    BundleInput,
-    BundleModel,
-    BundleOutput,
-    plan_bundle,
-    write_bundle,
-)
+from orchestrator.device.bundle import plan_bundle, write_bundle
+from orchestrator.device.bundle_model import TARGETS, BundleInput, BundleModel, BundleOutput
 from orchestrator.errors import ConfigError
 from tests.unit.runtime import hefs
 from tests.unit.runtime.runner import emulated_environment

@@ -59,7 +59,7 @@ def add(
     files |= images.pip_settings().files()
     if os.environ.get("HEFSMITH_OFFLINE"):
         files[f"{contexts.WHEELS}/offline"] = contexts.Blob(b"")
-    wheels = contexts.wheel_entries(_extra_wheels(folder), folder)
+    wheels = contexts.wheel_entries(extra_wheels(folder), folder)
     try:
         return images.build(
             connection,
@@ -78,7 +78,7 @@ def add(
         ) from error
 
 
-def _extra_wheels(folder: Path) -> tuple[Path, ...]:
+def extra_wheels(folder: Path) -> tuple[Path, ...]:
     """Return the wheels that the base image does not have already: the pinned ones are in it."""
     pins = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
     there = {_plain(line.partition("==")[0]) for line in pins if "==" in line}

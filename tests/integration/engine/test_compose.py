@@ -12,8 +12,12 @@ from typing import Any
 
 import yaml
 
+from orchestrator.engine.address import Address
+from orchestrator.engine.docker import DockerEngine
+from orchestrator.engine.packages import extra_wheels
+
 from ..device.pi_image import pi_image
-from .conftest import docker
+from .conftest import SOCKET, docker
 
 #: Keys that docker-compose 1.29 does not know.
 TOO_NEW = {"name", "version", "include", "develop", "additional_contexts"}
@@ -97,3 +101,73 @@ def test_the_pi_by_hand_is_a_device_like_any_other(repository: Path, tmp_path: P
         subprocess.run([*compose, "down", "-v"], capture_output=True, env=environ, check=False)
     assert "hailo8l" in said.lower()
     assert "emulated" in said.lower()
+
+
+def lay_out(repository: Path, context: Path) -> None:
+    """Write the emulator's build context with all that takes long taken from the image there is.
+
+    The libraries of ``hef`` itself go on top of it, instead of into a copy of its environment;
+    the stage that compose asks for is otherwise the Dockerfile's own.
+    """
+    engine = DockerEngine(Address("docker", SOCKET, "test"))
+    try:
+        emulator = engine.ensure_image("emulator").tags[0]
+    finally:
+        engine.close()
+    ignore = shutil.ignore_patterns("wheels", "__pycache__")
+    for folder in ("docker/emulator", "docker/pi", "docker/worker", "orchestrator", "models"):
+        shutil.copytree(repository / folder, context / folder, ignore=ignore)
+    wheels = context / "docker/emulator/wheels"
+    wheels.mkdir()
+    for one in extra_wheels(repository / "docker/emulator"):
+        shutil.copy(one, wheels)
+    text = (repository / "docker/emulator/Dockerfile").read_text()
+    copies = [line for line in text.splitlines() if line.startswith("COPY") and "/build/" in line]
+    own = text[text.index("FROM emulator AS cli") :].splitlines()
+    moved = [line for line in own if "--from=host-libraries" in line]
+    assert len(moved) == 1
+    lines = [line for line in own[1:] if line not in moved]
+    install = next(line for line in text.splitlines() if line.startswith("RUN sh /build/install"))
+    words = ["ARG BASE", f"FROM {emulator} AS cli", *copies, install, *lines]
+    (context / "docker/emulator/Dockerfile").write_text("\n".join(words) + "\n")
+
+
+def test_a_model_goes_all_the_way_in_the_container_by_hand(
+    repository: Path, tmp_path: Path
+) -> None:
+    project, name, uid = tmp_path / "project", f"hefsmith-test-{os.getpid()}", 4321
+    shutil.copytree(repository / "models", project / "models")
+    for folder in ("artifacts", "calib"):
+        (project / folder).mkdir()
+        os.chown(project / folder, uid, uid)
+    # Readable for that user, whatever the temporary folder's mode is outside.
+    project.chmod(0o755)
+    lay_out(repository, tmp_path / "context")
+    build = {"context": str(tmp_path / "context")}
+    override = tmp_path / "override.yaml"
+    override.write_text(json.dumps({"services": {"emulator": {"image": name, "build": build}}}))
+    compose = [
+        "docker-compose", "-p", name, "--project-directory", str(project),
+        "-f", str(repository / "compose.yaml"), "-f", str(override),
+    ]  # fmt: skip
+    environ = {**os.environ, "HEFSMITH_UID": str(uid), "HEFSMITH_GID": str(uid)}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*compose, *words], capture_output=True, text=True, env=environ, check=False
+        )
+        assert done.returncode == 0, (words, done.stdout[-3000:], done.stderr[-3000:])
+        return done
+
+    try:
+        run("build", "emulator")
+        done = run("run", "--rm", "-T", "emulator", "up", "digits")
+        again = run("run", "--rm", "-T", "emulator", "up", "digits", "--json")
+    finally:
+        subprocess.run([*compose, "down", "-v"], capture_output=True, env=environ, check=False)
+        subprocess.run(["docker", "rmi", "-f", name], capture_output=True, check=False)
+    assert "EMULATED" in done.stdout
+    assert json.loads(again.stdout)
+    made = list((project / "artifacts/digits").rglob("*"))
+    assert any(one.name.endswith(".emulated.hef") for one in made)
+    assert {one.stat().st_uid for one in made} == {uid}, "results belong to the caller"

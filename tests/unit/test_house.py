@@ -54,6 +54,11 @@ def test_only_the_export_knows_the_frameworks() -> None:
     assert importers("tensorflow", *CODE) <= {f"{stages}/tensorflow_source.py"}
 
 
+def test_only_checking_needs_pydantic() -> None:
+    known = {"orchestrator/project/checking.py", "orchestrator/project/section.py"}
+    assert importers("pydantic", *CODE) == known
+
+
 def test_the_hef_room_needs_no_other() -> None:
     for path in sources("orchestrator/hef"):
         for name in imports(path):

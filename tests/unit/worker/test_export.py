@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,21 @@ def test_the_same_network_gives_the_same_bytes(folder: Path) -> None:
     first = (folder / "work" / "model.onnx").read_bytes()
     run(folder)
     assert (folder / "work" / "model.onnx").read_bytes() == first
+
+
+def test_the_dynamo_exporter_gives_the_same_bytes_wherever_the_code_lies(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pytest.importorskip("onnxscript")
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "copy"
+    shutil.copytree(folder, elsewhere)
+    found = []
+    for place in (folder, elsewhere):
+        run(place, exporter="dynamo", opset=18)
+        found.append((place / "work" / "model.onnx").read_bytes())
+        assert str(place).encode() not in found[-1]
+        onnx.checker.check_model(onnx.load_from_string(found[-1]))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from hefsmith_worker.workspace import Workspace
 #: Prefixes that wrappers put before every name (data parallel, compile, Lightning).
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 
+#: What the dynamo exporter notes of the code behind a node ends with this.
+TRACE = ".stack_trace"
+
 #: What packages are installed as, where that is not the name they are imported by.
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -238,6 +241,27 @@ def export(
             code="export.exporter",
             fix="Try export: {exporter: %s}." % ("legacy" if dynamo else "dynamo, opset: 18"),
         )
+    if dynamo:
+        _drop_traces(target)
+
+
+def _drop_traces(target: Path) -> None:
+    """Take out where in the code each node came from, which the dynamo exporter notes.
+
+    Those are folders of this machine: the same network would give other bytes on every one.
+    """
+    import onnx
+
+    model = onnx.load(str(target))
+    pending = [model.graph, *model.functions]
+    while pending:
+        for node in pending.pop().node:
+            kept = [entry for entry in node.metadata_props if not entry.key.endswith(TRACE)]
+            del node.metadata_props[:]
+            node.metadata_props.extend(kept)
+            for attribute in node.attribute:
+                pending.extend([attribute.g, *attribute.graphs])
+    onnx.save(model, str(target))
 
 
 def _check_arity(module: Any, given: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -256,6 +257,8 @@ def folders_here(journey: Journey) -> dict[str, str]:
         Path(tempfile.gettempdir()): "<tmp>",
         Path.home(): "~",
     }
+    if sys.prefix != sys.base_prefix:
+        words[Path(sys.prefix)] = "<python>"
     found: dict[str, str] = {}
     for folder, word in words.items():
         for path in (folder, folder.resolve()):

@@ -71,10 +71,11 @@ class Arrivals:
         #: What the build will say of a file's content.
         self._said: dict[str, str] = {}
 
-    def expect(self, file: CachedFile, *, keep: bool) -> None:
-        """Begin to read a file that was announced; it need not be here yet."""
-        keep = keep and file.bytes >= WORTH_KEEPING and file.role not in LINKED_ROLES
-        self._pending[file.path] = self._submit(file.path, file.bytes, keep=keep)
+    def expect(self, path: str, size: int, *, keep: bool) -> None:
+        """Begin to read a file that a job has told of; it need not be here yet."""
+        pending = self._pending.get(path)
+        if pending is None or pending.done():
+            self._pending[path] = self._submit(path, size, keep=keep and size >= WORTH_KEEPING)
 
     def _submit(self, name: str, size: int, *, keep: bool) -> Future[Seen | None]:
         if self._pool is None:
@@ -91,7 +92,8 @@ class Arrivals:
             pending = self._pending.get(file.path)
             if pending is None or (pending.done() and pending.result() is None):
                 # It was not here when it was announced, and may have come since.
-                self.expect(file, keep=keep)
+                keeps = keep and file.role not in LINKED_ROLES
+                self.expect(file.path, file.bytes, keep=keeps)
         whole = True
         for file in files:
             seen = self._pending.pop(file.path).result()

@@ -59,8 +59,9 @@ class Failure:
 class EventReader:
     """Follows one run.
 
-    ``on_announced`` is called with a stage's name and a file of it as soon as the worker tells
-    of that file, ``on_finished`` as soon as a stage is done.
+    ``on_written`` is called with a stage's name, and the path and bytes of a file of it, when the
+    worker has not hashed that yet; ``on_announced`` with the file when it has; ``on_finished`` as
+    soon as a stage is done.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class EventReader:
         log: TextIO,
         *,
         reader: LogReader | None = None,
+        on_written: Callable[[str, str, int], None] = lambda _stage, _path, _size: None,
         on_announced: Callable[[str, CachedFile], None] = lambda _stage, _file: None,
         on_finished: Callable[[StageRecord], None] = lambda _: None,
     ) -> None:
         self._observer = observer
         self._log = log
         self._reader = reader
+        self._on_written = on_written
         self._on_announced = on_announced
         self._on_finished = on_finished
         self.stages: dict[str, StageRecord] = {}
@@ -109,6 +112,8 @@ class EventReader:
                 )
             case "finding":
                 self._found(Finding.from_event(event))
+            case "written":
+                self._on_written(str(event.get("stage")), event["path"], event["bytes"])
             case "artifact":
                 record = self._record(event)
                 file = CachedFile(event["role"], event["path"], event["sha256"], event["bytes"])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
 from orchestrator.pipeline import builds
 from orchestrator.pipeline.arrival import Arrivals
-from orchestrator.pipeline.cache import Entry
+from orchestrator.pipeline.cache import LINKED_ROLES, Entry
 from orchestrator.pipeline.conclusion import Record, conclude
 from orchestrator.pipeline.events import EventReader, LogReader, StageRecord
 from orchestrator.pipeline.jobs import SOURCE_COPIES, Segment, make_job
@@ -172,9 +172,13 @@ def follow(
                 running.sync()
             publish(stage)
 
+    # Files are read while the job goes on, and kept for the cache unless that has them.
+    def written(stage: str, path: str, size: int) -> None:
+        outcome.arrivals.expect(path, size, keep=stage in absent)
+
     def announced(stage: str, file: CachedFile) -> None:
-        # Read while the job goes on, and kept for the cache unless that has it.
-        outcome.arrivals.expect(file, keep=stage in absent)
+        keep = stage in absent and file.role not in LINKED_ROLES
+        outcome.arrivals.expect(file.path, file.bytes, keep=keep)
 
     absent = {item.name for item in plan.stages if kit.cache.find(item.key) is None}
     with (staging / RUN_LOG).open("a", encoding="utf-8", newline="\n") as log:
@@ -182,6 +186,7 @@ def follow(
             kit.observer,
             log,
             reader=kit.new_reader(),
+            on_written=written,
             on_announced=announced,
             on_finished=bring,
         )

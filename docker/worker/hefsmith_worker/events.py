@@ -22,6 +22,9 @@ SEVERITIES = ("error", "warning", "info")
 #: Bytes of files from which several threads hash them.
 WORTH_SHARING = 32 << 20
 
+#: Bytes of one file from which the host is told of it before it is hashed.
+WORTH_NAMING = 4 << 20
+
 
 class Channel:
     """Sends events; one per job, handed to every stage."""
@@ -81,7 +84,12 @@ class Channel:
         """Announce finished files (role, path) in their order, each as soon as it is hashed.
 
         A file that was announced by an earlier stage and is as it was then is not read again.
+        Large ones are named before that: the host can read them at the same time.
         """
+        for _, path in files:
+            size = path.stat().st_size
+            if size >= WORTH_NAMING and not self._is_known(path):
+                self.send("written", path=path.relative_to(work).as_posix(), bytes=size)
         for (role, path), (digest, size) in zip(files, self._hashed([path for _, path in files])):
             name = path.relative_to(work).as_posix()
             self.send("artifact", role=role, path=name, sha256=digest, bytes=size)
@@ -99,12 +107,20 @@ class Channel:
                 yield answer
 
     def _hash(self, path: Path) -> Tuple[str, int]:
-        found = path.stat()
-        mark = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        mark = _mark(path)
+        if not self._is_known(path):
+            self._known[path] = (mark, sha256_of(path))
+        return self._known[path][1], mark[0]
+
+    def _is_known(self, path: Path) -> bool:
         known = self._known.get(path)
-        if known is None or known[0] != mark:
-            known = self._known[path] = (mark, sha256_of(path))
-        return known[1], found.st_size
+        return known is not None and known[0] == _mark(path)
+
+
+def _mark(path: Path) -> Tuple[int, ...]:
+    """Return what shows that a file was not written to: size, times and inode."""
+    found = path.stat()
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def sha256_of(path: Path) -> str:

@@ -148,8 +148,9 @@ def test_the_container_ends_when_the_host_process_is_killed_and_the_next_start_r
         assert exists(name)
         process.wait()
         with engine.start(make_job("print(1)")) as running:
-            assert not exists(name)
             assert running.wait().ok
+        # It is removed beside the job, which need not wait for that.
+        wait_until(lambda: not exists(name))
         assert all(is_running(one) for one in spared)
     finally:
         docker("rm", "-f", *spared)

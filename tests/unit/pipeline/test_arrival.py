@@ -64,7 +64,7 @@ def write(work: Path, name: str, content: bytes) -> CachedFile:
 def test_files_are_here_when_they_are_as_announced(arrivals: Arrivals, work: Path) -> None:
     files = [write(work, f"golden/{number}.npy", bytes([number]) * 1000) for number in range(5)]
     for file in files:
-        arrivals.expect(file, keep=True)
+        arrivals.expect(file.path, file.bytes, keep=True)
     assert arrivals.here(files)
     (work / "golden/3.npy").write_bytes(b"\7" * 1000)
     assert not arrivals.here(files), "the same size, another content"
@@ -75,7 +75,7 @@ def test_files_are_here_when_they_are_as_announced(arrivals: Arrivals, work: Pat
 def test_a_file_that_comes_after_its_announcement_counts(arrivals: Arrivals, work: Path) -> None:
     file = write(work, "model.hef", b"hef" * 100)
     (work / "model.hef").rename(work / "elsewhere")
-    arrivals.expect(file, keep=True)
+    arrivals.expect(file.path, file.bytes, keep=True)
     assert not arrivals.here([file])
     (work / "elsewhere").rename(work / "model.hef")
     assert arrivals.here([file])
@@ -87,7 +87,7 @@ def test_an_announced_file_is_read_once_for_the_check_and_for_the_cache(
     file = write(work, "golden/0.npy", os.urandom(LARGE))
     memory = DigestMemory(cache.root / "digests.json")
     for key in (KEY, digest_of("the next stage, which announces it again")):
-        arrivals.expect(file, keep=True)
+        arrivals.expect(file.path, file.bytes, keep=True)
         assert arrivals.here([file])
         entry = Entry(key, "export", (file,))
         kept = arrivals.kept(entry.files)
@@ -116,6 +116,17 @@ def test_a_kept_copy_that_is_damaged_later_is_found_although_its_digest_is_known
     with copy.open("r+b") as stream:
         stream.write(b"damaged")
     assert not cache.restore(entry, tmp_path / "other", memory)
+
+
+def test_a_file_that_is_named_before_its_digest_is_known_is_read_once(
+    arrivals: Arrivals, work: Path, reads: list[int]
+) -> None:
+    file = write(work, "golden/0.npy", os.urandom(LARGE))
+    arrivals.expect(file.path, file.bytes, keep=True)
+    arrivals.expect(file.path, file.bytes, keep=True)
+    assert arrivals.here([file])
+    assert reads == [LARGE]
+    assert list(arrivals.kept([file])) == [file.path]
 
 
 def test_a_file_that_is_changed_after_it_was_checked_is_told(

@@ -87,6 +87,7 @@ def test_a_file_is_hashed_again_only_if_it_changed_since_it_was_announced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, shared: bool
 ) -> None:
     monkeypatch.setattr(events, "WORTH_SHARING", 0 if shared else 1 << 40)
+    monkeypatch.setattr(events, "WORTH_NAMING", 0 if shared else 1 << 40)
     reads = Reads(monkeypatch)
     stream = io.BytesIO()
     channel = events.Channel(stream)
@@ -96,7 +97,10 @@ def test_a_file_is_hashed_again_only_if_it_changed_since_it_was_announced(
     channel.artifacts(files, tmp_path)
     (tmp_path / "4.npy").write_bytes(b"later" * 100)
     channel.artifacts(files, tmp_path)
-    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    named = [one["path"] for one in told if one["event"] == "written"]
+    assert named == ([*(path.name for _, path in files), "4.npy"] if shared else [])
+    said = [one for one in told if one["event"] == "artifact"]
     assert [one["path"] for one in said] == [path.name for _, path in files] * 2
     assert said[4]["sha256"] != said[10]["sha256"]
     for one in said[6:]:

@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
@@ -211,16 +211,19 @@ def follow(
 def restore(plan: Plan, kit: Kit, staging: Path, arrivals: Arrivals) -> None:
     """Put every cached stage's files into the build folder."""
     for stage in plan.stages:
-        if stage.entry is None:
+        entry = stage.entry
+        if entry is None:
             continue
         if stage.name == "calibrate" and "optimize" not in plan.to_run:
-            continue
-        if not kit.cache.restore(stage.entry, staging, kit.memory):
+            # Nobody reads its arrays now, which are large; its pictures are for people.
+            shown = tuple(file for file in entry.files if file.role not in LINKED_ROLES)
+            entry = replace(entry, files=shown)
+        if not kit.cache.restore(entry, staging, kit.memory):
             kit.cache.discard(stage.key)
             raise CacheDamaged(stage.name)
-        arrivals.trust(stage.entry.files)
+        arrivals.trust(entry.files)
         kit.observer.stage_cached(stage.name)
-        for finding in stage.entry.findings:
+        for finding in entry.findings:
             kit.observer.finding(Finding.from_event(finding))
 
 

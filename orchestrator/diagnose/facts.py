@@ -212,6 +212,16 @@ def _other_memory(system: str) -> int | None:
     return None
 
 
+def _free_for_images(info: EngineInfo) -> int | None:
+    """Return free bytes where a near engine keeps images, ``None`` if nobody can tell."""
+    from orchestrator.engine.library import lies_apart
+
+    root = Path(info.data_root) if info.data_root else None
+    if root is None or (info.containerd_store and lies_apart(root)):
+        return None
+    return _free(root)
+
+
 def _free(folder: Path) -> int | None:
     try:
         return shutil.disk_usage(folder).free
@@ -290,7 +300,7 @@ def collect_engine(asked: str | None, named: Mapping[str, str] | None = None) ->
             True,
             info=info,
             skew=clock_skew(str(raw.get("SystemTime") or ""), time.time()),
-            free=_free(Path(info.data_root)) if info.data_root and not address.far else None,
+            free=_free_for_images(info) if not address.far else None,
             seconds=seconds,
             host_lacks_emulator=lacking,
         )

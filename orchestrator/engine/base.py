@@ -145,6 +145,8 @@ class EngineInfo:
 
     ``lacks`` names the limits that its kernel cannot set. ``boxed`` is false for the local
     engine: there a job can do whatever the user can. ``wsl`` is true on a kernel of WSL 2.
+    ``containerd_store`` tells whose image store it is: containerd's may lie elsewhere than
+    ``data_root``.
     """
 
     kind: EngineKind
@@ -165,6 +167,7 @@ class EngineInfo:
     lacks: tuple[str, ...] = ()
     boxed: bool = True
     wsl: bool = False
+    containerd_store: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -359,6 +359,8 @@ def read_info(info: Any, version: Any, address: Address, podman: Any = None) -> 
         runtimes=tuple(sorted(cast("dict[str, object]", info.get("Runtimes") or {}))),
         lacks=lacks,
         wsl="microsoft" in str(info.get("KernelVersion") or "").lower(),
+        containerd_store=["driver-type", "io.containerd.snapshotter.v1"]
+        in (info.get("DriverStatus") or []),
     )
 
 

@@ -39,6 +39,9 @@ SUITE_EXPORT = "hefsmith-suite-export"
 #: Variables of the host that a build behind a proxy needs; Docker knows them by itself.
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
+#: What engines say when they cannot fetch the base: refused there, or not reached at all.
+NO_BASE = ("pull access denied", "manifest", "no such host", "dial tcp", "failed to resolve")
+
 #: Seconds that a build or a load may be silent: a suite's archive takes up to 45 minutes.
 SILENCE = 3600
 
@@ -152,9 +155,9 @@ def build(
                 report(line.rstrip())
     image = None if failed else find(connection, tag)
     if failed is not None:
-        raise _build_failed(tag, failed, tail)
+        raise explain_failure(tag, failed, tail)
     if image is None:
-        raise _build_failed(tag, "the engine has no such image afterwards", tail)
+        raise explain_failure(tag, "the engine has no such image afterwards", tail)
     return image
 
 
@@ -171,7 +174,8 @@ def mark_stages(context: contexts.Context, labels: Mapping[str, str]) -> context
     return contexts.Context({**context.blobs, "Dockerfile": blob}, context.wheels)
 
 
-def _build_failed(tag: str, said: str, tail: list[str]) -> ImageBuildError:
+def explain_failure(tag: str, said: str, tail: list[str]) -> ImageBuildError:
+    """Return the error for a build that failed: its last lines, and what to do about them."""
     lines = "\n".join(escape_control(line) for line in [*tail[-8:], said.strip()])
     text = lines.lower()
     hint = "Run again with --debug for the whole output."
@@ -182,7 +186,7 @@ def _build_failed(tag: str, said: str, tail: list[str]) -> ImageBuildError:
             "docker/emulator/requirements.txt into docker/emulator/wheels (pip download -d), or\n"
             f"into {paths.user_cache() / 'wheels' / 'emulator'}."
         )
-    elif "pull access denied" in text or "manifest" in text or "no such host" in text:
+    elif any(mark in text for mark in NO_BASE):
         hint = (
             "The base image could not be pulled. Load one by hand (docker load), and name it\n"
             "with HEFSMITH_BASE_IMAGE: any image with apt, or with Python 3.11 and venv."

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 WHEELS = "docker/suite/wheels"
 
+#: Where the containerd of a distribution keeps its images.
+CONTAINERD = Path("/var/lib/containerd")
+
 #: How many images are tried when only a container can tell how full a far engine's disk is.
 TRIED = 3
 
@@ -62,7 +65,8 @@ class Library:
             # Docker Desktop names a folder inside its own virtual machine.
             if info.product == "docker" and root.is_dir():
                 try:
-                    return shutil.disk_usage(root).free
+                    if not (info.containerd_store and lies_apart(root)):
+                        return shutil.disk_usage(root).free
                 except OSError:
                     pass
         for image in self._engine.images()[:TRIED]:
@@ -101,11 +105,11 @@ class Library:
                     timeout=images.SILENCE,
                 )
                 if response.status_code >= 400:
-                    raise _refused(label, _message(response))
+                    raise refused(label, _message(response))
                 for line in response.iter_lines():
                     news = json.loads(line) if line else {}
                     if "error" in news:
-                        raise _refused(label, str(news["error"]))
+                        raise refused(label, str(news["error"]))
                     said = str(news.get("stream") or "")
                     names.extend(re.findall(r"Loaded image(?: ID)?: (\S+)", said))
         except (EngineError, docker.errors.DockerException):
@@ -114,7 +118,7 @@ class Library:
                 raise guarded.error from None
             raise
         if not names:
-            raise _refused(label, "the engine named no image")
+            raise refused(label, "the engine named no image")
         return tuple(names)
 
     def ask(
@@ -167,6 +171,16 @@ class Library:
         )
 
 
+def lies_apart(root: Path, store: Path = CONTAINERD) -> bool:
+    """Tell whether containerd keeps images on another disk than the engine's own ``root``.
+
+    A containerd that the engine started itself keeps them below ``root``.
+    """
+    if (root / "containerd").is_dir():
+        return False
+    return store.is_dir() and store.stat().st_dev != root.stat().st_dev
+
+
 class _Blocks:
     """Iterates over blocks and remembers the error that ended them."""
 
@@ -189,7 +203,8 @@ def _message(response: Any) -> str:
         return str(response.text)
 
 
-def _refused(label: str, said: str) -> ImageBuildError:
+def refused(label: str, said: str) -> ImageBuildError:
+    """Return the error for an archive that the engine did not take, with its words explained."""
     text = said.lower()
     hint = "The file may be damaged: compare its checksum with the download page."
     if "no space left" in text:
@@ -201,7 +216,7 @@ def _refused(label: str, said: str) -> ImageBuildError:
             "Convert it: skopeo copy oci-archive:FILE docker-archive:NEW.tar:NAME:1\n"
             "or load it into Docker 25 or newer, and save it there with docker save."
         )
-    elif "/repositories: no such file" in text:
+    elif "/repositories: no such file" in text or "unrecognized image format" in text:
         said = "it is a tar, and no image is in it"
         hint = "Give the download itself (…_docker.zip or .tar.gz), not something out of it."
     return ImageBuildError(

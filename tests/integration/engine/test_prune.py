@@ -91,7 +91,7 @@ def test_old_images_of_ours_go_and_what_others_made_or_use_stays(
         engine, old, base=runtime, more=f"FROM {runtime}\nCOPY --from=first /etc/debian_version /\n"
     )
     make(engine, used)
-    docker("create", "--name", f"hefsmith-test-{name}", used)
+    docker("create", "--name", f"hefsmith-test-{name}", used, "true")
     make(engine, shared)
     docker("tag", shared, f"mine-{name}:2")
     make(engine, suite)
@@ -158,7 +158,7 @@ def test_sent_inputs_and_orphans_go_and_those_of_others_stay(
         words = [
             word for label, value in labels.items() for word in ("--label", f"{label}={value}")
         ]
-        docker("create", "--name", f"hefsmith-test-{which}-{name}", *words, image)
+        docker("create", "--name", f"hefsmith-test-{which}-{name}", *words, image, "true")
     try:
         gone = prune()
         assert (gone["containers"], gone["volumes"]) == (1, []), "an hour is not over"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from orchestrator.engine.address import Address
 from orchestrator.engine.box import Caller, choose_user
 from orchestrator.engine.choose import missing_limits
 from orchestrator.engine.client import read_info
+from orchestrator.engine.library import lies_apart, refused
 
 ADDRESS = Address("docker", "unix:///run/user/1001/podman/podman.sock", "test")
 
@@ -71,3 +75,42 @@ def test_limits_that_are_not_in_force_are_said() -> None:
     # A kernel that does not account for swap still limits memory.
     whole = {**delegated, "CpuCfsQuota": True}
     assert missing_limits(read_info(whole, {}, ADDRESS)) == ""
+
+
+def test_containerds_image_store_is_known_by_its_driver() -> None:
+    # A new installation of Docker 29, and what 28 has with the feature containerd-snapshotter.
+    status = {
+        "Driver": "overlayfs",
+        "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+    }
+    assert read_info({**INFO, **status}, {}, ADDRESS).containerd_store
+    old = {"Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "extfs"]]}
+    assert not read_info({**INFO, **old}, {}, ADDRESS).containerd_store
+    assert not read_info({**INFO, "DriverStatus": None}, {}, ADDRESS).containerd_store
+
+
+def test_images_that_lie_on_another_disk_are_not_measured_in_the_engines_folder(
+    tmp_path: Path,
+) -> None:
+    root, store = tmp_path / "docker", tmp_path / "containerd"
+    root.mkdir()
+    assert not lies_apart(root, store), "there is no such folder"
+    store.mkdir()
+    assert not lies_apart(root, store), "one disk holds both"
+    other = Path("/dev/shm")
+    assert lies_apart(root, other) == (other.stat().st_dev != root.stat().st_dev)
+    (root / "containerd").mkdir()
+    assert not lies_apart(root, other), "the engine's own containerd"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "open /var/lib/docker/tmp/docker-import-1/repositories: no such file or directory",
+        "unrecognized image format",
+    ],
+)
+def test_a_tar_without_an_image_is_told_in_the_same_words_by_every_engine(said: str) -> None:
+    error = refused("download.tar", said)
+    assert "no image is in it" in error.message
+    assert "download itself" in (error.hint or "")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.engine.images import read_image
+import pytest
+
+from orchestrator.engine.images import explain_failure, read_image
 
 LAYER = "sha256:6e36c99bf6e4cc77b15247d8c45d40f236403e4ef8923633596ae20dbf71bf47"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -60,3 +62,17 @@ def test_other_layers_or_settings_are_another_content() -> None:
 
 def test_an_engine_that_tells_no_layers_gives_no_content() -> None:
     assert read_image({**DOCKER_29, "RootFS": {}}).content == ""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        # With a registry; 26 without a network; a name server that does not know it.
+        "pull access denied for base, repository does not exist",
+        "dial tcp: lookup registry-1.docker.io on 192.0.2.1:53: connect: network is unreachable",
+        "failed to resolve reference docker.io/library/base:1: lookup: no such host",
+    ],
+)
+def test_a_base_that_no_engine_can_fetch_is_explained(said: str) -> None:
+    hint = explain_failure("hefsmith-emulator:1", said, ["Step 1/4 : FROM base:1"]).hint or ""
+    assert "HEFSMITH_BASE_IMAGE" in hint

@@ -42,6 +42,13 @@ def register(app: typer.Typer) -> None:
             return
         flags = {"engine": engine, "toolchain": toolchain, "device": device}
         settings = resolve(workspace, os.environ, flags)
+        if (store := settings.text("store")) is not None and "@" in store:
+            from dataclasses import replace
+
+            from orchestrator.pipeline.objects import without_password
+
+            shown = replace(settings.store, value=without_password(store))
+            settings = replace(settings, store=shown)
         if json_:
             emit_json(
                 {

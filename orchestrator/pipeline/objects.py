@@ -287,10 +287,25 @@ class Remote:
 
     def send(self, name: str, source: Path, told: Told) -> None:
         """Copy a file there."""
-        size = source.stat().st_size
+        from fsspec.callbacks import Callback
+
+        left = source.stat().st_size
+
+        class News(Callback):  # type: ignore[misc]  # fsspec has no types
+            """Passes on what fsspec tells."""
+
+            def relative_update(self, inc: int = 1) -> None:
+                nonlocal left
+                count = min(inc, left)
+                left -= count
+                told(count)
+
+        def put(path: str) -> None:
+            self._system.put_file(str(source), path, callback=News())
+
         with self._explained("written"):
-            self._place(name, lambda path: self._system.put_file(str(source), path))
-        told(size)
+            self._place(name, put)
+        told(left)  # not every place tells how far it is
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small object."""
@@ -329,7 +344,7 @@ def _known_hosts() -> object:
     """Return the rule that an SSH server must be one whose key the user has accepted before."""
     import paramiko
 
-    class KnownOnly(paramiko.MissingHostKeyPolicy):
+    class KnownOnly(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]  # it has no types
         """Knows what ``ssh`` knows; fsspec's own rule is to trust whoever answers."""
 
         def missing_host_key(self, client: object, hostname: str, key: Any) -> None:  # noqa: ARG002

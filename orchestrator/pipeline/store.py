@@ -229,7 +229,7 @@ def without_paths(value: Any, hidden: Mapping[str, str]) -> Any:
     """Return a JSON value in whose texts the folders of this machine are words (``~``)."""
     if isinstance(value, str):
         for path, word in hidden.items():
-            value = re.sub(re.escape(path) + r"(?![\w.-])", lambda _, word=word: word, value)
+            value = re.sub(re.escape(path) + r"(?![\w-])", word, value)
         return value
     if isinstance(value, dict):
         return {name: without_paths(one, hidden) for name, one in value.items()}

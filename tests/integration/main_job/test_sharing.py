@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,3 +82,60 @@ def test_a_damaged_store_costs_a_build_and_no_more(
     assert not list((clone.root / "cache" / "stages").glob("??/[0-9a-f]*"))
     planned = json.loads(clone.hef("build", "--engine", "local", "--dry-run", "--json").stdout)
     assert {stage["action"] for stage in planned["stages"]} == {"run"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An SSH server of this user's on loopback: its address, and a home that has a key to it."""
+    home = tmp_path / "its home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    for key in (home / ".ssh" / "id_ed25519", tmp_path / "host"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nStrictModes no\n"
+        f'AuthorizedKeysFile "{home}/.ssh/id_ed25519.pub"\nUsePAM no\nPidFile none\n'
+        "Subsystem sftp internal-sftp\n",
+        encoding="utf-8",
+    )
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
+    assert program is not None
+    process = subprocess.Popen([program, "-D", "-f", tmp_path / "config"])
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    user = subprocess.check_output(["id", "-un"], text=True).strip()
+    yield f"sftp://{user}@127.0.0.1:{port}{tmp_path}/team", home
+    process.terminate()
+    process.wait()
+
+
+@pytest.mark.engine
+def test_a_store_over_ssh_is_used_once_its_host_is_known(
+    built: Project, clone: Project, server: tuple[str, Path], tmp_path: Path
+) -> None:
+    address, home = server
+    push = ("cache", "push", "--engine", "local", "--to", address)
+    refused = built.hef(*push, HOME=str(home))
+    assert refused.returncode == 1
+    assert "is not in ~/.ssh/known_hosts" in refused.stderr
+    assert not (tmp_path / "team").exists()
+    host, port = address.partition("@")[2].partition("/")[0].split(":")
+    kind, key = (tmp_path / "host.pub").read_text().split()[:2]
+    (home / ".ssh" / "known_hosts").write_text(f"[{host}]:{port} {kind} {key}\n")
+    sent = built.hef(*push, HOME=str(home))
+    assert sent.returncode == 0, sent.stderr
+    assert list((tmp_path / "team" / "in").iterdir()) == []
+    pulled = clone.hef("cache", "pull", "--engine", "local", "--from", address, HOME=str(home))
+    assert pulled.stdout.count("fetched ") == 6, pulled.stderr
+    stranger = (home / ".ssh" / "id_ed25519.pub").read_text().split()[1]
+    (home / ".ssh" / "known_hosts").write_text(f"[{host}]:{port} {kind} {stranger}\n")
+    other = clone.hef("cache", "pull", "--engine", "local", "--from", address, HOME=str(home))
+    assert other.returncode == 1
+    assert "is not in ~/.ssh/known_hosts" in other.stderr

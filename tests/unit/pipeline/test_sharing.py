@@ -265,6 +265,17 @@ def test_the_projects_file_names_the_store_from_its_own_folder(
     assert hef(capsys, "pull")["store"] == str((project.parent.parent / "share").resolve())
 
 
+def test_a_password_in_the_address_is_shown_nowhere(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEFSMITH_STORE", "nosuch://me:secret@nas/team")
+    assert run(["cache", "pull"]) == 1
+    assert run(["config", "show"]) == 0
+    said = capsys.readouterr()
+    assert "secret" not in said.out + said.err
+    assert "nosuch://me:***@nas/team" in said.out
+
+
 def test_lines_tell_what_went_and_what_is_missing(
     project: Path, bob: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

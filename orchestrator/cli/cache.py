@@ -216,6 +216,8 @@ def _tell(outcome: Outcome, done: str) -> None:
     count = outcome.count("sent") + outcome.count("fetched")
     stages = "stage" if count == 1 else "stages"
     print_result(f"{count} {stages}, {outcome.bytes / 1e6:.1f} MB {would}{done}: {outcome.store}")
+    if done == "fetched" and outcome.count("refused"):
+        print_result("hef cache push --anew, where these stages are whole, mends the store")
     if missing := outcome.count("not built") + outcome.count("not there"):
         where = "built here" if done == "sent" else "in the store"
         print_result(f"{missing} not {where}: hef build makes what is missing")

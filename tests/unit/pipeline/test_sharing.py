@@ -215,6 +215,7 @@ def test_what_is_damaged_in_the_store_is_a_warning_and_a_miss(
     assert "no JSON document" in said.err
     assert "has another content" in said.err
     assert said.out.count("refused") == 3
+    assert "push --anew" in said.out
     assert to_run() == {"parse", "evaluate"}
     again = hef(capsys, "pull")
     assert set(actions(again)) == {"here", "refused"}

@@ -189,6 +189,21 @@ def test_a_copy_that_fails_half_way_leaves_no_object(
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
+def test_a_pull_that_is_interrupted_leaves_nothing_behind(
+    here: Side, there: Side, store: Store
+) -> None:
+    entry = here.make()
+    here.send(store, entry)
+
+    def told(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.take(entry, there.cache, there.memory, {}, told)
+    assert there.cache.find(entry.key) is None
+    assert list(there.cache.incoming.iterdir()) == []
+
+
 PUSH = """
 import sys
 from pathlib import Path

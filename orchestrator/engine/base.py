@@ -284,8 +284,12 @@ class Running(Protocol):
     def stop(self) -> Ending:
         """Climb the whole ladder and return the ending, in under 10 s."""
 
-    def wait(self) -> Ending:
-        """Wait for the end, bring the results to the build folder, and tell how it ended."""
+    def wait(self, *, told: bool = False) -> Ending:
+        """Wait for the end, bring the results to the build folder, and tell how it ended.
+
+        ``told``: the program has said that all is done, so its exit status is no news. Then the
+        end may be taken from the system, and the engine's own clean-up goes on behind it.
+        """
 
     def sync(self) -> None:
         """Bring the results so far to the build folder; nothing to do where they are there."""

@@ -66,6 +66,10 @@ GUARD_TIMEOUT = 120.0
 #: Seconds for which the end of this process waits until what killed runs left is removed.
 SWEEPING = 5.0
 
+#: Seconds for which it waits until the container of a job that is over is removed. The engine
+#: was asked to, and goes on without us.
+REMOVED_WITHIN = 0.25
+
 #: What engines say about a folder that they do not see or may not share.
 UNSEEN = ("bind source path does not exist", "mounts denied", "invalid mount config", "statfs")
 
@@ -87,6 +91,7 @@ class DockerEngine:
         self._blind = False
         self._swept = False
         self._sweeper: threading.Thread | None = None
+        self._removals: list[threading.Thread] = []
 
     @property
     def connection(self) -> Connection:
@@ -102,6 +107,9 @@ class DockerEngine:
         if self._sweeper is not None:
             self._sweeper.join(SWEEPING)
             self._sweeper = None
+        for removal in self._removals:
+            removal.join(REMOVED_WITHIN)
+        self._removals.clear()
         self._connection.close()
 
     # Images
@@ -231,6 +239,9 @@ class DockerEngine:
                 running.release()
             if detached:
                 running.detach()
+            elif running.record.transfer == "bind" and not self._address.far:
+                running.removals = self._removals
+                running.watch()
         except BaseException:
             running.stop()
             raise

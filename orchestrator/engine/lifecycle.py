@@ -32,6 +32,7 @@ from orchestrator.engine.client import all_errors
 from orchestrator.engine.endings import SIGKILL, SIGTERM, Evidence, tell_ending
 from orchestrator.engine.results import sweep, unpack
 from orchestrator.engine.wire import LogStream, Wire, open_wire, split_lines
+from orchestrator.engine.witness import Witness, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +49,13 @@ GUARD_LINE = '{"event": "guard"'
 
 #: The line that the guard starts the job at.
 GO = b"go\n"
+
+#: Seconds in which the process of a job that is done must be gone, to be taken for ended.
+SEEN_WITHIN = 3.0
+SEEN_AT_ONCE = 0.2
+
+#: Seconds in which an engine must have noted the end of a job whose process is gone.
+NOTED_WITHIN = 30.0
 
 #: Seconds that a request may take while we stop a job.
 URGENT = 3.0
@@ -121,6 +129,9 @@ class DockerRunning:
         self._beats = beat
         self._memory_limit = memory_limit
         self._waits = waits
+        self._witness: Witness | None = None
+        #: Removals of containers that go on; the engine gives its own list.
+        self.removals: list[threading.Thread] = []
         self._before_release = before_release
         self._stops_on_leave = stops_on_leave
         self._report = report
@@ -197,7 +208,7 @@ class DockerRunning:
             frames = self._wire.frames() if self._wire is not None else self._logs()
             while True:
                 self._take(frames)
-                if self._left:
+                if self._left or self._seen_to_end():
                     return
                 state = self._look()
                 if state is None or not (state.running or self._broken):
@@ -207,6 +218,14 @@ class DockerRunning:
                 frames = self._resume(running=state.running)
         finally:
             self._queue.put(None)
+
+    def _seen_to_end(self) -> bool:
+        """Tell whether the job is over, before the engine has noted it.
+
+        Its output has ended; with the engine there, that is not a connection that broke.
+        """
+        gone = self._witness is not None and self._witness.gone(SEEN_AT_ONCE)
+        return gone and self.ping()
 
     def _take(self, frames: Iterator[tuple[int, bytes]]) -> None:
         """Queue the lines of ``frames``, without those that we have from an earlier attempt."""
@@ -252,7 +271,9 @@ class DockerRunning:
         """
         import docker.errors
 
-        deadline = time.monotonic() + 2.0
+        # An engine may need seconds to note the end of what is gone: then it will tell how it ended.
+        gone = self._witness is not None and self._witness.gone(0.0)
+        deadline = time.monotonic() + (NOTED_WITHIN if gone else 2.0)
         while not self._lost:
             try:
                 found = self._connection.api.inspect_container(self._record.container)
@@ -388,9 +409,20 @@ class DockerRunning:
                 return False
             time.sleep(0.05)
 
-    def wait(self) -> Ending:
+    def watch(self) -> None:
+        """Look for the job's process among those of this system, if it can be there."""
+        with contextlib.suppress(*all_errors(), KeyError):
+            found = self._connection.api.inspect_container(self._record.container)
+            self._witness = watch(str(found["Id"]), int(found["State"].get("Pid") or 0))
+
+    def wait(self, *, told: bool = False) -> Ending:
         """Wait for the end, bring the results over, and tell how it ended."""
         if self._ending is not None:
+            return self._ending
+        if told and self._witness is not None and self._witness.gone(SEEN_WITHIN):
+            self._ending = Ending(EndKind.OK, 0, "done")
+            self.sync()
+            undisturbed(self._leave_behind)
             return self._ending
         for _ in self.lines():
             pass
@@ -436,6 +468,21 @@ class DockerRunning:
             self._pulse.end()
         self.hang_up()
         self._reader.join(2.0)
+        if self._witness is not None:
+            self._witness.close()
+
+    def _leave_behind(self) -> None:
+        """Have the container removed, whose processes are gone, and do not wait for that.
+
+        What the engine does not come to is removed at the next start.
+        """
+        self.let_go()
+        removal = threading.Thread(
+            target=remove_container, args=(self._connection, self._record), daemon=True
+        )
+        removal.start()
+        self.removals.append(removal)
+        registry.forget(self._record.id)
 
     def _clean_up(self) -> None:
         self.let_go()

@@ -191,7 +191,7 @@ class LocalRunning:
         self._clean_up()
         return self._ending
 
-    def wait(self) -> Ending:
+    def wait(self, *, told: bool = False) -> Ending:  # noqa: ARG002
         """Wait for the end and tell how it ended."""
         if self._left is not None:
             return self._left.wait()
@@ -321,7 +321,7 @@ class LocalAttached:
             process.kill_tree(self._pid())
         return self._end()
 
-    def wait(self) -> Ending:
+    def wait(self, *, told: bool = False) -> Ending:  # noqa: ARG002
         """Wait for the end and tell how it ended."""
         while self._runs():
             time.sleep(0.1)

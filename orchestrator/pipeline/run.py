@@ -192,7 +192,7 @@ def follow(
         )
         for line in running.lines():
             reader.feed(line)
-        ending = running.wait()
+        ending = running.wait(told=reader.done)
     for stage in reader.stages.values():
         if stage.finished:
             publish(stage)

@@ -271,7 +271,7 @@ class DockerRunning:
         """
         import docker.errors
 
-        # An engine may need seconds to note the end of what is gone: then it will tell how it ended.
+        # An engine may need seconds to note the end of what is gone, and then tells how it ended.
         gone = self._witness is not None and self._witness.gone(0.0)
         deadline = time.monotonic() + (NOTED_WITHIN if gone else 2.0)
         while not self._lost:

@@ -377,10 +377,10 @@ def _one_source(
         if path.is_file() and path.suffix.lower() in _LISTS:
             folder = collector.add(name, path.parent)
             described["path"] = f"{folder}/{path.name}"
-            mounts = _pointed_to(collector, options, path, name)
+            mounts, places = _pointed_to(collector, options, path, name, folder)
             if mounts:
                 described["mounts"] = mounts
-            names += [folder, *(handed for _, handed in mounts)]
+            names += [folder, *places]
         elif (root := _yolo_root(path)) is not None:
             folder = collector.add(name, root)
             described["path"] = f"{folder}/{path.relative_to(root).as_posix()}"
@@ -397,21 +397,41 @@ def _one_source(
 
 
 def _pointed_to(
-    collector: _Collector, options: SourceOptions, path: Path, name: str
-) -> list[tuple[str, str]]:
-    """Hand over the folders that a list or data set points into: (as written, as handed)."""
+    collector: _Collector, options: SourceOptions, path: Path, name: str, own: str
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Hand over the folders that a list or data set points into, besides its ``own``.
+
+    Returns pairs (as written, as handed) and the names of what was handed over. There are none
+    where all is said relative to the file, so that such a set means the same on every machine.
+    """
     from hefsmith_worker.calibration import CalibrationError, Source
-    from hefsmith_worker.calibration.sources import outside_folders
+    from hefsmith_worker.calibration.sources import (
+        linked_folders,
+        names_its_folder,
+        outside_folders,
+    )
 
     source = Source.from_value({**options.plain(skip_none=True), "path": str(path)})
     try:
         outside = outside_folders(source)
+        linked = linked_folders(source) if outside else ()
+        needed = bool(outside) or names_its_folder(source)
     except CalibrationError as error:
         raise ConfigError(error.message, hint=error.fix, code=error.code) from error
-    return [
-        (folder, collector.add(f"{name}-{index}", Path(folder)))
+    handed = {
+        folder: collector.add(f"{name}-{index}", Path(folder))
         for index, folder in enumerate(outside, 1)
-    ]
+    }
+    mounts = list(handed.items())
+    for named, real in linked:
+        for folder, place in handed.items():
+            if Path(real).is_relative_to(folder):
+                below = Path(real).relative_to(folder).as_posix()
+                mounts.append((named, place if below == "." else f"{place}/{below}"))
+    if needed:
+        # Entries that lead out of the list's folder begin there.
+        mounts.append((str(path.parent), own))
+    return mounts, list(handed.values())
 
 
 def _remote(

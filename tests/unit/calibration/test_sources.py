@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from hefsmith_worker.calibration import (
 )
 from hefsmith_worker.calibration.flat_yaml import read_flat_yaml
 from hefsmith_worker.calibration.items import read_bytes
-from hefsmith_worker.calibration.sources import list_source
+from hefsmith_worker.calibration.sources import linked_folders, list_source, names_its_folder
 from hefsmith_worker.pictures import PictureError, Preprocess
 from PIL import Image
 
@@ -136,6 +138,69 @@ def test_paths_of_the_host_in_a_list_are_found_where_they_are_mounted(tmp_path: 
     )
 
     assert list_source(source, SPEC, tmp_path, 9).items[0].path == str(tmp_path / "inside/a.jpg")
+
+
+def elsewhere(source: Source, tmp_path: Path) -> Source:
+    """Put a list and all that it points into where a container would see it, and nowhere else."""
+    own = Path(source.path).parent
+    mounts = [(str(own), str(tmp_path / "in" / "own"))]
+    for number, folder in enumerate(outside_folders(source)):
+        mounts.append((folder, str(tmp_path / "in" / str(number))))
+    for named, real in linked_folders(source):
+        inside = next(place for folder, place in mounts if Path(real).is_relative_to(folder))
+        mounts.append((named, inside))
+    for folder, place in mounts:
+        shutil.copytree(folder, place, dirs_exist_ok=True)
+    for folder, _ in mounts:
+        if not Path(folder).is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+    return replace(source, path=f"{tmp_path}/in/own/{Path(source.path).name}", mounts=tuple(mounts))
+
+
+COCO = """{{"images": [{{"id": 1, "file_name": "a.jpg"}}, {{"id": 2, "file_name": "b.jpg"}}],
+"annotations": [], "categories": []}}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("list.txt", "../photos/a.jpg\n../photos/deep/../b.jpg 3\n", "list"),
+        ("list.txt", "{root}/sets/../photos/a.jpg\n{root}/photos/b.jpg\n", "list"),
+        ("list.txt", "../link/a.jpg\n{root}/link/b.jpg\n", "list"),
+        ("data.yaml", "path: ../photos\ntrain: .\n", "yolo"),
+        ("data.yaml", "train: ../photos\n", "yolo"),
+        ("data.yaml", "path: {root}\ntrain: photos\n", "yolo"),
+        ("instances_photos.json", COCO, "coco"),
+    ],
+)  # fmt: skip
+def test_pictures_outside_of_a_list_are_found_in_a_container(
+    tmp_path: Path, name: str, content: str, kind: str
+) -> None:
+    for folder in ("sets", "photos/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    for picture in "ab":
+        (tmp_path / "photos" / f"{picture}.jpg").write_bytes(jpeg())
+    file = tmp_path / "sets" / name
+    file.write_text(content.format(root=tmp_path))
+    source = elsewhere(Source(str(file), kind=kind), tmp_path)
+
+    items = list_source(source, SPEC, tmp_path, 9).items
+
+    assert sorted(Path(item.path).name for item in items) == ["a.jpg", "b.jpg"]
+    assert all(Path(item.path).is_file() for item in items)
+
+
+def test_a_list_that_names_its_own_folder_is_known(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a.jpg").write_bytes(jpeg())
+    listing = tmp_path / "own" / "list.txt"
+    listing.write_text("a.jpg\n")
+    assert not names_its_folder(Source(str(listing)))
+    listing.write_text(f"{tmp_path}/own/a.jpg\n")
+    assert names_its_folder(Source(str(listing)))
+    inside = elsewhere(Source(str(listing)), tmp_path / "box")
+    assert Path(list_source(inside, SPEC, tmp_path, 9).items[0].path).is_file()
 
 
 def test_folders_outside_of_a_list_are_known_to_the_host(tmp_path: Path) -> None:

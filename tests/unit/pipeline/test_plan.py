@@ -178,10 +178,24 @@ def test_a_list_that_points_elsewhere_takes_those_folders_along(
     asked = request(model)
     source = asked.parameters["calibrate"]["sources"]
     assert source["path"] == "calibration/list.txt"
-    ((written, handed),) = source["mounts"]
+    (written, handed), own = source["mounts"]
     assert written == str(elsewhere)
+    assert own == (str(model), "calibration")
     assert {item.name: item.path for item in asked.materials}[handed] == elsewhere
     assert handed in asked.used_by["calibrate"]
+
+
+def test_a_list_of_its_own_folder_means_the_same_on_every_machine(model: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (4, 4)).save(model / "pictures" / "a.png")
+    text = RECIPE.replace("source: pictures", "source: list.txt")
+    (model / "model.yaml").write_text(text, encoding="utf-8")
+    (model / "list.txt").write_text("pictures/a.png\n", encoding="utf-8")
+    assert "mounts" not in request(model).parameters["calibrate"]["sources"]
+    (model / "list.txt").write_text(f"{model}/pictures/a.png\n", encoding="utf-8")
+    source = request(model).parameters["calibrate"]["sources"]
+    assert source["mounts"] == [(str(model), "calibration")]
 
 
 def test_a_remote_source_is_asked_for_once_and_then_found(model: Path) -> None:

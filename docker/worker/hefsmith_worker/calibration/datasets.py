@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import posixpath
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -58,10 +60,9 @@ def _coco_folder(path: Path, source: Source, first: str, mounts: Mounts) -> Path
             raise CalibrationError(msg, "calib.coco", _COCO_FIX, str(folder))
         return folder
     split = path.stem.split("_")[-1]
-    above = path.parent
-    places = (above, above / "images", above / split, above.parent / split,
-              above.parent / "images" / split, above.parent / "images", above.parent)  # fmt: skip
-    for place in places:
+    beside = (".", "images", split, f"../{split}", f"../images/{split}", "../images", "..")
+    for name in beside:
+        place = Path(os.path.normpath(resolve(name, path.parent, mounts)))
         if (place / first).is_file():
             return place
     msg = f"{path}: cannot find its pictures (looked for {first} beside it)"
@@ -106,18 +107,11 @@ def _from_data_yaml(path: Path, source: Source, mounts: Mounts) -> Tuple[Listing
     if not value:
         msg = f"{path}: has no entry {split}:"
         raise CalibrationError(msg, "calib.yolo", "Name another split in the source.", str(path))
-    root = path.parent
-    if isinstance(document.get("path"), str):
-        root = resolve(str(document["path"]), path.parent, mounts)
-        if not root.is_dir():
-            # Ultralytics keeps data sets in a folder of its own; beside the file works too.
-            root = path.parent
+    root = document.get("path")
     items: List[Item] = []
     notes: List[Tuple[str, str, str, str]] = []
     for entry in value if isinstance(value, list) else [value]:
-        place = resolve(str(entry), root, mounts)
-        if not place.exists():
-            place = resolve(str(entry).replace("../", "", 1), root, mounts)
+        place = _place_of(str(entry), root if isinstance(root, str) else "", path.parent, mounts)
         if place.is_dir():
             part = list_folder(place)
         elif place.is_file():
@@ -132,6 +126,16 @@ def _from_data_yaml(path: Path, source: Source, mounts: Mounts) -> Tuple[Listing
         names = [names[key] for key in sorted(names, key=int)]
     classes = tuple(str(name) for name in names) if isinstance(names, list) else ()
     return Listing(items, notes=notes), classes
+
+
+def _place_of(entry: str, root: str, folder: Path, mounts: Mounts) -> Path:
+    """Return where an entry of a data file in ``folder`` is, the first place if nowhere."""
+    # Data sets of Roboflow say ../train for a train beside the file; Ultralytics keeps data sets
+    # in a folder of its own, where beside the file works too.
+    shorter = entry.replace("../", "", 1)
+    names = [posixpath.join(root, entry), posixpath.join(root, shorter), entry, shorter]
+    places = [resolve(name, folder, mounts) for name in names]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def _with_boxes(item: Item, notes: List[str]) -> Item:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import glob as globbing
 import os
+import posixpath
+import re
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
@@ -12,6 +14,8 @@ from hefsmith_worker.calibration.items import Item, Listing, is_picture_name
 from hefsmith_worker.calibration.model import WARNING, CalibrationError
 
 Mounts = Sequence[Tuple[str, str]]
+
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
 def list_folder(folder: Path) -> Listing:
@@ -156,11 +160,26 @@ def _split_line(line: str) -> Tuple[str, Optional[str]]:
 
 
 def resolve(entry: str, base: Path, mounts: Mounts) -> Path:
-    """Return the path of an entry; ``mounts`` maps folders of the host to where they are here."""
+    """Return the path of an entry of a file in ``base``.
+
+    ``mounts`` maps folders of the host to where they are here. With the folder of the file among
+    them, entries that lead out of it (``../pictures/a.jpg``) are followed on the host's side.
+    """
     plain = entry.replace("\\", "/")
-    for outside, inside in mounts:
+    there = plain if _ABSOLUTE.match(plain) else posixpath.join(_on_host(base, mounts), plain)
+    there = posixpath.normpath(there)
+    for outside, inside in sorted(mounts, key=lambda pair: -len(pair[0])):
         root = outside.replace("\\", "/").rstrip("/")
-        if plain == root or plain.startswith(root + "/"):
-            return Path(inside + plain[len(root) :])
+        if there == root or there.startswith(root + "/"):
+            return Path(inside + there[len(root) :])
     path = Path(plain)
     return path if path.is_absolute() else base / path
+
+
+def _on_host(folder: Path, mounts: Mounts) -> str:
+    """Return what a folder here is called on the host, nothing when that is not known."""
+    for outside, inside in mounts:
+        place = Path(inside)
+        if folder == place or place in folder.parents:
+            return posixpath.join(outside.replace("\\", "/"), folder.relative_to(place).as_posix())
+    return ""

@@ -161,24 +161,50 @@ def outside_folders(source: Source) -> Tuple[str, ...]:
     For the host: a container needs them mounted, and ``Source.mounts`` filled, to see the
     pictures. Absolute paths only; sorted, none inside another.
     """
-    kind = kind_of(source)
-    own = Path(source.path).resolve()
-    root = own if own.is_dir() else own.parent
-    if kind == "list":
-        items = folders.list_file(Path(source.path)).items
-    elif kind == "yolo" and not own.is_dir():
-        items = datasets.list_yolo(Path(source.path), source).items
-    elif kind == "coco":
-        items = datasets.list_coco(Path(source.path), source).items
-    else:
-        return ()
-    parents = {_data_root(Path(item.path).resolve().parent) for item in items}
-    outside = sorted(place for place in parents if not _inside(place, str(root)))
+    own = str(_own_folder(source))
+    parents = {_data_root(Path(item.path).resolve().parent) for item in _pointed_to(source)}
+    outside = sorted(place for place in parents if not _inside(place, own))
     kept: List[str] = []
     for place in outside:
         if not any(_inside(place, other) for other in kept):
             kept.append(place)
     return tuple(kept)
+
+
+def linked_folders(source: Source) -> Tuple[Tuple[str, str], ...]:
+    """Return folders that entries reach through links: as they are named, and as they are."""
+    found = set()
+    for item in _pointed_to(source):
+        named = os.path.normpath(Path(os.path.abspath(item.path)).parent)
+        real = str(Path(item.path).parent.resolve())
+        if named != real:
+            found.add((named, real))
+    return tuple(sorted(found))
+
+
+def names_its_folder(source: Source) -> bool:
+    """Tell whether a list or data set names the very folder that it is in."""
+    own = _own_folder(source)
+    if kind_of(source) not in ("list", "yolo", "coco") or Path(source.path).is_dir():
+        return False
+    text = Path(source.path).read_text(encoding="utf-8", errors="replace")
+    return any(name in text for name in {str(own), own.as_posix(), str(Path(source.path).parent)})
+
+
+def _own_folder(source: Source) -> Path:
+    own = Path(source.path).resolve()
+    return own if own.is_dir() else own.parent
+
+
+def _pointed_to(source: Source) -> Sequence[Item]:
+    kind = kind_of(source)
+    if kind == "list":
+        return folders.list_file(Path(source.path)).items
+    if kind == "yolo" and not Path(source.path).is_dir():
+        return datasets.list_yolo(Path(source.path), source).items
+    if kind == "coco":
+        return datasets.list_coco(Path(source.path), source).items
+    return ()
 
 
 def _data_root(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 
 #: Statuses that stand for signals: 128 + n.
 SIGINT, SIGILL, SIGABRT, SIGKILL, SIGTERM = 130, 132, 134, 137, 143
+
+#: In one breath: healthy logs of TensorFlow name AVX, and much else is "not supported".
+_NO_AVX = re.compile(
+    r"avx\b[^.;]{0,60}?(?:not support|aren't available)|\bnot support[^.;\n]{0,30}?avx"
+)
 
 #: A disk with less than this left is full, in bytes.
 FULL_BELOW = 4 * 1024**2
@@ -130,7 +136,7 @@ def _platform(code: int, text: str, info: EngineInfo) -> Ending | None:
             "Use an engine of the image's kind (--engine ssh://user@x86-box), or install QEMU's\n"
             "emulation for it in the engine (slow; Docker Desktop has it).",
         )
-    no_avx = "avx" in lowered and ("not support" in lowered or "aren't available" in lowered)
+    no_avx = _NO_AVX.search(lowered) is not None
     qemu = "qemu: uncaught target signal" in lowered
     if code == SIGILL or "illegal instruction" in lowered or no_avx or qemu:
         return Ending(

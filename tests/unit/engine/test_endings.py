@@ -57,6 +57,16 @@ INFO = EngineInfo("docker", "vm", "unix:///x", "29.0", architecture="arm64", mem
             ),
             EndKind.FAILED,
         ),
+        (
+            Evidence(
+                1,
+                tail=[
+                    "To enable the following instructions: AVX2 AVX512F FMA, rebuild TensorFlow.",
+                    "hailo_sdk_common.UnsupportedLayerError: Einsum is not supported",
+                ],
+            ),
+            EndKind.FAILED,
+        ),
     ],
 )
 def test_each_ending_has_its_kind(evidence: Evidence, kind: EndKind) -> None:

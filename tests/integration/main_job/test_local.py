@@ -159,9 +159,16 @@ def test_less_than_asked_is_fatal_under_strict(built: Project, tmp_path: Path) -
     assert "less was done than was asked" in strict.stderr
 
 
-def test_variants_are_judged_and_leave_the_build_alone(built: Project) -> None:
-    before = built.build()
-    done = built.hef("tune", "digits", "--engine", "local", "--try", "level=0,2", "--json")
+@pytest.fixture
+def copied(built: Project, tmp_path: Path) -> Project:
+    """A copy of the project in which ``hef up`` has run, with that one's cache."""
+    shutil.copytree(built.root, tmp_path / "copy")
+    return Project(tmp_path / "copy")
+
+
+def test_variants_are_judged_and_leave_the_build_alone(copied: Project) -> None:
+    before = copied.build()
+    done = copied.hef("tune", "digits", "--engine", "local", "--try", "level=0,2", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [one["name"] for one in found["variants"]] == ["as it is", "level 0", "level 2"]
@@ -173,12 +180,12 @@ def test_variants_are_judged_and_leave_the_build_alone(built: Project) -> None:
     assert lowest["measures"]["snr_db"] < own["measures"]["snr_db"]
     assert found["emulated"]
     assert found["keep"] == "as it is"
-    assert built.build() == before
+    assert copied.build() == before
     assert all((Path(one["folder"]) / "report.html").is_file() for one in found["variants"])
 
 
-def test_a_variant_on_a_device_is_judged_and_timed_there(built: Project) -> None:
-    done = built.hef("tune", "--try", "level=1", "--device", "embedded", "--json")
+def test_a_variant_on_a_device_is_judged_and_timed_there(copied: Project) -> None:
+    done = copied.hef("tune", "--try", "level=1", "--device", "embedded", "--json")
     assert done.returncode == 0, done.stderr
     own, same = json.loads(done.stdout)["variants"]
     assert own["fps"] > 0

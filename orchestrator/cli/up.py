@@ -228,8 +228,9 @@ def make_journey(
     """Open the project of the current folder with the settings that the flags give."""
     import os
 
-    from orchestrator.pipeline.journey import Journey, Loosening
+    from orchestrator.pipeline.journey import Journey
     from orchestrator.pipeline.observer import Silent
+    from orchestrator.pipeline.toolchains import Loosening
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import StageCache
+    from orchestrator.pipeline.kit import Kit
 
 HOST_PLAN = "host-plan.json"
 MARK = ".detached"
@@ -34,7 +35,7 @@ MARK = ".detached"
 
 def start(
     plan: Plan,
-    kit: run.Kit,
+    kit: Kit,
     segments: Callable[[], Sequence[Segment]],
     *,
     final: Path,
@@ -66,7 +67,7 @@ def start(
     return running.record
 
 
-def finish(build: BuildRecord, engine: Engine, kit: run.Kit) -> Build:
+def finish(build: BuildRecord, engine: Engine, kit: Kit) -> Build:
     """Follow a background build to its end and make its results the build.
 
     Raises what :func:`orchestrator.pipeline.run.carry_out` raises; a build that is interrupted

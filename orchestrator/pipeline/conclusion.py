@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import Entry
+    from orchestrator.pipeline.kit import Kit
     from orchestrator.pipeline.plan import Plan
-    from orchestrator.pipeline.run import Kit
 
 
 @dataclass(frozen=True)

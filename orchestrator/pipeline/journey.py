@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -20,8 +19,10 @@ from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.conclusion import Record
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.jobs import Segment, job_for_display
+from orchestrator.pipeline.kit import Kit
 from orchestrator.pipeline.material import BuildRequest, collect
 from orchestrator.pipeline.opening import Opened, Opening, open_job
+from orchestrator.pipeline.toolchains import Loosening
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
@@ -39,15 +40,6 @@ if TYPE_CHECKING:
 
 #: A cache entry that is found damaged is dropped and planned anew; more rounds mean trouble.
 ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class Loosening:
-    """What the command line allows beyond the tight box; recipes cannot."""
-
-    network: bool = False
-    memory: str | None = None
-    cpus: float | None = None
 
 
 class Journey:
@@ -299,8 +291,8 @@ class Journey:
 
         return background.finish(record, engine, self._kit())
 
-    def _kit(self) -> run.Kit:
-        return run.Kit(
+    def _kit(self) -> Kit:
+        return Kit(
             cache=self.cache,
             memory=self.memory,
             observer=self.observer,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +17,19 @@ from orchestrator.pipeline import builds
 from orchestrator.pipeline.arrival import Arrivals
 from orchestrator.pipeline.cache import LINKED_ROLES, Entry
 from orchestrator.pipeline.conclusion import Record, conclude
-from orchestrator.pipeline.events import EventReader, LogReader, StageRecord
+from orchestrator.pipeline.events import EventReader, StageRecord
 from orchestrator.pipeline.jobs import SOURCE_COPIES, Segment, make_job
 from orchestrator.pipeline.observer import Finding
 from orchestrator.pipeline.plan import first_mark
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.engine.base import Ending, Running
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.cache import CachedFile, StageCache
-    from orchestrator.pipeline.digests import DigestMemory
-    from orchestrator.pipeline.observer import Observer
+    from orchestrator.pipeline.cache import CachedFile
+    from orchestrator.pipeline.kit import Kit
     from orchestrator.pipeline.opening import Opening
     from orchestrator.pipeline.plan import Plan
 
@@ -39,20 +38,6 @@ RUN_LOG = "run.log"
 #: Seconds of a stage on an engine that does not see our files, from which its results are brought
 #: here at once, and not only with those of all stages.
 WORTH_BRINGING = 20.0
-
-ExplainFailure = Callable[[list[str], Mapping[str, Any]], list[Finding]]
-
-
-@dataclass(frozen=True)
-class Kit:
-    """What a run needs beside the plan; the glue fills it from the other rooms."""
-
-    cache: StageCache
-    memory: DigestMemory
-    observer: Observer
-    new_reader: Callable[[], LogReader | None]
-    explain: ExplainFailure
-    downgrades: Callable[[Mapping[str, Any], Mapping[str, Any]], list[Finding]]
 
 
 def up_to_date(plan: Plan, final: Path) -> Build | None:

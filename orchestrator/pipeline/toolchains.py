@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.base import Box, Engine, Report
     from orchestrator.pipeline.digests import DigestMemory
-    from orchestrator.pipeline.journey import Loosening
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
     from orchestrator.project.recipe import Arch
@@ -194,6 +193,15 @@ def open_engine(
     choice = choose_engine(settings.text("engine") or "auto", named=named, need_docker=need_docker)
     observer.note(choice.said)
     return choice.engine
+
+
+@dataclass(frozen=True)
+class Loosening:
+    """What the command line allows beyond the tight box; recipes cannot."""
+
+    network: bool = False
+    memory: str | None = None
+    cpus: float | None = None
 
 
 def limits(loosening: Loosening, workspace: Workspace, *, gpus: bool = False) -> Box:

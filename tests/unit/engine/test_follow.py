@@ -21,6 +21,7 @@ from orchestrator.pipeline import run
 from orchestrator.pipeline.arrival import Arrivals
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.digests import DigestMemory
+from orchestrator.pipeline.kit import Kit
 from orchestrator.pipeline.observer import Silent
 from orchestrator.pipeline.plan import PlannedStage
 
@@ -62,7 +63,7 @@ class FarRunning:
 def follow(running: FarRunning, cache: StageCache, folder: Path) -> None:
     stages = tuple(PlannedStage(name, key, None, {}) for name, key in KEYS.items())
     plan: Any = SimpleNamespace(stages=stages, request=SimpleNamespace(model="net"))
-    kit = run.Kit(
+    kit = Kit(
         cache, DigestMemory(folder / "digests.json"), Silent(), lambda: None,
         lambda *_: [], lambda *_: [],
     )  # fmt: skip

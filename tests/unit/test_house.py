@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,27 @@ def test_pure_rooms_do_not_reach_for_those_that_act(room: str) -> None:
         for name in imports(path):
             acting = ("orchestrator.engine", "orchestrator.cli", "orchestrator.pipeline")
             assert not name.startswith(acting), f"{path}: {name}"
+
+
+def test_no_module_needs_itself_by_a_detour() -> None:
+    modules = {
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts): path
+        for path in sources("orchestrator")
+    }
+    needs = {name: modules_in(path) & modules.keys() for name, path in modules.items()}
+    try:
+        list(graphlib.TopologicalSorter(needs).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def modules_in(path: Path) -> set[str]:
+    """Return what a file imports, ``from package import module`` as the module, types too."""
+    found = imports(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
 
 
 def test_no_file_has_two_nouns_in_it() -> None:

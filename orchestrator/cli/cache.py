@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from orchestrator.pipeline.cache import StageCache
-    from orchestrator.pipeline.sharing import Outcome, Wish
+    from orchestrator.pipeline.sharing.exchange import Outcome, Wish
 
 Models = Annotated[
     list[str] | None, typer.Argument(help="Models by name; default: all of the project.")
@@ -144,7 +144,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Copy finished stages to a store that others pull from: your pictures are in them."""
         from orchestrator.errors import ConfigError
-        from orchestrator.pipeline.sharing import Wish
+        from orchestrator.pipeline.sharing.exchange import Wish
 
         if everything and (models or arch):
             msg = "--all means the whole cache: name no models and no chips"
@@ -169,7 +169,7 @@ def register(app: typer.Typer) -> None:
         json_: JsonOption = False,
     ) -> None:
         """Copy what a build would make from a store, where somebody has made it before."""
-        from orchestrator.pipeline.sharing import Wish
+        from orchestrator.pipeline.sharing.exchange import Wish
 
         wish = Wish(models or (), arch or (), calibration=calibration, dry_run=dry_run)
         flags = {"engine": engine, "toolchain": toolchain}
@@ -189,11 +189,11 @@ def _share(
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json
     from orchestrator.cli.up import make_journey
-    from orchestrator.pipeline import sharing
+    from orchestrator.pipeline.sharing import exchange
 
     with open_display() as display, make_journey(flags, observer=display) as journey:
-        store = sharing.open_store(journey, address, writing=writing)
-        outcome = (sharing.push if writing else sharing.pull)(journey, store, wish)
+        store = exchange.open_store(journey, address, writing=writing)
+        outcome = (exchange.push if writing else exchange.pull)(journey, store, wish)
         for warning in outcome.warnings:
             display.note(f"warning: {warning}")
     if as_json:

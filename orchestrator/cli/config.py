@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
         if (store := settings.text("store")) is not None and "@" in store:
             from dataclasses import replace
 
-            from orchestrator.pipeline.objects import without_password
+            from orchestrator.pipeline.sharing.objects import without_password
 
             shown = replace(settings.store, value=without_password(store))
             settings = replace(settings, store=shown)

@@ -13,10 +13,10 @@ import pytest
 
 from orchestrator.cli.app import run
 from orchestrator.cli.up import make_journey
-from orchestrator.pipeline import sharing
 from orchestrator.pipeline.cache import CachedFile, Entry
 from orchestrator.pipeline.digests import sha256_file
 from orchestrator.pipeline.journey import Journey
+from orchestrator.pipeline.sharing import exchange
 
 RECIPE = """
 schema: 1
@@ -149,7 +149,7 @@ def test_a_dry_run_tells_what_would_go_and_copies_nothing(
 def test_a_large_calibration_set_travels_only_when_somebody_needs_it(
     project: Path, bob: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "LIGHT", 100)
+    monkeypatch.setattr(exchange, "LIGHT", 100)
     build()
     sent = actions(hef(capsys, "push"))
     assert sent["left out"] == ["calibrate"]
@@ -165,7 +165,7 @@ def test_a_large_calibration_set_travels_only_when_somebody_needs_it(
 def test_a_large_calibration_set_travels_while_nothing_is_quantised(
     project: Path, bob: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "LIGHT", 100)
+    monkeypatch.setattr(exchange, "LIGHT", 100)
     build(without=("optimize", "compile", "evaluate"))
     sent = actions(hef(capsys, "push"))
     assert "calibrate" in sent["sent"]

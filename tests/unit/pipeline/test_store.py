@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import ConfigError
-from orchestrator.pipeline import store as store_module
 from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
 from orchestrator.pipeline.digests import DigestMemory, digest_of, sha256_file
-from orchestrator.pipeline.objects import (
+from orchestrator.pipeline.sharing import store as store_module
+from orchestrator.pipeline.sharing.objects import (
     Folder,
     Objects,
     StoreError,
     open_objects,
     without_password,
 )
-from orchestrator.pipeline.store import RefusedError, Store
+from orchestrator.pipeline.sharing.store import RefusedError, Store
 
 FILES = {"model.onnx": b"a network" * 1000, "golden/inputs/0.npy": b"pictures", "copy": b"pictures"}
 
@@ -208,8 +208,8 @@ PUSH = """
 import sys
 from pathlib import Path
 from orchestrator.pipeline.cache import StageCache
-from orchestrator.pipeline.objects import open_objects
-from orchestrator.pipeline.store import Store
+from orchestrator.pipeline.sharing.objects import open_objects
+from orchestrator.pipeline.sharing.store import Store
 cache, share, key = StageCache(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
 store = Store(open_objects(share, Path("/"), writing=True))
 for _ in range(20):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import digest_of
 from orchestrator.pipeline.journey import pick_archs
-from orchestrator.pipeline.objects import Folder, open_objects
-from orchestrator.pipeline.store import Parcel, RefusedError, Store
+from orchestrator.pipeline.sharing.objects import Folder, open_objects
+from orchestrator.pipeline.sharing.store import Parcel, RefusedError, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -25,15 +25,15 @@ from orchestrator.errors import escape_control
 from orchestrator.pipeline import stages
 from orchestrator.pipeline.cache import entry_document, read_entry
 from orchestrator.pipeline.digests import digest_of
-from orchestrator.pipeline.objects import StoreError, room_at
 from orchestrator.pipeline.plan import first_mark
+from orchestrator.pipeline.sharing.objects import StoreError, room_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
     from orchestrator.pipeline.digests import DigestMemory
-    from orchestrator.pipeline.objects import Objects, Told
+    from orchestrator.pipeline.sharing.objects import Objects, Told
 
 #: The first part of every object's name: another layout will have another one.
 LAYOUT = "v1"

@@ -1,0 +1,1 @@
+"""Finished stages that people share through a folder or an object store."""

@@ -6,6 +6,7 @@ so that a missing one is told with its line in the recipe before anything starts
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -401,37 +402,42 @@ def _pointed_to(
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """Hand over the folders that a list or data set points into, besides its ``own``.
 
-    Returns pairs (as written, as handed) and the names of what was handed over. There are none
-    where all is said relative to the file, so that such a set means the same on every machine.
+    Returns pairs (as written, as handed) and the names of what was handed over. Where all is
+    said relative to the file so are the pairs: such a set means the same on every machine.
     """
-    from hefsmith_worker.calibration import CalibrationError, Source
-    from hefsmith_worker.calibration.sources import (
-        linked_folders,
-        names_its_folder,
-        outside_folders,
-    )
+    from hefsmith_worker.calibration import CalibrationError, Source, look_around
 
     source = Source.from_value({**options.plain(skip_none=True), "path": str(path)})
     try:
-        outside = outside_folders(source)
-        linked = linked_folders(source) if outside else ()
-        needed = bool(outside) or names_its_folder(source)
+        around = look_around(source)
     except CalibrationError as error:
         raise ConfigError(error.message, hint=error.fix, code=error.code) from error
     handed = {
         folder: collector.add(f"{name}-{index}", Path(folder))
-        for index, folder in enumerate(outside, 1)
+        for index, folder in enumerate(around.outside, 1)
     }
-    mounts = list(handed.items())
-    for named, real in linked:
+    base = path.parent if around.relative else None
+    mounts = [(_written(folder, base), place) for folder, place in handed.items()]
+    for named, real in around.linked:
         for folder, place in handed.items():
             if Path(real).is_relative_to(folder):
                 below = Path(real).relative_to(folder).as_posix()
-                mounts.append((named, place if below == "." else f"{place}/{below}"))
-    if needed:
+                mounts.append((_written(named, base), f"{place}/{below}".removesuffix("/.")))
+    if around.outside or not around.relative:
         # Entries that lead out of the list's folder begin there.
-        mounts.append((str(path.parent), own))
+        mounts.append((_written(str(path.parent), base), own))
     return mounts, list(handed.values())
+
+
+def _written(folder: str, base: Path | None) -> str:
+    """Return a folder as entries lead to it: by the way from ``base``, or all of it."""
+    if base is None:
+        return folder
+    try:
+        return Path(os.path.relpath(folder, base)).as_posix()
+    except ValueError as error:  # another drive of Windows
+        msg = f"{folder}: not on the drive of {base}"
+        raise ConfigError(msg, hint="Write the whole paths into the list.") from error
 
 
 def _remote(

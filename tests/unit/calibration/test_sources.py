@@ -20,11 +20,11 @@ from hefsmith_worker.calibration import (
     Source,
     build_calibration,
     kind_of,
-    outside_folders,
+    look_around,
 )
 from hefsmith_worker.calibration.flat_yaml import read_flat_yaml
 from hefsmith_worker.calibration.items import read_bytes
-from hefsmith_worker.calibration.sources import linked_folders, list_source, names_its_folder
+from hefsmith_worker.calibration.sources import list_source
 from hefsmith_worker.pictures import PictureError, Preprocess
 from PIL import Image
 
@@ -143,10 +143,11 @@ def test_paths_of_the_host_in_a_list_are_found_where_they_are_mounted(tmp_path: 
 def elsewhere(source: Source, tmp_path: Path) -> Source:
     """Put a list and all that it points into where a container would see it, and nowhere else."""
     own = Path(source.path).parent
+    around = look_around(source)
     mounts = [(str(own), str(tmp_path / "in" / "own"))]
-    for number, folder in enumerate(outside_folders(source)):
+    for number, folder in enumerate(around.outside):
         mounts.append((folder, str(tmp_path / "in" / str(number))))
-    for named, real in linked_folders(source):
+    for named, real in around.linked:
         inside = next(place for folder, place in mounts if Path(real).is_relative_to(folder))
         mounts.append((named, inside))
     for folder, place in mounts:
@@ -154,6 +155,8 @@ def elsewhere(source: Source, tmp_path: Path) -> Source:
     for folder, _ in mounts:
         if not Path(folder).is_symlink():
             shutil.rmtree(folder, ignore_errors=True)
+    if around.relative:
+        mounts = [(os.path.relpath(folder, own), place) for folder, place in mounts]
     return replace(source, path=f"{tmp_path}/in/own/{Path(source.path).name}", mounts=tuple(mounts))
 
 
@@ -191,16 +194,37 @@ def test_pictures_outside_of_a_list_are_found_in_a_container(
     assert all(Path(item.path).is_file() for item in items)
 
 
-def test_a_list_that_names_its_own_folder_is_known(tmp_path: Path) -> None:
+def test_a_list_that_names_its_own_folder_is_followed_there(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "a.jpg").write_bytes(jpeg())
     listing = tmp_path / "own" / "list.txt"
     listing.write_text("a.jpg\n")
-    assert not names_its_folder(Source(str(listing)))
+    assert look_around(Source(str(listing))).relative
     listing.write_text(f"{tmp_path}/own/a.jpg\n")
-    assert names_its_folder(Source(str(listing)))
+    assert not look_around(Source(str(listing))).relative
     inside = elsewhere(Source(str(listing)), tmp_path / "box")
     assert Path(list_source(inside, SPEC, tmp_path, 9).items[0].path).is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "relative"),
+    [
+        ("path: ../photos", True),
+        ("path: 'C:/photos'", False),
+        ("path: /photos", False),
+        ("names: [a/b, c]", True),
+        ("train: [/x, ../photos]", False),
+    ],
+)
+def test_a_data_file_is_relative_when_all_of_its_values_are(
+    tmp_path: Path, line: str, relative: bool
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(jpeg())
+    file = tmp_path / "data.yaml"
+    file.write_text(f"val: photos\n{line}\n")
+    found = look_around(Source(str(file), kind="yolo", split="val"))
+    assert found.relative is relative
 
 
 def test_folders_outside_of_a_list_are_known_to_the_host(tmp_path: Path) -> None:
@@ -210,7 +234,7 @@ def test_folders_outside_of_a_list_are_known_to_the_host(tmp_path: Path) -> None
     listing = tmp_path / "lists" / "list.txt"
     listing.write_text(f"here.jpg\n{tmp_path}/far/deep/two.jpg\n{tmp_path}/far/one.jpg\n")
 
-    assert outside_folders(Source(str(listing))) == (str(tmp_path / "far"),)
+    assert look_around(Source(str(listing))).outside == (str(tmp_path / "far"),)
 
 
 def make_zip(path: Path, members: dict[str, bytes]) -> Path:

@@ -198,6 +198,18 @@ def test_a_list_of_its_own_folder_means_the_same_on_every_machine(model: Path) -
     assert source["mounts"] == [(str(model), "calibration")]
 
 
+def test_a_list_that_leads_elsewhere_by_relative_paths_does_too(model: Path) -> None:
+    from PIL import Image
+
+    (model.parent / "elsewhere").mkdir()
+    Image.new("RGB", (4, 4)).save(model.parent / "elsewhere" / "a.png")
+    text = RECIPE.replace("source: pictures", "source: list.txt")
+    (model / "model.yaml").write_text(text, encoding="utf-8")
+    (model / "list.txt").write_text("../elsewhere/a.png\n", encoding="utf-8")
+    source = request(model).parameters["calibrate"]["sources"]
+    assert source["mounts"] == [("../elsewhere", "calibration-1"), (".", "calibration")]
+
+
 def test_a_remote_source_is_asked_for_once_and_then_found(model: Path) -> None:
     from hefsmith_worker.calibration.remote import local_place
 

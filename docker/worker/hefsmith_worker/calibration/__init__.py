@@ -18,7 +18,7 @@ from hefsmith_worker.calibration.model import (
     read_sources,
 )
 from hefsmith_worker.calibration.samples import load_samples
-from hefsmith_worker.calibration.sources import kind_of, outside_folders
+from hefsmith_worker.calibration.sources import kind_of, look_around
 
 __all__ = [
     "ERROR",
@@ -37,6 +37,6 @@ __all__ = [
     "build_calibration",
     "kind_of",
     "load_samples",
-    "outside_folders",
+    "look_around",
     "read_sources",
 ]

@@ -163,17 +163,23 @@ def resolve(entry: str, base: Path, mounts: Mounts) -> Path:
     """Return the path of an entry of a file in ``base``.
 
     ``mounts`` maps folders of the host to where they are here. With the folder of the file among
-    them, entries that lead out of it (``../pictures/a.jpg``) are followed on the host's side.
+    them, entries that lead out of it (``../pictures/a.jpg``) are followed on the host's side,
+    where that folder may be known as ``.`` and the others by their way from there.
     """
     plain = entry.replace("\\", "/")
-    there = plain if _ABSOLUTE.match(plain) else posixpath.join(_on_host(base, mounts), plain)
+    there = plain if is_absolute(plain) else posixpath.join(_on_host(base, mounts), plain)
     there = posixpath.normpath(there)
     for outside, inside in sorted(mounts, key=lambda pair: -len(pair[0])):
-        root = outside.replace("\\", "/").rstrip("/")
+        root = posixpath.normpath(outside.replace("\\", "/"))
         if there == root or there.startswith(root + "/"):
             return Path(inside + there[len(root) :])
     path = Path(plain)
     return path if path.is_absolute() else base / path
+
+
+def is_absolute(path: str) -> bool:
+    """Tell whether a path says all of where it leads, on this system or on Windows."""
+    return _ABSOLUTE.match(path.replace("\\", "/")) is not None
 
 
 def _on_host(folder: Path, mounts: Mounts) -> str:

@@ -100,7 +100,7 @@ class Source:
         Video only: seconds between frames.
     mounts
         (folder on the host, folder here) pairs for paths that stand inside list files and
-        data sets; see :func:`hefsmith_worker.calibration.outside_folders`.
+        data sets; see :func:`hefsmith_worker.calibration.look_around`.
     """
 
     path: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
@@ -16,6 +18,9 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 
 #: A video gives at most this many times the wanted count, so near-duplicates can be dropped.
 VIDEO_SPARE = 2
+
+#: A value of a data file that is an absolute path, here or on Windows.
+_ABSOLUTE_VALUE = re.compile(r"""(?m)[:\-\[,]\s*["']?(?:/|[A-Za-z]:[\\/])""")
 
 
 def kind_of(source: Source) -> str:
@@ -155,40 +160,45 @@ def _stem(name: str) -> str:
     return name.rsplit(".", 1)[0]
 
 
-def outside_folders(source: Source) -> Tuple[str, ...]:
-    """Return folders, outside of the source's own, that its list or data set points into.
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a list or data set leads to, for the host: a container needs it mounted.
 
-    For the host: a container needs them mounted, and ``Source.mounts`` filled, to see the
-    pictures. Absolute paths only; sorted, none inside another.
+    ``outside`` are real folders outside of the source's own, absolute, sorted, none inside
+    another. ``linked`` are folders that entries reach through links: as they are named, and as
+    they are. ``relative`` tells that the file says nothing but ways from its own folder.
     """
+
+    outside: Tuple[str, ...] = ()
+    linked: Tuple[Tuple[str, str], ...] = ()
+    relative: bool = True
+
+
+def look_around(source: Source) -> Surroundings:
+    """Return where a list or data set leads to; other sources stand for themselves."""
+    items = _pointed_to(source)
     own = str(_own_folder(source))
-    parents = {_data_root(Path(item.path).resolve().parent) for item in _pointed_to(source)}
+    parents = {_data_root(Path(item.path).resolve().parent) for item in items}
     outside = sorted(place for place in parents if not _inside(place, own))
     kept: List[str] = []
     for place in outside:
         if not any(_inside(place, other) for other in kept):
             kept.append(place)
-    return tuple(kept)
-
-
-def linked_folders(source: Source) -> Tuple[Tuple[str, str], ...]:
-    """Return folders that entries reach through links: as they are named, and as they are."""
-    found = set()
-    for item in _pointed_to(source):
-        named = os.path.normpath(Path(os.path.abspath(item.path)).parent)
-        real = str(Path(item.path).parent.resolve())
+    linked = set()
+    for named in {os.path.dirname(os.path.abspath(item.path)) for item in items}:
+        real = os.path.realpath(named)
         if named != real:
-            found.add((named, real))
-    return tuple(sorted(found))
+            linked.add((named, real))
+    return Surroundings(tuple(kept), tuple(sorted(linked)), _is_relative(source, items))
 
 
-def names_its_folder(source: Source) -> bool:
-    """Tell whether a list or data set names the very folder that it is in."""
-    own = _own_folder(source)
-    if kind_of(source) not in ("list", "yolo", "coco") or Path(source.path).is_dir():
+def _is_relative(source: Source, items: Sequence[Item]) -> bool:
+    if any(folders.is_absolute(item.name) for item in items):
         return False
+    if kind_of(source) != "yolo" or Path(source.path).is_dir():
+        return True
     text = Path(source.path).read_text(encoding="utf-8", errors="replace")
-    return any(name in text for name in {str(own), own.as_posix(), str(Path(source.path).parent)})
+    return _ABSOLUTE_VALUE.search(text) is None
 
 
 def _own_folder(source: Source) -> Path:

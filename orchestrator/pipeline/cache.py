@@ -192,19 +192,25 @@ class StageCache:
 
     @contextlib.contextmanager
     def lock(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold a lock that one process holds at a time; ``waiting`` is called before a wait."""
+        """Hold a lock that one process holds at a time; ``waiting`` is called before a wait.
+
+        A cache that cannot be written has none: nobody keeps anything in it.
+        """
         import filelock
 
-        self._prepare()
         folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / f"{key[:32]}.lock")
         try:
+            self._prepare()
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except filelock.Timeout:
             if waiting is not None:
                 waiting()
             lock.acquire()
+        except OSError:
+            yield
+            return
         try:
             yield
         finally:

@@ -153,3 +153,13 @@ def test_a_tree_digest_knows_names_and_content_and_survives_loops(tmp_path: Path
     before = memory.tree(tree)
     (tree / "a" / "x.png").rename(tree / "a" / "y.png")
     assert memory.tree(tree) != before
+
+
+def test_a_cache_that_cannot_be_written_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    cache = StageCache(tmp_path / "file" / "cache")
+    with cache.lock("k" * 64):
+        cache.note("mark")
+    with pytest.raises(KeyError), cache.lock("k" * 64):
+        raise KeyError
+    assert not cache.noted("mark")

@@ -7,6 +7,7 @@ loads that one module alone.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.coercion import spare_adapters
-from orchestrator.errors import ExitCode, HefsmithError
+from orchestrator.errors import ConfigError, ExitCode, HefsmithError, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,19 @@ ELSEWHERE = {
     "rollback": "ship",
     "shell": "engine",
     "stop": "engine",
+}
+
+
+#: What to do about what a system refuses.
+HINTS = {
+    errno.EACCES: "May you write there? See: ls -ld",
+    errno.EPERM: "May you write there? See: ls -ld",
+    errno.EROFS: "That file system is read-only here.",
+    errno.ENOSPC: "The disk is full: free some space, then run the same command again.",
+    errno.EDQUOT: "Your share of the disk is used up.",
+    errno.ENOTDIR: "A file stands where a folder is needed.",
+    errno.EEXIST: "Something else stands in its place.",
+    errno.EMFILE: "Too many files are open: ulimit -n 4096",
 }
 
 
@@ -127,10 +141,7 @@ def run(argv: Sequence[str]) -> int:
     except HefsmithError as error:
         if debug:
             raise
-        from orchestrator.cli.output import print_error
-
-        print_error(error, as_json="--json" in argv)
-        return int(error.exit_code)
+        return _tell(error, argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
@@ -138,7 +149,27 @@ def run(argv: Sequence[str]) -> int:
         # The reader of our output went away (`hef inspect x | head`): nothing to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if debug or error.strerror is None:
+            raise
+        return _tell(_from_system(error), argv)
     return _as_code(outcome)
+
+
+def _tell(error: HefsmithError, argv: Sequence[str]) -> int:
+    from orchestrator.cli.output import print_error
+
+    print_error(error, as_json="--json" in argv)
+    return int(error.exit_code)
+
+
+def _from_system(error: OSError) -> HefsmithError:
+    """Return what the system refused in words: a folder may be somebody else's, a disk full."""
+    places = [str(place) for place in (error.filename, error.filename2) if place is not None]
+    where = " -> ".join(escape_control(place) for place in places)
+    hint = HINTS.get(error.errno or 0, "--debug before the command shows where it happened.")
+    message = f"{where}: {error.strerror}" if where else str(error.strerror)
+    return ConfigError(message, hint=hint, code="system")
 
 
 def _as_code(code: object) -> int:

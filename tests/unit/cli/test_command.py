@@ -151,3 +151,20 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
         ["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert "Traceback" not in done.stderr
+
+
+def test_what_the_system_refuses_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").write_text("in the way")
+    (tmp_path / "hef.yaml").write_text("strict: false\n")
+    (tmp_path / "net.safetensors").write_bytes(b"")
+    command = ["init", "net", "--torch", "net.py:build", "--weights", "net.safetensors"]
+    (tmp_path / "net.py").write_text("def build(): ...\n")
+    assert application.run(command) == 2
+    told = capsys.readouterr().err
+    assert "models" in told
+    assert "A file stands where a folder is needed." in told
+    with pytest.raises(NotADirectoryError):
+        application.run(["--debug", *command])

@@ -166,5 +166,6 @@ def test_what_the_system_refuses_is_told_without_a_traceback(
     told = capsys.readouterr().err
     assert "models" in told
     assert "A file stands where a folder is needed." in told
+    monkeypatch.setenv("HEFSMITH_DEBUG", "")  # --debug sets it, and it must not stay
     with pytest.raises(NotADirectoryError):
         application.run(["--debug", *command])

@@ -24,7 +24,8 @@ from hefsmith_worker.calibration import (
 )
 from hefsmith_worker.calibration.flat_yaml import read_flat_yaml
 from hefsmith_worker.calibration.items import read_bytes
-from hefsmith_worker.calibration.sources import list_source
+from hefsmith_worker.calibration.samples import list_for_samples
+from hefsmith_worker.calibration.sources import has_validation, list_source
 from hefsmith_worker.pictures import PictureError, Preprocess
 from PIL import Image
 
@@ -225,6 +226,26 @@ def test_a_data_file_is_relative_when_all_of_its_values_are(
     file.write_text(f"val: photos\n{line}\n")
     found = look_around(Source(str(file), kind="yolo", split="val"))
     assert found.relative is relative
+
+
+def test_a_data_sets_validation_part_comes_along_where_there_is_one(tmp_path: Path) -> None:
+    for place in ("far/train/images", "far/valid/images", "sets"):
+        (tmp_path / place).mkdir(parents=True)
+        if place != "sets":
+            (tmp_path / place / "a.jpg").write_bytes(jpeg())
+    file = tmp_path / "sets" / "data.yaml"
+    file.write_text("path: ../far\ntrain: train/images\nval: valid/images\n")
+    source = Source(str(file))
+    assert has_validation(source)
+    around = look_around(source)
+    assert any("valid" in place or place.endswith("far") for place in around.outside)
+    file.write_text("path: ../far\ntrain: train/images\nval: gone\n")
+    assert look_around(source).relative
+    file.write_text("path: ../far\ntrain: train/images\n")
+    assert not has_validation(source)
+    assert not has_validation(Source(str(tmp_path / "far")))
+    listed = list_for_samples([SPEC], {"image": source}, 9, tmp_path)
+    assert [Path(item.path).parts[-3] for item in listed[0].items] == ["train"]
 
 
 def test_folders_outside_of_a_list_are_known_to_the_host(tmp_path: Path) -> None:

@@ -96,6 +96,14 @@ def list_yolo(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
     return result
 
 
+def has_split(path: Path, split: str) -> bool:
+    """Tell whether a data file names a part; one that cannot be read names none."""
+    try:
+        return bool(read_flat_yaml(path.read_text(encoding="utf-8-sig")).get(split))
+    except (OSError, ValueError):
+        return False
+
+
 def _from_data_yaml(path: Path, source: Source, mounts: Mounts) -> Tuple[Listing, Tuple[str, ...]]:
     try:
         document = read_flat_yaml(path.read_text(encoding="utf-8-sig"))

@@ -24,7 +24,7 @@ from hefsmith_worker.calibration.model import (
     Source,
     ignore,
 )
-from hefsmith_worker.calibration.sources import list_source, pair_inputs, source_for
+from hefsmith_worker.calibration.sources import has_validation, list_source, pair_inputs, source_for
 from hefsmith_worker.calibration.work import prepare_item, row_of
 from hefsmith_worker.pictures import PictureError
 from hefsmith_worker.pictures.geometry import Placement
@@ -80,12 +80,12 @@ def for_samples(spec: InputSpec) -> InputSpec:
 def list_for_samples(
     specs: Sequence[InputSpec], sources: Mapping[str, Source], count: Optional[int], scratch: Path
 ) -> List[Listing]:
-    """List the source of every input; a YOLO data set gives its validation part."""
+    """List the source of every input; a YOLO data set gives its validation part, if it has one."""
     listings: List[Listing] = []
     known: Dict[Source, Listing] = {}
     for spec in specs:
         source = source_for(sources, spec.name)
-        if source.split is None:
+        if source.split is None and has_validation(source):
             source = replace(source, split="val")
         listing = known.get(source)
         if listing is None or listing.prepared:

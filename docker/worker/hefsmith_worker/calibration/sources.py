@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
@@ -201,6 +202,12 @@ def _is_relative(source: Source, items: Sequence[Item]) -> bool:
     return _ABSOLUTE_VALUE.search(text) is None
 
 
+def has_validation(source: Source) -> bool:
+    """Tell whether a source is a YOLO data set with a validation part."""
+    path = Path(source.path)
+    return kind_of(source) == "yolo" and (path.is_dir() or datasets.has_split(path, "val"))
+
+
 def _own_folder(source: Source) -> Path:
     own = Path(source.path).resolve()
     return own if own.is_dir() else own.parent
@@ -211,7 +218,13 @@ def _pointed_to(source: Source) -> Sequence[Item]:
     if kind == "list":
         return folders.list_file(Path(source.path)).items
     if kind == "yolo" and not Path(source.path).is_dir():
-        return datasets.list_yolo(Path(source.path), source).items
+        items = datasets.list_yolo(Path(source.path), source).items
+        if source.split is None and has_validation(source):
+            # Samples for the verdict are taken from there unless the recipe names others.
+            held_out = replace(source, split="val")
+            with contextlib.suppress(CalibrationError):  # told when it is really needed
+                items = [*items, *datasets.list_yolo(Path(source.path), held_out).items]
+        return items
     if kind == "coco":
         return datasets.list_coco(Path(source.path), source).items
     return ()

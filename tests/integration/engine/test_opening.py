@@ -42,6 +42,21 @@ arch: [hailo8l]
 #: What takes seconds to hash and none to make.
 LARGE = 3 << 30
 
+#: The program, with inputs that turn out to be unusable while the container is made.
+A_PLAN_THAT_FAILS = """
+import sys, time
+from orchestrator.cli.app import run
+from orchestrator.errors import ConfigError
+from orchestrator.pipeline import plan
+
+def fail(*_):
+    time.sleep(4)
+    raise ConfigError("an input is gone")
+
+plan.material_digests = fail
+sys.exit(run(sys.argv[1:]))
+"""
+
 WAITS = "import sys; print('loaded', flush=True); print('heard', input(), flush=True)"
 
 
@@ -133,12 +148,15 @@ def test_a_host_that_is_killed_while_it_plans_leaves_nothing_that_runs(project: 
 def test_a_build_that_fails_before_its_job_may_begin_takes_the_container_with_it(
     project: Path,
 ) -> None:
-    (project / "cache").mkdir()
-    (project / "cache" / "locks").write_text("no folder: nobody can lock here")
     began = str(time.time())
-    process = build(project)
+    process = subprocess.Popen(
+        [sys.executable, "-c", A_PLAN_THAT_FAILS, "build", "net", "--engine", "docker"],
+        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "HEFSMITH_CACHE": str(project / "cache")},
+    )  # fmt: skip
     _, said = process.communicate(timeout=120)
-    assert process.returncode != 0, said
+    assert process.returncode == 2, said
+    assert "an input is gone" in said
     assert "export" not in said
     made = docker(
         "events", "--since", began, "--until", str(time.time()), "--filter", "event=create",

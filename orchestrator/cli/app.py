@@ -60,6 +60,7 @@ ELSEWHERE = {
 
 #: What to do about what a system refuses.
 HINTS = {
+    errno.ENOENT: "Is the folder above it there, and may you write in it?",
     errno.EACCES: "May you write there? See: ls -ld",
     errno.EPERM: "May you write there? See: ls -ld",
     errno.EROFS: "That file system is read-only here.",

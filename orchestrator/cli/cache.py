@@ -148,7 +148,7 @@ def register(app: typer.Typer) -> None:
 
         if everything and (models or arch):
             msg = "--all means the whole cache: name no models and no chips"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="Leave out --all, or the names.")
         wish = Wish(models or (), arch or (), everything, calibration, anew, dry_run)
         _share(wish, to, {"engine": engine, "toolchain": toolchain}, writing=True, as_json=json_)
 

@@ -92,16 +92,16 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Tell which stages would run, and what changed since the last build."""
         from orchestrator.cli.output import emit_json, print_result
-        from orchestrator.cli.up import make_journey
+        from orchestrator.cli.up import make_session
         from orchestrator.pipeline.builds import read_build
-        from orchestrator.pipeline.journey import pick_archs
         from orchestrator.pipeline.plan import explain_difference
+        from orchestrator.pipeline.session import pick_archs
 
-        with make_journey({}) as journey:
-            loaded = journey.recipe(model)
+        with make_session({}) as session:
+            loaded = session.recipe(model)
             chip = pick_archs(loaded, arch)[0]
-            made, _, _ = journey.plan(journey.request(loaded, chip))
-            build = read_build(journey.final_folder(loaded.name, chip))
+            made, _, _ = session.plan(session.request(loaded, chip))
+            build = read_build(session.final_folder(loaded.name, chip))
             last = build.summary.get("why", {}) if build else {}
         rows = [
             {
@@ -188,12 +188,12 @@ def _share(
 ) -> None:
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json
-    from orchestrator.cli.up import make_journey
+    from orchestrator.cli.up import make_session
     from orchestrator.pipeline.sharing import exchange
 
-    with open_display() as display, make_journey(flags, observer=display) as journey:
-        store = exchange.open_store(journey, address, writing=writing)
-        outcome = (exchange.push if writing else exchange.pull)(journey, store, wish)
+    with open_display() as display, make_session(flags, observer=display) as session:
+        store = exchange.open_store(session, address, writing=writing)
+        outcome = (exchange.push if writing else exchange.pull)(session, store, wish)
         for warning in outcome.warnings:
             display.note(f"warning: {warning}")
     if as_json:

@@ -130,9 +130,9 @@ def _make_pictures(loaded: Any, workspace: Any) -> None:
     if loaded.recipe.data is None or (workspace.calibration / loaded.name).is_dir():
         return
     from orchestrator.cli.display import PlainDisplay
-    from orchestrator.pipeline import journey
+    from orchestrator.pipeline import session
 
-    journey.make_data(loaded, workspace, PlainDisplay())
+    session.make_data(loaded, workspace, PlainDisplay())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hefsmith_worker.calibration import CalibrationError, CalibrationRequest, InputSpec
 
-    from orchestrator.pipeline.material import BuildRequest
+    from orchestrator.pipeline.inputs import BuildRequest
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.workspace import Workspace
 
@@ -47,7 +47,7 @@ def from_model(workspace: Workspace, loaded: LoadedRecipe, count: int | None) ->
     """Return the request of a recipe, with the paths of this machine."""
     from hefsmith_worker.calibration import CalibrationRequest, read_sources
 
-    from orchestrator.pipeline.material import collect
+    from orchestrator.pipeline.inputs import collect
 
     build = collect(loaded, workspace.root, loaded.recipe.arch[0])
     wanted = build.parameters["calibrate"]

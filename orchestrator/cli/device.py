@@ -94,14 +94,14 @@ def _trust(
 
     from orchestrator.cli.devices import known_devices
     from orchestrator.device import trust
-    from orchestrator.device.hub import default_hub
+    from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.registry import NAME
 
     (spec,) = _exactly_one(name)
     if spec.kind == "embedded":
         print_result("the embedded device makes its own keys; there is nothing to trust")
         return
-    label, key = default_hub().host_key(spec)
+    label, key = default_pool().host_key(spec)
     shown = key.get_fingerprint()
     old = trust.known_fingerprints(label)
     if old and shown not in old and not replace:
@@ -181,12 +181,12 @@ def _identify(
         exit_code_of,
         outcome_as_json,
     )
+    from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.fleet import run_fleet
-    from orchestrator.device.hub import default_hub
 
     specs = choose_devices(names or [])
     outcomes = run_fleet(
-        default_hub(), specs, lambda session: session.identify(), password=ask_password
+        default_pool(), specs, lambda session: session.identify(), password=ask_password
     )
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error

@@ -97,14 +97,14 @@ def attach(build: BuildArgument = None, as_json: JsonOption = False) -> None:
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json, note
     from orchestrator.cli.summary import document, print_summary
-    from orchestrator.cli.up import make_journey
+    from orchestrator.cli.up import make_session
     from orchestrator.engine import registry
 
     record = registry.find(build)
     engine = _open(record)
     try:
-        with open_display() as display, make_journey({}, observer=display) as journey:
-            made = journey.attach(record, engine)
+        with open_display() as display, make_session({}, observer=display) as session:
+            made = session.attach(record, engine)
     except KeyboardInterrupt:
         note(f"the build {record.id} goes on; stop it with: hef stop {record.id}")
         raise

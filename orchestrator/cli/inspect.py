@@ -149,7 +149,7 @@ def _report(
 def _show_error(name: str, error: ArtifactError, *, framed: bool) -> RenderableType:
     from rich.text import Text
 
-    from orchestrator.hef.panel import panel
+    from orchestrator.hef.render import panel
 
     text = Text(error.message, style="red")
     if error.hint:
@@ -173,9 +173,9 @@ def _hef_report(path: Path, chip: str | None, hailort: str | None, *, verify: bo
 def _show_hef(
     examination: Examination, answer: Compatibility | None, *, framed: bool
 ) -> RenderableType:
-    from orchestrator.hef.panel import examination_panel
+    from orchestrator.hef.render import render_examination
 
-    return examination_panel(examination, answer, framed=framed)
+    return render_examination(examination, answer, framed=framed)
 
 
 def _compatibility(examination: Examination, chip: str, hailort: str | None) -> Compatibility:
@@ -204,17 +204,17 @@ def _compatibility(examination: Examination, chip: str, hailort: str | None) -> 
 
 def _model_report(path: Path) -> _Report:
     if path.suffix.lower() == ".har":
-        from orchestrator.hef.har import har_document, har_panel, read_har
+        from orchestrator.hef.har import har_document, read_har, render_har
 
         har = read_har(path)
-        return _Report(har_document(har), partial(har_panel, har), good=True)
+        return _Report(har_document(har), partial(render_har, har), good=True)
     from orchestrator.hef.onnxfile import read_onnx
-    from orchestrator.hef.onnxreport import onnx_document, onnx_panel
+    from orchestrator.hef.onnxreport import onnx_document, render_onnx
 
     model = read_onnx(path)
     document = onnx_document(model)
     document["head"] = _find_head(path)
-    return _Report(document, partial(onnx_panel, model, document["head"]), good=True)
+    return _Report(document, partial(render_onnx, model, document["head"]), good=True)
 
 
 def _source_report(path: Path) -> _Report:
@@ -233,7 +233,7 @@ def _source_report(path: Path) -> _Report:
 def _show_source(name: str, source: SourceFile, *, framed: bool) -> RenderableType:
     from rich.text import Text
 
-    from orchestrator.hef.panel import panel
+    from orchestrator.hef.render import panel
 
     lines = [("what", source.kind), *source.facts, ("build it", source.command)]
     text = "\n".join(f"{title:<11}{escape_control(value)}" for title, value in lines)

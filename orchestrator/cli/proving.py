@@ -56,7 +56,7 @@ def device_for(
     from dataclasses import replace
 
     from orchestrator.cli.devices import ask_password, choose_devices
-    from orchestrator.device.hub import default_hub
+    from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.services import service_stopped
 
     specs = choose_devices([device] if device else [])
@@ -68,7 +68,7 @@ def device_for(
     if spec.kind == "embedded" and spec.emulated_chip is None:
         build = find_one_build(model, arch)
         spec = replace(spec, emulated_chip=build.arch)
-    with default_hub().connect(spec, password=ask_password) as session:
+    with default_pool().connect(spec, password=ask_password) as session:
         identity = session.identify(level="quick")
         build = find_one_build(model, arch, identity.chip)
         with service_stopped(session, spec.service):

@@ -14,7 +14,7 @@ from orchestrator.errors import ConfigError, escape_control
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.engine.library import Library
+    from orchestrator.engine.image_store import ImageStore
     from orchestrator.toolchain.gpu import Wish
     from orchestrator.toolchain.importer import Step
     from orchestrator.toolchain.registry import Toolchain
@@ -82,17 +82,17 @@ def import_(
         raise ConfigError(msg, hint="hef toolchain import FILE.zip", code="usage")
     from orchestrator.toolchain import importer
 
-    with _progress() as show, _library(engine) as library:
+    with _progress() as show, _store(engine) as store:
         if wheels is not None:
-            toolchain = _import_wheels(wheels, library, show, name, gpu.value)
+            toolchain = _import_wheels(wheels, store, show, name, gpu.value)
         elif Path(str(source)).expanduser().exists():
             toolchain = importer.import_file(
-                Path(str(source)).expanduser(), library, show, name=name, gpu=gpu.value
+                Path(str(source)).expanduser(), store, show, name=name, gpu=gpu.value
             )
         else:
-            toolchain = importer.import_image(str(source), library, show, name=name, gpu=gpu.value)
+            toolchain = importer.import_image(str(source), store, show, name=name, gpu=gpu.value)
         if export_layer:
-            toolchain = _add_export_layer(toolchain, library, show)
+            toolchain = _add_export_layer(toolchain, store, show)
     if as_json:
         emit_json(_row(toolchain, present=True))
         return
@@ -201,24 +201,24 @@ def _presence(known: tuple[Toolchain, ...], engine: str | None) -> dict[str, boo
     if not known:
         return {}
     try:
-        with _library(engine) as library:
-            here = [one for one in known if one.engine == library.name]
-            return {one.name: library.find(one.image) is not None for one in here}
+        with _store(engine) as store:
+            here = [one for one in known if one.engine == store.name]
+            return {one.name: store.find(one.image) is not None for one in here}
     except HefsmithError as error:
         note(f"note: the engine was not asked: {error.message}")
         return {}
 
 
-class _library:  # noqa: N801 (used as a function)
-    """Opens the Docker engine that is meant and gives its library."""
+class _store:  # noqa: N801 (used as a function)
+    """Opens the Docker engine that is meant and gives its store."""
 
     def __init__(self, asked: str | None) -> None:
         self._asked = asked
 
-    def __enter__(self) -> Library:
+    def __enter__(self) -> ImageStore:
         from orchestrator.engine.choose import choose_engine
         from orchestrator.engine.docker import DockerEngine
-        from orchestrator.engine.library import Library
+        from orchestrator.engine.image_store import ImageStore
 
         choice = choose_engine(self._asked or "docker")
         if not isinstance(choice.engine, DockerEngine):
@@ -229,14 +229,14 @@ class _library:  # noqa: N801 (used as a function)
                 code="toolchain.engine",
             )
         self._engine = choice.engine
-        return Library(choice.engine)
+        return ImageStore(choice.engine)
 
     def __exit__(self, *_: object) -> None:
         self._engine.close()
 
 
 def _import_wheels(
-    folder: Path, library: Library, show: Callable[[Step], None], name: str | None, gpu: Wish
+    folder: Path, store: ImageStore, show: Callable[[Step], None], name: str | None, gpu: Wish
 ) -> Toolchain:
     from orchestrator import paths
     from orchestrator.engine.base import Progress
@@ -251,19 +251,19 @@ def _import_wheels(
         elif isinstance(news, Progress):
             show(importer.Step("loading", news.done, news.total))
 
-    built = library.build_suite(
+    built = store.build_suite(
         paths.image_context("suite"),
         wheels.paths,
         tag=f"hefsmith-suite-wheels:{version.replace('+', '-')}",
         report=report,
     )
     return importer.import_built(
-        built, library, show, source=f"wheels of {folder.name}", name=name, gpu=gpu
+        built, store, show, source=f"wheels of {folder.name}", name=name, gpu=gpu
     )
 
 
 def _add_export_layer(
-    toolchain: Toolchain, library: Library, show: Callable[[Step], None]
+    toolchain: Toolchain, store: ImageStore, show: Callable[[Step], None]
 ) -> Toolchain:
     from dataclasses import replace
 
@@ -277,7 +277,7 @@ def _add_export_layer(
             show(importer.Step("building", news.done, news.total))
 
     folder = paths.image_context("suite")
-    built = library.build_suite(
+    built = store.build_suite(
         folder,
         # The same libraries as the emulator's: what is there for it on machines without internet.
         emulator_wheels(paths.image_context("emulator")),

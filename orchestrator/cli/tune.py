@@ -16,7 +16,7 @@ from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.pipeline.journey import Journey
+    from orchestrator.pipeline.session import BuildSession
     from orchestrator.pipeline.tuning import Choice, Trial
     from orchestrator.project.loading import LoadedRecipe
 
@@ -65,27 +65,27 @@ def _tune(
     """
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json
-    from orchestrator.cli.up import make_journey
+    from orchestrator.cli.up import make_session
     from orchestrator.errors import ConfigError, ExitCode
     from orchestrator.pipeline import tuning
 
     flags = {"engine": engine, "toolchain": toolchain, "device": device}
     with (
         open_display(verbose=verbose) as display,
-        make_journey(flags, observer=display) as journey,
+        make_session(flags, observer=display) as session,
     ):
-        loaded = journey.recipe(model or journey.workspace.unnamed_model())
+        loaded = session.recipe(model or session.workspace.unnamed_model())
         chosen = tuning.asked_variants(tries) if tries else tuning.usual_variants(loaded.recipe)
         if len(chosen) > at_most:
             msg = f"--try: that makes {len(chosen)} variants, more than {at_most}"
             raise ConfigError(msg, hint=f"Try less, or say --at-most {len(chosen)}.")
         trials = _try(
-            journey,
+            session,
             loaded,
             arch,
             chosen,
             wider=not tries,
-            on_device=journey.settings.text("device") is not None,
+            on_device=session.settings.text("device") is not None,
         )
     choice = tuning.choose(trials)
     document = _document(loaded.name, trials, choice)
@@ -100,7 +100,7 @@ def _tune(
 
 
 def _try(
-    journey: Journey,
+    session: BuildSession,
     loaded: LoadedRecipe,
     arch: str | None,
     variants: Sequence[Any],
@@ -111,18 +111,18 @@ def _try(
     from orchestrator.pipeline import tuning
     from orchestrator.pipeline.proof import Prover
 
-    with Prover(journey) as prover:
+    with Prover(session) as prover:
         chip = prover.archs(loaded, [arch] if arch else None)[0]
-        folder = journey.artifacts / loaded.name / ".tune" / chip
-        bench = tuning.Bench(
-            journey, loaded, chip, folder, prover.session(chip) if on_device else None
+        folder = session.artifacts / loaded.name / ".tune" / chip
+        runner = tuning.TrialRunner(
+            session, loaded, chip, folder, prover.session(chip) if on_device else None
         )
-        bench.check(variants)
-        trials = list(bench.try_all(variants))
+        runner.check(variants)
+        trials = list(runner.try_all(variants))
         best = tuning.choose(trials) if wider else None
         more = tuning.wider_outputs(best.trial.variant, loaded.recipe) if best else None
         if more is not None:
-            trials += bench.try_all([more])
+            trials += runner.try_all([more])
     return trials
 
 

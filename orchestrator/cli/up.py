@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orchestrator.pipeline.journey import Journey
     from orchestrator.pipeline.observer import Observer
+    from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
 
 Models = Annotated[
@@ -84,12 +84,12 @@ def register(app: typer.Typer) -> None:
             "gpu": gpu,
             "strict": strict,
         }
-        loosening = {"memory": memory, "cpus": cpus, "network": allow_network}
+        overrides = {"memory": memory, "cpus": cpus, "network": allow_network}
         _run(
             models,
             arch,
             flags,
-            loosening,
+            overrides,
             fresh=fresh,
             dry_run=dry_run,
             detach=detach,
@@ -116,12 +116,12 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Build a model: export, calibrate, parse, optimize, compile, evaluate."""
         flags = {"engine": engine, "toolchain": toolchain, "gpu": gpu, "strict": strict}
-        loosening = {"memory": memory, "cpus": cpus, "network": allow_network}
+        overrides = {"memory": memory, "cpus": cpus, "network": allow_network}
         _run(
             models,
             arch,
             flags,
-            loosening,
+            overrides,
             fresh=fresh,
             dry_run=dry_run,
             detach=False,
@@ -135,7 +135,7 @@ def _run(
     models: list[str] | None,
     arch: list[str] | None,
     flags: Mapping[str, str | bool | None],
-    loosening: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     *,
     fresh: bool,
     dry_run: bool,
@@ -148,13 +148,13 @@ def _run(
     from orchestrator.cli.output import emit_json
     from orchestrator.cli.summary import document, print_plan, print_summary
     from orchestrator.errors import ExitCode
-    from orchestrator.pipeline.journey import pick_archs
+    from orchestrator.pipeline.session import pick_archs
 
     if dry_run:
-        with make_journey(flags, loosening=loosening, fresh=fresh) as journey:
+        with make_session(flags, overrides=overrides, fresh=fresh) as session:
             plans = [
-                journey.dry_run(loaded, chip)
-                for loaded in _recipes(journey, models)
+                session.dry_run(loaded, chip)
+                for loaded in _recipes(session, models)
                 for chip in pick_archs(loaded, arch)
             ]
         if as_json:
@@ -163,20 +163,20 @@ def _run(
             print_plan(plans)
         return
     if detach:
-        _detach(models, arch, flags, loosening)
+        _detach(models, arch, flags, overrides)
         return
     outcomes = []
     with (
         open_display(verbose=verbose) as display,
-        make_journey(flags, observer=display, loosening=loosening, fresh=fresh) as journey,
+        make_session(flags, observer=display, overrides=overrides, fresh=fresh) as session,
     ):
         from orchestrator.pipeline.proof import Prover
 
-        loaded_models = _recipes(journey, models)
-        with Prover(journey) as prover:
+        loaded_models = _recipes(session, models)
+        with Prover(session) as prover:
             for loaded in loaded_models:
                 for chip in prover.archs(loaded, arch) if prove else pick_archs(loaded, arch):
-                    build_, made = journey.build(loaded, chip)
+                    build_, made = session.build(loaded, chip)
                     proof = prover.prove(build_, loaded.folder) if prove else None
                     outcomes.append((build_, made, proof))
     documents = [document(build_, made, proof) for build_, made, proof in outcomes]
@@ -193,16 +193,16 @@ def _detach(
     models: list[str] | None,
     arch: list[str] | None,
     flags: Mapping[str, str | bool | None],
-    loosening: Mapping[str, Any],
+    overrides: Mapping[str, Any],
 ) -> None:
     """Start each build in the background and say how to come back to it."""
     from orchestrator.cli.output import note, print_result
-    from orchestrator.pipeline.journey import pick_archs
+    from orchestrator.pipeline.session import pick_archs
 
-    with make_journey(flags, loosening=loosening) as journey:
-        for loaded in _recipes(journey, models):
+    with make_session(flags, overrides=overrides) as session:
+        for loaded in _recipes(session, models):
             for chip in pick_archs(loaded, arch):
-                identifier = journey.detach(loaded, chip)
+                identifier = session.detach(loaded, chip)
                 if identifier is None:
                     note(f"{loaded.name} for {chip} is up to date")
                 else:
@@ -211,39 +211,39 @@ def _detach(
                     note(f"  hef logs {identifier}     hef attach {identifier}     hef ps")
 
 
-def _recipes(journey: Journey, models: list[str] | None) -> list[LoadedRecipe]:
+def _recipes(session: BuildSession, models: list[str] | None) -> list[LoadedRecipe]:
     """Return the recipes asked for, else the only one there is."""
-    names = models or [journey.workspace.unnamed_model()]
-    return [journey.recipe(name) for name in names]
+    names = models or [session.workspace.unnamed_model()]
+    return [session.recipe(name) for name in names]
 
 
 @contextmanager
-def make_journey(
+def make_session(
     flags: Mapping[str, str | bool | None],
     *,
     observer: Observer | None = None,
-    loosening: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     fresh: bool = False,
-) -> Iterator[Journey]:
+) -> Iterator[BuildSession]:
     """Open the project of the current folder with the settings that the flags give."""
     import os
 
-    from orchestrator.pipeline.journey import Journey
     from orchestrator.pipeline.observer import Silent
-    from orchestrator.pipeline.toolchains import Loosening
+    from orchestrator.pipeline.session import BuildSession
+    from orchestrator.pipeline.targets import SandboxOverrides
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     workspace = open_workspace()
     settings = resolve(workspace, os.environ, flags)
-    journey = Journey(
+    session = BuildSession(
         workspace,
         settings,
         observer or Silent(),
-        loosening=Loosening(**(loosening or {})),
+        overrides=SandboxOverrides(**(overrides or {})),
         fresh=fresh,
     )
     try:
-        yield journey
+        yield session
     finally:
-        journey.close()
+        session.close()

@@ -1,6 +1,7 @@
 """What the rest of the program knows about devices: the values and the session protocol.
 
-Importing this module is cheap (standard library only); :mod:`.hub` opens sessions by asyncssh.
+Importing this module is cheap (standard library only); :mod:`.connection_pool` opens sessions
+by asyncssh.
 Errors are in :mod:`orchestrator.device.faults`. All of it is synchronous; the SSH work
 happens on a loop thread of our own.
 """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.device.base import DeviceSpec
-    from orchestrator.device.hub import Hub
+    from orchestrator.device.connection_pool import ConnectionPool
     from orchestrator.device.session import SshSession
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Outcome(Generic[T]):
 
 
 def run_fleet(
-    hub: Hub,
+    pool: ConnectionPool,
     specs: Sequence[DeviceSpec],
     work: Callable[[SshSession], T],
     *,
@@ -57,7 +57,7 @@ def run_fleet(
         result: T | None = None
         error: HefsmithError | None = None
         try:
-            with hub.connect(spec, password=password) as session:
+            with pool.connect(spec, password=password) as session:
                 result = work(session)
         except HefsmithError as caught:
             error = caught
@@ -71,12 +71,12 @@ def run_fleet(
     if len(specs) == 1:  # on this thread, so that Ctrl-C reaches it at once
         return [visit(specs[0])]
     workers = max(1, min(connections, len(specs)))
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="hefsmith-fleet") as pool:
-        futures = [pool.submit(visit, spec) for spec in specs]
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="hefsmith-fleet") as threads:
+        futures = [threads.submit(visit, spec) for spec in specs]
         try:
             return [future.result() for future in futures]
         except KeyboardInterrupt:
             for future in futures:
                 future.cancel()
-            hub.abort()
+            pool.abort()
             raise

@@ -42,7 +42,7 @@ _FIRMWARE = rf"^Firmware Version: {_VERSION}"
 
 
 def read_identity(raw: Raw, *, host_time: float | None = None) -> Identity:
-    """Return the identity that raw facts (``onboard/facts.py``) amount to."""
+    """Return the identity that raw facts (``agent/facts.py``) amount to."""
     identify = _output(raw, "identify")
     chips = tuple(
         _chip_name(name)

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.device.agent.store import RECORD, release_id
 from orchestrator.device.base import FileFate, Release
 from orchestrator.device.files import file_digest
-from orchestrator.device.onboard.store import RECORD, release_id
 from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import asyncssh
 
+from orchestrator.device.agent_client import AgentClient
 from orchestrator.device.base import Completed, DeviceSpec, FactLevel, Identity, JobResult, Progress
-from orchestrator.device.channel import AgentChannel
 from orchestrator.device.connection import link_lost
 from orchestrator.device.faults import CommandTimeout
 from orchestrator.device.files import BLOCK, file_digest, write_through
@@ -38,7 +38,7 @@ class SshSession:
         self.spec = spec
         self.conn = conn
         self._thread = thread
-        self._agent: AgentChannel | None = None
+        self._agent: AgentClient | None = None
         self._identities: dict[FactLevel, Identity] = {}
         self._closed = False
 
@@ -183,7 +183,7 @@ class SshSession:
 
     # For the other modules of this room.
 
-    def agent(self) -> AgentChannel:
+    def agent(self) -> AgentClient:
         """Return the session's agent, started when first needed."""
         if self._agent is None:
             self._agent = self._thread.call(self._start_agent())
@@ -210,9 +210,9 @@ class SshSession:
 
     # On the loop thread.
 
-    async def _start_agent(self) -> AgentChannel:
+    async def _start_agent(self) -> AgentClient:
         try:
-            return await AgentChannel.start(self.conn, name=self.spec.name, python=self.spec.python)
+            return await AgentClient.start(self.conn, name=self.spec.name, python=self.spec.python)
         except (OSError, asyncssh.Error, EOFError) as error:
             raise link_lost(self.spec.name, "starting our helper", error) from error
 

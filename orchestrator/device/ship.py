@@ -1,6 +1,6 @@
 """Ship a release, go back to the one before, look at what is there.
 
-The device's folder is changed by the agent under a lock (``onboard/store.py``); this module
+The device's folder is changed by the agent under a lock (``agent/store.py``); this module
 decides what has to be sent and tells how it goes on.
 """
 

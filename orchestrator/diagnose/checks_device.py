@@ -83,10 +83,10 @@ def collect(spec: DeviceSpec, *, password: Callable[[str], str] | None = None) -
     """Connect to a device and collect the facts; raises ``DeviceError`` when that fails."""
     import time
 
-    from orchestrator.device.hub import default_hub
+    from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.identity import read_identity
 
-    with default_hub().connect(spec, password=password) as session:
+    with default_pool().connect(spec, password=password) as session:
         asked = time.time()
         raw = session.facts("deep")
         shelves = session.ask("shelves")["shelves"]

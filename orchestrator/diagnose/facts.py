@@ -214,7 +214,7 @@ def _other_memory(system: str) -> int | None:
 
 def _free_for_images(info: EngineInfo) -> int | None:
     """Return free bytes where a near engine keeps images, ``None`` if nobody can tell."""
-    from orchestrator.engine.library import lies_apart
+    from orchestrator.engine.image_store import lies_apart
 
     root = Path(info.data_root) if info.data_root else None
     if root is None or (info.containerd_store and lies_apart(root)):

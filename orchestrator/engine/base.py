@@ -50,7 +50,7 @@ class Box:
     gpus: bool = False
     writable_root: bool = False
 
-    def loosened(self) -> tuple[str, ...]:
+    def overridden(self) -> tuple[str, ...]:
         """Return what differs from the tight box, in words, for the screen and the manifest."""
         found = {
             "network": self.network,

@@ -30,9 +30,9 @@ from orchestrator.engine.base import (
 from orchestrator.engine.box import BEAT
 from orchestrator.engine.client import all_errors
 from orchestrator.engine.endings import SIGKILL, SIGTERM, Evidence, tell_ending
+from orchestrator.engine.process_watch import ProcessWatch, watch
 from orchestrator.engine.results import sweep, unpack
 from orchestrator.engine.wire import LogStream, Wire, open_wire, split_lines
-from orchestrator.engine.witness import Witness, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,7 +129,7 @@ class DockerRunning:
         self._beats = beat
         self._memory_limit = memory_limit
         self._waits = waits
-        self._witness: Witness | None = None
+        self._watch: ProcessWatch | None = None
         #: Removals of containers that go on; the engine gives its own list.
         self.removals: list[threading.Thread] = []
         self._before_release = before_release
@@ -224,7 +224,7 @@ class DockerRunning:
 
         Its output has ended; with the engine there, that is not a connection that broke.
         """
-        gone = self._witness is not None and self._witness.gone(SEEN_AT_ONCE)
+        gone = self._watch is not None and self._watch.gone(SEEN_AT_ONCE)
         return gone and self.ping()
 
     def _take(self, frames: Iterator[tuple[int, bytes]]) -> None:
@@ -272,7 +272,7 @@ class DockerRunning:
         import docker.errors
 
         # An engine may need seconds to note the end of what is gone, and then tells how it ended.
-        gone = self._witness is not None and self._witness.gone(0.0)
+        gone = self._watch is not None and self._watch.gone(0.0)
         deadline = time.monotonic() + (NOTED_WITHIN if gone else 2.0)
         while not self._lost:
             try:
@@ -413,13 +413,13 @@ class DockerRunning:
         """Look for the job's process among those of this system, if it can be there."""
         with contextlib.suppress(*all_errors(), KeyError):
             found = self._connection.api.inspect_container(self._record.container)
-            self._witness = watch(str(found["Id"]), int(found["State"].get("Pid") or 0))
+            self._watch = watch(str(found["Id"]), int(found["State"].get("Pid") or 0))
 
     def wait(self, *, told: bool = False) -> Ending:
         """Wait for the end, bring the results over, and tell how it ended."""
         if self._ending is not None:
             return self._ending
-        if told and self._witness is not None and self._witness.gone(SEEN_WITHIN):
+        if told and self._watch is not None and self._watch.gone(SEEN_WITHIN):
             self._ending = Ending(EndKind.OK, 0, "done")
             self.sync()
             undisturbed(self._leave_behind)
@@ -468,8 +468,8 @@ class DockerRunning:
             self._pulse.end()
         self.hang_up()
         self._reader.join(2.0)
-        if self._witness is not None:
-            self._witness.close()
+        if self._watch is not None:
+            self._watch.close()
 
     def _leave_behind(self) -> None:
         """Have the container removed, whose processes are gone, and do not wait for that.

@@ -166,11 +166,11 @@ def har_document(har: Har) -> dict[str, Any]:
     }
 
 
-def har_panel(har: Har, *, framed: bool) -> RenderableType:
+def render_har(har: Har, *, framed: bool) -> RenderableType:
     """Return a HAR for people."""
     from rich.text import Text
 
-    from orchestrator.hef.panel import facts_grid, panel, size_text
+    from orchestrator.hef.render import facts_grid, panel, size_text
 
     grid = facts_grid()
     grid.add_row("network", Text(escape_control(har.network or "unknown")))

@@ -194,13 +194,13 @@ def _head_text(head: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def onnx_panel(
+def render_onnx(
     model: OnnxModel, head: dict[str, Any] | None = None, *, framed: bool
 ) -> RenderableType:
     """Return a model for people; ``head`` is what the graph analysis found, as data."""
     from rich.text import Text
 
-    from orchestrator.hef.panel import facts_grid, panel, size_text
+    from orchestrator.hef.render import facts_grid, panel, size_text
 
     document = onnx_document(model)
     grid = facts_grid()

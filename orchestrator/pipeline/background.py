@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, HefsmithError
-from orchestrator.pipeline import builds, run
-from orchestrator.pipeline.arrival import Arrivals
-from orchestrator.pipeline.conclusion import Record, conclude
+from orchestrator.pipeline import builds, runner
+from orchestrator.pipeline.finalize import Record, finalize
+from orchestrator.pipeline.inputs import BuildRequest
+from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import Segment, make_job
-from orchestrator.pipeline.material import BuildRequest
 from orchestrator.pipeline.plan import Plan, PlannedStage
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import StageCache
-    from orchestrator.pipeline.kit import Kit
+    from orchestrator.pipeline.run_context import RunContext
 
 HOST_PLAN = "host-plan.json"
 MARK = ".detached"
@@ -35,7 +35,7 @@ MARK = ".detached"
 
 def start(
     plan: Plan,
-    kit: Kit,
+    context: RunContext,
     segments: Callable[[], Sequence[Segment]],
     *,
     final: Path,
@@ -47,41 +47,41 @@ def start(
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
     staging = builds.staging_folder(final)
-    outcome = run.Outcome(Arrivals(staging, kit.cache.incoming), started=time.time())
+    outcome = runner.Outcome(ArtifactIntake(staging, context.cache.incoming), started=time.time())
     try:
-        run.restore(plan, kit, staging, outcome.arrivals)
+        runner.restore(plan, context, staging, outcome.intake)
         *first, last = segments()
         for segment in first:
             # Only the last job, the long one, is left alone.
-            with segment.bench.engine.start(make_job(plan, segment, staging)) as running:
-                run.follow(plan, segment.stages, kit, running, staging, final, outcome)
+            with segment.target.engine.start(make_job(plan, segment, staging)) as running:
+                runner.follow(plan, segment.stages, context, running, staging, final, outcome)
         _save(staging, plan, final, materials, record, last)
         (staging / MARK).touch()
         job = make_job(plan, last, staging)
-        running = last.bench.engine.start(job, detached=True)
+        running = last.target.engine.start(job, detached=True)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     finally:
-        outcome.arrivals.close()
+        outcome.intake.close()
     return running.record
 
 
-def finish(build: BuildRecord, engine: Engine, kit: Kit) -> Build:
+def finish(build: BuildRecord, engine: Engine, context: RunContext) -> Build:
     """Follow a background build to its end and make its results the build.
 
-    Raises what :func:`orchestrator.pipeline.run.carry_out` raises; a build that is interrupted
+    Raises what :func:`orchestrator.pipeline.runner.carry_out` raises; a build that is interrupted
     while it is watched goes on, since watching is not owning.
     """
-    plan, final, materials, record, stages, facts = _load(build.work, kit.cache)
-    arrivals = Arrivals(build.work, kit.cache.incoming)
-    outcome = run.Outcome(arrivals, started=build.started, facts=facts)
+    plan, final, materials, record, stages, facts = _load(build.work, context.cache)
+    intake = ArtifactIntake(build.work, context.cache.incoming)
+    outcome = runner.Outcome(intake, started=build.started, facts=facts)
     try:
         with engine.attach(build) as running:
-            run.follow(plan, stages, kit, running, build.work, final, outcome)
-        made = conclude(
+            runner.follow(plan, stages, context, running, build.work, final, outcome)
+        made = finalize(
             plan,
-            kit,
+            context,
             outcome.published,
             outcome.environment,
             build.work,
@@ -92,11 +92,11 @@ def finish(build: BuildRecord, engine: Engine, kit: Kit) -> Build:
             outcome.started,
         )
     except HefsmithError:
-        run.keep_log(build.work, final)
+        runner.keep_log(build.work, final)
         shutil.rmtree(build.work, ignore_errors=True)
         raise
     finally:
-        arrivals.close()
+        intake.close()
     return made
 
 
@@ -129,7 +129,7 @@ def _save(
         "materials": dict(materials),
         "record": asdict(record),
         "running": list(segment.stages),
-        "facts": dict(segment.bench.facts),
+        "facts": dict(segment.target.facts),
     }
     (staging / HOST_PLAN).write_text(json.dumps(document), encoding="utf-8")
 

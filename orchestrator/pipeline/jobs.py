@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.engine.base import Box, Engine, Job
-    from orchestrator.pipeline.material import Material
+    from orchestrator.pipeline.inputs import BuildInput
     from orchestrator.pipeline.plan import Plan
 
 #: Ending of the folder, beside the build folder, with copies of the model's own code.
@@ -21,7 +21,7 @@ SOURCE_COPIES = ".sources"
 
 
 @dataclass(frozen=True)
-class Bench:
+class ExecutionTarget:
     """Where a plan is carried out: the engine, the image, and how its Python is started."""
 
     engine: Engine
@@ -38,7 +38,7 @@ class Segment:
     """Stages that share one container and one process."""
 
     stages: tuple[str, ...]
-    bench: Bench
+    target: ExecutionTarget
 
 
 def make_job(plan: Plan, segment: Segment, staging: Path, *, waits: bool = False) -> Job:
@@ -61,7 +61,7 @@ def make_job(plan: Plan, segment: Segment, staging: Path, *, waits: bool = False
             for name in material.files:
                 place(material.path / name, path / name, link=False)
         inputs.append(Input(material.name, path))
-    ready = segment.bench
+    ready = segment.target
     return Job(
         name=f"{plan.request.model}-{plan.request.arch}",
         image=ready.image,
@@ -84,7 +84,7 @@ def _libraries(plan: Plan, segment: Segment) -> tuple[str, ...]:
     return (f"hefsmith_worker.stages.{first}", *torch)
 
 
-def _materials_of(plan: Plan, stages: Sequence[str]) -> list[Material]:
+def _materials_of(plan: Plan, stages: Sequence[str]) -> list[BuildInput]:
     used = {name for stage in stages for name in plan.request.used_by[stage]}
     return [material for material in plan.request.materials if material.name in used]
 
@@ -93,7 +93,7 @@ def job_for_display(plan: Plan, segment: Segment) -> Job:
     """Return the job as ``--dry-run`` shows it; nothing is written."""
     from orchestrator.engine.base import Input, Job
 
-    ready = segment.bench
+    ready = segment.target
     return Job(
         name=f"{plan.request.model}-{plan.request.arch}",
         image=ready.image,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orchestrator.pipeline.cache import Entry
     from orchestrator.pipeline.digests import DigestMemory
-    from orchestrator.pipeline.material import BuildRequest, Material
+    from orchestrator.pipeline.inputs import BuildInput, BuildRequest
 
 #: Raise it when the meaning of keys changes.
 KEY_SCHEMA = 1
@@ -88,7 +88,7 @@ def material_digests(request: BuildRequest, memory: DigestMemory) -> dict[str, s
     return {material.name: _digest(material, memory) for material in request.materials}
 
 
-def _digest(material: Material, memory: DigestMemory) -> str:
+def _digest(material: BuildInput, memory: DigestMemory) -> str:
     if material.files is None:
         return memory.tree(material.path)
     return digest_of([[name, memory.file(material.path / name)] for name in material.files])

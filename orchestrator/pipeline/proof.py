@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec
     from orchestrator.device.session import SshSession
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.journey import Journey
+    from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
     from orchestrator.report.model import Verdict
@@ -59,8 +59,8 @@ class Proof:
 class Prover:
     """Ships and validates; holds the connection to the device while builds come in."""
 
-    def __init__(self, journey: Journey) -> None:
-        self._journey = journey
+    def __init__(self, build_session: BuildSession) -> None:
+        self._session = build_session
         self._specs: tuple[DeviceSpec, ...] | None = None
         self._sessions: dict[str, SshSession] = {}
 
@@ -93,12 +93,12 @@ class Prover:
     def _resolve(self) -> tuple[DeviceSpec, ...]:
         from orchestrator.device.base import EMBEDDED
 
-        wanted = self._journey.settings.text("device")
+        wanted = self._session.settings.text("device")
         if wanted is None or wanted == EMBEDDED.name:
             return (EMBEDDED,)
         from orchestrator.pipeline.devices import load_devices
 
-        return load_devices(self._journey.workspace).resolve([wanted])
+        return load_devices(self._session.workspace).resolve([wanted])
 
     def archs(self, loaded: LoadedRecipe, asked: Sequence[str] | None) -> tuple[Arch, ...]:
         """Return the chip to build for: the one asked for, the device's own, or the recipe's.
@@ -106,7 +106,7 @@ class Prover:
         A real device is asked before anything is built: it is no use to compile for another
         chip than the one that it has, or with a compiler that its HailoRT cannot follow.
         """
-        from orchestrator.pipeline.journey import pick_archs
+        from orchestrator.pipeline.session import pick_archs
 
         chips = pick_archs(loaded, asked)
         if asked and len(chips) > 1:
@@ -118,13 +118,13 @@ class Prover:
         if identity.chip is None:
             msg = f"{self.spec.name}: no Hailo chip answered"
             raise ConfigError(msg, hint=f"Look with: hef doctor --device {self.spec.name}")
-        self._journey.hailort = identity.hailort
+        self._session.hailort = identity.hailort
         (own,) = pick_archs(loaded, identity.chip)
         if asked:
             self._check_chip(chips[0], own)
             return chips
         if own not in loaded.recipe.arch:
-            self._journey.observer.note(
+            self._session.observer.note(
                 f"{self.spec.name} has a {own}; the recipe names "
                 f"{', '.join(loaded.recipe.arch)}. Building for {own}."
             )
@@ -145,7 +145,7 @@ class Prover:
             )
         if asked != own:
             note = f"{name} has a {own}: a HEF for {asked} runs on it, but slower than its own."
-            self._journey.observer.note(note)
+            self._session.observer.note(note)
 
     # --- proving ------------------------------------------------------------------------------
 
@@ -153,14 +153,14 @@ class Prover:
         """Return the connection to the device; the embedded one shows the chip ``arch``."""
         from dataclasses import replace
 
-        from orchestrator.device.hub import default_hub
+        from orchestrator.device.connection_pool import default_pool
 
         spec = self.spec
         if spec.kind == "embedded" and arch is not None:
             spec = replace(spec, emulated_chip=arch)
         name = f"{spec.name}:{spec.emulated_chip or ''}"
         if name not in self._sessions:
-            self._sessions[name] = default_hub().connect(spec)
+            self._sessions[name] = default_pool().connect(spec)
         return self._sessions[name]
 
     def prove(self, build: Build, recipe_folder: Path) -> Proof:
@@ -170,7 +170,7 @@ class Prover:
         remembered = self._remembered(build)
         if remembered is not None:
             return remembered
-        observer = self._journey.observer
+        observer = self._session.observer
         session = self.session(build.arch)
         identity = session.identify()
         began = time.monotonic()
@@ -198,7 +198,7 @@ class Prover:
         from orchestrator.device.ship import ship
         from orchestrator.pipeline.devices import release_of
 
-        observer = self._journey.observer
+        observer = self._session.observer
         result = ship(
             session,
             release_of(build, scratch),
@@ -213,7 +213,7 @@ class Prover:
         from orchestrator.device.services import service_stopped
         from orchestrator.pipeline.validation import validate_build
 
-        observer = self._journey.observer
+        observer = self._session.observer
         with service_stopped(session, self.spec.service):
             return validate_build(
                 session,
@@ -232,7 +232,7 @@ class Prover:
         return digest_of([build.key, self.spec.name, __version__, dict(build.thresholds)])
 
     def _remembered(self, build: Build) -> Proof | None:
-        if self.spec.kind != "embedded" or self._journey.fresh:
+        if self.spec.kind != "embedded" or self._session.fresh:
             return None
         try:
             document = json.loads((build.folder / PROOF).read_text(encoding="utf-8"))
@@ -243,7 +243,7 @@ class Prover:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         for stage in ("ship", "validate"):
-            self._journey.observer.stage_cached(stage)
+            self._session.observer.stage_cached(stage)
         return proof
 
     def _remember(self, build: Build, proof: Proof) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.journey import Journey
+    from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch, Recipe
     from orchestrator.report.model import Verdict
@@ -196,13 +196,18 @@ def _words(key: str, value: object) -> str:
 # --- trying them --------------------------------------------------------------------------------
 
 
-class Bench:
+class TrialRunner:
     """Builds variants of one model for one chip and judges them, on a device if there is one."""
 
     def __init__(
-        self, journey: Journey, loaded: LoadedRecipe, arch: Arch, folder: Path, device: Any = None
+        self,
+        session: BuildSession,
+        loaded: LoadedRecipe,
+        arch: Arch,
+        folder: Path,
+        device: Any = None,
     ) -> None:
-        self._journey = journey
+        self._session = session
         self._loaded = loaded
         self._arch = arch
         self._folder = folder
@@ -216,7 +221,7 @@ class Bench:
     def try_all(self, variants: Sequence[Variant]) -> Iterator[Trial]:
         """Try the variants in turn; one that cannot be built is a trial with its error."""
         for number, variant in enumerate(variants, 1):
-            self._journey.observer.note(f"variant {number} of {len(variants)}: {variant.name}")
+            self._session.observer.note(f"variant {number} of {len(variants)}: {variant.name}")
             yield self.try_one(variant)
 
     def try_one(self, variant: Variant) -> Trial:
@@ -224,7 +229,7 @@ class Bench:
         began = time.monotonic()
         folder = self._folder / _file_name(variant)
         try:
-            build, _ = self._journey.build(applied(self._loaded, variant), self._arch, folder)
+            build, _ = self._session.build(applied(self._loaded, variant), self._arch, folder)
             verdict, fps = self._judge(build)
         except HefsmithError as error:
             if error.exit_code not in (ExitCode.STAGE_FAILED, ExitCode.USAGE):

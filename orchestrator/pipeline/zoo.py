@@ -50,7 +50,7 @@ def _from_suite(
     hailort: str | None,
 ) -> Path:
     """Return the YAML of a network inside the suite that is to compile, copied to the cache."""
-    from orchestrator.pipeline.toolchains import EMULATOR, imported_suite
+    from orchestrator.pipeline.targets import EMULATOR, imported_suite
 
     where = loaded.where("source", "zoo")
     wanted = settings.text("toolchain") or "auto"
@@ -73,12 +73,12 @@ def _from_suite(
         )
     from orchestrator.engine.choose import choose_engine
     from orchestrator.engine.docker import DockerEngine
-    from orchestrator.engine.library import Library
+    from orchestrator.engine.image_store import ImageStore
     from orchestrator.toolchain.zoo import bring
 
     engine = choose_engine(chosen.engine).engine
     assert isinstance(engine, DockerEngine)
     try:
-        return bring(chosen, name, Library(engine), paths.user_cache() / "zoo", where)
+        return bring(chosen, name, ImageStore(engine), paths.user_cache() / "zoo", where)
     finally:
         engine.close()

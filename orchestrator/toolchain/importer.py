@@ -77,8 +77,8 @@ class Said(Protocol):
         """Return its standard error."""
 
 
-class Library(Protocol):
-    """What importing needs of an engine (:class:`orchestrator.engine.library.Library`)."""
+class ImageStore(Protocol):
+    """What importing needs of an engine (:class:`orchestrator.engine.image_store.ImageStore`)."""
 
     @property
     def name(self) -> str:
@@ -156,7 +156,7 @@ class Meter:
 
 def import_file(
     path: Path,
-    library: Library,
+    store: ImageStore,
     report: Callable[[Step], None],
     *,
     name: str | None = None,
@@ -168,13 +168,13 @@ def import_file(
     :raises EngineError: no space, or the engine refuses.
     """
     archive = archives.look_at(path)
-    check_space(archive, library.free_space())
+    check_space(archive, store.free_space())
     archives.verify(archive, Meter("checking", archive.size, report))
-    names = library.load(archive.label, _metered(archive, report))
-    found = _pick(names, library)
+    names = store.load(archive.label, _metered(archive, report))
+    found = _pick(names, store)
     label = archive.label
     return _record(
-        found, library, report, kind="suite", source=label, name=name, gpu=gpu, shown=label
+        found, store, report, kind="suite", source=label, name=name, gpu=gpu, shown=label
     )
 
 
@@ -209,14 +209,14 @@ def check_space(archive: archives.Archive, free: int | None) -> None:
 
 def import_image(
     reference: str,
-    library: Library,
+    store: ImageStore,
     report: Callable[[Step], None],
     *,
     name: str | None = None,
     gpu: gpus.Wish = "auto",
 ) -> Toolchain:
     """Import an image that the engine has already, by name or id."""
-    found = library.find(reference)
+    found = store.find(reference)
     if found is None:
         msg = f"there is neither a file nor an image {escape_control(reference)!r}"
         raise ConfigError(
@@ -227,13 +227,13 @@ def import_image(
         )
     source = f"image {reference}"
     return _record(
-        found, library, report, kind="suite", source=source, name=name, gpu=gpu, shown=reference
+        found, store, report, kind="suite", source=source, name=name, gpu=gpu, shown=reference
     )
 
 
 def import_built(
     found: Found,
-    library: Library,
+    store: ImageStore,
     report: Callable[[Step], None],
     *,
     source: str,
@@ -241,12 +241,12 @@ def import_built(
     gpu: gpus.Wish = "auto",
 ) -> Toolchain:
     """Record an image that was just built from wheels."""
-    return _record(found, library, report, kind="wheels", source=source, name=name, gpu=gpu)
+    return _record(found, store, report, kind="wheels", source=source, name=name, gpu=gpu)
 
 
-def _pick(names: tuple[str, ...], library: Library) -> Found:
+def _pick(names: tuple[str, ...], store: ImageStore) -> Found:
     """Return the image among those just loaded; several names may be one image."""
-    found = {one.id: one for name in names if (one := library.find(name)) is not None}
+    found = {one.id: one for name in names if (one := store.find(name)) is not None}
     if len(found) == 1:
         return next(iter(found.values()))
     if not found:
@@ -261,7 +261,7 @@ def _pick(names: tuple[str, ...], library: Library) -> Found:
 
 def _record(
     found: Found,
-    library: Library,
+    store: ImageStore,
     report: Callable[[Step], None],
     *,
     kind: Literal["suite", "wheels"],
@@ -274,7 +274,7 @@ def _record(
     _check_processor(found, shown)
     report(Step("asking the image"))
     try:
-        said = library.ask(found.id, probe.command())
+        said = store.ask(found.id, probe.command())
     except EngineError as error:
         msg = f"image {escape_control(shown)} did not say what it is: {error.message}"
         hint = error.hint or "A first start may take long on a slow disk: import it again by name."
@@ -283,7 +283,7 @@ def _record(
     toolchain = Toolchain(
         name=name or f"{kind}-{inside.versions['dfc']}",
         kind=kind,
-        engine=library.name,
+        engine=store.name,
         image=found.id,
         python=inside.python,
         versions=inside.versions,
@@ -296,7 +296,7 @@ def _record(
         source=source,
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
         content=found.content,
-        gpu=probe_gpu(found.id, inside.python, library, gpu),
+        gpu=probe_gpu(found.id, inside.python, store, gpu),
     )
     return registry.save(toolchain)
 
@@ -317,13 +317,13 @@ def _check_processor(found: Found, shown: str) -> None:
     )
 
 
-def probe_gpu(image: str, python: str, library: Library, wish: gpus.Wish) -> GpuState:
+def probe_gpu(image: str, python: str, store: ImageStore, wish: gpus.Wish) -> GpuState:
     """Return whether a GPU is usable inside an image, by trying; never an error."""
-    if not gpus.worth_trying(wish, library.runtimes):
+    if not gpus.worth_trying(wish, store.runtimes):
         why = "switched off" if wish == "off" else gpus.NO_RUNTIME
         return GpuState(False if wish != "off" else None, why)
     try:
-        said = library.ask(
+        said = store.ask(
             image, probe.gpu_command(python), gpus=True, env=gpus.GPU_ENVIRONMENT, timeout=180.0
         )
     except HefsmithError as error:

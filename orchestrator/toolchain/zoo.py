@@ -14,7 +14,7 @@ from orchestrator.errors import ConfigError, escape_control
 from orchestrator.toolchain import probe
 
 if TYPE_CHECKING:
-    from orchestrator.toolchain.importer import Library
+    from orchestrator.toolchain.importer import ImageStore
     from orchestrator.toolchain.registry import Toolchain
 
 #: Prints what a network consists of: its YAML with the bases below it, every script of its name
@@ -64,7 +64,7 @@ print("\n" + "MARK" + json.dumps({"files": found, "networks": len(known), "close
 """.replace("MARK", probe.MARK)
 
 
-def bring(toolchain: Toolchain, name: str, library: Library, cache: Path, where: str) -> Path:
+def bring(toolchain: Toolchain, name: str, store: ImageStore, cache: Path, where: str) -> Path:
     """Return the YAML of a network of the zoo inside ``toolchain``, below ``cache``.
 
     ``where`` is the place in the recipe, for errors. Raises :class:`ConfigError` for a name
@@ -77,7 +77,7 @@ def bring(toolchain: Toolchain, name: str, library: Library, cache: Path, where:
     yaml = folder / "networks" / f"{name}.yaml"
     if yaml.is_file():
         return yaml
-    said = library.ask(toolchain.image, (toolchain.python, "-c", SCRIPT, str(toolchain.zoo), name))
+    said = store.ask(toolchain.image, (toolchain.python, "-c", SCRIPT, str(toolchain.zoo), name))
     answer = probe.read_answer(said.stdout)
     if answer is None:
         last = (said.stderr.strip().splitlines() or ["no answer"])[-1]

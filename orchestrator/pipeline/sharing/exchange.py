@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import digest_of
-from orchestrator.pipeline.journey import pick_archs
+from orchestrator.pipeline.session import pick_archs
 from orchestrator.pipeline.sharing.objects import Folder, open_objects
 from orchestrator.pipeline.sharing.store import Parcel, RefusedError, Store
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.pipeline.cache import Entry
-    from orchestrator.pipeline.journey import Journey
     from orchestrator.pipeline.plan import Plan
+    from orchestrator.pipeline.session import BuildSession
 
 #: Bytes of a calibration set that may travel though nobody needs it.
 LIGHT = 64 << 20
@@ -96,12 +96,12 @@ class Wish:
     dry_run: bool = False
 
 
-def open_store(journey: Journey, address: str | None, *, writing: bool) -> Store:
+def open_store(session: BuildSession, address: str | None, *, writing: bool) -> Store:
     """Return the store that the command line names, else the settings'."""
     base = Path.cwd()
     if address is None:
-        address = journey.settings.text("store")
-        base = journey.workspace.root
+        address = session.settings.text("store")
+        base = session.workspace.root
     if address is None:
         msg = "no store is named"
         option = "--to" if writing else "--from"
@@ -132,16 +132,16 @@ class _Stage:
         return bool(self.quantised) and all(has(key) for key in self.quantised)
 
 
-def _planned(journey: Journey, wish: Wish, outcome: Outcome) -> list[_Stage]:
+def _planned(session: BuildSession, wish: Wish, outcome: Outcome) -> list[_Stage]:
     """Return the stages of all plans, each key once, in the order of the work."""
     named = list(wish.models)
-    names = named or journey.workspace.model_names() or [journey.workspace.unnamed_model()]
+    names = named or session.workspace.model_names() or [session.workspace.unnamed_model()]
     found: dict[str, _Stage] = {}
     for name in dict.fromkeys(names):
         try:
-            loaded = journey.recipe(name)
+            loaded = session.recipe(name)
             plans = [
-                (f"{loaded.name}/{chip}", journey.plan(journey.request(loaded, chip))[0])
+                (f"{loaded.name}/{chip}", session.plan(session.request(loaded, chip))[0])
                 for chip in pick_archs(loaded, wish.archs)
             ]
         except ConfigError as error:
@@ -167,31 +167,31 @@ def _add(found: dict[str, _Stage], use: str, plan: Plan) -> None:
 # --- push ----------------------------------------------------------------------------------------
 
 
-def push(journey: Journey, store: Store, wish: Wish) -> Outcome:
+def push(session: BuildSession, store: Store, wish: Wish) -> Outcome:
     """Send what the plans use and the cache has; what the store has is not sent again."""
     outcome = Outcome(store.address, wish.dry_run)
     if wish.everything:
-        stages = [_Stage(entry.stage, entry.key, entry, ()) for entry in journey.cache.entries()]
+        stages = [_Stage(entry.stage, entry.key, entry, ()) for entry in session.cache.entries()]
         wish = replace(wish, calibration=True)
     else:
-        stages = _planned(journey, wish, outcome)
-    hidden = folders_here(journey)
+        stages = _planned(session, wish, outcome)
+    hidden = folders_here(session)
     parcels: list[tuple[_Stage, Parcel]] = []
     coming: set[str] = set()
     for stage in stages:
-        parcel = _parcel(journey, store, wish, stage, outcome)
+        parcel = _parcel(session, store, wish, stage, outcome)
         if parcel is None:
             continue
         lacking = tuple(file for file in parcel.lacking if file.sha256 not in coming)
         coming |= {file.sha256 for file in lacking}
         parcels.append((stage, replace(parcel, lacking=lacking)))
-        outcome.warnings += _leaks(journey, parcels[-1][1], hidden)
+        outcome.warnings += _leaks(session, parcels[-1][1], hidden)
     total = 0 if wish.dry_run else sum(parcel.bytes for _, parcel in parcels)
-    news = _News(journey, "push", total)
+    news = _News(session, "push", total)
     for stage, parcel in parcels:
         try:
             if not wish.dry_run:
-                store.send(parcel, journey.cache, news.told, hidden)
+                store.send(parcel, session.cache, news.told, hidden)
         except RefusedError as error:
             outcome.warnings.append(f"{stage.name} is not sent: {error.message}")
             outcome.rows.append(Row(stage.name, stage.key, stage.uses, "refused"))
@@ -199,13 +199,13 @@ def push(journey: Journey, store: Store, wish: Wish) -> Outcome:
         size, count = parcel.bytes, len(parcel.lacking)
         outcome.rows.append(Row(stage.name, stage.key, stage.uses, "sent", count, size))
     news.end()
-    journey.memory.save()
+    session.memory.save()
     outcome.sort(stages)
     return outcome
 
 
 def _parcel(
-    journey: Journey, store: Store, wish: Wish, stage: _Stage, outcome: Outcome
+    session: BuildSession, store: Store, wish: Wish, stage: _Stage, outcome: Outcome
 ) -> Parcel | None:
     """Return what is to be sent of a stage; a row tells why nothing is."""
 
@@ -213,12 +213,12 @@ def _parcel(
         outcome.rows.append(Row(stage.name, stage.key, stage.uses, action))
 
     entry = stage.entry
-    idle = stage.is_idle(lambda key: journey.cache.find(key) is not None)
+    idle = stage.is_idle(lambda key: session.cache.find(key) is not None)
     if entry is None:
         if not idle:
             nothing("not built")
         return None
-    if not _is_whole(journey, entry):
+    if not _is_whole(session, entry):
         outcome.warnings.append(f"{stage.name} ({stage.key[:12]}) is damaged in this cache")
         nothing("refused")
         return None
@@ -236,24 +236,24 @@ def _is_large(entry: Entry) -> bool:
     return sum(file.bytes for file in entry.files) > LIGHT
 
 
-def _is_whole(journey: Journey, entry: Entry) -> bool:
+def _is_whole(session: BuildSession, entry: Entry) -> bool:
     """Tell whether an entry is as it was published; nobody shall get a damaged one of us."""
     if digest_of(entry.why) != entry.key:
         return False
     try:
         return all(
-            journey.memory.file(journey.cache.file(entry, file)) == file.sha256
+            session.memory.file(session.cache.file(entry, file)) == file.sha256
             for file in entry.files
         )
     except OSError:
         return False
 
 
-def folders_here(journey: Journey) -> dict[str, str]:
+def folders_here(session: BuildSession) -> dict[str, str]:
     """Return the folders of this machine that nobody else need know, and words for them."""
     words = {
-        journey.cache.root: "<cache>",
-        journey.workspace.root: "<project>",
+        session.cache.root: "<cache>",
+        session.workspace.root: "<project>",
         Path(tempfile.gettempdir()): "<tmp>",
         Path.home(): "~",
     }
@@ -267,7 +267,7 @@ def folders_here(journey: Journey) -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
 
-def _leaks(journey: Journey, parcel: Parcel, hidden: Mapping[str, str]) -> list[str]:
+def _leaks(session: BuildSession, parcel: Parcel, hidden: Mapping[str, str]) -> list[str]:
     """Return warnings about folders of this machine inside of what cannot be changed."""
     found: list[str] = []
     entry = parcel.entry
@@ -280,7 +280,7 @@ def _leaks(journey: Journey, parcel: Parcel, hidden: Mapping[str, str]) -> list[
         )
     for file in parcel.lacking:
         if file.bytes <= _SEARCHED:
-            content = journey.cache.file(entry, file).read_bytes()
+            content = session.cache.file(entry, file).read_bytes()
             if any(os.fsencode(path + os.sep) in content for path in telling):
                 found.append(f"{entry.stage}: {file.path} names a folder of this machine")
     return found
@@ -289,14 +289,14 @@ def _leaks(journey: Journey, parcel: Parcel, hidden: Mapping[str, str]) -> list[
 # --- pull ----------------------------------------------------------------------------------------
 
 
-def pull(journey: Journey, store: Store, wish: Wish) -> Outcome:
+def pull(session: BuildSession, store: Store, wish: Wish) -> Outcome:
     """Bring what the plans want, is not here, and is in the store."""
     outcome = Outcome(store.address, wish.dry_run)
-    stages = _planned(journey, wish, outcome)
+    stages = _planned(session, wish, outcome)
     here = {
-        file.sha256: journey.cache.file(stage.entry, file)
+        file.sha256: session.cache.file(stage.entry, file)
         for stage in stages
-        if stage.entry is not None and _is_whole(journey, stage.entry)
+        if stage.entry is not None and _is_whole(session, stage.entry)
         for file in stage.entry.files
     }
     coming: list[tuple[_Stage, Entry]] = []
@@ -306,7 +306,7 @@ def pull(journey: Journey, store: Store, wish: Wish) -> Outcome:
         action = _look(store, stage, wish, has, coming, outcome)
         if action is not None:
             outcome.rows.append(Row(stage.name, stage.key, stage.uses, action))
-    _bring(journey, store, coming, here, outcome)
+    _bring(session, store, coming, here, outcome)
     outcome.sort(stages)
     return outcome
 
@@ -338,7 +338,7 @@ def _look(
 
 
 def _bring(
-    journey: Journey,
+    session: BuildSession,
     store: Store,
     coming: Sequence[tuple[_Stage, Entry]],
     here: dict[str, Path],
@@ -350,25 +350,25 @@ def _bring(
         new = {file.sha256: file.bytes for file in entry.files if file.sha256 not in known}
         known |= set(new)
         sizes.append((len(new), sum(new.values())))
-    news = _News(journey, "pull", 0 if outcome.dry_run else sum(size for _, size in sizes))
+    news = _News(session, "pull", 0 if outcome.dry_run else sum(size for _, size in sizes))
     for (stage, entry), (count, size) in zip(coming, sizes, strict=True):
         try:
             if not outcome.dry_run:
-                size = store.take(entry, journey.cache, journey.memory, here, news.told)  # noqa: PLW2901
+                size = store.take(entry, session.cache, session.memory, here, news.told)  # noqa: PLW2901
         except RefusedError as error:
             outcome.warnings.append(error.message)
             outcome.rows.append(Row(stage.name, stage.key, stage.uses, "refused"))
             continue
         outcome.rows.append(Row(stage.name, stage.key, stage.uses, "fetched", count, size))
     news.end()
-    journey.memory.save()
+    session.memory.save()
 
 
 class _News:
     """Tells an observer how far a transfer has come."""
 
-    def __init__(self, journey: Journey, name: str, total: int) -> None:
-        self._observer = journey.observer
+    def __init__(self, session: BuildSession, name: str, total: int) -> None:
+        self._observer = session.observer
         self._name = name
         self._total = total
         self._done = 0

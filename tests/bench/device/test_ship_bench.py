@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.fleet import run_fleet
-from orchestrator.device.hub import Hub
 from orchestrator.device.ship import ship
 
 from .sshd import Sshd, start_sshds
@@ -69,10 +69,10 @@ def test_an_upload_of_30_mb_is_about_as_fast_as_scp(
     source = folder / "source"
     source.write_bytes(os.urandom(30 * MEGABYTE))
     ours, theirs = [], []
-    with Hub() as hub:
+    with ConnectionPool() as pool:
 
         def put() -> None:
-            with hub.connect(device.spec) as session:
+            with pool.connect(device.spec) as session:
                 session.put(source, PurePosixPath("ours"))
 
         put()
@@ -96,12 +96,12 @@ def test_an_unchanged_ship_ends_in_under_a_second(
     release = making.make_release(folder / "release", size=30 * MEGABYTE)
     taken, logins = [], []
     login = ["ssh", *device.options, "-p", str(device.port), "127.0.0.1", "true"]
-    with Hub() as hub:
+    with ConnectionPool() as pool:
         for _ in range(5):
             logins.append(seconds(lambda: subprocess.run(login, check=True)))
 
             def once() -> None:
-                with hub.connect(device.spec) as session:
+                with pool.connect(device.spec) as session:
                     ship(session, release)
 
             taken.append(seconds(once))
@@ -123,7 +123,7 @@ def test_32_devices_take_at_most_half_more_than_32_scp_at_once(
         assert [one.wait() for one in running] == [0] * FLEET
 
     def ship_all() -> None:
-        outcomes = run_fleet(hub, [one.spec for one in fleet], lambda one: ship(one, release))
+        outcomes = run_fleet(pool, [one.spec for one in fleet], lambda one: ship(one, release))
         assert [one.error for one in outcomes] == [None] * FLEET
 
     theirs, ours = [], []
@@ -131,7 +131,7 @@ def test_32_devices_take_at_most_half_more_than_32_scp_at_once(
         for one in fleet:  # nothing may be there from before
             subprocess.run(["rm", "-rf", str(one.home / ".hefsmith")], check=True)
         theirs.append(seconds(copy_all))
-        with Hub() as hub:
+        with ConnectionPool() as pool:
             ours.append(seconds(ship_all))
     ratio = min(ours) / min(theirs)
     with capsys.disabled():
@@ -146,15 +146,15 @@ import sys
 from pathlib import Path
 from orchestrator.device.base import DeviceSpec, Release
 from orchestrator.device.fleet import run_fleet
-from orchestrator.device.hub import Hub
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.ship import ship
 
 key, hef, *ports = sys.argv[1:]
 release = Release(model="m", arch="hailo8l", hef="m.emulated.hef",
                   files={"m.emulated.hef": Path(hef)})
 specs = [DeviceSpec(name=p, host="127.0.0.1", port=int(p), identity_file=Path(key)) for p in ports]
-with Hub() as hub:
-    outcomes = run_fleet(hub, specs, lambda one: ship(one, release))
+with ConnectionPool() as pool:
+    outcomes = run_fleet(pool, specs, lambda one: ship(one, release))
 assert all(one.ok for one in outcomes), [one.error for one in outcomes]
 # Not ru_maxrss: a program inherits that of what it was forked from.
 print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.device.hub import Hub
+from orchestrator.device.connection_pool import ConnectionPool
 
 from .pi import Pi
 from .pi_image import DOCKER, pi_image, run
@@ -39,8 +39,8 @@ def login_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as opened:
+def pool() -> Iterator[ConnectionPool]:
+    with ConnectionPool() as opened:
         yield opened
 
 

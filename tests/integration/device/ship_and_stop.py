@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from orchestrator.device.base import DeviceSpec, Release
-from orchestrator.device.hub import Hub
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.ship import ShipEvent, ship
 
 
@@ -26,7 +26,7 @@ def main(address: str, key: str, hef: str, step: str) -> None:
         model="net", arch="hailo8l", hef="net.emulated.hef",
         files={"net.emulated.hef": Path(hef)},
     )  # fmt: skip
-    with Hub() as hub, hub.connect(spec) as session:
+    with ConnectionPool() as pool, pool.connect(spec) as session:
         ship(session, release, watch=watch)
     print("shipped", flush=True)
 

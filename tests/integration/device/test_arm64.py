@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.device.hub import Hub
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.ship import rollback, ship
 
 from .pi import Pi
@@ -64,7 +64,7 @@ def arm_pi(login_key: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_ship_rollback_and_a_job_run_on_arm64_and_int8_outputs_equal_ours(
-    arm_pi: Pi, hub: Hub, tmp_path: Path
+    arm_pi: Pi, pool: ConnectionPool, tmp_path: Path
 ) -> None:
     arm_pi.trust()
     model = write_int8_model(tmp_path / "model.onnx")
@@ -73,7 +73,7 @@ def test_ship_rollback_and_a_job_run_on_arm64_and_int8_outputs_equal_ours(
     script = tmp_path / "job.py"
     script.write_text(JOB)
 
-    with hub.connect(arm_pi.spec) as session:
+    with pool.connect(arm_pi.spec) as session:
         identity = session.identify()
         assert identity.machine == "aarch64"
         assert identity.board_model == "Raspberry Pi 5 Model B Rev 1.0"

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.device.base import Release
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.faults import DeviceFull, LinkLost
-from orchestrator.device.hub import Hub
 from orchestrator.device.ship import ShipEvent, look, ship
 
 from .pi import Pi
@@ -61,19 +61,19 @@ def veth_of(pi: Pi) -> str:
 
 
 def test_an_upload_cut_at_5_mb_is_noticed_in_seconds_and_resumed(
-    pi: Pi, hub: Hub, tmp_path: Path
+    pi: Pi, pool: ConnectionPool, tmp_path: Path
 ) -> None:
     first = make_release(tmp_path / "1", seed=1)
     second = make_release(tmp_path / "2", size=20_000_000, seed=2)
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         before = ship(session, first).release
     moved = [0.0]
     with rule(*cut_after(pi, 5_000_000)):
-        with pytest.raises(LinkLost, match="connection was lost"), hub.connect(pi.spec) as session:
+        with pytest.raises(LinkLost, match="connection was lost"), pool.connect(pi.spec) as session:
             ship(session, second, watch=lambda _: moved.append(time.monotonic()))
         assert time.monotonic() - moved[-1] < 10
     assert pi.current() == before
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         result = ship(session, second)
     sent = next(file for file in result.files if file.name == second.hef)
     assert sent.fate == "resumed"
@@ -81,9 +81,11 @@ def test_an_upload_cut_at_5_mb_is_noticed_in_seconds_and_resumed(
     assert pi.current() == result.release
 
 
-def test_a_slow_link_is_slow_and_not_taken_for_a_dead_one(pi: Pi, hub: Hub, tmp_path: Path) -> None:
+def test_a_slow_link_is_slow_and_not_taken_for_a_dead_one(
+    pi: Pi, pool: ConnectionPool, tmp_path: Path
+) -> None:
     release = make_release(tmp_path, size=8_000_000)
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         session.identify(level="quick")
         veth = veth_of(pi)
         # What the host sends leaves through its end of the cable: 6 Mbit/s, deep queue.
@@ -96,7 +98,7 @@ def test_a_slow_link_is_slow_and_not_taken_for_a_dead_one(pi: Pi, hub: Hub, tmp_
 
 
 def test_a_device_switched_off_in_mid_upload_and_booted_again_is_resumed(
-    pi: Pi, hub: Hub, tmp_path: Path
+    pi: Pi, pool: ConnectionPool, tmp_path: Path
 ) -> None:
     release = make_release(tmp_path, size=20_000_000)
     off = threading.Event()
@@ -106,37 +108,37 @@ def test_a_device_switched_off_in_mid_upload_and_booted_again_is_resumed(
             off.set()
             pi.unplug()
 
-    with pytest.raises(LinkLost), hub.connect(pi.spec) as session:
+    with pytest.raises(LinkLost), pool.connect(pi.spec) as session:
         ship(session, release, watch=unplug)
     pi.restart()
     pi.trust()
     assert pi.current() is None
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         result = ship(session, release)
     assert result.sent_bytes < result.total_bytes
     assert pi.current() == result.release
 
 
 def test_a_job_on_a_device_that_is_switched_off_ends_with_an_error(
-    pi: Pi, hub: Hub, tmp_path: Path
+    pi: Pi, pool: ConnectionPool, tmp_path: Path
 ) -> None:
     script = tmp_path / "job.py"
     script.write_text('print(\'{"event": "begun"}\', flush=True)\nimport time\ntime.sleep(60)\n')
-    with pytest.raises(LinkLost), hub.connect(pi.spec) as session:
+    with pytest.raises(LinkLost), pool.connect(pi.spec) as session:
         session.run_job(script, on_event=lambda _: pi.unplug())
     pi.restart()
     pi.trust()
     quick = tmp_path / "quick.py"
     quick.write_text('print(\'{"event": "ran"}\')\n')
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         assert session.run_job(quick).events == ({"event": "ran"},)
 
 
 def test_a_disk_that_is_too_small_is_refused_before_a_byte_is_sent(
-    start_pi: Callable[..., Pi], hub: Hub, tmp_path: Path
+    start_pi: Callable[..., Pi], pool: ConnectionPool, tmp_path: Path
 ) -> None:
     pi = start_pi(options=("--tmpfs", "/home/pi:size=30m,uid=1000,mode=0755"))
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         before = ship(session, make_release(tmp_path / "1", size=2_000_000)).release
         with pytest.raises(DeviceFull, match="must be sent"):
             ship(session, make_release(tmp_path / "2", size=20_000_000, seed=2))
@@ -145,7 +147,7 @@ def test_a_disk_that_is_too_small_is_refused_before_a_byte_is_sent(
 
 
 def test_a_disk_that_fills_in_mid_upload_leaves_the_old_release_and_is_resumed(
-    start_pi: Callable[..., Pi], hub: Hub, tmp_path: Path
+    start_pi: Callable[..., Pi], pool: ConnectionPool, tmp_path: Path
 ) -> None:
     pi = start_pi(options=("--tmpfs", "/home/pi:size=64m,uid=1000,mode=0755"))
     first = make_release(tmp_path / "1", size=2_000_000, seed=1)
@@ -157,7 +159,7 @@ def test_a_disk_that_fills_in_mid_upload_leaves_the_old_release_and_is_resumed(
             filled.set()
             pi.sh("dd if=/dev/zero of=/home/pi/filler bs=1M 2>/dev/null || true")
 
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         before = ship(session, first).release
         with pytest.raises(DeviceFull, match="No space left"):
             ship(session, second, watch=fill)
@@ -170,10 +172,10 @@ def test_a_disk_that_fills_in_mid_upload_leaves_the_old_release_and_is_resumed(
 
 
 def test_a_program_killed_at_any_step_harms_nothing(
-    pi: Pi, hub: Hub, tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
+    pi: Pi, pool: ConnectionPool, tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
 ) -> None:
     releases = [make_release(tmp_path / str(n), size=6_000_000, seed=n) for n in range(7)]
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         before = ship(session, _alone(releases[0])).release
     for step, release in zip(STEPS, releases[1:], strict=True):
         hef = release.files[release.hef]
@@ -183,7 +185,7 @@ def test_a_program_killed_at_any_step_harms_nothing(
         running.send_signal(signal.SIGKILL)
         running.wait()
         after = pi.current()
-        with hub.connect(pi.spec) as session:
+        with pool.connect(pi.spec) as session:
             result = ship(session, _alone(release))
             assert after in (before, result.release), step
             assert (after == result.release) == (step in ("pruning", "done")), step
@@ -195,7 +197,7 @@ def test_a_program_killed_at_any_step_harms_nothing(
 
 
 def test_two_ships_at_once_end_one_after_the_other(
-    pi: Pi, hub: Hub, tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
+    pi: Pi, pool: ConnectionPool, tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
 ) -> None:
     releases = [make_release(tmp_path / str(n), size=8_000_000, seed=n) for n in range(2)]
     running = [
@@ -205,14 +207,14 @@ def test_two_ships_at_once_end_one_after_the_other(
     for one in running:
         out, err = one.communicate(timeout=90)
         assert out.strip() == "shipped", err
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         shelf = look(session, "net")
     assert len(shelf.history) == 2
     assert pi.current() == shelf.history[-1]
 
 
 def test_a_lock_held_over_a_dead_link_is_given_up(
-    pi: Pi, hub: Hub, tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
+    pi: Pi, pool: ConnectionPool, tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
 ) -> None:
     release = make_release(tmp_path, size=3_000_000)
     running = program(
@@ -225,7 +227,7 @@ def test_a_lock_held_over_a_dead_link_is_given_up(
     with rule("OUTPUT", "-d", pi.address, "-p", "tcp", "--sport", port, "-j", "DROP"):
         running.kill()
         running.wait()
-        with hub.connect(pi.spec) as session:
+        with pool.connect(pi.spec) as session:
             result = ship(session, _alone(release))
     assert pi.current() == result.release
 
@@ -233,7 +235,7 @@ def test_a_lock_held_over_a_dead_link_is_given_up(
 def test_no_helper_stays_on_the_device_after_cut_sessions(pi: Pi, tmp_path: Path) -> None:
     release = make_release(tmp_path, size=3_000_000)
     for _ in range(3):
-        with Hub() as hub, pytest.raises(LinkLost), hub.connect(pi.spec) as session:
+        with ConnectionPool() as pool, pytest.raises(LinkLost), pool.connect(pi.spec) as session:
             ship(
                 session,
                 release,

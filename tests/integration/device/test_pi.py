@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.device.base import DeviceSpec
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.faults import (
     DeviceLacks,
     HostKeyChanged,
@@ -21,7 +22,6 @@ from orchestrator.device.faults import (
     WillNotRun,
 )
 from orchestrator.device.fleet import run_fleet
-from orchestrator.device.hub import Hub
 from orchestrator.device.ship import rollback, ship
 from orchestrator.diagnose.checks import Severity, run_checks
 from orchestrator.diagnose.checks_device import CHECKS, collect
@@ -73,45 +73,47 @@ def test_the_way_of_a_new_pi_from_add_to_identify_on_the_command_line(start_pi: 
 
 @pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ed25519"])
 def test_a_device_is_known_by_whichever_of_its_keys_was_trusted(
-    pi: Pi, hub: Hub, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pi: Pi, pool: ConnectionPool, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEFSMITH_DATA", str(tmp_path / "fresh"))
     with pytest.raises(HostKeyUnknown):
-        hub.connect(pi.spec)
+        pool.connect(pi.spec)
     known = tmp_path / "known_hosts"
     public = pi.sh(f"cat /etc/ssh/ssh_host_{kind}_key.pub")
     known.write_text(f"{pi.address} {public}\n")
     config = tmp_path / "config"
     config.write_text(f"Host *\n  UserKnownHostsFile {known}\n")
     monkeypatch.setenv("HEFSMITH_SSH_CONFIG", str(config))
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         assert session.run(["true"]).code == 0
     pi.sh(f"rm /etc/ssh/ssh_host_{kind}_key*; ssh-keygen -A; kill -HUP 1")
     pi.wait()
     with pytest.raises(HostKeyChanged, match="has changed"):
-        hub.connect(pi.spec)
+        pool.connect(pi.spec)
 
 
 def test_a_login_without_our_key_is_refused_with_the_way_in(
-    pi: Pi, hub: Hub, tmp_path: Path
+    pi: Pi, pool: ConnectionPool, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other)
     with pytest.raises(LoginRefused) as refused:
-        hub.connect(replace(pi.spec, identity_file=other))
+        pool.connect(replace(pi.spec, identity_file=other))
     assert "ssh-copy-id" in str(refused.value.hint)
 
 
-def test_a_key_with_a_passphrase_is_sent_to_the_agent(pi: Pi, hub: Hub, tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_is_sent_to_the_agent(
+    pi: Pi, pool: ConnectionPool, tmp_path: Path
+) -> None:
     locked = tmp_path / "locked"
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "secret words", "-f", locked)
     with pytest.raises(LoginRefused) as refused:
-        hub.connect(replace(pi.spec, identity_file=locked))
+        pool.connect(replace(pi.spec, identity_file=locked))
     assert "ssh-add" in str(refused.value.hint)
 
 
 def test_a_key_of_the_agent_is_used(
-    pi: Pi, hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    pi: Pi, pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     socket = tmp_path / "agent"
     started = run("ssh-agent", "-s", "-a", socket)
@@ -119,25 +121,27 @@ def test_a_key_of_the_agent_is_used(
     try:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
         subprocess.run(["ssh-add", pi.key], check=True, capture_output=True)
-        with hub.connect(replace(pi.spec, identity_file=None)) as session:
+        with pool.connect(replace(pi.spec, identity_file=None)) as session:
             assert session.run(["true"]).code == 0
     finally:
         os.kill(int(number), 15)
 
 
-def test_a_hef_for_the_larger_chip_is_refused(start_pi: Start, hub: Hub, tmp_path: Path) -> None:
+def test_a_hef_for_the_larger_chip_is_refused(
+    start_pi: Start, pool: ConnectionPool, tmp_path: Path
+) -> None:
     pi = start_pi({"HEFSMITH_EMULATED_CHIP": "hailo8l"})
-    with hub.connect(pi.spec) as session, pytest.raises(WillNotRun) as refused:
+    with pool.connect(pi.spec) as session, pytest.raises(WillNotRun) as refused:
         ship(session, make_release(tmp_path, arch="hailo8"))
     assert int(refused.value.exit_code) == 6
     assert pi.sh("ls -A /home/pi") == ".ssh"
 
 
 def test_driver_and_library_that_differ_are_told_before_anything_is_sent(
-    start_pi: Start, hub: Hub, tmp_path: Path
+    start_pi: Start, pool: ConnectionPool, tmp_path: Path
 ) -> None:
     pi = start_pi({"HEFSMITH_EMULATED_FAULT": "driver_mismatch"})
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         assert session.identify().versions_agree is False
         with pytest.raises(DeviceLacks, match="driver and library differ"):
             ship(session, make_release(tmp_path))
@@ -146,9 +150,9 @@ def test_driver_and_library_that_differ_are_told_before_anything_is_sent(
     assert pi.sh("ls -A /home/pi") == ".ssh"
 
 
-def test_who_holds_the_chip_is_named(pi: Pi, hub: Hub) -> None:
+def test_who_holds_the_chip_is_named(pi: Pi, pool: ConnectionPool) -> None:
     pi.sh_later("python3 -c 'import time; f = open(\"/dev/hailo0\"); time.sleep(600)' frigate")
-    with hub.connect(pi.spec) as session:
+    with pool.connect(pi.spec) as session:
         for _ in range(50):
             holders = session.identify(refresh=True).holders
             if holders:
@@ -159,8 +163,8 @@ def test_who_holds_the_chip_is_named(pi: Pi, hub: Hub) -> None:
     assert str(holders[0].pid) in found["device.holders"].found
 
 
-def test_ship_and_rollback_over_a_real_sshd(pi: Pi, hub: Hub, tmp_path: Path) -> None:
-    with hub.connect(pi.spec) as session:
+def test_ship_and_rollback_over_a_real_sshd(pi: Pi, pool: ConnectionPool, tmp_path: Path) -> None:
+    with pool.connect(pi.spec) as session:
         first = ship(session, make_release(tmp_path / "1", seed=1))
         assert pi.current() == first.release
         second = ship(session, make_release(tmp_path / "2", seed=2))
@@ -170,7 +174,11 @@ def test_ship_and_rollback_over_a_real_sshd(pi: Pi, hub: Hub, tmp_path: Path) ->
 
 
 def test_many_devices_behind_one_jump_host_share_one_connection(
-    start_pi: Start, hub: Hub, login_key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_pi: Start,
+    pool: ConnectionPool,
+    login_key: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gate, inner = start_pi(name="gate"), start_pi(name="inner")
     config = tmp_path / "config"
@@ -185,7 +193,7 @@ def test_many_devices_behind_one_jump_host_share_one_connection(
     words = ["OUTPUT", "-d", inner.address, "-j", "REJECT"]
     run("iptables", "-I", *words)
     try:
-        outcomes = run_fleet(hub, specs, lambda session: session.run(["hostname"]).out.strip())
+        outcomes = run_fleet(pool, specs, lambda session: session.run(["hostname"]).out.strip())
     finally:
         run("iptables", "-D", *words)
     assert {outcome.result for outcome in outcomes} == {inner.sh("hostname")}

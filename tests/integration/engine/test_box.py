@@ -167,7 +167,7 @@ def test_only_the_command_line_opens_the_network(
         lines = list(running.lines())
         running.wait()
     assert lines == ["['eth0', 'lo']"]
-    assert limits.loosened() == ("network", "writable root")
+    assert limits.overridden() == ("network", "writable root")
 
 
 def test_what_a_hostile_job_leaves_cannot_lead_out(

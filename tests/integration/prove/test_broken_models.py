@@ -175,14 +175,14 @@ def test_a_hef_for_another_chip(project: Path) -> None:
     from dataclasses import replace
 
     from orchestrator.device.base import EMBEDDED
-    from orchestrator.device.hub import default_hub
+    from orchestrator.device.connection_pool import default_pool
     from orchestrator.pipeline.builds import find_build
     from orchestrator.pipeline.validation import validate_build
 
     add_model(project, "chip", arch=["hailo8"])
     assert hef("build", "chip", "--engine", "local").returncode == 0
     build = find_build(project / "artifacts", "chip")
-    with default_hub().connect(replace(EMBEDDED, emulated_chip="hailo8l")) as session:
+    with default_pool().connect(replace(EMBEDDED, emulated_chip="hailo8l")) as session:
         verdict = validate_build(session, build)
     assert not verdict.passed
     assert verdict.fault is not None

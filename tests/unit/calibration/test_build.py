@@ -19,7 +19,7 @@ from hefsmith_worker.calibration import (
     Progress,
     build_calibration,
 )
-from hefsmith_worker.calibration.crew import MOST_THREADS
+from hefsmith_worker.calibration.pool import MOST_THREADS
 from hefsmith_worker.pictures import normalise, prepare
 from PIL import Image
 

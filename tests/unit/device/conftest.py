@@ -8,31 +8,33 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.device.base import EMBEDDED, DeviceSpec, Identity
-from orchestrator.device.hub import Hub
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.session import SshSession
 
 
 @pytest.fixture(scope="session")
-def hub() -> Iterator[Hub]:
-    with Hub() as shared:
+def pool() -> Iterator[ConnectionPool]:
+    with ConnectionPool() as shared:
         yield shared
 
 
 @pytest.fixture
-def device(hub: Hub, request: pytest.FixtureRequest) -> DeviceSpec:
+def device(pool: ConnectionPool, request: pytest.FixtureRequest) -> DeviceSpec:
     """An embedded device of the test's own: its home folder is empty."""
     return replace(EMBEDDED, name=f"embedded-{request.node.name}"[:60])
 
 
 @pytest.fixture(scope="session")
-def known_identity(hub: Hub) -> Identity:
+def known_identity(pool: ConnectionPool) -> Identity:
     """What an embedded device says of itself; asked once, since its tools take a while."""
-    with hub.connect(replace(EMBEDDED, name="embedded-known")) as opened:
+    with pool.connect(replace(EMBEDDED, name="embedded-known")) as opened:
         return opened.identify(level="quick")
 
 
 @pytest.fixture
-def session(hub: Hub, device: DeviceSpec, known_identity: Identity) -> Iterator[SshSession]:
-    with hub.connect(device) as opened:
+def session(
+    pool: ConnectionPool, device: DeviceSpec, known_identity: Identity
+) -> Iterator[SshSession]:
+    with pool.connect(device) as opened:
         opened._identities["quick"] = known_identity
         yield opened

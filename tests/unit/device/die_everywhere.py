@@ -14,8 +14,8 @@ import os
 import sys
 from pathlib import Path
 
-from orchestrator.device.onboard.files import Refused
-from orchestrator.device.onboard.store import Store, release_id
+from orchestrator.device.agent.files import Refused
+from orchestrator.device.agent.store import Store, release_id
 
 EVENTS = {
     "open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "os.symlink",

@@ -9,8 +9,8 @@ import asyncssh
 import pytest
 
 from orchestrator.device.base import DeviceSpec
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.faults import LoginRefused
-from orchestrator.device.hub import Hub
 from orchestrator.device.trust import add_trust, host_label
 
 SECRET = "secret words"
@@ -28,7 +28,7 @@ class Door(asyncssh.SSHServer):
 
 
 @pytest.fixture
-def spec(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceSpec]:
+def spec(pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceSpec]:
     """A server that lets in with a password only."""
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     key = asyncssh.generate_private_key("ssh-ed25519")
@@ -38,15 +38,17 @@ def spec(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceSpec]:
             "127.0.0.1", 0, server_factory=Door, server_host_keys=[key], config=None
         )
 
-    server = hub.thread.call(listen())
+    server = pool.thread.call(listen())
     port = server.get_port()
     add_trust(host_label("127.0.0.1", port), key.convert_to_public(), comment="test")
     yield DeviceSpec(name="door", host="127.0.0.1", port=port, user="pi")
     server.close()
-    hub.thread.call(server.wait_closed())
+    pool.thread.call(server.wait_closed())
 
 
-def test_a_password_is_asked_for_only_when_the_entry_says_so(hub: Hub, spec: DeviceSpec) -> None:
+def test_a_password_is_asked_for_only_when_the_entry_says_so(
+    pool: ConnectionPool, spec: DeviceSpec
+) -> None:
     asked: list[str] = []
 
     def answer(prompt: str) -> str:
@@ -54,18 +56,20 @@ def test_a_password_is_asked_for_only_when_the_entry_says_so(hub: Hub, spec: Dev
         return SECRET
 
     with pytest.raises(LoginRefused, match="accepts none of our keys"):
-        hub.connect(spec, password=answer)
+        pool.connect(spec, password=answer)
     assert asked == []
-    hub.connect(replace(spec, ask_password=True), password=answer).close()
+    pool.connect(replace(spec, ask_password=True), password=answer).close()
     assert asked == [f"Password for pi@[127.0.0.1]:{spec.port}: "]
 
 
-def test_a_wrong_password_is_refused_and_not_shown(hub: Hub, spec: DeviceSpec) -> None:
+def test_a_wrong_password_is_refused_and_not_shown(pool: ConnectionPool, spec: DeviceSpec) -> None:
     with pytest.raises(LoginRefused) as refused:
-        hub.connect(replace(spec, ask_password=True), password=lambda _: "wrong guess")
+        pool.connect(replace(spec, ask_password=True), password=lambda _: "wrong guess")
     assert "wrong guess" not in f"{refused.value.message}{refused.value.hint}"
 
 
-def test_without_anybody_to_ask_a_password_is_no_way_in(hub: Hub, spec: DeviceSpec) -> None:
+def test_without_anybody_to_ask_a_password_is_no_way_in(
+    pool: ConnectionPool, spec: DeviceSpec
+) -> None:
     with pytest.raises(LoginRefused, match="nobody is there to ask"):
-        hub.connect(replace(spec, ask_password=True))
+        pool.connect(replace(spec, ask_password=True))

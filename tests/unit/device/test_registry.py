@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection import read_route
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.faults import DeviceUnreachable
-from orchestrator.device.hub import Hub
 from orchestrator.device.registry import (
     load_registry,
     parse_address,
@@ -165,18 +165,18 @@ def test_a_missing_identity_file_is_named() -> None:
         read_route(DeviceSpec(name="x", host="x", identity_file=Path("/nowhere/id")))
 
 
-def test_a_port_where_nobody_listens_says_how_to_switch_ssh_on(hub: Hub) -> None:
+def test_a_port_where_nobody_listens_says_how_to_switch_ssh_on(pool: ConnectionPool) -> None:
     import socket
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         with pytest.raises(DeviceUnreachable, match="no SSH server answers") as refused:
-            hub.connect(DeviceSpec(name="x", host="127.0.0.1", port=port, user="pi"))
+            pool.connect(DeviceSpec(name="x", host="127.0.0.1", port=port, user="pi"))
     assert "do_ssh" in str(refused.value.hint)
 
 
-def test_something_that_is_no_ssh_server_is_told(hub: Hub) -> None:
+def test_something_that_is_no_ssh_server_is_told(pool: ConnectionPool) -> None:
     import socket
     import threading
 
@@ -193,5 +193,5 @@ def test_something_that_is_no_ssh_server_is_told(hub: Hub) -> None:
         thread.start()
         spec = DeviceSpec(name="x", host="127.0.0.1", port=server.getsockname()[1], user="pi")
         with pytest.raises(DeviceUnreachable):
-            hub.connect(spec)
+            pool.connect(spec)
         thread.join()

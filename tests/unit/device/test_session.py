@@ -13,9 +13,9 @@ import asyncssh
 import pytest
 
 from orchestrator.device.base import EMBEDDED, DeviceSpec
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.embedded import EmbeddedServer
 from orchestrator.device.faults import CommandTimeout, DeviceLacks, HostKeyChanged, LinkLost
-from orchestrator.device.hub import Hub
 from orchestrator.device.services import service_stopped
 from orchestrator.device.session import SshSession
 from orchestrator.errors import DeviceError
@@ -158,13 +158,15 @@ def test_a_job_past_its_limit_is_killed_and_its_folder_removed(
     assert list((Path(str(session.home)) / ".hefsmith" / "jobs").iterdir()) == []
 
 
-def test_a_job_dies_with_the_connection(hub: Hub, device: DeviceSpec, tmp_path: Path) -> None:
+def test_a_job_dies_with_the_connection(
+    pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
+) -> None:
     script, mark = tmp_path / "job.py", tmp_path / "pid"
     script.write_text(
         f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\n"
         'print(\'{"event": "begun"}\', flush=True)\ntime.sleep(60)\n'
     )
-    session = hub.connect(device)
+    session = pool.connect(device)
     with pytest.raises(LinkLost):
         session.run_job(script, on_event=lambda _: cut(session))
     deadline = time.monotonic() + 15
@@ -189,32 +191,38 @@ def test_what_a_release_holds_is_not_sent_again_for_a_job(
     assert int(result.log) > 1
 
 
-def test_without_python_the_device_is_told_to_lack_it(hub: Hub, device: DeviceSpec) -> None:
-    with hub.connect(replace(device, python="/no/python9")) as session:
+def test_without_python_the_device_is_told_to_lack_it(
+    pool: ConnectionPool, device: DeviceSpec
+) -> None:
+    with pool.connect(replace(device, python="/no/python9")) as session:
         with pytest.raises(DeviceLacks, match="/no/python9"):
             session.identify()
         assert session.run(["true"]).code == 0
 
 
-def test_a_login_script_that_prints_does_not_confuse_us(hub: Hub, device: DeviceSpec) -> None:
+def test_a_login_script_that_prints_does_not_confuse_us(
+    pool: ConnectionPool, device: DeviceSpec
+) -> None:
     noisy = 'sh -c \'echo Welcome; printf "%5000s" x; exec python3 "$@"\' sh'
-    with hub.connect(replace(device, python=noisy)) as session:
+    with pool.connect(replace(device, python=noisy)) as session:
         assert session.ask("hello")["protocol"] == 1
 
 
 def test_another_key_than_the_embedded_servers_own_is_refused(
-    hub: Hub, device: DeviceSpec, monkeypatch: pytest.MonkeyPatch
+    pool: ConnectionPool, device: DeviceSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.connect(device).close()
-    server = hub._embedded[device]
+    pool.connect(device).close()
+    server = pool._embedded[device]
     monkeypatch.setattr(server, "host_key", asyncssh.generate_private_key("ssh-ed25519"))
     with pytest.raises((HostKeyChanged, asyncssh.HostKeyNotVerifiable)):
-        hub.connect(device)
+        pool.connect(device)
 
 
-def test_nobody_else_can_log_in_to_the_embedded_device(hub: Hub, device: DeviceSpec) -> None:
-    hub.connect(device).close()
-    server = hub._embedded[device]
+def test_nobody_else_can_log_in_to_the_embedded_device(
+    pool: ConnectionPool, device: DeviceSpec
+) -> None:
+    pool.connect(device).close()
+    server = pool._embedded[device]
     done = subprocess.run(
         ["ssh", "-p", str(server.port), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
          "-o", "UserKnownHostsFile=/dev/null", "pi@127.0.0.1", "id"],
@@ -225,7 +233,7 @@ def test_nobody_else_can_log_in_to_the_embedded_device(hub: Hub, device: DeviceS
 
 
 def test_closing_the_hub_leaves_no_folder_and_no_process() -> None:
-    with Hub() as own:
+    with ConnectionPool() as own:
         session = own.connect(replace(EMBEDDED, name="own"))
         server = own._embedded[session.spec]
         assert isinstance(server, EmbeddedServer)
@@ -235,17 +243,19 @@ def test_closing_the_hub_leaves_no_folder_and_no_process() -> None:
 
 
 def test_a_service_is_started_again_after_an_error(
-    hub: Hub, device: DeviceSpec, tmp_path: Path
+    pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:
-    with hub.connect(device) as session:
+    with pool.connect(device) as session:
         log = _fake_systemctl(session)
         with pytest.raises(ValueError, match="boom"), service_stopped(session, "frigate.service"):
             raise ValueError("boom")
         assert log.read_text().split() == ["is-active", "stop", "start"]
 
 
-def test_a_service_is_started_again_when_the_connection_dies(hub: Hub, device: DeviceSpec) -> None:
-    session = hub.connect(device)
+def test_a_service_is_started_again_when_the_connection_dies(
+    pool: ConnectionPool, device: DeviceSpec
+) -> None:
+    session = pool.connect(device)
     log = _fake_systemctl(session)
     with pytest.raises(LinkLost), service_stopped(session, "frigate.service"):
         cut(session)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from orchestrator.device.base import DeviceSpec, Release
+from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.faults import (
     DeviceBusy,
     DeviceFull,
@@ -16,7 +17,6 @@ from orchestrator.device.faults import (
     FolderNotOurs,
     WillNotRun,
 )
-from orchestrator.device.hub import Hub
 from orchestrator.device.preflight import check_room
 from orchestrator.device.release import MARGIN, Upload, list_release
 from orchestrator.device.session import SshSession
@@ -158,9 +158,9 @@ def test_a_hef_for_another_chip_is_refused_before_anything_is_made(
 
 
 def test_a_hef_for_the_smaller_chip_runs_on_the_larger_with_a_warning(
-    hub: Hub, device: DeviceSpec, tmp_path: Path
+    pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:
-    with hub.connect(replace(device, emulated_chip="hailo8")) as session:
+    with pool.connect(replace(device, emulated_chip="hailo8")) as session:
         result = ship(session, make_release(tmp_path))
     assert result.changed
     assert result.warnings
@@ -179,10 +179,10 @@ def test_a_damaged_hef_is_refused_before_anything_is_made(
 
 
 def test_without_a_chip_nothing_is_sent(
-    hub: Hub, device: DeviceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: ConnectionPool, device: DeviceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEFSMITH_EMULATED_FAULT", "no_device")
-    with hub.connect(device) as session:
+    with pool.connect(device) as session:
         with pytest.raises(DeviceLacks, match="no Hailo chip answers"):
             ship(session, make_release(tmp_path))
         assert not folder_of(session).exists()
@@ -198,8 +198,10 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(
     assert [path.name for path in folder_of(session).iterdir()] == ["holiday.jpg"]
 
 
-def test_two_ships_at_once_never_mix(hub: Hub, device: DeviceSpec, tmp_path: Path) -> None:
-    with hub.connect(device) as first, hub.connect(device) as second:
+def test_two_ships_at_once_never_mix(
+    pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
+) -> None:
+    with pool.connect(device) as first, pool.connect(device) as second:
         first.ask("open", model="net", wait=1, who={"who": "anna@desk"})
         with pytest.raises(DeviceBusy, match="anna@desk"):
             ship(second, make_release(tmp_path), wait=0.2)
@@ -208,12 +210,12 @@ def test_two_ships_at_once_never_mix(hub: Hub, device: DeviceSpec, tmp_path: Pat
 
 
 def test_the_lock_is_free_when_the_connection_that_held_it_is_gone(
-    hub: Hub, device: DeviceSpec, tmp_path: Path
+    pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:
-    first = hub.connect(device)
+    first = pool.connect(device)
     first.ask("open", model="net", wait=1, who={"who": "gone"})
     cut(first)
-    with hub.connect(device) as second:
+    with pool.connect(device) as second:
         assert ship(second, make_release(tmp_path), wait=15).changed
     first.close()
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.device.onboard.files import Refused, safe_name
-from orchestrator.device.onboard.store import Store, release_id, releases_in_use
+from orchestrator.device.agent.files import Refused, safe_name
+from orchestrator.device.agent.store import Store, release_id, releases_in_use
 
 from .die_everywhere import WHO, back, bring, record_of
 

@@ -171,8 +171,8 @@ def test_the_environment_has_what_the_vendors_code_reads_unguarded() -> None:
 
 
 def test_what_is_loosened_is_named() -> None:
-    assert Box().loosened() == ()
-    assert Box(network=True, gpus=True).loosened() == ("network", "gpus")
+    assert Box().overridden() == ()
+    assert Box(network=True, gpus=True).overridden() == ("network", "gpus")
     words = shlex.split(shell_line(plan(box=Box(gpus=True, network=True, writable_root=True))))
     assert "--gpus" in words
     assert "--read-only" not in words

@@ -17,13 +17,13 @@ from orchestrator.engine.base import BuildRecord, Ending, EndKind, EngineLostErr
 from orchestrator.engine.choose import open_record
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.errors import EngineError
-from orchestrator.pipeline import run
-from orchestrator.pipeline.arrival import Arrivals
+from orchestrator.pipeline import runner
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.digests import DigestMemory
-from orchestrator.pipeline.kit import Kit
+from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.observer import Silent
 from orchestrator.pipeline.plan import PlannedStage
+from orchestrator.pipeline.run_context import RunContext
 
 CONTENT = b"what the stage made"
 KEYS = {"export": "e" * 64, "parse": "f" * 64}
@@ -63,13 +63,13 @@ class FarRunning:
 def follow(running: FarRunning, cache: StageCache, folder: Path) -> None:
     stages = tuple(PlannedStage(name, key, None, {}) for name, key in KEYS.items())
     plan: Any = SimpleNamespace(stages=stages, request=SimpleNamespace(model="net"))
-    kit = Kit(
+    context = RunContext(
         cache, DigestMemory(folder / "digests.json"), Silent(), lambda: None,
         lambda *_: [], lambda *_: [],
     )  # fmt: skip
-    outcome = run.Outcome(Arrivals(running.work, cache.incoming), started=0.0)
+    outcome = runner.Outcome(ArtifactIntake(running.work, cache.incoming), started=0.0)
     job: Any = running
-    run.follow(plan, tuple(KEYS), kit, job, running.work, folder / "final", outcome)
+    runner.follow(plan, tuple(KEYS), context, job, running.work, folder / "final", outcome)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def work(tmp_path: Path) -> Path:
 
 def test_a_long_stage_is_brought_here_when_it_ends(work: Path, tmp_path: Path) -> None:
     cache = StageCache(tmp_path / "cache")
-    running = FarRunning(work, export=run.WORTH_BRINGING)
+    running = FarRunning(work, export=runner.WORTH_BRINGING)
     with pytest.raises(EngineError, match="went away"):
         follow(running, cache, tmp_path)
     assert cache.find(KEYS["export"]) is not None, "hours of work must not be lost"

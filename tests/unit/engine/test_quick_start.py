@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.cli import app as application
-from orchestrator.cli.up import make_journey
+from orchestrator.cli.up import make_session
 from orchestrator.pipeline.builds import SUMMARY
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in range(3):
         (folder / "pictures" / f"{number}.png").write_bytes(bytes([number]))
     monkeypatch.chdir(tmp_path)
-    with make_journey({"engine": "local"}) as journey:
-        loaded = journey.recipe("net")
-        plan, _, _ = journey.plan(journey.request(loaded, "hailo8l"))
-        final = journey.final_folder("net", "hailo8l")
+    with make_session({"engine": "local"}) as session:
+        loaded = session.recipe("net")
+        plan, _, _ = session.plan(session.request(loaded, "hailo8l"))
+        final = session.final_folder("net", "hailo8l")
     final.mkdir(parents=True)
     summary = {
         "model": "net", "arch": "hailo8l", "key": plan.key, "toolchain": plan.toolchain,
@@ -88,12 +88,12 @@ def test_a_build_that_is_up_to_date_asks_nobody_and_loads_little(project: Path) 
 
 
 def test_an_input_that_changes_is_noticed(project: Path) -> None:
-    with make_journey({"engine": "local"}) as journey:
-        loaded = journey.recipe("net")
+    with make_session({"engine": "local"}) as session:
+        loaded = session.recipe("net")
 
         def to_run() -> tuple[str, ...]:
-            plan, _, _ = journey.plan(journey.request(loaded, "hailo8l"))
-            built = json.loads((journey.final_folder("net", "hailo8l") / SUMMARY).read_text())
+            plan, _, _ = session.plan(session.request(loaded, "hailo8l"))
+            built = json.loads((session.final_folder("net", "hailo8l") / SUMMARY).read_text())
             return plan.to_run if plan.key != built["key"] else ()
 
         assert to_run() == ()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import ConfigError
-from orchestrator.pipeline.journey import pick_archs
 from orchestrator.pipeline.proof import Prover
+from orchestrator.pipeline.session import pick_archs
 from orchestrator.project.loading import LoadedRecipe, load_recipe
 
 RECIPE = """\
@@ -30,8 +30,8 @@ def loaded(tmp_path: Path) -> LoadedRecipe:
 
 
 @dataclass
-class Journey:
-    """What a prover needs of a journey; it remembers what it was told."""
+class BuildSession:
+    """What a prover needs of a session; it remembers what it was told."""
 
     hailort: str | None = None
     said: list[str] = field(default_factory=list)
@@ -41,9 +41,9 @@ class Journey:
         return SimpleNamespace(note=self.said.append)
 
 
-def prover(chip: str | None, journey: Journey, kind: str = "ssh") -> Prover:
+def prover(chip: str | None, session: BuildSession, kind: str = "ssh") -> Prover:
     """Return a prover whose device has ``chip`` and HailoRT 4.20.0."""
-    made = Prover(journey)  # type: ignore[arg-type]
+    made = Prover(session)  # type: ignore[arg-type]
     identity = SimpleNamespace(chip=chip, hailort="4.20.0")
     made._specs = (SimpleNamespace(name="pi5", kind=kind),)  # type: ignore[assignment]
     made.session = lambda arch=None: SimpleNamespace(  # type: ignore[method-assign, assignment]
@@ -60,32 +60,32 @@ def test_chips_are_taken_by_any_of_their_names_and_once(loaded: LoadedRecipe) ->
 
 
 def test_the_device_says_chip_and_runtime(loaded: LoadedRecipe) -> None:
-    journey = Journey()
-    assert prover("hailo8", journey).archs(loaded, None) == ("hailo8",)
-    assert journey.hailort == "4.20.0"
+    session = BuildSession()
+    assert prover("hailo8", session).archs(loaded, None) == ("hailo8",)
+    assert session.hailort == "4.20.0"
 
 
 def test_a_chip_that_was_asked_for_still_lets_the_runtime_choose(loaded: LoadedRecipe) -> None:
-    journey = Journey()
-    assert prover("hailo8l", journey).archs(loaded, ["hailo8l"]) == ("hailo8l",)
-    assert journey.hailort == "4.20.0"
-    assert journey.said == []
+    session = BuildSession()
+    assert prover("hailo8l", session).archs(loaded, ["hailo8l"]) == ("hailo8l",)
+    assert session.hailort == "4.20.0"
+    assert session.said == []
 
 
 def test_a_hef_that_the_device_would_refuse_is_not_built(loaded: LoadedRecipe) -> None:
     with pytest.raises(ConfigError, match="pi5 has a hailo8l") as caught:
-        prover("hailo8l", Journey()).archs(loaded, ["hailo8"])
+        prover("hailo8l", BuildSession()).archs(loaded, ["hailo8"])
     assert "hef build --arch hailo8" in str(caught.value.hint)
 
 
 def test_a_hef_for_the_smaller_sister_is_built_with_a_note(loaded: LoadedRecipe) -> None:
-    journey = Journey()
-    assert prover("hailo8", journey).archs(loaded, ["hailo8l"]) == ("hailo8l",)
-    assert "slower" in journey.said[0]
+    session = BuildSession()
+    assert prover("hailo8", session).archs(loaded, ["hailo8l"]) == ("hailo8l",)
+    assert "slower" in session.said[0]
 
 
 def test_a_device_has_one_chip(loaded: LoadedRecipe) -> None:
     with pytest.raises(ConfigError, match="names 2 chips"):
-        prover("hailo8", Journey()).archs(loaded, ["hailo8", "hailo8l"])
+        prover("hailo8", BuildSession()).archs(loaded, ["hailo8", "hailo8l"])
     # Without --arch the recipe's list is no order: the first is meant.
-    assert prover(None, Journey(), kind="embedded").archs(loaded, None) == ("hailo8l",)
+    assert prover(None, BuildSession(), kind="embedded").archs(loaded, None) == ("hailo8l",)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.pipeline import identity, toolchains
+from orchestrator.pipeline import identity, targets
 
 
 def pins(requirements: list[str]) -> dict[str, str]:
@@ -26,9 +26,9 @@ def test_the_extra_and_the_images_have_the_same_tensorflow(repository: Path) -> 
 
 
 def test_a_tensorflow_build_has_its_versions_in_every_key() -> None:
-    plain = toolchains._image_versions(tensorflow=False)
+    plain = targets._image_versions(tensorflow=False)
     assert "tensorflow" not in plain
-    assert toolchains._image_versions(tensorflow=True) == {**plain, **identity.TENSORFLOW}
+    assert targets._image_versions(tensorflow=True) == {**plain, **identity.TENSORFLOW}
 
 
 def test_the_build_without_cuda_counts_as_tensorflow(
@@ -48,5 +48,5 @@ def test_the_local_engine_says_how_to_get_tensorflow(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EngineUnavailableError, match="tensorflow and tf2onnx") as caught:
-        toolchains._need_tensorflow()
+        targets._need_tensorflow()
     assert 'pip install "hefsmith[tensorflow]"' in str(caught.value.hint)

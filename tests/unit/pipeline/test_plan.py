@@ -10,7 +10,7 @@ import pytest
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import plan as planning
 from orchestrator.pipeline.cache import Entry
-from orchestrator.pipeline.material import BuildRequest, collect
+from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.stages import NAMES
 from orchestrator.project.loading import load_recipe
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.app import run
-from orchestrator.cli.up import make_journey
+from orchestrator.cli.up import make_session
 from orchestrator.pipeline.cache import CachedFile, Entry
 from orchestrator.pipeline.digests import sha256_file
-from orchestrator.pipeline.journey import Journey
+from orchestrator.pipeline.session import BuildSession
 from orchestrator.pipeline.sharing import exchange
 
 RECIPE = """
@@ -67,22 +67,22 @@ def bob(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def build(model: str = "net", *, without: tuple[str, ...] = ()) -> None:
     """Fill the cache as a build would."""
-    with make_journey({}) as journey:
-        loaded = journey.recipe(model)
+    with make_session({}) as session:
+        loaded = session.recipe(model)
         for arch in ("hailo8l", "hailo8"):
-            made, _, _ = journey.plan(journey.request(loaded, arch))
+            made, _, _ = session.plan(session.request(loaded, arch))
             for stage in made.stages:
                 if stage.name not in without:
-                    publish(journey, stage.name, stage.key, stage.why)
+                    publish(session, stage.name, stage.key, stage.why)
 
 
-def publish(journey: Journey, name: str, key: str, why: Any) -> None:
-    work = journey.cache.root.parent / "work"
+def publish(session: BuildSession, name: str, key: str, why: Any) -> None:
+    work = session.cache.root.parent / "work"
     file = work / f"{name}.bin"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(name.encode() * 1000)
     record = CachedFile(name, file.name, sha256_file(file), file.stat().st_size)
-    journey.cache.publish(Entry(key, name, (record,), created=time.time(), why=why), work)
+    session.cache.publish(Entry(key, name, (record,), created=time.time(), why=why), work)
 
 
 def hef(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -98,12 +98,12 @@ def actions(document: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def to_run(model: str = "net") -> set[str]:
-    with make_journey({}) as journey:
-        loaded = journey.recipe(model)
+    with make_session({}) as session:
+        loaded = session.recipe(model)
         return {
             stage
             for arch in ("hailo8l", "hailo8")
-            for stage in journey.plan(journey.request(loaded, arch))[0].to_run
+            for stage in session.plan(session.request(loaded, arch))[0].to_run
         }
 
 
@@ -236,15 +236,15 @@ def test_one_broken_recipe_does_not_keep_the_others(
 def test_a_folder_of_this_machine_inside_a_file_is_told(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with make_journey({}) as journey:
-        made, _, _ = journey.plan(journey.request(journey.recipe("net"), "hailo8l"))
+    with make_session({}) as session:
+        made, _, _ = session.plan(session.request(session.recipe("net"), "hailo8l"))
         work = project / "work"
         work.mkdir()
         (work / "model.onnx").write_text(f"made from {project}/net.py")
         file = work / "model.onnx"
         record = CachedFile("onnx", file.name, sha256_file(file), file.stat().st_size)
         export = made.stages[0]
-        journey.cache.publish(Entry(export.key, "export", (record,), why=export.why), work)
+        session.cache.publish(Entry(export.key, "export", (record,), why=export.why), work)
     warnings = hef(capsys, "push", "--dry-run")["warnings"]
     assert warnings == ["export: model.onnx names a folder of this machine"]
 

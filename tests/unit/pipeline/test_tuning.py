@@ -157,7 +157,7 @@ def test_what_could_not_be_built_is_not_chosen() -> None:
 # --- trying them ---------------------------------------------------------------------------------
 
 
-class Journey:
+class BuildSession:
     """Builds that fail as they are told to."""
 
     def __init__(self, failure: Exception) -> None:
@@ -173,17 +173,17 @@ class Journey:
 def test_a_variant_that_cannot_be_built_does_not_end_the_rest(
     loaded: LoadedRecipe, tmp_path: Path
 ) -> None:
-    journey: Any = Journey(StageFailed("optimize: no GPU\nmore"))
-    bench = tuning.Bench(journey, loaded, "hailo8l", tmp_path)
-    found = list(bench.try_all(tuning.usual_variants(loaded.recipe)))
+    session: Any = BuildSession(StageFailed("optimize: no GPU\nmore"))
+    trials = tuning.TrialRunner(session, loaded, "hailo8l", tmp_path)
+    found = list(trials.try_all(tuning.usual_variants(loaded.recipe)))
     assert [one.error for one in found] == ["optimize: no GPU"] * 3
-    assert len({folder.name for folder in journey.folders}) == 3
-    assert all(folder.parent == tmp_path for folder in journey.folders)
+    assert len({folder.name for folder in session.folders}) == 3
+    assert all(folder.parent == tmp_path for folder in session.folders)
 
 
 def test_an_engine_that_is_gone_ends_the_rest(loaded: LoadedRecipe, tmp_path: Path) -> None:
-    journey: Any = Journey(EngineError("the engine went away"))
-    bench = tuning.Bench(journey, loaded, "hailo8l", tmp_path)
+    session: Any = BuildSession(EngineError("the engine went away"))
+    trials = tuning.TrialRunner(session, loaded, "hailo8l", tmp_path)
     with pytest.raises(EngineError):
-        list(bench.try_all(tuning.usual_variants(loaded.recipe)))
-    assert len(journey.folders) == 1
+        list(trials.try_all(tuning.usual_variants(loaded.recipe)))
+    assert len(session.folders) == 1

@@ -20,7 +20,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from hefsmith_worker.calibration import linter
 from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.classes import label_indices
-from hefsmith_worker.calibration.crew import Crew
 from hefsmith_worker.calibration.data import PIXELS, RANGE_ROWS, Range, is_data, range_of_rows
 from hefsmith_worker.calibration.fingerprints import Seen
 from hefsmith_worker.calibration.float_check import SAMPLES, Probe, check_with_float_model
@@ -41,6 +40,7 @@ from hefsmith_worker.calibration.model import (
     ignore,
 )
 from hefsmith_worker.calibration.overlap import find_overlap
+from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import sample_digest
 from hefsmith_worker.calibration.sources import list_source, pair_inputs, source_for
 from hefsmith_worker.calibration.statistics import channel_statistics
@@ -119,8 +119,8 @@ def _build(request: CalibrationRequest, out_dir: Path, scratch: Path, emit: Emit
             out.truncate(HEADER_BYTES + count * row_bytes(spec))
     ranges = tuple(_range_of(spec, candidates, index) for index, spec in enumerate(request.inputs))
     setup = Setup(request.inputs, candidates.prepared, request.seed, files, ranges)
-    with Crew(setup, request.workers) as crew:
-        gathered = _gather(crew, candidates.samples, count, request, emit)
+    with WorkerPool(setup, request.workers) as pool:
+        gathered = _gather(pool, candidates.samples, count, request, emit)
     rows = _compact(gathered, request.inputs, files)
     if not rows:
         _raise_empty(gathered, candidates)
@@ -204,7 +204,7 @@ def _range_of(spec: InputSpec, candidates: Candidates, index: int) -> Range:
 
 
 def _gather(
-    crew: Crew,
+    pool: WorkerPool,
     samples: Sequence[Sample],
     count: int,
     request: CalibrationRequest,
@@ -218,7 +218,7 @@ def _gather(
         position += len(batch)
         tasks = [Task(slot, sample) for slot, sample in zip(free, batch)]
         progress = _Counter(len(gathered.rows), count, emit)
-        outcomes = crew.run(tasks, progress.add)
+        outcomes = pool.run(tasks, progress.add)
         for task, outcome in zip(tasks, outcomes):
             name = task.sample[0].name
             if outcome.problem:

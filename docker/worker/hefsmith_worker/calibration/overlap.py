@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from hefsmith_worker.calibration.choice import Sample, order_samples
-from hefsmith_worker.calibration.crew import Crew
 from hefsmith_worker.calibration.fingerprints import Seen
 from hefsmith_worker.calibration.model import (
     ERROR,
@@ -23,6 +22,7 @@ from hefsmith_worker.calibration.model import (
     Progress,
     ignore,
 )
+from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
 from hefsmith_worker.calibration.work import Outcome, Setup, Task
@@ -56,8 +56,8 @@ def find_overlap(
     stored = {outcome.digests[0]: name for name, outcome in zip(names, outcomes)}
     same: Dict[str, str] = {}
     progress = _Counter(len(samples), emit)
-    with Crew(setup, request.workers) as crew:
-        looked = crew.run([Task(-1, sample) for sample in samples], progress.add)
+    with WorkerPool(setup, request.workers) as pool:
+        looked = pool.run([Task(-1, sample) for sample in samples], progress.add)
     others: List[Tuple[Sample, bytes]] = []
     for sample, outcome in zip(samples, looked):
         if outcome.problem:
@@ -69,8 +69,8 @@ def find_overlap(
     hits = seen.find_each([print_ for _, print_ in others])
     alike = [(sample, names[hit]) for (sample, _), hit in zip(others, hits) if hit >= 0]
     again = [Task(-1, sample) for sample, _ in alike]
-    with Crew(replace(setup, glance=False), request.workers) as crew:
-        whole = crew.run(again, lambda _: None)
+    with WorkerPool(replace(setup, glance=False), request.workers) as pool:
+        whole = pool.run(again, lambda _: None)
     own = {outcome.print_: name for name, outcome in zip(names, outcomes)}
     near: List[Tuple[str, str]] = []
     for (sample, name), outcome in zip(alike, whole):

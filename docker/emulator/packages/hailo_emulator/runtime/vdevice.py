@@ -85,7 +85,7 @@ class VDevice:
             fail("HAILO_INVALID_OPERATION", "device_ids given twice", check=False)
         wanted = device_ids or self._params.device_ids or []
         if device_ids:
-            # Opening by identifier leaves the scheduler off, as the binding does.
+            # Prestart by identifier leaves the scheduler off, as the binding does.
             self._params = VDeviceParams(
                 scheduling_algorithm=HailoSchedulingAlgorithm.NONE, device_ids=device_ids
             )

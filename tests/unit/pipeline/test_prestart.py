@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.up import make_journey
+from orchestrator.cli.up import make_session
 from orchestrator.engine.base import Ending, EndKind, EngineLostError
-from orchestrator.pipeline import run
+from orchestrator.pipeline import runner
 from orchestrator.pipeline.builds import SUMMARY
-from orchestrator.pipeline.jobs import Bench, Segment
-from orchestrator.pipeline.journey import Journey
-from orchestrator.pipeline.opening import Opened, Opening
+from orchestrator.pipeline.jobs import ExecutionTarget, Segment
 from orchestrator.pipeline.plan import first_mark
+from orchestrator.pipeline.prestart import Prestart, PrestartedJob
+from orchestrator.pipeline.session import BuildSession
 
 RECIPE = """
 schema: 1
@@ -60,20 +60,20 @@ class FakeEngine:
 
 def segment(engine: Any, *stages: str) -> Segment:
     box: Any = None
-    return Segment(stages, Bench(engine, "image", ("python",), {}, box))
+    return Segment(stages, ExecutionTarget(engine, "image", ("python",), {}, box))
 
 
-def opened(running: FakeRunning, of: Segment) -> Opened:
+def opened(running: FakeRunning, of: Segment) -> PrestartedJob:
     one: Any = running
-    return Opened(of, one)
+    return PrestartedJob(of, one)
 
 
 def test_a_job_that_nobody_took_is_stopped_and_its_folder_removed(tmp_path: Path) -> None:
     running = FakeRunning()
-    opening = Opening(tmp_path / "final", lambda _: opened(running, segment(None, "export")))
-    assert opening.take() is not None
-    assert opening.staging.is_dir()
-    opening.discard()
+    prestart = Prestart(tmp_path / "final", lambda _: opened(running, segment(None, "export")))
+    assert prestart.take() is not None
+    assert prestart.staging.is_dir()
+    prestart.discard()
     assert "stop" in running.heard
     assert list(tmp_path.iterdir()) == []
 
@@ -81,12 +81,12 @@ def test_a_job_that_nobody_took_is_stopped_and_its_folder_removed(tmp_path: Path
 def test_a_job_that_is_still_being_started_stops_when_it_has_been(tmp_path: Path) -> None:
     running, go, stopped = FakeRunning(), threading.Event(), threading.Event()
 
-    def act(_: Path) -> Opened:
+    def act(_: Path) -> PrestartedJob:
         go.wait(10)
         return opened(running, segment(None, "export"))
 
-    opening = Opening(tmp_path / "final", act)
-    dropping = threading.Thread(target=lambda: (opening.drop(), stopped.set()))
+    prestart = Prestart(tmp_path / "final", act)
+    dropping = threading.Thread(target=lambda: (prestart.drop(), stopped.set()))
     dropping.start()
     assert not stopped.wait(0.2)
     go.set()
@@ -95,18 +95,18 @@ def test_a_job_that_is_still_being_started_stops_when_it_has_been(tmp_path: Path
 
 
 def test_what_goes_wrong_while_it_starts_is_left_for_the_usual_way(tmp_path: Path) -> None:
-    def act(_: Path) -> Opened:
+    def act(_: Path) -> PrestartedJob:
         msg = "no engine"
         raise EngineLostError(msg)
 
-    opening = Opening(tmp_path / "final", act)
-    assert opening.take() is None
-    opening.discard()
+    prestart = Prestart(tmp_path / "final", act)
+    assert prestart.take() is None
+    prestart.discard()
 
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    monkeypatch.setattr(run, "make_job", lambda _plan, segment, _staging: segment.stages)
+    monkeypatch.setattr(runner, "make_job", lambda _plan, segment, _staging: segment.stages)
     return FakeEngine()
 
 
@@ -122,10 +122,10 @@ def test_the_waiting_job_is_used_only_for_what_it_was_started_for(
     if change == "stages":
         was = replace(wanted, stages=("parse",))
     if change == "image":
-        was = replace(wanted, bench=replace(wanted.bench, image="another"))
+        was = replace(wanted, bench=replace(wanted.target, image="another"))
     waiting = FakeRunning(lost=change == "lost")
-    opening = Opening(tmp_path / "final", lambda _: opened(waiting, was))
-    started: Any = run._started(PLAN, wanted, tmp_path, opening)
+    prestart = Prestart(tmp_path / "final", lambda _: opened(waiting, was))
+    started: Any = runner._started(PLAN, wanted, tmp_path, prestart)
     if change == "none":
         assert started is waiting
         assert waiting.heard == ["release"]
@@ -134,7 +134,7 @@ def test_the_waiting_job_is_used_only_for_what_it_was_started_for(
         assert "stop" in waiting.heard
         assert "release" not in waiting.heard
         assert engine.started == [(("export", "parse"), False)]
-    opening.discard()
+    prestart.discard()
 
 
 @pytest.fixture
@@ -151,19 +151,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def opens_early(monkeypatch: pytest.MonkeyPatch, *, fresh: bool = False) -> bool:
     asked: list[object] = []
-    monkeypatch.setattr(Journey, "_open", lambda _self, _final, plans: asked.append(plans))
+    monkeypatch.setattr(BuildSession, "_open", lambda _self, _final, plans: asked.append(plans))
     # No input may be read to find out.
     monkeypatch.setattr("orchestrator.pipeline.plan.material_digests", lambda *_: pytest.fail())
-    with make_journey({"engine": "local"}, fresh=fresh) as journey:
-        request = journey.request(journey.recipe("net"), "hailo8l")
-        journey._open_early(request, journey.final_folder("net", "hailo8l"))
+    with make_session({"engine": "local"}, fresh=fresh) as session:
+        request = session.request(session.recipe("net"), "hailo8l")
+        session._open_early(request, session.final_folder("net", "hailo8l"))
     monkeypatch.undo()
     return bool(asked)
 
 
 def export_why(project: Path) -> dict[str, Any]:
-    with make_journey({"engine": "local"}) as journey:
-        made, _, _ = journey.plan(journey.request(journey.recipe("net"), "hailo8l"))
+    with make_session({"engine": "local"}) as session:
+        made, _, _ = session.plan(session.request(session.recipe("net"), "hailo8l"))
     return dict(made.stages[0].why)
 
 
@@ -174,8 +174,8 @@ def test_a_first_and_a_fresh_build_are_certain_before_any_input_is_read(
     monkeypatch.chdir(project)
     with monkeypatch.context() as patch:
         assert opens_early(patch)
-    with make_journey({"engine": "local"}) as journey:
-        journey.cache.note(first_mark(export_why(project)))
+    with make_session({"engine": "local"}) as session:
+        session.cache.note(first_mark(export_why(project)))
     with monkeypatch.context() as patch:
         assert not opens_early(patch), "the cache may have it: nothing is certain"
     with monkeypatch.context() as patch:

@@ -41,7 +41,7 @@ _MOST_NAMES: Final = 3
 _MILLISECONDS: Final = 10**11
 
 
-def examination_panel(
+def render_examination(
     examination: Examination, compatibility: Compatibility | None = None, *, framed: bool = True
 ) -> RenderableType:
     """Return the panel of one file; a bad file shows what is wrong and all that could be read.

@@ -1,4 +1,4 @@
-"""The child process of :mod:`.crew`: reads chunks of tasks, answers with outcomes.
+"""The child process of :mod:`.pool`: reads chunks of tasks, answers with outcomes.
 
 It ends when its input ends, so it never outlives its parent, however that one dies.
 """

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
 from orchestrator.pipeline import builds
-from orchestrator.pipeline.arrival import Arrivals
 from orchestrator.pipeline.cache import LINKED_ROLES, Entry
-from orchestrator.pipeline.conclusion import Record, conclude
 from orchestrator.pipeline.events import EventReader, StageRecord
+from orchestrator.pipeline.finalize import Record, finalize
+from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import SOURCE_COPIES, Segment, make_job
 from orchestrator.pipeline.observer import Finding
 from orchestrator.pipeline.plan import first_mark
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from orchestrator.engine.base import Ending, Running
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CachedFile
-    from orchestrator.pipeline.kit import Kit
-    from orchestrator.pipeline.opening import Opening
     from orchestrator.pipeline.plan import Plan
+    from orchestrator.pipeline.prestart import Prestart
+    from orchestrator.pipeline.run_context import RunContext
 
 RUN_LOG = "run.log"
 
@@ -51,38 +51,38 @@ def up_to_date(plan: Plan, final: Path) -> Build | None:
 
 def carry_out(
     plan: Plan,
-    kit: Kit,
+    context: RunContext,
     segments: Callable[[], Sequence[Segment]],
     *,
     final: Path,
     materials: Mapping[str, str],
     record: Record,
-    opening: Opening | None = None,
+    prestart: Prestart | None = None,
 ) -> Build:
     """Make the build and return it; ``segments`` are asked for only when a stage must run.
 
-    ``opening`` is the first job, on its way already; it is used if the plan is what it was
+    ``prestart`` is the first job, on its way already; it is used if the plan is what it was
     started for. Raises :class:`StageFailed`, :class:`EngineError` or :class:`Interrupted`.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
-    staging = opening.staging if opening is not None else builds.staging_folder(final)
-    outcome = Outcome(Arrivals(staging, kit.cache.incoming), started=time.time())
+    staging = prestart.staging if prestart is not None else builds.staging_folder(final)
+    outcome = Outcome(ArtifactIntake(staging, context.cache.incoming), started=time.time())
     try:
-        restore(plan, kit, staging, outcome.arrivals)
-        opened = opening.take() if opening is not None and plan.to_run else None
+        restore(plan, context, staging, outcome.intake)
+        opened = prestart.take() if prestart is not None and plan.to_run else None
         if opened is not None and opened.segment.stages == plan.to_run:
             jobs: Sequence[Segment] = (opened.segment,)
         else:
             jobs = segments() if plan.to_run else ()
         for number, segment in enumerate(jobs):
-            with _started(plan, segment, staging, opening if number == 0 else None) as running:
-                follow(plan, segment.stages, kit, running, staging, final, outcome)
-            outcome.facts.update(segment.bench.facts)
-        return conclude(
+            with _started(plan, segment, staging, prestart if number == 0 else None) as running:
+                follow(plan, segment.stages, context, running, staging, final, outcome)
+            outcome.facts.update(segment.target.facts)
+        return finalize(
             plan,
-            kit,
+            context,
             outcome.published,
             outcome.environment,
             staging,
@@ -93,16 +93,16 @@ def carry_out(
             outcome.started,
         )
     finally:
-        if opening is not None:
-            opening.drop()
-        outcome.arrivals.close()
+        if prestart is not None:
+            prestart.drop()
+        outcome.intake.close()
         keep_log(staging, final)
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _started(plan: Plan, segment: Segment, staging: Path, opening: Opening | None) -> Running:
+def _started(plan: Plan, segment: Segment, staging: Path, prestart: Prestart | None) -> Running:
     """Return the job of a segment, at work: the one that waits for its word, if it fits."""
-    opened = opening.take() if opening is not None else None
+    opened = prestart.take() if prestart is not None else None
     if opened is not None and opened.segment == segment:
         try:
             opened.running.release()
@@ -111,16 +111,16 @@ def _started(plan: Plan, segment: Segment, staging: Path, opening: Opening | Non
             opened.running.stop()
         else:
             return opened.running
-    elif opening is not None:
-        opening.drop()
-    return segment.bench.engine.start(make_job(plan, segment, staging))
+    elif prestart is not None:
+        prestart.drop()
+    return segment.target.engine.start(make_job(plan, segment, staging))
 
 
 @dataclass
 class Outcome:
     """What the jobs of one build have brought so far."""
 
-    arrivals: Arrivals
+    intake: ArtifactIntake
     started: float
     published: dict[str, Entry] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class Outcome:
 def follow(
     plan: Plan,
     stages: Sequence[str],
-    kit: Kit,
+    context: RunContext,
     running: Running,
     staging: Path,
     final: Path,
@@ -146,8 +146,8 @@ def follow(
         # As soon as its files are here: a later stage that fails must not cost this one.
         if stage.name in published:
             return
-        if outcome.arrivals.here(stage.files, keep=stage.name in absent):
-            published[stage.name] = _publish(plan, kit, stage, staging, outcome.arrivals)
+        if outcome.intake.here(stage.files, keep=stage.name in absent):
+            published[stage.name] = _publish(plan, context, stage, staging, outcome.intake)
 
     def bring(stage: StageRecord) -> None:
         publish(stage)
@@ -159,18 +159,18 @@ def follow(
 
     # Files are read while the job goes on, and kept for the cache unless that has them.
     def written(stage: str, path: str, size: int) -> None:
-        outcome.arrivals.expect(path, size, keep=stage in absent)
+        outcome.intake.expect(path, size, keep=stage in absent)
 
     def announced(stage: str, file: CachedFile) -> None:
         keep = stage in absent and file.role not in LINKED_ROLES
-        outcome.arrivals.expect(file.path, file.bytes, keep=keep)
+        outcome.intake.expect(file.path, file.bytes, keep=keep)
 
-    absent = {item.name for item in plan.stages if kit.cache.find(item.key) is None}
+    absent = {item.name for item in plan.stages if context.cache.find(item.key) is None}
     with (staging / RUN_LOG).open("a", encoding="utf-8", newline="\n") as log:
         reader = EventReader(
-            kit.observer,
+            context.observer,
             log,
-            reader=kit.new_reader(),
+            reader=context.new_reader(),
             on_written=written,
             on_announced=announced,
             on_finished=bring,
@@ -181,19 +181,19 @@ def follow(
     for stage in reader.stages.values():
         if stage.finished:
             publish(stage)
-    _raise_unless_done(plan, kit, reader, ending, final)
+    _raise_unless_done(plan, context, reader, ending, final)
     for name in stages:
         if name not in published:
             msg = f"stage {name} said that it was done, but its files are not there"
             raise StageFailed(msg, hint=f"The log is {final.parent / _log_name(final)}.")
-    if changed := outcome.arrivals.changed():
+    if changed := outcome.intake.changed():
         # What the manifest says of a file must be true of it.
         msg = f"{escape_control(changed[0])} is no longer as the worker announced it"
         raise StageFailed(msg, hint=f"The log is {final.parent / _log_name(final)}.")
     outcome.environment.update(reader.environment)
 
 
-def restore(plan: Plan, kit: Kit, staging: Path, arrivals: Arrivals) -> None:
+def restore(plan: Plan, context: RunContext, staging: Path, intake: ArtifactIntake) -> None:
     """Put every cached stage's files into the build folder."""
     for stage in plan.stages:
         entry = stage.entry
@@ -203,13 +203,13 @@ def restore(plan: Plan, kit: Kit, staging: Path, arrivals: Arrivals) -> None:
             # Nobody reads its arrays now, which are large; its pictures are for people.
             shown = tuple(file for file in entry.files if file.role not in LINKED_ROLES)
             entry = replace(entry, files=shown)
-        if not kit.cache.restore(entry, staging, kit.memory):
-            kit.cache.discard(stage.key)
+        if not context.cache.restore(entry, staging, context.memory):
+            context.cache.discard(stage.key)
             raise CacheDamaged(stage.name)
-        arrivals.trust(entry.files)
-        kit.observer.stage_cached(stage.name)
+        intake.trust(entry.files)
+        context.observer.stage_cached(stage.name)
         for finding in entry.findings:
-            kit.observer.finding(Finding.from_event(finding))
+            context.observer.finding(Finding.from_event(finding))
 
 
 class CacheDamaged(StageFailed):
@@ -222,7 +222,9 @@ class CacheDamaged(StageFailed):
         self.stage = stage
 
 
-def _publish(plan: Plan, kit: Kit, stage: StageRecord, staging: Path, arrivals: Arrivals) -> Entry:
+def _publish(
+    plan: Plan, context: RunContext, stage: StageRecord, staging: Path, intake: ArtifactIntake
+) -> Entry:
     planned = next(item for item in plan.stages if item.name == stage.name)
     entry = Entry(
         key=planned.key,
@@ -235,20 +237,20 @@ def _publish(plan: Plan, kit: Kit, stage: StageRecord, staging: Path, arrivals: 
         created=time.time(),
         why=planned.why,
     )
-    kept = arrivals.kept(entry.files)
+    kept = intake.kept(entry.files)
     if stage.name == plan.stages[0].name:
         # First the mark: an entry must never be without it.
-        kit.cache.note(first_mark(planned.why))
+        context.cache.note(first_mark(planned.why))
     try:
-        kit.cache.publish(entry, staging, kept)
-        kit.cache.learn(entry, kept, kit.memory)
+        context.cache.publish(entry, staging, kept)
+        context.cache.learn(entry, kept, context.memory)
     except OSError as error:
         # A full or read-only cache slows the next build down; it must not fail this one.
-        kit.observer.finding(
+        context.observer.finding(
             Finding(
                 "cache.write",
                 "warning",
-                f"the cache at {kit.cache.root} cannot be written: {error.strerror or error}",
+                f"the cache at {context.cache.root} cannot be written: {error.strerror or error}",
                 stage=stage.name,
             )
         )
@@ -256,7 +258,7 @@ def _publish(plan: Plan, kit: Kit, stage: StageRecord, staging: Path, arrivals: 
 
 
 def _raise_unless_done(
-    plan: Plan, kit: Kit, reader: EventReader, ending: Ending, final: Path
+    plan: Plan, context: RunContext, reader: EventReader, ending: Ending, final: Path
 ) -> None:
     if ending.ok and reader.done:
         return
@@ -283,7 +285,7 @@ def _raise_unless_done(
     hints = [failure.fix] if failure.fix else []
     if not failure.known:
         lines = [*reader.tail, *(failure.traceback or "").splitlines()]
-        for explanation in kit.explain(lines, {"stage": failure.stage, "class": failure.kind}):
+        for explanation in context.explain(lines, {"stage": failure.stage, "class": failure.kind}):
             hints.append(f"{explanation.message} ({explanation.code})")
             if explanation.fix:
                 hints.append(explanation.fix)

@@ -13,7 +13,7 @@ import select
 from pathlib import Path
 
 
-class Witness:
+class ProcessWatch:
     """Watches one process; :meth:`close` must be called."""
 
     def __init__(self, descriptor: int) -> None:
@@ -34,8 +34,8 @@ class Witness:
             os.close(descriptor)
 
 
-def watch(container: str, pid: int) -> Witness | None:
-    """Return a witness of the process that runs as ``pid`` in a container (its full id).
+def watch(container: str, pid: int) -> ProcessWatch | None:
+    """Return a watch on the process that runs as ``pid`` in a container (its full id).
 
     ``None`` where that number does not stand for a process of that container here: the engine
     is in a virtual machine or far away, or the system has no such descriptors.
@@ -43,12 +43,12 @@ def watch(container: str, pid: int) -> Witness | None:
     if pid <= 0 or not container or not hasattr(os, "pidfd_open"):
         return None
     try:
-        witness = Witness(os.pidfd_open(pid))
+        watched = ProcessWatch(os.pidfd_open(pid))
     except OSError:
         return None
     with contextlib.suppress(OSError):
         # Looked at while the descriptor is held: the number cannot mean another process now.
         if container in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
-            return witness
-    witness.close()
+            return watched
+    watched.close()
     return None

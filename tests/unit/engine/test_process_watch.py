@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine import witness
+from orchestrator.engine import process_watch
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux has this")
 
@@ -21,7 +21,7 @@ def of_ours() -> str:
 
 def test_the_end_of_a_process_is_seen_when_it_comes() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        seen = witness.watch(of_ours(), process.pid)
+        seen = process_watch.watch(of_ours(), process.pid)
         assert seen is not None
         assert not seen.gone(0.1)
         process.communicate(b"\n")
@@ -31,9 +31,9 @@ def test_the_end_of_a_process_is_seen_when_it_comes() -> None:
 
 
 def test_a_number_that_means_no_process_of_the_container_here_has_no_witness() -> None:
-    assert witness.watch("0123456789abcdef", os.getpid()) is None
-    assert witness.watch(of_ours(), 0) is None
-    assert witness.watch("", os.getpid()) is None
+    assert process_watch.watch("0123456789abcdef", os.getpid()) is None
+    assert process_watch.watch(of_ours(), 0) is None
+    assert process_watch.watch("", os.getpid()) is None
     with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
         process.wait()
-        assert witness.watch(of_ours(), process.pid) is None
+        assert process_watch.watch(of_ours(), process.pid) is None

@@ -53,7 +53,7 @@ class Seen:
     kept: Path | None = None
 
 
-class Arrivals:
+class ArtifactIntake:
     """The announced files of one build, in ``staging``.
 
     ``keeping`` is a folder on the cache's disk that takes copies, ``None`` to keep none; it is
@@ -82,7 +82,7 @@ class Arrivals:
             from concurrent.futures import ThreadPoolExecutor
 
             # Hashing lets other threads run: outputs of segmentation come to a gigabyte.
-            self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hefsmith-arrival")
+            self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hefsmith-intake")
         return self._pool.submit(self._read, name, size, keep=keep)
 
     def here(self, files: Iterable[CachedFile], *, keep: bool = False) -> bool:
@@ -223,7 +223,7 @@ class Arrivals:
         try:
             if self._folder is None:
                 self._keeping.mkdir(parents=True, exist_ok=True)
-                self._folder = Path(tempfile.mkdtemp(prefix=".arrival-", dir=self._keeping))
+                self._folder = Path(tempfile.mkdtemp(prefix=".intake-", dir=self._keeping))
             number, name = tempfile.mkstemp(dir=self._folder)
             # As other files of the cache, and not for the owner's eyes alone.
             os.chmod(name, 0o644)  # noqa: PTH101

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator import paths
 from orchestrator.errors import ConfigError, EngineError, escape_control
-from orchestrator.pipeline import builds, plan, run, toolchains
+from orchestrator.pipeline import builds, plan, runner, targets
 from orchestrator.pipeline.cache import StageCache
-from orchestrator.pipeline.conclusion import Record
 from orchestrator.pipeline.digests import DigestMemory
+from orchestrator.pipeline.finalize import Record
+from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.jobs import Segment, job_for_display
-from orchestrator.pipeline.kit import Kit
-from orchestrator.pipeline.material import BuildRequest, collect
-from orchestrator.pipeline.opening import Opened, Opening, open_job
-from orchestrator.pipeline.toolchains import Loosening
+from orchestrator.pipeline.prestart import Prestart, PrestartedJob, start_job
+from orchestrator.pipeline.run_context import RunContext
+from orchestrator.pipeline.targets import SandboxOverrides
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
-    from orchestrator.pipeline.toolchains import Toolchain
+    from orchestrator.pipeline.targets import Toolchain
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.settings import Settings
     from orchestrator.project.workspace import Workspace
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 
 
-class Journey:
+class BuildSession:
     """One command's way through builds; keeps the engine that the first build has opened."""
 
     def __init__(
@@ -51,13 +51,13 @@ class Journey:
         settings: Settings,
         observer: Observer,
         *,
-        loosening: Loosening | None = None,
+        overrides: SandboxOverrides | None = None,
         fresh: bool = False,
     ) -> None:
         self.workspace = workspace
         self.settings = settings
         self.observer = observer
-        self.loosening = loosening or Loosening()
+        self.overrides = overrides or SandboxOverrides()
         self.fresh = fresh
         cache_root = Path(str(settings.cache.value))
         self.cache = StageCache(cache_root)
@@ -143,7 +143,7 @@ class Journey:
         return self._code
 
     def _candidates(self, request: BuildRequest) -> Sequence[Toolchain]:
-        return toolchains.candidates(
+        return targets.candidates(
             request.arch,
             self.settings,
             self.workspace,
@@ -158,7 +158,7 @@ class Journey:
         """Return the engine, opened once; says on screen which one it is."""
         with self._opening_engine:
             if self._engine is None:
-                self._engine = toolchains.open_engine(
+                self._engine = targets.open_engine(
                     self.settings, self.workspace, self.observer, need_docker=need_docker
                 )
         if request is not None and request.trust_pickle and not self._engine.info().boxed:
@@ -184,38 +184,38 @@ class Journey:
         request = self.request(loaded, arch)
         final = folder or self.final_folder(request.model, arch)
         for attempt in range(ATTEMPTS):
-            opening = self._open_early(request, final) if attempt == 0 else None
+            prestart = self._open_early(request, final) if attempt == 0 else None
             try:
                 made, materials, toolchain = self.plan(request)
-                current = None if self.fresh else run.up_to_date(made, final)
+                current = None if self.fresh else runner.up_to_date(made, final)
                 if current is not None:
                     for stage in made.stages:
                         self.observer.stage_cached(stage.name)
                     return current, made
-                if opening is None and made.to_run:
-                    opening = self._open(final, [(made, toolchain)])
-                kit = self._kit()
-                with self.cache.lock(made.key, waiting=opening.drop if opening else None):
+                if prestart is None and made.to_run:
+                    prestart = self._open(final, [(made, toolchain)])
+                context = self._run_context()
+                with self.cache.lock(made.key, waiting=prestart.drop if prestart else None):
                     if not self.fresh and self._came(made):
                         # Somebody else built the same meanwhile.
                         made, materials, toolchain = self.plan(request)
-                    build = run.carry_out(
+                    build = runner.carry_out(
                         made,
-                        kit,
+                        context,
                         lambda made=made, toolchain=toolchain: self._segments(made, toolchain),  # type: ignore[misc]
                         final=final,
                         materials=materials,
                         record=self._record(self.full(loaded, arch), request),
-                        opening=opening,
+                        prestart=prestart,
                     )
-            except run.CacheDamaged as damage:
+            except runner.CacheDamaged as damage:
                 self.observer.note(f"warning: {damage.message}; building it again")
                 if attempt == ATTEMPTS - 1:
                     raise
                 continue
             finally:
-                if opening is not None:
-                    opening.discard()
+                if prestart is not None:
+                    prestart.discard()
                 self.memory.save()
             return build, made
         raise AssertionError
@@ -224,7 +224,7 @@ class Journey:
         """Tell whether the cache has got a stage since the plan was made."""
         return any(self.cache.find(stage.key) is not None for stage in made.stages if stage.runs)
 
-    def _open_early(self, request: BuildRequest, final: Path) -> Opening | None:
+    def _open_early(self, request: BuildRequest, final: Path) -> Prestart | None:
         """Start the first job before any input is read, if it is certain that all must run."""
         plans = [
             (
@@ -250,20 +250,20 @@ class Journey:
                     return None
         return self._open(final, plans)
 
-    def _open(self, final: Path, plans: Sequence[tuple[Plan, Toolchain]]) -> Opening:
+    def _open(self, final: Path, plans: Sequence[tuple[Plan, Toolchain]]) -> Prestart:
         """Start the first job of the plan that fits the engine."""
 
-        def act(staging: Path) -> Opened | None:
+        def act(staging: Path) -> PrestartedJob | None:
             made, toolchain = plans[0]
             engine = self.engine(made.request, need_docker=toolchain.imported is not None)
             kind = engine.info().kind
             for made, toolchain in plans:
                 if toolchain.engine_kind in (None, kind):
-                    segment = self._workshop(engine).first_segment(made, toolchain)
-                    return open_job(made, segment, staging)
+                    segment = self._resolver(engine).first_segment(made, toolchain)
+                    return start_job(made, segment, staging)
             return None
 
-        return Opening(final, act)
+        return Prestart(final, act)
 
     def detach(self, loaded: LoadedRecipe, arch: Arch) -> str | None:
         """Start a build in the background; return its id, ``None`` when nothing must run."""
@@ -277,7 +277,7 @@ class Journey:
             return None
         record = background.start(
             made,
-            self._kit(),
+            self._run_context(),
             lambda: self._segments(made, toolchain),
             final=final,
             materials=materials,
@@ -289,10 +289,10 @@ class Journey:
         """Follow a background build to its end; its recipe may have changed meanwhile."""
         from orchestrator.pipeline import background
 
-        return background.finish(record, engine, self._kit())
+        return background.finish(record, engine, self._run_context())
 
-    def _kit(self) -> Kit:
-        return Kit(
+    def _run_context(self) -> RunContext:
+        return RunContext(
             cache=self.cache,
             memory=self.memory,
             observer=self.observer,
@@ -322,7 +322,7 @@ class Journey:
     def _segments(self, made: Plan, toolchain: Toolchain) -> Sequence[Segment]:
         engine = self.engine(made.request, need_docker=toolchain.imported is not None)
         try:
-            return self._workshop(engine).segments(made, toolchain)
+            return self._resolver(engine).segments(made, toolchain)
         except EngineError as error:
             if not self._may_stay_local(engine, toolchain):
                 raise
@@ -332,12 +332,12 @@ class Journey:
 
         engine.close()
         self._engine = LocalEngine()
-        return self._workshop(self.engine(made.request)).segments(made, toolchain)
+        return self._resolver(self.engine(made.request)).segments(made, toolchain)
 
-    def _workshop(self, engine: Engine, *, look_only: bool = False) -> toolchains.Workshop:
-        return toolchains.Workshop(
+    def _resolver(self, engine: Engine, *, look_only: bool = False) -> targets.TargetResolver:
+        return targets.TargetResolver(
             engine,
-            self.loosening,
+            self.overrides,
             self.settings,
             self.workspace,
             self.observer,
@@ -361,7 +361,7 @@ class Journey:
         if made.to_run:
             engine = self.engine(request, need_docker=toolchain.imported is not None)
             engine_name = engine.info().name
-            segments = self._workshop(engine, look_only=True).segments(made, toolchain)
+            segments = self._resolver(engine, look_only=True).segments(made, toolchain)
             commands = [
                 line
                 for segment in segments

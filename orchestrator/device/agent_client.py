@@ -1,7 +1,7 @@
 """The host's end of the line to the agent on a device. Runs on the loop thread.
 
-The agent's modules (``onboard/``) are sent as text with every session and loaded in memory
-there; see ``onboard/link.py`` for the frames.
+The agent's modules (``agent/``) are sent as text with every session and loaded in memory
+there; see ``agent/link.py`` for the frames.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncssh
 
+from orchestrator.device.agent import PARTS
 from orchestrator.device.connection import link_lost
 from orchestrator.device.faults import (
     DeviceBusy,
@@ -25,14 +26,13 @@ from orchestrator.device.faults import (
     DeviceLacks,
     FolderNotOurs,
 )
-from orchestrator.device.onboard import PARTS
 from orchestrator.errors import DeviceError, escape_control
 
 MAGIC = b"\nHEFSMITH-AGENT-1\n"
 _HEADER = struct.Struct(">cI")
 _BEAT_SECONDS = 3.0
 _START_SECONDS = 30.0
-_PACKAGE = "hefsmith_onboard"
+_PACKAGE = "hefsmith_agent"
 
 Json = dict[str, Any]
 EventSink = Callable[[Json], None]
@@ -40,14 +40,14 @@ EventSink = Callable[[Json], None]
 _BOOT = """\
 import json, sys, types
 parts = json.loads(sys.stdin.buffer.read(%d).decode("utf-8"))
-package = types.ModuleType("hefsmith_onboard")
+package = types.ModuleType("hefsmith_agent")
 package.__path__ = []
-sys.modules["hefsmith_onboard"] = package
+sys.modules["hefsmith_agent"] = package
 for name, text in parts:
-    module = types.ModuleType("hefsmith_onboard." + name)
-    module.__package__ = "hefsmith_onboard"
+    module = types.ModuleType("hefsmith_agent." + name)
+    module.__package__ = "hefsmith_agent"
     sys.modules[module.__name__] = module
-    exec(compile(text, "hefsmith_onboard/" + name + ".py", "exec"), module.__dict__)
+    exec(compile(text, "hefsmith_agent/" + name + ".py", "exec"), module.__dict__)
 module.main()
 """
 
@@ -55,7 +55,7 @@ module.main()
 @cache
 def agent_payload() -> bytes:
     """Return the agent's modules as one JSON list of (name, text), in loading order."""
-    folder = resources.files("orchestrator.device.onboard")
+    folder = resources.files("orchestrator.device.agent")
     parts = [(name, folder.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in PARTS]
     return json.dumps(parts).encode("utf-8")
 
@@ -65,7 +65,7 @@ def agent_command(python: str) -> str:
     return shlex.join([*shlex.split(python), "-I", "-c", _BOOT % len(agent_payload())])
 
 
-class AgentChannel:
+class AgentClient:
     """One agent; one request at a time."""
 
     def __init__(self, spec_name: str, process: asyncssh.SSHClientProcess[bytes]) -> None:
@@ -84,7 +84,7 @@ class AgentChannel:
     @classmethod
     async def start(
         cls, conn: asyncssh.SSHClientConnection, *, name: str, python: str
-    ) -> AgentChannel:
+    ) -> AgentClient:
         """Start the agent; :class:`DeviceLacks` when the device has no Python for it."""
         process = await conn.create_process(agent_command(python), encoding=None)
         self = cls(name, process)

@@ -4,7 +4,7 @@ Pillow lets go of the interpreter's lock while it decodes and scales, which is n
 task, so a few threads keep a few cores busy and need no start. Beyond that the lock is what
 they would wait for: then each core gets a process.
 
-The processes are fresh Pythons that know nothing but this package (``laborer.py``). The
+The processes are fresh Pythons that know nothing but this package (``pool_worker.py``). The
 standard pool would import the caller's main module again in each of them, which takes long
 inside an SDK and is wrong in scripts without a guard; a fork is unsafe beside the SDK's threads.
 """
@@ -49,7 +49,7 @@ def usable_cores() -> int:
     return max(1, cores)
 
 
-class _Laborer:
+class _PoolWorker:
     """One child process: pickled chunks go in, pickled outcomes come out."""
 
     def __init__(self, setup: Setup) -> None:
@@ -57,7 +57,7 @@ class _Laborer:
         paths = [above, os.environ.get("PYTHONPATH", "")]
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in paths if path))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "hefsmith_worker.calibration.laborer"],
+            [sys.executable, "-m", "hefsmith_worker.calibration.pool_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -100,7 +100,7 @@ class _Laborer:
         self._process.wait()
 
 
-class Crew:
+class WorkerPool:
     """Does tasks with a number of workers, ``None`` for one on each core; 0 works in turn.
 
     Processes start with the first round that is worth it and stay for the next ones.
@@ -110,11 +110,11 @@ class Crew:
         self._setup = setup
         self._workers = usable_cores() if workers is None else max(0, workers)
         self._forced = workers is not None
-        self._laborers: List[_Laborer] = []
+        self._members: List[_PoolWorker] = []
         self._threads: Optional[ThreadPoolExecutor] = None
-        self._idle: SimpleQueue[_Laborer] = SimpleQueue()
+        self._idle: SimpleQueue[_PoolWorker] = SimpleQueue()
 
-    def __enter__(self) -> Crew:  # noqa: PYI034  Self is not in Python 3.8
+    def __enter__(self) -> WorkerPool:  # noqa: PYI034  Self is not in Python 3.8
         return self
 
     def __exit__(
@@ -123,8 +123,8 @@ class Crew:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        for laborer in self._laborers:
-            laborer.dismiss(at_once=error is not None)
+        for pool_worker in self._members:
+            pool_worker.dismiss(at_once=error is not None)
         if self._threads is not None:
             self._threads.shutdown(wait=True)
 
@@ -136,7 +136,7 @@ class Crew:
                 outcomes.append(run_task(self._setup, task))
                 tell(1)
             return outcomes
-        if self._laborers or (self._workers > MOST_THREADS and self._worth_it(tasks)):
+        if self._members or (self._workers > MOST_THREADS and self._worth_it(tasks)):
             self._hire()
             # Small chunks keep the processes equally busy to the end and the progress smooth.
             size = max(1, min(LARGEST_CHUNK, math.ceil(len(tasks) / (self._workers * 4))))
@@ -160,10 +160,10 @@ class Crew:
 
     def _hire(self) -> None:
         """Start the processes, once."""
-        while len(self._laborers) < self._workers:
-            laborer = _Laborer(self._setup)
-            self._laborers.append(laborer)
-            self._idle.put(laborer)
+        while len(self._members) < self._workers:
+            pool_worker = _PoolWorker(self._setup)
+            self._members.append(pool_worker)
+            self._idle.put(pool_worker)
 
     def _spread(
         self,
@@ -174,7 +174,7 @@ class Crew:
     ) -> List[Outcome]:
         """Do chunks of ``size`` tasks in threads; the first error ends them all."""
         if self._threads is None:
-            count = self._workers if self._laborers else min(self._workers, MOST_THREADS)
+            count = self._workers if self._members else min(self._workers, MOST_THREADS)
             self._threads = ThreadPoolExecutor(count, thread_name_prefix="calibration")
         chunks = [tasks[start : start + size] for start in range(0, len(tasks), size)]
         futures = {self._threads.submit(work, chunk): i for i, chunk in enumerate(chunks)}
@@ -193,8 +193,8 @@ class Crew:
         return [run_task(self._setup, task) for task in tasks]
 
     def _have_done(self, tasks: Sequence[Task]) -> List[Outcome]:
-        laborer = self._idle.get()
+        pool_worker = self._idle.get()
         try:
-            return laborer.run(tasks)
+            return pool_worker.run(tasks)
         finally:
-            self._idle.put(laborer)
+            self._idle.put(pool_worker)

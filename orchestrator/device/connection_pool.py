@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec
 
 
-class Hub:
-    """Opens sessions. Use as a context manager, or take :func:`default_hub`.
+class ConnectionPool:
+    """Opens sessions. Use as a context manager, or take :func:`default_pool`.
 
-    All sessions of a hub go through one connection per jump host, however many they are.
+    All sessions of a pool go through one connection per jump host, however many they are.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Hub:
         return route.label, self.thread.call(self._host_key(spec, route))
 
     def abort(self) -> None:
-        """Cut off everything that runs; the hub can still be used and must still be closed."""
+        """Cut off everything that runs; the pool can still be used and must still be closed."""
         self.thread.cancel_calls()
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class Hub:
     async def _tunnel(
         self, spec: DeviceSpec, route: Route, password: Callable[[str], str] | None
     ) -> asyncssh.SSHClientConnection | None:
-        """Return the connection to the last jump host, opening each hop once per hub."""
+        """Return the connection to the last jump host, opening each hop once per pool."""
         via: asyncssh.SSHClientConnection | None = None
         for number in range(len(route.jumps)):
             key = route.jumps[: number + 1]
@@ -138,14 +138,14 @@ class Hub:
 
 
 _guard = threading.Lock()
-_default: Hub | None = None
+_default: ConnectionPool | None = None
 
 
-def default_hub() -> Hub:
-    """Return the process's own hub, closed when the process ends."""
+def default_pool() -> ConnectionPool:
+    """Return the process's own pool, closed when the process ends."""
     global _default
     with _guard:
         if _default is None or _default.thread.loop.is_closed():
-            _default = Hub()
+            _default = ConnectionPool()
             atexit.register(_default.close)
         return _default

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import Entry
-    from orchestrator.pipeline.kit import Kit
     from orchestrator.pipeline.plan import Plan
+    from orchestrator.pipeline.run_context import RunContext
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Record:
     strict: bool
 
 
-def conclude(
+def finalize(
     plan: Plan,
-    kit: Kit,
+    context: RunContext,
     published: Mapping[str, Entry],
     environment: Mapping[str, Any],
     staging: Path,
@@ -59,10 +59,10 @@ def conclude(
         ran.update({key: value for key, value in entry.ran.items() if value not in (None, [], {})})
     asked = _asked(plan, entries)
     told = [finding["code"] for entry in entries for finding in entry.findings]
-    downgrades = quieter(kit.downgrades(asked, ran), told)
+    downgrades = quieter(context.downgrades(asked, ran), told)
     for finding in downgrades:
         if finding.severity != "info":
-            kit.observer.finding(finding)
+            context.observer.finding(finding)
     if record.strict and downgrades:
         msg = f"{plan.request.model}: less was done than was asked: " + "; ".join(
             finding.message for finding in downgrades

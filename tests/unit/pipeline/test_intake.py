@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.pipeline import arrival
-from orchestrator.pipeline.arrival import Arrivals
+from orchestrator.pipeline import intake as intake_module
 from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
 from orchestrator.pipeline.digests import DigestMemory, digest_of
+from orchestrator.pipeline.intake import ArtifactIntake
 
-LARGE = arrival.WORTH_KEEPING + 1000
+LARGE = intake_module.WORTH_KEEPING + 1000
 KEY = digest_of("key")
 
 
@@ -33,8 +33,8 @@ def cache(tmp_path: Path) -> StageCache:
 
 
 @pytest.fixture
-def arrivals(work: Path, cache: StageCache) -> Iterator[Arrivals]:
-    made = Arrivals(work, cache.incoming)
+def intake(work: Path, cache: StageCache) -> Iterator[ArtifactIntake]:
+    made = ArtifactIntake(work, cache.incoming)
     yield made
     made.close()
     assert not list(cache.incoming.glob(".*")), "what nobody took is gone"
@@ -44,13 +44,13 @@ def arrivals(work: Path, cache: StageCache) -> Iterator[Arrivals]:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The bytes of every file that is read, in the order of reading."""
     seen: list[int] = []
-    taken = Arrivals._take
+    taken = ArtifactIntake._take
 
-    def take(self: Arrivals, source: FileIO, *, keep: bool) -> tuple[str, Path | None]:
+    def take(self: ArtifactIntake, source: FileIO, *, keep: bool) -> tuple[str, Path | None]:
         seen.append(os.fstat(source.fileno()).st_size)
         return taken(self, source, keep=keep)
 
-    monkeypatch.setattr(Arrivals, "_take", take)
+    monkeypatch.setattr(ArtifactIntake, "_take", take)
     return seen
 
 
@@ -61,39 +61,41 @@ def write(work: Path, name: str, content: bytes) -> CachedFile:
     return CachedFile("golden", name, hashlib.sha256(content).hexdigest(), len(content))
 
 
-def test_files_are_here_when_they_are_as_announced(arrivals: Arrivals, work: Path) -> None:
+def test_files_are_here_when_they_are_as_announced(intake: ArtifactIntake, work: Path) -> None:
     files = [write(work, f"golden/{number}.npy", bytes([number]) * 1000) for number in range(5)]
     for file in files:
-        arrivals.expect(file.path, file.bytes, keep=True)
-    assert arrivals.here(files)
+        intake.expect(file.path, file.bytes, keep=True)
+    assert intake.here(files)
     (work / "golden/3.npy").write_bytes(b"\7" * 1000)
-    assert not arrivals.here(files), "the same size, another content"
+    assert not intake.here(files), "the same size, another content"
     (work / "golden/3.npy").unlink()
-    assert not arrivals.here(files)
+    assert not intake.here(files)
 
 
-def test_a_file_that_comes_after_its_announcement_counts(arrivals: Arrivals, work: Path) -> None:
+def test_a_file_that_comes_after_its_announcement_counts(
+    intake: ArtifactIntake, work: Path
+) -> None:
     file = write(work, "model.hef", b"hef" * 100)
     (work / "model.hef").rename(work / "elsewhere")
-    arrivals.expect(file.path, file.bytes, keep=True)
-    assert not arrivals.here([file])
+    intake.expect(file.path, file.bytes, keep=True)
+    assert not intake.here([file])
     (work / "elsewhere").rename(work / "model.hef")
-    assert arrivals.here([file])
+    assert intake.here([file])
 
 
 def test_an_announced_file_is_read_once_for_the_check_and_for_the_cache(
-    arrivals: Arrivals, work: Path, cache: StageCache, reads: list[int]
+    intake: ArtifactIntake, work: Path, cache: StageCache, reads: list[int]
 ) -> None:
     file = write(work, "golden/0.npy", os.urandom(LARGE))
     memory = DigestMemory(cache.root / "digests.json")
     for key in (KEY, digest_of("the next stage, which announces it again")):
-        arrivals.expect(file.path, file.bytes, keep=True)
-        assert arrivals.here([file])
+        intake.expect(file.path, file.bytes, keep=True)
+        assert intake.here([file])
         entry = Entry(key, "export", (file,))
-        kept = arrivals.kept(entry.files)
+        kept = intake.kept(entry.files)
         cache.publish(entry, work, kept)
         cache.learn(entry, kept, memory)
-    assert arrivals.changed() == []
+    assert intake.changed() == []
     assert reads == [LARGE]
     copies = list((cache.root / "stages").glob("??/*/files/golden/0.npy"))
     assert len(copies) == 2
@@ -102,13 +104,13 @@ def test_an_announced_file_is_read_once_for_the_check_and_for_the_cache(
 
 
 def test_a_kept_copy_that_is_damaged_later_is_found_although_its_digest_is_known(
-    arrivals: Arrivals, work: Path, cache: StageCache, tmp_path: Path
+    intake: ArtifactIntake, work: Path, cache: StageCache, tmp_path: Path
 ) -> None:
     file = write(work, "golden/0.npy", os.urandom(LARGE))
     memory = DigestMemory(cache.root / "digests.json")
-    assert arrivals.here([file], keep=True)
+    assert intake.here([file], keep=True)
     entry = Entry(KEY, "export", (file,))
-    kept = arrivals.kept(entry.files)
+    kept = intake.kept(entry.files)
     cache.publish(entry, work, kept)
     cache.learn(entry, kept, memory)
     copy = next((cache.root / "stages").glob("??/*/files/golden/0.npy"))
@@ -119,41 +121,41 @@ def test_a_kept_copy_that_is_damaged_later_is_found_although_its_digest_is_known
 
 
 def test_a_file_that_is_named_before_its_digest_is_known_is_read_once(
-    arrivals: Arrivals, work: Path, reads: list[int]
+    intake: ArtifactIntake, work: Path, reads: list[int]
 ) -> None:
     file = write(work, "golden/0.npy", os.urandom(LARGE))
-    arrivals.expect(file.path, file.bytes, keep=True)
-    arrivals.expect(file.path, file.bytes, keep=True)
-    assert arrivals.here([file])
+    intake.expect(file.path, file.bytes, keep=True)
+    intake.expect(file.path, file.bytes, keep=True)
+    assert intake.here([file])
     assert reads == [LARGE]
-    assert list(arrivals.kept([file])) == [file.path]
+    assert list(intake.kept([file])) == [file.path]
 
 
 def test_a_file_that_is_changed_after_it_was_checked_is_told(
-    arrivals: Arrivals, work: Path
+    intake: ArtifactIntake, work: Path
 ) -> None:
     first, second = (write(work, name, name.encode() * 100) for name in ("a.npy", "b.npy"))
-    assert arrivals.here([first, second])
+    assert intake.here([first, second])
     path = work / "a.npy"
     before = path.stat()
     path.write_bytes(b"x" * before.st_size)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert arrivals.changed() == ["a.npy"], "though it has its size and time again"
+    assert intake.changed() == ["a.npy"], "though it has its size and time again"
     write(work, "a.npy", b"a.npy" * 100)
-    assert arrivals.changed() == []
+    assert intake.changed() == []
 
 
-def test_a_restored_file_that_a_job_changes_is_told(arrivals: Arrivals, work: Path) -> None:
+def test_a_restored_file_that_a_job_changes_is_told(intake: ArtifactIntake, work: Path) -> None:
     file = write(work, "model.onnx", b"onnx" * 100)
-    arrivals.trust([file])
-    assert arrivals.changed() == []
+    intake.trust([file])
+    assert intake.changed() == []
     (work / "model.onnx").write_bytes(b"evil" * 100)
-    assert arrivals.changed() == ["model.onnx"]
+    assert intake.changed() == ["model.onnx"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links and pipes")
 def test_links_pipes_and_names_that_lead_out_are_never_read(
-    arrivals: Arrivals, work: Path, reads: list[int]
+    intake: ArtifactIntake, work: Path, reads: list[int]
 ) -> None:
     secret = work.parent / "secret"
     secret.write_bytes(b"secret")
@@ -162,9 +164,9 @@ def test_links_pipes_and_names_that_lead_out_are_never_read(
     os.mkfifo(work / "pipe")
     digest = hashlib.sha256(b"secret").hexdigest()
     for name in ("link", "up/secret", "../secret", str(secret)):
-        assert not arrivals.here([CachedFile("golden", name, digest, 6)]), name
+        assert not intake.here([CachedFile("golden", name, digest, 6)]), name
     empty = hashlib.sha256(b"").hexdigest()
-    assert not arrivals.here([CachedFile("golden", "pipe", empty, 0)])
+    assert not intake.here([CachedFile("golden", "pipe", empty, 0)])
     assert reads == []
 
 
@@ -174,11 +176,11 @@ def test_a_cache_that_takes_no_copy_costs_the_copy_alone(
     def full(sink: FileIO, data: memoryview) -> None:
         raise OSError(28, "no space")
 
-    monkeypatch.setattr(arrival, "write_all", full)
+    monkeypatch.setattr(intake_module, "write_all", full)
     file = write(work, "golden/0.npy", os.urandom(LARGE))
-    arrivals = Arrivals(work, tmp_path / "full")
+    intake = ArtifactIntake(work, tmp_path / "full")
     try:
-        assert arrivals.here([file], keep=True)
-        assert arrivals.kept([file]) == {}
+        assert intake.here([file], keep=True)
+        assert intake.kept([file]) == {}
     finally:
-        arrivals.close()
+        intake.close()

@@ -32,7 +32,7 @@ CONTAINERD = Path("/var/lib/containerd")
 TRIED = 3
 
 
-class Library:
+class ImageStore:
     """The images of one Docker engine."""
 
     def __init__(self, engine: DockerEngine) -> None:

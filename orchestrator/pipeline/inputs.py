@@ -37,7 +37,7 @@ _LISTS = frozenset({".txt", ".csv", ".json", ".yaml", ".yml"})
 
 
 @dataclass(frozen=True)
-class Material:
+class BuildInput:
     """One input of a build: the name that the worker knows, and where it is on this machine.
 
     ``files`` limits a folder to these relative names (the factory's own code).
@@ -58,7 +58,7 @@ class BuildRequest:
     model: str
     arch: Arch
     net_name: str
-    materials: tuple[Material, ...]
+    materials: tuple[BuildInput, ...]
     parameters: Mapping[str, Mapping[str, Any]]
     used_by: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
@@ -76,7 +76,7 @@ class _Collector:
     def __init__(self, loaded: LoadedRecipe, project: Path) -> None:
         self.loaded = loaded
         self.project = project
-        self.materials: dict[str, Material] = {}
+        self.materials: dict[str, BuildInput] = {}
 
     def find(self, written: str, *location: str | int) -> Path:
         """Return a path of the recipe that exists, else say where it was looked for."""
@@ -107,7 +107,7 @@ class _Collector:
         while free in self.materials:
             stem, dot, suffix = name.partition(".")
             free, number = f"{stem}-{number}{dot}{suffix}", number + 1
-        self.materials[free] = Material(free, path, files)
+        self.materials[free] = BuildInput(free, path, files)
         return free
 
 

@@ -18,7 +18,7 @@ ExplainFailure = Callable[[list[str], Mapping[str, Any]], list[Finding]]
 
 
 @dataclass(frozen=True)
-class Kit:
+class RunContext:
     """What a run needs beside the plan; the glue fills it from the other rooms."""
 
     cache: StageCache

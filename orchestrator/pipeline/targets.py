@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.pipeline import identity
-from orchestrator.pipeline.jobs import Bench, Segment
+from orchestrator.pipeline.jobs import ExecutionTarget, Segment
 from orchestrator.pipeline.sizes import read_size
 from orchestrator.pipeline.stages import NAMES
 from orchestrator.project.recipe import LINE_3_ARCHS
@@ -196,7 +196,7 @@ def open_engine(
 
 
 @dataclass(frozen=True)
-class Loosening:
+class SandboxOverrides:
     """What the command line allows beyond the tight box; recipes cannot."""
 
     network: bool = False
@@ -204,25 +204,25 @@ class Loosening:
     cpus: float | None = None
 
 
-def limits(loosening: Loosening, workspace: Workspace, *, gpus: bool = False) -> Box:
+def limits(overrides: SandboxOverrides, workspace: Workspace, *, gpus: bool = False) -> Box:
     """Return the box: the project's sizes, and what the command line allows beyond it."""
     from orchestrator.engine.base import Box
 
-    memory = loosening.memory or workspace.file.limits.memory
+    memory = overrides.memory or workspace.file.limits.memory
     return Box(
         memory=read_size(memory, "memory limit") if memory else None,
-        cpus=loosening.cpus or workspace.file.limits.cpus,
-        network=loosening.network,
+        cpus=overrides.cpus or workspace.file.limits.cpus,
+        network=overrides.network,
         gpus=gpus,
     )
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TargetResolver:
     """Turns a plan into segments on one engine; ``look_only`` builds no image (``--dry-run``)."""
 
     engine: Engine
-    loosening: Loosening
+    overrides: SandboxOverrides
     settings: Settings
     workspace: Workspace
     observer: Observer
@@ -240,8 +240,8 @@ class Workshop:
         if imported is not None and imported.export_image and not made.request.tensorflow:
             from orchestrator.toolchain.suite import EXPORT_PYTHON
 
-            bench = self._bench(imported.export_image, EXPORT_PYTHON, {}, gpus=False)
-            return Segment(before, bench) if before else None
+            target = self._target(imported.export_image, EXPORT_PYTHON, {}, gpus=False)
+            return Segment(before, target) if before else None
         if imported is not None and not before:
             return None
         image = self.engine.ready_image("emulator")
@@ -249,15 +249,15 @@ class Workshop:
             return None
         env = toolchain.env if imported is None else {}
         stages = made.to_run if imported is None else before
-        return Segment(stages, self._bench(image.id, "python", env, gpus=False))
+        return Segment(stages, self._target(image.id, "python", env, gpus=False))
 
     def segments(self, made: Plan, toolchain: Toolchain) -> tuple[Segment, ...]:
         """Return the jobs of a plan, in order."""
         packages = _packages(made)
         if toolchain.imported is None:
             image = self._with_packages(self._own_image(), packages)
-            bench = self._bench(image, "python", toolchain.env, gpus=False)
-            return (Segment(made.to_run, bench),)
+            target = self._target(image, "python", toolchain.env, gpus=False)
+            return (Segment(made.to_run, target),)
         from orchestrator.toolchain.suite import EXPORT_PYTHON
 
         for warning in toolchain.warnings:
@@ -272,12 +272,12 @@ class Workshop:
             if not layer or made.request.tensorflow:
                 image, python = self._own_image(), "python"
             image = self._with_packages(image, packages, python=python)
-            segments.append(Segment(before, self._bench(image, python, {}, gpus=False)))
+            segments.append(Segment(before, self._target(image, python, {}, gpus=False)))
         if after:
-            segments.append(Segment(after, self._suite_bench(toolchain.imported)))
+            segments.append(Segment(after, self._suite_target(toolchain.imported)))
         return tuple(segments)
 
-    def _suite_bench(self, imported: Imported) -> Bench:
+    def _suite_target(self, imported: Imported) -> ExecutionTarget:
         from orchestrator.toolchain.gpu import Probe, decide
         from orchestrator.toolchain.suite import describe
 
@@ -289,7 +289,7 @@ class Workshop:
         decision = decide(wish, runtimes, probe)  # type: ignore[arg-type]
         self.observer.note(f"gpu: {'used' if decision.use else 'not used'} ({decision.why})")
         described = describe(imported, decision)
-        return self._bench(described.image, described.python, described.env, gpus=described.gpus)
+        return self._target(described.image, described.python, described.env, gpus=described.gpus)
 
     def _gpu_state(self, imported: Imported, wish: Wish) -> GpuState:
         """Return what is known of a GPU inside the image, found out anew where that is old."""
@@ -304,12 +304,12 @@ class Workshop:
             return state
         if not isinstance(self.engine, DockerEngine):
             return state
-        from orchestrator.engine.library import Library
+        from orchestrator.engine.image_store import ImageStore
         from orchestrator.toolchain import importer, registry
 
         self.observer.note("gpu: trying it inside the container")
-        library = Library(self.engine)
-        state = importer.probe_gpu(imported.image, imported.python, library, wish)
+        store = ImageStore(self.engine)
+        state = importer.probe_gpu(imported.image, imported.python, store, wish)
         registry.save(replace(imported, gpu=state))
         return state
 
@@ -349,12 +349,14 @@ class Workshop:
 
         return report
 
-    def _bench(self, image: str, python: str, env: Mapping[str, str], *, gpus: bool) -> Bench:
+    def _target(
+        self, image: str, python: str, env: Mapping[str, str], *, gpus: bool
+    ) -> ExecutionTarget:
         from orchestrator.engine.base import worker_argv
 
         info = self.engine.info()
-        box = limits(self.loosening, self.workspace, gpus=gpus)
-        return Bench(
+        box = limits(self.overrides, self.workspace, gpus=gpus)
+        return ExecutionTarget(
             engine=self.engine,
             image=image,
             argv=worker_argv(python=python),
@@ -366,7 +368,7 @@ class Workshop:
                 "version": info.version,
                 "image": image,
                 "boxed": info.boxed,
-                "loosened": list(box.loosened()),
+                "overridden": list(box.overridden()),
                 "unlimited": list(info.lacks),
             },
         )

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.device.channel import agent_command, agent_payload
-from orchestrator.device.onboard import PARTS
+from orchestrator.device.agent import PARTS
+from orchestrator.device.agent_client import agent_command, agent_payload
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-FOLDER = REPOSITORY / "orchestrator" / "device" / "onboard"
+FOLDER = REPOSITORY / "orchestrator" / "device" / "agent"
 
 #: Names and keywords that came after 3.9: a linter likes to put them in.
 TOO_NEW = {"pairwise", "removesuffix_", "aclosing", "timeout_at", "UTC", "StrEnum", "Self"}

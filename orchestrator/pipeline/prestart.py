@@ -29,14 +29,14 @@ PATIENCE = 6.0
 
 
 @dataclass(frozen=True)
-class Opened:
+class PrestartedJob:
     """A job that waits for its word, and what it was started for."""
 
     segment: Segment
     running: Running
 
 
-class Opening:
+class Prestart:
     """Starts a job in a thread; ``act`` gets the build folder, and may find nothing to start.
 
     Whatever goes wrong there is not told: the build meets it again when it starts the job in
@@ -44,14 +44,14 @@ class Opening:
     come to its end.
     """
 
-    def __init__(self, final: Path, act: Callable[[Path], Opened | None]) -> None:
+    def __init__(self, final: Path, act: Callable[[Path], PrestartedJob | None]) -> None:
         final.parent.mkdir(parents=True, exist_ok=True)
         self.staging = builds.staging_folder(final)
         self._act = act
-        self._opened: Opened | None = None
+        self._opened: PrestartedJob | None = None
         self._dropped = False
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="hefsmith-opening", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="hefsmith-prestart", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -65,7 +65,7 @@ class Opening:
         if stop and opened is not None:
             opened.running.stop()
 
-    def take(self) -> Opened | None:
+    def take(self) -> PrestartedJob | None:
         """Return the job as soon as it waits, ``None`` when none was started."""
         while self._thread.is_alive():
             # With a time limit, since Windows cannot interrupt a wait without one.
@@ -90,9 +90,9 @@ class Opening:
         shutil.rmtree(self.staging, ignore_errors=True)
 
 
-def open_job(made: Plan, segment: Segment | None, staging: Path) -> Opened | None:
+def start_job(made: Plan, segment: Segment | None, staging: Path) -> PrestartedJob | None:
     """Start the first job of a plan, so that it is loaded and waits."""
     if segment is None:
         return None
     job = make_job(made, segment, staging, waits=True)
-    return Opened(segment, segment.bench.engine.start(job, held=True))
+    return PrestartedJob(segment, segment.target.engine.start(job, held=True))

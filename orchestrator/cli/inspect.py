@@ -204,12 +204,12 @@ def _compatibility(examination: Examination, chip: str, hailort: str | None) -> 
 
 def _model_report(path: Path) -> _Report:
     if path.suffix.lower() == ".har":
-        from orchestrator.hef.har import har_document, read_har, render_har
+        from orchestrator.inspect.har import har_document, read_har, render_har
 
         har = read_har(path)
         return _Report(har_document(har), partial(render_har, har), good=True)
-    from orchestrator.hef.onnxfile import read_onnx
-    from orchestrator.hef.onnxreport import onnx_document, render_onnx
+    from orchestrator.inspect.onnx_file import read_onnx
+    from orchestrator.inspect.onnx_report import onnx_document, render_onnx
 
     model = read_onnx(path)
     document = onnx_document(model)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -73,6 +75,28 @@ def test_pure_rooms_do_not_reach_for_those_that_act(room: str) -> None:
         for name in imports(path):
             acting = ("orchestrator.engine", "orchestrator.cli", "orchestrator.pipeline")
             assert not name.startswith(acting), f"{path}: {name}"
+
+
+def architecture() -> ModuleType:
+    path = REPOSITORY / "docs" / "architecture.py"
+    spec = importlib.util.spec_from_file_location("architecture", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_room_knows_only_those_below_it() -> None:
+    page = architecture()
+    storey = {room: number for number, rooms in enumerate(page.STOREYS) for room in rooms}
+    assert set(storey) == set(page.ROOMS.values())
+    for here, there in page.edges():
+        assert storey[here] < storey[there], f"{here} imports {there}"
+
+
+def test_the_picture_of_the_rooms_is_true() -> None:
+    assert architecture().main(["--check"]) == 0, "run: python docs/architecture.py"
 
 
 def test_no_module_needs_itself_by_a_detour() -> None:

@@ -122,7 +122,7 @@ def test_the_waiting_job_is_used_only_for_what_it_was_started_for(
     if change == "stages":
         was = replace(wanted, stages=("parse",))
     if change == "image":
-        was = replace(wanted, bench=replace(wanted.target, image="another"))
+        was = replace(wanted, target=replace(wanted.target, image="another"))
     waiting = FakeRunning(lost=change == "lost")
     prestart = Prestart(tmp_path / "final", lambda _: opened(waiting, was))
     started: Any = runner._started(PLAN, wanted, tmp_path, prestart)

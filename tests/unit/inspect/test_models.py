@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from orchestrator.hef import HefError, ModelFileError
-from orchestrator.hef.har import har_document, read_har
-from orchestrator.hef.onnxcost import estimate_cost
-from orchestrator.hef.onnxfile import read_onnx
-from orchestrator.hef.onnxreport import find_objections, onnx_document
+from orchestrator.inspect.har import har_document, read_har
+from orchestrator.inspect.onnx_cost import estimate_cost
+from orchestrator.inspect.onnx_file import read_onnx
+from orchestrator.inspect.onnx_report import find_objections, onnx_document
 
 if TYPE_CHECKING:
     from pathlib import Path

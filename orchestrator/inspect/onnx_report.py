@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import escape_control
-from orchestrator.hef.onnxcost import estimate_cost
+from orchestrator.inspect.onnx_cost import estimate_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from orchestrator.hef.onnxfile import OnnxModel, Value
+    from orchestrator.inspect.onnx_file import OnnxModel, Value
 
 #: Operators that users saw refused, with the parser's own name for the error.
 _REFUSED: Final = {

@@ -14,7 +14,7 @@ from orchestrator.cli.app import run
 from orchestrator.hef import write_emulated_hef
 from tests.fuzz.hef.seeds import networks
 from tests.unit.hef.building import legacy, pack
-from tests.unit.hef.test_models import save, small_model
+from tests.unit.inspect.test_models import save, small_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.hef.onnxfile import Node, OnnxModel, Weight
+    from orchestrator.inspect.onnx_file import Node, OnnxModel, Weight
 
     Inputs = Sequence[tuple[int, ...] | None]
     Constants = Mapping[str, Weight]

@@ -16,15 +16,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ENGINE_TESTS = os.environ.get("HEFSMITH_TEST_ENGINE") == "1"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-#: Folders of tests that start processes, servers and containers.
-REAL_THINGS = {"bench", "cli", "device", "engine", "fuzz", "integration", "worker"}
-
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs an engine unless it is switched on; then nothing may be skipped."""
     for item in items:
-        # Real processes, links and clocks on a busy machine get a second try; twice is a failure.
-        if REAL_THINGS.intersection(item.path.relative_to(REPOSITORY).parts):
+        # Twice is a failure.
+        if item.get_closest_marker("second_try") is not None:
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
     if ENGINE_TESTS:
         return

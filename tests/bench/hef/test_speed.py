@@ -81,6 +81,7 @@ def test_verifying_crc32_costs_at_most_a_third_more_than_reading_and_zlib(
     assert ours <= 1.3 * floor
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_metadata_without_verification_takes_less_than_30_ms(padded: Path) -> None:
     quick = best(lambda: read_hef(padded, verify=False))
     print(f"\nmetadata without verification {quick * 1e3:.1f} ms")

@@ -60,6 +60,7 @@ def veth_of(pi: Pi) -> str:
     raise AssertionError(index)
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_an_upload_cut_at_5_mb_is_noticed_in_seconds_and_resumed(
     pi: Pi, pool: ConnectionPool, tmp_path: Path
 ) -> None:
@@ -81,6 +82,7 @@ def test_an_upload_cut_at_5_mb_is_noticed_in_seconds_and_resumed(
     assert pi.current() == result.release
 
 
+@pytest.mark.second_try("a real link is cut or slowed")
 def test_a_slow_link_is_slow_and_not_taken_for_a_dead_one(
     pi: Pi, pool: ConnectionPool, tmp_path: Path
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_disk_that_fills_in_mid_upload_leaves_the_old_release_and_is_resumed(
     assert pi.current() == result.release
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_a_program_killed_at_any_step_harms_nothing(
     pi: Pi, pool: ConnectionPool, tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -213,6 +216,7 @@ def test_two_ships_at_once_end_one_after_the_other(
     assert pi.current() == shelf.history[-1]
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_a_lock_held_over_a_dead_link_is_given_up(
     pi: Pi, pool: ConnectionPool, tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -232,6 +236,7 @@ def test_a_lock_held_over_a_dead_link_is_given_up(
     assert pi.current() == result.release
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_no_helper_stays_on_the_device_after_cut_sessions(pi: Pi, tmp_path: Path) -> None:
     release = make_release(tmp_path, size=3_000_000)
     for _ in range(3):

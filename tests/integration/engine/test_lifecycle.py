@@ -35,6 +35,7 @@ DEAF = (
 )
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_lines_come_as_they_are_printed_and_the_folder_has_the_results(
     engine: DockerEngine, make_job: Callable[..., Job], work: Path
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_job_that_is_held_begins_when_it_is_released(
         assert running.wait().ok
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 @pytest.mark.parametrize(("code", "limit"), [(SLEEP, 5.0), (DEAF, 10.0)], ids=["polite", "deaf"])
 def test_cancelling_leaves_nothing_within_ten_seconds(
     engine: DockerEngine, make_job: Callable[..., Job], code: str, limit: float
@@ -101,6 +103,7 @@ def test_cancelling_before_the_job_began_leaves_nothing(
     assert not exists(name)
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 @pytest.mark.parametrize("presses", [1, 3])
 def test_ctrl_c_on_the_host_ends_the_container_however_often_it_is_pressed(
     host_program: Callable[..., subprocess.Popen[str]], presses: int
@@ -118,6 +121,7 @@ def test_ctrl_c_on_the_host_ends_the_container_however_often_it_is_pressed(
     assert not exists(name)
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_the_container_ends_when_the_host_process_is_killed_and_the_next_start_removes_it(
     host_program: Callable[..., subprocess.Popen[str]],
     engine: DockerEngine,

@@ -125,6 +125,7 @@ def second(daemon: SecondDaemon, monkeypatch: pytest.MonkeyPatch) -> Iterator[Do
     gc.collect()
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_an_engine_that_is_killed_is_told_and_its_container_found_later(
     daemon: SecondDaemon, second: DockerEngine, make_job: Callable[..., Job]
 ) -> None:
@@ -147,6 +148,7 @@ def test_an_engine_that_is_killed_is_told_and_its_container_found_later(
     second.connection.reconnect()
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_an_engine_that_is_restarted_in_mid_run_is_told_from_a_failure(
     daemon: SecondDaemon,
     second: DockerEngine,
@@ -167,6 +169,7 @@ def test_an_engine_that_is_restarted_in_mid_run_is_told_from_a_failure(
     assert not docker("ps", "-aq", "--filter", f"name={running.record.container}", host=daemon.url)
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_an_engine_that_shuts_down_properly_is_not_a_failure_of_the_job(
     daemon: SecondDaemon, second: DockerEngine, make_job: Callable[..., Job]
 ) -> None:
@@ -182,6 +185,7 @@ def test_an_engine_that_shuts_down_properly_is_not_a_failure_of_the_job(
     daemon.process.wait(30)
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_an_engine_that_hangs_is_noticed_although_its_sockets_stay_open(
     daemon: SecondDaemon,
     second: DockerEngine,

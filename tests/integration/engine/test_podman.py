@@ -140,6 +140,7 @@ def test_the_box_is_as_tight_and_the_results_come_back(
     assert (work / "golden" / "0.npy").stat().st_uid == os.getuid()
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_failure_and_cancel_are_told_and_leave_nothing(
     podman: DockerEngine, job: Callable[[str], Job]
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_build_goes_on_alone_and_is_picked_up_again(
         assert again.wait().ok
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_the_job_ends_when_the_host_process_is_killed(
     podman: DockerEngine, job: Callable[[str], Job], work: Path
 ) -> None:

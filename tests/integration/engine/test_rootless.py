@@ -159,6 +159,7 @@ def test_a_limit_that_is_not_in_force_is_said_and_refused_if_asked_for(
     assert "delegation" in (error.value.hint or "")
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_a_job_is_stopped_and_gone(engine: DockerEngine, folder: Path, url: str) -> None:
     running = engine.start(make_job(engine, folder, "import time; time.sleep(60)"))
     name = running.record.container

@@ -105,6 +105,7 @@ def test_a_build_goes_on_in_the_background_and_is_picked_up_again(
     assert identifier not in project.hef("ps", "--json").stdout
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_an_interrupt_leaves_no_container(new_project: Callable[[str], Project]) -> None:
     import signal
 

@@ -55,6 +55,7 @@ def test_the_local_engine_says_that_it_has_no_box(built: Project) -> None:
     assert "no box" in (built.root / "first.err").read_text(encoding="utf-8")
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_a_second_run_starts_nothing_and_is_quick(built: Project) -> None:
     began = time.monotonic()
     done = built.hef("up", "--engine", "local", "--json")
@@ -193,6 +194,7 @@ def test_a_variant_on_a_device_is_judged_and_timed_there(copied: Project) -> Non
     assert same["same_hef_as"] == "as it is"
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 @pytest.mark.parametrize("stage", ["export", "optimize"])
 def test_an_interrupt_ends_quickly_and_leaves_nothing(
     built: Project, tmp_path: Path, stage: str

@@ -47,6 +47,7 @@ def test_a_command_that_is_not_there_is_a_result(session: SshSession) -> None:
     assert session.run(["no-such-command"]).code == 127
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_a_command_past_its_limit_is_killed_with_its_children(session: SshSession) -> None:
     with pytest.raises(CommandTimeout, match="limit of 1 s"):
         session.run(["sh", "-c", "sleep 97.25 & wait"], timeout=1)
@@ -158,6 +159,7 @@ def test_a_job_past_its_limit_is_killed_and_its_folder_removed(
     assert list((Path(str(session.home)) / ".hefsmith" / "jobs").iterdir()) == []
 
 
+@pytest.mark.second_try("a real link is cut or slowed")
 def test_a_job_dies_with_the_connection(
     pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:
@@ -252,6 +254,7 @@ def test_a_service_is_started_again_after_an_error(
         assert log.read_text().split() == ["is-active", "stop", "start"]
 
 
+@pytest.mark.second_try("a real link is cut or slowed")
 def test_a_service_is_started_again_when_the_connection_dies(
     pool: ConnectionPool, device: DeviceSpec
 ) -> None:

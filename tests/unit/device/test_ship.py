@@ -209,6 +209,7 @@ def test_two_ships_at_once_never_mix(
         assert ship(second, make_release(tmp_path)).changed
 
 
+@pytest.mark.second_try("a real link is cut or slowed")
 def test_the_lock_is_free_when_the_connection_that_held_it_is_gone(
     pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:

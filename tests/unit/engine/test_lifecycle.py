@@ -202,6 +202,7 @@ def test_the_ladder_ends_with_the_first_signal_that_works(
     box.theirs.close()
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_a_second_ctrl_c_climbs_at_once_and_still_cleans_up(box: Box) -> None:
     box.api.deaf_to = {"SIGINT", "SIGTERM"}
     box.api.on_kill = [KeyboardInterrupt, KeyboardInterrupt]
@@ -214,6 +215,7 @@ def test_a_second_ctrl_c_climbs_at_once_and_still_cleans_up(box: Box) -> None:
     box.theirs.close()
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_stopping_on_an_engine_that_is_away_gives_up_in_time(box: Box) -> None:
     box.api.away = True
     started = time.monotonic()

@@ -97,6 +97,7 @@ def test_cancelling_kills_the_whole_tree_of_a_job_that_does_not_listen(
     assert running.wait().kind is EndKind.INTERRUPTED
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_the_job_learns_that_its_host_is_gone_by_the_end_of_standard_input(work: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"

@@ -90,6 +90,7 @@ def test_bytes_that_are_no_text_do_no_harm() -> None:
     assert lines(events)[0].endswith("ok")
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 @pytest.mark.parametrize(
     ("number", "words"), [(signal.SIGILL, "AVX"), (signal.SIGKILL, "memory limit")]
 )
@@ -152,6 +153,7 @@ def test_a_detached_job_goes_on_without_standard_input() -> None:
     assert events[-1]["event"] == "done"
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 def test_a_job_that_ignores_interrupts_is_killed_with_its_children() -> None:
     process = start(
         "import signal, subprocess\n"
@@ -212,6 +214,7 @@ def test_a_job_whose_host_goes_before_the_word_ends() -> None:
     assert b"heard" not in out
 
 
+@pytest.mark.second_try("a process is ended while the machine's load decides how far it is")
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_job_that_waits_is_interrupted_like_one_that_runs() -> None:
     process = start_waiting()
@@ -220,6 +223,7 @@ def test_a_job_that_waits_is_interrupted_like_one_that_runs() -> None:
     process.communicate()
 
 
+@pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_the_worker_loads_its_libraries_and_reads_its_plan_only_at_the_word(
     tmp_path: Path,
 ) -> None:

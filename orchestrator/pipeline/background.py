@@ -11,11 +11,12 @@ import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import ConfigError, HefsmithError
 from orchestrator.pipeline import builds, runner
-from orchestrator.pipeline.finalize import Record, finalize
+from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
+from orchestrator.pipeline.finalize import finalize
 from orchestrator.pipeline.inputs import BuildRequest
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import Segment, make_job
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.cache import StageCache
-    from orchestrator.pipeline.run_context import RunContext
+    from orchestrator.pipeline.context import RunContext
 
 HOST_PLAN = "host-plan.json"
 MARK = ".detached"
@@ -47,15 +47,18 @@ def start(
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
     staging = builds.staging_folder(final)
-    outcome = runner.Outcome(ArtifactIntake(staging, context.cache.incoming), started=time.time())
+    intake = ArtifactIntake(staging, context.cache.incoming)
+    build = BuildContext(
+        plan, context, staging, final, materials, record, BuildProgress(intake, time.time())
+    )
     try:
-        runner.restore(plan, context, staging, outcome.intake)
+        runner.restore(build)
         *first, last = segments()
         for segment in first:
             # Only the last job, the long one, is left alone.
             with segment.target.engine.start(make_job(plan, segment, staging)) as running:
-                runner.follow(plan, segment.stages, context, running, staging, final, outcome)
-        _save(staging, plan, final, materials, record, last)
+                runner.follow(build, segment.stages, running)
+        _save(build, last)
         (staging / MARK).touch()
         job = make_job(plan, last, staging)
         running = last.target.engine.start(job, detached=True)
@@ -63,55 +66,36 @@ def start(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     finally:
-        outcome.intake.close()
+        intake.close()
     return running.record
 
 
-def finish(build: BuildRecord, engine: Engine, context: RunContext) -> Build:
+def finish(record: BuildRecord, engine: Engine, context: RunContext) -> Build:
     """Follow a background build to its end and make its results the build.
 
     Raises what :func:`orchestrator.pipeline.runner.carry_out` raises; a build that is interrupted
     while it is watched goes on, since watching is not owning.
     """
-    plan, final, materials, record, stages, facts = _load(build.work, context.cache)
-    intake = ArtifactIntake(build.work, context.cache.incoming)
-    outcome = runner.Outcome(intake, started=build.started, facts=facts)
+    build, stages = _load(record, context)
     try:
-        with engine.attach(build) as running:
-            runner.follow(plan, stages, context, running, build.work, final, outcome)
-        made = finalize(
-            plan,
-            context,
-            outcome.published,
-            outcome.environment,
-            build.work,
-            final,
-            materials,
-            record,
-            outcome.facts,
-            outcome.started,
-        )
+        with engine.attach(record) as running:
+            runner.follow(build, stages, running)
+        made = finalize(build)
     except HefsmithError:
-        runner.keep_log(build.work, final)
-        shutil.rmtree(build.work, ignore_errors=True)
+        runner.keep_log(build)
+        shutil.rmtree(build.staging, ignore_errors=True)
         raise
     finally:
-        intake.close()
+        build.progress.intake.close()
     return made
 
 
-def _save(
-    staging: Path,
-    plan: Plan,
-    final: Path,
-    materials: Mapping[str, str],
-    record: Record,
-    segment: Segment,
-) -> None:
+def _save(build: BuildContext, segment: Segment) -> None:
+    plan = build.plan
     request = plan.request
     document = {
         "schema": 1,
-        "final": str(final),
+        "final": str(build.final),
         "toolchain": plan.toolchain,
         "emulated": plan.emulated,
         "identities": {name: dict(value) for name, value in plan.identities.items()},
@@ -126,17 +110,17 @@ def _save(
             {"name": stage.name, "key": stage.key, "why": stage.why, "needed": stage.needed}
             for stage in plan.stages
         ],
-        "materials": dict(materials),
-        "record": asdict(record),
+        "materials": dict(build.materials),
+        "record": asdict(build.record),
         "running": list(segment.stages),
         "facts": dict(segment.target.facts),
     }
-    (staging / HOST_PLAN).write_text(json.dumps(document), encoding="utf-8")
+    (build.staging / HOST_PLAN).write_text(json.dumps(document), encoding="utf-8")
 
 
-def _load(
-    staging: Path, cache: StageCache
-) -> tuple[Plan, Path, dict[str, str], Record, list[str], dict[str, Any]]:
+def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[str]]:
+    """Return a background build as it was written down, and the stages of its last job."""
+    staging = record.work
     try:
         document = json.loads((staging / HOST_PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -154,7 +138,7 @@ def _load(
     )
     stages = tuple(
         PlannedStage(
-            item["name"], item["key"], cache.find(item["key"]), item["why"], item["needed"]
+            item["name"], item["key"], context.cache.find(item["key"]), item["why"], item["needed"]
         )
         for item in document["stages"]
     )
@@ -162,12 +146,17 @@ def _load(
         request, document["toolchain"], document["emulated"], document["identities"], stages
     )
     kept = document["record"]
-    record = Record(**{**kept, "labels": tuple(kept["labels"])})
-    return (
+    build = BuildContext(
         plan,
+        context,
+        staging,
         Path(document["final"]),
         document["materials"],
-        record,
-        document["running"],
-        document["facts"],
+        Record(**{**kept, "labels": tuple(kept["labels"])}),
+        BuildProgress(
+            ArtifactIntake(staging, context.cache.incoming),
+            record.started,
+            engine=document["facts"],
+        ),
     )
+    return build, document["running"]

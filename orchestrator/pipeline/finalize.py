@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
@@ -21,48 +21,27 @@ if TYPE_CHECKING:
 
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import Entry
+    from orchestrator.pipeline.context import BuildContext
     from orchestrator.pipeline.plan import Plan
-    from orchestrator.pipeline.run_context import RunContext
 
 
-@dataclass(frozen=True)
-class Record:
-    """What is kept of a build besides its files (``build.json``)."""
-
-    labels: tuple[str, ...]
-    thresholds: Mapping[str, Any]
-    preprocessing: Mapping[str, Any]
-    postprocess: Mapping[str, Any]
-    strict: bool
-
-
-def finalize(
-    plan: Plan,
-    context: RunContext,
-    published: Mapping[str, Entry],
-    environment: Mapping[str, Any],
-    staging: Path,
-    final: Path,
-    materials: Mapping[str, str],
-    record: Record,
-    facts: Mapping[str, Any],
-    started: float,
-) -> Build:
+def finalize(build: BuildContext) -> Build:
     """Write manifest and summary, judge what really ran, and put the build in its place."""
+    plan, record, staging, progress = build.plan, build.record, build.staging, build.progress
     entries = [
         entry
         for stage in plan.stages
-        if (entry := published.get(stage.name) or stage.entry) is not None
+        if (entry := progress.published.get(stage.name) or stage.entry) is not None
     ]
     ran: dict[str, Any] = {}
     for entry in entries:
         ran.update({key: value for key, value in entry.ran.items() if value not in (None, [], {})})
     asked = _asked(plan, entries)
     told = [finding["code"] for entry in entries for finding in entry.findings]
-    downgrades = quieter(context.downgrades(asked, ran), told)
+    downgrades = quieter(build.run.downgrades(asked, ran), told)
     for finding in downgrades:
         if finding.severity != "info":
-            context.observer.finding(finding)
+            build.run.observer.finding(finding)
     if record.strict and downgrades:
         msg = f"{plan.request.model}: less was done than was asked: " + "; ".join(
             finding.message for finding in downgrades
@@ -75,11 +54,11 @@ def finalize(
         manifest.statement(
             plan,
             entries,
-            materials=materials,
+            materials=build.materials,
             ran=ran,
-            environment=environment,
-            engine=facts,
-            started=started,
+            environment=progress.environment,
+            engine=progress.engine,
+            started=progress.started,
             finished=time.time(),
             version=__version__,
         ),
@@ -109,14 +88,14 @@ def finalize(
             "thresholds": dict(record.thresholds),
             "preprocessing": dict(record.preprocessing),
             "postprocess": dict(record.postprocess),
-            "engine": dict(facts),
+            "engine": dict(progress.engine),
             "why": {stage.name: dict(stage.why) for stage in plan.stages},
         },
     )
-    builds.replace_build(staging, final)
-    build = builds.read_build(final)
-    assert build is not None
-    return build
+    builds.replace_build(staging, build.final)
+    made = builds.read_build(build.final)
+    assert made is not None
+    return made
 
 
 def _asked(plan: Plan, entries: list[Entry]) -> dict[str, Any]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
 from orchestrator.pipeline import builds
 from orchestrator.pipeline.cache import LINKED_ROLES, Entry
+from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.events import EventReader, StageRecord
-from orchestrator.pipeline.finalize import Record, finalize
+from orchestrator.pipeline.finalize import finalize
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import SOURCE_COPIES, Segment, make_job
 from orchestrator.pipeline.observer import Finding
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from orchestrator.engine.base import Ending, Running
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CachedFile
+    from orchestrator.pipeline.context import RunContext
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.prestart import Prestart
-    from orchestrator.pipeline.run_context import RunContext
 
 RUN_LOG = "run.log"
 
@@ -68,9 +69,12 @@ def carry_out(
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
     staging = prestart.staging if prestart is not None else builds.staging_folder(final)
-    outcome = Outcome(ArtifactIntake(staging, context.cache.incoming), started=time.time())
+    intake = ArtifactIntake(staging, context.cache.incoming)
+    build = BuildContext(
+        plan, context, staging, final, materials, record, BuildProgress(intake, time.time())
+    )
     try:
-        restore(plan, context, staging, outcome.intake)
+        restore(build)
         opened = prestart.take() if prestart is not None and plan.to_run else None
         if opened is not None and opened.segment.stages == plan.to_run:
             jobs: Sequence[Segment] = (opened.segment,)
@@ -78,25 +82,14 @@ def carry_out(
             jobs = segments() if plan.to_run else ()
         for number, segment in enumerate(jobs):
             with _started(plan, segment, staging, prestart if number == 0 else None) as running:
-                follow(plan, segment.stages, context, running, staging, final, outcome)
-            outcome.facts.update(segment.target.facts)
-        return finalize(
-            plan,
-            context,
-            outcome.published,
-            outcome.environment,
-            staging,
-            final,
-            materials,
-            record,
-            outcome.facts,
-            outcome.started,
-        )
+                follow(build, segment.stages, running)
+            build.progress.engine.update(segment.target.facts)
+        return finalize(build)
     finally:
         if prestart is not None:
             prestart.drop()
-        outcome.intake.close()
-        keep_log(staging, final)
+        intake.close()
+        keep_log(build)
         shutil.rmtree(staging, ignore_errors=True)
 
 
@@ -116,38 +109,20 @@ def _started(plan: Plan, segment: Segment, staging: Path, prestart: Prestart | N
     return segment.target.engine.start(make_job(plan, segment, staging))
 
 
-@dataclass
-class Outcome:
-    """What the jobs of one build have brought so far."""
-
-    intake: ArtifactIntake
-    started: float
-    published: dict[str, Entry] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-def follow(
-    plan: Plan,
-    stages: Sequence[str],
-    context: RunContext,
-    running: Running,
-    staging: Path,
-    final: Path,
-    outcome: Outcome,
-) -> None:
+def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None:
     """Follow one job to its end; its finished stages are published as they come.
 
     Raises what :func:`carry_out` raises, when the job did not do all of ``stages``.
     """
-    published = outcome.published
+    plan, context, progress = build.plan, build.run, build.progress
+    published = progress.published
 
     def publish(stage: StageRecord) -> None:
         # As soon as its files are here: a later stage that fails must not cost this one.
         if stage.name in published:
             return
-        if outcome.intake.here(stage.files, keep=stage.name in absent):
-            published[stage.name] = _publish(plan, context, stage, staging, outcome.intake)
+        if progress.intake.here(stage.files, keep=stage.name in absent):
+            published[stage.name] = _publish(build, stage)
 
     def bring(stage: StageRecord) -> None:
         publish(stage)
@@ -159,14 +134,14 @@ def follow(
 
     # Files are read while the job goes on, and kept for the cache unless that has them.
     def written(stage: str, path: str, size: int) -> None:
-        outcome.intake.expect(path, size, keep=stage in absent)
+        progress.intake.expect(path, size, keep=stage in absent)
 
     def announced(stage: str, file: CachedFile) -> None:
         keep = stage in absent and file.role not in LINKED_ROLES
-        outcome.intake.expect(file.path, file.bytes, keep=keep)
+        progress.intake.expect(file.path, file.bytes, keep=keep)
 
     absent = {item.name for item in plan.stages if context.cache.find(item.key) is None}
-    with (staging / RUN_LOG).open("a", encoding="utf-8", newline="\n") as log:
+    with (build.staging / RUN_LOG).open("a", encoding="utf-8", newline="\n") as log:
         reader = EventReader(
             context.observer,
             log,
@@ -181,20 +156,21 @@ def follow(
     for stage in reader.stages.values():
         if stage.finished:
             publish(stage)
-    _raise_unless_done(plan, context, reader, ending, final)
+    _raise_unless_done(build, reader, ending)
     for name in stages:
         if name not in published:
             msg = f"stage {name} said that it was done, but its files are not there"
-            raise StageFailed(msg, hint=f"The log is {final.parent / _log_name(final)}.")
-    if changed := outcome.intake.changed():
+            raise StageFailed(msg, hint=f"The log is {build.failed_log}.")
+    if changed := progress.intake.changed():
         # What the manifest says of a file must be true of it.
         msg = f"{escape_control(changed[0])} is no longer as the worker announced it"
-        raise StageFailed(msg, hint=f"The log is {final.parent / _log_name(final)}.")
-    outcome.environment.update(reader.environment)
+        raise StageFailed(msg, hint=f"The log is {build.failed_log}.")
+    progress.environment.update(reader.environment)
 
 
-def restore(plan: Plan, context: RunContext, staging: Path, intake: ArtifactIntake) -> None:
+def restore(build: BuildContext) -> None:
     """Put every cached stage's files into the build folder."""
+    plan, context = build.plan, build.run
     for stage in plan.stages:
         entry = stage.entry
         if entry is None:
@@ -203,10 +179,10 @@ def restore(plan: Plan, context: RunContext, staging: Path, intake: ArtifactInta
             # Nobody reads its arrays now, which are large; its pictures are for people.
             shown = tuple(file for file in entry.files if file.role not in LINKED_ROLES)
             entry = replace(entry, files=shown)
-        if not context.cache.restore(entry, staging, context.memory):
+        if not context.cache.restore(entry, build.staging, context.memory):
             context.cache.discard(stage.key)
             raise CacheDamaged(stage.name)
-        intake.trust(entry.files)
+        build.progress.intake.trust(entry.files)
         context.observer.stage_cached(stage.name)
         for finding in entry.findings:
             context.observer.finding(Finding.from_event(finding))
@@ -222,9 +198,8 @@ class CacheDamaged(StageFailed):
         self.stage = stage
 
 
-def _publish(
-    plan: Plan, context: RunContext, stage: StageRecord, staging: Path, intake: ArtifactIntake
-) -> Entry:
+def _publish(build: BuildContext, stage: StageRecord) -> Entry:
+    plan, context = build.plan, build.run
     planned = next(item for item in plan.stages if item.name == stage.name)
     entry = Entry(
         key=planned.key,
@@ -237,12 +212,12 @@ def _publish(
         created=time.time(),
         why=planned.why,
     )
-    kept = intake.kept(entry.files)
+    kept = build.progress.intake.kept(entry.files)
     if stage.name == plan.stages[0].name:
         # First the mark: an entry must never be without it.
         context.cache.note(first_mark(planned.why))
     try:
-        context.cache.publish(entry, staging, kept)
+        context.cache.publish(entry, build.staging, kept)
         context.cache.learn(entry, kept, context.memory)
     except OSError as error:
         # A full or read-only cache slows the next build down; it must not fail this one.
@@ -257,13 +232,10 @@ def _publish(
     return entry
 
 
-def _raise_unless_done(
-    plan: Plan, context: RunContext, reader: EventReader, ending: Ending, final: Path
-) -> None:
+def _raise_unless_done(build: BuildContext, reader: EventReader, ending: Ending) -> None:
     if ending.ok and reader.done:
         return
-    where = final.parent / _log_name(final)
-    log_hint = f"The whole log: {where}"
+    log_hint = f"The whole log: {build.failed_log}"
     failure = reader.failure
     if reader.interrupted or ending.kind == "interrupted":
         msg = "interrupted"
@@ -285,24 +257,23 @@ def _raise_unless_done(
     hints = [failure.fix] if failure.fix else []
     if not failure.known:
         lines = [*reader.tail, *(failure.traceback or "").splitlines()]
-        for explanation in context.explain(lines, {"stage": failure.stage, "class": failure.kind}):
+        for explanation in build.run.explain(
+            lines, {"stage": failure.stage, "class": failure.kind}
+        ):
             hints.append(f"{explanation.message} ({explanation.code})")
             if explanation.fix:
                 hints.append(explanation.fix)
-    msg = f"{plan.request.model}: {where_failed}{named}{failure.message}"
+    msg = f"{build.plan.request.model}: {where_failed}{named}{failure.message}"
     raise StageFailed(msg, hint="\n".join([*hints, log_hint]), code=failure.known or "stage.failed")
 
 
-def _log_name(final: Path) -> str:
-    return f"{final.name}.failed.log"
-
-
-def keep_log(staging: Path, final: Path) -> None:
+def keep_log(build: BuildContext) -> None:
     """Keep the log of a build that did not come to its end, beside the last good one."""
+    staging = build.staging
     shutil.rmtree(staging.parent / f"{staging.name}{SOURCE_COPIES}", ignore_errors=True)
     log = staging / RUN_LOG
     with contextlib.suppress(OSError):
         if log.is_file():
-            log.replace(final.parent / _log_name(final))
-        elif (final / builds.SUMMARY).is_file():
-            (final.parent / _log_name(final)).unlink(missing_ok=True)
+            log.replace(build.failed_log)
+        elif (build.final / builds.SUMMARY).is_file():
+            build.failed_log.unlink(missing_ok=True)

@@ -16,12 +16,11 @@ from orchestrator import paths
 from orchestrator.errors import ConfigError, EngineError, escape_control
 from orchestrator.pipeline import builds, plan, runner, targets
 from orchestrator.pipeline.cache import StageCache
+from orchestrator.pipeline.context import Record, RunContext
 from orchestrator.pipeline.digests import DigestMemory
-from orchestrator.pipeline.finalize import Record
 from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.jobs import Segment, job_for_display
 from orchestrator.pipeline.prestart import Prestart, PrestartedJob, start_job
-from orchestrator.pipeline.run_context import RunContext
 from orchestrator.pipeline.targets import SandboxOverrides
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing

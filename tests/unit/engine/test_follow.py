@@ -19,11 +19,11 @@ from orchestrator.engine.docker import DockerEngine
 from orchestrator.errors import EngineError
 from orchestrator.pipeline import runner
 from orchestrator.pipeline.cache import StageCache
+from orchestrator.pipeline.context import BuildContext, BuildProgress, RunContext
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.observer import Silent
 from orchestrator.pipeline.plan import PlannedStage
-from orchestrator.pipeline.run_context import RunContext
 
 CONTENT = b"what the stage made"
 KEYS = {"export": "e" * 64, "parse": "f" * 64}
@@ -67,9 +67,11 @@ def follow(running: FarRunning, cache: StageCache, folder: Path) -> None:
         cache, DigestMemory(folder / "digests.json"), Silent(), lambda: None,
         lambda *_: [], lambda *_: [],
     )  # fmt: skip
-    outcome = runner.Outcome(ArtifactIntake(running.work, cache.incoming), started=0.0)
+    progress = BuildProgress(ArtifactIntake(running.work, cache.incoming), started=0.0)
+    record: Any = None
+    build = BuildContext(plan, context, running.work, folder / "final", {}, record, progress)
     job: Any = running
-    runner.follow(plan, tuple(KEYS), context, job, running.work, folder / "final", outcome)
+    runner.follow(build, tuple(KEYS), job)
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""What a build needs on its way: from the other rooms, of itself, and what it has so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.pipeline.observer import Finding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.pipeline.cache import Entry, StageCache
+    from orchestrator.pipeline.digests import DigestMemory
+    from orchestrator.pipeline.events import LogReader
+    from orchestrator.pipeline.intake import ArtifactIntake
+    from orchestrator.pipeline.observer import Observer
+    from orchestrator.pipeline.plan import Plan
+
+ExplainFailure = Callable[[list[str], Mapping[str, Any]], list[Finding]]
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run needs beside the plan; the glue fills it from the other rooms."""
+
+    cache: StageCache
+    memory: DigestMemory
+    observer: Observer
+    new_reader: Callable[[], LogReader | None]
+    explain: ExplainFailure
+    downgrades: Callable[[Mapping[str, Any], Mapping[str, Any]], list[Finding]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a build besides its files (``build.json``)."""
+
+    labels: tuple[str, ...]
+    thresholds: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
+    postprocess: Mapping[str, Any]
+    strict: bool
+
+
+@dataclass
+class BuildProgress:
+    """What the jobs of one build have brought so far."""
+
+    intake: ArtifactIntake
+    started: float
+    published: dict[str, Entry] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """One build on its way: its plan, where it is put together, and where it will stand.
+
+    ``materials`` are the digests of its inputs by name, ``record`` what is kept of its recipe.
+    """
+
+    plan: Plan
+    run: RunContext
+    staging: Path
+    final: Path
+    materials: Mapping[str, str]
+    record: Record
+    progress: BuildProgress
+
+    @property
+    def failed_log(self) -> Path:
+        """Where the log stays when the build fails: beside the last good one."""
+        return self.final.parent / f"{self.final.name}.failed.log"

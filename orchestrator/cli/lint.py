@@ -27,13 +27,21 @@ def lint(
     images: Annotated[
         int | None, typer.Option(min=1, help="Number of calibration images that there are.")
     ] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="Chip: warns of commands that its compilers may not know.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a model script: commands, arguments, layers, contradictions."""
     from hefsmith_worker.script.lint import check_text
 
     from orchestrator.errors import ConfigError
+    from orchestrator.toolchain.versions import line_of_chip, plain_chip
 
+    line = line_of_chip(plain_chip(arch)) if arch is not None else None
+    if arch is not None and line is None:
+        msg = f"no compiler knows a chip {arch}"
+        raise ConfigError(msg, hint="name it as a recipe does, such as hailo8l", code="lint.arch")
     try:
         text = script.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -43,7 +51,7 @@ def lint(
         msg = f"{script} cannot be read: {error.strerror}"
         raise ConfigError(msg, code="lint.file") from None
     names = _read_layers(layers) if layers is not None else None
-    found = check_text(text, str(script), layers=names, images=images)
+    found = check_text(text, str(script), layers=names, images=images, line=line)
     _show(script, found, as_json=as_json)
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(2)

@@ -67,7 +67,7 @@ STAGES = (
     Stage(
         "optimize",
         ("parse", "calibrate"),
-        ("stages/optimize.py", "script"),
+        ("stages/optimize.py", "script", "contract/commands.py"),
         True,
         "quantise",
     ),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hefsmith_worker.contract.commands import COMMANDS
+
+from tests.unit.script.test_lint import CLEAN
 
 
 def read(text, **options):
@@ -18,12 +21,12 @@ def read(text, **options):
         ("normalization([0,0,0],[255,255,255])\n", ">!<normalization([0,0,0],[255,255,255])"),
         ("a = normalization([0],[255])\nnormalise(x)\n", ">!<normalise(x)"),
         ("x = normalization([0],)\n", "x = normalization([0],>!<)"),
-        ("a = normalization([0],[0])\n", ">!<a = normalization([0],[0])"),
-        ("a = normalization([0,0],[255])\n", ">!<a = normalization([0,0],[255])"),
+        ("a = normalization([0],[0])\n", "a = normalization([0],>!<[0])"),
+        ("a = normalization([0,0],[255])\n", "a = normalization([0,0],>!<[255])"),
         ("resize(input_layer1, resize_shapes=[4,4])\n", ">!<resize("),
         ("input_conversion(input_layer1, bgr_to_rgb)\n", ">!<input_conversion("),
         ("c = input_conversion(input_layer1, cmyk)\n", "input_layer1, >!<cmyk)"),
-        ("model_optimization_flavor(optimization_level=9)\n", ">!<model_optimization_flavor("),
+        ("model_optimization_flavor(optimization_level=9)\n", "flavor(>!<optimization_level=9)"),
         ("model_optimization_flavor(level=2)\n", "flavor(>!<level=2)"),
         ("model_optimization_config(calibration, calibset_size=many)\n", ">!<calibset_size=many"),
         ("quantization_param(conv1, precision_mode=a7_w7)\n", ">!<precision_mode=a7_w7"),
@@ -55,6 +58,40 @@ def test_placement_commands_are_recorded_and_do_nothing():
         "performance_param", "resources_param", "allocator_param", "context_0.place",
         "shortcut1 = shortcut", "platform_param", "model_optimization_config",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_of_the_table_is_obeyed_or_recorded_or_said_to_be_missing(name):
+    """No command is taken in silence when it would change what the network computes."""
+    from hailo_emulator.script import _Reader
+
+    spec = COMMANDS[name]
+    known = hasattr(_Reader, f"_{name}")
+    if spec.effect == "how it is quantised":
+        assert known
+    elif spec.effect == "what the network computes" and not known:
+        assert spec.retired or spec.seen is None
+        with pytest.raises(NotImplementedError, match=name):
+            read({"resize_input": "r = resize_input([4,4])\n"}.get(name, f"a = {name}()\n"))
+
+
+@pytest.mark.parametrize("line", CLEAN.replace(",\n   ", ",").splitlines())
+def test_the_emulator_takes_what_the_linter_takes(line):
+    read(line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "bits"),
+    [
+        ("precision_mode=a16_w8_a16", (16, 8)),
+        ("precision_mode=a16_w4", (16, 4)),
+        ("precision_mode=a8_w8_a16", (16, 8)),
+        ("precision_mode=a16_w16_a8", (8, 16)),
+    ],
+)
+def test_a_precision_names_activations_weights_and_what_goes_out(line, bits):
+    (precision,) = read(f"quantization_param({{ew_add*}}, {line})\n").precisions
+    assert (precision.activation_bits, precision.weight_bits) == bits
 
 
 def _native(models, network, frame, name="net/input_layer1"):
@@ -136,6 +173,41 @@ def test_yuy2_and_nv12_pictures_are_unpacked(models):
         np.testing.assert_allclose(
             _native(models, after, frame), _native(models, before, want), atol=1e-2
         )
+
+
+def test_a_colour_conversion_without_a_layer_stands_before_what_was_there(models, rng):
+    """As camera scripts of the zoo have it: the layer that unpacks comes last and runs first."""
+    script = (
+        "n = normalization([1.0, 2.0, 3.0], [2.0, 4.0, 8.0])\n"
+        "big = resize(resize_shapes=[16, 16])\n"
+        "bgr = input_conversion(bgr_to_rgb)\n"
+        "yuv = input_conversion(yuv_to_rgb)\n"
+        "packed = input_conversion(input_layer1, nv12_to_hailo_yuv, emulator_support=True)\n"
+    )
+    _, after = _apply(models, script)
+    (steps,) = after.conversions.values()
+    assert [step.name for step in steps] == ["packed", "yuv", "bgr", "big", "n"]
+
+
+def test_one_line_converts_each_of_two_inputs(models):
+    script = "a, b = normalization([1], [4])\n"
+    _, after = _apply(models, script, models.two_inputs())
+    assert {name: [s.name for s in steps] for name, steps in after.conversions.items()} == {
+        "net/input_layer1": ["a"], "net/input_layer2": ["b"],
+    }  # fmt: skip
+
+
+def test_a_forced_range_is_that_of_the_input_it_numbers(models):
+    from hailo_emulator.precision import _forced_ranges
+    from hailo_emulator.translate import translate
+
+    b = models.Builder()
+    x = b.input("x", [1, 3, 8, 8])
+    left, right = b.conv(x, 4, name="/a"), b.conv(x, 4, name="/b")
+    network = translate(b.build([b.node("Add", [left, right], name="/s")]).SerializeToString(), "n")
+    line = "quantization_param(ew_add1, force_range_in=[-2.0, 3.0], force_range_index={})\n"
+    forced = [list(_forced_ranges(network, read(line.format(index)))) for index in (0, 1)]
+    assert forced == [["n/conv1"], ["n/conv2"]]
 
 
 def test_rgbx_pictures_lose_their_fourth_channel(models, rng):

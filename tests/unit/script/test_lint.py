@@ -155,6 +155,16 @@ def test_images_that_are_missing_or_unused_are_told(
     assert [finding.code for finding in check_text(script, images=images)] == codes
 
 
+def test_a_command_that_this_compiler_may_not_know_is_a_warning() -> None:
+    (old,) = check_text("y = yuv_to_rgb()\n")
+    assert (old.code, old.severity) == ("retired-command", "warning")
+    assert "2.9" in old.message
+    (new,) = check_text("join(concat16, [conv1, conv2])\n", line=3)
+    assert (new.code, new.severity) == ("other-line", "warning")
+    assert check_text("join(concat16, [conv1, conv2])\n", line=5) == []
+    assert check_text("join(concat16, [conv1, conv2])\n") == []
+
+
 LAYERS = ["net/input_layer1", "net/conv41", "net/conv42", "net/ew_add1", "net/output_layer1"]
 
 
@@ -202,6 +212,19 @@ def test_the_command_prints_positions_and_leaves_with_2_on_errors(
     assert document == {
         "file": str(script), "ok": True, "errors": 0, "warnings": 0, "findings": [],
     }  # fmt: skip
+
+
+def test_the_command_knows_the_line_of_a_chip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "my.alls"
+    script.write_text("join(concat1, [conv1, conv2])\n", encoding="utf-8")
+    assert run(["lint", str(script), "--arch", "hailo8l"]) == 0
+    assert "[other-line]" in capsys.readouterr().out
+    assert run(["lint", str(script), "--arch", "hailo10h"]) == 0
+    assert "[other-line]" not in capsys.readouterr().out
+    assert run(["lint", str(script), "--arch", "hailo99"]) == 2
+    assert "hailo99" in capsys.readouterr().err
 
 
 def test_the_command_takes_layers_from_a_har_or_an_hn(

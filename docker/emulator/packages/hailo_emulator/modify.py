@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hailo_emulator.conversions import Conversion
     from hailo_emulator.graph import Graph
     from hailo_emulator.network import Network, Port
-    from hailo_emulator.options import ActivationChange, LogitsRequest, Options
+    from hailo_emulator.options import ActivationChange, InputStep, LogitsRequest, Options
 
 _ACTIVATION_OPS = {
     "sigmoid": "Sigmoid", "relu": "Relu", "tanh": "Tanh", "elu": "Elu", "exp": "Exp",
@@ -76,7 +76,7 @@ def _add_input_steps(network: Network, options: Options) -> Network:
         if step.conversion.name in taken or network.layers.find(step.conversion.name):
             msg = f"The name {step.conversion.name} is already used by another layer"
             raise AllocatorScriptParserException(msg)
-        name, position = _position(network, chains, step.after)
+        name, position = _position(network, chains, step)
         chains[name].insert(position, step.conversion)
     for port in network.inputs:
         shape = port.shape
@@ -97,23 +97,23 @@ def _add_input_steps(network: Network, options: Options) -> Network:
 
 
 def _position(
-    network: Network, chains: dict[str, list[Conversion]], after: str | None
+    network: Network, chains: dict[str, list[Conversion]], step: InputStep
 ) -> tuple[str, int]:
     """Where a step goes: right after the named input or step, before what stood there."""
+    after, kind = step.after, step.conversion.kind
     if after is None:
-        if len(network.inputs) > 1:
-            msg = (
-                "normalization without a layer is ambiguous: the network has the inputs "
-                + ", ".join(port.name for port in network.inputs)
+        if len(network.inputs) != step.count:
+            msg = f"{kind} without a layer is ambiguous: the network has the inputs " + ", ".join(
+                port.name for port in network.inputs
             )
             raise AllocatorScriptParserException(msg)
-        # A later command without a layer follows the earlier ones.
-        only = network.inputs[0].name
-        return only, len(chains[only])
+        name = network.inputs[step.place].name
+        # Normalised is what all else has made of the picture, whichever line comes first.
+        return name, len(chains[name]) if kind == "normalization" else 0
     plain = after.rsplit("/", 1)[-1]
     for name, chain in chains.items():
-        for index, step in enumerate(chain):
-            if step.name == plain:
+        for index, known in enumerate(chain):
+            if known.name == plain:
                 return name, index + 1
     found = find_layer(network, after)
     if isinstance(found, Layer) or found.name not in chains:

@@ -18,10 +18,15 @@ RECOMMENDED_IMAGES = 1024
 
 @dataclass(frozen=True)
 class InputStep:
-    """A conversion and the layer it follows (an input or another conversion)."""
+    """A conversion and the layer it follows (an input or another conversion).
+
+    Without one it is for the input number ``place``; the command is for ``count`` inputs.
+    """
 
     after: str | None
     conversion: Conversion
+    place: int = 0
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,17 @@ class LogitsRequest:
 
 @dataclass(frozen=True)
 class LayerPrecision:
-    """``quantization_param(layers, precision_mode=a16_w16)``; layers are names or patterns."""
+    """``quantization_param(layers, precision_mode=a16_w16)``; layers are names or patterns.
+
+    ``force_range`` is that of the layer's input number ``force_range_index``.
+    """
 
     layers: tuple[str, ...]
     activation_bits: int | None = None
     weight_bits: int | None = None
     force_range: tuple[float, float] | None = None
     force_range_out: tuple[float, float] | None = None
+    force_range_index: int = 0
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,8 @@ def _forced_ranges(network: Network, options: Options) -> dict[str, tuple[float,
                 if precision.force_range is not None:
                     layer = network.layers.find(name.split("/", 1)[1])
                     assert layer is not None
-                    source = _source_name(network, layer.inputs[0])
+                    index = min(precision.force_range_index, len(layer.inputs) - 1)
+                    source = _source_name(network, layer.inputs[index])
                     forced[source] = precision.force_range
     return forced
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Mapping
 
-from hefsmith_worker.script import commands as table
+from hefsmith_worker.contract import commands as table
 from hefsmith_worker.script.values import Glob, Name, Value
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence, Set
 
-from hefsmith_worker.script import commands as table
-from hefsmith_worker.script.commands import COMMANDS, CommandSpec
+from hefsmith_worker.contract import commands as table
+from hefsmith_worker.contract.commands import COMMANDS, CommandSpec
 from hefsmith_worker.script.finding import Finding, at, close_to
 from hefsmith_worker.script.syntax import Command, Script, Span
 from hefsmith_worker.script.values import Glob, Name, names_in, render

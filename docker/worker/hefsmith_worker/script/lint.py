@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, List, Mapping, Optional, Sequence
 
-from hefsmith_worker.script.commands import COMMANDS, Argument, CommandSpec
+from hefsmith_worker.contract.commands import COMMANDS, Argument, CommandSpec
 from hefsmith_worker.script.finding import Finding, at, close_to
 from hefsmith_worker.script.kinds import IS_KIND
 from hefsmith_worker.script.layer_names import check_layers
@@ -20,25 +20,32 @@ def check_text(
     *,
     layers: Optional[Sequence[str]] = None,
     images: Optional[int] = None,
+    line: Optional[int] = None,
 ) -> List[Finding]:
     """Check the text of a script; one that cannot be read gives one ``syntax`` finding."""
     try:
         script = parse(text, filename)
     except ScriptSyntaxError as error:
         return [Finding("error", "syntax", error.line, error.column, error.message)]
-    return check(script, layers=layers, images=images)
+    return check(script, layers=layers, images=images, line=line)
 
 
 def check(
-    script: Script, *, layers: Optional[Sequence[str]] = None, images: Optional[int] = None
+    script: Script,
+    *,
+    layers: Optional[Sequence[str]] = None,
+    images: Optional[int] = None,
+    line: Optional[int] = None,
 ) -> List[Finding]:
     """Check a script; ``layers`` are the network's, ``images`` how many there are.
 
-    Findings come in the order of the text.
+    ``line`` is the compiler's (3 or 5), ``None`` when it is not known. Findings come in the
+    order of the text.
     """
     found: List[Finding] = []
     for command in script:
-        found += _command(command)
+        found += check_command(command)
+        found += _age(command, line)
     found += check_together(script, images)
     if layers is not None:
         found += check_layers(script, layers)
@@ -48,7 +55,8 @@ def check(
 # One command by itself.
 
 
-def _command(command: Command) -> Iterator[Finding]:
+def check_command(command: Command) -> Iterator[Finding]:
+    """Check one command against the table: its name, its arguments, what they mean together."""
     spec = COMMANDS.get(command.name)
     if spec is None:
         close = close_to(command.name, COMMANDS)
@@ -66,6 +74,31 @@ def _command(command: Command) -> Iterator[Finding]:
     special = RULES.get(command.name)
     if special is not None:
         yield from special(command)
+
+
+def _age(command: Command, line: Optional[int]) -> Iterator[Finding]:
+    """Warn of a command that the public scripts of this compiler do not have."""
+    spec = COMMANDS.get(command.name)
+    if spec is None or spec.seen is None:
+        return
+    first, last = spec.seen
+    if spec.retired:
+        yield at(
+            command.name_span,
+            "warning",
+            "retired-command",
+            f"no public script since Model Zoo {last} has {command.name}",
+            "a compiler of today may not know it any more",
+        )
+    elif line is not None and line not in spec.lines:
+        yield at(
+            command.name_span,
+            "warning",
+            "other-line",
+            f"public scripts have {command.name} for compilers {spec.lines[0]}.x only, "
+            f"from Model Zoo {first} on",
+            f"try without it on a compiler {line}.x",
+        )
 
 
 def _target(command: Command, spec: CommandSpec) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Callable, Iterator, Mapping
 
-from hefsmith_worker.script import commands as table
-from hefsmith_worker.script.commands import COMMANDS
+from hefsmith_worker.contract import commands as table
+from hefsmith_worker.contract.commands import COMMANDS
 from hefsmith_worker.script.finding import Finding, at, close_to
 from hefsmith_worker.script.kinds import all_are, is_integer, is_layers, is_number
 from hefsmith_worker.script.syntax import Command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, Optional
 
-from hefsmith_worker.script.commands import COMMANDS, CommandSpec
+from hefsmith_worker.contract.commands import COMMANDS, CommandSpec
 from hefsmith_worker.script.finding import Finding, at
 from hefsmith_worker.script.merge import slots
 from hefsmith_worker.script.syntax import Command, Script

@@ -1,14 +1,19 @@
-"""The commands of the language and their arguments, as the Model Zoo's scripts have them.
+"""The commands of the model script language and their arguments: one row a command.
 
-Taken from all scripts of v2.9 to v5.2 and from public logs; the vendor publishes no grammar.
-What a table cannot know (a keyword of a newer version) is a warning, never an error, for the
-commands that compilers write themselves (``loose``).
+The linter, the generator and the emulator read this table, so that none of them knows a form
+that another refuses. Taken from all scripts that the Model Zoo published with its releases 1.4
+to 5.2 (``seen``) and, where that is empty, from scripts that compilers wrote into public logs;
+the vendor publishes no grammar. What a table cannot know (a keyword of a newer version) is a
+warning, never an error, for the commands that compilers write themselves (``loose``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import FrozenSet, Mapping, Optional, Tuple
+
+#: The Model Zoo release of the oldest compiler that is built with (3.27).
+OLDEST_RELEASE = (2, 11)
 
 #: Kinds of values: what an argument must look like.
 INTEGER = "a whole number"
@@ -33,6 +38,12 @@ class Argument:
     choices: FrozenSet[str] = frozenset()
 
 
+#: What a command has an effect on.
+NETWORK = "what the network computes"
+QUANTISATION = "how it is quantised"
+PLACEMENT = "where it runs on the chip"
+
+
 @dataclass(frozen=True)
 class CommandSpec:
     """What a command takes.
@@ -40,7 +51,8 @@ class CommandSpec:
     ``target`` is ``needed``, ``allowed`` or ``none`` (a name left of ``=``). ``positional`` are
     the arguments by place, ``required`` how many of them must be there, ``repeats`` whether the
     last one may come several times. ``groups`` names the keywords of each first argument where
-    they depend on it.
+    they depend on it. ``seen`` are the first and the last Model Zoo release whose scripts have
+    the command, empty where only logs do.
     """
 
     target: str = "none"
@@ -50,6 +62,27 @@ class CommandSpec:
     keyword: Mapping[str, Argument] = field(default_factory=dict)
     groups: Optional[Mapping[str, Mapping[str, Argument]]] = None
     loose: bool = False
+    effect: str = PLACEMENT
+    seen: Optional[Tuple[str, str]] = None
+
+    @property
+    def lines(self) -> Tuple[int, ...]:
+        """The compiler lines (3, 5) whose public scripts have the command; all when unknown."""
+        if self.seen is None:
+            return (3, 5)
+        first, last = (int(release.split(".")[0]) for release in self.seen)
+        return tuple(line for line, zoo in ((3, 2), (5, 5)) if first <= zoo <= last)
+
+    @property
+    def retired(self) -> bool:
+        """Whether no script of a release that is built with today has the command any more.
+
+        Compilers still write the placement commands that nobody writes by hand.
+        """
+        if self.seen is None or self.loose:
+            return False
+        major, minor = (int(part) for part in self.seen[1].split("."))
+        return (major, minor) < OLDEST_RELEASE
 
 
 def _one(*choices: str) -> Argument:
@@ -69,6 +102,9 @@ _POLICY = _one("enabled", "disabled", "allowed")
 _PRECISION = _one(
     "a8_w8", "a8_w4", "a8_w4_a8", "a8_w8_a8", "a8_w8_a16", "a16_w16", "a16_w16_a16", "a16_w16_a8",
     "a16_w8", "a16_w8_a16", "a16_w4", "a16_w4_a16",
+)  # fmt: skip
+_META_ARCH = _one(
+    "yolov5", "yolov5_seg", "yolov6", "yolov8", "yolox", "ssd", "yolo", "centernet", "damoyolo",
 )  # fmt: skip
 _MEAN_STD_LAYER = (_NUMBERS, _NUMBERS, _LAYER)
 
@@ -100,7 +136,7 @@ _TOGGLE: Mapping[str, Argument] = {"policy": _POLICY}
 
 COMMANDS: Mapping[str, CommandSpec] = {
     # Changes of the network.
-    "normalization": CommandSpec("needed", _MEAN_STD_LAYER, 2),
+    "normalization": CommandSpec("needed", _MEAN_STD_LAYER, 2, effect=NETWORK, seen=("2.1", "5.2")),
     "input_conversion": CommandSpec(
         "needed",
         (_LAYER, _one(
@@ -109,43 +145,42 @@ COMMANDS: Mapping[str, CommandSpec] = {
             "i420_to_rgb", "tf_rgbx_to_hailo_rgb", "tf_rgbx_to_hailo_bgr", "rgbx_to_rgb",
         )),
         1,
-        keyword={"emulator_support": _BOOL},
+        keyword={"emulator_support": _BOOL}, effect=NETWORK, seen=("2.5", "5.2")
     ),
-    "yuv_to_rgb": CommandSpec("needed", (_LAYER,), 0),
-    "bgr_to_rgb": CommandSpec("needed", (_LAYER,), 0),
+    "yuv_to_rgb": CommandSpec("needed", (_LAYER,), 0, effect=NETWORK, seen=("2.1", "2.9")),
+    "bgr_to_rgb": CommandSpec("needed", (_LAYER,), 0, effect=NETWORK),
     "resize": CommandSpec(
         "needed",
         (_LAYERS,),
-        1,
+        0,
         keyword={
             "resize_shapes": _NUMBERS,
             "resize_method": _one("bilinear", "nearest_neighbor"),
             "pixels_mode": _WORD,
             "engine": _one("nn_core", "pcie", "dsp"),
-        },
+        }, effect=NETWORK, seen=("2.10", "5.2")
     ),
-    "resize_input": CommandSpec("needed", (_NUMBERS, _LAYER), 1),
-    "transpose": CommandSpec("needed", (_LAYER,), 1),
+    "resize_input": CommandSpec("needed", (_NUMBERS, _LAYER), 1,
+        effect=NETWORK, seen=("2.1", "2.9")),
+    "transpose": CommandSpec("allowed", (_LAYER,), 0, effect=NETWORK, seen=("2.1", "2.8")),
     "change_output_activation": CommandSpec(
         "none",
         (_ANY, _one(
             "linear", "relu", "relu6", "leaky", "elu", "sigmoid", "exp", "tanh", "softplus",
             "silu", "swish", "threshold", "mish", "hardswish", "hardsigmoid", "gelu", "softmax",
         )),
-        1,
+        1, effect=NETWORK, seen=("2.4", "5.2")
     ),
     "logits_layer": CommandSpec(
         "needed", (_LAYER, _one("softmax", "argmax"), _INT, _one("cpu", "nn_core")), 2,
-        keyword={"engine": _one("cpu", "nn_core")},
+        keyword={"engine": _one("cpu", "nn_core")}, effect=NETWORK, seen=("2.9", "5.2")
     ),
     "nms_postprocess": CommandSpec(
         "allowed",
-        (Argument(TEXT), _one("yolov5", "yolov5_seg", "yolov6", "yolov8", "yolox", "ssd", "yolo",
-                              "centernet", "damoyolo")),
+        (Argument(TEXT), _META_ARCH),
         0,
         keyword={
-            "meta_arch": _one("yolov5", "yolov5_seg", "yolov6", "yolov8", "yolox", "ssd", "yolo",
-                              "centernet", "damoyolo"),
+            "meta_arch": _META_ARCH,
             "engine": _one("cpu", "nn_core", "auto"),
             "bbox_decoding_only": _BOOL,
             "classes": _INT,
@@ -154,14 +189,20 @@ COMMANDS: Mapping[str, CommandSpec] = {
             "max_proposals_per_class": _INT,
             "image_dims": _NUMBERS,
             "config_path": Argument(TEXT),
+            "regression_length": _INT,
+            "background_removal": _BOOL,
+            "background_removal_index": _INT,
+            "centers_scale_factor": _NUM,
+            "bbox_dimensions_scale_factor": _NUM,
             "dfl_on_nn_core": _BOOL,
-        },
+        }, effect=NETWORK, seen=("2.3", "5.2")
     ),
-    "network_group": CommandSpec("needed", (_LAYERS,), 1, loose=True),
-    "set_seed": CommandSpec("none", (_INT,), 0, keyword={"seed": _INT}),
+    "network_group": CommandSpec("needed", (_LAYERS,), 1, loose=True, seen=("2.13", "5.2")),
+    "set_seed": CommandSpec("none", (_INT,), 0, keyword={"seed": _INT}, seen=("2.9", "5.0")),
     # Model optimisation.
     "model_optimization_flavor": CommandSpec(
-        keyword={"optimization_level": _INT, "compression_level": _INT, "batch_size": _INT}
+        keyword={"optimization_level": _INT, "compression_level": _INT, "batch_size": _INT},
+        effect=QUANTISATION, seen=("2.3", "5.2")
     ),
     "model_optimization_config": CommandSpec(
         "none",
@@ -186,7 +227,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
                                        "snr_cap": _NUM, "compresions_markers": _NUMBERS,
                                        "compression_markers": _NUMBERS, "optimizer": _WORD,
                                        "output_regularizer": _WORD, "comparison_layers": _LAYERS},
-        },
+        }, effect=QUANTISATION, seen=("2.0", "5.2")
     ),
     "pre_quantization_optimization": CommandSpec(
         "none",
@@ -209,7 +250,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
             "eq_consumer": _BOOL, "equalization_target": _WORD, "token_count": _INT,
             "num_splits": _INT, "enabled": _BOOL, "target": _LAYERS,
         },
-        loose=True,
+        loose=True, effect=QUANTISATION, seen=("1.4", "5.2")
     ),
     "post_quantization_optimization": CommandSpec(
         "none",
@@ -227,7 +268,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
                 "layers": _LAYERS, "cache_compression": _SWITCH, "train_scales": _BOOL,
             },
             "mix_precision_search": {**_TOGGLE, "batch_size": _INT, "dataset_size": _INT},
-        },
+        }, effect=QUANTISATION, seen=("1.4", "5.2")
     ),
     "quantization_param": CommandSpec(
         "none",
@@ -238,11 +279,12 @@ COMMANDS: Mapping[str, CommandSpec] = {
             "bias_mode": _one("single_scale_decomposition", "double_scale_initialization",
                               "double_scale_decomposition"),
             "force_range_in": _NUMBERS, "force_range_out": _NUMBERS, "force_range_index": _INT,
+            "force_range_preact": _NUMBERS, "signed_output": _SWITCH,
             "max_elementwise_feed_repeat": _INT, "max_bias_feed_repeat": _INT,
             "weight_group_size": _INT, "activation_fit": _SWITCH,
             "null_channels_cutoff_factor": _NUM,
             "output_encoding_vector": _SWITCH, "quantization_groups": _INT, "gpu_policy": _WORD,
-        },
+        }, effect=QUANTISATION, seen=("1.4", "5.2")
     ),
     # Compilation.
     "performance_param": CommandSpec(
@@ -252,7 +294,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
         keyword={
             "compiler_optimization_level": Argument(ANY), "optimization_level": Argument(ANY),
             "optimize_for_batch": _INT, "fps": _NUM, "optimize_for_power": _BOOL,
-        },
+        }, seen=("2.4", "5.2")
     ),
     "resources_param": CommandSpec(
         "none",
@@ -263,7 +305,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
                 "", "compute_", "control_", "memory_", "compute_16bit_", "apu_", "input_aligner_",
             )},
             "strategy": _one("greedy", "automatic"),
-        },
+        }, seen=("1.4", "5.2")
     ),
     "context_switch_param": CommandSpec(
         keyword={
@@ -275,7 +317,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
                 "", "compute_", "control_", "memory_", "weights_",
             )},
         },
-        loose=True,
+        loose=True, seen=("1.4", "5.2")
     ),
     "allocator_param": CommandSpec(
         keyword={
@@ -302,7 +344,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
             "force_map_on_mirror": _BOOL,
             "run_format_fixer": _BOOL, "spatial_defuse_legacy": _BOOL, "validate": _BOOL,
         },
-        loose=True,
+        loose=True, seen=("1.4", "5.2")
     ),
     "hef_param": CommandSpec(
         keyword={
@@ -312,20 +354,21 @@ COMMANDS: Mapping[str, CommandSpec] = {
             "should_use_sequencer": _BOOL, "params_load_time_compression": _BOOL,
             "should_run_full_validation": _BOOL,
         },
-        loose=True,
+        loose=True, seen=("1.4", "5.2")
     ),
     "platform_param": CommandSpec(
         keyword={"hef_version": _INT, "targets": Argument(WORDS), "hints": Argument(ANY)},
-        loose=True,
+        loose=True, seen=("2.2", "5.2")
     ),
     "internal_context_switch_param": CommandSpec(loose=True),
     "internal_allocator_param": CommandSpec(loose=True),
     "buffer_calc_param": CommandSpec(
         keyword={"buffer_calc_fps": _NUM, "optimize_buffers": _BOOL,
                  "split_aware_optimize_buffers": _BOOL},
-        loose=True,
+        loose=True, seen=("1.4", "2.11")
     ),
-    "spatial_reshape_flow_params": CommandSpec(keyword={"buffer_size_factor": _NUM}, loose=True),
+    "spatial_reshape_flow_params": CommandSpec(keyword={"buffer_size_factor": _NUM},
+        loose=True, seen=("5.2", "5.2")),
     # Placement, as the compiler writes it back.
     "compilation_param": CommandSpec(
         "none",
@@ -341,34 +384,46 @@ COMMANDS: Mapping[str, CommandSpec] = {
             "parallel_activation": _SWITCH, "resize_bilinear_streaming": Argument(ANY),
             "resources_allocation_strategy": _WORD, "use_16x4_sc": _SWITCH, "fps": _NUM,
         },
-        loose=True,
+        loose=True, seen=("1.4", "5.2")
     ),
-    "buffers": CommandSpec("none", (_LAYER, _LAYER, _INT, _ANY, _WORD), 3, loose=True),
+    "buffers": CommandSpec("none", (_LAYER, _LAYER, _INT, _ANY, _WORD), 3,
+        loose=True, seen=("1.4", "5.2")),
     "defuse": CommandSpec(
         "needed", (_LAYER, _INT), 1, True,
-        {"defuse_type": _WORD, "axis": _WORD, "splitter": _BOOL, "transpose": _BOOL}, loose=True,
+        {"defuse_type": _WORD, "axis": _WORD, "splitter": _BOOL, "transpose": _BOOL},
+        loose=True, seen=("1.4", "5.2")
     ),
-    "defuse_block": CommandSpec("allowed", (_LAYER,), 1, True, {"defuse_count": _INT}, loose=True),
-    "context": CommandSpec("needed", (_LAYERS,), 1, loose=True),
-    "place": CommandSpec("none", (_INT, _LAYERS), 2, loose=True),
-    "shortcut": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True),
-    "portal": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True),
-    "l4_portal": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True),
-    "ddr": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True),
-    "concat": CommandSpec("needed", (_LAYERS, _LAYER), 2, loose=True),
-    "merge": CommandSpec("needed", (_LAYER,), 2, True, loose=True),
-    "join": CommandSpec("allowed", (_LAYER, _LAYERS), 1, keyword={"join_type": _WORD}, loose=True),
-    "bucket": CommandSpec("needed", (_LAYERS,), 1, loose=True),
-    "mux_demux": CommandSpec("needed", (_LAYERS, _LAYERS), 2, loose=True),
-    "shape_splitter": CommandSpec("needed", (_WORD, _LAYER, _LAYERS), 3, loose=True),
+    "defuse_block": CommandSpec("allowed", (_LAYER,), 1, True, {"defuse_count": _INT},
+        loose=True, seen=("2.14", "5.2")),
+    "context": CommandSpec("needed", (_LAYERS,), 1, loose=True, seen=("1.4", "5.2")),
+    "place": CommandSpec("none", (_INT, _LAYERS), 2, loose=True, seen=("1.4", "5.2")),
+    "shortcut": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True, seen=("1.4", "5.2")),
+    "portal": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True, seen=("1.4", "2.9")),
+    "l4_portal": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True, seen=("1.4", "5.0")),
+    "ddr": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True, seen=("1.4", "5.0")),
+    "concat": CommandSpec("needed", (_LAYERS, _LAYER), 2, loose=True, seen=("1.4", "5.2")),
+    "merge": CommandSpec("needed", (_LAYER,), 2, True, loose=True, seen=("1.4", "5.0")),
+    "join": CommandSpec("allowed", (_LAYER, _LAYERS), 1, keyword={"join_type": _WORD},
+        loose=True, seen=("5.2", "5.2")),
+    "bucket": CommandSpec("needed", (_LAYERS,), 1, loose=True, seen=("5.1", "5.2")),
+    "mux_demux": CommandSpec("needed", (_LAYERS, _LAYERS), 2, loose=True, seen=("2.18", "5.2")),
+    "shape_splitter": CommandSpec("needed", (_WORD, _LAYER, _LAYERS), 3,
+        loose=True, seen=("2.13", "5.2")),
     "format_conversion": CommandSpec(
         "needed", (_LAYER, _ANY), 1, True,
-        {"collapse": _BOOL, "input_windows": _NUMBERS, "output_windows": _NUMBERS}, loose=True,
+        {"collapse": _BOOL, "input_windows": _NUMBERS, "output_windows": _NUMBERS},
+        loose=True, seen=("1.4", "5.2")
     ),
     "output_layer": CommandSpec("needed", (_LAYER,), 1, keyword={"offdevice_layer": _WORD},
-                                loose=True),
-    "remove_node": CommandSpec("none", (_LAYER,), 1, loose=True),
-    "transpose_concat": CommandSpec("needed", (_LAYER,), 1, loose=True),
+                                loose=True, seen=("5.2", "5.2")),
+    "convert_to_dense": CommandSpec("allowed", (_LAYERS,), 1, True, loose=True,
+                                    seen=("2.16", "5.0")),
+    "feature_splitter": CommandSpec("needed", (_LAYER, _LAYERS), 2, loose=True,
+                                    seen=("1.4", "2.5")),
+    "optimize_buffers": CommandSpec("none", (_ANY,), 0, True, loose=True, seen=("1.4", "2.5")),
+    "output_mux": CommandSpec("needed", (_LAYERS,), 1, True, loose=True, seen=("1.4", "2.2")),
+    "remove_node": CommandSpec("none", (_LAYER,), 1, loose=True, seen=("2.13", "5.2")),
+    "transpose_concat": CommandSpec("needed", (_LAYER,), 1, loose=True, seen=("2.13", "5.2")),
     "collapse": CommandSpec("allowed", (_LAYER,), 1, True, loose=True),
     "multi_layer": CommandSpec("allowed", (_LAYER,), 1, True, loose=True),
 }  # fmt: skip

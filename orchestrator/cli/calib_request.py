@@ -73,6 +73,7 @@ def from_model(workspace: Workspace, loaded: LoadedRecipe, count: int | None) ->
 def from_source(path: str, size: str | None, color: str, count: int | None) -> Wanted:
     """Return a request for a bare source; arrays and pictures are looked at as they are."""
     from hefsmith_worker.calibration import CalibrationRequest, InputSpec, Source
+    from hefsmith_worker.contract.options import CALIBRATION
     from hefsmith_worker.pictures import Preprocess, PreprocessError
 
     try:
@@ -83,7 +84,10 @@ def from_source(path: str, size: str | None, color: str, count: int | None) -> W
         raise ConfigError(str(error), code="usage") from None
     name = Path(path.rstrip("/\\*?")).stem or "source"
     request = CalibrationRequest(
-        (InputSpec("image", preprocess),), {"*": Source(path)}, count=count or 1024, minimum=1
+        (InputSpec("image", preprocess),),
+        {"*": Source(path)},
+        count=count or CALIBRATION.count,
+        minimum=1,
     )
     return Wanted(name, request)
 

@@ -166,7 +166,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             "minimum": recipe.calibration.minimum,
             "seed": recipe.calibration.seed,
             "deduplicate": recipe.calibration.deduplicate,
-            "level": 2 if optimization.level is None else optimization.level,
+            "level": optimization.level,
             "script": list(script),
             "labels": list(labels),
             "task": task,

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Files of the worker that take part in every stage.
-CORE_CODE = ("__init__.py", "job.py", "protocol.py", "workspace.py", "events.py")
+CORE_CODE = (
+    "__init__.py",
+    "contract/options.py",
+    "job.py",
+    "protocol.py",
+    "workspace.py",
+    "events.py",
+)
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,8 @@ def _start_finding(build: Build) -> list[dict[str, str]]:
 
 def head_of(build: Build, golden: Golden) -> Head | None:
     """Return how to decode the raw outputs of a detector, ``None`` where there is nothing to."""
+    from hefsmith_worker.contract.options import NmsOptions
+
     from orchestrator.report import read_head
 
     try:
@@ -150,9 +152,8 @@ def head_of(build: Build, golden: Golden) -> Head | None:
         end_nodes = build.summary["stages"]["parse"]["result"]["end_nodes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    postprocess: Mapping[str, object] = build.summary.get("postprocess") or {}
-    nms = postprocess.get("nms")
-    return read_head(report, golden, end_nodes=end_nodes, nms=nms if isinstance(nms, dict) else {})
+    nms = NmsOptions.read((build.summary.get("postprocess") or {}).get("nms"))
+    return read_head(report, golden, end_nodes=end_nodes, nms=nms)
 
 
 def _known_causes(run: DeviceRun, build: Build) -> tuple[Cause, ...]:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
+from hefsmith_worker.contract import options
+
 from orchestrator.project.section import Checked, Section, Spelled, ToldApart, Within
 
 #: Chips by the name that Hailo's compiler takes, grouped by compiler line.
@@ -92,10 +94,10 @@ class Export(Section):
     installed where the export runs, from wheels, and nowhere else.
     """
 
-    exporter: Literal["legacy", "dynamo"] = "legacy"
-    opset: Annotated[int, Within(ge=9, le=23)] = 13
-    simplify: Literal[False, "onnxslim", "onnxsim"] = False
-    tolerance: Annotated[float, Within(gt=0)] = 1e-4
+    exporter: options.Exporter = options.EXPORT.exporter
+    opset: Annotated[int, Within(ge=9, le=23)] = options.EXPORT.opset
+    simplify: options.Simplifier = options.EXPORT.simplify
+    tolerance: Annotated[float, Within(gt=0)] = options.EXPORT.tolerance
     packages: tuple[Annotated[str, Checked(_requirement)], ...] = ()
 
     @property
@@ -165,9 +167,7 @@ class SourceOptions(Section):
     """A picture source with options (see :class:`hefsmith_worker.calibration.Source`)."""
 
     path: str
-    kind: Literal[
-        "auto", "folder", "glob", "list", "npy", "npz", "tar", "zip", "video", "coco", "yolo"
-    ] = "auto"
+    kind: options.SourceForm = "auto"
     images: str | None = None
     split: str | None = None
     interval_s: Annotated[float, Within(gt=0)] = 1.0
@@ -200,36 +200,38 @@ class Calibration(Section):
     """
 
     source: PictureSource
-    count: Annotated[int, Within(ge=1)] = 1024
-    seed: int = 0
-    minimum: Annotated[int, Within(ge=1)] = 8
-    deduplicate: bool = True
+    count: Annotated[int, Within(ge=1)] = options.CALIBRATION.count
+    seed: int = options.CALIBRATION.seed
+    minimum: Annotated[int, Within(ge=1)] = options.CALIBRATION.minimum
+    deduplicate: bool = options.CALIBRATION.deduplicate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimization(Section):
     """What the compiler's model optimisation is asked for (levels of the vendor)."""
 
-    level: Literal[-100, 0, 1, 2, 3, 4] | None = None
-    compression: Annotated[int, Within(ge=0, le=5)] = 0
+    level: options.Level | None = None
+    compression: Annotated[int, Within(ge=0, le=max(options.FOUR_BIT_SHARE))] = (
+        options.OPTIMIZE.compression
+    )
     script: tuple[str, ...] = ()
     script_file: str | None = None
-    outputs_16bit: bool = False
-    batch_size: Annotated[int, Within(ge=1)] = 8
+    outputs_16bit: bool = options.OPTIMIZE.outputs_16bit
+    batch_size: Annotated[int, Within(ge=1)] = options.OPTIMIZE.batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nms(Section):
     """Non-maximum suppression that becomes part of the HEF."""
 
-    enabled: bool = True
-    engine: Literal["auto", "cpu", "nn_core"] = "auto"
+    enabled: bool = options.NMS.enabled
+    engine: options.NmsEngine = options.NMS.engine
     family: str | None = None
     #: NMS JSON of the user's own, relative to the recipe
     config: str | None = None
-    score: Annotated[float, Within(ge=0, le=1)] = 0.2
-    iou: Annotated[float, Within(ge=0, le=1)] = 0.7
-    max_boxes: Annotated[int, Within(ge=1)] = 100
+    score: Annotated[float, Within(ge=0, le=1)] = options.NMS.score
+    iou: Annotated[float, Within(ge=0, le=1)] = options.NMS.iou
+    max_boxes: Annotated[int, Within(ge=1)] = options.NMS.max_boxes
     classes: Annotated[int, Within(ge=1)] | None = None
 
 
@@ -237,9 +239,7 @@ class Nms(Section):
 class Postprocess(Section):
     """What the outputs mean."""
 
-    task: Literal["auto", "classification", "detection", "segmentation", "pose", "obb", "other"] = (
-        "auto"
-    )
+    task: options.AnyTask = "auto"
     labels: str | tuple[str, ...] | None = None
     softmax: bool = False
     nms: Nms = Nms()
@@ -271,8 +271,8 @@ class Validation(Section):
     """The golden samples: run at every step, and on the device."""
 
     source: PictureSource | None = None
-    samples: Annotated[int, Within(ge=1)] = 64
-    seed: int = 0
+    samples: Annotated[int, Within(ge=1)] = options.SAMPLES.count
+    seed: int = options.SAMPLES.seed
     thresholds: Thresholds = Thresholds()
 
 

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.options import CALIBRATION, NMS
+
 from orchestrator.project.checkpoint import ULTRALYTICS_DEFAULT_SIDE, ULTRALYTICS_SIDE
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def starter_recipe(
     if "torch" in source:
         recipe["export"] = {"exporter": "legacy", "opset": 13}
     recipe["preprocessing"] = _preprocessing(network)
-    recipe["calibration"] = {"source": calibration or "calib/images", "count": 1024}
+    recipe["calibration"] = {"source": calibration or "calib/images", "count": CALIBRATION.count}
     recipe["arch"] = [arch]
     recipe["postprocess"] = _postprocess(network.head)
     return recipe
@@ -102,7 +104,7 @@ def _postprocess(head: Mapping[str, Any]) -> dict[str, Any]:
     )
     section: dict[str, Any] = {"task": task}
     if task == "detection":
-        nms: dict[str, Any] = {"score": 0.2, "iou": 0.7, "max_boxes": 100}
+        nms: dict[str, Any] = {name: getattr(NMS, name) for name in ("score", "iou", "max_boxes")}
         if head.get("classes"):
             nms["classes"] = head["classes"]
         section["nms"] = nms

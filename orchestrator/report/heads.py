@@ -16,6 +16,7 @@ from orchestrator.report.golden import Detections
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hefsmith_worker.contract.options import NmsOptions
     from numpy.typing import NDArray
 
     from orchestrator.report.golden import Golden
@@ -77,7 +78,7 @@ def read_head(
     golden: Golden,
     *,
     end_nodes: Sequence[str],
-    nms: Mapping[str, Any],
+    nms: NmsOptions,
 ) -> Head | None:
     """Return how to decode the outputs of a build, ``None`` where nobody can tell.
 
@@ -101,9 +102,9 @@ def read_head(
         report=report,
         roles=tuple(by_node[name] for name in end_nodes),
         size=(int(height), int(width)),
-        score=float(nms.get("score") or 0.2),
-        iou=float(nms.get("iou") or 0.7),
-        max_boxes=int(nms.get("max_boxes") or 100),
+        score=nms.score,
+        iou=nms.iou,
+        max_boxes=nms.max_boxes,
     )
 
 

@@ -27,6 +27,7 @@ BOX_ROLES = ("box", "class", "objectness")
 
 def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[Decoder]:
     """Return the decoder for this build's head, ``None`` when its script has no NMS."""
+    from hefsmith_worker.contract.options import OptimizeOptions
     from hefsmith_worker.workspace import HEAD, SCRIPT
 
     script = workspace.needed(SCRIPT, "optimize").read_text(encoding="utf-8")
@@ -37,16 +38,16 @@ def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[De
     ):
         return None
     head = workspace.read_json(HEAD, "parse")
-    nms = workspace.plan.of("optimize")["nms"]
+    nms = OptimizeOptions.read(workspace.plan.of("optimize")).nms
     preprocess = draft["inputs"][0]["preprocess"]
     height, width = preprocess["size"]
     return lambda outputs: decode(
         outputs,
         head,
         (int(height), int(width)),
-        float(nms["score"]),
-        float(nms["iou"]),
-        int(nms["max_boxes"]),
+        nms.score,
+        nms.iou,
+        nms.max_boxes,
     )
 
 

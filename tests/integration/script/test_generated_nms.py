@@ -18,6 +18,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
 from hefsmith_worker.graph import analyse, name_nodes
 from hefsmith_worker.script import generate, script_request
 from torch import nn
@@ -210,7 +211,7 @@ def test_the_written_nms_gives_the_networks_own_boxes(name: str, tmp_path: Path)
             hn=runner.get_hn_dict(), inputs={source: "net/input_layer1"}, images=8,
             end_nodes=head["end_nodes"], head=head,
             preprocess={source: {"mean": (0.0,), "std": (255.0,), "normalize": "chip"}},
-            wanted={"level": 0, "compression": 0, "batch_size": 8, "nms": nms, "script": []},
+            options=OptimizeOptions(level=0, nms=NmsOptions.read(nms)),
         )
     )  # fmt: skip
     if case.meta_arch is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hefsmith_worker import decoding
+from hefsmith_worker.contract.options import NmsOptions
 
 from orchestrator.report import Golden, Head, Thresholds, Verdict, decide, load_golden, read_head
 from orchestrator.report.heads import decode_steps
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SIDE, CLASSES, BINS, POINTS = 64, 3, 16, 5
 STRIDES = (8, 16, 32)
-NMS = {"score": 0.3, "iou": 0.7, "max_boxes": 100}
+NMS = NmsOptions(score=0.3)
 
 
 def report(*extra: str, **more: Any) -> dict[str, Any]:

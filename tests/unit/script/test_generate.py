@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from hefsmith_worker.contract.options import OptimizeOptions
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script import generate, parse, script_request
 from hefsmith_worker.script.lint import check_text
@@ -69,7 +70,7 @@ V26 = detector((("box", 4), ("class", 7)), family="yolov26")
 
 def made(kind: Any = V8, **more: Any) -> Any:
     ends, head = kind
-    options: dict[str, Any] = {
+    parts: dict[str, Any] = {
         "hn": network(ends, more.pop("originals", True)),
         "inputs": {"images": "net/input_layer1"},
         "end_nodes": head["end_nodes"],
@@ -86,8 +87,8 @@ def made(kind: Any = V8, **more: Any) -> Any:
             if key in (*wanted, "softmax", "outputs_16bit", "task")
         }
     )
-    options.update(more)
-    return generate(script_request(**options, wanted=wanted))
+    parts.update(more)
+    return generate(script_request(**parts, options=OptimizeOptions.read(wanted)))
 
 
 def commands(script: Any) -> list[str]:

@@ -9,8 +9,12 @@ with the vendor's own line, as the vendor's compiler does on most machines.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hailo_emulator.options import DEFAULT_LEVEL, RECOMMENDED_IMAGES, Options
+from hefsmith_worker.contract.options import DEFAULT_LEVEL, FULL_IMAGES
+
+if TYPE_CHECKING:
+    from hailo_emulator.options import Options
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,10 @@ def decide_levels(options: Options, images: int, *, gpu: bool) -> Levels:
     lines: list[tuple[str, str]] = []
     if asked is None:
         lines.append(("info", f"Using default optimization level of {DEFAULT_LEVEL}"))
-    few = images < RECOMMENDED_IMAGES
+    few = images < FULL_IMAGES
     if (asked is not None and asked < 2) or (gpu and (not few or asked is not None)):
         return Levels(asked, level, compression, tuple(lines))
-    data = f"there's less data than the recommended amount ({RECOMMENDED_IMAGES})"
+    data = f"there's less data than the recommended amount ({FULL_IMAGES})"
     if gpu:
         lines.append(("warning", f"Reducing optimization level to 1 because {data}"))
         return Levels(asked, 1, compression, tuple(lines))

@@ -7,12 +7,13 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.options import VENDOR_CALIBRATION_IMAGES
+
 from hailo_emulator import log
 from hailo_emulator.compose import OUTPUT_SUFFIX, compose, input_shape
 from hailo_emulator.correct import correct_biases, equalize
 from hailo_emulator.execute import Session
 from hailo_emulator.graph import to_model
-from hailo_emulator.options import DEFAULT_CALIBRATION_SIZE
 from hailo_emulator.precision import choose_activations, choose_weights
 from hailo_emulator.quantize import QuantPlan, quantize_graph
 from hailo_emulator.snr import Noise
@@ -60,7 +61,7 @@ def quantize_network(
     How many images are used is the script's ``calibset_size`` or 64, never more than there are.
     """
     graph = compose(network)
-    entries = min(dataset.count, options.calibration_size or DEFAULT_CALIBRATION_SIZE)
+    entries = min(dataset.count, options.calibration_size or VENDOR_CALIBRATION_IMAGES)
     ranges = _calibrate(network, graph, dataset, entries)
     _tell_range(network, ranges)
     weights = choose_weights(network, options, levels.compression)

@@ -10,10 +10,7 @@ if TYPE_CHECKING:
 
     from hailo_emulator.conversions import Conversion
 
-DEFAULT_CALIBRATION_SIZE = 64
 DEFAULT_BATCH_SIZE = 8
-DEFAULT_LEVEL = 2
-RECOMMENDED_IMAGES = 1024
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hefsmith_worker.contract.options import FOUR_BIT_SHARE
 
 from hailo_emulator import log
 from hailo_emulator.quant import Quantization, choose_quantization
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from hailo_emulator.options import Options
     from hailo_emulator.statistics import Range
 
-#: Share of the weights that each compression level puts into 4 bits (user_pains.md C).
-COMPRESSION = {0: 0.0, 1: 0.2, 2: 0.4, 3: 0.6, 4: 0.8, 5: 1.0}
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _UNIT_RANGE = ("sigmoid", "softmax", "hardsigmoid")
 
@@ -202,7 +201,7 @@ def choose_weights(network: Network, options: Options, compression: int) -> Weig
                 bits.update(dict.fromkeys(found, precision.weight_bits))
                 named.update(found)
     free = [name for name in list(sizes)[1:-1] if name not in named]
-    budget = COMPRESSION[compression] * sum(sizes.values())
+    budget = FOUR_BIT_SHARE[compression] * sum(sizes.values())
     for name in sorted(free, key=lambda n: (-sizes[n], n)):
         if sizes[name] <= budget:
             budget -= sizes[name]

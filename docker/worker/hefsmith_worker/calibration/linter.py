@@ -22,10 +22,7 @@ from hefsmith_worker.calibration.model import (
 )
 from hefsmith_worker.calibration.statistics import as_counts
 from hefsmith_worker.calibration.work import Outcome, Traits
-
-#: Images that each optimisation level works with (the vendor's levels; 64 is its default).
-WANTED_BY_LEVEL = {-100: 0, 0: 64, 1: 64, 2: 1024, 3: 256, 4: 1024}
-DEFAULT_LEVEL = 2
+from hefsmith_worker.contract.options import DEFAULT_LEVEL, FINE_TUNE_LEVEL, IMAGES_OF_LEVEL
 
 #: How many names a message spells out.
 SHOWN_NAMES = 5
@@ -100,12 +97,14 @@ def lint_counts(evidence: Evidence) -> List[Finding]:
             )
         )
     level = DEFAULT_LEVEL if request.level is None else request.level
-    wanted = WANTED_BY_LEVEL.get(level, 1024)
+    wanted = IMAGES_OF_LEVEL[level]
     if used < wanted:
         effect = (
-            "the compiler may lower the level without saying so"
-            if level >= 2
-            else "ranges become a guess"
+            "ranges become a guess"
+            if level < FINE_TUNE_LEVEL
+            else "the compiler lowers its default level to 1, or to 0 without a GPU"
+            if request.level is None
+            else "it is trained on them all the same, and can end worse than untrained"
         )
         found.append(
             Finding(

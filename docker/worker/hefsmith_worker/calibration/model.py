@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
+from hefsmith_worker.contract.options import CALIBRATION
 from hefsmith_worker.pictures import Preprocess
 
 ERROR, WARNING, INFO = "error", "warning", "info"
@@ -173,13 +174,13 @@ class CalibrationRequest:
 
     inputs: Tuple[InputSpec, ...]
     sources: Mapping[str, Source]
-    count: int = 1024
-    minimum: int = 8
-    seed: int = 0
+    count: int = CALIBRATION.count
+    minimum: int = CALIBRATION.minimum
+    seed: int = CALIBRATION.seed
     level: Optional[int] = None
     validation: Optional[Mapping[str, Source]] = None
     script: Tuple[str, ...] = ()
-    drop_duplicates: bool = True
+    drop_duplicates: bool = CALIBRATION.deduplicate
     model: Optional[str] = None
     labels: Tuple[str, ...] = ()
     task: Optional[str] = None

@@ -13,8 +13,8 @@ from hefsmith_worker.calibration import archives, arrays, datasets, folders, vid
 from hefsmith_worker.calibration.data import is_data
 from hefsmith_worker.calibration.items import Item, Listing, is_picture_name, with_plain_text
 from hefsmith_worker.calibration.model import ANY_INPUT, CalibrationError, InputSpec, Source
+from hefsmith_worker.contract.options import SOURCE_FORMS
 
-KINDS = ("folder", "glob", "list", "npy", "npz", "tar", "zip", "video", "coco", "yolo")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 #: A video gives at most this many times the wanted count, so near-duplicates can be dropped.
@@ -25,11 +25,11 @@ _ABSOLUTE_VALUE = re.compile(r"""(?m)[:\-\[,]\s*["']?(?:/|[A-Za-z]:[\\/])""")
 
 
 def kind_of(source: Source) -> str:
-    """Return one of :data:`KINDS`. Raises :class:`CalibrationError` for what is none of them."""
+    """Return one of :data:`SOURCE_FORMS`; :class:`CalibrationError` tells what is none of them."""
     path = Path(source.path)
     if source.kind != "auto":
-        if source.kind not in KINDS:
-            msg = f"source kind {source.kind!r} is not one of {', '.join(KINDS)}"
+        if source.kind not in SOURCE_FORMS:
+            msg = f"source kind {source.kind!r} is not one of {', '.join(SOURCE_FORMS)}"
             raise CalibrationError(msg, "calib.source")
         if source.kind != "glob":
             _must_exist(path)

@@ -10,16 +10,17 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Tuple, Union
 
+from hefsmith_worker.contract.options import (
+    FINE_TUNE_LEVEL,
+    FULL_IMAGES,
+    VENDOR_CALIBRATION_IMAGES,
+)
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script.merge import Line, ScriptConflict, merge, read_user_lines
-from hefsmith_worker.script.nms import Nms, NoNms, own_config, plan_nms
+from hefsmith_worker.script.nms import CONFIG_NAME, Nms, NoNms, own_config, plan_nms
 from hefsmith_worker.script.request import InputPlan, ScriptRequest
 from hefsmith_worker.script.syntax import Command, Script
 from hefsmith_worker.script.values import Name, Value
-
-#: Below this many images the vendor lowers level 2 to 1, unless the fine-tune is asked for.
-FINE_TUNE_IMAGES = 1024
-FINE_TUNE_LEVEL = 2
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,18 @@ def generate(request: ScriptRequest) -> GeneratedScript:
     Raises :class:`~hefsmith_worker.protocol.StageError` for lines of the user that cannot be
     read, contradict the recipe (both lines are shown), or ask for more than there is.
     """
-    user = read_user_lines(request.user_lines)
+    user = read_user_lines(request.options.script)
     nms = plan_nms(request)
     own_nms = user.named("nms_postprocess")
     lines = [*_normalisation(request, user), *_head(request, nms), *_optimisation(request)]
     _check_user(request, user, nms)
     kept, notes = merge(lines, user)
     files: Dict[str, str] = {}
-    user_lines = request.user_lines
+    user_lines = request.options.script
     if own_nms:
         user_lines, files = _own_nms(request, own_nms[0])
     elif isinstance(nms, Nms) and not own_nms:
-        files[nms.config_name] = nms.config
+        files[CONFIG_NAME] = nms.config
         if nms.note:
             notes.append(nms.note)
     elif isinstance(nms, NoNms) and nms.why and not own_nms:
@@ -60,9 +61,9 @@ def _own_nms(request: ScriptRequest, command: Command) -> Tuple[Tuple[str, ...],
     """Put the JSON of the user's own NMS line beside the script, and let the line name it there."""
     named = [value for value in command.positional if type(value) is str]
     if not named:
-        return request.user_lines, {}
+        return request.options.script, {}
     path = str(named[0])
-    if request.nms.config is None:
+    if request.nms_config is None:
         msg = f"optimization.script:{command.line} names {path}, which the recipe does not give"
         raise StageError(
             msg,
@@ -71,8 +72,8 @@ def _own_nms(request: ScriptRequest, command: Command) -> Tuple[Tuple[str, ...],
             "the JSON is generated from the network",
         )
     name = posixpath.basename(path.replace("\\", "/"))
-    lines = tuple(line.replace(path, name) for line in request.user_lines)
-    return lines, {name: own_config(request.nms)}
+    lines = tuple(line.replace(path, name) for line in request.options.script)
+    return lines, {name: own_config(request)}
 
 
 def _text(lines: List[Line], user_lines: Tuple[str, ...], notes: List[str]) -> str:
@@ -146,15 +147,18 @@ def _head(request: ScriptRequest, nms: Union[Nms, NoNms]) -> List[Line]:
             for layer in nms.sigmoid
         ]
         arguments: Dict[str, Value] = {"meta_arch": Name(nms.meta_arch), "engine": Name(nms.engine)}
-        stated = {"": "postprocess.nms.config"} if request.nms.config is not None else {}
+        stated = {"": "postprocess.nms.config"} if request.nms_config is not None else {}
         lines.append(
             Line(
-                Command("nms_postprocess", (), (nms.config_name,), arguments),
+                Command("nms_postprocess", (), (CONFIG_NAME,), arguments),
                 "Boxes leave the HEF decoded and suppressed.",
                 {} if stated and _same_file(request) else stated,
             )
         )
-    elif request.softmax and (request.task or request.head.get("task")) == "classification":
+    elif (
+        request.options.softmax
+        and (request.options.task or request.head.get("task")) == "classification"
+    ):
         for layer in request.network.producers():
             if layer.kind == "softmax" or "softmax" in layer.activation:
                 continue
@@ -174,26 +178,27 @@ def _head(request: ScriptRequest, nms: Union[Nms, NoNms]) -> List[Line]:
 
 def _same_file(request: ScriptRequest) -> bool:
     """Say whether the user's own nms_postprocess line is the one for the recipe's JSON."""
-    return any(command.startswith("nms_postprocess") for command in request.user_lines)
+    return any(command.startswith("nms_postprocess") for command in request.options.script)
 
 
 def _optimisation(request: ScriptRequest) -> List[Line]:
     config: Dict[str, Value] = {
-        "batch_size": max(1, min(request.batch_size, request.images)),
+        "batch_size": max(1, min(request.options.batch_size, request.images)),
         "calibset_size": request.images,
     }
     flavor: Dict[str, Value] = {}
     stated: Dict[str, str] = {}
-    if request.level is not None:
-        flavor["optimization_level"] = request.level
+    if request.options.level is not None:
+        flavor["optimization_level"] = request.options.level
         stated["optimization_level"] = "optimization.level"
-    flavor["compression_level"] = request.compression
-    if request.compression:
+    flavor["compression_level"] = request.options.compression
+    if request.options.compression:
         stated["compression_level"] = "optimization.compression"
     lines = [
         Line(
             Command("model_optimization_config", (), (Name("calibration"),), config),
-            f"All {request.images} calibration images; the SDK would take 64.",
+            f"All {request.images} calibration images; "
+            f"the SDK would take {VENDOR_CALIBRATION_IMAGES}.",
             {},
         ),
         Line(
@@ -202,7 +207,7 @@ def _optimisation(request: ScriptRequest) -> List[Line]:
             stated,
         ),
     ]
-    if request.level == FINE_TUNE_LEVEL and request.images < FINE_TUNE_IMAGES:
+    if request.options.level == FINE_TUNE_LEVEL and request.images < FULL_IMAGES:
         lines.append(
             Line(
                 Command(
@@ -211,13 +216,13 @@ def _optimisation(request: ScriptRequest) -> List[Line]:
                     (Name("finetune"),),
                     {"policy": Name("enabled"), "dataset_size": request.images},
                 ),
-                f"With fewer than {FINE_TUNE_IMAGES} images level 2 keeps its fine-tune only "
+                f"With fewer than {FULL_IMAGES} images level 2 keeps its fine-tune only "
                 "when asked.",
                 {},
             )
         )
     outputs = tuple(Name(layer.short) for layer in request.network.outputs())
-    if request.outputs_16bit and outputs:
+    if request.options.outputs_16bit and outputs:
         lines.append(
             Line(
                 Command("quantization_param", (), (outputs,), {"precision_mode": Name("a16_w16")}),

@@ -13,12 +13,16 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script.network import Layer
-from hefsmith_worker.script.request import NmsWish, ScriptRequest
+from hefsmith_worker.script.request import ScriptRequest
 
 #: Meta architectures that the chip's own NMS core can run; the others need the host's CPU.
 ON_CHIP = ("ssd", "yolov5", "yolov6", "centernet")
 #: Anchor-based families whose decoding is YOLOv5's.
 ANCHORED = ("yolov3", "yolov5", "yolov7")
+
+
+#: Name of a generated JSON beside the script.
+CONFIG_NAME = "nms_config.json"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,6 @@ class Nms:
 
     meta_arch: str
     engine: str
-    config_name: str
     config: str
     sigmoid: Tuple[Layer, ...]
     note: str = ""
@@ -48,8 +51,8 @@ class _Scale:
 
 def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
     """Decide the NMS of a request; raises :class:`StageError` where the recipe contradicts it."""
-    wish = request.nms
-    task = request.task or request.head.get("task")
+    wish = request.options.nms
+    task = request.options.task or request.head.get("task")
     if not wish.enabled:
         return NoNms("postprocess.nms.enabled is false")
     if task != "detection":
@@ -57,8 +60,8 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
     if request.head.get("task") != "detection" or set(request.end_nodes) != set(
         request.head.get("end_nodes") or ()
     ):
-        if wish.config is not None:
-            return _own(wish, wish.family or _declared(wish), ())
+        if request.nms_config is not None:
+            return _own(request, wish.family or _declared(request.nms_config), ())
         return NoNms("the network is not cut at the convolutions of a detection head")
     meta_arch, why = meta_arch_of(request.head)
     if wish.family is not None:
@@ -75,13 +78,13 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
         if (role in ("class", "objectness") or meta_arch == "yolov5")
         and layer.activation != "sigmoid"
     )
-    if wish.config is not None:
-        return _own(wish, meta_arch, sigmoid)
+    if request.nms_config is not None:
+        return _own(request, meta_arch, sigmoid)
     _check_classes(request)
     engine, note = _engine(wish.engine, meta_arch)
     scales = _scales(request, layers, roles)
     document = _document(request, meta_arch, scales)
-    return Nms(meta_arch, engine, wish.config_name, _json(document), sigmoid, note)
+    return Nms(meta_arch, engine, _json(document), sigmoid, note)
 
 
 def meta_arch_of(head: Mapping[str, Any]) -> Tuple[Optional[str], str]:
@@ -147,7 +150,7 @@ def _engine(asked: str, meta_arch: str) -> Tuple[str, str]:
     return ("cpu" if asked == "auto" else asked), ""
 
 
-def _own(wish: NmsWish, meta_arch: Optional[str], sigmoid: Tuple[Layer, ...]) -> Nms:
+def _own(request: ScriptRequest, meta_arch: Optional[str], sigmoid: Tuple[Layer, ...]) -> Nms:
     if meta_arch is None:
         msg = "postprocess.nms.config is given, but not for which family of heads it is"
         raise StageError(
@@ -155,29 +158,29 @@ def _own(wish: NmsWish, meta_arch: Optional[str], sigmoid: Tuple[Layer, ...]) ->
             code="script.nms-family",
             fix="add postprocess.nms.family: yolov5, yolov6, yolov8, yolox, ssd or centernet",
         )
-    engine, note = _engine(wish.engine, meta_arch)
-    return Nms(meta_arch, engine, wish.config_name, own_config(wish), sigmoid, note)
+    engine, note = _engine(request.options.nms.engine, meta_arch)
+    return Nms(meta_arch, engine, own_config(request), sigmoid, note)
 
 
-def own_config(wish: NmsWish) -> str:
+def own_config(request: ScriptRequest) -> str:
     """Return the user's NMS JSON, with the recipe's number of classes when it has one."""
-    text = wish.config or ""
+    text, classes = request.nms_config or "", request.options.nms.classes
     try:
         document = json.loads(text)
     except ValueError as error:
         msg = f"postprocess.nms.config is no JSON: {error}"
         raise StageError(msg, code="script.nms-json", fix="correct the file") from None
-    if wish.classes is None or not isinstance(document, dict):
+    if classes is None or not isinstance(document, dict):
         return text
-    if document.get("classes") == wish.classes:
+    if document.get("classes") == classes:
         return text
-    return _json({**document, "classes": wish.classes})
+    return _json({**document, "classes": classes})
 
 
-def _declared(wish: NmsWish) -> Optional[str]:
+def _declared(config: str) -> Optional[str]:
     """Read the meta architecture off a JSON's own keys; the schemas differ in them."""
     try:
-        document = json.loads(wish.config or "")
+        document = json.loads(config)
         decoder = document["bbox_decoders"][0]
     except (ValueError, KeyError, IndexError, TypeError):
         msg = "postprocess.nms.config is no NMS JSON: it needs a list bbox_decoders"
@@ -201,7 +204,7 @@ def _roles(request: ScriptRequest) -> List[str]:
 
 
 def _check_classes(request: ScriptRequest) -> None:
-    asked, found = request.nms.classes, request.head.get("classes")
+    asked, found = request.options.nms.classes, request.head.get("classes")
     if asked is not None and asked != found:
         msg = f"postprocess.nms.classes says {asked}, but the network's head has {found} classes"
         raise StageError(
@@ -229,7 +232,7 @@ def _scales(request: ScriptRequest, layers: Sequence[Layer], roles: Sequence[str
 
 
 def _document(request: ScriptRequest, meta_arch: str, scales: Sequence[_Scale]) -> Dict[str, Any]:
-    wish = request.nms
+    wish = request.options.nms
     document: Dict[str, Any] = {
         "nms_scores_th": wish.score,
         "nms_iou_th": wish.iou,

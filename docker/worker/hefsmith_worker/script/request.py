@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
+from hefsmith_worker.contract.options import OPTIMIZE, OptimizeOptions
 from hefsmith_worker.script.network import Network
 
 
@@ -22,28 +23,13 @@ class InputPlan:
 
 
 @dataclass(frozen=True)
-class NmsWish:
-    """What the recipe says about non-maximum suppression (``postprocess.nms``)."""
-
-    enabled: bool = True
-    engine: str = "auto"
-    family: Optional[str] = None
-    score: float = 0.2
-    iou: float = 0.7
-    max_boxes: int = 100
-    classes: Optional[int] = None
-    config: Optional[str] = None
-    config_name: str = "nms_config.json"
-
-
-@dataclass(frozen=True)
 class ScriptRequest:
     """All that decides a model script.
 
     ``head`` is the report of :func:`hefsmith_worker.graph.analyse`, ``end_nodes`` are those that
     the network was really parsed with, ``images`` the calibration images that exist.
-    ``level`` is ``None`` when the recipe leaves it to the vendor. ``user_lines`` are the
-    user's own commands.
+    ``options.level`` is ``None`` when the recipe leaves it to the vendor, ``options.script`` are
+    the user's own commands, ``nms_config`` is the text of the user's own NMS JSON.
     """
 
     network: Network
@@ -51,14 +37,8 @@ class ScriptRequest:
     head: Mapping[str, Any]
     end_nodes: Tuple[str, ...]
     images: int
-    level: Optional[int] = None
-    compression: int = 0
-    batch_size: int = 8
-    outputs_16bit: bool = False
-    task: Optional[str] = None
-    softmax: bool = False
-    nms: NmsWish = field(default_factory=NmsWish)
-    user_lines: Tuple[str, ...] = ()
+    options: OptimizeOptions = OPTIMIZE
+    nms_config: Optional[str] = None
 
 
 def script_request(
@@ -69,42 +49,17 @@ def script_request(
     head: Mapping[str, Any],
     preprocess: Mapping[str, Mapping[str, Any]],
     images: int,
-    wanted: Mapping[str, Any],
+    options: OptimizeOptions,
     nms_config: Optional[str] = None,
 ) -> ScriptRequest:
     """Put a request together from what the stages have.
 
     ``inputs`` maps ONNX input names to input layers, ``preprocess`` the same names to their
-    preprocessing, ``wanted`` is the plan's ``optimize`` part, ``nms_config`` the text of the
-    user's own NMS JSON.
+    preprocessing, ``nms_config`` is the text of the user's own NMS JSON.
     """
     network = Network.from_hn(hn)
     plans = tuple(_input_plan(layer, preprocess.get(name) or {}) for name, layer in inputs.items())
-    nms = wanted.get("nms") or {}
-    return ScriptRequest(
-        network,
-        plans,
-        head,
-        tuple(end_nodes),
-        images,
-        wanted.get("level"),
-        int(wanted.get("compression") or 0),
-        int(wanted.get("batch_size") or 8),
-        bool(wanted.get("outputs_16bit")),
-        wanted.get("task"),
-        bool(wanted.get("softmax")),
-        NmsWish(
-            bool(nms.get("enabled", True)),
-            str(nms.get("engine") or "auto"),
-            nms.get("family"),
-            float(nms.get("score", 0.2)),
-            float(nms.get("iou", 0.7)),
-            int(nms.get("max_boxes", 100)),
-            nms.get("classes"),
-            nms_config,
-        ),
-        tuple(str(line) for line in wanted.get("script") or ()),
-    )
+    return ScriptRequest(network, plans, head, tuple(end_nodes), images, options, nms_config)
 
 
 def _input_plan(layer: str, preprocess: Mapping[str, Any]) -> InputPlan:

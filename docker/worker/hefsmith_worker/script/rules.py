@@ -6,14 +6,12 @@ from typing import Callable, Iterator, Mapping
 
 from hefsmith_worker.contract import commands as table
 from hefsmith_worker.contract.commands import COMMANDS
+from hefsmith_worker.contract.options import FOUR_BIT_SHARE, LEVELS
 from hefsmith_worker.script.finding import Finding, at, close_to
 from hefsmith_worker.script.kinds import all_are, is_integer, is_layers, is_number
 from hefsmith_worker.script.syntax import Command
 from hefsmith_worker.script.values import Name, render
 
-#: Optimisation levels of the vendor; -100 turns everything off.
-_LEVELS = (-100, 0, 1, 2, 3, 4)
-_HIGHEST_COMPRESSION = 5
 _ON_CHIP = ("ssd", "yolov5", "yolov6", "centernet", "yolo")
 
 
@@ -46,7 +44,7 @@ def _normalization(command: Command) -> Iterator[Finding]:
 
 def _flavor(command: Command) -> Iterator[Finding]:
     level = command.keyword.get("optimization_level")
-    if is_integer(level) and level not in _LEVELS:
+    if is_integer(level) and level not in LEVELS:
         yield at(
             command.keyword_spans["optimization_level"],
             "error",
@@ -55,7 +53,7 @@ def _flavor(command: Command) -> Iterator[Finding]:
             "levels are 0 to 4, and -100 for none",
         )
     compression = command.keyword.get("compression_level")
-    if isinstance(compression, int) and not 0 <= compression <= _HIGHEST_COMPRESSION:
+    if isinstance(compression, int) and compression not in FOUR_BIT_SHARE:
         yield at(
             command.keyword_spans["compression_level"],
             "error",

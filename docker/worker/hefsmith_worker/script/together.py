@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Dict, Iterator, Optional
 
 from hefsmith_worker.contract.commands import COMMANDS, CommandSpec
+from hefsmith_worker.contract.options import VENDOR_CALIBRATION_IMAGES
 from hefsmith_worker.script.finding import Finding, at
 from hefsmith_worker.script.merge import slots
 from hefsmith_worker.script.syntax import Command, Script
 from hefsmith_worker.script.values import Name, names_in
 
-#: The SDK's own number of calibration images when a script says nothing.
-DEFAULT_IMAGES = 64
 #: Commands with a rule of their own, or whose later lines are meant to change earlier ones.
 _REPEATABLE = (
     "normalization",
@@ -113,12 +112,12 @@ def _calibration(script: Script, images: Optional[int]) -> Iterator[Finding]:
                 "images-unused",
                 f"{images - size} of {images} calibration images are not used",
             )
-    if not sizes and images > DEFAULT_IMAGES:
+    if not sizes and images > VENDOR_CALIBRATION_IMAGES:
         yield Finding(
             "warning",
             "images-unused",
             1,
             1,
-            f"no calibset_size: the SDK takes {DEFAULT_IMAGES} of {images} images",
+            f"no calibset_size: the SDK takes {VENDOR_CALIBRATION_IMAGES} of {images} images",
             f"add model_optimization_config(calibration, calibset_size={images})",
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import numpy as np
 
+from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
 from hefsmith_worker.golden import DRAFT
 from hefsmith_worker.script import generate
 from hefsmith_worker.script.request import script_request
@@ -32,17 +33,17 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     runner.optimize(calibration)
     workspace.announce("har-quantized", workspace.save_har(HAR_QUANTIZED))
     index = workspace.read_json(CALIBRATION + "/index.json", "calibrate")
-    wanted = workspace.plan.of("optimize")
+    options = OptimizeOptions.read(workspace.plan.of("optimize"))
     return {
-        "level_asked": wanted["level"],
-        "compression_asked": wanted["compression"],
+        "level_asked": options.level,
+        "compression_asked": options.compression,
         "images_given": index["used"],
         "images_asked": index["asked"],
     }
 
 
 def _write_script(workspace: Workspace, parsed: Dict[str, Any]) -> Path:
-    wanted = workspace.plan.of("optimize")
+    options = OptimizeOptions.read(workspace.plan.of("optimize"))
     draft = workspace.read_json(DRAFT, "export")
     index = workspace.read_json(CALIBRATION + "/index.json", "calibrate")
     request = script_request(
@@ -52,8 +53,8 @@ def _write_script(workspace: Workspace, parsed: Dict[str, Any]) -> Path:
         head=workspace.read_json(HEAD, "parse"),
         preprocess={entry["onnx_name"]: entry["preprocess"] for entry in draft["inputs"]},
         images=int(index["used"]),
-        wanted=wanted,
-        nms_config=_own_config(workspace, wanted),
+        options=options,
+        nms_config=_own_config(workspace, options.nms),
     )
     generated = generate(request)
     script = workspace.path(SCRIPT)
@@ -66,9 +67,10 @@ def _write_script(workspace: Workspace, parsed: Dict[str, Any]) -> Path:
     return script
 
 
-def _own_config(workspace: Workspace, wanted: Dict[str, Any]) -> Any:
-    name = (wanted.get("nms") or {}).get("config")
-    return workspace.plan.input(name).read_text(encoding="utf-8") if name else None
+def _own_config(workspace: Workspace, nms: NmsOptions) -> Optional[str]:
+    if nms.config is None:
+        return None
+    return workspace.plan.input(nms.config).read_text(encoding="utf-8")
 
 
 def _calibration(workspace: Workspace, parsed: Dict[str, Any]) -> Any:

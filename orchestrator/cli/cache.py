@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from orchestrator.pipeline.cache import StageCache
-    from orchestrator.pipeline.sharing.exchange import Outcome, Wish
+    from orchestrator.pipeline.sharing.exchange import Exchanged, Wish
 
 Models = Annotated[
     list[str] | None, typer.Argument(help="Models by name; default: all of the project.")
@@ -202,7 +202,7 @@ def _share(
         _tell(outcome, "sent" if writing else "fetched")
 
 
-def _tell(outcome: Outcome, done: str) -> None:
+def _tell(outcome: Exchanged, done: str) -> None:
     """Print a line for each stage, and what it comes to."""
     from orchestrator.cli.output import print_result
 

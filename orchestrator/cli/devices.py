@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from orchestrator.device.base import DeviceSpec
-    from orchestrator.device.fleet import Outcome
+    from orchestrator.device.fleet import VisitResult
     from orchestrator.device.registry import Registry
     from orchestrator.device.ship import ShipEvent
     from orchestrator.project.workspace import Workspace
@@ -67,7 +67,7 @@ def ask_password(prompt: str) -> str:
     return getpass.getpass(prompt, stream=sys.stderr)
 
 
-def exit_code_of(outcomes: Sequence[Outcome[Any]]) -> int:
+def exit_code_of(outcomes: Sequence[VisitResult[Any]]) -> int:
     """Return 0 when all went well, the code that all failures share, else that of devices."""
     codes = {int(one.error.exit_code) for one in outcomes if one.error is not None}
     if not codes:
@@ -75,7 +75,7 @@ def exit_code_of(outcomes: Sequence[Outcome[Any]]) -> int:
     return codes.pop() if len(codes) == 1 else int(ExitCode.DEVICE)
 
 
-def outcome_as_json(outcome: Outcome[Any], result: object) -> dict[str, object]:
+def outcome_as_json(outcome: VisitResult[Any], result: object) -> dict[str, object]:
     """Return one device's line of a ``--json`` document."""
     document: dict[str, object] = {
         "device": outcome.spec.name,
@@ -135,7 +135,7 @@ class FleetView:
             if self._plain and before != event.step and event.step not in ("done", "waiting"):
                 note(f"{event.device}: {event.step} {escape_control(event.file)}".rstrip())
 
-    def on_end(self, outcome: Outcome[Any]) -> None:
+    def on_end(self, outcome: VisitResult[Any]) -> None:
         """Show how a device ended."""
         with self._lock:
             if outcome.error is None:

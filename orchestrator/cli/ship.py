@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.device.base import DeviceSpec, Identity, Release, ShipResult
-    from orchestrator.device.fleet import Outcome
+    from orchestrator.device.fleet import VisitResult
     from orchestrator.device.session import SshSession
     from orchestrator.device.ship import RollbackResult, ShipEvent
     from orchestrator.pipeline.builds import Build
@@ -108,7 +108,7 @@ def _rollback(
 
 
 def _tell(
-    outcomes: Sequence[Outcome[Told]], line: Callable[[Told], str], *, as_json: bool
+    outcomes: Sequence[VisitResult[Told]], line: Callable[[Told], str], *, as_json: bool
 ) -> NoReturn:
     """Print what came of each device and leave with the code that says if any failed."""
     from orchestrator.cli.devices import exit_code_of, outcome_as_json

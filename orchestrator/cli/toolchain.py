@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.image_store import ImageStore
     from orchestrator.toolchain.gpu import Wish
     from orchestrator.toolchain.importer import Step
-    from orchestrator.toolchain.registry import Toolchain
+    from orchestrator.toolchain.registry import ImportedToolchain
 
 _ENGINE = Annotated[
     str | None,
@@ -150,7 +150,7 @@ def use(
         print_result(f"{path}: {toolchain.name} ({lock.short(toolchain.image)}) is pinned")
 
 
-def _row(toolchain: Toolchain, *, present: bool | None) -> dict[str, Any]:
+def _row(toolchain: ImportedToolchain, *, present: bool | None) -> dict[str, Any]:
     """Return one toolchain as JSON."""
     from orchestrator.toolchain.versions import runtime_of_compiler
 
@@ -180,7 +180,7 @@ def _row(toolchain: Toolchain, *, present: bool | None) -> dict[str, Any]:
     }
 
 
-def _facts(toolchain: Toolchain) -> list[str]:
+def _facts(toolchain: ImportedToolchain) -> list[str]:
     row = _row(toolchain, present=None)
     inside = ", ".join(f"{key} {value}" for key, value in row["versions"].items())
     image, size = toolchain.image.removeprefix("sha256:")[:12], toolchain.size / 1e9
@@ -194,7 +194,7 @@ def _facts(toolchain: Toolchain) -> list[str]:
     ]
 
 
-def _presence(known: tuple[Toolchain, ...], engine: str | None) -> dict[str, bool]:
+def _presence(known: tuple[ImportedToolchain, ...], engine: str | None) -> dict[str, bool]:
     """Return which images the engine has; nothing when no engine answers."""
     from orchestrator.errors import HefsmithError
 
@@ -237,7 +237,7 @@ class _store:  # noqa: N801 (used as a function)
 
 def _import_wheels(
     folder: Path, store: ImageStore, show: Callable[[Step], None], name: str | None, gpu: Wish
-) -> Toolchain:
+) -> ImportedToolchain:
     from orchestrator import paths
     from orchestrator.engine.base import Progress
     from orchestrator.toolchain import importer
@@ -263,8 +263,8 @@ def _import_wheels(
 
 
 def _add_export_layer(
-    toolchain: Toolchain, store: ImageStore, show: Callable[[Step], None]
-) -> Toolchain:
+    toolchain: ImportedToolchain, store: ImageStore, show: Callable[[Step], None]
+) -> ImportedToolchain:
     from dataclasses import replace
 
     from orchestrator import paths

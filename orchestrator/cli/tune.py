@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.pipeline.session import BuildSession
-    from orchestrator.pipeline.tuning import Choice, Trial
+    from orchestrator.pipeline.tuning import BestTrial, Trial
     from orchestrator.project.loading import LoadedRecipe
 
 
@@ -126,7 +126,7 @@ def _try(
     return trials
 
 
-def _document(model: str, trials: Sequence[Trial], choice: Choice | None) -> dict[str, Any]:
+def _document(model: str, trials: Sequence[Trial], choice: BestTrial | None) -> dict[str, Any]:
     """Return what was found as JSON values."""
     import json
 

@@ -23,7 +23,7 @@ CONNECTIONS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome(Generic[T]):
+class VisitResult(Generic[T]):
     """What came of one device: a result, or the error that ended it."""
 
     spec: DeviceSpec
@@ -44,15 +44,15 @@ def run_fleet(
     *,
     connections: int = CONNECTIONS,
     password: Callable[[str], str] | None = None,
-    on_end: Callable[[Outcome[T]], None] | None = None,
-) -> list[Outcome[T]]:
+    on_end: Callable[[VisitResult[T]], None] | None = None,
+) -> list[VisitResult[T]]:
     """Do ``work`` on every device; return the outcomes in the order of ``specs``.
 
     On Ctrl-C the devices that have not begun are left out, the others are cut off, and
     ``KeyboardInterrupt`` goes on. A bug in ``work`` is raised when all have ended.
     """
 
-    def visit(spec: DeviceSpec) -> Outcome[T]:
+    def visit(spec: DeviceSpec) -> VisitResult[T]:
         started = time.monotonic()
         result: T | None = None
         error: HefsmithError | None = None
@@ -63,7 +63,9 @@ def run_fleet(
             error = caught
         except CancelledError:
             error = Interrupted(f"{spec.name}: interrupted")
-        outcome = Outcome(spec=spec, result=result, error=error, seconds=time.monotonic() - started)
+        outcome = VisitResult(
+            spec=spec, result=result, error=error, seconds=time.monotonic() - started
+        )
         if on_end is not None:
             on_end(outcome)
         return outcome

@@ -28,7 +28,7 @@ NO_BOX = "the local engine has no box: a job can do what you can"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EngineChoice:
     """An engine that answers, and one line that says which it is and why."""
 
     engine: DockerEngine | LocalEngine
@@ -63,7 +63,7 @@ def choose_engine(
     *,
     named: Mapping[str, str] | None = None,
     need_docker: bool = False,
-) -> Choice:
+) -> EngineChoice:
     """Return the engine to use.
 
     ``auto`` takes Docker when it answers and this machine without Docker otherwise, unless the
@@ -75,7 +75,7 @@ def choose_engine(
 
     address = find_address(asked, named)
     if address.kind == "local":
-        return Choice(LocalEngine(), f"engine: local ({NO_BOX})")
+        return EngineChoice(LocalEngine(), f"engine: local ({NO_BOX})")
     engine = DockerEngine(address)
     try:
         info = engine.info()
@@ -84,9 +84,9 @@ def choose_engine(
         if asked not in {None, "auto"} or need_docker or missing_modules():
             raise
         said = f"engine: local, since {error.message} ({NO_BOX})"
-        return Choice(LocalEngine(), said)
+        return EngineChoice(LocalEngine(), said)
     where = f"{address.url} ({address.origin})"
-    return Choice(engine, f"engine: docker {info.version} at {where}{missing_limits(info)}")
+    return EngineChoice(engine, f"engine: docker {info.version} at {where}{missing_limits(info)}")
 
 
 def missing_limits(info: EngineInfo) -> str:

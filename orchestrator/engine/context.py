@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from orchestrator.engine.transfer import Entry, list_tree, pack
+from orchestrator.engine.transfer import ArchiveMember, list_tree, pack
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Context:
     """A build context: what counts (``blobs``, by name) and what only helps (``wheels``)."""
 
     blobs: Mapping[str, Blob]
-    wheels: tuple[Entry, ...] = ()
+    wheels: tuple[ArchiveMember, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -88,11 +88,11 @@ def runtime_tree(emulator: Path) -> dict[str, Blob]:
 
 def wheel_entries(
     wheels: Iterable[Path], somewhere: Path, *, under: str = WHEELS
-) -> tuple[Entry, ...]:
+) -> tuple[ArchiveMember, ...]:
     """Return the wheels folder of a context; it is there even without wheels."""
     return (
-        Entry(under, somewhere, folder=True, size=0),
-        *(Entry(f"{under}/{one.name}", one, False, one.stat().st_size) for one in wheels),
+        ArchiveMember(under, somewhere, folder=True, size=0),
+        *(ArchiveMember(f"{under}/{one.name}", one, False, one.stat().st_size) for one in wheels),
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.engine import context as contexts
 from orchestrator.engine import images
 from orchestrator.engine.base import Box, Completed, ImageBuildError, ImageInfo, Report, ignore
-from orchestrator.engine.transfer import Entry
+from orchestrator.engine.transfer import ArchiveMember
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
@@ -159,8 +159,11 @@ class ImageStore:
             {name.replace(contexts.WHEELS, WHEELS): blob for name, blob in settings.items()}
         )
         entries = (
-            Entry(WHEELS, folder, folder=True, size=0),
-            *(Entry(f"{WHEELS}/{one.name}", one, False, one.stat().st_size) for one in wheels),
+            ArchiveMember(WHEELS, folder, folder=True, size=0),
+            *(
+                ArchiveMember(f"{WHEELS}/{one.name}", one, False, one.stat().st_size)
+                for one in wheels
+            ),
         )
         return images.build(
             self._engine.connection,

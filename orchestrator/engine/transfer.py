@@ -28,7 +28,7 @@ MARKS = frozenset({".hefsmith-mark", ".hefsmith-answer"})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveMember:
     """One file (``size`` bytes) or folder of a tree; ``name`` is relative, with slashes."""
 
     name: str
@@ -42,31 +42,31 @@ class Entry:
 NOTHING = Path(os.devnull)
 
 
-def list_tree(root: Path, *, prefix: str = "", lenient: bool = False) -> tuple[Entry, ...]:
+def list_tree(root: Path, *, prefix: str = "", lenient: bool = False) -> tuple[ArchiveMember, ...]:
     """Return the entries of a file or folder, sorted by name; links are followed.
 
     Raises :class:`EngineError` for what is neither file nor folder, for broken links, and for
     links that lead in circles. ``lenient`` lists those inside a folder as empty files instead:
     a set of pictures with one bad entry is read without it, and the entry is named.
     """
-    entries: list[Entry] = []
+    entries: list[ArchiveMember] = []
     _collect(root, prefix or root.name, entries, (), lenient)
     return tuple(entries)
 
 
 def _collect(
-    path: Path, name: str, entries: list[Entry], above: tuple[str, ...], lenient: bool
+    path: Path, name: str, entries: list[ArchiveMember], above: tuple[str, ...], lenient: bool
 ) -> None:
     try:
         _collect_one(path, name, entries, above, lenient)
     except EngineError:
         if not lenient or not above:
             raise
-        entries.append(Entry(name, NOTHING, False, 0))
+        entries.append(ArchiveMember(name, NOTHING, False, 0))
 
 
 def _collect_one(
-    path: Path, name: str, entries: list[Entry], above: tuple[str, ...], lenient: bool
+    path: Path, name: str, entries: list[ArchiveMember], above: tuple[str, ...], lenient: bool
 ) -> None:
     try:
         found = path.stat()
@@ -77,13 +77,13 @@ def _collect_one(
         ) from error
     if stat.S_ISREG(found.st_mode):
         executable = bool(found.st_mode & stat.S_IXUSR)
-        entries.append(Entry(name, path, False, found.st_size, executable))
+        entries.append(ArchiveMember(name, path, False, found.st_size, executable))
     elif stat.S_ISDIR(found.st_mode):
         real = os.path.realpath(path)
         if real in above:
             msg = f"{escape_control(str(path))} is a link to a folder that holds it"
             raise EngineError(msg, hint="Remove the link.", code="engine.input")
-        entries.append(Entry(name, path, True, 0))
+        entries.append(ArchiveMember(name, path, True, 0))
         for child in sorted(path.iterdir(), key=lambda one: one.name):
             if child.name not in MARKS:
                 _collect(child, f"{name}/{child.name}", entries, (*above, real), lenient)
@@ -160,7 +160,7 @@ def _digest_file(path: Path) -> str:
 
 
 def pack(
-    entries: Iterable[Entry],
+    entries: Iterable[ArchiveMember],
     *,
     uid: int = 0,
     gid: int = 0,
@@ -200,7 +200,7 @@ def pack(
     yield bytes(1024)
 
 
-def _changed(entry: Entry) -> EngineError:
+def _changed(entry: ArchiveMember) -> EngineError:
     return EngineError(
         f"{escape_control(str(entry.path))} changed while it was being sent",
         hint="Let whatever writes to it finish, then run the same command again.",

@@ -18,7 +18,7 @@ from docker.types import Mount as SdkMount
 from orchestrator.engine.base import WORK, Job, Report
 from orchestrator.engine.box import LABEL, VOLUMES
 from orchestrator.engine.context import LEFT_BEHIND
-from orchestrator.engine.transfer import Entry, digest_tree, list_tree, pack
+from orchestrator.engine.transfer import ArchiveMember, digest_tree, list_tree, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Parcel:
     """What must be in a volume before a job starts; ``what`` names it in progress."""
 
     volume: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ArchiveMember, ...]
     what: str
 
 
@@ -61,7 +61,7 @@ def plan_parcels(job: Job, worker: Path) -> tuple[dict[str, str], tuple[Parcel, 
     return volumes, tuple(parcels.values())
 
 
-def _digest_code(entries: tuple[Entry, ...]) -> str:
+def _digest_code(entries: tuple[ArchiveMember, ...]) -> str:
     import hashlib
 
     total = hashlib.sha256(b"hefsmith worker 1\n")
@@ -121,7 +121,7 @@ def send(
             api.create_volume(parcel.volume + WHOLE, labels=labels)
         if owned is not None:
             # A new volume is root's, and an archive's own root keeps its owner: so from above.
-            top = Entry(owned, Path(), folder=True, size=0)
+            top = ArchiveMember(owned, Path(), folder=True, size=0)
             api.put_archive(name, str(VOLUMES), pack([top], uid=uid, gid=gid))
     finally:
         api.remove_container(name, force=True)

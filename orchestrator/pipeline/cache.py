@@ -47,7 +47,7 @@ class CachedFile:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """What a finished stage left: files, its own result, findings, what really ran."""
 
     key: str
@@ -79,7 +79,7 @@ class StageCache:
     def _folder(self, key: str) -> Path:
         return self.root / "stages" / key[:2] / key
 
-    def find(self, key: str) -> Entry | None:
+    def find(self, key: str) -> CacheEntry | None:
         """Return the entry of a key; a damaged one is ``None`` like an absent one."""
         folder = self._folder(key)
         try:
@@ -97,13 +97,13 @@ class StageCache:
                 return None
         return entry
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[CacheEntry]:
         """Yield every whole entry."""
         for folder, _, _ in self._entries():
             if (entry := self.find(folder.name)) is not None:
                 yield entry
 
-    def file(self, entry: Entry, file: CachedFile) -> Path:
+    def file(self, entry: CacheEntry, file: CachedFile) -> Path:
         """Return where a file of an entry lies in the cache."""
         return self._folder(entry.key) / "files" / file.path
 
@@ -121,7 +121,7 @@ class StageCache:
         return self.root / "stages" / "in"
 
     def publish(
-        self, entry: Entry, work: Path, kept: Mapping[str, Path] = MappingProxyType({})
+        self, entry: CacheEntry, work: Path, kept: Mapping[str, Path] = MappingProxyType({})
     ) -> None:
         """Make a stage's files an entry in one rename.
 
@@ -151,7 +151,7 @@ class StageCache:
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
-    def learn(self, entry: Entry, names: Iterable[str], memory: DigestMemory) -> None:
+    def learn(self, entry: CacheEntry, names: Iterable[str], memory: DigestMemory) -> None:
         """Note what is known of files that were read on their way into an entry."""
         source = self._folder(entry.key) / "files"
         known = {file.path: file for file in entry.files}
@@ -170,7 +170,7 @@ class StageCache:
         """Tell whether there may be such an entry."""
         return (self.root / "marks" / mark).exists()
 
-    def restore(self, entry: Entry, work: Path, memory: DigestMemory) -> bool:
+    def restore(self, entry: CacheEntry, work: Path, memory: DigestMemory) -> bool:
         """Put an entry's files into a build folder; ``False`` when one has changed."""
         source = self._folder(entry.key) / "files"
         for file in entry.files:
@@ -273,7 +273,7 @@ def place(source: Path, target: Path, *, link: bool) -> None:
     shutil.copy2(source, target)
 
 
-def entry_document(entry: Entry) -> dict[str, Any]:
+def entry_document(entry: CacheEntry) -> dict[str, Any]:
     """Return an entry as ``entry.json`` has it."""
     return {
         "schema": SCHEMA,
@@ -289,7 +289,7 @@ def entry_document(entry: Entry) -> dict[str, Any]:
     }
 
 
-def read_entry(document: Mapping[str, Any]) -> Entry:
+def read_entry(document: Mapping[str, Any]) -> CacheEntry:
     """Return the entry that a document describes.
 
     Raises ``ValueError``, ``KeyError`` or ``TypeError`` when it describes none.
@@ -297,7 +297,7 @@ def read_entry(document: Mapping[str, Any]) -> Entry:
     if document["schema"] != SCHEMA:
         msg = "another schema"
         raise ValueError(msg)
-    return Entry(
+    return CacheEntry(
         key=document["key"],
         stage=document["stage"],
         files=tuple(CachedFile(**file) for file in document["files"]),

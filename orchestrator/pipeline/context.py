@@ -11,7 +11,7 @@ from orchestrator.pipeline.observer import Finding
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.pipeline.cache import Entry, StageCache
+    from orchestrator.pipeline.cache import CacheEntry, StageCache
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.events import LogReader
     from orchestrator.pipeline.intake import ArtifactIntake
@@ -50,7 +50,7 @@ class BuildProgress:
 
     intake: ArtifactIntake
     started: float
-    published: dict[str, Entry] = field(default_factory=dict)
+    published: dict[str, CacheEntry] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
 

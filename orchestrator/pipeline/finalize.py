@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.cache import Entry
+    from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.context import BuildContext
     from orchestrator.pipeline.plan import Plan
 
@@ -98,7 +98,7 @@ def finalize(build: BuildContext) -> Build:
     return made
 
 
-def _asked(plan: Plan, entries: list[Entry]) -> dict[str, Any]:
+def _asked(plan: Plan, entries: list[CacheEntry]) -> dict[str, Any]:
     optimize = plan.request.parameters["optimize"]
     results = {entry.stage: entry.result for entry in entries}
     return {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.pipeline.cache import Entry
+    from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.plan import Plan
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -27,7 +27,7 @@ SUBJECT_ROLES = ("onnx", "tflite", "har", "hef", "script", "script-file", "tail"
 
 def statement(
     plan: Plan,
-    entries: Sequence[Entry],
+    entries: Sequence[CacheEntry],
     *,
     materials: Mapping[str, str],
     ran: Mapping[str, Any],

@@ -16,7 +16,7 @@ from orchestrator.pipeline.digests import digest_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.pipeline.cache import Entry
+    from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.inputs import BuildInput, BuildRequest
 
@@ -33,7 +33,7 @@ class PlannedStage:
 
     name: str
     key: str
-    entry: Entry | None
+    entry: CacheEntry | None
     why: Mapping[str, Any]
     needed: bool = True
 
@@ -168,7 +168,7 @@ def make_plan(
     identities: Mapping[str, Mapping[str, Any]],
     materials: Mapping[str, str],
     code: Mapping[str, str],
-    find: Callable[[str], Entry | None],
+    find: Callable[[str], CacheEntry | None],
 ) -> Plan:
     """Return the plan for a request.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
 from orchestrator.pipeline import builds
-from orchestrator.pipeline.cache import LINKED_ROLES, Entry
+from orchestrator.pipeline.cache import LINKED_ROLES, CacheEntry
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.events import EventReader, StageRecord
 from orchestrator.pipeline.finalize import finalize
@@ -198,10 +198,10 @@ class CacheDamaged(StageFailed):
         self.stage = stage
 
 
-def _publish(build: BuildContext, stage: StageRecord) -> Entry:
+def _publish(build: BuildContext, stage: StageRecord) -> CacheEntry:
     plan, context = build.plan, build.run
     planned = next(item for item in plan.stages if item.name == stage.name)
-    entry = Entry(
+    entry = CacheEntry(
         key=planned.key,
         stage=stage.name,
         files=tuple(stage.files),

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from orchestrator.project.recipe import Arch
     from orchestrator.project.settings import Settings
     from orchestrator.project.workspace import Workspace
-    from orchestrator.toolchain.choose import Choice
+    from orchestrator.toolchain.choose import ToolchainChoice
     from orchestrator.toolchain.gpu import Wish
-    from orchestrator.toolchain.registry import GpuState
-    from orchestrator.toolchain.registry import Toolchain as Imported
+    from orchestrator.toolchain.registry import GpuState, ImportedToolchain
 
 #: Compiler versions that the emulator shows for the two lines.
 EMULATED_COMPILER = {3: "3.33.0", 5: "5.2.0"}
@@ -52,7 +51,7 @@ class Toolchain:
     identities: Mapping[str, Mapping[str, Any]]
     engine_kind: Literal["docker", "local"] | None
     env: Mapping[str, str]
-    imported: Imported | None = None
+    imported: ImportedToolchain | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -150,13 +149,15 @@ def _suite(
 
 def imported_suite(
     arch: Arch, wanted: str, workspace: Workspace, hailort: str | None
-) -> Imported | None:
+) -> ImportedToolchain | None:
     """Return the suite that would compile for a chip, ``None`` when none is imported."""
     choice = _choose(arch, wanted, workspace, hailort)
     return None if choice is None else choice.toolchain
 
 
-def _choose(arch: Arch, wanted: str, workspace: Workspace, hailort: str | None) -> Choice | None:
+def _choose(
+    arch: Arch, wanted: str, workspace: Workspace, hailort: str | None
+) -> ToolchainChoice | None:
     from orchestrator import paths
 
     records = paths.user_data() / "toolchains"
@@ -277,7 +278,7 @@ class TargetResolver:
             segments.append(Segment(after, self._suite_target(toolchain.imported)))
         return tuple(segments)
 
-    def _suite_target(self, imported: Imported) -> ExecutionTarget:
+    def _suite_target(self, imported: ImportedToolchain) -> ExecutionTarget:
         from orchestrator.toolchain.gpu import Probe, decide
         from orchestrator.toolchain.suite import describe
 
@@ -291,7 +292,7 @@ class TargetResolver:
         described = describe(imported, decision)
         return self._target(described.image, described.python, described.env, gpus=described.gpus)
 
-    def _gpu_state(self, imported: Imported, wish: Wish) -> GpuState:
+    def _gpu_state(self, imported: ImportedToolchain, wish: Wish) -> GpuState:
         """Return what is known of a GPU inside the image, found out anew where that is old."""
         from dataclasses import replace
 

@@ -269,7 +269,7 @@ def _file_name(variant: Variant) -> str:
 
 
 @dataclass(frozen=True)
-class Choice:
+class BestTrial:
     """The variant to keep, by which measure, and by how much it leads the recipe as it is."""
 
     trial: Trial
@@ -277,7 +277,7 @@ class Choice:
     lead: float | None
 
 
-def choose(trials: Sequence[Trial]) -> Choice | None:
+def choose(trials: Sequence[Trial]) -> BestTrial | None:
     """Return the variant to keep, ``None`` when none could be built.
 
     Passing comes first, then the task's measure. What differs by less than one sample (or by
@@ -294,7 +294,7 @@ def choose(trials: Sequence[Trial]) -> Choice | None:
     kept = next(one for one in tied if clearest - _clearness(one) < SNR_GRAIN)
     own = next((trial for trial in built if trial.variant.name == AS_IT_IS), None)
     lead = None if own is None else _score(kept, measure) - _score(own, measure)
-    return Choice(kept, measure, lead)
+    return BestTrial(kept, measure, lead)
 
 
 def decisive(trials: Sequence[Trial]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.toolchain.lock import Pin
-    from orchestrator.toolchain.registry import Toolchain
+    from orchestrator.toolchain.registry import ImportedToolchain
     from orchestrator.toolchain.versions import Line, Version
 
 
@@ -29,22 +29,22 @@ class NoToolchainError(ConfigError):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ToolchainChoice:
     """The toolchain to compile with, why, and what the user should know about it."""
 
-    toolchain: Toolchain
+    toolchain: ImportedToolchain
     why: str
     warnings: tuple[str, ...] = ()
 
 
 def choose(
     arch: str,
-    imported: Sequence[Toolchain],
+    imported: Sequence[ImportedToolchain],
     *,
     hailort: Version | None = None,
     pin: Pin | None = None,
-    named: Toolchain | None = None,
-) -> Choice:
+    named: ImportedToolchain | None = None,
+) -> ToolchainChoice:
     """Return the toolchain for ``arch``.
 
     ``hailort`` is the device's, if one is known; ``pin`` that of the project for this line;
@@ -67,10 +67,12 @@ def choose(
         raise _none(arch, line, able, hailort)
     best = max(fitting, key=lambda one: (one.dfc, one.imported))
     device = f" and loads on HailoRT {hailort}" if hailort else ""
-    return Choice(best, f"{best.name} compiles for {arch}{device}", _strictness(best, hailort))
+    return ToolchainChoice(
+        best, f"{best.name} compiles for {arch}{device}", _strictness(best, hailort)
+    )
 
 
-def _strictness(chosen: Toolchain, hailort: Version | None) -> tuple[str, ...]:
+def _strictness(chosen: ImportedToolchain, hailort: Version | None) -> tuple[str, ...]:
     """Tell where an older compiler of the 5.x line is taken: strict HEFs want the very one."""
     if chosen.line != 5 or hailort is None or chosen.dfc.minor == hailort.minor:
         return ()
@@ -83,8 +85,8 @@ def _strictness(chosen: Toolchain, hailort: Version | None) -> tuple[str, ...]:
 
 
 def _named(
-    arch: str, line: Line, named: Toolchain, hailort: Version | None, pin: Pin | None
-) -> Choice:
+    arch: str, line: Line, named: ImportedToolchain, hailort: Version | None, pin: Pin | None
+) -> ToolchainChoice:
     if named.line != line:
         msg = f"toolchain {named.name} (compiler {named.dfc}) cannot compile for {arch}"
         raise NoToolchainError(msg, hint=download_hint(line, hailort), code="toolchain.line")
@@ -96,17 +98,17 @@ def _named(
         different = difference(pin, named)
         if different:
             warnings.append(different)
-    return Choice(named, f"{named.name} was asked for by name", tuple(warnings))
+    return ToolchainChoice(named, f"{named.name} was asked for by name", tuple(warnings))
 
 
 def _pinned(
-    arch: str, line: Line, pin: Pin, imported: Sequence[Toolchain], hailort: Version | None
-) -> Choice:
+    arch: str, line: Line, pin: Pin, imported: Sequence[ImportedToolchain], hailort: Version | None
+) -> ToolchainChoice:
     for one in imported:
         if one.is_image(pin.image, pin.content):
             fit = table.fits(one.dfc, hailort)
             warnings = () if fit.ok else (f"the device may refuse the HEF: {fit.why}",)
-            return Choice(one, f"{one.name} is pinned in hef.lock", warnings)
+            return ToolchainChoice(one, f"{one.name} is pinned in hef.lock", warnings)
     inside = ", ".join(f"{name} {version}" for name, version in sorted(pin.versions.items()))
     msg = f"hef.lock pins image {short(pin.image)} for {arch}, which is not imported here"
     differences = [difference(pin, one) for one in imported if one.line == line]
@@ -116,7 +118,7 @@ def _pinned(
 
 
 def _none(
-    arch: str, line: Line, able: Sequence[Toolchain], hailort: Version | None
+    arch: str, line: Line, able: Sequence[ImportedToolchain], hailort: Version | None
 ) -> NoToolchainError:
     if able:
         reasons = "; ".join(table.fits(one.dfc, hailort).why for one in able)

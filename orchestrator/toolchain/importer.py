@@ -16,7 +16,7 @@ from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_
 from orchestrator.toolchain import archive as archives
 from orchestrator.toolchain import gpu as gpus
 from orchestrator.toolchain import probe, registry
-from orchestrator.toolchain.registry import GpuState, Toolchain
+from orchestrator.toolchain.registry import GpuState, ImportedToolchain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -161,7 +161,7 @@ def import_file(
     *,
     name: str | None = None,
     gpu: gpus.Wish = "auto",
-) -> Toolchain:
+) -> ImportedToolchain:
     """Import the vendor's download: zip, ``.tar.gz`` or tar.
 
     :raises BrokenArchiveError: the file is damaged or something else.
@@ -214,7 +214,7 @@ def import_image(
     *,
     name: str | None = None,
     gpu: gpus.Wish = "auto",
-) -> Toolchain:
+) -> ImportedToolchain:
     """Import an image that the engine has already, by name or id."""
     found = store.find(reference)
     if found is None:
@@ -239,7 +239,7 @@ def import_built(
     source: str,
     name: str | None = None,
     gpu: gpus.Wish = "auto",
-) -> Toolchain:
+) -> ImportedToolchain:
     """Record an image that was just built from wheels."""
     return _record(found, store, report, kind="wheels", source=source, name=name, gpu=gpu)
 
@@ -269,7 +269,7 @@ def _record(
     name: str | None,
     gpu: gpus.Wish,
     shown: str | None = None,
-) -> Toolchain:
+) -> ImportedToolchain:
     shown = shown or (found.tags[0] if found.tags else found.id)
     _check_processor(found, shown)
     report(Step("asking the image"))
@@ -280,7 +280,7 @@ def _record(
         hint = error.hint or "A first start may take long on a slow disk: import it again by name."
         raise EngineError(msg, hint=hint, code=error.code) from error
     inside = probe.understand(shown, said.stdout, said.stderr)
-    toolchain = Toolchain(
+    toolchain = ImportedToolchain(
         name=name or f"{kind}-{inside.versions['dfc']}",
         kind=kind,
         engine=store.name,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from orchestrator.toolchain.registry import Toolchain
+    from orchestrator.toolchain.registry import ImportedToolchain
     from orchestrator.toolchain.versions import Line
 
 NAME = "hef.lock"
@@ -68,7 +68,7 @@ def read_lock(project: Path) -> dict[Line, Pin]:
     return pins
 
 
-def write_pin(project: Path, toolchain: Toolchain) -> Path:
+def write_pin(project: Path, toolchain: ImportedToolchain) -> Path:
     """Pin a toolchain for its line in ``hef.lock`` and return the file."""
     line = toolchain.line
     if line is None:
@@ -115,7 +115,7 @@ def _line(text: str) -> Line:
     raise ValueError(msg)
 
 
-def difference(pin: Pin, toolchain: Toolchain) -> str | None:
+def difference(pin: Pin, toolchain: ImportedToolchain) -> str | None:
     """Return in one paragraph how a toolchain differs from the pin, ``None`` if it is the one."""
     if toolchain.is_image(pin.image, pin.content):
         return None

@@ -34,7 +34,7 @@ class GpuState:
 
 
 @dataclass(frozen=True)
-class Toolchain:
+class ImportedToolchain:
     """An imported compiler.
 
     ``image`` is the image's id (``sha256:...``) on its engine, ``content`` the digest of what is
@@ -98,13 +98,13 @@ def folder() -> Path:
     return user_data() / "toolchains"
 
 
-def load_all() -> tuple[Toolchain, ...]:
+def load_all() -> tuple[ImportedToolchain, ...]:
     """Return every record, newest compiler first. A damaged one is an error that names the file."""
     found = [_load(path) for path in sorted(folder().glob("*.json"))]
     return tuple(sorted(found, key=lambda one: (one.dfc, one.name), reverse=True))
 
 
-def find(name: str) -> Toolchain:
+def find(name: str) -> ImportedToolchain:
     """Return a toolchain by name, or by the beginning of its image id.
 
     :raises ConfigError: there is none, or several begin so.
@@ -129,7 +129,7 @@ def find(name: str) -> Toolchain:
     )
 
 
-def save(toolchain: Toolchain) -> Toolchain:
+def save(toolchain: ImportedToolchain) -> ImportedToolchain:
     """Write a record and return it, renamed when the name stands for another image already."""
     folder().mkdir(parents=True, exist_ok=True)
     name = _safe(toolchain.name)
@@ -154,7 +154,7 @@ def save(toolchain: Toolchain) -> Toolchain:
     return named
 
 
-def remove(toolchain: Toolchain) -> None:
+def remove(toolchain: ImportedToolchain) -> None:
     """Forget a toolchain; the image stays on the engine."""
     (folder() / f"{toolchain.name}.json").unlink(missing_ok=True)
 
@@ -163,17 +163,19 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "suite"
 
 
-def _load(path: Path) -> Toolchain:
+def _load(path: Path) -> ImportedToolchain:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']}")  # noqa: EM102, TRY301
         known = {
-            key: value for key, value in document.items() if key in Toolchain.__dataclass_fields__
+            key: value
+            for key, value in document.items()
+            if key in ImportedToolchain.__dataclass_fields__
         }
         known["tags"] = tuple(known.get("tags") or ())
         known["gpu"] = GpuState(**(known.get("gpu") or {}))
-        toolchain = Toolchain(**known)
+        toolchain = ImportedToolchain(**known)
         toolchain.dfc  # noqa: B018 (a record without a version is damaged)
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{path}: this record of a toolchain cannot be read: {error}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.toolchain.gpu import Decision
-    from orchestrator.toolchain.registry import Toolchain
+    from orchestrator.toolchain.registry import ImportedToolchain
     from orchestrator.toolchain.versions import Line
 
 #: The user of the vendor's image; files staged for it must be readable by anyone.
@@ -43,7 +43,7 @@ class Description:
     identity: Mapping[str, Any]
 
 
-def describe(toolchain: Toolchain, gpu: Decision | None = None) -> Description:
+def describe(toolchain: ImportedToolchain, gpu: Decision | None = None) -> Description:
     """Return how to run a toolchain.
 
     ``USER`` is set because the compiler reads it unguarded and fails after minutes without;

@@ -15,7 +15,7 @@ from orchestrator.toolchain import probe
 
 if TYPE_CHECKING:
     from orchestrator.toolchain.importer import ImageStore
-    from orchestrator.toolchain.registry import Toolchain
+    from orchestrator.toolchain.registry import ImportedToolchain
 
 #: Prints what a network consists of: its YAML with the bases below it, every script of its name
 #: and the JSON files that these refer to. Runs on the image's own Python; arguments: the zoo's
@@ -64,7 +64,9 @@ print("\n" + "MARK" + json.dumps({"files": found, "networks": len(known), "close
 """.replace("MARK", probe.MARK)
 
 
-def bring(toolchain: Toolchain, name: str, store: ImageStore, cache: Path, where: str) -> Path:
+def bring(
+    toolchain: ImportedToolchain, name: str, store: ImageStore, cache: Path, where: str
+) -> Path:
     """Return the YAML of a network of the zoo inside ``toolchain``, below ``cache``.
 
     ``where`` is the place in the recipe, for errors. Raises :class:`ConfigError` for a name

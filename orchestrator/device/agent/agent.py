@@ -29,7 +29,7 @@ from .files import (
     safe_name,
 )
 from .link import MAGIC, Link
-from .store import MARKER, RECORD, Store
+from .store import MARKER, RECORD, ReleaseStore
 from .transfer import describe_part, receive_file, send_file
 from .work import Job, Services
 
@@ -45,12 +45,12 @@ class Agent:
         self.home = home
         self.root = home / ".hefsmith"
         self.services = Services()
-        self._store: Store | None = None
+        self._store: ReleaseStore | None = None
         self._job: Job | None = None
         link.on_gone.append(self._kill_job)
 
     @property
-    def store(self) -> Store:
+    def store(self) -> ReleaseStore:
         """The opened model folder."""
         if self._store is None:
             msg = "no model is open"
@@ -118,13 +118,13 @@ class Agent:
 
     def do_peek(self, model: str) -> Json:
         """Say what is there, without a lock and without changing anything."""
-        return Store(self.root, model).state()
+        return ReleaseStore(self.root, model).state()
 
     def do_shelves(self) -> Json:
         """Say for each model which release is current, with what it says of labels."""
         shelves: Json = {}
         for marker in sorted(self.root.glob(f"*/{MARKER}")):
-            store = Store(self.root, marker.parent.name)
+            store = ReleaseStore(self.root, marker.parent.name)
             current = store.current()
             if current is None:
                 continue
@@ -140,7 +140,7 @@ class Agent:
     def do_open(self, model: str, wait: float, who: Json) -> Json:
         """Lock a model's folder for this agent; say what is there."""
         self.root.mkdir(exist_ok=True)
-        store = Store(self.root, model)
+        store = ReleaseStore(self.root, model)
         state = store.open(wait, who)
         self._store = store
         return state
@@ -237,7 +237,7 @@ class Agent:
 
     def _find_anywhere(self, sha256: str, size: int) -> Path | None:
         for marker in sorted(self.root.glob(f"*/{MARKER}")):
-            path = Store(self.root, marker.parent.name).find(sha256, size)
+            path = ReleaseStore(self.root, marker.parent.name).find(sha256, size)
             if path is not None:
                 return path
         return None

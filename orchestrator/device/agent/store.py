@@ -52,7 +52,7 @@ def release_id(record: Json) -> str:
     return hashlib.sha256(canonical(record)).hexdigest()
 
 
-class Store:
+class ReleaseStore:
     """One model's folder; changes only between :meth:`open` and the end of the process."""
 
     def __init__(self, root: Path, model: str) -> None:

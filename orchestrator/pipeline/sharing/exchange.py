@@ -19,12 +19,12 @@ from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import digest_of
 from orchestrator.pipeline.session import pick_archs
 from orchestrator.pipeline.sharing.objects import Folder, open_objects
-from orchestrator.pipeline.sharing.store import Parcel, RefusedError, Store
+from orchestrator.pipeline.sharing.store import Parcel, RefusedError, SharedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.pipeline.cache import Entry
+    from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.session import BuildSession
 
@@ -51,7 +51,7 @@ class Row:
 
 
 @dataclass
-class Outcome:
+class Exchanged:
     """What a push or a pull did."""
 
     store: str
@@ -96,7 +96,7 @@ class Wish:
     dry_run: bool = False
 
 
-def open_store(session: BuildSession, address: str | None, *, writing: bool) -> Store:
+def open_store(session: BuildSession, address: str | None, *, writing: bool) -> SharedStore:
     """Return the store that the command line names, else the settings'."""
     base = Path.cwd()
     if address is None:
@@ -110,7 +110,7 @@ def open_store(session: BuildSession, address: str | None, *, writing: bool) -> 
     objects = open_objects(address, base, writing=writing)
     if writing and isinstance(objects, Folder):
         objects.tidy()
-    return Store(objects)
+    return SharedStore(objects)
 
 
 # --- what the plans want -------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class _Stage:
 
     name: str
     key: str
-    entry: Entry | None
+    entry: CacheEntry | None
     uses: tuple[str, ...]
     #: of a calibration: the keys of what is quantised with it
     quantised: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ class _Stage:
         return bool(self.quantised) and all(has(key) for key in self.quantised)
 
 
-def _planned(session: BuildSession, wish: Wish, outcome: Outcome) -> list[_Stage]:
+def _planned(session: BuildSession, wish: Wish, outcome: Exchanged) -> list[_Stage]:
     """Return the stages of all plans, each key once, in the order of the work."""
     named = list(wish.models)
     names = named or session.workspace.model_names() or [session.workspace.unnamed_model()]
@@ -167,9 +167,9 @@ def _add(found: dict[str, _Stage], use: str, plan: Plan) -> None:
 # --- push ----------------------------------------------------------------------------------------
 
 
-def push(session: BuildSession, store: Store, wish: Wish) -> Outcome:
+def push(session: BuildSession, store: SharedStore, wish: Wish) -> Exchanged:
     """Send what the plans use and the cache has; what the store has is not sent again."""
-    outcome = Outcome(store.address, wish.dry_run)
+    outcome = Exchanged(store.address, wish.dry_run)
     if wish.everything:
         stages = [_Stage(entry.stage, entry.key, entry, ()) for entry in session.cache.entries()]
         wish = replace(wish, calibration=True)
@@ -205,7 +205,7 @@ def push(session: BuildSession, store: Store, wish: Wish) -> Outcome:
 
 
 def _parcel(
-    session: BuildSession, store: Store, wish: Wish, stage: _Stage, outcome: Outcome
+    session: BuildSession, store: SharedStore, wish: Wish, stage: _Stage, outcome: Exchanged
 ) -> Parcel | None:
     """Return what is to be sent of a stage; a row tells why nothing is."""
 
@@ -232,11 +232,11 @@ def _parcel(
     return parcel
 
 
-def _is_large(entry: Entry) -> bool:
+def _is_large(entry: CacheEntry) -> bool:
     return sum(file.bytes for file in entry.files) > LIGHT
 
 
-def _is_whole(session: BuildSession, entry: Entry) -> bool:
+def _is_whole(session: BuildSession, entry: CacheEntry) -> bool:
     """Tell whether an entry is as it was published; nobody shall get a damaged one of us."""
     if digest_of(entry.why) != entry.key:
         return False
@@ -289,9 +289,9 @@ def _leaks(session: BuildSession, parcel: Parcel, hidden: Mapping[str, str]) -> 
 # --- pull ----------------------------------------------------------------------------------------
 
 
-def pull(session: BuildSession, store: Store, wish: Wish) -> Outcome:
+def pull(session: BuildSession, store: SharedStore, wish: Wish) -> Exchanged:
     """Bring what the plans want, is not here, and is in the store."""
-    outcome = Outcome(store.address, wish.dry_run)
+    outcome = Exchanged(store.address, wish.dry_run)
     stages = _planned(session, wish, outcome)
     here = {
         file.sha256: session.cache.file(stage.entry, file)
@@ -299,7 +299,7 @@ def pull(session: BuildSession, store: Store, wish: Wish) -> Outcome:
         if stage.entry is not None and _is_whole(session, stage.entry)
         for file in stage.entry.files
     }
-    coming: list[tuple[_Stage, Entry]] = []
+    coming: list[tuple[_Stage, CacheEntry]] = []
     has = {stage.key for stage in stages if stage.entry is not None}
     # Calibration comes last: whether it is needed depends on the quantised network.
     for stage in sorted(stages, key=lambda one: one.name == "calibrate"):
@@ -312,12 +312,12 @@ def pull(session: BuildSession, store: Store, wish: Wish) -> Outcome:
 
 
 def _look(
-    store: Store,
+    store: SharedStore,
     stage: _Stage,
     wish: Wish,
     has: set[str],
-    coming: list[tuple[_Stage, Entry]],
-    outcome: Outcome,
+    coming: list[tuple[_Stage, CacheEntry]],
+    outcome: Exchanged,
 ) -> Action | None:
     """Put a stage's entry on the list of those that come; else return why not."""
     if stage.entry is not None:
@@ -339,10 +339,10 @@ def _look(
 
 def _bring(
     session: BuildSession,
-    store: Store,
-    coming: Sequence[tuple[_Stage, Entry]],
+    store: SharedStore,
+    coming: Sequence[tuple[_Stage, CacheEntry]],
     here: dict[str, Path],
-    outcome: Outcome,
+    outcome: Exchanged,
 ) -> None:
     known = set(here)
     sizes: list[tuple[int, int]] = []

@@ -31,7 +31,7 @@ from orchestrator.pipeline.sharing.objects import StoreError, room_at
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
+    from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.sharing.objects import Objects, Told
 
@@ -69,7 +69,7 @@ class RefusedError(StoreError):
 class Parcel:
     """An entry on its way: which of its files the other side lacks, each content once."""
 
-    entry: Entry
+    entry: CacheEntry
     lacking: tuple[CachedFile, ...]
     known: bool = False
 
@@ -84,7 +84,7 @@ class Parcel:
         return self.known and not self.lacking
 
 
-class Store:
+class SharedStore:
     """The shared entries in one place."""
 
     def __init__(self, objects: Objects) -> None:
@@ -97,7 +97,7 @@ class Store:
 
     # --- to the store ---------------------------------------------------------------------------
 
-    def compare(self, entry: Entry, *, anew: bool = False) -> Parcel:
+    def compare(self, entry: CacheEntry, *, anew: bool = False) -> Parcel:
         """Return what of an entry the store lacks; ``anew`` takes nothing there for right.
 
         An entry that is there whole is as good as ours, though its files may differ.
@@ -112,7 +112,7 @@ class Store:
             return Parcel(theirs, (), known=True)
         return Parcel(entry, self._lacking(entry))
 
-    def _lacking(self, entry: Entry) -> tuple[CachedFile, ...]:
+    def _lacking(self, entry: CacheEntry) -> tuple[CachedFile, ...]:
         return tuple(
             file
             for file in unique(entry.files)
@@ -137,7 +137,7 @@ class Store:
 
     # --- from the store -------------------------------------------------------------------------
 
-    def look(self, key: str) -> Entry | None:
+    def look(self, key: str) -> CacheEntry | None:
         """Return the entry of a key, ``None`` when there is none.
 
         Raises :class:`RefusedError` for one that must not be taken.
@@ -145,7 +145,7 @@ class Store:
         content = self.objects.read(_entry_name(key), ENTRY_BYTES + 1)
         return None if content is None else self._need_entry(content, key)
 
-    def _need_entry(self, content: bytes, key: str) -> Entry:
+    def _need_entry(self, content: bytes, key: str) -> CacheEntry:
         try:
             return _checked(content, key)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -154,7 +154,7 @@ class Store:
 
     def take(
         self,
-        entry: Entry,
+        entry: CacheEntry,
         cache: StageCache,
         memory: DigestMemory,
         here: dict[str, Path],
@@ -241,7 +241,7 @@ def without_paths(value: Any, hidden: Mapping[str, str]) -> Any:
 # --- what a stranger says ------------------------------------------------------------------------
 
 
-def _checked(content: bytes, key: str) -> Entry:
+def _checked(content: bytes, key: str) -> CacheEntry:
     """Return the entry in ``content``; raises ``ValueError`` and its like when it is none."""
     if len(content) > ENTRY_BYTES:
         msg = f"it is larger than {ENTRY_BYTES >> 20} MiB"

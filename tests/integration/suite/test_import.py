@@ -104,12 +104,12 @@ def test_the_same_image_under_its_own_name_is_the_same_toolchain(
 def test_the_compiler_fails_without_the_user_and_runs_with_what_we_set(
     imported: tuple[Path, dict],  # type: ignore[type-arg]
 ) -> None:
-    from orchestrator.toolchain.registry import Toolchain
+    from orchestrator.toolchain.registry import ImportedToolchain
     from orchestrator.toolchain.suite import describe
 
     _, row = imported
     described = describe(
-        Toolchain(
+        ImportedToolchain(
             name=row["name"], kind="suite", engine=row["engine"], image=row["image"],
             python=row["python"], versions=row["versions"],
         )

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.device.agent.files import Refused
-from orchestrator.device.agent.store import Store, release_id
+from orchestrator.device.agent.store import ReleaseStore, release_id
 
 EVENTS = {
     "open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "os.symlink",
@@ -36,7 +36,7 @@ def record_of(number: int) -> tuple[dict[str, object], dict[str, bytes]]:
     }
 
 
-def bring(store: Store, number: int, *, keep: int = 2) -> None:
+def bring(store: ReleaseStore, number: int, *, keep: int = 2) -> None:
     """Do what a ship does on the device."""
     record, contents = record_of(number)
     store.open(0.0, WHO)
@@ -49,7 +49,7 @@ def bring(store: Store, number: int, *, keep: int = 2) -> None:
     store.prune(keep)
 
 
-def back(store: Store) -> None:
+def back(store: ReleaseStore) -> None:
     """Do what a rollback does on the device."""
     store.open(0.0, WHO)
     store.roll_back()
@@ -68,7 +68,7 @@ def die_at(count: int) -> None:
     sys.addaudithook(hook)
 
 
-def check(store: Store, allowed: set[str], when: str) -> list[str]:
+def check(store: ReleaseStore, allowed: set[str], when: str) -> list[str]:
     """Return what is wrong with a store that a killed process left."""
     wrong = []
     current = store.current()
@@ -86,7 +86,7 @@ def run_all(root: Path, action: str, stride: int) -> dict[str, object]:
     for deaths in itertools.count():
         count = 1 + deaths * stride
         folder = root / f"{action}-{count}"
-        store = Store(folder, "net")
+        store = ReleaseStore(folder, "net")
         folder.mkdir(parents=True)
         for number in range(1, ROUNDS):
             bring(store, number)

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.device.base import EMBEDDED, DeviceSpec
 from orchestrator.device.connection_pool import ConnectionPool
-from orchestrator.device.fleet import Outcome, run_fleet
+from orchestrator.device.fleet import VisitResult, run_fleet
 from orchestrator.device.session import SshSession
 
 
@@ -20,7 +20,7 @@ def specs(count: int) -> list[DeviceSpec]:
 def test_one_failure_never_stops_the_others(pool: ConnectionPool) -> None:
     devices = specs(4)
     devices[1] = DeviceSpec(name="gone", host="127.0.0.1", port=1, user="pi")
-    ended: list[Outcome[str]] = []
+    ended: list[VisitResult[str]] = []
     outcomes = run_fleet(pool, devices, lambda s: s.spec.name, on_end=ended.append)
     assert [outcome.spec.name for outcome in outcomes] == [spec.name for spec in devices]
     assert [outcome.ok for outcome in outcomes] == [True, False, True, True]

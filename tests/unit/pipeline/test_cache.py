@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import ConfigError
-from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
+from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
 from orchestrator.pipeline.digests import DigestMemory, digest_of, sha256_file
 
 KEY = digest_of("key")
 
 
-def make_entry(work: Path, content: bytes = b"onnx") -> Entry:
+def make_entry(work: Path, content: bytes = b"onnx") -> CacheEntry:
     work.mkdir(exist_ok=True)
     file = work / "model.onnx"
     file.write_bytes(content)
     record = CachedFile("onnx", "model.onnx", sha256_file(file), len(content))
-    return Entry(key=KEY, stage="export", files=(record,), result={"opset": 13})
+    return CacheEntry(key=KEY, stage="export", files=(record,), result={"opset": 13})
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ def test_a_published_build_file_may_be_edited_without_harm(
 PUBLISH = """
 import sys
 from pathlib import Path
-from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
+from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
 from orchestrator.pipeline.digests import sha256_file
 root, work, key = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 work.mkdir()
 (work / "model.onnx").write_bytes(b"onnx")
 file = CachedFile("onnx", "model.onnx", sha256_file(work / "model.onnx"), 4)
-StageCache(root).publish(Entry(key=key, stage="export", files=(file,)), work)
+StageCache(root).publish(CacheEntry(key=key, stage="export", files=(file,)), work)
 """
 
 
@@ -121,7 +121,7 @@ def test_collecting_by_size_drops_the_longest_unused(cache: StageCache, tmp_path
     for index in range(3):
         entry = make_entry(tmp_path / "work", b"x" * 1000)
         key = digest_of(index)
-        cache.publish(Entry(key=key, stage="export", files=entry.files), tmp_path / "work")
+        cache.publish(CacheEntry(key=key, stage="export", files=entry.files), tmp_path / "work")
         folder = cache.root / "stages" / key[:2] / key
         os.utime(folder, (index, index))
     removed = cache.collect(down_to_bytes=2500)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.pipeline import intake as intake_module
-from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
+from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
 from orchestrator.pipeline.digests import DigestMemory, digest_of
 from orchestrator.pipeline.intake import ArtifactIntake
 
@@ -91,7 +91,7 @@ def test_an_announced_file_is_read_once_for_the_check_and_for_the_cache(
     for key in (KEY, digest_of("the next stage, which announces it again")):
         intake.expect(file.path, file.bytes, keep=True)
         assert intake.here([file])
-        entry = Entry(key, "export", (file,))
+        entry = CacheEntry(key, "export", (file,))
         kept = intake.kept(entry.files)
         cache.publish(entry, work, kept)
         cache.learn(entry, kept, memory)
@@ -109,7 +109,7 @@ def test_a_kept_copy_that_is_damaged_later_is_found_although_its_digest_is_known
     file = write(work, "golden/0.npy", os.urandom(LARGE))
     memory = DigestMemory(cache.root / "digests.json")
     assert intake.here([file], keep=True)
-    entry = Entry(KEY, "export", (file,))
+    entry = CacheEntry(KEY, "export", (file,))
     kept = intake.kept(entry.files)
     cache.publish(entry, work, kept)
     cache.learn(entry, kept, memory)

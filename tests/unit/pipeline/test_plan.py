@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import plan as planning
-from orchestrator.pipeline.cache import Entry
+from orchestrator.pipeline.cache import CacheEntry
 from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.stages import NAMES
 from orchestrator.project.loading import load_recipe
@@ -43,7 +43,7 @@ def request(model: Path) -> BuildRequest:
 
 def make(
     asked: BuildRequest,
-    done: dict[str, Entry] | None = None,
+    done: dict[str, CacheEntry] | None = None,
     materials: dict[str, str] | None = None,
     code: dict[str, str] | None = None,
     identity: dict[str, Any] | None = None,
@@ -61,8 +61,10 @@ def make(
     )
 
 
-def finished(plan: planning.Plan) -> dict[str, Entry]:
-    return {stage.key: Entry(key=stage.key, stage=stage.name, files=()) for stage in plan.stages}
+def finished(plan: planning.Plan) -> dict[str, CacheEntry]:
+    return {
+        stage.key: CacheEntry(key=stage.key, stage=stage.name, files=()) for stage in plan.stages
+    }
 
 
 def test_a_first_build_runs_everything(model: Path) -> None:

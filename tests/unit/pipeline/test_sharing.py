@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.cli.app import run
 from orchestrator.cli.up import make_session
-from orchestrator.pipeline.cache import CachedFile, Entry
+from orchestrator.pipeline.cache import CachedFile, CacheEntry
 from orchestrator.pipeline.digests import sha256_file
 from orchestrator.pipeline.session import BuildSession
 from orchestrator.pipeline.sharing import exchange
@@ -82,7 +82,7 @@ def publish(session: BuildSession, name: str, key: str, why: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(name.encode() * 1000)
     record = CachedFile(name, file.name, sha256_file(file), file.stat().st_size)
-    session.cache.publish(Entry(key, name, (record,), created=time.time(), why=why), work)
+    session.cache.publish(CacheEntry(key, name, (record,), created=time.time(), why=why), work)
 
 
 def hef(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def test_a_folder_of_this_machine_inside_a_file_is_told(
         file = work / "model.onnx"
         record = CachedFile("onnx", file.name, sha256_file(file), file.stat().st_size)
         export = made.stages[0]
-        session.cache.publish(Entry(export.key, "export", (record,), why=export.why), work)
+        session.cache.publish(CacheEntry(export.key, "export", (record,), why=export.why), work)
     warnings = hef(capsys, "push", "--dry-run")["warnings"]
     assert warnings == ["export: model.onnx names a folder of this machine"]
 

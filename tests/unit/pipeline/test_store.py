@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import ConfigError
-from orchestrator.pipeline.cache import CachedFile, Entry, StageCache
+from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
 from orchestrator.pipeline.digests import DigestMemory, digest_of, sha256_file
 from orchestrator.pipeline.sharing import store as store_module
 from orchestrator.pipeline.sharing.objects import (
@@ -25,7 +25,7 @@ from orchestrator.pipeline.sharing.objects import (
     open_objects,
     without_password,
 )
-from orchestrator.pipeline.sharing.store import RefusedError, Store
+from orchestrator.pipeline.sharing.store import RefusedError, SharedStore
 
 FILES = {"model.onnx": b"a network" * 1000, "golden/inputs/0.npy": b"pictures", "copy": b"pictures"}
 
@@ -42,7 +42,9 @@ class Side:
         self.cache = StageCache(folder / "cache")
         self.memory = DigestMemory(folder / "digests.json")
 
-    def make(self, files: dict[str, bytes] = FILES, stage: str = "export", **more: Any) -> Entry:
+    def make(
+        self, files: dict[str, bytes] = FILES, stage: str = "export", **more: Any
+    ) -> CacheEntry:
         """Publish an entry; what its key is made of is ``more`` and the stage."""
         work = self.folder / "work"
         records = []
@@ -51,17 +53,17 @@ class Side:
             (work / name).write_bytes(content)
             records.append(CachedFile("any", name, sha256_file(work / name), len(content)))
         why = {"stage": stage, "schema": 1, "number": 0.1, **more}
-        entry = Entry(digest_of(why), stage, tuple(records), {"opset": 13}, why=why)
+        entry = CacheEntry(digest_of(why), stage, tuple(records), {"opset": 13}, why=why)
         self.cache.publish(entry, work)
         return entry
 
-    def send(self, store: Store, entry: Entry, **hidden: str) -> int:
+    def send(self, store: SharedStore, entry: CacheEntry, **hidden: str) -> int:
         parcel = store.compare(entry)
         if not parcel.needless:
             store.send(parcel, self.cache, silent, hidden)
         return len(parcel.lacking)
 
-    def take(self, store: Store, key: str) -> Entry | None:
+    def take(self, store: SharedStore, key: str) -> CacheEntry | None:
         entry = store.look(key)
         if entry is not None:
             store.take(entry, self.cache, self.memory, {}, silent)
@@ -85,15 +87,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(folder: Path) -> Store:
-    return Store(open_objects(str(folder), folder, writing=True))
+def store(folder: Path) -> SharedStore:
+    return SharedStore(open_objects(str(folder), folder, writing=True))
 
 
 def stored(folder: Path, key: str) -> Path:
     return folder / "v1" / "entries" / key[:2] / f"{key}.json"
 
 
-def blob(folder: Path, entry: Entry, name: str = "model.onnx") -> Path:
+def blob(folder: Path, entry: CacheEntry, name: str = "model.onnx") -> Path:
     digest = next(file.sha256 for file in entry.files if file.path == name)
     return folder / "v1" / "files" / digest[:2] / digest
 
@@ -105,11 +107,11 @@ def test_a_stage_goes_there_and_comes_back(
     (tmp_path / "share").mkdir()
     address = address.format(tmp=tmp_path, name=tmp_path.name)
     entry = here.make()
-    store = Store(open_objects(address, tmp_path, writing=True))
+    store = SharedStore(open_objects(address, tmp_path, writing=True))
     gone: list[int] = []
     store.send(store.compare(entry), here.cache, gone.append, {})
     assert sum(gone) == len(FILES["model.onnx"]) + len(FILES["copy"])
-    again = Store(open_objects(address, tmp_path, writing=True))
+    again = SharedStore(open_objects(address, tmp_path, writing=True))
     assert here.send(again, entry) == 0
     assert again.look("0" * 64) is None
     assert there.take(again, entry.key) == entry
@@ -121,7 +123,7 @@ def test_a_stage_goes_there_and_comes_back(
     assert list(tmp_path.glob("share/in/*")) == []
 
 
-def test_one_content_is_stored_and_sent_once(here: Side, folder: Path, store: Store) -> None:
+def test_one_content_is_stored_and_sent_once(here: Side, folder: Path, store: SharedStore) -> None:
     first = here.make()
     assert here.send(store, first) == 2
     assert here.send(store, here.make(stage="evaluate")) == 0
@@ -129,7 +131,7 @@ def test_one_content_is_stored_and_sent_once(here: Side, folder: Path, store: St
     assert stored(folder, first.key).is_file()
 
 
-def test_what_is_here_need_not_come(here: Side, there: Side, store: Store) -> None:
+def test_what_is_here_need_not_come(here: Side, there: Side, store: SharedStore) -> None:
     first, second = here.make(), here.make(stage="evaluate")
     here.send(store, first)
     here.send(store, second)
@@ -166,18 +168,18 @@ class Cut:
 
 @pytest.mark.parametrize("left", [0, 1, 2])
 def test_a_cut_upload_is_absent_and_goes_on_where_it_was(
-    here: Side, there: Side, store: Store, left: int
+    here: Side, there: Side, store: SharedStore, left: int
 ) -> None:
     entry = here.make()
     with pytest.raises(StoreError, match="the line broke"):
-        here.send(Store(Cut(store.objects, left)), entry)
+        here.send(SharedStore(Cut(store.objects, left)), entry)
     assert store.look(entry.key) is None
     assert here.send(store, entry) == 2 - left
     assert there.take(store, entry.key) == entry
 
 
 def test_a_copy_that_fails_half_way_leaves_no_object(
-    here: Side, folder: Path, store: Store
+    here: Side, folder: Path, store: SharedStore
 ) -> None:
     entry = here.make()
 
@@ -190,7 +192,7 @@ def test_a_copy_that_fails_half_way_leaves_no_object(
 
 
 def test_a_pull_that_is_interrupted_leaves_nothing_behind(
-    here: Side, there: Side, store: Store
+    here: Side, there: Side, store: SharedStore
 ) -> None:
     entry = here.make()
     here.send(store, entry)
@@ -209,16 +211,16 @@ import sys
 from pathlib import Path
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.sharing.objects import open_objects
-from orchestrator.pipeline.sharing.store import Store
+from orchestrator.pipeline.sharing.store import SharedStore
 cache, share, key = StageCache(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
-store = Store(open_objects(share, Path("/"), writing=True))
+store = SharedStore(open_objects(share, Path("/"), writing=True))
 for _ in range(20):
     store.send(store.compare(cache.find(key), anew=True), cache, lambda count: None, {})
 """
 
 
 def test_two_people_may_send_the_same_at_once(
-    here: Side, there: Side, folder: Path, store: Store
+    here: Side, there: Side, folder: Path, store: SharedStore
 ) -> None:
     entry = here.make()
     line = [sys.executable, "-c", PUSH, str(here.cache.root), str(folder), entry.key]
@@ -235,7 +237,7 @@ def test_two_people_may_send_the_same_at_once(
 
 
 def test_another_result_of_the_same_key_is_left_as_it_is(
-    here: Side, there: Side, store: Store
+    here: Side, there: Side, store: SharedStore
 ) -> None:
     first, second = here.make(), there.make({"model.onnx": b"other bytes"})
     assert first.key == second.key
@@ -245,7 +247,7 @@ def test_another_result_of_the_same_key_is_left_as_it_is(
 
 
 def test_the_next_push_mends_what_was_cut_short(
-    here: Side, there: Side, folder: Path, store: Store
+    here: Side, there: Side, folder: Path, store: SharedStore
 ) -> None:
     entry = here.make()
     here.send(store, entry)
@@ -259,7 +261,7 @@ def test_the_next_push_mends_what_was_cut_short(
 
 
 def test_a_push_anew_mends_a_flipped_byte(
-    here: Side, there: Side, folder: Path, store: Store
+    here: Side, there: Side, folder: Path, store: SharedStore
 ) -> None:
     entry = here.make()
     here.send(store, entry)
@@ -272,7 +274,7 @@ def test_a_push_anew_mends_a_flipped_byte(
     assert there.take(store, entry.key) == entry
 
 
-def test_a_lost_file_is_a_miss(here: Side, there: Side, folder: Path, store: Store) -> None:
+def test_a_lost_file_is_a_miss(here: Side, there: Side, folder: Path, store: SharedStore) -> None:
     entry = here.make()
     here.send(store, entry)
     blob(folder, entry).unlink()
@@ -283,7 +285,7 @@ def test_a_lost_file_is_a_miss(here: Side, there: Side, folder: Path, store: Sto
 @pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 def test_what_is_no_plain_file_is_not_read(
-    here: Side, there: Side, folder: Path, store: Store, kind: str
+    here: Side, there: Side, folder: Path, store: SharedStore, kind: str
 ) -> None:
     entry = here.make()
     here.send(store, entry)
@@ -372,7 +374,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_entry_is_refused_in_words(
-    here: Side, folder: Path, store: Store, change: Callable[[dict[str, Any]], object]
+    here: Side, folder: Path, store: SharedStore, change: Callable[[dict[str, Any]], object]
 ) -> None:
     entry = here.make()
     here.send(store, entry)
@@ -393,7 +395,7 @@ def test_a_hostile_entry_is_refused_in_words(
     ids=range(8),
 )
 def test_what_is_no_entry_is_refused(
-    here: Side, folder: Path, store: Store, content: bytes
+    here: Side, folder: Path, store: SharedStore, content: bytes
 ) -> None:
     entry = here.make()
     here.send(store, entry)
@@ -403,7 +405,7 @@ def test_what_is_no_entry_is_refused(
 
 
 def test_an_endless_entry_is_not_read_to_its_end(
-    here: Side, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+    here: Side, folder: Path, store: SharedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = here.make()
     here.send(store, entry)
@@ -418,7 +420,7 @@ def test_a_file_that_is_larger_than_told_is_cut_and_refused(
 ) -> None:
     (tmp_path / "share").mkdir()
     objects = open_objects(address.format(tmp=tmp_path, name=tmp_path.name), tmp_path, writing=True)
-    store = Store(objects)
+    store = SharedStore(objects)
     entry = here.make()
     here.send(store, entry)
     digest = entry.files[0].sha256
@@ -439,7 +441,7 @@ def test_a_file_that_is_larger_than_told_is_cut_and_refused(
 
 
 def test_more_than_the_disk_has_is_refused_before_it_comes(
-    here: Side, there: Side, folder: Path, store: Store
+    here: Side, there: Side, folder: Path, store: SharedStore
 ) -> None:
     entry = here.make()
     here.send(store, entry)
@@ -454,7 +456,9 @@ def test_more_than_the_disk_has_is_refused_before_it_comes(
 # --- what goes out -------------------------------------------------------------------------------
 
 
-def test_folders_of_this_machine_do_not_travel(here: Side, store: Store, folder: Path) -> None:
+def test_folders_of_this_machine_do_not_travel(
+    here: Side, store: SharedStore, folder: Path
+) -> None:
     entry = here.make()
     finding = {**FINDING, "message": "/home/me/net/a.png and /home/meadow/b.png cannot be read"}
     told = replace(entry, findings=(finding,), result={"log": ["/home/me/net"]}, ran={"hef": None})
@@ -471,7 +475,7 @@ def test_folders_of_this_machine_do_not_travel(here: Side, store: Store, folder:
 
 
 def test_an_entry_that_nobody_would_take_is_not_sent(
-    here: Side, store: Store, folder: Path
+    here: Side, store: SharedStore, folder: Path
 ) -> None:
     entry = here.make()
     odd = replace(entry, findings=({"severity": "odd"},))
@@ -486,7 +490,7 @@ def test_whoever_may_write_to_a_shared_folder_may_write_to_all_of_it(
 ) -> None:
     folder.chmod(0o2770)
     entry = here.make()
-    here.send(Store(open_objects(str(folder), folder, writing=True)), entry)
+    here.send(SharedStore(open_objects(str(folder), folder, writing=True)), entry)
     modes = {
         stat.S_IMODE(path.stat().st_mode) & 0o777 for path in folder.rglob("*") if path.is_dir()
     }

@@ -19,13 +19,13 @@ from orchestrator.toolchain.gpu import (
     needs_probe,
     understand,
 )
-from orchestrator.toolchain.registry import Toolchain
+from orchestrator.toolchain.registry import ImportedToolchain
 from orchestrator.toolchain.suite import describe
 from orchestrator.toolchain.versions import Version
 
 
-def toolchain(dfc: str, *, image: str | None = None, name: str | None = None) -> Toolchain:
-    return Toolchain(
+def toolchain(dfc: str, *, image: str | None = None, name: str | None = None) -> ImportedToolchain:
+    return ImportedToolchain(
         name=name or f"suite-{dfc}",
         kind="suite",
         engine="unix:///var/run/docker.sock",

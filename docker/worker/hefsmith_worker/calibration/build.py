@@ -46,9 +46,9 @@ from hefsmith_worker.calibration.sources import list_source, pair_inputs, source
 from hefsmith_worker.calibration.statistics import channel_statistics
 from hefsmith_worker.calibration.work import (
     HEADER_BYTES,
-    Outcome,
     Setup,
     Task,
+    TaskResult,
     npy_header,
     prepare_item,
     row_bytes,
@@ -68,7 +68,7 @@ SPARE_BYTES = 64 * 1024 * 1024
 class Gathered:
     """What the rounds have found so far; ``rows`` maps slots to accepted samples."""
 
-    rows: Dict[int, Tuple[Sample, Outcome]] = field(default_factory=dict)
+    rows: Dict[int, Tuple[Sample, TaskResult]] = field(default_factory=dict)
     unreadable: List[str] = field(default_factory=list)
     repeated: List[str] = field(default_factory=list)
 
@@ -247,7 +247,7 @@ class _Counter:
 
 def _compact(
     gathered: Gathered, inputs: Sequence[InputSpec], files: Sequence[str]
-) -> List[Tuple[Sample, Outcome]]:
+) -> List[Tuple[Sample, TaskResult]]:
     """Move the last rows into gaps, cut the files, write their headers; return the rows."""
     rows = dict(gathered.rows)
     moves = []
@@ -284,7 +284,7 @@ def _raise_empty(gathered: Gathered, candidates: Candidates) -> None:
 def _check_float(
     request: CalibrationRequest,
     candidates: Candidates,
-    rows: Sequence[Tuple[Sample, Outcome]],
+    rows: Sequence[Tuple[Sample, TaskResult]],
     files: Sequence[str],
 ) -> Tuple[Optional[FloatCheck], List[Finding]]:
     """Run the float model on the first rows of the files as they were written."""
@@ -320,7 +320,7 @@ def _check_float(
 def _describe(
     spec: InputSpec,
     index: int,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[TaskResult],
     request: CalibrationRequest,
     span: Range,
 ) -> CalibratedInput:

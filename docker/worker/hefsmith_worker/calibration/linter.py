@@ -21,7 +21,7 @@ from hefsmith_worker.calibration.model import (
     InputSpec,
 )
 from hefsmith_worker.calibration.statistics import as_counts
-from hefsmith_worker.calibration.work import Outcome, Traits
+from hefsmith_worker.calibration.work import TaskResult, Traits
 from hefsmith_worker.contract.options import DEFAULT_LEVEL, FINE_TUNE_LEVEL, IMAGES_OF_LEVEL
 
 #: How many names a message spells out.
@@ -37,7 +37,7 @@ class Evidence:
 
     request: CalibrationRequest
     names: Tuple[str, ...]
-    outcomes: Tuple[Outcome, ...]
+    outcomes: Tuple[TaskResult, ...]
     unreadable: Tuple[str, ...]
     repeated: Tuple[str, ...]
     available: int

@@ -25,7 +25,7 @@ from hefsmith_worker.calibration.model import (
 from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
-from hefsmith_worker.calibration.work import Outcome, Setup, Task
+from hefsmith_worker.calibration.work import Setup, Task, TaskResult
 
 SHOWN = 3
 
@@ -33,7 +33,7 @@ SHOWN = 3
 def find_overlap(
     request: CalibrationRequest,
     names: Sequence[str],
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[TaskResult],
     scratch: Path,
     emit: Emit = ignore,
 ) -> List[Finding]:

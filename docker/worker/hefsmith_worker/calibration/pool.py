@@ -24,7 +24,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Type
 
 import hefsmith_worker
 from hefsmith_worker.calibration.model import CalibrationError
-from hefsmith_worker.calibration.work import Outcome, Setup, Task, run_task
+from hefsmith_worker.calibration.work import Setup, Task, TaskResult, run_task
 
 #: Up to this many workers are threads; more are processes.
 MOST_THREADS = 4
@@ -64,12 +64,12 @@ class _PoolWorker:
         )
         self._send(setup)
 
-    def run(self, tasks: Sequence[Task]) -> List[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> List[TaskResult]:
         """Have a chunk done. Raises :class:`CalibrationError` when the process is gone."""
         try:
             self._send(list(tasks))
             assert self._process.stdout is not None
-            outcomes: List[Outcome] = pickle.load(self._process.stdout)  # noqa: S301  our child
+            outcomes: List[TaskResult] = pickle.load(self._process.stdout)  # noqa: S301  our child
         except (EOFError, OSError, pickle.UnpicklingError):
             raise self._lost() from None
         return outcomes
@@ -128,7 +128,7 @@ class WorkerPool:
         if self._threads is not None:
             self._threads.shutdown(wait=True)
 
-    def run(self, tasks: Sequence[Task], tell: Callable[[int], None]) -> List[Outcome]:
+    def run(self, tasks: Sequence[Task], tell: Callable[[int], None]) -> List[TaskResult]:
         """Return the outcomes in the order of the tasks; ``tell`` gets how many are new."""
         if self._workers < 2 or len(tasks) < 2:
             outcomes = []
@@ -169,16 +169,16 @@ class WorkerPool:
         self,
         tasks: Sequence[Task],
         size: int,
-        work: Callable[[Sequence[Task]], List[Outcome]],
+        work: Callable[[Sequence[Task]], List[TaskResult]],
         tell: Callable[[int], None],
-    ) -> List[Outcome]:
+    ) -> List[TaskResult]:
         """Do chunks of ``size`` tasks in threads; the first error ends them all."""
         if self._threads is None:
             count = self._workers if self._members else min(self._workers, MOST_THREADS)
             self._threads = ThreadPoolExecutor(count, thread_name_prefix="calibration")
         chunks = [tasks[start : start + size] for start in range(0, len(tasks), size)]
         futures = {self._threads.submit(work, chunk): i for i, chunk in enumerate(chunks)}
-        results: Dict[int, List[Outcome]] = {}
+        results: Dict[int, List[TaskResult]] = {}
         try:
             for future in as_completed(futures):
                 results[futures[future]] = future.result()
@@ -189,10 +189,10 @@ class WorkerPool:
             raise
         return [outcome for number in range(len(chunks)) for outcome in results[number]]
 
-    def _do(self, tasks: Sequence[Task]) -> List[Outcome]:
+    def _do(self, tasks: Sequence[Task]) -> List[TaskResult]:
         return [run_task(self._setup, task) for task in tasks]
 
-    def _have_done(self, tasks: Sequence[Task]) -> List[Outcome]:
+    def _have_done(self, tasks: Sequence[Task]) -> List[TaskResult]:
         pool_worker = self._idle.get()
         try:
             return pool_worker.run(tasks)

@@ -73,7 +73,7 @@ class Traits:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskResult:
     """What became of a task. ``problem`` is empty when the row was written.
 
     ``digests`` are those of the stored pictures, one per input (:func:`digest_of`); ``length``
@@ -129,7 +129,7 @@ class _Row:
     traits: Traits
 
 
-def run_task(setup: Setup, task: Task) -> Outcome:
+def run_task(setup: Setup, task: Task) -> TaskResult:
     """Prepare one sample; a picture that cannot be used is told in the outcome, not raised."""
     if setup.glance:
         return _glance(setup, task)
@@ -144,13 +144,13 @@ def run_task(setup: Setup, task: Task) -> Outcome:
                 data = read_bytes(item)
             rows.append(_row_of_picture(data, spec, setup.seed, item))
         except PictureError as error:
-            return Outcome(task.slot, problem=f"{item.name}: {error.reason}")
+            return TaskResult(task.slot, problem=f"{item.name}: {error.reason}")
         except MemoryError:
-            return Outcome(task.slot, problem=f"{item.name}: not enough memory to decode it")
+            return TaskResult(task.slot, problem=f"{item.name}: not enough memory to decode it")
     if task.slot >= 0:
         for file, row in zip(setup.files, rows):
             _write_row(file, task.slot, row.array)
-    return Outcome(
+    return TaskResult(
         task.slot,
         "",
         tuple(digest_of(row.data) for row in rows),
@@ -161,20 +161,20 @@ def run_task(setup: Setup, task: Task) -> Outcome:
     )
 
 
-def _glance(setup: Setup, task: Task) -> Outcome:
+def _glance(setup: Setup, task: Task) -> TaskResult:
     """Look at the first input of a sample for what tells it from others."""
     spec, item = setup.inputs[0], task.sample[0]
     try:
         if setup.prepared[0]:
             row = _row_of_array(item, spec, setup.range_of(0))
-            return Outcome(task.slot, "", (digest_of(row.data),), len(row.data), row.print_)
+            return TaskResult(task.slot, "", (digest_of(row.data),), len(row.data), row.print_)
         data = read_bytes(item)
         small = glance(open_picture(data), spec.preprocess, THUMBNAIL_SOURCE)
-        return Outcome(task.slot, "", (digest_of(data),), len(data), thumbnail(small))
+        return TaskResult(task.slot, "", (digest_of(data),), len(data), thumbnail(small))
     except PictureError as error:
-        return Outcome(task.slot, problem=f"{item.name}: {error.reason}")
+        return TaskResult(task.slot, problem=f"{item.name}: {error.reason}")
     except MemoryError:
-        return Outcome(task.slot, problem=f"{item.name}: not enough memory to decode it")
+        return TaskResult(task.slot, problem=f"{item.name}: not enough memory to decode it")
 
 
 def _row_of_picture(data: bytes, spec: InputSpec, seed: int, item: Item) -> _Row:

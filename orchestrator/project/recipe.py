@@ -6,13 +6,18 @@ against the recipe's folder, and the plan checks that they exist.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from hefsmith_worker.contract import options
+from hefsmith_worker.contract import options, presets
+from hefsmith_worker.contract.families import META_ARCHS
 
 from orchestrator.project.section import Checked, Section, Spelled, ToldApart, Within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Chips by the name that Hailo's compiler takes, grouped by compiler line.
 LINE_3_ARCHS = ("hailo8", "hailo8l", "hailo8r")
@@ -115,6 +120,23 @@ def _positive(value: tuple[float, ...] | float) -> tuple[float, ...] | float:
     return value
 
 
+def _known_preset(value: str) -> str:
+    return _one_of(value, presets.PRESETS)
+
+
+def _known_nms(value: str) -> str:
+    return _one_of(value, META_ARCHS)
+
+
+def _one_of(value: str, known: Iterable[str]) -> str:
+    names = list(known)
+    if value not in names:
+        close = difflib.get_close_matches(value, names, 1)
+        msg = f"must be one of {', '.join(names)}, not {value!r}"
+        raise ValueError(f"{msg}; did you mean {close[0]}?" if close else msg)
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing(Section):
     """The one definition of what happens to a picture before the network sees it.
@@ -125,19 +147,16 @@ class Preprocessing(Section):
     else from the defaults of :class:`hefsmith_worker.pictures.Preprocess`.
     """
 
-    preset: str | None = None
+    preset: Annotated[str, Checked(_known_preset)] | None = None
     size: tuple[int, int] | int | None = None
-    resize: (
-        Literal["stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop", "none"]
-        | None
-    ) = None
+    resize: presets.Resize | None = None
     resize_to: int | None = None
     pad: int | tuple[int, ...] | None = None
-    interpolation: Literal["nearest", "bilinear", "bicubic", "area", "lanczos"] | None = None
-    color: Literal["rgb", "bgr", "gray", "data"] | None = None
+    interpolation: presets.Interpolation | None = None
+    color: presets.Color | None = None
     mean: tuple[float, ...] | float | None = None
     std: Annotated[tuple[float, ...] | float, Checked(_positive)] | None = None
-    normalize: Literal["chip", "host", "none"] | None = None
+    normalize: presets.Normalizer | None = None
 
 
 def _shared_or_by_input(value: object) -> str:
@@ -226,7 +245,7 @@ class Nms(Section):
 
     enabled: bool = options.NMS.enabled
     engine: options.NmsEngine = options.NMS.engine
-    family: str | None = None
+    family: Annotated[str, Checked(_known_nms)] | None = None
     #: NMS JSON of the user's own, relative to the recipe
     config: str | None = None
     score: Annotated[float, Within(ge=0, le=1)] = options.NMS.score

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from hefsmith_worker.contract.families import family_of
 
 from orchestrator.report.golden import Detections
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-#: Boxes of these are offsets from anchors that are not in the graph, or of a form of their own.
-_NOT_DECODED: Final = frozenset({"ssd", "retinanet", "efficientdet", "fcos", "nanodet"})
 #: Numbers of one key point: x, y and how sure it is.
 _POINT: Final = 3
 
@@ -110,7 +109,7 @@ def read_head(
 
 def _is_decodable(report: Mapping[str, Any]) -> bool:
     roles = report.get("end_roles") or ()
-    if report.get("family") in _NOT_DECODED or not report.get("strides"):
+    if not family_of(report.get("family")).decoded_here or not report.get("strides"):
         return False
     if "box" in roles and "class" in roles:
         bins = report.get("regression_length") or 1

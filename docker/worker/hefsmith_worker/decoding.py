@@ -115,13 +115,19 @@ def _decoupled(
     box: np.ndarray, cells: Tuple[int, int], stride: float, head: Mapping[str, Any]
 ) -> np.ndarray:
     """Decode boxes of heads that have a tensor for boxes and one for classes."""
-    if head["family"] == "yolox":
-        rows, columns = _grid(cells, 0.0)
-        x = (box[..., 0] + columns) * stride
-        y = (box[..., 1] + rows) * stride
-        half_w = np.exp(box[..., 2]) * stride / 2
-        half_h = np.exp(box[..., 3]) * stride / 2
-        return np.stack([y - half_h, x - half_w, y + half_h, x + half_w], -1)
+    return _BOXES_OF.get(head["family"], _distances)(box, cells, stride)
+
+
+def _exponential(box: np.ndarray, cells: Tuple[int, int], stride: float) -> np.ndarray:
+    rows, columns = _grid(cells, 0.0)
+    x = (box[..., 0] + columns) * stride
+    y = (box[..., 1] + rows) * stride
+    half_w = np.exp(box[..., 2]) * stride / 2
+    half_h = np.exp(box[..., 3]) * stride / 2
+    return np.stack([y - half_h, x - half_w, y + half_h, x + half_w], -1)
+
+
+def _distances(box: np.ndarray, cells: Tuple[int, int], stride: float) -> np.ndarray:
     bins = box.shape[-1] // 4
     if bins > 1:
         # Distribution focal loss: the expected bin of each side's distribution.
@@ -135,6 +141,10 @@ def _decoupled(
     return np.stack([rows - top, columns - left, rows + bottom, columns + right], -1) * np.float32(
         stride
     )
+
+
+#: Families whose boxes are no distances; bundles carry this file without the table of families.
+_BOXES_OF = {"yolox": _exponential}
 
 
 def _anchored(

@@ -4,8 +4,8 @@ import random
 
 import numpy as np
 import pytest
+from hefsmith_worker.contract.presets import RESIZES
 from hefsmith_worker.pictures import Placement, Preprocess, place, prepare
-from hefsmith_worker.pictures.preprocess import RESIZES
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,8 @@ import contextlib
 import json
 
 import pytest
-from hefsmith_worker.pictures import PRESETS, Preprocess, PreprocessError
+from hefsmith_worker.contract.presets import PRESETS
+from hefsmith_worker.pictures import Preprocess, PreprocessError
 from hypothesis import given
 from hypothesis import strategies as st
 

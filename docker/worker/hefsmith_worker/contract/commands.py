@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import FrozenSet, Mapping, Optional, Tuple
 
+from hefsmith_worker.contract.families import META_ARCHS
+
 #: The Model Zoo release of the oldest compiler that is built with (3.27).
 OLDEST_RELEASE = (2, 11)
 
@@ -103,9 +105,7 @@ _PRECISION = _one(
     "a8_w8", "a8_w4", "a8_w4_a8", "a8_w8_a8", "a8_w8_a16", "a16_w16", "a16_w16_a16", "a16_w16_a8",
     "a16_w8", "a16_w8_a16", "a16_w4", "a16_w4_a16",
 )  # fmt: skip
-_META_ARCH = _one(
-    "yolov5", "yolov5_seg", "yolov6", "yolov8", "yolox", "ssd", "yolo", "centernet", "damoyolo",
-)  # fmt: skip
+_META_ARCH = _one(*META_ARCHS)
 _MEAN_STD_LAYER = (_NUMBERS, _NUMBERS, _LAYER)
 
 _FINETUNE: Mapping[str, Argument] = {

@@ -8,6 +8,7 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import onnx
 
+from hefsmith_worker.contract.families import family_of
 from hefsmith_worker.graph.anchors import fused_anchors, separate_anchors
 from hefsmith_worker.graph.backbone import ancestors, describe_body, tower_of
 from hefsmith_worker.graph.decoding import read_decoding
@@ -256,7 +257,7 @@ def _report(
         task = "segmentation"
     height = _first_height(graph, trace.values, picture)
     strides = strides_of(
-        height, [scale["box"].cells[0] for scale in head.scales], priors=family.name == "ssd"
+        height, [scale["box"].cells[0] for scale in head.scales], priors=family_of(family.name).even
     )
     confidence = family.sure * (1.0 if head.seen else 0.7) * (0.8 if chosen else 1.0)
     reasons = reasons_of(family, head) + ((chosen,) if chosen else ())

@@ -7,11 +7,10 @@ first picture.
 from hefsmith_worker.pictures.decode import MAX_PIXELS, PictureError
 from hefsmith_worker.pictures.geometry import Placement, place
 from hefsmith_worker.pictures.prepare import normalise, prepare, prepare_with_placement
-from hefsmith_worker.pictures.preprocess import PRESETS, Preprocess, PreprocessError
+from hefsmith_worker.pictures.preprocess import Preprocess, PreprocessError
 
 __all__ = [
     "MAX_PIXELS",
-    "PRESETS",
     "PictureError",
     "Placement",
     "Preprocess",

@@ -10,48 +10,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-RESIZES = ("stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop", "none")
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
-COLORS = ("rgb", "bgr", "gray", "data")
-OWNERS = ("chip", "host", "none")
-
-#: ImageNet statistics of torchvision's models, times 255.
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-
-PRESETS: Dict[str, Dict[str, Any]] = {
-    # torchvision's classification presets: shorter side to 256, centre 224, bilinear.
-    "torchvision": {
-        "size": (224, 224),
-        "resize": "shorter_then_crop",
-        "resize_to": 256,
-        "interpolation": "bilinear",
-        "color": "rgb",
-        "mean": IMAGENET_MEAN,
-        "std": IMAGENET_STD,
-    },
-    # Statistics of ImageNet only; how the picture is fitted stays the recipe's word.
-    "imagenet": {"color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
-    # Ultralytics detection, segmentation, pose: letterbox with 114, divide by 255.
-    "ultralytics": {
-        "size": (640, 640),
-        "resize": "letterbox",
-        "pad": (114,),
-        "interpolation": "bilinear",
-        "color": "rgb",
-        "mean": (0.0, 0.0, 0.0),
-        "std": (255.0, 255.0, 255.0),
-    },
-    # Ultralytics classification: shorter side to the size, centre crop, divide by 255.
-    "ultralytics-classify": {
-        "size": (224, 224),
-        "resize": "shorter_then_crop",
-        "interpolation": "bilinear",
-        "color": "rgb",
-        "mean": (0.0, 0.0, 0.0),
-        "std": (255.0, 255.0, 255.0),
-    },
-}
+from hefsmith_worker.contract.presets import (
+    COLORS,
+    INTERPOLATIONS,
+    NORMALIZERS,
+    PRESETS,
+    RESIZES,
+)
 
 
 class PreprocessError(ValueError):
@@ -103,7 +68,7 @@ class Preprocess:
         _check_choice("resize", self.resize, RESIZES)
         _check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         _check_choice("color", self.color, COLORS)
-        _check_choice("normalize", self.normalize, OWNERS)
+        _check_choice("normalize", self.normalize, NORMALIZERS)
         if len(self.size) != 2 or any(side < 1 for side in self.size):
             msg = f"size: need [height, width] above 0, not {list(self.size)}"
             raise PreprocessError(msg)
@@ -201,7 +166,7 @@ class Preprocess:
         preset = given.get("preset")
         if preset is not None:
             _check_choice("preset", preset, tuple(PRESETS))
-            merged.update(PRESETS[preset])
+            merged.update(PRESETS[preset].values())
         merged.update(given)
         if merged.get("resize", "stretch") != "shorter_then_crop" and "resize_to" not in given:
             merged.pop("resize_to", None)

@@ -10,6 +10,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Tuple, Union
 
+from hefsmith_worker.contract.families import META_ARCHS
 from hefsmith_worker.contract.options import (
     FINE_TUNE_LEVEL,
     FULL_IMAGES,
@@ -250,7 +251,11 @@ def _check_user(request: ScriptRequest, user: Script, nms: Union[Nms, NoNms]) ->
                 fix="remove calibset_size from optimization.script, or add images",
             )
     for command in user.named("change_output_activation"):
-        if len(command.positional) < 2 and isinstance(nms, Nms) and nms.meta_arch != "yolov5":
+        if (
+            len(command.positional) < 2
+            and isinstance(nms, Nms)
+            and not META_ARCHS[nms.meta_arch].all_scores
+        ):
             ours = ", ".join(layer.short for layer in nms.sigmoid)
             msg = (
                 "optimization.script changes every output, the boxes of this head too:\n"

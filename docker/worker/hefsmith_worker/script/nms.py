@@ -9,17 +9,22 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
+from hefsmith_worker.contract.families import (
+    ANCHORED,
+    DISTANCES,
+    EXPONENTIAL,
+    META_ARCHS,
+    PRIORS,
+    UNKNOWN,
+    HeadFamily,
+    family_of,
+    marked,
+)
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script.network import Layer
 from hefsmith_worker.script.request import ScriptRequest
-
-#: Meta architectures that the chip's own NMS core can run; the others need the host's CPU.
-ON_CHIP = ("ssd", "yolov5", "yolov6", "centernet")
-#: Anchor-based families whose decoding is YOLOv5's.
-ANCHORED = ("yolov3", "yolov5", "yolov7")
-
 
 #: Name of a generated JSON beside the script.
 CONFIG_NAME = "nms_config.json"
@@ -75,8 +80,7 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
     sigmoid = tuple(
         layer
         for layer, role in zip(layers, roles)
-        if (role in ("class", "objectness") or meta_arch == "yolov5")
-        and layer.activation != "sigmoid"
+        if role in META_ARCHS[meta_arch].sigmoid and layer.activation != "sigmoid"
     )
     if request.nms_config is not None:
         return _own(request, meta_arch, sigmoid)
@@ -93,44 +97,65 @@ def meta_arch_of(head: Mapping[str, Any]) -> Tuple[Optional[str], str]:
     A head that looks alike but is decoded otherwise gets none: its boxes would be wrong, and
     nothing would say so.
     """
-    family = str(head.get("family"))
-    roles = set(head.get("end_roles") or ())
-    decoding: Mapping[str, Any] = head.get("decoding") or {}
-    if decoding.get("scaled"):
+    if (head.get("decoding") or {}).get("scaled"):
         return None, (
             "learned factors follow the end nodes (YOLOv7's implicit layers, scales per level), "
             "which the SDK's NMS does not know; export the fused model, or decode on the CPU"
         )
-    if roles == {"box"}:
-        if family in ANCHORED and decoding.get("widths") == "exponential":
-            return None, f"{family} decodes widths by an exponential, the SDK's yolov5 does not"
-        if family in ANCHORED and head.get("anchors"):
-            return "yolov5", ""
-        if family in ANCHORED:
-            return None, "the anchors are not in the graph; give postprocess.nms.config"
-        return None, f"boxes and classes of {family} share a layer, which no NMS of the SDK reads"
-    if roles == {"box", "class", "objectness"} and family == "yolox":
-        return "yolox", ""
-    if roles == {"box", "class"} and family in ("ssd", "retinanet", "efficientdet"):
-        return _with_priors(head, decoding)
-    if roles == {"box", "class"} and decoding.get("offset") not in (None, 0.5):
+    family = family_of(head.get("family"))
+    roles = frozenset(head.get("end_roles") or ())
+    found = None
+    if roles == _TOGETHER:
+        found = _together(family, head)
+    elif roles in _NMS_OF.get(family.decoding, {}):
+        found = _NMS_OF[family.decoding][roles](family, head)
+    if found is not None:
+        return found
+    name = head.get("family")
+    return None, f"the SDK has no NMS for the boxes of {name}; its outputs stay raw"
+
+
+_TOGETHER = frozenset(["box"])
+_APART = frozenset(["box", "class"])
+_Answer = Tuple[Optional[str], str]
+
+
+def _together(family: HeadFamily, head: Mapping[str, Any]) -> _Answer:
+    if family.decoding != ANCHORED:
+        name = head.get("family")
+        return None, f"boxes and classes of {name} share a layer, which no NMS of the SDK reads"
+    if (head.get("decoding") or {}).get("widths") == "exponential":
+        return None, f"{family.name} decodes widths by an exponential, the SDK's yolov5 does not"
+    if not head.get("anchors"):
+        return None, "the anchors are not in the graph; give postprocess.nms.config"
+    return family.meta_arch, ""
+
+
+def _exponential(family: HeadFamily, _head: Mapping[str, Any]) -> _Answer:
+    return family.meta_arch, ""
+
+
+def _distances(family: HeadFamily, head: Mapping[str, Any]) -> Optional[_Answer]:
+    decoding: Mapping[str, Any] = head.get("decoding") or {}
+    if decoding.get("offset") not in (None, 0.5):
         return None, (
             "its distances count from the corner of a cell, the SDK's NMS counts from the centre: "
             "boxes would be shifted by half a stride"
         )
-    if roles == {"box", "class"} and decoding.get("scores") == "softmax":
+    if decoding.get("scores") == "softmax":
         return None, "class scores share a softmax, the SDK's NMS takes one sigmoid for each"
-    if roles == {"box", "class"} and head.get("regression_length"):
+    if head.get("regression_length"):
         return "yolov8", ""
-    if roles == {"box", "class"} and family == "yolov6" and decoding.get("widths") != "linear":
-        return None, "the decoding of its distances is not in the graph"
-    if roles == {"box", "class"} and family == "yolov6":
+    if family.meta_arch == "yolov6":
+        if decoding.get("widths") != "linear":
+            return None, "the decoding of its distances is not in the graph"
         return "yolov6", ""
-    return None, f"the SDK has no NMS for the boxes of {family}; its outputs stay raw"
+    return None
 
 
-def _with_priors(head: Mapping[str, Any], decoding: Mapping[str, Any]) -> Tuple[Optional[str], str]:
+def _with_priors(family: HeadFamily, head: Mapping[str, Any]) -> _Answer:
     """Say whether the SDK's SSD decodes a head with prior boxes just as the network does."""
+    decoding: Mapping[str, Any] = head.get("decoding") or {}
     config = "give the NMS JSON of the training as postprocess.nms.config"
     if decoding.get("order") == "xy":
         return None, f"its boxes are x, y, w, h, the SDK's SSD reads y, x, h, w; {config}"
@@ -139,13 +164,26 @@ def _with_priors(head: Mapping[str, Any], decoding: Mapping[str, Any]) -> Tuple[
     factors = (decoding.get("center_factor"), decoding.get("size_factor"))
     if not head.get("anchors") or None in factors or decoding.get("order") != "yx":
         return None, f"the anchors and box factors are not in the graph; {config}"
-    return "ssd", ""
+    return family.meta_arch, ""
+
+
+#: The NMS of a head by its decoding and the roles of its outputs.
+_NMS_OF: Mapping[
+    str,
+    Mapping[FrozenSet[str], Callable[[HeadFamily, Mapping[str, Any]], Optional[_Answer]]],
+] = {
+    EXPONENTIAL: {frozenset(["box", "class", "objectness"]): _exponential},
+    PRIORS: {_APART: _with_priors},
+    DISTANCES: {_APART: _distances},
+    UNKNOWN: {_APART: _distances},
+}
 
 
 def _engine(asked: str, meta_arch: str) -> Tuple[str, str]:
-    if meta_arch == "yolov6" and asked != "nn_core":
-        return "nn_core", "engine=nn_core: the SDK has yolov6 on the chip's NMS core only"
-    if asked == "nn_core" and meta_arch not in ON_CHIP:
+    known = META_ARCHS[meta_arch]
+    if known.chip_only and asked != "nn_core":
+        return "nn_core", f"engine=nn_core: the SDK has {meta_arch} on the chip's NMS core only"
+    if asked == "nn_core" and not known.on_chip:
         return "cpu", f"engine=cpu: the chip's NMS core cannot run {meta_arch}"
     return ("cpu" if asked == "auto" else asked), ""
 
@@ -156,7 +194,7 @@ def _own(request: ScriptRequest, meta_arch: Optional[str], sigmoid: Tuple[Layer,
         raise StageError(
             msg,
             code="script.nms-family",
-            fix="add postprocess.nms.family: yolov5, yolov6, yolov8, yolox, ssd or centernet",
+            fix="add postprocess.nms.family: " + ", ".join(META_ARCHS),
         )
     engine, note = _engine(request.options.nms.engine, meta_arch)
     return Nms(meta_arch, engine, own_config(request), sigmoid, note)
@@ -189,13 +227,7 @@ def _declared(config: str) -> Optional[str]:
             code="script.nms-json",
             fix="compare with a postprocess_config file of the Model Zoo",
         ) from None
-    if "encoded_layer" in decoder:
-        return "yolov5"
-    if "objectness_layer" in decoder:
-        return "yolox"
-    if "regression_length" in document:
-        return "yolov8"
-    return "ssd" if "centers_scale_factor" in document else None
+    return marked({*decoder, *document})
 
 
 def _roles(request: ScriptRequest) -> List[str]:
@@ -240,14 +272,8 @@ def _document(request: ScriptRequest, meta_arch: str, scales: Sequence[_Scale]) 
         "max_proposals_per_class": wish.max_boxes,
         "classes": request.head["classes"],
     }
-    if meta_arch == "yolov8":
-        document["regression_length"] = request.head["regression_length"]
-    if meta_arch == "yolox":
-        document["number_of_detection_heads"] = len(scales)
-    if meta_arch == "ssd":
-        decoding = request.head["decoding"]
-        document["centers_scale_factor"] = _round(decoding["center_factor"])
-        document["bbox_dimensions_scale_factor"] = _round(decoding["size_factor"])
+    for key in META_ARCHS[meta_arch].extra:
+        document[key] = _EXTRA[key](request.head, scales)
     document["background_removal"] = False
     document["background_removal_index"] = 0
     document["bbox_decoders"] = [
@@ -257,35 +283,34 @@ def _document(request: ScriptRequest, meta_arch: str, scales: Sequence[_Scale]) 
     return document
 
 
+#: Keys that only some kinds of NMS JSON have, and what their value is.
+_EXTRA: Mapping[str, Callable[[Mapping[str, Any], Sequence[_Scale]], Any]] = {
+    "regression_length": lambda head, _scales: head["regression_length"],
+    "number_of_detection_heads": lambda _head, scales: len(scales),
+    "centers_scale_factor": lambda head, _scales: _round(head["decoding"]["center_factor"]),
+    "bbox_dimensions_scale_factor": lambda head, _scales: _round(head["decoding"]["size_factor"]),
+}
+
+
 def _decoder(
     meta_arch: str, scale: _Scale, index: int, head: Mapping[str, Any], image: Sequence[int]
 ) -> Dict[str, Any]:
-    if meta_arch == "yolov6":
+    known = META_ARCHS[meta_arch]
+    if known.chip_only:
         # The chip's core finds the layers by itself; the zoo's own files leave them empty.
         name = f"fused_bbox_decoder_{scale.stride}"
-        return {"name": name, "stride": scale.stride, "reg_layer": "", "cls_layer": ""}
-    box = scale.layers["box"].short
-    number = re.search(r"\d+$", box)
+        return {"name": name, "stride": scale.stride, **dict.fromkeys(known.layers.values(), "")}
+    number = re.search(r"\d+$", scale.layers["box"].short)
     decoder: Dict[str, Any] = {"name": "bbox_decoder" + (number.group() if number else str(index))}
-    if meta_arch == "yolov5":
-        anchors = head["anchors"][index]
-        decoder["w"] = [_round(anchor[0]) for anchor in anchors]
-        decoder["h"] = [_round(anchor[1]) for anchor in anchors]
+    if known.anchors == "pixels":
+        decoder["w"] = [_round(anchor[0]) for anchor in head["anchors"][index]]
+        decoder["h"] = [_round(anchor[1]) for anchor in head["anchors"][index]]
+    elif known.anchors == "fractions":
+        decoder["h"] = [round(anchor[1] / image[0], 6) for anchor in head["anchors"][index]]
+        decoder["w"] = [round(anchor[0] / image[1], 6) for anchor in head["anchors"][index]]
+    if known.stride:
         decoder["stride"] = scale.stride
-        decoder["encoded_layer"] = box
-        return decoder
-    if meta_arch == "ssd":
-        anchors = head["anchors"][index]
-        decoder["h"] = [round(anchor[1] / image[0], 6) for anchor in anchors]
-        decoder["w"] = [round(anchor[0] / image[1], 6) for anchor in anchors]
-        decoder["reg_layer"] = box
-        decoder["cls_layer"] = scale.layers["class"].short
-        return decoder
-    decoder["stride"] = scale.stride
-    decoder["reg_layer"] = box
-    if meta_arch == "yolox":
-        decoder["objectness_layer"] = scale.layers["objectness"].short
-    decoder["cls_layer"] = scale.layers["class"].short
+    decoder.update({key: scale.layers[role].short for role, key in known.layers.items()})
     return decoder
 
 

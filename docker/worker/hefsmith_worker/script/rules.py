@@ -6,13 +6,12 @@ from typing import Callable, Iterator, Mapping
 
 from hefsmith_worker.contract import commands as table
 from hefsmith_worker.contract.commands import COMMANDS
+from hefsmith_worker.contract.families import META_ARCHS
 from hefsmith_worker.contract.options import FOUR_BIT_SHARE, LEVELS
 from hefsmith_worker.script.finding import Finding, at, close_to
 from hefsmith_worker.script.kinds import all_are, is_integer, is_layers, is_number
 from hefsmith_worker.script.syntax import Command
 from hefsmith_worker.script.values import Name, render
-
-_ON_CHIP = ("ssd", "yolov5", "yolov6", "centernet", "yolo")
 
 
 def _normalization(command: Command) -> Iterator[Finding]:
@@ -102,7 +101,8 @@ def _nms(command: Command) -> Iterator[Finding]:
     if arch is None and len(command.positional) > 1:
         arch = command.positional[1]
     engine = command.keyword.get("engine")
-    if engine == "nn_core" and isinstance(arch, Name) and arch not in _ON_CHIP:
+    known = META_ARCHS.get(arch) if isinstance(arch, Name) else None
+    if engine == "nn_core" and known is not None and not known.on_chip:
         yield at(
             command.keyword_spans["engine"],
             "error",

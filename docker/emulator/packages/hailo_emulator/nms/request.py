@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import UnsupportedMetaArchError
 from hailo_sdk_client.tools.core_postprocess.nms_postprocess import NMSConfigPostprocessException
 from hailo_sdk_common.hailo_nn.exceptions import HailoNNException
+from hefsmith_worker.contract.families import META_ARCHS, marked
 
 from hailo_emulator import log
 from hailo_emulator.nms.anchors import YOLOV5, ssd_anchors
@@ -20,20 +21,11 @@ if TYPE_CHECKING:
     from hailo_emulator.network import Network, Port
     from hailo_emulator.options import NmsRequest
 
-ARCHITECTURES = ("yolov5", "yolov6", "yolov8", "yolox", "ssd")
-#: What the vendor also knows and the emulator does not.
-ABSENT = ("yolo", "yolov5_seg", "centernet", "efficientdet", "damoyolo", "iou")
-#: What the chip itself can do (user_pains.md O07).
-ON_CHIP = ("yolov5", "yolov6", "ssd")
-_ENGINES = ("cpu", "nn_core", "auto")
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "yolov5": {"nms_scores_th": 0.2, "nms_iou_th": 0.6, "max_proposals_per_class": 80},
-    "yolov6": {"nms_scores_th": 0.03, "nms_iou_th": 0.65, "max_proposals_per_class": 100},
-    "yolov8": {"nms_scores_th": 0.2, "nms_iou_th": 0.7, "max_proposals_per_class": 100},
-    "yolox": {"nms_scores_th": 0.2, "nms_iou_th": 0.65, "max_proposals_per_class": 100},
-    "ssd": {"nms_scores_th": 0.3, "nms_iou_th": 0.6, "max_proposals_per_class": 20,
-            "background_removal": True},
+#: Field of a :class:`Decoder` for each key of a JSON that names a layer.
+_FIELDS = {
+    "encoded_layer": "encoded", "reg_layer": "reg", "cls_layer": "cls", "objectness_layer": "obj",
 }  # fmt: skip
+_ENGINES = ("cpu", "nn_core", "auto")
 
 
 def resolve_nms(network: Network, request: NmsRequest) -> Network:
@@ -52,20 +44,20 @@ def resolve_nms(network: Network, request: NmsRequest) -> Network:
     if engine not in _ENGINES:
         msg = f"'{engine}' is not a valid PostprocessTarget"
         raise ValueError(msg)
-    if engine == "nn_core" and arch not in ON_CHIP:
+    if engine == "nn_core" and not META_ARCHS[arch].on_chip:
         msg = f"The specified meta architecture {arch} cannot be run on chip"
         raise UnsupportedMetaArchError(msg)
     if request.bbox_decoding_only:
         msg = "bbox_decoding_only is not emulated"
         raise NotImplementedError(msg)
-    values: dict[str, Any] = dict(_DEFAULTS[arch])
+    values: dict[str, Any] = dict(META_ARCHS[arch].vendor)
     values.update({k: v for k, v in (document or {}).items() if k != "bbox_decoders"})
     values.update(request.overrides)
     if document is None:
         decoders = _detect_decoders(network, arch, values)
     else:
         entries = document["bbox_decoders"]
-        if arch == "yolov6" and all(not e.get("reg_layer") for e in entries):
+        if META_ARCHS[arch].chip_only and all(not e.get("reg_layer") for e in entries):
             decoders = _detect_decoders(network, arch, values)
         else:
             decoders = tuple(_read_decoder(network, arch, entry) for entry in entries)
@@ -80,28 +72,21 @@ def resolve_nms(network: Network, request: NmsRequest) -> Network:
 def _architecture(named: str | None, document: Mapping[str, Any] | None) -> str:
     if named == "nanodet":
         return "yolov8"
-    if named in ABSENT:
-        msg = f"meta_arch={named} is not emulated; emulated are {', '.join(ARCHITECTURES)}"
-        raise NotImplementedError(msg)
     if named is not None:
-        if named not in ARCHITECTURES:
+        if named not in META_ARCHS:
             msg = f"'{named}' is not a valid NMSMetaArchitectures"
             raise ValueError(msg)
+        if not META_ARCHS[named].emulated:
+            emulated = ", ".join(row.name for row in META_ARCHS.values() if row.emulated)
+            msg = f"meta_arch={named} is not emulated; emulated are {emulated}"
+            raise NotImplementedError(msg)
         return named
     if document is None:
         msg = "nms_postprocess needs a configuration file or a meta_arch"
         raise NMSConfigPostprocessException(msg)
     entries = document["bbox_decoders"]
     keys = set(document) | {key for entry in entries for key in entry}
-    if "encoded_layer" in keys:
-        return "yolov5"
-    if "objectness_layer" in keys:
-        return "yolox"
-    if "regression_length" in keys:
-        return "yolov8"
-    if "centers_scale_factor" in keys or {"h", "w"} <= keys:
-        return "ssd"
-    return "yolov6"
+    return marked(keys) or ("ssd" if {"h", "w"} <= keys else "yolov6")
 
 
 def _make_config(
@@ -144,11 +129,10 @@ def _count_classes(network: Network, arch: str, decoder: Decoder, values: Mappin
 
 
 def _read_decoder(network: Network, arch: str, entry: Mapping[str, Any]) -> Decoder:
-    keys = {
-        "yolov5": {"encoded": "encoded_layer"},
-        "yolox": {"reg": "reg_layer", "cls": "cls_layer", "obj": "objectness_layer"},
-    }.get(arch, {"reg": "reg_layer", "cls": "cls_layer"})
-    streams = {field: _stream_of(network, str(entry[key])) for field, key in keys.items()}
+    streams = {
+        _FIELDS[key]: _stream_of(network, str(entry[key]))
+        for key in META_ARCHS[arch].layers.values()
+    }
     return Decoder(
         name=str(entry.get("name", "")),
         stride=int(entry.get("stride", 0)),

@@ -1,48 +1,20 @@
 """Where the program finds its own data and where it may write, as ``Path`` values.
 
 Image contexts and the worker are package data. An editable installation has them in the
-checkout that the installation itself names (PEP 610); nothing ever walks up from a file.
+checkout that the installation itself names; nothing ever walks up from a file.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 from orchestrator.errors import HefsmithError
+from orchestrator.installation import DISTRIBUTION, this_installation
 
 ImageName = Literal["emulator", "suite", "pi"]
-
-DISTRIBUTION = "hefsmith"
-
-
-@cache
-def _editable_root() -> Path | None:
-    """Return the checkout of an editable installation, else ``None``."""
-    # Reading packages' metadata the usual way loads all that e-mails and archives need.
-    for place in sys.path:
-        for found in Path(place).glob(f"{DISTRIBUTION}-*.dist-info/direct_url.json"):
-            origin = json.loads(found.read_text(encoding="utf-8"))
-            if origin.get("dir_info", {}).get("editable"):
-                return _local_path(origin["url"])
-    return None
-
-
-def _local_path(url: str) -> Path:
-    """Return the path that a ``file:`` address names."""
-    path = urlsplit(url).path
-    if os.name == "nt":
-        # Not at the top, since it brings all of HTTP along.
-        from urllib.request import url2pathname
-
-        return Path(url2pathname(path))
-    return Path(unquote(path))
 
 
 def _package(name: str) -> Path:
@@ -59,7 +31,7 @@ def _data(packaged: str, checkout: str) -> Path:
     installed = _package("orchestrator") / packaged
     if installed.is_dir():
         return installed
-    root = _editable_root()
+    root = this_installation().checkout
     if root is not None and (root / checkout).is_dir():
         return root / checkout
     msg = f"this installation of hefsmith lacks its data folder {checkout}"

@@ -143,6 +143,11 @@ def run(argv: Sequence[str]) -> int:
         if debug:
             raise
         return _tell(error, argv)
+    except ModuleNotFoundError as error:
+        missing = _from_missing(error)
+        if debug or missing is None:
+            raise
+        return _tell(missing, argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
@@ -162,6 +167,20 @@ def _tell(error: HefsmithError, argv: Sequence[str]) -> int:
 
     print_error(error, as_json="--json" in argv)
     return int(error.exit_code)
+
+
+def _from_missing(error: ModuleNotFoundError) -> HefsmithError | None:
+    """Return what a module of an extra is missing for, ``None`` for a fault of our own."""
+    from orchestrator.installation import EXTRA_OF, install_command
+
+    name = (error.name or "").partition(".")[0]
+    if name not in EXTRA_OF:
+        return None
+    return ConfigError(
+        f"this needs the Python package {name}, which is not installed",
+        hint=install_command(EXTRA_OF[name]),
+        code="install.extra",
+    )
 
 
 def _from_system(error: OSError) -> HefsmithError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, HefsmithError
+from orchestrator.installation import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.inputs import BuildRequest
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.workspace import Workspace
-
-INSTALL = "pip install 'hefsmith[emulator]'"
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def need_libraries() -> None:
         import PIL  # noqa: F401
     except ImportError as error:
         msg = f"looking at pictures on this machine needs {error.name}, which is not installed"
-        raise ConfigError(msg, hint=INSTALL, code="calib.library") from None
+        raise ConfigError(msg, hint=install_command("emulator"), code="calib.library") from None
 
 
 def as_hefsmith_error(error: CalibrationError) -> HefsmithError:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.checks import Check, Finding, error, info, ok, warning
 from orchestrator.errors import escape_control
+from orchestrator.installation import install_command
 
 if TYPE_CHECKING:
     from orchestrator.diagnose.facts import HostFacts
@@ -223,7 +224,7 @@ def check_libraries(facts: HostFacts) -> Finding | None:
         return info(
             f"the local engine lacks {', '.join(facts.emulator_lacks)}",
             "without them the emulator runs in Docker only",
-            'pip install "hefsmith[emulator]"',
+            install_command("emulator"),
         )
     return ok("the emulator's libraries are there (--engine local works)")
 

@@ -52,6 +52,7 @@ from orchestrator.engine.local_job import (
 )
 from orchestrator.engine.owner import is_alive
 from orchestrator.errors import EngineError
+from orchestrator.installation import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -113,7 +114,7 @@ class LocalEngine:
         if missing := missing_modules():
             msg = f"the local engine lacks {', '.join(missing)}"
             raise EngineUnavailableError(
-                msg, hint='pip install "hefsmith[emulator]", or use Docker: --engine docker'
+                msg, hint=f"{install_command('emulator')}\nor use Docker: --engine docker"
             )
         digest = emulator_digest()
         return ImageInfo(

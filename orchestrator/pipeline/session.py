@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator import paths
 from orchestrator.errors import ConfigError, EngineError, escape_control
+from orchestrator.installation import install_command
 from orchestrator.pipeline import builds, plan, runner, targets
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.context import Record, RunContext
@@ -436,7 +437,7 @@ def make_data(loaded: LoadedRecipe, workspace: Workspace, observer: Observer) ->
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         msg = f"the pictures of {loaded.name} could not be made: {last}"
-        raise ConfigError(msg, hint="pip install 'hefsmith[demo]'", code="recipe.data")
+        raise ConfigError(msg, hint=install_command("demo"), code="recipe.data")
 
 
 def _same_text(left: Path, right: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.installation import install_command
 from orchestrator.pipeline import identity
 from orchestrator.pipeline.jobs import ExecutionTarget, Segment
 from orchestrator.pipeline.sizes import read_size
@@ -397,5 +398,5 @@ def _need_tensorflow() -> None:
     if missing:
         msg = f"the local engine lacks {' and '.join(missing)}, which read TensorFlow networks"
         raise EngineUnavailableError(
-            msg, hint='pip install "hefsmith[tensorflow]", or use Docker: --engine docker'
+            msg, hint=f"{install_command('tensorflow')}\nor use Docker: --engine docker"
         )

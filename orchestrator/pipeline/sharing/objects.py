@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.errors import ConfigError, HefsmithError, escape_control
+from orchestrator.installation import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,7 +219,7 @@ def _open_remote(address: str) -> Remote:
         msg = f"store {shown}: this needs fsspec, which is not installed"
         raise ConfigError(
             msg,
-            hint="pip install 'hefsmith[store]' (a plain folder needs nothing)",
+            hint=f"{install_command('store')}\nA plain folder needs nothing.",
             code="store.library",
         ) from None
     protocol = re.split(r"://|::", address)[0].lower()

@@ -161,7 +161,7 @@ def test_the_host_without_pillow_is_told_what_to_install(
     monkeypatch.setitem(sys.modules, "PIL", None)
 
     assert run(["calib", "check", "net"]) == 2
-    assert "hefsmith[emulator]" in capsys.readouterr().err
+    assert "[emulator]" in capsys.readouterr().err
 
 
 def test_fetch_copies_remote_sources_into_the_project(

@@ -125,18 +125,32 @@ def list_(engine: _ENGINE = None, as_json: _JSON = False) -> None:
 def use(
     name: Annotated[
         str,
-        typer.Argument(help="A toolchain of `hef toolchain list`, or `any` to remove the pins."),
+        typer.Argument(
+            help="A toolchain of `hef toolchain list`, `emulator`, or `any` to take both back."
+        ),
     ],
     project: Annotated[
         Path, typer.Option("--project", help="Folder of the project.", show_default=False)
     ] = Path(),
     as_json: _JSON = False,
 ) -> None:
-    """Pin a toolchain in hef.lock, so that the whole team builds with the same image."""
+    """Pin a toolchain in hef.lock, so that the whole team builds with the same image.
+
+    The emulator has no image to pin: it is named in hef.yaml.
+    """
+    from orchestrator.project.projectfile import write_toolchain
     from orchestrator.toolchain import lock, registry
 
+    if name == "emulator":
+        path = write_toolchain(project, name)
+        if as_json:
+            emit_json({"project": str(path), "toolchain": name})
+        else:
+            print_result(f"{path}: builds use the emulator")
+        return
     if name == "any":
         path = lock.remove_pin(project)
+        write_toolchain(project, "auto", only_if_set=True)
         if as_json:
             emit_json({"lock": str(path), "toolchain": None})
         else:

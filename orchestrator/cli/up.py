@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Models = Annotated[
     list[str] | None,
-    typer.Argument(help="Models by name or folder; default: the only one there is, else digits."),
+    typer.Argument(help="Models by name or folder; default: the only one there is."),
 ]
 ArchOption = Annotated[
     list[str] | None,

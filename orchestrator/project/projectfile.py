@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from orchestrator.project.recipe import MODEL_NAME
 from orchestrator.project.section import Checked, Section, Within
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROJECT_FILE = "hef.yaml"
+
 Entry = TypeVar("Entry")
+
+#: The line that names the toolchain; what stands behind the value is kept.
+_TOOLCHAIN_LINE = re.compile(r"^toolchain:[ \t]*[^#\n]*?(?P<rest>[ \t]*(?:#.*)?)$", re.MULTILINE)
 
 
 def _named_plainly(value: dict[str, Entry]) -> dict[str, Entry]:
@@ -73,3 +82,24 @@ class ProjectFile(Section):
     gpu: Literal["auto", "on", "off"] = "auto"
     strict: bool = False
     limits: Limits = Limits()
+
+
+def with_toolchain(text: str, name: str) -> str:
+    """Return the text of a ``hef.yaml`` that names another toolchain, its comments kept."""
+    line = f"toolchain: {name}"
+    if _TOOLCHAIN_LINE.search(text):
+        return _TOOLCHAIN_LINE.sub(lambda found: line + found["rest"], text, count=1)
+    return f"{text.rstrip()}\n{line}\n" if text.strip() else f"schema: 1\n{line}\n"
+
+
+def write_toolchain(project: Path, name: str, *, only_if_set: bool = False) -> Path:
+    """Name the toolchain in the project's ``hef.yaml`` and return the file.
+
+    With ``only_if_set`` a file that names none is left as it is.
+    """
+    path = project / PROJECT_FILE
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if only_if_set and not _TOOLCHAIN_LINE.search(text):
+        return path
+    path.write_text(with_toolchain(text, name), encoding="utf-8", newline="\n")
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +11,13 @@ from typing import TYPE_CHECKING
 from orchestrator import paths
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.project.loading import RECIPE_FILE, LoadedRecipe, load_recipe, load_section
-from orchestrator.project.projectfile import ProjectFile
+from orchestrator.project.projectfile import PROJECT_FILE, ProjectFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.project.document import YamlDocument
 
-PROJECT_FILE = "hef.yaml"
 
 #: The model of the first run: it comes with the program.
 BUNDLED_MODEL = "digits"
@@ -61,15 +61,19 @@ class Workspace:
         )
 
     def unnamed_model(self) -> str:
-        """Return the model that is meant when none is named: the only one, else the bundled one.
+        """Return the model that is meant when none is named: the only one there is.
 
-        Raises :class:`ConfigError` when the project has several of its own.
+        Raises :class:`ConfigError` when the project has none or several.
         """
         own = self.model_names()
-        if len(own) > 1:
+        if len(own) == 1:
+            return own[0]
+        if own:
             msg = f"which model? there are {len(own)} in {self.models}"
-            raise ConfigError(msg, hint=_how_to_start(own), code="recipe.which")
-        return own[0] if own else BUNDLED_MODEL
+        else:
+            msg = f"there is no model in {self.root} yet"
+        hint = _how_to_start(own, self.root)
+        raise ConfigError(msg, hint=hint, code="recipe.which" if own else "recipe.none")
 
     def recipe(self, name: str) -> LoadedRecipe:
         """Return a model's recipe by its name, its folder or its ``model.yaml``.
@@ -89,7 +93,7 @@ class Workspace:
         msg = f"no model {escape_control(name)!r} in {self.models}"
         if folder.is_dir():
             msg = f"{folder}: has no {RECIPE_FILE}"
-        hint = f"Did you mean {close[0]}?" if close else _how_to_start(known)
+        hint = f"Did you mean {close[0]}?" if close else _how_to_start(known, self.root)
         raise ConfigError(msg, hint=hint, code="recipe.missing")
 
     def _filled_in(self, loaded: LoadedRecipe) -> LoadedRecipe:
@@ -104,10 +108,29 @@ class Workspace:
         return zoo_source.expand(loaded, yaml, loaded.recipe.arch[0])[0]
 
 
-def _how_to_start(known: list[str]) -> str:
+#: Endings of networks, and the command that writes a recipe for one.
+STARTS = {
+    ".onnx": "hef init NAME --onnx {}",
+    ".pt": "hef init NAME --weights {}",
+    ".pth": "hef init NAME --weights {}",
+    ".tflite": "hef init NAME --tflite {}",
+}
+
+
+def _how_to_start(known: list[str], folder: Path) -> str:
+    """Return what to do next: name a model, or write the first recipe."""
     if known:
         return f"Models here: {', '.join(known)}."
-    return "Write one with: hef init NAME --onnx FILE\nor try the bundled one: hef up digits"
+    networks = sorted(path.name for path in folder.iterdir() if path.suffix in STARTS)[:3]
+    shown = [STARTS[Path(name).suffix].format(shlex.quote(name)) for name in networks]
+    first, *others = shown or ["hef init NAME --onnx FILE"]
+    return "\n".join(
+        [
+            f"Write a recipe for your network: {first}",
+            *(f"or for that one: {other}" for other in others),
+            "or try the bundled demo: hef up digits",
+        ]
+    )
 
 
 def open_workspace(start: Path | None = None) -> Workspace:

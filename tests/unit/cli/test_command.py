@@ -113,9 +113,9 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("up", "--arch", "hailo9"), "no chip 'hailo9'"),
-        (("up", "--engine", "local", "--memory", "much"), "is no size"),
-        (("build", "--toolchain", "nosuch"), "nosuch"),
+        (("up", "digits", "--arch", "hailo9"), "no chip 'hailo9'"),
+        (("up", "digits", "--engine", "local", "--memory", "much"), "is no size"),
+        (("build", "digits", "--toolchain", "nosuch"), "nosuch"),
         (("up", "--gpu", "maybe"), "gpu is one of auto, on, off"),
         (("nonsense",), "No such command"),
         (("up", "--nonsense"), "No such option"),
@@ -131,7 +131,7 @@ def test_wrong_usage_is_exit_2(tmp_path: Path, arguments: tuple[str, ...], words
 
 
 def test_an_engine_that_is_not_there_is_exit_3(tmp_path: Path) -> None:
-    done = hef("up", "--engine", f"unix://{tmp_path}/absent.sock", folder=tmp_path)
+    done = hef("up", "digits", "--engine", f"unix://{tmp_path}/absent.sock", folder=tmp_path)
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
 

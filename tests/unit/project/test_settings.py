@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import ConfigError
+from orchestrator.project.projectfile import with_toolchain
 from orchestrator.project.settings import resolve
 from orchestrator.project.workspace import open_workspace
 
@@ -58,12 +59,33 @@ def test_a_mistake_in_the_project_file_has_its_place(tmp_path: Path) -> None:
         open_workspace(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", "schema: 1\ntoolchain: emulator\n"),
+        ("device: pi5\n", "device: pi5\ntoolchain: emulator\n"),
+        ("toolchain: auto  # ours\n# end\n", "toolchain: emulator  # ours\n# end\n"),
+        ("toolchain: auto\ndevice: pi5\n", "toolchain: emulator\ndevice: pi5\n"),
+        (
+            "engines:\n  toolchain: {address: x}\n",
+            "engines:\n  toolchain: {address: x}\ntoolchain: emulator\n",
+        ),
+    ],
+)
+def test_the_toolchain_of_a_project_is_named_and_its_comments_stay(text: str, wanted: str) -> None:
+    assert with_toolchain(text, "emulator") == wanted
+
+
 def test_the_bundled_model_is_there_in_an_empty_folder(tmp_path: Path) -> None:
     assert open_workspace(tmp_path).recipe("digits").recipe.postprocess.task == "classification"
 
 
 def test_without_a_name_the_only_model_is_meant(tmp_path: Path) -> None:
-    assert open_workspace(tmp_path).unnamed_model() == "digits"
+    (tmp_path / "my net.onnx").touch()
+    with pytest.raises(ConfigError, match="no model") as none:
+        open_workspace(tmp_path).unnamed_model()
+    assert "hef init NAME --onnx 'my net.onnx'" in (none.value.hint or "")
+    assert "hef up digits" in (none.value.hint or "")
     for number, name in enumerate(("net", "other")):
         (tmp_path / "models" / name).mkdir(parents=True)
         (tmp_path / "models" / name / "model.yaml").write_text("schema: 1\n", encoding="utf-8")

@@ -43,3 +43,13 @@ def test_an_unknown_toolchain_is_a_usage_error(
 def test_import_wants_one_source(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["toolchain", "import", *words]) == 2
     assert "--wheels" in capsys.readouterr().err
+
+
+def test_the_emulator_is_used_by_name_and_taken_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["toolchain", "use", "emulator", "--project", str(tmp_path)]) == 0
+    assert "builds use the emulator" in capsys.readouterr().out
+    assert "toolchain: emulator" in (tmp_path / "hef.yaml").read_text(encoding="utf-8")
+    assert run(["toolchain", "use", "any", "--project", str(tmp_path)]) == 0
+    assert "toolchain: auto" in (tmp_path / "hef.yaml").read_text(encoding="utf-8")

@@ -268,7 +268,7 @@ class Session(JobRunner, Protocol):
         argv: Sequence[str],
         *,
         stdin: bytes | None = None,
-        timeout: float | None = 60.0,
+        timeout: float = 60.0,
         env: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run one command to its end. A non-zero exit is a result, not an error.

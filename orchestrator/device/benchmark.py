@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.device.joblog import number_of, text_of
 from orchestrator.device.validation import (
     START_SECONDS,
     failure_of,
@@ -19,7 +20,7 @@ from orchestrator.device.validation import (
     job_script,
     raise_if_not_the_model,
 )
-from orchestrator.errors import ArtifactError, DeviceError, escape_control
+from orchestrator.errors import ArtifactError, DeviceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,7 +149,7 @@ def run_benchmark(
 
     def hear(event: Mapping[str, object]) -> None:
         if on_phase is not None and event.get("event") == "phase":
-            on_phase(escape_control(str(event.get("name"))))
+            on_phase(text_of(event.get("name")) or "")
 
     result = runner.run_job(
         job_script("bench"),
@@ -168,7 +169,7 @@ def run_benchmark(
     failure = failure_of(result)
     if failure is not None:
         raise_if_not_the_model(runner, failure, result.log)
-        message = escape_control(str(failure.get("message")))
+        message = text_of(failure.get("message"))
         text = f"the HEF does not run on {device}: {first_error(result.log) or message}"
         if failure.get("kind") in ("wrong-chip", "hef"):
             raise ArtifactError(text, hint="See hef inspect FILE and hef device identify.")
@@ -197,10 +198,10 @@ def _collect(
     held = _throttled(board_before, board_after)
     rates = tuple(
         Rate(
-            batch=int(_number(event.get("batch")) or 1),
-            fps=_number(event.get("fps")) or 0.0,
-            frames=int(_number(event.get("frames")) or 0),
-            watts=_number(event.get("watts")),
+            batch=int(number_of(event.get("batch")) or 1),
+            fps=number_of(event.get("fps")) or 0.0,
+            frames=int(number_of(event.get("frames")) or 0),
+            watts=number_of(event.get("watts")),
         )
         for event in results
         if event.get("name") == "rate"
@@ -208,33 +209,33 @@ def _collect(
     return BenchResult(
         device=device,
         emulated=emulated,
-        hailort=_text(hello.get("hailort")),
-        machine=_text(hello.get("machine")),
-        api=_text(latency.get("api")) if latency else None,
-        hw_only_fps=_number(cli.get("hw_only_fps")),
-        streaming_fps=_number(cli.get("streaming_fps")),
-        hw_latency_ms=_number(cli.get("hw_latency_ms")),
-        end_to_end_fps=_number(named.get("end_to_end", {}).get("fps")),
+        hailort=text_of(hello.get("hailort")),
+        machine=text_of(hello.get("machine")),
+        api=text_of(latency.get("api")) if latency else None,
+        hw_only_fps=number_of(cli.get("hw_only_fps")),
+        streaming_fps=number_of(cli.get("streaming_fps")),
+        hw_latency_ms=number_of(cli.get("hw_latency_ms")),
+        end_to_end_fps=number_of(named.get("end_to_end", {}).get("fps")),
         latency=None
         if latency is None
         else Latency(
-            runs=int(_number(latency.get("runs")) or 0),
+            runs=int(number_of(latency.get("runs")) or 0),
             **{
-                key: _number(latency.get(key)) or 0.0
+                key: number_of(latency.get(key)) or 0.0
                 for key in ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
             },
         ),
         rates=rates,
         predicted_fps=predicted_fps,
-        chip_c_before=_number(before.get("chip_c")),
-        chip_c_after=_number(after.get("chip_c")),
-        board_c_before=_number(board_before.get("board_c")),
-        board_c_after=_number(board_after.get("board_c")),
+        chip_c_before=number_of(before.get("chip_c")),
+        chip_c_after=number_of(after.get("chip_c")),
+        board_c_before=number_of(board_before.get("board_c")),
+        board_c_after=number_of(board_after.get("board_c")),
         watts=max((rate.watts for rate in rates if rate.watts is not None), default=None),
-        power_problem=_text(after.get("power_problem")),
+        power_problem=text_of(after.get("power_problem")),
         throttled=held,
-        pcie_speed=_text(pcie.get("current_link_speed")),
-        pcie_width=_text(pcie.get("current_link_width")),
+        pcie_speed=text_of(pcie.get("current_link_speed")),
+        pcie_width=text_of(pcie.get("current_link_width")),
         seconds=seconds,
         notes=_notes(emulated, held, pcie),
     )
@@ -261,7 +262,7 @@ def _throttled(before: Mapping[str, object], after: Mapping[str, object]) -> tup
     def flags(event: Mapping[str, object], key: str) -> set[str]:
         found = event.get("throttling")
         listed = found.get(key) if isinstance(found, Mapping) else None
-        return {escape_control(str(item)) for item in listed} if isinstance(listed, list) else set()
+        return {text_of(item) or "" for item in listed[:50]} if isinstance(listed, list) else set()
 
     new = flags(after, "since_boot") - flags(before, "since_boot")
     return tuple(sorted(flags(after, "now") | flags(before, "now") | new))
@@ -275,13 +276,3 @@ def _ends(
     events: Sequence[Mapping[str, object]],
 ) -> tuple[Mapping[str, object], Mapping[str, object]]:
     return (events[0], events[-1]) if events else ({}, {})
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    return None
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else escape_control(str(value))

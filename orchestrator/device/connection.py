@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from orchestrator.device.embedded import EmbeddedServer
 
+NAME_SECONDS = 15.0
 CONNECT_SECONDS = 10.0
 LOGIN_SECONDS = 40.0
 
@@ -166,21 +167,22 @@ async def open_connection(
     direct = tunnel is None and not route.proxied
     sock = await _open_socket(spec, route) if direct else None
     try:
-        conn = await asyncssh.connect(
-            route.host,
-            route.port,
-            config=None,
-            options=route.options,
-            tunnel=tunnel,
-            sock=sock,
-            client_factory=check.client,
-            known_hosts=_nobody if any_key else check.match,
-            server_host_key_algs=_key_kinds(check, route, any_key=any_key),
-            password=secret,
-            password_auth=secret is not None,
-            kbdint_auth=secret is not None,
-            **({} if route.proxied and tunnel is None else {"proxy_command": None}),
-        )
+        async with asyncio.timeout(LOGIN_SECONDS + 5):  # whatever asyncssh's own limits leave out
+            conn = await asyncssh.connect(
+                route.host,
+                route.port,
+                config=None,
+                options=route.options,
+                tunnel=tunnel,
+                sock=sock,
+                client_factory=check.client,
+                known_hosts=_nobody if any_key else check.match,
+                server_host_key_algs=_key_kinds(check, route, any_key=any_key),
+                password=secret,
+                password_auth=secret is not None,
+                kbdint_auth=secret is not None,
+                **({} if route.proxied and tunnel is None else {"proxy_command": None}),
+            )
     except asyncssh.HostKeyNotVerifiable as error:
         if any_key:
             return None, check
@@ -238,8 +240,9 @@ async def _resolve(
 ) -> list[tuple[socket.AddressFamily, _Address]]:
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+        async with asyncio.timeout(NAME_SECONDS):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # a TimeoutError is an OSError
         if host.rstrip(".").lower().endswith(".local"):
             texts = await loop.run_in_executor(None, find_local, host.rstrip("."))
             if texts:
@@ -275,7 +278,7 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
             ),
         )
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        said = f"no answer within {CONNECT_SECONDS:.0f} s"
+        said = "no answer in time"
     elif isinstance(error, ConnectionRefusedError):
         return DeviceUnreachable(
             f"{name}: {escape_control(route.host)} is there, but no SSH server answers on port "

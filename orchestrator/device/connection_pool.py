@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
-
-import asyncssh
 
 from orchestrator.device.connection import (
     Route,
@@ -21,9 +20,12 @@ from orchestrator.device.connection import (
 from orchestrator.device.embedded import EmbeddedServer
 from orchestrator.device.loop import LoopThread
 from orchestrator.device.session import SshSession
+from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import asyncssh
 
     from orchestrator.device.base import DeviceSpec
 
@@ -49,13 +51,16 @@ class ConnectionPool:
         Raises :class:`DeviceUnreachable`, :class:`HostKeyUnknown`, :class:`HostKeyChanged` and
         :class:`LoginRefused`.
         """
-        conn = self.thread.call(self._connect_and_note(spec, password))
+        work = self._connect_and_note(spec, password)
+        conn = self.thread.call(work, doing=f"{escape_control(spec.name)}: connecting")
         return SshSession(self.thread, spec, conn)
 
     def host_key(self, spec: DeviceSpec) -> tuple[str, asyncssh.SSHKey]:
         """Return the name that known_hosts files use for a device, and the key that it shows."""
         route = read_route(spec)
-        return route.label, self.thread.call(self._host_key(spec, route))
+        return route.label, self.thread.call(
+            self._host_key(spec, route), doing=f"{escape_control(spec.name)}: asking for its key"
+        )
 
     def abort(self) -> None:
         """Cut off everything that runs; the pool can still be used and must still be closed."""
@@ -129,10 +134,10 @@ class ConnectionPool:
         left = [*self._open, *self._jumps.values()]  # sessions first: they go through jumps
         for conn in left:
             conn.close()
-        for conn in left:
-            with suppress(OSError, asyncssh.Error, TimeoutError):
-                async with asyncio.timeout(5):
-                    await conn.wait_closed()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                ends = (conn.wait_closed() for conn in left)
+                await asyncio.gather(*ends, return_exceptions=True)
         for server in self._embedded.values():
             await server.close()
 
@@ -141,11 +146,18 @@ _guard = threading.Lock()
 _default: ConnectionPool | None = None
 
 
+def _tell(text: str) -> None:
+    """Say what is waited for; a live display shows it above its own lines."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def default_pool() -> ConnectionPool:
     """Return the process's own pool, closed when the process ends."""
     global _default
     with _guard:
         if _default is None or _default.thread.loop.is_closed():
             _default = ConnectionPool()
+            _default.thread.on_wait = _tell
             atexit.register(_default.close)
         return _default

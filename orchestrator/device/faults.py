@@ -35,6 +35,18 @@ class LinkLost(DeviceError):
     default_code = "device.link-lost"
 
 
+class DeviceSilent(DeviceError):
+    """The device is reached, but an answer did not come in the time that it may take."""
+
+    default_code = "device.silent"
+
+
+class DeviceMisbehaves(DeviceError):
+    """What the device sends breaks the protocol: too much, of another type, or unasked."""
+
+    default_code = "device.misbehaves"
+
+
 class CommandTimeout(DeviceError):
     """A command on the device ran past its time limit and was ended."""
 

@@ -6,15 +6,17 @@ nothing when there is no chip (HailoRT 4.23 and 5.1 on), and other versions diff
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from orchestrator.device.base import Holder, Identity, PcieLink
+from orchestrator.reading import parse_json
 
-Raw = Mapping[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.device.replies import Facts
 
 #: ``vcgencmd get_throttled``: bit -> meaning (Raspberry Pi documentation).
 THROTTLE_FLAGS = {
@@ -41,7 +43,7 @@ _VERSION = r"(\d+\.\d+\.\d+)"
 _FIRMWARE = rf"^Firmware Version: {_VERSION}"
 
 
-def read_identity(raw: Raw, *, host_time: float | None = None) -> Identity:
+def read_identity(raw: Facts, *, host_time: float | None = None) -> Identity:
     """Return the identity that raw facts (``agent/facts.py``) amount to."""
     identify = _output(raw, "identify")
     chips = tuple(
@@ -50,10 +52,9 @@ def read_identity(raw: Raw, *, host_time: float | None = None) -> Identity:
     )
     versions = read_versions(raw)
     binding = _read_binding(raw)
-    files = raw.get("files", {})
-    disk = raw.get("disk", {})
+    files = raw.files
     release = _read_pairs(files.get("/etc/os-release", ""))
-    skew = raw["time"] - host_time if host_time is not None and "time" in raw else None
+    skew = raw.time - host_time if host_time is not None and raw.time is not None else None
     emulated = bool(re.search("emulated", identify + _output(raw, "version"), re.IGNORECASE))
     identity = Identity(
         chip=chips[0] if chips else None,
@@ -63,43 +64,43 @@ def read_identity(raw: Raw, *, host_time: float | None = None) -> Identity:
         serial=_field(r"^Serial Number: (.+)$", identify),
         part_number=_field(r"^Part Number: (.+)$", identify),
         product_name=_field(r"^Product Name: (.+)$", identify),
-        emulated=emulated or bool(binding.get("emulated")),
+        emulated=emulated or binding.get("emulated") is True,
         hailort=versions["library"],
         cli_version=versions["cli"],
         driver_version=versions["driver"],
         driver_module=_driver_module(raw),
         driver_on_disk=versions["driver_on_disk"],
-        binding_version=binding.get("binding"),
-        binding_error=binding.get("binding_error"),
-        python_version=binding.get("python"),
-        numpy_version=binding.get("numpy"),
+        binding_version=_text(binding.get("binding")),
+        binding_error=_text(binding.get("binding_error")),
+        python_version=_text(binding.get("python")),
+        numpy_version=_text(binding.get("numpy")),
         versions_agree=None,
-        hostname=raw.get("hostname"),
+        hostname=raw.hostname,
         board_model=_board_model(files),
-        os_name=release.get("PRETTY_NAME") or raw.get("system"),
+        os_name=release.get("PRETTY_NAME") or raw.system,
         os_version=release.get("VERSION_CODENAME") or release.get("VERSION_ID"),
-        kernel=raw.get("kernel"),
-        machine=raw.get("machine"),
-        page_size=raw.get("page_size"),
+        kernel=raw.kernel,
+        machine=raw.machine,
+        page_size=raw.page_size,
         pcie=_read_link(raw),
         temperature_c=_read_temperature(raw),
         throttled=read_throttled(_output(raw, "throttled")),
-        disk_free=disk.get("free"),
-        disk_total=disk.get("total"),
+        disk_free=raw.disk.free,
+        disk_total=raw.disk.total,
         memory_total=_memory(files, "MemTotal"),
         memory_free=_memory(files, "MemAvailable"),
-        device_nodes=tuple(node["path"] for node in raw.get("nodes", ())),
+        device_nodes=tuple(node.path for node in raw.nodes),
         holders=_read_holders(raw),
-        model_zoo=tuple(raw.get("model_zoo", ())),
+        model_zoo=raw.model_zoo,
         packages=read_packages(_output(raw, "packages")),
         clock_skew_s=round(skew, 1) if skew is not None else None,
-        home=raw.get("home"),
+        home=raw.home,
     )
     agree, notes = _compare(identity, raw)
     return replace(identity, versions_agree=agree, notes=notes)
 
 
-def read_versions(raw: Raw) -> dict[str, str | None]:
+def read_versions(raw: Facts) -> dict[str, str | None]:
     """Return the versions of library, command line tool and driver, from all that shows them."""
     errors = _errors(raw)
     cli = _field(rf"HailoRT-CLI version {_VERSION}", _output(raw, "version") + errors)
@@ -114,12 +115,10 @@ def read_versions(raw: Raw) -> dict[str, str | None]:
     ):
         driver, library = found.groups()
     if library is None:
-        names = [
-            re.search(rf"libhailort\.so\.{_VERSION}$", path) for path in raw.get("libraries", ())
-        ]
+        names = [re.search(rf"libhailort\.so\.{_VERSION}$", path) for path in raw.libraries]
         known = sorted({name[1] for name in names if name is not None})
         library = known[0] if len(known) == 1 else None
-    files = raw.get("files", {})
+    files = raw.files
     for module in ("hailo_pci", "hailo1x_pci"):
         text = files.get(f"/sys/module/{module}/version", "")
         if driver is None and (found := re.match(_VERSION, text)):
@@ -137,7 +136,7 @@ def read_throttled(text: str) -> tuple[str, ...] | None:
     found = re.search(r"throttled=(0x[0-9a-fA-F]+)", text)
     if found is None:
         return None
-    bits = int(found[1], 16)
+    bits = int(found[1][:18], 16)
     return tuple(meaning for bit, meaning in THROTTLE_FLAGS.items() if bits >> bit & 1)
 
 
@@ -158,7 +157,7 @@ def read_generation(speed: str | None) -> int | None:
     return _GENERATIONS.get(found[1]) if found else None
 
 
-def _compare(identity: Identity, raw: Raw) -> tuple[bool | None, tuple[str, ...]]:
+def _compare(identity: Identity, raw: Facts) -> tuple[bool | None, tuple[str, ...]]:
     """Say whether driver, library, tool and binding are one version, and what else is odd."""
     notes: list[str] = []
     versions = {
@@ -189,16 +188,13 @@ def _compare(identity: Identity, raw: Raw) -> tuple[bool | None, tuple[str, ...]
     return agree, tuple(notes)
 
 
-def _why_no_chip(identity: Identity, raw: Raw) -> str:
+def _why_no_chip(identity: Identity, raw: Facts) -> str:
     errors = _errors(raw)
-    cards = [
-        PCI_CHIPS.get(str(card.get("device")).lower(), "a Hailo chip")
-        for card in raw.get("pci", ())
-    ]
-    identify = raw.get("commands", {}).get("identify")
+    cards = [PCI_CHIPS.get(str(card.device).lower(), "a Hailo chip") for card in raw.pci]
+    identify = raw.commands.get("identify")
     if identify is None:
         return "hailortcli is not installed"
-    if identify.get("timed_out"):
+    if identify.timed_out:
         return "hailortcli fw-control identify did not end: the chip or its driver hangs"
     if identity.hailort and "Driver version (" in errors:
         return "the chip cannot be asked: driver and library differ"
@@ -215,10 +211,10 @@ def _chip_name(architecture: str) -> str:
     return "hailo12l" if name == "mars" else name
 
 
-def _read_binding(raw: Raw) -> dict[str, Any]:
+def _read_binding(raw: Facts) -> dict[str, object]:
     for line in reversed(_output(raw, "binding").splitlines()):
         try:
-            found = json.loads(line)
+            found = parse_json(line)
         except ValueError:
             continue
         if isinstance(found, dict):
@@ -226,52 +222,44 @@ def _read_binding(raw: Raw) -> dict[str, Any]:
     return {}
 
 
-def _read_link(raw: Raw) -> PcieLink | None:
-    for card in raw.get("pci", ()):
-        widths = [card.get(name) or "" for name in ("current_link_width", "max_link_width")]
+def _read_link(raw: Facts) -> PcieLink | None:
+    for card in raw.pci:
         return PcieLink(
-            generation=read_generation(card.get("current_link_speed")),
-            width=int(widths[0]) if widths[0].isdigit() else None,
-            max_generation=read_generation(card.get("max_link_speed")),
-            max_width=int(widths[1]) if widths[1].isdigit() else None,
+            generation=read_generation(card.current_link_speed),
+            width=_whole(card.current_link_width),
+            max_generation=read_generation(card.max_link_speed),
+            max_width=_whole(card.max_link_width),
         )
     return None
 
 
-def _read_temperature(raw: Raw) -> float | None:
+def _read_temperature(raw: Facts) -> float | None:
     """Return the SoC's temperature in degrees Celsius."""
-    if found := re.search(r"temp=([\d.]+)", _output(raw, "temperature")):
+    if found := re.search(r"temp=(\d{1,4}(?:\.\d{1,4})?)'", _output(raw, "temperature"), re.ASCII):
         return float(found[1])
-    text = raw.get("files", {}).get("/sys/class/thermal/thermal_zone0/temp", "")
-    return int(text) / 1000 if text.isdigit() else None
+    thousandths = _whole(raw.files.get("/sys/class/thermal/thermal_zone0/temp"))
+    return thousandths / 1000 if thousandths is not None else None
 
 
-def _read_holders(raw: Raw) -> tuple[Holder, ...] | None:
+def _read_holders(raw: Facts) -> tuple[Holder, ...] | None:
     """Return who has the chip open; ``None`` when not everybody could be looked at."""
-    found = raw.get("holders")
+    found = raw.holders
     if found is None:
         return None
     holders = tuple(
-        Holder(
-            pid=int(entry["pid"]),
-            command=str(entry["command"]),
-            user=entry.get("user"),
-            unit=entry.get("unit"),
-        )
-        for entry in found["processes"]
+        Holder(pid=entry.pid, command=entry.command, user=entry.user, unit=entry.unit)
+        for entry in found.processes
     )
-    return holders if found["complete"] or holders else None
+    return holders if found.complete or holders else None
 
 
-def _driver_module(raw: Raw) -> str | None:
-    loaded = [
-        line.split(" ", 1)[0] for line in raw.get("files", {}).get("/proc/modules", "").splitlines()
-    ]
+def _driver_module(raw: Facts) -> str | None:
+    loaded = [line.split(" ", 1)[0] for line in raw.files.get("/proc/modules", "").splitlines()]
     names = [name for name in loaded if name in ("hailo_pci", "hailo1x_pci", "hailo1x")]
     return ", ".join(sorted(names)) or None
 
 
-def _module_order(raw: Raw) -> tuple[str, ...]:
+def _module_order(raw: Facts) -> tuple[str, ...]:
     """Return the driver modules to look at on disk, the loaded one first."""
     if "hailo1x" in (_driver_module(raw) or ""):
         return ("hailo1x_pci", "hailo_pci")
@@ -290,17 +278,27 @@ def _board_model(files: Mapping[str, str]) -> str | None:
 
 
 def _memory(files: Mapping[str, str], name: str) -> int | None:
-    found = re.search(rf"^{name}:\s+(\d+) kB", files.get("/proc/meminfo", ""), re.MULTILINE)
+    found = re.search(
+        rf"^{name}:\s+([0-9]{{1,12}}) kB", files.get("/proc/meminfo", ""), re.MULTILINE
+    )
     return int(found[1]) * 1024 if found else None
 
 
-def _output(raw: Raw, name: str) -> str:
-    return str((raw.get("commands", {}).get(name) or {}).get("out") or "")
+def _output(raw: Facts, name: str) -> str:
+    return raw.output(name).out
 
 
-def _errors(raw: Raw) -> str:
-    commands = raw.get("commands", {}).values()
-    return "\n".join(str(command.get("err") or "") for command in commands if command)
+def _errors(raw: Facts) -> str:
+    return "\n".join(command.err for command in raw.commands.values() if command is not None)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)[:1000]
+
+
+def _whole(text: str | None) -> int | None:
+    """Return a small whole number that a text is, as sysfs writes it."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _field(pattern: str, text: str) -> str | None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from concurrent.futures import CancelledError, Future
+import time
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+
+#: After how many seconds a wait is told, and told again.
+TOLD_AFTER = (2.0, 15.0, 60.0, 180.0, 600.0)
+
+#: A wait looks up so often: on Windows nothing else lets Ctrl-C in.
+_SLICE = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +36,8 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_report)
         self._calls: set[Future[Any]] = set()
+        self.on_wait: Callable[[str], None] | None = None
+        """Is told in a sentence what is waited for, once a wait gets long."""
         self._thread = threading.Thread(target=self._serve, name="hefsmith-device", daemon=True)
         self._thread.start()
 
@@ -36,8 +45,8 @@ class LoopThread:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run ``work`` on the loop and return its result.
+    def call(self, work: Coroutine[Any, Any, T], *, doing: str | None = None) -> T:
+        """Run ``work`` on the loop and return its result; ``doing`` says what a long wait is for.
 
         When the waiting caller is interrupted, ``work`` is cancelled and given a moment to
         clean up before the interruption goes on.
@@ -45,12 +54,18 @@ class LoopThread:
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
+        began, told = time.monotonic(), 0
         try:
+            while not _ended(future, _SLICE):
+                seconds = time.monotonic() - began
+                if told < len(TOLD_AFTER) and seconds > TOLD_AFTER[told]:
+                    told += 1
+                    if doing is not None and self.on_wait is not None:
+                        self.on_wait(f"{doing} ({seconds:.0f} s)")
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
-            with suppress(CancelledError, Exception):
-                future.result(timeout=5)
+            _ended(future, 5)
             raise
 
     def cancel_calls(self) -> None:
@@ -69,10 +84,19 @@ class LoopThread:
             self.loop.close()
 
     async def _drain(self) -> None:
+        """Cancel what runs; what does not let itself be cancelled is left behind."""
         mine = asyncio.current_task()
         tasks = [task for task in asyncio.all_tasks() if task is not mine]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.loop.shutdown_asyncgens()
-        await self.loop.shutdown_default_executor()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await self.loop.shutdown_asyncgens()
+                await self.loop.shutdown_default_executor()
+
+
+def _ended(future: Future[Any], seconds: float) -> bool:
+    """Wait for a future's end, whatever that is."""
+    done, _ = wait([future], seconds)
+    return bool(done)

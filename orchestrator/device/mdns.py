@@ -77,6 +77,9 @@ def _read_name(packet: bytes, at: int) -> tuple[str, int]:
 def find_local(name: str, *, timeout: float = 2.0, target: tuple[str, int] = GROUP) -> list[str]:
     """Ask the local network for ``name``; an empty list when nobody answers in time."""
     deadline = time.monotonic() + timeout
+    parts = [part.encode("utf-8", "replace") for part in name.split(".")]
+    if not all(0 < len(part) < 64 for part in parts) or len(name) > 250:  # no name of DNS at all
+        return []
     question = encode_question(name)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)

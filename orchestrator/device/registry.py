@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from orchestrator import paths
 from orchestrator.device.base import EMBEDDED, DeviceSpec
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.reading import TEXT_LIMIT, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,7 +101,7 @@ def read_user_devices() -> dict[str, DeviceSpec]:
     """Return the devices that ``hef device add`` noted."""
     path = user_file()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, limit=TEXT_LIMIT)
         entries = document["devices"]
         return {name: _from_json(name, entry) for name, entry in entries.items()}
     except FileNotFoundError:
@@ -166,10 +167,14 @@ def _split_port(text: str) -> tuple[str, int | None]:
         host, port = text, ""
     if not port:
         return host, None
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    return host, _port(port)
+
+
+def _port(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,5}", text) is None or not 0 < int(text) < 65536:
         msg = f"{escape_control(text)!r}: the port must be a number from 1 to 65535"
         raise ConfigError(msg)
-    return host, int(port)
+    return int(text)
 
 
 def _to_json(spec: DeviceSpec) -> dict[str, object]:
@@ -200,7 +205,7 @@ def _from_json(name: str, entry: Mapping[str, object]) -> DeviceSpec:
         name=name,
         host=str(entry["host"]),
         user=text("user"),
-        port=int(str(port)) if port is not None else None,
+        port=_port(str(port)) if port is not None else None,
         identity_file=Path(str(identity)) if identity else None,
         jump=text("jump"),
         groups=tuple(map(str, groups)) if isinstance(groups, list) else (),

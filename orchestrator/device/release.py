@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.device.agent.store import RECORD, release_id
@@ -14,6 +15,8 @@ from orchestrator.errors import ConfigError, escape_control
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from orchestrator.device.replies import There
 
 LABELS = "labels.txt"
 PREPROCESSING = "preprocessing.json"
@@ -131,22 +134,20 @@ def list_release(release: Release) -> Listing:
     return Listing(release=release, files=tuple(entries))
 
 
-def plan_upload(entry: FileEntry, there: Mapping[str, Any], release: str) -> Upload:
+def plan_upload(entry: FileEntry, there: There, release: str) -> Upload:
     """Decide about one file from what the device says it has.
 
     A part is continued only when the same number of bytes here has the same digest: its length
     alone proves nothing.
     """
-    whole = there.get("whole")
-    if whole:
-        folder = str(whole).replace("\\", "/").split("/")[-2]
+    if there.whole:
+        folder = PurePosixPath(there.whole.replace("\\", "/")).parent.name
         fates: dict[str, FileFate] = {release: "kept", "incoming": "resumed"}
         return Upload(entry=entry, fate=fates.get(folder, "linked"), arrived=True)
-    offset = int(there.get("offset") or 0)
-    if 0 < offset <= entry.bytes:
-        prefix, length = file_digest(entry.path, offset)
-        if length == offset and prefix == there.get("prefix"):
-            return Upload(entry=entry, fate="resumed", offset=offset)
+    if 0 < there.offset <= entry.bytes:
+        prefix, length = file_digest(entry.path, there.offset)
+        if length == there.offset and prefix == there.prefix:
+            return Upload(entry=entry, fate="resumed", offset=there.offset)
     return Upload(entry=entry, fate="sent")
 
 

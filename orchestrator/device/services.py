@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from orchestrator.device.replies import START_SERVICE, STOP_SERVICE
 from orchestrator.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ def service_stopped(session: SshSession, unit: str | None) -> Iterator[bool]:
     if unit is None:
         yield False
         return
-    was_active = bool(session.ask("stop_service", unit=unit)["was_active"])
+    was_active = session.ask(STOP_SERVICE, unit=unit).was_active
     try:
         yield was_active
     except BaseException:
         # The first error is the one to report; the agent tries once more when it ends.
         with suppress(DeviceError):
-            session.ask("start_service", unit=unit)
+            session.ask(START_SERVICE, unit=unit)
         raise
-    session.ask("start_service", unit=unit)
+    session.ask(START_SERVICE, unit=unit)

@@ -7,26 +7,50 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import shlex
 import time
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import asyncssh
 
-from orchestrator.device.agent_client import AgentClient
+from orchestrator.device.agent_client import GOODBYE_SECONDS, LAST_SECONDS, AgentClient
 from orchestrator.device.base import Completed, DeviceSpec, FactLevel, Identity, JobResult, Progress
 from orchestrator.device.connection import link_lost
-from orchestrator.device.faults import CommandTimeout
+from orchestrator.device.faults import CommandTimeout, DeviceMisbehaves
 from orchestrator.device.files import BLOCK, file_digest, write_through
+from orchestrator.device.joblog import JobLog
+from orchestrator.device.replies import (
+    FACTS,
+    GET,
+    JOB_CLOSE,
+    JOB_OPEN,
+    JOB_RUN,
+    PUT,
+    Call,
+    Facts,
+    Received,
+)
 from orchestrator.errors import ConfigError, DeviceError, escape_control
+from orchestrator.reading import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
+    from orchestrator.device.agent_client import LineSink
     from orchestrator.device.loop import LoopThread
+
+T = TypeVar("T")
+
+#: Bytes that one command may print; what it prints beyond that ends it.
+OUTPUT_LIMIT = 16 << 20
+
+#: Bytes that a file that is fetched may have: outputs of a validation are far smaller.
+FETCH_LIMIT = 4 << 30
+
+#: Bytes a second that a device hashes or copies at least, for the time that it is given.
+CARD_RATE = 2 << 20
 
 
 class SshSession:
@@ -47,7 +71,7 @@ class SshSession:
     @property
     def home(self) -> PurePosixPath:
         """Return the login's home folder on the device, absolute."""
-        return PurePosixPath(str(self.agent().hello["home"]))
+        return PurePosixPath(self.agent().hello.home)
 
     def identify(self, *, level: FactLevel = "full", refresh: bool = False) -> Identity:
         """Ask the device what it is; the answer is kept for the session."""
@@ -61,33 +85,32 @@ class SshSession:
             self._identities[level] = read_identity(raw, host_time=asked)
         return self._identities[level]
 
-    def facts(self, level: FactLevel = "deep") -> dict[str, Any]:
+    def facts(self, level: FactLevel = "deep") -> Facts:
         """Return the raw facts that :meth:`identify` reads (``hef doctor`` looks at them too)."""
-        answer = self.ask("facts", level=level, python=shlex.split(self.spec.python))
-        facts: dict[str, Any] = answer["facts"]
-        return facts
+        return self.ask(FACTS, level=level, python=shlex.split(self.spec.python)).facts
 
     def run(
         self,
         argv: Sequence[str],
         *,
         stdin: bytes | None = None,
-        timeout: float | None = 60.0,
+        timeout: float = 60.0,
         env: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run one command to its end; a non-zero exit is a result, not an error."""
         words = tuple(str(word) for word in argv)
         settings = [f"{name}={value}" for name, value in (env or {}).items()]
         command = shlex.join((["env", *settings] if settings else []) + list(words))
-        return self._thread.call(self._run(words, command, stdin, timeout))
+        work = self._run(words, command, stdin, timeout)
+        return self._thread.call(work, doing=f"{self.spec.name}: running {words[0]}")
 
     def put(self, local: Path, remote: PurePosixPath, *, progress: Progress | None = None) -> None:
         """Write one file there: temporary name, flushed, sha256 compared, renamed."""
         digest, size = file_digest(local)
-        self.upload("put", local, 0, size, progress, path=str(remote), sha256=digest, size=size)
+        self.upload(PUT, local, 0, size, progress, path=str(remote), sha256=digest, size=size)
 
-    def get(self, remote: PurePosixPath, local: Path) -> None:
-        """Fetch one file; ``local`` is replaced only when all of it has come."""
+    def get(self, remote: PurePosixPath, local: Path, *, most: int = FETCH_LIMIT) -> None:
+        """Fetch one file of at most ``most`` bytes; ``local`` is replaced only by all of it."""
         local.parent.mkdir(parents=True, exist_ok=True)
         with write_through(local) as stream:
             digest = hashlib.sha256()
@@ -96,8 +119,9 @@ class SshSession:
                 digest.update(block)
                 stream.write(block)
 
-            answer = self._thread.call(self.agent().download("get", take, path=str(remote)))
-            if answer["sha256"] != digest.hexdigest():
+            work = self.agent().download(GET, take, most=most, path=str(remote))
+            answer = self._thread.call(work, doing=f"{self.spec.name}: fetching {remote.name}")
+            if answer.sha256 != digest.hexdigest():
                 msg = f"{self.spec.name}: {remote} changed while it was read"
                 raise DeviceError(msg, code="device.digest")
 
@@ -119,94 +143,100 @@ class SshSession:
         for name, path in sent.items():
             digest, size = file_digest(path)
             listed.append({"name": name, "sha256": digest, "bytes": size})
-        opened = self.ask("job_open", files=listed)
-        folder = PurePosixPath(str(opened["folder"]).replace("\\", "/"))
+        total = sum(int(str(item["bytes"])) for item in listed)
+        opened = self.ask(JOB_OPEN, seconds=total / CARD_RATE, files=listed)
+        folder = PurePosixPath(opened.folder.replace("\\", "/"))
+        log = JobLog(on_event)
         try:
             for item in listed:
-                if item["name"] in opened["missing"]:
+                if item["name"] in opened.missing:
                     self.upload(
-                        "put", sent[str(item["name"])], 0, int(str(item["bytes"])), None,
+                        PUT, sent[str(item["name"])], 0, int(str(item["bytes"])), None,
                         path=str(folder / str(item["name"])), sha256=item["sha256"],
                         size=item["bytes"],
                     )  # fmt: skip
-            log: list[str] = []
-            events: list[Mapping[str, object]] = []
-
-            def take(message: dict[str, Any]) -> None:
-                event = _as_event(message.get("stdout"))
-                if event is None:
-                    log.append(str(message.get("stdout", message.get("stderr", ""))))
-                    return
-                events.append(event)
-                if on_event is not None:
-                    on_event(event)
-
             answer = self.ask(
-                "job_run",
-                sink=take,
+                JOB_RUN,
+                sink=log.take,
+                seconds=timeout,
                 python=shlex.split(self.spec.python),
                 script=script.name,
                 request=dict(request or {}),
                 env={"HAILORT_LOGGER_PATH": "NONE", **(env or {})},
                 timeout=timeout,
             )
-            if answer["timed_out"]:
+            if answer.timed_out:
                 msg = f"{self.spec.name}: {script.name} ran past its limit of {timeout:.0f} s"
-                raise CommandTimeout(msg, hint="\n".join(log[-5:]) or None)
+                raise CommandTimeout(msg, hint="\n".join(log.last(5)) or None)
             back: dict[str, Path] = {}
-            if answer["code"] == 0:
+            if answer.code == 0:
                 for name, target in (fetch or {}).items():
                     self.get(folder / name, target)
                     back[name] = target
         finally:
             with suppress(DeviceError):
-                self.ask("job_close")
+                self.ask(JOB_CLOSE)
         return JobResult(
-            code=int(answer["code"]),
-            events=tuple(events),
-            log="\n".join(log),
+            code=answer.code,
+            events=tuple(log.events),
+            log=log.text,
             files=back,
             seconds=time.monotonic() - started,
         )
 
-    def close(self) -> None:
-        """End the connection; safe to call twice."""
+    def close(self, patience: float = GOODBYE_SECONDS) -> None:
+        """End the connection; safe to call twice.
+
+        The device gets ``patience`` seconds to put its things in order.
+        """
         if not self._closed:
             self._closed = True
-            self._thread.call(self._close())
+            self._thread.call(self._close(patience), doing=f"{self.spec.name}: saying goodbye")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        # Whoever pressed Ctrl-C has waited enough.
+        hurry = kind is not None and not issubclass(kind, Exception)
+        self.close(LAST_SECONDS if hurry else GOODBYE_SECONDS)
 
     # For the other modules of this room.
 
     def agent(self) -> AgentClient:
         """Return the session's agent, started when first needed."""
         if self._agent is None:
-            self._agent = self._thread.call(self._start_agent())
+            work = self._start_agent()
+            self._agent = self._thread.call(work, doing=f"{self.spec.name}: starting our helper")
         return self._agent
 
     def ask(
-        self, do: str, *, sink: Callable[[dict[str, Any]], None] | None = None, **fields: object
-    ) -> dict[str, Any]:
+        self,
+        call: Call[T],
+        *,
+        sink: LineSink | None = None,
+        seconds: float = 0.0,
+        **fields: object,
+    ) -> T:
         """Send one request to the agent and return its answer."""
-        return self._thread.call(self.agent().ask(do, sink=sink, **fields))
+        work = self.agent().ask(call, sink=sink, seconds=seconds, **fields)
+        # A job has its own events to show.
+        doing = None if sink else f"{self.spec.name}: waiting for {call.do.replace('_', ' ')}"
+        return self._thread.call(work, doing=doing)
 
     def upload(
         self,
-        do: str,
+        call: Call[Received],
         source: Path,
         start: int,
         total: int,
         progress: Progress | None,
         **fields: object,
-    ) -> dict[str, Any]:
+    ) -> Received:
         """Send a request with a file's bytes from ``start`` on."""
         blocks = _read_blocks(source, start, total, progress)
-        return self._thread.call(self.agent().upload(do, blocks, **fields))
+        work = self.agent().upload(call, blocks, seconds=total / CARD_RATE, **fields)
+        return self._thread.call(work)
 
     # On the loop thread.
 
@@ -217,22 +247,30 @@ class SshSession:
             raise link_lost(self.spec.name, "starting our helper", error) from error
 
     async def _run(
-        self, words: tuple[str, ...], command: str, stdin: bytes | None, limit: float | None
+        self, words: tuple[str, ...], command: str, stdin: bytes | None, limit: float
     ) -> Completed:
         started = time.monotonic()
         shown = escape_control(shlex.join(words))
+        time_left = asyncio.timeout(limit)
         try:
-            process = await self.conn.create_process(command, encoding=None)
-            try:
-                async with asyncio.timeout(limit):
-                    out, err = await process.communicate(stdin or b"")
+            async with time_left:
+                process = await self.conn.create_process(command, encoding=None)
+                try:
+                    out, err = await _communicate(process, stdin or b"")
                     await process.wait_closed()
-            except TimeoutError:
-                with suppress(OSError, asyncssh.Error):
-                    process.kill()
-                process.close()
-                msg = f"{self.spec.name}: {shown} ran past its limit of {limit:.0f} s"
-                raise CommandTimeout(msg) from None
+                except BaseException:
+                    with suppress(OSError, asyncssh.Error):
+                        process.kill()
+                    process.close()
+                    raise
+        except TimeoutError as error:
+            if not time_left.expired():
+                raise link_lost(self.spec.name, f"running {shown}", error) from error
+            msg = f"{self.spec.name}: {shown} ran past its limit of {limit:.0f} s"
+            raise CommandTimeout(msg) from None
+        except OverflowError as error:
+            msg = f"{self.spec.name}: {shown} printed more than {OUTPUT_LIMIT >> 20} MB"
+            raise DeviceMisbehaves(msg) from error
         except (OSError, asyncssh.Error) as error:
             raise link_lost(self.spec.name, f"running {shown}", error) from error
         if process.exit_status is None and process.exit_signal is None:
@@ -240,30 +278,50 @@ class SshSession:
         return Completed(
             argv=words,
             code=process.exit_status if process.exit_status is not None else -1,
-            out=bytes(out or b"").decode("utf-8", "replace"),
-            err=bytes(err or b"").decode("utf-8", "replace"),
+            out=out.decode("utf-8", "replace"),
+            err=err.decode("utf-8", "replace"),
             seconds=time.monotonic() - started,
         )
 
-    async def _close(self) -> None:
+    async def _close(self, patience: float) -> None:
         if self._agent is not None:
-            await self._agent.close()
+            await self._agent.close(patience)
             self._agent = None
         self.conn.close()
         with suppress(OSError, asyncssh.Error, TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(min(patience, 5)):
                 await self.conn.wait_closed()
 
 
-def _as_event(line: object) -> dict[str, object] | None:
-    """Return a line of a job's stdout as an event, if it is a JSON object."""
-    if not isinstance(line, str) or not line.startswith("{"):
-        return None
+async def _communicate(
+    process: asyncssh.SSHClientProcess[bytes], stdin: bytes
+) -> tuple[bytes, bytes]:
+    """Give a process its input and return its outputs; ``OverflowError`` when they do not end."""
+
+    async def read(stream: asyncssh.SSHReader[bytes]) -> bytes:
+        found = bytearray()
+        while block := await stream.read(BLOCK):
+            found += block
+            if len(found) > OUTPUT_LIMIT:
+                raise OverflowError
+        return bytes(found)
+
+    async def write() -> None:
+        with suppress(BrokenPipeError):
+            process.stdin.write(stdin)
+            await process.stdin.drain()
+            if stdin:
+                process.stdin.write_eof()
+
+    tasks = [asyncio.ensure_future(one) for one in (read(process.stdout), read(process.stderr))]
+    writing = asyncio.ensure_future(write())
     try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None
+        out, err = await asyncio.gather(*tasks)
+    finally:
+        for task in (*tasks, writing):
+            task.cancel()
+        await asyncio.gather(*tasks, writing, return_exceptions=True)
+    return out, err
 
 
 async def _read_blocks(
@@ -272,7 +330,7 @@ async def _read_blocks(
     """Yield a file's blocks; memory stays at one block, whatever the size."""
     done = offset
     try:
-        stream = await asyncio.to_thread(path.open, "rb")
+        stream = await asyncio.to_thread(open_regular, path)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(msg) from error

@@ -13,11 +13,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.device.base import Release, ShippedFile, ShipResult
+from orchestrator.device.faults import DeviceMisbehaves
 from orchestrator.device.preflight import check_hef, check_room
 from orchestrator.device.release import Listing, Upload, list_release, plan_upload
+from orchestrator.device.replies import (
+    ACTIVATE,
+    CLOSE,
+    HAVE,
+    OPEN,
+    PEEK,
+    PRUNE,
+    PUBLISH,
+    RECEIVE,
+    ROLLBACK,
+    VERIFY,
+    StoreState,
+)
+from orchestrator.device.session import CARD_RATE
 from orchestrator.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -66,7 +81,6 @@ class Shelf:
 
     current: str | None
     history: tuple[str, ...]
-    releases: dict[str, dict[str, Any]]
     folder: str
 
 
@@ -97,20 +111,21 @@ def ship(
     emulated, warnings = check_hef(name, hef, identity)
     tell("locking")
     with _opened(session, release.model, wait) as state:
-        before = state["current"]
-        if before == listing.id and session.ask("verify", release=listing.id)["wrong"] is None:
+        before = state.current
+        reading = listing.total_bytes / CARD_RATE
+        if before == listing.id and _is_whole(session, listing):
             files = [
                 _shipped(Upload(entry=entry, fate="kept", arrived=True)) for entry in listing.files
             ]
             removed: list[str] = []
         else:
-            files = _send_files(session, listing, state["disk_free"], tell)
+            files = _send_files(session, listing, state.disk_free, tell)
             tell("publishing")
-            session.ask("publish", record=listing.record)
+            session.ask(PUBLISH, seconds=2 * reading, record=listing.record)
             tell("switching")
-            session.ask("activate", release=listing.id)
+            session.ask(ACTIVATE, seconds=reading, release=listing.id)
             tell("pruning")
-            removed = session.ask("prune", keep=keep)["removed"]
+            removed = list(session.ask(PRUNE, keep=keep).removed)
     tell("done")
     return ShipResult(
         device=name,
@@ -118,7 +133,7 @@ def ship(
         release=listing.id,
         previous=before if before != listing.id else None,
         changed=before != listing.id,
-        folder=f"{state['folder']}/current",
+        folder=f"{state.folder}/current",
         files=tuple(files),
         sent_bytes=sum(file.sent_bytes for file in files),
         total_bytes=listing.total_bytes,
@@ -132,34 +147,38 @@ def ship(
 def rollback(session: SshSession, model: str, *, wait: float = LOCK_SECONDS) -> RollbackResult:
     """Go back to the release before the current one, in one rename; its files are checked first."""
     with _opened(session, model, wait) as state:
-        answer = session.ask("rollback")
+        answer = session.ask(ROLLBACK)
     return RollbackResult(
         device=session.spec.name,
         model=model,
-        release=answer["release"],
-        previous=answer["previous"],
-        folder=f"{state['folder']}/current",
+        release=answer.release,
+        previous=answer.previous,
+        folder=f"{state.folder}/current",
     )
 
 
 def look(session: SshSession, model: str) -> Shelf:
     """Return what a device has of a model; takes no lock."""
-    state = session.ask("peek", model=model)
-    return Shelf(
-        current=state["current"],
-        history=tuple(state["history"]),
-        releases=state["releases"],
-        folder=state["folder"],
-    )
+    state = session.ask(PEEK, model=model)
+    return Shelf(current=state.current, history=state.history, folder=state.folder)
+
+
+def _is_whole(session: SshSession, listing: Listing) -> bool:
+    reading = listing.total_bytes / CARD_RATE
+    return session.ask(VERIFY, seconds=reading, release=listing.id).wrong is None
 
 
 def _send_files(
     session: SshSession, listing: Listing, free: int | None, tell: Callable[..., None]
 ) -> list[ShippedFile]:
-    asked = session.ask("have", files=[entry.to_record() for entry in listing.files])
+    wanted = [entry.to_record() for entry in listing.files]
+    asked = session.ask(HAVE, seconds=2 * listing.total_bytes / CARD_RATE, files=wanted)
+    if len(asked.files) != len(wanted):
+        msg = f"{session.spec.name}: was asked about {len(wanted)} files, told {len(asked.files)}"
+        raise DeviceMisbehaves(msg)
     uploads = [
         plan_upload(entry, there, listing.id)
-        for entry, there in zip(listing.files, asked["files"], strict=True)
+        for entry, there in zip(listing.files, asked.files, strict=True)
     ]
     check_room(session.spec.name, uploads, free)
     total, done = sum(upload.to_send for upload in uploads), 0
@@ -183,7 +202,7 @@ def _send_file(
     for attempt in (1, 2):
         try:
             session.upload(
-                "receive", entry.path, start, entry.bytes, progress,
+                RECEIVE, entry.path, start, entry.bytes, progress,
                 sha256=entry.sha256, size=entry.bytes, offset=start,
             )  # fmt: skip
         except DeviceError as error:
@@ -206,15 +225,15 @@ def _shipped(upload: Upload) -> ShippedFile:
 
 
 @contextmanager
-def _opened(session: SshSession, model: str, wait: float) -> Iterator[dict[str, Any]]:
+def _opened(session: SshSession, model: str, wait: float) -> Iterator[StoreState]:
     """Hold the device's lock of one model."""
     who = f"{_user()}@{platform.node()}, process {os.getpid()}"
-    state = session.ask("open", model=model, wait=wait, who={"who": who})
+    state = session.ask(OPEN, seconds=wait, model=model, wait=wait, who={"who": who})
     try:
         yield state
     finally:
         with suppress(DeviceError):
-            session.ask("close")
+            session.ask(CLOSE)
 
 
 def _user() -> str:

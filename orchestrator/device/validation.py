@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.device.faults import DeviceBusy, DeviceLacks
+from orchestrator.device.joblog import number_of, text_of, whole_of
 from orchestrator.errors import DeviceError, escape_control
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def run_golden(
 
     def hear(event: Mapping[str, object]) -> None:
         if on_progress is not None and event.get("event") == "progress":
-            on_progress(_whole(event.get("done")), _whole(event.get("total")))
+            on_progress(whole_of(event.get("done")), whole_of(event.get("total")))
 
     result = runner.run_job(
         job_script("infer"),
@@ -137,7 +138,7 @@ def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log
     kind = str(failure.get("kind"))
     if kind not in _NOT_THE_MODEL:
         return
-    message = escape_control(str(failure.get("message") or ""))
+    message = text_of(failure.get("message")) or ""
     spec: DeviceSpec | None = getattr(runner, "spec", None)
     name = escape_control(spec.name) if spec is not None else "the device"
     if kind == "busy":
@@ -182,8 +183,8 @@ def holder_names(failure: Mapping[str, object]) -> str:
     if not isinstance(holders, list):
         return ""
     return ", ".join(
-        f"{escape_control(str(item.get('command')))} ({item.get('pid')})"
-        for item in holders
+        f"{text_of(item.get('command'))} ({whole_of(item.get('pid'))})"
+        for item in holders[:20]
         if isinstance(item, Mapping)
     )
 
@@ -191,7 +192,7 @@ def holder_names(failure: Mapping[str, object]) -> str:
 def error_lines(log: str) -> tuple[str, ...]:
     """Return HailoRT's error lines."""
     found = (line.partition("[error] ")[2] for line in log.splitlines())
-    return tuple(escape_control(text) for text in found if text)
+    return tuple(escape_control(text)[:1000] for text in found if text)
 
 
 def first_error(log: str) -> str | None:
@@ -210,7 +211,7 @@ def failure_of(result: JobResult) -> Mapping[str, object] | None:
             return event
     if result.code != 0 or not any(event.get("event") == "done" for event in result.events):
         lines = result.log.strip().splitlines()
-        last = escape_control(lines[-1]) if lines else "it printed nothing"
+        last = escape_control(lines[-1])[:300] if lines else "it printed nothing"
         msg = f"the job on the device ended with status {result.code}: {last}"
         raise DeviceError(
             msg,
@@ -225,36 +226,30 @@ def _read_run(runner: JobRunner, result: JobResult) -> DeviceRun:
     trouble: dict[str, str] = {}
     if failure is not None:
         raise_if_not_the_model(runner, failure, result.log)
-        message = escape_control(str(failure.get("message") or failure.get("class") or ""))
+        message = text_of(failure.get("message") or failure.get("class")) or ""
         first = first_error(result.log)
-        trouble[str(failure.get("kind"))] = f"{first} ({message})" if first else message
+        trouble[text_of(failure.get("kind")) or "runtime"] = (
+            f"{first} ({message})" if first else message
+        )
     facts = {str(event.get("event")): event for event in result.events}
     hello, loaded = facts.get("hello", {}), facts.get("loaded", {})
     repeated = facts.get("determinism", {})
-    runs, different = _whole(repeated.get("runs")), _whole(repeated.get("different"))
+    runs, different = whole_of(repeated.get("runs")), whole_of(repeated.get("different"))
     if different:
-        largest = repeated.get("largest_difference")
+        largest = number_of(repeated.get("largest_difference"))
         trouble["unstable"] = (
             f"{different} of {runs} repeated runs of the first sample gave other outputs "
             f"(largest difference {largest})"
         )
     return DeviceRun(
-        samples=_whole(loaded.get("samples")),
+        samples=whole_of(loaded.get("samples")),
         seconds=result.seconds,
-        api=_text(loaded.get("api")),
-        hailort=_text(hello.get("hailort")),
+        api=text_of(loaded.get("api")),
+        hailort=text_of(hello.get("hailort")),
         emulated=bool(hello.get("emulated")),
-        machine=_text(hello.get("machine")),
+        machine=text_of(hello.get("machine")),
         repeats=runs,
         different=different,
         trouble=trouble,
         errors=error_lines(result.log),
     )
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else escape_control(str(value))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.checks import Check, Finding, error, info, ok, warning
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from orchestrator.device.base import DeviceSpec, Identity
+    from orchestrator.device.replies import Facts, OnShelf
 
 GIGABYTE = 1_000_000_000
 HOT_C = 80.0
@@ -44,17 +45,17 @@ class DeviceFacts:
 
     name: str
     identity: Identity
-    raw: Mapping[str, Any] = field(default_factory=dict)
-    shelves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    raw: Facts
+    shelves: Mapping[str, OnShelf] = field(default_factory=dict)
 
     def out(self, command: str) -> str:
         """Return what a command printed on the device, both streams."""
-        entry = self.raw.get("commands", {}).get(command) or {}
-        return f"{entry.get('out', '')}\n{entry.get('err', '')}"
+        entry = self.raw.output(command)
+        return f"{entry.out}\n{entry.err}"
 
     def file(self, path: str) -> str:
         """Return the text of a file of the device, empty when there is none."""
-        return str(self.raw.get("files", {}).get(path, ""))
+        return self.raw.files.get(path, "")
 
     def package(self, what: str) -> str:
         """Return the name of a package for this device's line; an unknown line is taken for 4.x."""
@@ -73,7 +74,7 @@ class DeviceFacts:
             return 4
         if chip.startswith(("hailo1", "hailo15")):
             return 5
-        ids = {str(card.get("device")).lower() for card in self.raw.get("pci", ())}
+        ids = {str(card.device).lower() for card in self.raw.pci}
         if not ids:
             return None
         return 4 if "0x2864" in ids else 5
@@ -85,11 +86,12 @@ def collect(spec: DeviceSpec, *, password: Callable[[str], str] | None = None) -
 
     from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.identity import read_identity
+    from orchestrator.device.replies import SHELVES
 
     with default_pool().connect(spec, password=password) as session:
         asked = time.time()
         raw = session.facts("deep")
-        shelves = session.ask("shelves")["shelves"]
+        shelves = session.ask(SHELVES).shelves
     return DeviceFacts(spec.name, read_identity(raw, host_time=asked), raw, shelves)
 
 
@@ -243,7 +245,7 @@ def _page_size(facts: DeviceFacts) -> Finding | None:
     active = facts.file("/sys/module/hailo_pci/parameters/force_desc_page_size").strip()
     if active == "4096":
         return ok(f"{found}, and {setting} is set")
-    files = facts.raw.get("modprobe", {})
+    files = facts.raw.modprobe
     noted = [path for path, text in files.items() if setting in text]
     if noted:
         return warning(f"{found}; {setting} is in {noted[0]}, but not active yet",
@@ -278,8 +280,8 @@ def _holders(facts: DeviceFacts) -> Finding | None:
 
 
 def _node(facts: DeviceFacts) -> Finding | None:
-    nodes = facts.raw.get("nodes", ())
-    shut = [node["path"] for node in nodes if not node["usable"]]
+    nodes = facts.raw.nodes
+    shut = [node.path for node in nodes if not node.usable]
     if not shut:
         return None
     return error(f"this login may not open {shut[0]}", "every program fails to open the chip",
@@ -288,10 +290,10 @@ def _node(facts: DeviceFacts) -> Finding | None:
 
 
 def _firmware(facts: DeviceFacts) -> Finding | None:
-    if not facts.raw.get("pci") or facts.identity.emulated:
+    if not facts.raw.pci or facts.identity.emulated:
         return None
     missing = re.search(r"Firmware file not found \(([^)]+)\)", facts.kernel_log)
-    if missing is None and (facts.raw.get("firmware") or facts.identity.chip is not None):
+    if missing is None and (facts.raw.firmware or facts.identity.chip is not None):
         return None
     package = facts.package("firmware")
     return error(
@@ -431,7 +433,7 @@ def _clock(facts: DeviceFacts) -> Finding | None:
 def _shipped_chip(facts: DeviceFacts) -> Finding | None:
     chip = facts.identity.chip
     for model, shelf in facts.shelves.items():
-        arch = str((shelf.get("record") or {}).get("arch", ""))
+        arch = shelf.arch
         if chip is not None and arch and arch not in RUNS_ON.get(chip, {chip}):
             return error(
                 f"{model}: the release there was compiled for {arch}, the chip is a {chip}",
@@ -443,9 +445,8 @@ def _shipped_chip(facts: DeviceFacts) -> Finding | None:
 
 def _shipped_labels(facts: DeviceFacts) -> Finding | None:
     for model, shelf in facts.shelves.items():
-        labels, decoder = shelf.get("labels"), shelf.get("decoder") or {}
-        classes = (decoder.get("nms") or {}).get("classes") or decoder.get("classes")
-        if classes and labels and int(classes) != int(labels):
+        labels, classes = shelf.labels, shelf.classes
+        if classes and labels and classes != labels:
             return warning(
                 f"{model}: {labels} labels for {classes} classes",
                 "wrong names are shown, or the program ends with an index error",

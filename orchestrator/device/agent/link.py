@@ -1,7 +1,8 @@
 """The line to the host: frames over stdin and stdout (Python 3.9).
 
 A frame is one letter, four bytes of length (big-endian), the payload. J = JSON (a request or
-its answer), D = data, E = end of data, V = a JSON event, B = heartbeat.
+its answer), D = data, E = end of the host's data, V = a line of a job (JSON), B = heartbeat, sent
+by both ends.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ HEADER = struct.Struct(">cI")
 #: Seconds without a frame after which the host is taken for dead; it sends one every 3 s.
 SILENCE = 20.0
 
+#: Seconds between our own heartbeats: work on a slow card can be long without an answer.
+BEAT = 3.0
+
 #: Seconds that the main thread gets to clean up when the host has gone.
 LAST_MOMENTS = 10.0
 
@@ -44,6 +48,7 @@ class Link:
         self._ending = threading.Lock()
         threading.Thread(target=self._read, daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._beat, daemon=True).start()
 
     def receive(self) -> tuple[bytes, bytes]:
         """Return the next frame; ``EOFError`` when the host has gone."""
@@ -78,6 +83,12 @@ class Link:
                 if kind != b"B":
                     self._frames.put((kind, payload))
         self._lose()
+
+    def _beat(self) -> None:
+        """Say that we are there; a thread of its own, since writing may wait for the host."""
+        with contextlib.suppress(OSError, ValueError):
+            while not self.gone.wait(BEAT):
+                self.send(b"B")
 
     def _watch(self) -> None:
         while not self.gone.wait(1.0):

@@ -97,7 +97,6 @@ class ReleaseStore:
         return {
             "current": self.current(),
             "history": self.history(),
-            "releases": dict(self.records()),
             "disk_free": shutil.disk_usage(self.folder).free if there else None,
             "folder": str(self.folder),
         }

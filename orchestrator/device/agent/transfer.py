@@ -108,12 +108,11 @@ class _Receiver:
 
 
 def send_file(link: Link, path: Path) -> Json:
-    """Send a file as D frames and E; return its size and digest."""
+    """Send a file as D frames; return its size and digest."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as stream:
         while block := stream.read(BLOCK):
             digest.update(block)
             size += len(block)
             link.send(b"D", block)
-    link.send(b"E")
     return {"sha256": digest.hexdigest(), "bytes": size}

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .link import Link
 
 
+#: Bytes of a line of a job's output; a longer one arrives in pieces.
+LONGEST_LINE = 1 << 17
+
+
 class Job:
     """One temporary folder in which one script runs."""
 
@@ -91,7 +95,7 @@ class Job:
 
 def _relay(link: Link, name: str, stream: IO[bytes]) -> None:
     with stream:
-        for line in stream:
+        while line := stream.readline(LONGEST_LINE):
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             with contextlib.suppress(OSError, ValueError):
                 link.send_json(b"V", {name: text})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from orchestrator.device.replies import Facts, read_facts
+
 VERSIONS_4 = ("4.17.0", "4.18.0", "4.19.0", "4.20.0", "4.21.0", "4.22.0", "4.23.0", "4.24.0")
 VERSIONS_5 = ("5.0.0", "5.1.0", "5.1.1", "5.2.0")
 
@@ -73,7 +75,7 @@ def binding(**found: object) -> dict[str, Any]:
     return output(json.dumps({"python": "3.11.2", "numpy": "1.24.2", **found}) + "\n")
 
 
-def facts(version: str = "4.20.0", **changes: Any) -> dict[str, Any]:
+def facts(version: str = "4.20.0", **changes: Any) -> Facts:
     """Return the facts of a healthy Pi 5 with this HailoRT; ``changes`` replace whole keys.
 
     ``commands`` and ``files`` are merged; a command that is ``None`` is not installed.
@@ -135,4 +137,4 @@ def facts(version: str = "4.20.0", **changes: Any) -> dict[str, Any]:
         merged = {**raw[name], **changes.pop(name, {})}
         raw[name] = {key: value for key, value in merged.items() if value is not None}
     raw.update(changes)
-    return raw
+    return read_facts(json.dumps(raw).encode())

@@ -7,21 +7,22 @@ from typing import Any
 import pytest
 
 from orchestrator.device.identity import read_identity
+from orchestrator.device.replies import Facts, OnShelf
 from orchestrator.diagnose.checks import Severity, run_checks
 from orchestrator.diagnose.checks_device import CHECKS, DeviceFacts
 
 from .recorded import IDENTIFY_10H, MISMATCH, VERSIONS_4, VERSIONS_5, binding, facts, output
 
 
-def results(raw: dict[str, Any], **more: Any) -> dict[str, Any]:
+def results(raw: Facts, **more: Any) -> dict[str, Any]:
     """Return the findings by the check's short name."""
-    found = DeviceFacts("pi5", read_identity(raw, host_time=raw["time"]), raw, **more)
+    found = DeviceFacts("pi5", read_identity(raw, host_time=raw.time), raw, **more)
     return {
         result.id.removeprefix("device."): result.finding for result in run_checks(CHECKS, found)
     }
 
 
-def bad(raw: dict[str, Any], **more: Any) -> dict[str, Any]:
+def bad(raw: Facts, **more: Any) -> dict[str, Any]:
     found = results(raw, **more)
     return {name: one for name, one in found.items() if one.severity >= Severity.WARNING}
 
@@ -160,8 +161,8 @@ def test_r19_a_driver_that_was_not_built_for_the_kernel() -> None:
 
 
 def test_r01_a_shipped_release_for_another_chip() -> None:
-    def shelf(arch: str) -> dict[str, Any]:
-        return {"net": {"release": "x", "record": {"arch": arch}, "labels": None, "decoder": None}}
+    def shelf(arch: str) -> dict[str, OnShelf]:
+        return {"net": OnShelf("x", record={"arch": arch})}
 
     raw = facts("4.23.0")
     assert "compiled for hailo8," in bad(raw, shelves=shelf("hailo8"))["shipped-chip"].found
@@ -171,7 +172,7 @@ def test_r01_a_shipped_release_for_another_chip() -> None:
 
 
 def test_r21_r22_labels_that_do_not_fit_the_classes() -> None:
-    shelf = {"record": {"arch": "hailo8l"}, "labels": 2, "decoder": {"nms": {"classes": 80}}}
+    shelf = OnShelf("x", {"arch": "hailo8l"}, {"nms": {"classes": 80}}, 2)
     found = bad(facts("4.23.0"), shelves={"net": shelf})
     assert found["shipped-labels"].found == "net: 2 labels for 80 classes"
 
@@ -182,4 +183,4 @@ def test_no_chip_names_the_package_to_install_when_the_tool_is_missing() -> None
 
 
 def test_an_empty_device_gets_an_answer_and_no_traceback() -> None:
-    assert "chip" in bad({"time": 0.0})
+    assert "chip" in bad(Facts(time=0.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from orchestrator.device.identity import (
@@ -10,6 +12,7 @@ from orchestrator.device.identity import (
     read_packages,
     read_throttled,
 )
+from orchestrator.device.replies import read_facts
 
 from .recorded import (
     IDENTIFY_HAT,
@@ -214,7 +217,7 @@ def test_only_installed_packages_count() -> None:
 
 @pytest.mark.parametrize("raw", [{}, {"commands": {}}, {"commands": {"identify": None}}])
 def test_no_facts_at_all_are_an_identity_without_a_chip(raw: dict[str, object]) -> None:
-    identity = read_identity(raw)
+    identity = read_identity(read_facts(json.dumps(raw).encode()))
     assert identity.chip is None
     assert identity.versions_agree is None
     assert identity.to_json()["chip"] is None

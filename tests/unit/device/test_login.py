@@ -42,8 +42,12 @@ def spec(pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch) -> Iterator[Devi
     port = server.get_port()
     add_trust(host_label("127.0.0.1", port), key.convert_to_public(), comment="test")
     yield DeviceSpec(name="door", host="127.0.0.1", port=port, user="pi")
-    server.close()
-    pool.thread.call(server.wait_closed())
+
+    async def stop() -> None:
+        server.close()
+        await server.wait_closed()
+
+    pool.thread.call(stop())
 
 
 @pytest.mark.second_try("was seen to need one on a busy machine, for a reason not found yet")

@@ -16,6 +16,7 @@ from orchestrator.device.base import EMBEDDED, DeviceSpec
 from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.embedded import EmbeddedServer
 from orchestrator.device.faults import CommandTimeout, DeviceLacks, HostKeyChanged, LinkLost
+from orchestrator.device.replies import HELLO
 from orchestrator.device.services import service_stopped
 from orchestrator.device.session import SshSession
 from orchestrator.errors import DeviceError
@@ -207,7 +208,7 @@ def test_a_login_script_that_prints_does_not_confuse_us(
 ) -> None:
     noisy = 'sh -c \'echo Welcome; printf "%5000s" x; exec python3 "$@"\' sh'
     with pool.connect(replace(device, python=noisy)) as session:
-        assert session.ask("hello")["protocol"] == 1
+        assert session.ask(HELLO).protocol == 1
 
 
 def test_another_key_than_the_embedded_servers_own_is_refused(
@@ -240,7 +241,7 @@ def test_closing_the_hub_leaves_no_folder_and_no_process() -> None:
         server = own._embedded[session.spec]
         assert isinstance(server, EmbeddedServer)
         folder = server.folder
-        session.ask("hello")
+        session.ask(HELLO)
     assert not folder.exists()
 
 
@@ -262,7 +263,7 @@ def test_a_service_is_started_again_when_the_connection_dies(
     log = _fake_systemctl(session)
     with pytest.raises(LinkLost), service_stopped(session, "frigate.service"):
         cut(session)
-        session.ask("hello")
+        session.ask(HELLO)
     deadline = time.monotonic() + 15
     while log.read_text().split() != ["is-active", "stop", "start"]:
         assert time.monotonic() < deadline, log.read_text()

@@ -19,6 +19,7 @@ from orchestrator.device.faults import (
 )
 from orchestrator.device.preflight import check_room
 from orchestrator.device.release import MARGIN, Upload, list_release
+from orchestrator.device.replies import CLOSE, OPEN
 from orchestrator.device.session import SshSession
 from orchestrator.device.ship import ShipEvent, look, rollback, ship
 from orchestrator.errors import ConfigError, DeviceError, HefsmithError
@@ -105,8 +106,8 @@ def test_rollback_brings_back_the_release_before(session: SshSession, tmp_path: 
 def test_a_part_of_an_earlier_upload_is_continued(session: SshSession, tmp_path: Path) -> None:
     release = make_release(tmp_path, size=400_000)
     entry = next(one for one in list_release(release).files if one.name == release.hef)
-    session.ask("open", model="net", wait=1, who={})
-    session.ask("close")
+    session.ask(OPEN, model="net", wait=1, who={})
+    session.ask(CLOSE)
     part = folder_of(session) / "incoming" / f"{entry.sha256}.part"
     part.write_bytes(entry.path.read_bytes()[:300_000])
     result = ship(session, release)
@@ -122,8 +123,8 @@ def test_a_part_that_is_no_prefix_is_sent_anew(
 ) -> None:
     release = make_release(tmp_path)
     entry = next(one for one in list_release(release).files if one.name == release.hef)
-    session.ask("open", model="net", wait=1, who={})
-    session.ask("close")
+    session.ask(OPEN, model="net", wait=1, who={})
+    session.ask(CLOSE)
     (folder_of(session) / "incoming" / f"{entry.sha256}.part").write_bytes(part)
     result = ship(session, release)
     assert result.sent_bytes == result.total_bytes
@@ -202,10 +203,10 @@ def test_two_ships_at_once_never_mix(
     pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:
     with pool.connect(device) as first, pool.connect(device) as second:
-        first.ask("open", model="net", wait=1, who={"who": "anna@desk"})
+        first.ask(OPEN, model="net", wait=1, who={"who": "anna@desk"})
         with pytest.raises(DeviceBusy, match="anna@desk"):
             ship(second, make_release(tmp_path), wait=0.2)
-        first.ask("close")
+        first.ask(CLOSE)
         assert ship(second, make_release(tmp_path)).changed
 
 
@@ -214,7 +215,7 @@ def test_the_lock_is_free_when_the_connection_that_held_it_is_gone(
     pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:
     first = pool.connect(device)
-    first.ask("open", model="net", wait=1, who={"who": "gone"})
+    first.ask(OPEN, model="net", wait=1, who={"who": "gone"})
     cut(first)
     with pool.connect(device) as second:
         assert ship(second, make_release(tmp_path), wait=15).changed

@@ -75,7 +75,7 @@ def new_project(tmp_path: Path) -> Callable[[str], Project]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which ``hef up`` has run once on the local engine."""
     project = Project(tmp_path_factory.mktemp("built"))
-    done = project.hef("up", "--engine", "local", "--json")
+    done = project.hef("up", "digits", "--engine", "local", "--json")
     assert done.returncode == 0, done.stderr
     (project.root / "first.json").write_text(done.stdout, encoding="utf-8")
     (project.root / "first.err").write_text(done.stderr, encoding="utf-8")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.engine
 def docked(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which ``hef up`` has run once on the Docker engine, with a cache of its own."""
     project = Project(tmp_path_factory.mktemp("docked"))
-    done = project.hef("up", "--engine", "docker", "--json")
+    done = project.hef("up", "digits", "--engine", "docker", "--json")
     assert done.returncode == 0, done.stderr
     (project.root / "first.json").write_text(done.stdout, encoding="utf-8")
     return project
@@ -76,13 +76,13 @@ def test_a_pi_in_a_container_gives_the_embedded_devices_verdict(
         f"devices:\n  bench: {{host: {pi.address}, user: pi, identity: {pi.key}}}\ndevice: bench\n",
         encoding="utf-8",
     )
-    refused = copy.hef("up", "--engine", "local")
+    refused = copy.hef("up", "digits", "--engine", "local")
     assert refused.returncode == 4, refused.stderr
     assert "hef device trust bench" in refused.stderr
     fingerprint = pi.sh("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").split()[1]
     trusted = copy.hef("device", "trust", "bench", "--fingerprint", fingerprint)
     assert trusted.returncode == 0, trusted.stderr
-    done = copy.hef("up", "--engine", "local", "--json")
+    done = copy.hef("up", "digits", "--engine", "local", "--json")
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert outcome["proof"]["device"] == "bench"
@@ -94,7 +94,7 @@ def test_a_build_goes_on_in_the_background_and_is_picked_up_again(
     new_project: Callable[[str], Project],
 ) -> None:
     project = new_project("background")
-    started = project.hef("up", "--engine", "docker", "--detach")
+    started = project.hef("up", "digits", "--engine", "docker", "--detach")
     assert started.returncode == 0, started.stderr
     identifier = started.stdout.strip()
     listed = project.hef("ps", "--json")
@@ -110,7 +110,7 @@ def test_an_interrupt_leaves_no_container(new_project: Callable[[str], Project])
     import signal
 
     project = new_project("interrupted")
-    process = project.start("build", "--engine", "docker", "--fresh")
+    process = project.start("build", "digits", "--engine", "docker", "--fresh")
     assert process.stderr is not None
     for line in process.stderr:
         if "export:" in line:

@@ -58,7 +58,7 @@ def test_the_local_engine_says_that_it_has_no_box(built: Project) -> None:
 @pytest.mark.second_try("seconds of a shared machine are asserted")
 def test_a_second_run_starts_nothing_and_is_quick(built: Project) -> None:
     began = time.monotonic()
-    done = built.hef("up", "--engine", "local", "--json")
+    done = built.hef("up", "digits", "--engine", "local", "--json")
     took = time.monotonic() - began
     assert done.returncode == 0
     outcome = json.loads(done.stdout)
@@ -71,7 +71,7 @@ def test_a_build_survives_its_cache(built: Project, tmp_path: Path) -> None:
     shutil.copytree(built.root, tmp_path / "copy")
     copy = Project(tmp_path / "copy")
     shutil.rmtree(copy.root / "cache")
-    done = copy.hef("build", "--engine", "local", "--json")
+    done = copy.hef("build", "digits", "--engine", "local", "--json")
     assert done.returncode == 0
     assert "export: export" not in done.stderr
 
@@ -81,7 +81,7 @@ def test_lost_artifacts_come_back_from_the_cache(built: Project, tmp_path: Path)
     copy = Project(tmp_path / "copy")
     before = copy.digests()
     shutil.rmtree(copy.root / "artifacts")
-    done = copy.hef("build", "--engine", "local")
+    done = copy.hef("build", "digits", "--engine", "local")
     assert done.returncode == 0, done.stderr
     assert "export: export" not in done.stderr
     assert copy.digests() == before
@@ -97,7 +97,7 @@ def test_a_damaged_cache_entry_is_built_again_with_a_warning(
     content = bytearray(hef.read_bytes())
     content[100] ^= 1
     hef.write_bytes(bytes(content))
-    done = copy.hef("build", "--engine", "local")
+    done = copy.hef("build", "digits", "--engine", "local")
     assert done.returncode == 0, done.stderr
     assert "damaged" in done.stderr
     assert copy.digests() == built.digests()
@@ -202,7 +202,7 @@ def test_an_interrupt_ends_quickly_and_leaves_nothing(
     shutil.copytree(built.root, tmp_path / "copy")
     copy = Project(tmp_path / "copy")
     before = copy.digests()
-    process = copy.start("up", "--engine", "local", "--fresh")
+    process = copy.start("up", "digits", "--engine", "local", "--fresh")
     assert process.stderr is not None
     for line in process.stderr:
         if f"{stage}:" in line:

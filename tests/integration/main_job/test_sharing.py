@@ -80,7 +80,9 @@ def test_a_damaged_store_costs_a_build_and_no_more(
     assert "Traceback" not in pulled.stderr
     assert {row["action"] for row in json.loads(pulled.stdout)["stages"]} == {"refused"}
     assert not list((clone.root / "cache" / "stages").glob("??/[0-9a-f]*"))
-    planned = json.loads(clone.hef("build", "--engine", "local", "--dry-run", "--json").stdout)
+    planned = json.loads(
+        clone.hef("build", "digits", "--engine", "local", "--dry-run", "--json").stdout
+    )
     assert {stage["action"] for stage in planned["stages"]} == {"run"}
 
 

@@ -65,6 +65,9 @@ def print_plan(plans: Sequence[Mapping[str, Any]]) -> None:
             print_result("  nothing to run: everything is there")
         for command in plan["commands"]:
             print_result(f"  $ {command}")
+        for finding in plan["findings"]:
+            print_result(f"  {finding['severity']}: {finding['message']}")
+            print_result(f"    {finding['fix']}")
         print_result(f"  -> {plan['artifacts']}")
 
 

@@ -243,6 +243,8 @@ class Observed:
             return None
         if any(name.startswith("fine") for name in self.done):
             return 2
+        if "adaround" in self.done:
+            return None  # level 3 or 4: they differ in the number of images alone
         if "bias correction" in self.done:
             return 1
         skipped = {name.lower() for name in self.skipped}

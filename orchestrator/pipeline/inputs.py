@@ -166,7 +166,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             "minimum": recipe.calibration.minimum,
             "seed": recipe.calibration.seed,
             "deduplicate": recipe.calibration.deduplicate,
-            "level": optimization.level,
+            "level": optimization.named_level,
             "script": list(script),
             "labels": list(labels),
             "task": task,
@@ -177,7 +177,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             "end_nodes": list(recipe.parser.end_nodes),
         },
         "optimize": {
-            "level": optimization.level,
+            "level": optimization.named_level,
             "compression": optimization.compression,
             "batch_size": optimization.batch_size,
             "outputs_16bit": optimization.outputs_16bit,

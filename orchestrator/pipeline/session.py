@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -23,6 +24,7 @@ from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.jobs import Segment, job_for_display
 from orchestrator.pipeline.prestart import Prestart, PrestartedJob, start_job
 from orchestrator.pipeline.targets import SandboxOverrides
+from orchestrator.pipeline.training import foresee
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.observer import Observer
+    from orchestrator.pipeline.observer import Finding, Observer
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.targets import Toolchain
     from orchestrator.project.loading import LoadedRecipe
@@ -188,6 +190,9 @@ class BuildSession:
             try:
                 made, materials, toolchain = self.plan(request)
                 current = None if self.fresh else runner.up_to_date(made, final)
+                foreseen = None if current is not None else self._foreseen(made, toolchain)
+                if foreseen is not None and attempt == 0:
+                    self._tell(foreseen)
                 if current is not None:
                     for stage in made.stages:
                         self.observer.stage_cached(stage.name)
@@ -352,12 +357,35 @@ class BuildSession:
             and toolchain.engine_kind is None
         )
 
+    def _foreseen(self, made: Plan, toolchain: Toolchain) -> Finding | None:
+        """Return what to know of a plan's training before it starts."""
+        if "optimize" not in made.to_run:
+            return None
+        parameters = made.request.parameters
+        wish, imported = self.settings.text("gpu"), toolchain.imported
+        gpu = wish == "on" or (wish != "off" and imported is not None and bool(imported.gpu.usable))
+        return foresee(
+            parameters["optimize"]["level"],
+            parameters["optimize"]["script"],
+            parameters["calibrate"]["count"],
+            gpu=gpu,
+            emulated=made.emulated,
+        )
+
+    def _tell(self, foreseen: Finding) -> None:
+        if foreseen.severity == "info":
+            # Screens leave information out; this one is the rehearsal of a warning.
+            self.observer.note(f"training: {foreseen.message}")
+        else:
+            self.observer.finding(foreseen)
+
     def dry_run(self, loaded: LoadedRecipe, arch: Arch) -> dict[str, Any]:
         """Return the plan and the commands that it stands for; nothing is started."""
         request = self.request(loaded, arch)
         made, _, toolchain = self.plan(request)
         commands: Sequence[str] = ()
         engine_name = None
+        foreseen = self._foreseen(made, toolchain)
         if made.to_run:
             engine = self.engine(request, need_docker=toolchain.imported is not None)
             engine_name = engine.info().name
@@ -383,6 +411,7 @@ class BuildSession:
                 for stage in made.stages
             ],
             "commands": list(commands),
+            "findings": [] if foreseen is None else [asdict(foreseen)],
         }
 
     def close(self) -> None:

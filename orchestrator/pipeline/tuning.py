@@ -33,8 +33,8 @@ SHORT = {
     "count": "calibration.count",
 }
 
-#: Levels that need neither a GPU nor hours.
-LEVELS = (0, 1, 2)
+#: Levels that need neither a GPU nor hours: a named one is not lowered, the default one is.
+LEVELS = (0, 1, "auto")
 
 AS_IT_IS = "as it is"
 
@@ -105,7 +105,8 @@ def usual_variants(recipe: Recipe) -> tuple[Variant, ...]:
     own = Variant(AS_IT_IS, {})
     asked = recipe.optimization
     found = [own]
-    found += [own.with_change(SHORT["level"], level) for level in LEVELS if level != asked.level]
+    mine = "auto" if asked.level is None else asked.level
+    found += [own.with_change(SHORT["level"], level) for level in LEVELS if level != mine]
     if asked.compression:
         found.append(own.with_change(SHORT["compression"], 0))
     return tuple(found)

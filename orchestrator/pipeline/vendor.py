@@ -29,6 +29,11 @@ CPU_ONLY = frozenset({"O02", "S15"})
 ALREADY_TOLD = {"D01": frozenset({"O01", "C04"})}
 
 
+#: What a named level does beyond the lower ones, as logs call it; some of it is skipped in
+#: silence where images are missing.
+TRAINS = {2: ("fine-tuning",), 3: ("adaround",), 4: ("adaround",)}
+
+
 class _Reader:
     """Adapts :class:`orchestrator.diagnose.log_reader.VendorLog` to a run's reader."""
 
@@ -110,5 +115,6 @@ def downgrades(
         gpu=True if settings.gpu.value == "on" else None,
         compression=asked.get("compression"),
         outputs_16bit=bool(asked.get("outputs_16bit")),
+        algorithms=TRAINS.get(asked.get("level") or 0, ()),
     )
     return [_finding(one) for one in compare(wanted, Ran(**fields))]

@@ -229,7 +229,7 @@ class Calibration(Section):
 class Optimization(Section):
     """What the compiler's model optimisation is asked for (levels of the vendor)."""
 
-    level: options.Level | None = None
+    level: options.AnyLevel | None = None
     compression: Annotated[int, Within(ge=0, le=max(options.FOUR_BIT_SHARE))] = (
         options.OPTIMIZE.compression
     )
@@ -237,6 +237,11 @@ class Optimization(Section):
     script_file: str | None = None
     outputs_16bit: bool = options.OPTIMIZE.outputs_16bit
     batch_size: Annotated[int, Within(ge=1)] = options.OPTIMIZE.batch_size
+
+    @property
+    def named_level(self) -> options.Level | None:
+        """The level that a script shall name, ``None`` for the compiler's default."""
+        return None if self.level == "auto" else self.level
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,9 +173,10 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
     ),
     "sdk_quantized": (
         _known(
-            "The optimisation level was lowered: too few calibration images, or no GPU",
-            "Give 1024 images or more, or set optimization.level and see the findings; "
-            "--strict makes this an error.",
+            "The compiler lowered its default optimisation level: too few calibration images, or "
+            "no GPU",
+            "Give 1024 images or more, or name a level (optimization.level): that one runs as "
+            "named, from 2 on for hours without a GPU. --strict makes this an error.",
             "A09",
             findings=("D01", "A09", "C04", "O01"),
         ),

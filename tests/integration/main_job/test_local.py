@@ -148,16 +148,31 @@ def test_a_pickle_is_refused_where_there_is_no_box(built: Project, tmp_path: Pat
 
 
 def test_less_than_asked_is_fatal_under_strict(built: Project, tmp_path: Path) -> None:
-    copy = copy_with_recipe(built, tmp_path, "level: 1", "level: 2")
+    copy = copy_with_recipe(built, tmp_path, "level: 1", "level: auto")
     done = copy.hef("up", "digits", "--engine", "local")
     assert done.returncode == 0, done.stderr
     ran = copy.build()
-    assert ran["asked"]["level"] == 2
-    assert ran["ran"]["level_run"] < 2
+    assert ran["asked"]["level"] is None
+    assert (ran["ran"]["level_asked"], ran["ran"]["level_run"]) == (2, 0)
     assert any(finding["severity"] == "warning" for finding in ran["findings"])
     strict = copy.hef("up", "digits", "--engine", "local", "--strict", "--fresh")
     assert strict.returncode == 1, strict.stdout
     assert "less was done than was asked" in strict.stderr
+
+
+def test_a_named_level_runs_as_named_and_its_hours_are_foreseen(
+    built: Project, tmp_path: Path
+) -> None:
+    copy = copy_with_recipe(built, tmp_path, "level: 1", "level: 2")
+    planned = copy.hef("build", "digits", "--engine", "local", "--dry-run")
+    assert "trains as named" in planned.stdout, planned.stderr
+    assert "level: auto" in planned.stdout
+    done = copy.hef("build", "digits", "--engine", "local", "--strict")
+    assert done.returncode == 0, done.stderr
+    assert "trains as named" in done.stdout + done.stderr
+    ran = copy.build()
+    assert ran["asked"]["level"] == ran["ran"]["level_run"] == 2
+    assert not {finding["code"] for finding in ran["findings"]} & {"D01", "D06", "O01", "C04"}
 
 
 @pytest.fixture
@@ -169,10 +184,10 @@ def copied(built: Project, tmp_path: Path) -> Project:
 
 def test_variants_are_judged_and_leave_the_build_alone(copied: Project) -> None:
     before = copied.build()
-    done = copied.hef("tune", "digits", "--engine", "local", "--try", "level=0,2", "--json")
+    done = copied.hef("tune", "digits", "--engine", "local", "--try", "level=0,auto", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [one["name"] for one in found["variants"]] == ["as it is", "level 0", "level 2"]
+    assert [one["name"] for one in found["variants"]] == ["as it is", "level 0", "level auto"]
     own, lowest, highest = found["variants"]
     assert [one["ran"]["level_run"] for one in found["variants"]] == [1, 0, 0]
     assert highest["same_hef_as"] == "level 0"

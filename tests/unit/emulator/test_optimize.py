@@ -119,18 +119,12 @@ def test_few_images_with_a_gpu_lower_the_default_to_1():
     )
 
 
-@pytest.mark.parametrize(
-    ("level", "images", "gpu", "runs"),
-    [(-100, 64, False, -100), (0, 64, False, 0), (1, 64, False, 1), (2, 64, False, 0),
-     (4, 2048, False, 0), (2, 64, True, 2), (4, 2048, True, 4)],
-)  # fmt: skip
-def test_a_level_in_the_script_is_kept_unless_it_needs_training_without_a_gpu(
-    level, images, gpu, runs
-):
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("level", [-100, 0, 1, 2, 3, 4])
+def test_a_level_in_the_script_runs_as_named(level, gpu):
     script = f"model_optimization_flavor(optimization_level={level}, compression_level=2)\n"
-    levels = _decide(script, images, gpu=gpu)
-    assert levels.optimization == runs
-    assert levels.compression == (0 if runs != level else 2)
+    levels = _decide(script, 64, gpu=gpu)
+    assert (levels.optimization, levels.compression, levels.lines) == (level, 2, ())
 
 
 def test_lowering_the_level_switches_compression_off(models, images, capsys):
@@ -200,10 +194,32 @@ def test_equalisation_helps_a_network_with_uneven_channels(models, rng, capsys):
     assert "Model Optimization Algorithm Equalization is done (1 pairs" in capsys.readouterr().out
 
 
-def test_training_that_the_emulator_lacks_is_said(models, images, capsys):
-    line = "post_quantization_optimization(finetune, policy=enabled, learning_rate=0.0001)\n"
-    make(models, NORMALIZE + line).optimize(images)
-    assert "[warning] The emulator does not train: Quantization-Aware" in capsys.readouterr().out
+_TUNED = "Model Optimization Algorithm Quantization-Aware Fine-Tuning is done"
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "not_said"),
+    [
+        ("post_quantization_optimization(finetune, policy=enabled, dataset_size=16)",
+         ["[info] Using dataset with 16 entries for finetune", _TUNED, "trains nothing"],
+         ["didn't have enough data"]),
+        ("model_optimization_flavor(optimization_level=2)",
+         [_TUNED, "Dataset didn't have enough data for dataset_size of 1024", "Adaround skipped"],
+         ["Reducing", "default optimization level"]),
+        ("model_optimization_flavor(optimization_level=3)",
+         ["Model Optimization Algorithm Adaround is done", "Fine-Tuning skipped"],
+         ["Reducing"]),
+        ("model_optimization_flavor(optimization_level=4)", ["Adaround skipped"], ["Adaround is"]),
+        ("", ["Quantization-Aware Fine-Tuning skipped", "Adaround skipped"], [_TUNED]),
+    ],
+)  # fmt: skip
+def test_training_is_rehearsed_in_the_vendors_words_and_said_to_be(
+    models, images, capsys, line, said, not_said
+):
+    make(models, NORMALIZE + line + "\n").optimize(images)
+    out = capsys.readouterr().out
+    assert [text for text in said if text not in out] == []
+    assert [text for text in not_said if text in out] == []
 
 
 # -- the data ---------------------------------------------------------------------------------

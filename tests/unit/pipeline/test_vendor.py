@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from orchestrator.diagnose.downgrades import downgrades
 from orchestrator.diagnose.finding import Asked, Ran
 from orchestrator.pipeline.observer import Finding
@@ -26,3 +29,16 @@ def test_a_level_that_nobody_asked_for_is_not_said_to_be() -> None:
     (asked,) = downgrades(Asked(level=2), Ran(level_run=0))
     assert own.cause == "Optimisation level 2 was the compiler's own choice and 0 ran."
     assert asked.cause == "Optimisation level 2 was asked for and 0 ran."
+
+
+def test_what_a_named_level_skips_is_told() -> None:
+    """Level 4 leaves its rounding out in silence where images are missing."""
+    from orchestrator.pipeline.vendor import downgrades as compare
+    from orchestrator.project.settings import Setting
+
+    ran = {"skipped": ["Adaround", "Quantization-Aware Fine-Tuning"], "level_run": None}
+    settings: Any = SimpleNamespace(gpu=Setting("gpu", "auto", "default"))
+    assert [one.code for one in compare({"level": 4}, ran, settings)] == ["D06"]
+    assert [one.code for one in compare({"level": 2}, ran, settings)] == ["D06"]
+    assert compare({"level": 1}, ran, settings) == []
+    assert compare({"level": None}, ran, settings) == []

@@ -1,9 +1,8 @@
-"""Which optimisation level really runs (facts: hailo.md 3.4, user_pains.md C and A09).
+"""Which optimisation level really runs (facts: hailo.md 3.4, first_contact.md 2.1).
 
 Without a level in the script the default is 2; fewer than 1024 images lower it to 1, no GPU to
-0. A level of 1 or below in the script is kept. Higher levels need training (fine-tuning,
-AdaRound), which the emulator does not have: without an (emulated) GPU they are lowered to 0
-with the vendor's own line, as the vendor's compiler does on most machines.
+0. A level in the script runs as named, whatever that takes: with the vendor's compiler hours on
+a CPU. The emulator goes the same way without training anything, and says so.
 """
 
 from __future__ import annotations
@@ -30,26 +29,23 @@ class Levels:
 def decide_levels(options: Options, images: int, *, gpu: bool) -> Levels:
     """Decide on levels for a calibration set of ``images`` images."""
     asked = options.optimization_level
-    level = DEFAULT_LEVEL if asked is None else asked
     compression = options.compression_level or 0
-    lines: list[tuple[str, str]] = []
-    if asked is None:
-        lines.append(("info", f"Using default optimization level of {DEFAULT_LEVEL}"))
+    if asked is not None:
+        return Levels(asked, asked, compression)
+    default = ("info", f"Using default optimization level of {DEFAULT_LEVEL}")
     few = images < FULL_IMAGES
-    if (asked is not None and asked < 2) or (gpu and (not few or asked is not None)):
-        return Levels(asked, level, compression, tuple(lines))
     data = f"there's less data than the recommended amount ({FULL_IMAGES})"
+    if gpu and not few:
+        return Levels(None, DEFAULT_LEVEL, compression, (default,))
     if gpu:
-        lines.append(("warning", f"Reducing optimization level to 1 because {data}"))
-        return Levels(asked, 1, compression, tuple(lines))
+        reduced = ("warning", f"Reducing optimization level to 1 because {data}")
+        return Levels(None, 1, compression, (default, reduced))
     why = f"{data}, and there's no available GPU" if few else "there's no available GPU"
-    lines.append(
+    reduced = (
+        "warning",
         (
-            "warning",
-            (
-                "Reducing optimization level to 0 (the accuracy won't be optimized and "
-                f"compression won't be used) because {why}"
-            ),
-        )
+            "Reducing optimization level to 0 (the accuracy won't be optimized and "
+            f"compression won't be used) because {why}"
+        ),
     )
-    return Levels(asked, 0, 0, tuple(lines))
+    return Levels(None, 0, 0, (default, reduced))

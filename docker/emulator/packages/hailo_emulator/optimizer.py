@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hefsmith_worker.contract.options import VENDOR_CALIBRATION_IMAGES
+from hefsmith_worker.contract.options import (
+    FINE_TUNE_LEVEL,
+    FULL_IMAGES,
+    IMAGES_OF_LEVEL,
+    VENDOR_CALIBRATION_IMAGES,
+)
 
 from hailo_emulator import log
 from hailo_emulator.compose import OUTPUT_SUFFIX, compose, input_shape
@@ -69,7 +74,7 @@ def quantize_network(
     best = judge.make(graph, ranges, options, weights.nodes)
     if levels.optimization >= 0:
         best = _improve(best, judge, options, weights, levels)
-    _tell_training(options, levels)
+    _rehearse_training(options, levels, entries)
     quantized = quantize_graph(best.graph, best.plan)
     model = to_model(quantized, name=network.name).SerializeToString(deterministic=True)
     snr = judge.tell(best)
@@ -123,17 +128,27 @@ def _enabled(options: Options, name: str, *, default: bool) -> bool:
     return algorithm.policy in ("enabled", "allowed")
 
 
-def _tell_training(options: Options, levels: Levels) -> None:
-    wanted = {
-        "Adaround": _enabled(options, "adaround", default=levels.optimization >= 3),
-        "Quantization-Aware Fine-Tuning": _enabled(
-            options, "finetune", default=levels.optimization == 2
-        ),
-    }
-    for name, on in wanted.items():
-        log.info(f"{name} skipped")
-        if on:
-            log.warning(f"The emulator does not train: {name} was asked for and did not run")
+def _rehearse_training(options: Options, levels: Levels, entries: int) -> None:
+    """Log what the vendor's compiler would train; the weights stay as they are."""
+    level = levels.optimization
+    for name, image_of, on in (
+        ("Adaround", "adaround", _enabled(options, "adaround", default=level >= 3)),
+        ("Quantization-Aware Fine-Tuning", "finetune",
+         _enabled(options, "finetune", default=level == FINE_TUNE_LEVEL)),
+    ):  # fmt: skip
+        if not on or (image_of == "adaround" and level == 4 and entries < FULL_IMAGES):
+            # Level 4 skips its rounding in silence where images are missing.
+            log.info(f"{name} skipped")
+            continue
+        algorithm = options.algorithm(image_of)
+        size: Any = algorithm.arguments.get("dataset_size") if algorithm is not None else None
+        wanted = size if isinstance(size, int) else IMAGES_OF_LEVEL.get(level, FULL_IMAGES)
+        log.info(f"Starting {name}")
+        if wanted > entries:
+            log.warning(f"{name}: Dataset didn't have enough data for dataset_size of {wanted}")
+        log.info(f"Using dataset with {min(wanted, entries)} entries for {image_of}")
+        log.info(f"The emulator rehearses {name} and trains nothing")
+        log.info(f"Model Optimization Algorithm {name} is done (completion time is 00:00:00.00)")
 
 
 def _noise_images(network: Network) -> int:

@@ -13,6 +13,8 @@ from typing import Any, Dict, Literal, Mapping, Optional, Tuple, Type, TypeVar, 
 Exporter = Literal["legacy", "dynamo"]
 Simplifier = Literal[False, "onnxslim", "onnxsim"]
 Level = Literal[-100, 0, 1, 2, 3, 4]
+#: ``auto`` is the vendor's default level, the only one that it lowers by itself.
+AnyLevel = Literal["auto", -100, 0, 1, 2, 3, 4]
 NmsEngine = Literal["auto", "cpu", "nn_core"]
 Task = Literal["classification", "detection", "segmentation", "pose", "obb", "other"]
 AnyTask = Literal["auto", "classification", "detection", "segmentation", "pose", "obb", "other"]

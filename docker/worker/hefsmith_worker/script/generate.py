@@ -217,8 +217,7 @@ def _optimisation(request: ScriptRequest) -> List[Line]:
                     (Name("finetune"),),
                     {"policy": Name("enabled"), "dataset_size": request.images},
                 ),
-                f"With fewer than {FULL_IMAGES} images level 2 keeps its fine-tune only "
-                "when asked.",
+                f"Level 2 is trained on {FULL_IMAGES} images unless it is told how many there are.",
                 {},
             )
         )

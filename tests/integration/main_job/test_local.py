@@ -201,7 +201,7 @@ def test_variants_are_judged_and_leave_the_build_alone(copied: Project) -> None:
 
 
 def test_a_variant_on_a_device_is_judged_and_timed_there(copied: Project) -> None:
-    done = copied.hef("tune", "--try", "level=1", "--device", "embedded", "--json")
+    done = copied.hef("tune", "digits", "--try", "level=1", "--device", "embedded", "--json")
     assert done.returncode == 0, done.stderr
     own, same = json.loads(done.stdout)["variants"]
     assert own["fps"] > 0

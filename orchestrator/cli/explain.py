@@ -36,10 +36,16 @@ def register(app: typer.Typer) -> None:
 
         from orchestrator.diagnose.explain import explain_logs
 
-        ran, findings = explain_logs(logs, sys.stdin.buffer)
+        ran, findings, notable = explain_logs(logs, sys.stdin.buffer)
         if as_json:
             emit_json(
-                {"ran": ran.as_json(), "findings": [finding.as_json() for finding in findings]}
+                {
+                    "ran": ran.as_json(),
+                    "findings": [finding.as_json() for finding in findings],
+                    "notable": [
+                        {"line": line, "file": file, "text": text} for line, file, text in notable
+                    ],
+                }
             )
             return
         for line in _summary(ran):
@@ -51,6 +57,11 @@ def register(app: typer.Typer) -> None:
         if not findings:
             print_result("")
             print_result("Nothing known was found in it.")
+        if notable and all(one.severity in {"unknown", "info"} for one in findings):
+            print_result("These lines are most likely to matter:")
+            for number, file, text in notable:
+                where = f"{escape_control(file)}, line {number}" if file else f"line {number}"
+                print_result(f"  {where}: {escape_control(text[:300])}")
 
 
 def _summary(ran: Ran) -> list[str]:
@@ -61,6 +72,9 @@ def _summary(ran: Ran) -> list[str]:
         "unknown": "the log does not show an end; it may have been cut off",
     }[ran.outcome]
     lines = [f"outcome   {outcome}"]
+    if ran.step is not None:
+        state = "" if ran.step_done else " (its end is not in the log)"
+        lines.append(f"reached   {escape_control(ran.step)}{state}")
     if ran.level_run is not None or ran.level_asked is not None:
         asked = "not said" if ran.level_asked is None else ran.level_asked
         lines.append(
@@ -95,11 +109,11 @@ def _paragraph(finding: Finding) -> list[str]:
         where = f"{escape_control(finding.file)}, {where}"
     state = "got over it" if finding.recovered else finding.severity
     lines = [f"{finding.id}  {state}, {finding.stage}, {where} (up to: {finding.fault})"]
-    if finding.resembles:
-        lines.append("  (no known wording; the message is like known ones of this failure)")
     if finding.text:
         lines.append(f"  > {escape_control(finding.text[:300])}")
     lines.append(f"  why:  {escape_control(finding.cause)}")
+    if finding.severity == "possible" and finding.confirm:
+        lines.append(f"  sure, if:  {escape_control(finding.confirm)}")
     lines.append(f"  do:   {escape_control(finding.remedy)}")
     if finding.recipe:
         lines.append("  in the recipe:")

@@ -1,9 +1,10 @@
-"""The known failures of ``failures.yaml``, read from its compiled form when they are needed.
+"""The known failures of ``failures/*.yaml``, read from its compiled form when they are needed.
 
 Patterns are regular expressions for folded text (:func:`orchestrator.diagnose.text.fold`):
 one space, no quotes, no contractions, any case. `` ... `` between two words stands for up to
 80 characters, ``{ver}`` for a version. An alternative that is a list wants all of its parts,
-in any order, in one message: that is how a meaning is matched when the wording moves.
+in any order, in one message. ``match`` holds wording that belongs to one cause alone; it
+asserts. ``hint`` holds words that may mean it; they make it ``possible``.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from orchestrator.diagnose.anchors import SHORTEST
 from orchestrator.diagnose.compiled import COMPILED, expand
+from orchestrator.diagnose.required import SHORTEST
 from orchestrator.errors import HefsmithError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orchestrator.diagnose.anchors import Words
     from orchestrator.diagnose.finding import Fault, Severity
+    from orchestrator.diagnose.required import Words
 
 
 class CatalogueError(HefsmithError):
@@ -42,7 +43,9 @@ class Alternative:
 
     parts: tuple[str, ...]
     #: Sets of lower-case words; a message needs one word of each set, or cannot match.
-    anchors: tuple[Words, ...] = ()
+    required: tuple[Words, ...] = ()
+    #: False for a hint: it may mean the failure, and may mean another.
+    certain: bool = True
 
     @cached_property
     def patterns(self) -> tuple[re.Pattern[str], ...]:
@@ -72,22 +75,27 @@ class Entry:
     remedy: str
     sources: tuple[str, ...]
     match: tuple[Alternative, ...] = ()
+    hint: tuple[Alternative, ...] = ()
     unless: tuple[Alternative, ...] = ()
     recipe: str | None = None
     umbrella: bool = False
     yields_to: tuple[str, ...] = ()
     rule: str | None = None
+    #: Programs in which it can occur; none means any.
+    where: tuple[str, ...] = ()
+    #: What would make a possible cause certain.
+    confirm: str | None = None
 
     def vetoed(self, text: str) -> bool:
         """Tell whether something in the message takes a match back."""
         return any(veto.search(text) is not None for veto in self.unless)
 
 
-def _alternatives(value: object) -> tuple[Alternative, ...]:
+def _alternatives(value: object, *, certain: bool = True) -> tuple[Alternative, ...]:
     if not isinstance(value, list):
         return ()
     return tuple(
-        Alternative(tuple(item["parts"]), tuple(frozenset(some) for some in item["words"]))
+        Alternative(tuple(item["parts"]), tuple(frozenset(some) for some in item["words"]), certain)
         for item in value
     )
 
@@ -102,24 +110,46 @@ def _entry(raw: Mapping[str, Any]) -> Entry:
         remedy=raw["remedy"],
         sources=tuple(raw["sources"]),
         match=_alternatives(raw["match"]),
+        hint=_alternatives(raw["hint"], certain=False),
         unless=_alternatives(raw["unless"]),
         recipe=raw.get("recipe"),
         umbrella=raw.get("umbrella", False),
         yields_to=tuple(raw.get("yields_to", ())),
         rule=raw.get("rule"),
+        where=tuple(raw.get("where", ())),
+        confirm=raw.get("confirm"),
     )
 
 
 @cache
-def load_catalogue() -> Mapping[str, Entry]:
-    """Return the known failures by id, in the order of the file."""
+def _document() -> Mapping[str, Any]:
     text = resources.files("orchestrator.diagnose").joinpath(COMPILED).read_text("utf-8")
+    return cast("Mapping[str, Any]", json.loads(text))
+
+
+@cache
+def load_catalogue() -> Mapping[str, Entry]:
+    """Return the known failures by id, in the order of the lists."""
     try:
-        entries = [_entry(raw) for raw in json.loads(text)["failures"]]
+        entries = [_entry(raw) for raw in _document()["failures"]]
     except (ValueError, KeyError, TypeError) as error:
         msg = f"the list of known failures cannot be read: {error}"
         raise CatalogueError(msg, hint="Install hefsmith again.") from error
     return {entry.id: entry for entry in entries}
+
+
+def meaning_of(status: str) -> tuple[str, str] | None:
+    """Return name and meaning of a status of HailoRT, given by name or by number."""
+    found = _document()["statuses"].get(status.lower())
+    return (found[0], found[1]) if found else None
+
+
+class Found(NamedTuple):
+    """An entry that explains a message, what was captured, and whether its wording is proof."""
+
+    entry: Entry
+    captured: Mapping[str, str]
+    certain: bool
 
 
 class Index:
@@ -130,17 +160,17 @@ class Index:
         self._always: list[tuple[int, Entry, Alternative]] = []
         self._by_word: dict[str, list[tuple[int, Entry, Alternative]]] = {}
         words: set[str] = set()
-        known = ((entry, one) for entry in entries.values() for one in entry.match)
+        known = ((entry, one) for entry in entries.values() for one in (*entry.match, *entry.hint))
         for number, (entry, alternative) in enumerate(known):
-            anchors = alternative.anchors
-            words.update(*anchors)
-            if not anchors:
+            required = alternative.required
+            words.update(*required)
+            if not required:
                 self._always.append((number, entry, alternative))
                 continue
             # The rarest part decides where to look: few words, and long ones.
-            for word in min(anchors, key=lambda some: (len(some), -min(map(len, some)))):
+            for word in min(required, key=lambda some: (len(some), -min(map(len, some)))):
                 self._by_word.setdefault(word, []).append((number, entry, alternative))
-        self._answers: dict[str, tuple[tuple[Entry, Mapping[str, str]], ...]] = {}
+        self._answers: dict[str, tuple[Found, ...]] = {}
         # Words by their beginning: a line has fewer beginnings than the list has words.
         self._beginnings: dict[str, list[str]] = {}
         for word in words:
@@ -150,7 +180,7 @@ class Index:
         """Yield the sets of words that each alternative needs; none for what is always tried."""
         for entries in (self._always, *self._by_word.values()):
             for _, _, alternative in entries:
-                yield alternative.anchors
+                yield alternative.required
 
     def _present(self, lower: str) -> set[str]:
         """Return the words of the list that are in a line."""
@@ -162,7 +192,7 @@ class Index:
             if word in lower
         }
 
-    def search(self, text: str) -> tuple[tuple[Entry, Mapping[str, str]], ...]:
+    def search(self, text: str) -> tuple[Found, ...]:
         """Return every entry that explains ``text`` (folded), with what was captured."""
         # Long logs say the same again and again.
         if text not in self._answers:
@@ -171,7 +201,7 @@ class Index:
             self._answers[text] = tuple(self._search(text))
         return self._answers[text]
 
-    def _search(self, text: str) -> Iterator[tuple[Entry, Mapping[str, str]]]:
+    def _search(self, text: str) -> Iterator[Found]:
         present = self._present(text.lower())
         candidates = {number: (entry, one) for number, entry, one in self._always}
         for word in present & self._by_word.keys():
@@ -180,13 +210,13 @@ class Index:
         for _, (entry, alternative) in sorted(candidates.items()):
             if entry.id in done:
                 continue
-            if any(words.isdisjoint(present) for words in alternative.anchors):
+            if any(words.isdisjoint(present) for words in alternative.required):
                 continue
             captured = alternative.search(text)
             if captured is not None:
                 done.add(entry.id)
                 if not entry.vetoed(text):
-                    yield entry, captured
+                    yield Found(entry, captured, alternative.certain)
 
 
 @cache

@@ -1,4 +1,6 @@
-"""Turns ``failures.yaml``, which people write, into ``failures.json``, which the program reads.
+"""Turns the lists that people write into ``failures.json``, which the program reads.
+
+``failures/*.yaml`` are the known failures, ``statuses.yaml`` the statuses of HailoRT.
 
 YAML takes ten times as long to read, and the words that a pattern needs are found here once
 instead of at every start. ``python -m orchestrator.diagnose.compiled`` writes the file anew; a
@@ -11,10 +13,15 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.diagnose.anchors import required_sets
+from orchestrator.diagnose.required import required_sets
 
-SOURCE = "failures.yaml"
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SOURCES = "failures"
+STATUSES = "statuses.yaml"
 COMPILED = "failures.json"
 
 _MACROS = {
@@ -32,19 +39,80 @@ def expand(pattern: str) -> str:
     return pattern
 
 
-def compile_failures(text: str) -> str:
-    """Return the JSON for the YAML ``text``; raises ``ValueError``, ``KeyError`` or ``TypeError``
-    for a list that is no list of failures."""
+def sources() -> dict[str, str]:
+    """Return the texts of the lists by name, in the order in which they are read."""
+    folder = resources.files("orchestrator.diagnose")
+    lists = sorted(one.name for one in folder.joinpath(SOURCES).iterdir() if ".yaml" in one.name)
+    texts = {name: folder.joinpath(SOURCES, name).read_text("utf-8") for name in lists}
+    return texts | {STATUSES: folder.joinpath(STATUSES).read_text("utf-8")}
+
+
+def compile_failures(texts: Mapping[str, str]) -> str:
+    """Return the JSON for the lists ``texts``; raises ``ValueError``, ``KeyError`` or
+    ``TypeError`` for one that is no list of failures."""
     import yaml
 
     try:
-        document = yaml.safe_load(text)
+        documents = {name: yaml.safe_load(text) for name, text in texts.items()}
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    entries = [_entry(raw) for raw in document["failures"]]
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    groups = documents.pop(STATUSES)
+    raw = [entry for document in documents.values() for entry in document]
+    known = {str(entry["id"]): entry for entry in raw}
+    if len(known) != len(raw):
+        msg = "an id stands twice in the lists"
+        raise ValueError(msg)
+    for group in groups:
+        patterns = status_patterns(group)
+        if group.get("entry"):
+            entry = known[group["id"]]
+            entry["match"] = [*entry.get("match", []), *patterns]
+        else:
+            raw.append({**_STATUS, **group, "match": patterns})
+    entries = [_entry(entry) for entry in raw]
+    digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
-    return f'{{"source": "{digest}", "failures": [\n{lines}\n]}}\n'
+    meanings = json.dumps(_meanings(groups), ensure_ascii=False)
+    return f'{{"source": "{digest}", "statuses": {meanings}, "failures": [\n{lines}\n]}}\n'
+
+
+#: What all groups of statuses have in common.
+_STATUS = {
+    "stage": "run",
+    "umbrella": True,
+    "yields_to": ["run", "ship", "T"],
+    "source": ["https://github.com/hailo-ai/hailort"],
+}
+
+
+def status_patterns(group: Mapping[str, Any]) -> list[str]:
+    """Return patterns for the names, numbers and exceptions of a group of statuses."""
+    named = sorted(
+        name.lower().removeprefix("hailo_")
+        for _, words in group["names"].items()
+        for name in (words[0], *words[2:])
+    )
+    numbers = "|".join(str(number) for number in group["names"])
+    call = "infer model|vdevice|hef|network group|vstreams?|device|inference|pipeline"
+    number = f"(?P<code>{numbers})"
+    wrapper = r"(?:libhailort failed with error|hailortstatusexception)\W{1,3}"
+    patterns = [
+        rf"\b(?P<status>hailo_(?:{'|'.join(named)}))\b",
+        rf"{wrapper}{number}\b(?! ?\(hailo_)",
+        rf"(?:failed|error)\b.{{0,80}}\b(?:{call})\b.{{0,30}}\bstatus ?[:=] ?{number}\b(?!/)",
+    ]
+    classes = [name.lower() for name in group.get("classes", ())]
+    return [*patterns, *(rf"\b{name}\b" for name in classes)]
+
+
+def _meanings(groups: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return what each status means: by name in small letters and by number; with its name."""
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        for number, (name, meaning, *older) in group["names"].items():
+            for key in (str(number), name, *older):
+                found[key.lower()] = [f"{name} ({number})", meaning]
+    return found
 
 
 def _entry(raw: dict[str, object]) -> dict[str, object]:
@@ -57,16 +125,19 @@ def _entry(raw: dict[str, object]) -> dict[str, object]:
         "remedy": " ".join(str(raw["remedy"]).split()),
         "sources": _strings(raw.get("source")),
         "match": _alternatives(raw.get("match")),
+        "hint": _alternatives(raw.get("hint")),
         "unless": _alternatives(raw.get("unless")),
     }
+    for name in ("where", "yields_to"):
+        if raw.get(name):
+            entry[name] = _strings(raw[name])
     if raw.get("recipe"):
         entry["recipe"] = str(raw["recipe"]).rstrip("\n")
     if raw.get("umbrella"):
         entry["umbrella"] = True
-    if raw.get("yields_to"):
-        entry["yields_to"] = _strings(raw["yields_to"])
-    if raw.get("rule"):
-        entry["rule"] = str(raw["rule"])
+    for name in ("rule", "confirm"):
+        if raw.get(name):
+            entry[name] = str(raw[name])
     return entry
 
 
@@ -112,10 +183,9 @@ def _strings(value: object) -> list[str]:
 
 
 def main() -> None:
-    """Write ``failures.json`` beside ``failures.yaml``."""
-    folder = resources.files("orchestrator.diagnose")
-    text = folder.joinpath(SOURCE).read_text("utf-8")
-    Path(str(folder.joinpath(COMPILED))).write_text(compile_failures(text), encoding="utf-8")
+    """Write ``failures.json`` beside the lists."""
+    target = resources.files("orchestrator.diagnose").joinpath(COMPILED)
+    Path(str(target)).write_text(compile_failures(sources()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ of our own runs or of hailomz, hailortcli, docker, pip, scp and dmesg.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from orchestrator.diagnose.log_reader import VendorLog
 from orchestrator.errors import ConfigError, escape_control
@@ -76,7 +76,15 @@ def explain_failure(
     return [log.unexplained(last), *found]
 
 
-def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> tuple[Ran, list[Finding]]:
+class Explained(NamedTuple):
+    """What ran, what is known of it, and the lines (number, file, words) most likely to matter."""
+
+    ran: Ran
+    findings: list[Finding]
+    notable: list[tuple[int, str | None, str]]
+
+
+def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
     """Read logs in the order given, as one story; ``-`` is standard input.
 
     :raises ConfigError: a file cannot be read.
@@ -101,4 +109,4 @@ def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> tuple[Ran, list[Find
                 hint="Give the path of a log file, or - for standard input.",
                 code="explain.file",
             ) from error
-    return log.ran(), log.findings()
+    return Explained(log.ran(), log.findings(), log.notable())

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: ``silent``: the run ends well and the result is worse or wrong. ``info``: harmless, but
-#: it frightens people.
-Severity = Literal["fatal", "silent", "warn", "info"]
+#: ``unknown``: it failed and the list does not know why. ``silent``: the run ends well and the
+#: result is worse or wrong. ``possible``: this would explain it, and other causes would, too.
+#: ``info``: harmless, but it frightens people.
+Severity = Literal["fatal", "unknown", "silent", "possible", "warn", "info"]
 
 #: Who has to act: the machine's owner, the author of the model, of the recipe, or the vendor.
 Fault = Literal["machine", "model", "recipe", "vendor"]
 
 Outcome = Literal["ok", "failed", "unknown"]
 
-SEVERITIES: tuple[Severity, ...] = ("fatal", "silent", "warn", "info")
+SEVERITIES: tuple[Severity, ...] = ("fatal", "unknown", "possible", "silent", "warn", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class Finding:
 
     ``line`` is 1-based and ``text`` the cleaned line that showed it; both are ``None`` for what
     was computed from the whole run. ``recipe`` holds exact lines for ``model.yaml``, where that
-    is the fix. ``recovered`` is true when the run went on and ended well after it. ``resembles``
-    is true when no pattern matched and the message was recognised by its likeness to known ones.
+    is the fix. ``recovered`` is true when the run went on and ended well after it. ``confirm``
+    says what would make a possible cause certain.
     """
 
     id: str
@@ -64,7 +65,7 @@ class Finding:
     umbrella: bool = False
     recovered: bool = False
     file: str | None = None
-    resembles: bool = False
+    confirm: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON shape: ``id``, ``severity``, ``line``, ``cause``, ``remedy`` first."""
@@ -82,7 +83,7 @@ class Finding:
             "umbrella": self.umbrella,
             "recovered": self.recovered,
             "file": self.file,
-            "resembles": self.resembles,
+            "confirm": self.confirm,
         }
 
 
@@ -116,6 +117,9 @@ class Ran:
     arch: str | None = None
     hef: str | None = None
     stage: str | None = None
+    #: The last step that was begun, how far it got, and whether it was finished.
+    step: str | None = None
+    step_done: bool | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON shape of ``hef explain --json`` under ``ran``."""
@@ -137,6 +141,8 @@ class Ran:
             "arch": self.arch,
             "hef": self.hef,
             "stage": self.stage,
+            "step": self.step,
+            "step_done": self.step_done,
         }
 
 

@@ -10,33 +10,33 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import resemblance, rules
+from orchestrator.diagnose import rules
 from orchestrator.diagnose import text as texts
-from orchestrator.diagnose.catalogue import load_catalogue
+from orchestrator.diagnose.evidence import Evidence
 from orchestrator.diagnose.finding import Asked, Finding, Progress, Ran
-from orchestrator.diagnose.gate import OBSERVED, OUTCOME, PROGRESS, SCENE, load_gate
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
-from orchestrator.diagnose.progress import ProgressReader
+from orchestrator.diagnose.prefilter import (
+    EVIDENCE,
+    OBSERVED,
+    OUTCOME,
+    PROGRESS,
+    SCENE,
+    load_prefilter,
+)
+from orchestrator.diagnose.programs import STAGES
+from orchestrator.diagnose.progress import ProgressReader, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from orchestrator.diagnose.gate import Gate, Verdict
+    from orchestrator.diagnose.prefilter import Prefilter, Verdict
 
 
 #: What is captured in these groups is listed over all the lines that show an entry.
 LISTED = frozenset({"layer", "node", "op"})
 MOST_LISTED = 8
-#: Messages that sound bad and that no pattern knows: the first ones and the last ones are kept.
-MOST_DOUBTFUL = 40
-#: How near, and how far ahead, a known failure must be to be recognised by likeness: where the
-#: run failed and nothing explains it, and where only the line itself says so.
-NEAR_FAILED = (0.34, 0.08)
-NEAR_ALONE = (0.45, 0.15)
-#: Beside a finding that only names the stage that failed.
-NEAR_UMBRELLA = (0.5, 0.15)
 
 
 class VendorLog:
@@ -52,21 +52,22 @@ class VendorLog:
         asked: Asked | None = None,
         context: Mapping[str, str] | None = None,
         file: str | None = None,
-        gate: Gate | None = None,
+        prefilter: Prefilter | None = None,
     ) -> None:
         self.asked = asked or Asked()
         self._context: dict[str, str] = dict(context or {})
         self._matcher = Matcher()
-        self._gate = gate or load_gate().anew()
+        self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
         self._observed = Observed()
         self._outcome = OutcomeReader()
         self._scene = rules.Scene()
+        self._steps = Steps()
+        self._evidence = Evidence()
         self._hits: dict[str, Hit] = {}
         self._last: dict[str, int] = {}
         self._listed: dict[tuple[str, str], dict[str, None]] = {}
         self._lines = 0
-        self._doubtful: list[tuple[int, str]] = []
         #: Where each file of the story begins: number of lines read before it, and its name.
         self._origins: list[tuple[int, str | None]] = [(0, file)]
         if self.asked.images is not None:
@@ -78,13 +79,13 @@ class VendorLog:
         self._lines += 1
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
-        verdict = self._gate.judge(line, told=self._outcome.took_note)
+        verdict = self._prefilter.judge(line, told=self._outcome.took_note)
         before = self._matcher.taken
         news: list[Progress | Finding] = []
         for part in texts.split_feed(line):
             news.extend(self._feed_part(texts.clean(part), verdict))
         if self._matcher.taken != before:
-            self._gate.keep()
+            self._prefilter.keep()
         return news
 
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Finding]:
@@ -97,6 +98,8 @@ class VendorLog:
         bare = texts.strip_prefix(line)
         if verdict.bulk and texts.says_nothing(bare):
             return news
+        if readers & EVIDENCE:
+            self._steps.feed(bare)
         progress = self._progress.feed(bare) if readers & PROGRESS else None
         if progress is not None:
             news.append(progress)
@@ -114,6 +117,8 @@ class VendorLog:
             self._scene.feed(folded)
         if readers & OUTCOME:
             self._outcome.feed(self._lines, bare)
+        if readers & EVIDENCE or verdict.sounds_bad:
+            self._evidence.feed(self._lines, bare, folded)
         hits: list[Hit] = []
         if search:
             hits = self._matcher.feed(self._lines, line)
@@ -123,42 +128,7 @@ class VendorLog:
             finding = self._take(hit)
             if finding is not None:
                 news.append(finding)
-        if not hits and resemblance.sounds_bad(folded):
-            self._doubt(folded)
         return news
-
-    def _doubt(self, folded: str) -> None:
-        """Keep a message that sounds bad; what it means is asked only when nothing else tells."""
-        self._doubtful.append((self._lines, folded))
-        if len(self._doubtful) > MOST_DOUBTFUL:
-            del self._doubtful[MOST_DOUBTFUL // 2]
-
-    def _resembling(self, found: Sequence[Finding]) -> list[Finding]:
-        """Return what the unexplained messages are most like, where that is clear enough."""
-        if any(one.severity == "fatal" and not one.umbrella for one in found):
-            return []
-        catalogue = load_catalogue()
-        known = {one.id for one in found}
-        explained = {one.line for one in found}
-        failed = self._outcome.outcome == "failed"
-        near, lead = NEAR_FAILED if failed else NEAR_ALONE
-        if any(one.severity == "fatal" for one in found):
-            near, lead = NEAR_UMBRELLA
-        likely: dict[str, Finding] = {}
-        for number, message in self._doubtful:
-            answer = resemblance.load_examples().nearest(message)
-            if answer is None or answer.near < near or answer.lead < lead:
-                continue
-            if not failed and not resemblance.is_ours(message):
-                continue
-            entry = catalogue[answer.id]
-            if entry.rule or entry.severity == "info" or entry.id in known:
-                continue
-            if number in explained or entry.vetoed(message):
-                continue
-            hit = Hit(entry, number, message, {})
-            likely.setdefault(entry.id, replace(self._finding(hit), resembles=True))
-        return list(likely.values())
 
     def _take(self, hit: Hit) -> Finding | None:
         """Keep a hit; return it as a finding when it is new."""
@@ -170,20 +140,25 @@ class VendorLog:
         if not rules.holds(hit.entry.rule, hit.captured, self._observed, self.asked):
             return None
         entry = hit.entry
-        if entry.severity == "fatal":
+        proof = self._evidence.proof(hit)
+        if proof == "no":
+            return None
+        if entry.severity == "fatal" and proof == "yes":
             self._outcome.fail(hit.line, entry.stage)
         self._last[entry.id] = hit.line
         for name, value in hit.captured.items():
             self._context.setdefault(name, value)
             if name in LISTED:
                 self._listed.setdefault((entry.id, name), {})[value] = None
-        if entry.id in self._hits:
+        kept = self._hits.get(entry.id)
+        if kept is not None and (kept.certain or not hit.certain):
             return None
         self._hits[entry.id] = hit
         return self._finding(hit)
 
     def _finding(self, hit: Hit) -> Finding:
         words = rules.words(self._observed, self.asked) | self._context | dict(hit.captured)
+        words |= rules.status_words(hit.captured)
         for (name, group), values in self._listed.items():
             if name == hit.entry.id:
                 words[group] = ", ".join(list(values)[:MOST_LISTED])
@@ -191,7 +166,10 @@ class VendorLog:
             # HailoRT shouts; recipes and compilers write it small.
             words["chip"] = device.lower()
         line, file = self._where(hit.line)
-        return rules.fill(hit.entry, words, line=line, text=hit.text, file=file)
+        found = rules.fill(hit.entry, words, line=line, text=hit.text, file=file)
+        if self._evidence.proof(hit) == "yes":
+            return found
+        return rules.possible(found, found.confirm)
 
     def _where(self, number: int) -> tuple[int, str | None]:
         """Return line and file of the line that was read as number ``number`` over all."""
@@ -211,23 +189,44 @@ class VendorLog:
 
     def unexplained(self, last: str) -> Finding:
         """Return the finding for a failure that nothing in the list explains."""
-        number, text = self._outcome.failed_at
+        number, text = self._evidence.decisive or self._outcome.failed_at
         line, file = self._where(number) if number else (None, self._origins[-1][1])
-        return rules.unexplained(line, text or last, file)
+        ran = self.ran()
+        return rules.unexplained(
+            line, text or last, file, step=ran.step or "", stage=ran.stage or ""
+        )
+
+    def notable(self, most: int = 3) -> list[tuple[int, str | None, str]]:
+        """Return line, file and words of what is most likely to matter, worst first."""
+        return [(*self._where(number), text) for number, text in self._evidence.notable(most)]
 
     def ran(self) -> Ran:
         """Return what really ran, as far as the log tells."""
         stage = self._outcome.stage
-        if stage == "setup" and self._progress.stage != "start":
+        if stage is None and self._progress.stage != "start":
             stage = self._progress.stage
-        return self._observed.ran(self._outcome.outcome, stage)
+        if stage is None:
+            proven = (one for one in self._hits.values() if self._evidence.proof(one) == "yes")
+            stage = next((one.entry.stage for one in proven if one.entry.severity == "fatal"), None)
+        if stage is None:
+            shown = {STAGES[name] for name in self._evidence.programs if name in STAGES}
+            stage = shown.pop() if len(shown) == 1 else None
+        return replace(
+            self._observed.ran(self._outcome.outcome, stage),
+            step=self._steps.name,
+            step_done=self._steps.done,
+        )
 
     def findings(self) -> list[Finding]:
         """Return what the whole log shows: worst first, umbrellas only where nothing is specific.
 
         A failure that the same run got over is kept as ``info`` and ``recovered``.
         """
-        hits = {name: hit for name, hit in self._hits.items() if self._still_holds(hit)}
+        hits = {
+            name: hit
+            for name, hit in self._hits.items()
+            if self._still_holds(hit) and self._evidence.proof(hit) != "no"
+        }
         found = [
             rules.soften(
                 self._finding(hit),
@@ -236,14 +235,22 @@ class VendorLog:
             for name, hit in hits.items()
         ]
         found.extend(rules.computed(self._observed, self.asked, self._scene, set(hits)))
-        found.extend(
-            rules.soften(one, self._outcome.recovered(one.line or 0, one.stage))
-            for one in self._resembling(found)
-        )
+        found = [self._as_symptom(one, found) for one in found]
         found = rules.shade(found, {name: hit.entry for name, hit in self._hits.items()})
-        if self._outcome.outcome == "failed" and not any(one.severity == "fatal" for one in found):
+        failed = self._outcome.outcome == "failed"
+        if failed and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))
         return sorted(found, key=rules.rank)
+
+    def _as_symptom(self, finding: Finding, found: Sequence[Finding]) -> Finding:
+        """Return a finding from a later exception of a chain as possible, unless the first
+        exception is explained, too."""
+        if finding.severity != "fatal" or finding.line is None or len(self._origins) > 1:
+            return finding
+        cause = self._evidence.tracebacks.cause_of(finding.line)
+        if cause is None or any(one.line == cause for one in found):
+            return finding
+        return rules.possible(finding, "the first exception of the chain means the same")
 
 
 def read_log(

@@ -41,8 +41,10 @@ class Hit:
 
     entry: Entry
     line: int
+    #: What was printed, without colours and prefixes; of several lines the first to the last.
     text: str
     captured: Mapping[str, str]
+    certain: bool = True
     #: The message went on and takes an earlier hit of this entry back.
     withdrawn: bool = False
 
@@ -52,8 +54,9 @@ class Matcher:
 
     def __init__(self) -> None:
         self._index = load_index()
-        self._message: deque[tuple[int, str]] = deque(maxlen=MOST_LINES - 1)
-        self._in_message: dict[str, Entry] = {}
+        #: Number, folded text and text as printed.
+        self._message: deque[tuple[int, str, str]] = deque(maxlen=MOST_LINES - 1)
+        self._in_message: dict[str, tuple[Entry, bool]] = {}
         self._withdrawn: set[str] = set()
         self._passed: list[tuple[int, str]] = []
         #: Number of lines that were looked at.
@@ -90,7 +93,7 @@ class Matcher:
             if not folded or not self._continues(texts.clean(line), text):
                 self._forget()
             if folded:
-                self._message.append((number, folded))
+                self._message.append((number, folded, text.strip()))
 
     def feed(self, number: int, line: str) -> list[Hit]:
         """Return what ``line`` (cleaned, number ``number``) shows, alone or with those before."""
@@ -106,15 +109,19 @@ class Matcher:
         if not wrapped:
             self._forget()
         if _BARS.match(folded):
-            self._message.append((number, folded))
+            self._message.append((number, folded, bare.strip()))
             return []
         hits = [
-            Hit(entry, number, folded, captured) for entry, captured in self._index.search(folded)
+            Hit(one.entry, number, bare.strip(), one.captured, one.certain)
+            for one in self._index.search(folded)
         ]
-        self._in_message.update((hit.entry.id, hit.entry) for hit in hits if not hit.entry.rule)
+        for hit in hits:
+            if not hit.entry.rule:
+                _, before = self._in_message.get(hit.entry.id, (hit.entry, False))
+                self._in_message[hit.entry.id] = (hit.entry, before or hit.certain)
         if wrapped:
-            hits.extend(self._search_wrapped(folded))
-        self._message.append((number, folded))
+            hits.extend(self._search_wrapped(folded, bare.strip()))
+        self._message.append((number, folded, bare.strip()))
         return hits
 
     def _forget(self) -> None:
@@ -129,29 +136,31 @@ class Matcher:
         if len(bare) < len(line) and texts.stamped_by_system(line):
             return False
         before = self._message[-1][1]
-        if sum(len(part) for _, part in self._message) > MOST_CHARACTERS:
+        if sum(len(part) for _, part, _ in self._message) > MOST_CHARACTERS:
             return False
         if bare[:1] in " \t([/" or bare[:1].islower():
             return True
         # A sentence that ended was not wrapped there.
         return len(before) >= WRAP_WIDTH and before[-1] not in ".!?"
 
-    def _search_wrapped(self, folded: str) -> list[Hit]:
+    def _search_wrapped(self, folded: str, bare: str) -> list[Hit]:
         """Try the message that ends in ``folded``, with and without a space at each break."""
-        first, _ = self._message[0]
-        parts = [part for _, part in self._message]
+        first = self._message[0][0]
+        parts = [part for _, part, _ in self._message]
+        printed = " ".join([*(text for _, _, text in self._message), bare])
         hits: list[Hit] = []
         # A fixed-width wrap may cut within a word: then the parts belong together without space.
         for glue in (" ", ""):
             joined = glue.join([*parts, folded])
-            for entry, captured in self._index.search(joined):
-                if entry.id not in self._in_message:
+            for entry, captured, certain in self._index.search(joined):
+                _, before = self._in_message.get(entry.id, (entry, None))
+                if before is None or (certain and not before):
                     if not entry.rule:
-                        self._in_message[entry.id] = entry
-                    hits.append(Hit(entry, first, joined, captured))
-            for entry in self._in_message.values():
+                        self._in_message[entry.id] = (entry, certain)
+                    hits.append(Hit(entry, first, printed, captured, certain))
+            for entry, _ in self._in_message.values():
                 if entry.id in self._withdrawn or not entry.vetoed(joined):
                     continue
                 self._withdrawn.add(entry.id)
-                hits.append(Hit(entry, first, joined, {}, withdrawn=True))
+                hits.append(Hit(entry, first, printed, {}, withdrawn=True))
         return hits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import phrases
+from orchestrator.diagnose import wordings
 from orchestrator.diagnose.finding import Ran
 from orchestrator.diagnose.text import REMEMBERED
 
@@ -81,17 +81,17 @@ class Observed:
         # "Reducing compression level to 0 because requested optimization level ..." lowers
         # another level.
         if "compression level" not in lower.split("optimi", 1)[0]:
-            for pattern in phrases.LEVEL_LOWERED:
+            for pattern in wordings.LEVEL_LOWERED:
                 match = pattern.search(lower)
                 if match:
                     if match["asked"]:
                         self.level_asked = int(match["asked"])
                     self.level_lowered = int(match["level"])
                     return True
-        if phrases.LEVEL_ZERO.search(lower):
+        if wordings.LEVEL_ZERO.search(lower):
             self.level_zero = True
             return True
-        for pattern in phrases.LEVEL_ASKED:
+        for pattern in wordings.LEVEL_ASKED:
             match = pattern.search(lower)
             if match:
                 self.level_asked = int(match[1])
@@ -101,7 +101,7 @@ class Observed:
         return False
 
     def _read_images(self, folded: str, lower: str) -> bool:  # noqa: ARG002
-        for pattern in phrases.IMAGES_USED:
+        for pattern in wordings.IMAGES_USED:
             match = pattern.search(lower)
             if match:
                 if match["what"].startswith("calib"):
@@ -110,17 +110,17 @@ class Observed:
                     self.images_finetune = _number(match["n"])
                 return True
         if "calib" in lower and "us" in lower:
-            pair = phrases.IMAGES_PAIR.search(lower)
+            pair = wordings.IMAGES_PAIR.search(lower)
             if pair:
                 self.images_used = _number(pair["n"])
                 self.images_given = _number(pair["given"])
                 return True
-        bar = phrases.CALIBRATION_BAR.search(lower)
+        bar = wordings.CALIBRATION_BAR.search(lower)
         if bar:
             if self.images_used is None:
                 self.images_used = int(bar[2])
             return True
-        for pattern in phrases.IMAGES_GIVEN:
+        for pattern in wordings.IMAGES_GIVEN:
             match = pattern.search(lower)
             if match:
                 self.images_given = _number(match["n"])
@@ -128,23 +128,23 @@ class Observed:
         return False
 
     def _read_gpu(self, folded: str, lower: str) -> bool:  # noqa: ARG002
-        if phrases.GPU_NO.search(lower):
+        if wordings.GPU_NO.search(lower):
             self.gpu = False
             return True
-        if phrases.GPU_YES.search(lower):
+        if wordings.GPU_YES.search(lower):
             self.gpu = True
             return True
         return False
 
     def _read_snr(self, folded: str, lower: str) -> bool:  # noqa: ARG002
         found = False
-        for match in phrases.SNR.finditer(folded):
+        for match in wordings.SNR.finditer(folded):
             self.snr[match["layer"].strip(":")] = float(match["db"].replace(",", "."))
             found = True
         return found
 
     def _read_algorithms(self, folded: str, lower: str) -> bool:
-        for pattern in phrases.SKIPPED:
+        for pattern in wordings.SKIPPED:
             match = pattern.search(folded)
             if match:
                 self.skipped[match["name"].strip()] = None
@@ -164,38 +164,38 @@ class Observed:
 
     def _read_precision(self, folded: str, lower: str) -> bool:
         found = False
-        match = phrases.FOUR_BIT.search(folded)
+        match = wordings.FOUR_BIT.search(folded)
         if match:
             self.four_bit[match["layer"]] = None
             found = True
-        elif "bias" not in lower and all(pattern.search(lower) for pattern in phrases.DEMOTED):
-            layer = phrases.LAYER.search(folded)
+        elif "bias" not in lower and all(pattern.search(lower) for pattern in wordings.DEMOTED):
+            layer = wordings.LAYER.search(folded)
             self.demoted[layer[1] if layer else "(not named)"] = None
             found = True
-        if phrases.NOT_NORMALIZED.search(lower):
+        if wordings.NOT_NORMALIZED.search(lower):
             self.not_normalized[folded] = None
             found = True
         return found
 
     def _read_contexts(self, folded: str, lower: str) -> bool:  # noqa: ARG002
-        for pattern in phrases.CONTEXTS_FINAL:
+        for pattern in wordings.CONTEXTS_FINAL:
             match = pattern.search(lower)
             if match:
                 self._contexts_final = int(match[1])
                 return True
-        for pattern in phrases.CONTEXTS_SO_FAR:
+        for pattern in wordings.CONTEXTS_SO_FAR:
             match = pattern.search(lower)
             if match:
                 self._contexts_so_far = int(match[1])
                 return True
-        kernels = phrases.KERNELS.search(lower)
+        kernels = wordings.KERNELS.search(lower)
         if kernels:
             self._kernels = max(self._kernels, int(kernels[1]))
-        elif phrases.SINGLE_CONTEXT.search(lower):
+        elif wordings.SINGLE_CONTEXT.search(lower):
             self._contexts_final = self._contexts_so_far = None
             self._kernels = -1
             self._single = True
-        elif phrases.MULTI_CONTEXT.search(lower):
+        elif wordings.MULTI_CONTEXT.search(lower):
             self._single = False
         else:
             return False
@@ -203,17 +203,17 @@ class Observed:
 
     def _read_identity(self, folded: str, lower: str) -> bool:
         found = False
-        for name, pattern in phrases.VERSIONS:
+        for name, pattern in wordings.VERSIONS:
             match = pattern.search(lower)
             if match:
                 self.versions[name] = match[1]
                 found = True
-        arch = phrases.ARCH.search(lower)
+        arch = wordings.ARCH.search(lower)
         if arch:
             self.arch = arch[1]
             found = True
-        if ".hef" in lower and phrases.HEF_SAVED.search(lower):
-            named = phrases.HEF.findall(folded)
+        if ".hef" in lower and wordings.HEF_SAVED.search(lower):
+            named = wordings.HEF.findall(folded)
             if named:
                 self.hef = named[-1]
                 found = True
@@ -252,7 +252,7 @@ class Observed:
             return 0
         return None
 
-    def ran(self, outcome: Outcome, stage: str) -> Ran:
+    def ran(self, outcome: Outcome, stage: str | None) -> Ran:
         """Return what the lines add up to."""
         return Ran(
             outcome=outcome,

@@ -26,9 +26,22 @@ _COMMAND = re.compile(
     r"(?P<tool>(?:\S*/)?(?:hailomz|hailo|hailortcli))\s+(?P<verb>parser?|optimize|compiler?"
     r"|profiler?|eval|run2?|benchmark|scan|fw-control|parse-hef)\b"
 )
+#: Stage that a command of the vendor's tools begins.
+_VERBS = {
+    "parser": "parse", "parse": "parse", "optimize": "optimize", "compiler": "compile",
+    "compile": "compile", "run": "run", "run2": "run", "benchmark": "run", "scan": "run",
+    "fw-control": "run", "parse-hef": "run", "eval": "run",
+}  # fmt: skip
 _STARTS = (
     ("parse", re.compile(r"translation started on|retrying (?:the )?pars")),
     ("optimize", re.compile(r"start(?:ing|ed) (?:the )?model (?:optimi[sz]|quanti[sz])ation")),
+    (
+        "optimize",
+        re.compile(
+            r"\[info\] starting (?:mixed precision|layernorm|statistics|fix zp|matmul|equali"
+            r"|adaround|quantization|bias correction|layer noise|fine|zero|softmax|create mixed)"
+        ),
+    ),
     (
         "compile",
         re.compile(r"start(?:ing|ed) (?:the )?(?:hailo )?allocation|building (?:the )?hef"),
@@ -133,12 +146,12 @@ class OutcomeReader:
         self._failure: _Mark | None = None
         self._soft: _Mark | None = None
         self._exit: int | None = None
-        self._stage = "setup"
+        self._stage: str | None = None
         self._ended: str | None = None
 
     @property
-    def stage(self) -> str:
-        """The stage that was worked on last."""
+    def stage(self) -> str | None:
+        """The stage that was worked on last, ``None`` where none was announced."""
         return self._stage
 
     def feed(self, number: int, bare: str) -> None:
@@ -150,13 +163,15 @@ class OutcomeReader:
         if command:
             tool = command["tool"].rsplit("/", 1)[-1]
             self._command = f"{tool} {command['verb']}"
-            self._begin("parse" if "hailomz" in tool else self._open or "setup")
+            self._begin(
+                "parse" if "hailomz" in tool else self._open or _VERBS.get(command["verb"], "setup")
+            )
         if errors or self._soft is not None:
             self._read_errors(number, bare, lower)
         if stages:
             self._read_stages(number, lower)
         if exits:
-            self._read_exit(number, lower)
+            self._read_exit(number, bare, lower)
 
     def _begin(self, stage: str) -> None:
         self._open = stage
@@ -200,7 +215,7 @@ class OutcomeReader:
         )
         after_compile = command == "hailo compiler" and self._ended == "compile"
         if after_parse or after_optimize or after_compile:
-            self._succeed(number, self._stage)
+            self._succeed(number, self._stage or "")
 
     def _succeed(self, number: int, stage: str) -> None:
         self._success.append(_Mark(number, stage))
@@ -219,14 +234,14 @@ class OutcomeReader:
     def _read_errors(self, number: int, bare: str, lower: str) -> None:
         if _HARD.search(lower) or _RAISED.match(bare):
             if "recoverable single context" not in lower and "warning" not in lower[:40]:
-                self._failure = _Mark(number, self._stage, bare.strip())
+                self._failure = _Mark(number, self._stage or "", bare.strip())
         elif _SOFT.match(lower) and "layer latency" not in lower:
-            self._soft = _Mark(number, self._stage, bare.strip())
+            self._soft = _Mark(number, self._stage or "", bare.strip())
         elif self._soft is not None and lower.startswith(("[info]", "<hailo model zoo info>")):
             # The tool took note and went on.
             self._soft = None
 
-    def _read_exit(self, number: int, lower: str) -> None:
+    def _read_exit(self, number: int, bare: str, lower: str) -> None:
         if not _EXIT_WORDS.search(lower):
             return
         match = _RC.search(lower) or _EXIT.search(lower)
@@ -235,7 +250,7 @@ class OutcomeReader:
         code = int(match[1])
         self._exit = code
         if code != 0:
-            self._failure = _Mark(number, self._stage, lower.strip())
+            self._failure = _Mark(number, self._stage or "", bare.strip())
 
     @property
     def took_note(self) -> bool:

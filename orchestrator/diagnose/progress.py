@@ -77,6 +77,46 @@ def _may_show(line: str) -> bool:
     return any(pattern.search(lower) for _, _, pattern in STAGE_MARKS)
 
 
+#: Begin and end of a step of the vendor's tools, by the name that they give it.
+STEP_BEGINS = re.compile(
+    r"^(?:\[info\]\s*)?(?:Starting\s+(?P<name>[A-Z][\w /-]{2,50}?)\s*$"
+    r"|(?P<other>Translation) started\b|(?P<hef>Building HEF))"
+)
+STEP_ENDS = re.compile(
+    r"(?:Algorithm\s+)?(?P<name>[A-Z][\w /-]{2,50}?)\s+(?:is done|completed|skipped)\b"
+    r"|(?P<compiled>Successful Compilation)|(?P<saved>saved|written) (?:to|as)"
+)
+
+
+class Steps:
+    """The last step that was begun, and whether its end was seen."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.done: bool | None = None
+        self._outer: str | None = None
+
+    def feed(self, bare: str) -> None:
+        """Take in one line (without prefix)."""
+        begins = STEP_BEGINS.match(bare)
+        if begins:
+            name = begins["name"] or begins["other"] or begins["hef"]
+            if name.lower().startswith(("model optimi", "hailo allocation")):
+                self._outer = name
+            self.name, self.done = name, False
+            return
+        if self.name is None:
+            return
+        ends = STEP_ENDS.search(bare)
+        if ends is None:
+            return
+        ended = ends["name"]
+        if ended is None or ended.lower().endswith(self.name.lower()):
+            self.done = True
+        elif self._outer and ended.lower().endswith(self._outer.lower()):
+            self.name, self.done = self._outer, True
+
+
 class ProgressReader:
     """Remembers stage and epoch, so that bars inside them make sense."""
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.catalogue import Entry, load_catalogue
+from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
 from orchestrator.diagnose.finding import SEVERITIES, Asked, Finding
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ USELESS_SNR = 5.0
 #: An 8-bit tensor cannot have a zero point above this.
 HIGHEST_8BIT_ZERO_POINT = 255
 
+_CONFIRM = "the lines around it speak of the same thing"
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
 _NUMBERS = re.compile(r"\d+")
 _COMMAND = re.compile(r"\bhailo(?: |\.)(optimize|compiler)\b(?P<rest>.*)")
@@ -159,6 +160,7 @@ def fill(
         sources=entry.sources,
         umbrella=entry.umbrella,
         file=file,
+        confirm=_fill_text(entry.confirm, known) if entry.confirm else None,
     )
 
 
@@ -212,25 +214,77 @@ def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[
     ]
 
 
-def unexplained(line: int | None, text: str | None, file: str | None) -> Finding:
+def unexplained(
+    line: int | None, text: str | None, file: str | None, *, step: str = "", stage: str = ""
+) -> Finding:
     """Return the finding for a failure that nothing in the list explains."""
-    return fill(load_catalogue()["U01"], {"text": text or ""}, line=line, text=text, file=file)
+    known = {"text": text or "", "step": step}
+    found = fill(load_catalogue()["U01"], known, line=line, text=text, file=file)
+    return replace(found, stage=stage or found.stage)
+
+
+def possible(finding: Finding, confirm: str | None) -> Finding:
+    """Return a finding as one that may be: its wording is no proof, or it stands elsewhere."""
+    if finding.severity in {"info", "possible"}:
+        return replace(finding, confirm=confirm) if finding.severity == "possible" else finding
+    return replace(finding, severity="possible", confirm=confirm or _CONFIRM)
+
+
+def status_words(captured: Mapping[str, str]) -> dict[str, str]:
+    """Return name and meaning of the status that was captured by name or number."""
+    status = captured.get("status") or captured.get("code")
+    found = meaning_of(status) if status else None
+    return {"status": found[0], "meaning": found[1]} if found else {}
 
 
 def shade(found: Sequence[Finding], entries: Mapping[str, Entry]) -> list[Finding]:
-    """Drop umbrella findings wherever a specific one explains the same failure."""
-    specific = [one for one in found if not one.umbrella]
+    """Drop umbrella findings wherever a specific one explains the same failure.
 
-    def covered(finding: Finding) -> bool:
-        entry = entries.get(finding.id)
-        wanted = entry.yields_to if entry and entry.yields_to else (finding.stage,)
-        return any(
-            (one.id in wanted or one.stage in wanted)
-            and (one.severity == "fatal" or one.recovered or one.id in wanted)
-            for one in specific
+    ``yields_to`` names ids, stages, first letters of ids, or ``*`` for anything specific.
+    """
+
+    def covers(one: Finding, umbrella: Finding) -> bool:
+        entry = entries.get(umbrella.id)
+        wanted = entry.yields_to if entry and entry.yields_to else (umbrella.stage,)
+        named = one.id in wanted or one.id[0] in wanted
+        if one.umbrella:
+            if "*" in wanted and one.severity == "fatal":
+                # What is plain of any program yields to what is known of this one.
+                other = entries.get(one.id)
+                return other is not None and "*" not in other.yields_to
+            # Of two that only name a symptom the one that asserts stays, then the first.
+            return named and one is not umbrella and _weight(one) < _weight(umbrella)
+        if one.severity == "possible" and umbrella.severity != "possible":
+            return False
+        if one.id in wanted:
+            return True
+        proves = one.severity == "fatal" or one.recovered
+        return proves and (named or one.stage in wanted or "*" in wanted)
+
+    def beside(one: Finding) -> bool:
+        """Tell whether a possible cause is idle, since one is proven for that line or stage."""
+        return one.severity == "possible" and any(
+            other.severity == "fatal"
+            and not other.umbrella
+            and (other.line == one.line or other.stage == one.stage)
+            for other in found
         )
 
-    return [one for one in found if not (one.umbrella and covered(one))]
+    kept = [one for one in found if not beside(one)]
+    return [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
+
+
+#: Entries that only say that something failed, or that something was ended.
+_SAY_LITTLE = ("T07", "T17", "K02")
+
+
+def _weight(finding: Finding) -> tuple[int, bool, int, str]:
+    return (
+        SEVERITIES.index(finding.severity),
+        finding.id in _SAY_LITTLE,
+        finding.line or 1 << 60,
+        finding.id,
+    )
 
 
 def rank(finding: Finding) -> tuple[int, bool, bool, int]:

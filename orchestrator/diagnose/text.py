@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Longer lines are cut in the middle: no message is that long, and a minified JSON must not
 #: cost minutes of matching.
@@ -63,8 +67,9 @@ _MARKER = re.compile(
 )
 
 
-#: What the system says on a German machine, in the words that patterns are written for.
-_GERMAN = {
+#: What the system says on machines of other languages, in the words that patterns are written for.
+_TRANSLATED = {
+    # German
     "keine route zum zielrechner": "No route to host",
     "verbindungsaufbau abgelehnt": "Connection refused",
     "die wartezeit für die verbindung ist abgelaufen": "Connection timed out",
@@ -87,20 +92,46 @@ _GERMAN = {
     "die verbindung wurde vom kommunikationspartner zurückgesetzt": "Connection reset by peer",
     "falsches dateiformat": "Exec format error",
     "fehler beim ausführen des formats": "Exec format error",
+    "die identifikation des entfernten rechners hat sich geändert": (
+        "remote host identification has changed"
+    ),
+    # Spanish
+    "no queda espacio en el dispositivo": "No space left on device",
+    "permiso denegado": "Permission denied",
+    "conexión rehusada": "Connection refused",
+    "conexión rechazada": "Connection refused",
+    "no existe el fichero o el directorio": "No such file or directory",
+    "no existe el archivo o el directorio": "No such file or directory",
+    "orden no encontrada": "command not found",
+    # Portuguese
+    "não há espaço disponível no dispositivo": "No space left on device",
+    "espaço insuficiente no dispositivo": "No space left on device",
+    "permissão negada": "Permission denied",
+    "permissão recusada": "Permission denied",
+    "conexão recusada": "Connection refused",
+    "ligação recusada": "Connection refused",
+    "arquivo ou diretório inexistente": "No such file or directory",
+    "ficheiro ou directoria inexistente": "No such file or directory",
+    "comando não encontrado": "command not found",
+    # French
+    "aucun espace disponible sur le périphérique": "No space left on device",
+    "permission non accordée": "Permission denied",
+    "permission refusée": "Permission denied",
+    "connexion refusée": "Connection refused",
+    "aucun fichier ou dossier de ce type": "No such file or directory",
+    "aucun fichier ou répertoire de ce type": "No such file or directory",
+    "commande introuvable": "command not found",
+    "commande non trouvée": "command not found",
 }
-#: In the sentences above that have no umlaut.
-_GERMAN_PARTS = (
-    "Route zum",
-    "abgelehnt",
-    "erechtigung",
-    "icht gefunden",
-    "lesbar",
-    "eicher",
-    "elegt",
-)
-_GERMAN_WORDS = re.compile(
-    "|".join(sorted(map(re.escape, _GERMAN), key=len, reverse=True)), re.IGNORECASE
-)
+
+
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(map(re.escape, words), key=len, reverse=True)
+    return re.compile("|".join(longest_first), re.IGNORECASE)
+
+
+_TRANSLATIONS = _any_of(_TRANSLATED)
+_ASCII_TRANSLATIONS = _any_of(one for one in _TRANSLATED if one.isascii())
 
 
 def clean(line: str) -> str:
@@ -157,10 +188,10 @@ def fold(line: str) -> str:
     """Return the form that patterns are written for; letter case is kept for what is captured.
 
     White space is collapsed, quotes are gone, ``doesn't`` is ``does not``, and what the system
-    says in German is said in English.
+    says in other languages is said in English.
     """
-    if not line.isascii() or any(part in line for part in _GERMAN_PARTS):
-        line = _GERMAN_WORDS.sub(lambda match: _GERMAN[match[0].lower()], line)
+    if not line.isascii() or _ASCII_TRANSLATIONS.search(line):
+        line = _TRANSLATIONS.sub(lambda match: _TRANSLATED[match[0].lower()], line)
     if _CONTRACTED.search(line):
         for pattern, replacement in _CONTRACTIONS:
             line = pattern.sub(replacement, line)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from orchestrator.project.settings import Settings
 
 #: The diagnosis' severities in the pipeline's: what ends well but worse is a warning.
-SEVERITY = {"fatal": "error", "silent": "warning", "warn": "warning", "info": "info"}
+SEVERITY = {
+    "fatal": "error", "unknown": "error", "possible": "warning", "silent": "warning",
+    "warn": "warning", "info": "info",
+}  # fmt: skip
 
 #: Explanations that are shown when a stage has failed.
 SHOWN = 3

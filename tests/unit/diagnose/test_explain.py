@@ -31,7 +31,7 @@ def test_json_has_what_ran_and_the_findings(
     code, out, err = explain(capsys, str(log), "--json")
     document = json.loads(out)
     assert (code, err) == (0, "")
-    assert set(document) == {"ran", "findings"}
+    assert set(document) == {"ran", "findings", "notable"}
     assert {"level_asked", "level_run", "images_given", "images_used", "gpu", "contexts", "snr",
             "outcome", "versions"} <= set(document["ran"])  # fmt: skip
     assert document["ran"]["outcome"] == "failed"
@@ -73,7 +73,7 @@ def test_several_files_are_one_story_with_places_of_their_own(tmp_path: Path) ->
     first, second = tmp_path / "optimize.log", tmp_path / "compile.log"
     first.write_text("a\nb\n[info] Using dataset with 64 entries for calibration\n")
     second.write_text(FAILED)
-    ran, findings = explain_logs([first, second], io.BytesIO())
+    ran, findings, _ = explain_logs([first, second], io.BytesIO())
     assert ran.images_used == 64
     places = {one.id: (one.line, one.file) for one in findings}
     assert places == {"S22": (2, str(second)), "C05": (3, str(first))}
@@ -95,14 +95,14 @@ def test_control_characters_of_a_log_never_reach_the_terminal(
 def test_logs_in_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     log = tmp_path / "run.log"
     log.write_bytes(f"Größe\r\n{FAILED}".encode(encoding))
-    _, findings = explain_logs([log], io.BytesIO())
+    _, findings, _ = explain_logs([log], io.BytesIO())
     assert [one.id for one in findings] == ["S22"]
 
 
 def test_a_file_that_is_no_log_is_answered_with_nothing(tmp_path: Path) -> None:
     log = tmp_path / "x.hef"
     log.write_bytes(bytes(range(256)) * 4000)
-    ran, findings = explain_logs([log], io.BytesIO())
+    ran, findings, _ = explain_logs([log], io.BytesIO())
     assert ran.outcome == "unknown"
     assert findings == []
 

@@ -1,38 +1,24 @@
-"""Logs that no pattern foresaw: likeness, other languages, and lines that may pass unread."""
+"""Logs that no pattern foresaw: other languages, and lines that may pass unread."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from orchestrator.diagnose.gate import OPEN, Gate
 from orchestrator.diagnose.log_reader import VendorLog, read_log
+from orchestrator.diagnose.prefilter import OPEN, Prefilter
 
 HEALTHY = Path(__file__).resolve().parent / "healthy"
-EXAMPLES = json.loads(
-    resources.files("orchestrator.diagnose").joinpath("examples.json").read_text("utf-8")
-)
+EXAMPLES = json.loads(Path(__file__).resolve().parent.joinpath("examples.json").read_text("utf-8"))
 
 
-def found(text: str) -> dict[str, bool]:
-    """What a log shows, and whether each was recognised by likeness."""
-    return {one.id: one.resembles for one in read_log(text.split("\n")).findings()}
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("hailort: cannot open the device: another application is using it (pid 2211)", "R08"),
-        ("[warning] No GPU available, so optimization runs at level 0 instead of 2", "O01"),
-    ],
-)
-def test_a_message_like_no_pattern_is_recognised_by_likeness(text: str, name: str) -> None:
-    assert name in found(text)
+def found(text: str) -> dict[str, str]:
+    """What a log shows, and how sure that is."""
+    return {one.id: one.severity for one in read_log(text.split("\n")).findings()}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +33,7 @@ def test_a_message_like_no_pattern_is_recognised_by_likeness(text: str, name: st
     ],
 )
 def test_what_a_german_system_says_is_understood(text: str, name: str) -> None:
-    assert found(text) == {name: False}
+    assert set(found(text)) == {name}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +51,7 @@ def test_what_other_programs_warn_of_is_none_of_ours(text: str) -> None:
     assert found(text) == {}
 
 
-class Open(Gate):
+class Open(Prefilter):
     """Lets nothing pass: every line is read in full."""
 
     def __init__(self) -> None:
@@ -113,13 +99,13 @@ def _lines(seed: int) -> list[str]:
 def test_lines_that_pass_unread_would_have_told_nothing(seed: int) -> None:
     results = []
     passed = 0
-    for gate in (None, Open()):
-        log = VendorLog(gate=gate)
+    for prefilter in (None, Open()):
+        log = VendorLog(prefilter=prefilter)
         news = []
         for number, line in enumerate(_lines(seed)):
             for one in log.feed(line):
                 news.append((number, re.sub(r"eta_s=[^)]*", "", repr(one))))
-            verdict = log._gate.judge(line, told=False) if gate is None else None
+            verdict = log._prefilter.judge(line, told=False) if prefilter is None else None
             passed += verdict is not None and not verdict.readers and not verdict.search
         results.append((news, log.ran(), log.findings()))
     assert results[0] == results[1]

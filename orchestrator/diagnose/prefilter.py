@@ -1,0 +1,329 @@
+"""Lets the lines of a long log pass that can tell nothing, before anything is asked of them.
+
+Most of a log says the same with other numbers. A line's *shape* is the line with its numbers
+left out; what words a shape has is found once. A line may pass when none of the readers has a
+word of its own in it, and when these words and those of the three lines before it, with what the
+breaks between them may have cut apart, satisfy no entry of the list. That is never a guess: a
+line that passes could not have changed anything but the message that later lines may continue.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from copy import copy
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose import text as texts
+from orchestrator.diagnose.catalogue import load_index
+from orchestrator.diagnose.evidence import matters, sounds_bad
+from orchestrator.diagnose.required import SHORTEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from orchestrator.diagnose.required import Words
+
+#: Shapes and combinations that are remembered; then all are forgotten at once.
+REMEMBERED = 50_000
+#: Lines before a line that may belong to the same message.
+LINES = 3
+#: All bits: a line of which nothing is known.
+_ANYTHING = -1
+#: Up to here a shape keeps the length of each number: time stamps are told by it.
+_PREFIX = 40
+
+_NUMBER = re.compile(r"\d+")
+_HEXADECIMAL = re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{6,}\b")
+_HEXADECIMAL_WORD = re.compile(r"[0-9a-f]+\Z")
+_TAIL = re.compile(r"[a-z0-9_]*\Z")
+_HEAD = re.compile(r"[a-z0-9_]*")
+_STEPS = re.compile(r"\s*0\s*/\s*0\s")
+_MAYBE_BULK = re.compile(
+    r"pass|iterations|cluster_|total|reverts on|activation fit|worker|^[^a-z]*$"
+)
+
+#: Who reads a log beside the list of failures.
+PROGRESS, OBSERVED, SCENE, OUTCOME, EVIDENCE = 1, 2, 4, 8, 16
+EVERYONE = PROGRESS | OBSERVED | SCENE | OUTCOME | EVIDENCE
+#: What each of them looks for: a line without any of these tells it nothing. Within an entry all
+#: words must be there; ``0`` is any number.
+READERS: dict[int, tuple[tuple[str, ...], ...]] = {
+    PROGRESS: (
+        ("%", "|"), ("epoch",), ("iteration",), ("network ",), ("starting",), ("compiling",),
+        ("translation",), ("retry",), ("preparing", "calib"), ("allocation",), ("partition",),
+        ("building",), ("inference",), ("start", "quanti"), ("start", "optimi"),
+        ("multi", "context"), ("compile",), ("measurements",),
+    ),
+    OBSERVED: (
+        ("optimi",), ("calib",), ("quanti",), ("fine",), ("adaround",), ("bias",), ("gpu",),
+        ("cuda",), ("fall", "cpu"), ("snr",), ("skip",), ("context",), ("0bit",), ("0 bit",),
+        ("0-bit",), ("int0",), ("a0_w0",), ("0x0", "demot"), ("0x0", "reduc"), ("0x0", "lower"),
+        ("0x0", "fall"), ("0x0", "revert"), ("0x0", "ignor"), ("0x0", "chang"),
+        ("0x0", "convert"), ("0x0", "downgrad"), ("0x0", "cast"), ("0x0", "instead"),
+        ("0x0", "switch"), ("0x0", "forc"), ("0x0", "use"), ("0x0", "using"),
+        ("0x0", "not supported"), ("hailo",), ("dfc",), ("dataflow",), ("hef",),
+        ("library", "version"), ("driver", "version"), ("firmware", "version"),
+        ("tensorflow version",), ("tensorflow=",), ("tensorflow-",), ("python 0",),
+        ("python v",), ("sw_suite",), ("hw_arch",), ("hw-arch",), ("architecture",),
+        ("initializing the",),
+    ),
+    SCENE: (
+        ("hailo",), ("@", "$"), ("@", "#"), ("normalization(",), ("zp",), ("zero", "point"),
+        ("uint0",),
+    ),
+    OUTCOME: (
+        ("hailo",), ("hef",), ("optimi",), ("quanti",), ("translation",), ("retry",),
+        ("starting",), ("allocation",), ("building",), ("inference",), ("error",), ("fail",),
+        ("exception",),
+        ("interrupt",), ("timeout",), ("dumped",), ("segmentation",), ("killed",), ("abort",),
+        ("signal",), ("ssh",), ("scp",), ("sftp",), ("rsync",), ("not found",), ("watchdog",),
+        ("e:",), ("pars",), ("measurements",), ("compil",), ("har", "saved"), ("har", "writ"),
+        ("har", "wrote"), ("latency",), ("fps",), ("(streaming)",), ("recv rate",), ("device",),
+        ("output", "int0,"), ("output", "float0,"), ("loaded image",), ("successfully",),
+        ("naming to",), ("export",), ("exit",), ("return",), ("rc=",), ("rc:",), ("rc =",),
+        ("rc :",), ("rc  ",), ("rc\t",), ("_status",),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Who must see a line: the readers (bits), and whether the list of failures must be tried."""
+
+    readers: int
+    search: bool
+    sounds_bad: bool
+    bulk: bool
+
+
+#: For lines that nothing is known of.
+OPEN = Verdict(EVERYONE, True, False, True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What all lines of one shape have in common."""
+
+    readers: int
+    words: int  # of the list, as bits
+    heads: tuple[str, ...]
+    tail: str
+    whole: bool  # one word, which may be in the middle of one
+    bulk: bool
+    informs: bool
+    starts: bool
+    bad: bool
+    numbers: bool
+    hashes: bool
+
+
+class Prefilter:
+    """Knows the words of the list; :meth:`judge` is asked for each line, in order."""
+
+    def __init__(self, alternatives: Iterable[Sequence[Words]]) -> None:
+        self._bits: dict[str, int] = {}
+        self._numbers: list[tuple[str, int]] = []
+        # By the first set of each: most combinations fail there.
+        self._wanted: dict[int, set[tuple[int, ...]]] = {}
+        for sets in alternatives:
+            parts = [self._union(words) for words in sorted(sets, key=len)]
+            first, rest = (parts[0], parts[1:]) if parts else (_ANYTHING, [])
+            self._wanted.setdefault(first, set()).add(tuple(rest))
+        self._hashes = [
+            (word, bit) for word, bit in self._bits.items() if _HEXADECIMAL_WORD.match(word)
+        ]
+        self._beginnings: dict[str, list[str]] = {}
+        for word in self._bits:
+            self._beginnings.setdefault(word[:SHORTEST], []).append(word)
+        self._short = [word for word in self._bits if len(word) < SHORTEST]
+        self._shapes: dict[str, _Shape] = {}
+        self._lines: dict[str, _Shape] = {}
+        self._verdicts: dict[int, bool] = {}
+        self._breaks: dict[tuple[str, str], int] = {}
+        self._before: deque[int] = deque(maxlen=LINES)
+        self._tail = ""
+        self._shown: _Shape | None = None
+        self._words = 0
+
+    def _union(self, words: Iterable[str]) -> int:
+        union = 0
+        for word in words:
+            if word.isdigit():
+                # A number alone is looked for in the line itself.
+                known = dict(self._numbers)
+                bit = known.get(word) or self._bits.setdefault(f"\0{word}", 1 << len(self._bits))
+                if word not in known:
+                    self._numbers.append((word, bit))
+            else:
+                bit = self._bits.setdefault(_NUMBER.sub("0", word), 1 << len(self._bits))
+            union |= bit
+        return union
+
+    def anew(self) -> Prefilter:
+        """Return a prefilter for another log; what is known of words and shapes is shared."""
+        other = copy(self)
+        other.begin()
+        return other
+
+    def begin(self) -> None:
+        """Forget the lines so far: another log begins."""
+        self._before = deque(maxlen=LINES)
+        self._tail, self._shown, self._words = "", None, 0
+
+    def judge(self, line: str, *, told: bool) -> Verdict:
+        """Tell who must see ``line``; ``told`` when a tool's error waits to be taken back.
+
+        After it, :meth:`keep` says that the line belongs to a message.
+        """
+        self._shown = None
+        if len(line) > texts.LONGEST or "\r" in line or "\n" in line:
+            return OPEN
+        shape = self._shown = self._shape(line)
+        self._words = words = shape.words | self._broken(shape) | self._exactly(line, shape)
+        if not shape.starts:
+            for earlier in self._before:
+                words |= earlier
+        readers = shape.readers | (OUTCOME if told and shape.informs else 0)
+        return Verdict(readers, words < 0 or self._satisfied(words), shape.bad, shape.bulk)
+
+    def keep(self) -> None:
+        """Take the last line into the message that the next ones may continue."""
+        shape = self._shown
+        if shape is None:
+            self._before.extend([_ANYTHING] * LINES)
+            self._tail = ""
+            return
+        if shape.starts:
+            self._before.clear()
+        self._before.append(self._words)
+        self._tail = self._tail + shape.tail if shape.whole else shape.tail
+
+    def _shape(self, line: str) -> _Shape:
+        known = self._lines.get(line)
+        if known is not None:
+            return known
+        key = line[:_PREFIX].translate(_DIGITS) + _NUMBER.sub("0", line[_PREFIX:])
+        key = _HEXADECIMAL.sub(_HASH, key)
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= REMEMBERED:
+                self._shapes.clear()
+            shape = self._shapes[key] = self._describe(line, _HASH in key)
+        if len(self._lines) >= texts.REMEMBERED:
+            self._lines.clear()
+        self._lines[line] = shape
+        return shape
+
+    def _exactly(self, line: str, shape: _Shape) -> int:
+        """Return the words that a shape cannot tell: numbers, and words like hashes."""
+        found = 0
+        if shape.numbers:
+            for number, bit in self._numbers:
+                if number in line:
+                    found |= bit
+        if shape.hashes:
+            lower = line.lower()
+            for word, bit in self._hashes:
+                if word in lower:
+                    found |= bit
+        return found
+
+    def _describe(self, line: str, hashes: bool) -> _Shape:
+        cleaned = texts.clean(line)
+        whole = _plain(texts.fold(cleaned))
+        bare = texts.strip_prefix(cleaned)
+        folded = _plain(texts.fold(bare))
+        lower = _plain(cleaned)
+        seen = f"{whole}\n{lower}\n{folded}"
+        found = 0
+        for text in (whole, folded):
+            found |= self._present(text)
+        tail = _TAIL.search(whole)
+        heads = {head[0] for text in (whole, folded) if (head := _HEAD.match(text))}
+        return _Shape(
+            self._readers_of(seen, bare),
+            found,
+            tuple(sorted(heads)),
+            tail[0] if tail else "",
+            tail is not None and tail[0] in (whole, folded),
+            _MAYBE_BULK.search(seen) is not None,
+            "[info]" in lower or "<hailo" in lower,
+            texts.starts_message(bare),
+            sounds_bad(texts.fold(bare)),
+            "0" in seen,
+            hashes,
+        )
+
+    @staticmethod
+    def _readers_of(seen: str, bare: str) -> int:
+        found = PROGRESS if _STEPS.match(_plain(bare)) else 0
+        if matters(bare):
+            found |= EVIDENCE
+        for reader, wanted in READERS.items():
+            if any(all(part in seen for part in parts) for parts in wanted):
+                found |= reader
+        return found
+
+    def _present(self, text: str) -> int:
+        beginnings = {text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)}
+        found = 0
+        for beginning in beginnings & self._beginnings.keys():
+            for word in self._beginnings[beginning]:
+                if word in text:
+                    found |= self._bits[word]
+        for word in self._short:
+            if word in text:
+                found |= self._bits[word]
+        return found
+
+    def _broken(self, shape: _Shape) -> int:
+        """Return the words that the break before a line may have cut in two."""
+        if not self._tail:
+            return 0
+        found = 0
+        for head in shape.heads:
+            if not head:
+                continue
+            key = (self._tail, head)
+            known = self._breaks.get(key)
+            if self._tail[-1] == "0" and head[0] == "0":
+                # A number may be cut in two.
+                found |= sum(bit for _, bit in self._numbers)
+            if known is None:
+                if len(self._breaks) >= REMEMBERED:
+                    self._breaks.clear()
+                known = self._breaks[key] = self._present(_NUMBER.sub("0", self._tail + head))
+            found |= known
+        return found
+
+    def _satisfied(self, words: int) -> bool:
+        verdict = self._verdicts.get(words)
+        if verdict is None:
+            if len(self._verdicts) >= REMEMBERED:
+                self._verdicts.clear()
+            verdict = self._verdicts[words] = any(
+                all(words & part for part in parts)
+                for first, several in self._wanted.items()
+                if words & first
+                for parts in several
+            )
+        return verdict
+
+
+@cache
+def load_prefilter() -> Prefilter:
+    """Return the prefilter for the lists, made once; a log takes it with :meth:`Prefilter.anew`."""
+    return Prefilter(load_index().wanted())
+
+
+#: What a hash becomes in a shape; no text has it.
+_HASH = "\0"
+_DIGITS = {ord(digit): "0" for digit in "123456789"}
+
+
+def _plain(text: str) -> str:
+    """Return a text as shapes are compared: small letters, numbers and hashes as ``0``."""
+    return _NUMBER.sub("0", text.lower())

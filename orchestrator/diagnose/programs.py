@@ -1,0 +1,73 @@
+"""Tells which programs a log shows, so that a cause is named only where it can occur.
+
+``list index out of range`` means one thing in the parser and another in a camera program. Signs
+are names that belong to one program: of a module's folder, a tool, a tag before its lines.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+from orchestrator.diagnose.text import REMEMBERED
+
+Support = Literal["yes", "open", "no"]
+
+#: Program -> what only it prints, for folded text in small letters.
+SIGNS: dict[str, re.Pattern[str]] = {
+    name: re.compile(pattern)
+    for name, pattern in {
+        "compiler": r"hailo_sdk_|hailo_model_optimization|hailo_model_zoo|<hailo model zoo"
+        r"|\bhailomz\b|\bhailo (?:parser|optimize|compiler|profiler)\b|client_runner|acceleras"
+        r"|\[info\] (?:translation|starting |loading model script|restored onnx|using dataset)"
+        r"|onnx shape inference failed|\bonnx::\w+_\d+|dataflow[ _-]compiler"
+        r"|backendallocator|allocatorscript|parsingwithrecommendation"
+        r"|unsupported\w+(?:layer|operation|model)error|unsupportedoperationerror"
+        r"|unsupportedmodelerror|unexpectednodeerror|misspellnodeerror|agent infeasible"
+        r"|no successful assignments|negativeslopeexponent|badinputs?shape|bbox_decoders"
+        r"|kernel features: \d|hailonnexception|nmsconfigpostprocess"
+        r"|[\w./-]+/(?:conv|dw|matmul|input_layer|output_layer|concat|ew_add)\d+",
+        "runtime": r"\[hailort|hailo_platform|hailortcli|pyhailort|libhailort"
+        r"|hailort(?:status)?exception|\bvdevice\b|\bhailort\b",
+        "camera": r"picamera2|libcamera|rpicam-",
+        "gstreamer": r"gst_|gstreamer|hailonet|gst\.|v4l2src",
+        "docker": r"error response from daemon|\bdocker\b|docker-compose|oci runtime|containerd",
+        "podman": r"\bpodman\b|\bbuildah\b",
+        "ssh": r"\bssh\b|\bscp\b|\bsftp\b|\brsync\b|ssh-copy-id|paramiko",
+        "packages": r"\bapt(?:-get)?\b|\bdpkg\b|\bpip3?\b|unmet dependencies|\.whl\b",
+        "dkms": r"\bdkms\b|/lib/modules|modprobe|insmod",
+        "kernel": r"\bhailo(?:1x)? [0-9a-f]{4}:[0-9a-f]{2}|\bprobing:|\bpcieport\b",
+        "export": r"torch[./]onnx|ultralytics|onnxscript|yolo export",
+        "onnx": r"onnxruntime|onnx\.checker|onnx_cpp2py",
+    }.items()
+}  # fmt: skip
+
+#: Where a log of one program alone belongs, when no stage was announced.
+STAGES = {
+    "runtime": "run",
+    "camera": "run",
+    "gstreamer": "run",
+    "kernel": "run",
+    "dkms": "run",
+    "export": "export",
+    "ssh": "ship",
+    "docker": "docker",
+    "podman": "docker",
+}
+
+
+@lru_cache(maxsize=REMEMBERED)
+def shown_by(lower: str) -> frozenset[str]:
+    """Return the programs that a line (in small letters) gives away."""
+    return frozenset(name for name, sign in SIGNS.items() if sign.search(lower))
+
+
+def supports(where: tuple[str, ...], seen: frozenset[str]) -> Support:
+    """Tell whether a cause that occurs in ``where`` fits the programs ``seen``.
+
+    ``open`` is a log that gives no program away.
+    """
+    if not where or not seen.isdisjoint(where):
+        return "yes"
+    return "no" if seen else "open"

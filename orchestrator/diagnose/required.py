@@ -1,0 +1,140 @@
+"""Finds the words without which a pattern cannot match, so that most patterns need not be tried.
+
+A log has a million lines and the list some hundreds of patterns; looking for words is a
+hundred times cheaper than matching. Where nothing is certain the answer is the empty set,
+which means "always try".
+"""
+
+from __future__ import annotations
+
+import re
+
+Words = frozenset[str]
+
+NONE: Words = frozenset()
+
+#: Shorter words are in nearly every line and rule nothing out.
+SHORTEST = 3
+#: A set with more words than this is not worth looking for.
+MOST = 14
+
+_WORD = re.compile(rf"[a-z0-9_]{{{SHORTEST},}}")
+_CUT = "\0"
+
+
+def required_words(pattern: str) -> Words:
+    """Return lower-case words of which at least one is in everything that ``pattern`` matches.
+
+    Understands what the lists of failures uses: groups, named groups, look-around, alternatives,
+    classes, escapes, and quantifiers.
+    """
+    words, rest = _alternatives(pattern, 0)
+    return words if rest == len(pattern) else NONE
+
+
+def required_sets(pattern: str) -> tuple[Words, ...]:
+    """Return sets of words; everything that ``pattern`` matches has one word of each set.
+
+    Several sets rule out more than the best one alone: ``hef ... version`` needs both words.
+    """
+    sets, index = _certain(pattern, 0)
+    if index == len(pattern):
+        return tuple(dict.fromkeys(words for words in sets if words))
+    words = required_words(pattern)
+    return (words,) if words else ()
+
+
+def _alternatives(text: str, index: int) -> tuple[Words, int]:
+    """Read ``a|b|c`` up to a closing parenthesis; one of the words of each branch is there."""
+    total: set[str] = set()
+    certain = True
+    while True:
+        words, index = _branch(text, index)
+        certain = certain and bool(words)
+        total |= words
+        if index < len(text) and text[index] == "|":
+            index += 1
+            continue
+        return (frozenset(total) if certain and len(total) <= MOST else NONE), index
+
+
+def _branch(text: str, index: int) -> tuple[Words, int]:
+    """Read a sequence; the best of its certain parts is returned."""
+    found, index = _certain(text, index)
+    return max(found, key=_worth, default=NONE), index
+
+
+def _certain(text: str, index: int) -> tuple[list[Words], int]:
+    """Read a sequence up to ``|`` or ``)``; all its certain parts are returned."""
+    plain: list[str] = []
+    found: list[Words] = []
+    while index < len(text) and text[index] not in "|)":
+        char = text[index]
+        if char == "(":
+            words, counts, index = _group(text, index)
+            optional, index = _quantifier(text, index)
+            if words and counts and not optional:
+                found.append(words)
+            plain.append(_CUT)
+            continue
+        literal, index = _one(text, index)
+        optional, after = _quantifier(text, index)
+        plain.append(_CUT if optional or not literal else literal)
+        if after != index and not optional:
+            # `a+` and `a{2}`: at least one, and what follows is not joined to it.
+            plain.append(_CUT)
+        index = after
+    found.extend(frozenset({word}) for word in _WORD.findall("".join(plain).lower()))
+    return found, index
+
+
+def _worth(words: Words) -> tuple[int, int]:
+    """Few and long words are worth most."""
+    return (-len(words), min(len(word) for word in words))
+
+
+def _group(text: str, index: int) -> tuple[Words, bool, int]:
+    """Read ``(...)``; the second value is false where its words need not be in the match."""
+    index += 1
+    counts = True
+    if text.startswith("?", index):
+        if text.startswith(("?!", "?<!"), index):
+            counts = False
+            index += 2 if text[index + 1] == "!" else 3
+        elif text.startswith(("?=", "?<="), index):
+            index += 2 if text[index + 1] == "=" else 3
+        elif text.startswith("?P<", index):
+            index = text.index(">", index) + 1
+        else:
+            index = text.index(":", index) + 1
+    words, index = _alternatives(text, index)
+    return words, counts, index + 1
+
+
+def _one(text: str, index: int) -> tuple[str, int]:
+    """Read one character; return it if it is a literal, else ``""``."""
+    char = text[index]
+    if char == "\\":
+        escaped = text[index + 1]
+        return ("" if escaped.isalnum() else escaped), index + 2
+    if char == "[":
+        close = text.index("]", index + 2)
+        return "", close + 1
+    return ("" if char in ".^$" else char), index + 1
+
+
+def _quantifier(text: str, index: int) -> tuple[bool, int]:
+    """Read ``?``, ``*``, ``+``, ``{..}``; return whether what it follows may be absent."""
+    optional = False
+    if index < len(text) and text[index] in "?*+":
+        optional = text[index] in "?*"
+        index += 1
+    elif index < len(text) and text[index] == "{":
+        close = text.index("}", index)
+        optional = text[index + 1 : close].partition(",")[0] in {"", "0"}
+        index = close + 1
+    else:
+        return False, index
+    if index < len(text) and text[index] in "?+":
+        index += 1
+    return optional, index

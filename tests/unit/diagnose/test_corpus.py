@@ -1,0 +1,31 @@
+"""The corpus of real situations: no wrong cause is asserted, and nearly all are named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.corpus import HERE, PARTS, judge, load, score
+
+#: Share of causes that must be named.
+NAMED = 0.9
+
+
+@pytest.mark.parametrize("case", load("open"), ids=lambda case: case.name)
+def test_an_open_log_is_explained_rightly(case: object) -> None:
+    result = judge(case)  # type: ignore[arg-type]
+    assert result.verdict == "right", result
+
+
+def test_the_logs_that_were_kept_out_of_tuning_are_explained_as_well() -> None:
+    results = score("held_out")
+    assert [one.case.name for one in results["wrong"]] == []
+    assert len(results["right"]) >= NAMED * sum(map(len, results.values()))
+
+
+def test_the_corpus_is_large_enough_and_half_of_it_is_kept_out() -> None:
+    sizes = {part: len(load(part)) for part in PARTS}
+    assert sum(sizes.values()) >= 150
+    assert sizes["held_out"] >= sizes["open"]
+    assert all(case.source.startswith("http") and case.log.strip() for case in load())
+    names = [path.stem for part in PARTS for path in (HERE / part).iterdir()]
+    assert len(names) == len(set(names))

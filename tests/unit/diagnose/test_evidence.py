@@ -1,0 +1,187 @@
+"""A cause is asserted only by its own wording, in its own program, and not as an echo."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.app import run
+from orchestrator.diagnose.explain import explain_logs
+from orchestrator.diagnose.log_reader import read_log
+
+CAMERA = """    picam2 = Picamera2()
+  File "/usr/lib/python3/dist-packages/picamera2/picamera2.py", line 246, in __init__
+    camera_num = self.global_camera_info()[camera_num]["Num"]
+IndexError: list index out of range"""
+OWN = """Traceback (most recent call last):
+  File "/home/pi/app/post.py", line 8, in decode
+    boxes = boxes * scale
+ValueError: operands could not be broadcast together with shapes (100,4) (3,)"""
+
+
+def told(text: str) -> dict[str, str]:
+    return {one.id: one.severity for one in read_log(text.split("\n")).findings()}
+
+
+def test_a_camera_that_is_not_there_is_no_network_that_does_not_compile() -> None:
+    assert told(CAMERA) == {"V01": "fatal"}
+
+
+def test_a_message_that_any_program_may_print_asserts_only_in_the_compiler() -> None:
+    line = "ValueError: operands could not be broadcast together with shapes (104,) (52,)"
+    assert told("[info] Translation started on ONNX model net\n" + line) == {"P07": "fatal"}
+    assert told(line) == {"P07": "possible"}
+    assert told(CAMERA.replace("IndexError: list index out of range", line)) == {"V01": "fatal"}
+
+
+def test_a_possible_cause_says_what_would_confirm_it() -> None:
+    (finding,) = read_log(OWN.split("\n")).findings()
+    assert finding.severity == "possible"
+    assert finding.confirm
+
+
+def test_the_first_exception_of_a_chain_decides() -> None:
+    log = read_log(
+        [
+            "Traceback (most recent call last):",
+            '  File "/home/pi/main.py", line 4, in <module>',
+            "LookupError: no zone of that name",
+            "",
+            "During handling of the above exception, another exception occurred:",
+            "",
+            "Traceback (most recent call last):",
+            '  File "/home/pi/main.py", line 9, in <module>',
+            "ModuleNotFoundError: No module named 'setproctitle'",
+        ]
+    )
+    (finding,) = log.findings()
+    assert (finding.id, finding.severity) == ("G03", "possible")
+    assert log.unexplained("").text == "LookupError: no zone of that name"
+
+
+def test_a_warning_before_a_traceback_is_not_its_cause() -> None:
+    found = told(
+        "hailo_platform not available. HEF utilities will not work.\n"
+        "Traceback (most recent call last):\n"
+        '  File "/home/pi/main.py", line 4, in <module>\n'
+        "LookupError: no zone of that name"
+    )
+    assert found == {"R54": "warn", "U01": "unknown"}
+
+
+def test_lines_are_quoted_as_they_are() -> None:
+    line = "HailoNNException: The layer named conv84 doesn't exist in the HN"
+    (finding,) = read_log([line]).findings()
+    assert finding.text == line
+
+
+def test_the_stage_is_told_from_what_the_log_shows() -> None:
+    optimize = ["[info] Starting Mixed Precision", "RuntimeError: the moon is full"]
+    for lines, stage in (
+        (optimize, "optimize"),
+        (["[HailoRT] [error] the moon is full"], "run"),
+        (["something failed", "OddError: x"], None),
+    ):
+        assert read_log(lines).ran().stage == stage
+    (finding,) = read_log(optimize).findings()
+    assert (finding.id, finding.severity, finding.stage) == ("U01", "unknown", "optimize")
+    assert "Mixed Precision" in finding.cause
+
+
+@pytest.mark.parametrize(
+    ("lines", "step", "done"),
+    [
+        (["[info] Starting Model Optimization", "[info] Starting LayerNorm Decomposition"],
+         "LayerNorm Decomposition", False),
+        (["[info] Starting LayerNorm Decomposition",
+          "[info] Model Optimization Algorithm LayerNorm Decomposition is done (completion time)"],
+         "LayerNorm Decomposition", True),
+        (["[info] Starting Model Optimization", "[info] Starting Statistics Collector",
+          "[info] Model Optimization Algorithm Statistics Collector is done (completion time)",
+          "[info] Model Optimization is done"], "Model Optimization", True),
+        (["[info] Building HEF..."], "Building HEF", False),
+        (["hello"], None, None),
+    ],
+)  # fmt: skip
+def test_a_log_that_stops_early_names_the_step_that_was_not_finished(
+    lines: list[str], step: str | None, done: bool | None
+) -> None:
+    ran = read_log(lines).ran()
+    assert (ran.step, ran.step_done) == (step, done)
+
+
+def test_start_nodes_are_not_proposed_as_end_nodes() -> None:
+    lines = [
+        "ParsingWithRecommendationException: Parsing failed. The errors found in the graph are:",
+        " UnsupportedGatherLayerError in op /0/Gather: Can't find index",
+        "Please try to parse the model again, using these {} node names: /1/Relu",
+    ]
+    for kind, there in (("start", False), ("end", True)):
+        (finding,) = read_log([line.format(kind) for line in lines]).findings()
+        assert finding.id == "P04"
+        assert ("/1/Relu" in str(finding.recipe)) is there
+
+
+def test_nothing_known_and_nothing_decisive_ends_well_with_the_lines_that_may_matter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "x.log"
+    log.write_text(
+        "start\nwarning: the moon is nearly full\nthe tide failed to come\ncannot see stars\n"
+        "a wave was lost\nall is well\n"
+    )
+    assert run(["explain", str(log)]) == 0
+    out = capsys.readouterr().out
+    assert "Nothing known was found" in out
+    assert "line 3: the tide failed to come" in out
+    assert "line 4: cannot see stars" in out
+    assert "moon" not in out
+    assert run(["explain", str(log), "--json"]) == 0
+    notable = json.loads(capsys.readouterr().out)["notable"]
+    assert [one["line"] for one in notable] == [3, 4]
+
+
+def test_advice_is_no_fact() -> None:
+    log = read_log(
+        [
+            "[info] Using default optimization level of 2",
+            "[info] To obtain best accuracy it is recommended to set the optimization level to 4",
+        ]
+    )
+    assert log.ran().level_asked == 2
+    assert {one.severity for one in log.findings()} == {"info"}
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("cp: erro ao escrever 'x': Não há espaço disponível no dispositivo", "S18"),
+        ("cp: error al escribir 'x': No queda espacio en el dispositivo", "S18"),
+        ("cp: erreur d'écriture de 'x': Aucun espace disponible sur le périphérique", "S18"),
+        ("bash: ./compile.sh: Permiso denegado", "G02"),
+        ("bash: ./compile.sh: Permissão negada", "G02"),
+        ("bash: ./compile.sh: Permission non accordée", "G02"),
+        ("ssh: connect to host pi port 22: Conexión rehusada", "H06"),
+        ("ssh: connect to host pi port 22: Conexão recusada", "H06"),
+        ("ssh: connect to host pi port 22: Connexion refusée", "H06"),
+    ],
+)
+def test_what_the_system_says_in_other_languages(line: str, name: str) -> None:
+    assert told(line) == {name: "fatal"}
+
+
+def test_a_host_key_that_changed_is_a_question_of_security() -> None:
+    found = read_log(
+        ["@  WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!  @", "Host key verification failed."]
+    ).findings()
+    assert [one.id for one in found] == ["H08"]
+    assert "security" in found[0].cause
+
+
+def test_an_empty_log_is_answered(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("")
+    assert explain_logs([log], io.BytesIO()).notable == []

@@ -90,3 +90,9 @@ def escape_control(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def shorten(text: str, most: int = 200) -> str:
+    """Return ``text`` as one visible line of at most ``most`` characters."""
+    visible = escape_control(text[: most + 1])
+    return visible if len(visible) <= most else f"{visible[: most - 3]}..."

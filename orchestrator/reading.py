@@ -60,7 +60,9 @@ def read_regular(path: Path, *, limit: int = TEXT_LIMIT) -> bytes:
     The limit holds for what is read, too: files of ``/proc`` say 0 bytes and have more.
     """
     with open_regular(path, limit=limit) as stream:
-        content = stream.read(limit + 1)
+        content: bytes | None = stream.read(limit + 1)
+    if content is None:  # a file of /proc that waits for more
+        raise OSError(errno.EAGAIN, "it has no end", str(path))
     if len(content) > limit:
         raise _too_large(path, limit)
     return content

@@ -6,10 +6,16 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import shorten
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.errors import HefsmithError
+
+
+#: Lines of one message that are shown.
+MOST_LINES = 60
 
 
 def emit_json(document: object) -> None:
@@ -40,6 +46,17 @@ def console(*, stderr: bool = True) -> Console:
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=not stream.isatty())
 
 
+def _screen(text: str) -> list[str]:
+    """Return the lines of a text as a terminal may see them: visible, and not without end.
+
+    Whoever makes a message escapes and cuts what it quotes; this is for what was forgotten.
+    """
+    lines = text.split("\n")
+    shown = [shorten(line.rstrip("\r"), 2000) for line in lines[:MOST_LINES]]
+    left = len(lines) - len(shown)
+    return [*shown, f"... and {left} lines more"] if left else shown
+
+
 def print_error(error: HefsmithError, *, as_json: bool) -> None:
     """Print an error as ``error: ...`` and ``hint: ...`` on stderr, or as JSON on stdout."""
     if as_json:
@@ -53,9 +70,10 @@ def print_error(error: HefsmithError, *, as_json: bool) -> None:
                 }
             }
         )
-    note(f"error: {error.message}")
+    first, *rest = _screen(error.message)
+    note("\n".join([f"error: {first}", *rest]))
     if error.hint:
-        first, *rest = error.hint.splitlines() or [""]
+        first, *rest = _screen(error.hint)
         note(f"hint:  {first}")
         for line in rest:
             note(f"       {line}")

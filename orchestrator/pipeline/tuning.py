@@ -128,11 +128,13 @@ def asked_variants(tries: Sequence[str]) -> tuple[Variant, ...]:
     """
     import yaml
 
+    from orchestrator.project.yaml_source import parse_yaml
+
     axes: dict[str, list[object]] = {}
     for text in tries:
         key, equals, written = text.partition("=")
         try:
-            values = yaml.safe_load(f"[{written}]") if equals and key.strip() else []
+            values = parse_yaml(f"[{written}]") if equals and key.strip() else []
         except yaml.YAMLError:
             values = []
         if not values:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.errors import ConfigError, escape_control
+from orchestrator.errors import ConfigError, shorten
 from orchestrator.project.section import Section
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ def _checked(value: object, model: type[Model]) -> Model:
         _ADAPTERS[model] = TypeAdapter(model)
     checked: Model = _ADAPTERS[model].validate_python(value)
     return checked
+
+
+#: Mistakes that are listed: what fits a screen.
+MOST_SHOWN = 40
 
 
 class Mistake(ValueError):
@@ -61,6 +65,9 @@ def validate(document: YamlDocument, model: type[Model]) -> Model:
             found.setdefault(where, f"{where}: {problem.field}: {problem.text}")
         lines = [found[where] for where in sorted(found, key=_line_and_column)]
         hint = None if len(lines) == 1 else f"{len(lines)} mistakes; all are listed."
+        if len(lines) > MOST_SHOWN:
+            hint = f"{len(lines)} mistakes; the first {MOST_SHOWN} are listed."
+            del lines[MOST_SHOWN:]
         raise ConfigError("\n".join(lines), hint=hint, code="config.invalid") from None
 
 
@@ -79,7 +86,7 @@ class _Problem:
 def _problem(value: object, detail: ErrorDetails, model: type[Section]) -> _Problem:
     """Return what pydantic has found as people say it, and the key that it is about."""
     location = _real_location(value, tuple(detail["loc"]))
-    field = escape_control(".".join(str(part) for part in location) or "recipe")
+    field = shorten(".".join(str(part) for part in location) or "recipe", 100)
     if detail["type"] == "unexpected_keyword_argument":
         known = _known_keys(model, location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
@@ -93,9 +100,9 @@ def _problem(value: object, detail: ErrorDetails, model: type[Section]) -> _Prob
     elif detail["type"] in ("dataclass_type", "dict_type"):
         message = "expected a mapping (key: value)"
         if isinstance(given, str | int | float):
-            message = f"{message}, got {escape_control(str(given))}"
+            message = f"{message}, got {shorten(str(given), 100)}"
     elif detail["type"] != "value_error" and isinstance(given, str | int | float | bool):
-        message = f"{message} (got {escape_control(str(given))})"
+        message = f"{message} (got {shorten(str(given), 100)})"
     return _Problem(location, field, message)
 
 

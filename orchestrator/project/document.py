@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+#: Bytes of one file; the longest recipe that we know, with a list of a thousand labels, has 20 KB.
+LARGEST = 512 << 10
+
 #: Where a value stands: the keys and indices that lead to it.
 Location = tuple[str | int, ...]
 

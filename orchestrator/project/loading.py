@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.project import remembered
+from orchestrator.project.document import LARGEST
 from orchestrator.project.recipe import MODEL_NAME, Recipe
 from orchestrator.project.section import Section
+from orchestrator.reading import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +74,7 @@ def load_section(path: Path, model: type[Model]) -> tuple[YamlDocument, Model]:
     """
     content: bytes | None = None
     with suppress(OSError):  # the parser says why it cannot be read
-        content = path.read_bytes()
+        content = read_regular(path, limit=LARGEST)
         if (known := remembered.recall(path, content, model)) is not None:
             return known
     from orchestrator.project.checking import validate

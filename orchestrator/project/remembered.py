@@ -19,6 +19,7 @@ from orchestrator import paths
 from orchestrator.project import projectfile, recipe, section
 from orchestrator.project.document import Position, YamlDocument
 from orchestrator.project.section import Section
+from orchestrator.reading import read_json
 
 Model = TypeVar("Model", bound=Section)
 
@@ -28,7 +29,7 @@ FOLDER = "recipes"
 def recall(path: Path, content: bytes, model: type[Model]) -> tuple[YamlDocument, Model] | None:
     """Return the document and its values if these bytes were found right before."""
     try:
-        kept = json.loads(_file(path).read_text(encoding="utf-8"))
+        kept = read_json(_file(path))
         if kept["key"] != _key(content, model):
             return None
         values = _from_json(kept["values"])

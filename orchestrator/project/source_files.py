@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ArtifactError, escape_control
+from orchestrator.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def describe_source(path: Path) -> SourceFile:
 def _checkpoint(path: Path) -> SourceFile:
     from orchestrator.project.checkpoint import read_checkpoint
 
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         start = stream.read(2)
     # A zip archive (torch 1.6 and later) or a pickle.
     if start not in (b"PK", b"\x80\x02", b"\x80\x04"):
@@ -77,16 +77,16 @@ def _checkpoint(path: Path) -> SourceFile:
 
 
 def _safetensors(path: Path) -> SourceFile:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         content = stream.read(length) if 0 < length <= _LARGEST_HEADER else b""
     try:
-        header = json.loads(content)
+        header = parse_json(content)
         header.pop("__metadata__", None)
         shapes = [[int(side) for side in entry["shape"]] for entry in header.values()]
         types = sorted({str(entry["dtype"]) for entry in header.values()})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"{escape_control(path.name)} is no safetensors file, or a damaged one"
         raise ArtifactError(msg, code="file.kind") from error
     facts = (

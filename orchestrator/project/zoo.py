@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import yaml
-
-from orchestrator.errors import ConfigError, escape_control
+from orchestrator.errors import ConfigError, escape_control, shorten
 from orchestrator.project.recipe import MODEL_NAME, Arch
+from orchestrator.project.yaml_loader import MOST_VALUES, LimitedLoader
+from orchestrator.project.yaml_source import read_yaml
+from orchestrator.reading import read_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _INTERPOLATION = re.compile(r"\$\{([A-Za-z0-9_.]+)\}")
 NORMALIZATION = re.compile(r"^\s*[\w./-]+\s*=\s*normalization\(\s*\[([^\]]*)\]\s*,\s*\[([^\]]*)\]")
 _NMS = re.compile(r"^\s*nms_postprocess\(\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 _DEEPEST = 20
+_MOST_FILES = 100
 
 #: Letterbox with this fill is what the YOLO bases do.
 _YOLO_PAD = 114
@@ -131,35 +133,44 @@ def parse_hailomz(command: str) -> HailomzCommand:
     )
 
 
+class _TooManyValuesError(Exception):
+    """References that multiply."""
+
+
 def load_zoo_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return a network's YAML with its bases merged in, and a note for each base not found."""
+    """Return a network's YAML with its bases merged in, and a note for each base not found.
+
+    Raises :class:`ConfigError` for a file that is none, and for one that refers to itself.
+    """
     notes: list[str] = []
-    merged = _load(path, notes, 0)
-    return _resolved(merged, merged, 0), notes
+    merged = _load(path, notes, 0, iter(range(_MOST_FILES)))
+    try:
+        return _resolved(merged, merged, 0, iter(range(MOST_VALUES))), notes
+    except _TooManyValuesError:
+        msg = f"{escape_control(str(path))}: its ${{...}} stand for more than {MOST_VALUES} values"
+        raise ConfigError(msg, code="zoo.yaml") from None
 
 
-def _load(path: Path, notes: list[str], depth: int) -> dict[str, Any]:
-    if depth > _DEEPEST:
-        msg = f"{path}: its bases lead in a circle"
+def _load(path: Path, notes: list[str], depth: int, files: Iterator[int]) -> dict[str, Any]:
+    if depth > _DEEPEST or next(files, None) is None:
+        msg = f"{escape_control(str(path))}: its bases lead in a circle, or to too many files"
         raise ConfigError(msg, code="zoo.yaml")
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read: {error}"
-        raise ConfigError(msg, code="zoo.yaml") from None
-    except yaml.YAMLError as error:
-        msg = f"{path} is no YAML: {escape_control(str(error))}"
-        raise ConfigError(msg, code="zoo.yaml") from None
-    if not isinstance(value, dict):
-        msg = f"{path} is no network of the Model Zoo: it has no keys"
+        value = dict(read_yaml(path, loader=LimitedLoader).value)
+    except ConfigError as error:
+        raise ConfigError(error.message, hint=error.hint, code="zoo.yaml") from None
+    if not value:
+        msg = f"{escape_control(str(path))} is no network of the Model Zoo: it has no keys"
         raise ConfigError(msg, code="zoo.yaml")
     merged: dict[str, Any] = {}
-    for base in value.pop("base", None) or []:
+    bases = value.pop("base", None)
+    for base in bases if isinstance(bases, list) else []:
         found = _find_base(path, str(base))
         if found is None:
-            notes.append(f"{base} is not beside {path.name}: what it says is not known here")
+            shown = shorten(str(base), 100)
+            notes.append(f"{shown} is not beside {path.name}: what it says is not known here")
             continue
-        merged = merge(merged, _load(found, notes, depth + 1))
+        merged = merge(merged, _load(found, notes, depth + 1, files))
     return merge(merged, value)
 
 
@@ -182,17 +193,19 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _resolved(value: Any, root: Mapping[str, Any], depth: int) -> Any:
+def _resolved(value: Any, root: Mapping[str, Any], depth: int, budget: Iterator[int]) -> Any:
     """Put values in place of ``${a.b}``; what leads nowhere stays as it is."""
+    if next(budget, None) is None:
+        raise _TooManyValuesError
     if isinstance(value, dict):
-        return {key: _resolved(item, root, depth) for key, item in value.items()}
+        return {key: _resolved(item, root, depth, budget) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(item, root, depth) for item in value]
+        return [_resolved(item, root, depth, budget) for item in value]
     if isinstance(value, str) and depth < _DEEPEST:
         whole = _INTERPOLATION.fullmatch(value)
         if whole is not None:
             found = _at(root, *whole.group(1).split("."))
-            return value if found is None else _resolved(found, root, depth + 1)
+            return value if found is None else _resolved(found, root, depth + 1, budget)
     return value
 
 
@@ -315,7 +328,7 @@ def _normalization(
 ) -> dict[str, Any]:
     """Read mean and deviation: of the script where the network does it, else of the YAML."""
     if script is not None and script.is_file():
-        for line in script.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_regular(script).decode("utf-8", "replace").splitlines():
             match = NORMALIZATION.match(line)
             if match:
                 first, second = match.groups()
@@ -432,7 +445,7 @@ def _nms_config(script: Path | None) -> Path | None:
     """Return the NMS JSON that a model script names, when it lies where the script says."""
     if script is None or not script.is_file():
         return None
-    match = _NMS.search(script.read_text(encoding="utf-8", errors="replace"))
+    match = _NMS.search(read_regular(script).decode("utf-8", "replace"))
     if match is None or "$" in match.group(1):
         return None
     found = (script.parent / match.group(1)).resolve()

@@ -26,6 +26,7 @@ from orchestrator.project.zoo import (
     recipe_from_zoo,
     script_options,
 )
+from orchestrator.reading import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,7 +160,7 @@ def _finish(
     recipe: dict[str, Any], script: Path | None, document: Mapping[str, Any], classes: int | None
 ) -> None:
     """Leave out what hailomz does not do: no NMS but the script's, no classes but those given."""
-    text = script.read_text(encoding="utf-8", errors="replace") if script is not None else ""
+    text = read_regular(script).decode("utf-8", "replace") if script is not None else ""
     nms = recipe.setdefault("postprocess", {}).setdefault("nms", {})
     if "nms_postprocess" not in text:
         nms["enabled"] = False
@@ -182,7 +183,7 @@ def _take_lines(recipe: dict[str, Any], own: dict[str, Any], script: Path | None
     below.pop("script_file", None)
     mine = own.get("optimization") or {}
     mine.pop("script_file", None)
-    text = script.read_text(encoding="utf-8", errors="replace") if script is not None else ""
+    text = read_regular(script).decode("utf-8", "replace") if script is not None else ""
     lines = text.splitlines()
     normalising = [line for line in lines if NORMALIZATION.match(line)]
     if len(normalising) == 1:

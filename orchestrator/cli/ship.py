@@ -135,22 +135,33 @@ def _tell(
 
 
 def find_builds(model: str, arch: str | None) -> list[Build]:
-    """Return the finished builds of a model, one for each chip unless one is named."""
+    """Return the finished builds of a model, one for each chip unless one is named.
+
+    Their files are checked by digest, and put back from the cache where they are damaged; raises
+    :class:`~orchestrator.errors.ArtifactError` where that cannot be done.
+    """
     import os
 
     from orchestrator.pipeline.builds import find_build, read_build
+    from orchestrator.pipeline.cache import StageCache
+    from orchestrator.pipeline.digests import DigestMemory
+    from orchestrator.pipeline.soundness import require
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     workspace = open_workspace()
-    artifacts = workspace.root / str(resolve(workspace, os.environ, {}).artifacts.value)
+    settings = resolve(workspace, os.environ, {})
+    artifacts = workspace.root / str(settings.artifacts.value)
     folder = artifacts / model
     found = [
         build
         for entry in (sorted(folder.iterdir()) if arch is None and folder.is_dir() else [])
         if entry.is_dir() and entry.name[0] != "." and (build := read_build(entry)) is not None
     ]
-    return found or [find_build(artifacts, model, arch)]
+    cache = StageCache(Path(str(settings.cache.value)))
+    memory = DigestMemory(cache.root / "digests.json")
+    chosen = found or [find_build(artifacts, model, arch)]
+    return [require(build, cache, memory, note) for build in chosen]
 
 
 def choose_release(releases: dict[str, Release], identity: Identity, device: str) -> Release:

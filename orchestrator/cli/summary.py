@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.measures import step_table
@@ -27,6 +28,8 @@ IN_THE_TABLE = frozenset({"calib.count", "calib.small", "D01"})
 
 def document(build: Build, made: Plan, proof: Proof | None) -> dict[str, Any]:
     """Return the whole outcome as JSON values; the screen shows a part of it."""
+    from orchestrator.pipeline.judgement import rows
+
     summary = build.summary
     return {
         "model": build.model,
@@ -45,6 +48,7 @@ def document(build: Build, made: Plan, proof: Proof | None) -> dict[str, Any]:
         },
         "asked": summary["asked"],
         "ran": summary["ran"],
+        "asked_and_ran": [asdict(row) for row in rows(summary)],
         "results": {name: entry["result"] for name, entry in summary["stages"].items()},
         "findings": summary["findings"],
         "artifacts": summary["files"],
@@ -136,28 +140,11 @@ def _times(outcome: Mapping[str, Any]) -> list[str]:
 
 
 def _asked_and_ran(outcome: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    asked, ran, results = outcome["asked"], outcome["ran"], outcome["results"]
-    images = f"{_text(asked.get('images'), '?')} found, {_text(ran.get('images_used'), '?')} used"
+    rows = [(row["name"], row["asked"], row["ran"]) for row in outcome["asked_and_ran"]]
     return [
         ("", "asked", "ran"),
-        (
-            "optimisation level",
-            _text(asked.get("level"), "vendor's default"),
-            _text(ran.get("level_run"), "?"),
-        ),
-        ("calibration images", f"up to {_text(asked.get('images_wanted'))}", images),
-        (
-            "ONNX opset",
-            _text(asked.get("opset")),
-            _text(results.get("export", {}).get("opset"), "?"),
-        ),
-        ("compression", _text(asked.get("compression")), _compression(ran)),
+        *((name, escape_control(a), escape_control(r)) for name, a, r in rows),
     ]
-
-
-def _compression(ran: Mapping[str, Any]) -> str:
-    layers = ran.get("four_bit_layers") or []
-    return f"{len(layers)} layers with 4-bit weights" if layers else "8-bit weights"
 
 
 def _findings(outcome: Mapping[str, Any], paint: Paint) -> list[str]:
@@ -186,10 +173,6 @@ def _verdict(proof: Mapping[str, Any], paint: Paint) -> list[str]:
 def _shown_files(outcome: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     files = [file for file in outcome["artifacts"] if file["role"] in SHOWN_ROLES]
     return sorted(files, key=lambda file: SHOWN_ROLES.index(file["role"]))
-
-
-def _text(value: object, missing: str = "-") -> str:
-    return missing if value is None else str(value)
 
 
 def size_text(count: float) -> str:

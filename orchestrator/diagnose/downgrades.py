@@ -20,12 +20,11 @@ def downgrades(asked: Asked, ran: Ran) -> list[Finding]:
     Compares numbers only, so it holds for any log that :class:`Ran` could be read from, and
     for what the worker reports itself.
     """
-    catalogue = load_catalogue()
     found: list[Finding] = []
 
     def add(name: str, text: str, **known: object) -> None:
         filled = {key: str(value) for key, value in known.items() if value is not None}
-        found.append(fill(catalogue[name], filled, text=text))
+        found.append(fill(load_catalogue()[name], filled, text=text))
 
     level = asked.level if asked.level is not None else ran.level_asked
     if level is not None and ran.level_run is not None and ran.level_run < level:
@@ -46,7 +45,10 @@ def downgrades(asked: Asked, ran: Ran) -> list[Finding]:
         add("D05", f"8 bits instead of 16 in {layers}", layers=layers)
     skipped = [name for name in asked.algorithms if _was_skipped(name, ran.skipped)]
     if skipped:
-        add("D06", f"skipped: {', '.join(skipped)}", algorithms=", ".join(skipped))
+        named = ", ".join(
+            one for one in ran.skipped if any(_was_skipped(s, [one]) for s in skipped)
+        )
+        add("D06", f"skipped: {named}", algorithms=named)
     return found
 
 

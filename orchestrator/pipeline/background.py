@@ -66,7 +66,7 @@ def start(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     finally:
-        intake.close()
+        runner.close(build)
     return running.record
 
 
@@ -86,7 +86,7 @@ def finish(record: BuildRecord, engine: Engine, context: RunContext) -> Build:
         shutil.rmtree(build.staging, ignore_errors=True)
         raise
     finally:
-        build.progress.intake.close()
+        runner.close(build)
     return made
 
 
@@ -152,7 +152,13 @@ def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[
         staging,
         Path(document["final"]),
         document["materials"],
-        Record(**{**kept, "labels": tuple(kept["labels"])}),
+        Record(
+            **{
+                **kept,
+                "labels": tuple(kept["labels"]),
+                "written": tuple(kept.get("written", ())),
+            }
+        ),
         BuildProgress(
             ArtifactIntake(staging, context.cache.incoming),
             record.started,

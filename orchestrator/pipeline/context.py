@@ -42,6 +42,8 @@ class Record:
     preprocessing: Mapping[str, Any]
     postprocess: Mapping[str, Any]
     strict: bool
+    #: Dotted keys that stand in the recipe: what is asked for by name.
+    written: tuple[str, ...] = ()
 
 
 @dataclass
@@ -53,6 +55,8 @@ class BuildProgress:
     published: dict[str, CacheEntry] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
+    #: Copies that the cache took; their digests are learnt when nothing touches them any more.
+    taken: list[tuple[CacheEntry, Mapping[str, Path]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Digests of files and folders, remembered by what the file system says of them.
 
-A file that has kept its size, time and inode since it was hashed is not read again; that is
-what lets a build of thousands of pictures find out in milliseconds that nothing changed.
+A file that has kept its size, times, inode and device since it was hashed is not read again;
+that is what lets a build of thousands of pictures find out in milliseconds that nothing changed.
+The time of the last change of status (ctime) is among them: a program can set a file's own time
+back, but not that one.
 """
 
 from __future__ import annotations
@@ -49,10 +51,14 @@ def digest_of(document: object) -> str:
 
 
 class DigestMemory:
-    """Digests by path, kept in one JSON file; losing it costs time, never correctness."""
+    """Digests by path, kept in one JSON file; losing it costs time, never correctness.
 
-    def __init__(self, file: Path) -> None:
+    With ``reads`` every file is read, whatever is remembered of it.
+    """
+
+    def __init__(self, file: Path, *, reads: bool = False) -> None:
         self._file = file
+        self._reads = reads
         self._changed = False
         self._known: dict[str, list[Any]] = {}
         try:
@@ -62,6 +68,13 @@ class DigestMemory:
         except (OSError, ValueError):
             pass
 
+    def reading(self) -> DigestMemory:
+        """Return this memory as one that reads every file; what it learns is kept here."""
+        found = DigestMemory(self._file, reads=True)
+        found._known = self._known
+        self._changed = True
+        return found
+
     def file(self, path: Path) -> str:
         """Return the sha256 of a file."""
         return self._file_named(os.fspath(path))
@@ -69,14 +82,14 @@ class DigestMemory:
     def _file_named(self, name: str) -> str:
         # Plain strings: this runs for thousands of pictures before anything else happens.
         status = os.stat(name)  # noqa: PTH116
-        mark = [status.st_size, status.st_mtime_ns, status.st_ino]
+        mark = _mark(status)
         known = self._known.get(name)
-        if known is not None and known[:3] == mark:
-            return str(known[3])
+        if not self._reads and known is not None and known[:-1] == mark:
+            return str(known[-1])
         path = Path(name)
         digest = sha256_file(path)
         after = path.stat()
-        if time.time_ns() - after.st_mtime_ns > _SETTLED_NS:
+        if _mark(after) == mark and _settled(after):
             self._known[name] = [*mark, digest]
             self._changed = True
         return digest
@@ -88,9 +101,8 @@ class DigestMemory:
         write might leave it as it is.
         """
         status = path.stat()
-        if status.st_size == size and time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
-            mark = [status.st_size, status.st_mtime_ns, status.st_ino]
-            self._known[os.fspath(path)] = [*mark, digest]
+        if status.st_size == size and _settled(status):
+            self._known[os.fspath(path)] = [*_mark(status), digest]
             self._changed = True
 
     def tree(self, path: Path) -> str:
@@ -124,6 +136,16 @@ class DigestMemory:
             part.replace(self._file)
         except OSError:
             pass
+
+
+def _mark(status: os.stat_result) -> list[int]:
+    """Return what a file keeps as long as nobody writes to it or puts another in its place."""
+    found = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+    return list(found)
+
+
+def _settled(status: os.stat_result) -> bool:
+    return time.time_ns() - status.st_mtime_ns > _SETTLED_NS
 
 
 def files_below(folder: Path) -> Iterable[str]:

@@ -10,24 +10,24 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
-from orchestrator.errors import StageFailed
-from orchestrator.pipeline import builds, manifest
+from orchestrator.pipeline import builds, judgement, manifest
 from orchestrator.pipeline.jobs import SOURCE_COPIES
+from orchestrator.pipeline.judgement import Wishes
 from orchestrator.pipeline.vendor import quieter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.cache import CacheEntry
-    from orchestrator.pipeline.context import BuildContext
+    from orchestrator.pipeline.context import BuildContext, Record, RunContext
+    from orchestrator.pipeline.observer import Finding
     from orchestrator.pipeline.plan import Plan
 
 
 def finalize(build: BuildContext) -> Build:
     """Write manifest and summary, judge what really ran, and put the build in its place."""
-    plan, record, staging, progress = build.plan, build.record, build.staging, build.progress
+    plan, staging, progress = build.plan, build.staging, build.progress
     entries = [
         entry
         for stage in plan.stages
@@ -36,18 +36,37 @@ def finalize(build: BuildContext) -> Build:
     ran: dict[str, Any] = {}
     for entry in entries:
         ran.update({key: value for key, value in entry.ran.items() if value not in (None, [], {})})
-    asked = _asked(plan, entries)
-    told = [finding["code"] for entry in entries for finding in entry.findings]
-    downgrades = quieter(build.run.downgrades(asked, ran), told)
+    files = {file.path: file for entry in entries for file in entry.files}
+    summary, downgrades = judged(
+        {
+            "schema": 1,
+            "model": plan.request.model,
+            "arch": plan.request.arch,
+            "key": plan.key,
+            "toolchain": plan.toolchain,
+            "emulated": plan.emulated,
+            "hef": plan.hef_name,
+            "files": [asdict(file) for _, file in sorted(files.items())],
+            "stages": {
+                entry.stage: {
+                    "seconds": entry.seconds,
+                    "result": dict(entry.result),
+                    "findings": [dict(finding) for finding in entry.findings],
+                }
+                for entry in entries
+            },
+            "ran": ran,
+            "engine": dict(progress.engine),
+            "why": {stage.name: dict(stage.why) for stage in plan.stages},
+        },
+        plan,
+        build.record,
+        build.run,
+    )
     for finding in downgrades:
         if finding.severity != "info":
             build.run.observer.finding(finding)
-    if record.strict and downgrades:
-        msg = f"{plan.request.model}: less was done than was asked: " + "; ".join(
-            finding.message for finding in downgrades
-        )
-        hint = "Change what is asked, or build without --strict (strict: false)."
-        raise StageFailed(msg, hint=hint, code="stage.downgraded")
+    _refuse(summary, downgrades, build.record)
     _drop_means(staging)
     _write_json(
         staging / builds.MANIFEST,
@@ -63,52 +82,62 @@ def finalize(build: BuildContext) -> Build:
             version=__version__,
         ),
     )
-    files = {file.path: file for entry in entries for file in entry.files}
-    kept = [file for path, file in sorted(files.items()) if (staging / path).is_file()]
-    findings = [dict(finding) for entry in entries for finding in entry.findings]
-    _write_json(
-        staging / builds.SUMMARY,
-        {
-            "schema": 1,
-            "model": plan.request.model,
-            "arch": plan.request.arch,
-            "key": plan.key,
-            "toolchain": plan.toolchain,
-            "emulated": plan.emulated,
-            "hef": plan.hef_name,
-            "files": [asdict(file) for file in kept],
-            "stages": {
-                entry.stage: {"seconds": entry.seconds, "result": dict(entry.result)}
-                for entry in entries
-            },
-            "findings": [*findings, *(asdict(finding) for finding in downgrades)],
-            "asked": asked,
-            "ran": ran,
-            "labels": list(record.labels),
-            "thresholds": dict(record.thresholds),
-            "preprocessing": dict(record.preprocessing),
-            "postprocess": dict(record.postprocess),
-            "engine": dict(progress.engine),
-            "why": {stage.name: dict(stage.why) for stage in plan.stages},
-        },
-    )
+    summary["files"] = [file for file in summary["files"] if (staging / file["path"]).is_file()]
+    _write_json(staging / builds.SUMMARY, summary)
     builds.replace_build(staging, build.final)
     made = builds.read_build(build.final)
     assert made is not None
+    for file in made.summary["files"]:
+        with contextlib.suppress(OSError):
+            build.run.memory.learn(build.final / file["path"], file["sha256"], file["bytes"])
     return made
 
 
-def _asked(plan: Plan, entries: list[CacheEntry]) -> dict[str, Any]:
-    optimize = plan.request.parameters["optimize"]
-    results = {entry.stage: entry.result for entry in entries}
-    return {
-        "level": optimize["level"],
-        "compression": optimize["compression"],
-        "images": results.get("optimize", {}).get("images_given"),
-        "images_wanted": plan.request.parameters["calibrate"]["count"],
-        "opset": plan.request.parameters["export"]["opset"],
-        "outputs_16bit": optimize["outputs_16bit"],
+def accept(current: Build, plan: Plan, record: Record, run: RunContext) -> Build:
+    """Judge a build that is there already by what is asked today, as if it was made just now.
+
+    What of the recipe no stage reads (thresholds, labels, preprocessing's words) is written anew.
+    Raises :class:`~orchestrator.errors.StageFailed` as :func:`finalize` does.
+    """
+    summary, downgrades = judged(current.summary, plan, record, run)
+    if json.dumps(summary, sort_keys=True) != json.dumps(current.summary, sort_keys=True):
+        partial = current.folder / (builds.SUMMARY + ".partial")
+        _write_json(partial, summary)
+        partial.replace(current.folder / builds.SUMMARY)
+        current = builds.Build(current.folder, summary)
+    _refuse(summary, downgrades, record)
+    return current
+
+
+def judged(
+    facts: Mapping[str, Any], plan: Plan, record: Record, run: RunContext
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Return a build's summary from what was made, and where that is less than was asked."""
+    stages = facts["stages"]
+    told = [dict(finding) for entry in stages.values() for finding in entry.get("findings", ())]
+    asked = judgement.asked_of(plan.request.parameters, stages)
+    summary = {
+        **facts,
+        "asked": asked,
+        "labels": list(record.labels),
+        "thresholds": dict(record.thresholds),
+        "preprocessing": dict(record.preprocessing),
+        "postprocess": dict(record.postprocess),
     }
+    codes = [str(finding["code"]) for finding in told]
+    downgrades = quieter(run.downgrades(asked, facts["ran"]), codes)
+    nms = judgement.nms_finding(summary, Wishes(frozenset(record.written)))
+    downgrades += [nms] if nms is not None else []
+    summary["findings"] = [*told, *(asdict(finding) for finding in downgrades)]
+    plain: dict[str, Any] = json.loads(json.dumps(summary, default=str))
+    return plain, downgrades
+
+
+def _refuse(summary: Mapping[str, Any], downgrades: Sequence[Finding], record: Record) -> None:
+    findings = [f for entry in summary["stages"].values() for f in entry.get("findings", ())]
+    judgement.refuse(
+        str(summary["model"]), strict=record.strict, downgrades=downgrades, findings=findings
+    )
 
 
 def _drop_means(staging: Path) -> None:

@@ -229,7 +229,11 @@ class Prover:
     def _key(self, build: Build) -> str:
         from orchestrator import __version__
 
-        return digest_of([build.key, self.spec.name, __version__, dict(build.thresholds)])
+        judged_by = {
+            name: build.summary.get(name)
+            for name in ("labels", "thresholds", "postprocess", "findings")
+        }
+        return digest_of([build.key, self.spec.name, __version__, judged_by])
 
     def _remembered(self, build: Build) -> Proof | None:
         if self.spec.kind != "embedded" or self._session.fresh:

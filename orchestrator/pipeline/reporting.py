@@ -88,36 +88,18 @@ def _seconds(entry: object) -> float | None:
 
 
 def _asked_and_ran(summary: Mapping[str, Any]) -> list[AskedAndRan]:
-    from orchestrator.report.html import DEFAULT, AskedAndRan
+    from orchestrator.pipeline.judgement import rows
+    from orchestrator.report.html import AskedAndRan
 
-    asked: Mapping[str, Any] = summary.get("asked") or {}
-    ran: Mapping[str, Any] = summary.get("ran") or {}
-    rows = [
-        (
-            "optimisation level",
-            DEFAULT if asked.get("level") is None else asked["level"],
-            ran.get("level_run"),
-        ),
-        ("calibration images used", asked.get("images_wanted"), ran.get("images_used")),
-        ("calibration images found", asked.get("images_wanted"), asked.get("images")),
-        ("compression level", asked.get("compression"), ran.get("compression_run")),
-        ("ONNX opset", asked.get("opset"), _result(summary, "export", "opset")),
-    ]
     return [
-        AskedAndRan(name=name, asked=_text(left), ran=_text(right))
-        for name, left, right in rows
-        if left is not None or right is not None
+        AskedAndRan(
+            name=escape_control(row.name),
+            asked=escape_control(row.asked),
+            ran=escape_control(row.ran),
+            differs=row.differs,
+        )
+        for row in rows(summary)
     ]
-
-
-def _result(summary: Mapping[str, Any], stage: str, key: str) -> object:
-    entry = summary.get("stages", {}).get(stage, {})
-    result = entry.get("result") if isinstance(entry, dict) else None
-    return result.get(key) if isinstance(result, dict) else None
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else escape_control(str(value))
 
 
 def _device(build: Build) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
-from orchestrator.pipeline import builds
+from orchestrator.pipeline import builds, soundness
 from orchestrator.pipeline.cache import LINKED_ROLES, CacheEntry
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.events import EventReader, StageRecord
@@ -41,13 +41,24 @@ RUN_LOG = "run.log"
 WORTH_BRINGING = 20.0
 
 
-def up_to_date(plan: Plan, final: Path) -> Build | None:
+def up_to_date(plan: Plan, final: Path, context: RunContext) -> Build | None:
     """Return the build that is there already when the plan would give the same one.
 
-    The cache may have been emptied since: a whole build needs nothing of it.
+    The cache may have been emptied since: a whole build needs nothing of it. Files that were
+    damaged are taken from the cache again, else there is no such build.
     """
     build = builds.read_build(final)
-    return build if build is not None and build.key == plan.key else None
+    if build is None or build.key != plan.key:
+        return None
+    damage = soundness.check(build, context.memory)
+    if not damage:
+        return build
+    text = escape_control(", ".join(damage[:3]))
+    if soundness.heal(build, damage, context.cache, context.memory):
+        context.observer.note(f"warning: {final}: {text} was damaged; put back from the cache")
+        return build
+    context.observer.note(f"warning: {final}: {text} is damaged; building it again")
+    return None
 
 
 def carry_out(
@@ -88,7 +99,7 @@ def carry_out(
     finally:
         if prestart is not None:
             prestart.drop()
-        intake.close()
+        close(build)
         keep_log(build)
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -218,7 +229,7 @@ def _publish(build: BuildContext, stage: StageRecord) -> CacheEntry:
         context.cache.note(first_mark(planned.why))
     try:
         context.cache.publish(entry, build.staging, kept)
-        context.cache.learn(entry, kept, context.memory)
+        build.progress.taken.append((entry, kept))
     except OSError as error:
         # A full or read-only cache slows the next build down; it must not fail this one.
         context.observer.finding(
@@ -265,6 +276,13 @@ def _raise_unless_done(build: BuildContext, reader: EventReader, ending: Ending)
                 hints.append(explanation.fix)
     msg = f"{build.plan.request.model}: {where_failed}{named}{failure.message}"
     raise StageFailed(msg, hint="\n".join([*hints, log_hint]), code=failure.known or "stage.failed")
+
+
+def close(build: BuildContext) -> None:
+    """Let go of what a build has read, and note what is known of the cache's copies since."""
+    build.progress.intake.close()
+    for entry, kept in build.progress.taken:
+        build.run.cache.learn(entry, kept, build.run.memory)
 
 
 def keep_log(build: BuildContext) -> None:

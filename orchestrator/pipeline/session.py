@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator import paths
-from orchestrator.errors import ConfigError, EngineError, escape_control
+from orchestrator.errors import ConfigError, EngineError, StageFailed, escape_control
 from orchestrator.installation import install_command
 from orchestrator.pipeline import builds, plan, runner, targets
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.context import Record, RunContext
 from orchestrator.pipeline.digests import DigestMemory
+from orchestrator.pipeline.finalize import accept
 from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.jobs import Segment, job_for_display
 from orchestrator.pipeline.prestart import Prestart, PrestartedJob, start_job
@@ -29,7 +30,7 @@ from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
@@ -63,7 +64,7 @@ class BuildSession:
         self.fresh = fresh
         cache_root = Path(str(settings.cache.value))
         self.cache = StageCache(cache_root)
-        self.memory = DigestMemory(cache_root / "digests.json")
+        self.memory = DigestMemory(cache_root / "digests.json", reads=fresh)
         #: HailoRT version of the device, once it was asked: it limits what may compile.
         self.hailort: str | None = None
         self._code: dict[str, str] | None = None
@@ -189,28 +190,33 @@ class BuildSession:
             prestart = self._open_early(request, final) if attempt == 0 else None
             try:
                 made, materials, toolchain = self.plan(request)
-                current = None if self.fresh else runner.up_to_date(made, final)
+                context = self._run_context()
+                record = self._record(self.full(loaded, arch), request)
+                current = None if self.fresh else runner.up_to_date(made, final, context)
                 foreseen = None if current is not None else self._foreseen(made, toolchain)
                 if foreseen is not None and attempt == 0:
                     self._tell(foreseen)
                 if current is not None:
                     for stage in made.stages:
                         self.observer.stage_cached(stage.name)
-                    return current, made
+                    return accept(current, made, record, context), made
                 if prestart is None and made.to_run:
                     prestart = self._open(final, [(made, toolchain)])
-                context = self._run_context()
                 with self.cache.lock(made.key, waiting=prestart.drop if prestart else None):
                     if not self.fresh and self._came(made):
                         # Somebody else built the same meanwhile.
                         made, materials, toolchain = self.plan(request)
+                    # The manifest says what the inputs are, not what was remembered of them.
+                    read = plan.material_digests(request, self.memory.reading())
+                    if read != materials:
+                        continue
                     build = runner.carry_out(
                         made,
                         context,
                         lambda made=made, toolchain=toolchain: self._segments(made, toolchain),  # type: ignore[misc]
                         final=final,
                         materials=materials,
-                        record=self._record(self.full(loaded, arch), request),
+                        record=record,
                         prestart=prestart,
                     )
             except runner.CacheDamaged as damage:
@@ -223,7 +229,8 @@ class BuildSession:
                     prestart.discard()
                 self.memory.save()
             return build, made
-        raise AssertionError
+        msg = f"{request.model}: its inputs go on changing while it is built"
+        raise StageFailed(msg, hint="Build it when they are written.", code="inputs.changing")
 
     def _came(self, made: Plan) -> bool:
         """Tell whether the cache has got a stage since the plan was made."""
@@ -322,6 +329,7 @@ class BuildSession:
             preprocessing=preprocessing,
             postprocess=postprocess,
             strict=recipe.strict or bool(self.settings.strict.value),
+            written=tuple(sorted(_written(loaded.document.value))),
         )
 
     def _segments(self, made: Plan, toolchain: Toolchain) -> Sequence[Segment]:
@@ -419,6 +427,14 @@ class BuildSession:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def _written(section: object, before: str = "") -> Iterator[str]:
+    """Yield the dotted keys that stand in a recipe."""
+    if isinstance(section, dict):
+        for key, value in section.items():
+            yield f"{before}{key}"
+            yield from _written(value, f"{before}{key}.")
 
 
 def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple[Arch, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.pipeline.judgement import promised
 from orchestrator.pipeline.observer import Finding
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ CPU_ONLY = frozenset({"O02", "S15"})
 
 #: Findings of a log that say what a comparison of asked and ran would say again, and why.
 ALREADY_TOLD = {"D01": frozenset({"O01", "C04"})}
-
-
-#: What a named level does beyond the lower ones, as logs call it; some of it is skipped in
-#: silence where images are missing.
-TRAINS = {2: ("fine-tuning",), 3: ("adaround",), 4: ("adaround",)}
 
 
 class _Reader:
@@ -118,6 +114,6 @@ def downgrades(
         gpu=True if settings.gpu.value == "on" else None,
         compression=asked.get("compression"),
         outputs_16bit=bool(asked.get("outputs_16bit")),
-        algorithms=TRAINS.get(asked.get("level") or 0, ()),
+        algorithms=promised(asked, ran),
     )
     return [_finding(one) for one in compare(wanted, Ran(**fields))]

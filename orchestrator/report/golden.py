@@ -1,7 +1,8 @@
 """The golden folder of a build: the same samples at every step.
 
-The worker writes it (``hefsmith_worker.golden`` states the layout), ``hef validate`` adds the
-step ``device``. Arrays are memory-mapped: a folder may be larger than memory.
+The worker writes it (``hefsmith_worker.golden`` states the layout). Steps that came later, such
+as the device's answers, are named in a file of their own: what the manifest vouches for stays
+as it was built. Arrays are memory-mapped: a folder may be larger than memory.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INDEX = "golden.json"
+#: Steps that were added after the build: their files by step.
+ADDED = "added.json"
 SCHEMA = 1
 _LARGEST_LABEL = 0x7FFF_FFFF
+_LARGEST_SIDE = 1e6
 OutputKind = Literal["tensor", "nms"]
 
 
@@ -173,7 +177,8 @@ def load_golden(folder: Path) -> Golden:
             outputs=tuple(_output(entry) for entry in document["outputs"]),
             steps={
                 str(step): tuple(str(name) for name in files)
-                for step, files in document["steps"].items()
+                for step, files in {**document["steps"], **_added(folder)}.items()
+                if files
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -190,26 +195,26 @@ def load_golden(folder: Path) -> Golden:
 
 def add_step(folder: Path, step: str, files: tuple[str, ...]) -> Golden:
     """Record the outputs of one more step and return the folder, opened again."""
-    document = _document(folder)
-    document["steps"][step] = list(files)
-    return _store(folder, document)
+    return _store(folder, {**_added(folder), step: list(files)})
 
 
 def remove_step(folder: Path, step: str) -> Golden:
-    """Take a step out of the index and return the folder, opened again."""
-    document = _document(folder)
-    document["steps"].pop(step, None)
-    return _store(folder, document)
+    """Take a step out and return the folder, opened again."""
+    return _store(folder, {**_added(folder), step: []})
 
 
-def _document(folder: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return document
+def _added(folder: Path) -> dict[str, Any]:
+    try:
+        document = json.loads((folder / ADDED).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return dict(document["steps"])
 
 
-def _store(folder: Path, document: Mapping[str, Any]) -> Golden:
-    path = folder / INDEX
+def _store(folder: Path, steps: Mapping[str, Any]) -> Golden:
+    path = folder / ADDED
     partial = path.with_suffix(".partial")
+    document = {"schema": SCHEMA, "steps": steps}
     partial.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     partial.replace(path)
     return load_golden(folder)
@@ -226,8 +231,11 @@ def _below(folder: Path, name: str) -> Path:
 def _sample(entry: Mapping[str, Any]) -> Sample:
     label, boxes = entry.get("label"), entry.get("boxes")
     rows = None if boxes is None else tuple(tuple(map(float, row)) for row in boxes)
-    if rows is not None and not all(len(row) == 5 and all(map(isfinite, row)) for row in rows):
+    if rows is not None and not all(len(row) == 5 and all(map(_sane, row[:4])) for row in rows):
         msg = "a sample's boxes are not rows of five numbers"
+        raise ValueError(msg)
+    if rows is not None and not all(0 <= row[4] <= _LARGEST_LABEL for row in rows):
+        msg = "a sample's boxes have a class that is no class number"
         raise ValueError(msg)
     number = None if label is None else int(label)
     if number is not None and not 0 <= number <= _LARGEST_LABEL:
@@ -239,6 +247,11 @@ def _sample(entry: Mapping[str, Any]) -> Sample:
         label=number,
         boxes=rows,
     )
+
+
+def _sane(side: float) -> bool:
+    """Tell whether a number may be a side of a box, as a part of its picture."""
+    return isfinite(side) and abs(side) <= _LARGEST_SIDE
 
 
 def _input(entry: Mapping[str, Any]) -> Input:

@@ -184,7 +184,6 @@ class SharedStore:
                 cache.note(first_mark(entry.why))
             kept = {file.path: found[file.sha256] for file in entry.files}
             cache.publish(entry, part, kept)
-            cache.learn(entry, kept, memory)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
                 msg = f"{self.address}: the files of {entry.stage} have no place in the cache"
@@ -194,6 +193,7 @@ class SharedStore:
         finally:
             if part is not None:
                 shutil.rmtree(part, ignore_errors=True)
+        cache.learn(entry, kept, memory)
         here.update({file.sha256: cache.file(entry, file) for file in entry.files})
         return coming
 

@@ -12,7 +12,7 @@ from orchestrator.cli.summary import print_summary
 def outcome(findings: list[tuple[str, str, str]]) -> dict[str, Any]:
     return {
         "model": "net", "arch": "hailo8l", "emulated": False, "folder": "f", "proof": None,
-        "asked": {}, "ran": {}, "results": {}, "stages": {}, "artifacts": [],
+        "asked": {}, "ran": {}, "asked_and_ran": [], "results": {}, "stages": {}, "artifacts": [],
         "findings": [
             {"severity": severity, "code": code, "message": message}
             for severity, code, message in findings

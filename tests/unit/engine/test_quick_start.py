@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.cli import app as application
 from orchestrator.cli.up import make_session
-from orchestrator.pipeline.builds import SUMMARY
+from orchestrator.pipeline.builds import MANIFEST, SUMMARY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "ran": {}, "findings": [],
     }  # fmt: skip
     (final / SUMMARY).write_text(json.dumps(summary))
+    (final / MANIFEST).write_text(json.dumps({"subject": []}))
     return tmp_path
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from hefsmith_worker.contract.families import META_ARCHS
 from hefsmith_worker.contract.options import (
@@ -31,6 +31,8 @@ class GeneratedScript:
     text: str
     files: Mapping[str, str] = field(default_factory=dict)
     notes: Tuple[str, ...] = ()
+    #: What became of the wish for an NMS: ``made`` (its architecture), ``engine``, ``why`` not.
+    nms: Mapping[str, Optional[str]] = field(default_factory=dict)
 
 
 def generate(request: ScriptRequest) -> GeneratedScript:
@@ -55,7 +57,21 @@ def generate(request: ScriptRequest) -> GeneratedScript:
             notes.append(nms.note)
     elif isinstance(nms, NoNms) and nms.why and not own_nms:
         notes.append(f"no NMS in the script: {nms.why}")
-    return GeneratedScript(_text(kept, user_lines, notes), files, tuple(notes))
+    text = _text(kept, user_lines, notes)
+    return GeneratedScript(text, files, tuple(notes), _told(nms, own_nms))
+
+
+def _told(nms: Union[Nms, NoNms], own: Sequence[Command]) -> Dict[str, Optional[str]]:
+    if own:
+        engine = own[0].keyword.get("engine")
+        return {
+            "made": "the line of optimization.script",
+            "engine": None if engine is None else str(engine),
+            "why": "",
+        }
+    if isinstance(nms, Nms):
+        return {"made": nms.meta_arch, "engine": nms.engine, "why": ""}
+    return {"made": None, "engine": None, "why": nms.why}
 
 
 def _own_nms(request: ScriptRequest, command: Command) -> Tuple[Tuple[str, ...], Dict[str, str]]:

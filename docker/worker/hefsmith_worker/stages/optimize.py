@@ -9,7 +9,7 @@ import numpy as np
 
 from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
 from hefsmith_worker.golden import DRAFT
-from hefsmith_worker.script import generate
+from hefsmith_worker.script import GeneratedScript, generate
 from hefsmith_worker.script.request import script_request
 from hefsmith_worker.workspace import (
     CALIBRATION,
@@ -26,7 +26,8 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     """Write ``model.alls`` with its files, and the quantised HAR."""
     runner = workspace.runner(HAR_NATIVE, "parse")
     parsed = workspace.read_json(PARSED, "parse")
-    script = _write_script(workspace, parsed)
+    generated = _generate(workspace, parsed)
+    script = _write_script(workspace, generated)
     runner.load_model_script(str(script))
     calibration = _calibration(workspace, parsed)
     runner.optimize_full_precision(calibration)
@@ -39,10 +40,11 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         "compression_asked": options.compression,
         "images_given": index["used"],
         "images_asked": index["asked"],
+        "nms": dict(generated.nms),
     }
 
 
-def _write_script(workspace: Workspace, parsed: Dict[str, Any]) -> Path:
+def _generate(workspace: Workspace, parsed: Dict[str, Any]) -> GeneratedScript:
     options = OptimizeOptions.read(workspace.plan.of("optimize"))
     draft = workspace.read_json(DRAFT, "export")
     index = workspace.read_json(CALIBRATION + "/index.json", "calibrate")
@@ -56,7 +58,10 @@ def _write_script(workspace: Workspace, parsed: Dict[str, Any]) -> Path:
         options=options,
         nms_config=_own_config(workspace, options.nms),
     )
-    generated = generate(request)
+    return generate(request)
+
+
+def _write_script(workspace: Workspace, generated: GeneratedScript) -> Path:
     script = workspace.path(SCRIPT)
     script.write_bytes(generated.text.encode("utf-8"))
     workspace.announce("script", script)

@@ -1,0 +1,268 @@
+"""What a build says of itself: what was asked, what ran, and every way in which it did less.
+
+Pure: the same facts give the same judgement, whether the build was made just now, put together
+from the cache, pulled from a store, or found up to date.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import StageFailed
+from orchestrator.pipeline.observer import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+#: What a named level does beyond the lower ones, as logs call it; some of it is skipped in
+#: silence where images are missing.
+ALGORITHM_OF_LEVEL = {2: "fine-tuning", 3: "adaround", 4: "adaround"}
+#: The same for the model script's ``post_quantization_optimization``.
+ALGORITHM_OF_COMMAND = {
+    "finetune": "fine-tuning",
+    "adaround": "adaround",
+    "bias_correction": "bias",
+    "equalization": "equalization",
+}
+_ENABLED = re.compile(r"\b(?:post_quantization|pre_quantization)_optimization\(\s*(\w+)([^)]*)\)")
+_SIXTEEN = re.compile(r"\bprecision_mode\s*=\s*a16_w16\b")
+
+#: Where nobody could want an NMS, so none that is missing is worth a word.
+_NO_BOXES = ("classification", "segmentation", "other")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of "asked / ran"; ``differs`` when less, or something else, was done."""
+
+    name: str
+    asked: str
+    ran: str
+    differs: bool = False
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the recipe itself says, where a default would not count as a wish.
+
+    ``written`` are the dotted keys that stand in it, such as ``postprocess.nms.enabled``.
+    """
+
+    written: frozenset[str] = frozenset()
+
+    @property
+    def nms(self) -> bool:
+        """Whether an NMS in the HEF is asked for by name."""
+        named = {f"postprocess.nms.{key}" for key in ("enabled", "family", "config")}
+        return bool(named & self.written)
+
+
+def asked_of(
+    parameters: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what was asked, from the parameters of a plan and the stages' results."""
+    optimize = parameters["optimize"]
+    script = [str(line) for line in optimize.get("script") or ()]
+    return {
+        "level": optimize["level"],
+        "compression": optimize["compression"],
+        "images": _result(stages, "optimize").get("images_given"),
+        "images_wanted": parameters["calibrate"]["count"],
+        "opset": parameters["export"]["opset"],
+        "outputs_16bit": optimize["outputs_16bit"],
+        "a16_w16": sum(len(_SIXTEEN.findall(line)) for line in script),
+        "algorithms": algorithms(script),
+        "nms": bool((optimize.get("nms") or {}).get("enabled", True)),
+        "end_nodes": list((parameters.get("parse") or {}).get("end_nodes") or ()),
+    }
+
+
+def algorithms(script: Iterable[str]) -> list[str]:
+    """Return the algorithms that a script asks for, in the words in which a log says "skipped"."""
+    found: list[str] = []
+    for line in script:
+        if line.lstrip().startswith("#"):
+            continue
+        for name, rest in _ENABLED.findall(line):
+            if name in ALGORITHM_OF_COMMAND and "disabled" not in rest:
+                found.append(ALGORITHM_OF_COMMAND[name])
+    return list(dict.fromkeys(found))
+
+
+def promised(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the algorithms that were asked for by name, or by a level that did run.
+
+    A level that was lowered is told as that; what it skips then is no news.
+    """
+    level, run = asked.get("level"), ran.get("level_run")
+    found = list(asked.get("algorithms") or ())
+    if level in ALGORITHM_OF_LEVEL and (run is None or run >= level):
+        found.append(ALGORITHM_OF_LEVEL[level])
+    return tuple(dict.fromkeys(found))
+
+
+def nms_finding(summary: Mapping[str, Any], wishes: Wishes) -> Finding | None:
+    """Return that an NMS was left out: an error where it was asked for by name."""
+    nms = _result(summary["stages"], "optimize").get("nms")
+    if not nms or nms.get("made") or not summary["asked"].get("nms"):
+        return None
+    head = _result(summary["stages"], "parse").get("head") or {}
+    wanted = wishes.nms
+    why = str(nms.get("why") or "")
+    task = (summary.get("postprocess") or {}).get("task", "auto")
+    if not wanted and (not why or task in _NO_BOXES):
+        return None
+    why = why or f"the network is taken for {head.get('task') or 'other'}, which has no boxes"
+    return Finding(
+        "nms.left-out",
+        "error" if wanted else "warning",
+        f"no NMS is in the HEF: {why}",
+        stage="optimize",
+        asked=True,
+        got=False,
+        fix="Take the raw outputs: postprocess: {nms: {enabled: false}} in the recipe.",
+    )
+
+
+def counts(finding: Mapping[str, Any]) -> bool:
+    """Tell whether a stage's finding is one that ``--strict`` does not let pass."""
+    return finding.get("severity") in ("warning", "error")
+
+
+def refuse(
+    model: str,
+    *,
+    strict: bool,
+    downgrades: Sequence[Finding],
+    findings: Iterable[Mapping[str, Any]],
+) -> None:
+    """Raise :class:`StageFailed` for a build that is not what was asked.
+
+    A wish by name that was not met always is; under ``strict`` so is each warning.
+    """
+    unmet = [finding for finding in downgrades if finding.severity == "error"]
+    if unmet:
+        msg = f"{model}: " + "; ".join(finding.message for finding in unmet)
+        hint = "\n".join(finding.fix for finding in unmet if finding.fix)
+        raise StageFailed(msg, hint=hint or None, code=f"stage.{unmet[0].code}")
+    if not strict:
+        return
+    less = [finding.message for finding in downgrades]
+    warned = [str(finding["message"]) for finding in findings if counts(finding)]
+    if less or warned:
+        what = "less was done than was asked: " if less else "there are warnings: "
+        msg = f"{model}: {what}" + "; ".join(dict.fromkeys([*less, *warned]))
+        hint = "Change what is asked, or build without --strict (strict: false)."
+        raise StageFailed(msg, hint=hint, code="stage.downgraded")
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def rows(summary: Mapping[str, Any]) -> list[Row]:
+    """Return what was asked beside what ran; what nobody knows is left out, never guessed."""
+    asked, ran = summary.get("asked") or {}, summary.get("ran") or {}
+    stages = summary.get("stages") or {}
+    opset = _result(stages, "export").get("opset")
+    found = [
+        Row(
+            "optimisation level",
+            _text(asked.get("level"), "vendor's default"),
+            _text(ran.get("level_run")),
+            None not in (asked.get("level"), ran.get("level_run"))
+            and ran["level_run"] != asked["level"],
+        ),
+        Row(
+            "calibration images",
+            f"up to {_text(asked.get('images_wanted'), '-')}",
+            f"{_text(asked.get('images'))} found, {_text(ran.get('images_used'))} used",
+            None not in (asked.get("images"), ran.get("images_used"))
+            and ran["images_used"] < asked["images"],
+        ),
+        Row(
+            "ONNX opset",
+            _text(asked.get("opset"), "-"),
+            _text(opset),
+            None not in (asked.get("opset"), opset) and opset != asked["opset"],
+        ),
+        Row("compression", _text(asked.get("compression"), "-"), _weights(ran)),
+    ]
+    if asked.get("outputs_16bit") or asked.get("a16_w16") or ran.get("demoted_layers"):
+        found.append(_sixteen(asked, ran))
+    nms = _result(stages, "optimize").get("nms")
+    if nms and (nms.get("made") or nms.get("why")):
+        found.append(_nms(asked, nms))
+    parse = _result(stages, "parse")
+    if asked.get("end_nodes") or parse.get("cut"):
+        wanted, used = asked.get("end_nodes") or (), parse.get("end_nodes") or ()
+        found.append(Row("end nodes", _names(wanted) or "found by hef", _names(used) or "?"))
+    found += _pictures(summary)
+    mends = _result(stages, "export").get("mends") or ()
+    if mends:
+        found.append(Row("the graph", "as it is", "; ".join(map(str, mends))))
+    return found
+
+
+def _weights(ran: Mapping[str, Any]) -> str:
+    layers = ran.get("four_bit_layers") or []
+    return f"{len(layers)} layers with 4-bit weights" if layers else "8-bit weights"
+
+
+def _sixteen(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> Row:
+    wanted = ["outputs"] if asked.get("outputs_16bit") else []
+    if asked.get("a16_w16"):
+        wanted.append(f"{asked['a16_w16']} lines of the script")
+    demoted = ran.get("demoted_layers") or []
+    got = (
+        f"8 bits in {len(demoted)} layers: {_names(demoted)}" if demoted else "no layer refused it"
+    )
+    return Row("16 bits (a16_w16)", ", ".join(wanted) or "-", got, bool(demoted))
+
+
+def _nms(asked: Mapping[str, Any], nms: Mapping[str, Any]) -> Row:
+    if nms.get("made"):
+        where = {"nn_core": "on the chip", "cpu": "on the host's CPU"}.get(str(nms.get("engine")))
+        got = f"{nms['made']}, {where}" if where else str(nms["made"])
+    else:
+        got = f"none: {nms['why']}"
+    wanted = bool(asked.get("nms"))
+    return Row("NMS in the HEF", "yes" if wanted else "no", got, wanted and not nms.get("made"))
+
+
+def _pictures(summary: Mapping[str, Any]) -> list[Row]:
+    given = summary.get("preprocessing") or {}
+    entries = given.get("by_input") or {"": given.get("shared") or {}}
+    found = []
+    for name, entry in entries.items():
+        suffix = f" of {name}" if name else ""
+        if entry.get("color"):
+            found.append(Row(f"colour{suffix}", str(entry["color"]), str(entry["color"])))
+        if entry.get("std") is not None or entry.get("mean") is not None:
+            values = f"mean {_numbers(entry.get('mean'))}, std {_numbers(entry.get('std'))}"
+            where = "in the HEF" if entry.get("normalize", "chip") == "chip" else "before the chip"
+            if entry.get("normalize") == "none":
+                where = "not at all"
+            found.append(Row(f"normalisation{suffix}", values, where))
+    return found
+
+
+def _numbers(values: Any) -> str:
+    items = values if isinstance(values, (list, tuple)) else [values]
+    return " ".join("-" if item is None else f"{float(item):g}" for item in items)
+
+
+def _names(values: Sequence[str]) -> str:
+    shown = ", ".join(map(str, values[:4]))
+    return f"{shown} and {len(values) - 4} more" if len(values) > 4 else shown
+
+
+def _result(stages: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    entry = stages.get(stage)
+    result = entry.get("result") if entry else None
+    return result if isinstance(result, dict) else {}
+
+
+def _text(value: object, missing: str = "?") -> str:
+    return missing if value is None else str(value)

@@ -33,13 +33,13 @@ def lint(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a model script: commands, arguments, layers, contradictions."""
+    from hefsmith_worker.contract import chips
     from hefsmith_worker.script.lint import check_text
 
     from orchestrator.errors import ConfigError
-    from orchestrator.toolchain.versions import line_of_chip, plain_chip
 
-    line = line_of_chip(plain_chip(arch)) if arch is not None else None
-    if arch is not None and line is None:
+    chip = chips.find(arch) if arch is not None else None
+    if arch is not None and chip is None:
         msg = f"no compiler knows a chip {arch}"
         raise ConfigError(msg, hint="name it as a recipe does, such as hailo8l", code="lint.arch")
     try:
@@ -51,7 +51,13 @@ def lint(
         msg = f"{script} cannot be read: {error.strerror}"
         raise ConfigError(msg, code="lint.file") from None
     names = _read_layers(layers) if layers is not None else None
-    found = check_text(text, str(script), layers=names, images=images, line=line)
+    found = check_text(
+        text,
+        str(script),
+        layers=names,
+        images=images,
+        line=None if chip is None else chip.line.compiler,
+    )
     _show(script, found, as_json=as_json)
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(2)

@@ -21,12 +21,14 @@ def find_one_build(model: str, arch: str | None, chip: str | None = None) -> Bui
 
     Raises :class:`~orchestrator.errors.ConfigError` when there is none, or several fit.
     """
+    from hefsmith_worker.contract.chips import suitable_for
+
     from orchestrator.cli.ship import find_builds
 
     builds = {build.arch: build for build in find_builds(model, arch)}
     if len(builds) == 1:
         return next(iter(builds.values()))
-    for wanted in (chip, "hailo8l" if chip == "hailo8" else None):
+    for wanted in suitable_for(chip) if chip is not None else ():
         if wanted in builds:
             return builds[wanted]
     chips = ", ".join(builds)

@@ -165,11 +165,12 @@ def find_builds(model: str, arch: str | None) -> list[Build]:
 
 
 def choose_release(releases: dict[str, Release], identity: Identity, device: str) -> Release:
-    """Return the release for a device's chip; Hailo-8 also runs what was compiled for the 8L."""
+    """Return the release for a device's chip: its own, else one that it takes too."""
+    from hefsmith_worker.contract.chips import suitable_for
+
     if len(releases) == 1:
         return next(iter(releases.values()))
-    wanted = [identity.chip or ""] + (["hailo8l"] if identity.chip == "hailo8" else [])
-    for arch in wanted:
+    for arch in suitable_for(identity.chip or ""):
         if arch in releases:
             return releases[arch]
     built = ", ".join(releases)

@@ -14,6 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.device.bundle_text import (
     frigate_config,
     frigate_labels,
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
 #: The file by which a folder is known as a bundle of ours.
 FACTS = "hefsmith.json"
 SCHEMA = 1
-
-#: Chips that Frigate's detector can drive.
-FRIGATE_CHIPS = ("hailo8", "hailo8l", "hailo8r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +100,15 @@ def _check_target(model: BundleModel, target: Target) -> None:
     if not model.has_boxes or len(model.inputs) != 1:
         msg = f"{target} runs detectors with one input whose HEF gives boxes; this one does not"
         raise ConfigError(msg, hint="Use --for python or --for picamera2.", code="bundle.task")
-    if target == "frigate" and model.arch not in FRIGATE_CHIPS:
+    if target == "frigate" and not _drives(model.arch):
         msg = f"Frigate drives Hailo-8 and Hailo-8L; this model is for {model.arch}"
         raise ConfigError(msg, hint="Use --for python.", code="bundle.chip")
+
+
+def _drives(arch: str) -> bool:
+    """Tell whether Frigate's detector can drive a chip: it is made for HailoRT 4.x."""
+    chip = chips.by_name().get(arch)
+    return chip is not None and chip.line is chips.LINE_3
 
 
 def _facts(model: BundleModel, target: Target) -> str:
@@ -129,11 +134,13 @@ def _scripts() -> Path:
 
 
 def _pictures() -> list[BundleFile]:
-    """Return the picture code: the worker's own package, without the rest of the worker."""
-    package = Path(str(resources.files("hefsmith_worker"))) / "pictures"
+    """Return the picture code and the facts it reads, without the rest of the worker."""
+    package = Path(str(resources.files("hefsmith_worker")))
     files = [
-        BundleFile(name=f"hefsmith_worker/pictures/{path.name}", source=path)
-        for path in sorted(package.glob("*.py"))
+        BundleFile(name=f"hefsmith_worker/{part}/{path.name}", source=path)
+        # The whole contract: on a stand-in, the runtime beside the bundle reads it too.
+        for part in ("contract", "pictures")
+        for path in sorted((package / part).glob("*.py"))
     ]
     init = '"""The part of hefsmith\'s worker that prepares pictures."""\n'
     return [BundleFile(name="hefsmith_worker/__init__.py", text=init), *files]

@@ -10,6 +10,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.device.base import Holder, Identity, PcieLink
 from orchestrator.reading import parse_json
 
@@ -28,14 +30,6 @@ THROTTLE_FLAGS = {
     17: "frequency capped since boot",
     18: "throttled since boot",
     19: "soft temperature limit since boot",
-}
-
-#: PCI ids of the drivers; 0x2864 is Hailo-8, 8L and 8R alike.
-PCI_CHIPS = {
-    "0x2864": "a Hailo-8 or 8L",
-    "0x45c4": "a Hailo-10H",
-    "0x43a2": "a Hailo-15L",
-    "0x26a2": "a Hailo-12L",
 }
 
 _GENERATIONS = {"2.5": 1, "5.0": 2, "8.0": 3, "16.0": 4, "32.0": 5}
@@ -119,7 +113,7 @@ def read_versions(raw: Facts) -> dict[str, str | None]:
         known = sorted({name[1] for name in names if name is not None})
         library = known[0] if len(known) == 1 else None
     files = raw.files
-    for module in ("hailo_pci", "hailo1x_pci"):
+    for module in (line.driver for line in chips.LINES):
         text = files.get(f"/sys/module/{module}/version", "")
         if driver is None and (found := re.match(_VERSION, text)):
             driver = found[1]
@@ -190,7 +184,7 @@ def _compare(identity: Identity, raw: Facts) -> tuple[bool | None, tuple[str, ..
 
 def _why_no_chip(identity: Identity, raw: Facts) -> str:
     errors = _errors(raw)
-    cards = [PCI_CHIPS.get(str(card.device).lower(), "a Hailo chip") for card in raw.pci]
+    cards = [_card_name(str(card.device).lower()) for card in raw.pci]
     identify = raw.commands.get("identify")
     if identify is None:
         return "hailortcli is not installed"
@@ -207,8 +201,14 @@ def _why_no_chip(identity: Identity, raw: Facts) -> str:
 
 def _chip_name(architecture: str) -> str:
     """Return the short name of a ``Device Architecture``; the tool calls the 12L MARS."""
-    name = architecture.strip().lower()
-    return "hailo12l" if name == "mars" else name
+    known = (chip for chip in chips.CHIPS if architecture in (chip.shows, chip.printed))
+    return next((chip.name for chip in known), architecture.strip().lower())
+
+
+def _card_name(pci: str) -> str:
+    """Return what a PCI id stands for; chips of one board share theirs."""
+    titles = [chip.title for chip in chips.usable() if chip.pci == pci]
+    return f"a {' or '.join(titles)}" if titles else "a Hailo chip"
 
 
 def _read_binding(raw: Facts) -> dict[str, object]:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.diagnose.checks import Check, Finding, error, info, ok, warning
 
 if TYPE_CHECKING:
@@ -21,22 +23,6 @@ if TYPE_CHECKING:
 GIGABYTE = 1_000_000_000
 HOT_C = 80.0
 HOLD = "sudo apt-mark hold hailort hailo-dkms hailofw python3-hailort"
-
-
-#: Chip -> architectures of HEF files that it loads, besides its own (HailoRT 4.23 and 5.2).
-RUNS_ON = {
-    "hailo8": {"hailo8", "hailo8l", "hailo8r"},
-    "hailo10h": {"hailo10h", "hailo15h", "hailo15m"},
-    "hailo15h": {"hailo10h", "hailo15h", "hailo15m"},
-}
-
-
-#: Debian packages by what they hold: name for the 4.x line, name for the 5.x line.
-PACKAGES = {
-    "everything": ("hailo-all", "hailo-h10-all"),
-    "binding": ("python3-hailort", "python3-h10-hailort"),
-    "firmware": ("hailofw", "h10-hailort-pcie-driver"),
-}
 
 
 @dataclass(frozen=True)
@@ -59,7 +45,7 @@ class DeviceFacts:
 
     def package(self, what: str) -> str:
         """Return the name of a package for this device's line; an unknown line is taken for 4.x."""
-        return PACKAGES[what][self.line == 5]
+        return (self._line or chips.LINE_3).packages[what]
 
     @property
     def kernel_log(self) -> str:
@@ -68,16 +54,18 @@ class DeviceFacts:
 
     @property
     def line(self) -> int | None:
-        """4 for Hailo-8 and its kin, 5 for Hailo-10 and 15, by the chip or by its PCI id."""
-        chip = self.identity.chip or ""
-        if chip.startswith("hailo8"):
-            return 4
-        if chip.startswith(("hailo1", "hailo15")):
-            return 5
+        """HailoRT's major version that drives the chip, by its name or by its PCI id."""
+        return None if self._line is None else self._line.runtime
+
+    @property
+    def _line(self) -> chips.ProductLine | None:
+        chip = chips.find(self.identity.chip or "")
+        if chip is not None:
+            return chip.line
         ids = {str(card.device).lower() for card in self.raw.pci}
-        if not ids:
-            return None
-        return 4 if "0x2864" in ids else 5
+        found = next((one.line for one in chips.CHIPS if one.pci in ids), None)
+        # A card of a chip that is not known here is newer than all that are.
+        return found or (chips.LINES[-1] if ids else None)
 
 
 def collect(spec: DeviceSpec, *, password: Callable[[str], str] | None = None) -> DeviceFacts:
@@ -160,7 +148,7 @@ def _two_drivers(facts: DeviceFacts) -> Finding | None:
     modules = (facts.identity.driver_module or "").split(", ")
     if len(modules) < 2:
         return None
-    other = "hailo1x_pci" if facts.line == 4 else "hailo_pci"
+    other = next(line.driver for line in chips.LINES if line.runtime != facts.line)
     return error(
         f"two drivers are loaded: {', '.join(modules)}",
         "they take the chip from each other: 'not enough free devices'",
@@ -326,10 +314,10 @@ def _dkms(facts: DeviceFacts) -> Finding | None:
 def _apt(facts: DeviceFacts) -> Finding | None:
     policy = facts.out("policy")
     found = dict(re.findall(r"^(\S+):\n(?:.*\n)*?\s+Candidate: (\S+)", policy, re.MULTILINE))
-    wanted = "hailort" if facts.line == 4 else "h10-hailort" if facts.line == 5 else None
-    if wanted is None or not found:
+    if facts.line is None or not found:
         return None
-    other = "h10-hailort" if wanted == "hailort" else "hailort"
+    wanted = facts.package("library")
+    other = next(line.packages["library"] for line in chips.LINES if line.runtime != facts.line)
     if found.get(wanted, "(none)") == "(none)" and found.get(other, "(none)") != "(none)":
         return warning(
             f"apt offers {other} {found[other]}, but no {wanted}",
@@ -365,10 +353,11 @@ def _pairing(facts: DeviceFacts) -> Finding | None:
 
 
 def _api(facts: DeviceFacts) -> Finding | None:
-    if facts.identity.chip != "hailo10h":
+    chip = chips.find(facts.identity.chip or "")
+    if chip is None or chip.older_api:
         return None
     return info(
-        "a Hailo-10H has only the newer Python API",
+        f"a {chip.title} has only the newer Python API",
         "programs with InferVStreams end in HAILO_NOT_IMPLEMENTED",
         "Use VDevice().create_infer_model(...), as hefsmith's own jobs do.",
     )
@@ -434,7 +423,7 @@ def _shipped_chip(facts: DeviceFacts) -> Finding | None:
     chip = facts.identity.chip
     for model, shelf in facts.shelves.items():
         arch = shelf.arch
-        if chip is not None and arch and arch not in RUNS_ON.get(chip, {chip}):
+        if chip is not None and arch and not chips.runs_on(arch, chip):
             return error(
                 f"{model}: the release there was compiled for {arch}, the chip is a {chip}",
                 "loading it fails: HEF format is not compatible with device",

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hefsmith_worker.contract.chips import CHIPS, LINE_3, Chip, by_name, find
+
 from orchestrator.errors import ConfigError
 from orchestrator.hef import formats
 
@@ -21,17 +23,6 @@ if TYPE_CHECKING:
 
 Release = tuple[int, int, int]
 
-CHIPS: Final = (
-    "HAILO8",
-    "HAILO8L",
-    "HAILO8R",
-    "HAILO8_A0",
-    "HAILO10H",
-    "HAILO12L",
-    "HAILO15H",
-    "HAILO15L",
-    "HAILO15M",
-)
 _OLDEST: Final = (4, 17, 0)
 _NEWEST: Final = (5, 2, 999)
 #: First HailoRT that understands a header version.
@@ -47,9 +38,11 @@ _OLD_TABLE: Final = {
     "HAILO12L": frozenset({108}),
 }
 #: From 4.22 the 4.x line takes files for Hailo-8 only.
-_HAILO8_FILES: Final = frozenset({0, 1, 2, 3, 100, 101, 102})
-_SLOWER: Final = {(3, "HAILO8"): "Hailo-8L", (4, "HAILO15H"): "Hailo-15M"}
-_HAILO8R: Final = 2
+_HAILO8_FILES: Final = frozenset(
+    code.number for chip in CHIPS if chip.line is LINE_3 for code in chip.codes
+)
+_HAILO8R: Final = by_name()["hailo8r"].code
+_SLOWER: Final = {(3, "hailo8"): "Hailo-8L", (4, "hailo15h"): "Hailo-15M"}
 
 
 @dataclass(frozen=True)
@@ -89,24 +82,29 @@ def check_compatibility(
     true for a stand-in that says so itself: only that may run an emulated HEF, and it cannot
     compute a real one. Raises ``ConfigError`` for a chip or a version that is no such thing.
     """
-    name = _chip(chip)
+    asked = _chip(chip)
     release = _release(hailort) if hailort is not None else None
     refusals = [
         *_content(hef, release),
-        *_device(hef, name, release),
+        *_device(hef, asked, release),
         *_strict(hef, release, emulated_device=emulated_device),
         *_emulation(hef, emulated_device=emulated_device),
     ]
-    warnings = tuple(_warnings(hef, name, release, emulated_device=emulated_device))
-    return Compatibility(name, hailort, tuple(refusals), warnings)
+    warnings = tuple(_warnings(hef, asked, release, emulated_device=emulated_device))
+    return Compatibility(_name(asked), hailort, tuple(refusals), warnings)
 
 
-def _chip(text: str) -> str:
-    name = text.strip().upper().replace("-", "")
-    if name not in CHIPS:
+def _chip(text: str) -> Chip:
+    found = find(text)
+    if found is None:
         message = f"no such chip: {text!r}"
-        raise ConfigError(message, hint=f"known chips: {', '.join(CHIPS)}", code="chip.unknown")
-    return name
+        known = ", ".join(_name(chip) for chip in CHIPS)
+        raise ConfigError(message, hint=f"known chips: {known}", code="chip.unknown")
+    return found
+
+
+def _name(chip: Chip) -> str:
+    return chip.name.upper()
 
 
 def _release(text: str) -> Release:
@@ -173,9 +171,8 @@ def _understood(hef: Hef, release: Release) -> Iterator[Reason]:
         )
 
 
-def _device(hef: Hef, chip: str, release: Release | None) -> Iterator[Reason]:
-    # A Hailo-8R answers as a Hailo-8; only its clock differs.
-    device = "HAILO8" if chip == "HAILO8R" else chip
+def _device(hef: Hef, chip: Chip, release: Release | None) -> Iterator[Reason]:
+    device = chip.shows
     if release is None or release >= (5, 1, 0):
         fits = device in hef.chips
     else:
@@ -196,7 +193,7 @@ def _device(hef: Hef, chip: str, release: Release | None) -> Iterator[Reason]:
     elif not fits:
         yield Reason(
             "chip",
-            f"the file was compiled for {made_for} and does not run on {chip}"
+            f"the file was compiled for {made_for} and does not run on {_name(chip)}"
             + (" under this HailoRT" if device in hef.chips else ""),
             _status(release, 93),
             _chip_hint(hef, device),
@@ -248,7 +245,7 @@ def _emulation(hef: Hef, *, emulated_device: bool) -> Iterator[Reason]:
 
 
 def _warnings(
-    hef: Hef, chip: str, release: Release | None, *, emulated_device: bool
+    hef: Hef, chip: Chip, release: Release | None, *, emulated_device: bool
 ) -> Iterator[Reason]:
     if release is not None and not _OLDEST <= release <= _NEWEST:
         known = "4.17" if release < _OLDEST else "5.2"
@@ -257,14 +254,15 @@ def _warnings(
             f"the rules of HailoRT {_text(release)} are not known; it was judged like {known}",
             None,
         )
-    if slower := _SLOWER.get((hef.hw_arch_id, chip)):
+    if slower := _SLOWER.get((hef.hw_arch_id, chip.name)):
         yield Reason(
             "slower",
-            f"the file was compiled for {slower}; on {chip} it runs, but slower than it could",
+            f"the file was compiled for {slower}; "
+            f"on {_name(chip)} it runs, but slower than it could",
             None,
-            f"compile for {chip.lower()}",
+            f"compile for {chip.name}",
         )
-    if chip in ("HAILO8", "HAILO8R") and (chip == "HAILO8R") != (hef.hw_arch_id == _HAILO8R):
+    if chip.shows == "HAILO8" and (chip.name == "hailo8r") != (hef.hw_arch_id == _HAILO8R):
         yield Reason(
             "clock",
             "Hailo-8 and Hailo-8R have different clocks: frame rates differ from the estimate",

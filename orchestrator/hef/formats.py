@@ -5,62 +5,29 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from hefsmith_worker.contract import chips
+
 U32: Final = 0xFFFF_FFFF
 
 #: Number in the file -> name in the vendor's schema. 5 was HAILO10H until HailoRT 5.1.0.
 HW_ARCHS: Final = {
-    0: "PROTO__HW_ARCH__HAILO8",
-    1: "PROTO__HW_ARCH__HAILO8P",
-    2: "PROTO__HW_ARCH__HAILO8R",
-    3: "PROTO__HW_ARCH__HAILO8L",
-    4: "PROTO__HW_ARCH__HAILO15M",
-    6: "PROTO__HW_ARCH__HAILO15L",
-    100: "PROTO__HW_ARCH__SAGE_A0",
-    101: "PROTO__HW_ARCH__SAGE_B0",
-    102: "PROTO__HW_ARCH__PAPRIKA_B0",
-    103: "PROTO__HW_ARCH__HAILO1XH",
-    104: "PROTO__HW_ARCH__GINGER",
-    105: "PROTO__HW_ARCH__LAVENDER",
-    106: "PROTO__HW_ARCH__PLUTO",
-    108: "PROTO__HW_ARCH__MARS",
+    code.number: f"PROTO__HW_ARCH__{code.name}" for chip in chips.CHIPS for code in chip.codes
 }
-HAILO8L, HAILO15M = 3, 4
-#: Chips whose files hold one variant of the model per layout of clusters.
-MULTI_LAYOUT: Final = frozenset({HAILO8L, HAILO15M})
-
-_HAILO8: Final = ("HAILO8",)
-_HAILO15H: Final = ("HAILO15H", "HAILO10H")
-_CHIPS: Final = {
-    **dict.fromkeys((0, 1, 2, 101, 102), _HAILO8),
-    3: ("HAILO8L", "HAILO8"),
-    4: ("HAILO15M", *_HAILO15H),
-    6: ("HAILO15L",),
-    100: ("HAILO8_A0",),
-    **dict.fromkeys((103, 104, 105), _HAILO15H),
-    106: ("HAILO15L",),
-    108: ("HAILO12L",),
-}
+#: Numbers of chips whose files hold one variant of the model per layout of clusters.
+MULTI_LAYOUT: Final = frozenset(
+    code.number for chip in chips.CHIPS if chip.multi_layout for code in chip.codes
+)
 UNKNOWN_CHIP: Final = "UNKNOWN ARCHITECTURE"
 
-#: Number to write for a chip. Files of the real compiler for hailo8 carry 8P.
-ARCH_TO_WRITE: Final = {
-    "hailo8": 1,
-    "hailo8r": 2,
-    "hailo8l": 3,
-    "hailo10h": 103,
-    "hailo15h": 103,
-    "hailo15m": 4,
-    "hailo15l": 6,
+#: Number in the file -> generation of the on-chip NMS unit.
+NMS_GENERATIONS: Final = {
+    code.number: code.nms for chip in chips.CHIPS for code in chip.codes if code.nms is not None
 }
-
-#: Generations of the on-chip NMS unit.
-NMS_GENERATION_8: Final = frozenset({0, 1, 2, 3, 101})
-NMS_GENERATION_15: Final = frozenset({4, 6, 103, 104, 105, 106})
 
 
 def compatible_chips(hw_arch: int) -> tuple[str, ...]:
     """Return the chips that a file for ``hw_arch`` runs on under HailoRT 5.2, best first."""
-    return _CHIPS.get(hw_arch, (UNKNOWN_CHIP,))
+    return chips.devices_for(hw_arch) or (UNKNOWN_CHIP,)
 
 
 class Order(IntEnum):

@@ -84,9 +84,7 @@ def _check_burst_type(burst_type: int, hw_arch: int) -> None:
 
 
 def _nms_generation(hw_arch: int) -> int:
-    if hw_arch in formats.NMS_GENERATION_8:
-        return 8
-    if hw_arch in formats.NMS_GENERATION_15:
-        return 15
+    if (generation := formats.NMS_GENERATIONS.get(hw_arch)) is not None:
+        return generation
     message = f"architecture {hw_arch} has no on-chip NMS that HailoRT knows"
     raise invalid(message, 8)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.hef import formats
 from orchestrator.hef.container import HEADER_SIZES, MAGIC
 from orchestrator.hef.formats import align
@@ -44,20 +46,20 @@ def write_emulated_hef(
     """
     import xxhash
 
-    number = formats.ARCH_TO_WRITE.get(arch.lower())
-    if number is None:
-        known = ", ".join(sorted(formats.ARCH_TO_WRITE))
+    chip = chips.by_name().get(arch.lower())
+    if chip is None or not chip.codes:
+        known = ", ".join(sorted(one.name for one in chips.CHIPS if one.codes))
         message = f"no such architecture: {arch} (known: {known})"
         raise ValueError(message)
     require_possible(network)
     hef = message_class()()
-    hef.header.hw_arch = number
+    hef.header.hw_arch = chip.code
     hef.header.timestamp = timestamp
     played = f" {emulated_compiler}" if emulated_compiler else ""
     hef.header.sdk_version_str = f"{EMULATED_PREFIX}{played} (hefsmith; no chip can run this file)"
     hef.header.version = 1
     _add_extensions(hef, network, resources)
-    _Writer(network, multi_layout=number in formats.MULTI_LAYOUT).write(hef.groups.add())
+    _Writer(network, multi_layout=chip.multi_layout).write(hef.groups.add())
     payload = _add_resources(hef, resources)
     proto: bytes = hef.SerializeToString(deterministic=True)
     size = HEADER_SIZES[3] + len(proto)

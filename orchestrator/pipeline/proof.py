@@ -132,7 +132,7 @@ class Prover:
 
     def _check_chip(self, asked: Arch, own: Arch) -> None:
         """Raise when a HEF for the chip asked for does not run on the device's."""
-        from orchestrator.toolchain.versions import runs_on
+        from hefsmith_worker.contract.chips import runs_on
 
         name = self.spec.name
         if not runs_on(asked, own):

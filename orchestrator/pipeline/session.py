@@ -11,7 +11,9 @@ import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
+
+from hefsmith_worker.contract import chips
 
 from orchestrator import paths
 from orchestrator.errors import ConfigError, EngineError, StageFailed, escape_control
@@ -441,16 +443,15 @@ def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple
     """Return the chips to build for: those asked for, each once, else the recipe's."""
     if not asked:
         return loaded.recipe.arch
-    from orchestrator.toolchain.versions import plain_chip
-
-    known: tuple[Arch, ...] = get_args(Arch)
     found: list[Arch] = []
     for text in [asked] if isinstance(asked, str) else asked:
-        chip = next((one for one in known if one == plain_chip(text)), None)
-        if chip is None:
-            msg = f"--arch: no chip {escape_control(text)!r}"
-            raise ConfigError(msg, hint=f"Chips: {', '.join(known)}.")
-        found.append(chip)
+        chip = chips.find(text)
+        if chip is None or chip.refused:
+            known = ", ".join(one.name for one in chips.usable())
+            why = "" if chip is None else f": nothing can be built for it: {chip.refused}"
+            msg = f"--arch: no chip {escape_control(text)!r}{why}"
+            raise ConfigError(msg, hint=f"Chips: {known}.")
+        found.append(chip.name)
     return tuple(dict.fromkeys(found))
 
 

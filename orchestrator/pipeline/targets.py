@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.installation import install_command
 from orchestrator.pipeline import identity
 from orchestrator.pipeline.jobs import ExecutionTarget, Segment
 from orchestrator.pipeline.sizes import read_size
 from orchestrator.pipeline.stages import NAMES
-from orchestrator.project.recipe import LINE_3_ARCHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.toolchain.choose import ToolchainChoice
     from orchestrator.toolchain.gpu import Wish
     from orchestrator.toolchain.registry import GpuState, ImportedToolchain
-
-#: Compiler versions that the emulator shows for the two lines.
-EMULATED_COMPILER = {3: "3.33.0", 5: "5.2.0"}
 
 EMULATOR = "emulator"
 
@@ -87,7 +85,7 @@ def _identities(
 def _emulators(
     arch: Arch, settings: Settings, memory: DigestMemory, *, tensorflow: bool
 ) -> tuple[Toolchain, ...]:
-    compiler = EMULATED_COMPILER[3 if arch in LINE_3_ARCHS else 5]
+    compiler = chips.by_name()[arch].line.emulated_compiler
     code = identity.emulator_code(memory)
     env = {"HEFSMITH_EMULATED_DFC": compiler}
     pinned = _image_versions(tensorflow=tensorflow)

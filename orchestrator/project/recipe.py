@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from hefsmith_worker.contract import options, presets
+from hefsmith_worker.contract import chips, options, presets
 from hefsmith_worker.contract.families import META_ARCHS
 
 from orchestrator.project.section import Checked, Section, Spelled, ToldApart, Within
@@ -19,12 +19,10 @@ from orchestrator.project.section import Checked, Section, Spelled, ToldApart, W
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Chips by the name that Hailo's compiler takes, grouped by compiler line.
-LINE_3_ARCHS = ("hailo8", "hailo8l", "hailo8r")
-LINE_5_ARCHS = ("hailo10h", "hailo15h", "hailo15m", "hailo15l", "hailo12l")
-Arch = Literal[
-    "hailo8", "hailo8l", "hailo8r", "hailo10h", "hailo15h", "hailo15m", "hailo15l", "hailo12l"
-]
+    Arch = str
+else:
+    #: Chips by the name that Hailo's compiler takes.
+    Arch = Literal[tuple(chip.name for chip in chips.usable())]
 
 MODEL_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
 
@@ -300,8 +298,15 @@ class Validation(Section):
     thresholds: Thresholds = Thresholds()
 
 
-def _one_or_many(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+def _chips(value: object) -> object:
+    """Return one chip or several as a list; ``ValueError`` says why one cannot be built for."""
+    listed = [value] if isinstance(value, str) else value
+    for name in listed if isinstance(listed, list) else ():
+        chip = chips.find(name) if isinstance(name, str) else None
+        if chip is not None and chip.refused:
+            msg = f"nothing can be built for {chip.name}: {chip.refused}"
+            raise ValueError(msg)
+    return listed
 
 
 def _some(value: tuple[Arch, ...]) -> tuple[Arch, ...]:
@@ -350,7 +355,7 @@ class Recipe(Section):
     parser: Parser = Parser()
     calibration: Calibration
     optimization: Optimization = Optimization()
-    arch: Annotated[tuple[Arch, ...], Checked(_some), Spelled(_one_or_many)] = ("hailo8l",)
+    arch: Annotated[tuple[Arch, ...], Checked(_some), Spelled(_chips)] = ("hailo8l",)
     postprocess: Postprocess = Postprocess()
     validation: Validation = Validation()
     strict: bool = False

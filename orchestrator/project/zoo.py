@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.errors import ConfigError, escape_control, shorten
-from orchestrator.project.recipe import MODEL_NAME, Arch
+from orchestrator.project.recipe import MODEL_NAME
 from orchestrator.project.yaml_loader import MOST_VALUES, LimitedLoader
 from orchestrator.project.yaml_source import read_yaml
 from orchestrator.reading import read_regular
@@ -280,9 +282,10 @@ def find_script(document: Mapping[str, Any], folder: Path, arch: str | None) -> 
         return None
     scripts = folder.parent / "alls"
     # The 5.x line keeps the scripts of Hailo-10H with those of Hailo-15H.
-    chip = {"hailo10h": "hailo15h"}.get(str(arch), str(arch))
-    chips = [scripts / chip / "base", scripts / chip] if arch else []
-    for place in (folder, *chips, scripts / "generic", scripts):
+    row = chips.by_name().get(str(arch))
+    chip = str(arch) if row is None else row.zoo_scripts_of or row.name
+    by_chip = [scripts / chip / "base", scripts / chip] if arch else []
+    for place in (folder, *by_chip, scripts / "generic", scripts):
         if (place / str(name)).is_file():
             return place / str(name)
     return None
@@ -398,7 +401,7 @@ def script_options(command: HailomzCommand, script: Path | None) -> dict[str, An
 
 
 def _archs(document: Mapping[str, Any], command: HailomzCommand) -> list[str]:
-    known: tuple[str, ...] = Arch.__args__  # type: ignore[attr-defined]
+    known = tuple(chip.name for chip in chips.usable())
     if command.arch is not None:
         if command.arch not in known:
             msg = f"--hw-arch {escape_control(command.arch)} is no chip that this program knows"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.errors import ConfigError
 from orchestrator.toolchain import versions as table
 from orchestrator.toolchain.lock import difference, short
@@ -54,14 +56,14 @@ def choose(
     """
     line = table.line_of_chip(arch)
     if line is None:
-        chips = ", ".join(chip for chips in table.CHIPS.values() for chip in chips)
+        known = ", ".join(chip.name for chip in chips.usable())
         msg = f"no toolchain compiles for {arch!r}"
-        raise NoToolchainError(msg, hint=f"Chips: {chips}", code="toolchain.chip")
+        raise NoToolchainError(msg, hint=f"Chips: {known}", code="toolchain.chip")
     if named is not None:
         return _named(arch, line, named, hailort, pin)
     if pin is not None:
         return _pinned(arch, line, pin, imported, hailort)
-    able = [one for one in imported if one.line == line]
+    able = [one for one in imported if arch in one.chips]
     fitting = [one for one in able if table.fits(one.dfc, hailort).ok]
     if not fitting:
         raise _none(arch, line, able, hailort)
@@ -87,7 +89,7 @@ def _strictness(chosen: ImportedToolchain, hailort: Version | None) -> tuple[str
 def _named(
     arch: str, line: Line, named: ImportedToolchain, hailort: Version | None, pin: Pin | None
 ) -> ToolchainChoice:
-    if named.line != line:
+    if arch not in named.chips:
         msg = f"toolchain {named.name} (compiler {named.dfc}) cannot compile for {arch}"
         raise NoToolchainError(msg, hint=download_hint(line, hailort), code="toolchain.line")
     warnings: list[str] = []
@@ -124,7 +126,9 @@ def _none(
         reasons = "; ".join(table.fits(one.dfc, hailort).why for one in able)
         msg = f"no imported toolchain makes HEFs for {arch} that the device loads: {reasons}"
     else:
-        msg = f"no toolchain of the {line}.x line is imported, which {arch} needs"
+        since = chips.by_name()[arch].since
+        newer = f" from {since[0]}.{since[1]} on" if since > (0, 0) else ""
+        msg = f"no toolchain of the {line}.x line{newer} is imported, which {arch} needs"
     return NoToolchainError(msg, hint=download_hint(line, hailort))
 
 

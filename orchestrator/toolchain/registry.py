@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.paths import user_data
-from orchestrator.toolchain.versions import CHIPS, Line, Version, line_of_compiler, parse_version
+from orchestrator.toolchain.versions import Line, Version, line_of_compiler, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +84,8 @@ class ImportedToolchain:
     @property
     def chips(self) -> tuple[str, ...]:
         """Chips that it can compile for."""
-        return CHIPS[self.line] if self.line else ()
+        known = chips.of_line(self.dfc.major)
+        return tuple(chip.name for chip in known if chip.since <= (self.dfc.major, self.dfc.minor))
 
     def identity(self) -> dict[str, Any]:
         """Return what decides whether two builds come from the same toolchain (for cache keys)."""

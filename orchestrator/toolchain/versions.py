@@ -11,23 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from hefsmith_worker.contract import chips
+
 Line = Literal[3, 5]
-
-#: Chips that a line can compile for, as ``--hw-arch`` names them.
-CHIPS: dict[Line, tuple[str, ...]] = {
-    3: ("hailo8", "hailo8l", "hailo8r"),
-    5: ("hailo10h", "hailo15h", "hailo15m", "hailo15l", "hailo12l", "hailo10p"),
-}
-
-#: Names of chips by which the vendor's tools and files also call them.
-CODENAMES = {"mars": "hailo12l", "pluto": "hailo15l", "mercury": "hailo15h"}
-
-#: Chips on which a HEF for another one runs too (hailo.md 7.5): ``chip: those it takes``.
-ALSO_RUNS: dict[str, tuple[str, ...]] = {
-    "hailo8": ("hailo8l", "hailo8r"),
-    "hailo10h": ("hailo15h", "hailo15m"),
-    "hailo15h": ("hailo10h", "hailo15m"),
-}
 
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
@@ -93,26 +79,19 @@ HEADERS: tuple[tuple[Version, int], ...] = (
 
 def line_of_chip(arch: str) -> Line | None:
     """Return the line that compiles for a chip, ``None`` for a chip that nobody knows."""
-    for line, chips in CHIPS.items():
-        if arch in chips:
-            return line
-    return None
+    chip = chips.by_name().get(arch)
+    return None if chip is None else line_of(chip.line)
 
 
-def plain_chip(text: str) -> str:
-    """Return a chip's name as ``--hw-arch`` has it, from ``HAILO8L``, ``hailo-8l`` or ``mars``."""
-    name = re.sub(r"[\s_-]", "", text.strip().lower())
-    return CODENAMES.get(name, name)
-
-
-def runs_on(arch: str, chip: str) -> bool:
-    """Tell whether a HEF compiled for ``arch`` runs on a device with ``chip``."""
-    return arch == chip or arch in ALSO_RUNS.get(chip, ())
+def line_of(line: chips.ProductLine) -> Line:
+    """Return a product line as the number that records and lock files have."""
+    return 3 if line is chips.LINE_3 else 5
 
 
 def line_of_compiler(dfc: Version) -> Line | None:
     """Return the line of a compiler version."""
-    return {3: 3, 5: 5}.get(dfc.major)  # type: ignore[return-value]
+    line = chips.line_of_compiler(dfc.major)
+    return None if line is None else line_of(line)
 
 
 def runtime_of_compiler(dfc: Version) -> Version | None:

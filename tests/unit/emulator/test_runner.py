@@ -162,7 +162,7 @@ def test_wrong_types_are_refused(runner, images):
     ("version", "known", "other", "points_to"),
     [
         ("3.33.0", ("hailo8", "hailo8l", "hailo8r"), "hailo10h", "5.x"),
-        ("5.2.0", ("hailo10h", "hailo15h", "hailo15m", "hailo15l"), "hailo8l", "3.x"),
+        ("5.2.0", ("hailo10h", "hailo15h", "hailo15m", "hailo15l", "hailo12l"), "hailo8l", "3.x"),
     ],
 )
 def test_each_line_knows_its_chips_and_points_to_the_other(

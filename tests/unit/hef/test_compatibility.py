@@ -149,7 +149,7 @@ def test_an_unknown_hailort_is_judged_like_the_nearest_known_and_says_so() -> No
         assert known in answer.warnings[0].message
 
 
-@pytest.mark.parametrize("chip", ["HAILO9", "", "hailo 8l", "\x1b[2J"])
+@pytest.mark.parametrize("chip", ["HAILO9", "", "hailo8x", "\x1b[2J"])
 def test_an_unknown_chip_is_a_usage_error(chip: str) -> None:
     with pytest.raises(ConfigError, match="chip"):
         judge(chip)

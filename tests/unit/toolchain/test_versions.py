@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hefsmith_worker.contract.chips import plain_name, runs_on
 
 from orchestrator.toolchain.versions import (
     RELEASES,
@@ -13,9 +14,7 @@ from orchestrator.toolchain.versions import (
     highest_header,
     line_of_chip,
     parse_version,
-    plain_chip,
     release_for,
-    runs_on,
     runtime_of_compiler,
 )
 
@@ -142,7 +141,7 @@ def test_versions_are_read_out_of_any_text(
 def test_a_chip_is_known_by_the_names_that_people_and_tools_give_it(
     written: str, chip: str
 ) -> None:
-    assert plain_chip(written) == chip
+    assert plain_name(written) == chip
 
 
 def test_a_small_chips_hef_runs_on_its_bigger_sister_and_not_the_other_way() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hailo_emulator import log
 from hailo_emulator.cost import as_estimate, estimate_cost
-from hailo_emulator.line import find_chip, toolchain_version
+from hailo_emulator.line import find_figures, toolchain_version
 from hailo_emulator.optimizer import output_tensor
 from hailo_emulator.payload import Output, Payload, Stream, pack
 
@@ -22,7 +22,7 @@ def make_payload(network: Network, quantized: Quantized, arch: str) -> Payload:
     """Describe the compiled network for the device side."""
     from hailo_emulator.compose import input_shape
 
-    cost = estimate_cost(network, quantized, find_chip(arch))
+    cost = estimate_cost(network, quantized, find_figures(arch))
     inputs = tuple(
         Stream(
             port.stream,

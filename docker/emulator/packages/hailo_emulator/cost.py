@@ -18,7 +18,8 @@ from hailo_emulator.payload import Estimate
 from hailo_emulator.precision import weighted_nodes
 
 if TYPE_CHECKING:
-    from hailo_emulator.line import Chip
+    from hefsmith_worker.contract.chips import Figures
+
     from hailo_emulator.network import Network
     from hailo_emulator.optimizer import Quantized
 
@@ -39,7 +40,7 @@ class Cost:
     seconds: float
 
 
-def estimate_cost(network: Network, quantized: Quantized, chip: Chip) -> Cost:
+def estimate_cost(network: Network, quantized: Quantized, chip: Figures) -> Cost:
     """Apply the cost model to one frame at batch 1."""
     macs = sum(count_macs(network.graph, layer) for layer in network.layers.layers)
     weight_bytes = 0

@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
-DEFAULT_VERSION = "3.33.0"
-
-
-@dataclass(frozen=True)
-class Chip:
-    """What the cost model needs to know of a chip.
-
-    ``tops`` is the vendor's 8-bit figure where one is published (13 and 26, and 40 at 4 bits
-    for the 10H, which is 20 at 8); figures marked in README.md are our assumption.
-    ``weight_bytes`` is how many weights one context holds, ``link`` bytes per second between
-    host and chip on a Raspberry Pi 5 (PCIe Gen3 x1).
-    """
-
-    name: str
-    tops: float
-    weight_bytes: int
-    link: float = 0.8e9
-
-
-_MIB = 1024 * 1024
-_CHIPS_3 = (
-    Chip("hailo8", 26.0, 12 * _MIB),
-    Chip("hailo8l", 13.0, 6 * _MIB),
-    Chip("hailo8r", 20.0, 12 * _MIB),
-)
-_CHIPS_5 = (
-    Chip("hailo10h", 20.0, 8 * _MIB),
-    Chip("hailo15h", 20.0, 8 * _MIB),
-    Chip("hailo15m", 11.0, 6 * _MIB),
-    Chip("hailo15l", 7.0, 4 * _MIB),
+from hefsmith_worker.contract.chips import (
+    LINE_3,
+    Figures,
+    ProductLine,
+    by_name,
+    line_of_compiler,
+    of_line,
 )
 
-
-@dataclass(frozen=True)
-class Line:
-    """One of the two product lines: which major version compiles for which chips."""
-
-    major: int
-    chips: tuple[Chip, ...]
-    default: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The values that ``hw_arch`` may have."""
-        return tuple(chip.name for chip in self.chips)
-
-
-LINES = (Line(3, _CHIPS_3, "hailo8"), Line(5, _CHIPS_5, "hailo10h"))
+DEFAULT_VERSION = LINE_3.emulated_compiler
 
 
 def toolchain_version() -> str:
@@ -68,20 +29,31 @@ def toolchain_version() -> str:
     return version
 
 
-def current_line() -> Line:
+def current_line() -> ProductLine:
     """The line of :func:`toolchain_version`."""
-    major = int(toolchain_version().split(".")[0])
-    return next(line for line in LINES if line.major == major)
+    line = line_of_compiler(int(toolchain_version().split(".")[0]))
+    assert line is not None
+    return line
 
 
-def other_line_of(arch: str) -> Line | None:
+def architectures() -> tuple[str, ...]:
+    """The values that ``hw_arch`` may have."""
+    version = tuple(map(int, toolchain_version().split(".")[:2]))
+    return tuple(chip.name for chip in of_line(version[0]) if chip.since <= version)
+
+
+def other_line_of(arch: str) -> ProductLine | None:
     """The line that does know ``arch``, when the current one does not."""
-    return next((line for line in LINES if arch in line.names), None)
+    chip = by_name().get(arch)
+    return None if chip is None or chip.refused else chip.line
 
 
-def find_chip(arch: str) -> Chip:
-    """Return the chip called ``arch`` in the current line. Raises ``KeyError``."""
-    return next(chip for chip in current_line().chips if chip.name == arch)
+def find_figures(arch: str) -> Figures:
+    """Return what the cost model needs to know of a chip. Raises ``KeyError``."""
+    figures = by_name()[arch].figures
+    if figures is None:
+        raise KeyError(arch)
+    return figures
 
 
 def gpu_available() -> bool:

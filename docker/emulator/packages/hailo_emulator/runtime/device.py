@@ -153,16 +153,20 @@ class TemperatureInfo:
 
 def identity_lines(setup: Setup) -> list[str]:
     """Return what ``hailortcli fw-control identify`` prints below ``Identifying board``."""
-    suffix = "release,app,extended context switch buffer" if setup.chip.line == 4 else "release,app"
+    suffix = (
+        "release,app,extended context switch buffer"
+        if setup.chip.line.runtime == 4
+        else "release,app"
+    )
     return [
         "Control Protocol Version: 2",
         f"Firmware Version: {setup.version} ({suffix})",
         "Logger Version: 0",
-        f"Board Name: {setup.chip.board}",
-        f"Device Architecture: {setup.chip.architecture}",
+        f"Board Name: {setup.figures.board}",
+        f"Device Architecture: {setup.chip.printed}",
         f"Serial Number: {SERIAL}",
-        f"Part Number: {setup.chip.part}",
-        f"Product Name: {setup.chip.product} (EMULATED BY HEFSMITH)",
+        f"Part Number: {setup.figures.part}",
+        f"Product Name: {setup.figures.product} (EMULATED BY HEFSMITH)",
     ]
 
 
@@ -184,12 +188,12 @@ class Control:
             protocol_version=2,
             firmware_version=FirmwareVersion(*setup.hailort),
             logger_version=0,
-            board_name=setup.chip.board,
+            board_name=setup.figures.board,
             is_release=True,
-            device_architecture=DeviceArchitectureTypes[setup.chip.architecture],
+            device_architecture=DeviceArchitectureTypes[setup.chip.shows],
             serial_number=SERIAL,
-            part_number=setup.chip.part,
-            product_name=f"{setup.chip.product} (EMULATED BY HEFSMITH)",
+            part_number=setup.figures.part,
+            product_name=f"{setup.figures.product} (EMULATED BY HEFSMITH)",
         )
 
     def get_chip_temperature(self) -> TemperatureInfo:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.chips import CHIPS
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -111,13 +113,10 @@ class PowerMeasurementTypes(_Named):
 class DeviceArchitectureTypes(_Named):
     """Chips by the library's numbers."""
 
-    HAILO8_A0 = 0
-    HAILO8 = 1
-    HAILO8L = 2
-    HAILO15H = 3
-    HAILO15L = 4
-    HAILO15M = 5
-    HAILO10H = 6
+    _ignore_ = "chip"  # type: ignore[mutable-override]
+    for chip in CHIPS:
+        if chip.device_number is not None:
+            vars()[chip.shows] = chip.device_number
 
 
 _DTYPES = {FormatType.UINT8: "uint8", FormatType.UINT16: "uint16", FormatType.FLOAT32: "float32"}

@@ -176,7 +176,7 @@ def check_device(hef: Hef, setup: Setup) -> None:
         fail("HAILO_HEF_NOT_COMPATIBLE_WITH_DEVICE", "HEF is not emulated")
     answer = check_compatibility(
         hef,
-        chip=setup.chip.architecture,
+        chip=setup.chip.name,
         hailort=setup.version,
         emulated_device=True,
     )
@@ -197,7 +197,7 @@ def compiled_for(hef: Hef) -> str:
 
 
 def _arch_text(hef: Hef, setup: Setup) -> str:
-    device = setup.chip.architecture
+    device = setup.chip.shows
     if setup.has("wrong_chip"):
         # The switch stands for a HEF of another chip, whichever this one is for.
         other = "HAILO8" if device != "HAILO8" else "HAILO15H"

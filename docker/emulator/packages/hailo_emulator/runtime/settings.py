@@ -1,6 +1,6 @@
 """What the emulated device is: chip, HailoRT version and fault, read from the environment.
 
-``HEFSMITH_EMULATED_CHIP``     hailo8l (default), hailo8, hailo10h, hailo15h, hailo15m, hailo15l
+``HEFSMITH_EMULATED_CHIP``     hailo8l (default), or another chip of the contract
 ``HEFSMITH_EMULATED_HAILORT``  version of the library, for example 4.20.0; the default fits the chip
 ``HEFSMITH_EMULATED_FAULT``    one fault of :data:`FAULTS`, or several with commas
 ``HEFSMITH_EMULATED_NODE``     the file that stands for ``/dev/hailo0``; it is locked while in use
@@ -14,6 +14,8 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from hefsmith_worker.contract.chips import Chip, Figures, usable
 
 DEVICE_ID = "0000:01:00.0"
 DEFAULT_NODE = Path("/dev/hailo0")
@@ -40,33 +42,6 @@ class EmulatorSettingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Chip:
-    """A chip as ``hailortcli fw-control identify`` shows it."""
-
-    name: str
-    architecture: str
-    board: str
-    product: str
-    part: str
-    line: int
-
-
-CHIPS = {
-    chip.name: chip
-    for chip in (
-        Chip("hailo8", "HAILO8", "Hailo-8", "HAILO-8 AI ACC M.2 M KEY MODULE", "HM218B1C2FAE", 4),
-        Chip("hailo8l", "HAILO8L", "Hailo-8", "HAILO-8L AI ACC M.2 B+M KEY", "HM21LB1C2LAE", 4),
-        Chip("hailo10h", "HAILO10H", "Hailo-10H", "HAILO-10H AI ACC", "HM10HB1C2LAE", 5),
-        Chip("hailo15h", "HAILO15H", "Hailo-15H", "HAILO-15H", "H15H", 5),
-        Chip("hailo15m", "HAILO15M", "Hailo-15M", "HAILO-15M", "H15M", 5),
-        Chip("hailo15l", "HAILO15L", "Hailo-15L", "HAILO-15L", "H15L", 5),
-    )
-}
-
-_DEFAULT_HAILORT = {4: (4, 23, 0), 5: (5, 2, 0)}
-
-
-@dataclass(frozen=True)
 class Setup:
     """The emulated device and software, as one consistent picture."""
 
@@ -78,6 +53,12 @@ class Setup:
     def has(self, fault: str) -> bool:
         """Say whether ``fault`` is switched on."""
         return fault in self.faults
+
+    @property
+    def figures(self) -> Figures:
+        """What the chip's board shows of itself."""
+        assert self.chip.figures is not None
+        return self.chip.figures
 
     @property
     def version(self) -> str:
@@ -103,19 +84,19 @@ class Setup:
     @property
     def has_older_api(self) -> bool:
         """Hailo-10H is driven by calls to its own processor: InferModel only."""
-        return self.chip.name != "hailo10h"
+        return self.chip.older_api
 
     @property
     def integrated(self) -> bool:
         """Hailo-15 runs HailoRT itself; the others sit on a PCIe card."""
-        return self.chip.name.startswith("hailo15")
+        return self.chip.integrated
 
     @property
     def visible(self) -> bool:
         """Say whether the driver would find the chip at all."""
         gone = {"no_device", "no_driver", "no_firmware"} & self.faults
         # Drivers of one line carry no PCI identifiers of the other line's chips.
-        return not gone and self.chip.line == self.hailort[0]
+        return not gone and self.chip.line.runtime == self.hailort[0]
 
 
 def read_setup() -> Setup:
@@ -125,12 +106,13 @@ def read_setup() -> Setup:
         EmulatorSettingError: a variable has an unknown value.
     """
     name = os.environ.get("HEFSMITH_EMULATED_CHIP") or "hailo8l"
-    if name not in CHIPS:
-        msg = f"HEFSMITH_EMULATED_CHIP={name!r} is not one of {', '.join(CHIPS)}"
+    chip = next((chip for chip in usable() if chip.name == name), None)
+    if chip is None:
+        known = ", ".join(chip.name for chip in usable())
+        msg = f"HEFSMITH_EMULATED_CHIP={name!r} is not one of {known}"
         raise EmulatorSettingError(msg)
-    chip = CHIPS[name]
     text = os.environ.get("HEFSMITH_EMULATED_HAILORT")
-    hailort = _parse_version(text) if text else _DEFAULT_HAILORT[chip.line]
+    hailort = _parse_version(text) if text else chip.line.emulated_runtime
     asked = os.environ.get("HEFSMITH_EMULATED_FAULT", "")
     faults = frozenset(part.strip() for part in asked.split(",") if part.strip())
     if unknown := sorted(faults - FAULTS.keys()):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hailo_emulator import log
-from hailo_emulator.line import current_line, gpu_available, other_line_of
+from hailo_emulator.line import architectures, current_line, gpu_available, other_line_of
 
 from hailo_sdk_client.exposed_definitions import (
     CalibrationDataType,
@@ -55,7 +55,7 @@ class ClientRunner:
         self._active: ContextInfo | None = None
         if hw_arch is not None:
             _check_arch(hw_arch)
-        self._arch = hw_arch or line.default
+        self._arch = hw_arch or line.default_chip
         if har is not None:
             self.load_har(har)
             if hw_arch is not None:
@@ -499,13 +499,14 @@ def _check_arch(arch: object) -> None:
     if not isinstance(arch, str):
         msg = f"hw_arch is {arch!r}; a name is needed"
         raise InvalidArgumentsException(msg)
-    if arch in line.names:
+    known = architectures()
+    if arch in known:
         return
     other = other_line_of(arch)
-    text = f"hw_arch {arch} is not supported by Dataflow Compiler {line.major}.x"
-    if other is not None:
-        text += f"; use Dataflow Compiler {other.major}.x for it"
-    text += f". Supported architectures: {', '.join(line.names)}"
+    text = f"hw_arch {arch} is not supported by Dataflow Compiler {line.compiler}.x"
+    if other is not None and other is not line:
+        text += f"; use Dataflow Compiler {other.compiler}.x for it"
+    text += f". Supported architectures: {', '.join(known)}"
     raise InvalidArgumentsException(text)
 
 

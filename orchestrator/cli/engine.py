@@ -121,14 +121,15 @@ def attach(build: BuildArgument = None, as_json: JsonOption = False) -> None:
 
 def stop(build: BuildArgument = None) -> None:
     """Stop a build: interrupt, wait, terminate, wait, kill; what it made so far is dropped."""
+    from orchestrator import processes
     from orchestrator.cli.output import note
     from orchestrator.engine import registry
-    from orchestrator.engine.owner import is_alive, process_id
     from orchestrator.errors import ConfigError
 
     record = registry.find(build)
-    if not record.detached and is_alive(process_id(record.pid)):
-        msg = f"the build {record.id} belongs to a hef that runs (process {record.pid})"
+    if not record.detached and processes.is_alive(record.process):
+        number = record.process.partition("-")[0] or "?"
+        msg = f"the build {record.id} belongs to a hef that runs (process {number})"
         raise ConfigError(msg, hint="Press Ctrl-C there.", code="engine.not-detached")
     engine = _open(record)
     try:

@@ -226,8 +226,9 @@ class BuildRecord:
     """A build that an engine was given: kept on disk, so that another ``hef`` can find it.
 
     ``work`` is the build folder on this machine, ``transfer`` how files travel. ``staged`` is a
-    folder of inputs made for this build alone. ``tls`` holds the PEM files that the engine wants
-    to see. ``notes`` are the job's own.
+    folder of inputs made for this build alone, ``process`` the ``hef`` that started it, as
+    ``orchestrator.processes`` names it. ``tls`` holds the PEM files that the engine wants to see.
+    ``notes`` are the job's own.
     """
 
     id: str
@@ -237,7 +238,7 @@ class BuildRecord:
     image: str
     work: Path
     started: float
-    pid: int
+    process: str
     detached: bool
     transfer: Literal["bind", "copy"]
     volume: str | None = None

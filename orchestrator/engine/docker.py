@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hefsmith_worker.guard import ANSWER, MARK, measure
 
-from orchestrator import paths
+from orchestrator import files, paths, processes
 from orchestrator.engine import images, registry, volumes
 from orchestrator.engine.base import (
     IN,
@@ -48,7 +48,7 @@ from orchestrator.engine.lifecycle import (
     undisturbed,
 )
 from orchestrator.engine.orphans import remove_orphans
-from orchestrator.engine.owner import owner_id, process_id
+from orchestrator.engine.owner import owner_id
 from orchestrator.engine.transfer import stage_links
 from orchestrator.engine.wire import LogStream, open_wire, split_lines
 from orchestrator.errors import EngineError, escape_control
@@ -212,7 +212,7 @@ class DockerEngine:
         """Return the labels by which containers of this process are known again."""
         return {
             f"{LABEL}.owner": owner_id(),
-            f"{LABEL}.process": process_id(),
+            f"{LABEL}.process": str(processes.this_process()),
             f"{LABEL}.detached": str(int(detached)),
         }
 
@@ -273,7 +273,9 @@ class DockerEngine:
         build = secrets.token_hex(4)
         staged: Path | None = None
         if transfer == "bind":
-            staged = job.work.with_name(f".hefsmith-in-{build}")
+            files.remove_abandoned(job.work.parent, ".hefsmith-in")
+            kept = f".hefsmith-kept-{build}"
+            staged = job.work.with_name(kept if detached else files.marked_name(".hefsmith-in"))
             job = replace(job, inputs=stage_links(job.inputs, staged))
         lifeline: Lifeline = "eof"
         if detached:
@@ -308,7 +310,7 @@ class DockerEngine:
             image=image.id,
             work=job.work,
             started=time.time(),
-            pid=os.getpid(),
+            process=str(processes.this_process()),
             detached=detached,
             transfer=transfer,
             volume=named.get("work"),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hefsmith_worker import guard
 
-from orchestrator import paths
+from orchestrator import files, paths, processes
 from orchestrator.engine import context, process, registry
 from orchestrator.engine.base import (
     IN,
@@ -50,7 +50,6 @@ from orchestrator.engine.local_job import (
     output_file,
     status_file,
 )
-from orchestrator.engine.owner import is_alive
 from orchestrator.errors import EngineError
 from orchestrator.installation import install_command
 
@@ -186,7 +185,10 @@ class LocalEngine:
     ) -> LocalRunning:
         """Start a job as a process, or make it ready (``held``)."""
         self.ensure_image("emulator")
-        inputs = Path(tempfile.mkdtemp(prefix="hefsmith-in-"))
+        files.remove_abandoned(Path(tempfile.gettempdir()), "hefsmith-in")
+        # A detached job goes on without us: its files are its own.
+        prefix = "hefsmith-kept-" if detached else f"hefsmith-in-{processes.this_process()}."
+        inputs = Path(tempfile.mkdtemp(prefix=prefix))
         for one in job.inputs:
             lend(one.path, inputs / one.name)
         build = secrets.token_hex(4)
@@ -198,7 +200,7 @@ class LocalEngine:
             image=job.image,
             work=job.work,
             started=time.time(),
-            pid=os.getpid(),
+            process=str(processes.this_process()),
             detached=detached,
             transfer="bind",
             volume=str(inputs),
@@ -234,12 +236,12 @@ class LocalEngine:
         """Yield what a detached build has printed; ``follow``: and prints until it ends."""
         path = output_file(record.id)
         if path.exists():
-            runs = (lambda: is_alive(record.container)) if follow else (lambda: False)
+            runs = (lambda: processes.is_alive(record.container)) if follow else (lambda: False)
             yield from follow_file(path, runs)
 
     def status(self, record: BuildRecord) -> str:
         """Return the state of a build in a word or two."""
-        if is_alive(record.container):
+        if processes.is_alive(record.container):
             return "running"
         try:
             return f"ended ({status_file(record.id).read_text(encoding='ascii')})"

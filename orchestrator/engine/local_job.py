@@ -16,13 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from orchestrator import __version__
+from orchestrator import __version__, processes
 from orchestrator.engine import process, registry
 from orchestrator.engine.base import BEGIN, BuildRecord, Ending, EndKind, EngineInfo
 from orchestrator.engine.client import normal_architecture
 from orchestrator.engine.endings import Evidence, tell_ending
 from orchestrator.engine.lifecycle import free_bytes
-from orchestrator.engine.owner import is_alive, process_id
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ class LocalRunning:
         assert self._process.stdin is not None
         self._process.stdin.write(b"go\n")
         self._process.stdin.close()
-        self._record = replace(self._record, container=process_id(self._process.pid))
+        self._record = replace(self._record, container=str(processes.find(self._process.pid)))
         registry.save(self._record)
         self._left = LocalAttached(self._record)
         # It is nobody's child from here on: Python must not wait for it, nor complain.
@@ -293,10 +292,15 @@ class LocalAttached:
         """Leave the build alone."""
 
     def _runs(self) -> bool:
-        return is_alive(self._record.container)
+        return processes.is_alive(self._record.container)
 
     def _pid(self) -> int:
-        return int(self._record.container.partition(":")[0])
+        """Return the number to send a signal to; only what runs here for certain has one."""
+        named = processes.parse(self._record.container)
+        if named is None or not processes.is_of_here(named):
+            msg = f"the build {self._record.id} runs on another machine or in a container"
+            raise EngineError(msg, hint="Stop it there.", code="engine.elsewhere")
+        return named.pid
 
     def release(self) -> None:
         """Do nothing: it runs."""
@@ -308,8 +312,11 @@ class LocalAttached:
     def interrupt(self) -> None:
         """Ask the program to stop."""
         self._asked = True
+        pid = self._pid()
+        if not self._runs():
+            return
         with contextlib.suppress(OSError):
-            os.kill(self._pid(), signal.SIGTERM if process.WINDOWS else signal.SIGINT)
+            os.kill(pid, signal.SIGTERM if process.WINDOWS else signal.SIGINT)
 
     def stop(self) -> Ending:
         """Interrupt, wait, kill with all children."""
@@ -323,6 +330,7 @@ class LocalAttached:
 
     def wait(self, *, told: bool = False) -> Ending:  # noqa: ARG002
         """Wait for the end and tell how it ended."""
+        self._pid()
         while self._runs():
             time.sleep(0.1)
         return self._end()

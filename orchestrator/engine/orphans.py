@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.engine import volumes
 from orchestrator.engine.box import LABEL
 from orchestrator.engine.client import all_errors
-from orchestrator.engine.owner import is_alive, owner_id
+from orchestrator.engine.owner import owner_id
+from orchestrator.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

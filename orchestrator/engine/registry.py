@@ -62,7 +62,11 @@ def read_record(document: Any) -> BuildRecord:
     given = {
         name: Path(document[name]) if document.get(name) else None for name in ("staged", "tls")
     }
-    return BuildRecord(**{**document, **given, "work": Path(document["work"])})
+    known = {one.name for one in fields(BuildRecord)}
+    kept = {name: value for name, value in document.items() if name in known}
+    # One of an earlier version tells a number, by which nobody is known.
+    kept.setdefault("process", "")
+    return BuildRecord(**{**kept, **given, "work": Path(document["work"])})
 
 
 def find(wanted: str | None) -> BuildRecord:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.context import RunContext
 
 HOST_PLAN = "host-plan.json"
-MARK = ".detached"
 
 
 def start(
@@ -59,7 +58,7 @@ def start(
             with segment.target.engine.start(make_job(plan, segment, staging)) as running:
                 runner.follow(build, segment.stages, running)
         _save(build, last)
-        (staging / MARK).touch()
+        (staging / builds.DETACHED).touch()
         job = make_job(plan, last, staging)
         running = last.target.engine.start(job, detached=True)
     except BaseException:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 SUMMARY = "build.json"
+
+#: Ending of the folder, beside the one in which a build is put together, with copies of the
+#: model's own code.
+SOURCE_COPIES = ".sources"
+
+#: In that folder: its build goes on without the process that started it.
+DETACHED = ".detached"
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def find_build(artifacts: Path, model: str, arch: str | None = None) -> Build:
 
 def staging_folder(final: Path) -> Path:
     """Make and return the folder in which a build of ``final`` is put together."""
-    staging = final.parent / f".{final.name}.building-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    staging = final.parent / files.marked_name(f".{final.name}.building")
     staging.mkdir(parents=True)
     return staging
 
@@ -159,24 +166,7 @@ def recover(folder: Path) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what killed builds left: staging folders whose process is gone."""
-    if not folder.is_dir():
-        return
-    for staging in folder.glob(".*.building-*"):
-        pid = staging.name.rpartition(".building-")[2].partition("-")[0]
-        if (staging / ".detached").exists():
-            continue
-        if pid.isdigit() and not _alive(int(pid)):
+    """Remove what killed builds left: folders whose process is gone, but none of a detached one."""
+    for staging in files.abandoned(folder, ".*.building"):
+        if not (staging.with_name(staging.name.removesuffix(SOURCE_COPIES)) / DETACHED).exists():
             shutil.rmtree(staging, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    if os.name != "posix":
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

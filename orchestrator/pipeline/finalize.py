@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
 from orchestrator.pipeline import builds, judgement, manifest
-from orchestrator.pipeline.jobs import SOURCE_COPIES
 from orchestrator.pipeline.judgement import Wishes
 from orchestrator.pipeline.vendor import quieter
 
@@ -147,7 +146,7 @@ def _drop_means(staging: Path) -> None:
             (staging / name).unlink()
     for name in ("calibration", "har", "logs"):
         shutil.rmtree(staging / name, ignore_errors=True)
-    shutil.rmtree(staging.parent / f"{staging.name}{SOURCE_COPIES}", ignore_errors=True)
+    shutil.rmtree(staging.parent / f"{staging.name}{builds.SOURCE_COPIES}", ignore_errors=True)
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:

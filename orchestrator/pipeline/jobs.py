@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.pipeline import builds
 from orchestrator.pipeline.cache import place
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from orchestrator.engine.base import Box, Engine, Job
     from orchestrator.pipeline.inputs import BuildInput
     from orchestrator.pipeline.plan import Plan
-
-#: Ending of the folder, beside the build folder, with copies of the model's own code.
-SOURCE_COPIES = ".sources"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def make_job(plan: Plan, segment: Segment, staging: Path, *, waits: bool = False
         path = material.path
         if material.files is not None:
             # Only the model's own code leaves its folder, not what else lies beside it.
-            path = staging.parent / f"{staging.name}{SOURCE_COPIES}" / material.name
+            path = staging.parent / f"{staging.name}{builds.SOURCE_COPIES}" / material.name
             for name in material.files:
                 place(material.path / name, path / name, link=False)
         inputs.append(Input(material.name, path))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.pipeline import builds
-from orchestrator.pipeline.jobs import SOURCE_COPIES, make_job
+from orchestrator.pipeline.jobs import make_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ class Prestart:
         """Stop the job, and remove the build folder if it has not become the build."""
         self.drop()
         shutil.rmtree(
-            self.staging.parent / f"{self.staging.name}{SOURCE_COPIES}", ignore_errors=True
+            self.staging.parent / f"{self.staging.name}{builds.SOURCE_COPIES}", ignore_errors=True
         )
         shutil.rmtree(self.staging, ignore_errors=True)
 

@@ -19,7 +19,7 @@ from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.events import EventReader, StageRecord
 from orchestrator.pipeline.finalize import finalize
 from orchestrator.pipeline.intake import ArtifactIntake
-from orchestrator.pipeline.jobs import SOURCE_COPIES, Segment, make_job
+from orchestrator.pipeline.jobs import Segment, make_job
 from orchestrator.pipeline.observer import Finding
 from orchestrator.pipeline.plan import first_mark
 
@@ -288,7 +288,7 @@ def close(build: BuildContext) -> None:
 def keep_log(build: BuildContext) -> None:
     """Keep the log of a build that did not come to its end, beside the last good one."""
     staging = build.staging
-    shutil.rmtree(staging.parent / f"{staging.name}{SOURCE_COPIES}", ignore_errors=True)
+    shutil.rmtree(staging.parent / f"{staging.name}{builds.SOURCE_COPIES}", ignore_errors=True)
     log = staging / RUN_LOG
     with contextlib.suppress(OSError):
         if log.is_file():

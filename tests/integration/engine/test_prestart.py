@@ -219,7 +219,7 @@ def test_what_a_killed_run_left_is_removed_beside_the_job(
     image: str, work: Path, make_job: Callable[..., Job]
 ) -> None:
     dead = subprocess.run(
-        [sys.executable, "-c", "from orchestrator.engine.owner import *; print(process_id())"],
+        [sys.executable, "-c", "from orchestrator.processes import *; print(this_process())"],
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     engine = DockerEngine(Address("docker", SOCKET, "test"))

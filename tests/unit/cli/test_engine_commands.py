@@ -79,7 +79,7 @@ def test_an_unreachable_engine_does_not_hide_its_builds(
     from orchestrator.engine.base import BuildRecord
 
     record = BuildRecord(
-        "b1", "far", "unix:///nowhere/docker.sock", "c", "i", tmp_path, 0.0, 1, True, "copy"
+        "b1", "far", "unix:///nowhere/docker.sock", "c", "i", tmp_path, 0.0, "1", True, "copy"
     )
     registry.save(record)
     (registry.folder() / "damaged.json").write_text("{")

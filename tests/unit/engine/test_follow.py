@@ -109,7 +109,7 @@ def test_results_that_cannot_be_brought_now_do_not_stop_the_build(
 
 def test_a_record_leads_back_to_the_very_engine_with_its_certificates(tmp_path: Path) -> None:
     record = BuildRecord(
-        "b1", "net", "tcp://box:2376", "c", "i", tmp_path, 1.0, 1, True, "copy",
+        "b1", "net", "tcp://box:2376", "c", "i", tmp_path, 1.0, "1", True, "copy",
         tls=tmp_path / "certs", verify_tls=False,
     )  # fmt: skip
     registry.save(record)

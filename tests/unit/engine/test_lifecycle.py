@@ -107,7 +107,7 @@ class Box:
         ours, self.theirs = socket.socketpair()
         self.api = FakeApi()
         self.connection = FakeConnection(self.api)
-        record = BuildRecord("b", "n", "unix:///fake", "box", "i", work, 0.0, 1, False, "bind")
+        record = BuildRecord("b", "n", "unix:///fake", "box", "i", work, 0.0, "1", False, "bind")
         self.running = DockerRunning(
             self.connection,  # type: ignore[arg-type]
             record,

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -22,9 +23,9 @@ from orchestrator.engine.base import (
     worker_argv,
 )
 from orchestrator.engine.local import LocalEngine, place_inside, translate
-from orchestrator.engine.owner import is_alive, process_id
 from orchestrator.engine.process import descendants, job_environment, read_table, start_options
 from orchestrator.errors import EngineError
+from orchestrator.processes import find, is_alive, this_process
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_cancelling_kills_the_whole_tree_of_a_job_that_does_not_listen(
 ) -> None:
     monkeypatch.setattr("orchestrator.engine.local_job.POLITE", 0.5)
     with pytest.raises(KeyboardInterrupt), LocalEngine().start(job(work, TREE)) as running:
-        child = process_id(int(next(running.lines())))
+        child = str(find(int(next(running.lines()))))
         assert is_alive(child)
         raise KeyboardInterrupt
     deadline = time.monotonic() + 5
@@ -112,7 +113,7 @@ def test_the_job_learns_that_its_host_is_gone_by_the_end_of_standard_input(work:
         [sys.executable, "-c", program, str(work)], stdout=subprocess.PIPE, text=True, cwd=work
     )
     assert host.stdout is not None
-    child = process_id(int(host.stdout.readline()))
+    child = str(find(int(host.stdout.readline())))
     assert is_alive(child)
     host.kill()
     host.wait()
@@ -208,3 +209,19 @@ def test_where_links_are_not_allowed_inputs_are_copied(
     local.lend(tmp_path / "d", tmp_path / "copy")
     local.lend(tmp_path / "d" / "f", tmp_path / "file")
     assert (tmp_path / "copy" / "f").read_text() == (tmp_path / "file").read_text() == "x"
+
+
+def test_inputs_that_a_killed_run_left_are_removed_by_the_next(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    mine = this_process()
+    dead = tmp_path / f"hefsmith-in-{replace(mine, start=mine.start + '1')}.abc"
+    kept = [tmp_path / f"hefsmith-in-{mine}.abc", tmp_path / "hefsmith-kept-abc"]
+    for folder in (dead, *kept):
+        folder.mkdir()
+        (folder / "left").write_text("x")
+    with LocalEngine().start(job(work, "print(1)")) as running:
+        assert running.wait().ok
+    assert not dead.exists()
+    assert all(one.exists() for one in kept)

@@ -17,13 +17,12 @@ from orchestrator.pipeline.identity import TENSORFLOW_PACKAGES
 from orchestrator.project.recipe import Preprocessing, SourceOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from orchestrator.project.loading import LoadedRecipe
-    from orchestrator.project.recipe import Arch, PictureSource, Recipe
+    from orchestrator.project.recipe import Arch, PictureSource, Recipe, Source
 
-#: Files of a factory's folder that travel with it; data and weights do not.
-SOURCE_SUFFIXES = frozenset({".py", ".json", ".yaml", ".yml", ".toml", ".cfg", ".txt"})
+#: More than a factory's code can be.
 SOURCE_FILES = 2000
 SOURCE_BYTES = 32 << 20
 #: Kinds of source that TensorFlow reads.
@@ -242,7 +241,7 @@ def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
     if source.torch is not None:
         written, _, factory = source.torch.rpartition(":")
         file = collector.find(written, "source", "torch")
-        files = _code_beside(file, collector.loaded.where("source", "torch"))
+        files = _code_behind(file, source, collector.loaded.where("source", "torch"))
         name = collector.add("source", file.parent, files)
         described.update(file=f"{name}/{file.name}", factory=factory)
         names.append(name)
@@ -291,36 +290,20 @@ def _tensorflow(collector: _Collector, kind: str) -> tuple[dict[str, Any], tuple
     return {"kind": kind, "file": name, "trust_pickle": source.trust_pickle}, (name,)
 
 
-def _code_beside(file: Path, where: str) -> tuple[str, ...]:
-    """Return the code that a factory may import: small text files of its folder and below."""
-    found: list[str] = []
-    total = 0
-    for name, size in _code_files(file.parent):
-        found.append(name)
-        total += size
-        if len(found) > SOURCE_FILES or total > SOURCE_BYTES:
-            msg = (
-                f"{where}: source.torch: the folder {file.parent} has more code than a model "
-                f"needs (over {SOURCE_FILES} files or {SOURCE_BYTES >> 20} MiB)"
-            )
-            raise ConfigError(msg, hint="Put the model's files into a folder of their own.")
-    return tuple(sorted(found))
+def _code_behind(file: Path, source: Source, where: str) -> tuple[str, ...]:
+    """Return the factory's code: small text files, by their names below its folder."""
+    from orchestrator.pipeline.factory_code import factory_files
 
-
-def _code_files(folder: Path) -> Iterable[tuple[str, int]]:
-    pending = [folder]
-    while pending:
-        current = pending.pop()
-        for entry in sorted(current.iterdir()):
-            if entry.name.startswith(".") or entry.name in ("__pycache__", "node_modules"):
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                if not (entry / "pyvenv.cfg").exists():
-                    pending.append(entry)
-            elif entry.suffix in SOURCE_SUFFIXES and entry.is_file():
-                size = entry.stat().st_size
-                if entry.suffix == ".py" or size < 1 << 20:
-                    yield entry.relative_to(folder).as_posix(), size
+    texts = [value for value in source.kwargs.values() if isinstance(value, str)]
+    found = factory_files(file, texts, everything=source.trust_pickle)
+    total = sum((file.parent / name).stat().st_size for name in found)
+    if len(found) > SOURCE_FILES or total > SOURCE_BYTES:
+        msg = (
+            f"{where}: source.torch: the folder {file.parent} has more code than a model "
+            f"needs (over {SOURCE_FILES} files or {SOURCE_BYTES >> 20} MiB)"
+        )
+        raise ConfigError(msg, hint="Put the model's files into a folder of their own.")
+    return found
 
 
 def _labels(collector: _Collector) -> tuple[str, ...]:

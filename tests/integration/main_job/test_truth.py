@@ -175,3 +175,51 @@ def test_a_picture_that_is_replaced_with_the_same_size_and_time_is_noticed(own: 
     assert "calibrate" in ran(done.stderr)
     control = own.hef(*BUILD)
     assert ran(control.stderr) == set()
+
+
+# --- what a build is made of ----------------------------------------------------------------------
+
+
+def test_words_that_no_stage_reads_run_no_stage(own: Project) -> None:
+    recipe = own.root / "models/digits/model.yaml"
+    recipe.write_text(recipe.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+    (own.root / "models/digits/notes.txt").write_text("unrelated", encoding="utf-8")
+    (own.root / "models/digits/unused.py").write_text("import torch", encoding="utf-8")
+    done = own.hef(*BUILD)
+    assert done.returncode == 0, done.stderr
+    assert ran(done.stderr) == set()
+    change(own, "agreement: 0.97", "agreement: 1.0")
+    done = own.hef(*UP)
+    assert ran(done.stderr) == set()
+    assert done.returncode == 5, "the new threshold counts although nothing was built"
+    assert own.build()["thresholds"]["agreement"] == 1.0
+    change(own, "agreement: 1.0", "agreement: 0.5")
+    done = own.hef(*UP)
+    assert (done.returncode, ran(done.stderr)) == (0, set())
+
+
+def test_a_factory_in_the_projects_root_is_cached(built: Project, tmp_path: Path) -> None:
+    from orchestrator.paths import bundled_model
+
+    project = Project(tmp_path / "root")
+    shutil.copytree(built.root / "calib", project.root / "calib")
+    folder = project.root / "models" / "digits"
+    folder.mkdir(parents=True)
+    bundled = bundled_model("digits")
+    for name in ("digits.pt", "labels.txt"):
+        shutil.copy(bundled / name, folder)
+    shutil.copy(bundled / "model.py", project.root / "mynet.py")
+    text = (
+        (bundled / "model.yaml").read_text(encoding="utf-8").replace("model.py", "../../mynet.py")
+    )
+    text = text.replace('data: "data.py:prepare"\n', "")
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
+    first = project.hef(*BUILD)
+    assert first.returncode == 0, first.stderr
+    assert len(ran(first.stderr)) == 6
+    second = project.hef(*BUILD)
+    assert ran(second.stderr) == set(), second.stderr
+    (project.root / "mynet.py").write_text(
+        (project.root / "mynet.py").read_text(encoding="utf-8") + "\nOTHER = 1\n", encoding="utf-8"
+    )
+    assert "export" in ran(project.hef(*BUILD).stderr)

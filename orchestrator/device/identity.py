@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hefsmith_worker.contract import chips
 
 from orchestrator.device.base import Holder, Identity, PcieLink
+from orchestrator.device.replies import facts_from
 from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
@@ -37,8 +38,11 @@ _VERSION = r"(\d+\.\d+\.\d+)"
 _FIRMWARE = rf"^Firmware Version: {_VERSION}"
 
 
-def read_identity(raw: Facts, *, host_time: float | None = None) -> Identity:
-    """Return the identity that raw facts (``agent/facts.py``) amount to."""
+def read_identity(
+    recorded: Facts | Mapping[str, object], *, host_time: float | None = None
+) -> Identity:
+    """Return the identity that raw facts (``agent/facts.py``, or a record of them) amount to."""
+    raw = facts_from(recorded)
     identify = _output(raw, "identify")
     chips = tuple(
         _chip_name(name)
@@ -184,7 +188,7 @@ def _compare(identity: Identity, raw: Facts) -> tuple[bool | None, tuple[str, ..
 
 def _why_no_chip(identity: Identity, raw: Facts) -> str:
     errors = _errors(raw)
-    cards = [_card_name(str(card.device).lower()) for card in raw.pci]
+    cards = [card_name(card.device) for card in raw.pci]
     identify = raw.commands.get("identify")
     if identify is None:
         return "hailortcli is not installed"
@@ -192,8 +196,10 @@ def _why_no_chip(identity: Identity, raw: Facts) -> str:
         return "hailortcli fw-control identify did not end: the chip or its driver hangs"
     if identity.hailort and "Driver version (" in errors:
         return "the chip cannot be asked: driver and library differ"
+    if cards and identity.driver_module is None:
+        return f"{cards[0]} is on the PCIe bus, and no driver is loaded"
     if cards:
-        return f"{cards[0]} is on the PCIe bus, but its driver does not offer it"
+        return f"{cards[0]} is on the PCIe bus, but {identity.driver_module} does not offer it"
     if first := next((line for line in errors.splitlines() if "[error]" in line), None):
         return f"hailortcli found no chip: {first.split('[error]', 1)[1].strip()}"
     return "hailortcli found no chip"
@@ -205,9 +211,9 @@ def _chip_name(architecture: str) -> str:
     return next((chip.name for chip in known), architecture.strip().lower())
 
 
-def _card_name(pci: str) -> str:
+def card_name(pci: str | None) -> str:
     """Return what a PCI id stands for; chips of one board share theirs."""
-    titles = [chip.title for chip in chips.usable() if chip.pci == pci]
+    titles = [chip.title for chip in chips.usable() if chip.pci == str(pci).lower()]
     return f"a {' or '.join(titles)}" if titles else "a Hailo chip"
 
 

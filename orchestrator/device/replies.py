@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 
@@ -133,6 +136,16 @@ class Facts:
     def output(self, command: str) -> Output:
         """Return what a command printed, an empty output where there is no such command."""
         return self.commands.get(command) or Output()
+
+
+def facts_from(recorded: Facts | Mapping[str, object]) -> Facts:
+    """Return facts as they are, or read from a recorded JSON object; what else is in it is left.
+
+    :raises ValidationError: it is no record of facts.
+    """
+    if isinstance(recorded, Facts):
+        return recorded
+    return cast("Facts", _adapter(Facts).validate_python(recorded))
 
 
 @dataclass(frozen=True)

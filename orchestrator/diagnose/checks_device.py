@@ -7,80 +7,29 @@ sizes, API misuse) are left to the job that runs. All are pure functions of reco
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract import chips
 
-from orchestrator.diagnose.checks import Check, Finding, error, info, ok, warning
+from orchestrator.diagnose.card import (
+    HEADERS,
+    drives,
+    first_cause,
+    half_installed,
+    hold,
+    replace_line,
+    same_version,
+)
+from orchestrator.diagnose.checks import Check, Finding, Severity, error, info, ok, warning
+from orchestrator.diagnose.device_facts import DeviceFacts, collect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from orchestrator.device.base import DeviceSpec, Identity
-    from orchestrator.device.replies import Facts, OnShelf
+__all__ = ["CHECKS", "DeviceFacts", "collect"]
 
 GIGABYTE = 1_000_000_000
 HOT_C = 80.0
-HOLD = "sudo apt-mark hold hailort hailo-dkms hailofw python3-hailort"
-
-
-@dataclass(frozen=True)
-class DeviceFacts:
-    """What the checks look at: the identity, the raw facts behind it, what has been shipped."""
-
-    name: str
-    identity: Identity
-    raw: Facts
-    shelves: Mapping[str, OnShelf] = field(default_factory=dict)
-
-    def out(self, command: str) -> str:
-        """Return what a command printed on the device, both streams."""
-        entry = self.raw.output(command)
-        return f"{entry.out}\n{entry.err}"
-
-    def file(self, path: str) -> str:
-        """Return the text of a file of the device, empty when there is none."""
-        return self.raw.files.get(path, "")
-
-    def package(self, what: str) -> str:
-        """Return the name of a package for this device's line; an unknown line is taken for 4.x."""
-        return (self._line or chips.LINE_3).packages[what]
-
-    @property
-    def kernel_log(self) -> str:
-        """The kernel's messages, as far as the login may read them."""
-        return self.out("kernel_log") + self.out("kernel_log_sudo")
-
-    @property
-    def line(self) -> int | None:
-        """HailoRT's major version that drives the chip, by its name or by its PCI id."""
-        return None if self._line is None else self._line.runtime
-
-    @property
-    def _line(self) -> chips.ProductLine | None:
-        chip = chips.find(self.identity.chip or "")
-        if chip is not None:
-            return chip.line
-        ids = {str(card.device).lower() for card in self.raw.pci}
-        found = next((one.line for one in chips.CHIPS if one.pci in ids), None)
-        # A card of a chip that is not known here is newer than all that are.
-        return found or (chips.LINES[-1] if ids else None)
-
-
-def collect(spec: DeviceSpec, *, password: Callable[[str], str] | None = None) -> DeviceFacts:
-    """Connect to a device and collect the facts; raises ``DeviceError`` when that fails."""
-    import time
-
-    from orchestrator.device.connection_pool import default_pool
-    from orchestrator.device.identity import read_identity
-    from orchestrator.device.replies import SHELVES
-
-    with default_pool().connect(spec, password=password) as session:
-        asked = time.time()
-        raw = session.facts("deep")
-        shelves = session.ask(SHELVES).shelves
-    return DeviceFacts(spec.name, read_identity(raw, host_time=asked), raw, shelves)
 
 
 def _chip(facts: DeviceFacts) -> Finding:
@@ -88,16 +37,9 @@ def _chip(facts: DeviceFacts) -> Finding:
     if identity.chip is not None:
         shown = f"{identity.chip}, {identity.product_name or identity.board_name or 'no name'}"
         return ok(f"{shown}{' (EMULATED)' if identity.emulated else ''}")
-    why = next((note for note in identity.notes if "chip" in note or "hailortcli" in note), "")
-    if "not installed" in why:
-        fix = f"sudo apt install dkms {facts.package('everything')}; sudo reboot"
-        return error(why, "nothing can run there", fix)
-    return error(
-        why or "hailortcli shows no chip",
-        "nothing can run there",
-        "Power off, seat the module and its cable, power on; then: lspci -nn | grep 1e60\n"
-        "On a Pi 5 the connector is on after: sudo raspi-config nonint do_pci 1; sudo reboot",
-    )
+    cause = first_cause(facts)
+    assert cause is not None
+    return error(cause.found, cause.why, cause.fix)
 
 
 def _versions(facts: DeviceFacts) -> Finding | None:
@@ -108,8 +50,7 @@ def _versions(facts: DeviceFacts) -> Finding | None:
         return error(
             f"driver {identity.driver_version}, library {identity.hailort}",
             "HailoRT refuses to open the chip: both must be exactly the same",
-            "sudo apt update && sudo apt install --only-upgrade hailort hailo-dkms hailofw "
-            f"python3-hailort && sudo reboot\nthen keep them together: {HOLD}",
+            same_version(facts.product_line),
         )
     if identity.cli_version is not None and identity.cli_version != identity.hailort:
         return error(
@@ -118,7 +59,26 @@ def _versions(facts: DeviceFacts) -> Finding | None:
             "Two installations are mixed. Keep one: dpkg -l 'hailort*'; ls -l "
             "/usr/lib/libhailort.so* /usr/local/lib/libhailort.so*",
         )
+    if identity.driver_version is None and not identity.emulated:
+        return info(f"HailoRT {identity.hailort}, no driver is loaded",
+                    "the two cannot be compared", "Load the driver first.")  # fmt: skip
     return ok(f"HailoRT {identity.hailort}, driver {identity.driver_version or 'of the same'}")
+
+
+def _firmware_version(facts: DeviceFacts) -> Finding | None:
+    identity = facts.identity
+    firmware, host = identity.firmware, identity.driver_version or identity.hailort
+    if firmware is None or host is None or identity.emulated or firmware == host:
+        return None
+    found = f"firmware {firmware}, {'driver' if identity.driver_version else 'library'} {host}"
+    why = "after an upgrade the old firmware runs until the chip is started anew"
+    fix = (
+        "sudo reboot  # or power off and on\nif it stays: sudo apt install --reinstall "
+        f"{facts.package('firmware')}  # version {host}, then power off and on"
+    )
+    # The last number alone is a patch release; HailoRT warns of it and goes on.
+    patch = _numbers(firmware)[:2] == _numbers(host)[:2]
+    return warning(found, why, fix) if patch else error(found, why, fix)
 
 
 def _reboot_pending(facts: DeviceFacts) -> Finding | None:
@@ -136,11 +96,10 @@ def _line_fits(facts: DeviceFacts) -> Finding | None:
     version = facts.identity.hailort
     if facts.line is None or version is None or version.startswith(f"{facts.line}."):
         return None
-    package = facts.package("everything")
     return error(
         f"HailoRT {version} with a chip of the {facts.line}.x line",
-        "4.x drives Hailo-8, 8L and 8R only, 5.x Hailo-10 and 15 only",
-        f"sudo apt purge '*hailort*' && sudo apt install {package} && sudo reboot",
+        "; ".join(f"{line.runtime}.x drives {drives(line)} only" for line in chips.LINES),
+        replace_line(facts.other_line, facts.product_line),
     )
 
 
@@ -168,7 +127,7 @@ def _binding(facts: DeviceFacts) -> Finding | None:
             problem,
             f"the Python binding is for {wanted[1] if wanted else 'another version'}, "
             f"the library is {identity.hailort or 'missing'}",
-            f"sudo apt install --reinstall {package}   (make no link from one version to another)",
+            f"sudo apt install --reinstall {package}  # make no link from one version to another",
         )
     if "_pyhailort" in problem and "No module" in problem:
         return error(
@@ -273,8 +232,8 @@ def _node(facts: DeviceFacts) -> Finding | None:
     if not shut:
         return None
     return error(f"this login may not open {shut[0]}", "every program fails to open the chip",
-                 "sudo udevadm control --reload; sudo udevadm trigger   (rule: "
-                 "51-hailo-udev.rules, mode 0666)")  # fmt: skip
+                 "sudo udevadm control --reload; sudo udevadm trigger  # rule: "
+                 "51-hailo-udev.rules, mode 0666")  # fmt: skip
 
 
 def _firmware(facts: DeviceFacts) -> Finding | None:
@@ -294,8 +253,7 @@ def _firmware(facts: DeviceFacts) -> Finding | None:
 def _dkms(facts: DeviceFacts) -> Finding | None:
     status, kernel = facts.out("dkms"), facts.identity.kernel or ""
     lines = [line for line in status.splitlines() if line.startswith("hailo")]
-    packages = facts.out("packages")
-    broken = re.search(r"^(hailo\S*|h10\S*) \S+ i[FUH]", packages, re.MULTILINE)
+    broken = half_installed(facts)
     if facts.identity.driver_version is not None and not broken:
         return None
     if not broken and (not lines or any(kernel in line and "installed" in line for line in lines)):
@@ -304,10 +262,10 @@ def _dkms(facts: DeviceFacts) -> Finding | None:
     if _numbers(kernel) >= (6, 15) and _numbers(facts.identity.hailort) < (4, 23):
         why += "; drivers before 4.23 do not compile on kernels from 6.15 on"
     return error(
-        f"{broken[1]} is only half installed" if broken else f"{lines[0]} (kernel {kernel})",
+        f"{broken} is only half installed" if broken else f"{lines[0]} (kernel {kernel})",
         why,
-        f"sudo apt install linux-headers-$(uname -r) dkms && sudo dkms autoinstall && "
-        f"sudo dpkg --configure -a\nthen keep what works together: {HOLD}",
+        f"{HEADERS} && sudo dkms autoinstall && sudo dpkg --configure -a\n"
+        f"then keep what works together: {hold(facts.product_line)}",
     )
 
 
@@ -322,14 +280,14 @@ def _apt(facts: DeviceFacts) -> Finding | None:
         return warning(
             f"apt offers {other} {found[other]}, but no {wanted}",
             "guides with pinned versions end in: Package is not available",
-            f"apt-cache policy {wanted}   (Hailo-8 packages are in Raspberry Pi OS as hailo-all)",
+            f"apt-cache policy {wanted}  # Hailo-8 packages are in Raspberry Pi OS as hailo-all",
         )
     held = facts.out("held").split()
     if facts.identity.driver_version is not None and wanted not in held:
         return info(
             f"{wanted} may be upgraded by apt at any time",
             "a kernel or library update alone breaks the pair of driver and library",
-            HOLD if wanted == "hailort" else f"sudo apt-mark hold {wanted}",
+            hold(facts.product_line),
         )
     return None
 
@@ -392,6 +350,15 @@ def _link(facts: DeviceFacts) -> Finding | None:
     found = f"PCIe generation {link.generation}, width x{link.width}"
     if link.generation >= 3:
         return ok(found)
+    if re.search(
+        r"^\s*dtparam=pciex1_gen=3", facts.file("/boot/firmware/config.txt"), re.MULTILINE
+    ):
+        return info(
+            f"{found}, although generation 3 is set",
+            "the link fell back, or the setting waits for a reboot",
+            "sudo reboot; if it stays, generation 3 does not work over this cable: take the "
+            "setting out",
+        )
     return info(
         found,
         "generation 3 carries about twice as much; it matters for large or multi-context models",
@@ -455,7 +422,17 @@ def _numbers(version: str | None) -> tuple[int, ...]:
 def _check(
     name: str, title: str, run: Callable[[DeviceFacts], Finding | None]
 ) -> Check[DeviceFacts]:
-    return Check(f"device.{name}", "device", title, run)
+    def check(facts: DeviceFacts) -> Finding | None:
+        finding = run(facts)
+        cause = first_cause(facts) if finding is not None else None
+        if finding is None or cause is None or name not in cause.hides:
+            return finding
+        if finding.severity is Severity.OK:
+            # That two versions agree is no comfort while the driver is of the wrong line.
+            return None
+        return info(finding.found, f"follows from: {cause.found}", "Mend that first.")
+
+    return Check(f"device.{name}", "device", title, check)
 
 
 #: In the order in which a person would look.
@@ -463,6 +440,7 @@ CHECKS: tuple[Check[DeviceFacts], ...] = (
     _check("chip", "Hailo chip", _chip),
     _check("firmware", "Firmware (R18)", _firmware),
     _check("versions", "Driver and library (R03)", _versions),
+    _check("firmware-version", "Firmware and driver (R34)", _firmware_version),
     _check("line", "HailoRT fits the chip (R09)", _line_fits),
     _check("reboot", "Driver on disk (R03)", _reboot_pending),
     _check("dkms", "Driver built for the kernel (R19)", _dkms),

@@ -101,9 +101,118 @@ def test_r09_apt_offers_the_other_line_only() -> None:
     )
 
 
-def test_r09_hailort_of_the_other_line() -> None:
+def test_r09_hailort_of_the_other_line_is_the_first_cause_and_the_rest_follows() -> None:
     raw = facts("5.1.1", pci=[{"device": "0x2864"}], commands={"identify": output()})
-    assert "5.1.1 with a chip of the 4.x line" in bad(raw)["line"].found
+    found = results(raw)
+    assert "is of line 5.x, and the card is a Hailo-8" in found["chip"].found
+    assert "hailo-all" in found["chip"].fix
+    assert (found["line"].severity, found["line"].why[:12]) == (Severity.INFO, "follows from")
+    assert "versions" not in found
+    alone = facts("5.1.1", pci=[{"device": "0x2864"}], files={"/proc/modules": ""},
+                  commands={"identify": output()})  # fmt: skip
+    assert "5.1.1 with a chip of the 4.x line" in bad(alone)["line"].found
+
+
+HANDS = ("seat", "cable", "screw")
+CARD_8 = {"device": "0x2864"}
+CARD_10 = {"device": "0x45c4"}
+NO_MODULE = {"/proc/modules": "", "/sys/module/hailo_pci/version": None}
+MSI_LOG = "[    3.446839] hailo 0000:05:00.0: Failed to enable MSI -28\n"
+SIGNED_LOG = "modprobe: could not insert hailo_pci: Key was rejected by service"
+BOOT_LOG = "[   42.1] hailo1x 0001:01:00.0: Timeout waiting for vDMA boot data completion\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "found", "fix"),
+    [
+        (facts("4.23.0", pci=[CARD_8], files=NO_MODULE, commands={"identify": output()}),
+         "no driver is loaded", "hailo-all"),
+        (facts("5.2.0", pci=[CARD_10], files={"/proc/modules": "",
+         "/sys/module/hailo1x_pci/version": None}, commands={"identify": output()}),
+         "no driver is loaded", "hailo-h10-all"),
+        (facts("4.23.0", pci=[CARD_10], commands={"identify": output()}),
+         "is of line 4.x, and the card is a Hailo-10H", "hailo-h10-all"),
+        (facts("4.23.0", pci=[CARD_8], files=NO_MODULE, commands={"identify": output(),
+         "kernel_log": output(SIGNED_LOG)}),
+         "refused its signature", "mokutil"),
+        (facts("4.23.0", pci=[CARD_8],
+               commands={"identify": output(), "kernel_log": output(MSI_LOG)}),
+         "MSI, error -28", "no-mip"),
+        (facts("5.2.0", pci=[CARD_10],
+               commands={"identify": output(), "kernel_log": output(BOOT_LOG)}),
+         "did not start", "h10-hailort-pcie-driver"),
+        (facts("4.22.0", pci=[CARD_8], commands={"identify": output(
+            err=MISMATCH.format(driver="4.20.0", library="4.22.0"), code=76)}),
+         "driver 4.20.0, library 4.22.0", "hailo-dkms"),
+    ],
+)  # fmt: skip
+def test_one_first_cause_is_told_and_nobody_is_sent_to_the_screwdriver(
+    raw: Facts, found: str, fix: str
+) -> None:
+    told = results(raw)
+    assert found in told["chip"].found
+    assert fix in told["chip"].fix
+    assert not any(word in one.fix.lower() for one in told.values() for word in HANDS)
+    errors = [name for name, one in told.items() if one.severity is Severity.ERROR]
+    assert errors in (["chip"], ["chip", "versions"], ["chip", "dkms"])
+
+
+def test_hands_go_to_the_card_when_nothing_is_on_the_bus() -> None:
+    told = results(facts("4.23.0", pci=[], commands={"identify": output()}))
+    assert "no Hailo card is on the PCIe bus" in told["chip"].found
+    assert "seat the module" in told["chip"].fix
+
+
+def test_no_driver_is_no_driver_of_the_same_version() -> None:
+    raw = facts("4.23.0", pci=[CARD_8], files=NO_MODULE, commands={"identify": output()})
+    assert results(raw)["versions"].severity is Severity.INFO
+    assert "of the same" not in results(raw)["versions"].found
+
+
+@pytest.mark.parametrize(
+    ("version", "firmware", "severity", "package"),
+    [
+        ("4.21.0", "4.20.0", Severity.ERROR, "hailofw"),
+        ("5.3.0", "5.1.1", Severity.ERROR, "h10-hailort-pcie-driver"),
+        ("4.20.1", "4.20.0", Severity.WARNING, "hailofw"),
+    ],
+)
+def test_r34_old_firmware_still_runs_after_an_upgrade(
+    version: str, firmware: str, severity: Severity, package: str
+) -> None:
+    raw = facts(version)
+    identify = output(raw.output("identify").out.replace(f"Version: {version}",
+                                                         f"Version: {firmware}"))  # fmt: skip
+    told = bad(facts(version, commands={"identify": identify}))
+    assert told["firmware-version"].severity is severity
+    assert told["firmware-version"].found == f"firmware {firmware}, driver {version}"
+    assert package in told["firmware-version"].fix
+
+
+def test_packages_are_those_of_the_line() -> None:
+    raw = facts("5.3.0", pci=[CARD_10], commands={
+        "identify": output(err=MISMATCH.format(driver="5.1.1", library="5.3.0"), code=76)
+    })  # fmt: skip
+    fix = results(raw)["versions"].fix
+    for package in ("h10-hailort ", "h10-hailort-pcie-driver", "python3-h10-hailort"):
+        assert package in fix
+    assert "hailofw" not in fix
+
+
+def test_pcie_generation_that_is_set_is_not_proposed_again() -> None:
+    slow = {"device": "0x2864", "current_link_speed": "5.0 GT/s PCIe", "current_link_width": "1"}
+    fix = "dtparam=pciex1_gen=3"
+    assert fix in results(facts("4.23.0", pci=[slow]))["pcie"].fix
+    config = {"/boot/firmware/config.txt": f"[all]\n{fix}\n"}
+    told = results(facts("4.23.0", pci=[slow], files=config))["pcie"]
+    assert "although generation 3 is set" in told.found
+    assert fix not in told.fix
+
+
+def test_recorded_facts_are_read_from_json() -> None:
+    raw = {"time": 0, "pci": [CARD_8], "commands": {"identify": {"code": 0}}, "unknown": 1}
+    told = DeviceFacts("pi5", read_identity(raw), raw)  # type: ignore[arg-type]
+    assert told.raw.pci[0].device == "0x2864"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_missing_driver_is_told_in_the_tools_own_words(version: str) -> None:
 def test_a_chip_on_the_bus_without_an_answer_is_named_by_its_pci_id() -> None:
     identity = read_identity(facts("4.23.0", commands={"identify": output()}))
     assert identity.notes == (
-        "a Hailo-8 or Hailo-8L or Hailo-8R is on the PCIe bus, but its driver does not offer it",
+        "a Hailo-8 or Hailo-8L or Hailo-8R is on the PCIe bus, but hailo_pci does not offer it",
     )
 
 

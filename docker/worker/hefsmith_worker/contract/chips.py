@@ -38,6 +38,7 @@ LINE_3 = ProductLine(
     packages={
         "everything": "hailo-all",
         "library": "hailort",
+        "driver": "hailo-dkms",
         "binding": "python3-hailort",
         "firmware": "hailofw",
     },
@@ -52,6 +53,7 @@ LINE_5 = ProductLine(
     packages={
         "everything": "hailo-h10-all",
         "library": "h10-hailort",
+        "driver": "h10-hailort-pcie-driver",
         "binding": "python3-h10-hailort",
         "firmware": "h10-hailort-pcie-driver",
     },

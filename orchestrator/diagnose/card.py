@@ -1,0 +1,309 @@
+"""Why a Hailo card cannot be used: one first cause from all facts at once.
+
+Each reason looks at the layer below the next: the bus, the driver's line and module, its start,
+firmware, versions, the node. The first that is broken explains what is above it, so what a check
+says of those layers only follows. Hands go to the hardware last, when nothing else is left.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hefsmith_worker.contract import chips
+
+from orchestrator.diagnose.device_facts import packages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hefsmith_worker.contract.chips import ProductLine
+
+    from orchestrator.diagnose.device_facts import DeviceFacts
+
+HEADERS = "sudo apt install dkms linux-headers-$(uname -r)"
+MSI_OVERLAY = "dtoverlay=pciex1-compat-pi5,no-mip"
+
+_MSI = re.compile(r"hailo.*(?:Failed to enable MSI|Failed Enabling interrupts|error) -28\b")
+_FIRMWARE_FILE = re.compile(r"Firmware file not found \(([^)]+)\)")
+_FIRMWARE_LOAD = re.compile(r"Direct firmware load for (\S*hailo\S*) failed")
+_SIGNED = re.compile(r"Key was rejected by service|Required key not available|unsigned module")
+_BOOT = re.compile(r"Timeout waiting for vDMA boot data|Failed writing SOC \w+ firmware")
+_LINK = re.compile(r"hailo.*(?:D3cold|device inaccessible)|pcieport .*AER: .*[Uu]ncorrect")
+_PROBE = re.compile(r"(?:probe of \S+ failed|probe with driver \S+ failed) with error (-\d+)")
+_HALF = re.compile(r"^(hailo\S*|h10\S*) \S+ i[FUH]", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The first cause; ``hides`` names the checks whose findings only follow from it."""
+
+    name: str
+    found: str
+    why: str
+    fix: str
+    hides: frozenset[str] = frozenset()
+
+
+#: What says nothing of its own while no driver runs the card.
+_ABOVE_DRIVER = frozenset({"versions", "reboot", "node", "page-size", "holders"})
+
+
+#: The packages of a line that must be of one version.
+TOGETHER = ("library", "driver", "firmware", "binding")
+
+
+def drives(line: ProductLine) -> str:
+    """Return which chips a line drives, for people."""
+    return ", ".join(chip.title for chip in chips.of_line(line.compiler))
+
+
+def hold(line: ProductLine) -> str:
+    """Return the command that keeps the packages of a line together."""
+    return f"sudo apt-mark hold {packages(line, *TOGETHER)}"
+
+
+def replace_line(wrong: ProductLine, right: ProductLine) -> str:
+    """Return the command that puts one line of packages in the place of the other."""
+    return (
+        f"sudo apt purge {packages(wrong)}; "
+        f"sudo apt install dkms {packages(right, 'everything')} && sudo reboot"
+    )
+
+
+def same_version(line: ProductLine) -> str:
+    """Return the command that brings library, driver, firmware and binding to one version."""
+    return (
+        "sudo apt update && sudo apt install --only-upgrade "
+        f"{packages(line, *TOGETHER)} && sudo reboot\n"
+        f"then keep them together: {hold(line)}"
+    )
+
+
+def _loaded(facts: DeviceFacts) -> frozenset[str]:
+    return frozenset((facts.identity.driver_module or "").split(", ")) - {""}
+
+
+def _log(facts: DeviceFacts) -> str:
+    return facts.kernel_log
+
+
+def _wrong_line(facts: DeviceFacts) -> Cause | None:
+    """The driver that is loaded does not know this card."""
+    loaded = _loaded(facts)
+    mine, other = facts.product_line, facts.other_line
+    if facts.line is None or not facts.raw.pci or not loaded:
+        return None
+    if loaded & {mine.driver, mine.driver.removesuffix("_pci")}:
+        return None
+    module = ", ".join(sorted(loaded))
+    return Cause(
+        "line",
+        f"the loaded driver {module} is of line {other.runtime}.x, and the card is {facts.card}",
+        f"line {other.runtime}.x drives {drives(other)}; {facts.card} needs line {mine.runtime}.x",
+        replace_line(other, mine),
+        _ABOVE_DRIVER | {"line", "two-drivers", "firmware", "dkms", "binding"},
+    )
+
+
+def _not_loaded(facts: DeviceFacts) -> Cause | None:
+    """The card is on the bus and no driver is loaded."""
+    if not facts.raw.pci or _loaded(facts) or facts.identity.driver_version is not None:
+        return None
+    line, kernel = facts.product_line, facts.identity.kernel or "this kernel"
+    card = f"{facts.card} is on the PCIe bus, and no driver is loaded"
+    everything = packages(line, "everything")
+    if _SIGNED.search(_log(facts)):
+        return Cause(
+            "signature",
+            f"{card}: the kernel refused its signature",
+            "Secure Boot is on, and the module is not signed with a key that is known",
+            "sudo mokutil --import /var/lib/dkms/mok.pub; sudo reboot  # confirm at the screen",
+            _ABOVE_DRIVER,
+        )
+    theirs = {*facts.other_line.packages.values()} - {*line.packages.values()}
+    other = [name for name in facts.identity.packages if name in theirs]
+    why = f"its module is not there for kernel {kernel}, or was never installed"
+    fix = f"{HEADERS} && sudo apt install {everything} && sudo dkms autoinstall; sudo reboot"
+    if other:
+        why = f"{', '.join(other)} is of the other line and brings no driver for this card"
+        fix = f"sudo apt purge {' '.join(other)}; {fix}"
+    return Cause("driver", card, why, fix, _ABOVE_DRIVER | {"firmware"})
+
+
+def _interrupts(facts: DeviceFacts) -> Cause | None:
+    if not facts.raw.pci or not _MSI.search(_log(facts)):
+        return None
+    return Cause(
+        "msi",
+        "the driver got no interrupt vectors (MSI, error -28)",
+        "the card is behind a PCIe switch, or on the Pi's own MSI controller (MIP), which ran out",
+        f"sudo apt full-upgrade && sudo rpi-eeprom-update -a\n"
+        f"echo '{MSI_OVERLAY}' | sudo tee -a /boot/firmware/config.txt; sudo reboot",
+        _ABOVE_DRIVER | {"firmware"},
+    )
+
+
+def _firmware_file(facts: DeviceFacts) -> Cause | None:
+    missing = _FIRMWARE_FILE.search(_log(facts)) or _FIRMWARE_LOAD.search(_log(facts))
+    if not facts.raw.pci or missing is None:
+        return None
+    return Cause(
+        "firmware",
+        f"the chip's firmware is missing: {missing[1]}",
+        "the driver cannot start the chip",
+        f"sudo apt install --reinstall {packages(facts.product_line, 'firmware')}; sudo reboot",
+        _ABOVE_DRIVER - {"versions"},
+    )
+
+
+def _boot(facts: DeviceFacts) -> Cause | None:
+    if not facts.raw.pci or not _BOOT.search(_log(facts)):
+        return None
+    return Cause(
+        "boot",
+        "the firmware of the card did not start (transfer timed out)",
+        "driver and firmware files are of different versions, or of the wrong line",
+        "sudo apt install --reinstall "
+        f"{packages(facts.product_line, 'driver', 'firmware')}  # then power off and on",
+        _ABOVE_DRIVER,
+    )
+
+
+def _versions(facts: DeviceFacts) -> Cause | None:
+    """Driver and library are of different versions, so the tool may not even ask the chip."""
+    identity = facts.identity
+    driver, library = identity.driver_version, identity.hailort
+    if driver is None or library is None or driver == library:
+        return None
+    return Cause(
+        "versions",
+        f"driver {driver}, library {library}",
+        "HailoRT refuses to open the chip: both must be exactly the same",
+        same_version(facts.product_line),
+        frozenset({"node", "holders"}),
+    )
+
+
+def _hangs(facts: DeviceFacts) -> Cause | None:
+    if not facts.raw.output("identify").timed_out:
+        return None
+    return Cause(
+        "hang",
+        "hailortcli fw-control identify did not end",
+        "the chip or its driver hangs, as after a crash",
+        "Stop what uses the chip, then power off and on; sudo dmesg | grep -i hailo",
+    )
+
+
+def _node(facts: DeviceFacts) -> Cause | None:
+    if any(not node.usable for node in facts.raw.nodes):
+        shut = next(node.path for node in facts.raw.nodes if not node.usable)
+        return Cause(
+            "node",
+            f"this login may not open {shut}",
+            "every program fails to open the chip",
+            "sudo udevadm control --reload; sudo udevadm trigger  # rule: "
+            "51-hailo-udev.rules, mode 0666",
+        )
+    return None
+
+
+def _held(facts: DeviceFacts) -> Cause | None:
+    for holder in facts.identity.holders or ():
+        unit = f", service {holder.unit}" if holder.unit else ""
+        stop = f"sudo systemctl stop {holder.unit}" if holder.unit else f"sudo kill {holder.pid}"
+        return Cause(
+            "held",
+            f"process {holder.pid} uses the chip: {holder.command}{unit}",
+            "a second program gets: not enough free devices",
+            stop,
+        )
+    return None
+
+
+def _supply(facts: DeviceFacts) -> Cause | None:
+    flags = [flag for flag in facts.identity.throttled or () if "under-voltage" in flag]
+    if not flags:
+        return None
+    return Cause(
+        "supply",
+        f"the chip does not answer, and there was {flags[0]}",
+        "a weak supply makes the card drop off the bus",
+        "Use the 27 W supply (5 V, 5 A) and a short cable, then power off and on.",
+        frozenset({"power"}),
+    )
+
+
+def _start(facts: DeviceFacts) -> Cause | None:
+    probe = _PROBE.search(_log(facts))
+    if not facts.raw.pci or probe is None or "hailo" not in probe.string[: probe.end()].lower():
+        return None
+    return Cause(
+        "start",
+        f"the driver found the card and could not start it (error {probe[1]})",
+        "the lines of dmesg before say at which step",
+        "sudo dmesg | grep -i -E 'hailo|pcie'\nthen power off and on. If it stays, reinstall "
+        f"{packages(facts.product_line)}, and only then look at cable and supply",
+        _ABOVE_DRIVER,
+    )
+
+
+def _no_card(facts: DeviceFacts) -> Cause | None:
+    """Nothing on the bus: the only case for hands and screwdriver."""
+    if facts.raw.pci:
+        return None
+    link = " (the kernel reports errors of the link)" if _LINK.search(_log(facts)) else ""
+    return Cause(
+        "bus",
+        f"no Hailo card is on the PCIe bus{link}",
+        "nothing can run there",
+        "On a Pi 5 the connector is on after: sudo raspi-config nonint do_pci 1; sudo reboot\n"
+        "If it stays away: power off, seat the module and its cable, power on; then: "
+        "lspci -nn | grep 1e60",
+        _ABOVE_DRIVER | {"firmware", "dkms"},
+    )
+
+
+def _silent(facts: DeviceFacts) -> Cause | None:
+    """Card, driver and versions are right, and the chip still says nothing."""
+    loaded = ", ".join(sorted(_loaded(facts)))
+    return Cause(
+        "silent",
+        f"{facts.card} is on the PCIe bus, driver {loaded or 'unknown'} runs, and the chip does "
+        "not answer",
+        "after a crash or an upgrade the chip may hang until it is without power",
+        "Power off, wait some seconds, power on. If it stays silent: sudo dmesg | grep -i hailo, "
+        "then look at supply and cable.",
+    )
+
+
+#: From the lowest layer up; the chip's silence is explained by the first that is broken.
+REASONS: tuple[Callable[[DeviceFacts], Cause | None], ...] = (
+    _wrong_line, _not_loaded, _interrupts, _firmware_file, _boot, _versions, _hangs, _start,
+    _node, _held, _no_card, _supply, _silent,
+)  # fmt: skip
+
+
+def first_cause(facts: DeviceFacts) -> Cause | None:
+    """Return the first cause why the chip cannot be used; ``None`` when it answers."""
+    identity = facts.identity
+    if identity.chip is not None:
+        # The chip answers: nothing below is broken, except for a driver of two lines at once.
+        return None
+    if identity.hailort is None and facts.raw.commands.get("identify") is None:
+        found = "hailortcli is not installed"
+        wanted = packages(facts.product_line, "everything")
+        above = _ABOVE_DRIVER | {"firmware", "binding", "dkms"}
+        return Cause(
+            "missing", found, "nothing can run there",
+            f"sudo apt install dkms {wanted}; sudo reboot", above,
+        )  # fmt: skip
+    return next(cause for reason in REASONS if (cause := reason(facts)) is not None)
+
+
+def half_installed(facts: DeviceFacts) -> str | None:
+    """Return the name of a package of Hailo's that dpkg did not finish."""
+    found = _HALF.search(facts.out("packages"))
+    return found[1] if found else None

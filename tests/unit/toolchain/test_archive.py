@@ -95,7 +95,7 @@ def test_a_zip_that_was_cut_off_is_an_error_at_once(tmp_path: Path, keep: float)
         (b"", "too short"),
         (b"PK\x05\x06" + bytes(18), "empty"),
         (b"\x1f\x8b" + b"\xff" * 600, "cannot be unpacked"),
-        (gzip.compress(b"just text, no tar at all" * 100), "no tar"),
+        (gzip.compress(b"just text, no tar at all" * 100, mtime=0), "no tar"),
     ],
 )
 def test_other_files_are_told_what_they_are(tmp_path: Path, data: bytes, words: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +20,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for arch in ("hailo8l", "hailo8"):
         folder = tmp_path / "artifacts" / "net" / arch
         hef = make_hef(folder / f"net.{arch}.emulated.hef", arch=arch)
-        summary = {
+        summary: dict[str, Any] = {
             "model": "net", "arch": arch, "key": "k", "emulated": True, "hef": hef.name,
             "labels": ["cat", "dog"], "preprocessing": {"shared": {"size": [8, 8]}},
             "postprocess": {"task": "classification"},
-            "files": [{"path": hef.name, "bytes": hef.stat().st_size}],
+            "files": [
+                {
+                    "path": hef.name, "bytes": hef.stat().st_size,
+                    "sha256": hashlib.sha256(hef.read_bytes()).hexdigest(),
+                },
+            ],
         }  # fmt: skip
         (folder / "build.json").write_text(json.dumps(summary))
+        subject = {"name": hef.name, "digest": {"sha256": summary["files"][0]["sha256"]}}
+        (folder / "manifest.json").write_text(json.dumps({"subject": [subject]}))
     (tmp_path / "hef.yaml").write_text("schema: 1\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,26 +13,26 @@ from orchestrator.cli.app import run
 from .making import make_hef
 
 
+def write_build(root: Path, arch: str, seed: int = 0) -> None:
+    folder = root / "artifacts" / "net" / arch
+    hef = make_hef(folder / f"net.{arch}.emulated.hef", arch=arch, seed=seed)
+    digest = hashlib.sha256(hef.read_bytes()).hexdigest()
+    summary = {
+        "model": "net", "arch": arch, "key": f"k{seed}", "emulated": True, "hef": hef.name,
+        "labels": ["cat", "dog"], "preprocessing": {"shared": {"size": [8, 8]}},
+        "postprocess": {"task": "classification"},
+        "files": [{"path": hef.name, "bytes": hef.stat().st_size, "sha256": digest}],
+    }  # fmt: skip
+    (folder / "build.json").write_text(json.dumps(summary))
+    subject = {"name": hef.name, "digest": {"sha256": digest}}
+    (folder / "manifest.json").write_text(json.dumps({"subject": [subject]}))
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with one build; the embedded device lives as long as this process."""
     for arch in ("hailo8l", "hailo8"):
-        folder = tmp_path / "artifacts" / "net" / arch
-        hef = make_hef(folder / f"net.{arch}.emulated.hef", arch=arch)
-        summary: dict[str, Any] = {
-            "model": "net", "arch": arch, "key": "k", "emulated": True, "hef": hef.name,
-            "labels": ["cat", "dog"], "preprocessing": {"shared": {"size": [8, 8]}},
-            "postprocess": {"task": "classification"},
-            "files": [
-                {
-                    "path": hef.name, "bytes": hef.stat().st_size,
-                    "sha256": hashlib.sha256(hef.read_bytes()).hexdigest(),
-                },
-            ],
-        }  # fmt: skip
-        (folder / "build.json").write_text(json.dumps(summary))
-        subject = {"name": hef.name, "digest": {"sha256": summary["files"][0]["sha256"]}}
-        (folder / "manifest.json").write_text(json.dumps({"subject": [subject]}))
+        write_build(tmp_path, arch)
     (tmp_path / "hef.yaml").write_text("schema: 1\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -62,6 +61,10 @@ def test_the_build_for_the_devices_own_chip_is_shipped_with_what_goes_with_it(
     assert "no earlier release" in capsys.readouterr().err
 
     make_hef(project / "artifacts/net/hailo8l/net.hailo8l.emulated.hef", seed=1)
+    assert run(["ship", "net", "--arch", "hailo8l"]) == 6
+    assert "is not as it was built" in capsys.readouterr().err
+
+    write_build(project, "hailo8l", seed=1)
     assert run(["ship", "net", "--arch", "hailo8l", "--json"]) == 0
     second = json.loads(capsys.readouterr().out)[0]["result"]
     assert second["previous"] == result["release"]

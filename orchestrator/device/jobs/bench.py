@@ -201,6 +201,7 @@ class Model:
         self.batch = batch
         noise = np.random.RandomState(0)
         hef = hailo.HEF(path)
+        #: Input -> frames of this program's own: HailoRT takes writable memory only.
         self.frames: dict[str, Any] = {}
         self.configured: Any = None
         self.bindings: list[Any] = []
@@ -234,7 +235,7 @@ class Model:
         for index in range(self.batch):
             binding = self.configured.create_bindings()
             for name, frames in self.frames.items():
-                binding.input(name).set_buffer(np.ascontiguousarray(frames[index]))
+                binding.input(name).set_buffer(frames[index])
             for name, kind in types.items():
                 shape = tuple(model.output(name).shape)
                 binding.output(name).set_buffer(np.zeros(shape, kind))

@@ -109,6 +109,8 @@ class Stream:
         self.is_nms = "NMS" in self.order
         self.native = str(info.format.type).rpartition(".")[2].lower()
         self.shape = () if self.is_nms else tuple(info.shape)
+        #: Type of the frames that this program gives; the HEF's own until samples say otherwise.
+        self.taken = self.native
 
     def scales(self, quant_infos: Any) -> tuple[Any, Any]:
         """Return zero points and scales, as scalars or with one number per feature."""
@@ -143,6 +145,24 @@ def rows_of(result: Any) -> list[list[float]]:
     return rows
 
 
+def buffer_of(frame: Any, kind: str, shape: Any) -> Any:
+    """Return ``frame`` as HailoRT takes it: its type and size, in order, and writable.
+
+    The binding takes the memory of every array as writable, inputs too: a slice of a
+    memory-mapped file, or of a Pillow image, is copied. Raises ValueError for another size.
+    """
+    import numpy as np
+
+    array = np.require(frame, kind, ["C_CONTIGUOUS", "WRITEABLE", "ENSUREARRAY"])
+    wanted = int(np.prod(shape))
+    if array.size != wanted:
+        raise ValueError(
+            "a frame has %d numbers (%s), the HEF wants %d (%s)"
+            % (array.size, array.shape, wanted, tuple(shape))
+        )
+    return array
+
+
 # --- The two interfaces ------------------------------------------------------------------------
 
 
@@ -157,7 +177,6 @@ class NewerInterface:
         path: str,
         inputs: list[Stream],
         outputs: list[Stream],
-        floats: list[bool],
         native: bool,
         timeout_ms: int,
     ) -> None:
@@ -166,9 +185,9 @@ class NewerInterface:
         self.timeout_ms = timeout_ms
         self.inputs, self.outputs, self.native = inputs, outputs, native
         self.model = device.create_infer_model(path)
-        for stream, is_float in zip(inputs, floats):
-            kind = "float32" if is_float else stream.native
-            self.model.input(stream.name).set_format_type(getattr(hailo.FormatType, kind.upper()))
+        for stream in inputs:
+            kind = getattr(hailo.FormatType, stream.taken.upper())
+            self.model.input(stream.name).set_format_type(kind)
         for stream in outputs:
             kind = stream.native if native and not stream.is_nms else "float32"
             self.model.output(stream.name).set_format_type(getattr(hailo.FormatType, kind.upper()))
@@ -181,7 +200,7 @@ class NewerInterface:
 
         bindings = self.configured.create_bindings()
         for stream, frame in zip(self.inputs, frames):
-            bindings.input(stream.name).set_buffer(np.ascontiguousarray(frame))
+            bindings.input(stream.name).set_buffer(buffer_of(frame, stream.taken, stream.shape))
         for stream in self.outputs:
             kind = stream.native if self.native and not stream.is_nms else "float32"
             shape = tuple(self.model.output(stream.name).shape)
@@ -214,7 +233,6 @@ class OlderInterface:
         path: str,
         inputs: list[Stream],
         outputs: list[Stream],
-        floats: list[bool],
         native: bool,
         timeout_ms: int,
     ) -> None:
@@ -226,8 +244,13 @@ class OlderInterface:
             hef, interface=hailo.HailoStreamInterface.PCIe
         )
         self.group = device.configure(hef, params)[0]
-        kind = hailo.FormatType.FLOAT32 if any(floats) else hailo.FormatType.AUTO
-        ins = hailo.InputVStreamParams.make(self.group, format_type=kind, timeout_ms=timeout_ms)
+        ins = {}
+        for stream in inputs:
+            kind = getattr(hailo.FormatType, stream.taken.upper())
+            made = hailo.InputVStreamParams.make(
+                self.group, format_type=kind, timeout_ms=timeout_ms
+            )
+            ins[stream.name] = made[stream.name]
         boxes = any(stream.is_nms for stream in outputs)
         kind = hailo.FormatType.AUTO if native and not boxes else hailo.FormatType.FLOAT32
         self.native = native and not boxes
@@ -242,7 +265,7 @@ class OlderInterface:
         import numpy as np
 
         data = {
-            stream.name: np.ascontiguousarray(frame)[None]
+            stream.name: buffer_of(frame, stream.taken, stream.shape)[None]
             for stream, frame in zip(self.inputs, frames)
         }
         found = self.pipeline.infer(data)
@@ -297,7 +320,9 @@ def work(request: dict[str, Any]) -> None:
     outputs = match(request["outputs"], outputs, "stream")
     arrays = [np.load(entry["file"], mmap_mode="r") for entry in request["inputs"]]
     total = len(arrays[0])
-    floats = [array.dtype == np.float32 for array in arrays]
+    for stream, array in zip(inputs, arrays):
+        if array.dtype.kind == "f":  # HailoRT quantises; integers go to the chip as they are
+            stream.taken = "float32"
     api = request.get("api", "auto")
     if api == "auto":
         api = "infer_model" if hasattr(hailo.VDevice, "create_infer_model") else "vstreams"
@@ -305,7 +330,7 @@ def work(request: dict[str, Any]) -> None:
     native = request.get("output_format", "float32") == "native"
     timeout_ms = int(request.get("timeout_ms", 10000))
     with hailo.VDevice() as device:
-        model = interface(device, request["hef"], inputs, outputs, floats, native, timeout_ms)
+        model = interface(device, request["hef"], inputs, outputs, native, timeout_ms)
         try:
             tell(
                 "loaded",
@@ -330,7 +355,7 @@ def run_samples(
     told = time.monotonic()
     first: list[Any] = []
     for index in range(total):
-        results = model.run([as_taken(array[index], s) for array, s in zip(arrays, model.inputs)])
+        results = model.run([array[index] for array in arrays])
         if index == 0:
             first = [flat(result) for result in results]
         for place, (entry, stream, result) in enumerate(zip(request["outputs"], outputs, results)):
@@ -358,11 +383,6 @@ def run_samples(
         tell("output", stream=stream.name, file=entry["file"], nms=stream.is_nms)
 
 
-def as_taken(frame: Any, stream: Stream) -> Any:
-    """Return a frame in the type that the stream takes: float32 stays, integers fit the HEF."""
-    return frame if frame.dtype == "float32" else frame.astype(stream.native, copy=False)
-
-
 def flat(result: Any) -> Any:
     """Return one output as one array, to compare runs."""
     import numpy as np
@@ -379,7 +399,7 @@ def repeat(model: Any, request: dict[str, Any], arrays: list[Any], first: list[A
     repeats = int(request.get("repeats", 5))
     different, largest = 0, 0.0
     for _ in range(repeats if len(first) else 0):
-        again = model.run([as_taken(a[0], s) for a, s in zip(arrays, model.inputs)])
+        again = model.run([array[0] for array in arrays])
         values = [flat(result) for result in again]
         same = all(np.array_equal(a, b) for a, b in zip(first, values))
         different += not same

@@ -88,6 +88,16 @@ def run_program(main: Callable[[], int]) -> int:
         return 1
 
 
+def buffer_of(frame: Any, kind: str) -> Any:
+    """Return ``frame`` as HailoRT takes it: in order and writable, which Pillow's images are not.
+
+    The binding takes the memory of inputs as writable too; what is right already is not copied.
+    """
+    import numpy as np
+
+    return np.require(frame, kind, ["C_CONTIGUOUS", "WRITEABLE", "ENSUREARRAY"])
+
+
 class Model:
     """A HEF on the chip. Use as a context manager, or call :meth:`close`."""
 
@@ -154,9 +164,11 @@ class Model:
         for item, preprocess, picture in zip(self.facts["inputs"], self._preprocess, pictures):
             given = str(picture) if isinstance(picture, Path) else picture
             frame, placement = prepare_with_placement(given, preprocess)
+            kind = "uint8"
             if preprocess.normalize == "host":
+                kind = "float32"
                 frame = normalise(frame[None], preprocess)[0]
-            bindings.input(item["name"]).set_buffer(np.ascontiguousarray(frame))
+            bindings.input(item["name"]).set_buffer(buffer_of(frame, kind))
             placements.append(placement)
         for name in self._outputs:
             shape = tuple(self._model.output(name).shape)

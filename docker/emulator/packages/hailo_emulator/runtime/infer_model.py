@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
+from hailo_emulator.runtime.binding import border
 from hailo_emulator.runtime.formats import (
     HAILO_DEFAULT_BATCH_SIZE,
     FormatOrder,
@@ -70,6 +71,7 @@ class AsyncInferJob:
         self._error = error
         self._done.set()
 
+    @border
     def wait(self, timeout_ms: int) -> None:
         """Wait for the job and its callback; HailoRTTimeout when that takes longer."""
         if not self._done.wait(timeout_ms / 1000):
@@ -109,16 +111,18 @@ class InferModel:
             chosen = own.type if self._type is FormatType.AUTO else self._type
             return HailoFormat(chosen, own.order, own.flags)
 
+        @border
         def set_format_type(self, type: FormatType) -> None:  # noqa: A002 - the vendor's name
             """Choose the element type."""
-            self._type = FormatType(type)
+            self._type = type
 
+        @border
         def set_format_order(self, order: FormatOrder) -> None:
             """Choose the order; the emulator keeps the stream's own."""
-            if FormatOrder(order) not in (FormatOrder.AUTO, self._native.format.order):
+            if order not in (FormatOrder.AUTO, self._native.format.order):
                 fail(
                     "HAILO_NOT_IMPLEMENTED",
-                    f"Format order {FormatOrder(order).name} is not emulated",
+                    f"Format order {order.name} is not emulated",
                     check=False,
                 )
 
@@ -132,17 +136,25 @@ class InferModel:
             """True when the stream carries boxes."""
             return self._native.nms is not None
 
+        @border
         def set_nms_score_threshold(self, threshold: float) -> None:
             """Drop boxes below ``threshold``; refused at configure without NMS."""
             self._nms_limits().score = float(threshold)
 
+        @border
         def set_nms_iou_threshold(self, threshold: float) -> None:
             """Suppress boxes that overlap more than ``threshold``."""
             self._nms_limits().iou = float(threshold)
 
+        @border
         def set_nms_max_proposals_per_class(self, max_proposals: int) -> None:
             """Bound the boxes of each class."""
             self._nms_limits().boxes = int(max_proposals)
+
+        @border
+        def set_nms_max_accumulated_mask_size(self, max_accumulated_mask_size: int) -> None:
+            """Bound the bytes of all masks; no model of the emulator makes masks."""
+            self._nms_limits().mask_bytes = int(max_accumulated_mask_size)
 
         def _nms_limits(self) -> Limits:
             from hailo_emulator.runtime.network import Limits
@@ -171,16 +183,14 @@ class InferModel:
         """The HEF of this model."""
         return self._hef
 
+    @border
     def set_batch_size(self, batch_size: int) -> None:
         """Choose how many frames go to the chip together."""
-        if not 0 <= batch_size <= 0xFFFF:
-            msg = "batch_size must be between 0 and 65535"
-            raise TypeError(msg)
         self._batch_size = batch_size
 
+    @border
     def set_power_mode(self, power_mode: HailoPowerMode) -> None:
         """Choose the clock policy; no effect in the emulator."""
-        HailoPowerMode(power_mode)
 
     @property
     def input_names(self) -> list[str]:
@@ -202,10 +212,12 @@ class InferModel:
         """All outputs."""
         return list(self._outputs.values())
 
+    @border
     def input(self, name: str = "") -> InferStream:
         """Return one input; its name may be left out when there is only one."""
         return _pick(self._inputs, name, "Input", "input")
 
+    @border
     def output(self, name: str = "") -> InferStream:
         """Return one output; its name may be left out when there is only one."""
         return _pick(self._outputs, name, "Output", "output")
@@ -257,11 +269,9 @@ class ConfiguredInferModel:
                 self.info = info
                 self.buffer: NDArray[np.generic] | None = None
 
+            @border
             def set_buffer(self, buffer: NDArray[np.generic]) -> None:
-                """Use ``buffer``, which must be C-contiguous."""
-                if not buffer.flags.c_contiguous:
-                    msg = "Buffer must be C_CONTIGUOUS"
-                    raise HailoRTException(msg)
+                """Use ``buffer``, whose memory the library may write."""
                 self.buffer = buffer
 
             def get_buffer(self, tf_format: bool | None = False) -> Any:
@@ -363,15 +373,19 @@ class ConfiguredInferModel:
         """Return how many frames may wait at once."""
         return QUEUE_SIZE
 
+    @border
     def set_scheduler_timeout(self, timeout_ms: int) -> None:
         """Accepted, without effect: one model has the emulated chip for itself."""
 
+    @border
     def set_scheduler_threshold(self, threshold: int) -> None:
         """Accepted, without effect."""
 
+    @border
     def set_scheduler_priority(self, priority: int) -> None:
         """Accepted, without effect."""
 
+    @border
     def wait_for_async_ready(self, timeout_ms: int = 1000, frames_count: int = 1) -> None:
         """Wait until ``frames_count`` more frames fit; HailoRTTimeout when they do not."""
         deadline = time.monotonic() + timeout_ms / 1000

@@ -43,11 +43,12 @@ class Limits:
         self.score: float | None = None
         self.iou: float | None = None
         self.boxes: int | None = None
+        self.mask_bytes: int | None = None
 
     @property
     def changed(self) -> bool:
         """True when the program set one."""
-        return any(value is not None for value in (self.score, self.iou, self.boxes))
+        return any(value is not None for value in vars(self).values())
 
 
 class Network:

@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Self
 
+from hailo_emulator.runtime.binding import Struct, border
 from hailo_emulator.runtime.device import Device, Lock, list_devices, out_of_devices
 from hailo_emulator.runtime.formats import (
+    HailoPowerMode,
     HailoSchedulingAlgorithm,
     HailoStreamInterface,
 )
@@ -30,7 +32,7 @@ _OLDER_API_HINT = (
 
 
 @dataclass
-class VDeviceParams:
+class VDeviceParams(Struct):
     """How to open a virtual device."""
 
     device_count: int = 1
@@ -40,19 +42,21 @@ class VDeviceParams:
     device_ids: list[str] | None = None
 
 
-@dataclass(frozen=True)
-class ConfigureNetworkGroupParams:
-    """How one model is loaded by the older interface."""
+@dataclass
+class ConfigureNetworkGroupParams(Struct):
+    """How one model is loaded by the older interface; programs set its members."""
 
     name: str
     interface: HailoStreamInterface
     batch_size: int = 0
+    power_mode: HailoPowerMode = HailoPowerMode.PERFORMANCE
 
 
 class ConfigureParams:
     """Maker of the parameters of the older interface."""
 
     @staticmethod
+    @border
     def create_from_hef(
         hef: HEF, interface: HailoStreamInterface
     ) -> dict[str, ConfigureNetworkGroupParams]:
@@ -60,7 +64,7 @@ class ConfigureParams:
         if not read_setup().has_older_api:
             refuse_older_api()
         return {
-            name: ConfigureNetworkGroupParams(name, HailoStreamInterface(interface))
+            name: ConfigureNetworkGroupParams(name, interface)
             for name in hef.get_network_group_names()
         }
 

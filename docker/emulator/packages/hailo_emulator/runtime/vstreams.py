@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from hailo_emulator.runtime.binding import border, require_writable
 from hailo_emulator.runtime.formats import (
     FormatType,
     HailoStreamDirection,
@@ -113,6 +114,28 @@ class ConfiguredNetwork:
         """Return the outputs' names in the compiler's order."""
         return self.network.hef.get_sorted_output_names()
 
+    @border
+    def set_scheduler_timeout(self, timeout_ms: int, network_name: str | None = None) -> None:
+        """Accepted with the scheduler, without effect: one model has the emulated chip."""
+        self._need_scheduler()
+
+    @border
+    def set_scheduler_threshold(self, threshold: int) -> None:
+        """Accepted with the scheduler, without effect."""
+        self._need_scheduler()
+
+    @border
+    def set_scheduler_priority(self, priority: int) -> None:
+        """Accepted with the scheduler, without effect."""
+        self._need_scheduler()
+
+    def _need_scheduler(self) -> None:
+        if not self.vdevice.scheduled:
+            fail(
+                "HAILO_INVALID_OPERATION",
+                "Cannot set scheduler values when there is no scheduler",
+            )
+
     def get_output_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the outputs' shapes."""
         return {info.name: info.shape for info in self.get_output_vstream_infos()}
@@ -128,6 +151,23 @@ class _Activation:
 
     def __exit__(self, *exc: object) -> None:
         self._group.active = self._group.vdevice.scheduled
+
+
+@border
+def _make_vstreams(
+    group: ConfiguredNetwork,
+    infos: list[VStreamInfo],
+    *,
+    format_type: FormatType,
+    timeout_ms: int,
+    queue_size: int,
+) -> dict[str, VStreamParams]:
+    return {
+        info.name: VStreamParams(
+            group.network.resolve(info.name, format_type), timeout_ms, queue_size
+        )
+        for info in infos
+    }
 
 
 class _Maker:
@@ -146,16 +186,18 @@ class _Maker:
         network_name: str | None = None,
     ) -> dict[str, VStreamParams]:
         """Return parameters by the name of the stream."""
-        kind = FormatType.AUTO if format_type is None else FormatType(format_type)
-        return {
-            info.name: VStreamParams(
-                configured_network.network.resolve(info.name, kind),
-                DEFAULT_VSTREAM_TIMEOUT_MS if timeout_ms is None else timeout_ms,
-                DEFAULT_VSTREAM_QUEUE_SIZE if queue_size is None else queue_size,
-            )
+        infos = [
+            info
             for info in configured_network.get_all_vstream_infos(network_name)
             if info.direction is cls._direction
-        }
+        ]
+        return _make_vstreams(
+            configured_network,
+            infos,
+            format_type=FormatType.AUTO if format_type is None else format_type,
+            timeout_ms=DEFAULT_VSTREAM_TIMEOUT_MS if timeout_ms is None else timeout_ms,
+            queue_size=DEFAULT_VSTREAM_QUEUE_SIZE if queue_size is None else queue_size,
+        )
 
     make_from_network_group = make
 
@@ -274,7 +316,15 @@ class InferVStreams:
                 f"Input buffer size {found} is different than expected {expected} for input "
                 f"'{name}'",
             )
-        return np.ascontiguousarray(array)
+        if not array.flags.c_contiguous:
+            log(
+                "warning",
+                f"Converting {name} numpy array to be C_CONTIGUOUS",
+                source="HailoRT Python",
+            )
+            array = np.asarray(array, order="C")
+        require_writable(array)
+        return array
 
     def _collect(
         self, name: str, info: VStreamInfo, results: list[dict[str, NDArray[np.generic]]]
@@ -297,17 +347,25 @@ class InferVStreams:
         """Return the seconds of the last batch, with its conversions."""
         return self._total_time
 
+    @border
     def set_nms_score_threshold(self, threshold: float) -> None:
         """Drop boxes below ``threshold``."""
         self._limits().score = float(threshold)
 
+    @border
     def set_nms_iou_threshold(self, threshold: float) -> None:
         """Suppress boxes that overlap more than ``threshold``."""
         self._limits().iou = float(threshold)
 
+    @border
     def set_nms_max_proposals_per_class(self, max_proposals_per_class: int) -> None:
         """Bound the boxes of each class."""
         self._limits().boxes = int(max_proposals_per_class)
+
+    @border
+    def set_nms_max_accumulated_mask_size(self, max_accumulated_mask_size: int) -> None:
+        """Bound the bytes of all masks; no model of the emulator makes masks."""
+        self._limits().mask_bytes = int(max_accumulated_mask_size)
 
     def _limits(self) -> Any:
         if not any(params.info.nms for params in self._outputs.values()):

@@ -163,3 +163,97 @@ def test_a_cache_that_cannot_be_written_holds_nobody_up(tmp_path: Path) -> None:
     with pytest.raises(KeyError), cache.lock("k" * 64):
         raise KeyError
     assert not cache.noted("mark")
+
+
+def aged(cache: StageCache, work: Path, ages: dict[str, float], size: int = 1000) -> dict[str, str]:
+    """Publish entries that were last used so many seconds ago; return their keys by name."""
+    import os
+    import time
+
+    now, keys = time.time(), {}
+    for name, age in ages.items():
+        entry = make_entry(work, b"x" * size)
+        keys[name] = digest_of(name)
+        cache.publish(CacheEntry(key=keys[name], stage="export", files=entry.files), work)
+        folder = cache.root / "stages" / keys[name][:2] / keys[name]
+        os.utime(folder, (now - age, now - age))
+    return keys
+
+
+def size_of(cache: StageCache) -> int:
+    return sum(f.stat().st_size for f in (cache.root / "stages").rglob("*") if f.is_file())
+
+
+def test_collecting_by_age_keeps_what_was_used_since(cache: StageCache, tmp_path: Path) -> None:
+    keys = aged(cache, tmp_path / "work", {"old": 100.0, "young": 10.0})
+    one = size_of(cache) // 2
+    removed = cache.collect(older_than_s=50.0)
+    assert (removed.entries, removed.bytes) == (1, one)
+    assert cache.find(keys["old"]) is None
+    assert cache.find(keys["young"]) is not None
+
+
+def test_collecting_by_size_stops_as_soon_as_it_fits(cache: StageCache, tmp_path: Path) -> None:
+    keys = aged(cache, tmp_path / "work", {"a": 300.0, "b": 200.0, "c": 100.0})
+    third = size_of(cache) // 3
+    assert cache.collect(down_to_bytes=3 * third).entries == 0, "it fits as it is"
+    assert cache.collect(down_to_bytes=2 * third).entries == 1
+    assert [name for name, key in keys.items() if cache.find(key) is not None] == ["b", "c"]
+    assert cache.collect(down_to_bytes=0).entries == 2
+
+
+def test_what_is_too_large_but_young_is_kept_where_an_age_is_given(
+    cache: StageCache, tmp_path: Path
+) -> None:
+    keys = aged(cache, tmp_path / "work", {"old": 100.0, "young": 10.0})
+    assert cache.collect(older_than_s=50.0, down_to_bytes=0).entries == 1
+    assert cache.find(keys["young"]) is not None
+
+
+def test_what_killed_writers_left_is_removed_after_a_day(cache: StageCache, tmp_path: Path) -> None:
+    import os
+    import time
+
+    aged(cache, tmp_path / "work", {"kept": 0.0})
+    shard = next((cache.root / "stages").iterdir())
+    for name, age in (("old", 90_000), ("new", 80_000)):
+        left = shard / f".{name}"
+        left.mkdir()
+        os.utime(left, (time.time() - age, time.time() - age))
+    cache.collect(older_than_s=1e9)
+    assert sorted(path.name for path in shard.glob(".*")) == [".new"]
+
+
+def test_usage_counts_entries_bytes_and_the_longest_unused(
+    cache: StageCache, tmp_path: Path
+) -> None:
+    import time
+
+    assert (cache.usage().entries, cache.usage().bytes, cache.usage().oldest) == (0, 0, None)
+    aged(cache, tmp_path / "work", {"a": 500.0, "b": 20.0})
+    used = cache.usage()
+    assert (used.entries, used.bytes) == (2, size_of(cache))
+    assert used.oldest == pytest.approx(time.time() - 500.0, abs=60)
+    assert StageCache(tmp_path / "absent").collect().entries == 0
+
+
+def test_an_entry_comes_back_from_its_document_as_it_was(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from orchestrator.pipeline.cache import entry_document, read_entry
+
+    entry = replace(
+        make_entry(tmp_path),
+        findings=({"code": "x"},),
+        ran={"level_run": 1},
+        seconds=2.5,
+        created=3.5,
+        why={"stage": "export"},
+    )
+    document = json.loads(json.dumps(entry_document(entry)))
+    assert read_entry(document) == entry
+    assert set(document) == {
+        "schema", "key", "stage", "files", "result", "findings", "ran", "seconds", "created", "why",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="another schema"):
+        read_entry({**document, "schema": document["schema"] + 1})

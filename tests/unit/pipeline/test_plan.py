@@ -224,3 +224,26 @@ def test_a_remote_source_is_asked_for_once_and_then_found(model: Path) -> None:
     assert "hef calib fetch net" in (caught.value.hint or "")
     local_place(address, model.parent.parent / "calib" / "remote").mkdir(parents=True)
     assert request(model).parameters["calibrate"]["sources"]["path"] == "calibration"
+
+
+def test_a_key_is_made_of_these_words_and_no_others(model: Path) -> None:
+    """A word that changes makes every team's cache worthless: it must not happen by chance."""
+    asked = request(model)
+    plan = make(asked)
+    why = {stage.name: stage.why for stage in plan.stages}
+    keys = {stage.name: stage.key for stage in plan.stages}
+    assert why["export"] == {
+        "schema": planning.KEY_SCHEMA,
+        "stage": "export",
+        "code": "c",
+        "toolchain": {"toolchain": "emulator"},
+        "arch": None,
+        "model": None,
+        "parameters": asked.parameters["export"],
+        "inputs": dict.fromkeys(asked.used_by["export"], "d"),
+        "after": {},
+    }
+    assert why["parse"]["arch"] == "hailo8l"
+    assert why["parse"]["model"] == asked.net_name
+    assert why["parse"]["after"] == {"export": keys["export"]}
+    assert set(why["optimize"]["after"]) == {"parse", "calibrate"}

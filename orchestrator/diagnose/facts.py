@@ -291,7 +291,8 @@ def collect_engine(asked: str | None, named: Mapping[str, str] | None = None) ->
     try:
         info = engine.info()
         asked_at = time.monotonic()
-        raw = engine.connection.api.info()
+        with engine.connection.calls("asking the engine for its clock"):
+            raw = engine.connection.api.info()
         seconds = time.monotonic() - asked_at
         return EngineFacts(
             address.url,

@@ -1,40 +1,26 @@
-"""The connection to a Docker engine: made, checked, made again, and its errors put in words.
-
-What the SDK raises when an engine goes away has many classes (docker, requests, urllib3,
-paramiko, OSError). All of them become :class:`EngineLostError` or one of its kin here, so
-that no other module has to know.
-"""
+"""The connection to a Docker engine: made, checked, made again; its errors become ours."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
-import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from orchestrator.engine.base import (
-    BoxRefusedError,
-    EngineInfo,
-    EngineLostError,
-    EngineUnavailableError,
-    ImageMissingError,
-)
-from orchestrator.engine.deferred import defer, loaded
+from orchestrator.engine.facts import read_info
+from orchestrator.engine.failures import is_sdks, lost_errors, translate
+from orchestrator.engine.logins import Logins
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from docker import APIClient
 
     from orchestrator.engine.address import Address
-
-# Before anybody in this room imports the SDK, whose import of paramiko takes half its time.
-defer("paramiko")
+    from orchestrator.engine.base import EngineInfo
 
 #: Seconds that one request may take; streams have no limit.
 REQUEST_TIMEOUT = 60.0
@@ -58,6 +44,7 @@ class Connection:
         self.timeout = timeout
         self._api: APIClient | None = None
         self._info: EngineInfo | None = None
+        self._settings: object | None = None
         self._mending = threading.RLock()
 
     @property
@@ -74,6 +61,15 @@ class Connection:
         if self._api is not None:
             self._api.timeout = seconds
         return before
+
+    def take_along(self, images: Iterable[str]) -> Logins:
+        """Let the next builds take the logins along that these images need, and no others."""
+        settings = getattr(self.api, "_auth_configs", None)
+        if self._settings is None:
+            self._settings = settings
+        logins = Logins(self._settings, images)
+        setattr(self.api, "_auth_configs", logins.for_sdk())  # noqa: B010 - the SDK has no option
+        return logins
 
     def info(self) -> EngineInfo:
         """Return what the engine says of itself; asked once."""
@@ -103,8 +99,10 @@ class Connection:
             yield
         except EngineError:
             raise
-        except lost_errors() as error:
-            raise translate(error, doing, self.address) from error
+        except Exception as error:
+            if isinstance(error, lost_errors()) or is_sdks(error):
+                raise translate(error, doing, self.address) from error
+            raise
 
     def reconnect(self, patience: float | None = None) -> bool:
         """Make the connection anew; try for ``patience`` seconds and tell whether it worked."""
@@ -177,12 +175,49 @@ def connect(address: Address, timeout: float) -> APIClient:
             use_ssh_client=False,
             **options,
         )
-    except lost_errors() as error:
-        raise translate(error, "connecting", address, first=True) from error
+    except Exception as error:
+        if isinstance(error, lost_errors()) or is_sdks(error):
+            raise translate(error, "connecting", address, first=True) from error
+        raise
+    check_answers(api)
     transport = getattr(getattr(_adapter(api), "ssh_client", None), "get_transport", lambda: None)()
     if transport is not None:
         transport.set_keepalive(KEEPALIVE)
     return api
+
+
+#: Calls of the SDK that pass on what the engine answers, and what that must be.
+ANSWERS: tuple[tuple[type[object], tuple[str, ...]], ...] = (
+    (dict, ("version", "info", "inspect_image", "inspect_container", "inspect_volume", "volumes")),
+    (list, ("images", "containers", "history")),
+)
+
+
+def check_answers(api: APIClient) -> None:
+    """Let a client raise :class:`EngineError` for answers that are no objects, or lists of them."""
+    for kind, names in ANSWERS:
+        for name in names:
+            setattr(api, name, _checked(getattr(api, name), name, kind))
+
+
+def _checked(call: Callable[..., Any], name: str, kind: type[object]) -> Callable[..., Any]:
+    def checked(*given: Any, **named: Any) -> Any:
+        found = call(*given, **named)
+        if not isinstance(found, kind) or (
+            isinstance(found, list) and not all(isinstance(one, dict) for one in found)
+        ):
+            msg = (
+                f"what answers is no Docker engine: {name.replace('_', ' ')} gave "
+                f"{escape_control(repr(found)[:80])}"
+            )
+            raise EngineError(
+                msg,
+                hint="See what listens at that address: docker info.",
+                code="engine.answer",
+            )
+        return found
+
+    return checked
 
 
 def knock(address: Address) -> None:
@@ -198,194 +233,3 @@ def knock(address: Address) -> None:
 
 def _adapter(api: APIClient) -> object:
     return api.get_adapter(api.base_url)
-
-
-def lost_errors() -> tuple[type[Exception], ...]:
-    """Return the classes that the SDK and what is below it raise."""
-    import docker.errors
-    import requests.exceptions
-    import urllib3.exceptions
-
-    found: list[type[Exception]] = [
-        docker.errors.DockerException,
-        requests.exceptions.RequestException,
-        urllib3.exceptions.HTTPError,
-        OSError,
-        EOFError,
-        ssl.SSLError,
-    ]
-    paramiko = loaded("paramiko")
-    if paramiko is not None:
-        found.append(paramiko.SSHException)
-    return tuple(found)
-
-
-def all_errors() -> tuple[type[Exception], ...]:
-    """Return :func:`lost_errors` and this program's own, for places that must not fail."""
-    return (*lost_errors(), EngineError)
-
-
-def translate(
-    error: Exception, doing: str, address: Address, *, first: bool = False
-) -> EngineError:
-    """Return our error for one of the SDK's. ``first``: the very first contact failed."""
-    import docker.errors
-
-    text = cause_text(error)
-    if first:
-        message, hint = explain_contact(text, address, windows=sys.platform == "win32")
-        return EngineUnavailableError(message, hint=hint)
-    if isinstance(error, docker.errors.ImageNotFound):
-        return ImageMissingError(f"{doing}: {escape_control(_explanation(error))}")
-    if "no space left on device" in text.lower():
-        return EngineError(
-            f"{doing}: the engine's disk is full",
-            hint="Free space where the engine keeps its data: docker system df, then\n"
-            "docker builder prune, or delete archives that are loaded already.",
-            code="engine.disk-full",
-        )
-    if isinstance(error, docker.errors.APIError) and error.is_client_error():
-        return BoxRefusedError(
-            f"{doing}: the engine refused: {escape_control(_explanation(error))}"
-        )
-    if isinstance(error, docker.errors.APIError):
-        return EngineError(f"{doing}: the engine failed: {escape_control(_explanation(error))}")
-    return EngineLostError(
-        f"{doing}: the engine at {address.url} went away ({escape_control(text[:300])})",
-        hint="See whether it still runs (docker info), then run the same command again:\n"
-        "finished stages are not repeated.",
-    )
-
-
-def _explanation(error: Exception) -> str:
-    return str(getattr(error, "explanation", None) or error)
-
-
-def cause_text(error: BaseException) -> str:
-    """Return the texts of ``error`` and of what caused it, in one line."""
-    texts: list[str] = []
-    seen: BaseException | None = error
-    while seen is not None and len(texts) < 6:
-        texts.append(f"{type(seen).__name__}: {seen}")
-        seen = seen.__cause__ or seen.__context__
-    return " <- ".join(texts)
-
-
-def explain_contact(text: str, address: Address, *, windows: bool) -> tuple[str, str]:
-    """Return message and hint for a first contact that failed with ``text``."""
-    where = f"{address.url} ({address.origin})"
-    host = urlsplit(address.url).hostname or "the host"
-    login = address.url.removeprefix("ssh://")
-    rules = (
-        (
-            ("Permission denied", "PermissionError"),
-            f"this user may not talk to the Docker engine at {where}",
-            'sudo usermod -aG docker "$USER", then log in again. Or use rootless Docker.',
-        ),
-        (
-            ("not found in known_hosts", "BadHostKeyException"),
-            f"the SSH host key of {host} is not the known one, or not known yet",
-            f"Check its fingerprint, then connect once by hand: ssh {login}",
-        ),
-        (
-            ("AuthenticationException", "No authentication methods", "SSHException: No existing"),
-            f"{host} did not accept our SSH key",
-            f"Try: ssh {login} docker info. Load your key with ssh-add, or set IdentityFile.",
-        ),
-        (
-            ("gaierror", "Name or service not known", "nodename nor servname"),
-            f"the name {host} cannot be resolved",
-            "Check the address of the engine, the network and the VPN.",
-        ),
-        (
-            ("dial-stdio", "command not found"),
-            f"{host} is reached, but has no docker command in its PATH",
-            f"Install Docker there; check with: ssh {login} docker version",
-        ),
-    )
-    for marks, message, hint in rules:
-        if any(mark in text for mark in marks):
-            return message, hint
-    if urlsplit(address.url).scheme in {"unix", "npipe"}:
-        start = "Start Docker Desktop." if windows else "sudo systemctl start docker"
-        hint = (
-            f"{start}\nOr choose another one: --engine ssh://user@host, or a Docker context.\n"
-            "hef doctor tells more. The emulator also runs without Docker: --engine local"
-        )
-        return f"no Docker engine answers at {where}", hint
-    return (
-        f"no Docker engine answers at {where}: {escape_control(text[:200])}",
-        "See whether it can be reached from here: docker info. hef doctor tells more.",
-    )
-
-
-def read_info(info: Any, version: Any, address: Address, podman: Any = None) -> EngineInfo:
-    """Return the facts of ``docker info`` and ``docker version`` that we decide by (JSON in).
-
-    ``podman`` is ``podman info``, if it is one.
-    """
-    host = (podman or {}).get("host") or {}
-    security = [str(option) for option in info.get("SecurityOptions") or []]
-    rootless = any("name=rootless" in option for option in security)
-    rootless = rootless or bool((host.get("security") or {}).get("rootless"))
-    parts = " ".join(str(part.get("Name", "")) for part in version.get("Components") or [])
-    system = str(info.get("OperatingSystem") or "")
-    name = str(info.get("Name") or "")
-    lacks = tuple(
-        limit
-        for limit, key in (
-            ("memory", "MemoryLimit"),
-            ("swap", "SwapLimit"),
-            ("cpus", "CpuCfsQuota"),
-            ("pids", "PidsLimit"),
-        )
-        if info.get(key) is False or (limit in _CONTROLLERS and _withheld(limit, host, rootless))
-    )
-    return EngineInfo(
-        kind="docker",
-        name=name,
-        address=address.url,
-        version=str(version.get("Version") or info.get("ServerVersion") or ""),
-        api=version.get("ApiVersion"),
-        os=system,
-        architecture=normal_architecture(str(info.get("Architecture") or "")),
-        cpus=info.get("NCPU"),
-        memory=info.get("MemTotal"),
-        rootless=rootless,
-        userns=any("name=userns" in option for option in security),
-        product=_product(system, name, parts),
-        data_root=info.get("DockerRootDir"),
-        storage_driver=info.get("Driver"),
-        runtimes=tuple(sorted(cast("dict[str, object]", info.get("Runtimes") or {}))),
-        lacks=lacks,
-        wsl="microsoft" in str(info.get("KernelVersion") or "").lower(),
-        containerd_store=["driver-type", "io.containerd.snapshotter.v1"]
-        in (info.get("DriverStatus") or []),
-    )
-
-
-#: Control group that a limit needs, for engines that name those that they have.
-_CONTROLLERS = {"memory": "memory", "swap": "memory", "cpus": "cpu", "pids": "pids"}
-
-
-def _withheld(limit: str, host: Any, rootless: bool) -> bool:
-    """Tell whether a rootless Podman was not given the control group of a limit."""
-    given = host.get("cgroupControllers")
-    return bool(host) and rootless and _CONTROLLERS[limit] not in (given or [])
-
-
-def _product(system: str, name: str, parts: str) -> Any:
-    if "Docker Desktop" in system:
-        return "desktop"
-    if "OrbStack" in system or name == "orbstack":
-        return "orbstack"
-    if "Podman" in parts:
-        return "podman"
-    if name.startswith("colima"):
-        return "colima"
-    return "docker"
-
-
-def normal_architecture(name: str) -> str:
-    """Return the OCI name of a processor architecture (``amd64``, ``arm64``)."""
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name)

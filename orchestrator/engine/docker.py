@@ -38,8 +38,10 @@ from orchestrator.engine.box import (
     plan_container,
     shell_line,
 )
-from orchestrator.engine.client import Connection, all_errors, lost_errors, normal_architecture
+from orchestrator.engine.client import Connection
 from orchestrator.engine.endings import Evidence, tell_ending
+from orchestrator.engine.facts import normal_architecture
+from orchestrator.engine.failures import all_errors, lost_errors
 from orchestrator.engine.lifecycle import (
     GUARD_LINE,
     DockerRunning,

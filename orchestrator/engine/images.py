@@ -20,7 +20,9 @@ from orchestrator import paths
 from orchestrator.engine import context as contexts
 from orchestrator.engine.base import ImageBuildError, ImageInfo, Progress, Report, ignore
 from orchestrator.engine.box import LABEL
-from orchestrator.engine.client import normal_architecture
+from orchestrator.engine.facts import normal_architecture
+from orchestrator.engine.failures import heard
+from orchestrator.engine.logins import bases
 from orchestrator.engine.owner import owner_id
 from orchestrator.errors import escape_control
 
@@ -41,6 +43,9 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
 
 #: What engines say when they cannot fetch the base: refused there, or not reached at all.
 NO_BASE = ("pull access denied", "manifest", "no such host", "dial tcp", "failed to resolve")
+
+#: What they say when a base is not for everybody.
+NO_LOGIN = ("unauthorized", "authentication required", "denied", "forbidden", "pull rate limit")
 
 #: Seconds that a build or a load may be silent: a suite's archive takes up to 45 minutes.
 SILENCE = 3600
@@ -128,7 +133,10 @@ def build(
     tail: list[str] = []
     failed: str | None = None
     proxies = {name: os.environ[name] for name in PROXIES if os.environ.get(name)}
+    dockerfile = context.blobs["Dockerfile"].data.decode()
+    absent = [base for base in bases(dockerfile, arguments or {}) if find(connection, base) is None]
     with connection.calls(f"building {tag}"):
+        logins = connection.take_along(absent)
         news = connection.api.build(
             fileobj=context.stream(report),
             custom_context=True,
@@ -142,6 +150,8 @@ def build(
             timeout=SILENCE,
         )
         for one in news:
+            if not isinstance(one, dict):
+                continue
             if "error" in one:
                 # Read on to the end, so that the connection can be used again.
                 failed = str(one["error"])
@@ -155,7 +165,7 @@ def build(
                 report(line.rstrip())
     image = None if failed else find(connection, tag)
     if failed is not None:
-        raise explain_failure(tag, failed, tail)
+        raise explain_failure(tag, failed, tail, logins.trouble)
     if image is None:
         raise explain_failure(tag, "the engine has no such image afterwards", tail)
     return image
@@ -174,12 +184,20 @@ def mark_stages(context: contexts.Context, labels: Mapping[str, str]) -> context
     return contexts.Context({**context.blobs, "Dockerfile": blob}, context.wheels)
 
 
-def explain_failure(tag: str, said: str, tail: list[str]) -> ImageBuildError:
-    """Return the error for a build that failed: its last lines, and what to do about them."""
+def explain_failure(
+    tag: str, said: str, tail: list[str], login: str | None = None
+) -> ImageBuildError:
+    """Return the error for a build that failed: its last lines, and what to do about them.
+
+    ``login`` is why no login could be had for the registry of the base.
+    """
     lines = "\n".join(escape_control(line) for line in [*tail[-8:], said.strip()])
     text = lines.lower()
     hint = "Run again with --debug for the whole output."
-    if "from versions: none" in text or "no matching distribution" in text or "ssl" in text:
+    code = None
+    if (known := heard(said)) is not None:
+        lines, hint, code = f"{lines}\n{known.meaning}", known.hint, known.code
+    elif "from versions: none" in text or "no matching distribution" in text or "ssl" in text:
         hint = (
             "The build could not fetch packages. Behind a proxy that re-signs traffic, set\n"
             "PIP_CERT to your CA bundle; without internet, put the wheels of\n"
@@ -191,7 +209,9 @@ def explain_failure(tag: str, said: str, tail: list[str]) -> ImageBuildError:
             "The base image could not be pulled. Load one by hand (docker load), and name it\n"
             "with HEFSMITH_BASE_IMAGE: any image with apt, or with Python 3.11 and venv."
         )
-    return ImageBuildError(f"building {tag} failed:\n{lines}", hint=hint)
+    if login is not None and any(mark in text for mark in (*NO_BASE, *NO_LOGIN)):
+        hint = f"It was tried without a login: {login}\n{hint}"
+    return ImageBuildError(f"building {tag} failed:\n{lines}", hint=hint, code=code)
 
 
 def ready(connection: Connection, name: Literal["emulator", "pi"]) -> ImageInfo | None:

@@ -28,8 +28,8 @@ from orchestrator.engine.base import (
     ignore,
 )
 from orchestrator.engine.box import BEAT
-from orchestrator.engine.client import all_errors
 from orchestrator.engine.endings import SIGKILL, SIGTERM, Evidence, tell_ending
+from orchestrator.engine.failures import all_errors
 from orchestrator.engine.process_watch import ProcessWatch, watch
 from orchestrator.engine.results import sweep, unpack
 from orchestrator.engine.wire import LogStream, Wire, open_wire, split_lines

@@ -40,7 +40,7 @@ from orchestrator.engine.base import (
     Report,
     ignore,
 )
-from orchestrator.engine.client import normal_architecture
+from orchestrator.engine.facts import normal_architecture
 from orchestrator.engine.images import emulator_digest
 from orchestrator.engine.local_job import (
     LocalAttached,

@@ -19,8 +19,8 @@ from typing import IO, TYPE_CHECKING
 from orchestrator import __version__, processes
 from orchestrator.engine import process, registry
 from orchestrator.engine.base import BEGIN, BuildRecord, Ending, EndKind, EngineInfo
-from orchestrator.engine.client import normal_architecture
 from orchestrator.engine.endings import Evidence, tell_ending
+from orchestrator.engine.facts import normal_architecture
 from orchestrator.engine.lifecycle import free_bytes
 from orchestrator.errors import EngineError
 

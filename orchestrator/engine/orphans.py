@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import volumes
 from orchestrator.engine.box import LABEL
-from orchestrator.engine.client import all_errors
+from orchestrator.engine.failures import all_errors
 from orchestrator.engine.owner import owner_id
 from orchestrator.processes import is_alive
 

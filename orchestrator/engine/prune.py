@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import images, packages, volumes
 from orchestrator.engine.box import LABEL
-from orchestrator.engine.client import lost_errors
+from orchestrator.engine.failures import lost_errors
 from orchestrator.engine.orphans import remove_orphans
 from orchestrator.engine.owner import owner_id
 

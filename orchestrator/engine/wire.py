@@ -11,7 +11,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine.client import lost_errors
+from orchestrator.engine.failures import lost_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ def run(code: str) -> list[str]:
 def test_the_sdk_is_loaded_without_its_ssh_library() -> None:
     said = run(
         "import sys, orchestrator.engine.docker, docker, docker.errors\n"
-        "from orchestrator.engine.client import lost_errors\n"
+        "from orchestrator.engine.failures import lost_errors\n"
         "lost_errors()\n"
         "print('docker' in sys.modules, 'paramiko.transport' in sys.modules)"
     )
@@ -25,7 +25,7 @@ def test_the_library_is_loaded_by_its_first_use_and_its_errors_are_known_then() 
     said = run(
         "import sys, orchestrator.engine.docker\n"
         "from docker.transport import sshconn\n"
-        "from orchestrator.engine.client import lost_errors\n"
+        "from orchestrator.engine.failures import lost_errors\n"
         "made = sshconn.paramiko.SSHClient()\n"
         "import paramiko\n"
         "print(paramiko.SSHException in lost_errors(), isinstance(made, paramiko.SSHClient))\n"

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.engine.address import Address
 from orchestrator.engine.box import Caller, choose_user
 from orchestrator.engine.choose import missing_limits
-from orchestrator.engine.client import read_info
+from orchestrator.engine.facts import read_info
 from orchestrator.engine.image_store import lies_apart, refused
 
 ADDRESS = Address("docker", "unix:///run/user/1001/podman/podman.sock", "test")

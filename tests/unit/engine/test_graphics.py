@@ -20,7 +20,7 @@ from orchestrator.engine.box import (
     plan_container,
     shell_line,
 )
-from orchestrator.engine.client import read_info
+from orchestrator.engine.facts import read_info
 
 LINUX = EngineInfo("docker", "pc", "unix:///x", "29.0", memory=10 * GIB, runtimes=("nvidia",))
 WSL = replace(LINUX, wsl=True)

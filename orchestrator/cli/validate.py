@@ -106,7 +106,7 @@ def print_verdict(verdict: Verdict) -> None:
     for report, row in zip(verdict.steps, rows, strict=True):
         table.add_row(*row, style="red" if report.step == guilty else "")
     console.print(table)
-    colour = "green" if verdict.passed else "red"
+    colour = {"passed": "green", "unproven": "yellow"}.get(verdict.outcome, "red")
     console.print(Text(escape_control(verdict.headline), style=f"bold {colour}"), soft_wrap=True)
     if verdict.checked:
         console.print(f"  the last step with outputs is {verdict.checked}:", soft_wrap=True)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from orchestrator.report.model import Verdict
 
 PROOF = "proof.json"
+#: Raise it when verdicts are reached in another way: what is remembered was judged by the old one.
+RULES = 2
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ class Prover:
             name: build.summary.get(name)
             for name in ("labels", "thresholds", "postprocess", "findings")
         }
-        return digest_of([build.key, self.spec.name, __version__, judged_by])
+        return digest_of([build.key, self.spec.name, __version__, RULES, judged_by])
 
     def _remembered(self, build: Build) -> Proof | None:
         if self.spec.kind != "embedded" or self._session.fresh:

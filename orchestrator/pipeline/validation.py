@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import escape_control
 
@@ -84,6 +84,8 @@ def judge_build(
 
     ``keep_trouble`` takes over what the last device run met, from the verdict that it left.
     """
+    from hefsmith_worker.contract.options import NmsOptions
+
     from orchestrator.report import Thresholds, decide, load_golden
     from orchestrator.report.causes import Finding
     from orchestrator.report.user_metric import load_metric
@@ -97,6 +99,7 @@ def judge_build(
         if metric_name and recipe_folder is not None
         else None
     )
+    head = head_of(build, golden)
     earlier = _earlier_trouble(build) if keep_trouble else {}
     verdict = decide(
         golden,
@@ -112,7 +115,9 @@ def judge_build(
         ],
         label_names=build.labels or None,
         metric=metric,
-        head=head_of(build, golden),
+        head=head,
+        score_outputs=score_outputs(build, golden) if head is None else (),
+        score=NmsOptions.read(_nms(build)).score,
         device_symptoms=run.trouble if run is not None else earlier,
         device_causes=_known_causes(run, build) if run is not None and not run.complete else (),
         emulated=build.emulated or bool(run and run.emulated),
@@ -152,8 +157,28 @@ def head_of(build: Build, golden: Golden) -> Head | None:
         end_nodes = build.summary["stages"]["parse"]["result"]["end_nodes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    nms = NmsOptions.read((build.summary.get("postprocess") or {}).get("nms"))
+    nms = NmsOptions.read(_nms(build))
     return read_head(report, golden, end_nodes=end_nodes, nms=nms)
+
+
+def score_outputs(build: Build, golden: Golden) -> tuple[int, ...]:
+    """Return which raw outputs hold the class scores of a head that was found, if any do."""
+    try:
+        report = json.loads((build.folder / HEAD).read_text(encoding="utf-8"))
+        end_nodes = list(build.summary["stages"]["parse"]["result"]["end_nodes"])
+        roles = dict(zip(report["end_nodes"], report["end_roles"], strict=True))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    if len(end_nodes) != len(golden.outputs) or set(end_nodes) != set(roles):
+        return ()
+    if any(output.kind != "tensor" for output in golden.outputs):
+        return ()
+    return tuple(i for i, node in enumerate(end_nodes) if roles[node] == "class")
+
+
+def _nms(build: Build) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = (build.summary.get("postprocess") or {}).get("nms")
+    return found
 
 
 def _known_causes(run: DeviceRun, build: Build) -> tuple[Cause, ...]:

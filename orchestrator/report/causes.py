@@ -88,6 +88,23 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "A08",
         ),
     ),
+    "float": (
+        _known(
+            "The preprocessing differs from training: mean and std, colour order, or resizing",
+            "Compare preprocessing: in the recipe with the transforms of the training code "
+            "(hef calib preview shows the pictures).",
+            "A04",
+        ),
+        _known(
+            "The validation set's labels are wrong or in another class order",
+            "Look at the samples and labels in the report.",
+            "A08",
+        ),
+        _known(
+            "The file is not of the checkpoint that was meant, or of one that was not trained",
+            "Run the training project's own evaluation on the same file and pictures.",
+        ),
+    ),
     "tensorflow": (
         _known(
             "The preprocessing differs from training: many Keras networks scale their input "

@@ -85,13 +85,14 @@ def render(page: Page) -> str:
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}: {'passed' if verdict.passed else 'failed'}</title>",
+        f"<title>{escape(title)}: {verdict.outcome}</title>",
         f"<style>{_STYLE}</style></head><body><main>",
         f"<header><h1>{escape(title)}</h1><p>{escape(page.toolchain)}, {escape(page.made)}</p>",
         _EMULATED if page.emulated else "",
         "</header>",
         _verdict(verdict),
         _steps(verdict),
+        _classes(verdict),
         _pictures(page.pictures),
         _asked_and_ran(page.asked_and_ran),
         _findings(page.findings),
@@ -111,7 +112,7 @@ _EMULATED = (
 
 
 def _verdict(verdict: Verdict) -> str:
-    style = "good" if verdict.passed else "bad"
+    style = {"passed": "good", "unproven": "warn"}.get(verdict.outcome, "bad")
     checks = "".join(
         f'<li class="{"good" if check.passed else "bad"}">{escape(check.text)}</li>'
         for check in verdict.checks
@@ -163,6 +164,44 @@ def _steps(verdict: Verdict) -> str:
         f"{escape(STEP_TITLES.get(verdict.reference, verdict.reference))}.</p>"
         f"<div class=wide>{step_chart(verdict.steps, verdict.checks, guilty)}</div>"
         f"<div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div></section>"
+    )
+
+
+#: Classes from which the table of confusions is left out: it would be wider than any page.
+_MANY_CLASSES = 20
+
+
+def _classes(verdict: Verdict) -> str:
+    """Return the figures of each class at the last step, and what is taken for what."""
+    if not verdict.classes:
+        return ""
+    rows = "".join(
+        f"<tr><th scope=row>{escape(one.name)}</th><td>{one.samples}</td><td>{one.recall:.1%}</td>"
+        f"<td>{'' if one.precision is None else f'{one.precision:.1%}'}</td></tr>"
+        for one in verdict.classes
+    )
+    table = (
+        "<table><tr><th>class</th><th>samples</th><th>found (recall)</th>"
+        f"<th>right when said (precision)</th></tr>{rows}</table>"
+    )
+    return f"<section><h2>By class, at the last step</h2>{table}{_confusion(verdict)}</section>"
+
+
+def _confusion(verdict: Verdict) -> str:
+    found = verdict.confusion
+    if found is None or len(found.classes) > _MANY_CLASSES:
+        return ""
+    names = {one.number: one.name for one in verdict.classes}
+    heads = [escape(names.get(number, str(number))) for number in found.classes]
+    rows = "".join(
+        f"<tr><th scope=row>{name}</th>{''.join(f'<td>{count or chr(183)}</td>' for count in row)}"
+        "</tr>"
+        for name, row in zip(heads, found.counts, strict=True)
+    )
+    columns = "".join(f"<th scope=col>{name}</th>" for name in heads)
+    return (
+        "<h3>Rows: the label. Columns: what the model said.</h3><div class=wide>"
+        f"<table><tr><th></th>{columns}</tr>{rows}</table></div>"
     )
 
 
@@ -336,6 +375,7 @@ background:var(--panel);color:var(--ink)}
 background:var(--panel);border-radius:6px}
 .verdict.good{border-left-color:var(--good)}.verdict.bad{border-left-color:var(--bad)}
 .verdict.good h2{color:var(--good)}.verdict.bad h2{color:var(--bad)}
+.verdict.warn{border-left-color:var(--warn)}.verdict.warn h2{color:var(--warn)}
 .checks{list-style:none;padding:0;margin:0}.checks li::before{margin-right:8px}
 .checks .good::before{content:"\\2713";color:var(--good)}
 .checks .bad::before{content:"\\2717";color:var(--bad)}

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from orchestrator.report.grounds import Accuracy, ClassFigures, Confusion
+
+#: What came of a build: proven, refuted, or neither.
+Outcome = Literal["passed", "failed", "unproven"]
+#: What a passed verdict rests on.
+Basis = Literal["labels", "agreement"]
 
 #: First steps: the framework that the network comes from; a build has at most one of them.
 FRAMEWORK_STEPS = ("pytorch", "tensorflow")
@@ -213,21 +220,58 @@ class Verdict:
     checks: tuple[Check, ...]
     steps: tuple[StepReport, ...]
     fault: Fault | None = None
+    #: Why agreement proves nothing here; the verdict is then neither passed nor failed.
+    unproven: str | None = None
+    accuracy: Accuracy | None = None
+    confusion: Confusion | None = None
+    classes: tuple[ClassFigures, ...] = ()
     notes: tuple[str, ...] = ()
     worst: tuple[Worst, ...] = field(default=())
     emulated: bool = False
 
     @property
+    def outcome(self) -> Outcome:
+        """``passed``, ``failed``, or ``unproven``: nothing is wrong, and nothing is shown."""
+        if self.unproven is not None:
+            return "unproven"
+        return "passed" if self.passed else "failed"
+
+    @property
+    def basis(self) -> Basis:
+        """What a passed verdict rests on: labels, or agreement with the float model only."""
+        found = self.accuracy
+        above = found is not None and (found.low is None or found.low > found.chance)
+        return "labels" if self.passed and above else "agreement"
+
+    @property
     def headline(self) -> str:
-        """The verdict as one sentence."""
+        """The verdict as one sentence, with what it rests on."""
         title = STEP_TITLES.get(self.final, self.final)
         where = "on the device" if self.final == "device" else f"at the step {title}"
         tail = " (emulated)" if self.emulated else ""
+        if self.unproven is not None:
+            return f"unproven {where}: {self.unproven}{tail}"
+        if self.passed and self.basis == "labels":
+            return f"passed: the model works {where}, {self._by_labels()}{tail}"
         if self.passed:
-            return f"passed: the model works {where}, {self.samples} samples{tail}"
+            return (
+                f"passed: agrees with your float model {where}, {self.samples} samples; whether "
+                f"that model is right was not tested{tail}"
+            )
         if self.fault is None:
             return f"failed {where}, {self.samples} samples{tail}"
         return f"failed: the fault is at the step {self.fault.title}: {self.fault.reason}{tail}"
+
+    def _by_labels(self) -> str:
+        found = self.accuracy
+        assert found is not None
+        if found.low is None or found.high is None:
+            name = MEASURE_TITLES[found.measure]
+            return f"{name} {found.value:.1%} by the labels of {found.samples} samples"
+        return (
+            f"right on {found.value:.1%} of {found.samples} labelled samples ({found.low:.1%} to "
+            f"{found.high:.1%}; guessing {found.chance:.1%})"
+        )
 
     @property
     def checked(self) -> str | None:
@@ -237,4 +281,5 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, with the headline."""
-        return {"schema": 1, "headline": self.headline, **asdict(self)}
+        said = {"headline": self.headline, "outcome": self.outcome, "basis": self.basis}
+        return {"schema": 1, **said, **asdict(self)}

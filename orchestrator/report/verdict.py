@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.report import boxes as box_measures
-from orchestrator.report import metrics
+from orchestrator.report import grounds, metrics
 from orchestrator.report.causes import Finding, likely_causes
 from orchestrator.report.golden import Detections, Golden
 from orchestrator.report.heads import decode_steps, point_distance
@@ -67,6 +67,8 @@ def decide(
     device_symptoms: Mapping[str, str] | None = None,
     device_causes: Sequence[Cause] = (),
     emulated: bool = False,
+    score_outputs: Sequence[int] = (),
+    score: float = 0.0,
 ) -> Verdict:
     """Return the verdict on a golden folder.
 
@@ -76,6 +78,8 @@ def decide(
     ``device_symptoms`` are faults that the device run met (``wrong-chip``, ``busy``,
     ``versions``, ``timeout``, ``unstable``), each with a sentence; one of the first four
     means that there are no outputs of the device, and the verdict fails there.
+    ``score_outputs`` and ``score`` are those of
+    :func:`~orchestrator.report.grounds.nothing_proven`.
     ``device_causes`` are what is known about its messages; they come first.
     Raises :class:`~orchestrator.report.golden.GoldenError` for a damaged folder.
     """
@@ -91,15 +95,24 @@ def decide(
     checks = {report.step: _checks(golden, steps[0], report, demands) for report in steps}
     final = order[-1]
     label_trouble = _label_trouble(golden, reference, label_names, steps[0])
-    label_trouble = label_trouble or _nothing_found(golden, reference, thresholds)
+    found = grounds.accuracy(golden, steps[-1].measures)
+    label_trouble = label_trouble or _no_better_than_guessing(golden, steps[0])
     fault = _fault(golden, steps, checks, tuple(findings), label_trouble, trouble)
     if fault is not None and fault.step == "device" and device_causes:
         known = {cause.known for cause in device_causes}
         rest = tuple(c for c in fault.causes if c.evidence and c.known not in known)
         fault = replace(fault, causes=(*device_causes, *rest))
-    passed = fault is None and all(check.passed for check in checks[final])
+    held = fault is None and all(check.passed for check in checks[final])
+    unproven = None
+    if held:
+        unproven = _unproven(golden, reference, decoded, found, thresholds, score_outputs, score)
+    matrix = grounds.confusion(golden, final)
     return Verdict(
-        passed=passed,
+        passed=held and unproven is None,
+        unproven=unproven,
+        accuracy=found,
+        confusion=matrix,
+        classes=grounds.class_figures(matrix, label_names) if matrix is not None else (),
         task=golden.task,
         samples=len(golden),
         labelled=labelled,
@@ -109,7 +122,7 @@ def decide(
         checks=checks[final],
         steps=steps,
         fault=fault,
-        notes=_notes(golden, steps, labelled),
+        notes=_notes(golden, steps, labelled, found),
         worst=_worst(golden, reference, final, decoded),
         emulated=emulated,
     )
@@ -281,7 +294,9 @@ def _fault(
 ) -> Fault | None:
     if label_trouble is not None:
         step, reason, symptoms = label_trouble
-        causes = likely_causes(step, symptoms, findings)
+        # Without a framework the ONNX file is what was trained, and no export is to blame.
+        key = step if step in (*FRAMEWORK_STEPS, "labels") else "float"
+        causes = likely_causes(key, symptoms, findings)
         return Fault(step=step, measure="top1", reason=reason, causes=causes)
     broken = next((r for r in steps if not all(c.passed for c in checks[r.step])), None)
     final_fails = not all(check.passed for check in checks[steps[-1].step])
@@ -377,43 +392,78 @@ def _label_trouble(
             f"{renamed:.0%} with the classes renamed"
         )
         return "labels", text, {"permuted-labels": text}
-    chance = float(np.bincount(truth).max() / len(truth))
-    if accuracy <= min(1.5 * chance, 0.5) and len(np.unique(truth)) > 1:
-        text = f"the float model itself is right on {accuracy:.0%} of the samples only"
-        return _float_model(golden), text, {}
     return None
 
 
-def _nothing_found(
-    golden: Golden, reference: str, asked: Thresholds | None
+def _no_better_than_guessing(
+    golden: Golden, base: StepReport
 ) -> tuple[str, str, dict[str, str]] | None:
-    """Tell a network that finds no box anywhere: every step then agrees, and nothing is proven."""
-    outputs = [golden.load(reference, output.index) for output in golden.outputs]
-    found = [output for output in outputs if isinstance(output, Detections)]
-    if not found or len(found) < len(outputs) or any(len(output.boxes) for output in found):
+    """Blame a float model that is wrong by itself; a later step's loss is told by its check."""
+    own = grounds.accuracy(golden, base.measures)
+    if own is None or grounds.beats_guessing(own) is not False or _one_label(own):
         return None
-    if not len(golden) or (asked is not None and asked.f1 == 0.0):
+    if own.measure == "map50":
+        text = (
+            f"the float model itself finds next to nothing of what the labels of {own.samples} "
+            f"samples show (mAP@50 {own.value:.1%})"
+        )
+    else:
+        text = (
+            f"the float model itself is right on {own.value:.0%} of the {own.samples} samples, "
+            f"and naming the commonest class is on {own.chance:.0%}"
+        )
+    return base.step, text, {}
+
+
+def _one_label(found: grounds.Accuracy) -> bool:
+    """Tell whether all samples have one label: then it says nothing about the others."""
+    return found.measure == "top1" and found.chance >= 1.0
+
+
+def _unproven(
+    golden: Golden,
+    reference: str,
+    decoded: Mapping[str, Decoded],
+    found: grounds.Accuracy | None,
+    asked: Thresholds | None,
+    score_outputs: Sequence[int],
+    score: float,
+) -> str | None:
+    """Return why a build that agrees at every step is not proven by that."""
+    if not (asked is not None and asked.f1 == 0.0):
+        text = grounds.nothing_proven(
+            golden, reference, decoded, score_outputs=score_outputs, score=score
+        )
+        if text is not None:
+            return text
+    if found is None or _one_label(found) or grounds.beats_guessing(found) is True:
         return None
+    if found.measure == "map50":
+        return f"mAP@50 by the labels of {found.samples} samples is {found.value:.1%} only"
     text = (
-        f"the float model itself finds no box in any of the {len(golden)} samples, so nothing "
-        "is proven: use pictures that show what it was trained on, or a lower nms.score"
+        f"right on {found.value:.0%} of {found.samples} labelled samples, and naming the "
+        f"commonest class is on {found.chance:.0%}"
     )
-    return _float_model(golden), text, {}
-
-
-def _float_model(golden: Golden) -> str:
-    """Return whose fault a float model is that is wrong by itself: what it was trained with.
-
-    Where no framework has answered, the ONNX file is what came out of PyTorch's export.
-    """
-    return "tensorflow" if "tensorflow" in golden.steps else "pytorch"
+    return text if found.value <= found.chance else f"{text}: too few samples to tell them apart"
 
 
 # --- For the reader --------------------------------------------------------------------------
 
 
-def _notes(golden: Golden, steps: Sequence[StepReport], labelled: bool) -> tuple[str, ...]:
+def _notes(
+    golden: Golden,
+    steps: Sequence[StepReport],
+    labelled: bool,
+    found: grounds.Accuracy | None,
+) -> tuple[str, ...]:
     notes: list[str] = []
+    if found is not None and _one_label(found):
+        notes.append("All labels are of one class: they say nothing about the others.")
+    within = found.known_within if found is not None else None
+    if found is not None and within is not None and within >= grounds.COARSE:
+        notes.append(
+            f"{found.samples} samples: the accuracy is known to within {within:.0f} points."
+        )
     if golden.origin != "validation":
         notes.append(
             f"The samples come from the {golden.origin} set, not from a validation set: the "
@@ -424,7 +474,7 @@ def _notes(golden: Golden, steps: Sequence[StepReport], labelled: bool) -> tuple
             "The samples have no labels: steps are judged against the float model, not against "
             "the truth."
         )
-    if len(golden) < 16:
+    if len(golden) < 16 and within is None:
         notes.append(f"Only {len(golden)} samples: one of them is {100 / len(golden):.0f} points.")
     if steps[0].step not in FRAMEWORK_STEPS:
         title = STEP_TITLES.get(steps[0].step, steps[0].step)

@@ -8,13 +8,13 @@ neither passed nor failed; it is unproven.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orchestrator.report import metrics
 from orchestrator.report.golden import Detections, Golden
+from orchestrator.report.model import Accuracy, ClassFigures, Confusion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,29 +37,6 @@ A_DETECTOR = 0.05
 NO_POINT = 0.1
 #: Half a confidence interval, in points, from which it is said how much the samples can tell.
 COARSE = 5.0
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How often the last step is right by the labels; fractions.
-
-    ``low`` and ``high`` bound it with 95 % certainty (Wilson), ``chance`` is what naming the
-    commonest class gives. A detector's mAP@50 has no such interval: ``None``.
-    """
-
-    measure: str
-    value: float
-    samples: int
-    chance: float
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def known_within(self) -> float | None:
-        """Half the interval, the longer one, in points."""
-        if self.low is None or self.high is None:
-            return None
-        return 100.0 * max(self.value - self.low, self.high - self.value)
 
 
 def wilson(right: int, samples: int) -> tuple[float, float]:
@@ -218,31 +195,6 @@ def _no_points(output: NDArray[np.float32]) -> str | None:
 
 
 # --- per class ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ClassFigures:
-    """One class at the last step: how many samples have it, and how many of them were found.
-
-    ``precision`` is the share of its answers that are right, ``None`` where it was never given.
-    """
-
-    number: int
-    name: str
-    samples: int
-    recall: float
-    precision: float | None
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Samples by their label (row) and the class that they were taken for (column).
-
-    Only classes that occur have a row and a column; ``classes`` numbers them.
-    """
-
-    classes: tuple[int, ...]
-    counts: tuple[tuple[int, ...], ...]
 
 
 def confusion(golden: Golden, step: str) -> Confusion | None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.report.grounds import Accuracy, ClassFigures, Confusion
-
 #: What came of a build: proven, refuted, or neither.
 Outcome = Literal["passed", "failed", "unproven"]
 #: What a passed verdict rests on.
@@ -201,6 +199,54 @@ class Worst:
     name: str
     score: float
     note: str
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often the last step is right by the labels; fractions.
+
+    ``low`` and ``high`` bound it with 95 % certainty (Wilson), ``chance`` is what naming the
+    commonest class gives. A detector's mAP@50 has no such interval: ``None``.
+    """
+
+    measure: str
+    value: float
+    samples: int
+    chance: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def known_within(self) -> float | None:
+        """Half the interval, the longer one, in points."""
+        if self.low is None or self.high is None:
+            return None
+        return 100.0 * max(self.value - self.low, self.high - self.value)
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class at the last step: how many samples have it, and how many of them were found.
+
+    ``precision`` is the share of its answers that are right, ``None`` where it was never given.
+    """
+
+    number: int
+    name: str
+    samples: int
+    recall: float
+    precision: float | None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Samples by their label (row) and the class that they were taken for (column).
+
+    Only classes that occur have a row and a column; ``classes`` numbers them.
+    """
+
+    classes: tuple[int, ...]
+    counts: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchestrator.report.heads import Decoded, Head
+    from orchestrator.report.model import Accuracy
 
     #: (outputs of the float model, outputs of a step, samples as dictionaries) -> score,
     #: more is better. Outputs are arrays (N, ...) or, for boxes, one (k, 6) array per sample.
@@ -415,7 +416,7 @@ def _no_better_than_guessing(
     return base.step, text, {}
 
 
-def _one_label(found: grounds.Accuracy) -> bool:
+def _one_label(found: Accuracy) -> bool:
     """Tell whether all samples have one label: then it says nothing about the others."""
     return found.measure == "top1" and found.chance >= 1.0
 
@@ -424,7 +425,7 @@ def _unproven(
     golden: Golden,
     reference: str,
     decoded: Mapping[str, Decoded],
-    found: grounds.Accuracy | None,
+    found: Accuracy | None,
     asked: Thresholds | None,
     score_outputs: Sequence[int],
     score: float,
@@ -454,7 +455,7 @@ def _notes(
     golden: Golden,
     steps: Sequence[StepReport],
     labelled: bool,
-    found: grounds.Accuracy | None,
+    found: Accuracy | None,
 ) -> tuple[str, ...]:
     notes: list[str] = []
     if found is not None and _one_label(found):

@@ -104,7 +104,9 @@ def test_a_classifier_is_proven_by_both_interfaces_on_each_chip(tmp_path: Path) 
         np.save(golden / "inputs" / "0.npy", frames)
         runner = QuickRunner(HEFSMITH_EMULATED_CHIP=arch)
         verdict = validate_build(runner, make_build(folder, content))
-        assert verdict.passed, verdict.headline
+        # It was never trained, and says one class for noise: no step is to blame for that.
+        assert verdict.fault is None, verdict.headline
+        assert all(check.passed for check in verdict.checks)
         assert verdict.steps[-1].outputs[0].exact
 
 

@@ -35,6 +35,13 @@ def test_answers_for_others_and_questions_are_ignored() -> None:
     assert decode_answer(encode_question("pi.local"), "pi.local") == []
 
 
+def test_a_question_that_brings_records_along_is_no_answer() -> None:
+    packet = answer("pi.local", (1, bytes([10, 0, 0, 5])))
+    question = packet[:2] + struct.pack("!H", 0x0000) + packet[4:]
+    assert decode_answer(packet, "pi.local") == ["10.0.0.5"]
+    assert decode_answer(question, "pi.local") == []
+
+
 def test_a_name_that_points_to_itself_does_not_hang() -> None:
     packet = struct.pack("!6H", 0, 0x8400, 0, 1, 0, 0) + b"\xc0\x0c" + b"\0" * 10
     assert decode_answer(packet, "pi.local") == []

@@ -28,6 +28,8 @@ INFO = EngineInfo("docker", "vm", "unix:///x", "29.0", architecture="arm64", mem
         (Evidence(None), EndKind.ENGINE_LOST),
         (Evidence(143, restarted=True), EndKind.ENGINE_LOST),
         (Evidence(137, restarted=True), EndKind.ENGINE_LOST),
+        (Evidence(255, restarted=True), EndKind.ENGINE_LOST),
+        (Evidence(255), EndKind.FAILED),
         (Evidence(1, restarted=True), EndKind.FAILED),
         (Evidence(1, tail=["OSError: [Errno 28] No space left on device"]), EndKind.DISK_FULL),
         (Evidence(1, free=100), EndKind.DISK_FULL),

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from hefsmith_worker.contract.layout import PLAN
+
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -97,9 +99,7 @@ class Job:
     waits: bool = False
 
 
-def worker_argv(
-    *, plan: str = "plan.json", python: str = PYTHON
-) -> tuple[str | PurePosixPath, ...]:
+def worker_argv(*, plan: str = PLAN, python: str = PYTHON) -> tuple[str | PurePosixPath, ...]:
     """Return the command that runs the worker; ``plan`` is relative to the build folder."""
     return (python, "-m", "hefsmith_worker", "--plan", WORK / plan, "--inputs", IN, "--work", WORK)
 

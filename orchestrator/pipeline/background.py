@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.layout import DETACHED, HOST_PLAN
+
 from orchestrator.errors import ConfigError, HefsmithError
 from orchestrator.pipeline import builds, runner
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.context import RunContext
-
-HOST_PLAN = "host-plan.json"
 
 
 def start(
@@ -58,7 +58,7 @@ def start(
             with segment.target.engine.start(make_job(plan, segment, staging)) as running:
                 runner.follow(build, segment.stages, running)
         _save(build, last)
-        (staging / builds.DETACHED).touch()
+        (staging / DETACHED).touch()
         job = make_job(plan, last, staging)
         running = last.target.engine.start(job, detached=True)
     except BaseException:

@@ -9,6 +9,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.layout import DETACHED, GOLDEN, MANIFEST, REPORT, SUMMARY
+
 from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
 
@@ -16,15 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-MANIFEST = "manifest.json"
-SUMMARY = "build.json"
-
 #: Ending of the folder, beside the one in which a build is put together, with copies of the
 #: model's own code.
 SOURCE_COPIES = ".sources"
-
-#: In that folder: its build goes on without the process that started it.
-DETACHED = ".detached"
 
 
 @dataclass(frozen=True)
@@ -62,12 +58,12 @@ class Build:
     @property
     def golden(self) -> Path:
         """Folder with the golden samples."""
-        return self.folder / "golden"
+        return self.folder / GOLDEN
 
     @property
     def report(self) -> Path:
         """The HTML report."""
-        return self.folder / "report.html"
+        return self.folder / REPORT
 
     @property
     def labels(self) -> tuple[str, ...]:

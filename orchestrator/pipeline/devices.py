@@ -41,8 +41,9 @@ def _spec(name: str, entry: DeviceEntry, root: Path) -> DeviceSpec:
 
 def release_of(build: Build, scratch: Path) -> Release:
     """Return a build as what is shipped; small files are written to ``scratch``."""
+    from hefsmith_worker.contract.layout import MANIFEST
+
     from orchestrator.device.release import write_release
-    from orchestrator.pipeline.builds import MANIFEST
 
     manifest = build.folder / MANIFEST
     return write_release(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _BLOCK = 1 << 20
 
@@ -93,6 +93,15 @@ class DigestMemory:
             self._known[name] = [*mark, digest]
             self._changed = True
         return digest
+
+    def derived(self, digest: str, kind: str, find: Callable[[], list[str]]) -> list[str]:
+        """Return what ``find`` makes of the file with a digest; it is asked once."""
+        key = f"{kind}:{digest}"
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = list(find())
+            self._changed = True
+        return known
 
     def learn(self, path: Path, digest: str, size: int) -> None:
         """Note the digest of a file of ours that was hashed as it was written.

@@ -9,6 +9,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract import layout
+
 from orchestrator import __version__
 from orchestrator.pipeline import builds, judgement, manifest
 from orchestrator.pipeline.judgement import Wishes
@@ -68,7 +70,7 @@ def finalize(build: BuildContext) -> Build:
     _refuse(summary, downgrades, build.record)
     _drop_means(staging)
     _write_json(
-        staging / builds.MANIFEST,
+        staging / layout.MANIFEST,
         manifest.statement(
             plan,
             entries,
@@ -82,7 +84,7 @@ def finalize(build: BuildContext) -> Build:
         ),
     )
     summary["files"] = [file for file in summary["files"] if (staging / file["path"]).is_file()]
-    _write_json(staging / builds.SUMMARY, summary)
+    _write_json(staging / layout.SUMMARY, summary)
     builds.replace_build(staging, build.final)
     made = builds.read_build(build.final)
     assert made is not None
@@ -100,9 +102,9 @@ def accept(current: Build, plan: Plan, record: Record, run: RunContext) -> Build
     """
     summary, downgrades = judged(current.summary, plan, record, run)
     if json.dumps(summary, sort_keys=True) != json.dumps(current.summary, sort_keys=True):
-        partial = current.folder / (builds.SUMMARY + ".partial")
+        partial = current.folder / (layout.SUMMARY + ".partial")
         _write_json(partial, summary)
-        partial.replace(current.folder / builds.SUMMARY)
+        partial.replace(current.folder / layout.SUMMARY)
         current = builds.Build(current.folder, summary)
     _refuse(summary, downgrades, record)
     return current
@@ -141,10 +143,10 @@ def _refuse(summary: Mapping[str, Any], downgrades: Sequence[Finding], record: R
 
 def _drop_means(staging: Path) -> None:
     """Leave out of the artifacts what only the stages need."""
-    for name in ("plan.json", "host-plan.json", ".detached", "parsed.json", "golden/draft.json"):
+    for name in layout.PASSING_FILES:
         with contextlib.suppress(OSError):
             (staging / name).unlink()
-    for name in ("calibration", "har", "logs"):
+    for name in layout.PASSING_FOLDERS:
         shutil.rmtree(staging / name, ignore_errors=True)
     shutil.rmtree(staging.parent / f"{staging.name}{builds.SOURCE_COPIES}", ignore_errors=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import paths
+from orchestrator.pipeline.closure import CodeReader
 from orchestrator.pipeline.digests import digest_of
 
 if TYPE_CHECKING:
@@ -45,16 +46,21 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)")
 
 
 def emulator_code(memory: DigestMemory) -> str:
-    """Return the digest of the emulator's packages and of the HEF room, which it writes with."""
+    """Return the digest of the emulator's packages and of what they work with.
+
+    That is the HEF room, which writes, and what both take from the worker.
+    """
     packages = paths.image_context("emulator") / "packages"
     room = Path(__file__).parent.parent / "hef"
-    return digest_of(
-        [
-            [folder.name, path.relative_to(folder).as_posix(), memory.file(path)]
-            for folder in (packages, room)
-            for path in sorted(folder.rglob("*.py"))
-        ]
-    )
+    reader = CodeReader(paths.worker_package(), memory)
+    own: list[list[str]] = []
+    shared: set[str] = set()
+    for folder in (packages, room):
+        for path in sorted(folder.rglob("*.py")):
+            digest = memory.file(path)
+            own.append([folder.name, path.relative_to(folder).as_posix(), digest])
+            shared.update(reader.imports_of(path, digest))
+    return digest_of([own, reader.digest(sorted(shared))])
 
 
 def pinned_versions(requirements: str) -> dict[str, str]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.layout import PLAN
+from hefsmith_worker.contract.stages import BY_NAME
+
 from orchestrator.pipeline import builds
 from orchestrator.pipeline.cache import place
 
@@ -47,7 +50,7 @@ def make_job(plan: Plan, segment: Segment, staging: Path, *, waits: bool = False
     """
     from orchestrator.engine.base import Input, Job
 
-    (staging / "plan.json").write_text(
+    (staging / PLAN).write_text(
         json.dumps(plan.worker_document(segment.stages), indent=1), encoding="utf-8"
     )
     inputs: list[Input] = []
@@ -79,11 +82,11 @@ def _libraries(plan: Plan, segment: Segment) -> tuple[str, ...]:
     first = segment.stages[0]
     source = plan.request.parameters["export"]["source"]
     torch = ("torch",) if first == "export" and source["kind"] == "torch" else ()
-    return (f"hefsmith_worker.stages.{first}", *torch)
+    return (f"{BY_NAME[first].module}", *torch)
 
 
 def _materials_of(plan: Plan, stages: Sequence[str]) -> list[BuildInput]:
-    used = {name for stage in stages for name in plan.request.used_by[stage]}
+    used = {name for stage in stages for name in plan.request.used_by.get(stage, ())}
     return [material for material in plan.request.materials if material.name in used]
 
 

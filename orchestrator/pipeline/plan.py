@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.pipeline import stages
+from hefsmith_worker.contract import stages
+
+from orchestrator.pipeline.closure import CodeReader
 from orchestrator.pipeline.digests import digest_of
 
 if TYPE_CHECKING:
@@ -96,15 +98,8 @@ def _digest(material: BuildInput, memory: DigestMemory) -> str:
 
 def code_digests(worker: Path, memory: DigestMemory) -> dict[str, str]:
     """Return the digest of the worker's code behind each stage."""
-    return {
-        stage.name: digest_of(
-            [
-                [path.relative_to(worker).as_posix(), memory.file(path)]
-                for path in stages.code_files(worker, stage)
-            ]
-        )
-        for stage in stages.STAGES
-    }
+    reader = CodeReader(worker, memory)
+    return {stage.name: reader.digest([stage.module]) for stage in stages.STAGES}
 
 
 def first_mark(why: Mapping[str, Any]) -> str:
@@ -152,8 +147,8 @@ def _why(
         "toolchain": dict(identities[stage.name]),
         "arch": request.arch if stage.by_arch else None,
         "model": request.net_name if stage.by_arch else None,
-        "parameters": request.parameters[stage.name],
-        "inputs": {name: materials[name] for name in request.used_by[stage.name]}
+        "parameters": request.parameters.get(stage.name, {}),
+        "inputs": {name: materials[name] for name in request.used_by.get(stage.name, ())}
         if materials
         else {},
         "after": {name: keys[name] for name in stage.after} if keys else {},

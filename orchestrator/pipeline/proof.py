@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from hefsmith_worker.contract.layout import PROOF
+
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline.digests import digest_of
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.project.recipe import Arch
     from orchestrator.report.model import Verdict
 
-PROOF = "proof.json"
 #: Raise it when verdicts are reached in another way: what is remembered was judged by the old one.
 RULES = 2
 

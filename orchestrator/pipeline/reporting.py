@@ -7,6 +7,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.layout import CONTACT_SHEET, PROOF
+
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ def write_report(
     Without ``verdict`` the steps that the golden folder has are judged anew; what a device run
     met earlier (``verdict.json``) is kept when it was about these very steps.
     """
-    from orchestrator.pipeline.stages import NAMES
+    from hefsmith_worker.contract.stages import NAMES
+
     from orchestrator.pipeline.validation import judge_build
     from orchestrator.report import load_golden
     from orchestrator.report.causes import Finding
@@ -105,7 +108,7 @@ def _asked_and_ran(summary: Mapping[str, Any]) -> list[AskedAndRan]:
 def _device(build: Build) -> list[tuple[str, str]]:
     """Return what is known of the device that proved this build, from ``proof.json``."""
     try:
-        document = json.loads((build.folder / "proof.json").read_text(encoding="utf-8"))
+        document = json.loads((build.folder / PROOF).read_text(encoding="utf-8"))
         identity = document["identity"]
         facts = [("device", document["device"])]
     except (OSError, ValueError, KeyError, TypeError):
@@ -174,7 +177,7 @@ def _pictures(golden: Golden, verdict: Verdict, build: Build) -> list[Picture]:
 def _contact_sheets(folder: Path) -> list[str]:
     """Return what stage calibrate has drawn, as ``data:`` URIs."""
     found = []
-    for path in sorted(folder.glob("contact-sheet*.jpg")):
+    for path in sorted(folder.glob(f"{CONTACT_SHEET}*.jpg")):
         try:
             data = path.read_bytes() if path.stat().st_size <= SHEET_BYTES else b""
         except OSError:

@@ -12,6 +12,8 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.layout import RUN_LOG, SUMMARY
+
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
 from orchestrator.pipeline import builds, soundness
 from orchestrator.pipeline.cache import LINKED_ROLES, CacheEntry
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.prestart import Prestart
 
-RUN_LOG = "run.log"
 
 #: Seconds of a stage on an engine that does not see our files, from which its results are brought
 #: here at once, and not only with those of all stages.
@@ -293,5 +294,5 @@ def keep_log(build: BuildContext) -> None:
     with contextlib.suppress(OSError):
         if log.is_file():
             log.replace(build.failed_log)
-        elif (build.final / builds.SUMMARY).is_file():
+        elif (build.final / SUMMARY).is_file():
             build.failed_log.unlink(missing_ok=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.layout import MANIFEST
+
 from orchestrator.errors import ArtifactError, escape_control
-from orchestrator.pipeline.builds import MANIFEST
 from orchestrator.pipeline.cache import place
 from orchestrator.pipeline.digests import digest_of
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hefsmith_worker.contract import chips
+from hefsmith_worker.contract.stages import BEFORE_COMPILER, NAMES
 
 from orchestrator.installation import install_command
 from orchestrator.pipeline import identity
 from orchestrator.pipeline.jobs import ExecutionTarget, Segment
 from orchestrator.pipeline.sizes import read_size
-from orchestrator.pipeline.stages import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from orchestrator.toolchain.registry import GpuState, ImportedToolchain
 
 EMULATOR = "emulator"
-
-#: Stages that need torch or pictures, and nothing of the compiler's.
-BEFORE_COMPILER = ("export", "calibrate")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.layout import HEAD, TFLITE, VERDICT
+
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from orchestrator.report import Cause, Golden, Head, Verdict
 
 STEP = "device"
-VERDICT = "verdict.json"
-HEAD = "head.json"
 
 
 def validate_build(  # the options are those of `hef validate`
@@ -140,7 +140,7 @@ def _start_finding(build: Build) -> list[dict[str, str]]:
         return []
     inside = [str(name) for name in starts if name not in inputs]
     # The nodes of a TFLite file have names of their own.
-    if not inside or (build.folder / "model.tflite").exists():
+    if not inside or (build.folder / TFLITE).exists():
         return []
     message = f"the parser starts at {', '.join(inside)}, not at {', '.join(inputs)}"
     return [{"code": "parse.start-nodes", "message": message, "severity": "info"}]

@@ -13,6 +13,8 @@ from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+from hefsmith_worker.contract.layout import ADDED_IN_GOLDEN, INDEX_IN_GOLDEN
+
 from orchestrator.errors import ArtifactError, escape_control
 from orchestrator.report.model import STEPS
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-INDEX = "golden.json"
-#: Steps that were added after the build: their files by step.
-ADDED = "added.json"
 SCHEMA = 1
 _LARGEST_LABEL = 0x7FFF_FFFF
 _LARGEST_SIDE = 1e6
@@ -155,7 +154,7 @@ class Golden:
 
 def load_golden(folder: Path) -> Golden:
     """Open a golden folder. Raises :class:`GoldenError`."""
-    path = folder / INDEX
+    path = folder / INDEX_IN_GOLDEN
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -205,14 +204,14 @@ def remove_step(folder: Path, step: str) -> Golden:
 
 def _added(folder: Path) -> dict[str, Any]:
     try:
-        document = json.loads((folder / ADDED).read_text(encoding="utf-8"))
+        document = json.loads((folder / ADDED_IN_GOLDEN).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     return dict(document["steps"])
 
 
 def _store(folder: Path, steps: Mapping[str, Any]) -> Golden:
-    path = folder / ADDED
+    path = folder / ADDED_IN_GOLDEN
     partial = path.with_suffix(".partial")
     document = {"schema": SCHEMA, "steps": steps}
     partial.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -223,7 +222,7 @@ def _store(folder: Path, steps: Mapping[str, Any]) -> Golden:
 def _below(folder: Path, name: str) -> Path:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
-        msg = f"{folder / INDEX} names a file outside its folder: {escape_control(name)}"
+        msg = f"{folder / INDEX_IN_GOLDEN} names a file outside its folder: {escape_control(name)}"
         raise GoldenError(msg)
     return folder.joinpath(*relative.parts)
 

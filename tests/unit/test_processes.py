@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hefsmith_worker.contract.layout import DETACHED
 
 from orchestrator import files, processes
 from orchestrator.pipeline import builds
@@ -196,7 +197,7 @@ def test_folders_of_builds_are_removed_once_their_process_is_gone(tmp_path: Path
     for folder in folders.values():
         folder.mkdir()
         (folder / "file").write_text("x")
-    (folders["detached"] / builds.DETACHED).touch()
+    (folders["detached"] / DETACHED).touch()
     os.utime(folders["forgotten"], (0, 0))
     builds.remove_abandoned(tmp_path)
     left = {name for name, folder in folders.items() if folder.exists()}

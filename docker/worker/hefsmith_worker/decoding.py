@@ -27,8 +27,8 @@ BOX_ROLES = ("box", "class", "objectness")
 
 def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[Decoder]:
     """Return the decoder for this build's head, ``None`` when its script has no NMS."""
+    from hefsmith_worker.contract.layout import HEAD, SCRIPT
     from hefsmith_worker.contract.options import OptimizeOptions
-    from hefsmith_worker.workspace import HEAD, SCRIPT
 
     script = workspace.needed(SCRIPT, "optimize").read_text(encoding="utf-8")
     if not any(

@@ -24,12 +24,10 @@ from hefsmith_worker.calibration import (
     load_samples,
     read_sources,
 )
+from hefsmith_worker.contract.layout import GOLDEN, GOLDEN_DRAFT
 from hefsmith_worker.pictures import Preprocess, PreprocessError, normalise
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.workspace import GOLDEN, Workspace
-
-DRAFT = GOLDEN + "/draft.json"
-INDEX = GOLDEN + "/golden.json"
+from hefsmith_worker.workspace import Workspace
 
 
 def input_specs(
@@ -182,7 +180,7 @@ class GoldenWriter(object):
         """Write what the later stages need to know about the samples."""
         samples = self._samples
         self._workspace.write_json(
-            DRAFT,
+            GOLDEN_DRAFT,
             {
                 "schema": 1,
                 "task": self._wanted.get("task"),

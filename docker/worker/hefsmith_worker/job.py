@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from hefsmith_worker import events, protocol
+from hefsmith_worker.contract.layout import LOGS
+from hefsmith_worker.contract.stages import BY_NAME
 from hefsmith_worker.workspace import Workspace
 
 
@@ -50,7 +52,7 @@ def run(channel: events.Channel, plan: protocol.Plan, warmth: Optional[Warmth] =
             if warmth is not None:
                 # What is still to be loaded is this stage's time: it needs it.
                 warmth.wait()
-            module = import_module("hefsmith_worker.stages." + stage)
+            module = import_module(BY_NAME[stage].module)
             result = module.run(workspace)
         except KeyboardInterrupt:
             channel.send("interrupted", why="signal")
@@ -94,7 +96,7 @@ def main(arguments: List[str]) -> int:
     plan_file, inputs, work = (Path(argument) for argument in arguments[:3])
     warmth: Optional[Warmth] = None
     # SDKs write their logs into the current folder; it must be one that takes them.
-    logs = work / "logs"
+    logs = work / LOGS
     try:
         logs.mkdir(parents=True, exist_ok=True)
         os.chdir(str(logs))

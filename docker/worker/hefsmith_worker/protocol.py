@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List
 
-SCHEMA = 1
+from hefsmith_worker.contract.stages import NAMES
 
-#: The stages in the only order in which they run.
-STAGES = ("export", "calibrate", "parse", "optimize", "compile", "evaluate")
+SCHEMA = 1
 
 
 class PlanError(Exception):
@@ -37,7 +36,7 @@ class Plan(object):
             raise PlanError(
                 "the plan has schema %r, this worker knows %d" % (document.get("schema"), SCHEMA)
             )
-        unknown = [stage for stage in document.get("stages", []) if stage not in STAGES]
+        unknown = [stage for stage in document.get("stages", []) if stage not in NAMES]
         if unknown:
             raise PlanError("unknown stages: %s" % ", ".join(map(str, unknown)))
         self.model = str(document["model"])
@@ -45,7 +44,7 @@ class Plan(object):
         self.net_name = str(document["net_name"])
         self.hef_name = str(document["hef_name"])
         self.seed = int(document.get("seed", 0))
-        self.stages: List[str] = [stage for stage in STAGES if stage in document["stages"]]
+        self.stages: List[str] = [stage for stage in NAMES if stage in document["stages"]]
         self.parameters: Dict[str, Dict[str, Any]] = dict(document["parameters"])
         self.inputs = inputs
         self.work = work

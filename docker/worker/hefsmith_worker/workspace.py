@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from hefsmith_worker.events import Channel
+from hefsmith_worker.contract.layout import CALIBRATION, CALIBRATION_INDEX, DRAFT_IN_GOLDEN
 from hefsmith_worker.protocol import Plan, StageError
 
-#: Files of the work folder, by role.
-ONNX = "model.onnx"
-ONNX_NAMED = "named/model.onnx"
-TFLITE = "model.tflite"
-TFLITE_MAP = "tflite.json"
-HAR_NATIVE = "har/native.har"
-HAR_QUANTIZED = "har/quantized.har"
-HAR = "model.har"
-SCRIPT = "model.alls"
-HEAD = "head.json"
-TAIL = "tail.onnx"
-PARSED = "parsed.json"
-CALIBRATION = "calibration"
-GOLDEN = "golden"
+if TYPE_CHECKING:
+    from hefsmith_worker.events import Channel
 
 
 class Workspace(object):
@@ -58,7 +46,7 @@ class Workspace(object):
         """Tell the host of every file below a folder."""
         # The draft is for the later stages only; it does not end in the build.
         files = [
-            (role if path.name != "draft.json" else "draft", path)
+            (role if path.name != DRAFT_IN_GOLDEN else "draft", path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         ]
@@ -100,7 +88,7 @@ class Workspace(object):
 
     def calibration_arrays(self) -> Dict[str, Path]:
         """Return the memory-mapped calibration files by ONNX input name."""
-        index = self.read_json(CALIBRATION + "/index.json", "calibrate")
+        index = self.read_json(CALIBRATION_INDEX, "calibrate")
         folder = self.plan.work / CALIBRATION
         return {entry["input"]: folder / entry["file"] for entry in index["inputs"]}
 

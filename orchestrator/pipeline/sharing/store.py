@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract import stages
+
 from orchestrator.errors import escape_control
-from orchestrator.pipeline import stages
 from orchestrator.pipeline.cache import entry_document, read_entry
 from orchestrator.pipeline.digests import digest_of
 from orchestrator.pipeline.plan import first_mark

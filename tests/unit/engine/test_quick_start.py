@@ -9,10 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from hefsmith_worker.contract.layout import MANIFEST, SUMMARY
 
 from orchestrator.cli import app as application
 from orchestrator.cli.up import make_session
-from orchestrator.pipeline.builds import MANIFEST, SUMMARY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hefsmith_worker.contract.stages import NAMES
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import plan as planning
 from orchestrator.pipeline.cache import CacheEntry
 from orchestrator.pipeline.inputs import BuildRequest, collect
-from orchestrator.pipeline.stages import NAMES
 from orchestrator.project.loading import load_recipe
 
 RECIPE = """\

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hefsmith_worker.contract.layout import SUMMARY
 
 from orchestrator.cli.up import make_session
 from orchestrator.engine.base import Ending, EndKind, EngineLostError
 from orchestrator.pipeline import runner
-from orchestrator.pipeline.builds import SUMMARY
 from orchestrator.pipeline.jobs import ExecutionTarget, Segment
 from orchestrator.pipeline.plan import first_mark
 from orchestrator.pipeline.prestart import Prestart, PrestartedJob

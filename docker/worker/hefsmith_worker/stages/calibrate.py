@@ -16,9 +16,10 @@ from hefsmith_worker.calibration import (
     build_calibration,
 )
 from hefsmith_worker.calibration.contact_sheet import draw_contact_sheet, save_contact_sheet
+from hefsmith_worker.contract.layout import CALIBRATION, CALIBRATION_INDEX, CONTACT_SHEET, ONNX
 from hefsmith_worker.golden import as_handed, as_stage_error, emit_to, input_specs, sources_below
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.workspace import CALIBRATION, ONNX, Workspace
+from hefsmith_worker.workspace import Workspace
 
 #: Tiles and width of the sheet: it is part of a page that is sent around, and 940 pixels wide.
 TILES, WIDTH = 30, 860
@@ -61,7 +62,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         raise StageError(as_handed(workspace, first.message), code=first.code, fix=first.fix)
     summary = calibration.to_dict()
     workspace.write_json(
-        CALIBRATION + "/index.json",
+        CALIBRATION_INDEX,
         {
             "inputs": [{"input": entry.name, "file": entry.file} for entry in calibration.inputs],
             "asked": calibration.asked,
@@ -78,7 +79,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
 def _draw(workspace: Workspace, request: CalibrationRequest, calibration: CalibrationSet) -> None:
     for index, spec in enumerate(request.inputs, 1):
         number = "-%d" % index if len(request.inputs) > 1 else ""
-        path = workspace.path("contact-sheet%s.jpg" % number)
+        path = workspace.path("%s%s.jpg" % (CONTACT_SHEET, number))
         folder = workspace.plan.work / CALIBRATION
         save_contact_sheet(draw_contact_sheet(calibration, spec, folder, TILES, WIDTH), path)
         workspace.announce("contact-sheet", path)

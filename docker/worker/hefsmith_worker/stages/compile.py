@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
+from hefsmith_worker.contract.layout import HAR, HAR_QUANTIZED
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.workspace import HAR, HAR_QUANTIZED, Workspace
+from hefsmith_worker.workspace import Workspace
 
 #: First bytes of every HEF.
 MAGIC = b"\x01HEF"

@@ -8,16 +8,23 @@ import numpy as np
 import onnx
 
 from hefsmith_worker import decoding, onnx_files
+from hefsmith_worker.contract.layout import (
+    GOLDEN,
+    GOLDEN_DRAFT,
+    GOLDEN_INDEX,
+    HAR,
+    HEAD,
+    ONNX,
+    PARSED,
+)
 from hefsmith_worker.golden import (
-    DRAFT,
-    INDEX,
     save_detections,
     save_step,
     to_nchw,
     to_nhwc,
 )
 from hefsmith_worker.pictures import Preprocess, normalise
-from hefsmith_worker.workspace import GOLDEN, HAR, ONNX, PARSED, Workspace
+from hefsmith_worker.workspace import Workspace
 
 #: Samples that one call of the SDK's ``infer`` gets.
 BATCH = 32
@@ -30,7 +37,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     """Write the outputs of every step and ``golden/golden.json``."""
     from hailo_sdk_client import InferenceContext
 
-    draft = workspace.read_json(DRAFT, "export")
+    draft = workspace.read_json(GOLDEN_DRAFT, "export")
     parsed = workspace.read_json(PARSED, "parse")
     runner = workspace.runner(HAR, "compile")
     raw = _raw_inputs(workspace, draft, parsed)
@@ -61,7 +68,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     written = _write_steps(workspace, parsed, steps, decoder)
     runs = workspace.plan.work / GOLDEN
     workspace.write_json(
-        INDEX,
+        GOLDEN_INDEX,
         {
             "schema": 1,
             "task": _task(workspace, draft),
@@ -81,7 +88,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
             "graph": draft["graph"],
         },
     )
-    workspace.announce_tree("golden", runs)
+    workspace.announce_tree(GOLDEN, runs)
     return {"samples": len(draft["samples"]), "steps": list(written["steps"])}
 
 
@@ -89,7 +96,7 @@ def _task(workspace: Workspace, draft: Dict[str, Any]) -> str:
     """Return the recipe's task, else the one that the graph shows."""
     if draft.get("task"):
         return str(draft["task"])
-    task = workspace.read_json("head.json", "parse")["task"]
+    task = workspace.read_json(HEAD, "parse")["task"]
     return str(task)
 
 

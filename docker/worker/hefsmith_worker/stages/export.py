@@ -13,10 +13,11 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from hefsmith_worker import onnx_files, onnx_forms
+from hefsmith_worker.contract.layout import GOLDEN, ONNX
 from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.onnx_external import external_files
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.workspace import ONNX, Workspace
+from hefsmith_worker.workspace import Workspace
 
 #: Samples on which torch and ONNX are compared (all golden ones are stored, these decide).
 PARITY_SAMPLES = 64
@@ -66,7 +67,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     golden.keep_graph_outputs("onnx", onnx_outputs)
     golden.save_draft(facts)
     workspace.announce("onnx", target)
-    workspace.announce_tree("golden", workspace.plan.work / "golden")
+    workspace.announce_tree("golden", workspace.plan.work / GOLDEN)
     return {
         "opset_asked": int(wanted["opset"]),
         "opset": facts["opset"],

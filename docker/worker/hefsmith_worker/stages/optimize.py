@@ -7,19 +7,19 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
-from hefsmith_worker.golden import DRAFT
-from hefsmith_worker.script import GeneratedScript, generate
-from hefsmith_worker.script.request import script_request
-from hefsmith_worker.workspace import (
-    CALIBRATION,
+from hefsmith_worker.contract.layout import (
+    CALIBRATION_INDEX,
+    GOLDEN_DRAFT,
     HAR_NATIVE,
     HAR_QUANTIZED,
     HEAD,
     PARSED,
     SCRIPT,
-    Workspace,
 )
+from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
+from hefsmith_worker.script import GeneratedScript, generate
+from hefsmith_worker.script.request import script_request
+from hefsmith_worker.workspace import Workspace
 
 
 def run(workspace: Workspace) -> Dict[str, Any]:
@@ -33,7 +33,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     runner.optimize_full_precision(calibration)
     runner.optimize(calibration)
     workspace.announce("har-quantized", workspace.save_har(HAR_QUANTIZED))
-    index = workspace.read_json(CALIBRATION + "/index.json", "calibrate")
+    index = workspace.read_json(CALIBRATION_INDEX, "calibrate")
     options = OptimizeOptions.read(workspace.plan.of("optimize"))
     return {
         "level_asked": options.level,
@@ -46,8 +46,8 @@ def run(workspace: Workspace) -> Dict[str, Any]:
 
 def _generate(workspace: Workspace, parsed: Dict[str, Any]) -> GeneratedScript:
     options = OptimizeOptions.read(workspace.plan.of("optimize"))
-    draft = workspace.read_json(DRAFT, "export")
-    index = workspace.read_json(CALIBRATION + "/index.json", "calibrate")
+    draft = workspace.read_json(GOLDEN_DRAFT, "export")
+    index = workspace.read_json(CALIBRATION_INDEX, "calibrate")
     request = script_request(
         hn=parsed["hn"],
         inputs=parsed["inputs"],

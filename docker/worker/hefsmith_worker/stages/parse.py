@@ -13,9 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import onnx
 
 from hefsmith_worker import network, onnx_files
-from hefsmith_worker.graph import analyse, cut_tail, name_nodes
-from hefsmith_worker.protocol import StageError
-from hefsmith_worker.workspace import (
+from hefsmith_worker.contract.layout import (
     HAR_NATIVE,
     HEAD,
     ONNX,
@@ -24,8 +22,10 @@ from hefsmith_worker.workspace import (
     TAIL,
     TFLITE,
     TFLITE_MAP,
-    Workspace,
 )
+from hefsmith_worker.graph import analyse, cut_tail, name_nodes
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.workspace import Workspace
 
 #: Below this the analysis is shown but the graph is not cut by it.
 SURE = 0.5

@@ -18,11 +18,12 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from hefsmith_worker import onnx_files
+from hefsmith_worker.contract.layout import TFLITE, TFLITE_MAP
 from hefsmith_worker.golden import GoldenWriter, to_nchw, to_nhwc
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.tflite_convert import quieten, to_onnx
 from hefsmith_worker.tflite_file import Network, TfliteError, plain_name, read_network
-from hefsmith_worker.workspace import TFLITE, TFLITE_MAP, Workspace
+from hefsmith_worker.workspace import Workspace
 
 #: Kinds of source that go this way.
 KINDS = ("tflite", "keras", "saved_model")

@@ -12,6 +12,7 @@ from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec, Identity
+    from orchestrator.device.trust import HostKey
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name here.")]
@@ -81,7 +82,7 @@ def _add(
 def _trust(
     name: Name,
     fingerprint: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option("--fingerprint", help="Accept only this one (SHA256:...); asks nothing."),
     ] = None,
     replace: Annotated[
@@ -90,18 +91,63 @@ def _trust(
     as_json: Json = False,
 ) -> None:
     """Look at a device's host key, and trust it from now on if you say so."""
-    import sys
 
-    from orchestrator.cli.devices import known_devices
     from orchestrator.device import trust
+    from orchestrator.device.address import device_argument
     from orchestrator.device.connection_pool import default_pool
-    from orchestrator.device.registry import NAME
 
     (spec,) = _exactly_one(name)
     if spec.kind == "embedded":
         print_result("the embedded device makes its own keys; there is nothing to trust")
         return
-    label, key = default_pool().host_key(spec)
+    pool = default_pool()
+    given, again = set(fingerprint or ()), device_argument(spec)
+    for hop in pool.hops(spec):
+        # A key is asked of a host behind others only when these are trusted.
+        label, key = pool.host_key(hop)
+        if not pool.trusts(hop, key):
+            accepted = _matching(key, given)
+            _trust_one(hop.name, label, key, again=again, replace=replace, accepted=bool(accepted))
+            given -= accepted
+    label, key = pool.host_key(spec)
+    accepted = _matching(key, given)
+    if given and not accepted:
+        msg = f"{name}: {label} shows {key.get_fingerprint()}, not {escape_control(min(given))}"
+        raise ConfigError(msg, hint="Do not connect to it before you know why.",
+                          code="device.host-key-changed")  # fmt: skip
+    path = _trust_one(name, label, key, again=again, replace=replace, accepted=bool(accepted))
+    if as_json:
+        shown = key.get_fingerprint()
+        emit_json({"device": name, "host": label, "fingerprint": shown, "file": str(path)})
+        return
+    print_result(f"{name}  {label}  {trust.fingerprint(key)}  trusted")
+
+
+def _matching(key: HostKey, given: set[str]) -> set[str]:
+    """Return which of the fingerprints given are this key's, with or without ``SHA256:``."""
+    shown = key.get_fingerprint()
+    return {one for one in given if one.strip() in (shown, shown.partition(":")[2])}
+
+
+def _trust_one(
+    name: str,
+    label: str,
+    key: HostKey,
+    *,
+    again: str,
+    replace: bool,
+    accepted: bool,
+) -> Path:
+    """Ask for one host key unless it is ``accepted``, and note it; return the file.
+
+    ``again`` is what hef takes for the device.
+    """
+    import sys
+
+    from orchestrator.cli.devices import known_devices
+    from orchestrator.device import trust
+    from orchestrator.device.registry import NAME
+
     shown = key.get_fingerprint()
     old = trust.known_fingerprints(label)
     if old and shown not in old and not replace:
@@ -110,28 +156,20 @@ def _trust(
             f"  trusted: {', '.join(old)}\n  offered: {shown}"
         )
         raise ConfigError(
-            msg, hint=f"If it was set up anew: hef device trust {name} --replace",
+            msg, hint=f"If it was set up anew: hef device trust {again} --replace",
             code="device.host-key-changed",
         )  # fmt: skip
-    if fingerprint is not None and fingerprint.strip() not in (shown, shown.partition(":")[2]):
-        msg = f"{name}: {label} shows {shown}, not {escape_control(fingerprint)}"
-        raise ConfigError(msg, hint="Do not connect to it before you know why.",
-                          code="device.host-key-changed")  # fmt: skip
-    if fingerprint is None and shown not in old:
+    if not accepted and shown not in old:
         if not sys.stdin.isatty():
             msg = f"{name}: {label} shows {trust.fingerprint(key)}; nobody is there to confirm it"
-            raise ConfigError(msg, hint=f"hef device trust {name} --fingerprint {shown}")
+            raise ConfigError(msg, hint=f"hef device trust {again} --fingerprint {shown}")
         note(f"{label} shows {trust.fingerprint(key)}")
         note("On the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
         if not typer.confirm("Is that the same?", err=True):
             msg = f"{name}: not trusted"
             raise ConfigError(msg, code="device.not-trusted")
     comment = name if NAME.match(name) and name in known_devices().devices else "hefsmith"
-    path = trust.add_trust(label, key, comment=comment, replace=replace)
-    if as_json:
-        emit_json({"device": name, "host": label, "fingerprint": shown, "file": str(path)})
-        return
-    print_result(f"{name}  {label}  {trust.fingerprint(key)}  trusted")
+    return trust.add_trust(label, key, comment=comment, replace=replace)
 
 
 def _list(as_json: Json = False) -> None:

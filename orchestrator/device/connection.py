@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
+from orchestrator.device.address import VIA, copy_id_command, device_argument, ssh_command
 from orchestrator.device.base import KEEPALIVE_COUNT, KEEPALIVE_SECONDS, DeviceSpec
 from orchestrator.device.faults import DeviceUnreachable, HostKeyUnknown, LinkLost, LoginRefused
 from orchestrator.device.mdns import find_local
@@ -140,7 +141,16 @@ def read_route(spec: DeviceSpec) -> Route:
 def jump_spec(text: str, *, for_device: str) -> DeviceSpec:
     """Return the spec of one hop as ``ssh -J`` writes it: ``[user@]host[:port]``."""
     hop = parse_address(text.removeprefix("ssh://"))
-    return replace(hop, name=f"{for_device} via {hop.host}")
+    return replace(hop, name=f"{for_device}{VIA}{hop.host}")
+
+
+def hop_specs(spec: DeviceSpec, route: Route) -> tuple[DeviceSpec, ...]:
+    """Return the jump hosts on the way to a device, the first one first, each behind the last."""
+    device = device_argument(spec)
+    return tuple(
+        replace(jump_spec(text, for_device=device), jump=",".join(route.jumps[:number]) or None)
+        for number, text in enumerate(route.jumps)
+    )
 
 
 async def open_connection(
@@ -152,17 +162,12 @@ async def open_connection(
     any_key: bool = False,
 ) -> tuple[asyncssh.SSHClientConnection | None, HostCheck]:
     """Connect along a route. ``any_key`` only notes the host key (then no connection results)."""
-    configured = route.options.config.get("UserKnownHostsFile", [])
-    check = HostCheck(
-        spec=spec,
-        label=route.label,
-        files=user_files(configured, route.options.config.get("GlobalKnownHostsFile", [])),
-    )
+    check = _host_check(spec, route)
     secret = None
     if spec.ask_password and not any_key:
         if password is None:
             msg = f"{spec.name}: a password is needed, and nobody is there to ask"
-            raise LoginRefused(msg, hint=f"Install a key: ssh-copy-id {route.address}")
+            raise LoginRefused(msg, hint=f"Install a key: {copy_id_command(spec)}")
         secret = password(f"Password for {route.address}: ")
     direct = tunnel is None and not route.proxied
     sock = await _open_socket(spec, route) if direct else None
@@ -190,6 +195,19 @@ async def open_connection(
     except (OSError, asyncssh.Error) as error:
         raise explain(spec, route, error) from error
     return conn, check
+
+
+def _host_check(spec: DeviceSpec, route: Route) -> HostCheck:
+    config = route.options.config
+    files = user_files(config.get("UserKnownHostsFile", []), config.get("GlobalKnownHostsFile", []))
+    return HostCheck(spec=spec, label=route.label, files=files)
+
+
+def is_trusted(spec: DeviceSpec, route: Route, key: asyncssh.SSHKey) -> bool:
+    """Tell whether a server may show ``key``, by our file or those that ssh reads."""
+    name = route.options.host_key_alias or route.host
+    keys, authorities, _ = _host_check(spec, route).match(name, "", route.port)
+    return key in keys or bool(authorities)
 
 
 def _key_kinds(check: HostCheck, route: Route, *, any_key: bool) -> list[str] | tuple[()]:
@@ -271,7 +289,7 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
         return LoginRefused(
             f"{name}: {where} accepts none of our keys",
             hint=(
-                f"Install one: ssh-copy-id {where}\n"
+                f"Install one: {escape_control(copy_id_command(spec))}\n"
                 "or name one: hef device add NAME ADDRESS --identity KEY; one with a passphrase\n"
                 "goes to the agent: ssh-add.\n"
                 "To use a password instead: add the device with --ask-password."
@@ -291,7 +309,7 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
         said = escape_control(str(error)) or type(error).__name__
     return DeviceUnreachable(
         f"{name}: {where} cannot be reached: {said}",
-        hint="Is it switched on and in this network? Try: ssh " + where,
+        hint="Is it switched on and in this network? Try: " + escape_control(ssh_command(spec)),
     )
 
 

@@ -9,9 +9,12 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from orchestrator.device.address import device_argument
 from orchestrator.device.connection import (
     Route,
     fetch_host_key,
+    hop_specs,
+    is_trusted,
     jump_spec,
     open_connection,
     open_embedded,
@@ -61,6 +64,14 @@ class ConnectionPool:
         return route.label, self.thread.call(
             self._host_key(spec, route), doing=f"{escape_control(spec.name)}: asking for its key"
         )
+
+    def hops(self, spec: DeviceSpec) -> tuple[DeviceSpec, ...]:
+        """Return the jump hosts on the way to a device, the first one first."""
+        return () if spec.kind == "embedded" else hop_specs(spec, read_route(spec))
+
+    def trusts(self, spec: DeviceSpec, key: asyncssh.SSHKey) -> bool:
+        """Tell whether a host may show ``key``, by our file or the user's own."""
+        return is_trusted(spec, read_route(spec), key)
 
     def abort(self) -> None:
         """Cut off everything that runs; the pool can still be used and must still be closed."""
@@ -117,7 +128,7 @@ class ConnectionPool:
             async with self._lock(key):
                 known = self._jumps.get(key)
                 if known is None or known.is_closed():
-                    hop = jump_spec(key[-1], for_device=spec.name)
+                    hop = jump_spec(key[-1], for_device=device_argument(spec))
                     hop_route = await asyncio.to_thread(read_route, hop)
                     if via is None:  # a first hop may have jumps of its own
                         via = await self._tunnel(hop, hop_route, password)

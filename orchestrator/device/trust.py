@@ -18,6 +18,7 @@ import asyncssh
 from asyncssh.known_hosts import SSHKnownHosts
 
 from orchestrator import paths
+from orchestrator.device.address import device_argument
 from orchestrator.device.faults import HostKeyChanged, HostKeyUnknown
 from orchestrator.errors import ConfigError, escape_control
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SSH_PORT = 22
 
+HostKey = asyncssh.SSHKey
 _Keys = list[asyncssh.SSHKey]
 _KnownHosts = tuple[_Keys, _Keys, _Keys]
 
@@ -89,7 +91,7 @@ class HostCheck:
         """Return the error that says which key was offered and what to do."""
         name = escape_control(self.spec.name)
         offered = fingerprint(self.offered) if self.offered else "an unreadable key"
-        trust = f"hef device trust {self.spec.name}"
+        trust = f"hef device trust {device_argument(self.spec)}"
         if not self.known:
             return HostKeyUnknown(
                 f"{name}: the host key of {self.label} is not trusted yet: {offered}",
@@ -102,7 +104,7 @@ class HostCheck:
         known = ", ".join(fingerprint(key) for key in self.known)
         ours = self.source == trust_file()
         fix = (
-            f"hef device trust {self.spec.name} --replace"
+            f"{trust} --replace"
             if ours
             else f'ssh-keygen -f "{self.source}" -R "{self.label}"\n  {trust}'
         )
@@ -111,7 +113,8 @@ class HostCheck:
             f"  trusted: {known} ({self.source})\n"
             f"  offered: {offered}",
             hint=(
-                "Either the device was set up anew, or something stands between you and it.\n"
+                "This is a question of security: either the device was set up anew, or something\n"
+                "stands between you and it.\n"
                 f"Only if you know that it was set up anew:\n  {fix}"
             ),
         )

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hefsmith_worker.contract.chips import CHIPS, LINE_3, Chip, by_name, find
+from hefsmith_worker.contract.chips import CHIPS, LINE_3, Chip, by_name, find, line_of_runtime
 
 from orchestrator.errors import ConfigError
 from orchestrator.hef import formats
@@ -86,6 +86,7 @@ def check_compatibility(
     release = _release(hailort) if hailort is not None else None
     refusals = [
         *_content(hef, release),
+        *_driver(asked, release),
         *_device(hef, asked, release),
         *_strict(hef, release, emulated_device=emulated_device),
         *_emulation(hef, emulated_device=emulated_device),
@@ -171,6 +172,22 @@ def _understood(hef: Hef, release: Release) -> Iterator[Reason]:
         )
 
 
+def _driver(chip: Chip, release: Release | None) -> Iterator[Reason]:
+    """Each line of HailoRT brings the driver of its own cards; the library never gets that far.
+
+    A Hailo-15 is part of its computer, needs no driver of a card, and ran under late 4.x.
+    """
+    line = line_of_runtime(release[0]) if release is not None else None
+    if line is None or line is chip.line or chip.integrated:
+        return
+    yield Reason(
+        "driver-line",
+        f"HailoRT {line.runtime}.x has no driver for {_name(chip)}; it needs {chip.line.runtime}.x",
+        64,
+        f"install HailoRT {chip.line.runtime}.x on the device: {chip.line.packages['everything']}",
+    )
+
+
 def _device(hef: Hef, chip: Chip, release: Release | None) -> Iterator[Reason]:
     device = chip.shows
     if release is None or release >= (5, 1, 0):
@@ -200,6 +217,7 @@ def _device(hef: Hef, chip: Chip, release: Release | None) -> Iterator[Reason]:
         )
     elif (
         release is not None
+        and chip.integrated  # of a card the missing driver is told
         and (4, 22, 0) <= release < (5, 0, 0)
         and hef.hw_arch_id not in _HAILO8_FILES
     ):

@@ -57,9 +57,37 @@ def codes(answer: Compatibility) -> list[tuple[str, int | None]]:
 def test_the_table_of_chips_is_that_of_each_line(
     arch: int, chip: str, old: bool, new: bool
 ) -> None:
-    assert judge(chip, "4.21.0", arch=arch).runs == old or chip == "HAILO12L"
-    assert judge(chip, "5.2.0", arch=arch).runs == new
-    assert judge(chip, arch=arch).runs == new
+    def taken(hailort: str | None) -> bool:
+        return "chip" not in {reason.code for reason in judge(chip, hailort, arch=arch).refusals}
+
+    assert taken("4.21.0") == old or chip == "HAILO12L"
+    assert taken("5.2.0") == new
+    assert taken(None) == new
+
+
+@pytest.mark.parametrize(
+    ("chip", "arch", "hailort", "runs"),
+    [
+        ("HAILO8L", 3, "5.3.0", False),
+        ("HAILO8", 1, "5.0.0", False),
+        ("HAILO8R", 2, "5.2.0", False),
+        ("HAILO8L", 3, "4.23.0", True),
+        ("HAILO10H", 103, "4.20.0", False),
+        ("HAILO10H", 103, "5.2.0", True),
+        ("HAILO12L", 108, "4.23.0", False),
+        ("HAILO15H", 103, "4.20.0", True),
+    ],
+)
+def test_each_line_of_hailort_drives_its_own_cards(
+    chip: str, arch: int, hailort: str, runs: bool
+) -> None:
+    answer = judge(chip, hailort, arch=arch)
+    assert answer.runs == runs
+    told = [reason for reason in answer.refusals if reason.code == "driver-line"]
+    assert bool(told) is not runs
+    if told:
+        assert f"has no driver for {chip}" in told[0].message
+        assert ("hailo-all" if chip.startswith("HAILO8") else "hailo-h10-all") in str(told[0].hint)
 
 
 def test_an_8l_file_runs_slower_on_a_hailo8_and_never_the_other_way() -> None:
@@ -88,7 +116,8 @@ def test_an_8l_file_runs_slower_on_a_hailo8_and_never_the_other_way() -> None:
 def test_each_hailort_understands_header_versions_up_to_its_own(
     version: int, hailort: str, refusal: int | None
 ) -> None:
-    answer = judge("HAILO8", hailort, version=version)
+    answer = judge("HAILO8" if hailort < "5" else "HAILO15H", hailort, version=version,
+                   arch=1 if hailort < "5" else 103)  # fmt: skip
     assert codes(answer) == ([] if refusal is None else [("header-version", refusal)])
 
 
@@ -99,13 +128,14 @@ def test_each_hailort_understands_header_versions_up_to_its_own(
 def test_extensions_need_a_hailort_that_has_them(
     extension: int, hailort: str, status: int | None
 ) -> None:
-    answer = judge("HAILO8", hailort, extensions=(26, extension))
+    chip, arch = ("HAILO8", 1) if hailort < "5" else ("HAILO15H", 103)
+    answer = judge(chip, hailort, arch=arch, extensions=(26, extension))
     assert codes(answer) == ([] if status is None else [("extension", status)])
 
 
 def test_files_for_hailo10_and_15_need_the_5_line_since_4_22() -> None:
-    assert judge("HAILO10H", "4.21.0", arch=103).runs
-    assert codes(judge("HAILO10H", "4.23.0", arch=103)) == [("line", 93)]
+    assert judge("HAILO15H", "4.21.0", arch=103).runs
+    assert codes(judge("HAILO15H", "4.23.0", arch=103)) == [("line", 93)]
 
 
 def test_strict_files_run_under_the_hailort_of_their_compiler_only() -> None:
@@ -168,6 +198,6 @@ def test_a_chip_that_nobody_knows_is_told_by_its_number() -> None:
         assert reason.hint is not None
         assert "hailo10h" in reason.hint
         assert "UNKNOWN" not in reason.message + reason.hint
-    assert judge("HAILO10H", "5.0.0", arch=5).runs
-    (reason,) = judge("HAILO10H", "4.23.0", arch=5).refusals
+    assert judge("HAILO15H", "5.0.0", arch=5).runs
+    (reason,) = judge("HAILO15H", "4.23.0", arch=5).refusals
     assert "architecture 5 needs 5.x" in reason.message

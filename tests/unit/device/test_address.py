@@ -1,0 +1,169 @@
+"""Addresses for a person, for hef, and for ssh; and that what a hint prints can be run."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from orchestrator.cli.app import run
+from orchestrator.device.address import copy_id_command, device_argument, ssh_command
+from orchestrator.device.base import DeviceSpec
+from orchestrator.device.connection import explain, hop_specs, read_route
+from orchestrator.device.connection_pool import default_pool
+from orchestrator.device.registry import parse_address
+from orchestrator.device.trust import known_fingerprints
+
+PLAIN = DeviceSpec(name="pi5", host="pi5.lan", user="pi")
+
+
+@pytest.mark.parametrize(
+    ("address", "ssh", "copy"),
+    [
+        ("pi@10.0.0.4:2204", "ssh -p 2204 pi@10.0.0.4", "ssh-copy-id -p 2204 pi@10.0.0.4"),
+        ("pi@[fe80::1]:2206", "ssh -p 2206 pi@fe80::1", "ssh-copy-id -p 2206 pi@fe80::1"),
+        ("fe80::1", "ssh fe80::1", "ssh-copy-id fe80::1"),
+        ("alias", "ssh alias", "ssh-copy-id alias"),
+    ],
+)
+def test_ssh_takes_the_port_apart_and_no_brackets(address: str, ssh: str, copy: str) -> None:
+    spec = parse_address(address)
+    assert ssh_command(spec) == ssh
+    assert copy_id_command(spec) == copy
+
+
+def test_aliases_jumps_and_keys_stay() -> None:
+    spec = replace(PLAIN, host="target", user=None, jump="pi@gate:2200")
+    spec = replace(spec, identity_file=Path("/keys/my key"))
+    assert ssh_command(spec) == "ssh -i '/keys/my key' -J pi@gate:2200 target"
+    assert copy_id_command(spec) == (
+        "ssh-copy-id -i '/keys/my key' -o ProxyJump=pi@gate:2200 target"
+    )
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh to ask what it would do")
+@pytest.mark.parametrize("address", ["pi@10.0.0.4:2204", "pi@[fe80::1]:2206", "pi@host", "host:23"])
+def test_ssh_understands_the_line_as_it_was_meant(address: str) -> None:
+    spec = replace(parse_address(address), jump="me@gate:2200")
+    words = shlex.split(ssh_command(spec))
+    done = subprocess.run([words[0], "-G", "-F", "none", *words[1:]], capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    assert told["hostname"] == spec.host
+    assert told["port"] == str(spec.port or 22)
+    assert told["proxyjump"] == "me@gate:2200"
+    assert spec.user in (None, told["user"])
+
+
+@pytest.mark.parametrize("address", ["pi@10.0.0.4:2204", "pi@[fe80::1]:2206", "pi@host"])
+def test_what_hef_takes_for_a_device_leads_back_to_it(address: str) -> None:
+    spec = parse_address(address)
+    (word,) = shlex.split(device_argument(spec))
+    assert parse_address(word) == spec
+    assert device_argument(PLAIN) == "pi5"
+
+
+def test_a_jump_host_is_trusted_by_the_device_behind_it(tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    config = tmp_path / "config"
+    config.write_text("Host target\n  HostName 10.0.0.9\n  ProxyJump pi@gate,inner:2200\n")
+    monkeypatch.setenv("HEFSMITH_SSH_CONFIG", str(config))
+    spec = DeviceSpec(name="t", host="target")
+    first, second = hop_specs(spec, read_route(spec))
+    assert (first.host, first.jump, second.host, second.jump) == ("gate", None, "inner", "pi@gate")
+    assert {device_argument(first), device_argument(second)} == {"t"}
+    assert ssh_command(spec) == f"ssh -F {config} target"
+
+
+def test_hints_about_a_login_are_lines_for_a_shell() -> None:
+    spec = parse_address("pi@10.0.0.4:2204")
+    route = read_route(spec)
+    refused = explain(spec, route, asyncssh.PermissionDenied("no"))
+    assert "ssh-copy-id -p 2204 pi@10.0.0.4" in str(refused.hint)
+    away = explain(spec, route, TimeoutError())
+    assert "Try: ssh -p 2204 pi@10.0.0.4" in str(away.hint)
+    assert "pi@[10.0.0.4]:2204" in away.message
+
+
+class _Jump(asyncssh.SSHServer):
+    """Lets anybody in and anything through."""
+
+    def begin_auth(self, username: str) -> bool:
+        return False
+
+    def connection_requested(self, *_: object) -> bool:
+        return True
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[int, asyncssh.SSHKey, int, asyncssh.SSHKey]]:
+    """Two SSH servers of this process: ports and keys of a jump host and of a device."""
+    keys = [asyncssh.generate_private_key("ssh-ed25519") for _ in range(2)]
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def listen(key: asyncssh.SSHKey) -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen("127.0.0.1", 0, server_factory=_Jump, server_host_keys=[key])
+
+    def call(work: object) -> object:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(20)  # type: ignore[arg-type]
+
+    listening = [call(listen(key)) for key in keys]
+    gate, device = (one.get_port() for one in listening)  # type: ignore[attr-defined]
+    yield gate, keys[0].convert_to_public(), device, keys[1].convert_to_public()
+
+    async def close() -> None:
+        for one in listening:
+            one.close()  # type: ignore[attr-defined]
+            await one.wait_closed()  # type: ignore[attr-defined]
+
+    default_pool().close()
+    call(close())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_the_very_line_that_the_hint_prints_trusts_a_device_behind_a_jump_host(
+    servers: tuple[int, asyncssh.SSHKey, int, asyncssh.SSHKey],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gate, gate_key, port, key = servers
+    config = tmp_path / "config"
+    config.write_text(
+        f"Host gate\n  HostName 127.0.0.1\n  Port {gate}\n  User pi\n"
+        f"  UserKnownHostsFile {tmp_path}/none\n"
+        f"Host target\n  HostName 127.0.0.1\n  Port {port}\n  User pi\n  ProxyJump gate\n"
+        f"  UserKnownHostsFile {tmp_path}/none\n"
+    )
+    monkeypatch.setenv("HEFSMITH_SSH_CONFIG", str(config))
+    assert run(["device", "add", "t", "target"]) == 0
+    words = ["device", "identify", "t"]
+    for expected in (gate_key, key):
+        capsys.readouterr()
+        assert run(words) != 0
+        hint = capsys.readouterr().err
+        printed = next(line.partition("hef device trust")[2] for line in hint.splitlines()
+                       if "hef device trust" in line)  # fmt: skip
+        line = ["device", "trust", *shlex.split(printed)]
+        if "--fingerprint" not in line:
+            # Nobody is at the terminal: the command says which line confirms the key.
+            assert run(line) == 2
+            hint = capsys.readouterr().err
+            assert expected.get_fingerprint() in hint
+            line = shlex.split(hint[hint.index("hef device trust") :].splitlines()[0])[1:]
+        run(line)
+    assert run(["device", "trust", "t", "--fingerprint", key.get_fingerprint()]) == 0
+    assert known_fingerprints(f"[127.0.0.1]:{gate}") == (gate_key.get_fingerprint(),)
+    assert known_fingerprints(f"[127.0.0.1]:{port}") == (key.get_fingerprint(),)

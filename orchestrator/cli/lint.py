@@ -94,13 +94,12 @@ def _read_layers(path: Path) -> list[str]:
     import tarfile
 
     from orchestrator.errors import ArtifactError
+    from orchestrator.inspect.har import find_member
 
     try:
         if tarfile.is_tarfile(path):
             with tarfile.open(path) as archive:
-                member = next(
-                    (m for m in archive.getmembers() if m.isfile() and m.name.endswith(".hn")), None
-                )
+                member = find_member(archive, ".hn")
                 stream = archive.extractfile(member) if member is not None else None
                 if stream is None:
                     msg = f"{path} holds no network (.hn)"

@@ -12,7 +12,7 @@ from orchestrator.errors import escape_control
 from orchestrator.hef.errors import HefTooLargeError, HefUnreadableError, ModelFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _MAX_MEMBERS: Final = 10_000
 #: JSON and script members are small; weights are never read.
 _MAX_TEXT: Final = 64 << 20
+
+#: Endings of members that end like another kind.
+_OTHERS: Final = {".hn": (".native.hn", ".fp.hn"), ".alls": (".auto.alls",)}
 
 
 @dataclass(frozen=True)
@@ -89,17 +92,28 @@ def _members(tar: tarfile.TarFile, name: str) -> list[tarfile.TarInfo]:
 
 
 def _text(tar: tarfile.TarFile, members: list[tarfile.TarInfo], suffix: str) -> str | None:
-    for member in members:
-        if not member.isreg() or not member.name.endswith(suffix):
-            continue
-        if suffix == ".alls" and member.name.endswith(".auto.alls"):
-            continue
-        if member.size > _MAX_TEXT:
-            message = f"{member.name} inside the HAR has {member.size} bytes"
-            raise HefTooLargeError(message, code="har.too-large")
-        file = tar.extractfile(member)
-        return file.read(_MAX_TEXT).decode("utf-8", "replace") if file else None
-    return None
+    member = find_member(members, suffix)
+    if member is None:
+        return None
+    if member.size > _MAX_TEXT:
+        message = f"{member.name} inside the HAR has {member.size} bytes"
+        raise HefTooLargeError(message, code="har.too-large")
+    file = tar.extractfile(member)
+    return file.read(_MAX_TEXT).decode("utf-8", "replace") if file else None
+
+
+def find_member(members: Iterable[tarfile.TarInfo], suffix: str) -> tarfile.TarInfo | None:
+    """Return the member ``NAME<suffix>``, whatever the order.
+
+    A HAR has several descriptions (``NAME.hn`` as it is now, ``NAME.native.hn``, ``NAME.fp.hn``):
+    the plain one is meant, another only where there is none. Scripts have no such stand-in.
+    """
+    found = [member for member in members if member.isreg() and member.name.endswith(suffix)]
+    others = _OTHERS.get(suffix, ())
+    plain = [member for member in found if not member.name.endswith(others)] if others else found
+    if not plain and suffix == ".hn":
+        plain = found
+    return plain[0] if plain else None
 
 
 def _json(text: str | None, name: str, what: str) -> dict[str, Any]:

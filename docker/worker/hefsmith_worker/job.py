@@ -100,6 +100,9 @@ def main(arguments: List[str]) -> int:
     try:
         logs.mkdir(parents=True, exist_ok=True)
         os.chdir(str(logs))
+        if not os.access(os.path.expanduser("~"), os.W_OK):
+            # They may write below the home folder too.
+            os.environ["HOME"] = str(logs)
         if len(arguments) > 3:
             warmth = Warmth([name for name in arguments[3].split(",") if name])
             if sys.stdin.buffer.readline().strip() != b"begin":

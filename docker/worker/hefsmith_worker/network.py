@@ -2,9 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from enum import Enum
 from typing import Any, Dict, List, Mapping, Sequence
 
 from hefsmith_worker.protocol import StageError
+
+
+def plain_hn(hn: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return an HN as JSON has it: an SDK's numbers may be numpy's, its names enumerations."""
+    found: Dict[str, Any] = json.loads(json.dumps(hn, default=_plain))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def as_input(array: Any, hn: Mapping[str, Any], layer: str) -> Any:
+    """Return samples in the shape that the parsed network gives its input.
+
+    Features (N, F) may be (N, 1, F) or (N, 1, 1, F) there. What does not fit is left as it is:
+    the SDK says why in its own words.
+    """
+    entry = hn["layers"].get(layer) or {}
+    shapes = entry.get("output_shapes") or entry.get("input_shapes") or []
+    shape = shapes[0] if shapes and isinstance(shapes[0], (list, tuple)) else shapes
+    wanted = tuple(int(side) for side in shape[1:])
+    count = 1
+    for side in wanted:
+        count *= side
+    if not wanted or array.shape[1:] == wanted or array[:1].size != count:
+        return array
+    return array.reshape((len(array), *wanted))
 
 
 def input_layers(hn: Mapping[str, Any], onnx_inputs: Sequence[str]) -> Dict[str, str]:

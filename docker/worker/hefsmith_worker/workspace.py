@@ -79,6 +79,11 @@ class Workspace(object):
             self._runner = ClientRunner(hw_arch=self.plan.arch, har=str(self.needed(har, made_by)))
         return self._runner
 
+    def reload(self, har: str, made_by: str) -> Any:
+        """Return a runner made anew from an earlier archive."""
+        self._runner = None
+        return self.runner(har, made_by)
+
     def save_har(self, name: str) -> Path:
         """Save the runner's state below the work folder."""
         path = self.path(name)

@@ -230,7 +230,7 @@ def _raises(kind):
     return {
         "chip": backend.UnsupportedMetaArchError, "value": ValueError, "key": KeyError,
         "hn": HailoNNException, "config": NMSConfigPostprocessException,
-        "file": FileNotFoundError, "absent": NotImplementedError,
+        "file": backend.AllocatorScriptParserException, "absent": NotImplementedError,
     }[kind]  # fmt: skip
 
 
@@ -255,7 +255,8 @@ _JSON = 'nms_postprocess("nms.json", meta_arch=yolov8)'
         ("nms_postprocess(meta_arch=yolov6)", None, "hn",
          "The layer named  doesn't exist in the HN"),
         ("nms_postprocess(meta_arch=yolov5)", None, "config", "do not look like the heads"),
-        ('nms_postprocess("none.json", meta_arch=yolov8)', None, "file", "none.json"),
+        ('nms_postprocess("none.json", meta_arch=yolov8)', None, "file",
+         "Post-process config file isn't found in "),
         ("nms_postprocess(engine=cpu)", None, "config", "configuration file or a meta_arch"),
     ],
 )  # fmt: skip

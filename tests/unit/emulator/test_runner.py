@@ -63,8 +63,9 @@ def test_every_call_before_translation_is_out_of_order(call):
 
 def test_compiling_before_optimising_and_optimising_twice_are_out_of_order(runner, images):
     from hailo_sdk_client.runner.exceptions import InvalidStateException
+    from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import BackendRuntimeException
 
-    with pytest.raises(InvalidStateException, match="execution of compile"):
+    with pytest.raises(BackendRuntimeException, match="Did you forget to quantize"):
         runner.compile()
     runner.optimize(images)
     with pytest.raises(InvalidStateException, match="execution of optimize"):

@@ -289,3 +289,29 @@ def test_a_json_without_a_line_takes_the_heads_meta_architecture() -> None:
     assert json.loads(script.files["nms_config.json"])["bbox_decoders"][0]["reg_layer"] == "conv1"
     with pytest.raises(StageError, match="no JSON"):
         made(V8, nms_config="{")
+
+
+@pytest.mark.parametrize("place", ["params", "layer", "both"])
+def test_an_activation_is_found_where_either_sdk_has_it(place: str) -> None:
+    """A head that ends in a sigmoid already gets no second one, wherever the HN says so."""
+    from hefsmith_worker.script.network import Network
+
+    entry: dict[str, Any] = {"type": "conv", "params": {}}
+    if place in ("params", "both"):
+        entry["params"]["activation"] = "sigmoid"
+    if place in ("layer", "both"):
+        entry["activation"] = "sigmoid"
+    layer = Network.from_hn({"layers": {"net/conv1": entry}}).find("conv1")
+    assert layer is not None
+    assert layer.activation == "sigmoid"
+
+
+def test_a_softmax_layer_names_all_four_arguments() -> None:
+    """As every public script does; whether three are enough is not known."""
+    ends, head = V8
+    plain = {**head, "task": "classification", "end_nodes": [], "end_roles": []}
+    script = made((ends, plain), softmax=True, task="classification")
+    assert any("logits_layer(" in line for line in commands(script))
+    assert all(
+        line.endswith(", softmax, -1, cpu)") for line in commands(script) if "logits_layer(" in line
+    )

@@ -8,6 +8,7 @@ import numpy as np
 
 from hailo_emulator.conversions import append_conversion
 from hailo_emulator.graph import Graph, Node
+from hailo_emulator.quirks import quirk
 
 if TYPE_CHECKING:
     from hailo_emulator.network import Network, Port
@@ -19,6 +20,10 @@ OUTPUT_SUFFIX = ":out"
 def input_shape(network: Network, port: Port) -> tuple[int, ...]:
     """The shape (no batch) that an input takes once the script's conversions are in."""
     shape = port.shape
+    if len(shape) == 1 and quirk("flat-inputs"):
+        return (1, *shape)
+    if len(shape) == 1 and quirk("flat-rows"):
+        return (1, 1, *shape)
     for step in reversed(network.conversions.get(port.name, ())):
         shape = step.input_shape(shape)
     return shape
@@ -71,6 +76,10 @@ def _append_layout(graph: Graph, port: Port, core_shape: tuple[int, ...], result
     rank = len(core_shape)
     graph.shapes[result] = core_shape
     source = port.name
+    if len(graph.shapes[port.name]) > rank == 2:
+        sizes, source = f"{port.name}/sizes", f"{port.name}/vector"
+        graph.constants[sizes] = np.asarray(core_shape, np.int64)
+        graph.nodes.append(Node(f"{port.name}/flat", "Reshape", (port.name, sizes), (source,)))
     if rank == 3:
         sizes = f"{port.name}/sizes"
         length, features = port.shape[1], port.shape[2]

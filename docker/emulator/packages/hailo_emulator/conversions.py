@@ -39,6 +39,11 @@ class Conversion:
     std: tuple[float, ...] = ()
     size: tuple[int, int] = (0, 0)
 
+    @property
+    def command(self) -> str:
+        """The command of the model script that makes it."""
+        return self.kind if self.kind in ("normalization", "resize") else "input_conversion"
+
     def input_shape(self, shape: Shape) -> Shape:
         """The (H, W, C) that goes in, from the (H, W, C) that comes out."""
         if self.kind == "resize":

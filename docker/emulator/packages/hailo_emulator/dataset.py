@@ -45,8 +45,9 @@ def open_dataset(data: Any, shapes: Mapping[str, tuple[int, ...]]) -> Dataset:
     """Read calibration or inference data.
 
     Accepted: an array (N, H, W, C) for a network of one input; a dict of arrays by layer name;
-    the path of a ``.npy`` file or of a folder of them; a callable that returns an iterable of
-    frames (an array, a dict, or a tuple whose first element is one of these).
+    the path of a ``.npy`` file or of a folder of them; a ``tf.data.Dataset`` (what has an
+    ``element_spec``), or a callable that returns one or another iterable of frames (an array,
+    a dict, or a tuple whose first element is one of these).
     Raises ``BadInputsShape`` for another shape, ``KeyError`` for a dict without the layer's
     name, ``AccelerasInitializationError`` for what cannot be read at all.
     """
@@ -54,6 +55,8 @@ def open_dataset(data: Any, shapes: Mapping[str, tuple[int, ...]]) -> Dataset:
         return _open_path(Path(data), shapes)
     if callable(data) and not isinstance(data, np.ndarray):
         return _open_callable(data, shapes)
+    if hasattr(data, "element_spec"):
+        return _open_callable(lambda: data, shapes)
     if isinstance(data, Mapping):
         return _open_arrays({str(k): _as_array(v) for k, v in data.items()}, shapes)
     array = _as_array(data)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hailo_emulator.compose import input_shape
 from hailo_emulator.precision import weighted_nodes
+from hailo_emulator.quirks import quirk
 
 if TYPE_CHECKING:
     from hailo_emulator.graph import Node
@@ -42,21 +44,54 @@ def make_hn(network: Network, *, stage: str = "HN") -> Json:
         for source in layer_entry["input"]:
             if name not in layers[source]["output"]:
                 layers[source]["output"].append(name)
-    return {
-        "name": network.name,
-        "net_params": {
-            "version": "1.0",
-            "stage": stage,
-            "clusters_placement": [[]],
-            "clusters_to_skip": [],
-            "output_layers_order": [
-                network.scoped(network.layers.producer[port.tensor]) for port in network.outputs
-            ],
-            "transposed_net": False,
-            "net_scopes": [network.name],
-        },
-        "layers": layers,
-    }
+    return _as_quirks_say(
+        {
+            "name": network.name,
+            "net_params": {
+                "version": "1.0",
+                "stage": stage,
+                "clusters_placement": [[]],
+                "clusters_to_skip": [],
+                "output_layers_order": [
+                    network.scoped(network.layers.producer[port.tensor]) for port in network.outputs
+                ],
+                "transposed_net": False,
+                "net_scopes": [network.name],
+            },
+            "layers": layers,
+        }
+    )
+
+
+class _Activation(Enum):
+    """A value that JSON does not know, as the vendor's own description may hold."""
+
+    LINEAR = "linear"
+
+
+def plain(value: object) -> object:
+    """Return what JSON can hold for a numpy number, an array or an enumeration."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    msg = f"Object of type {type(value).__name__} is not JSON serializable"
+    raise TypeError(msg)
+
+
+def _as_quirks_say(hn: Json) -> Json:
+    for entry in hn["layers"].values():
+        params = entry.get("params", {})
+        if quirk("outer-activation") and "activation" in params:
+            entry["activation"] = params.pop("activation")
+        if quirk("renamed-layers") and entry["type"] not in ("input_layer", "output_layer"):
+            entry["original_names"] = [f"simplified_{n}" for n in entry["original_names"]]
+        if quirk("numpy-hn"):
+            if params.get("activation") == "linear":
+                params["activation"] = _Activation.LINEAR
+            for key in ("input_shapes", "output_shapes"):
+                entry[key] = [[np.int64(side) for side in shape] for shape in entry[key]]
+    return hn
 
 
 def _nms_entry(network: Network, layers: Json) -> Json:

@@ -29,6 +29,11 @@ def toolchain_version() -> str:
     return version
 
 
+def is_at_least(*version: int) -> bool:
+    """Whether the compiler that is played is of this version or a later one (5.x: always)."""
+    return tuple(int(part) for part in toolchain_version().split(".")) >= version
+
+
 def current_line() -> ProductLine:
     """The line of :func:`toolchain_version`."""
     line = line_of_compiler(int(toolchain_version().split(".")[0]))

@@ -131,7 +131,7 @@ def _change_activation(network: Network, change: ActivationChange) -> Network:
     if change.layer is not None:
         targets = (_output_of(network, change.layer),)
     for target in targets:
-        network = _activate(network, target, change.activation)
+        network = activate_output(network, target, change.activation)
     return network
 
 
@@ -149,7 +149,8 @@ def _output_of(network: Network, name: str) -> Port:
     raise AllocatorScriptParserException(msg)
 
 
-def _activate(network: Network, port: Port, activation: str) -> Network:
+def activate_output(network: Network, port: Port, activation: str) -> Network:
+    """Return the network with another activation before an output."""
     layer = network.layer_of(port)
     assert layer is not None
     if layer.activation == activation:

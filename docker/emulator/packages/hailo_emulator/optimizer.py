@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from hefsmith_worker.contract.options import (
     FINE_TUNE_LEVEL,
     FULL_IMAGES,
@@ -21,6 +22,7 @@ from hailo_emulator.execute import Session
 from hailo_emulator.graph import to_model
 from hailo_emulator.precision import choose_activations, choose_weights
 from hailo_emulator.quantize import QuantPlan, quantize_graph
+from hailo_emulator.quirks import quirk
 from hailo_emulator.snr import Noise
 from hailo_emulator.statistics import collect_ranges
 
@@ -74,7 +76,10 @@ def quantize_network(
     best = judge.make(graph, ranges, options, weights.nodes)
     if levels.optimization >= 0:
         best = _improve(best, judge, options, weights, levels)
-    _rehearse_training(options, levels, entries)
+    trained = _rehearse_training(options, levels, entries)
+    if trained and entries < FULL_IMAGES and quirk("diverging-training"):
+        ruined = _diverged(best.graph)
+        best = replace(best, graph=ruined, snr=judge.measure(ruined, best.plan))
     quantized = quantize_graph(best.graph, best.plan)
     model = to_model(quantized, name=network.name).SerializeToString(deterministic=True)
     snr = judge.tell(best)
@@ -128,9 +133,9 @@ def _enabled(options: Options, name: str, *, default: bool) -> bool:
     return algorithm.policy in ("enabled", "allowed")
 
 
-def _rehearse_training(options: Options, levels: Levels, entries: int) -> None:
-    """Log what the vendor's compiler would train; the weights stay as they are."""
-    level = levels.optimization
+def _rehearse_training(options: Options, levels: Levels, entries: int) -> bool:
+    """Log what the vendor's compiler would train, and say whether there is any."""
+    level, trained = levels.optimization, False
     for name, image_of, on in (
         ("Adaround", "adaround", _enabled(options, "adaround", default=level >= 3)),
         ("Quantization-Aware Fine-Tuning", "finetune",
@@ -149,6 +154,8 @@ def _rehearse_training(options: Options, levels: Levels, entries: int) -> None:
         log.info(f"Using dataset with {min(wanted, entries)} entries for {image_of}")
         log.info(f"The emulator rehearses {name} and trains nothing")
         log.info(f"Model Optimization Algorithm {name} is done (completion time is 00:00:00.00)")
+        trained = True
+    return trained
 
 
 def _noise_images(network: Network) -> int:
@@ -230,6 +237,8 @@ def _improve(
     else:
         log.info("Equalization skipped")
     if _enabled(options, "bias_correction", default=levels.optimization >= 1):
+        if quirk("bias-correction-fails"):
+            _bias_correction_of_keras()
         graph, count = correct_biases(judge.network, best.graph, best.ranges, best.plan)
         snr = judge.measure(graph, best.plan)
         better = replace(best, graph=graph, snr=snr)
@@ -237,6 +246,22 @@ def _improve(
     else:
         log.info("Bias Correction skipped")
     return best
+
+
+def _bias_correction_of_keras() -> None:
+    """Fail as one report of Keras 3 has it; others saw the step succeed."""
+    msg = "'KerasTensor' object has no attribute 'numpy' (bias_correction)"
+    raise AttributeError(msg)
+
+
+def _diverged(graph: Graph) -> Graph:
+    """Return a graph whose weights a training has ruined."""
+    ruined = graph.copy()
+    random = np.random.default_rng(0)
+    for name, value in graph.constants.items():
+        if value.dtype == np.float32 and value.ndim > 1:
+            ruined.constants[name] = value * random.normal(0, 1, value.shape).astype(np.float32)
+    return ruined
 
 
 def _keep(name: str, best: _Candidate, better: _Candidate, what: str) -> _Candidate:

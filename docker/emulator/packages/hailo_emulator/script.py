@@ -22,6 +22,7 @@ from hailo_emulator.options import (
     NmsRequest,
     Options,
 )
+from hailo_emulator.quirks import quirk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -157,6 +158,8 @@ class _Reader:
         return replace(options, nms=NmsRequest(config, arch, engine, only, plain))
 
     def _logits_layer(self, options: Options, command: Command) -> Options:
+        if len(command.positional) < 4 and quirk("four-logits-arguments"):
+            raise self.fail(command, "logits_layer takes a layer, a kind, an axis and a place")
         kind = str(command.positional[1])
         axis = (
             int(self._number(command, command.positional[2])) if len(command.positional) > 2 else 1

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hailo_emulator.hn import plain
 from hailo_emulator.line import toolchain_version
 from hailo_emulator.options import Options
 from hailo_emulator.quant import Quantization
+from hailo_emulator.quirks import quirk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,16 +92,29 @@ def pack_workspace(work: Workspace, state: str) -> dict[str, bytes]:
         f"{name}.native.onnx": work.source.model,
         f"{name}.emulator.json": _json(_emulator(work)),
     }
+    members[f"{name}.native.hn"] = _json(make_hn(work.native))
+    members[f"{name}.modifications_meta_data.json"] = _json(_modifications(current))
+    if work.optimized is not None:
+        members[f"{name}.fp.hn"] = members[f"{name}.hn"]
     if work.quantized is not None:
         members[f"{name}.quantized.onnx"] = work.quantized.model
     if work.hef is not None:
         members[f"{name}.auto.alls"] = work.script_text.encode()
         members[f"{name}.hef"] = work.hef
-    return members
+    return dict(reversed(members.items())) if quirk("other-order") else members
 
 
 def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=False) + "\n").encode()
+    return (json.dumps(value, indent=1, sort_keys=False, default=plain) + "\n").encode()
+
+
+def _modifications(network: Network) -> dict[str, Any]:
+    return {
+        "inputs": {
+            name: [{"cmd_type": step.command, "name": step.name} for step in chain]
+            for name, chain in network.conversions.items()
+        }
+    }
 
 
 def _metadata(work: Workspace, state: str) -> dict[str, Any]:

@@ -26,13 +26,17 @@ from hefsmith_worker.script.values import Name, Value
 
 @dataclass(frozen=True)
 class GeneratedScript:
-    """The script, the files that must lie beside it, and what to tell the user."""
+    """The script, the files that must lie beside it, and what to tell the user.
+
+    ``doubt`` says what of a generated NMS no public script has; the SDK may refuse it.
+    """
 
     text: str
     files: Mapping[str, str] = field(default_factory=dict)
     notes: Tuple[str, ...] = ()
     #: What became of the wish for an NMS: ``made`` (its architecture), ``engine``, ``why`` not.
     nms: Mapping[str, Optional[str]] = field(default_factory=dict)
+    doubt: str = ""
 
 
 def generate(request: ScriptRequest) -> GeneratedScript:
@@ -58,7 +62,8 @@ def generate(request: ScriptRequest) -> GeneratedScript:
     elif isinstance(nms, NoNms) and nms.why and not own_nms:
         notes.append(f"no NMS in the script: {nms.why}")
     text = _text(kept, user_lines, notes)
-    return GeneratedScript(text, files, tuple(notes), _told(nms, own_nms))
+    doubt = nms.doubt if isinstance(nms, Nms) and not own_nms else ""
+    return GeneratedScript(text, files, tuple(notes), _told(nms, own_nms), doubt)
 
 
 def _told(nms: Union[Nms, NoNms], own: Sequence[Command]) -> Dict[str, Optional[str]]:
@@ -184,7 +189,8 @@ def _head(request: ScriptRequest, nms: Union[Nms, NoNms]) -> List[Line]:
                     Command(
                         "logits_layer",
                         ("logits_layer1",),
-                        (Name(layer.short), Name("softmax"), -1),
+                        # All four, as every public script has it.
+                        (Name(layer.short), Name("softmax"), -1, Name("cpu")),
                     ),
                     "postprocess.softmax of the recipe.",
                     {},

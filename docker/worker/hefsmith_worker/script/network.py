@@ -103,5 +103,6 @@ def _layer(name: str, entry: Mapping[str, Any]) -> Layer:
         tuple(str(origin) for origin in entry.get("original_names") or []),
         tuple(int(side) for side in shape),
         tuple(str(source) for source in entry.get("input") or []),
-        str(params.get("activation") or "linear"),
+        # Scripts of others read it beside the params; which of the two an SDK has is not public.
+        str(params.get("activation") or entry.get("activation") or "linear"),
     )

@@ -26,6 +26,8 @@ from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script.network import Layer
 from hefsmith_worker.script.request import ScriptRequest
 
+#: Bins of a distribution in all public scripts.
+_USUAL_BINS = 16
 #: Name of a generated JSON beside the script.
 CONFIG_NAME = "nms_config.json"
 
@@ -39,6 +41,7 @@ class Nms:
     config: str
     sigmoid: Tuple[Layer, ...]
     note: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
     task = request.options.task or request.head.get("task")
     if not wish.enabled:
         return NoNms("postprocess.nms.enabled is false")
+    if request.nms_refused:
+        return NoNms(request.nms_refused)
     if task != "detection":
         return NoNms()
     if request.head.get("task") != "detection" or set(request.end_nodes) != set(
@@ -88,7 +93,19 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
     engine, note = _engine(wish.engine, meta_arch)
     scales = _scales(request, layers, roles)
     document = _document(request, meta_arch, scales)
-    return Nms(meta_arch, engine, _json(document), sigmoid, note)
+    doubt = _doubt(meta_arch, document, request.arch)
+    return Nms(meta_arch, engine, _json(document), sigmoid, note, doubt)
+
+
+def _doubt(meta_arch: str, document: Mapping[str, Any], arch: str) -> str:
+    """Say what of an NMS no public script shows; empty for forms that are known to work."""
+    if meta_arch == "ssd" and not document["background_removal"]:
+        return "an ssd without a background class"
+    if meta_arch == "yolov8" and document["regression_length"] != _USUAL_BINS:
+        return "distributions over %d bins" % document["regression_length"]
+    if META_ARCHS[meta_arch].chip_only and arch and not arch.startswith("hailo8"):
+        return f"{meta_arch} on {arch}"
+    return ""
 
 
 def meta_arch_of(head: Mapping[str, Any]) -> Tuple[Optional[str], str]:

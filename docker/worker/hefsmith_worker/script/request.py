@@ -39,6 +39,9 @@ class ScriptRequest:
     images: int
     options: OptimizeOptions = OPTIMIZE
     nms_config: Optional[str] = None
+    arch: str = ""
+    #: Why there can be none, as the SDK has shown.
+    nms_refused: str = ""
 
 
 def script_request(
@@ -51,6 +54,7 @@ def script_request(
     images: int,
     options: OptimizeOptions,
     nms_config: Optional[str] = None,
+    arch: str = "",
 ) -> ScriptRequest:
     """Put a request together from what the stages have.
 
@@ -59,7 +63,7 @@ def script_request(
     """
     network = Network.from_hn(hn)
     plans = tuple(_input_plan(layer, preprocess.get(name) or {}) for name, layer in inputs.items())
-    return ScriptRequest(network, plans, head, tuple(end_nodes), images, options, nms_config)
+    return ScriptRequest(network, plans, head, tuple(end_nodes), images, options, nms_config, arch)
 
 
 def _input_plan(layer: str, preprocess: Mapping[str, Any]) -> InputPlan:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Dict, Optional
+import re
+import traceback
+from dataclasses import replace
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -17,23 +19,47 @@ from hefsmith_worker.contract.layout import (
     SCRIPT,
 )
 from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
-from hefsmith_worker.script import GeneratedScript, generate
-from hefsmith_worker.script.request import script_request
+from hefsmith_worker.network import as_input
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.script import GeneratedScript, ScriptRequest, generate, script_request
 from hefsmith_worker.workspace import Workspace
+
+#: How a traceback names the step, as a module or in words.
+_BIAS_CORRECTION = re.compile(r"bias[ _]correction")
 
 
 def run(workspace: Workspace) -> Dict[str, Any]:
     """Write ``model.alls`` with its files, and the quantised HAR."""
-    runner = workspace.runner(HAR_NATIVE, "parse")
     parsed = workspace.read_json(PARSED, "parse")
-    generated = _generate(workspace, parsed)
-    script = _write_script(workspace, generated)
-    runner.load_model_script(str(script))
-    calibration = _calibration(workspace, parsed)
-    runner.optimize_full_precision(calibration)
-    runner.optimize(calibration)
-    workspace.announce("har-quantized", workspace.save_har(HAR_QUANTIZED))
     index = workspace.read_json(CALIBRATION_INDEX, "calibrate")
+    request = _request(workspace, parsed, int(index["used"]))
+    calibration = _calibration(workspace, parsed)
+    workspace.runner(HAR_NATIVE, "parse")
+    files: Dict[str, str] = {}
+    try:
+        while True:
+            generated = generate(request)
+            files = {SCRIPT: generated.text, **generated.files}
+            try:
+                _quantise(workspace, files, calibration)
+                break
+            except StageError:
+                raise
+            except Exception as error:
+                other = another_way(request, generated, error)
+                if other is None:
+                    raise
+                request, finding = other
+                for name in files:
+                    workspace.path(name).unlink()
+                workspace.channel.finding(**finding)
+                workspace.reload(HAR_NATIVE, "parse")
+    finally:
+        # Also where the SDK failed: the script is what somebody looks at then.
+        for name in sorted(files, key=lambda name: (name != SCRIPT, name)):
+            role = "script" if name == SCRIPT else "script-file"
+            workspace.announce(role, workspace.plan.work / name)
+    workspace.announce("har-quantized", workspace.save_har(HAR_QUANTIZED))
     options = OptimizeOptions.read(workspace.plan.of("optimize"))
     return {
         "level_asked": options.level,
@@ -44,32 +70,62 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     }
 
 
-def _generate(workspace: Workspace, parsed: Dict[str, Any]) -> GeneratedScript:
+def _quantise(workspace: Workspace, files: Mapping[str, str], calibration: Any) -> None:
+    for name, text in files.items():
+        workspace.path(name).write_bytes(text.encode("utf-8"))
+    runner = workspace.runner(HAR_NATIVE, "parse")
+    runner.load_model_script(str(workspace.path(SCRIPT)))
+    runner.optimize_full_precision(calibration)
+    runner.optimize(calibration)
+
+
+def another_way(
+    request: ScriptRequest, generated: GeneratedScript, error: BaseException
+) -> "Optional[Tuple[ScriptRequest, Dict[str, Any]]]":
+    """Return what to ask the SDK for instead, and the finding that says so; ``None`` for nothing.
+
+    Only for what public sources leave open: bias correction that some saw fail, and forms of an
+    NMS that nobody has shown. Any other failure is the user's to know.
+    """
+    told = "".join(traceback.format_exception(type(error), error, error.__traceback__)).lower()
+    said = "%s: %s" % (type(error).__name__, str(error).strip().split("\n")[0][:200])
+    options = request.options
+    if options.level in (None, 1) and _BIAS_CORRECTION.search(told):
+        finding = {
+            "code": "optimize.bias-correction",
+            "severity": "warning",
+            "message": "the compiler failed in bias correction (%s); level 0 runs instead" % said,
+            "asked": options.level,
+            "got": 0,
+            "fix": "Set optimization.level to 0, or use another version of the compiler.",
+        }
+        return replace(request, options=replace(options, level=0)), finding
+    if generated.doubt and ("nms" in told or "postprocess" in told):
+        finding = {
+            "code": "optimize.nms-refused",
+            "severity": "warning",
+            "message": "the compiler refused the NMS (%s: %s); the HEF gives the raw outputs of "
+            "the head, which are decoded on the host" % (generated.doubt, said),
+            "fix": "Set postprocess.nms.enabled to false, or give postprocess.nms.config.",
+        }
+        return replace(request, nms_refused="the compiler refused " + generated.doubt), finding
+    return None
+
+
+def _request(workspace: Workspace, parsed: Dict[str, Any], images: int) -> ScriptRequest:
     options = OptimizeOptions.read(workspace.plan.of("optimize"))
     draft = workspace.read_json(GOLDEN_DRAFT, "export")
-    index = workspace.read_json(CALIBRATION_INDEX, "calibrate")
-    request = script_request(
+    return script_request(
         hn=parsed["hn"],
         inputs=parsed["inputs"],
         end_nodes=parsed["end_nodes"],
         head=workspace.read_json(HEAD, "parse"),
         preprocess={entry["onnx_name"]: entry["preprocess"] for entry in draft["inputs"]},
-        images=int(index["used"]),
+        images=images,
         options=options,
         nms_config=_own_config(workspace, options.nms),
+        arch=workspace.plan.arch,
     )
-    return generate(request)
-
-
-def _write_script(workspace: Workspace, generated: GeneratedScript) -> Path:
-    script = workspace.path(SCRIPT)
-    script.write_bytes(generated.text.encode("utf-8"))
-    workspace.announce("script", script)
-    for name, text in sorted(generated.files.items()):
-        path = workspace.path(name)
-        path.write_bytes(text.encode("utf-8"))
-        workspace.announce("script-file", path)
-    return script
 
 
 def _own_config(workspace: Workspace, nms: NmsOptions) -> Optional[str]:
@@ -81,7 +137,9 @@ def _own_config(workspace: Workspace, nms: NmsOptions) -> Optional[str]:
 def _calibration(workspace: Workspace, parsed: Dict[str, Any]) -> Any:
     """Return memory maps, never copies: an array, or a mapping by the network's own layers."""
     arrays = {
-        parsed["inputs"][name]: np.load(str(path), mmap_mode="r")
+        parsed["inputs"][name]: as_input(
+            np.load(str(path), mmap_mode="r"), parsed["hn"], parsed["inputs"][name]
+        )
         for name, path in workspace.calibration_arrays().items()
     }
     return next(iter(arrays.values())) if len(arrays) == 1 else arrays

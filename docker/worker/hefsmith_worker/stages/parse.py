@@ -58,7 +58,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         start_nodes = list(wanted["start_nodes"])
         _translate_tflite(workspace, names, inputs, start_nodes, end_tensors if end_nodes else [])
     runner = workspace.runner(HAR_NATIVE, "parse")
-    hn = runner.get_hn_dict()
+    hn = network.plain_hn(runner.get_hn_dict())
     layers = network.input_layers(hn, sources)
     outputs = network.output_layers(hn)
     cut = end_tensors != graph_outputs

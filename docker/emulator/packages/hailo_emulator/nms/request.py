@@ -6,14 +6,19 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import UnsupportedMetaArchError
+from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import (
+    AllocatorScriptParserException,
+    UnsupportedMetaArchError,
+)
 from hailo_sdk_client.tools.core_postprocess.nms_postprocess import NMSConfigPostprocessException
 from hailo_sdk_common.hailo_nn.exceptions import HailoNNException
 from hefsmith_worker.contract.families import META_ARCHS, marked
 
 from hailo_emulator import log
+from hailo_emulator.line import current_line, is_at_least
 from hailo_emulator.nms.anchors import YOLOV5, ssd_anchors
 from hailo_emulator.nms.config import Decoder, NmsConfig
+from hailo_emulator.quirks import quirk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 _FIELDS = {
     "encoded_layer": "encoded", "reg_layer": "reg", "cls_layer": "cls", "objectness_layer": "obj",
 }  # fmt: skip
+#: Layers that end a network which was cut behind its heads.
+_NO_HEADS = ("concat", "format_conversion", "reshape", "softmax", "ew_mult", "ew_add", "slice")
 _ENGINES = ("cpu", "nn_core", "auto")
 
 
@@ -38,6 +45,9 @@ def resolve_nms(network: Network, request: NmsRequest) -> Network:
     """
     document: dict[str, Any] | None = None
     if request.config is not None:
+        if not request.config.is_file():
+            msg = f"Post-process config file isn't found in {request.config}"
+            raise AllocatorScriptParserException(msg)
         document = json.loads(request.config.read_text("utf-8"))
     arch = _architecture(request.meta_arch, document)
     engine = request.engine or "cpu"
@@ -50,6 +60,7 @@ def resolve_nms(network: Network, request: NmsRequest) -> Network:
     if request.bbox_decoding_only:
         msg = "bbox_decoding_only is not emulated"
         raise NotImplementedError(msg)
+    _check_heads(network)
     values: dict[str, Any] = dict(META_ARCHS[arch].vendor)
     values.update({k: v for k, v in (document or {}).items() if k != "bbox_decoders"})
     values.update(request.overrides)
@@ -64,9 +75,55 @@ def resolve_nms(network: Network, request: NmsRequest) -> Network:
     if not decoders:
         msg = "The NMS configuration has no bbox_decoders"
         raise NMSConfigPostprocessException(msg)
+    if quirk("strict-nms"):
+        _check_strictly(arch, values)
+    network = _as_scores(network, arch, decoders)
     config = _make_config(network, arch, "cpu" if engine == "auto" else engine, values, decoders)
     log.info(f"Added {config.output} (meta architecture {arch}, engine {config.engine})")
     return replace(network, nms=config)
+
+
+def _as_scores(network: Network, arch: str, decoders: tuple[Decoder, ...]) -> Network:
+    """From 3.33.1 on the compiler itself gives scores to heads that end in logits."""
+    if not is_at_least(3, 33, 1):
+        return network
+    from hailo_emulator.modify import activate_output
+
+    fields = [_FIELDS[key] for role, key in META_ARCHS[arch].layers.items()
+              if role in META_ARCHS[arch].sigmoid]  # fmt: skip
+    for stream in [getattr(decoder, field) for decoder in decoders for field in fields]:
+        port = next(port for port in network.outputs if port.stream == stream)
+        layer = network.layer_of(port)
+        if layer is not None and layer.activation == "linear":
+            network = activate_output(network, port, "sigmoid")
+            log.info(
+                f"The activation function of layer {network.scoped(layer.name)} was replaced by a "
+                "Sigmoid"
+            )
+    return network
+
+
+def _check_strictly(arch: str, values: Mapping[str, Any]) -> None:
+    """Refuse what no public script has: the vendor's compiler may take it or not."""
+    unseen = {
+        "ssd": not values.get("background_removal"),
+        "yolov8": int(values.get("regression_length", 16)) != 16,
+        "yolov6": current_line().compiler == 5,
+    }
+    if unseen.get(arch, False):
+        msg = f"This configuration of {arch} is not supported"
+        raise NMSConfigPostprocessException(msg)
+
+
+def _check_heads(network: Network) -> None:
+    """The layers before an NMS are convolutions; a cut after the decoding leaves others there."""
+    for port in network.outputs:
+        layer = network.layer_of(port)
+        if layer is not None and layer.kind in _NO_HEADS:
+            msg = (
+                f"Error in the last layers of the model, expected conv but found {layer.kind} layer"
+            )
+            raise AllocatorScriptParserException(msg)
 
 
 def _architecture(named: str | None, document: Mapping[str, Any] | None) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from hailo_sdk_common.hailo_nn import exceptions as _exceptions
+
+#: Its home is the network description.
+UnsupportedModelError = _exceptions.UnsupportedModelError
+
 
 class ModelTranslatorException(Exception):
     """Base of everything that translation raises."""
@@ -13,10 +18,6 @@ class ParsingWithRecommendationException(ModelTranslatorException):
 
 class MisspellNodeError(ModelTranslatorException):
     """A start or end node that the graph does not have."""
-
-
-class UnsupportedModelError(ModelTranslatorException):
-    """The model as a whole, or a constant in it, cannot be translated."""
 
 
 class UnsupportedOperationError(ModelTranslatorException):

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hailo_emulator import log
-from hailo_emulator.line import architectures, current_line, gpu_available, other_line_of
+from hailo_emulator.line import (
+    architectures,
+    current_line,
+    gpu_available,
+    is_at_least,
+    other_line_of,
+)
+from hailo_emulator.quirks import quirk
+from hailo_model_optimization.acceleras.utils.acceleras_exceptions import (
+    AccelerasInitializationError,
+)
 
 from hailo_sdk_client.exposed_definitions import (
     CalibrationDataType,
@@ -53,6 +63,7 @@ class ClientRunner:
         self._work: Workspace | None = None
         self._sessions: dict[InferenceContext, Any] = {}
         self._active: ContextInfo | None = None
+        self._reloaded: States | None = None
         if hw_arch is not None:
             _check_arch(hw_arch)
         self._arch = hw_arch or line.default_chip
@@ -307,6 +318,7 @@ class ClientRunner:
         assert network is not None
         shapes = {port.name: input_shape(network, port) for port in network.inputs}
         dataset = open_dataset(calib_data, shapes)
+        _check_calibration_size(work.options.calibration_size, dataset.count)
         log.info("Starting Model Optimization")
         if not gpu_available():
             log.info("No GPU chosen and no suitable GPU found, falling back to CPU.")
@@ -321,7 +333,19 @@ class ClientRunner:
         """Return the bytes of the (emulated) HEF; writing the file is the caller's."""
         from hailo_emulator.compiler import compile_hef
 
+        if self._state in _PARSED:
+            from hailo_sdk_client.sdk_backend.sdk_backend_exceptions import (
+                BackendRuntimeException,
+            )
+
+            msg = (
+                "Model requires quantized weights in order to run on HW, but none were given. "
+                "Did you forget to quantize?"
+            )
+            raise BackendRuntimeException(msg)
         self._require("compile", States.QUANTIZED_MODEL, States.COMPILED_MODEL)
+        if quirk("no-home"):
+            (Path.home() / ".hailo").mkdir(parents=True, exist_ok=True)
         work = self._loaded()
         assert work.optimized is not None
         assert work.quantized is not None
@@ -346,6 +370,7 @@ class ClientRunner:
         from hailo_emulator.workspace import unpack_workspace
 
         work, state = unpack_workspace(read_har(Path(har)))
+        self._reloaded = States(state)
         _check_arch(work.arch)
         self._arch = work.arch
         self._set(work, States(state))
@@ -470,6 +495,11 @@ class ClientRunner:
             msg = f"{context.name} is not emulated: there is no chip and no bit-exact model here"
             raise NotImplementedError(msg)
         self._require(f"infer_context({context.name})", *needed)
+        float_one = context is not InferenceContext.SDK_QUANTIZED
+        compiled = self._reloaded is States.COMPILED_MODEL
+        if float_one and compiled and quirk("compiled-not-inferred"):
+            msg = f"{context.name} is not available for a model that was loaded compiled"
+            raise InvalidStateException(msg)
 
     def _graph(self, context: InferenceContext) -> tuple[Network, Any]:
         from hailo_emulator.compose import compose
@@ -484,6 +514,14 @@ class ClientRunner:
             model = quantized.model
             return network, lambda: model
         return network, lambda: to_model(compose(network)).SerializeToString()
+
+
+def _check_calibration_size(asked: int | None, given: int) -> None:
+    """From 3.33.1 on more images than there are end the run; before, all of them were taken."""
+    if asked is None or asked <= given or not is_at_least(3, 33, 1):
+        return
+    msg = f"calibset_size is {asked}, the calibration set has {given} entries"
+    raise AccelerasInitializationError(msg)
 
 
 def _tell_mapping(network: Network) -> None:

@@ -25,3 +25,7 @@ class BackendValueError(SDKBackendException):
 
 class UnsupportedMetaArchError(SDKBackendException):
     """A post-process that cannot run where the script wants it."""
+
+
+class BackendRuntimeException(SDKBackendException):
+    """A call that needs what an earlier step has not made."""

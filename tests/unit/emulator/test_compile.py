@@ -200,8 +200,8 @@ def test_what_is_no_har_or_not_ours_is_said_so(tmp_path):
 
 def test_the_estimate_follows_the_work_and_the_chip(models):
     from hailo_emulator.cost import estimate_cost
-    from hailo_emulator.line import Chip
     from hailo_emulator.translate import translate
+    from hefsmith_worker.contract.chips import Figures
 
     class Bits:
         def __init__(self):
@@ -213,7 +213,7 @@ def test_the_estimate_follows_the_work_and_the_chip(models):
         network = translate(models.yolov8(width=width, size=128).SerializeToString(), "n")
         bits = Bits()
         bits.streams = {p.stream: Quantization(1, 0) for p in (*network.inputs, *network.outputs)}
-        return estimate_cost(network, bits, Chip("c", tops, memory))
+        return estimate_cost(network, bits, Figures(tops, memory, "", "", ""))
 
     small, large = cost(4, 0.5), cost(8, 0.5)
     assert large.macs > 3 * small.macs

@@ -134,7 +134,8 @@ class GoldenWriter(object):
                 int(self._wanted["count"]),
                 int(self._wanted["seed"]),
                 tuple(self._wanted.get("labels", ())),
-                self._wanted.get("task"),
+                # Which task it is shows when the network was parsed; until then labels are kept.
+                self._wanted.get("task") or "classification",
                 emit_to(self._workspace),
             )
         except CalibrationError as error:
@@ -184,6 +185,8 @@ class GoldenWriter(object):
             {
                 "schema": 1,
                 "task": self._wanted.get("task"),
+                "named": bool(self._wanted.get("labels")),
+                "folders": samples.folders,
                 "origin": self.origin,
                 "samples": [
                     {"name": name, "sha256": digest, "label": label, "boxes": boxes}

@@ -177,6 +177,36 @@ def test_a_picture_that_is_replaced_with_the_same_size_and_time_is_noticed(own: 
     assert ran(control.stderr) == set()
 
 
+# --- labels are used wherever they are ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["validation", "calibration"])
+def test_a_recipe_that_names_no_task_is_judged_by_the_labels_of_its_folders(
+    own: Project, where: str
+) -> None:
+    change(own, "postprocess: {task: classification, labels: labels.txt}", "")
+    if where == "calibration":
+        change(own, "  source: calib/digits/validation\n", "")
+    done = own.hef("up", "digits", "--engine", "local", "--json")
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)["proof"]["verdict"]
+    assert verdict["task"] == "classification"
+    assert verdict["basis"] == "labels"
+    assert verdict["accuracy"]["value"] > 0.95
+    assert len(verdict["classes"]) == len(verdict["confusion"]["classes"]) == 10
+
+
+def test_folders_that_are_no_classes_are_no_labels(own: Project) -> None:
+    change(own, "postprocess: {task: classification, labels: labels.txt}", "")
+    shutil.rmtree(own.root / "calib/digits/validation/9")
+    done = own.hef("up", "digits", "--engine", "local", "--json")
+    assert done.returncode == 0, done.stderr
+    proof = json.loads(done.stdout)["proof"]
+    assert proof["verdict"]["labelled"] is False
+    assert "agrees with your float model" in proof["headline"]
+    assert "not tested" in proof["headline"]
+
+
 # --- what a build is made of ----------------------------------------------------------------------
 
 

@@ -10,15 +10,20 @@ from hefsmith_worker.calibration.model import INFO, WARNING, Finding
 
 
 def label_indices(
-    items: Sequence[Item], labels: Sequence[str], task: Optional[str]
+    items: Sequence[Item],
+    labels: Sequence[str],
+    task: Optional[str],
+    every: Optional[Sequence[str]] = None,
 ) -> Tuple[Tuple[Optional[int], ...], List[Finding]]:
     """Return the class index of each item by its label, or ``None``.
 
     Names are compared without case, and with ``-``, ``_`` and spaces as one. Without a list
     of labels, and for classification only, the folders in sorted order are the classes (as
     torchvision numbers them); so they are when no name matches but the number of them does.
+    ``every`` are the names of the whole source where ``items`` are only a part of it: a class
+    keeps its number although some have no sample.
     """
-    given = sorted({item.label for item in items if item.label is not None})
+    given = sorted(set(every or ()) | {item.label for item in items if item.label is not None})
     if not given or task not in (None, "auto", "classification"):
         return tuple(None for _ in items), []
     table, findings = _table(given, labels, task)

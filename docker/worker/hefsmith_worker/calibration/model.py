@@ -289,6 +289,8 @@ class Samples:
     boxes
         For each sample ``None`` or rows [y_min, x_min, y_max, x_max, class]: 0..1 in the frame
         of the *prepared* picture (letterbox included), as the chip's NMS answers.
+    folders
+        How many names of classes the whole source has.
     """
 
     names: Tuple[str, ...]
@@ -297,3 +299,4 @@ class Samples:
     labels: Tuple[Optional[int], ...]
     boxes: Tuple[Optional[List[List[float]]], ...]
     findings: Tuple[Finding, ...] = field(default=())
+    folders: int = 0

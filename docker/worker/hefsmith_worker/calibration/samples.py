@@ -125,7 +125,8 @@ def _load(
         msg = f"none of the {len(ordered)} validation images can be used; {broken[0]}"
         raise CalibrationError(msg, "samples.empty", "Check the validation source.")
     items = [sample[0] for sample, _, _ in kept]
-    numbers, findings = label_indices(items, labels, task)
+    every = sorted({item.label for item in listings[0].items if item.label is not None})
+    numbers, findings = label_indices(items, labels, task, every)
     table, more = class_numbers(listings[0].classes, labels)
     findings += more
     findings += [Finding(*note[:3], fix=note[3]) for note in listings[0].notes]
@@ -139,6 +140,7 @@ def _load(
         numbers,
         tuple(_boxes(sample[0], placement, table) for sample, placement, _ in kept),
         tuple(findings),
+        len(every),
     )
 
 

@@ -78,13 +78,14 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     decoder = decoding.from_script(workspace, draft)
     written = _write_steps(workspace, parsed, steps, decoder)
     runs = workspace.plan.work / GOLDEN
+    head = workspace.read_json(HEAD, "parse")
     workspace.write_json(
         GOLDEN_INDEX,
         {
             "schema": 1,
-            "task": _task(workspace, draft),
+            "task": draft.get("task") or str(head["task"]),
             "origin": draft["origin"],
-            "samples": draft["samples"],
+            "samples": _samples(draft, head),
             "inputs": [
                 {
                     "name": parsed["inputs"][entry["onnx_name"]],
@@ -103,12 +104,17 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     return {"samples": len(draft["samples"]), "steps": list(written["steps"])}
 
 
-def _task(workspace: Workspace, draft: Dict[str, Any]) -> str:
-    """Return the recipe's task, else the one that the graph shows."""
-    if draft.get("task"):
-        return str(draft["task"])
-    task = workspace.read_json(HEAD, "parse")["task"]
-    return str(task)
+def _samples(draft: Dict[str, Any], head: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """Return the samples, with the labels that count for the network that was found.
+
+    Where the recipe names neither task nor labels, folders are classes only if the network has
+    as many of them: other folders may mean anything.
+    """
+    task = draft.get("task") or head["task"]
+    sure = bool(draft.get("task")) or draft["named"]
+    if task == "classification" and (sure or draft["folders"] == head.get("classes")):
+        return list(draft["samples"])
+    return [{**sample, "label": None} for sample in draft["samples"]]
 
 
 def _raw_inputs(

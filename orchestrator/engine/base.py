@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from hefsmith_worker.contract import names
 from hefsmith_worker.contract.layout import PLAN
 
 from orchestrator.errors import EngineError
@@ -73,6 +74,14 @@ class Input:
     name: str
     path: Path
     digest: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a name that would put it elsewhere than below the inputs."""
+        try:
+            names.parts(self.name)
+        except names.NameRefused as error:
+            msg = f"the input {error}"
+            raise EngineError(msg, code="engine.input") from error
 
 
 @dataclass(frozen=True, slots=True)

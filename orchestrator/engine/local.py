@@ -276,12 +276,19 @@ class LocalEngine:
 
 
 def lend(source: Path, place: Path) -> None:
-    """Let a job see ``source`` as ``place``: a link, and where links are not allowed, a copy."""
+    """Let a job see ``source`` as ``place``: a link, and where links are not allowed, a copy.
+
+    Either is made anew: what is at ``place`` already is never written to, link or not. Raises
+    :class:`FileExistsError` then.
+    """
     try:
         place.symlink_to(source.resolve(), target_is_directory=source.is_dir())
+    except FileExistsError:
+        raise
     except OSError:
         # Windows lets only some users make links.
         if source.is_dir():
             shutil.copytree(source, place)
-        else:
-            shutil.copy2(source, place)
+            return
+        with source.open("rb") as stream, place.open("xb") as copy:
+            shutil.copyfileobj(stream, copy)

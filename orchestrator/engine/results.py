@@ -10,8 +10,10 @@ import errno
 import os
 import stat
 import tarfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
+
+from hefsmith_worker.contract import names
 
 from orchestrator.engine.base import EngineLostError, Progress, Report, ignore
 from orchestrator.engine.transfer import MARKS
@@ -134,11 +136,10 @@ def _cut_off(what: str) -> EngineLostError:
 
 def safe_place(name: str, target: Path) -> Path | None:
     """Return where a tar member goes below ``target``, ``None`` if it may not go anywhere."""
-    parts = PurePosixPath(name).parts
-    if not parts or parts[0] == "/" or any(part == ".." or "\\" in part for part in parts):
+    if names.fault(name) is not None:
         return None
-    inner = [part for part in parts if part != "."]
-    if not inner or inner[-1] in MARKS or ":" in inner[0]:
+    inner = names.parts(name)
+    if inner[-1] in MARKS:
         return None
     place = target.joinpath(*inner)
     # A folder that became a link since (nobody but a hostile job makes one) leads out.

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract import names
+
 from orchestrator.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -261,7 +263,8 @@ class StageCache:
 def place(source: Path, target: Path, *, link: bool) -> None:
     """Copy a file, or link it where the file system can."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
+    if target.exists() or target.is_symlink():
+        # Never written through: it may be a link that a job has left.
         target.unlink()
     if link:
         try:
@@ -297,6 +300,8 @@ def read_entry(document: Mapping[str, Any]) -> CacheEntry:
     if document["schema"] != SCHEMA:
         msg = "another schema"
         raise ValueError(msg)
+    for file in document["files"]:
+        names.parts(file["path"])
     return CacheEntry(
         key=document["key"],
         stage=document["stage"],

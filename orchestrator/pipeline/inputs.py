@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract import names
+
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.identity import TENSORFLOW_PACKAGES
 from orchestrator.project.recipe import Preprocessing, SourceOptions
@@ -102,6 +104,8 @@ class _Collector:
         for material in self.materials.values():
             if material.path == path and material.files == files:
                 return material.name
+        # A file of the user may be called as no input can be; it is lent under another name.
+        name = names.tame(name)
         free, number = name, 2
         while free in self.materials:
             stem, dot, suffix = name.partition(".")
@@ -225,7 +229,7 @@ def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
         beside = [
             collector.add(other, path.parent / other)
             for other in external_files(path)
-            if (path.parent / other).is_file()
+            if _is_beside(collector, path, other)
         ]
         return {"kind": "onnx", "file": name}, (name, *beside)
     if kind in TENSORFLOW_KINDS:
@@ -250,6 +254,25 @@ def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
         described["weights"] = collector.add(path.name, path)
         names.append(described["weights"])
     return described, tuple(names)
+
+
+def _is_beside(collector: _Collector, model: Path, name: str) -> bool:
+    """Tell whether weights that an ONNX file names are there; refuses what is not beside it."""
+    fault = names.fault(name)
+    if fault is None and len(names.parts(name)) > 1:
+        fault = "is not beside it"
+    if fault is not None:
+        where = collector.loaded.where("source", "onnx")
+        msg = (
+            f"{where}: source.onnx: {escape_control(model.name)} keeps weights in a file whose "
+            f"name {fault}: {names.shown(name)}"
+        )
+        hint = (
+            "Weights must lie in the model's own folder. If you do not know who made the file,\n"
+            "do not use it; else save it anew: onnx.save(onnx.load(FILE), FILE)."
+        )
+        raise ConfigError(msg, hint=hint, code="onnx.external-data")
+    return (model.parent / name).is_file()
 
 
 def _tensorflow(collector: _Collector, kind: str) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -14,8 +14,10 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from io import FileIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hefsmith_worker.contract import names
 
 from orchestrator.pipeline.cache import LINKED_ROLES
 
@@ -155,10 +157,9 @@ class ArtifactIntake:
 
     def _place(self, name: str) -> Path | None:
         """Return where a file with that name is; ``None`` for a name that leads elsewhere."""
-        parts = PurePosixPath(name).parts
-        if not parts or ".." in parts or "\\" in name or PurePosixPath(name).is_absolute():
+        if names.fault(name) is not None:
             return None
-        path = os.path.join(self._real, *parts)  # noqa: PTH118
+        path = os.path.join(self._real, *names.parts(name))  # noqa: PTH118
         return Path(path) if os.path.realpath(path) == path else None
 
     def _mark(self, name: str) -> Mark | None:

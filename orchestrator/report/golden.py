@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from math import isfinite
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+from hefsmith_worker.contract import names
 from hefsmith_worker.contract.layout import ADDED_IN_GOLDEN, INDEX_IN_GOLDEN
 
 from orchestrator.errors import ArtifactError, escape_control
@@ -20,6 +20,7 @@ from orchestrator.report.model import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -220,11 +221,11 @@ def _store(folder: Path, steps: Mapping[str, Any]) -> Golden:
 
 
 def _below(folder: Path, name: str) -> Path:
-    relative = PurePosixPath(name)
-    if relative.is_absolute() or ".." in relative.parts:
-        msg = f"{folder / INDEX_IN_GOLDEN} names a file outside its folder: {escape_control(name)}"
-        raise GoldenError(msg)
-    return folder.joinpath(*relative.parts)
+    try:
+        return names.below(folder, name)
+    except names.NameRefused as error:
+        msg = f"{folder / INDEX_IN_GOLDEN} names a file outside its folder: {error}"
+        raise GoldenError(msg) from error
 
 
 def _sample(entry: Mapping[str, Any]) -> Sample:

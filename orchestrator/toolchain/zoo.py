@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hefsmith_worker.contract import names
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.toolchain import probe
@@ -103,10 +105,9 @@ def _write(files: dict[str, str], folder: Path) -> None:
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".zoo-"))
     try:
         for key, text in files.items():
-            inside = PurePosixPath(key)
-            if inside.is_absolute() or ".." in inside.parts:
+            if names.fault(key) is not None:
                 continue
-            path = staging.joinpath(*inside.parts)
+            path = staging.joinpath(*names.parts(key))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(str(text), encoding="utf-8")
         if not folder.exists():

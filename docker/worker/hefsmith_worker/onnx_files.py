@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from hefsmith_worker.contract import names
 from hefsmith_worker.protocol import StageError
 
 Shapes = Mapping[str, Tuple[int, ...]]
@@ -25,7 +26,17 @@ def load(path: Path) -> Any:
     from google.protobuf.message import DecodeError
 
     try:
-        return onnx.load(str(path))
+        model = onnx.load(str(path), load_external_data=False)
+        for name in located(model):
+            fault = names.fault(name)
+            if fault is not None:
+                raise StageError(
+                    "%s keeps weights in a file whose name %s: %s"
+                    % (path.name, fault, names.shown(name)),
+                    code="onnx.external-data",
+                    fix="If you do not know who made the file, do not use it.",
+                )
+        onnx.load_external_data_for_model(model, str(path.parent))
     except (DecodeError, ValueError) as error:
         raise StageError(
             "%s is not an ONNX model: %s" % (path.name, _first_line(error)),
@@ -38,6 +49,21 @@ def load(path: Path) -> Any:
             code="onnx.external-data",
             fix="Weights in files beside the model must lie in the same folder.",
         )
+    return model
+
+
+def located(message: Any) -> Iterator[str]:
+    """Yield the name of every file that weights are said to lie in, wherever in the graph."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        for entry in message.external_data:
+            if entry.key == "location":
+                yield entry.value
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            # One message, or many of them.
+            for inner in (value,) if hasattr(value, "DESCRIPTOR") else value:
+                yield from located(inner)
 
 
 def checked(path: Path, shapes: Shapes) -> Any:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from hefsmith_worker.contract import stages
+from hefsmith_worker.contract import names, stages
 
 from orchestrator.errors import escape_control
 from orchestrator.pipeline.cache import entry_document, read_entry
@@ -292,9 +292,11 @@ def _check_file(file: CachedFile) -> None:
     _need(all(isinstance(one, str) for one in texts), "a file without a name")
     _need(_SHA256.match(file.sha256) is not None, "a file without a sha256")
     _need(type(file.bytes) is int and file.bytes >= 0, "a file without a size")
-    parts = file.path.split("/")
-    plain = all(one and len(one) < 200 and not _ODD.search(one) for one in parts)
-    _need(plain and len(file.path) < 1000, f"the path {file.path[:80]!r} is not plain")
+    fault = names.fault(file.path)
+    _need(fault is None, f"the path {names.shown(file.path)} {fault}")
+    parts = names.parts(file.path)
+    plain = "/".join(parts) == file.path and not any(_ODD.search(one) for one in parts)
+    _need(plain, f"the path {names.shown(file.path)} is not plain")
 
 
 def _check_paths(paths: list[str]) -> None:

@@ -306,7 +306,7 @@ def test_a_member_that_climbs_out_of_an_archive_is_refused(
     make = make_zip if kind == "zip" else make_tar
     path = make(tmp_path / f"set.{kind}", {"ok.jpg": jpeg(), name: jpeg()})
 
-    with pytest.raises(CalibrationError, match="outside of the archive") as caught:
+    with pytest.raises(CalibrationError, match="the member") as caught:
         names(path, tmp_path)
     assert caught.value.code == "calib.archive.path"
     assert str(path) in str(caught.value)

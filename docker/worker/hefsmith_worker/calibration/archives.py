@@ -15,6 +15,7 @@ from typing import Any, Dict, List
 
 from hefsmith_worker.calibration.items import MAX_FILE_BYTES, Item, Listing, is_picture_name
 from hefsmith_worker.calibration.model import CalibrationError
+from hefsmith_worker.contract import names
 
 #: A member that unpacks to this many times its stored size is a bomb (pictures do not).
 MAX_RATIO = 200
@@ -115,11 +116,10 @@ def _folders(name: str) -> tuple[str, ...]:
 
 
 def _refuse_climbing(path: Path, name: str) -> None:
-    parts = name.replace("\\", "/").split("/")
-    absolute = parts[0] == "" or (len(parts[0]) == 2 and parts[0][1] == ":")
-    if absolute or ".." in parts or "\0" in name:
-        shown = name.encode("unicode_escape").decode("ascii")
-        msg = f"{path}: the member {shown} points outside of the archive"
+    # Archives of Windows part names by backslashes.
+    fault = names.fault(name.replace("\\", "/"))
+    if fault is not None:
+        msg = f"{path}: the member {names.shown(name)} {fault}: no file of a folder is called so"
         raise CalibrationError(
             msg, "calib.archive.path", "Do not use this archive; pack the pictures anew.", str(path)
         )

@@ -14,6 +14,7 @@ from typing import Any, Callable, List, Tuple
 
 from hefsmith_worker.calibration.items import is_picture_name
 from hefsmith_worker.calibration.model import CalibrationError
+from hefsmith_worker.contract import names
 
 REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -88,8 +89,9 @@ def _jobs(system: Any, root: str, place: Path) -> List[Tuple[str, Path, int]]:
         relative = remote[len(base) :] if remote.startswith(base) else remote.rsplit("/", 1)[-1]
         if not (is_picture_name(relative) or relative.lower().endswith(WHOLE_SUFFIXES)):
             continue
-        if ".." in relative.split("/") or relative.startswith("/") or "\\" in relative:
-            msg = f"{remote}: this name points outside of its folder"
+        fault = names.fault(relative)
+        if fault is not None:
+            msg = f"{names.shown(remote)}: this name {fault}"
             raise CalibrationError(msg, "calib.archive.path", None, remote)
         found.append((remote, place / relative, int(detail.get("size") or -1)))
     return found

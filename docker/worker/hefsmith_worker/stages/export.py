@@ -6,6 +6,7 @@ compared with the original on real samples before anything else is built on it.
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
@@ -13,6 +14,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from hefsmith_worker import onnx_files, onnx_forms
+from hefsmith_worker.contract import names
 from hefsmith_worker.contract.layout import GOLDEN, ONNX
 from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.onnx_external import external_files
@@ -86,14 +88,33 @@ def _copy_onnx(source: Path, target: Path) -> None:
     shutil.copyfile(str(source), str(target))
     # Weights may lie in files beside the model.
     for name in external_files(source):
-        beside = source.parent / name
-        if Path(name).name != name or not beside.is_file():
+        beside = source.parent / name if names.fault(name) is None else None
+        if beside is None or len(names.parts(name)) > 1 or not beside.is_file():
             raise StageError(
-                "%s keeps weights in %r, which is not beside it" % (source.name, name),
+                "%s keeps weights in %s, which is not beside it" % (source.name, names.shown(name)),
                 code="onnx.external-data",
                 fix="Put the file into the model's own folder, or save the model as one file.",
             )
-        shutil.copyfile(str(beside), str(target.parent / name))
+        _copy_new(beside, target.parent / name)
+
+
+def _copy_new(source: Path, target: Path) -> None:
+    """Copy to a file that is made here and now: a name out of a file overwrites nothing.
+
+    The very same file, left by an earlier run of the stage, is no fault.
+    """
+    try:
+        with source.open("rb") as stream, target.open("xb") as copy:
+            shutil.copyfileobj(stream, copy)
+    except FileExistsError:
+        if not target.is_symlink() and filecmp.cmp(str(source), str(target), shallow=False):
+            return
+        raise StageError(
+            "the weights of the ONNX file are called like a file of the build: %s"
+            % names.shown(target.name),
+            code="onnx.external-data",
+            fix="Save the model as one file: onnx.save(onnx.load(FILE), FILE).",
+        )
 
 
 def _bring_into_form(

@@ -21,15 +21,10 @@ from orchestrator.engine.base import (
     EngineUnavailableError,
     ImageMissingError,
 )
-from orchestrator.engine.deferred import defer, loaded
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
     from orchestrator.engine.address import Address
-
-
-# Before anybody in this room imports the SDK, whose import of paramiko takes half its time.
-defer("paramiko")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +133,7 @@ def lost_errors() -> tuple[type[Exception], ...]:
         EOFError,
         ssl.SSLError,
     ]
-    paramiko = loaded("paramiko")
+    paramiko = sys.modules.get("paramiko")
     if paramiko is not None:
         found.append(paramiko.SSHException)
     return tuple(found)

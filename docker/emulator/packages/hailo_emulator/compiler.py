@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.families import META_ARCHS
+
 from hailo_emulator import log
 from hailo_emulator.cost import as_estimate, estimate_cost
 from hailo_emulator.line import find_figures, toolchain_version
@@ -135,13 +137,10 @@ def _stream_spec(stream: Stream, port: Port) -> StreamSpec:
 def _nms_spec(config: NmsConfig) -> NmsSpec:
     from orchestrator.hef import DecoderSpec, NmsSpec
 
-    family = config.meta_arch if config.meta_arch != "yolov6" else "yolov8"
-    extra: dict[str, float] = {}
-    if family == "yolov8":
-        extra["regression_length"] = float(config.regression_length)
-    elif family == "ssd":
-        extra["centers_scale_factor"] = config.centers_scale_factor
-        extra["bbox_dimensions_scale_factor"] = config.bbox_dimensions_scale_factor
+    family = META_ARCHS[config.meta_arch].in_hef or config.meta_arch
+    extra = {
+        key: float(getattr(config, key)) for key in META_ARCHS[family].extra if hasattr(config, key)
+    }
     return NmsSpec(
         family=family,
         output=config.output,

@@ -80,7 +80,8 @@ class MetaArch:
     keys of the document, ``mark`` is the key by which a file of this kind is known.
     ``sigmoid`` are the roles whose outputs must be scores and not logits. ``anchors`` are in
     ``pixels`` or are ``fractions`` of the picture. ``vendor`` are the compiler's own values where
-    a script gives none; empty for those that the emulator does not have.
+    a script gives none; empty for those that the emulator does not have. ``in_hef`` is the family
+    by which an emulated HEF calls it, where HailoRT's format has none of the name.
     """
 
     name: str
@@ -93,6 +94,12 @@ class MetaArch:
     anchors: str = ""
     stride: bool = True
     vendor: Mapping[str, object] = field(default_factory=dict)
+    in_hef: str = ""
+
+    @property
+    def distributed(self) -> bool:
+        """Whether it reads distances as distributions."""
+        return "regression_length" in self.extra
 
     @property
     def emulated(self) -> bool:
@@ -159,6 +166,7 @@ META_ARCHS: Dict[str, MetaArch] = {
             chip_only=True,
             layers=_PAIR,
             vendor=_vendor(0.03, 0.65, 100),
+            in_hef="yolov8",
         ),
         MetaArch("yolo", on_chip=True),
         MetaArch("centernet", on_chip=True),

@@ -161,13 +161,14 @@ def _distances(family: HeadFamily, head: Mapping[str, Any]) -> Optional[_Answer]
         )
     if decoding.get("scores") == "softmax":
         return None, "class scores share a softmax, the SDK's NMS takes one sigmoid for each"
+    own = None if family.meta_arch is None else META_ARCHS[family.meta_arch]
     if head.get("regression_length"):
-        return "yolov8", ""
-    if family.meta_arch == "yolov6":
-        if decoding.get("widths") != "linear":
-            return None, "the decoding of its distances is not in the graph"
-        return "yolov6", ""
-    return None
+        return (own.name if own is not None and own.distributed else "yolov8"), ""
+    if own is None or own.distributed:
+        return None
+    if decoding.get("widths") != "linear":
+        return None, "the decoding of its distances is not in the graph"
+    return own.name, ""
 
 
 def _with_priors(family: HeadFamily, head: Mapping[str, Any]) -> _Answer:

@@ -6,52 +6,35 @@ so that whoever reads a file already has the words for it.
 
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
 import json
-import os
-import stat
-from typing import IO, TYPE_CHECKING, Any
+import lzma
+import tarfile
+import zlib
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
+
+from hefsmith_worker.regular import open_regular, too_large
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+__all__ = ["open_regular", "open_tar", "parse_json", "read_json", "read_regular", "read_text"]
 
 #: Bytes of a file that people write: recipes, settings, labels, lists, NMS configurations.
 TEXT_LIMIT = 16 << 20
 
+#: Bytes of a model script; the longest of the Model Zoo has some 10 KB.
+SCRIPT_LIMIT = 256 << 10
+
+#: Bytes of a log.
+LOG_LIMIT = 1 << 30
+
 #: Bytes of a file that programs write: manifests, reports, indexes of golden samples.
 RECORD_LIMIT = 256 << 20
-
-_KINDS = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a disk",
-    stat.S_IFDIR: "a folder",
-}
-
-
-def open_regular(path: Path, *, limit: int | None = None) -> IO[bytes]:
-    """Open a regular file of at most ``limit`` bytes; never waits, as opening a pipe would.
-
-    Raises ``OSError``, with ``EFBIG`` for a larger file and ``EINVAL`` for another kind.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-    handle = os.open(path, flags | getattr(os, "O_NOCTTY", 0))
-    try:
-        _check(path, os.fstat(handle), limit)
-        return os.fdopen(handle, "rb")
-    except BaseException:
-        os.close(handle)
-        raise
-
-
-def _check(path: Path, found: os.stat_result, limit: int | None) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
-        code = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
-        raise OSError(code, f"{kind}, not a regular file", str(path))
-    if limit is not None and found.st_size > limit:
-        raise _too_large(path, limit)
 
 
 def read_regular(path: Path, *, limit: int = TEXT_LIMIT) -> bytes:
@@ -59,12 +42,12 @@ def read_regular(path: Path, *, limit: int = TEXT_LIMIT) -> bytes:
 
     The limit holds for what is read, too: files of ``/proc`` say 0 bytes and have more.
     """
-    with open_regular(path, limit=limit) as stream:
+    with open_regular(path, limit) as stream:
         content: bytes | None = stream.read(limit + 1)
     if content is None:  # a file of /proc that waits for more
         raise OSError(errno.EAGAIN, "it has no end", str(path))
     if len(content) > limit:
-        raise _too_large(path, limit)
+        raise too_large(path, limit)
     return content
 
 
@@ -87,5 +70,63 @@ def read_json(path: Path, *, limit: int = RECORD_LIMIT) -> Any:
     return parse_json(read_regular(path, limit=limit))
 
 
-def _too_large(path: Path, limit: int) -> OSError:
-    return OSError(errno.EFBIG, f"larger than {limit / 1e6:.0f} MB", str(path))
+#: A packed archive may unpack to so many bytes, and to so many times its own size: weights
+#: shrink by a tenth, text to a tenth, and what shrinks more is no archive of a network.
+PACKED_BYTES = 64 << 20
+PACKED_TIMES = 20
+
+#: What reading a damaged archive raises, besides ``OSError`` and ``EOFError``.
+DAMAGED = (tarfile.TarError, zlib.error, lzma.LZMAError)
+
+_PACKERS: dict[bytes, Callable[[IO[bytes], Literal["rb"]], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZ": bz2.open,
+    b"\xfd7": lzma.open,
+}
+
+
+@contextmanager
+def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive, also a packed one.
+
+    Raises ``OSError`` and ``tarfile.TarError``; also ``EOFError``, ``zlib.error`` and
+    ``lzma.LZMAError`` for damaged ones.
+    """
+    with open_regular(path) as stream:
+        packer = _PACKERS.get(stream.read(2))
+        stream.seek(0)
+        if packer is None:
+            with tarfile.open(fileobj=stream, mode="r:") as tar:
+                yield tar
+            return
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        with packer(stream, "rb") as unpacked:
+            limit = PACKED_BYTES + PACKED_TIMES * size
+            inner = _Unpacked(cast("IO[bytes]", unpacked), path, limit)
+            with tarfile.open(fileobj=cast("IO[bytes]", inner), mode="r:") as tar:
+                yield tar
+
+
+class _Unpacked:
+    """A packed stream that ends with an error where a bomb would go off."""
+
+    def __init__(self, stream: IO[bytes], path: Path, limit: int) -> None:
+        self._stream, self._path, self._limit = stream, path, limit
+
+    def _check(self, place: int) -> None:
+        if place > self._limit:
+            raise too_large(self._path, self._limit)
+
+    def read(self, count: int = -1) -> bytes:
+        here = self._stream.tell()
+        self._check(here + max(count, 0))
+        return self._stream.read(count if count >= 0 else self._limit + 1 - here)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        if whence == 0:
+            self._check(place)
+        return self._stream.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()

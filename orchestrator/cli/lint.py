@@ -37,13 +37,14 @@ def lint(
     from hefsmith_worker.script.lint import check_text
 
     from orchestrator.errors import ConfigError
+    from orchestrator.reading import SCRIPT_LIMIT, read_regular
 
     chip = chips.find(arch) if arch is not None else None
     if arch is not None and chip is None:
         msg = f"no compiler knows a chip {arch}"
         raise ConfigError(msg, hint="name it as a recipe does, such as hailo8l", code="lint.arch")
     try:
-        text = script.read_text(encoding="utf-8-sig")
+        text = read_regular(script, limit=SCRIPT_LIMIT).decode("utf-8-sig")
     except UnicodeDecodeError:
         msg = f"{script} is no text file"
         raise ConfigError(msg, code="lint.file") from None
@@ -90,25 +91,23 @@ def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
 
 def _read_layers(path: Path) -> list[str]:
     """Return the layer names of a parsed network: a HAR, or its HN as JSON."""
-    import json
-    import tarfile
-
-    from orchestrator.errors import ArtifactError
+    from orchestrator.errors import ArtifactError, escape_control, shorten
     from orchestrator.inspect.har import find_member
+    from orchestrator.reading import DAMAGED, RECORD_LIMIT, open_tar, parse_json, read_json
 
     try:
-        if tarfile.is_tarfile(path):
-            with tarfile.open(path) as archive:
+        if path.suffix.lower() in (".json", ".hn"):
+            network = read_json(path)
+        else:
+            with open_tar(path) as archive:
                 member = find_member(archive, ".hn")
                 stream = archive.extractfile(member) if member is not None else None
                 if stream is None:
                     msg = f"{path} holds no network (.hn)"
                     raise ArtifactError(msg, code="lint.layers")
-                network = json.load(stream)
-        else:
-            network = json.loads(path.read_text(encoding="utf-8"))
+                network = parse_json(stream.read(RECORD_LIMIT))
         return [str(name) for name in network["layers"]]
-    except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
-        msg = f"{path} is no parsed network: {error}"
+    except (OSError, EOFError, ValueError, KeyError, TypeError, *DAMAGED) as error:
+        msg = f"{escape_control(str(path))} is no parsed network: {shorten(str(error))}"
         hint = "give the .har of a build, or the HN as JSON"
         raise ArtifactError(msg, hint=hint, code="lint.layers") from None

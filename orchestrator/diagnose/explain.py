@@ -7,14 +7,15 @@ of our own runs or of hailomz, hailortcli, docker, pip, scp and dmesg.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from orchestrator.diagnose.log_reader import VendorLog
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.reading import LOG_LIMIT, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from orchestrator.diagnose.finding import Asked, Explanation, Finding, Ran
 
@@ -76,6 +77,13 @@ def explain_failure(
     return [log.unexplained(last), *found]
 
 
+def _open_log(path: Path) -> BinaryIO:
+    """Open a log; a shell's ``<(command)`` is one, other pipes and devices are not."""
+    if path.parent in (Path("/dev/fd"), Path("/proc/self/fd")) and path.is_fifo():
+        return path.open("rb")
+    return cast("BinaryIO", open_regular(path, LOG_LIMIT))
+
+
 class Explained(NamedTuple):
     """What ran, what is known of it, and the lines (number, file, words) most likely to matter."""
 
@@ -99,7 +107,7 @@ def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
                 log.feed(line)
             continue
         try:
-            with path.open("rb") as stream:
+            with _open_log(path) as stream:
                 for line in lines_of(stream):
                     log.feed(line)
         except OSError as error:

@@ -24,6 +24,9 @@ CHUNK: Final = 1 << 20
 _BLOCK: Final = 1 << 14
 
 
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
 class Source(Protocol):
     """Random access to the bytes of one HEF."""
 
@@ -160,7 +163,7 @@ def open_source(source: Path | bytes) -> Iterator[Source]:
             kind = "a folder" if stat.S_ISDIR(state.st_mode) else "not a plain file"
             message = f"{source} is {kind}, not a HEF"
             raise HefUnreadableError(message)
-        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(source, _FLAGS)
     except (OSError, ValueError) as error:
         raise _unreadable(str(source), error) from error
     file = FileSource(descriptor, os.fstat(descriptor).st_size, source.name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import escape_control
 from orchestrator.hef.errors import HefTooLargeError, HefUnreadableError, ModelFileError
+from orchestrator.reading import DAMAGED, open_tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,8 +51,11 @@ class Har:
 def read_har(path: Path) -> Har:
     """Read a HAR. Raises ``HefUnreadableError``, ``HefTooLargeError`` or ``ModelFileError``."""
     try:
-        with tarfile.open(path) as tar:
+        with open_tar(path) as tar:
             members = _members(tar, path.name)
+            if not members:
+                message = f"{path.name} is not a HAR: it is an archive of nothing"
+                raise ModelFileError(message, code="har.not-a-har")
             texts = {
                 suffix: _text(tar, members, suffix)
                 for suffix in (".hn", ".metadata.json", ".alls", ".auto.alls")
@@ -60,7 +64,7 @@ def read_har(path: Path) -> Har:
     except OSError as error:
         message = f"cannot read {path.name}: {error.strerror or error}"
         raise HefUnreadableError(message) from error
-    except (tarfile.TarError, EOFError, ValueError, MemoryError) as error:
+    except (tarfile.TarError, EOFError, ValueError, MemoryError, *DAMAGED) as error:
         message = f"{path.name} is not a HAR: {error}"
         raise ModelFileError(message, code="har.not-a-har") from error
     hn = _json(texts[".hn"], path.name, ".hn")

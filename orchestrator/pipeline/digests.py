@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError
+from orchestrator.reading import open_regular, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +30,7 @@ _SETTLED_NS = 2_000_000_000
 def sha256_file(path: Path) -> str:
     """Return the sha256 of a file's content as lower-case hex."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -62,7 +63,7 @@ class DigestMemory:
         self._changed = False
         self._known: dict[str, list[Any]] = {}
         try:
-            loaded = json.loads(file.read_text(encoding="utf-8"))
+            loaded = read_json(file)
             if isinstance(loaded, dict):
                 self._known = loaded
         except (OSError, ValueError):

@@ -17,6 +17,7 @@ from hefsmith_worker.contract import names
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.identity import TENSORFLOW_PACKAGES
 from orchestrator.project.recipe import Preprocessing, SourceOptions
+from orchestrator.reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -337,7 +338,7 @@ def _labels(collector: _Collector) -> tuple[str, ...]:
         return labels
     path = collector.find(labels, "postprocess", "labels")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         where = collector.loaded.where("postprocess", "labels")
         msg = f"{where}: postprocess.labels: {path} is not a text file with one label a line"

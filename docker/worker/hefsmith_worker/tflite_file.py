@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Tuple, Union
 
+from hefsmith_worker.regular import open_regular
+
 #: The file identifier, behind the first offset.
 IDENTIFIER = b"TFL3"
 
@@ -64,7 +66,7 @@ class Network:
 
 def read_network(path: Path) -> Network:
     """Read a file's inputs, outputs and types. Raises :class:`TfliteError` and ``OSError``."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         if len(stream.read(8)) < 8:
             raise TfliteError("%s is too short to be a TFLite file" % path.name)
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:

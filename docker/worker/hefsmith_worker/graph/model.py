@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from hefsmith_worker.regular import check_regular
+
 #: Constants above this many elements keep only their size.
 LARGEST = 1 << 23
 #: A dimension that the file leaves open: the batch is 1, a side of the picture is this.
@@ -123,12 +125,17 @@ class Graph:
             return None
 
 
+#: Bytes of an ONNX file; protobuf reads no larger one, the rest lies in files beside it.
+LARGEST = (1 << 31) - 1
+
+
 def read_graph(source: Union[str, Path, onnx.ModelProto]) -> Graph:
     """Read a model from a file or from memory; raises :class:`GraphError`."""
     if isinstance(source, onnx.ModelProto):
         return Graph(source)
     path = Path(source)
     try:
+        check_regular(path, LARGEST)
         model = onnx.load(str(path), load_external_data=False)
     except OSError as error:
         msg = f"{path}: {error.strerror or error}"

@@ -12,6 +12,7 @@ import io
 import pickle
 import pickletools
 import zipfile
+import zlib
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -100,6 +101,10 @@ def first_line(error: object) -> str:
     return (str(error).strip().splitlines() or [""])[0]
 
 
+#: Bytes of a checkpoint's pickle: it names tensors and classes, the numbers lie beside it.
+LARGEST_PICKLE = 64 << 20
+
+
 def names_in(path: Path) -> Set[Name]:
     """Return the (module, name) of everything that a checkpoint's pickle refers to; runs nothing.
 
@@ -108,8 +113,10 @@ def names_in(path: Path) -> Set[Name]:
     try:
         with zipfile.ZipFile(str(path)) as archive:
             inside = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            return _names(archive.read(inside[0])) if inside else set()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+            if not inside or archive.getinfo(inside[0]).file_size > LARGEST_PICKLE:
+                return set()
+            return _names(archive.read(inside[0]))
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError):
         return set()
 
 

@@ -1,0 +1,61 @@
+"""Open what somebody else named: regular files only, so that nothing waits or never ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import IO, Optional, cast
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a disk",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def open_regular(path: Path, limit: Optional[int] = None) -> IO[bytes]:
+    """Open a regular file of at most ``limit`` bytes; never waits, as opening a pipe would.
+
+    Raises ``OSError``: ``EFBIG`` for a larger file, ``EINVAL`` or ``EISDIR`` for another kind,
+    ``EAGAIN`` for a file of the kernel that waits for more.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(str(path), flags | getattr(os, "O_NOCTTY", 0))
+    try:
+        check_regular(path, limit, os.fstat(handle))
+        return cast("IO[bytes]", os.fdopen(handle, "rb"))
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def check_regular(
+    path: Path, limit: Optional[int] = None, found: Optional[os.stat_result] = None
+) -> None:
+    """Raise ``OSError`` as :func:`open_regular` does, for those who let others open the file."""
+    known = os.stat(str(path)) if found is None else found
+    if not stat.S_ISREG(known.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(known.st_mode), "something else")
+        code = errno.EISDIR if stat.S_ISDIR(known.st_mode) else errno.EINVAL
+        raise OSError(code, "%s, not a regular file" % kind, str(path))
+    if limit is not None and known.st_size > limit:
+        raise too_large(path, limit)
+    if known.st_size == 0 and known.st_dev == _kernel_device():
+        raise OSError(errno.EINVAL, "the kernel's, not a regular file", str(path))
+
+
+def too_large(path: Path, limit: int) -> OSError:
+    """Return the error for a file that is larger than it may be."""
+    return OSError(errno.EFBIG, "larger than %d MB" % (limit // 1000000), str(path))
+
+
+def _kernel_device() -> Optional[int]:
+    """Return the device number of ``/proc``: its files say 0 bytes, and some wait or never end."""
+    try:
+        return os.stat("/proc/self").st_dev
+    except OSError:
+        return None

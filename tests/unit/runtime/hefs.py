@@ -80,6 +80,11 @@ def _spec(stream: Stream) -> StreamSpec:
     )
 
 
+COMPILER = "3.33.0"
+#: Compiler whose HEFs every HailoRT from 4.17 on reads.
+OLD_COMPILER = "3.27.0"
+
+
 def _write(payload: Payload, nms: NmsSpec | None = None) -> bytes:
     network = NetworkSpec(
         name=payload.network,
@@ -99,7 +104,7 @@ def _payload(inputs: tuple[Stream, ...], tensors: tuple[Stream, ...], graph: Gra
     return Payload(
         network="net",
         arch="hailo8l",
-        compiler="3.33.0",
+        compiler=COMPILER,
         inputs=inputs,
         tensors=tensors,
         outputs=tuple(Output(stream.name, "tensor") for stream in tensors),
@@ -114,7 +119,9 @@ def picture(name: str = "net/input_layer1", channels: int = 3) -> Stream:
     return Stream(name, name, shape, "NHWC", Quantization(1.0, 0, 8), ("image",))
 
 
-def classifier(*, arch: str = "hailo8l", bits: int = 8, channels: int = 3) -> bytes:
+def classifier(
+    *, arch: str = "hailo8l", bits: int = 8, channels: int = 3, compiler: str = COMPILER
+) -> bytes:
     """A linear classifier of 8x8 pictures; weights are the same at each call."""
     random = np.random.default_rng(0)
     image = picture(channels=channels)
@@ -130,7 +137,7 @@ def classifier(*, arch: str = "hailo8l", bits: int = 8, channels: int = 3) -> by
     graph.constant("weights", weights)
     graph.output(graph.node("MatMul", [flat, "weights"], "scores"), logits)
     payload = _payload((image,), (logits,), graph)
-    return _write(replace(payload, arch=arch))
+    return _write(replace(payload, arch=arch, compiler=compiler))
 
 
 def two_inputs() -> bytes:
@@ -146,7 +153,7 @@ def two_inputs() -> bytes:
     return _write(_payload((left, right), (result,), graph))
 
 
-def detector() -> bytes:
+def detector(*, compiler: str = COMPILER) -> bytes:
     """One yolov8 head of stride 8 over 16x16 pictures: 2x2 cells, 3 classes, NMS on the host.
 
     Distances are constant (bin 1 of 16, so one stride to each side, give or take), and the
@@ -189,6 +196,7 @@ def detector() -> bytes:
         _payload((image,), (reg, cls), graph),
         outputs=(Output(nms.output, "nms"),),
         nms=nms,
+        compiler=compiler,
     )
     spec = NmsSpec(
         family="yolov8",

@@ -22,6 +22,7 @@ from hailo_emulator.runtime.formats import (
     HailoSchedulingAlgorithm,
     HailoStreamInterface,
 )
+from hailo_emulator.runtime.settings import read_setup
 from hailo_emulator.runtime.status import HailoRTException
 
 if TYPE_CHECKING:
@@ -173,6 +174,35 @@ def border(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         return function(*args, **kwargs)
 
     return checked
+
+
+class since:
+    """A method that a HailoRT version brought: older ones have no such attribute."""
+
+    def __init__(self, *version: int) -> None:
+        self._version = version
+        self._function: Any = None
+        self._owner = ""
+
+    def __call__(self, function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+        """Take the method."""
+        self._function = function
+        return self  # type: ignore[return-value]  # looks up as the method does
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner = owner.__name__
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if read_setup().hailort < self._version:
+            name = self._function.__name__
+            msg = f"'{self._owner}' object has no attribute '{name}'"
+            raise AttributeError(msg)
+        return self._function.__get__(instance, owner)
+
+
+def size_of(array: Any) -> int:
+    """Return the bytes of an array as ``py::array::nbytes()`` sees them."""
+    return 0 if read_setup().acts("numpy2-nbytes") else int(array.nbytes)
 
 
 class Struct:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, NoReturn, Self
+from typing import IO, ClassVar, NoReturn, Self
 
 from hailo_emulator.runtime.formats import (
     DeviceArchitectureTypes,
@@ -59,35 +59,60 @@ def check_driver(setup: Setup) -> None:
         )
 
 
-class Lock:
-    """The mark that this process uses the device: an open, locked device node."""
+#: Group identifier that is never shared.
+UNIQUE_GROUP = "UNIQUE"
 
-    def __init__(self, node: IO[bytes] | None) -> None:
+
+class Lock:
+    """The mark that this process uses the device: an open, locked device node.
+
+    VDevices of one process and one group share it; processes share the device through the
+    multi-process service.
+    """
+
+    _groups: ClassVar[dict[tuple[int, str], Lock]] = {}
+
+    def __init__(self, node: IO[bytes] | None, key: tuple[int, str]) -> None:
         self._node = node
+        self._key = key
+        self.users = 1
 
     @classmethod
-    def take(cls, setup: Setup, *, specific: bool) -> Self:
+    def take(
+        cls, setup: Setup, *, specific: bool, group: str = UNIQUE_GROUP, service: bool = False
+    ) -> Lock:
         """Take the device, or fail with 73 (asked for by identifier) or 74 (any free one)."""
         check_driver(setup)
+        key = (os.getpid(), group)
+        if group != UNIQUE_GROUP and key in cls._groups:
+            found = cls._groups[key]
+            found.users += 1
+            return found
         node = None
         busy = setup.has("device_busy")
         if not busy and setup.node is not None:
-            node = _open_locked(setup)
+            node = _open_locked(setup, shared=service)
             busy = node is None
         if busy and specific:
             fail("HAILO_DEVICE_IN_USE", "Failed to mark the device as used", check=False)
         if busy:
             out_of_devices()
-        return cls(node)
+        taken = cls(node, key)
+        if group != UNIQUE_GROUP:
+            cls._groups[key] = taken
+        return taken
 
     def release(self) -> None:
-        """Let go of the device; safe to call twice."""
-        if self._node is not None:
-            self._node.close()
-            self._node = None
+        """Let go of the device, once for each time that it was taken."""
+        self.users -= 1
+        if self.users == 0:
+            self._groups.pop(self._key, None)
+            if self._node is not None:
+                self._node.close()
+                self._node = None
 
 
-def _open_locked(setup: Setup) -> IO[bytes] | None:
+def _open_locked(setup: Setup, *, shared: bool) -> IO[bytes] | None:
     assert setup.node is not None
     try:
         node = setup.node.open("r+b")
@@ -100,7 +125,7 @@ def _open_locked(setup: Setup) -> IO[bytes] | None:
         import fcntl
 
         try:
-            fcntl.flock(node, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(node, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             node.close()
             return None
@@ -124,6 +149,15 @@ class FirmwareVersion:
     revision: int
 
 
+_FAMILIES = {
+    "HAILO8": "hailo8",
+    "HAILO8L": "hailo8",
+    "HAILO15H": "hailo15",
+    "HAILO15M": "hailo15",
+    "HAILO10H": "hailo10",
+}
+
+
 @dataclass(frozen=True)
 class BoardInformation:
     """What ``Control.identify`` answers."""
@@ -141,6 +175,15 @@ class BoardInformation:
     def __str__(self) -> str:
         return "\n".join(identity_lines(read_setup())) + "\n"
 
+    @staticmethod
+    def get_hw_arch_str(device_arch: DeviceArchitectureTypes) -> str:
+        """Return the compiler's word for a family of chips."""
+        family = _FAMILIES.get(device_arch.name)
+        if family is None:
+            msg = "Unsupported device architecture."
+            raise HailoRTException(msg)
+        return family
+
 
 @dataclass(frozen=True)
 class TemperatureInfo:
@@ -149,6 +192,20 @@ class TemperatureInfo:
     ts0_temperature: float = TEMPERATURE_C
     ts1_temperature: float = TEMPERATURE_C
     sample_count: int = 1
+
+
+@dataclass(frozen=True)
+class ExtendedDeviceInformation:
+    """Clock and boot of the chip; the emulated one has neither."""
+
+    neural_network_core_clock_rate: int = 0
+    boot_source: str = "PCIE"
+    lcs: int = 0
+    soc_id: bytes = b""
+    eth_mac_address: bytes = b""
+    unit_level_tracking_id: bytes = b""
+    soc_pm_values: bytes = b""
+    gpio_mask: int = 0
 
 
 def identity_lines(setup: Setup) -> list[str]:
@@ -200,11 +257,47 @@ class Control:
         """Return a constant: the emulator has no chip that could get warm."""
         return TemperatureInfo()
 
+    def get_throttling_state(self) -> bool:
+        """Return True: protection by temperature and current is on, as in a new module."""
+        return True
+
+    def set_throttling_state(self, should_activate: bool) -> None:
+        """Accepted, without effect."""
+
+    def get_extended_device_information(self) -> ExtendedDeviceInformation:
+        """Return what the chip says beside its identity."""
+        return ExtendedDeviceInformation()
+
+    def start_power_measurement(
+        self, averaging_factor: object = None, sampling_period: object = None
+    ) -> NoReturn:
+        """Fail, as :meth:`power_measurement`."""
+        self.power_measurement()
+
+    def set_power_measurement(
+        self,
+        buffer_index: object = None,
+        dvm: DvmTypes = DvmTypes.AUTO,
+        measurement_type: PowerMeasurementTypes = PowerMeasurementTypes.AUTO,
+    ) -> NoReturn:
+        """Fail, as :meth:`power_measurement`."""
+        self.power_measurement()
+
+    def get_power_measurement(
+        self, buffer_index: object = None, should_clear: bool = True
+    ) -> NoReturn:
+        """Fail, as :meth:`power_measurement`."""
+        self.power_measurement()
+
+    def stop_power_measurement(self) -> NoReturn:
+        """Fail, as :meth:`power_measurement`."""
+        self.power_measurement()
+
     def power_measurement(
         self,
         dvm: DvmTypes = DvmTypes.AUTO,
         measurement_type: PowerMeasurementTypes = PowerMeasurementTypes.AUTO,
-    ) -> float:
+    ) -> NoReturn:
         """Fail: like the modules sold for the Pi, the emulated one has no power sensor."""
         fail(
             "HAILO_NOT_SUPPORTED",

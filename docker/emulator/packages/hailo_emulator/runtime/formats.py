@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
@@ -17,13 +18,13 @@ BBOX_PARAMS = 5
 HAILO_DEFAULT_BATCH_SIZE = 0
 
 
-class _Named(IntEnum):
+class Named(IntEnum):
     """An enumeration that prints as the binding's do: ``FormatOrder.NHWC``, not ``1``."""
 
     __str__ = Enum.__str__
 
 
-class FormatType(_Named):
+class FormatType(Named):
     """Element type of a stream at the host's side."""
 
     AUTO = 0
@@ -32,7 +33,7 @@ class FormatType(_Named):
     FLOAT32 = 3
 
 
-class FormatOrder(_Named):
+class FormatOrder(Named):
     """Order of a stream's elements."""
 
     AUTO = 0
@@ -61,7 +62,7 @@ class FormatOrder(_Named):
     HAILO_NMS_BY_SCORE = 23
 
 
-class HailoStreamInterface(_Named):
+class HailoStreamInterface(Named):
     """How the chip is attached."""
 
     PCIe = 0
@@ -70,37 +71,44 @@ class HailoStreamInterface(_Named):
     INTEGRATED = 3
 
 
-class HailoStreamDirection(_Named):
+class HailoStreamDirection(Named):
     """From the host, or to it."""
 
     H2D = 0
     D2H = 1
 
 
-class HailoSchedulingAlgorithm(_Named):
+class HailoSchedulingAlgorithm(Named):
     """Whether the library shares the chip among models."""
 
     NONE = 0
     ROUND_ROBIN = 1
 
 
-class HailoPowerMode(_Named):
+class HailoPowerMode(Named):
     """Clock policy of the core."""
 
     PERFORMANCE = 0
     ULTRA_PERFORMANCE = 1
 
 
-class DvmTypes(_Named):
+class DvmTypes(Named):
     """Where power is measured."""
 
     AUTO = 2147483647
     VDD_CORE = 0
     VDD_IO = 1
-    OVERCURRENT_PROTECTION = 8
+    MIPI_AVDD = 2
+    MIPI_AVDD_H = 3
+    USB_AVDD_IO = 4
+    VDD_TOP = 5
+    USB_AVDD_IO_HV = 6
+    AVDD_H = 7
+    SDIO_VDD_IO = 8
+    OVERCURRENT_PROTECTION = 9
 
 
-class PowerMeasurementTypes(_Named):
+class PowerMeasurementTypes(Named):
     """What is measured."""
 
     AUTO = 2147483647
@@ -110,7 +118,7 @@ class PowerMeasurementTypes(_Named):
     CURRENT = 3
 
 
-class DeviceArchitectureTypes(_Named):
+class DeviceArchitectureTypes(Named):
     """Chips by the library's numbers."""
 
     _ignore_ = "chip"  # type: ignore[mutable-override]
@@ -162,6 +170,11 @@ class NmsShape:
         """Floats of one frame by class: a count, then the boxes, for each class."""
         return self.number_of_classes * (1 + BBOX_PARAMS * self.max_bboxes_per_class)
 
+    @property
+    def bytes_by_score(self) -> int:
+        """Bytes of one frame by score: a uint16 count, then packed records of 22."""
+        return 2 + 22 * self.number_of_classes * self.max_bboxes_per_class
+
 
 @dataclass(frozen=True)
 class VStreamInfo:
@@ -197,9 +210,28 @@ class VStreamInfo:
         return self.dims
 
     @property
+    def by_score(self) -> bool:
+        """True when boxes come best first, in one buffer of bytes."""
+        return self.format.order is FormatOrder.HAILO_NMS_BY_SCORE
+
+    @property
     def buffer_shape(self) -> tuple[int, ...]:
-        """Shape of one frame's buffer at the host: flat for NMS."""
-        return (self.nms.flat_size,) if self.nms is not None else self.dims
+        """Shape of one frame's buffer at the host: flat for NMS, bytes for boxes by score."""
+        if self.nms is None:
+            return self.dims
+        return (self.nms.bytes_by_score if self.by_score else self.nms.flat_size,)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of one frame's buffer at the host."""
+        item = 1 if self.by_score else dtype_of(self.format.type).itemsize
+        return math.prod(self.buffer_shape) * item
+
+    def with_order(self, order: FormatOrder) -> VStreamInfo:
+        """Return this stream with another order; AUTO is its own."""
+        if order is FormatOrder.AUTO:
+            return self
+        return replace(self, format=replace(self.format, order=order))
 
     def with_type(self, kind: FormatType) -> VStreamInfo:
         """Return this stream with another element type."""

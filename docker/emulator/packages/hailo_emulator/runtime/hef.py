@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +16,7 @@ from hailo_emulator.runtime.formats import (
     QuantInfo,
     VStreamInfo,
 )
+from hailo_emulator.runtime.settings import read_setup
 from hailo_emulator.runtime.status import (
     STATUS_NAMES,
     HailoRTException,
@@ -146,6 +148,29 @@ class HEF:
                 return info.name
         return fail("HAILO_NOT_FOUND", f"Failed to find vstream of {original_name}")
 
+    def get_vstream_names_from_stream_name(
+        self, stream_name: str, network_group_name: str | None = None
+    ) -> list[str]:
+        """Return the streams that programs use of one of the chip's."""
+        if stream_name not in [info.name for info in self.get_all_stream_infos(network_group_name)]:
+            fail("HAILO_NOT_FOUND", f"Failed to find stream {stream_name}")
+        infos = self.get_all_vstream_infos(network_group_name)
+        same = [info.name for info in infos if info.name == stream_name]
+        return same or [info.name for info in infos if info.nms is not None]
+
+    def get_stream_names_from_vstream_name(
+        self, vstream_name: str, network_group_name: str | None = None
+    ) -> list[str]:
+        """Return the chip's streams behind one that programs use."""
+        if vstream_name not in [i.name for i in self.get_all_vstream_infos(network_group_name)]:
+            fail("HAILO_NOT_FOUND", f"Failed to find vstream {vstream_name}")
+        return [
+            info.name
+            for info in self.get_all_stream_infos(network_group_name)
+            if vstream_name
+            in self.get_vstream_names_from_stream_name(info.name, network_group_name)
+        ]
+
     def _group(self, name: str | None) -> NetworkGroup:
         groups = self._content.network_groups
         wanted = (name or "").split("/")[0]
@@ -185,8 +210,16 @@ def check_device(hef: Hef, setup: Setup) -> None:
     for reason in answer.warnings:
         log("warning", reason.message)
     for reason in answer.refusals:
+        if reason.code in ("header-version", "extension") and _stands_for_older(hef):
+            continue
         name = STATUS_NAMES[reason.status] if reason.status is not None else "HAILO_INVALID_HEF"
         fail(name, reason.message, check=False)
+
+
+def _stands_for_older(hef: Hef) -> bool:
+    """Say whether the compiler that was played wrote older headers: 3.31 goes with 4.21."""
+    played = re.search(r"emulated (\d+)\.(\d+)", hef.compiler)
+    return played is not None and (int(played[1]), int(played[2])) < (3, 31)
 
 
 def compiled_for(hef: Hef) -> str:
@@ -253,6 +286,8 @@ def _dims(shape: tuple[int, int, int], order: FormatOrder) -> tuple[int, ...]:
 def _vstream(tensor: Tensor) -> VStreamInfo:
     order = _order(tensor.order)
     nms = tensor.nms_shape
+    if nms is not None and read_setup().acts("nms-by-score"):
+        order = FormatOrder.HAILO_NMS_BY_SCORE
     return VStreamInfo(
         name=tensor.name,
         network_name=tensor.network,

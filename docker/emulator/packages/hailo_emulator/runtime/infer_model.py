@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from hailo_emulator.runtime.binding import border
+from hailo_emulator.runtime import boxes
+from hailo_emulator.runtime.binding import border, size_of
 from hailo_emulator.runtime.formats import (
     HAILO_DEFAULT_BATCH_SIZE,
     FormatOrder,
@@ -22,8 +23,8 @@ from hailo_emulator.runtime.formats import (
     HailoPowerMode,
     QuantInfo,
     VStreamInfo,
-    dtype_of,
 )
+from hailo_emulator.runtime.settings import read_setup
 from hailo_emulator.runtime.status import (
     HailoRTException,
     exception_from_status,
@@ -93,6 +94,7 @@ class InferModel:
             self._native = info
             self.limits = limits
             self._type = FormatType.AUTO
+            self._order = FormatOrder.AUTO
 
         @property
         def name(self) -> str:
@@ -102,12 +104,12 @@ class InferModel:
         @property
         def shape(self) -> tuple[int, ...]:
             """Shape of one frame's buffer (flat for NMS)."""
-            return self._native.buffer_shape
+            return self._native.with_order(self._order).buffer_shape
 
         @property
         def format(self) -> HailoFormat:
             """Type and order that the program will use."""
-            own = self._native.format
+            own = self._native.with_order(self._order).format
             chosen = own.type if self._type is FormatType.AUTO else self._type
             return HailoFormat(chosen, own.order, own.flags)
 
@@ -118,13 +120,18 @@ class InferModel:
 
         @border
         def set_format_order(self, order: FormatOrder) -> None:
-            """Choose the order; the emulator keeps the stream's own."""
-            if order not in (FormatOrder.AUTO, self._native.format.order):
+            """Choose the order; beside a stream's own, boxes may come by score from 4.21 on."""
+            by_score = self.is_nms and order is FormatOrder.HAILO_NMS_BY_SCORE
+            if order is FormatOrder.HAILO_NMS_BY_SCORE and read_setup().hailort < (4, 21, 0):
+                msg = "Format order HAILO_NMS_BY_SCORE is not supported"
+                raise HailoRTException(msg)
+            if order not in (FormatOrder.AUTO, self._native.format.order) and not by_score:
                 fail(
                     "HAILO_NOT_IMPLEMENTED",
                     f"Format order {order.name} is not emulated",
                     check=False,
                 )
+            self._order = order
 
         @property
         def quant_infos(self) -> list[QuantInfo]:
@@ -235,7 +242,7 @@ class InferModel:
             )
         network = self._vdevice.load(self._hef)
         for stream in (*self._inputs.values(), *self._outputs.values()):
-            network.resolve(stream.name, stream.format.type)
+            network.resolve(stream.name, stream.format.type, stream.format.order)
             limits = stream.limits
             if limits is not None and limits.changed and not stream.is_nms:
                 fail(
@@ -272,6 +279,7 @@ class ConfiguredInferModel:
             @border
             def set_buffer(self, buffer: NDArray[np.generic]) -> None:
                 """Use ``buffer``, whose memory the library may write."""
+                boxes.check_kind(self.info, buffer)
                 self.buffer = buffer
 
             def get_buffer(self, tf_format: bool | None = False) -> Any:
@@ -279,18 +287,9 @@ class ConfiguredInferModel:
 
                 ``None`` asks for the plain buffer.
                 """
-                from hailo_emulator.runtime.network import split_boxes, tensorflow_boxes
-
                 if tf_format is None or self.info.nms is None or self.buffer is None:
                     return self.buffer
-                shape = self.info.nms
-                if tf_format:
-                    return tensorflow_boxes(
-                        self.buffer.reshape(-1),
-                        shape.number_of_classes,
-                        shape.max_bboxes_per_class,
-                    )
-                return split_boxes(self.buffer.reshape(-1), shape.number_of_classes)
+                return boxes.read(self.info, self.buffer, padded=tf_format)
 
         def __init__(
             self, inputs: Mapping[str, VStreamInfo], outputs: Mapping[str, VStreamInfo]
@@ -320,7 +319,8 @@ class ConfiguredInferModel:
         self._active = scheduled
         self._inputs = {s.name: network.resolve(s.name, s.format.type) for s in infer_model.inputs}
         self._outputs = {
-            s.name: network.resolve(s.name, s.format.type) for s in infer_model.outputs
+            s.name: network.resolve(s.name, s.format.type, s.format.order)
+            for s in infer_model.outputs
         }
         self._jobs: queue.Queue[
             tuple[Sequence[ConfiguredInferModel.Bindings], AsyncInferJob, Any] | None
@@ -471,10 +471,10 @@ def _check_buffer(
 ) -> None:
     if buffer is None:
         fail("HAILO_NOT_FOUND", f"Couldnt find {word} buffer for '{name}'")
-    expected = int(np.prod(info.buffer_shape)) * dtype_of(info.format.type).itemsize
-    if buffer.nbytes != expected:
+    expected = info.buffer_bytes
+    if size_of(buffer) != expected:
         fail(
             "HAILO_INVALID_OPERATION",
-            f"{word.capitalize()} buffer size {buffer.nbytes} is different than expected "
+            f"{word.capitalize()} buffer size {size_of(buffer)} is different than expected "
             f"{expected} for {word} '{name}'",
         )

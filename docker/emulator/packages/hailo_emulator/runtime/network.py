@@ -14,15 +14,15 @@ import numpy as np
 from hailo_emulator.execute import Executor
 from hailo_emulator.payload import read_payload
 from hailo_emulator.quant import dequantize, quantize
+from hailo_emulator.runtime.boxes import flatten
 from hailo_emulator.runtime.formats import (
-    BBOX_PARAMS,
     FormatOrder,
     FormatType,
     VStreamInfo,
     dtype_of,
 )
 from hailo_emulator.runtime.settings import read_setup
-from hailo_emulator.runtime.status import fail, log
+from hailo_emulator.runtime.status import fail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,8 +77,8 @@ class Network:
         """Return one frame of every output in ``wanted``, in the type that it asks for.
 
         ``frames`` holds one frame per input: integers as the chip takes them, or float32,
-        which is quantised with the input's own scale. NMS results are flat float32 buffers:
-        for each class a count, then that many boxes of five numbers.
+        which is quantised with the input's own scale. NMS results are flat buffers, see
+        ``boxes.py``.
         """
         setup = read_setup()
         if setup.has("timeout"):
@@ -116,7 +116,7 @@ class Network:
         noise: np.random.Generator | None,
     ) -> NDArray[np.generic]:
         if isinstance(values, list):
-            return _flatten_boxes(info, values, noise)
+            return flatten(info, values, noise)
         if noise is not None:
             spread = float(np.ptp(values)) or 1.0
             values = (values + noise.normal(0, 0.1 * spread, values.shape)).astype(np.float32)
@@ -136,57 +136,14 @@ class Network:
                 f"Invalid user format type {kind.name} for stream {info.name} of type {own.name}",
             )
 
-    def resolve(self, name: str, kind: FormatType) -> VStreamInfo:
-        """Return the stream ``name`` with the type that a program asked for; AUTO = its own."""
+    def resolve(
+        self, name: str, kind: FormatType, order: FormatOrder = FormatOrder.AUTO
+    ) -> VStreamInfo:
+        """Return the stream ``name`` with type and order that a program asked for; AUTO = own."""
         native = self.inputs.get(name) or self.outputs[name]
+        native = native.with_order(order)
         if kind is FormatType.AUTO:
             return native
         info = native.with_type(kind)
         self.check_format(info, native)
         return info
-
-
-def _flatten_boxes(
-    info: VStreamInfo,
-    classes: list[NDArray[np.float32]],
-    noise: np.random.Generator | None,
-) -> NDArray[np.generic]:
-    shape = info.nms_shape
-    if info.format.order is not FormatOrder.HAILO_NMS_BY_CLASS:
-        log("error", "the emulator gives boxes by class only")
-        fail("HAILO_NOT_IMPLEMENTED", f"Format order {info.format.order.name} is not emulated")
-    flat = np.zeros(shape.flat_size, np.float32)
-    at = 0
-    for boxes in classes[: shape.number_of_classes]:
-        kept = boxes[: shape.max_bboxes_per_class].astype(np.float32)
-        if noise is not None and len(kept):
-            kept = kept + noise.normal(0, 0.05, kept.shape).astype(np.float32)
-        flat[at] = len(kept)
-        flat[at + 1 : at + 1 + kept.size] = kept.reshape(-1)
-        at += 1 + kept.size
-    return flat
-
-
-def split_boxes(flat: NDArray[np.generic], classes: int) -> list[NDArray[np.generic]]:
-    """Return one frame's boxes by class: ``classes`` arrays (n, 5) of y_min .. x_max, score."""
-    found: list[NDArray[np.generic]] = []
-    at = 0
-    for _ in range(classes):
-        count = int(flat[at])
-        at += 1
-        if count:
-            found.append(flat[at : at + BBOX_PARAMS * count].reshape(count, BBOX_PARAMS))
-        else:
-            found.append(np.empty([0, BBOX_PARAMS]))
-        at += BBOX_PARAMS * count
-    return found
-
-
-def tensorflow_boxes(
-    flat: NDArray[np.generic], classes: int, boxes_per_class: int
-) -> NDArray[np.float32]:
-    """Return one frame's boxes as (classes, 5, boxes per class), padded with zeros."""
-    padded = np.zeros((classes, BBOX_PARAMS, boxes_per_class), np.float32)
-    for index, boxes in enumerate(split_boxes(flat, classes)):
-        padded[index, :, : len(boxes)] = boxes.T
-    return padded

@@ -3,6 +3,7 @@
 ``HEFSMITH_EMULATED_CHIP``     hailo8l (default), or another chip of the contract
 ``HEFSMITH_EMULATED_HAILORT``  version of the library, for example 4.20.0; the default fits the chip
 ``HEFSMITH_EMULATED_FAULT``    one fault of :data:`FAULTS`, or several with commas
+``HEFSMITH_EMULATED_QUIRKS``   names of :data:`QUIRKS`, with commas
 ``HEFSMITH_EMULATED_NODE``     the file that stands for ``/dev/hailo0``; it is locked while in use
 
 The values are read at each use, so that a test can change them between two calls.
@@ -14,8 +15,12 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract.chips import Chip, Figures, usable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEVICE_ID = "0000:01:00.0"
 DEFAULT_NODE = Path("/dev/hailo0")
@@ -37,6 +42,15 @@ FAULTS = {
 }
 
 
+#: Quirk name -> what some installations do and others do not; no version decides.
+QUIRKS = {
+    "crash-at-exit": "the process is killed while its interpreter shuts down, after its work",
+    "numpy2-nbytes": "a wheel built for numpy 1 beside numpy 2: every array has 0 bytes",
+    "version-unknown": "hailo_platform.__version__ says unknown",
+    "nms-by-score": "boxes come by score instead of by class",
+}
+
+
 class EmulatorSettingError(ValueError):
     """A HEFSMITH_EMULATED_* variable has a value that the emulator does not know."""
 
@@ -49,6 +63,12 @@ class Setup:
     hailort: tuple[int, int, int]
     faults: frozenset[str]
     node: Path | None
+    quirks: frozenset[str] = frozenset()
+
+    def acts(self, quirk: str) -> bool:
+        """Say whether ``quirk`` is switched on."""
+        assert quirk in QUIRKS, quirk
+        return quirk in self.quirks
 
     def has(self, fault: str) -> bool:
         """Say whether ``fault`` is switched on."""
@@ -82,6 +102,11 @@ class Setup:
         return self.hailort >= (5, 1, 0) or (4, 23, 0) <= self.hailort < (5, 0, 0)
 
     @property
+    def has_infer_model(self) -> bool:
+        """4.17 has InferVStreams only."""
+        return self.hailort >= (4, 18, 0)
+
+    @property
     def has_older_api(self) -> bool:
         """Hailo-10H is driven by calls to its own processor: InferModel only."""
         return self.chip.older_api
@@ -113,12 +138,18 @@ def read_setup() -> Setup:
         raise EmulatorSettingError(msg)
     text = os.environ.get("HEFSMITH_EMULATED_HAILORT")
     hailort = _parse_version(text) if text else chip.line.emulated_runtime
-    asked = os.environ.get("HEFSMITH_EMULATED_FAULT", "")
-    faults = frozenset(part.strip() for part in asked.split(",") if part.strip())
-    if unknown := sorted(faults - FAULTS.keys()):
-        msg = f"HEFSMITH_EMULATED_FAULT={unknown[0]!r} is not one of {', '.join(sorted(FAULTS))}"
+    faults = _names("HEFSMITH_EMULATED_FAULT", FAULTS)
+    quirks = _names("HEFSMITH_EMULATED_QUIRKS", QUIRKS)
+    return Setup(chip, hailort, faults, _find_node(), quirks)
+
+
+def _names(variable: str, known: Mapping[str, str]) -> frozenset[str]:
+    asked = os.environ.get(variable, "")
+    names = frozenset(part.strip() for part in asked.split(",") if part.strip())
+    if unknown := sorted(names - known.keys()):
+        msg = f"{variable}={unknown[0]!r} is not one of {', '.join(sorted(known))}"
         raise EmulatorSettingError(msg)
-    return Setup(chip, hailort, faults, _find_node())
+    return names
 
 
 def _parse_version(text: str) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from hailo_emulator.runtime.binding import Struct, border
+from hailo_emulator.runtime.binding import Struct, border, since
 from hailo_emulator.runtime.device import Device, Lock, list_devices, out_of_devices
 from hailo_emulator.runtime.formats import (
     HailoPowerMode,
@@ -100,7 +100,12 @@ class VDevice:
         if not found or self._params.device_count > len(found):
             out_of_devices()
         self._ids = wanted or found
-        self._lock = Lock.take(setup, specific=bool(wanted))
+        self._lock = Lock.take(
+            setup,
+            specific=bool(wanted),
+            group=self._params.group_id,
+            service=self._params.multi_process_service,
+        )
         self._loaded: list[ConfiguredNetwork] = []
 
     def __enter__(self) -> Self:
@@ -155,6 +160,7 @@ class VDevice:
         self._loaded.append(configured)
         return [configured]
 
+    @since(4, 18, 0)
     def create_infer_model(self, hef_source: str | bytes, name: str = "") -> InferModel:
         """Prepare a model for the newer interface, which every chip has."""
         from hailo_emulator.runtime.infer_model import InferModel

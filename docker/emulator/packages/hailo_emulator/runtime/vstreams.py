@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from hailo_emulator.runtime.binding import border, require_writable
+from hailo_emulator.runtime.binding import border, require_writable, size_of
+from hailo_emulator.runtime.boxes import padded_boxes, split_boxes
 from hailo_emulator.runtime.formats import (
     FormatType,
     HailoStreamDirection,
@@ -26,6 +27,7 @@ from hailo_emulator.runtime.status import (
     log,
     status_of,
 )
+from hailo_emulator.runtime.streaming import Pipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +67,8 @@ class ConfiguredNetwork:
         self.network = network
         self.vdevice = vdevice
         self.active = vdevice.scheduled
+        #: Frames that are streamed by hand.
+        self.pipe = Pipe(self)
 
     @property
     def name(self) -> str:
@@ -109,6 +113,26 @@ class ConfiguredNetwork:
     def get_all_vstream_infos(self, network_name: str | None = None) -> list[VStreamInfo]:
         """Return inputs, then outputs."""
         return self.network.hef.get_all_vstream_infos(network_name)
+
+    def get_input_stream_infos(self, network_name: str | None = None) -> list[VStreamInfo]:
+        """Return what goes into the chip."""
+        return self.network.hef.get_input_stream_infos(network_name)
+
+    def get_output_stream_infos(self, network_name: str | None = None) -> list[VStreamInfo]:
+        """Return what comes out of the chip."""
+        return self.network.hef.get_output_stream_infos(network_name)
+
+    def get_all_stream_infos(self, network_name: str | None = None) -> list[VStreamInfo]:
+        """Return inputs, then outputs of the chip."""
+        return self.network.hef.get_all_stream_infos(network_name)
+
+    def get_stream_names_from_vstream_name(self, vstream_name: str) -> list[str]:
+        """Return the chip's streams behind one that programs use."""
+        return self.network.hef.get_stream_names_from_vstream_name(vstream_name)
+
+    def get_vstream_names_from_stream_name(self, stream_name: str) -> list[str]:
+        """Return the streams that programs use of one of the chip's."""
+        return self.network.hef.get_vstream_names_from_stream_name(stream_name)
 
     def get_sorted_output_names(self) -> list[str]:
         """Return the outputs' names in the compiler's order."""
@@ -213,6 +237,29 @@ class OutputVStreamParams(_Maker):
 
     _direction = HailoStreamDirection.D2H
 
+    @classmethod
+    def make_groups(
+        cls,
+        configured_network: ConfiguredNetwork,
+        quantized: bool | None = None,
+        format_type: FormatType | None = None,
+        timeout_ms: int | None = None,
+        queue_size: int | None = None,
+    ) -> list[dict[str, VStreamParams]]:
+        """Return parameters in groups that come from one stream of the chip."""
+        left = cls.make(
+            configured_network,
+            format_type=format_type,
+            timeout_ms=timeout_ms,
+            queue_size=queue_size,
+        )
+        groups = []
+        for stream in configured_network.get_output_stream_infos():
+            names = configured_network.get_vstream_names_from_stream_name(stream.name)
+            group = {name: left.pop(name) for name in names if name in left}
+            groups += [group] if group else []
+        return groups
+
 
 class InferVStreams:
     """Blocking inference of a batch. Use as a context manager."""
@@ -308,8 +355,8 @@ class InferVStreams:
                 source="HailoRT Python",
             )
             array = array.astype(wanted)
-        expected = int(np.prod(info.buffer_shape)) * wanted.itemsize
-        found = array[0].nbytes
+        expected = info.buffer_bytes
+        found = size_of(array[0])
         if found != expected:
             fail(
                 "HAILO_INVALID_OPERATION",
@@ -329,14 +376,16 @@ class InferVStreams:
     def _collect(
         self, name: str, info: VStreamInfo, results: list[dict[str, NDArray[np.generic]]]
     ) -> Any:
-        from hailo_emulator.runtime.network import split_boxes, tensorflow_boxes
-
+        if info.by_score:
+            # The vendor's class reads such a buffer as boxes by class, which is no answer.
+            msg = "HAILO_NMS_BY_SCORE format is not supported"
+            raise HailoRTException(msg)
         frames = [result[name] for result in results]
         if info.nms is None:
             return np.stack(frames)
         classes, boxes = info.nms.number_of_classes, info.nms.max_bboxes_per_class
         if self._tf_nms_format:
-            return np.stack([tensorflow_boxes(frame, classes, boxes) for frame in frames])
+            return np.stack([padded_boxes(frame, classes, boxes) for frame in frames])
         return [split_boxes(frame, classes) for frame in frames]
 
     def get_hw_time(self) -> float | None:

@@ -68,7 +68,7 @@ IMAGES_GIVEN = _all(
 )
 
 GPU_YES = re.compile(
-    r"\bselected gpu \d|\busing gpu\b(?!.*\bno\b)|physical_?device:gpu:\d"
+    r"\bselected gpu:? \d|\busing gpu\b(?!.*\bno\b)|physical_?device:gpu:\d"
     r"|created device \S*device:gpu:\d"
     r"|\bgpus? (?:is |was |were )?(?:found|chosen|selected|detected)(?: successfully)?: ?\S"
 )
@@ -130,7 +130,7 @@ SINGLE_CONTEXT = re.compile(
 MULTI_CONTEXT = re.compile(r"using multi[- ]context flow|single[- ]context flow failed")
 
 ARCH = re.compile(
-    r"(?:--hw[-_]arch[ =]|initializing the |device architecture: |hef was compiled for: "
+    r"(?:--hw[-_]arch[ =]|initializing the |hailo hw architecture: |device architecture: |hef was compiled for: "
     r"|hw_arch[=: ]+)(hailo\d+[a-z]*)"
 )
 HEF = re.compile(r"([\w./\\:~-]*[\w-]\.hef)\b", re.IGNORECASE)

@@ -27,10 +27,11 @@ SIGNS: dict[str, re.Pattern[str]] = {
         r"|unsupportedmodelerror|unexpectednodeerror|misspellnodeerror|agent infeasible"
         r"|no successful assignments|negativeslopeexponent|badinputs?shape|bbox_decoders"
         r"|kernel features: \d|hailonnexception|nmsconfigpostprocess"
+        r"|\[error\] (?:mapping|compilation) failed|failed to produce compiled"
         r"|[\w./-]+/(?:conv|dw|matmul|input_layer|output_layer|concat|ew_add)\d+",
         "runtime": r"\[hailort|hailo_platform|hailortcli|pyhailort|libhailort"
         r"|hailort(?:status)?exception|\bvdevice\b|\bhailort\b",
-        "camera": r"picamera2|libcamera|rpicam-",
+        "camera": r"picamera2|libcamera|rpicam-|error: \*\*\* .* \*\*\*",
         "gstreamer": r"gst_|gstreamer|hailonet|gst\.|v4l2src",
         "docker": r"error response from daemon|\bdocker\b|docker-compose|oci runtime|containerd",
         "podman": r"\bpodman\b|\bbuildah\b",

@@ -130,8 +130,8 @@ SINGLE_CONTEXT = re.compile(
 MULTI_CONTEXT = re.compile(r"using multi[- ]context flow|single[- ]context flow failed")
 
 ARCH = re.compile(
-    r"(?:--hw[-_]arch[ =]|initializing the |hailo hw architecture: |device architecture: |hef was compiled for: "
-    r"|hw_arch[=: ]+)(hailo\d+[a-z]*)"
+    r"(?:--hw[-_]arch[ =]|initializing the |hw architecture: |device architecture: "
+    r"|hef was compiled for: |hw_arch[=: ]+)(hailo\d+[a-z]*)"
 )
 HEF = re.compile(r"([\w./\\:~-]*[\w-]\.hef)\b", re.IGNORECASE)
 HEF_SAVED = re.compile(r"(?:written|saved|wrote|writing|saving)\b.*\.hef\b")

@@ -138,6 +138,8 @@ def run(argv: Sequence[str]) -> int:
     try:
         outcome = build_app(argv)(list(argv), standalone_mode=True)
     except SystemExit as leave:
+        if _was_interrupted(leave):
+            print("interrupted", file=sys.stderr)
         return _as_code(leave.code)
     except HefsmithError as error:
         if debug:
@@ -160,6 +162,16 @@ def run(argv: Sequence[str]) -> int:
             raise
         return _tell(_from_system(error), argv)
     return _as_code(outcome)
+
+
+def _was_interrupted(leave: BaseException) -> bool:
+    """Tell whether the command line's library left because of Ctrl-C, which it says nothing of."""
+    seen: BaseException | None = leave
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def _tell(error: HefsmithError, argv: Sequence[str]) -> int:

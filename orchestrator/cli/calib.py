@@ -131,8 +131,11 @@ def _make_pictures(loaded: Any, workspace: Any) -> None:
         return
     from orchestrator.cli.display import PlainDisplay
     from orchestrator.pipeline import session
+    from orchestrator.pipeline.cache import StageCache
+    from orchestrator.project.settings import resolve
 
-    session.make_data(loaded, workspace, PlainDisplay())
+    cache = StageCache(Path(str(resolve(workspace, os.environ, {}).cache.value)))
+    session.make_data(loaded, workspace, PlainDisplay(), cache)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from hefsmith_worker.contract.layout import DETACHED, GOLDEN, MANIFEST, REPORT, 
 
 from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.pipeline import locks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,26 +135,39 @@ def staging_folder(final: Path) -> Path:
     return staging
 
 
+def _lock_of(final: Path) -> Path:
+    """Return the lock under which a folder is replaced: builds of other recipes, or with a cache
+    of their own, may end there at the same moment."""
+    return final.parent / f".{final.name}.lock"
+
+
 def replace_build(staging: Path, final: Path) -> None:
     """Put a finished folder in the place of the last one, which is whole until that moment."""
-    old = final.parent / f".{final.name}.old-{uuid.uuid4().hex[:8]}"
-    if final.exists():
-        final.rename(old)
-    try:
-        staging.rename(final)
-    except OSError:
-        if old.exists():
-            old.rename(final)
-        raise
+    with locks.hold(_lock_of(final)):
+        _recover(final)
+        old = final.parent / f".{final.name}.old-{uuid.uuid4().hex[:8]}"
+        if final.exists():
+            final.rename(old)
+        try:
+            staging.rename(final)
+        except OSError:
+            if old.exists():
+                old.rename(final)
+            raise
     shutil.rmtree(old, ignore_errors=True)
 
 
 def recover(folder: Path) -> None:
-    """Undo a replacement that was cut off between its two renames."""
+    """Undo replacements in a folder that were cut off between their two renames."""
     if not folder.is_dir():
         return
-    for old in folder.glob(".*.old-*"):
-        final = folder / old.name[1:].rpartition(".old-")[0]
+    for final in {folder / old.name[1:].rpartition(".old-")[0] for old in folder.glob(".*.old-*")}:
+        with locks.hold(_lock_of(final)):
+            _recover(final)
+
+
+def _recover(final: Path) -> None:
+    for old in final.parent.glob(f".{final.name}.old-*"):
         if final.exists():
             shutil.rmtree(old, ignore_errors=True)
         else:

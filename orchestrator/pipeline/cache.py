@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract import names
 
 from orchestrator.errors import ConfigError
+from orchestrator.pipeline import locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -144,12 +145,14 @@ class StageCache:
             (part / "entry.json").write_text(
                 json.dumps(entry_document(entry), indent=1), encoding="utf-8"
             )
-            self.discard(entry.key)
-            part.rename(target)
-        except OSError:
-            # Another process may have published the same key meanwhile; its entry is as good.
-            if self.find(entry.key) is None:
-                raise
+            try:
+                part.rename(target)
+            except OSError:
+                # Another process may have published the same key meanwhile; its entry is as good.
+                if self.find(entry.key) is not None:
+                    return
+                self.discard(entry.key)
+                part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
@@ -192,31 +195,22 @@ class StageCache:
         if not tag.exists():
             tag.write_text(TAG_TEXT, encoding="utf-8")
 
-    @contextlib.contextmanager
-    def lock(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold a lock that one process holds at a time; ``waiting`` is called before a wait.
+    def lock(
+        self,
+        key: str,
+        *,
+        what: str = "builds the same",
+        tell: Callable[[str], None] | None = None,
+        waiting: Callable[[], None] | None = None,
+    ) -> contextlib.AbstractContextManager[bool]:
+        """Hold the lock of a key, see :func:`orchestrator.pipeline.locks.hold`.
 
         A cache that cannot be written has none: nobody keeps anything in it.
         """
-        import filelock
-
-        folder = self.root / "locks"
-        lock = filelock.FileLock(folder / f"{key[:32]}.lock")
-        try:
+        with contextlib.suppress(OSError):
             self._prepare()
-            folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            if waiting is not None:
-                waiting()
-            lock.acquire()
-        except OSError:
-            yield
-            return
-        try:
-            yield
-        finally:
-            lock.release()
+        file = self.root / "locks" / f"{key[:32]}.lock"
+        return locks.hold(file, what=what, tell=tell, waiting=waiting)
 
     def _entries(self) -> Iterator[tuple[Path, float, int]]:
         for folder in sorted((self.root / "stages").glob("??/*")):

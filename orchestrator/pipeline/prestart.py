@@ -70,7 +70,8 @@ class Prestart:
         while self._thread.is_alive():
             # With a time limit, since Windows cannot interrupt a wait without one.
             self._thread.join(0.5)
-        return self._opened
+        # One that was dropped is stopped, and cannot begin any more.
+        return None if self._dropped else self._opened
 
     def drop(self) -> None:
         """Stop the job, if it was started; one that is being started stops by itself then."""

@@ -6,6 +6,8 @@ without Docker, SSH or numpy.
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import chips
 
-from orchestrator import paths
+from orchestrator import files, paths
 from orchestrator.errors import ConfigError, EngineError, StageFailed, escape_control
 from orchestrator.installation import install_command
 from orchestrator.pipeline import builds, plan, runner, targets
@@ -88,7 +90,7 @@ class BuildSession:
     def recipe(self, model: str) -> LoadedRecipe:
         """Load a recipe and see to it that its pictures are there."""
         loaded = self.workspace.recipe(model)
-        make_data(loaded, self.workspace, self.observer)
+        make_data(loaded, self.workspace, self.observer, self.cache)
         return loaded
 
     def request(self, loaded: LoadedRecipe, arch: Arch) -> BuildRequest:
@@ -204,10 +206,19 @@ class BuildSession:
                     return accept(current, made, record, context), made
                 if prestart is None and made.to_run:
                     prestart = self._open(final, [(made, toolchain)])
-                with self.cache.lock(made.key, waiting=prestart.drop if prestart else None):
+                with self.cache.lock(
+                    made.key,
+                    tell=self.observer.note,
+                    waiting=prestart.drop if prestart else None,
+                ):
                     if not self.fresh and self._came(made):
-                        # Somebody else built the same meanwhile.
+                        # Somebody else built the same meanwhile, or a part of it.
                         made, materials, toolchain = self.plan(request)
+                        current = runner.up_to_date(made, final, context)
+                        if current is not None:
+                            for stage in made.stages:
+                                self.observer.stage_cached(stage.name)
+                            return accept(current, made, record, context), made
                     # The manifest says what the inputs are, not what was remembered of them.
                     read = plan.material_digests(request, self.memory.reading())
                     if read != materials:
@@ -455,8 +466,13 @@ def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple
     return tuple(dict.fromkeys(found))
 
 
-def make_data(loaded: LoadedRecipe, workspace: Workspace, observer: Observer) -> None:
-    """Let a bundled recipe write its pictures, once; others may not run code on the host."""
+def make_data(
+    loaded: LoadedRecipe, workspace: Workspace, observer: Observer, cache: StageCache
+) -> None:
+    """Let a bundled recipe write its pictures, once; others may not run code on the host.
+
+    They appear all at once: a folder is never met half full, also if this process is killed.
+    """
     if loaded.recipe.data is None:
         return
     target = workspace.calibration / loaded.name
@@ -469,7 +485,28 @@ def make_data(loaded: LoadedRecipe, workspace: Workspace, observer: Observer) ->
     if not trusted:
         msg = f"{loaded.where('data')}: data: only the models that come with hefsmith run code here"
         raise ConfigError(msg, hint=f"Make the pictures yourself, in {target}, and remove data:.")
-    observer.note(f"making the pictures of {loaded.name} in {target}")
+    key = hashlib.sha256(str(target.resolve()).encode()).hexdigest()
+    with cache.lock(key, what=f"makes the pictures of {loaded.name}", tell=observer.note):
+        if target.is_dir():
+            return
+        observer.note(f"making the pictures of {loaded.name} in {target}")
+        stem = f".{loaded.name}.making"
+        workspace.calibration.mkdir(parents=True, exist_ok=True)
+        files.remove_abandoned(workspace.calibration, stem)
+        draft = workspace.calibration / files.marked_name(stem)
+        try:
+            _run_maker(loaded, script, function, draft)
+            try:
+                draft.rename(target)
+            except OSError:
+                # A hef with another cache was quicker: these pictures are as good.
+                if not target.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _run_maker(loaded: LoadedRecipe, script: Path, function: str, target: Path) -> None:
     code = (
         "import runpy, sys, pathlib;"
         "runpy.run_path(sys.argv[1])[sys.argv[2]](pathlib.Path(sys.argv[3]))"

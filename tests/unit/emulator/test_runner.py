@@ -150,7 +150,7 @@ def test_wrong_types_are_refused(runner, images):
     for call in (
         lambda: runner.translate_onnx_model(b"", "a b"),
         lambda: runner.translate_onnx_model(b"", "n", end_node_names="one"),
-        lambda: runner.optimize(images, data_type="np_array"),
+        lambda: runner.optimize(images, data_type="arrays"),
         lambda: runner.optimize(None),
         lambda: runner.infer_context("SDK_NATIVE").__enter__(),
         lambda: type(runner)(hw_arch=8),

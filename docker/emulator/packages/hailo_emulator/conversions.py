@@ -28,6 +28,9 @@ _YUV_OFFSET = np.array([16.0, 128.0, 128.0], np.float32)
 KINDS = ("bgr_to_rgb", "rgb_to_bgr", "yuv_to_rgb", "yuv_to_bgr", "tf_rgbx_to_hailo_rgb",
          "yuy2_to_hailo_yuv", "nv12_to_hailo_yuv", "yuy2_to_rgb", "nv12_to_rgb")  # fmt: skip
 
+#: Those that are a format and a colour conversion in one command.
+HYBRIDS = ("yuy2_to_rgb", "nv12_to_rgb")
+
 
 @dataclass(frozen=True)
 class Conversion:

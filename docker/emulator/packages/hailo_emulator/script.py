@@ -12,7 +12,7 @@ from hefsmith_worker.contract.commands import COMMANDS, NETWORK
 from hefsmith_worker.script import Glob, Name, ScriptSyntaxError, parse
 from hefsmith_worker.script.lint import check_command
 
-from hailo_emulator.conversions import KINDS, Conversion
+from hailo_emulator.conversions import HYBRIDS, KINDS, Conversion
 from hailo_emulator.options import (
     ActivationChange,
     Algorithm,
@@ -127,8 +127,9 @@ class _Reader:
         self, options: Options, command: Command, after: str | None, conversion: Conversion
     ) -> Options:
         """Add a step after a named layer, or one per input: a name each on the left side."""
-        # A conversion of two parts (nv12 to yuv to rgb) names both; the emulator does it at once.
-        names = command.targets if after is None else command.targets[-1:]
+        # A conversion of two parts (nv12 to yuv to rgb) may name both; it is done at once here.
+        parts = 2 if conversion.kind in HYBRIDS and len(command.targets) % 2 == 0 else 1
+        names = command.targets[parts - 1 :: parts] if after is None else command.targets[-1:]
         steps = tuple(
             InputStep(after, replace(conversion, name=name.rsplit("/", 1)[-1]), place, len(names))
             for place, name in enumerate(names)

@@ -53,7 +53,7 @@ def translate(
         names = recommend_end_nodes(graph, judgement)
         _tell_structure(graph, names)
         raise ParsingWithRecommendationException(
-            _report([problem.line for problem in judgement.problems], names)
+            _report([problem.line for problem in judgement.problems], names), names
         )
     _check_numbers(graph, name)
     return _build(graph, name, asked, judgement)

@@ -64,7 +64,7 @@ class Workspace:
         return "".join(part.text.rstrip("\n") + "\n" for part in self.scripts)
 
 
-def _npz(arrays: Mapping[str, Any]) -> bytes:
+def pack_arrays(arrays: Mapping[str, Any]) -> bytes:
     """Return arrays as ``numpy.savez`` does, but the same bytes from every Python."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as members:
@@ -83,10 +83,10 @@ def pack_workspace(work: Workspace, state: str) -> dict[str, bytes]:
     current = work.optimized or work.native
     members = {
         f"{name}.hn": _json(make_hn(current)),
-        f"{name}.npz": _npz(make_params(current)),
+        f"{name}.npz": pack_arrays(make_params(current)),
         f"{name}.metadata.json": _json(_metadata(work, state)),
         f"{name}.nms.json": _json(current.nms.as_json() if current.nms else {}),
-        f"{name}.original_model_meta.json": _json(_original(work)),
+        f"{name}.original_model_meta.json": _json(original_model_meta(work)),
         f"{name}.postprocess.onnx": b"",
         f"{name}.alls": work.script_text.encode(),
         f"{name}.native.onnx": work.source.model,
@@ -128,7 +128,8 @@ def _metadata(work: Workspace, state: str) -> dict[str, Any]:
     }
 
 
-def _original(work: Workspace) -> dict[str, Any]:
+def original_model_meta(work: Workspace) -> dict[str, Any]:
+    """What the network was before it was parsed."""
     return {
         "inputs": {p.original_name: list(p.onnx_shape) for p in work.native.inputs},
         "outputs": {p.original_name: list(p.onnx_shape) for p in work.native.outputs},

@@ -56,3 +56,20 @@ class Dims(StrEnum):
     HEIGHT = "height"
     WIDTH = "width"
     GROUPS = "groups"
+
+
+class JoinAction(Enum):
+    """How two networks become one."""
+
+    NONE = "none"
+    AUTO_JOIN_INPUTS = "auto_join_inputs"
+    AUTO_CHAIN_NETWORKS = "auto_chain_networks"
+    CUSTOM = "custom"
+
+
+class JoinOutputLayersOrder(Enum):
+    """In which order the outputs of a joined network stand."""
+
+    NEW_OUTPUTS_LAST = "new_outputs_last"
+    NEW_OUTPUTS_FIRST = "new_outputs_first"
+    NEW_OUTPUTS_IN_PLACE = "new_outputs_in_place"

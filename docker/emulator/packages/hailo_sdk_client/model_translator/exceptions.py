@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hailo_sdk_common.hailo_nn import exceptions as _exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Its home is the network description.
 UnsupportedModelError = _exceptions.UnsupportedModelError
@@ -13,7 +18,14 @@ class ModelTranslatorException(Exception):
 
 
 class ParsingWithRecommendationException(ModelTranslatorException):
-    """The graph holds what the chip cannot do; the text says where to cut it."""
+    """The graph holds what the chip cannot do; the text says where to cut it.
+
+    ``recommended_end_nodes`` are the same as names.
+    """
+
+    def __init__(self, text: str, recommended_end_nodes: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.recommended_end_nodes = tuple(recommended_end_nodes)
 
 
 class MisspellNodeError(ModelTranslatorException):

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from hailo_emulator import log
+from hailo_emulator.arguments import (
+    check_arch,
+    check_calibration_size,
+    check_name,
+    input_shapes,
+    node_names,
+    script_text,
+    tell_mapping,
+)
 from hailo_emulator.line import (
-    architectures,
     current_line,
     gpu_available,
-    is_at_least,
-    other_line_of,
 )
 from hailo_emulator.quirks import quirk
-from hailo_model_optimization.acceleras.utils.acceleras_exceptions import (
-    AccelerasInitializationError,
-)
 
 from hailo_sdk_client.exposed_definitions import (
     CalibrationDataType,
@@ -30,11 +33,17 @@ from hailo_sdk_client.exposed_definitions import (
 from hailo_sdk_client.runner.exceptions import InvalidArgumentsException, InvalidStateException
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from hailo_emulator.network import Network
     from hailo_emulator.workspace import Workspace
 
+#: Members that change or join networks, or run them in TensorFlow; programs test for none.
+_ABSENT = frozenset(
+    {"set_hn", "load_params", "join", "get_keras_model", "get_tf_graph",
+     "hef_infer_context"}
+)  # fmt: skip
 _PARSED = (States.HAILO_MODEL, States.FP_OPTIMIZED_MODEL)
 _LATER = (*_PARSED, States.QUANTIZED_MODEL, States.COMPILED_MODEL)
 
@@ -56,8 +65,12 @@ class ClientRunner:
     """
 
     def __init__(
-        self, hw_arch: str | None = None, har: str | os.PathLike[str] | None = None
+        self,
+        hw_arch: str | None = None,
+        har: str | os.PathLike[str] | None = None,
+        har_path: str | os.PathLike[str] | None = None,
     ) -> None:
+        har = har_path if har is None else har  # the older spelling
         line = current_line()
         self._state = States.UNINITIALIZED
         self._work: Workspace | None = None
@@ -65,7 +78,7 @@ class ClientRunner:
         self._active: ContextInfo | None = None
         self._reloaded: States | None = None
         if hw_arch is not None:
-            _check_arch(hw_arch)
+            check_arch(hw_arch)
         self._arch = hw_arch or line.default_chip
         if har is not None:
             self.load_har(har)
@@ -101,11 +114,66 @@ class ClientRunner:
         return self._work.hef if self._work else None
 
     @property
-    def modifications_meta_data(self) -> dict[str, Any]:
-        """What the script put before the network, by input layer."""
+    def modifications_meta_data(self) -> SimpleNamespace:
+        """What the script put before the network: ``inputs`` has a list by input layer."""
         network = self._work.optimized if self._work else None
         steps = network.conversions if network else {}
-        return {name: [step.kind for step in chain] for name, chain in steps.items()}
+        return SimpleNamespace(
+            inputs={
+                name: [
+                    SimpleNamespace(
+                        cmd_type=step.command,
+                        name=step.name,
+                        emulate_conversion=True,
+                        conversion_type=SimpleNamespace(value=step.kind, name=step.kind),
+                        output_shape=[-1, *step.size],
+                    )
+                    for step in chain
+                ]
+                for name, chain in steps.items()
+            }
+        )
+
+    # Members behind the public ones that programs read nevertheless.
+
+    @property
+    def _hn(self) -> Any:
+        return self.get_hn_model()
+
+    @property
+    def _original_model_meta(self) -> dict[str, Any]:
+        from hailo_emulator.workspace import original_model_meta
+
+        return original_model_meta(self._loaded())
+
+    @property
+    def _sdk_backend(self) -> SimpleNamespace:
+        flavor = self._loaded().options
+        return SimpleNamespace(
+            mo_flavor=SimpleNamespace(
+                optimization_level=flavor.optimization_level,
+                compression_level=flavor.compression_level,
+            )
+        )
+
+    def model_summary(self) -> str:
+        """Return the layers as a table, one a line."""
+        return "\n".join(f"{layer.name}\t{layer.op}\t{layer.output_shape}" for layer in self._hn)
+
+    def profile(
+        self, should_use_logical_layers: bool = True, hef_filename: Any = None, **_options: Any
+    ) -> dict[str, Any]:
+        """Return what a report is made of; there is no chip to profile."""
+        del should_use_logical_layers, hef_filename
+        stats = {"model": self.model_name, "hw_arch": self._arch, "emulated": True}
+        return {"stats": stats, "latency_data": None, "hn": self.get_hn_dict()}
+
+    def __getattr__(self, name: str) -> Any:
+        """Say of the vendor's further members that they are not here, and nothing else."""
+        if name in _ABSENT:
+            msg = f"ClientRunner.{name} is not emulated"
+            raise NotImplementedError(msg)
+        raise AttributeError(name)
 
     # -- translation -----------------------------------------------------------------------
 
@@ -144,9 +212,9 @@ class ClientRunner:
         if model is None:
             msg = "A model is needed"
             raise InvalidArgumentsException(msg)
-        _check_name(net_name)
-        starts = _names(start_node_names, "start_node_names")
-        ends = _names(end_node_names, "end_node_names")
+        check_name(net_name)
+        starts = node_names(start_node_names, "start_node_names")
+        ends = node_names(end_node_names, "end_node_names")
         if not isinstance(model, bytes):
             model = Path(model)
         started = time.monotonic()
@@ -156,7 +224,7 @@ class ClientRunner:
             f"Restored ONNX model {net_name} (completion time: "
             f"{log.clock(time.monotonic() - started)})"
         )
-        shapes = _shapes(net_input_shapes, proto)
+        shapes = input_shapes(net_input_shapes, proto)
         network = translate(
             proto, net_name, start_nodes=starts, end_nodes=ends, input_shapes=shapes
         )
@@ -164,7 +232,7 @@ class ClientRunner:
             f"Extracted ONNXRuntime meta-data for Hailo model (completion time: "
             f"{log.clock(time.monotonic() - started)})"
         )
-        _tell_mapping(network)
+        tell_mapping(network)
         log.info(
             f"Translation completed on ONNX model {net_name} (completion time: "
             f"{log.clock(time.monotonic() - started)})"
@@ -193,14 +261,14 @@ class ClientRunner:
         if model_path is None:
             msg = "A model is needed"
             raise InvalidArgumentsException(msg)
-        _check_name(net_name)
-        starts = _names(start_node_names, "start_node_names")
-        ends = _names(end_node_names, "end_node_names")
+        check_name(net_name)
+        starts = node_names(start_node_names, "start_node_names")
+        ends = node_names(end_node_names, "end_node_names")
         started = time.monotonic()
         log.info(f"Translation started on Tensorflow Lite model {net_name}")
         proto = read_tflite(Path(model_path), starts, ends, tensor_shapes)
         network = translate(proto, net_name)
-        _tell_mapping(network)
+        tell_mapping(network)
         log.info(
             f"Translation completed on Tensorflow Lite model {net_name} (completion time: "
             f"{log.clock(time.monotonic() - started)})"
@@ -236,6 +304,13 @@ class ClientRunner:
         self._require("get_params", *_LATER)
         return make_params(self._network())
 
+    def save_params(self, path: str | os.PathLike[str], params_kind: object = "native") -> None:
+        """Write the weights by layer as an ``.npz`` file."""
+        from hailo_emulator.workspace import pack_arrays
+
+        del params_kind
+        Path(path).write_bytes(pack_arrays(self.get_params()))
+
     def get_hn_model(self) -> Any:
         """Return the network as an object that can be asked for its layers."""
         from hailo_sdk_common.hailo_nn.hailo_nn import HailoNN
@@ -263,7 +338,7 @@ class ClientRunner:
 
         self._require("load_model_script", *_LATER)
         work = self._loaded()
-        text, folder, origin = _read_script(model_script)
+        text, folder, origin = script_text(model_script)
         log.info(f"Loading model script commands to {work.native.name} from {origin}")
         options = apply_script(
             work.options if append else Options(), text, folder=Path(folder), filename=None
@@ -307,7 +382,7 @@ class ClientRunner:
         from hailo_emulator.optimizer import quantize_network
 
         self._require("optimize", *_PARSED)
-        if not isinstance(data_type, CalibrationDataType):
+        if data_type not in {*CalibrationDataType, *(kind.value for kind in CalibrationDataType)}:
             msg = f"data_type is {data_type!r}; a CalibrationDataType is needed"
             raise InvalidArgumentsException(msg)
         if calib_data is None:
@@ -318,7 +393,7 @@ class ClientRunner:
         assert network is not None
         shapes = {port.name: input_shape(network, port) for port in network.inputs}
         dataset = open_dataset(calib_data, shapes)
-        _check_calibration_size(work.options.calibration_size, dataset.count)
+        check_calibration_size(work.options.calibration_size, dataset.count)
         log.info("Starting Model Optimization")
         if not gpu_available():
             log.info("No GPU chosen and no suitable GPU found, falling back to CPU.")
@@ -371,7 +446,7 @@ class ClientRunner:
 
         work, state = unpack_workspace(read_har(Path(har)))
         self._reloaded = States(state)
-        _check_arch(work.arch)
+        check_arch(work.arch)
         self._arch = work.arch
         self._set(work, States(state))
 
@@ -514,85 +589,3 @@ class ClientRunner:
             model = quantized.model
             return network, lambda: model
         return network, lambda: to_model(compose(network)).SerializeToString()
-
-
-def _check_calibration_size(asked: int | None, given: int) -> None:
-    """From 3.33.1 on more images than there are end the run; before, all of them were taken."""
-    if asked is None or asked <= given or not is_at_least(3, 33, 1):
-        return
-    msg = f"calibset_size is {asked}, the calibration set has {given} entries"
-    raise AccelerasInitializationError(msg)
-
-
-def _tell_mapping(network: Network) -> None:
-    for title, ports in (("Start", network.inputs), ("End", network.outputs)):
-        pairs = ", ".join(
-            f"'{p.original_name}': '{p.name if title == 'Start' else p.stream}'" for p in ports
-        )
-        log.info(f"{title} nodes mapped from original model: {pairs}.")
-
-
-def _check_arch(arch: object) -> None:
-    line = current_line()
-    if not isinstance(arch, str):
-        msg = f"hw_arch is {arch!r}; a name is needed"
-        raise InvalidArgumentsException(msg)
-    known = architectures()
-    if arch in known:
-        return
-    other = other_line_of(arch)
-    text = f"hw_arch {arch} is not supported by Dataflow Compiler {line.compiler}.x"
-    if other is not None and other is not line:
-        text += f"; use Dataflow Compiler {other.compiler}.x for it"
-    text += f". Supported architectures: {', '.join(known)}"
-    raise InvalidArgumentsException(text)
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name or not all(c.isalnum() or c in "_-." for c in name):
-        msg = f"The network name {name!r} is not valid: letters, digits, '_', '-' and '.' only"
-        raise InvalidArgumentsException(msg)
-
-
-def _names(names: object, argument: str) -> tuple[str, ...] | None:
-    if names is None:
-        return None
-    if (
-        isinstance(names, str)
-        or not isinstance(names, (list, tuple))
-        or not all(isinstance(name, str) for name in names)
-    ):
-        msg = f"{argument} is {names!r}; a list of names is needed"
-        raise InvalidArgumentsException(msg)
-    return tuple(names) or None
-
-
-def _shapes(shapes: Any, proto: Any) -> dict[str, tuple[int, ...]] | None:
-    if shapes is None:
-        return None
-    known = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value.name for value in proto.graph.input if value.name not in known]
-    if isinstance(shapes, (list, tuple)):
-        if len(inputs) != 1:
-            msg = f"net_input_shapes needs a dict: the model has the inputs {inputs}"
-            raise InvalidArgumentsException(msg)
-        shapes = {inputs[0]: shapes}
-    if not hasattr(shapes, "items"):
-        msg = f"net_input_shapes is {shapes!r}; a dict of shapes by input name is needed"
-        raise InvalidArgumentsException(msg)
-    return {str(name): tuple(int(n) for n in shape) for name, shape in shapes.items()}
-
-
-def _read_script(script: Any) -> tuple[str, str, str]:
-    """Return (text, folder for relative paths, where it came from)."""
-    if script is None:
-        return "", str(Path.cwd()), "string"
-    if isinstance(script, os.PathLike) or (
-        isinstance(script, str) and "\n" not in script and "(" not in script and script.strip()
-    ):
-        path = Path(script)
-        return path.read_text("utf-8"), str(path.absolute().parent), str(path)
-    if not isinstance(script, str):
-        msg = f"model_script is {type(script).__name__}; a text or a path is needed"
-        raise InvalidArgumentsException(msg)
-    return script, str(Path.cwd()), "string"

@@ -1,0 +1,1 @@
+"""Emulated: names of the vendor's compiler that public programs import."""

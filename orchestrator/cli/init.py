@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from orchestrator.project.starter import Network
+    from orchestrator.project.starter import Network, Pictures
 
 
 def register(app: typer.Typer) -> None:
@@ -143,8 +143,7 @@ def _from_checkpoint(
     found = read_checkpoint(weights)
     name = _relative(weights, target.parent)
     if found.kind == "ultralytics" and found.task is not None:
-        pictures = None if calib is None else _relative(calib, target.parent)
-        recipe = ultralytics_recipe(name, found.task, calibration=pictures, arch=arch)
+        recipe = ultralytics_recipe(name, found.task, pictures=_pictures(calib, target), arch=arch)
         shape = tuple(recipe["inputs"]["images"])
         return recipe, Network({"images": shape}), _notes(calib)
     if found.kind == "torchscript":
@@ -215,8 +214,19 @@ def _started(
 ) -> dict[str, Any]:
     from orchestrator.project.starter import starter_recipe
 
-    pictures = None if calib is None else _relative(calib, target.parent)
-    return starter_recipe(source, network, calibration=pictures, arch=arch)
+    return starter_recipe(source, network, pictures=_pictures(calib, target), arch=arch)
+
+
+def _pictures(calib: Path | None, target: Path) -> Pictures:
+    """Return what the folder of pictures shows, as the recipe in ``target`` names it."""
+    from orchestrator.project.picture_folder import look
+    from orchestrator.project.starter import Pictures
+
+    if calib is None:
+        return Pictures()
+    found = look(calib)
+    held_out = None if found.held_out is None else _relative(found.held_out, target.parent)
+    return Pictures(_relative(found.calibration, target.parent), held_out, found.classes)
 
 
 def _notes(calib: Path | None) -> list[str]:

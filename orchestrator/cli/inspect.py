@@ -212,8 +212,8 @@ def _model_report(path: Path) -> _Report:
     from orchestrator.inspect.onnx_report import onnx_document, render_onnx
 
     model = read_onnx(path)
-    document = onnx_document(model)
-    document["head"] = _find_head(path)
+    head = _find_head(path)
+    document = {**onnx_document(model, head), "head": head}
     return _Report(document, partial(render_onnx, model, document["head"]), good=True)
 
 

@@ -6,15 +6,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from hefsmith_worker.contract.families import proposed_cut
+
 from orchestrator.errors import escape_control
 from orchestrator.inspect.onnx_cost import estimate_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
-    from orchestrator.inspect.onnx_file import OnnxModel, Value
+    from orchestrator.inspect.onnx_file import Node, OnnxModel, Value
 
 #: Operators that users saw refused, with the parser's own name for the error.
 _REFUSED: Final = {
@@ -51,9 +53,60 @@ class Objection:
     nodes: tuple[str, ...] = ()
 
 
-def find_objections(model: OnnxModel) -> tuple[Objection, ...]:
-    """Return what users saw the parser refuse, in the order of the graph."""
-    return (*_inputs(model), *_opset(model), *_operators(model), *_ranks(model))
+def find_objections(model: OnnxModel, cut: Sequence[str] = ()) -> tuple[Objection, ...]:
+    """Return what users saw the parser refuse, in the order of the graph.
+
+    Judged is what a build gives to the parser: the operators up to the nodes of ``cut`` (all
+    without any) that work on data; what is computed from constants and shapes is folded before.
+    """
+    return (*_inputs(model), *_opset(model), *_operators(model, cut), *_ranks(model))
+
+
+def find_mends(model: OnnxModel) -> tuple[str, ...]:
+    """Return what the export of a build mends in the file by itself."""
+    bare = sum(
+        node.op in ("Conv", "ConvTranspose") and not node.ints.get("kernel_shape")
+        for node in model.nodes
+    )
+    return (f"kernel_shape is added to {bare} convolutions",) if bare else ()
+
+
+def _on_data(model: OnnxModel, cut: Sequence[str]) -> list[tuple[Node, frozenset[str]]]:
+    """Return the nodes up to the cut that work on data, each with its inputs that are data."""
+    wanted = _before(model, cut) if cut else None
+    data = {value.name for value in model.inputs}
+    found = []
+    for node in model.nodes:
+        live = data.intersection(node.inputs)
+        if not live or node.op in ("Shape", "Size"):
+            # The sides of tensors are known: these nodes become constants.
+            continue
+        data.update(node.outputs)
+        if wanted is None or wanted.intersection(node.outputs):
+            found.append((node, frozenset(live)))
+    return found
+
+
+def _before(model: OnnxModel, cut: Sequence[str]) -> set[str]:
+    """Return the tensors that the nodes of the cut stand on, with their own outputs."""
+    makers = {output: node for node in model.nodes for output in node.outputs}
+    ends = {name for node in model.nodes if node.name in cut for name in node.outputs}
+    wanted: set[str] = set()
+    pending = [*ends, *(name for name in cut if name in makers)]
+    while pending:
+        name = pending.pop()
+        if name not in wanted:
+            wanted.add(name)
+            pending += makers[name].inputs if name in makers else ()
+    return wanted
+
+
+def _is_refused(node: Node, live: frozenset[str]) -> bool:
+    """Tell whether the parser refuses an operator in this use."""
+    if node.op == "Gather":
+        # With known indices it is a slice.
+        return len(node.inputs) < 2 or node.inputs[1] in live
+    return True
 
 
 def _inputs(model: OnnxModel) -> Iterator[Objection]:
@@ -91,9 +144,14 @@ def _opset(model: OnnxModel) -> Iterator[Objection]:
             )
 
 
-def _operators(model: OnnxModel) -> Iterator[Objection]:
+def _operators(model: OnnxModel, cut: Sequence[str]) -> Iterator[Objection]:
+    used = _on_data(model, cut)
     for op, error in _REFUSED.items():
-        nodes = [node.name or ", ".join(node.outputs) for node in model.nodes if node.op == op]
+        nodes = [
+            node.name or ", ".join(node.outputs)
+            for node, live in used
+            if node.op == op and _is_refused(node, live)
+        ]
         if nodes:
             yield Objection(
                 "operator",
@@ -116,16 +174,6 @@ def _ranks(model: OnnxModel) -> Iterator[Objection]:
             "export 4-D tensors (1, channels, height, width)",
             tuple(odd),
         )
-    bare = [
-        node.name for node in model.nodes if node.op == "Conv" and not node.ints.get("kernel_shape")
-    ]
-    if bare:
-        yield Objection(
-            "kernel-shape",
-            f"{len(bare)} Conv without kernel_shape, which has troubled the parser",
-            "export again, or add the attribute",
-            tuple(bare[:5]),
-        )
 
 
 def _sides(value: Value) -> str:
@@ -134,8 +182,8 @@ def _sides(value: Value) -> str:
     return "x".join("?" if side is None else str(side) for side in value.shape) or "scalar"
 
 
-def onnx_document(model: OnnxModel) -> dict[str, Any]:
-    """Return a model as a JSON document."""
+def onnx_document(model: OnnxModel, head: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a model as a JSON document; ``head`` is what the graph analysis found, as data."""
     cost = estimate_cost(model)
 
     def tensors(values: tuple[Value, ...]) -> list[dict[str, Any]]:
@@ -178,8 +226,9 @@ def onnx_document(model: OnnxModel) -> dict[str, Any]:
                 "fix": item.fix,
                 "nodes": [escape_control(name) for name in item.nodes],
             }
-            for item in find_objections(model)
+            for item in find_objections(model, proposed_cut(head) if head else ())
         ],
+        "mended_at_export": list(find_mends(model)),
     }
 
 
@@ -202,7 +251,7 @@ def render_onnx(
 
     from orchestrator.hef.render import facts_grid, panel, size_text
 
-    document = onnx_document(model)
+    document = onnx_document(model, head)
     grid = facts_grid()
     grid.add_row("opset", Text(f"{document['opset']}  (IR {model.ir_version})"))
     grid.add_row("producer", Text(document["producer"] or "unknown"))
@@ -222,6 +271,8 @@ def render_onnx(
         nodes = [escape_control(str(name)) for name in head.get("end_nodes", ())]
         if nodes:
             grid.add_row("end nodes", Text("\n".join(nodes)))
+    for text in document["mended_at_export"]:
+        grid.add_row("mended", Text(f"{text} when it is exported"))
     for item in document["refused_by_hailo"]:
         lines = Text(item["message"], style="yellow")
         if item["nodes"]:

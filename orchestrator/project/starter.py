@@ -31,8 +31,20 @@ class Network:
     head: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a recipe, by paths as it will name them.
+
+    ``held_out`` are for validation, ``classes`` the names of the folders' classes.
+    """
+
+    calibration: str | None = None
+    held_out: str | None = None
+    classes: tuple[str, ...] = ()
+
+
 def starter_recipe(
-    source: Mapping[str, Any], network: Network, *, calibration: str | None, arch: str
+    source: Mapping[str, Any], network: Network, *, pictures: Pictures, arch: str
 ) -> dict[str, Any]:
     """Return a recipe for a network; what nobody can know has the commonest value."""
     recipe: dict[str, Any] = {"schema": 1, "source": dict(source)}
@@ -41,10 +53,33 @@ def starter_recipe(
     if "torch" in source:
         recipe["export"] = {"exporter": "legacy", "opset": 13}
     recipe["preprocessing"] = _preprocessing(network)
-    recipe["calibration"] = {"source": calibration or "calib/images", "count": CALIBRATION.count}
+    source_of_pictures: object = pictures.calibration or "calib/images"
+    if len(network.inputs) > 1:
+        # Which array is whose nobody can know; the first gets what was named.
+        first, *rest = network.inputs
+        others = {name: f"calib/{name}.npy" for name in rest}
+        source_of_pictures = {first: pictures.calibration or f"calib/{first}.npy", **others}
+    recipe["calibration"] = {"source": source_of_pictures, "count": CALIBRATION.count}
     recipe["arch"] = [arch]
     recipe["postprocess"] = _postprocess(network.head)
+    if _shows_classes(network, pictures):
+        recipe["postprocess"].update(task="classification", labels=list(pictures.classes))
+    if pictures.held_out is not None:
+        recipe["validation"] = {"source": pictures.held_out}
     return recipe
+
+
+def _shows_classes(network: Network, pictures: Pictures) -> bool:
+    """Tell whether folders are the network's classes, as far as its head is known."""
+    if not pictures.classes:
+        return False
+    head = network.head
+    if not head or head.get("task") == "other":
+        return not head
+    return head.get("task") == "classification" and head.get("classes") in (
+        None,
+        len(pictures.classes),
+    )
 
 
 def inputs_as_built(graph: Graph) -> dict[str, tuple[int, ...]]:
@@ -66,13 +101,11 @@ def inputs_as_built(graph: Graph) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def ultralytics_recipe(
-    weights: str, task: str, *, calibration: str | None, arch: str
-) -> dict[str, Any]:
+def ultralytics_recipe(weights: str, task: str, *, pictures: Pictures, arch: str) -> dict[str, Any]:
     """Return a recipe for a checkpoint of Ultralytics; its settings are those it trains with."""
     side = ULTRALYTICS_SIDE.get(task, ULTRALYTICS_DEFAULT_SIDE)
     network = Network({"images": (1, 3, side, side)}, {"task": task})
-    recipe = starter_recipe({"weights": weights}, network, calibration=calibration, arch=arch)
+    recipe = starter_recipe({"weights": weights}, network, pictures=pictures, arch=arch)
     preset = "ultralytics-classify" if task == "classification" else "ultralytics"
     recipe["preprocessing"] = {"preset": preset, "size": [side, side]}
     head = {key: recipe.pop(key) for key in ("schema", "source", "inputs")}
@@ -80,6 +113,14 @@ def ultralytics_recipe(
 
 
 def _preprocessing(network: Network) -> dict[str, Any]:
+    if len(network.inputs) > 1:
+        return {
+            name: _preprocessing(Network({name: shape}, network.head))
+            for name, shape in network.inputs.items()
+        }
+    if network.inputs and not all(_is_picture(shape) for shape in network.inputs.values()):
+        # Arrays of the user's own; who normalises them nobody can know.
+        return {"color": "data", "normalize": "host"}
     pictures = [shape for shape in network.inputs.values() if len(shape) == 4]
     section: dict[str, Any] = {}
     channels = 3
@@ -96,6 +137,10 @@ def _preprocessing(network: Network) -> dict[str, Any]:
     section["color"] = "gray" if channels == 1 else "rgb"
     section["normalize"] = "chip"
     return section
+
+
+def _is_picture(shape: Sequence[int]) -> bool:
+    return len(shape) == 4 and shape[1] in (1, 3)
 
 
 def _postprocess(head: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,6 +163,7 @@ _COMMENTS = {
     "preprocessing": "What happens to a picture; mean and std in units of 0..255. "
     "CHECK against your training.",
     "parser": "Where the network is cut for the chip.",
+    "validation": "Pictures that are never calibrated on, with labels where folders are classes.",
     "calibration": "Pictures like those the device will see: the folder, and how many to use.",
     "optimization": "What the compiler's optimisation is asked for.",
     "arch": "The chip; hef device identify tells which one your Pi has.",

@@ -46,6 +46,15 @@ def input_specs(
         given = dict(
             preprocessing.get("by_input", {}).get(name) or preprocessing.get("shared") or {}
         )
+        if len(shape) == 3 and given.get("color") in (None, "data"):
+            raise StageError(
+                "input %s has shape %s: rows of tokens (1, L, C), and the chip takes pictures "
+                "(1, C, H, W) or features (1, F)" % (name, shape),
+                code="preprocess.tokens",
+                fix="Tokens of an encoder: let the network take (1, C, 1, L) and begin with "
+                "x.squeeze(2).transpose(1, 2); give the arrays as (N, 1, L, C), color: data.\n"
+                "Signals (1, C, L): take (1, C, 1, L) and Conv2d with kernels (1, k).",
+            )
         if len(shape) not in (2, 4):
             raise StageError(
                 "input %s has shape %s; a network takes (1, C, H, W), or (1, F) features"

@@ -50,6 +50,7 @@ def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[
     changes += _inputs_to_float(model.graph)
     changes += _inputs_to_nchw(model.graph)
     changes += _batch_to_one(model.graph, shapes)
+    changes += _kernel_shapes(model.graph)
     if changes:
         # Types and shapes of inner values are inferred anew.
         del model.graph.value_info[:]
@@ -198,6 +199,31 @@ def _batch_to_one(graph: Any, shapes: Mapping[str, Tuple[int, ...]]) -> List[Cha
                 shape[0] = 1
                 tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
     return [Change("onnx.batch", "the file is for batches of %d; it is built for one" % batch)]
+
+
+def _kernel_shapes(graph: Any) -> List[Change]:
+    """Write down the kernel of each convolution that leaves it to its weights.
+
+    ONNX allows that; Hailo's parser reads the attribute.
+    """
+    from onnx import helper
+
+    sides = {tensor.name: list(tensor.dims)[2:] for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and (value := _attribute(node, "value")) is not None:
+            sides[node.output[0]] = list(value.dims)[2:]
+    mended = 0
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose") or len(node.input) < 2:
+            continue
+        kernel = sides.get(node.input[1])
+        if kernel and not any(one.name == "kernel_shape" for one in node.attribute):
+            node.attribute.append(helper.make_attribute("kernel_shape", kernel))
+            mended += 1
+    if not mended:
+        return []
+    text = "kernel_shape was added to %d convolutions, as the parser wants it" % mended
+    return [Change("onnx.kernel-shape", text)]
 
 
 def _compare(

@@ -17,7 +17,7 @@ from orchestrator.hef import HefError, ModelFileError
 from orchestrator.inspect.har import har_document, read_har
 from orchestrator.inspect.onnx_cost import estimate_cost
 from orchestrator.inspect.onnx_file import read_onnx
-from orchestrator.inspect.onnx_report import find_objections, onnx_document
+from orchestrator.inspect.onnx_report import find_mends, find_objections, onnx_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,10 @@ def test_what_the_parser_is_known_to_refuse_is_named_with_its_nodes(tmp_path: Pa
     conv = model.graph.node[0]
     conv.attribute.remove(next(item for item in conv.attribute if item.name == "kernel_shape"))
     objections = {item.code: item for item in find_objections(read_onnx(save(model, tmp_path)))}
-    assert objections.keys() == {"dynamic-shape", "opset", "operator", "kernel-shape"}
+    assert objections.keys() == {"dynamic-shape", "opset", "operator"}
+    assert find_mends(read_onnx(save(model, tmp_path))) == (
+        "kernel_shape is added to 1 convolutions",
+    )
     assert objections["operator"].nodes == ("/head/TopK",)
     assert "UnsupportedOperationError" in objections["operator"].message
     assert "batchx3x32x32" in objections["dynamic-shape"].message

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.project.checking import section_from
 from orchestrator.project.checkpoint import read_checkpoint
 from orchestrator.project.recipe import Recipe
-from orchestrator.project.starter import ultralytics_recipe
+from orchestrator.project.starter import Pictures, ultralytics_recipe
 
 LAYERS = (("torch.nn.modules.conv", "Conv2d"), ("collections", "OrderedDict"))
 
@@ -61,7 +61,7 @@ def test_other_checkpoints_are_told_apart(tmp_path: Path) -> None:
     [("detection", 640, "ultralytics"), ("classification", 224, "ultralytics-classify")],
 )
 def test_the_recipe_has_the_settings_of_its_training(task: str, size: int, preset: str) -> None:
-    written = ultralytics_recipe("yolo.pt", task, calibration="photos", arch="hailo8")
+    written = ultralytics_recipe("yolo.pt", task, pictures=Pictures("photos"), arch="hailo8")
     recipe = section_from(written, Recipe)
     assert recipe.inputs == {"images": (1, 3, size, size)}
     assert recipe.export.packages == ("ultralytics",)

@@ -30,10 +30,12 @@ def network(
     enters: str = "x",
     shape: tuple[int, ...] = (3, 16, 16),
     reshaped: bool = False,
+    bare: bool = False,
     **saving: Any,
 ) -> Path:
     """Write conv, ReLU, mean, Gemm; ``first`` are nodes that stand between input and conv."""
     random = np.random.default_rng(0)
+    kernel = {} if bare else {"kernel_shape": [3, 3]}
     constants = [
         numpy_helper.from_array(random.normal(size=(8, 3, 3, 3)).astype(weights), "conv.w"),
         numpy_helper.from_array(random.normal(size=(8, 5)).astype(weights), "head.w"),
@@ -44,7 +46,7 @@ def network(
         flat = helper.make_node("Reshape", ["mean", "shape"], ["flat"])
     nodes = [
         *first,
-        helper.make_node("Conv", [enters, "conv.w"], ["a"], pads=[1] * 4),
+        helper.make_node("Conv", [enters, "conv.w"], ["a"], pads=[1] * 4, **kernel),
         helper.make_node("Relu", ["a"], ["b"]),
         helper.make_node("GlobalAveragePool", ["b"], ["mean"]),
         flat,
@@ -76,6 +78,7 @@ CAST_AND_TURN = (CAST, helper.make_node("Transpose", ["floats"], ["turned"], per
 FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "as it should be": ({}, []),
     "open batch": ({"batch": "N"}, []),
+    "a kernel that only its weights tell": ({"bare": True}, ["onnx.kernel-shape"]),
     "half": ({"kind": TensorProto.FLOAT16, "weights": np.float16}, ["onnx.float-type"]),
     "double": ({"kind": TensorProto.DOUBLE, "weights": np.float64}, ["onnx.float-type"]),
     "tensorflow": (

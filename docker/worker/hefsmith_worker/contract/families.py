@@ -10,7 +10,7 @@ family is :mod:`hefsmith_worker.graph.family`, how boxes are computed is
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Collection, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple
 
 #: How the boxes of a head are decoded.
 ANCHORED = "anchors, twice a sigmoid (YOLOv5)"
@@ -183,3 +183,17 @@ def marked(keys: Iterable[str]) -> Optional[str]:
     """Return the meta architecture that the keys of an NMS JSON belong to, as far as one tells."""
     known: Collection[str] = set(keys)
     return next((row.name for row in META_ARCHS.values() if row.mark and row.mark in known), None)
+
+
+#: Below this the analysis of a head is shown, but the graph is not cut by it.
+SURE = 0.5
+
+
+def proposed_cut(head: Mapping[str, Any]) -> List[str]:
+    """Return the nodes at which a build cuts a network that its recipe does not cut.
+
+    ``head`` is the report of the graph analysis, as data.
+    """
+    if head.get("task") in ("classification", "other") or head.get("confidence", 0.0) < SURE:
+        return []
+    return [str(name) for name in head.get("end_nodes") or ()]

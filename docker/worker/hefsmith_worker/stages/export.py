@@ -32,6 +32,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     shapes = {name: tuple(shape) for name, shape in wanted["inputs"].items()}
     kind = wanted["source"]["kind"]
     module = tensorflow = None
+    mends: List[str] = []
     if kind == "torch":
         from hefsmith_worker.stages import torch_source
 
@@ -43,7 +44,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         tensorflow = tensorflow_source.prepare(workspace, wanted, target)
     else:
         _copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
-        _bring_into_form(workspace, target, shapes)
+        mends = _bring_into_form(workspace, target, shapes)
     model = onnx_files.checked(target, shapes)
     if wanted.get("simplify") and not tensorflow:
         model = _simplify(workspace, model, str(wanted["simplify"]))
@@ -79,6 +80,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         "parameters": facts["parameters"],
         "parity": parity,
         "samples": golden.count,
+        "mends": mends,
     }
 
 
@@ -119,14 +121,18 @@ def _copy_new(source: Path, target: Path) -> None:
 
 def _bring_into_form(
     workspace: Workspace, target: Path, shapes: Dict[str, Tuple[int, ...]]
-) -> None:
-    """Turn a file that was made for another runtime into what the compiler takes, and say so."""
+) -> List[str]:
+    """Turn a file that was made for another runtime into what the compiler takes.
+
+    Returns what was changed, in sentences, which are told as well.
+    """
     model, changes = onnx_forms.bring_into_form(target, shapes)
     if not changes:
-        return
+        return []
     onnx_files.save(model, target)
     for change in changes:
         workspace.channel.finding(change.code, "info", change.message)
+    return [change.message for change in changes]
 
 
 def _simplify(workspace: Workspace, model: Any, tool: str) -> Any:

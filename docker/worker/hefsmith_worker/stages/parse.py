@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import onnx
 
 from hefsmith_worker import network, onnx_files
+from hefsmith_worker.contract.families import proposed_cut
 from hefsmith_worker.contract.layout import (
     HAR_NATIVE,
     HEAD,
@@ -27,9 +28,6 @@ from hefsmith_worker.graph import analyse, cut_tail, name_nodes
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
 
-#: Below this the analysis is shown but the graph is not cut by it.
-SURE = 0.5
-
 
 def run(workspace: Workspace) -> Dict[str, Any]:
     """Write the native HAR, ``head.json`` and ``parsed.json``."""
@@ -43,7 +41,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     graph_outputs = [value["name"] for value in facts["outputs"]]
     names = _tflite_names(workspace)
     if names is None:
-        end_nodes = list(wanted["end_nodes"]) or _proposed(head)
+        end_nodes = list(wanted["end_nodes"]) or proposed_cut(head)
         # Asked here, so that a misspelt node is our clear error and not the SDK's.
         end_tensors = onnx_files.tensors_of_nodes(model, end_nodes) if end_nodes else graph_outputs
         start_nodes = list(wanted["start_nodes"]) or [value["name"] for value in inputs]
@@ -178,7 +176,7 @@ def _tflite_ends(
                 % ", ".join(sorted(tensors)[:3]),
             )
         return [tensors[name] for name in asked]
-    proposed = onnx_files.tensors_of_nodes(model, _proposed(head))
+    proposed = onnx_files.tensors_of_nodes(model, proposed_cut(head))
     known = set(tensors.values())
     lost = [name for name in proposed if name not in known]
     if lost:
@@ -206,13 +204,6 @@ def _save_tail(workspace: Workspace, model: Any, end_nodes: List[str]) -> None:
         path = workspace.path(TAIL)
         onnx_files.save(tail, path)
         workspace.announce("tail", path)
-
-
-def _proposed(head: Dict[str, Any]) -> List[str]:
-    """Return the end nodes that the analysis proposes, when it is sure of the head."""
-    if head["task"] in ("classification", "other") or head["confidence"] < SURE:
-        return []
-    return list(head["end_nodes"])
 
 
 def _version() -> str:

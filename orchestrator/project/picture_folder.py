@@ -1,0 +1,68 @@
+"""What a folder of pictures shows about itself: classes by folder, and a part that is held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Names of the parts of a data set: those that were trained on, and those held out, best first.
+TRAINED = ("train", "training", "calibration", "calib")
+HELD_OUT = ("val", "valid", "validation", "test", "testing")
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """Where to take calibration pictures from, and what else the folder shows.
+
+    ``held_out`` are pictures that are never calibrated on; ``classes`` are the names of class
+    folders, as torchvision numbers them, empty where folders are none.
+    """
+
+    calibration: Path
+    held_out: Path | None = None
+    classes: tuple[str, ...] = ()
+
+
+def look(path: Path) -> PictureFolder:
+    """Return what is seen from the names in a folder; what is no folder stays as it is."""
+    if not path.is_dir():
+        return PictureFolder(path)
+    trained, held_out = _part(path, TRAINED), _part(path, HELD_OUT)
+    if trained is None and path.name.lower() in TRAINED:
+        # The part itself was named; the other one lies beside it.
+        held_out = _part(path.parent, HELD_OUT)
+    calibration = trained or path
+    if trained is None and held_out is not None and held_out.parent == path:
+        return PictureFolder(path)
+    return PictureFolder(calibration, held_out, _classes(calibration))
+
+
+def _part(folder: Path, names: tuple[str, ...]) -> Path | None:
+    parts = {entry.name.lower(): entry for entry in _folders(folder)}
+    return next((parts[name] for name in names if name in parts), None)
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    """Return the folders of a folder that has nothing but folders of pictures."""
+    names = [entry.name for entry in _folders(folder)]
+    if len(names) < 2 or _has_pictures(folder):
+        return ()
+    return tuple(sorted(names)) if all(_has_pictures(folder / name) for name in names) else ()
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return [e for e in folder.iterdir() if e.is_dir() and not e.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _has_pictures(folder: Path) -> bool:
+    try:
+        return any(entry.suffix.lower() in PICTURES for entry in folder.iterdir())
+    except OSError:
+        return False

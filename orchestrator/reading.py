@@ -7,16 +7,15 @@ so that whoever reads a file already has the words for it.
 from __future__ import annotations
 
 import bz2
-import errno
 import gzip
-import json
 import lzma
 import tarfile
 import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
-from hefsmith_worker.regular import open_regular, too_large
+from hefsmith_worker import regular
+from hefsmith_worker.regular import open_regular, parse_json, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,31 +37,13 @@ RECORD_LIMIT = 256 << 20
 
 
 def read_regular(path: Path, *, limit: int = TEXT_LIMIT) -> bytes:
-    """Return the content of a regular file of at most ``limit`` bytes.
-
-    The limit holds for what is read, too: files of ``/proc`` say 0 bytes and have more.
-    """
-    with open_regular(path, limit) as stream:
-        content: bytes | None = stream.read(limit + 1)
-    if content is None:  # a file of /proc that waits for more
-        raise OSError(errno.EAGAIN, "it has no end", str(path))
-    if len(content) > limit:
-        raise too_large(path, limit)
-    return content
+    """Return the content of a regular file of at most ``limit`` bytes, or raise ``OSError``."""
+    return regular.read_regular(path, limit)
 
 
 def read_text(path: Path, *, limit: int = TEXT_LIMIT) -> str:
     """Return the UTF-8 text of a regular file; ``UnicodeDecodeError`` for anything else."""
     return read_regular(path, limit=limit).decode("utf-8")
-
-
-def parse_json(content: bytes | str) -> Any:
-    """Return a JSON value; ``ValueError`` also for one that is nested too deeply."""
-    try:
-        return json.loads(content)
-    except RecursionError as error:
-        msg = "nested too deeply"
-        raise ValueError(msg) from error
 
 
 def read_json(path: Path, *, limit: int = RECORD_LIMIT) -> Any:

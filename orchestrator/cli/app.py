@@ -67,6 +67,7 @@ HINTS = {
     errno.ENOSPC: "The disk is full: free some space, then run the same command again.",
     errno.EDQUOT: "Your share of the disk is used up.",
     errno.ENOTDIR: "A file stands where a folder is needed.",
+    errno.ELOOP: "A link there leads to itself.",
     errno.EEXIST: "Something else stands in its place.",
     errno.EMFILE: "Too many files are open: ulimit -n 4096",
 }
@@ -161,6 +162,11 @@ def run(argv: Sequence[str]) -> int:
         if debug or error.strerror is None:
             raise
         return _tell(_from_system(error), argv)
+    except RuntimeError as error:
+        looped = error.__context__  # pathlib's way, up to Python 3.12, to tell of such a link
+        if debug or not isinstance(looped, OSError) or looped.errno != errno.ELOOP:
+            raise
+        return _tell(_from_system(looped), argv)
     return _as_code(outcome)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
-from typing import IO, Optional, cast
+from typing import IO, Any, Optional, Union, cast
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -31,6 +32,29 @@ def open_regular(path: Path, limit: Optional[int] = None) -> IO[bytes]:
     except BaseException:
         os.close(handle)
         raise
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the content of a regular file of at most ``limit`` bytes; ``OSError`` as above.
+
+    The limit holds for what is read, too: a file may grow meanwhile, or say less than it has.
+    """
+    with open_regular(path, limit) as stream:
+        content = cast("Optional[bytes]", stream.read(limit + 1))
+    if content is None:  # one of the kernel that waits for more
+        raise OSError(errno.EAGAIN, "it has no end", str(path))
+    if len(content) > limit:
+        raise too_large(path, limit)
+    return content
+
+
+def parse_json(content: Union[bytes, str]) -> Any:
+    """Return a JSON value; ``ValueError`` also for one that is nested too deeply."""
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        msg = "nested too deeply"
+        raise ValueError(msg) from error
 
 
 def check_regular(

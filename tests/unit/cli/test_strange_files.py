@@ -114,3 +114,34 @@ def test_a_log_of_a_million_lines_is_read(tmp_path: Path, monkeypatch: pytest.Mo
     ended = run_bounded(["explain", "long.log"])
     assert ended.code == 0, ended
     assert ended.megabytes < 500
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", ["fifo", "zero", "kmsg", "deep", "folder", "loop"])
+def test_a_recipe_that_names_such_a_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bombs: Path, kind: str
+) -> None:
+    from onnx import TensorProto, helper
+
+    monkeypatch.chdir(tmp_path)
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", sides[:1], sides[1:])
+    Path("fine.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    Path("hef.yaml").write_text("schema: 1\n")
+    for text, suffix in (
+        ("source: {onnx: FILE}\n", ".onnx"),
+        ("source: {onnx: fine.onnx}\npostprocess: {labels: FILE}\n", ".txt"),
+        *(
+            ("source: {onnx: fine.onnx}\ncalibration: {source: FILE}\n", f".{one}")
+            for one in ("npy", "npz", "zip", "tgz", "txt", "json", "yaml", "mp4", "png")
+        ),
+    ):
+        path = Path(f"strange{suffix}")
+        make(kind, path, bombs)
+        Path("model.yaml").write_text("schema: 1\nname: net\n" + text.replace("FILE", path.name))
+        ended = run_bounded(["build", ".", "--dry-run", "--engine", "local"])
+        told = f"{text} {path}: {ended}"
+        assert ended.code is not None, told
+        assert "Traceback" not in ended.err, told
+        assert ended.megabytes < 1500, told
+        path.rmdir() if kind == "folder" else path.unlink()

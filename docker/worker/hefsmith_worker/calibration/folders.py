@@ -12,6 +12,7 @@ from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 from hefsmith_worker.calibration.items import Item, Listing, is_picture_name
 from hefsmith_worker.calibration.model import WARNING, CalibrationError
+from hefsmith_worker.regular import read_regular
 
 Mounts = Sequence[Tuple[str, str]]
 
@@ -104,6 +105,10 @@ def list_glob(pattern: str) -> Listing:
     return Listing(items)
 
 
+#: Bytes of a list of pictures: some million lines.
+LIST_LIMIT = 256 << 20
+
+
 def list_file(path: Path, mounts: Mounts = ()) -> Listing:
     """Read a text file with one picture per line: ``path``, or path and label.
 
@@ -111,7 +116,10 @@ def list_file(path: Path, mounts: Mounts = ()) -> Listing:
     start at the list file's folder. Empty lines and lines that start with ``#`` are skipped.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, LIST_LIMIT).decode("utf-8-sig")
+    except OSError as error:
+        msg = f"{path}: {error.strerror or error}"
+        raise CalibrationError(msg, "calib.list", None, str(path)) from None
     except UnicodeDecodeError:
         msg = f"{path}: not a text file in UTF-8"
         raise CalibrationError(

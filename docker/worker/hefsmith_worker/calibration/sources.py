@@ -14,6 +14,7 @@ from hefsmith_worker.calibration.data import is_data
 from hefsmith_worker.calibration.items import Item, Listing, is_picture_name, with_plain_text
 from hefsmith_worker.calibration.model import ANY_INPUT, CalibrationError, InputSpec, Source
 from hefsmith_worker.contract.options import SOURCE_FORMS
+from hefsmith_worker.regular import read_regular
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
@@ -198,7 +199,7 @@ def _is_relative(source: Source, items: Sequence[Item]) -> bool:
         return False
     if kind_of(source) != "yolo" or Path(source.path).is_dir():
         return True
-    text = Path(source.path).read_text(encoding="utf-8", errors="replace")
+    text = read_regular(Path(source.path), datasets.YAML_LIMIT).decode("utf-8", "replace")
     return _ABSOLUTE_VALUE.search(text) is None
 
 

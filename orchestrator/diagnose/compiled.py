@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.diagnose.required import required_sets
+from orchestrator.diagnose.required import branches, required_sets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -148,31 +148,10 @@ def _alternatives(value: object) -> list[dict[str, object]]:
         if isinstance(item, list):
             several.append([str(part) for part in item])
         else:
-            several.extend([part] for part in _branches(str(item)))
+            several.extend([part] for part in branches(str(item)))
     for parts in several:
         words = {some: None for part in parts for some in required_sets(expand(part))}
         found.append({"parts": parts, "words": [sorted(some) for some in words]})
-    return found
-
-
-def _branches(pattern: str) -> list[str]:
-    """Split ``a|b`` in two, each of which needs words of its own; not where groups are named."""
-    if "(?P<" in pattern:
-        return [pattern]
-    found, depth, index = [""], 0, 0
-    while index < len(pattern):
-        char = pattern[index]
-        end = index + 1
-        if char == "\\":
-            end = index + 2
-        elif char == "[":
-            end = pattern.index("]", index + 2) + 1
-        depth += (char == "(") - (char == ")")
-        if char == "|" and depth == 0:
-            found.append("")
-        else:
-            found[-1] += pattern[index:end]
-        index = end
     return found
 
 

@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import wordings
 from orchestrator.diagnose.finding import Ran
+from orchestrator.diagnose.required import any_words
 from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.diagnose.finding import Outcome
+    from orchestrator.diagnose.required import Words
+
+
+#: Words that a line must hold one of, for each reading in the order of the readers.
+_WORDS: tuple[Words, ...] = tuple(
+    any_words(patterns)
+    for patterns in (
+        wordings.LEVEL, wordings.IMAGES, wordings.GPU, (wordings.SNR,), wordings.ALGORITHMS,
+        wordings.PRECISION, wordings.CONTEXTS, wordings.IDENTITY,
+    )
+)  # fmt: skip
 
 
 def _number(text: str) -> int:
@@ -49,16 +61,17 @@ class Observed:
         self._kernels = -1
         #: Which readers understood a line: whether they do depends on the line alone.
         self._heard: dict[str, tuple[Callable[[str, str], bool], ...]] = {}
-        self._readers: tuple[tuple[tuple[str, ...], Callable[[str, str], bool]], ...] = (
-            (("level",), self._read_level),
-            (("entries", "calib", "images", "samples"), self._read_images),
-            (("gpu", "cuda", "cpu"), self._read_gpu),
-            (("snr",), self._read_snr),
-            (("skip", " is done", "optimi"), self._read_algorithms),
-            (("bit", "int4", "a8_w", "16", "normali"), self._read_precision),
-            (("context",), self._read_contexts),
-            (("hailo", "version", "tensorflow", "python", ".hef", "compiler"), self._read_identity),
-        )
+        self._readers: tuple[tuple[Words, Callable[[str, str], bool]], ...] = tuple(
+            zip(
+                _WORDS,
+                (
+                    self._read_level, self._read_images, self._read_gpu, self._read_snr,
+                    self._read_algorithms, self._read_precision, self._read_contexts,
+                    self._read_identity,
+                ),
+                strict=True,
+            )
+        )  # fmt: skip
 
     def feed(self, folded: str) -> None:
         """Take in one folded line."""

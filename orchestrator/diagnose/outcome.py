@@ -112,6 +112,14 @@ _HARD = re.compile(
 _SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:|e: )")
 
 
+_ZOO = re.compile(r"<hailo model zoo")
+#: All that is looked for; a line that none of these matches tells nothing of an end.
+PATTERNS = (
+    _ZOO, _COMMAND, _SAVED_HEF, _SAVED_HAR, _EXIT_WORDS, _RAISED, _HARD, _SOFT,
+    *(pattern for _, pattern in (*_STARTS, *_ENDS, *_GOOD_ENDS)),
+)  # fmt: skip
+
+
 @lru_cache(maxsize=REMEMBERED)
 def _kinds(bare: str) -> tuple[str, bool, bool, bool, bool]:
     """Return a line in small letters, and whether it may speak of a command, an error, a stage
@@ -157,7 +165,7 @@ class OutcomeReader:
     def feed(self, number: int, bare: str) -> None:
         """Take in one line (cleaned, without prefix)."""
         lower, commands, errors, stages, exits = _kinds(bare)
-        if "<hailo model zoo" in lower:
+        if _ZOO.search(lower):
             self._zoo = True
         command = _COMMAND.search(lower) if commands else None
         if command:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from orchestrator.diagnose import outcome, progress, rules, wordings
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.catalogue import load_index
 from orchestrator.diagnose.evidence import matters, sounds_bad
-from orchestrator.diagnose.required import SHORTEST
+from orchestrator.diagnose.required import SHORTEST, Wanted, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +41,6 @@ _HEXADECIMAL = re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{6,}\b")
 _HEXADECIMAL_WORD = re.compile(r"[0-9a-f]+\Z")
 _TAIL = re.compile(r"[a-z0-9_]*\Z")
 _HEAD = re.compile(r"[a-z0-9_]*")
-_STEPS = re.compile(r"\s*0\s*/\s*0\s")
 _MAYBE_BULK = re.compile(
     r"pass|iterations|cluster_|total|reverts on|activation fit|worker|^[^a-z]*$"
 )
@@ -48,45 +48,13 @@ _MAYBE_BULK = re.compile(
 #: Who reads a log beside the list of failures.
 PROGRESS, OBSERVED, SCENE, OUTCOME, EVIDENCE = 1, 2, 4, 8, 16
 EVERYONE = PROGRESS | OBSERVED | SCENE | OUTCOME | EVIDENCE
-#: What each of them looks for: a line without any of these tells it nothing. Within an entry all
-#: words must be there; ``0`` is any number.
-READERS: dict[int, tuple[tuple[str, ...], ...]] = {
-    PROGRESS: (
-        ("%", "|"), ("epoch",), ("iteration",), ("network ",), ("starting",), ("compiling",),
-        ("translation",), ("retry",), ("preparing", "calib"), ("allocation",), ("partition",),
-        ("building",), ("inference",), ("start", "quanti"), ("start", "optimi"),
-        ("multi", "context"), ("compile",), ("measurements",),
-    ),
-    OBSERVED: (
-        ("optimi",), ("calib",), ("quanti",), ("fine",), ("adaround",), ("bias",), ("gpu",),
-        ("cuda",), ("fall", "cpu"), ("snr",), ("skip",), ("context",), ("0bit",), ("0 bit",),
-        ("0-bit",), ("int0",), ("a0_w0",), ("0x0", "demot"), ("0x0", "reduc"), ("0x0", "lower"),
-        ("0x0", "fall"), ("0x0", "revert"), ("0x0", "ignor"), ("0x0", "chang"),
-        ("0x0", "convert"), ("0x0", "downgrad"), ("0x0", "cast"), ("0x0", "instead"),
-        ("0x0", "switch"), ("0x0", "forc"), ("0x0", "use"), ("0x0", "using"),
-        ("0x0", "not supported"), ("hailo",), ("dfc",), ("dataflow",), ("hef",),
-        ("library", "version"), ("driver", "version"), ("firmware", "version"),
-        ("tensorflow version",), ("tensorflow=",), ("tensorflow-",), ("python 0",),
-        ("python v",), ("sw_suite",), ("hw_arch",), ("hw-arch",), ("architecture",),
-        ("initializing the",),
-    ),
-    SCENE: (
-        ("hailo",), ("@", "$"), ("@", "#"), ("normalization(",), ("zp",), ("zero", "point"),
-        ("uint0",),
-    ),
-    OUTCOME: (
-        ("hailo",), ("hef",), ("optimi",), ("quanti",), ("translation",), ("retry",),
-        ("starting",), ("allocation",), ("building",), ("inference",), ("error",), ("fail",),
-        ("exception",),
-        ("interrupt",), ("timeout",), ("dumped",), ("segmentation",), ("killed",), ("abort",),
-        ("signal",), ("ssh",), ("scp",), ("sftp",), ("rsync",), ("not found",), ("watchdog",),
-        ("e:",), ("pars",), ("measurements",), ("compil",), ("har", "saved"), ("har", "writ"),
-        ("har", "wrote"), ("latency",), ("fps",), ("(streaming)",), ("recv rate",), ("device",),
-        ("output", "int0,"), ("output", "float0,"), ("loaded image",), ("successfully",),
-        ("naming to",), ("export",), ("exit",), ("return",), ("rc=",), ("rc:",), ("rc =",),
-        ("rc :",), ("rc  ",), ("rc\t",), ("_status",),
-    ),
-}  # fmt: skip
+#: What each of them looks for, from its own patterns: a line without that tells it nothing.
+READERS: dict[int, Wanted] = {
+    PROGRESS: wanted(progress.PATTERNS),
+    OBSERVED: wanted(wordings.PATTERNS),
+    SCENE: wanted(rules.PATTERNS),
+    OUTCOME: wanted(outcome.PATTERNS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +227,13 @@ class Prefilter:
 
     @staticmethod
     def _readers_of(seen: str, bare: str) -> int:
-        found = PROGRESS if _STEPS.match(_plain(bare)) else 0
-        if matters(bare):
-            found |= EVIDENCE
-        for reader, wanted in READERS.items():
-            if any(all(part in seen for part in parts) for parts in wanted):
+        found = EVIDENCE if matters(bare) else 0
+        texts_of = (bare, bare.lower(), texts.fold(bare).lower(), bare.strip())
+        for reader, want in READERS.items():
+            if any(
+                all(any(_plain(word) in seen for word in words) for words in sets)
+                for sets in want.sets
+            ) or any(pattern.search(text) for pattern in want.blind for text in texts_of):
                 found |= reader
         return found
 

@@ -67,15 +67,15 @@ def seconds(clock: str | None) -> float | None:
 @lru_cache(maxsize=REMEMBERED)
 def _may_show(line: str) -> bool:
     """Tell whether any of the readings below fits ``line``, whatever came before it."""
-    if "%" in line and "|" in line:
-        return True
-    if _EPOCH.match(line) or _KERAS.match(line) or _NETWORK.search(line):
-        return True
-    if _ITERATION.search(line) or _KERNELS.search(line) or _ALGORITHM.match(line.strip()):
-        return True
-    lower = line.lower()
-    return any(pattern.search(lower) for _, _, pattern in STAGE_MARKS)
+    lower, stripped = line.lower(), line.strip()
+    return any(pattern.search(text) for pattern in PATTERNS for text in (line, lower, stripped))
 
+
+#: All that is looked for; a line that none of these matches shows no progress.
+PATTERNS = (
+    _TQDM, _EPOCH, _KERAS, _NETWORK, _ITERATION, _KERNELS, _ALGORITHM,
+    *(pattern for _, _, pattern in STAGE_MARKS),
+)  # fmt: skip
 
 #: Begin and end of a step of the vendor's tools, by the name that they give it.
 STEP_BEGINS = re.compile(

@@ -8,6 +8,11 @@ which means "always try".
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Words = frozenset[str]
 
@@ -42,6 +47,68 @@ def required_sets(pattern: str) -> tuple[Words, ...]:
         return tuple(dict.fromkeys(words for words in sets if words))
     words = required_words(pattern)
     return (words,) if words else ()
+
+
+def branches(pattern: str) -> list[str]:
+    """Split ``a|b`` in two, each of which needs words of its own; not where groups are named."""
+    if "(?P<" in pattern:
+        return [pattern]
+    found, depth, index = [""], 0, 0
+    while index < len(pattern):
+        char = pattern[index]
+        end = index + 1
+        if char == "\\":
+            end = index + 2
+        elif char == "[":
+            end = pattern.index("]", index + 2) + 1
+        depth += (char == "(") - (char == ")")
+        if char == "|" and depth == 0:
+            found.append("")
+        else:
+            found[-1] += pattern[index:end]
+        index = end
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a line must hold to matter to a reader: one word of each set of any of ``sets``.
+
+    ``blind`` are patterns that need no word at all; they have to be asked themselves, and do
+    not look at the value of a number.
+    """
+
+    sets: tuple[tuple[Words, ...], ...]
+    blind: tuple[re.Pattern[str], ...]
+
+
+def wanted(patterns: Iterable[re.Pattern[str] | tuple[re.Pattern[str], ...]]) -> Wanted:
+    """Return what lines must hold that any of ``patterns`` can match; of a tuple all must."""
+    sets: list[tuple[Words, ...]] = []
+    blind: list[re.Pattern[str]] = []
+    for one in patterns:
+        together = one if isinstance(one, tuple) else (one,)
+        if len(together) > 1:
+            sets.append(tuple(some for each in together for some in required_sets(each.pattern)))
+            continue
+        needed = [required_sets(branch) for branch in branches(together[0].pattern)]
+        if all(needed):
+            sets.extend(needed)
+        else:
+            blind.append(together[0])
+    return Wanted(tuple(dict.fromkeys(sets)), tuple(blind))
+
+
+def any_words(patterns: Iterable[re.Pattern[str] | tuple[re.Pattern[str], ...]]) -> Words:
+    """Return words of which a line must hold one to be matched by any of ``patterns``.
+
+    :raises ValueError: a pattern needs no word, so that nothing can be said.
+    """
+    want = wanted(patterns)
+    if want.blind:
+        msg = f"{want.blind[0].pattern!r} needs no word"
+        raise ValueError(msg)
+    return frozenset().union(*(max(sets, key=_worth) for sets in want.sets))
 
 
 def _alternatives(text: str, index: int) -> tuple[Words, int]:

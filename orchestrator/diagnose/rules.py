@@ -37,6 +37,11 @@ _PROMPT = re.compile(r"(?:^|[\s(])\S*@\S*:(?P<cwd>[/~][\w./-]*)[$#]")
 _NMS_COMMAND = re.compile(r"\b(?:nms_postprocess|normalization)\d*\s*(?:=\s*normalization)?\(")
 
 
+_UINT8 = re.compile(r"uint8")
+#: All that :class:`Scene` looks for.
+PATTERNS = (_PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8)
+
+
 @dataclass
 class Scene:
     """Things that matter only together with others."""
@@ -72,7 +77,7 @@ class Scene:
             point = _ZERO_POINT.search(lower)
             if point and int(point[1]) > HIGHEST_8BIT_ZERO_POINT:
                 self.wide_zero_point = int(point[1])
-        if "uint8" in lower:
+        if _UINT8.search(lower):
             self.uint8 = True
 
 

@@ -24,6 +24,9 @@ _LOWERING = (
 _SHAPE = r"\(?(?P<n>\d+), ?\d+, ?\d+, ?\d+\)"
 
 
+_Patterns = tuple["re.Pattern[str] | tuple[re.Pattern[str], ...]", ...]
+
+
 def _all(*patterns: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(pattern) for pattern in patterns)
 
@@ -157,3 +160,18 @@ VERSIONS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("suite", r"\b(?:hailo8?_)?ai_sw_suite_(\d{4}-\d{2})\b"),
     )
 )
+
+#: An algorithm or the whole optimisation began or ended.
+STEP = re.compile(r"is done|completed|starting")
+
+#: What each reading of :mod:`~orchestrator.diagnose.observed` looks for; of a tuple all parts.
+LEVEL = (*LEVEL_ASKED, *LEVEL_LOWERED, LEVEL_ZERO)
+IMAGES = (*IMAGES_USED, IMAGES_PAIR, CALIBRATION_BAR, *IMAGES_GIVEN)
+GPU = (GPU_NO, GPU_YES)
+ALGORITHMS = (*SKIPPED, STEP)
+PRECISION: _Patterns = (FOUR_BIT, DEMOTED[:2], NOT_NORMALIZED)
+CONTEXTS = (*CONTEXTS_FINAL, *CONTEXTS_SO_FAR, KERNELS, SINGLE_CONTEXT, MULTI_CONTEXT)
+IDENTITY: _Patterns = (*(pattern for _, pattern in VERSIONS), ARCH, (HEF, HEF_SAVED))
+PATTERNS: _Patterns = (
+    *LEVEL, *IMAGES, *GPU, SNR, *ALGORITHMS, *PRECISION, *CONTEXTS, *IDENTITY,
+)  # fmt: skip

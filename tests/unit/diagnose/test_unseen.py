@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.diagnose.log_reader import VendorLog, read_log
 from orchestrator.diagnose.prefilter import OPEN, Prefilter
+from orchestrator.diagnose.required import wanted
 
 HEALTHY = Path(__file__).resolve().parent / "healthy"
 EXAMPLES = json.loads(Path(__file__).resolve().parent.joinpath("examples.json").read_text("utf-8"))
@@ -110,3 +111,14 @@ def test_lines_that_pass_unread_would_have_told_nothing(seed: int) -> None:
         results.append((news, log.ran(), log.findings()))
     assert results[0] == results[1]
     assert passed > 20
+
+
+def test_the_prefilter_follows_from_the_patterns() -> None:
+    patterns = (re.compile(r"moons? of (?:jupiter|saturn)"), re.compile(r"^\s*\d+%\s*\|"),
+                (re.compile("tide"), re.compile("ebb|flow")))  # fmt: skip
+    want = wanted(patterns)
+    assert {frozenset(map(frozenset, sets)) for sets in want.sets} == {
+        frozenset({frozenset({"jupiter", "saturn"}), frozenset({"moon"})}),
+        frozenset({frozenset({"tide"}), frozenset({"ebb", "flow"})}),
+    }
+    assert want.blind == (patterns[1],)

@@ -15,7 +15,8 @@ from orchestrator.errors import ConfigError, ExitCode, escape_control
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hefsmith_worker.calibration import CalibrationSet, Finding
+    from hefsmith_worker.calibration import CalibrationSet
+    from hefsmith_worker.contract.findings import Finding
 
     from orchestrator.cli.calib_request import Wanted
 

@@ -11,9 +11,8 @@ from orchestrator.errors import escape_control
 if TYPE_CHECKING:
     from typing import Self
 
+    from hefsmith_worker.contract.findings import Finding
     from rich.progress import TaskID
-
-    from orchestrator.pipeline.observer import Finding
 
 #: What a person calls each part of the job.
 TITLES = {
@@ -87,7 +86,7 @@ class PlainDisplay:
         self._line(
             f"{_MARKS[finding.severity]}: {escape_control(finding.message)} [{finding.code}]"
         )
-        for line in (finding.fix or "").splitlines():
+        for line in finding.fix.splitlines():
             self._line(f"  {escape_control(line)}")
 
     def stage_finished(self, stage: str, seconds: float) -> None:
@@ -171,7 +170,7 @@ class LiveDisplay:
         text = Text(f"{_MARKS[finding.severity]}: ", style=_STYLES[finding.severity])
         text.append(f"{escape_control(finding.message)} ", style="default")
         text.append(f"[{finding.code}]", style="dim")
-        for line in (finding.fix or "").splitlines():
+        for line in finding.fix.splitlines():
             text.append(f"\n  {escape_control(line)}", style="dim")
         self._console.print(text)
 

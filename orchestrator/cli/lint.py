@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hefsmith_worker.script.finding import Finding
+    from hefsmith_worker.contract.findings import Finding
 
 
 def register(app: typer.Typer) -> None:
@@ -76,14 +76,14 @@ def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
                 "ok": not errors,
                 "errors": errors,
                 "warnings": sum(finding.severity == "warning" for finding in found),
-                "findings": [finding.to_dict() for finding in found],
+                "findings": [finding.to_json() for finding in found],
             }
         )
         return
     for finding in found:
         where = f"{script}:{finding.line}:{finding.column}"
-        hint = f" ({finding.hint})" if finding.hint else ""
-        line = f"{where}: {finding.severity}: {finding.message}{hint} [{finding.code}]"
+        fix = f" ({finding.fix})" if finding.fix else ""
+        line = f"{where}: {finding.severity}: {finding.message}{fix} [{finding.code}]"
         print_result(escape_control(line))
     if not found:
         print_result(f"{escape_control(str(script))}: nothing to say")

@@ -9,10 +9,11 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.findings import ContractError, Finding
 from hefsmith_worker.contract.layout import DETACHED, GOLDEN, MANIFEST, REPORT, SUMMARY
 
 from orchestrator import files
-from orchestrator.errors import ConfigError, escape_control
+from orchestrator.errors import ArtifactError, ConfigError, escape_control
 from orchestrator.pipeline import locks
 
 if TYPE_CHECKING:
@@ -60,6 +61,18 @@ class Build:
     def golden(self) -> Path:
         """Folder with the golden samples."""
         return self.folder / GOLDEN
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What its stages and the comparison of asked and ran found.
+
+        Raises :class:`ArtifactError` where the summary holds something else.
+        """
+        try:
+            return tuple(Finding.from_json(one) for one in self.summary.get("findings", ()))
+        except ContractError as error:
+            msg = f"{self.folder / SUMMARY} is damaged: {error}"
+            raise ArtifactError(msg, hint="Build it again: hef build MODEL") from None
 
     @property
     def report(self) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.pipeline.observer import Finding
+from hefsmith_worker.contract.findings import Finding
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hefsmith_worker.contract.events import (
+    Artifact,
+    Done,
+    Event,
+    Hello,
+    Interrupted,
+    Log,
+    Progress,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    Written,
+    read_line,
+)
+from hefsmith_worker.contract.findings import ContractError, Finding
+
+from orchestrator.errors import StageFailed as BuildFailed
+from orchestrator.errors import escape_control
 from orchestrator.pipeline.cache import CachedFile
-from orchestrator.pipeline.observer import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,12 +64,7 @@ class Failure:
     """Why a stage failed, in the worker's words."""
 
     stage: str | None
-    kind: str
-    message: str
-    known: str | None
-    fix: str | None
-    traceback: str | None
-    signal: str | None = None
+    told: StageFailed
 
 
 class EventReader:
@@ -88,59 +99,55 @@ class EventReader:
         self.tail: list[str] = []
 
     def feed(self, line: str) -> None:
-        """Take one line of the worker's output."""
-        event = _parse(line)
-        if event is None:
+        """Take one line of the worker's output.
+
+        Raises :class:`~orchestrator.errors.StageFailed` for an event that is none of a worker's.
+        """
+        try:
+            message = read_line(line)
+        except ContractError as error:
+            msg = f"the worker told something that cannot be: {escape_control(str(error))}"
+            hint = (
+                "The code in the container does not fit this hefsmith, or something wrote into it."
+            )
+            raise BuildFailed(msg, hint=hint, code="worker.event") from None
+        if message is None:
             self._print(time.time(), line)
-            return
-        match event["event"]:
-            case "hello":
-                self.environment = {
-                    key: value for key, value in event.items() if key not in ("event", "t", "stage")
-                }
-            case "log":
-                self._print(event.get("t", time.time()), str(event.get("line", "")))
-            case "stage_started":
-                self.stages[event["stage"]] = StageRecord(event["stage"])
-                self._observer.stage_started(event["stage"])
-            case "progress":
-                self._observer.progress(
-                    str(event.get("stage")),
-                    int(event["done"]),
-                    int(event["total"]) or None,
-                    str(event["unit"]),
-                )
-            case "finding":
-                self._found(Finding.from_event(event))
-            case "written":
-                self._on_written(str(event.get("stage")), event["path"], event["bytes"])
-            case "artifact":
-                record = self._record(event)
-                file = CachedFile(event["role"], event["path"], event["sha256"], event["bytes"])
-                record.files.append(file)
-                self._on_announced(record.name, file)
-            case "stage_finished":
-                self._finish(event)
-            case "stage_failed":
-                self.failure = Failure(
-                    event.get("stage"),
-                    str(event.get("class", "")),
-                    str(event.get("message", "")),
-                    event.get("known"),
-                    event.get("fix"),
-                    event.get("traceback"),
-                    event.get("signal"),
-                )
-            case "interrupted":
+        elif isinstance(message.event, Log):
+            self._print(message.t, message.event.line)
+        else:
+            self._follow(message.event, message.stage or "")
+
+    def _follow(self, event: Event | None, stage: str) -> None:
+        match event:
+            case Hello():
+                self.environment = asdict(event)
+            case StageStarted():
+                self.stages[stage] = StageRecord(stage)
+                self._observer.stage_started(stage)
+            case Progress():
+                self._observer.progress(stage, event.done, event.total or None, event.unit)
+            case Finding():
+                self._found(event)
+            case Written():
+                self._on_written(stage, event.path, event.bytes)
+            case Artifact():
+                file = CachedFile(event.role, event.path, event.sha256, event.bytes)
+                self._record(stage).files.append(file)
+                self._on_announced(stage, file)
+            case StageFinished():
+                self._finish(stage, event)
+            case StageFailed():
+                self.failure = Failure(stage or None, event)
+            case Interrupted():
                 self.interrupted = True
-            case "done":
+            case Done():
                 self.done = True
-            case _:
+            case Log() | None:
                 # A newer worker may say more; that is no reason to fail.
                 pass
 
-    def _record(self, event: Mapping[str, Any]) -> StageRecord:
-        stage = str(event.get("stage"))
+    def _record(self, stage: str) -> StageRecord:
         return self.stages.setdefault(stage, StageRecord(stage))
 
     def _found(self, finding: Finding) -> None:
@@ -151,10 +158,10 @@ class EventReader:
             record.findings.append(finding)
         self._observer.finding(finding)
 
-    def _finish(self, event: Mapping[str, Any]) -> None:
-        record = self._record(event)
-        record.seconds = float(event.get("seconds", 0.0))
-        record.result = event.get("result") or {}
+    def _finish(self, stage: str, event: StageFinished) -> None:
+        record = self._record(stage)
+        record.seconds = event.seconds
+        record.result = event.result
         # Announced twice (a folder that grew) means the later one.
         record.files = list({file.path: file for file in record.files}.values())
         record.finished = True
@@ -190,15 +197,3 @@ class EventReader:
         elif isinstance(news, tuple) and len(news) == 3 and current is not None:
             done, total, unit = news
             self._observer.progress(current, done, total, unit)
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    if not line.startswith("{"):
-        return None
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return None
-    return event

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from hefsmith_worker.contract.findings import Finding
+
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.context import BuildContext, Record, RunContext
-    from orchestrator.pipeline.observer import Finding
     from orchestrator.pipeline.plan import Plan
 
 
@@ -129,7 +130,7 @@ def judged(
     downgrades = quieter(run.downgrades(asked, facts["ran"]), codes)
     nms = judgement.nms_finding(summary, Wishes(frozenset(record.written)))
     downgrades += [nms] if nms is not None else []
-    summary["findings"] = [*told, *(asdict(finding) for finding in downgrades)]
+    summary["findings"] = [*told, *(finding.to_json() for finding in downgrades)]
     plain: dict[str, Any] = json.loads(json.dumps(summary, default=str))
     return plain, downgrades
 

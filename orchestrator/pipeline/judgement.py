@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.findings import Finding
+
 from orchestrator.errors import StageFailed
-from orchestrator.pipeline.observer import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

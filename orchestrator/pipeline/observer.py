@@ -2,37 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that the user should know; ``severity`` is error, warning or info."""
-
-    code: str
-    severity: str
-    message: str
-    stage: str | None = None
-    asked: Any = None
-    got: Any = None
-    fix: str | None = None
-
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> Finding:
-        """Read a worker's ``finding`` event, or a finding out of the cache."""
-        return cls(
-            code=str(event.get("code", "unknown")),
-            severity=str(event.get("severity", "info")),
-            message=str(event.get("message", "")),
-            stage=event.get("stage"),
-            asked=event.get("asked"),
-            got=event.get("got"),
-            fix=event.get("fix"),
-        )
+    from hefsmith_worker.contract.findings import Finding
 
 
 class Observer(Protocol):

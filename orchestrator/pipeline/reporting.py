@@ -41,7 +41,6 @@ def write_report(
 
     from orchestrator.pipeline.validation import judge_build
     from orchestrator.report import load_golden
-    from orchestrator.report.causes import Finding
     from orchestrator.report.html import File, Page, render
 
     golden = load_golden(build.golden)
@@ -56,15 +55,7 @@ def write_report(
         made=time.strftime("%Y-%m-%d %H:%M %Z"),
         verdict=verdict,
         asked_and_ran=_asked_and_ran(summary),
-        findings=[
-            Finding(
-                code=str(entry.get("code", "")),
-                message=str(entry.get("message", "")),
-                severity=str(entry.get("severity", "info")),
-                fix=str(entry.get("fix") or ""),
-            )
-            for entry in summary.get("findings", ())
-        ],
+        findings=build.findings,
         stages=[
             (name, _seconds(entry))
             for name in NAMES

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.layout import RUN_LOG, SUMMARY
 
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
@@ -22,7 +23,6 @@ from orchestrator.pipeline.events import EventReader, StageRecord
 from orchestrator.pipeline.finalize import finalize
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import Segment, make_job
-from orchestrator.pipeline.observer import Finding
 from orchestrator.pipeline.plan import first_mark
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def restore(build: BuildContext) -> None:
         build.progress.intake.trust(entry.files)
         context.observer.stage_cached(stage.name)
         for finding in entry.findings:
-            context.observer.finding(Finding.from_event(finding))
+            context.observer.finding(Finding.from_json(finding))
 
 
 class CacheDamaged(StageFailed):
@@ -218,7 +218,7 @@ def _publish(build: BuildContext, stage: StageRecord) -> CacheEntry:
         stage=stage.name,
         files=tuple(stage.files),
         result=stage.result,
-        findings=tuple(asdict(finding) for finding in stage.findings),
+        findings=tuple(finding.to_json() for finding in stage.findings),
         ran=stage.ran,
         seconds=stage.seconds,
         created=time.time(),
@@ -264,19 +264,21 @@ def _raise_unless_done(build: BuildContext, reader: EventReader, ending: Ending)
         tail = "\n".join(escape_control(line) for line in reader.tail[-15:])
         raise StageFailed(msg, hint="\n".join(part for part in (tail, log_hint) if part))
     where_failed = f"stage {failure.stage}: " if failure.stage else ""
-    kind = failure.kind.rpartition(".")[2]
-    named = "" if failure.known else f"{kind}: "
-    hints = [failure.fix] if failure.fix else []
-    if not failure.known:
-        lines = [*reader.tail, *(failure.traceback or "").splitlines()]
+    kind = failure.told.kind.rpartition(".")[2]
+    named = "" if failure.told.known else f"{kind}: "
+    hints = [failure.told.fix] if failure.told.fix else []
+    if not failure.told.known:
+        lines = [*reader.tail, *(failure.told.traceback or "").splitlines()]
         for explanation in build.run.explain(
-            lines, {"stage": failure.stage, "class": failure.kind}
+            lines, {"stage": failure.stage, "class": failure.told.kind}
         ):
             hints.append(f"{explanation.message} ({explanation.code})")
             if explanation.fix:
                 hints.append(explanation.fix)
-    msg = f"{build.plan.request.model}: {where_failed}{named}{failure.message}"
-    raise StageFailed(msg, hint="\n".join([*hints, log_hint]), code=failure.known or "stage.failed")
+    msg = f"{build.plan.request.model}: {where_failed}{named}{failure.told.message}"
+    raise StageFailed(
+        msg, hint="\n".join([*hints, log_hint]), code=failure.told.known or "stage.failed"
+    )
 
 
 def close(build: BuildContext) -> None:

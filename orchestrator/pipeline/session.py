@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +35,11 @@ from orchestrator.project.recipe import Arch, Preprocessing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from hefsmith_worker.contract.findings import Finding
+
     from orchestrator.engine.base import BuildRecord, Engine
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.observer import Finding, Observer
+    from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.targets import Toolchain
     from orchestrator.project.loading import LoadedRecipe
@@ -432,7 +433,7 @@ class BuildSession:
                 for stage in made.stages
             ],
             "commands": list(commands),
-            "findings": [] if foreseen is None else [asdict(foreseen)],
+            "findings": [] if foreseen is None else [foreseen.to_json()],
         }
 
     def close(self) -> None:

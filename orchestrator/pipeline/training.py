@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.options import (
     EPOCHS_OF_LEVEL,
     FINE_TUNE_LEVEL,
     FULL_IMAGES,
     IMAGES_OF_LEVEL,
 )
-
-from orchestrator.pipeline.observer import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

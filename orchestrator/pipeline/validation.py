@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.findings import INFO, Finding
 from hefsmith_worker.contract.layout import HEAD, TFLITE, VERDICT
 
 from orchestrator.errors import escape_control
@@ -87,11 +89,10 @@ def judge_build(
     from hefsmith_worker.contract.options import NmsOptions
 
     from orchestrator.report import Thresholds, decide, load_golden
-    from orchestrator.report.causes import Finding
     from orchestrator.report.user_metric import load_metric
 
     golden = golden if golden is not None else load_golden(build.golden)
-    found = [*build.summary.get("findings", ()), *_start_finding(build)]
+    found = [*build.findings, *_start_findings(build)]
     postprocess: Mapping[str, object] = build.summary.get("postprocess") or {}
     metric_name = postprocess.get("metric")
     metric = (
@@ -104,15 +105,7 @@ def judge_build(
     verdict = decide(
         golden,
         Thresholds.for_task(golden.task, build.thresholds),
-        findings=[
-            Finding(
-                code=str(entry.get("code", "")),
-                message=escape_control(str(entry.get("message", ""))),
-                severity=str(entry.get("severity", "info")),
-                fix=str(entry.get("fix") or ""),
-            )
-            for entry in found
-        ],
+        findings=[replace(one, message=escape_control(one.message)) for one in found],
         label_names=build.labels or None,
         metric=metric,
         head=head,
@@ -130,7 +123,7 @@ def judge_build(
     return verdict
 
 
-def _start_finding(build: Build) -> list[dict[str, str]]:
+def _start_findings(build: Build) -> list[Finding]:
     """Return a finding when the parser was told to start behind the network's inputs."""
     try:
         stages = build.summary["stages"]
@@ -143,7 +136,7 @@ def _start_finding(build: Build) -> list[dict[str, str]]:
     if not inside or (build.folder / TFLITE).exists():
         return []
     message = f"the parser starts at {', '.join(inside)}, not at {', '.join(inputs)}"
-    return [{"code": "parse.start-nodes", "message": message, "severity": "info"}]
+    return [Finding("parse.start-nodes", INFO, message)]
 
 
 def head_of(build: Build, golden: Golden) -> Head | None:
@@ -193,7 +186,7 @@ def _known_causes(run: DeviceRun, build: Build) -> tuple[Cause, ...]:
     return tuple(
         Cause(
             text=finding.message,
-            advice=(finding.fix or "").splitlines()[0] if finding.fix else "",
+            advice=finding.fix.splitlines()[0] if finding.fix else "",
             known=finding.code,
             evidence=first if number == 0 else None,
         )

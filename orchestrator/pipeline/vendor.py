@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.findings import Finding
+
 from orchestrator.pipeline.judgement import promised
-from orchestrator.pipeline.observer import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -13,15 +13,7 @@ from orchestrator.report.model import Cause
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that a stage noticed while it ran (the manifest's findings)."""
-
-    code: str
-    message: str
-    severity: str = "warning"
-    fix: str = ""
+    from hefsmith_worker.contract.findings import Finding
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from orchestrator.report.pictures import step_chart
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.report.causes import Finding
+    from hefsmith_worker.contract.findings import Finding
+
     from orchestrator.report.model import StepReport, Verdict
 
 

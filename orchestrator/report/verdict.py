@@ -17,7 +17,7 @@ import numpy as np
 
 from orchestrator.report import boxes as box_measures
 from orchestrator.report import grounds, metrics
-from orchestrator.report.causes import Finding, likely_causes
+from orchestrator.report.causes import likely_causes
 from orchestrator.report.golden import Detections, Golden
 from orchestrator.report.heads import decode_steps, point_distance
 from orchestrator.report.model import (
@@ -39,6 +39,7 @@ from orchestrator.report.symptoms import find_symptoms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hefsmith_worker.contract.findings import Finding
     from numpy.typing import NDArray
 
     from orchestrator.report.heads import Decoded, Head

@@ -1,4 +1,4 @@
-"""What a job tells the host: one JSON object a line, on a channel of its own.
+"""The channel on which a job tells the host of its events, one JSON object a line.
 
 :func:`open_channel` moves the process's real standard output away and points file descriptor
 1 at standard error, so that nothing an SDK prints, from Python or from C, can end up among
@@ -8,16 +8,14 @@ the events.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import IO, Any, Dict, Iterator, Optional, Sequence, Tuple
 
-SCHEMA = 1
-
-SEVERITIES = ("error", "warning", "info")
+from hefsmith_worker.contract.events import Artifact, Event, Message, Progress, Written
+from hefsmith_worker.contract.findings import Finding
 
 #: Bytes of files from which several threads hash them.
 WORTH_SHARING = 32 << 20
@@ -35,12 +33,9 @@ class Channel:
         self._last_progress = 0.0
         self._known: Dict[Path, Tuple[Tuple[int, ...], str]] = {}
 
-    def send(self, event: str, **fields: Any) -> None:
-        """Send one event with the running stage and the time (seconds since the epoch)."""
-        document: Dict[str, Any] = {"event": event, "stage": self._stage, "t": time.time()}
-        document.update(fields)
-        line = json.dumps(document, ensure_ascii=False, default=str)
-        self._stream.write(line.encode("utf-8", "replace") + b"\n")
+    def send(self, event: Event) -> None:
+        """Send one event with the running stage and the time."""
+        self._stream.write(Message(event, self._stage, time.time()).to_line())
         self._stream.flush()
 
     def enter(self, stage: Optional[str]) -> None:
@@ -53,7 +48,7 @@ class Channel:
         if done < total and now - self._last_progress < 0.1:
             return
         self._last_progress = now
-        self.send("progress", done=int(done), total=int(total), unit=unit)
+        self.send(Progress(int(done), int(total), unit))
 
     def finding(
         self,
@@ -62,19 +57,10 @@ class Channel:
         message: str,
         asked: Any = None,
         got: Any = None,
-        fix: Optional[str] = None,
+        fix: str = "",
     ) -> None:
-        """Report something that the user should know; ``severity`` is one of SEVERITIES."""
-        assert severity in SEVERITIES, severity
-        self.send(
-            "finding",
-            code=code,
-            severity=severity,
-            message=message,
-            asked=asked,
-            got=got,
-            fix=fix,
-        )
+        """Report something that the user should know, as a :class:`Finding` has it."""
+        self.send(Finding(code, severity, message, fix, asked, got))
 
     def artifact(self, role: str, path: Path, work: Path) -> None:
         """Announce a finished file below ``work`` with its sha256 and size in bytes."""
@@ -89,10 +75,10 @@ class Channel:
         for _, path in files:
             size = path.stat().st_size
             if size >= WORTH_NAMING and not self._is_known(path):
-                self.send("written", path=path.relative_to(work).as_posix(), bytes=size)
+                self.send(Written(path.relative_to(work).as_posix(), size))
         for (role, path), (digest, size) in zip(files, self._hashed([path for _, path in files])):
             name = path.relative_to(work).as_posix()
-            self.send("artifact", role=role, path=name, sha256=digest, bytes=size)
+            self.send(Artifact(role, name, digest, size))
 
     def _hashed(self, paths: Sequence[Path]) -> Iterator[Tuple[str, int]]:
         if sum(path.stat().st_size for path in paths) < WORTH_SHARING:

@@ -18,12 +18,12 @@ import numpy as np
 from hefsmith_worker import onnx_files
 from hefsmith_worker.calibration import (
     CalibrationError,
-    Finding,
     InputSpec,
     Progress,
     load_samples,
     read_sources,
 )
+from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.layout import GOLDEN, GOLDEN_DRAFT
 from hefsmith_worker.pictures import Preprocess, PreprocessError, normalise
 from hefsmith_worker.protocol import StageError
@@ -98,7 +98,7 @@ def emit_to(workspace: Workspace) -> Any:
         elif isinstance(news, Finding):
             message = as_handed(workspace, news.message)
             workspace.channel.finding(
-                news.code, news.severity, message, news.asked, news.got, news.fix or None
+                news.code, news.severity, message, news.asked, news.got, news.fix
             )
 
     return emit

@@ -12,9 +12,19 @@ import time
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 from hefsmith_worker import events, protocol
+from hefsmith_worker.contract.events import (
+    SCHEMA,
+    Done,
+    Hello,
+    Interrupted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+)
+from hefsmith_worker.contract.findings import LONGEST_TEXT
 from hefsmith_worker.contract.layout import LOGS
 from hefsmith_worker.contract.stages import BY_NAME
 from hefsmith_worker.workspace import Workspace
@@ -41,12 +51,12 @@ class Warmth(object):
 
 def run(channel: events.Channel, plan: protocol.Plan, warmth: Optional[Warmth] = None) -> int:
     """Run the plan's stages; return 0, or 1 after telling which stage failed and why."""
-    channel.send("hello", schema=events.SCHEMA, **_environment())
+    channel.send(_hello())
     started = time.monotonic()
     workspace = Workspace(plan, channel)
     for stage in plan.stages:
         channel.enter(stage)
-        channel.send("stage_started")
+        channel.send(StageStarted())
         begun = time.monotonic()
         try:
             if warmth is not None:
@@ -55,39 +65,37 @@ def run(channel: events.Channel, plan: protocol.Plan, warmth: Optional[Warmth] =
             module = import_module(BY_NAME[stage].module)
             result = module.run(workspace)
         except KeyboardInterrupt:
-            channel.send("interrupted", why="signal")
+            channel.send(Interrupted("signal"))
             return 130
         except BaseException as error:
-            channel.send("stage_failed", **_failure(error))
+            channel.send(_failure(error))
             return 1
-        channel.send("stage_finished", seconds=time.monotonic() - begun, result=result)
+        channel.send(StageFinished(time.monotonic() - begun, result))
     channel.enter(None)
-    channel.send("done", seconds=time.monotonic() - started)
+    channel.send(Done(time.monotonic() - started))
     return 0
 
 
-def _failure(error: BaseException) -> Dict[str, Any]:
-    details: Dict[str, Any] = {
-        "class": "%s.%s" % (type(error).__module__, type(error).__qualname__),
-        "message": str(error) or type(error).__name__,
-        "traceback": traceback.format_exc(),
-    }
+def _failure(error: BaseException) -> StageFailed:
+    known: Optional[str] = None
+    fix: Optional[str] = None
     if isinstance(error, protocol.StageError):
-        details.update(known=error.code, fix=error.fix or None)
+        known, fix = error.code, error.fix or None
     elif isinstance(error, MemoryError):
-        details.update(known="memory", fix="Give the engine more memory, or use fewer images.")
+        known, fix = "memory", "Give the engine more memory, or use fewer images."
     elif isinstance(error, OSError) and error.errno == 28:
-        details.update(known="disk-full", fix="Free some space where the build folder lies.")
-    return details
+        known, fix = "disk-full", "Free some space where the build folder lies."
+    return StageFailed(
+        "%s.%s" % (type(error).__module__, type(error).__qualname__),
+        (str(error) or type(error).__name__)[:LONGEST_TEXT],
+        known,
+        fix,
+        traceback.format_exc(),
+    )
 
 
-def _environment() -> Dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "pid": os.getpid(),
-        "executable": sys.executable,
-    }
+def _hello() -> Hello:
+    return Hello(SCHEMA, platform.python_version(), platform.machine(), os.getpid(), sys.executable)
 
 
 def main(arguments: List[str]) -> int:
@@ -111,7 +119,7 @@ def main(arguments: List[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except (protocol.PlanError, OSError) as error:
-        channel.send("stage_failed", **_failure(error))
+        channel.send(_failure(error))
         return 2
     return run(channel, plan, warmth)
 

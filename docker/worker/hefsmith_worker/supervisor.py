@@ -18,6 +18,8 @@ import threading
 import time
 from typing import IO, Any, Dict, List, Optional
 
+from hefsmith_worker.contract.events import Event, Interrupted, Log, Message, StageFailed
+
 #: Seconds between the rungs of the ladder: interrupt, terminate, kill.
 GRACE = (3.0, 2.0)
 
@@ -41,8 +43,8 @@ class _Voice:
                 # Nobody listens any more; the dead-man switch ends the job.
                 pass
 
-    def event(self, **fields: Any) -> None:
-        self.raw(json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n")
+    def event(self, event: Event, stage: Optional[str]) -> None:
+        self.raw(Message(event, stage, time.time()).to_line())
 
 
 def _forward_events(stream: IO[bytes], voice: _Voice, seen: Dict[str, Any]) -> None:
@@ -78,7 +80,7 @@ def _forward_log(stream: IO[bytes], voice: _Voice, seen: Dict[str, Any]) -> None
 def _log(line: bytes, voice: _Voice, seen: Dict[str, Any]) -> None:
     text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
     if text:
-        voice.event(event="log", stage=seen.get("stage"), t=time.time(), line=text)
+        voice.event(Log(text), seen.get("stage"))
 
 
 def _stop(job: "subprocess.Popen[bytes]") -> None:
@@ -160,27 +162,18 @@ def supervise(command: List[str], detached: bool = False, waits: bool = False) -
         reader.join(5)
     code = job.returncode
     if stopped:
-        voice.event(event="interrupted", stage=seen.get("stage"), t=time.time(), why=stopped[0])
+        voice.event(Interrupted(stopped[0]), seen.get("stage"))
         return 130 if stopped[0] == "interrupted" else 143
     if code < 0:
-        voice.event(
-            event="stage_failed",
-            stage=seen.get("stage"),
-            t=time.time(),
-            **_death(-code),
-        )
+        voice.event(_death(-code), seen.get("stage"))
         return 128 - code
     if code != 0 and seen.get("event") != "stage_failed":
-        voice.event(
-            event="stage_failed",
-            stage=seen.get("stage"),
-            t=time.time(),
-            **{"class": "WorkerDied", "message": "the worker left with status %d" % code},
-        )
+        died = StageFailed("WorkerDied", "the worker left with status %d" % code)
+        voice.event(died, seen.get("stage"))
     return code
 
 
-def _death(number: int) -> Dict[str, Any]:
+def _death(number: int) -> StageFailed:
     try:
         name = signal.Signals(number).name
     except ValueError:
@@ -190,7 +183,7 @@ def _death(number: int) -> Dict[str, Any]:
         message += ": this processor lacks instructions that a library needs (AVX?)"
     elif name == "SIGKILL":
         message += ": most likely the memory limit"
-    return {"class": "WorkerDied", "message": message, "signal": name}
+    return StageFailed("WorkerDied", message, signal=name)
 
 
 def _watch_host(stop: Any, waiting: Optional[IO[bytes]], detached: bool) -> None:

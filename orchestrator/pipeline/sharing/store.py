@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import names, stages
+from hefsmith_worker.contract.findings import Finding
 
 from orchestrator.errors import escape_control
 from orchestrator.pipeline.cache import entry_document, read_entry
@@ -50,7 +51,6 @@ _BACK = 10_000_000_000
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 #: What no part of a path may have in it, on any system.
 _ODD = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]|[. ]\Z')
-_SEVERITIES = frozenset({"error", "warning", "info"})
 
 #: What the judgement of a build takes from ``ran``; other names are only shown.
 _NUMBERS = frozenset(
@@ -259,9 +259,7 @@ def _checked(content: bytes, key: str) -> CacheEntry:
     _need(isinstance(entry.result, dict), "its result is none")
     _need(all(type(one) in (int, float) for one in (entry.seconds, entry.created)), "its times")
     for finding in entry.findings:
-        _need(finding["severity"] in _SEVERITIES, "a finding of no known severity")
-        _need(all(isinstance(finding[one], str) for one in ("code", "message")), "a finding")
-        _need(isinstance(finding.get("fix"), str | None), "a finding's fix")
+        Finding.from_json(finding)
     _check_ran(entry.ran)
     return entry
 

@@ -174,7 +174,7 @@ def test_calibration_sets_are_made_faster_than_by_a_loop_or_a_loader(
 BUILD = """
 import sys
 from pathlib import Path
-from hefsmith_worker.calibration import CalibrationRequest, build_calibration
+from hefsmith_worker.calibration import (CalibrationRequest, build_calibration)
 request = CalibrationRequest.from_dict({
     "inputs": [{"name": "image", "preprocess": {"preset": "ultralytics"}}],
     "sources": sys.argv[1], "count": 1024, "drop_duplicates": False, "workers": 2,

@@ -13,13 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hefsmith_worker.calibration import (
-    CalibrationError,
-    Finding,
-    Progress,
-    build_calibration,
-)
+from hefsmith_worker.calibration import CalibrationError, Progress, build_calibration
 from hefsmith_worker.calibration.pool import MOST_THREADS
+from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.pictures import normalise, prepare
 from PIL import Image
 
@@ -335,7 +331,7 @@ def test_names_that_are_no_text_are_shown_with_escapes(
 KILLED = """
 import sys
 from pathlib import Path
-from hefsmith_worker.calibration import CalibrationRequest, build_calibration
+from hefsmith_worker.calibration import (CalibrationRequest, build_calibration)
 request = CalibrationRequest.from_dict({
     "inputs": [{"name": "image", "preprocess": {"size": [600, 600]}}],
     "sources": sys.argv[1], "count": 400, "workers": int(sys.argv[3]), "drop_duplicates": False,

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hefsmith_worker.calibration import CalibrationError, Finding, build_calibration
+from hefsmith_worker.calibration import CalibrationError, build_calibration
+from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.golden import as_stage_error, emit_to
 
 

@@ -10,7 +10,7 @@ import sys
 SCRIPT = """
 import time
 from orchestrator.cli.display import open_display
-from orchestrator.pipeline.observer import Finding
+from hefsmith_worker.contract.findings import Finding
 with open_display() as display:
     display.note("engine: local \\x1b[31mevil")
     display.stage_cached("export")

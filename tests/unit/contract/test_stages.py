@@ -33,7 +33,7 @@ validation: {samples: 4}
 """
 
 #: What carries a job out and takes no part in what it computes.
-PLUMBING = {"job.py", "events.py", "supervisor.py"}
+PLUMBING = {"job.py", "events.py", "contract/events.py", "supervisor.py"}
 
 #: Runs one stage as a job and prints the worker's files that were imported for it.
 RUN = """

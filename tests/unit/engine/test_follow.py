@@ -46,7 +46,9 @@ class FarRunning:
             yield json.dumps(
                 {"event": "artifact", "stage": stage, "bytes": len(CONTENT), **artifact}
             )
-            yield json.dumps({"event": "stage_finished", "stage": stage, "seconds": seconds})
+            yield json.dumps(
+                {"event": "stage_finished", "stage": stage, "seconds": seconds, "result": {}}
+            )
 
     def sync(self) -> None:
         self.syncs += 1

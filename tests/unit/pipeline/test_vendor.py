@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from hefsmith_worker.contract.findings import Finding
+
 from orchestrator.diagnose.downgrades import downgrades
 from orchestrator.diagnose.finding import Asked, Ran
-from orchestrator.pipeline.observer import Finding
 from orchestrator.pipeline.vendor import quieter
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hefsmith_worker.contract.findings import Finding
 from PIL import Image
 
 from orchestrator.device.base import JobResult
 from orchestrator.pipeline.builds import Build
 from orchestrator.pipeline.reporting import write_report
 from orchestrator.pipeline.validation import validate_build
-from orchestrator.report.causes import Finding
 from orchestrator.report.html import _findings
 from orchestrator.report.pictures import png_uri, step_chart
 from tests.unit.report.folders import STEPS, Classifier, boxes_of, write_golden
@@ -212,9 +212,7 @@ def test_a_failed_run_does_not_live_on_an_earlier_ones_answers(
 
 
 def test_a_fix_of_several_lines_stays_several_lines() -> None:
-    findings = [
-        Finding(code="D01", message="less ran", fix="Give it a GPU.\noptimization:\n  x: 1")
-    ]
+    findings = [Finding("D01", "warning", "less ran", fix="Give it a GPU.\noptimization:\n  x: 1")]
     html = _findings(findings)
     assert "\\n" not in html
     assert html.count("<small>") == 3

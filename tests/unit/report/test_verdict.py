@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hefsmith_worker.contract.findings import Finding
 
 from orchestrator.report import GoldenError, Thresholds, Verdict, decide, load_golden
-from orchestrator.report.causes import Finding
 from tests.unit.report.folders import STEPS, Classifier, boxes_of, write_golden
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_noise_calibration_is_the_fault_of_quantisation(tmp_path: Path, net: Cla
 
 def test_a_lowered_level_is_evidence_and_comes_first(tmp_path: Path, net: Classifier) -> None:
     steps = after(net.good(), "sdk_quantized", net.quantised(-0.4, 0.4))
-    finding = Finding("D01", "level 2 was asked, level 0 ran")
+    finding = Finding("D01", "warning", "level 2 was asked, level 0 ran")
     verdict = judge(tmp_path, steps, net, findings=[finding])
     assert verdict.fault is not None
     assert verdict.fault.causes[0].known == "A09"

@@ -117,7 +117,7 @@ def test_what_the_parser_reads_of_the_zoo_is_no_error(form: str) -> None:
 def test_a_mistake_is_named_with_its_place(text: str, code: str, column: int, words: str) -> None:
     found = check_text("# one line before\n" + text)
     assert [(f.code, f.line, f.column) for f in found] == [(code, 2, column)]
-    assert words in f"{found[0].message} {found[0].hint}"
+    assert words in f"{found[0].message} {found[0].fix}"
 
 
 def test_normalising_twice_is_an_error_but_not_for_two_inputs() -> None:
@@ -191,7 +191,7 @@ def test_layers_are_checked_against_the_parsed_network(text: str, found: list[st
 
 def test_an_unknown_layer_gets_the_nearest_name() -> None:
     (finding,) = check_text("change_output_activation(conv4l, sigmoid)", layers=LAYERS)
-    assert finding.hint in ("did you mean conv41?", "did you mean conv42?")
+    assert finding.fix in ("did you mean conv41?", "did you mean conv42?")
 
 
 # hef lint.

@@ -20,9 +20,10 @@ JOB = """
 import os, sys, time
 sys.path.insert(0, {package!r})
 from hefsmith_worker import events
+from hefsmith_worker.contract.events import Done, StageStarted
 channel = events.open_channel()
 channel.enter("compile")
-channel.send("stage_started")
+channel.send(StageStarted())
 {body}
 """
 
@@ -64,7 +65,7 @@ def test_prints_of_python_c_and_children_become_log_events() -> None:
         "os.write(1, b'from C\\n')\n"
         "import subprocess; subprocess.run(['echo', 'from a child'])\n"
         'print(\'{"event": "done"}\')\n'
-        "channel.send('done')"
+        "channel.send(Done(1.0))"
     )
     assert code == 0
     assert {"from python", "from C", "from a child", '{"event": "done"}'} <= set(lines(events))
@@ -143,7 +144,7 @@ def test_the_end_of_standard_input_ends_the_job() -> None:
 
 
 def test_a_detached_job_goes_on_without_standard_input() -> None:
-    process = start("time.sleep(1)\nchannel.send('done')", detached=True)
+    process = start("time.sleep(1)\nchannel.send(Done(1.0))", detached=True)
     assert process.stdin is not None
     process.stdin.close()
     assert process.stdout is not None

@@ -2,15 +2,11 @@
 
 from hefsmith_worker.calibration.build import build_calibration
 from hefsmith_worker.calibration.model import (
-    ERROR,
-    INFO,
-    WARNING,
     CalibratedInput,
     CalibrationError,
     CalibrationRequest,
     CalibrationSet,
     Emit,
-    Finding,
     InputSpec,
     Progress,
     Samples,
@@ -21,15 +17,11 @@ from hefsmith_worker.calibration.samples import load_samples
 from hefsmith_worker.calibration.sources import kind_of, look_around
 
 __all__ = [
-    "ERROR",
-    "INFO",
-    "WARNING",
     "CalibratedInput",
     "CalibrationError",
     "CalibrationRequest",
     "CalibrationSet",
     "Emit",
-    "Finding",
     "InputSpec",
     "Progress",
     "Samples",

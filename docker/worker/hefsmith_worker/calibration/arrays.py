@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from hefsmith_worker.calibration.data import RANGE_ROWS, is_data
 from hefsmith_worker.calibration.items import Item, Listing
-from hefsmith_worker.calibration.model import ERROR, INFO, WARNING, CalibrationError, InputSpec
+from hefsmith_worker.calibration.model import CalibrationError, InputSpec
+from hefsmith_worker.contract.findings import ERROR, INFO, WARNING
 
 if TYPE_CHECKING:
     import numpy as np

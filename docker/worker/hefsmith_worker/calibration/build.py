@@ -26,13 +26,11 @@ from hefsmith_worker.calibration.float_check import SAMPLES, Probe, check_with_f
 from hefsmith_worker.calibration.items import Listing, close_archives, forget_maps, read_bytes
 from hefsmith_worker.calibration.model import (
     ANY_INPUT,
-    ERROR,
     CalibratedInput,
     CalibrationError,
     CalibrationRequest,
     CalibrationSet,
     Emit,
-    Finding,
     FloatCheck,
     InputSpec,
     Progress,
@@ -55,6 +53,7 @@ from hefsmith_worker.calibration.work import (
     row_of,
     row_type,
 )
+from hefsmith_worker.contract.findings import ERROR, Finding
 from hefsmith_worker.pictures import PictureError
 
 INDEX = "calibration.json"

@@ -6,7 +6,7 @@ import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from hefsmith_worker.calibration.items import Item
-from hefsmith_worker.calibration.model import INFO, WARNING, Finding
+from hefsmith_worker.contract.findings import INFO, WARNING, Finding
 
 
 def label_indices(

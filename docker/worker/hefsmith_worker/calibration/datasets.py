@@ -10,7 +10,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from hefsmith_worker.calibration.flat_yaml import read_flat_yaml
 from hefsmith_worker.calibration.folders import Mounts, list_file, list_folder, resolve
 from hefsmith_worker.calibration.items import Boxes, Item, Listing
-from hefsmith_worker.calibration.model import WARNING, CalibrationError, Source
+from hefsmith_worker.calibration.model import CalibrationError, Source
+from hefsmith_worker.contract.findings import WARNING
 from hefsmith_worker.regular import parse_json, read_regular
 
 #: Bytes of an annotation file; that of COCO's 118,287 pictures has 470 MB.

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from hefsmith_worker.calibration.answers import Answers, read_answers
-from hefsmith_worker.calibration.model import ERROR, INFO, WARNING, Finding, FloatCheck, InputSpec
+from hefsmith_worker.calibration.model import FloatCheck, InputSpec
+from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
 from hefsmith_worker.pictures import normalise
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 from hefsmith_worker.calibration.items import Item, Listing, is_picture_name
-from hefsmith_worker.calibration.model import WARNING, CalibrationError
+from hefsmith_worker.calibration.model import CalibrationError
+from hefsmith_worker.contract.findings import WARNING
 from hefsmith_worker.regular import read_regular
 
 Mounts = Sequence[Tuple[str, str]]

@@ -11,17 +11,10 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from hefsmith_worker.calibration.data import is_data
-from hefsmith_worker.calibration.model import (
-    ERROR,
-    INFO,
-    WARNING,
-    CalibrationRequest,
-    ChannelStatistics,
-    Finding,
-    InputSpec,
-)
+from hefsmith_worker.calibration.model import CalibrationRequest, ChannelStatistics, InputSpec
 from hefsmith_worker.calibration.statistics import as_counts
 from hefsmith_worker.calibration.work import TaskResult, Traits
+from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
 from hefsmith_worker.contract.options import DEFAULT_LEVEL, FINE_TUNE_LEVEL, IMAGES_OF_LEVEL
 
 #: How many names a message spells out.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
+from hefsmith_worker.contract.findings import ERROR, Finding
 from hefsmith_worker.contract.options import CALIBRATION
 from hefsmith_worker.pictures import Preprocess
-
-ERROR, WARNING, INFO = "error", "warning", "info"
 
 #: The name under which one source serves the only (or every) input.
 ANY_INPUT = "*"
@@ -31,23 +30,6 @@ class CalibrationError(Exception):
 
     def __reduce__(self) -> Any:
         return (type(self), (self.message, self.code, self.fix, self.where))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that the linter saw. Errors stop the build, warnings go into the report."""
-
-    code: str
-    severity: str
-    message: str
-    fix: str = ""
-    asked: Optional[str] = None
-    got: Optional[str] = None
-    files: Tuple[str, ...] = ()
-
-    def to_dict(self) -> Dict[str, Any]:
-        """Return JSON data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -275,7 +257,7 @@ class CalibrationSet:
 
     def to_dict(self) -> Dict[str, Any]:
         """Return JSON data for the manifest and the report."""
-        return asdict(self)
+        return {**asdict(self), "findings": [finding.to_json() for finding in self.findings]}
 
 
 @dataclass(frozen=True)

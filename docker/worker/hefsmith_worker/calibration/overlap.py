@@ -13,19 +13,12 @@ from typing import Dict, List, Sequence, Tuple
 
 from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.fingerprints import Seen
-from hefsmith_worker.calibration.model import (
-    ERROR,
-    WARNING,
-    CalibrationRequest,
-    Emit,
-    Finding,
-    Progress,
-    ignore,
-)
+from hefsmith_worker.calibration.model import CalibrationRequest, Emit, Progress, ignore
 from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
 from hefsmith_worker.calibration.work import Setup, Task, TaskResult
+from hefsmith_worker.contract.findings import ERROR, WARNING, Finding
 
 SHOWN = 3
 

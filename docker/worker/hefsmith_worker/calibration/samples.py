@@ -13,11 +13,8 @@ from hefsmith_worker.calibration.classes import class_numbers, label_indices
 from hefsmith_worker.calibration.items import Item, Listing, close_archives, forget_maps, read_bytes
 from hefsmith_worker.calibration.linter import SHOWN_NAMES
 from hefsmith_worker.calibration.model import (
-    ERROR,
-    WARNING,
     CalibrationError,
     Emit,
-    Finding,
     InputSpec,
     Progress,
     Samples,
@@ -26,6 +23,7 @@ from hefsmith_worker.calibration.model import (
 )
 from hefsmith_worker.calibration.sources import has_validation, list_source, pair_inputs, source_for
 from hefsmith_worker.calibration.work import prepare_item, row_of
+from hefsmith_worker.contract.findings import ERROR, WARNING, Finding
 from hefsmith_worker.pictures import PictureError
 from hefsmith_worker.pictures.geometry import Placement
 

@@ -6,7 +6,8 @@ from typing import Iterator, Sequence, Set
 
 from hefsmith_worker.contract import commands as table
 from hefsmith_worker.contract.commands import COMMANDS, CommandSpec
-from hefsmith_worker.script.finding import Finding, at, close_to
+from hefsmith_worker.contract.findings import Finding
+from hefsmith_worker.script.finding import at, close_to
 from hefsmith_worker.script.syntax import Command, Script, Span
 from hefsmith_worker.script.values import Glob, Name, names_in, render
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Iterator, List, Mapping, Optional, Sequence
 
 from hefsmith_worker.contract.commands import COMMANDS, Argument, CommandSpec
-from hefsmith_worker.script.finding import Finding, at, close_to
+from hefsmith_worker.contract.findings import ERROR, Finding
+from hefsmith_worker.script.finding import at, close_to
 from hefsmith_worker.script.kinds import IS_KIND
 from hefsmith_worker.script.layer_names import check_layers
 from hefsmith_worker.script.rules import RULES
@@ -26,7 +27,7 @@ def check_text(
     try:
         script = parse(text, filename)
     except ScriptSyntaxError as error:
-        return [Finding("error", "syntax", error.line, error.column, error.message)]
+        return [Finding("syntax", ERROR, error.message, line=error.line, column=error.column)]
     return check(script, layers=layers, images=images, line=line)
 
 

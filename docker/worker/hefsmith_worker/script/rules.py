@@ -7,8 +7,9 @@ from typing import Callable, Iterator, Mapping
 from hefsmith_worker.contract import commands as table
 from hefsmith_worker.contract.commands import COMMANDS
 from hefsmith_worker.contract.families import META_ARCHS
+from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.options import FOUR_BIT_SHARE, LEVELS
-from hefsmith_worker.script.finding import Finding, at, close_to
+from hefsmith_worker.script.finding import at, close_to
 from hefsmith_worker.script.kinds import all_are, is_integer, is_layers, is_number
 from hefsmith_worker.script.syntax import Command
 from hefsmith_worker.script.values import Name, render

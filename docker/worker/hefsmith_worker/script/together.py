@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Dict, Iterator, Optional
 
 from hefsmith_worker.contract.commands import COMMANDS, CommandSpec
+from hefsmith_worker.contract.findings import WARNING, Finding
 from hefsmith_worker.contract.options import VENDOR_CALIBRATION_IMAGES
-from hefsmith_worker.script.finding import Finding, at
+from hefsmith_worker.script.finding import at
 from hefsmith_worker.script.merge import slots
 from hefsmith_worker.script.syntax import Command, Script
 from hefsmith_worker.script.values import Name, names_in
@@ -114,10 +115,10 @@ def _calibration(script: Script, images: Optional[int]) -> Iterator[Finding]:
             )
     if not sizes and images > VENDOR_CALIBRATION_IMAGES:
         yield Finding(
-            "warning",
             "images-unused",
-            1,
-            1,
+            WARNING,
             f"no calibset_size: the SDK takes {VENDOR_CALIBRATION_IMAGES} of {images} images",
             f"add model_optimization_config(calibration, calibset_size={images})",
+            line=1,
+            column=1,
         )

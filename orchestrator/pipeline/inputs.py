@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hefsmith_worker.contract import names
+from hefsmith_worker.contract.options import (
+    CalibrationOptions,
+    ExportOptions,
+    NmsOptions,
+    OptimizeOptions,
+    Options,
+)
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.identity import TENSORFLOW_PACKAGES
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch, PictureSource, Recipe, Source
+    from orchestrator.project.section import Section
 
 #: More than a factory's code can be.
 SOURCE_FILES = 2000
@@ -36,6 +44,8 @@ _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]+://")
 
 #: Sources that name other files beside themselves, so their folder goes along.
 _LISTS = frozenset({".txt", ".csv", ".json", ".yaml", ".yml"})
+
+Group = TypeVar("Group", bound=Options)
 
 
 @dataclass(frozen=True)
@@ -136,22 +146,19 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
     else:
         samples, sample_names = calibration, calibration_names
     task = None if recipe.postprocess.task == "auto" else recipe.postprocess.task
-    nms = recipe.postprocess.nms.plain()
+    nms = _group(recipe.postprocess.nms, NmsOptions)
     optimize_names: tuple[str, ...] = ()
-    if nms["config"] is not None:
-        config = collector.find(nms["config"], "postprocess", "nms", "config")
-        nms["config"] = collector.add(config.name, config)
-        optimize_names = (nms["config"],)
+    if nms.config is not None:
+        config = collector.find(nms.config, "postprocess", "nms", "config")
+        nms = replace(nms, config=collector.add(config.name, config))
+        optimize_names = (str(nms.config),)
     script = _script(collector)
     optimization = recipe.optimization
     parameters: dict[str, dict[str, Any]] = {
         "export": {
             "source": source,
             "inputs": {name: list(shape) for name, shape in recipe.inputs.items()},
-            "exporter": recipe.export.exporter,
-            "opset": recipe.export.opset,
-            "simplify": recipe.export.simplify,
-            "tolerance": recipe.export.tolerance,
+            **_group(recipe.export, ExportOptions).plain(),
             "packages": _export_packages(recipe),
             "samples": {
                 "sources": samples,
@@ -166,10 +173,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
         "calibrate": {
             "sources": calibration,
             "validation": samples if origin == "validation" else None,
-            "count": recipe.calibration.count,
-            "minimum": recipe.calibration.minimum,
-            "seed": recipe.calibration.seed,
-            "deduplicate": recipe.calibration.deduplicate,
+            **_group(recipe.calibration, CalibrationOptions).plain(),
             "level": optimization.named_level,
             "script": list(script),
             "labels": list(labels),
@@ -180,16 +184,14 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             "start_nodes": list(recipe.parser.start_nodes),
             "end_nodes": list(recipe.parser.end_nodes),
         },
-        "optimize": {
-            "level": optimization.named_level,
-            "compression": optimization.compression,
-            "batch_size": optimization.batch_size,
-            "outputs_16bit": optimization.outputs_16bit,
-            "script": list(script),
-            "task": task,
-            "softmax": recipe.postprocess.softmax,
-            "nms": nms,
-        },
+        "optimize": replace(
+            _group(optimization, OptimizeOptions),
+            level=optimization.named_level,
+            script=tuple(script),
+            task=task,
+            softmax=recipe.postprocess.softmax,
+            nms=nms,
+        ).plain(),
         "compile": {},
         "evaluate": {},
     }
@@ -209,6 +211,17 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
         },
         labels=labels,
         trust_pickle=recipe.source.trust_pickle,
+    )
+
+
+def _group(section: Section, options: type[Group]) -> Group:
+    """Return a section of the recipe as the options of the same names that a plan carries."""
+    return options(
+        **{
+            one.name: getattr(section, one.name)
+            for one in fields(options)
+            if hasattr(section, one.name)
+        }
     )
 
 

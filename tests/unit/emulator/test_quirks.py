@@ -116,10 +116,9 @@ TOLD = {
 
 #: Quirks that matter to one network and not to the others.
 MORE = {
-    "two inputs": ("", "numpy-hn", "flat-inputs", "flat-rows", "renamed-layers",
-                   "compiled-not-inferred"),
-    "detector": ("", "numpy-hn", "outer-activation", "strict-nms", "renamed-layers"),
-}  # fmt: skip
+    "two inputs": ("numpy-hn", "flat-inputs", "flat-rows", "compiled-not-inferred"),
+    "detector": ("", "strict-nms"),
+}
 
 
 @pytest.mark.parametrize(

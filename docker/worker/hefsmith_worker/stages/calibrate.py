@@ -17,6 +17,7 @@ from hefsmith_worker.calibration import (
 )
 from hefsmith_worker.calibration.contact_sheet import draw_contact_sheet, save_contact_sheet
 from hefsmith_worker.contract.layout import CALIBRATION, CALIBRATION_INDEX, CONTACT_SHEET, ONNX
+from hefsmith_worker.contract.options import CalibrationOptions
 from hefsmith_worker.golden import as_handed, as_stage_error, emit_to, input_specs, sources_below
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
@@ -30,6 +31,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     import onnx
 
     wanted = workspace.plan.of("calibrate")
+    options = CalibrationOptions.read(wanted)
     onnx_path = workspace.needed(ONNX, "export")
     model = onnx.load(str(onnx_path), load_external_data=False)
     specs = input_specs(wanted["preprocessing"], onnx_files.describe(model)["inputs"])
@@ -37,15 +39,15 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         {
             "inputs": [spec.to_dict() for spec in specs],
             "sources": sources_below(workspace, wanted["sources"]),
-            "count": wanted["count"],
-            "minimum": wanted["minimum"],
-            "seed": wanted["seed"],
+            "count": options.count,
+            "minimum": options.minimum,
+            "seed": options.seed,
             "level": wanted["level"],
             "validation": sources_below(workspace, wanted["validation"])
             if wanted.get("validation")
             else None,
             "script": wanted["script"],
-            "drop_duplicates": wanted["deduplicate"],
+            "drop_duplicates": options.deduplicate,
             "model": str(onnx_path),
             "labels": wanted.get("labels", ()),
             "task": wanted.get("task"),

@@ -169,3 +169,47 @@ def test_what_the_system_refuses_is_told_without_a_traceback(
     monkeypatch.setenv("HEFSMITH_DEBUG", "")  # --debug sets it, and it must not stay
     with pytest.raises(NotADirectoryError):
         application.run(["--debug", *command])
+
+
+def test_a_new_command_is_a_module_and_a_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe of CONTRIBUTING: ``register(app)`` in a module, its name in COMMAND_MODULES."""
+    from types import ModuleType
+
+    import typer
+
+    from orchestrator.cli import app as application
+
+    module = ModuleType("orchestrator.cli.polish")
+
+    def register(app: typer.Typer) -> None:
+        @app.command(epilog="Example: hef polish net")
+        def polish(model: str) -> None:
+            """Polish a model."""
+            typer.echo(f"polished {model}")
+
+    module.register = register  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "orchestrator.cli.polish", module)
+    monkeypatch.setattr(application, "COMMAND_MODULES", (*application.COMMAND_MODULES, "polish"))
+    assert application.run(["polish", "net"]) == 0
+    assert application.run(["--help"]) == 0
+    assert application.run(["polish", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "polished net" in said
+    assert "Polish a model." in said
+    assert "Example: hef polish net" in said
+
+
+def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    from orchestrator.cli import app as application
+
+    names = sorted(application.names_in(application.build_app()))
+    assert len(names) > 25
+    without = []
+    for name in names:
+        assert application.run([name, "--help"]) == 0
+        said = capsys.readouterr().out
+        if "Example" not in said and "Commands:" not in said:
+            without.append(name)
+    assert without == []

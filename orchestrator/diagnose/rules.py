@@ -271,7 +271,7 @@ def shade(found: Sequence[Finding], entries: Mapping[str, Entry]) -> list[Findin
         return one.severity == "possible" and any(
             other.severity == "fatal"
             and not other.umbrella
-            and (other.line == one.line or other.stage == one.stage)
+            and (one.umbrella or other.line == one.line or other.stage == one.stage)
             for other in found
         )
 

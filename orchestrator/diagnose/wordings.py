@@ -77,7 +77,7 @@ GPU_YES = re.compile(
 )
 GPU_NO = re.compile(
     r"fall\w* back (?:to|on) (?:the )?cpu"
-    r"|\bno (?:available |suitable |usable |nvidia |cuda )?gpus?\b(?! chosen, selected)"
+    r"|\bno (?:available |suitable |usable |nvidia |cuda )?gpus?\b(?! chosen, select)"
     r"|\bgpu functionality will not|\bskipping registering gpu|no cuda-capable device"
     r"|\bgpu (?:is |was )?not (?:found|available|detected|visible)"
     r"|without (?:an? )?(?:available )?gpu"

@@ -85,7 +85,7 @@ def _finding(diagnosed: Diagnosed) -> Finding:
         code=diagnosed.id,
         severity=SEVERITY[diagnosed.severity],
         message=diagnosed.cause,
-        stage=diagnosed.stage,
+        stage=None if diagnosed.stage == "unknown" else diagnosed.stage,
         fix=fix,
     )
 

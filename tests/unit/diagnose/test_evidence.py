@@ -181,6 +181,17 @@ def test_a_host_key_that_changed_is_a_question_of_security() -> None:
     assert "security" in found[0].cause
 
 
+def test_the_newer_lines_compiler_is_understood() -> None:
+    ran = read_log(
+        [
+            "[info] Hailo HW architecture: hailo10h",
+            "[info] No GPU chosen, selecting least used GPU",
+        ]
+    ).ran()
+    assert (ran.arch, ran.gpu) == ("hailo10h", None)
+    assert read_log(["[info] Selected GPU: 0"]).ran().gpu is True
+
+
 def test_an_empty_log_is_answered(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("")

@@ -165,3 +165,44 @@ def test_an_archive_holds_three_descriptions_and_is_read_by_name(
     assert seen[0][1]["postprocess"] == 1  # as it is now, not as it was parsed
     assert "net/yolov8_nms_postprocess" in seen[0][3]
     assert seen[0][1:] == seen[1][1:]
+
+
+@pytest.mark.parametrize(
+    ("version", "arch", "lines"),
+    [
+        ("3.33.0", "hailo8l", ["[info] No GPU chosen, Selected GPU 0"]),
+        ("5.2.0", "hailo10h", ["[info] No GPU chosen, selecting least used GPU",
+                               "[info] Selected GPU: 0"]),
+    ],
+)  # fmt: skip
+def test_a_card_is_named_in_the_words_of_the_line(
+    models: Any, images: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any,
+    version: str, arch: str, lines: list[str],
+) -> None:  # fmt: skip
+    from hailo_sdk_client import ClientRunner
+
+    from orchestrator.diagnose.log_reader import read_log
+
+    monkeypatch.setenv("HEFSMITH_EMULATED_DFC", version)
+    monkeypatch.setenv("HEFSMITH_EMULATED_GPU", "1")
+    made = ClientRunner(hw_arch=arch)
+    made.translate_onnx_model(models.classifier().SerializeToString(), "net")
+    made.optimize(images)
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line in lines] == lines
+    assert read_log(said).ran().gpu is True
+
+
+def test_anchors_that_nobody_gave_are_said_to_be_the_published_ones(
+    models: Any, capsys: Any
+) -> None:
+    b = models.Builder()
+    x = b.input("x", [1, 3, 64, 64])
+    heads = []
+    for number in range(5):
+        x = b.conv(x, 8, stride=2, name=f"/b{number}")
+        if number >= 2:
+            heads.append(b.conv(x, 24, 1, name=f"/h{number}"))
+    made = runner(models, "nms_postprocess(meta_arch=yolov5, engine=cpu)\n", b.build(heads))
+    made.optimize_full_precision()
+    assert "Default values of NMS anchors were loaded" in capsys.readouterr().out

@@ -10,9 +10,16 @@ from hailo_model_optimization.acceleras.utils.acceleras_exceptions import (
     AccelerasInitializationError,
 )
 from hailo_sdk_client.runner.exceptions import InvalidArgumentsException
+from hefsmith_worker.contract.chips import LINE_5
 
 from hailo_emulator import log
-from hailo_emulator.line import architectures, current_line, is_at_least, other_line_of
+from hailo_emulator.line import (
+    architectures,
+    current_line,
+    gpu_available,
+    is_at_least,
+    other_line_of,
+)
 
 if TYPE_CHECKING:
     from hailo_emulator.network import Network
@@ -24,6 +31,17 @@ def check_calibration_size(asked: int | None, given: int) -> None:
         return
     msg = f"calibset_size is {asked}, the calibration set has {given} entries"
     raise AccelerasInitializationError(msg)
+
+
+def tell_gpu() -> None:
+    """Log which card trains, in the words of the compiler's line."""
+    if not gpu_available():
+        log.info("No GPU chosen and no suitable GPU found, falling back to CPU.")
+    elif current_line().compiler >= LINE_5.compiler:
+        log.info("No GPU chosen, selecting least used GPU")
+        log.info("Selected GPU: 0")
+    else:
+        log.info("No GPU chosen, Selected GPU 0")
 
 
 def tell_mapping(network: Network) -> None:

@@ -65,6 +65,9 @@ def resolve_nms(network: Network, request: NmsRequest) -> Network:
     values.update({k: v for k, v in (document or {}).items() if k != "bbox_decoders"})
     values.update(request.overrides)
     if document is None:
+        if META_ARCHS[arch].anchors:
+            # The published ones: wrong for a training with anchors of its own.
+            log.info("Default values of NMS anchors were loaded")
         decoders = _detect_decoders(network, arch, values)
     else:
         entries = document["bbox_decoders"]

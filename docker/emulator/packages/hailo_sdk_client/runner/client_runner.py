@@ -17,6 +17,7 @@ from hailo_emulator.arguments import (
     input_shapes,
     node_names,
     script_text,
+    tell_gpu,
     tell_mapping,
 )
 from hailo_emulator.line import (
@@ -395,8 +396,7 @@ class ClientRunner:
         dataset = open_dataset(calib_data, shapes)
         check_calibration_size(work.options.calibration_size, dataset.count)
         log.info("Starting Model Optimization")
-        if not gpu_available():
-            log.info("No GPU chosen and no suitable GPU found, falling back to CPU.")
+        tell_gpu()
         levels = decide_levels(work.options, dataset.count, gpu=gpu_available())
         for level, text in levels.lines:
             getattr(log, level)(text)

@@ -285,6 +285,7 @@ def choose(trials: Sequence[Trial]) -> BestTrial | None:
 
     Passing comes first, then the task's measure. What differs by less than one sample (or by
     rounding) is equal; then the signal-to-noise ratio decides by whole decibels, then the order.
+    A variant that costs more than the recipe as it is must be better by the task's measure.
     """
     built = [trial for trial in trials if trial.verdict is not None and trial.measures]
     fit = [trial for trial in built if trial.passed] or built
@@ -293,11 +294,26 @@ def choose(trials: Sequence[Trial]) -> BestTrial | None:
     measure = decisive(built)
     best = max(_score(trial, measure) for trial in fit)
     tied = [one for one in fit if best - _score(one, measure) < _grain(one, measure)]
+    own = next((trial for trial in built if trial.variant.name == AS_IT_IS), None)
+    if own in tied:
+        tied = [one for one in tied if not _costlier(one, own)]
     clearest = max(_clearness(trial) for trial in tied)
     kept = next(one for one in tied if clearest - _clearness(one) < SNR_GRAIN)
-    own = next((trial for trial in built if trial.variant.name == AS_IT_IS), None)
     lead = None if own is None else _score(kept, measure) - _score(own, measure)
     return BestTrial(kept, measure, lead)
+
+
+def _costlier(trial: Trial, own: Trial | None) -> bool:
+    """Tell whether a variant asks more of the compiler or the chip than the recipe as it is."""
+    if own is None or trial.build is None or own.build is None:
+        return False
+    return any(a > b for a, b in zip(_cost(trial.build), _cost(own.build), strict=True))
+
+
+def _cost(build: Build) -> tuple[int, bool]:
+    """Return the level that ran, and whether outputs have 16 bits."""
+    asked, ran = build.summary.get("asked") or {}, build.summary.get("ran") or {}
+    return int(ran.get("level_run") or 0), bool(asked.get("outputs_16bit"))
 
 
 def decisive(trials: Sequence[Trial]) -> str:

@@ -253,3 +253,51 @@ def test_a_factory_in_the_projects_root_is_cached(built: Project, tmp_path: Path
         (project.root / "mynet.py").read_text(encoding="utf-8") + "\nOTHER = 1\n", encoding="utf-8"
     )
     assert "export" in ran(project.hef(*BUILD).stderr)
+
+
+# --- verdicts of real builds ----------------------------------------------------------------------
+
+
+def other_weights(project: Project, *, scale: float) -> None:
+    """Put weights in place that were never trained, or that are all ``scale`` = 0."""
+    import torch
+
+    path = project.root / "models/digits/digits.pt"
+    random = torch.Generator().manual_seed(0)
+    state = torch.load(path, weights_only=True)
+    for name, values in state.items():
+        if values.is_floating_point() and "running" not in name:
+            state[name] = torch.randn(values.shape, generator=random) * scale
+    torch.save(state, path)
+
+
+TASK = "postprocess: {task: classification, labels: labels.txt}"
+
+
+@pytest.mark.parametrize(
+    ("scale", "task", "outcome", "says"),
+    [
+        (0.1, TASK, "failed", "the float model itself is right on"),
+        (0.0, TASK, "failed", "the float model itself is right on"),
+        (0.0, "postprocess: {task: other}", "unproven", "answers the same for each"),
+        (None, "postprocess: {task: other}", "passed", "was not tested"),
+        (None, TASK, "passed", "the model works on the device"),
+    ],
+)
+def test_a_verdict_says_what_it_rests_on(
+    own: Project, scale: float | None, task: str, outcome: str, says: str
+) -> None:
+    change(own, TASK, task)
+    if task != TASK:
+        change(own, "top1_drop: 1.5, agreement: 0.97, ", "")
+    if scale is not None:
+        other_weights(own, scale=scale)
+    done = own.hef("up", "digits", "--engine", "local", "--json")
+    proof = json.loads(done.stdout)["proof"]
+    assert (proof["verdict"]["outcome"], says in proof["headline"]) == (outcome, True), proof[
+        "headline"
+    ]
+    assert done.returncode == (0 if outcome == "passed" else 5)
+    if proof["verdict"]["fault"] is not None:
+        steps = {step["step"] for step in proof["verdict"]["steps"]}
+        assert proof["verdict"]["fault"]["step"] in steps

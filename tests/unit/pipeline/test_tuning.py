@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,6 @@ from orchestrator.report.model import StepReport, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 RECIPE = """\
 source: {onnx: net.onnx}
@@ -135,6 +136,30 @@ def test_equals_are_told_apart_by_their_noise() -> None:
     assert kept(own, trial("0", {"agreement": 1.0, "snr_db": 34.0})) == "0"
     # No ratio: nothing differs from the float model.
     assert kept(own, trial("0", {"agreement": 1.0})) == "0"
+
+
+def built(one: Trial, *, level: int, wide: bool = False) -> Trial:
+    summary = {"asked": {"outputs_16bit": wide}, "ran": {"level_run": level}}
+    return replace(one, build=Build(Path("nowhere"), summary))
+
+
+@pytest.mark.parametrize(
+    ("level", "wide", "top1", "wanted"),
+    [
+        (2, False, 0.90, AS_IT_IS),
+        (1, True, 0.90, AS_IT_IS),
+        (2, False, 0.95, "0"),
+        (1, True, 0.95, "0"),
+        (0, False, 0.90, "0"),
+        (1, False, 0.90, "0"),
+    ],
+)
+def test_more_cost_needs_a_gain_in_the_tasks_own_measure(
+    level: int, wide: bool, top1: float, wanted: str
+) -> None:
+    own = built(trial(AS_IT_IS, {"top1": 0.90, "snr_db": 30.0}), level=1)
+    other = built(trial("0", {"top1": top1, "snr_db": 40.0}), level=level, wide=wide)
+    assert kept(own, other) == wanted
 
 
 def test_passing_goes_before_a_better_measure() -> None:

@@ -315,3 +315,12 @@ def test_a_softmax_layer_names_all_four_arguments() -> None:
     assert all(
         line.endswith(", softmax, -1, cpu)") for line in commands(script) if "logits_layer(" in line
     )
+
+
+def test_an_nms_that_is_left_out_has_its_true_reason() -> None:
+    assert made(V8).nms["made"] == "yolov8"
+    ends, head = V5
+    script = made((ends, {**head, "anchors": []}), end_nodes=[])
+    assert script.nms["made"] is None
+    assert "anchors are not in the graph" in str(script.nms["why"])
+    assert made(V8, nms={"enabled": False}).nms["why"] == "postprocess.nms.enabled is false"

@@ -72,7 +72,11 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
     ):
         if request.nms_config is not None:
             return _own(request, wish.family or _declared(request.nms_config), ())
-        return NoNms("the network is not cut at the convolutions of a detection head")
+        why = "the network is not cut at the convolutions of a detection head"
+        if request.head.get("task") == "detection" and not request.end_nodes:
+            # Cut or not, its boxes would lack what the reason names.
+            why = meta_arch_of(request.head)[1] or why
+        return NoNms(why)
     meta_arch, why = meta_arch_of(request.head)
     if wish.family is not None:
         meta_arch = wish.family

@@ -43,4 +43,4 @@ def test_the_recipe_in_the_readme_is_valid(repository: Path, tmp_path: Path) -> 
     folder = tmp_path / "mynet"
     folder.mkdir()
     (folder / "model.yaml").write_text(recipe, encoding="utf-8")
-    assert load_recipe(folder).recipe.optimization.level == 2
+    assert load_recipe(folder).recipe.optimization.level == "auto"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +157,29 @@ def test_a_failed_bias_correction_ends_in_level_0_and_says_so(
     assert "optimization_level=0" in script
     announced = [e for e in job.events if e["event"] == "artifact" and e["role"] == "script"]
     assert len(announced) == 1
+
+
+def test_a_home_folder_that_takes_nothing_does_not_end_a_build(models: Any, tmp_path: Path) -> None:
+    """The SDK may write there: a job without a home of its own gets one among its logs."""
+    job = make(models, tmp_path, "classifier", level=0)
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({**job.document, "stages": ALL}), encoding="utf-8")
+    arguments = ["--plan", str(plan), "--inputs", str(job.inputs), "--work", str(job.work)]
+    done = subprocess.run(
+        [sys.executable, "-m", "hefsmith_worker", *arguments],
+        env={
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/proc/none",
+            VARIABLE: "no-home",
+            "PYTHONPATH": ":".join(sys.path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (job.work / "logs" / ".hailo").is_dir()
 
 
 def test_a_failure_that_nobody_expects_is_the_users_to_know(

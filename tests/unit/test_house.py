@@ -52,7 +52,7 @@ def test_only_the_device_room_knows_ssh() -> None:
 
 def test_only_the_export_knows_the_frameworks() -> None:
     stages = "docker/worker/hefsmith_worker/stages"
-    torch = {"torch_source.py", "checkpoint.py", "torchvision_ops.py"}
+    torch = {"torch_source.py", "checkpoint.py", "torchvision_ops.py", "structure.py"}
     assert importers("torch", *CODE) <= {f"{stages}/{name}" for name in torch}
     assert importers("tensorflow", *CODE) <= {f"{stages}/tensorflow_source.py"}
 

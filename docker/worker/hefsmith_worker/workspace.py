@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from hefsmith_worker.events import Channel
 
 
+#: Where a box has the inputs; the local engine lends them in a temporary folder.
+BOXED_INPUTS = Path("/hefsmith/in")
+
+
 class Workspace(object):
     """The work folder of one build and everything that lives as long as the job.
 
@@ -24,6 +28,11 @@ class Workspace(object):
         self.plan = plan
         self.channel = channel
         self._runner: Optional[Any] = None
+
+    @property
+    def boxed(self) -> bool:
+        """Whether this job runs in a box: only there are the inputs where a box has them."""
+        return self.plan.inputs == BOXED_INPUTS
 
     def path(self, name: str) -> Path:
         """Return a path below the work folder; its parent exists."""

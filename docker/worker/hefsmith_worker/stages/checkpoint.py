@@ -1,9 +1,9 @@
 """Checkpoints: read without running the code that they may carry.
 
-A pickled checkpoint is a program. It is read with ``weights_only``, which runs nothing; of the
-classes that it names, only networks are admitted, and only those of PyTorch itself, of
-Ultralytics where the user has it installed, and of the user's own model files. What needs more
-is refused unless the recipe says ``trust_pickle``, and that only where there is a box.
+A pickled checkpoint is a program. It is read with ``weights_only``, where the classes of
+networks are shells that run nothing (:mod:`hefsmith_worker.stages.structure`). TorchScript is a
+program, too: it is loaded in the box, or not at all. What needs more is refused unless the
+recipe says ``trust_pickle``, and that only where there is a box.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import struct
 import zipfile
 import zlib
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.stages import torchvision_ops
+from hefsmith_worker.stages import structure, torchscript
 
 #: Where training tools put the weights, best first (EMA weights are what they validate with).
 STATE_KEYS = (
@@ -33,25 +33,14 @@ STATE_KEYS = (
     "weights",
 )
 
-#: Packages whose networks are admitted when they are installed where the export runs.
-KNOWN = ("torch", "ultralytics")
-
-#: Classes beside networks that hold plain values only.
-PLAIN = {
-    ("ultralytics.utils", "IterableSimpleNamespace"),
-    ("types", "SimpleNamespace"),
-}
-
-#: What a class of the training script is called when the script itself saved the network.
-MAIN = "__main__"
-
 Name = Tuple[str, str]
 
 
-def load(path: Path, trust_pickle: bool, own: Optional[Any] = None) -> Any:
+def load(path: Path, trust_pickle: bool, own: Optional[Any] = None, boxed: bool = False) -> Any:
     """Return what a checkpoint holds: weights by name, a network, or a dict around them.
 
     ``own`` is the module of the user's factory: classes from its folder are the user's own code.
+    ``boxed`` tells that a program may do no harm here, so that TorchScript may run.
     Raises :class:`StageError` for a file that is not there, unreadable, or wants to run code.
     """
     import torch
@@ -60,29 +49,25 @@ def load(path: Path, trust_pickle: bool, own: Optional[Any] = None) -> Any:
         raise StageError("the weights %s are not there" % path.name, code="export.weights-missing")
     if path.suffix.lower() == ".safetensors":
         return _load_safetensors(path)
-    try:
-        return torch.load(str(path), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        refused: Exception = error
-    if _is_torchscript(path):
+    if torchscript.is_one(path):
+        torchscript.check(path, allowed=trust_pickle or boxed)
         return torch.jit.load(str(path), map_location="cpu")
-    if (
-        not isinstance(refused, pickle.UnpicklingError)
-        or "weights_only" not in str(refused).lower()
-    ):
-        raise StageError(
-            "%s is not a checkpoint that torch can read: %s" % (path.name, first_line(refused)),
-            code="export.weights-unreadable",
-            fix="Save it again with torch.save(model.state_dict(), %r)." % path.name,
-        )
     names = names_in(path)
-    admitted = _admitted(names, own)
-    if admitted:
-        try:
-            with _admitting(admitted):
-                return torch.load(str(path), map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, AttributeError, RuntimeError) as error:
-            refused = error
+    try:
+        with _admitting(structure.shells(names, own)):
+            found = torch.load(str(path), map_location="cpu", weights_only=True)
+        return structure.rebuilt(found)
+    except structure.NotPlain as error:
+        refused: Exception = error
+    except Exception as error:
+        # A hostile pickle may break its reader in any way.
+        refused = error
+        if not isinstance(error, pickle.UnpicklingError) or not _wants_more(error):
+            raise StageError(
+                "%s is not a checkpoint that torch can read: %s" % (path.name, first_line(refused)),
+                code="export.weights-unreadable",
+                fix="Save it again with torch.save(model.state_dict(), %r)." % path.name,
+            )
     if not trust_pickle:
         raise _refusal(path, names, refused)
     try:
@@ -94,6 +79,11 @@ def load(path: Path, trust_pickle: bool, own: Optional[Any] = None) -> Any:
             fix=_install(_absent(names))
             or "The classes it was made of must be importable where the export runs.",
         )
+
+
+def _wants_more(error: Exception) -> bool:
+    """Tell whether PyTorch refused what a checkpoint wants, rather than its bytes."""
+    return "weights_only" in str(error).lower()
 
 
 def first_line(error: object) -> str:
@@ -116,7 +106,9 @@ def names_in(path: Path) -> Set[Name]:
             if not inside or archive.getinfo(inside[0]).file_size > LARGEST_PICKLE:
                 return set()
             return _names(archive.read(inside[0]))
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, RuntimeError):
+        return set()
+    except (ValueError, IndexError, OverflowError, NotImplementedError):
         return set()
 
 
@@ -141,49 +133,14 @@ def _names(data: bytes) -> Set[Name]:
     return found
 
 
-def _admitted(names: Set[Name], own: Optional[Any]) -> List[Tuple[Any, str]]:
-    """Return the classes among ``names`` that may be made, each with the name it goes by."""
-    found = []
-    for module, name in sorted(names):
-        kind = _resolve(module, name, own)
-        if kind is not None:
-            found.append((kind, "%s.%s" % (module, name)))
-    return found
-
-
-def _resolve(module: str, name: str, own: Optional[Any]) -> Optional[type]:
-    import torch
-
-    root = module.partition(".")[0]
-    if own is not None and module in (MAIN, own.__name__):
-        holder: Any = own
-    elif root in KNOWN or (own is not None and _lies_beside(module, own)):
-        try:
-            holder = torchvision_ops.retrying(lambda: import_module(module))
-        except Exception:
-            return None
-    else:
-        return None
-    kind = getattr(holder, name, None)
-    if not isinstance(kind, type):
-        return None
-    return kind if issubclass(kind, torch.nn.Module) or (module, name) in PLAIN else None
-
-
-def _lies_beside(module: str, own: Any) -> bool:
-    """Whether a module is one of the user's files, in the folder of the factory or below."""
-    folder = Path(str(own.__file__)).parent
-    place = folder.joinpath(*module.split("."))
-    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
-
-
 @contextmanager
 def _admitting(classes: List[Tuple[Any, str]]) -> Iterator[None]:
-    """Let ``weights_only`` make these classes, for as long as the context lasts."""
+    """Let ``weights_only`` make these shells, for as long as the context lasts."""
     from torch import serialization
 
     before = serialization.get_safe_globals()
-    # Pairs of class and name serve a network that was saved by the script that defines it.
+    # Nothing that somebody else has admitted: only PyTorch's own tensors, and the shells.
+    serialization.clear_safe_globals()
     serialization.add_safe_globals(list(classes))
     try:
         yield
@@ -198,7 +155,7 @@ def _absent(names: Set[Name]) -> List[str]:
 
     roots = {module.partition(".")[0] for module, _ in names}
     absent = []
-    for root in sorted(roots - {MAIN, "__builtin__", "copy_reg"}):
+    for root in sorted(roots - {structure.MAIN, "__builtin__", "copy_reg"}):
         try:
             if find_spec(root) is None:
                 absent.append(root)
@@ -254,15 +211,6 @@ def _load_safetensors(path: Path) -> Any:
         raise StageError(
             "%s is not a safetensors file: %s" % (path.name, first_line(error)),
             code="export.weights-unreadable",
-        )
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(str(path)):
-        return False
-    with zipfile.ZipFile(str(path)) as archive:
-        return any(
-            name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist()
         )
 
 

@@ -43,7 +43,9 @@ def load_module(workspace: Workspace) -> Any:
     module = _call_factory(code, source) if code is not None else None
     if source.get("weights"):
         path = workspace.plan.input(source["weights"])
-        loaded = checkpoint.load(path, bool(source.get("trust_pickle")), code)
+        loaded = checkpoint.load(
+            path, bool(source.get("trust_pickle")), code, boxed=workspace.boxed
+        )
         if module is None:
             module = checkpoint.network_in(loaded, source["weights"])
         else:

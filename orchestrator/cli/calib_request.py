@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hefsmith_worker.calibration import CalibrationError, CalibrationRequest, InputSpec
+    from hefsmith_worker.contract.documents import TensorFacts
 
     from orchestrator.pipeline.inputs import BuildRequest
     from orchestrator.project.loading import LoadedRecipe
@@ -108,7 +109,7 @@ def _inputs(
     from hefsmith_worker.golden import input_specs
     from hefsmith_worker.protocol import StageError
 
-    shapes: list[dict[str, Any]] = [
+    shapes: list[TensorFacts] = [
         {"name": name, "shape": list(shape)} for name, shape in loaded.recipe.inputs.items()
     ]
     try:
@@ -122,7 +123,7 @@ def _inputs(
         raise ConfigError(str(error), hint=error.fix or None, code=error.code) from None
 
 
-def _shapes_of(model: Path) -> list[dict[str, Any]]:
+def _shapes_of(model: Path) -> list[TensorFacts]:
     """Return the inputs that an ONNX file declares; none when it cannot be read here."""
     try:
         import onnx

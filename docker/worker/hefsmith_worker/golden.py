@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from hefsmith_worker.contract.layout import GOLDEN, GOLDEN_DRAFT
 from hefsmith_worker.pictures import Preprocess, PreprocessError, normalise
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import Draft, NetworkFacts
 
 
 def input_specs(
@@ -186,37 +189,35 @@ class GoldenWriter(object):
             files.append(name)
         self._graph[source] = files
 
-    def save_draft(self, facts: Mapping[str, Any]) -> None:
+    def save_draft(self, facts: NetworkFacts) -> None:
         """Write what the later stages need to know about the samples."""
         samples = self._samples
-        self._workspace.write_json(
-            GOLDEN_DRAFT,
-            {
-                "schema": 1,
-                "task": self._wanted.get("task"),
-                "named": bool(self._wanted.get("labels")),
-                "folders": samples.folders,
-                "origin": self.origin,
-                "samples": [
-                    {"name": name, "sha256": digest, "label": label, "boxes": boxes}
-                    for name, digest, label, boxes in zip(
-                        samples.names, samples.digests, samples.labels, samples.boxes
-                    )
-                ],
-                "inputs": [
-                    {
-                        "onnx_name": spec.name,
-                        "file": "inputs/%d.npy" % index,
-                        "preprocess": spec.preprocess.to_dict(),
-                    }
-                    for index, spec in enumerate(self._specs)
-                ],
-                "graph": {
-                    "outputs": [value["name"] for value in facts["outputs"]],
-                    "files": self._graph,
-                },
+        draft: Draft = {
+            "schema": 1,
+            "task": self._wanted.get("task"),
+            "named": bool(self._wanted.get("labels")),
+            "folders": samples.folders,
+            "origin": self.origin,
+            "samples": [
+                {"name": name, "sha256": digest, "label": label, "boxes": boxes}
+                for name, digest, label, boxes in zip(
+                    samples.names, samples.digests, samples.labels, samples.boxes
+                )
+            ],
+            "inputs": [
+                {
+                    "onnx_name": spec.name,
+                    "file": "inputs/%d.npy" % index,
+                    "preprocess": spec.preprocess.to_dict(),
+                }
+                for index, spec in enumerate(self._specs)
+            ],
+            "graph": {
+                "outputs": [value["name"] for value in facts["outputs"]],
+                "files": self._graph,
             },
-        )
+        }
+        self._workspace.write_json(GOLDEN_DRAFT, draft)
 
 
 def save_step(workspace: Workspace, step: str, outputs: Sequence[np.ndarray]) -> List[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from enum import Enum
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
 
 from hefsmith_worker.protocol import StageError
+
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import OutputLayer
 
 
 def plain_hn(hn: Mapping[str, Any]) -> Dict[str, Any]:
@@ -65,9 +68,9 @@ def input_layers(hn: Mapping[str, Any], onnx_inputs: Sequence[str]) -> Dict[str,
     return dict(zip(onnx_inputs, layers))
 
 
-def output_layers(hn: Mapping[str, Any]) -> List[Dict[str, str]]:
+def output_layers(hn: Mapping[str, Any]) -> List[OutputLayer]:
     """Return the network's outputs in order: the output layer and the layer that feeds it."""
-    found = []
+    found: List[OutputLayer] = []
     for name, layer in hn["layers"].items():
         if layer.get("type") == "output_layer":
             sources = layer.get("input") or [name]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from hefsmith_worker.contract import names
 from hefsmith_worker.protocol import StageError
+
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import NetworkFacts, TensorFacts
 
 Shapes = Mapping[str, Tuple[int, ...]]
 
@@ -153,7 +156,7 @@ def save(model: Any, path: Path) -> None:
         onnx.save(model, str(path), save_as_external_data=True, location=path.name + ".data")
 
 
-def describe(model: Any) -> Dict[str, Any]:
+def describe(model: Any) -> NetworkFacts:
     """Return opset, inputs, outputs (name, shape) and the count of parameters."""
     opset = max(
         (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
@@ -173,7 +176,7 @@ def describe(model: Any) -> Dict[str, Any]:
     }
 
 
-def _value(value: Any) -> Dict[str, Any]:
+def _value(value: Any) -> TensorFacts:
     dims = value.type.tensor_type.shape.dim
     return {
         "name": value.name,
@@ -245,7 +248,9 @@ def largest_difference(left: Any, right: Any) -> float:
     """Return max |left - right| / max |left| over all outputs on seeded noise."""
     noise = np.random.RandomState(0)
     sample = {
-        value["name"]: noise.uniform(0, 1, value["shape"]).astype(np.float32)
+        value["name"]: noise.uniform(0, 1, [side or 1 for side in value["shape"]]).astype(
+            np.float32
+        )
         for value in describe(left)["inputs"]
     }
     a, b = (Session(model.SerializeToString()).run(sample) for model in (left, right))

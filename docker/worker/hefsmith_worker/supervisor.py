@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, Any, Dict, List, Optional
+from typing import IO, Any, List, Optional
 
 from hefsmith_worker.contract.events import Event, Interrupted, Log, Message, StageFailed
 
@@ -25,6 +25,14 @@ GRACE = (3.0, 2.0)
 
 #: Longest line that is passed on whole, in bytes; an SDK may print without end.
 LONGEST_LINE = 65536
+
+
+class _Seen(object):
+    """The last event that the job has sent: its name, and the stage that it was in."""
+
+    def __init__(self) -> None:
+        self.stage: Optional[str] = None
+        self.event: Optional[str] = None
 
 
 class _Voice:
@@ -47,18 +55,18 @@ class _Voice:
         self.raw(Message(event, stage, time.time()).to_line())
 
 
-def _forward_events(stream: IO[bytes], voice: _Voice, seen: Dict[str, Any]) -> None:
+def _forward_events(stream: IO[bytes], voice: _Voice, seen: _Seen) -> None:
     for line in iter(stream.readline, b""):
         try:
             event = json.loads(line.decode("utf-8"))
-            seen["stage"] = event.get("stage", seen.get("stage"))
-            seen["event"] = event.get("event")
+            seen.stage = event.get("stage", seen.stage)
+            seen.event = event.get("event")
         except (ValueError, AttributeError):
             pass
         voice.raw(line if line.endswith(b"\n") else line + b"\n")
 
 
-def _forward_log(stream: IO[bytes], voice: _Voice, seen: Dict[str, Any]) -> None:
+def _forward_log(stream: IO[bytes], voice: _Voice, seen: _Seen) -> None:
     """Turn printed text into ``log`` events; a carriage return ends a line too (tqdm)."""
     pending = b""
     while True:
@@ -77,10 +85,10 @@ def _forward_log(stream: IO[bytes], voice: _Voice, seen: Dict[str, Any]) -> None
         _log(pending, voice, seen)
 
 
-def _log(line: bytes, voice: _Voice, seen: Dict[str, Any]) -> None:
+def _log(line: bytes, voice: _Voice, seen: _Seen) -> None:
     text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
     if text:
-        voice.event(Log(text), seen.get("stage"))
+        voice.event(Log(text), seen.stage)
 
 
 def _stop(job: "subprocess.Popen[bytes]") -> None:
@@ -117,14 +125,13 @@ def supervise(command: List[str], detached: bool = False, waits: bool = False) -
     as long as the host lives. A job that ``waits`` gets the first line that comes there.
     """
     voice = _Voice()
-    seen: Dict[str, Any] = {}
-    options: Dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
+    seen = _Seen()
     job = subprocess.Popen(
         command,
         stdin=subprocess.PIPE if waits else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        **options,
+        start_new_session=os.name == "posix",
     )
     assert job.stdout is not None
     assert job.stderr is not None
@@ -162,14 +169,14 @@ def supervise(command: List[str], detached: bool = False, waits: bool = False) -
         reader.join(5)
     code = job.returncode
     if stopped:
-        voice.event(Interrupted(stopped[0]), seen.get("stage"))
+        voice.event(Interrupted(stopped[0]), seen.stage)
         return 130 if stopped[0] == "interrupted" else 143
     if code < 0:
-        voice.event(_death(-code), seen.get("stage"))
+        voice.event(_death(-code), seen.stage)
         return 128 - code
-    if code != 0 and seen.get("event") != "stage_failed":
+    if code != 0 and seen.event != "stage_failed":
         died = StageFailed("WorkerDied", "the worker left with status %d" % code)
-        voice.event(died, seen.get("stage"))
+        voice.event(died, seen.stage)
     return code
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -28,6 +28,15 @@ from hefsmith_worker.network import as_input
 from hefsmith_worker.pictures import Preprocess, normalise
 from hefsmith_worker.workspace import Workspace
 
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import (
+        Draft,
+        GoldenOutput,
+        GoldenSteps,
+        Parsed,
+        SampleDocument,
+    )
+
 #: Samples that one call of the SDK's ``infer`` gets.
 BATCH = 32
 
@@ -39,8 +48,8 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     """Write the outputs of every step and ``golden/golden.json``."""
     from hailo_sdk_client import InferenceContext
 
-    draft = workspace.read_json(GOLDEN_DRAFT, "export")
-    parsed = workspace.read_json(PARSED, "parse")
+    draft: Draft = workspace.read_json(GOLDEN_DRAFT, "export")
+    parsed: Parsed = workspace.read_json(PARSED, "parse")
     runner = first = workspace.runner(HAR, "compile")
     raw = _raw_inputs(workspace, draft, parsed)
     floats = _float_inputs(raw, draft, parsed)
@@ -104,7 +113,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     return {"samples": len(draft["samples"]), "steps": list(written["steps"])}
 
 
-def _samples(draft: Dict[str, Any], head: Dict[str, Any]) -> List[Dict[str, Any]]:
+def _samples(draft: Draft, head: Mapping[str, Any]) -> List[SampleDocument]:
     """Return the samples, with the labels that count for the network that was found.
 
     Where the recipe names neither task nor labels, folders are classes only if the network has
@@ -114,12 +123,15 @@ def _samples(draft: Dict[str, Any], head: Dict[str, Any]) -> List[Dict[str, Any]
     sure = bool(draft.get("task")) or draft["named"]
     if task == "classification" and (sure or draft["folders"] == head.get("classes")):
         return list(draft["samples"])
-    return [{**sample, "label": None} for sample in draft["samples"]]
+    unlabelled: List[SampleDocument] = []
+    for sample in draft["samples"]:
+        copy = sample.copy()
+        copy["label"] = None
+        unlabelled.append(copy)
+    return unlabelled
 
 
-def _raw_inputs(
-    workspace: Workspace, draft: Dict[str, Any], parsed: Dict[str, Any]
-) -> Dict[str, np.ndarray]:
+def _raw_inputs(workspace: Workspace, draft: Draft, parsed: Parsed) -> Dict[str, np.ndarray]:
     """Return what the device gets, by the network's input layers (memory maps)."""
     folder = workspace.plan.work / GOLDEN
     return {
@@ -129,7 +141,7 @@ def _raw_inputs(
 
 
 def _float_inputs(
-    raw: Dict[str, np.ndarray], draft: Dict[str, Any], parsed: Dict[str, Any]
+    raw: Dict[str, np.ndarray], draft: Draft, parsed: Parsed
 ) -> Dict[str, np.ndarray]:
     """Return normalised float32 NHWC inputs, as the network was trained on."""
     floats = {}
@@ -143,8 +155,8 @@ def _float_inputs(
 
 def _onnx_at_cut(
     workspace: Workspace,
-    draft: Dict[str, Any],
-    parsed: Dict[str, Any],
+    draft: Draft,
+    parsed: Parsed,
     floats: Dict[str, np.ndarray],
 ) -> List[np.ndarray]:
     """Return the ONNX model's tensors where the network is cut, one per output."""
@@ -220,10 +232,10 @@ def _as_list(outputs: Any) -> List[Any]:
 
 def _write_steps(
     workspace: Workspace,
-    parsed: Dict[str, Any],
+    parsed: Parsed,
     steps: Dict[str, List[np.ndarray]],
     decoder: "Callable[[Sequence[np.ndarray]], List[np.ndarray]] | None",
-) -> Dict[str, Any]:
+) -> GoldenSteps:
     """Store every step; with NMS in the HEF, raw tensors are decoded so that boxes compare."""
     files: Dict[str, List[str]] = {}
     if decoder is None:
@@ -231,7 +243,7 @@ def _write_steps(
         for step, outputs in steps.items():
             aligned = [_like(output, reference[i]) for i, output in enumerate(outputs)]
             files[step] = save_step(workspace, step, aligned)
-        entries = [
+        entries: List[GoldenOutput] = [
             {
                 "index": index,
                 "onnx_name": parsed["end_tensors"][index],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import filecmp
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.onnx_external import external_files
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import Parity, TensorFacts
 
 #: Samples on which torch and ONNX are compared (all golden ones are stored, these decide).
 PARITY_SAMPLES = 64
@@ -169,7 +172,7 @@ def _simplify(workspace: Workspace, model: Any, tool: str) -> Any:
     return simple
 
 
-def _compare_opset(workspace: Workspace, asked: int, got: int, wanted: Dict[str, Any]) -> None:
+def _compare_opset(workspace: Workspace, asked: int, got: int, wanted: Mapping[str, Any]) -> None:
     if wanted["source"]["kind"] == "torch" and asked != got:
         workspace.channel.finding(
             "export.opset",
@@ -184,10 +187,10 @@ def _compare_opset(workspace: Workspace, asked: int, got: int, wanted: Dict[str,
 def _check_parity(
     torch_outputs: Sequence[np.ndarray],
     onnx_outputs: Sequence[np.ndarray],
-    outputs: List[Dict[str, Any]],
-    wanted: Dict[str, Any],
+    outputs: List[TensorFacts],
+    wanted: Mapping[str, Any],
     golden: GoldenWriter,
-) -> Dict[str, Any]:
+) -> Parity:
     """Fail when the framework and ONNX differ by more than the recipe's tolerance."""
     framework = "torch" if wanted["source"]["kind"] == "torch" else "TensorFlow"
     if len(torch_outputs) != len(onnx_outputs):
@@ -210,7 +213,7 @@ def _check_parity(
 
 
 def _worst(
-    left: Sequence[np.ndarray], right: Sequence[np.ndarray], outputs: List[Dict[str, Any]]
+    left: Sequence[np.ndarray], right: Sequence[np.ndarray], outputs: List[TensorFacts]
 ) -> Tuple[float, str]:
     """Return max |left - right| / max |left| over the outputs, and which output has it."""
     worst, name = 0.0, outputs[0]["name"] if outputs else "?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from dataclasses import replace
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from hefsmith_worker.network import as_input
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script import GeneratedScript, ScriptRequest, generate, script_request
 from hefsmith_worker.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import Draft, Parsed
 
 #: How a traceback names the step, as a module or in words.
 _BIAS_CORRECTION = re.compile(r"bias[ _]correction")
@@ -112,9 +115,9 @@ def another_way(
     return None
 
 
-def _request(workspace: Workspace, parsed: Dict[str, Any], images: int) -> ScriptRequest:
+def _request(workspace: Workspace, parsed: Parsed, images: int) -> ScriptRequest:
     options = OptimizeOptions.read(workspace.plan.of("optimize"))
-    draft = workspace.read_json(GOLDEN_DRAFT, "export")
+    draft: Draft = workspace.read_json(GOLDEN_DRAFT, "export")
     return script_request(
         hn=parsed["hn"],
         inputs=parsed["inputs"],
@@ -134,7 +137,7 @@ def _own_config(workspace: Workspace, nms: NmsOptions) -> Optional[str]:
     return workspace.plan.input(nms.config).read_text(encoding="utf-8")
 
 
-def _calibration(workspace: Workspace, parsed: Dict[str, Any]) -> Any:
+def _calibration(workspace: Workspace, parsed: Parsed) -> Any:
     """Return memory maps, never copies: an array, or a mapping by the network's own layers."""
     arrays = {
         parsed["inputs"][name]: as_input(

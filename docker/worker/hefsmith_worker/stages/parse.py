@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
 import onnx
 
@@ -27,6 +27,9 @@ from hefsmith_worker.contract.layout import (
 from hefsmith_worker.graph import analyse, cut_tail, name_nodes
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import TensorFacts, TfliteMap
 
 
 def run(workspace: Workspace) -> Dict[str, Any]:
@@ -90,11 +93,11 @@ def _translate_onnx(
     workspace: Workspace,
     model: Any,
     path: Path,
-    inputs: List[Dict[str, Any]],
+    inputs: List[TensorFacts],
     start_nodes: List[str],
     end_nodes: List[str],
 ) -> None:
-    options: Dict[str, Any] = {
+    options: Dict[str, object] = {
         "start_node_names": start_nodes,
         "net_input_shapes": {value["name"]: value["shape"] for value in inputs},
     }
@@ -116,8 +119,8 @@ def _translate_onnx(
 
 def _translate_tflite(
     workspace: Workspace,
-    names: Dict[str, Any],
-    inputs: List[Dict[str, Any]],
+    names: TfliteMap,
+    inputs: List[TensorFacts],
     start_nodes: List[str],
     ends: List[str],
 ) -> None:
@@ -125,7 +128,7 @@ def _translate_tflite(
 
     Only what differs from the file itself is said: a cut, and sides that it leaves open.
     """
-    options: Dict[str, Any] = {}
+    options: Dict[str, object] = {}
     if start_nodes:
         options["start_node_names"] = start_nodes
     if ends:
@@ -141,24 +144,24 @@ def _translate_tflite(
     runner.translate_tf_model(str(tflite), workspace.plan.net_name, **options)
 
 
-def _nhwc(shape: List[int]) -> List[int]:
+def _nhwc(shape: List[Optional[int]]) -> List[Optional[int]]:
     return [shape[0], shape[2], shape[3], shape[1]] if len(shape) == 4 else list(shape)
 
 
-def _tflite_names(workspace: Workspace) -> Optional[Dict[str, Any]]:
+def _tflite_names(workspace: Workspace) -> Optional[TfliteMap]:
     """Return which tensor of the TFLite file is which of the ONNX file; ``None`` for others."""
     if not (workspace.plan.work / TFLITE_MAP).exists():
         return None
-    found: Dict[str, Any] = workspace.read_json(TFLITE_MAP, "export")
+    found: TfliteMap = workspace.read_json(TFLITE_MAP, "export")
     return found
 
 
 def _tflite_ends(
     workspace: Workspace,
-    names: Dict[str, Any],
+    names: TfliteMap,
     model: Any,
     asked: Sequence[str],
-    head: Dict[str, Any],
+    head: Mapping[str, Any],
 ) -> List[str]:
     """Return the ONNX tensors to cut at; empty for the network's own outputs.
 

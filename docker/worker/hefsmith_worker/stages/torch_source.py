@@ -7,7 +7,7 @@ import inspect
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.stages import checkpoint, torchvision_ops
 from hefsmith_worker.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import TensorFacts
 
 #: Prefixes that wrappers put before every name (data parallel, compile, Lightning).
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
@@ -72,7 +75,7 @@ def _ready_for_export(module: Any) -> Any:
     return module
 
 
-def _import_code(workspace: Workspace, source: Dict[str, Any]) -> Any:
+def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
     """Return the user's file as a module; its folder is importable from then on."""
     file = workspace.plan.input(source["file"])
     if not file.is_file():
@@ -110,7 +113,7 @@ def _package_hint(error: BaseException, file: Path) -> str:
     )
 
 
-def _call_factory(code: Any, source: Dict[str, Any]) -> Any:
+def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
     import torch
 
     file = Path(str(code.__file__))
@@ -202,7 +205,7 @@ def _fit(module: Any, loaded: Any, name: str) -> None:
 
 
 def export(
-    module: Any, shapes: Dict[str, Tuple[int, ...]], wanted: Dict[str, Any], target: Path
+    module: Any, shapes: Dict[str, Tuple[int, ...]], wanted: Mapping[str, Any], target: Path
 ) -> None:
     """Export the network to ONNX with the exporter and opset that the recipe asks for."""
     import torch
@@ -283,7 +286,7 @@ def _check_arity(module: Any, given: int) -> None:
         )
 
 
-def run(module: Any, inputs: List[Dict[str, Any]], golden: GoldenWriter) -> List[np.ndarray]:
+def run(module: Any, inputs: List[TensorFacts], golden: GoldenWriter) -> List[np.ndarray]:
     """Return the network's outputs on the golden samples, one (N, ...) array per output."""
     import torch
 

@@ -129,7 +129,8 @@ def judged(
     codes = [str(finding["code"]) for finding in told]
     downgrades = quieter(run.downgrades(asked, facts["ran"]), codes)
     nms = judgement.nms_finding(summary, Wishes(frozenset(record.written)))
-    downgrades += [nms] if nms is not None else []
+    matmul = judgement.matmul_finding(summary)
+    downgrades += [finding for finding in (nms, matmul) if finding is not None]
     summary["findings"] = [*told, *(finding.to_json() for finding in downgrades)]
     plain: dict[str, Any] = json.loads(json.dumps(summary, default=str))
     return plain, downgrades

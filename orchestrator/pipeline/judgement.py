@@ -30,6 +30,9 @@ ALGORITHM_OF_COMMAND = {
 _ENABLED = re.compile(r"\b(?:post_quantization|pre_quantization)_optimization\(\s*(\w+)([^)]*)\)")
 _SIXTEEN = re.compile(r"\bprecision_mode\s*=\s*a16_w16\b")
 
+#: Chips whose matmul takes 8 bits only.
+MATMUL_IN_8_BIT = frozenset({"hailo8", "hailo8l", "hailo8r"})
+
 #: Where nobody could want an NMS, so none that is missing is worth a word.
 _NO_BOXES = ("classification", "segmentation", "other")
 
@@ -127,6 +130,23 @@ def nms_finding(summary: Mapping[str, Any], wishes: Wishes) -> Finding | None:
     )
 
 
+def matmul_finding(summary: Mapping[str, Any]) -> Finding | None:
+    """Return that 16 bits are asked around products which the chip computes in 8."""
+    count = _result(summary["stages"], "parse").get("matmuls") or 0
+    if not (count and summary["asked"].get("a16_w16") and summary["arch"] in MATMUL_IN_8_BIT):
+        return None
+    return Finding(
+        "precision.matmul",
+        "warning",
+        f"16 bits (a16_w16) are asked for, and {summary['arch']} computes the network's {count} "
+        "products of attention (MatMul) in 8 bits",
+        stage="optimize",
+        asked="a16_w16",
+        got="a8_w8 in MatMul",
+        fix="Name only layers behind the attention in quantization_param.",
+    )
+
+
 def counts(finding: Mapping[str, Any]) -> bool:
     """Tell whether a stage's finding is one that ``--strict`` does not let pass."""
     return finding.get("severity") in ("warning", "error")
@@ -217,7 +237,7 @@ def _sixteen(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> Row:
         wanted.append(f"{asked['a16_w16']} lines of the script")
     demoted = ran.get("demoted_layers") or []
     got = (
-        f"8 bits in {len(demoted)} layers: {_names(demoted)}" if demoted else "no layer refused it"
+        f"8 bits in {len(demoted)} layers: {_names(demoted)}" if demoted else "no refusal is logged"
     )
     return Row("16 bits (a16_w16)", ", ".join(wanted) or "-", got, bool(demoted))
 

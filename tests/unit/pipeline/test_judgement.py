@@ -1,0 +1,126 @@
+"""Each wish of a build that was not met is told, and honest builds are not blamed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hefsmith_worker.contract.findings import Finding
+
+from orchestrator.errors import StageFailed
+from orchestrator.pipeline.judgement import (
+    Wishes,
+    algorithms,
+    matmul_finding,
+    nms_finding,
+    promised,
+    refuse,
+    rows,
+)
+
+
+def summary(**more: Any) -> dict[str, Any]:
+    nms = {"made": None, "engine": None, "why": "the anchors are not in the graph"}
+    found: dict[str, Any] = {
+        "arch": "hailo8",
+        "asked": {"nms": True, "a16_w16": 1},
+        "ran": {},
+        "postprocess": {"task": "auto"},
+        "stages": {
+            "optimize": {"result": {"nms": more.pop("nms", nms)}},
+            "parse": {"result": {"head": {"task": "detection"}, "matmuls": 2}},
+        },
+    }
+    return {**found, **more}
+
+
+@pytest.mark.parametrize(
+    ("facts", "written", "severity"),
+    [
+        ({}, set(), "warning"),
+        ({}, {"postprocess.nms.enabled"}, "error"),
+        ({}, {"postprocess.nms.family"}, "error"),
+        ({}, {"postprocess.nms.score"}, "warning"),
+        (
+            {"nms": {"made": "yolov8", "engine": "cpu", "why": ""}},
+            {"postprocess.nms.enabled"},
+            None,
+        ),
+        ({"asked": {"nms": False}}, {"postprocess.nms.enabled"}, None),
+        ({"nms": {"made": None, "engine": None, "why": ""}}, set(), None),
+        ({"postprocess": {"task": "classification"}}, set(), None),
+        ({"nms": None}, {"postprocess.nms.enabled"}, None),
+    ],
+)
+def test_an_nms_that_was_left_out(
+    facts: dict[str, Any], written: set[str], severity: str | None
+) -> None:
+    found = nms_finding(summary(**facts), Wishes(frozenset(written)))
+    assert (found.severity if found is not None else None) == severity
+    if found is not None:
+        assert "anchors are not in the graph" in found.message
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, True),
+        ({"arch": "hailo8l"}, True),
+        ({"arch": "hailo10h"}, False),
+        ({"asked": {"a16_w16": 0}}, False),
+        ({"stages": {"parse": {"result": {"matmuls": 0}}}}, False),
+    ],
+)
+def test_16_bits_around_a_matmul_of_8(facts: dict[str, Any], told: bool) -> None:
+    assert (matmul_finding(summary(**facts)) is not None) is told
+
+
+WARNING = {"code": "calib.noise", "severity": "warning", "message": "noise"}
+NOTE = {"code": "calib.small", "severity": "info", "message": "small"}
+
+
+@pytest.mark.parametrize(
+    ("strict", "severities", "findings", "refused"),
+    [
+        (True, [], [], False),
+        (True, [], [NOTE], False),
+        (True, [], [WARNING], True),
+        (False, [], [WARNING], False),
+        (True, ["warning"], [], True),
+        (False, ["warning"], [], False),
+        (False, ["error"], [], True),
+    ],
+)
+def test_what_is_refused(
+    strict: bool, severities: list[str], findings: list[dict[str, str]], refused: bool
+) -> None:
+    downgrades = [Finding("D01", severity, "less") for severity in severities]
+    if refused:
+        with pytest.raises(StageFailed):
+            refuse("net", strict=strict, downgrades=downgrades, findings=findings)
+    else:
+        refuse("net", strict=strict, downgrades=downgrades, findings=findings)
+
+
+def test_algorithms_are_promised_by_name_or_by_a_level_that_ran() -> None:
+    line = "post_quantization_optimization(adaround, policy=enabled)"
+    assert algorithms([line, "# " + line]) == ["adaround"]
+    assert algorithms([line.replace("enabled", "disabled")]) == []
+    assert promised({"level": 2}, {"level_run": 2}) == ("fine-tuning",)
+    assert promised({"level": 2}, {"level_run": 0}) == ()
+    assert promised({"level": 1}, {"level_run": 1}) == ()
+
+
+def test_rows_mark_what_is_less_than_was_asked() -> None:
+    found = {
+        row.name: row.differs
+        for row in rows(
+            summary(
+                asked={"level": 2, "images": 64, "nms": True, "opset": 13},
+                ran={"level_run": 0, "images_used": 64},
+            )
+        )
+    }
+    assert found["optimisation level"]
+    assert found["NMS in the HEF"]
+    assert not found["calibration images"]

@@ -164,9 +164,8 @@ def test_a_home_folder_that_takes_nothing_does_not_end_a_build(models: Any, tmp_
     job = make(models, tmp_path, "classifier", level=0)
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({**job.document, "stages": ALL}), encoding="utf-8")
-    arguments = ["--plan", str(plan), "--inputs", str(job.inputs), "--work", str(job.work)]
     done = subprocess.run(
-        [sys.executable, "-m", "hefsmith_worker", *arguments],
+        [sys.executable, "-m", "hefsmith_worker.job", plan, job.inputs, job.work],
         env={
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": "/proc/none",

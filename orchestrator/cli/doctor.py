@@ -55,10 +55,11 @@ def doctor(
 
 def exit_code(results: Sequence[Result]) -> int:
     """Return 0, or the status of the worst group that has an error."""
-    from orchestrator.diagnose.checks import Severity
+    from hefsmith_worker.contract.findings import ERROR
+
     from orchestrator.errors import ExitCode
 
-    bad = {one.group for one in results if one.finding.severity is Severity.ERROR}
+    bad = {one.group for one in results if one.finding.severity == ERROR}
     for group, code in (
         ("engine", ExitCode.ENGINE),
         ("device", ExitCode.DEVICE),
@@ -102,30 +103,26 @@ def _project_engine() -> str | None:
 
 
 def _print(results: Sequence[Result], *, verbose: bool) -> None:
+    from hefsmith_worker.contract.findings import ERROR, INFO, OK, WARNING
+
     from orchestrator.cli.output import print_result
-    from orchestrator.diagnose.checks import Severity
     from orchestrator.errors import escape_control
 
-    marks = {
-        Severity.OK: "ok",
-        Severity.INFO: "info",
-        Severity.WARNING: "warning",
-        Severity.ERROR: "ERROR",
-    }
+    marks = {OK: "ok", INFO: "info", WARNING: "warning", ERROR: "ERROR"}
     group = None
     for one in results:
         if one.group != group:
             group = one.group
             print_result(f"{group}:")
         finding = one.finding
-        found = " / ".join(escape_control(line) for line in finding.found.splitlines())
+        found = " / ".join(escape_control(line) for line in finding.message.splitlines())
         print_result(f"  {marks[finding.severity]:<8}{one.title}: {found}")
-        if finding.severity is Severity.OK or (finding.severity is Severity.INFO and not verbose):
+        if finding.severity == OK or (finding.severity == INFO and not verbose):
             continue
         if finding.why:
             print_result(f"          why: {finding.why}")
         for number, line in enumerate(finding.fix.splitlines()):
             print_result(f"          {'fix:' if number == 0 else '    '} {line}")
-    errors = sum(one.finding.severity is Severity.ERROR for one in results)
-    warnings = sum(one.finding.severity is Severity.WARNING for one in results)
+    errors = sum(one.finding.severity == ERROR for one in results)
+    warnings = sum(one.finding.severity == WARNING for one in results)
     print_result(f"{errors} errors, {warnings} warnings, {len(results)} checks")

@@ -11,7 +11,7 @@ from orchestrator.cli.output import emit_json, print_result
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
-    from orchestrator.diagnose.finding import Finding, Ran
+    from orchestrator.diagnose.finding import Diagnosis, Ran
 
 _EXAMPLE = (
     "Example: hef explain artifacts/digits/hailo8l/run.log   or: hailomz ... 2>&1 | hef explain -"
@@ -103,7 +103,7 @@ def _summary(ran: Ran) -> list[str]:
     return lines
 
 
-def _paragraph(finding: Finding) -> list[str]:
+def _paragraph(finding: Diagnosis) -> list[str]:
     where = f"line {finding.line}" if finding.line else "over the whole log"
     if finding.file:
         where = f"{escape_control(finding.file)}, {where}"

@@ -6,59 +6,37 @@ said about Windows or a Pi is tested from recorded facts.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from enum import IntEnum
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
+from hefsmith_worker.contract.findings import ERROR, INFO, OK, WARNING, Finding
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
 Group = Literal["host", "engine", "toolchain", "device"]
 
 FactsT = TypeVar("FactsT")
 
 
-class Severity(IntEnum):
-    """How bad a finding is; ``ERROR`` means that a build or a shipment cannot work."""
-
-    OK = 0
-    INFO = 1
-    WARNING = 2
-    ERROR = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found.
-
-    ``found`` states the fact with its number, ``why`` what it leads to, ``fix`` the exact
-    command or setting (may span lines). An ``OK`` finding needs neither.
-    """
-
-    severity: Severity
-    found: str
-    why: str = ""
-    fix: str = ""
-
-
-def ok(found: str) -> Finding:
+def ok(message: str) -> Finding:
     """Return a finding that all is well."""
-    return Finding(Severity.OK, found)
+    return Finding("", OK, message)
 
 
-def info(found: str, why: str = "", fix: str = "") -> Finding:
+def info(message: str, why: str = "", fix: str = "") -> Finding:
     """Return a finding that is good to know."""
-    return Finding(Severity.INFO, found, why, fix)
+    return Finding("", INFO, message, fix, why=why)
 
 
-def warning(found: str, why: str, fix: str) -> Finding:
+def warning(message: str, why: str, fix: str) -> Finding:
     """Return a finding that makes things slow, odd or fragile."""
-    return Finding(Severity.WARNING, found, why, fix)
+    return Finding("", WARNING, message, fix, why=why)
 
 
-def error(found: str, why: str, fix: str) -> Finding:
+def error(message: str, why: str, fix: str) -> Finding:
     """Return a finding that makes things impossible."""
-    return Finding(Severity.ERROR, found, why, fix)
+    return Finding("", ERROR, message, fix, why=why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +59,22 @@ class Result:
     finding: Finding
 
     def as_json(self) -> dict[str, object]:
-        """Return the JSON object of this result; the severity is its lower-case name."""
-        document = {"id": self.id, "group": self.group, "title": self.title}
+        """Return the JSON object of this result."""
         return {
-            **document,
-            **asdict(self.finding),
-            "severity": self.finding.severity.name.lower(),
+            "id": self.id,
+            "group": self.group,
+            "title": self.title,
+            "severity": self.finding.severity,
+            "found": self.finding.message,
+            "why": self.finding.why,
+            "fix": self.finding.fix,
         }
 
 
 def run_checks(checks: Iterable[Check[FactsT]], facts: FactsT) -> tuple[Result, ...]:
     """Run ``checks`` on ``facts`` in their order; those that do not apply are left out."""
     return tuple(
-        Result(check.id, check.group, check.title, finding)
+        Result(check.id, check.group, check.title, replace(finding, code=check.id))
         for check in checks
         if (finding := check.run(facts)) is not None
     )
-
-
-def worst(results: Sequence[Result]) -> Severity:
-    """Return the highest severity among ``results``, ``OK`` when there are none."""
-    return max((result.finding.severity for result in results), default=Severity.OK)

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract import chips
+from hefsmith_worker.contract.findings import OK, Finding
 
 from orchestrator.diagnose.card import (
     HEADERS,
@@ -20,7 +21,7 @@ from orchestrator.diagnose.card import (
     replace_line,
     same_version,
 )
-from orchestrator.diagnose.checks import Check, Finding, Severity, error, info, ok, warning
+from orchestrator.diagnose.checks import Check, error, info, ok, warning
 from orchestrator.diagnose.device_facts import DeviceFacts, collect
 
 if TYPE_CHECKING:
@@ -427,10 +428,10 @@ def _check(
         cause = first_cause(facts) if finding is not None else None
         if finding is None or cause is None or name not in cause.hides:
             return finding
-        if finding.severity is Severity.OK:
+        if finding.severity == OK:
             # That two versions agree is no comfort while the driver is of the wrong line.
             return None
-        return info(finding.found, f"follows from: {cause.found}", "Mend that first.")
+        return info(finding.message, f"follows from: {cause.found}", "Mend that first.")
 
     return Check(f"device.{name}", "device", title, check)
 

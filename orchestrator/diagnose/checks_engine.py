@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.checks import Check, Finding, error, info, ok, warning
+from orchestrator.diagnose.checks import Check, error, info, ok, warning
 
 if TYPE_CHECKING:
+    from hefsmith_worker.contract.findings import Finding
+
     from orchestrator.diagnose.facts import EngineFacts, ToolchainFacts
 
 GIB = 1024**3

@@ -11,16 +11,16 @@ from orchestrator.diagnose.rules import fill
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.diagnose.finding import Asked, Finding, Ran
+    from orchestrator.diagnose.finding import Asked, Diagnosis, Ran
 
 
-def downgrades(asked: Asked, ran: Ran) -> list[Finding]:
+def downgrades(asked: Asked, ran: Ran) -> list[Diagnosis]:
     """Return every way in which a run did less than was asked (``--strict`` makes them fatal).
 
     Compares numbers only, so it holds for any log that :class:`Ran` could be read from, and
     for what the worker reports itself.
     """
-    found: list[Finding] = []
+    found: list[Diagnosis] = []
 
     def add(name: str, text: str, **known: object) -> None:
         filled = {key: str(value) for key, value in known.items() if value is not None}

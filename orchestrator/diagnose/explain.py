@@ -17,7 +17,7 @@ from orchestrator.reading import LOG_LIMIT, open_regular
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from orchestrator.diagnose.finding import Asked, Explanation, Finding, Ran
+    from orchestrator.diagnose.finding import Asked, Diagnosis, Ran
 
 #: A file may hold anything; a "line" without end must not be read into memory whole.
 LONGEST_LINE = 1 << 16
@@ -59,7 +59,7 @@ def explain_failure(
     context: Mapping[str, str] | None = None,
     *,
     asked: Asked | None = None,
-) -> list[Explanation]:
+) -> list[Diagnosis]:
     """Return what explains the failure that ``lines`` end in, worst and most specific first.
 
     ``context`` fills remedies: ``recipe``, ``model``, ``arch``, ``end_nodes``, ``images_given``.
@@ -88,7 +88,7 @@ class Explained(NamedTuple):
     """What ran, what is known of it, and the lines (number, file, words) most likely to matter."""
 
     ran: Ran
-    findings: list[Finding]
+    findings: list[Diagnosis]
     notable: list[tuple[int, str | None, str]]
 
 

@@ -43,7 +43,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing that a log shows, with its cause and what to do about it.
 
     ``line`` is 1-based and ``text`` the cleaned line that showed it; both are ``None`` for what
@@ -85,10 +85,6 @@ class Finding:
             "file": self.file,
             "confirm": self.confirm,
         }
-
-
-#: What is shown when a stage fails is a finding whose words were filled in.
-Explanation = Finding
 
 
 @dataclass(frozen=True, slots=True)

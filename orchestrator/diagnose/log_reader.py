@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator.diagnose import rules
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.evidence import Evidence
-from orchestrator.diagnose.finding import Asked, Finding, Progress, Ran
+from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
@@ -73,7 +73,7 @@ class VendorLog:
         if self.asked.images is not None:
             self._observed.images_given = self.asked.images
 
-    def feed(self, line: str) -> list[Progress | Finding]:
+    def feed(self, line: str) -> list[Progress | Diagnosis]:
         """Take in one line; return the progress and the new findings that it shows."""
         # Drawings of one bar share the number of the line that they are drawn on.
         self._lines += 1
@@ -81,20 +81,20 @@ class VendorLog:
             line = line[:-1]
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)
         before = self._matcher.taken
-        news: list[Progress | Finding] = []
+        news: list[Progress | Diagnosis] = []
         for part in texts.split_feed(line):
             news.extend(self._feed_part(texts.clean(part), verdict))
         if self._matcher.taken != before:
             self._prefilter.keep()
         return news
 
-    def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Finding]:
+    def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         readers = verdict.readers
         search = verdict.search or self._matcher.expects
         if not (readers or search or verdict.bulk or verdict.sounds_bad):
             self._matcher.pass_over(self._lines, line)
             return []
-        news: list[Progress | Finding] = []
+        news: list[Progress | Diagnosis] = []
         bare = texts.strip_prefix(line)
         if verdict.bulk and texts.says_nothing(bare):
             return news
@@ -130,7 +130,7 @@ class VendorLog:
                 news.append(finding)
         return news
 
-    def _take(self, hit: Hit) -> Finding | None:
+    def _take(self, hit: Hit) -> Diagnosis | None:
         """Keep a hit; return it as a finding when it is new."""
         if hit.withdrawn:
             kept = self._hits.get(hit.entry.id)
@@ -156,7 +156,7 @@ class VendorLog:
         self._hits[entry.id] = hit
         return self._finding(hit)
 
-    def _finding(self, hit: Hit) -> Finding:
+    def _finding(self, hit: Hit) -> Diagnosis:
         words = rules.words(self._observed, self.asked) | self._context | dict(hit.captured)
         words |= rules.status_words(hit.captured)
         for (name, group), values in self._listed.items():
@@ -187,7 +187,7 @@ class VendorLog:
         """Ask again: how many images were given may be known only later."""
         return rules.holds(hit.entry.rule, hit.captured, self._observed, self.asked)
 
-    def unexplained(self, last: str) -> Finding:
+    def unexplained(self, last: str) -> Diagnosis:
         """Return the finding for a failure that nothing in the list explains."""
         number, text = self._evidence.decisive or self._outcome.failed_at
         line, file = self._where(number) if number else (None, self._origins[-1][1])
@@ -217,7 +217,7 @@ class VendorLog:
             step_done=self._steps.done,
         )
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[Diagnosis]:
         """Return what the whole log shows: worst first, umbrellas only where nothing is specific.
 
         A failure that the same run got over is kept as ``info`` and ``recovered``.
@@ -242,7 +242,7 @@ class VendorLog:
             found.append(self.unexplained(""))
         return sorted(found, key=rules.rank)
 
-    def _as_symptom(self, finding: Finding, found: Sequence[Finding]) -> Finding:
+    def _as_symptom(self, finding: Diagnosis, found: Sequence[Diagnosis]) -> Diagnosis:
         """Return a finding from a later exception of a chain as possible, unless the first
         exception is explained, too."""
         if finding.severity != "fatal" or finding.line is None or len(self._origins) > 1:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
-from orchestrator.diagnose.finding import SEVERITIES, Asked, Finding
+from orchestrator.diagnose.finding import SEVERITIES, Asked, Diagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -149,10 +149,10 @@ def fill(
     line: int | None = None,
     text: str | None = None,
     file: str | None = None,
-) -> Finding:
+) -> Diagnosis:
     """Return the finding for ``entry`` with its words filled in from ``known``."""
     recipe = entry.recipe
-    return Finding(
+    return Diagnosis(
         id=entry.id,
         stage=entry.stage,
         severity=entry.severity,
@@ -169,7 +169,7 @@ def fill(
     )
 
 
-def soften(finding: Finding, recovered: bool) -> Finding:
+def soften(finding: Diagnosis, recovered: bool) -> Diagnosis:
     """Return a fatal finding as harmless when the same run ended well after it."""
     if recovered and finding.severity == "fatal":
         return replace(finding, severity="info", recovered=True)
@@ -207,7 +207,7 @@ def _in_container_folder(hef: str, cwd: str | None) -> bool:
     return (cwd or "").rstrip("/") == "/local/workspace" and "/" not in hef.removeprefix("./")
 
 
-def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[Finding]:
+def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[Diagnosis]:
     """Return the findings that follow from the run as a whole."""
     catalogue = load_catalogue()
     known = words(seen, asked) | {
@@ -221,14 +221,14 @@ def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[
 
 def unexplained(
     line: int | None, text: str | None, file: str | None, *, step: str = "", stage: str = ""
-) -> Finding:
+) -> Diagnosis:
     """Return the finding for a failure that nothing in the list explains."""
     known = {"text": text or "", "step": step}
     found = fill(load_catalogue()["U01"], known, line=line, text=text, file=file)
     return replace(found, stage=stage or found.stage)
 
 
-def possible(finding: Finding, confirm: str | None) -> Finding:
+def possible(finding: Diagnosis, confirm: str | None) -> Diagnosis:
     """Return a finding as one that may be: its wording is no proof, or it stands elsewhere."""
     if finding.severity in {"info", "possible"}:
         return replace(finding, confirm=confirm) if finding.severity == "possible" else finding
@@ -242,13 +242,13 @@ def status_words(captured: Mapping[str, str]) -> dict[str, str]:
     return {"status": found[0], "meaning": found[1]} if found else {}
 
 
-def shade(found: Sequence[Finding], entries: Mapping[str, Entry]) -> list[Finding]:
+def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diagnosis]:
     """Drop umbrella findings wherever a specific one explains the same failure.
 
     ``yields_to`` names ids, stages, first letters of ids, or ``*`` for anything specific.
     """
 
-    def covers(one: Finding, umbrella: Finding) -> bool:
+    def covers(one: Diagnosis, umbrella: Diagnosis) -> bool:
         entry = entries.get(umbrella.id)
         wanted = entry.yields_to if entry and entry.yields_to else (umbrella.stage,)
         named = one.id in wanted or one.id[0] in wanted
@@ -266,7 +266,7 @@ def shade(found: Sequence[Finding], entries: Mapping[str, Entry]) -> list[Findin
         proves = one.severity == "fatal" or one.recovered
         return proves and (named or one.stage in wanted or "*" in wanted)
 
-    def beside(one: Finding) -> bool:
+    def beside(one: Diagnosis) -> bool:
         """Tell whether a possible cause is idle, since one is proven for that line or stage."""
         return one.severity == "possible" and any(
             other.severity == "fatal"
@@ -283,7 +283,7 @@ def shade(found: Sequence[Finding], entries: Mapping[str, Entry]) -> list[Findin
 _SAY_LITTLE = ("T07", "T17", "K02")
 
 
-def _weight(finding: Finding) -> tuple[int, bool, int, str]:
+def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:
     return (
         SEVERITIES.index(finding.severity),
         finding.id in _SAY_LITTLE,
@@ -292,7 +292,7 @@ def _weight(finding: Finding) -> tuple[int, bool, int, str]:
     )
 
 
-def rank(finding: Finding) -> tuple[int, bool, bool, int]:
+def rank(finding: Diagnosis) -> tuple[int, bool, bool, int]:
     """Order: worst first, specific before general before umbrella, then as they came."""
     entry = load_catalogue().get(finding.id)
     general = entry is not None and bool(entry.yields_to)

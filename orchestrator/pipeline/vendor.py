@@ -12,7 +12,7 @@ from orchestrator.pipeline.judgement import promised
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from orchestrator.diagnose.finding import Finding as Diagnosed
+    from orchestrator.diagnose.finding import Diagnosis
     from orchestrator.project.settings import Settings
 
 #: The diagnosis' severities in the pipeline's: what ends well but worse is a warning.
@@ -56,7 +56,7 @@ class _Reader:
                 news.append(_finding(one))
         return news
 
-    def _matters(self, diagnosed: Diagnosed) -> bool:
+    def _matters(self, diagnosed: Diagnosis) -> bool:
         return self._gpu_asked or diagnosed.id not in CPU_ONLY
 
     def ran_so_far(self) -> Mapping[str, Any]:
@@ -77,7 +77,7 @@ def quieter(found: Iterable[Finding], told: Collection[str]) -> list[Finding]:
     ]
 
 
-def _finding(diagnosed: Diagnosed) -> Finding:
+def _finding(diagnosed: Diagnosis) -> Finding:
     fix = diagnosed.remedy
     if diagnosed.recipe:
         fix = f"{fix}\nIn the recipe:\n{diagnosed.recipe}"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hefsmith_worker.contract.findings import ERROR
 
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection_pool import ConnectionPool
@@ -23,7 +24,7 @@ from orchestrator.device.faults import (
 )
 from orchestrator.device.fleet import run_fleet
 from orchestrator.device.ship import rollback, ship
-from orchestrator.diagnose.checks import Severity, run_checks
+from orchestrator.diagnose.checks import run_checks
 from orchestrator.diagnose.checks_device import CHECKS, collect
 
 from .pi import Pi
@@ -146,7 +147,7 @@ def test_driver_and_library_that_differ_are_told_before_anything_is_sent(
         with pytest.raises(DeviceLacks, match="driver and library differ"):
             ship(session, make_release(tmp_path))
     found = {result.id: result.finding for result in run_checks(CHECKS, collect(pi.spec))}
-    assert found["device.versions"].severity is Severity.ERROR
+    assert found["device.versions"].severity == ERROR
     assert pi.sh("ls -A /home/pi") == ".ssh"
 
 
@@ -160,7 +161,7 @@ def test_who_holds_the_chip_is_named(pi: Pi, pool: ConnectionPool) -> None:
     assert holders
     assert "frigate" in holders[0].command
     found = {result.id: result.finding for result in run_checks(CHECKS, collect(pi.spec))}
-    assert str(holders[0].pid) in found["device.holders"].found
+    assert str(holders[0].pid) in found["device.holders"].message
 
 
 def test_ship_and_rollback_over_a_real_sshd(pi: Pi, pool: ConnectionPool, tmp_path: Path) -> None:

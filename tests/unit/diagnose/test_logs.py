@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.diagnose.downgrades import downgrades
-from orchestrator.diagnose.finding import Asked, Finding, Progress, Ran
+from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.log_reader import VendorLog, read_log
 from tests.unit.diagnose.variants import CHANGES
 
@@ -189,7 +189,7 @@ def test_bars_redrawn_with_carriage_returns_are_one_line_of_the_log() -> None:
     )
     news = log.feed(drawn)
     assert [one.done for one in news if isinstance(one, Progress)] == [0, 20, 40, 60, 80, 100]
-    finding = [one for one in log.feed("KeyError: 'USER'") if isinstance(one, Finding)]
+    finding = [one for one in log.feed("KeyError: 'USER'") if isinstance(one, Diagnosis)]
     assert finding[0].line == 2
 
 

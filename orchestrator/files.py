@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from orchestrator import processes
 
@@ -30,21 +31,82 @@ def write_atomic(path: Path, content: str | bytes, *, private: bool = False) -> 
 
     Folders are made as needed. The text is UTF-8 with the line ends that it has. ``private``:
     only this user may read it. A file that was there keeps its permissions otherwise.
-    Raises ``OSError``, and leaves nothing behind then.
+    Raises ``OSError`` that names ``path``, and leaves nothing behind then.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with replacing(path, private=private, needed=len(data)) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def replacing(
+    path: Path, *, private: bool = False, needed: int | None = None
+) -> Iterator[IO[bytes]]:
+    """Give a stream to a new file that takes the place of ``path`` when nothing went wrong.
+
+    As :func:`write_atomic`, for what is written piece by piece. What the system refuses names
+    ``path``, says what is there now and, of a full disk, how many bytes are ``needed``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-    part = Path(name)
+    part: Path | None = None
     try:
+        number, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part"
+        )
+        part = Path(name)
         with os.fdopen(number, "wb") as stream:
-            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
+            yield stream
         if not private:
             part.chmod(_mode(path))
         _move(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    except BaseException as error:
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            raise _in_words(error, path, needed) from error
         raise
+
+
+#: What a system answers to a write that it does not do.
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_REFUSALS = {*_FULL, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def _in_words(error: OSError, path: Path, needed: int | None) -> OSError:
+    kept = "what was there is kept" if path.exists() else "nothing was written"
+    room = ""
+    if error.errno in _FULL and needed is not None:
+        with contextlib.suppress(OSError):
+            free = shutil.disk_usage(path.parent).free
+            room = f"; {_size(needed)} are needed, {_size(free)} are free"
+    return OSError(error.errno, f"{error.strerror}: {kept}{room}", str(path))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count} bytes"
+
+
+@contextlib.contextmanager
+def scratch(stem: str) -> Iterator[Path]:
+    """Give a folder of this process in the temporary one, removed at the block's end.
+
+    Those of the same ``stem`` whose process is gone are removed first.
+    """
+    folder = make_scratch(stem)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_scratch(stem: str) -> Path:
+    """Make such a folder; its maker removes it, or else a later process does."""
+    place = Path(tempfile.gettempdir())
+    remove_abandoned(place, stem)
+    folder = place / marked_name(stem)
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _mode(path: Path) -> int:

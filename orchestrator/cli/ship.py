@@ -51,8 +51,6 @@ def _ship(
     as_json: Json = False,
 ) -> None:
     """Ship a model's build to one or more devices; what is there already is not sent again."""
-    import tempfile
-
     from orchestrator.cli.devices import (
         FleetView,
         ask_password,
@@ -61,12 +59,13 @@ def _ship(
     from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.fleet import run_fleet
     from orchestrator.device.ship import ship
+    from orchestrator.files import scratch
     from orchestrator.pipeline.devices import release_of
 
     specs = choose_devices(device or [])
     builds = find_builds(model, arch)
-    with tempfile.TemporaryDirectory(prefix="hefsmith-ship-") as name:
-        releases = {build.arch: release_of(build, Path(name) / build.arch) for build in builds}
+    with scratch("hefsmith-ship") as folder:
+        releases = {build.arch: release_of(build, folder / build.arch) for build in builds}
         if dry_run:
             _show_plan(specs, list(releases.values()), as_json=as_json)
             return

@@ -23,6 +23,7 @@ from orchestrator.device.bundle_text import (
     readme,
 )
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.files import replacing, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,11 +85,12 @@ def write_bundle(files: Sequence[BundleFile], folder: Path) -> None:
         shutil.rmtree(folder)
     for file in files:
         path = folder.joinpath(*file.name.split("/"))
-        path.parent.mkdir(parents=True, exist_ok=True)
         if file.source is not None:
-            shutil.copyfile(file.source, path)
+            size = file.source.stat().st_size
+            with file.source.open("rb") as source, replacing(path, needed=size) as sink:
+                shutil.copyfileobj(source, sink)
         else:
-            path.write_text(file.text or "", encoding="utf-8", newline="\n")
+            write_atomic(path, file.text or "")
 
 
 def _check_target(model: BundleModel, target: Target) -> None:

@@ -13,7 +13,6 @@ import shlex
 import shutil
 import signal
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ import asyncssh
 
 from orchestrator import paths
 from orchestrator.errors import DeviceError
+from orchestrator.files import make_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class EmbeddedServer:
     """One running server with its own home; :meth:`close` removes everything."""
 
     def __init__(self, spec: DeviceSpec) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="hefsmith-device-"))
+        self.folder = make_scratch("hefsmith-device")
         self.home = self.folder / "home"
         self.home.mkdir()
         self.host_key = asyncssh.generate_private_key("ssh-ed25519")

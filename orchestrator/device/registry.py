@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator import paths
 from orchestrator.device.base import EMBEDDED, DeviceSpec
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.files import write_atomic
 from orchestrator.reading import TEXT_LIMIT, read_json
 
 if TYPE_CHECKING:
@@ -217,11 +216,6 @@ def _from_json(name: str, entry: Mapping[str, object]) -> DeviceSpec:
 
 def _write(devices: Mapping[str, DeviceSpec]) -> Path:
     path = user_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
     document = {"schema": 1, "devices": {name: _to_json(spec) for name, spec in devices.items()}}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump(document, stream, indent=2)
-        stream.write("\n")
-    Path(name).replace(path)
+    write_atomic(path, json.dumps(document, indent=2) + "\n", private=True)
     return path

@@ -11,6 +11,7 @@ from orchestrator.device.agent.store import RECORD, release_id
 from orchestrator.device.base import FileFate, Release
 from orchestrator.device.files import file_digest
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,11 +110,10 @@ def write_release(
         PREPROCESSING: _json(preprocessing) if preprocessing is not None else "",
         DECODER: _json(decoder) if decoder is not None else "",
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         if text:
             path = folder / name
-            path.write_text(text, encoding="utf-8", newline="\n")
+            write_atomic(path, text)
             files[name] = path
     return Release(model=model, arch=arch, hef=hef.name, files=files)
 

@@ -19,7 +19,7 @@ from orchestrator.device.agent_client import GOODBYE_SECONDS, LAST_SECONDS, Agen
 from orchestrator.device.base import Completed, DeviceSpec, FactLevel, Identity, JobResult, Progress
 from orchestrator.device.connection import link_lost
 from orchestrator.device.faults import CommandTimeout, DeviceMisbehaves
-from orchestrator.device.files import BLOCK, file_digest, write_through
+from orchestrator.device.files import BLOCK, file_digest
 from orchestrator.device.joblog import JobLog
 from orchestrator.device.replies import (
     FACTS,
@@ -33,6 +33,7 @@ from orchestrator.device.replies import (
     Received,
 )
 from orchestrator.errors import ConfigError, DeviceError, escape_control
+from orchestrator.files import replacing
 from orchestrator.reading import open_regular
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ class SshSession:
 
     def get(self, remote: PurePosixPath, local: Path, *, most: int = FETCH_LIMIT) -> None:
         """Fetch one file of at most ``most`` bytes; ``local`` is replaced only by all of it."""
-        local.parent.mkdir(parents=True, exist_ok=True)
-        with write_through(local) as stream:
+        with replacing(local) as stream:
             digest = hashlib.sha256()
 
             def take(block: bytes) -> None:

@@ -8,7 +8,6 @@ the user already trusts for ``ssh``. Nothing is ever accepted on first sight.
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,8 @@ from orchestrator import paths
 from orchestrator.device.address import device_argument
 from orchestrator.device.faults import HostKeyChanged, HostKeyUnknown
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.files import write_atomic
+from orchestrator.reading import read_regular, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +141,7 @@ class _NotingClient(asyncssh.SSHClient):  # type: ignore[misc]  # untyped here
 def _read_known_hosts(path: Path) -> SSHKnownHosts:
     """Read a known_hosts file; a line that cannot be read must not hide the others."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        text = read_regular(path).decode("utf-8", "replace") if path.is_file() else ""
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(msg) from error
@@ -165,14 +166,14 @@ def known_fingerprints(label: str) -> tuple[str, ...]:
 def add_trust(label: str, key: asyncssh.SSHKey, *, comment: str, replace: bool = False) -> Path:
     """Write a host key to our own file; other keys of the same host go when ``replace`` is set."""
     path = trust_file()
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = read_text(path).splitlines() if path.is_file() else []
     if replace:
         lines = [line for line in lines if line.split(" ", 1)[0] != label]
     public = key.export_public_key("openssh").decode("ascii").split()
     entry = f"{label} {public[0]} {public[1]} {comment}"
     if not any(line.split()[:3] == entry.split()[:3] for line in lines):
         lines.append(entry)
-    _write_private(path, "\n".join(lines) + "\n")
+    write_atomic(path, "\n".join(lines) + "\n", private=True)
     return path
 
 
@@ -181,17 +182,9 @@ def forget(label: str) -> bool:
     path = trust_file()
     if not path.is_file():
         return False
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     kept = [line for line in lines if line.split(" ", 1)[0] != label]
     if len(kept) == len(lines):
         return False
-    _write_private(path, "".join(f"{line}\n" for line in kept))
+    write_atomic(path, "".join(f"{line}\n" for line in kept), private=True)
     return True
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
-    Path(name).replace(path)

@@ -7,19 +7,19 @@ beside the build, so that an unchanged build is not run again. A real device is 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hefsmith_worker.contract.layout import PROOF
 
+from orchestrator import files
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline.digests import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from orchestrator.device.base import DeviceSpec
@@ -178,8 +178,8 @@ class Prover:
         identity = session.identify()
         began = time.monotonic()
         observer.stage_started("ship")
-        with tempfile.TemporaryDirectory(prefix="hefsmith-release-") as scratch:
-            shipped = self._ship(session, build, Path(scratch))
+        with files.scratch("hefsmith-release") as scratch:
+            shipped = self._ship(session, build, scratch)
         observer.stage_finished("ship", time.monotonic() - began)
         began = time.monotonic()
         observer.stage_started("validate")

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.findings import INFO, Finding
 from hefsmith_worker.contract.layout import HEAD, TFLITE, VERDICT
 
 from orchestrator.errors import escape_control
+from orchestrator.files import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from orchestrator.device.base import JobRunner
     from orchestrator.device.validation import Api, DeviceRun, OutputFormat
@@ -49,12 +49,12 @@ def validate_build(  # the options are those of `hef validate`
     from orchestrator.report import load_golden
 
     golden = load_golden(build.golden)
-    with tempfile.TemporaryDirectory(prefix="hefsmith-validate-") as scratch:
+    with scratch("hefsmith-validate") as folder:
         outputs = [
             GoldenOutput(
                 stream=output.stream,
                 kind=output.kind,
-                file=Path(scratch) / f"{output.index}.{'npz' if output.kind == 'nms' else 'npy'}",
+                file=folder / f"{output.index}.{'npz' if output.kind == 'nms' else 'npy'}",
             )
             for output in golden.outputs
         ]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -229,19 +232,21 @@ def test_a_disk_that_fills_up_here_is_told_and_ends_the_request_only(
         liar.answer(STATE)
         await liar.beat()
 
+    class Full(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
     def full(opened: SshSession) -> None:
-        with pytest.raises(OSError, match="No space"):
-            opened.get(PurePosixPath("x"), Path("/dev/full"))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdopen", lambda number, mode: (os.close(number), Full())[1])
+            with pytest.raises(OSError, match=r"No space .* nothing was written.*out\.npy"):
+                opened.get(PurePosixPath("x"), tmp_path / "out.npy")
+        assert not (tmp_path / "out.npy").exists()
         assert look(opened, "net").current is None
 
-    from contextlib import contextmanager
-
-    @contextmanager
-    def write_through(path: Path) -> Iterator[object]:
-        with path.open("wb", buffering=0) as stream:
-            yield stream
-
-    monkeypatch.setattr(session, "write_through", write_through)
     meet(own_pool, lie, full)
 
 

@@ -184,3 +184,31 @@ def test_other_files_are_no_har(tmp_path: Path, content: bytes) -> None:
         assert read_har(path).layers == {}
     except ModelFileError as error:
         assert error.code == "har.not-a-har"
+
+
+def test_what_is_folded_or_cut_off_is_no_objection(tmp_path: Path) -> None:
+    """A build gives the parser neither arithmetic on shapes nor what lies behind the cut."""
+
+    def refused(indices: str, cut: tuple[str, ...] = ()) -> list[str]:
+        nodes = [
+            helper.make_node("Shape", ["x"], ["sides"], name="shape"),
+            helper.make_node("Gather", ["sides", "zero"], ["batch"], name="of_shape"),
+            helper.make_node("Gather", ["x", "zero"], ["row"], name="of_data", axis=2),
+            helper.make_node("Relu", ["row"], ["end"], name="end"),
+            helper.make_node("Cast", ["end"], ["where"], name="cast", to=TensorProto.INT64),
+            helper.make_node("Gather", ["end", indices], ["out"], name="by_data"),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "n",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+            [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+            [helper.make_tensor("zero", TensorProto.INT64, [], [0])],
+        )
+        opset = helper.make_opsetid("", 13)
+        model = read_onnx(save(helper.make_model(graph, opset_imports=[opset]), tmp_path))
+        return [name for item in find_objections(model, cut) for name in item.nodes]
+
+    assert refused("zero") == []
+    assert refused("where") == ["by_data"]
+    assert refused("where", ("end",)) == []

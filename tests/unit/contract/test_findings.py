@@ -9,10 +9,6 @@ import pytest
 from hefsmith_worker.contract.findings import SEVERITIES, ContractError, Finding, worst
 from hefsmith_worker.script.lint import check_text
 
-#: What a log shows, with its evidence, of which ``pipeline/vendor.py`` makes findings; and what
-#: doctor's checks answer.
-OTHERS = {"orchestrator/diagnose/finding.py", "orchestrator/diagnose/checks.py"}
-
 
 def test_there_is_one_class_of_findings(repository: Path) -> None:
     found = set()
@@ -21,7 +17,7 @@ def test_there_is_one_class_of_findings(repository: Path) -> None:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ClassDef) and node.name.endswith("Finding"):
                     found.add(path.relative_to(repository).as_posix())
-    assert found == OTHERS | {"docker/worker/hefsmith_worker/contract/findings.py"}
+    assert found == {"docker/worker/hefsmith_worker/contract/findings.py"}
 
 
 def test_a_finding_comes_back_from_json_as_it_was() -> None:

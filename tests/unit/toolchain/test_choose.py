@@ -56,6 +56,18 @@ def test_without_the_line_the_release_and_the_login_are_named() -> None:
     assert caught.value.exit_code == 2
 
 
+def test_a_chip_that_came_later_needs_a_compiler_that_knows_it() -> None:
+    before = toolchain("5.0.0")
+    assert "hailo12l" in TEN.chips
+    assert "hailo12l" not in before.chips
+    assert choose("hailo12l", [before, TEN]).toolchain is TEN
+    assert choose("hailo10h", [before]).toolchain is before
+    with pytest.raises(NoToolchainError, match=r"from 5\.1 on"):
+        choose("hailo12l", [before])
+    with pytest.raises(NoToolchainError, match="cannot compile for hailo12l"):
+        choose("hailo12l", [before, TEN], named=before)
+
+
 def test_a_compiler_that_is_too_new_is_refused_with_both_versions() -> None:
     with pytest.raises(NoToolchainError) as caught:
         choose("hailo8l", [NEW], hailort=Version(4, 20, 0))

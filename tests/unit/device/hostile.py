@@ -7,9 +7,9 @@ import json
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import asyncssh
+import psutil
 
 from orchestrator.device.agent_client import MAGIC, agent_payload
 from orchestrator.device.base import DeviceSpec
@@ -117,4 +117,4 @@ def hostile_pi(
 
 def resident_bytes() -> int:
     """Return this process's memory, in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return int(psutil.Process().memory_info().rss)

@@ -19,7 +19,6 @@ from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_co
 from orchestrator.pipeline import builds, soundness
 from orchestrator.pipeline.cache import LINKED_ROLES, CacheEntry
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
-from orchestrator.pipeline.events import EventReader, StageRecord
 from orchestrator.pipeline.finalize import finalize
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import Segment, make_job
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CachedFile
     from orchestrator.pipeline.context import RunContext
+    from orchestrator.pipeline.events import EventReader, StageRecord
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.prestart import Prestart
 
@@ -126,6 +126,8 @@ def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None
 
     Raises what :func:`carry_out` raises, when the job did not do all of ``stages``.
     """
+    from orchestrator.pipeline.events import EventReader
+
     plan, context, progress = build.plan, build.run, build.progress
     published = progress.published
 

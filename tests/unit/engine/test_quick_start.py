@@ -28,7 +28,8 @@ calibration: {source: pictures}
 #: What a build that is up to date must find out without.
 NEEDLESS = {
     "PIL", "asyncio", "asyncssh", "concurrent.futures", "cryptography", "docker", "filelock",
-    "fsspec", "google", "hefsmith_worker.calibration", "hefsmith_worker.graph",
+    "fsspec", "google", "hefsmith_worker.calibration", "hefsmith_worker.contract.events",
+    "hefsmith_worker.graph",
     "hefsmith_worker.stages", "http.client", "jinja2", "logging", "multiprocessing",
     "numpy", "onnx", "onnxruntime", "paramiko", "plotly", "pydantic", "requests", "rich", "ssl",
     "torch", "unittest", "urllib3", "xxhash", "yaml",

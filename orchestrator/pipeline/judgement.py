@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.chips import LINE_3, of_line
 from hefsmith_worker.contract.findings import Finding
 
 from orchestrator.errors import StageFailed
@@ -31,7 +32,7 @@ _ENABLED = re.compile(r"\b(?:post_quantization|pre_quantization)_optimization\(\
 _SIXTEEN = re.compile(r"\bprecision_mode\s*=\s*a16_w16\b")
 
 #: Chips whose matmul takes 8 bits only.
-MATMUL_IN_8_BIT = frozenset({"hailo8", "hailo8l", "hailo8r"})
+MATMUL_IN_8_BIT = frozenset(chip.name for chip in of_line(LINE_3.compiler))
 
 #: Where nobody could want an NMS, so none that is missing is worth a word.
 _NO_BOXES = ("classification", "segmentation", "other")

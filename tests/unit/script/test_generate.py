@@ -324,3 +324,28 @@ def test_an_nms_that_is_left_out_has_its_true_reason() -> None:
     assert script.nms["made"] is None
     assert "anchors are not in the graph" in str(script.nms["why"])
     assert made(V8, nms={"enabled": False}).nms["why"] == "postprocess.nms.enabled is false"
+
+
+@pytest.mark.parametrize(
+    ("kind", "arch", "doubt"),
+    [
+        (V8, "hailo8l", ""),
+        (detector((("box", 68), ("class", 7)), regression_length=17), "hailo8l", "17 bins"),
+        (
+            detector((("box", 4), ("class", 7)), family="yolov6", decoding={"widths": "linear"}),
+            "hailo8l",
+            "",
+        ),
+        (
+            detector((("box", 4), ("class", 7)), family="yolov6", decoding={"widths": "linear"}),
+            "hailo10h",
+            "yolov6 on hailo10h",
+        ),
+    ],
+)
+def test_an_nms_that_no_public_script_shows_is_in_doubt(kind: Any, arch: str, doubt: str) -> None:
+    script = made(kind, arch=arch)
+    assert script.doubt == doubt or (doubt and doubt in script.doubt)
+    assert any("nms_postprocess(" in line for line in commands(script))
+    own = made(kind, arch=arch, script=['nms_postprocess("a.json")'], nms_config="{}")
+    assert own.doubt == ""

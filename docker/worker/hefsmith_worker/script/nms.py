@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
+from hefsmith_worker.contract.chips import LINE_3, by_name
 from hefsmith_worker.contract.families import (
     ANCHORED,
     DISTANCES,
@@ -107,7 +108,8 @@ def _doubt(meta_arch: str, document: Mapping[str, Any], arch: str) -> str:
         return "an ssd without a background class"
     if meta_arch == "yolov8" and document["regression_length"] != _USUAL_BINS:
         return "distributions over %d bins" % document["regression_length"]
-    if META_ARCHS[meta_arch].chip_only and arch and not arch.startswith("hailo8"):
+    chip = by_name().get(arch)
+    if META_ARCHS[meta_arch].chip_only and chip is not None and chip.line is not LINE_3:
         return f"{meta_arch} on {arch}"
     return ""
 

@@ -113,6 +113,8 @@ class Identity:
     binding_error: str | None = None
     python_version: str | None = None
     numpy_version: str | None = None
+    binding_numpy2: bool | None = None
+    """Whether the binding was built for arrays of numpy 2; ``None`` when it cannot be told."""
     versions_agree: bool | None = None
     hostname: str | None = None
     board_model: str | None = None
@@ -169,7 +171,16 @@ class JobResult:
     seconds: float
 
     def __bool__(self) -> bool:
-        return self.code == 0
+        return self.code == 0 or is_done(self.events)
+
+
+def is_done(events: Sequence[Mapping[str, object]]) -> bool:
+    """Say whether a job announced its end: its results count, whatever status follows.
+
+    HailoRT's binding can crash while the interpreter shuts down, after all was written.
+    """
+    ends = [event.get("event") for event in events if event.get("event") in ("done", "failed")]
+    return bool(ends) and ends[-1] == "done"
 
 
 @dataclass(frozen=True, kw_only=True)

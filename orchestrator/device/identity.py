@@ -72,6 +72,7 @@ def read_identity(
         binding_error=_text(binding.get("binding_error")),
         python_version=_text(binding.get("python")),
         numpy_version=_text(binding.get("numpy")),
+        binding_numpy2=_flag(binding.get("numpy2")),
         versions_agree=None,
         hostname=raw.hostname,
         board_model=_board_model(files),
@@ -296,6 +297,10 @@ def _output(raw: Facts, name: str) -> str:
 
 def _errors(raw: Facts) -> str:
     return "\n".join(command.err for command in raw.commands.values() if command is not None)
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _text(value: object) -> str | None:

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import asyncssh
 
 from orchestrator.device.agent_client import GOODBYE_SECONDS, LAST_SECONDS, AgentClient
-from orchestrator.device.base import Completed, DeviceSpec, FactLevel, Identity, JobResult, Progress
+from orchestrator.device.base import (
+    Completed,
+    DeviceSpec,
+    FactLevel,
+    Identity,
+    JobResult,
+    Progress,
+    is_done,
+)
 from orchestrator.device.connection import link_lost
 from orchestrator.device.faults import CommandTimeout, DeviceMisbehaves
 from orchestrator.device.files import BLOCK, file_digest
@@ -169,7 +177,7 @@ class SshSession:
                 msg = f"{self.spec.name}: {script.name} ran past its limit of {timeout:.0f} s"
                 raise CommandTimeout(msg, hint="\n".join(log.last(5)) or None)
             back: dict[str, Path] = {}
-            if answer.code == 0:
+            if answer.code == 0 or is_done(log.events):
                 for name, target in (fetch or {}).items():
                     self.get(folder / name, target)
                     back[name] = target

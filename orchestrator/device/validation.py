@@ -6,12 +6,14 @@ with what is not known here: outputs are files, in the order of the golden outpu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.device.base import is_done
 from orchestrator.device.faults import DeviceBusy, DeviceLacks
 from orchestrator.device.joblog import number_of, text_of, whole_of
 from orchestrator.errors import DeviceError, escape_control
@@ -27,6 +29,9 @@ START_SECONDS = 120.0
 
 #: Failures that say nothing about the model: the device must be put right first.
 _NOT_THE_MODEL = ("busy", "no-driver", "no-binding", "versions")
+
+#: What HailoRT logs when numpy 2 meets a binding of pybind11 before 2.12.
+_NO_BYTES = re.compile(r"buffer size 0 is different than expected|passed size - 0\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +141,14 @@ def run_golden(
 def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log: str) -> None:
     """Raise for a ``failed`` event that is the device's matter, not the model's."""
     kind = str(failure.get("kind"))
+    spec: DeviceSpec | None = getattr(runner, "spec", None)
+    name = escape_control(spec.name) if spec is not None else "the device"
+    if _NO_BYTES.search(log):
+        msg = f"{name}: HailoRT's Python binding sees arrays of 0 bytes; it was built for numpy 1"
+        raise DeviceLacks(msg, hint="There: pip install 'numpy<2', or HailoRT's own package.")
     if kind not in _NOT_THE_MODEL:
         return
     message = text_of(failure.get("message")) or ""
-    spec: DeviceSpec | None = getattr(runner, "spec", None)
-    name = escape_control(spec.name) if spec is not None else "the device"
     if kind == "busy":
         # HailoRT says the same (74) of a chip in use and of no chip at all.
         seen = None if failure.get("holders") else _ask(runner)
@@ -209,7 +217,7 @@ def failure_of(result: JobResult) -> Mapping[str, object] | None:
     for event in reversed(result.events):
         if event.get("event") == "failed":
             return event
-    if result.code != 0 or not any(event.get("event") == "done" for event in result.events):
+    if not is_done(result.events):
         lines = result.log.strip().splitlines()
         last = escape_control(lines[-1])[:300] if lines else "it printed nothing"
         msg = f"the job on the device ended with status {result.code}: {last}"

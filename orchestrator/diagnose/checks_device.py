@@ -165,7 +165,13 @@ def _numpy(facts: DeviceFacts) -> Finding | None:
         return error(
             "numpy is missing", "hailo_platform needs it", "sudo apt install python3-numpy"
         )
-    if _numbers(version) >= (2,) and binding < (4, 21):
+    if _numbers(version) >= (2,) and identity.binding_numpy2 is False:
+        return error(
+            f"numpy {version} with a binding built for numpy 1",
+            'every array has 0 bytes for it, and each run fails with "buffer size 0"',
+            "pip install 'numpy<2', in a venv made with --system-site-packages",
+        )
+    if _numbers(version) >= (2,) and identity.binding_numpy2 is None and binding < (4, 21):
         return warning(
             f"numpy {version} with HailoRT {identity.binding_version}",
             "this binding was built for numpy 1 and may crash or refuse arrays",

@@ -39,6 +39,12 @@ try:
     found["binding"] = getattr(hailo_platform, "__version__", None)
     found["emulated"] = bool(getattr(hailo_platform, "__emulated__", False))
     found["file"] = hailo_platform.__file__
+    import glob, os
+    folder = os.path.join(os.path.dirname(hailo_platform.__file__), "pyhailort")
+    # pybind11 reads numpy 2's arrays from 2.12 on, and asks numpy for NumpyVersion since then.
+    for path in glob.glob(os.path.join(glob.escape(folder), "_pyhailort*.so")):
+        with open(path, "rb") as file:
+            found["numpy2"] = b"NumpyVersion" in file.read(1 << 26)
 except Exception as error:
     found["binding_error"] = "%s: %s" % (type(error).__name__, error)
 if not found.get("binding"):

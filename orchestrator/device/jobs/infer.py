@@ -107,6 +107,8 @@ class Stream:
         self.name = info.name
         self.order = str(info.format.order).rpartition(".")[2]
         self.is_nms = "NMS" in self.order
+        #: Boxes by score and masks lie in bytes, whatever type was asked for.
+        self.is_packed = self.order in ("HAILO_NMS_BY_SCORE", "HAILO_NMS_WITH_BYTE_MASK")
         self.native = str(info.format.type).rpartition(".")[2].lower()
         self.shape = () if self.is_nms else tuple(info.shape)
         #: Type of the frames that this program gives; the HEF's own until samples say otherwise.
@@ -137,6 +139,8 @@ def match(wanted: list[dict[str, Any]], streams: list[Stream], key: str) -> list
 def rows_of(result: Any) -> list[list[float]]:
     """Return boxes as rows of six numbers, from any of HailoRT's forms."""
     rows: list[list[float]] = []
+    if len(result) == 1 and isinstance(result[0], list):
+        result = result[0]  # 4.18 gives a list of one frame
     for number, item in enumerate(result):
         if hasattr(item, "class_id"):  # by score: objects, best first
             rows.append([item.y_min, item.x_min, item.y_max, item.x_max, item.score, item.class_id])
@@ -167,7 +171,7 @@ def buffer_of(frame: Any, kind: str, shape: Any) -> Any:
 
 
 class NewerInterface:
-    """InferModel: what every chip and every HailoRT from 4.17 on has."""
+    """InferModel: what every chip and every HailoRT from 4.18 on has."""
 
     name = "infer_model"
 
@@ -203,6 +207,7 @@ class NewerInterface:
             bindings.input(stream.name).set_buffer(buffer_of(frame, stream.taken, stream.shape))
         for stream in self.outputs:
             kind = stream.native if self.native and not stream.is_nms else "float32"
+            kind = "uint8" if stream.is_packed else kind
             shape = tuple(self.model.output(stream.name).shape)
             bindings.output(stream.name).set_buffer(np.zeros(shape, kind))
         self.configured.wait_for_async_ready(timeout_ms=self.timeout_ms)
@@ -223,7 +228,7 @@ class NewerInterface:
 
 
 class OlderInterface:
-    """InferVStreams: for HailoRT before 4.17; Hailo-10H answers HAILO_NOT_IMPLEMENTED."""
+    """InferVStreams: for HailoRT 4.17; Hailo-10H answers HAILO_NOT_IMPLEMENTED."""
 
     name = "vstreams"
 
@@ -251,6 +256,9 @@ class OlderInterface:
                 self.group, format_type=kind, timeout_ms=timeout_ms
             )
             ins[stream.name] = made[stream.name]
+        if any(stream.is_packed for stream in outputs):
+            msg = "InferVStreams gives no boxes by score; InferModel of HailoRT 4.21 does"
+            raise ValueError(msg)
         boxes = any(stream.is_nms for stream in outputs)
         kind = hailo.FormatType.AUTO if native and not boxes else hailo.FormatType.FLOAT32
         self.native = native and not boxes

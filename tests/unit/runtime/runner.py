@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.device.base import JobResult
+from orchestrator.device.base import JobResult, is_done
 from orchestrator.paths import image_context
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class LocalRunner:
                 if on_event is not None:
                     on_event(event)
             found = {}
-            if code == 0:
+            if is_done(events):
                 for name, path in (fetch or {}).items():
                     shutil.copyfile(Path(folder) / name, path)
                     found[name] = path

@@ -27,11 +27,20 @@ QUIRKS = {
 }
 
 
+#: The same of the runtime; ``runtime/settings.py`` reads them.
+RUNTIME_QUIRKS = {
+    "crash-at-exit": "the process is killed while its interpreter shuts down, after its work",
+    "numpy2-nbytes": "a wheel built for numpy 1 beside numpy 2: every array has 0 bytes",
+    "version-unknown": "hailo_platform.__version__ says unknown",
+    "nms-by-score": "boxes come by score instead of by class",
+}
+
+
 def quirk(name: str) -> bool:
     """Say whether a quirk is switched on. Raises ``RuntimeError`` for a name that is none."""
     assert name in QUIRKS, name
     active = {one.strip() for one in os.environ.get(VARIABLE, "").split(",")} - {""}
-    unknown = sorted(active - set(QUIRKS))
+    unknown = sorted(active - set(QUIRKS) - set(RUNTIME_QUIRKS))
     if unknown:
         msg = f"{VARIABLE} names {', '.join(unknown)}; quirks are {', '.join(QUIRKS)}"
         raise RuntimeError(msg)

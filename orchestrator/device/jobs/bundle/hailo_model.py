@@ -98,6 +98,87 @@ def buffer_of(frame: Any, kind: str) -> Any:
     return np.require(frame, kind, ["C_CONTIGUOUS", "WRITEABLE", "ENSUREARRAY"])
 
 
+def sorted_by_class(detections: list[Any]) -> list[list[Any]]:
+    """Turn boxes by score, which are objects, into rows by class."""
+    count = 1 + max(one.class_id for one in detections)
+    by_class: list[list[Any]] = [[] for _ in range(count)]
+    for one in detections:
+        row = (one.y_min, one.x_min, one.y_max, one.x_max, one.score)
+        by_class[one.class_id].append(row)
+    return by_class
+
+
+#: Orders whose boxes lie in bytes, whatever type was asked for.
+PACKED = ("HAILO_NMS_BY_SCORE", "HAILO_NMS_WITH_BYTE_MASK")
+
+
+class _Newer:
+    """InferModel: HailoRT 4.18 and newer."""
+
+    def __init__(self, device: Any, path: str, kinds: dict[str, str], outputs: list[Any]) -> None:
+        import hailo_platform as hailo
+        import numpy as np
+
+        self._np, self._kinds = np, kinds
+        self._model = device.create_infer_model(path)
+        for name, kind in kinds.items():
+            self._model.input(name).set_format_type(getattr(hailo.FormatType, kind.upper()))
+        self._outputs = {}
+        for info in outputs:
+            self._model.output(info.name).set_format_type(hailo.FormatType.FLOAT32)
+            packed = str(info.format.order).rpartition(".")[2] in PACKED
+            self._outputs[info.name] = "uint8" if packed else "float32"
+        self._configured = self._model.configure()
+        self._configured.__enter__()
+
+    def run(self, frames: dict[str, Any]) -> dict[str, Any]:
+        bindings = self._configured.create_bindings()
+        for name, frame in frames.items():
+            bindings.input(name).set_buffer(buffer_of(frame, self._kinds[name]))
+        for name, kind in self._outputs.items():
+            shape = tuple(self._model.output(name).shape)
+            bindings.output(name).set_buffer(self._np.zeros(shape, kind))
+        self._configured.wait_for_async_ready(timeout_ms=TIMEOUT_MS)
+        self._configured.run([bindings], TIMEOUT_MS)
+        return {name: bindings.output(name).get_buffer() for name in self._outputs}
+
+    def close(self) -> None:
+        self._configured.__exit__(None, None, None)
+
+
+class _Older:
+    """InferVStreams: HailoRT 4.17."""
+
+    def __init__(self, device: Any, kinds: dict[str, str], hef: Any) -> None:
+        import hailo_platform as hailo
+
+        params = hailo.ConfigureParams.create_from_hef(
+            hef, interface=hailo.HailoStreamInterface.PCIe
+        )
+        group = device.configure(hef, params)[0]
+        ins = {}
+        for name, kind in kinds.items():
+            chosen = getattr(hailo.FormatType, kind.upper())
+            made = hailo.InputVStreamParams.make(group, format_type=chosen, timeout_ms=TIMEOUT_MS)
+            ins[name] = made[name]
+        outs = hailo.OutputVStreamParams.make(
+            group, format_type=hailo.FormatType.FLOAT32, timeout_ms=TIMEOUT_MS
+        )
+        self._kinds = kinds
+        self._pipeline = hailo.InferVStreams(group, ins, outs)
+        self._pipeline.__enter__()
+        self._activation = group.activate(group.create_params())
+        self._activation.__enter__()
+
+    def run(self, frames: dict[str, Any]) -> dict[str, Any]:
+        data = {name: buffer_of(frame, self._kinds[name])[None] for name, frame in frames.items()}
+        return {name: value[0] for name, value in self._pipeline.infer(data).items()}
+
+    def close(self) -> None:
+        self._activation.__exit__(None, None, None)
+        self._pipeline.__exit__(None, None, None)
+
+
 class Model:
     """A HEF on the chip. Use as a context manager, or call :meth:`close`."""
 
@@ -108,38 +189,34 @@ class Model:
 
         self.facts = json.loads((folder / "hefsmith.json").read_text(encoding="utf-8"))
         self.task = self.facts["task"]
-        names = folder / "labels.txt"
-        self.labels = names.read_text(encoding="utf-8").splitlines() if names.is_file() else []
+        labels = folder / "labels.txt"
+        self.labels = labels.read_text(encoding="utf-8").splitlines() if labels.is_file() else []
         self._preprocess = [
             Preprocess.from_dict(item["preprocess"]) for item in self.facts["inputs"]
         ]
-        self._hailo, self._np = hailo, np
+        self._np = np
         path = str(folder / self.facts["hef"])
-        self._device = hailo.VDevice()
-        try:
-            self._model = self._device.create_infer_model(path)
-            self._outputs = self._choose_formats(hailo.HEF(path))
-            self._configured = self._model.configure()
-            self._configured.__enter__()
-        except BaseException:
-            self._device.release()
-            raise
-
-    def _choose_formats(self, hef: Any) -> list[str]:
-        """Ask for de-quantised outputs; inputs stay as the chip takes them."""
-        kinds = self._hailo.FormatType
+        hef = hailo.HEF(path)
         names = {info.name for info in hef.get_input_vstream_infos()}
+        kinds = {}
         for item, preprocess in zip(self.facts["inputs"], self._preprocess):
             if item["name"] not in names:
                 raise ValueError("the HEF has no input %s; it is of another build" % item["name"])
-            on_host = preprocess.normalize == "host"
-            kind = kinds.FLOAT32 if on_host else kinds.UINT8
-            self._model.input(item["name"]).set_format_type(kind)
-        outputs = [info.name for info in hef.get_output_vstream_infos()]
-        for name in outputs:
-            self._model.output(name).set_format_type(kinds.FLOAT32)
+            kinds[item["name"]] = "float32" if preprocess.normalize == "host" else "uint8"
+        infos = hef.get_output_vstream_infos()
+        outputs = [info.name for info in infos]
         wanted = [item["stream"] for item in self.facts["outputs"]]
-        return wanted if all(name in outputs for name in wanted) else outputs
+        self._outputs = wanted if all(name in outputs for name in wanted) else outputs
+        self._device = hailo.VDevice()
+        self._runner: Any
+        try:
+            if hasattr(self._device, "create_infer_model"):
+                self._runner = _Newer(self._device, path, kinds, infos)
+            else:
+                self._runner = _Older(self._device, kinds, hef)
+        except BaseException:
+            self._device.release()
+            raise
 
     def __enter__(self) -> Model:  # noqa: PYI034 (Self came with Python 3.11)
         return self
@@ -149,38 +226,29 @@ class Model:
 
     def close(self) -> None:
         """Let go of the chip."""
-        self._configured.__exit__(None, None, None)
+        self._runner.close()
         self._device.release()
 
     def run(self, *pictures: Any) -> Answer:
         """Answer for one picture (one for each input): path, bytes, Pillow image or RGB array."""
         from hefsmith_worker.pictures import normalise, prepare_with_placement
 
-        np = self._np
         if len(pictures) != len(self._preprocess):
             raise ValueError("%d pictures are needed, one for each input" % len(self._preprocess))
-        bindings = self._configured.create_bindings()
-        placements = []
+        frames, placements = {}, []
         for item, preprocess, picture in zip(self.facts["inputs"], self._preprocess, pictures):
             given = str(picture) if isinstance(picture, Path) else picture
             frame, placement = prepare_with_placement(given, preprocess)
-            kind = "uint8"
             if preprocess.normalize == "host":
-                kind = "float32"
                 frame = normalise(frame[None], preprocess)[0]
-            bindings.input(item["name"]).set_buffer(buffer_of(frame, kind))
+            frames[item["name"]] = frame
             placements.append(placement)
-        for name in self._outputs:
-            shape = tuple(self._model.output(name).shape)
-            bindings.output(name).set_buffer(np.zeros(shape, np.float32))
-        self._configured.wait_for_async_ready(timeout_ms=TIMEOUT_MS)
-        self._configured.run([bindings], TIMEOUT_MS)
-        return self._decode(bindings, placements[0])
+        return self._decode(self._runner.run(frames), placements[0])
 
-    def _decode(self, bindings: Any, placement: Any) -> Answer:
+    def _decode(self, results: dict[str, Any], placement: Any) -> Answer:
         answer = Answer()
         for name, item in zip(self._outputs, self.facts["outputs"]):
-            value = bindings.output(name).get_buffer()
+            value = results[name]
             answer.outputs[name] = value
             if item["kind"] == "nms":
                 answer.boxes = self._boxes(value, placement)
@@ -211,6 +279,10 @@ class Model:
     def _boxes(self, by_class: Any, placement: Any) -> list[Box]:
         """Turn HailoRT's boxes by class (0..1 of the network's input) into the picture's pixels."""
         found = []
+        if len(by_class) == 1 and isinstance(by_class[0], list):
+            by_class = by_class[0]  # HailoRT 4.18 gives a list of one picture
+        if len(by_class) and hasattr(by_class[0], "class_id"):
+            by_class = sorted_by_class(by_class)
         for number, rows in enumerate(by_class):
             for row in rows:
                 top, left, bottom, right, score = (float(value) for value in row[:5])

@@ -3,7 +3,7 @@
 ``HEFSMITH_EMULATED_CHIP``     hailo8l (default), or another chip of the contract
 ``HEFSMITH_EMULATED_HAILORT``  version of the library, for example 4.20.0; the default fits the chip
 ``HEFSMITH_EMULATED_FAULT``    one fault of :data:`FAULTS`, or several with commas
-``HEFSMITH_EMULATED_QUIRKS``   names of :data:`QUIRKS`, with commas
+``HEFSMITH_EMULATED_QUIRKS``   names of ``hailo_emulator/quirks.py``, with commas
 ``HEFSMITH_EMULATED_NODE``     the file that stands for ``/dev/hailo0``; it is locked while in use
 
 The values are read at each use, so that a test can change them between two calls.
@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract.chips import Chip, Figures, usable
+
+from hailo_emulator import quirks
+from hailo_emulator.quirks import RUNTIME_QUIRKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,15 +45,6 @@ FAULTS = {
 }
 
 
-#: Quirk name -> what some installations do and others do not; no version decides.
-QUIRKS = {
-    "crash-at-exit": "the process is killed while its interpreter shuts down, after its work",
-    "numpy2-nbytes": "a wheel built for numpy 1 beside numpy 2: every array has 0 bytes",
-    "version-unknown": "hailo_platform.__version__ says unknown",
-    "nms-by-score": "boxes come by score instead of by class",
-}
-
-
 class EmulatorSettingError(ValueError):
     """A HEFSMITH_EMULATED_* variable has a value that the emulator does not know."""
 
@@ -67,7 +61,7 @@ class Setup:
 
     def acts(self, quirk: str) -> bool:
         """Say whether ``quirk`` is switched on."""
-        assert quirk in QUIRKS, quirk
+        assert quirk in RUNTIME_QUIRKS, quirk
         return quirk in self.quirks
 
     def has(self, fault: str) -> bool:
@@ -139,8 +133,8 @@ def read_setup() -> Setup:
     text = os.environ.get("HEFSMITH_EMULATED_HAILORT")
     hailort = _parse_version(text) if text else chip.line.emulated_runtime
     faults = _names("HEFSMITH_EMULATED_FAULT", FAULTS)
-    quirks = _names("HEFSMITH_EMULATED_QUIRKS", QUIRKS)
-    return Setup(chip, hailort, faults, _find_node(), quirks)
+    acting = _names(quirks.VARIABLE, {**quirks.QUIRKS, **RUNTIME_QUIRKS})
+    return Setup(chip, hailort, faults, _find_node(), acting)
 
 
 def _names(variable: str, known: Mapping[str, str]) -> frozenset[str]:

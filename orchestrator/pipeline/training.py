@@ -26,6 +26,9 @@ SECONDS_ON_CPU = (1.0, 5.0)
 #: Shorter training than this many hours, at worst, is nothing to be asked about.
 WORTH_SAYING = 0.25
 
+#: What the hours of AdaRound rest on.
+_RECKONED = " (reckoned from reports of level 2; of AdaRound none is known)"
+
 #: Algorithms that train, as model scripts name them.
 FINE_TUNE, ADAROUND = "finetune", "adaround"
 
@@ -100,6 +103,7 @@ def foresee(
         said.append(
             f"it takes about {_hours(low)} to {_hours(high)} hours without a GPU for a network "
             "like YOLOv8 nano or small, and longer for larger ones"
+            + ("" if training.algorithm == FINE_TUNE else _RECKONED)
         )
     if training.algorithm == FINE_TUNE and training.images < FULL_IMAGES:
         said.append(

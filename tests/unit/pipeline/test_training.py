@@ -29,6 +29,7 @@ def test_a_named_level_says_its_hours_without_a_gpu(level: int, count: int, hour
     text = said(level, count=count)
     assert text.startswith(f"warning: optimization.level {level} trains as named")
     assert f"{hours} hours without a GPU" in text
+    assert ("reckoned" in text) == (level > 2)
     for choice in ("--gpu on", "calibration.count", "level: auto"):
         assert choice in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -17,6 +18,9 @@ Shapes = Mapping[str, Tuple[int, ...]]
 
 #: Fixed, so that a container with fewer cores gives the same bytes.
 THREADS = 2
+
+#: What one sample may take; the largest networks of the Model Zoo take some seconds.
+SAMPLE_SECONDS = 300.0
 
 #: ONNX Runtime 1.32 computes Transpose and MatMul by a vector wrongly when it fuses them, which
 #: is how some heads decode distances.
@@ -207,8 +211,35 @@ class Session(object):
         )
 
     def run(self, sample: Mapping[str, np.ndarray]) -> List[np.ndarray]:
-        """Return the outputs for one sample of named (1, ...) arrays."""
-        result: List[np.ndarray] = self._session.run(self.outputs, dict(sample))
+        """Return the outputs for one sample of named (1, ...) arrays.
+
+        Raises :class:`StageError` for a network that is not done in :data:`SAMPLE_SECONDS`: an
+        ONNX file can hold a Loop without end.
+        """
+        import onnxruntime
+
+        limits = onnxruntime.RunOptions()
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            limits.terminate = True
+
+        alarm = threading.Timer(SAMPLE_SECONDS, end)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            result: List[np.ndarray] = self._session.run(self.outputs, dict(sample), limits)
+        except Exception:
+            if not late.is_set():
+                raise
+            raise StageError(
+                "the network was not done with one sample after %d s" % SAMPLE_SECONDS,
+                code="onnx.endless",
+                fix="Has it a Loop whose condition never becomes false? Look at it in Netron.",
+            )
+        finally:
+            alarm.cancel()
         return result
 
 

@@ -88,8 +88,8 @@ def judge_build(
     """
     from hefsmith_worker.contract.options import NmsOptions
 
+    from orchestrator.pipeline.metric import load_metric, told_of_the_box
     from orchestrator.report import Thresholds, decide, load_golden
-    from orchestrator.report.user_metric import load_metric
 
     golden = golden if golden is not None else load_golden(build.golden)
     found = [*build.findings, *_start_findings(build)]
@@ -100,6 +100,8 @@ def judge_build(
         if metric_name and recipe_folder is not None
         else None
     )
+    if metric is not None:
+        found += told_of_the_box()
     head = head_of(build, golden)
     earlier = _earlier_trouble(build) if keep_trouble else {}
     verdict = decide(

@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.errors import ConfigError
 from orchestrator.report import Detections, metrics
 from orchestrator.report import boxes as box_measures
-from orchestrator.report.user_metric import load_metric
 from tests.unit.report.folders import boxes_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 
 def detections(rows: list[np.ndarray]) -> Detections:
@@ -192,33 +190,3 @@ def test_map_falls_with_the_precision_of_the_boxes() -> None:
     assert exact == {"map50": pytest.approx(1.0), "map5095": pytest.approx(1.0)}
     assert loose["map50"] > 0.9
     assert loose["map5095"] < 0.8
-
-
-# --- the user's own --------------------------------------------------------------------------
-
-
-def test_a_metric_is_loaded_from_the_recipes_folder(tmp_path: Path) -> None:
-    (tmp_path / "helper.py").write_text("BASE = 40\n")
-    (tmp_path / "metric.py").write_text(
-        "from helper import BASE\ndef score(reference, outputs, samples):\n    return BASE + 2\n"
-    )
-    assert load_metric("metric.py:score", tmp_path)([], [], []) == 42
-    assert load_metric("metric:score", tmp_path)([], [], []) == 42
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("metric", "not module:function"),
-        ("missing.py:score", "cannot be imported"),
-        ("broken.py:score", "ZeroDivisionError"),
-        ("metric.py:other", "has no function other"),
-    ],
-)
-def test_a_metric_that_cannot_be_loaded_is_a_mistake_in_the_recipe(
-    tmp_path: Path, name: str, text: str
-) -> None:
-    (tmp_path / "metric.py").write_text("def score(a, b, c):\n    return 1\n")
-    (tmp_path / "broken.py").write_text("1 / 0\n")
-    with pytest.raises(ConfigError, match=text):
-        load_metric(name, tmp_path)

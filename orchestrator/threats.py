@@ -1,0 +1,182 @@
+"""Who may do what: one row for each thing that others write. ``SECURITY.md`` shows this table.
+
+``enforced`` names the code that sees to a row, as ``module:name``; ``tests`` the tests that
+attack it, as ``file::function``. A test reads this table and finds every one of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Threat:
+    """Something that others write, what it may do here, and what is known to be open."""
+
+    source: str
+    reads: str
+    writes: str
+    runs: str
+    enforced: tuple[str, ...]
+    tests: tuple[str, ...]
+    open: str = "nothing known"
+
+
+THREATS = (
+    Threat(
+        source="a job, and with it the compiler's container",
+        reads="its inputs, read-only; the image",
+        writes="its build folder",
+        runs="what the toolchain runs, without a network",
+        enforced=(
+            "orchestrator.engine.box:create_config",
+            "orchestrator.engine.base:Input",
+            "orchestrator.engine.results:safe_place",
+            "orchestrator.pipeline.intake:ArtifactIntake",
+            "orchestrator.pipeline.cache:place",
+        ),
+        tests=(
+            "tests/unit/engine/test_box.py::test_only_the_build_folder_is_writable_and_only_inputs_are_seen",
+            "tests/unit/engine/test_transfer.py::test_a_folder_that_became_a_link_does_not_lead_out",
+            "tests/unit/pipeline/test_intake.py::test_links_pipes_and_names_that_lead_out_are_never_read",
+            "tests/security/test_names.py::test_a_link_that_a_job_left_is_not_written_through",
+        ),
+        open="with the local engine a job may do what the user may: use it for your own projects",
+    ),
+    Threat(
+        source="a project cloned from a stranger",
+        reads="what its recipes name, also outside of its folder",
+        writes="artifacts, the cache",
+        runs="its factory in the job; its metric in a process of its own, on Linux with "
+        "bubblewrap in a box",
+        enforced=(
+            "orchestrator.pipeline.inputs:collect",
+            "orchestrator.engine.local:lend",
+            "orchestrator.pipeline.metric:load_metric",
+            "orchestrator.engine.sandbox:bubblewrap",
+        ),
+        tests=(
+            "tests/security/test_names.py::test_an_onnx_file_overwrites_no_file_of_the_user",
+            "tests/security/test_names.py::test_lending_never_writes_to_what_is_there",
+            "tests/security/test_metric.py::test_a_metric_in_the_box_reaches_nothing",
+            "tests/security/test_metric.py::test_a_metric_never_runs_in_the_process_of_hef",
+        ),
+        open="pictures and lists may lie outside of the project and are read from there; with "
+        "the local engine a factory, and without bubblewrap a metric, may do what the user may",
+    ),
+    Threat(
+        source="weights and networks from a stranger",
+        reads="nothing",
+        writes="nothing",
+        runs="nothing; TorchScript in the container alone; pickles with trust_pickle, there too",
+        enforced=(
+            "hefsmith_worker.stages.checkpoint:load",
+            "hefsmith_worker.stages.structure:rebuilt",
+            "hefsmith_worker.stages.torchscript:check",
+            "hefsmith_worker.onnx_files:load",
+            "orchestrator.pipeline.session:BuildSession.engine",
+        ),
+        tests=(
+            "tests/security/test_checkpoints.py::test_no_pickle_runs_code",
+            "tests/security/test_checkpoints.py::test_a_script_of_the_user_is_not_run_because_weights_name_it",
+            "tests/security/test_checkpoints.py::test_torchscript_that_touches_files_is_refused_in_the_box_too",
+            "tests/security/test_checkpoints.py::test_torchscript_runs_in_the_box_or_trusted_and_nowhere_else",
+            "tests/security/test_names.py::test_the_worker_copies_weights_over_nothing",
+        ),
+        open="a SavedModel is a program of TensorFlow's operators, some of which write files, "
+        "and Keras checks .keras files for code, but not .h5: use the Docker engine for both",
+    ),
+    Threat(
+        source="pictures, arrays and archives from a stranger",
+        reads="nothing",
+        writes="scratch files of the job",
+        runs="nothing",
+        enforced=(
+            "hefsmith_worker.calibration.archives:list_zip",
+            "hefsmith_worker.calibration.arrays:list_npz",
+            "orchestrator.report.golden:load_golden",
+        ),
+        tests=(
+            "tests/security/test_names.py::test_archives_with_hostile_members_are_refused",
+            "tests/security/test_checkpoints.py::test_a_pickle_in_calibration_data_is_not_loaded",
+            "tests/unit/calibration/test_sources.py::test_a_zip_bomb_is_refused_by_what_it_claims",
+        ),
+        open="a fault in a decoder (Pillow, libjpeg) is a fault here; jobs have no network",
+    ),
+    Threat(
+        source="a shared store, and a cache that others write",
+        reads="nothing",
+        writes="the cache, below its own folder",
+        runs="nothing",
+        enforced=(
+            "hefsmith_worker.contract.names:fault",
+            "orchestrator.pipeline.cache:read_entry",
+            "orchestrator.pipeline.sharing.store:_checked",
+        ),
+        tests=(
+            "tests/security/test_names.py::test_every_reader_of_names_refuses_hostile_ones",
+            "tests/unit/pipeline/test_store.py::test_a_hostile_entry_is_refused_in_words",
+            "tests/unit/pipeline/test_store.py::test_a_file_that_is_larger_than_told_is_cut_and_refused",
+        ),
+        open="entries are not signed: who may write to a store decides what is built from it",
+    ),
+    Threat(
+        source="a Pi that others use, or that lies",
+        reads="what is sent to it: the HEF, the samples, the program",
+        writes="outputs of its run, in the build's folder; names are ours",
+        runs="nothing here",
+        enforced=(
+            "orchestrator.device.trust:add_trust",
+            "orchestrator.device.replies:Hello",
+            "orchestrator.device.agent_client:AgentClient",
+        ),
+        tests=(
+            "tests/unit/device/test_trust.py::test_an_unknown_key_is_refused_with_its_fingerprint_and_the_line_to_trust_it",
+            "tests/unit/device/test_hostile.py::test_an_answer_of_another_shape_is_told",
+            "tests/unit/device/test_hostile.py::test_a_file_without_end_is_cut",
+            "tests/unit/device/test_hostile.py::test_silence_ends_the_wait",
+        ),
+        open="its outputs are what the verdict is made of: a Pi that lies can fake a proof",
+    ),
+    Threat(
+        source="a suite download",
+        reads="nothing",
+        writes="an image of the engine",
+        runs="its programs, in the container",
+        enforced=(
+            "orchestrator.toolchain.archive:look_at",
+            "orchestrator.toolchain.archive:verify",
+        ),
+        tests=(
+            "tests/unit/toolchain/test_archive.py::test_a_flipped_byte_in_the_zip_is_found_before_anything_is_loaded",
+            "tests/unit/toolchain/test_archive.py::test_a_zip_that_was_cut_off_is_an_error_at_once",
+        ),
+        open="the vendor publishes no signature: a download is what its site gave",
+    ),
+)
+
+
+def table() -> str:
+    """Return the rows as Markdown, as ``SECURITY.md`` has them."""
+    found = []
+    for one in THREATS:
+        enforced = ", ".join(f"`{name}`" for name in one.enforced)
+        found.append(
+            f"### {one.source[0].upper()}{one.source[1:]}\n\n"
+            f"- May read: {one.reads}.\n- May write: {one.writes}.\n- May run: {one.runs}.\n"
+            f"- Enforced by: {enforced}.\n- Open: {one.open}.\n"
+        )
+    return "\n".join(found)
+
+
+def page(text: str) -> str:
+    """Return the text of ``SECURITY.md`` with the table between its marks."""
+    start, end = "<!-- threats: start -->\n", "<!-- threats: end -->"
+    return re.sub(f"{start}.*?{end}", lambda _: f"{start}\n{table()}\n{end}", text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    place = Path(__file__).resolve().parents[1] / "SECURITY.md"
+    place.write_text(page(place.read_text(encoding="utf-8")), encoding="utf-8")

@@ -93,7 +93,8 @@ def _read_layers(path: Path) -> list[str]:
     """Return the layer names of a parsed network: a HAR, or its HN as JSON."""
     from orchestrator.errors import ArtifactError, escape_control, shorten
     from orchestrator.inspect.har import find_member
-    from orchestrator.reading import DAMAGED, RECORD_LIMIT, open_tar, parse_json, read_json
+    from orchestrator.reading import RECORD_LIMIT, parse_json, read_json
+    from orchestrator.unpacking import DAMAGED, open_tar
 
     try:
         if path.suffix.lower() in (".json", ".hn"):

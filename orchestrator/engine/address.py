@@ -7,13 +7,13 @@ the usual products make. The Docker command line decides in the same order.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ def _checked(url: str, origin: str) -> str:
 def current_context(docker_config: Path) -> str | None:
     """Return the context that ``docker context use`` chose, ``None`` for the default."""
     try:
-        settings = json.loads((docker_config / "config.json").read_text(encoding="utf-8"))
+        settings = read_json(docker_config / "config.json")
     except (OSError, ValueError):
         return None
     name = settings.get("currentContext") if isinstance(settings, dict) else None
@@ -118,7 +118,7 @@ def contexts(docker_config: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for meta in sorted((docker_config / "contexts" / "meta").glob("*/meta.json")):
         try:
-            document = json.loads(meta.read_text(encoding="utf-8"))
+            document = read_json(meta)
             found[document["Name"]] = document["Endpoints"]["docker"]["Host"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -133,7 +133,7 @@ def context_address(name: str, docker_config: Path) -> Address:
     key = hashlib.sha256(name.encode()).hexdigest()
     meta = docker_config / "contexts" / "meta" / key / "meta.json"
     try:
-        endpoint = json.loads(meta.read_text(encoding="utf-8"))["Endpoints"]["docker"]
+        endpoint = read_json(meta)["Endpoints"]["docker"]
         url = str(endpoint["Host"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         known = ", ".join(sorted(contexts(docker_config))) or "none"

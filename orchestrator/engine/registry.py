@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import paths
 from orchestrator.engine.base import BuildRecord
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def records() -> tuple[BuildRecord, ...]:
 def _read_all() -> Iterator[BuildRecord]:
     for path in folder().glob("*.json"):
         try:
-            yield read_record(json.loads(path.read_text(encoding="utf-8")))
+            yield read_record(read_json(path))
         except (OSError, ValueError, KeyError, TypeError):
             continue
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import escape_control
 from orchestrator.hef.errors import HefTooLargeError, HefUnreadableError, ModelFileError
-from orchestrator.reading import DAMAGED, open_tar
+from orchestrator.unpacking import DAMAGED, open_tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

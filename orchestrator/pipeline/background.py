@@ -23,6 +23,7 @@ from orchestrator.pipeline.inputs import BuildRequest
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import Segment, make_job
 from orchestrator.pipeline.plan import Plan, PlannedStage
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,7 +122,7 @@ def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[
     """Return a background build as it was written down, and the stages of its last job."""
     staging = record.work
     try:
-        document = json.loads((staging / HOST_PLAN).read_text(encoding="utf-8"))
+        document = read_json(staging / HOST_PLAN)
     except (OSError, ValueError) as error:
         msg = f"{staging} no longer holds the plan of this build"
         raise ConfigError(msg, hint="Start the build again: hef up MODEL") from error

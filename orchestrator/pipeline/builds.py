@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from hefsmith_worker.contract.layout import DETACHED, GOLDEN, MANIFEST, REPORT, 
 from orchestrator import files
 from orchestrator.errors import ArtifactError, ConfigError, escape_control
 from orchestrator.pipeline import locks
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,14 +98,14 @@ class Build:
 
     def manifest(self) -> Mapping[str, Any]:
         """Return the in-toto statement."""
-        found: Mapping[str, Any] = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+        found: Mapping[str, Any] = read_json(self.folder / MANIFEST)
         return found
 
 
 def read_build(folder: Path) -> Build | None:
     """Return the build in a folder, ``None`` when there is none; its files are not looked at."""
     try:
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        summary = read_json(folder / SUMMARY)
         build = Build(folder, summary)
         # The rest is whoever uses it to check: ``orchestrator.pipeline.soundness``.
         if not all(entry["sha256"] and entry["path"] for entry in summary["files"]):

@@ -22,6 +22,7 @@ from hefsmith_worker.contract import names
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import locks
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -86,7 +87,7 @@ class StageCache:
         """Return the entry of a key; a damaged one is ``None`` like an absent one."""
         folder = self._folder(key)
         try:
-            document = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+            document = read_json(folder / "entry.json")
             entry = read_entry(document)
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator import files, processes
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +94,7 @@ def hold(
 def read_holder(file: Path) -> Holder | None:
     """Return who holds a lock, as far as that is written."""
     try:
-        document = json.loads(_note_of(file).read_text(encoding="utf-8"))
+        document = read_json(_note_of(file))
         process = processes.parse(str(document["process"]))
         return Holder(process, float(document["since"])) if process is not None else None
     except (OSError, ValueError, KeyError, TypeError):

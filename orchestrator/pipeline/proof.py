@@ -16,6 +16,7 @@ from hefsmith_worker.contract.layout import PROOF
 from orchestrator import files
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline.digests import digest_of
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -242,7 +243,7 @@ class Prover:
         if self.spec.kind != "embedded" or self._session.fresh:
             return None
         try:
-            document = json.loads((build.folder / PROOF).read_text(encoding="utf-8"))
+            document = read_json(build.folder / PROOF)
             if document.pop("key") != self._key(build):
                 return None
             document["remembered"] = True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.layout import CONTACT_SHEET, PROOF
 
 from orchestrator.errors import escape_control
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ def _asked_and_ran(summary: Mapping[str, Any]) -> list[AskedAndRan]:
 def _device(build: Build) -> list[tuple[str, str]]:
     """Return what is known of the device that proved this build, from ``proof.json``."""
     try:
-        document = json.loads((build.folder / PROOF).read_text(encoding="utf-8"))
+        document = read_json(build.folder / PROOF)
         identity = document["identity"]
         facts = [("device", document["device"])]
     except (OSError, ValueError, KeyError, TypeError):

@@ -16,6 +16,7 @@ from hefsmith_worker.contract.layout import HEAD, TFLITE, VERDICT
 
 from orchestrator.errors import escape_control
 from orchestrator.files import scratch
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -148,7 +149,7 @@ def head_of(build: Build, golden: Golden) -> Head | None:
     from orchestrator.report import read_head
 
     try:
-        report = json.loads((build.folder / HEAD).read_text(encoding="utf-8"))
+        report = read_json(build.folder / HEAD)
         end_nodes = build.summary["stages"]["parse"]["result"]["end_nodes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -159,7 +160,7 @@ def head_of(build: Build, golden: Golden) -> Head | None:
 def score_outputs(build: Build, golden: Golden) -> tuple[int, ...]:
     """Return which raw outputs hold the class scores of a head that was found, if any do."""
     try:
-        report = json.loads((build.folder / HEAD).read_text(encoding="utf-8"))
+        report = read_json(build.folder / HEAD)
         end_nodes = list(build.summary["stages"]["parse"]["result"]["end_nodes"])
         roles = dict(zip(report["end_nodes"], report["end_roles"], strict=True))
     except (OSError, ValueError, KeyError, TypeError):
@@ -198,7 +199,7 @@ def _known_causes(run: DeviceRun, build: Build) -> tuple[Cause, ...]:
 
 def _earlier_trouble(build: Build) -> dict[str, str]:
     try:
-        document = json.loads((build.folder / VERDICT).read_text(encoding="utf-8"))
+        document = read_json(build.folder / VERDICT)
         return {str(key): str(text) for key, text in document.get("trouble", {}).items()}
     except (OSError, ValueError, AttributeError):
         return {}

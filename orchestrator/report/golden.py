@@ -16,6 +16,7 @@ from hefsmith_worker.contract import names
 from hefsmith_worker.contract.layout import ADDED_IN_GOLDEN, INDEX_IN_GOLDEN
 
 from orchestrator.errors import ArtifactError, escape_control
+from orchestrator.reading import read_json
 from orchestrator.report.model import STEPS
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def load_golden(folder: Path) -> Golden:
     """Open a golden folder. Raises :class:`GoldenError`."""
     path = folder / INDEX_IN_GOLDEN
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except FileNotFoundError:
         msg = f"{path} is missing: the build has no golden samples"
         raise GoldenError(msg, hint="Build the model again: hef build MODEL") from None
@@ -205,7 +206,7 @@ def remove_step(folder: Path, step: str) -> Golden:
 
 def _added(folder: Path) -> dict[str, Any]:
     try:
-        document = json.loads((folder / ADDED_IN_GOLDEN).read_text(encoding="utf-8"))
+        document = read_json(folder / ADDED_IN_GOLDEN)
     except FileNotFoundError:
         return {}
     return dict(document["steps"])

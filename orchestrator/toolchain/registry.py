@@ -18,6 +18,7 @@ from hefsmith_worker.contract import chips
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.paths import user_data
+from orchestrator.reading import read_json
 from orchestrator.toolchain.versions import Line, Version, line_of_compiler, parse_version
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _safe(name: str) -> str:
 
 def _load(path: Path) -> ImportedToolchain:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']}")  # noqa: EM102, TRY301
         known = {

@@ -75,6 +75,8 @@ THREATS = (
             "hefsmith_worker.stages.checkpoint:load",
             "hefsmith_worker.stages.structure:rebuilt",
             "hefsmith_worker.stages.torchscript:check",
+            "hefsmith_worker.stages.tensorflow_code:code_in_keras",
+            "hefsmith_worker.stages.tensorflow_code:code_in_saved_model",
             "hefsmith_worker.onnx_files:load",
             "orchestrator.pipeline.session:BuildSession.engine",
         ),
@@ -83,10 +85,12 @@ THREATS = (
             "tests/security/test_checkpoints.py::test_a_script_of_the_user_is_not_run_because_weights_name_it",
             "tests/security/test_checkpoints.py::test_torchscript_that_touches_files_is_refused_in_the_box_too",
             "tests/security/test_checkpoints.py::test_torchscript_runs_in_the_box_or_trusted_and_nowhere_else",
+            "tests/security/test_tensorflow.py::test_code_in_a_keras_file_is_seen_before_it_is_loaded",
+            "tests/security/test_tensorflow.py::test_operators_that_touch_files_are_seen_in_a_saved_model",
             "tests/security/test_names.py::test_the_worker_copies_weights_over_nothing",
         ),
-        open="a SavedModel is a program of TensorFlow's operators, some of which write files, "
-        "and Keras checks .keras files for code, but not .h5: use the Docker engine for both",
+        open="a SavedModel is a program of TensorFlow's operators; those known to touch files "
+        "are refused, but its own saving may be called: use the Docker engine for it",
     ),
     Threat(
         source="pictures, arrays and archives from a stranger",

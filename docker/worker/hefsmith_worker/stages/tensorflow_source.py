@@ -19,8 +19,10 @@ import numpy as np
 
 from hefsmith_worker import onnx_files
 from hefsmith_worker.contract.layout import TFLITE, TFLITE_MAP
+from hefsmith_worker.contract.names import shown
 from hefsmith_worker.golden import GoldenWriter, to_nchw, to_nhwc
 from hefsmith_worker.protocol import StageError
+from hefsmith_worker.stages.tensorflow_code import code_in_keras, code_in_saved_model
 from hefsmith_worker.tflite_convert import quieten, to_onnx
 from hefsmith_worker.tflite_file import Network, TfliteError, plain_name, read_network
 from hefsmith_worker.workspace import Workspace
@@ -120,6 +122,8 @@ def prepare(workspace: Workspace, wanted: Mapping[str, Any], target: Path) -> Te
         shutil.copyfile(str(given), str(tflite))
     else:
         opened = _keras if source["kind"] == "keras" else _saved_model
+        if not source.get("trust_pickle"):
+            _refuse_code(given, source["kind"])
         converter, original = opened(tensorflow, given, bool(source.get("trust_pickle")))
         try:
             with _quiet():
@@ -177,6 +181,27 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _refuse_code(path: Path, kind: str) -> None:
+    """Raise :class:`StageError` for a file that carries code; nothing of it is loaded."""
+    look = code_in_keras if kind == "keras" else code_in_saved_model
+    try:
+        found = look(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise StageError(
+            "%s cannot be read as a network of %s: %s"
+            % (path.name, "Keras" if kind == "keras" else "TensorFlow", _first_line(error)),
+            code="export.%s-unreadable" % ("keras" if kind == "keras" else "saved-model"),
+        )
+    if found:
+        raise StageError(
+            "%s holds code, and loading it would run that: %s" % (path.name, shown(found)),
+            code="export.keras-code" if kind == "keras" else "export.saved-model-code",
+            fix="Save the network without it: Lambda layers as layers of Keras, layers of your "
+            "own as a SavedModel, with model.export(folder). If you trust it, write source: "
+            "{trust_pickle: true} (Docker engine only).",
+        )
 
 
 def _keras(tensorflow: Any, path: Path, trusted: bool) -> Tuple[Any, Any]:

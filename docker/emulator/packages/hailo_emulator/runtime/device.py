@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, ClassVar, NoReturn, Self
@@ -71,6 +72,8 @@ class Lock:
     """
 
     _groups: ClassVar[dict[tuple[int, str], Lock]] = {}
+    #: Threads of one program open the chip at once; a collection may release one meanwhile.
+    _guard: ClassVar[threading.RLock] = threading.RLock()
 
     def __init__(self, node: IO[bytes] | None, key: tuple[int, str]) -> None:
         self._node = node
@@ -84,32 +87,34 @@ class Lock:
         """Take the device, or fail with 73 (asked for by identifier) or 74 (any free one)."""
         check_driver(setup)
         key = (os.getpid(), group)
-        if group != UNIQUE_GROUP and key in cls._groups:
-            found = cls._groups[key]
-            found.users += 1
-            return found
-        node = None
-        busy = setup.has("device_busy")
-        if not busy and setup.node is not None:
-            node = _open_locked(setup, shared=service)
-            busy = node is None
-        if busy and specific:
-            fail("HAILO_DEVICE_IN_USE", "Failed to mark the device as used", check=False)
-        if busy:
-            out_of_devices()
-        taken = cls(node, key)
-        if group != UNIQUE_GROUP:
-            cls._groups[key] = taken
-        return taken
+        with cls._guard:
+            if group != UNIQUE_GROUP and key in cls._groups:
+                found = cls._groups[key]
+                found.users += 1
+                return found
+            node = None
+            busy = setup.has("device_busy")
+            if not busy and setup.node is not None:
+                node = _open_locked(setup, shared=service)
+                busy = node is None
+            if busy and specific:
+                fail("HAILO_DEVICE_IN_USE", "Failed to mark the device as used", check=False)
+            if busy:
+                out_of_devices()
+            taken = cls(node, key)
+            if group != UNIQUE_GROUP:
+                cls._groups[key] = taken
+            return taken
 
     def release(self) -> None:
         """Let go of the device, once for each time that it was taken."""
-        self.users -= 1
-        if self.users == 0:
-            self._groups.pop(self._key, None)
-            if self._node is not None:
-                self._node.close()
-                self._node = None
+        with self._guard:
+            self.users -= 1
+            if self.users == 0:
+                self._groups.pop(self._key, None)
+                if self._node is not None:
+                    self._node.close()
+                    self._node = None
 
 
 def _open_locked(setup: Setup, *, shared: bool) -> IO[bytes] | None:

@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from hefsmith_worker.calibration import (
     CalibrationError,
     InputSpec,
     Source,
+    arrays,
     build_calibration,
     kind_of,
     look_around,
@@ -402,6 +404,42 @@ def test_an_npz_gives_each_input_its_own_array(tmp_path: Path) -> None:
     assert len(names(tmp_path / "set.npz", tmp_path, right)) == 4
     with pytest.raises(CalibrationError, match="left, right; none is named like the input image"):
         names(tmp_path / "set.npz", tmp_path)
+
+
+def packed_array(path: Path, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write an npz of zeros, and let 1 MB be much."""
+    np.savez_compressed(path, np.zeros(shape, np.uint8))
+    monkeypatch.setattr(arrays, "RATIO_FROM_BYTES", 1 << 20)
+    return path
+
+
+def test_a_packed_array_of_nothing_is_a_bomb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = packed_array(tmp_path / "set.npz", (20_000, 8, 8, 3), monkeypatch)
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(CalibrationError, match="looks like a bomb"):
+        names(path, tmp_path / "scratch")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_packed_array_of_another_shape_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = packed_array(tmp_path / "set.npz", (3, 100, 100, 3), monkeypatch)
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(CalibrationError, match="100x100"):
+        names(path, tmp_path / "scratch")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_packed_array_needs_room_to_be_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = packed_array(tmp_path / "set.npz", (3, 8, 8, 3), monkeypatch)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    with pytest.raises(CalibrationError, match=r"unpacks to 0 MiB, but .* has room for 0 MiB"):
+        names(path, tmp_path)
 
 
 def coco(folder: Path, **changes: Any) -> Path:

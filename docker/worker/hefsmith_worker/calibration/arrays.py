@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+from typing import IO, TYPE_CHECKING, Any, List, Optional, Tuple
 
 from hefsmith_worker.calibration.data import RANGE_ROWS, is_data
 from hefsmith_worker.calibration.items import Item, Listing
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_ARRAY_BYTES = 256 * 1024**3
+
+#: An array that shrinks more than this when packed, and is large, has nothing in it. Zeros
+#: shrink a thousandfold, masks fifty times, pictures by half.
+MAX_RATIO = 200
+RATIO_FROM_BYTES = 1 << 30
 
 
 def list_npy(path: Path, spec: InputSpec, shown: Optional[str] = None) -> Listing:
@@ -69,10 +74,14 @@ def list_npz(path: Path, spec: InputSpec, scratch: Path) -> Listing:
                 )
             info = members[key]
             if info.file_size > MAX_ARRAY_BYTES or (
-                info.file_size > 1 << 30 and info.file_size > 2000 * max(1, info.compress_size)
+                info.file_size > RATIO_FROM_BYTES
+                and info.file_size > MAX_RATIO * max(1, info.compress_size)
             ):
                 msg = f"{path}: {key} unpacks to {info.file_size} bytes; looks like a bomb"
                 raise CalibrationError(msg, "calib.archive.bomb", None, str(path))
+            with archive.open(info) as packed:
+                _check_header(packed, spec, f"{path.name}:{key}")
+            _check_room(path, info.file_size, scratch)
             target = scratch / f"npz-{len(list(scratch.iterdir()))}.npy"
             with archive.open(info) as packed, target.open("wb") as out:
                 shutil.copyfileobj(packed, out, 1 << 20)
@@ -80,6 +89,24 @@ def list_npz(path: Path, spec: InputSpec, scratch: Path) -> Listing:
         msg = f"{path}: not an array archive ({error})"
         raise CalibrationError(msg, "calib.array", "Save it with numpy.savez.", str(path)) from None
     return list_npy(target, spec, f"{path.name}:{key}")
+
+
+def _check_header(packed: IO[bytes], spec: InputSpec, where: str) -> None:
+    """Refuse an array of another shape before it is unpacked; what is no header is told later."""
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(packed)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape = read(packed)[0]
+    if shape:
+        check_shape(tuple(shape), spec, where)
+
+
+def _check_room(path: Path, needed: int, scratch: Path) -> None:
+    free = shutil.disk_usage(str(scratch)).free
+    if needed > free:
+        msg = f"{path}: unpacks to {needed >> 20} MiB, but {scratch} has room for {free >> 20} MiB"
+        raise CalibrationError(msg, "calib.disk", "Free some room there.", str(path))
 
 
 def _member_for(names: List[str], wanted: str) -> Optional[str]:

@@ -25,7 +25,7 @@ preprocessing: {normalize: host}
 calibration: {source: calibration.npy, count: 64}
 optimization: {level: 0}
 arch: [hailo8l]
-postprocess: {task: classification}
+postprocess: {task: other}
 validation: {source: validation.npz, samples: 16}
 """
 

@@ -23,7 +23,7 @@ NOWHERE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 def share(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store to which the builder of ``built`` has pushed."""
     share = tmp_path_factory.mktemp("share")
-    done = built.hef("cache", "push", "--engine", "local", "--to", str(share), "--json")
+    done = built.hef("cache", "push", "digits", "--engine", "local", "--to", str(share), "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["warnings"] == []
     return share
@@ -44,7 +44,7 @@ def test_a_clone_pulls_and_builds_nothing(
     built: Project, share: Path, clone: Project, engine: str
 ) -> None:
     there = {"HOME": str(clone.root / "home"), **NOWHERE}
-    pulled = clone.hef("cache", "pull", "--engine", engine, "--from", str(share), **there)
+    pulled = clone.hef("cache", "pull", "digits", "--engine", engine, "--from", str(share), **there)
     assert pulled.returncode == 0, pulled.stderr
     assert pulled.stdout.count("fetched ") == 6
     done = clone.hef("build", "digits", "--engine", engine, **there)
@@ -75,7 +75,9 @@ def test_a_damaged_store_costs_a_build_and_no_more(
             content = bytearray(path.read_bytes())
             content[-1] ^= 1
             path.write_bytes(bytes(content))
-    pulled = clone.hef("cache", "pull", "--engine", "local", "--from", str(copy), "--json")
+    pulled = clone.hef(
+        "cache", "pull", "digits", "--engine", "local", "--from", str(copy), "--json"
+    )
     assert pulled.returncode == 0, pulled.stderr
     assert "Traceback" not in pulled.stderr
     assert {row["action"] for row in json.loads(pulled.stdout)["stages"]} == {"refused"}
@@ -123,7 +125,7 @@ def test_a_store_over_ssh_is_used_once_its_host_is_known(
     built: Project, clone: Project, server: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, home = server
-    push = ("cache", "push", "--engine", "local", "--to", address)
+    push = ("cache", "push", "digits", "--engine", "local", "--to", address)
     refused = built.hef(*push, HOME=str(home))
     assert refused.returncode == 1
     assert "is not in ~/.ssh/known_hosts" in refused.stderr
@@ -134,10 +136,14 @@ def test_a_store_over_ssh_is_used_once_its_host_is_known(
     sent = built.hef(*push, HOME=str(home))
     assert sent.returncode == 0, sent.stderr
     assert list((tmp_path / "team" / "in").iterdir()) == []
-    pulled = clone.hef("cache", "pull", "--engine", "local", "--from", address, HOME=str(home))
+    pulled = clone.hef(
+        "cache", "pull", "digits", "--engine", "local", "--from", address, HOME=str(home)
+    )
     assert pulled.stdout.count("fetched ") == 6, pulled.stderr
     stranger = (home / ".ssh" / "id_ed25519.pub").read_text().split()[1]
     (home / ".ssh" / "known_hosts").write_text(f"[{host}]:{port} {kind} {stranger}\n")
-    other = clone.hef("cache", "pull", "--engine", "local", "--from", address, HOME=str(home))
+    other = clone.hef(
+        "cache", "pull", "digits", "--engine", "local", "--from", address, HOME=str(home)
+    )
     assert other.returncode == 1
     assert "is not in ~/.ssh/known_hosts" in other.stderr

@@ -43,3 +43,19 @@ def test_what_a_named_level_skips_is_told() -> None:
     assert [one.code for one in compare({"level": 2}, ran, settings)] == ["D06"]
     assert compare({"level": 1}, ran, settings) == []
     assert compare({"level": None}, ran, settings) == []
+
+
+def test_a_build_compares_the_images_itself_and_does_not_guess_from_the_log() -> None:
+    """A recipe that asks for 64 gets 64: a log's "64 entries" is the default to nobody else."""
+    from orchestrator.pipeline.vendor import downgrades as compare
+    from orchestrator.pipeline.vendor import new_reader
+    from orchestrator.project.settings import Setting
+
+    settings: Any = SimpleNamespace(gpu=Setting("gpu", "auto", "default"))
+    reader = new_reader(settings)
+    line = "[info] Using dataset with 64 entries for calibration"
+    assert [one for one in reader.feed(line) if isinstance(one, Finding)] == []
+    assert reader.ran_so_far()["images_used"] == 64
+    wanted = {"images": 70, "images_wanted": 70}
+    assert [one.code for one in compare(wanted, {"images_used": 64}, settings)] == ["D02"]
+    assert compare({"images": 64, "images_wanted": 64}, {"images_used": 64}, settings) == []

@@ -16,6 +16,7 @@ from orchestrator.engine import images, volumes
 from orchestrator.engine.base import ImageBuildError, ImageInfo
 from orchestrator.engine.context import Blob, Context
 from orchestrator.engine.owner import owner_id
+from orchestrator.processes import this_process
 from orchestrator.toolchain import registry
 
 from .conftest import BASE, SOCKET, docker, exists
@@ -130,7 +131,7 @@ def test_layers_for_exports_stay_with_the_toolchains_that_name_them(
     left = make(engine, f"hefsmith-suite-export:l{name}", base=suite.tags[0])
     mine = make(engine, f"hefsmith-export:{name}", base=kept.tags[0], on=kept.id)
     stale = make(engine, f"hefsmith-export:l{name}", base=left.tags[0], on=left.id)
-    toolchain = registry.Toolchain(
+    toolchain = registry.ImportedToolchain(
         name="suite", kind="suite", engine=SOCKET, image=suite.id, python="python3",
         versions={"dfc": "3.33.0"}, export_image=kept.id,
     )  # fmt: skip
@@ -152,7 +153,8 @@ def test_sent_inputs_and_orphans_go_and_those_of_others_stay(
     for one in (data, data + volumes.WHOLE):
         api.create_volume(one, labels=mine)
     api.create_volume(f"mine-{name}", labels={"org.hefsmith.data": "1"})
-    dead = {"org.hefsmith.owner": owner, "org.hefsmith.process": "999999999:x",
+    gone_process = replace(this_process(), pid=999_999_999)
+    dead = {"org.hefsmith.owner": owner, "org.hefsmith.process": str(gone_process),
             "org.hefsmith.detached": "0"}  # fmt: skip
     for which, labels in (("dead", dead), ("other", {**dead, "org.hefsmith.owner": "somebody"})):
         words = [

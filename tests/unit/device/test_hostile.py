@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import errno
 import io
@@ -317,8 +318,6 @@ def test_ctrl_c_leaves_a_silent_device_at_once(
         await liar.beat()
 
     def press() -> None:
-        import _thread
-
         time.sleep(0.5)
         _thread.interrupt_main()
 
@@ -425,3 +424,33 @@ def test_the_command_ends_with_status_4_and_one_message(
     assert told.err.count("error: ") == 1
     assert "facts.hostname: Input should be a valid string" in told.err
     assert "Traceback" not in told.err
+
+
+def test_ctrl_c_ends_the_command_with_a_word(
+    own_pool: ConnectionPool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = threading.Event()
+
+    async def lie(liar: Liar) -> None:
+        await liar.request("facts")
+        asked.set()
+        await liar.beat()
+
+    def press() -> None:
+        asked.wait(10)
+        _thread.interrupt_main()
+
+    monkeypatch.setattr(agent_client, "PATIENCE", 1.0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hef.yaml").write_text("schema: 1\n")
+    presser = threading.Thread(target=press)
+    with hostile_pi(own_pool, lie) as spec:
+        presser.start()
+        began = time.monotonic()
+        assert run(["device", "identify", f"pi@127.0.0.1:{spec.port}"]) == 130
+    assert time.monotonic() - began < 10
+    presser.join()
+    assert "interrupted" in capsys.readouterr().err

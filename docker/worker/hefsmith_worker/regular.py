@@ -74,7 +74,8 @@ def check_regular(
 
 def too_large(path: Path, limit: int) -> OSError:
     """Return the error for a file that is larger than it may be."""
-    return OSError(errno.EFBIG, "larger than %d MB" % (limit // 1000000), str(path))
+    size = "%d MB" % (limit >> 20) if limit >= 1 << 20 else "%d KB" % (limit >> 10)
+    return OSError(errno.EFBIG, "larger than %s" % size, str(path))
 
 
 def _kernel_device() -> Optional[int]:

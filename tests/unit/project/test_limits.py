@@ -65,7 +65,7 @@ MERGES = "a0: &a0 {k: v}\n" + "".join(
         ("a: !" + "t" * 5000 + " 1\n", "tags mean nothing here"),
         ("k" * 900 + ": 1\n" + "k" * 900 + ": 2\n", "this key occurs twice"),
         ("a: 1\n---\nb: 2\n", ":2:1: "),
-        ("x" * (600 << 10), "larger than 1 MB"),
+        ("x" * (600 << 10), "larger than 512 KB"),
     ],
 )
 def test_a_recipe_that_is_none_is_told_at_its_place(tmp_path: Path, text: str, said: str) -> None:

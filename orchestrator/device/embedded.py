@@ -172,7 +172,7 @@ async def _feed(
 def _send_signal(process: asyncio.subprocess.Process, number: int) -> None:
     """Signal a process and its children, as sshd does."""
     with suppress(ProcessLookupError, PermissionError):
-        if os.name == "nt":
+        if sys.platform == "win32":
             process.kill()
         else:
             os.killpg(process.pid, number)

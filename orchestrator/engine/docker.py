@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -78,9 +79,9 @@ UNSEEN = ("bind source path does not exist", "mounts denied", "invalid mount con
 
 def caller() -> Caller:
     """Return whom results must belong to: the user of this process."""
-    if hasattr(os, "getuid"):
-        return Caller(os.getuid(), os.getgid())
-    return Caller(None, None)
+    if sys.platform == "win32":
+        return Caller(None, None)
+    return Caller(os.getuid(), os.getgid())
 
 
 class DockerEngine:

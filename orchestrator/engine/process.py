@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ def interrupt(process: subprocess.Popen[bytes]) -> None:
 
 def kill_tree(pid: int) -> None:
     """Kill a process and all that it started, also what has a session of its own."""
-    if WINDOWS:
+    if sys.platform == "win32":
         command = ["taskkill", "/T", "/F", "/PID", str(pid)]
         subprocess.run(command, capture_output=True, timeout=10, check=False)
         return

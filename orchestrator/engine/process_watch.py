@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import sys
 from pathlib import Path
 
 
@@ -21,7 +22,7 @@ class ProcessWatch:
 
     def gone(self, seconds: float) -> bool:
         """Tell whether the process has ended, now or in so many seconds."""
-        if self._descriptor < 0:
+        if self._descriptor < 0 or sys.platform == "win32":
             return False
         polling = select.poll()
         polling.register(self._descriptor, select.POLLIN)

@@ -19,10 +19,10 @@ SECONDS, FILE_BYTES, MEMORY = 600, 64 << 20, 64 << 30
 
 def limit() -> None:
     """Keep this process within bounds, where the system has them."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return
+    import resource
+
     for which, most in (
         (resource.RLIMIT_CPU, SECONDS),
         (resource.RLIMIT_FSIZE, FILE_BYTES),

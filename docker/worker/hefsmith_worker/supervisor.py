@@ -101,7 +101,7 @@ def _stop(job: "subprocess.Popen[bytes]") -> None:
             break
         except subprocess.TimeoutExpired:
             continue
-    if os.name == "posix":
+    if sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(job.pid, signal.SIGKILL)
     elif job.poll() is None:
@@ -110,7 +110,7 @@ def _stop(job: "subprocess.Popen[bytes]") -> None:
 
 def _signal(job: "subprocess.Popen[bytes]", number: int) -> None:
     try:
-        if os.name == "posix":
+        if sys.platform != "win32":
             os.killpg(job.pid, number)
         else:
             job.terminate()

@@ -13,6 +13,7 @@ import platform
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -252,9 +253,10 @@ def describe(number: int) -> Json:
     folder = Path("/proc") / str(number)
     user = unit = None
     with contextlib.suppress(OSError, KeyError, ImportError):
-        import pwd
+        if sys.platform != "win32":
+            import pwd
 
-        user = pwd.getpwuid(folder.stat().st_uid).pw_name
+            user = pwd.getpwuid(folder.stat().st_uid).pw_name
     groups = read_text(folder / "cgroup") or ""
     for part in groups.replace("\n", "/").split("/"):
         if part.endswith(".service") and not part.startswith("user@"):

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from typing import IO, TYPE_CHECKING
 
@@ -82,7 +83,7 @@ class Job:
         if process is None or process.poll() is not None:
             return
         with contextlib.suppress(OSError):
-            if os.name == "nt":
+            if sys.platform == "win32":
                 process.kill()
             else:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -141,7 +142,7 @@ class Services:
 def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:
     """Run systemctl for a system unit, with sudo where that asks for no password."""
     command = ["systemctl", "--no-ask-password", verb, "--", unit]
-    root = os.name != "nt" and os.geteuid() == 0
+    root = sys.platform != "win32" and os.geteuid() == 0
     attempts = [command] if root else [["sudo", "-n", *command], command]
     done = subprocess.CompletedProcess(command, 1, "", "")
     for words in attempts:

@@ -59,7 +59,9 @@ def _hailort_version() -> str:
 
 def _print_banner(arguments: Sequence[str]) -> None:
     now = dt.datetime.now().astimezone().strftime("%H:%M:%S, %m/%d/%y")
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (1 << 30)
+    memory = 0
+    if sys.platform != "win32":
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (1 << 30)
     log.info(f"Current Time: {now}")
     log.info(
         f"CPU: Architecture: {platform.machine()}, Model: {platform.processor() or 'unknown'}, "

@@ -36,10 +36,9 @@ LARGEST_CHUNK = 8
 
 def usable_cores() -> int:
     """Return the number of cores this process may use, container limits included."""
-    try:
+    cores = os.cpu_count() or 1
+    if sys.platform == "linux":
         cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         if quota != "max":

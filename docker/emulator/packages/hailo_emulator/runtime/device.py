@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def _open_locked(setup: Setup, *, shared: bool) -> IO[bytes] | None:
             "HAILO_DRIVER_OPERATION_FAILED",
             f"Failed to open device file {setup.node} with error {error.errno}",
         )
-    if os.name == "posix":
+    if sys.platform != "win32":
         import fcntl
 
         try:

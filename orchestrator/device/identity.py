@@ -53,7 +53,9 @@ def read_identity(
     files = raw.files
     release = _read_pairs(files.get("/etc/os-release", ""))
     skew = raw.time - host_time if host_time is not None and raw.time is not None else None
-    emulated = bool(re.search("emulated", identify + _output(raw, "version"), re.IGNORECASE))
+    # An emulated Hailo-10H says it beside its answer: like a real one it shows no product name.
+    said = identify + raw.output("identify").err + _output(raw, "version")
+    emulated = bool(re.search("emulated", said, re.IGNORECASE))
     identity = Identity(
         chip=chips[0] if chips else None,
         chips=chips,

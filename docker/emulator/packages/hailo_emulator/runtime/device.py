@@ -221,12 +221,19 @@ def identity_lines(setup: Setup) -> list[str]:
         if setup.chip.line.runtime == 4
         else "release,app"
     )
-    return [
+    lines = [
         "Control Protocol Version: 2",
         f"Firmware Version: {setup.version} ({suffix})",
         "Logger Version: 0",
+    ]
+    architecture = f"Device Architecture: {setup.chip.printed}"
+    if setup.remote:
+        # Names of the board are empty there, and the tool leaves out empty ones from 5.0 on.
+        return [*lines, architecture]
+    return [
+        *lines,
         f"Board Name: {setup.figures.board}",
-        f"Device Architecture: {setup.chip.printed}",
+        architecture,
         f"Serial Number: {SERIAL}",
         f"Part Number: {setup.figures.part}",
         f"Product Name: {setup.figures.product} (EMULATED BY HEFSMITH)",
@@ -251,12 +258,12 @@ class Control:
             protocol_version=2,
             firmware_version=FirmwareVersion(*setup.hailort),
             logger_version=0,
-            board_name=setup.figures.board,
+            board_name="" if setup.remote else setup.figures.board,
             is_release=True,
             device_architecture=DeviceArchitectureTypes[setup.chip.shows],
-            serial_number=SERIAL,
-            part_number=setup.figures.part,
-            product_name=f"{setup.figures.product} (EMULATED BY HEFSMITH)",
+            serial_number="" if setup.remote else SERIAL,
+            part_number="" if setup.remote else setup.figures.part,
+            product_name="" if setup.remote else f"{setup.figures.product} (EMULATED BY HEFSMITH)",
         )
 
     def get_chip_temperature(self) -> TemperatureInfo:
@@ -305,9 +312,11 @@ class Control:
         measurement_type: PowerMeasurementTypes = PowerMeasurementTypes.AUTO,
     ) -> NoReturn:
         """Fail: like the modules sold for the Pi, the emulated one has no power sensor."""
+        if read_setup().remote:
+            fail("HAILO_OPEN_FILE_FAILURE", "Power measurement found no sensor", check=False)
         fail(
-            "HAILO_NOT_SUPPORTED",
-            "Power measurement is not supported on this device",
+            "HAILO_UNSUPPORTED_OPCODE",
+            "Opcode HAILO_CONTROL_OPCODE_POWER_MEASUEMENT is not supported on the current board.",
             check=False,
         )
 

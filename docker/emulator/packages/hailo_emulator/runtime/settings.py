@@ -106,6 +106,11 @@ class Setup:
         return self.chip.older_api
 
     @property
+    def remote(self) -> bool:
+        """HailoRT runs on the card too (Hailo-10H), and this one sends its calls there."""
+        return not self.has_older_api and not self.integrated
+
+    @property
     def integrated(self) -> bool:
         """Hailo-15 runs HailoRT itself; the others sit on a PCIe card."""
         return self.chip.integrated

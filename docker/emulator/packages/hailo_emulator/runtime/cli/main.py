@@ -6,60 +6,29 @@ mistakes in the command line have the numbers of CLI11, the vendor's option pars
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from hailo_emulator.runtime.cli.firmware_usage import add_commands
 from hailo_emulator.runtime.cli.usage import (
-    EXCLUDES,
-    EXTRAS,
-    REQUIRED,
     VALIDATION,
+    Parser,
     UsageError,
+    add_device_options,
+    existing,
+    positive,
 )
-from hailo_emulator.runtime.device import check_driver, identity_lines, list_devices, status_text
+from hailo_emulator.runtime.device import list_devices, status_text
 from hailo_emulator.runtime.settings import EmulatorSettingError, read_setup
-from hailo_emulator.runtime.status import HailoRTException, exception_from_status, log
+from hailo_emulator.runtime.status import HailoRTException, log
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
+    from hailo_emulator.runtime.cli.usage import Commands
     from hailo_emulator.runtime.settings import Setup
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with CLI11's way to end."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what :func:`main` prints."""
-        if "required" in message:
-            raise UsageError(message, REQUIRED)
-        if "not allowed with" in message:
-            raise UsageError(message, EXCLUDES)
-        if "argument command: invalid choice" in message:
-            text = f"The following argument was not expected: {message.split(chr(39))[1]}"
-            raise UsageError(text, EXTRAS)
-        if "unrecognized" in message:
-            extra = message.partition(": ")[2]
-            text = f"The following arguments were not expected: {extra}"
-            raise UsageError(text, EXTRAS)
-        raise UsageError(message, VALIDATION)
-
-
-def _existing(text: str) -> Path:
-    path = Path(text)
-    if not path.exists():
-        msg = f"hef: File does not exist: {text}"
-        raise UsageError(msg, VALIDATION)
-    return path
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        msg = f"Number less or equal to 0: {text}"
-        raise UsageError(msg, VALIDATION)
-    return int(text)
 
 
 def build_parser(setup: Setup) -> Parser:
@@ -67,20 +36,15 @@ def build_parser(setup: Setup) -> Parser:
     parser = Parser(prog="hailortcli", description="HailoRT CLI (emulated by hefsmith)")
     version = f"HailoRT-CLI version {setup.version}"
     parser.add_argument("-v", "--version", action="version", version=version)
-    commands = parser.add_subparsers(dest="command", parser_class=Parser)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
 
     scan = commands.add_parser("scan", help="Shows all available devices")
     scan.set_defaults(work=_scan)
 
-    control = commands.add_parser("fw-control", help="Useful firmware control operations")
-    operations = control.add_subparsers(dest="operation", required=True, parser_class=Parser)
-    identify = operations.add_parser("identify", help="Displays general information")
-    identify.add_argument("--extended", action="store_true")
-    _add_device_options(identify)
-    identify.set_defaults(work=_identify)
+    add_commands(setup, commands)
 
     parse = commands.add_parser("parse-hef", help="Parse HEF to get information about it")
-    parse.add_argument("hef", type=_existing)
+    parse.add_argument("hef", type=existing)
     parse.add_argument("--parse-streams", action="store_true")
     parse.add_argument("--parse-vstreams", action="store_true", default=True)
     parse.set_defaults(work=_parse_hef)
@@ -89,9 +53,9 @@ def build_parser(setup: Setup) -> Parser:
     _add_run2(commands)
 
     bench = commands.add_parser("benchmark", help="Measure basic performance")
-    _add_device_options(bench)
-    bench.add_argument("hef", type=_existing)
-    bench.add_argument("-t", "--time-to-run", type=_positive, default=15)
+    add_device_options(bench)
+    bench.add_argument("hef", type=existing)
+    bench.add_argument("-t", "--time-to-run", type=positive, default=15)
     bench.add_argument("--batch-size", type=int, default=1)
     bench.add_argument("--power-mode", choices=("performance", "ultra_performance"))
     bench.add_argument("--input-files", nargs="*")
@@ -100,20 +64,13 @@ def build_parser(setup: Setup) -> Parser:
     return parser
 
 
-def _add_device_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("-s", "--device-id", action="append", dest="device_ids")
-    group.add_argument("--bdf", action="append", dest="device_ids")
-    group.add_argument("--ip", action="append", dest="device_ids")
-
-
-def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
+def _add_run(commands: Commands) -> None:
     run = commands.add_parser("run", help="Run a compiled network")
-    _add_device_options(run)
-    run.add_argument("hef", type=_existing)
+    add_device_options(run)
+    run.add_argument("hef", type=existing)
     length = run.add_mutually_exclusive_group()
-    length.add_argument("-c", "--frames-count", type=_positive)
-    length.add_argument("-t", "--time-to-run", type=_positive)
+    length.add_argument("-c", "--frames-count", type=positive)
+    length.add_argument("-t", "--time-to-run", type=positive)
     run.add_argument("--batch-size", type=int, default=0)
     run.add_argument("--net-batch-size", action="append")
     run.add_argument("--power-mode", choices=("performance", "ultra_performance"))
@@ -133,10 +90,10 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
     run.set_defaults(work=_later("run"))
 
 
-def _add_run2(commands: argparse._SubParsersAction[Parser]) -> None:
+def _add_run2(commands: Commands) -> None:
     run2 = commands.add_parser("run2", help="Run networks")
-    _add_device_options(run2)
-    run2.add_argument("-t", "--time-to-run", type=_positive, default=5)
+    add_device_options(run2)
+    run2.add_argument("-t", "--time-to-run", type=positive, default=5)
     modes = ("full_sync", "full_async", "raw_sync", "raw_async")
     run2.add_argument("-m", "--mode", choices=modes)
     run2.add_argument("-j", "--json", type=Path)
@@ -149,10 +106,10 @@ def _add_run2(commands: argparse._SubParsersAction[Parser]) -> None:
     run2.add_argument("--group-id")
     parts = run2.add_subparsers(dest="part", parser_class=Parser)
     net = parts.add_parser("set-net", help="Set network")
-    net.add_argument("hef", type=_existing)
+    net.add_argument("hef", type=existing)
     net.add_argument("--name")
     net.add_argument("--batch-size", type=int, default=0)
-    net.add_argument("--framerate", type=_positive)
+    net.add_argument("--framerate", type=positive)
     run2.set_defaults(work=_later("run2"), hef=None)
 
 
@@ -182,28 +139,6 @@ def _scan(setup: Setup, options: argparse.Namespace) -> int:
     return 0
 
 
-def _identify(setup: Setup, options: argparse.Namespace) -> int:
-    found = list_devices()
-    wanted = options.device_ids or found
-    if unknown := [name for name in wanted if name not in found]:
-        log("error", f"Requested device not found: {unknown[0]}")
-        raise exception_from_status(2)
-    status = 0
-    # Without a device nothing is printed and the status is 0: success shows in the output only.
-    for device in wanted:
-        try:
-            check_driver(setup)
-        except HailoRTException as error:
-            # The library fails before the tool could say which device it works on.
-            return status_text(error)[0]
-        print(f"Executing on device: {device}")
-        print("Identifying board")
-        for line in identity_lines(setup):
-            print(line)
-        print()
-    return status
-
-
 def _parse_hef(setup: Setup, options: argparse.Namespace) -> int:
     from hailo_emulator.runtime.cli.parse_hef import print_hefs
 
@@ -226,9 +161,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser(setup)
     try:
         options = parser.parse_args(argv)
-        if options.command is None:
-            log("error", "No subcommand found..", source="HailoRT CLI")
-            return 61
         work: Callable[[Setup, argparse.Namespace], int] = options.work
         return work(setup, options) & 0xFF
     except UsageError as error:

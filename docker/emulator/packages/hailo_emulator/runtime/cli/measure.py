@@ -249,11 +249,11 @@ def run2(setup: Setup, options: argparse.Namespace) -> int:
 
 
 def benchmark(setup: Setup, options: argparse.Namespace) -> int:
-    """``benchmark``: three phases with a summary; from 5.2 on a short form of ``run2``."""
+    """``benchmark``: three phases with a summary; from 5.1 on a short form of ``run2``."""
     device, network = _load(options)
     runner = Runner(network)
     seconds = float(options.time_to_run)
-    if setup.hailort >= (5, 2, 0):
+    if setup.hailort >= (5, 1, 0):
         import sys
 
         with device:

@@ -13,15 +13,12 @@ import hailo_platform as hailo
 import numpy as np
 import pytest
 
-from orchestrator.device.validation import GoldenInput, GoldenOutput, run_golden
 from tests.unit.runtime import hefs
-from tests.unit.runtime.runner import QuickRunner
+from tests.unit.runtime.clients.golden import FRAMES, job_tensor, real
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-FRAMES = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
 
 
 def shared() -> Any:
@@ -29,11 +26,6 @@ def shared() -> Any:
     params.scheduling_algorithm = hailo.HailoSchedulingAlgorithm.ROUND_ROBIN
     params.group_id = "SHARED"
     return params
-
-
-def real(output: Any, integers: np.ndarray) -> np.ndarray:
-    quant = output.quant_infos[0]
-    return (integers.astype(np.float32) - quant.qp_zp) * np.float32(quant.qp_scale)
 
 
 def tutorial_0(path: str) -> np.ndarray:
@@ -151,11 +143,8 @@ def test_a_tutorial_gives_what_our_job_gives(
     client: Callable[[str], np.ndarray], tmp_path: Path
 ) -> None:
     path = hefs.store(tmp_path, hefs.classifier())
-    np.save(tmp_path / "frames.npy", FRAMES)
-    output = GoldenOutput(stream="net/fc1", kind="tensor", file=tmp_path / "out.npy")
-    given = GoldenInput(stream="net/input_layer1", file=tmp_path / "frames.npy")
-    run_golden(QuickRunner(), tmp_path / "model.emulated.hef", [given], [output])
-    np.testing.assert_array_equal(client(path), np.load(output.file))
+    wanted = job_tensor(tmp_path, path, {"net/input_layer1": FRAMES})
+    np.testing.assert_array_equal(client(path), wanted)
 
 
 def test_tutorial_4_measures_power_where_there_is_a_sensor() -> None:

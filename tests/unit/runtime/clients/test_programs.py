@@ -268,6 +268,8 @@ def viseron(path: str, frames: np.ndarray) -> list[Any]:
 class Backend:
     """Ultralytics, ``nn/backends/hailo.py``: activation before the pipeline, an ExitStack."""
 
+    _stack: ExitStack | None = None
+
     def __init__(self, path: str) -> None:
         self.hef = hailo.HEF(path)
         self.input = self.hef.get_input_vstream_infos()[0]
@@ -284,7 +286,8 @@ class Backend:
             self._stack = stack.pop_all()
 
     def __del__(self) -> None:
-        self._stack.close()
+        if self._stack is not None:
+            self._stack.close()
 
     def forward(self, frames: np.ndarray) -> Any:
         results = self.pipeline.infer({self.input.name: np.ascontiguousarray(frames)})

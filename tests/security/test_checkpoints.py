@@ -260,7 +260,7 @@ def test_a_pickle_in_calibration_data_is_not_loaded(tmp_path: Path, tally: Tally
         archive.writestr("x.pkl", pickle.dumps(Evil()))
     (tmp_path / "b.npz").write_bytes(plain.getvalue())
     MARKER.unlink(missing_ok=True)
-    spec: Any = types.SimpleNamespace(name="x")
+    spec: Any = types.SimpleNamespace(name="x", preprocess=types.SimpleNamespace(shape=(1,)))
     for name in ("a.npy", "b.npy", "a.npz", "b.npz"):
         reader: Any = arrays.list_npy if name.endswith("npy") else arrays.list_npz
         extra = () if name.endswith("npy") else (tmp_path / "scratch",)

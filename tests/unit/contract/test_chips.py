@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.pipeline.session import pick_archs
 from orchestrator.project.checking import Mistake, section_from
 from orchestrator.project.recipe import Recipe
+from tests.unit.contract.copies import copy_tree
 from tests.unit.emulator.test_compile import cases, drive
 
 NEW = """
@@ -128,22 +128,16 @@ def network(models: Any, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("chip", ["hailo8r", "hailo12l"])
 def test_a_documented_chip_is_built_and_runs_on_its_own_stand_in(
-    repository: Path, network: Path, chip: str
+    repository: Path, network: Path, tmp_path: Path, chip: str
 ) -> None:
-    answer = walk(repository, chip, network)
+    answer = walk(copy_tree(repository, tmp_path / "tree"), chip, network)
     assert answer["recipe"] == [chip]
     assert answer["runs"]
     assert chips.runs_on(chip, answer["device"])
 
 
 def test_a_new_chip_is_one_row(repository: Path, network: Path, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    for folder in ("docker/emulator", "docker/worker", "orchestrator"):
-        shutil.copytree(
-            repository / folder,
-            tree / folder,
-            ignore=shutil.ignore_patterns("__pycache__", "wheels"),
-        )
+    tree = copy_tree(repository, tmp_path / "tree")
     table = tree / "docker/worker/hefsmith_worker/contract/chips.py"
     head, start, rows = table.read_text(encoding="utf-8").partition("CHIPS: Tuple[Chip, ...] = (")
     table.write_text(head + start + NEW + rows, encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from orchestrator.errors import ConfigError
 from orchestrator.project.loading import load_recipe
+from tests.unit.contract.copies import copy_tree
 
 CONTRACT = "docker/worker/hefsmith_worker/contract"
 #: File, the text before which the row goes, the row.
@@ -39,10 +39,7 @@ postprocess: {nms: {family: yolo99, max_boxes: 9}}
 
 @pytest.fixture
 def tree(repository: Path, tmp_path: Path) -> Path:
-    found = tmp_path / "tree"
-    for folder in ("docker/emulator", "docker/worker", "orchestrator"):
-        ignore = shutil.ignore_patterns("__pycache__", "wheels")
-        shutil.copytree(repository / folder, found / folder, ignore=ignore)
+    found = copy_tree(repository, tmp_path / "tree")
     for name, before, row in ROWS:
         text = (found / name).read_text(encoding="utf-8")
         assert text.count(before) == 1, (name, before)

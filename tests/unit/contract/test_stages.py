@@ -16,6 +16,7 @@ from hefsmith_worker.contract.layout import ONNX, PLAN
 from hefsmith_worker.contract.stages import BY_NAME, NAMES, STAGES, Stage
 from PIL import Image
 
+import orchestrator
 from orchestrator import paths
 from orchestrator.pipeline import plan as planning
 from orchestrator.pipeline.closure import CodeReader
@@ -83,12 +84,13 @@ def test_a_run_of_each_stage_imports_what_was_found_and_nothing_else(
 ) -> None:
     folder, inputs, plan = work
     worker, found = paths.worker_package(), reader(tmp_path)
-    emulator = worker.parent.parent / "emulator" / "packages"
+    emulator = paths.image_context("emulator") / "packages"
+    roots = (emulator, worker.parent, Path(orchestrator.__file__).parents[1])
     for stage in STAGES:
         (folder / PLAN).write_text(json.dumps(plan.worker_document([stage.name])), "utf-8")
         done = subprocess.run(
             [sys.executable, "-c", RUN, str(folder / PLAN), str(inputs), str(folder)],
-            env={**os.environ, "PYTHONPATH": f"{emulator}:{worker.parent}:{worker.parents[2]}"},
+            env={**os.environ, "PYTHONPATH": ":".join(map(str, roots))},
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -105,7 +107,7 @@ def test_a_run_of_each_stage_imports_what_was_found_and_nothing_else(
 
 def _taken_by(packages: Path, found: CodeReader, tmp_path: Path) -> list[str]:
     memory = DigestMemory(tmp_path / "digests.json")
-    room = packages.parents[2] / "orchestrator" / "hef"
+    room = Path(orchestrator.__file__).parent / "hef"
     files = [*packages.rglob("*.py"), *room.rglob("*.py")]
     return sorted({name for path in files for name in found.imports_of(path, memory.file(path))})
 

@@ -258,7 +258,12 @@ def viseron(path: str, frames: np.ndarray) -> list[Any]:
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     process = context.Process(target=viseron_child, args=(path, frames, answers))
-    process.start()
+    # The child takes this process's path and imports this module by name, which is not on it.
+    sys.path.append(str(Path(__file__).resolve().parents[4]))
+    try:
+        process.start()
+    finally:
+        sys.path.pop()
     shape, found = answers.get(timeout=60)
     process.join(timeout=20)
     assert tuple(shape) == frames.shape[1:]

@@ -14,6 +14,7 @@ import threading
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import hailo_platform as hailo
@@ -35,7 +36,6 @@ from tests.unit.runtime.runner import emulated_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 FRAMEWORK_NAMES = ("UINT8", "UINT16", "FLOAT32")
 

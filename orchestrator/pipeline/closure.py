@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 PACKAGE = "hefsmith_worker"
 #: What imports are remembered under; another number when they are read in another way.
-_KIND = "imports-1"
+_KIND = "imports-2"
 _MODULE = re.compile(rf"{PACKAGE}(\.\w+)*")
+#: A module's name as a string: what a process is started with (``-m``).
+_STARTED = re.compile(rf"""["']({PACKAGE}(?:\.\w+)*)["']""".encode())
+#: Where statements hold statements: bodies, branches, handlers, cases.
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
 
 
 class CodeReader:
@@ -85,17 +89,26 @@ class CodeReader:
 
 
 def _imports(path: Path) -> set[str]:
+    """Return the worker's modules that a file names.
+
+    Only statements are walked, since imports are some: a first build looks at all files, and
+    expressions are most of what is in them.
+    """
+    source = path.read_bytes()
+    if PACKAGE.encode() not in source:
+        return set()
     import ast
 
-    found: set[str] = set()
-    pending: list[ast.AST] = [ast.parse(path.read_bytes())]
+    found = {match[1].decode() for match in _STARTED.finditer(source)}
+    pending: list[ast.AST] = [ast.parse(source)]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and _is_for_types(node.test):
             pending += node.orelse
             continue
         found.update(_named(node))
-        pending += ast.iter_child_nodes(node)
+        for block in _BLOCKS:
+            pending += getattr(node, block, ())
     return {name for name in found if _MODULE.fullmatch(name)}
 
 
@@ -112,7 +125,5 @@ def _named(node: ast.AST) -> Iterator[str]:
         case ast.ImportFrom(module=str(module), names=names, level=0):
             yield module
             yield from (f"{module}.{alias.name}" for alias in names)
-        case ast.Constant(value=str(text)):
-            yield text
         case _:
             pass

@@ -181,11 +181,12 @@ def test_large_outputs_cost_a_build_little_beside_its_stages(
               f"{needed:.2f} s; to hash and copy {size / MIB:.0f} MiB {once:.2f} s")  # fmt: skip
         shutil.rmtree(tmp_path / "artifacts")
         shutil.rmtree(tmp_path / f"cache{number}")
-        # The host reads and stores them while the stages run, not after them.
-        if over < max(1.5, 2.5 * needed) + 0.25 * once:
+        # The host reads and stores them while the stages run, not after them. With caches that are
+        # new each time, the code behind the stages is looked at too, and inputs are read for sure.
+        if over < max(2.0, 3.5 * needed) + 0.25 * once:
             break
     assert size > 350 * MIB
-    assert over < max(1.5, 2.5 * needed) + 0.25 * once
+    assert over < max(2.0, 3.5 * needed) + 0.25 * once
 
 
 SEGMENTATION = """

@@ -12,6 +12,7 @@ from orchestrator.cli.validate import Arch, Json, Model  # noqa: TC001 (typer re
 if TYPE_CHECKING:
     from orchestrator.device.bundle_model import BundleModel
     from orchestrator.pipeline.builds import Build
+    from orchestrator.report import Golden
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,11 @@ def register(app: typer.Typer) -> None:
 def _bundle(
     model: Model,
     target: Annotated[
-        str, typer.Option("--for", help="python, picamera2, frigate or hailo-apps.")
+        str,
+        typer.Option(
+            "--for",
+            help="python, picamera2, usb, rtsp, home-assistant, frigate, hailo-apps, ultralytics.",
+        ),
     ] = "python",
     arch: Arch = None,
     output: Annotated[
@@ -30,25 +35,22 @@ def _bundle(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a folder with HEF, labels, settings and a script that works, to copy to the Pi."""
+    """Write a folder with HEF, labels, settings and programs that work, to copy to the Pi."""
     from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.cli.proving import find_one_build
     from orchestrator.device.bundle import plan_bundle, write_bundle
-    from orchestrator.device.bundle_model import TARGETS
-    from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.device.bundle_targets import target_of
 
-    chosen = next((name for name in TARGETS if name == target), None)
-    if chosen is None:
-        msg = f"--for: no target {escape_control(target)!r}"
-        raise ConfigError(msg, hint=f"Targets: {', '.join(TARGETS)}.")
+    chosen = target_of(target)
     build = find_one_build(model, arch)
-    folder = output or Path(f"{build.model}-{build.arch}-{chosen}")
-    files = plan_bundle(bundle_model(build), chosen)
+    content = bundle_model(build)
+    folder = output or Path(chosen.folder_of(content))
+    files = plan_bundle(content, chosen, folder.name)
     write_bundle(files, folder)
     if as_json:
         names = [file.name for file in files]
         emit_json(
-            {"bundle": str(folder), "for": chosen, "emulated": build.emulated, "files": names}
+            {"bundle": str(folder), "for": chosen.name, "emulated": build.emulated, "files": names}
         )
         return
     print_result(str(folder))
@@ -79,4 +81,16 @@ def bundle_model(build: Build) -> BundleModel:
         labels=build.labels,
         head=head.to_json() if head is not None else None,
         score=float(score) if isinstance(score, (int, float)) else 0.25,
+        probabilities=golden.task == "classification" and _are_probabilities(golden),
     )
+
+
+def _are_probabilities(golden: Golden) -> bool:
+    """Tell whether the float model's first output sums to one for every sample."""
+    import numpy as np
+
+    values = golden.load(golden.order[0], golden.outputs[0].index)
+    if not isinstance(values, np.ndarray):
+        return False
+    rows = values.reshape(len(values), -1)
+    return bool((rows >= 0).all() and (abs(rows.sum(axis=1) - 1) < 0.05).all())

@@ -7,69 +7,65 @@ that prepared the calibration set, so that the chip sees what it was calibrated 
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hefsmith_worker.contract import chips
-
-from orchestrator.device.bundle_text import (
-    frigate_config,
-    frigate_labels,
-    hailo_apps_labels,
-    readme,
-)
+from orchestrator.device.bundle_text import packages_of, readme
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.files import replacing, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.device.bundle_model import BundleModel, Target
+    from orchestrator.device.bundle_model import BundleModel
+    from orchestrator.device.bundle_targets import Target
 
 #: The file by which a folder is known as a bundle of ours.
 FACTS = "hefsmith.json"
 SCHEMA = 1
 
+#: Our code for pictures and boxes, as an archive that Python imports from.
+LIBRARY = "hefsmith_worker.zip"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFile:
-    """One file: either a copy of ``source``, or ``text``."""
+    """One file: a copy of ``source``, or ``data``. Names are plain: a bundle has no folders."""
 
     name: str
     source: Path | None = None
-    text: str | None = None
+    data: bytes = b""
+
+    @property
+    def text(self) -> str:
+        """What is written, as text."""
+        return self.data.decode("utf-8")
 
 
-def plan_bundle(model: BundleModel, target: Target) -> tuple[BundleFile, ...]:
-    """Return the files of a bundle.
+def plan_bundle(model: BundleModel, target: Target, folder: str = ".") -> tuple[BundleFile, ...]:
+    """Return the files of a bundle; ``folder`` is the name of its folder, for the README.
 
     Raises :class:`~orchestrator.errors.ConfigError` when the target cannot run such a model.
     """
-    _check_target(model, target)
-    files = [
-        BundleFile(name=model.hef_name, source=model.hef),
-        BundleFile(name=FACTS, text=_facts(model, target)),
-        BundleFile(name="README.md", text=readme(model, target)),
-        *(BundleFile(name=name, source=_scripts() / name) for name in ("hailo_model.py", "run.py")),
-        *_pictures(),
-    ]
-    if model.head is not None:
-        source = Path(str(resources.files("hefsmith_worker"))) / "decoding.py"
-        files.append(BundleFile(name="hefsmith_worker/decoding.py", source=source))
+    target.check(model)
+    texts = {
+        FACTS: _facts(model, target),
+        "README.md": readme(model, target, folder),
+        **target.texts(model),
+    }
     if model.labels:
-        text = "".join(f"{label}\n" for label in model.labels)
-        files.append(BundleFile(name="labels.txt", text=text))
-    if target == "picamera2":
-        files.append(BundleFile(name="camera.py", source=_scripts() / "camera.py"))
-    if target == "frigate":
-        files.append(BundleFile(name="frigate.yml", text=frigate_config(model)))
-        files.append(BundleFile(name="labelmap.txt", text=frigate_labels(model)))
-    if target == "hailo-apps":
-        files.append(BundleFile(name="labels.json", text=hailo_apps_labels(model)))
+        texts["labels.txt"] = "".join(f"{label}\n" for label in model.labels)
+    files = [BundleFile(name=model.hef_name, source=model.hef)]
+    if target.programs:
+        files += [BundleFile(name=path.name, source=path) for path in _programs()]
+        files.append(BundleFile(name=LIBRARY, data=_library()))
+    files += [BundleFile(name=name, data=text.encode("utf-8")) for name, text in texts.items()]
     return tuple(sorted(files, key=lambda file: file.name))
 
 
@@ -84,33 +80,13 @@ def write_bundle(files: Sequence[BundleFile], folder: Path) -> None:
             raise ConfigError(msg, hint="Name another folder with --output.")
         shutil.rmtree(folder)
     for file in files:
-        path = folder.joinpath(*file.name.split("/"))
+        path = folder / file.name
         if file.source is not None:
             size = file.source.stat().st_size
             with file.source.open("rb") as source, replacing(path, needed=size) as sink:
                 shutil.copyfileobj(source, sink)
         else:
-            write_atomic(path, file.text or "")
-
-
-def _check_target(model: BundleModel, target: Target) -> None:
-    if target in ("python", "picamera2"):
-        if target == "picamera2" and len(model.inputs) != 1:
-            msg = f"{model.model} has {len(model.inputs)} inputs; a camera gives one picture"
-            raise ConfigError(msg, hint="Use --for python.")
-        return
-    if not model.has_boxes or len(model.inputs) != 1:
-        msg = f"{target} runs detectors with one input whose HEF gives boxes; this one does not"
-        raise ConfigError(msg, hint="Use --for python or --for picamera2.", code="bundle.task")
-    if target == "frigate" and not _drives(model.arch):
-        msg = f"Frigate drives Hailo-8 and Hailo-8L; this model is for {model.arch}"
-        raise ConfigError(msg, hint="Use --for python.", code="bundle.chip")
-
-
-def _drives(arch: str) -> bool:
-    """Tell whether Frigate's detector can drive a chip: it is made for HailoRT 4.x."""
-    chip = chips.by_name().get(arch)
-    return chip is not None and chip.line is chips.LINE_3
+            write_atomic(path, file.data)
 
 
 def _facts(model: BundleModel, target: Target) -> str:
@@ -119,7 +95,9 @@ def _facts(model: BundleModel, target: Target) -> str:
         "model": model.model,
         "arch": model.arch,
         "emulated": model.emulated,
-        "for": target,
+        "for": target.name,
+        "source": target.source,
+        "packages": packages_of(model.arch),
         "hef": model.hef_name,
         "task": model.task,
         "inputs": [
@@ -131,18 +109,27 @@ def _facts(model: BundleModel, target: Target) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
-def _scripts() -> Path:
-    return Path(str(resources.files("orchestrator.device") / "jobs" / "bundle"))
+def _programs() -> list[Path]:
+    folder = Path(str(resources.files("orchestrator.device") / "jobs" / "bundle"))
+    return sorted(folder.glob("*.py"))
 
 
-def _pictures() -> list[BundleFile]:
-    """Return the picture code and the facts it reads, without the rest of the worker."""
+def _library() -> bytes:
+    """Return the picture code and the facts it reads, without the rest of the worker.
+
+    The same code gives the same bytes: an unchanged bundle is an unchanged release.
+    """
     package = Path(str(resources.files("hefsmith_worker")))
-    files = [
-        BundleFile(name=f"hefsmith_worker/{part}/{path.name}", source=path)
-        # The whole contract: on a stand-in, the runtime beside the bundle reads it too.
-        for part in ("contract", "pictures")
-        for path in sorted((package / part).glob("*.py"))
-    ]
+    # The whole contract: on a stand-in, the runtime beside the bundle reads it too.
+    paths = [path for part in ("contract", "pictures") for path in (package / part).glob("*.py")]
     init = '"""The part of hefsmith\'s worker that prepares pictures."""\n'
-    return [BundleFile(name="hefsmith_worker/__init__.py", text=init), *files]
+    members = {
+        f"hefsmith_worker/{path.relative_to(package).as_posix()}": path.read_bytes()
+        for path in [*paths, package / "decoding.py"]
+    }
+    members["hefsmith_worker/__init__.py"] = init.encode()
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in sorted(members.items()):
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return data.getvalue()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-Target = Literal["python", "picamera2", "frigate", "hailo-apps"]
-TARGETS: tuple[Target, ...] = get_args(Target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +39,8 @@ class BundleModel:
     outputs: Sequence[BundleOutput]
     labels: Sequence[str]
     score: float = 0.25
+    probabilities: bool = False
+    """Whether the first output of a classifier is probabilities, by the float model's answers."""
     head: Mapping[str, Any] | None = None
     """How to make boxes of raw outputs (``orchestrator.report.Head``), where the HEF gives those.
     """

@@ -1,87 +1,63 @@
-"""The texts of a bundle: README, and the settings of the programs that it is for.
-
-Frigate's keys are those of its documentation for Hailo detectors; hailo-apps reads labels from
-a JSON file whose entry 0 stands for no class.
-"""
+"""The README of a bundle."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract import chips
+
+from orchestrator.device.bundle_targets import yolo_task
+
 if TYPE_CHECKING:
-    from orchestrator.device.bundle_model import BundleModel, Target
+    from orchestrator.device.bundle_model import BundleModel
+    from orchestrator.device.bundle_targets import Target
 
 _EMULATED = """
 **Emulated.** This HEF was made without Hailo's compiler. No Hailo chip can run it; it runs on
 hefsmith's stand-in only. Build the model with Hailo's suite before you use it.
 """
 
-_NEEDS = (
-    "Python 3.9 or newer with numpy, Pillow and HailoRT's own package:\n\n"
-    "    sudo apt install python3-numpy python3-pil python3-hailort\n\n"
-    "(for Hailo-10H python3-h10-hailort instead of the last one)."
-)
+_NEEDS = """
+Python 3.9 or newer with numpy, Pillow and HailoRT's own package, on Raspberry Pi OS:
 
-_PYTHON = """
-    python3 run.py picture.jpg
-    python3 run.py picture.jpg --save seen.png
+    sudo apt install python3-numpy python3-pil {binding}
 
-`hailo_model.py` is the part to import into your own program.
-"""
-
-_CAMERA = """
-    python3 camera.py
-    python3 run.py picture.jpg
-
-Needs python3-picamera2. `hailo_model.py` is the part to import into your own program.
-"""
-
-_FRIGATE = """
-1. Copy `{hef}` and `labelmap.txt` to `model_cache/` in Frigate's config folder.
-2. Put the lines of `frigate.yml` into Frigate's `config.yml`.
-3. Restart Frigate.
-
-Before that, `python3 run.py picture.jpg` shows whether the model works on this chip. Frigate
-stretches its regions to {width} x {height}{letterbox}.
-"""
-
-_HAILO_APPS = """
-    hailo-detect --hef-path {hef} --labels-json labels.json --input rpi
-
-With the older hailo-rpi5-examples:
-
-    python3 basic_pipelines/detection.py --hef-path {hef} --labels-json labels.json --input rpi
-
-`python3 run.py picture.jpg` shows whether the model works, without GStreamer.
+The Pi's camera needs python3-picamera2 too; USB cameras, streams and films python3-opencv.
 """
 
 
-def readme(model: BundleModel, target: Target) -> str:
-    """Return ``README.md``."""
-    texts = {
-        "python": _PYTHON,
-        "picamera2": _CAMERA,
-        "frigate": _FRIGATE,
-        "hailo-apps": _HAILO_APPS,
-    }
+def packages_of(arch: str) -> dict[str, str]:
+    """Return Debian's packages for a chip, by what they hold; none where it is not known."""
+    chip = chips.by_name().get(arch)
+    return dict(chip.line.packages) if chip is not None else {}
+
+
+def readme(model: BundleModel, target: Target, folder: str) -> str:
+    """Return ``README.md``; ``folder`` is the name of the bundle's folder."""
     preprocess = model.inputs[0].preprocess
     height, width = preprocess["size"]
-    other = preprocess.get("resize") not in (None, "stretch")
-    how = texts[target].format(
-        hef=model.hef_name,
-        width=width,
-        height=height,
-        letterbox=f"; this model was calibrated with {preprocess['resize']}, expect some loss"
-        if other
-        else "",
-    )
+    resize = preprocess.get("resize") or "stretch"
+    words = {
+        "model": model.model,
+        "hef": model.hef_name,
+        "folder": folder,
+        "width": width,
+        "height": height,
+        "arguments": f" --source {target.source}" if target.source.startswith("rtsp") else "",
+        "letterbox": ""
+        if resize == "stretch"
+        else f"; this model was calibrated with {resize}, expect some loss",
+        "yolo_task": yolo_task(model),
+        "differs": "" if resize == "letterbox" or not model.has_boxes
+        else f"; this model was calibrated with {resize}, expect some loss",
+    }  # fmt: skip
+    binding = packages_of(model.arch).get("binding", "python3-hailort")
     parts = [
         f"# {model.model} for {model.arch}",
         _EMULATED.strip() if model.emulated else "",
         f"Task: {model.task}. Input: {_input(preprocess)}",
-        _NEEDS,
-        how.strip("\n"),
+        _NEEDS.strip("\n").format(binding=binding) if target.programs else "",
+        target.readme.format(**words).strip("\n"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -97,48 +73,3 @@ def _input(preprocess: Any) -> str:
         f"{height} x {width} {preprocess.get('color', 'rgb')}, "
         f"{preprocess.get('resize', 'stretch')}, {owner}."
     )
-
-
-def frigate_config(model: BundleModel) -> str:
-    """Return the lines for Frigate's ``config.yml``."""
-    preprocess = model.inputs[0].preprocess
-    height, width = preprocess["size"]
-    color = "bgr" if preprocess.get("color") == "bgr" else "rgb"
-    lines = [
-        "detectors:",
-        "  hailo:",
-        "    type: hailo8l  # Frigate's name for Hailo-8 and Hailo-8L alike",
-        "    device: PCIe",
-        "",
-        "model:",
-        f"  width: {width}",
-        f"  height: {height}",
-        "  input_tensor: nhwc",
-        f"  input_pixel_format: {color}",
-        "  input_dtype: int",
-        "  model_type: yolo-generic",
-        f"  path: {json.dumps('/config/model_cache/' + model.hef_name)}",
-        "  labelmap_path: /config/model_cache/labelmap.txt",
-        "",
-        "objects:",
-        "  track:",
-        *(f"    - {json.dumps(label)}" for label in model.labels),
-    ]
-    if not model.labels:
-        lines = lines[:-2]
-    return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def frigate_labels(model: BundleModel) -> str:
-    """Return Frigate's label map: number and name on each line, from 0 in the HEF's order."""
-    return "".join(f"{number} {label}\n" for number, label in enumerate(model.labels))
-
-
-def hailo_apps_labels(model: BundleModel) -> str:
-    """Return the labels file of hailo-apps: HailoRT's first class has number 1 there."""
-    document = {
-        "detection_threshold": model.score,
-        "max_boxes": 200,
-        "labels": ["unlabeled", *model.labels],
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

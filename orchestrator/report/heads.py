@@ -7,7 +7,7 @@ by the code that decodes for HEFs with NMS, so that boxes are judged and not onl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hefsmith_worker.contract.families import family_of
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.report.golden import Golden
 
     Floats = NDArray[np.float32]
-
-#: Numbers of one key point: x, y and how sure it is.
-_POINT: Final = 3
 
 
 @dataclass(frozen=True)
@@ -157,37 +154,17 @@ def _decode(
         # Noise may overflow an exponential; a box without end is then just a wrong box.
         with np.errstate(over="ignore", invalid="ignore"):
             boxes, scores = decoding.candidates(some, report, head.size)
-            found = decoding.suppress(boxes[0], scores[0], head.score, head.iou, head.max_boxes)
+            found, where = decoding.survivors(
+                boxes[0], scores[0], head.score, head.iou, head.max_boxes
+            )
         rows.append(found)
         if head.has_points:
             if is_first:
-                cells.append(_cells_of(found, boxes[0], scores[0]))
-            points.append(_points(tensors, head, sample)[cells[sample]])
+                cells.append(where)
+            places = decoding.key_points(some, report)[0, cells[sample], :, :2]
+            points.append(places.astype(np.float64))
     offsets = np.cumsum([0, *(len(one) for one in rows)], dtype=np.int64)
     return Decoded(Detections(np.concatenate(rows), offsets), tuple(points))
-
-
-def _cells_of(found: Floats, boxes: Floats, scores: Floats) -> NDArray[np.int64]:
-    """Return the number of the cell that each surviving box came from."""
-    cells = []
-    for row in found:
-        same = (boxes == row[:4]).all(axis=1) & (scores[:, int(row[5])] == row[4])
-        cells.append(int(np.argmax(same)))
-    return np.array(cells, np.int64)
-
-
-def _points(tensors: Sequence[Floats], head: Head, sample: int) -> NDArray[np.float64]:
-    """Return (cells, K, 2) key points in pixels, cells in the order of the boxes'."""
-    maps = [t[sample] for t, role in zip(tensors, head.roles, strict=True) if role == "keypoints"]
-    maps.sort(key=lambda tensor: -tensor.shape[0] * tensor.shape[1])
-    found = []
-    for tensor, stride in zip(maps, sorted(head.report["strides"]), strict=True):
-        height, width = tensor.shape[:2]
-        values = np.asarray(tensor, np.float64).reshape(height, width, -1, _POINT)[..., :2]
-        rows, columns = np.mgrid[0:height, 0:width]
-        corner = np.stack([columns, rows], axis=-1)[:, :, None, :]
-        found.append(((values * 2 + corner) * float(stride)).reshape(height * width, -1, 2))
-    return np.concatenate(found)
 
 
 def point_distance(reference: Decoded, other: Decoded, size: tuple[int, int]) -> float | None:

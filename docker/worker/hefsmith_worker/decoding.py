@@ -21,8 +21,11 @@ Decoder = Callable[[Sequence[np.ndarray]], List[np.ndarray]]
 CANDIDATES = 1000
 
 
-#: Roles of end nodes that boxes are made of; others (key points, masks) are passed over.
+#: Roles of end nodes that boxes are made of; others belong to the boxes of the same cells.
 BOX_ROLES = ("box", "class", "objectness")
+
+#: Numbers of one key point: x, y and how sure it is.
+POINT = 3
 
 
 def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[Decoder]:
@@ -127,15 +130,22 @@ def _exponential(box: np.ndarray, cells: Tuple[int, int], stride: float) -> np.n
     return np.stack([y - half_h, x - half_w, y + half_h, x + half_w], -1)
 
 
-def _distances(box: np.ndarray, cells: Tuple[int, int], stride: float) -> np.ndarray:
+def _sides(box: np.ndarray) -> np.ndarray:
+    """Return the distances of left, top, right and bottom, in strides."""
     bins = box.shape[-1] // 4
-    if bins > 1:
-        # Distribution focal loss: the expected bin of each side's distribution.
-        logits = box.reshape((*box.shape[:-1], 4, bins))
-        weights = np.exp(logits - logits.max(-1, keepdims=True))
-        sides = (weights / weights.sum(-1, keepdims=True)) @ np.arange(bins, dtype=np.float32)
-    else:
-        sides = box
+    if bins == 1:
+        return box
+    # Distribution focal loss: the expected bin of each side's distribution.
+    logits = box.reshape((*box.shape[:-1], 4, bins))
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    expected: np.ndarray = (weights / weights.sum(-1, keepdims=True)) @ np.arange(
+        bins, dtype=np.float32
+    )
+    return expected
+
+
+def _distances(box: np.ndarray, cells: Tuple[int, int], stride: float) -> np.ndarray:
+    sides = _sides(box)
     rows, columns = _grid(cells, 0.5)
     left, top, right, bottom = (sides[..., side] for side in range(4))
     return np.stack([rows - top, columns - left, rows + bottom, columns + right], -1) * np.float32(
@@ -162,11 +172,96 @@ def _anchored(
     return boxes, values[..., 5:] * values[..., 4:5]
 
 
+def key_points(outputs: Sequence[np.ndarray], head: Mapping[str, Any]) -> np.ndarray:
+    """Return (N, cells, K, 3) key points: x, y in pixels of the input, how sure (0..1).
+
+    Cells are in the order of :func:`candidates`. The decoding is that of YOLOv8's pose heads.
+    """
+    found = []
+    for tensor, stride in _by_stride(outputs, head, "keypoints"):
+        values = _sequence(tensor, POINT)
+        rows, columns = _grid(tensor.shape[1:3], 0.0)
+        corner = np.stack([columns, rows], -1).reshape(1, -1, 1, 2)
+        places = (values[..., :2] * 2 + corner) * np.float32(stride)
+        found.append(np.concatenate([places, _sigmoid(values[..., 2:])], -1))
+    return np.concatenate(found, 1)
+
+
+def mask_weights(outputs: Sequence[np.ndarray], head: Mapping[str, Any]) -> np.ndarray:
+    """Return (N, cells, P) weights of the prototype masks, cells as in :func:`candidates`."""
+    return np.concatenate(
+        [
+            tensor.reshape(len(tensor), -1, tensor.shape[-1])
+            for tensor, _ in _by_stride(outputs, head, "mask")
+        ],
+        1,
+    )
+
+
+def turned_boxes(outputs: Sequence[np.ndarray], head: Mapping[str, Any]) -> np.ndarray:
+    """Return (N, cells, 5) oriented boxes: centre x, y, width, height in pixels, angle in radians.
+
+    Sides are distances along the turned axes; the angle is ``(sigmoid - 1/4) * pi``, as in
+    YOLOv8's heads for oriented boxes.
+    """
+    found = []
+    sides = _by_stride(outputs, head, "box")
+    for (box, stride), (turn, _) in zip(sides, _by_stride(outputs, head, "angle")):
+        rows, columns = _grid(box.shape[1:3], 0.5)
+        left, top, right, bottom = (_sides(box)[..., side] for side in range(4))
+        angle = (_sigmoid(turn[..., 0]) - 0.25) * np.float32(np.pi)
+        across, down = (right - left) / 2, (bottom - top) / 2
+        x = columns + across * np.cos(angle) - down * np.sin(angle)
+        y = rows + across * np.sin(angle) + down * np.cos(angle)
+        places = np.stack([x, y, left + right, top + bottom], -1) * np.float32(stride)
+        turned = np.concatenate([places, angle[..., None]], -1)
+        found.append(turned.reshape(len(turned), -1, 5))
+    return np.concatenate(found, 1)
+
+
+def corners(turned: np.ndarray) -> np.ndarray:
+    """Return (M, 4, 2) corners x, y of (M, 5) oriented boxes."""
+    x, y, width, height, angle = np.asarray(turned, np.float64).T
+    across = np.stack([np.cos(angle), np.sin(angle)], -1) * (width / 2)[:, None]
+    down = np.stack([-np.sin(angle), np.cos(angle)], -1) * (height / 2)[:, None]
+    centre = np.stack([x, y], -1)
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    return np.stack([centre + a * across + d * down for a, d in signs], 1)
+
+
+def _by_stride(
+    outputs: Sequence[np.ndarray], head: Mapping[str, Any], role: str
+) -> List[Tuple[np.ndarray, float]]:
+    """Return the tensors of one role, finest first, each with its stride."""
+    maps = [
+        np.asarray(tensor, np.float32)
+        for tensor, its in zip(outputs, head["end_roles"])
+        if its == role
+    ]
+    maps.sort(key=lambda tensor: -tensor.shape[1] * tensor.shape[2])
+    return list(zip(maps, (float(stride) for stride in sorted(head["strides"]))))
+
+
+def _sequence(tensor: np.ndarray, numbers: int) -> np.ndarray:
+    return tensor.reshape(len(tensor), tensor.shape[1] * tensor.shape[2], -1, numbers)
+
+
 def suppress(
     boxes: np.ndarray, scores: np.ndarray, score: float, iou: float, max_boxes: int
 ) -> np.ndarray:
     """Return the (k, 6) survivors of one sample, class by class, best score first."""
-    rows = []
+    return survivors(boxes, scores, score, iou, max_boxes)[0]
+
+
+def survivors(
+    boxes: np.ndarray, scores: np.ndarray, score: float, iou: float, max_boxes: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Like :func:`suppress`, with the number of the cell that each survivor came from.
+
+    ``boxes`` are (cells, 4) of four sides, or (cells, 5) oriented ones (:func:`turned_boxes`).
+    """
+    overlap = _iou if boxes.shape[1] == 4 else _turned_iou
+    rows, cells = [], []
     for category in range(scores.shape[1]):
         confidence = scores[:, category]
         candidates = np.flatnonzero(confidence >= score)
@@ -175,8 +270,9 @@ def suppress(
         while len(order) and len(kept) < max_boxes:
             best, order = order[0], order[1:]
             kept.append(int(best))
-            order = order[_iou(boxes[best], boxes[order]) <= iou]
+            order = order[overlap(boxes[best], boxes[order]) <= iou]
         if kept:
+            cells.extend(kept)
             rows.append(
                 np.concatenate(
                     [
@@ -187,7 +283,38 @@ def suppress(
                     1,
                 )
             )
-    return np.concatenate(rows).astype(np.float32) if rows else np.zeros((0, 6), np.float32)
+    width = boxes.shape[1] + 2
+    found = np.concatenate(rows) if rows else np.zeros((0, width))
+    return found.astype(np.float32), np.array(cells, np.int64)
+
+
+def _turned_iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return how much oriented boxes overlap: one less the Hellinger distance of their Gaussians.
+
+    Source: "Gaussian Bounding Boxes and Probabilistic Intersection-over-Union" (2021).
+    """
+
+    def spread(turned: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        width, height = turned[..., 2] ** 2 / 12, turned[..., 3] ** 2 / 12
+        cosine, sine = np.cos(turned[..., 4]), np.sin(turned[..., 4])
+        return (
+            width * cosine**2 + height * sine**2,
+            width * sine**2 + height * cosine**2,
+            (width - height) * cosine * sine,
+        )
+
+    mine = np.asarray(box, np.float64)[None]
+    theirs = np.asarray(others, np.float64)
+    (a, b, c), (d, e, f) = spread(mine), spread(theirs)
+    across, down = mine[:, 0] - theirs[:, 0], mine[:, 1] - theirs[:, 1]
+    whole = np.maximum((a + d) * (b + e) - (c + f) ** 2, 1e-12)
+    far = ((a + d) * down**2 + (b + e) * across**2) / (4 * whole)
+    far = far - (c + f) * across * down / (2 * whole)
+    each = np.sqrt(np.maximum(a * b - c**2, 0) * np.maximum(d * e - f**2, 0))
+    near = 0.5 * np.log(np.maximum(whole / (4 * each + 1e-12), 1e-12))
+    distance = np.clip(far + near, 1e-7, 100.0)
+    result: np.ndarray = 1.0 - np.sqrt(1.0 - np.exp(-distance) + 1e-12)
+    return result
 
 
 def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:

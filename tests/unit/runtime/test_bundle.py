@@ -14,7 +14,8 @@ import yaml
 from PIL import Image
 
 from orchestrator.device.bundle import plan_bundle, write_bundle
-from orchestrator.device.bundle_model import TARGETS, BundleInput, BundleModel, BundleOutput
+from orchestrator.device.bundle_model import BundleInput, BundleModel, BundleOutput
+from orchestrator.device.bundle_targets import TARGETS
 from orchestrator.errors import ConfigError
 from tests.unit.runtime import hefs
 from tests.unit.runtime.runner import emulated_environment
@@ -85,7 +86,7 @@ def test_a_classifier_answers_as_the_network_does(tmp_path: Path) -> None:
 
     model = classifier(tmp_path)
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(model, "python"), folder)
+    write_bundle(plan_bundle(model, TARGETS["python"]), folder)
     pixels = np.random.default_rng(3).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(folder / "picture.png")
     done = run(folder, "run.py", "picture.png", "--json", "--save", "seen.png")
@@ -102,7 +103,7 @@ def test_a_classifier_answers_as_the_network_does(tmp_path: Path) -> None:
 
 def test_boxes_come_back_in_the_pixels_of_the_picture_despite_letterbox(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(detector(tmp_path), "picamera2"), folder)
+    write_bundle(plan_bundle(detector(tmp_path), TARGETS["picamera2"]), folder)
     # 32 x 16: letterboxed to 16 x 8 in the middle of 16 x 16; the lit part is its left half.
     pixels = np.zeros((16, 32), np.uint8)
     pixels[:, :16] = 250
@@ -116,38 +117,9 @@ def test_boxes_come_back_in_the_pixels_of_the_picture_despite_letterbox(tmp_path
     assert [box["box"] for box in boxes] == [pytest.approx([0, 0, 24, 16], abs=0.5)] * 2
 
 
-def test_the_camera_script_runs_on_frames(tmp_path: Path) -> None:
-    folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(detector(tmp_path), "picamera2"), folder)
-    # The camera is the one thing that no stand-in has: a module of its name gives frames.
-    (folder / "picamera2.py").write_text(
-        "import numpy as np\n"
-        "class Picamera2:\n"
-        "    def __enter__(self): return self\n"
-        "    def __exit__(self, *exc): pass\n"
-        "    def create_video_configuration(self, main):\n"
-        "        assert main['format'] == 'BGR888'\n"
-        "        self.size = main['size']\n"
-        "        return main\n"
-        "    def configure(self, configuration): pass\n"
-        "    def start(self): pass\n"
-        "    def stop(self): print('stopped')\n"
-        "    def capture_array(self, name):\n"
-        "        width, height = self.size\n"
-        "        return np.full((height, width, 3), 240, np.uint8)\n",
-        encoding="utf-8",
-    )
-    done = run(folder, "camera.py", "--size", "64x48", "--frames", "3")
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[-1] == "stopped"
-    assert len(lines) == 4
-    assert all("lamp" in line and "FPS" in line for line in lines[:3])
-
-
 def test_frigate_gets_a_config_that_matches_the_model(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(detector(tmp_path), "frigate"), folder)
+    write_bundle(plan_bundle(detector(tmp_path), TARGETS["frigate"]), folder)
     config = yaml.safe_load((folder / "frigate.yml").read_text())
     assert config["detectors"]["hailo"]["type"] == "hailo8l"
     assert (config["model"]["width"], config["model"]["height"]) == (16, 16)
@@ -160,7 +132,7 @@ def test_frigate_gets_a_config_that_matches_the_model(tmp_path: Path) -> None:
 
 def test_hailo_apps_labels_begin_with_no_class(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(detector(tmp_path), "hailo-apps"), folder)
+    write_bundle(plan_bundle(detector(tmp_path), TARGETS["hailo-apps"]), folder)
     labels = json.loads((folder / "labels.json").read_text())
     assert labels["labels"] == ["unlabeled", "lamp", "cat", "dog"]
     assert labels["detection_threshold"] == 0.3
@@ -170,33 +142,35 @@ def test_hailo_apps_labels_begin_with_no_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["frigate", "hailo-apps"])
 def test_programs_for_boxes_refuse_a_classifier(tmp_path: Path, target: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        plan_bundle(classifier(tmp_path), target)  # type: ignore[arg-type]
+        plan_bundle(classifier(tmp_path), TARGETS[target])
     assert "--for python" in (caught.value.hint or "")
 
 
 def test_every_bundle_says_emulated(tmp_path: Path) -> None:
-    for target in TARGETS:
-        files = {file.name: file for file in plan_bundle(detector(tmp_path), target)}
+    model = detector(tmp_path)
+    color = replace(model, inputs=[BundleInput(name="net/input_layer1", preprocess=STRETCH)])
+    for target in TARGETS.values():
+        files = {file.name: file for file in plan_bundle(color, target)}
         assert "Emulated" in (files["README.md"].text or "")
         assert json.loads(files["hefsmith.json"].text or "")["emulated"] is True
 
 
 def test_a_bundle_replaces_a_bundle_but_no_other_folder(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(detector(tmp_path), "frigate"), folder)
-    write_bundle(plan_bundle(detector(tmp_path), "python"), folder)
+    write_bundle(plan_bundle(detector(tmp_path), TARGETS["frigate"]), folder)
+    write_bundle(plan_bundle(detector(tmp_path), TARGETS["python"]), folder)
     assert not (folder / "frigate.yml").exists()
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("precious")
     with pytest.raises(ConfigError):
-        write_bundle(plan_bundle(detector(tmp_path), "python"), other)
+        write_bundle(plan_bundle(detector(tmp_path), TARGETS["python"]), other)
     assert (other / "thesis.txt").read_text() == "precious"
 
 
 def test_a_hef_of_another_build_is_refused_by_the_script(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(classifier(tmp_path), "python"), folder)
+    write_bundle(plan_bundle(classifier(tmp_path), TARGETS["python"]), folder)
     facts = json.loads((folder / "hefsmith.json").read_text())
     facts["inputs"][0]["name"] = "other/input_layer1"
     (folder / "hefsmith.json").write_text(json.dumps(facts))
@@ -208,7 +182,7 @@ def test_a_hef_of_another_build_is_refused_by_the_script(tmp_path: Path) -> None
 
 def test_what_is_missing_is_one_line_and_not_a_traceback(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(classifier(tmp_path), "python"), folder)
+    write_bundle(plan_bundle(classifier(tmp_path), TARGETS["python"]), folder)
     picture = tmp_path / "text.png"
     picture.write_text("this is no picture")
     done = subprocess.run(
@@ -248,21 +222,20 @@ def test_raw_heads_become_boxes_by_the_decoder_of_the_verdict(tmp_path: Path) ->
         "max_boxes": 10,
     }
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(replace(detector(tmp_path), head=head), "python"), folder)
+    write_bundle(plan_bundle(replace(detector(tmp_path), head=head), TARGETS["python"]), folder)
     code = """
 import json, sys
 import numpy as np
 import hailo_model
-model = object.__new__(hailo_model.Model)
-model.facts = json.loads(open("hefsmith.json").read())
-model.labels = ["lamp", "cat", "dog"]
+from hailo_answers import Reader
 class Placement:
     box_to_source = staticmethod(lambda box: [10 * side for side in box])
 box, scores = np.zeros((2, 2, 4), np.float32), np.full((2, 2, 3), -9, np.float32)
 box[0, 1] = (0.5, 0.5, 0.5, 0.25)
 scores[0, 1, 2] = 3
+reader = Reader(json.loads(open("hefsmith.json").read()), ["lamp", "cat", "dog"], ["a", "b"])
 print([(b.label, b.top, b.left, b.bottom, b.right) for b in
-       model._decode_head([box, scores], Placement)])
+       reader.head_boxes([box, scores], Placement)])
 print(sorted(name for name in sys.modules if name.startswith("hefsmith_worker")))
 """
     done = subprocess.run(

@@ -16,6 +16,7 @@ from orchestrator.device.agent.facts import BINDING
 from orchestrator.device.base import Identity, is_done
 from orchestrator.device.benchmark import BenchOptions, run_benchmark
 from orchestrator.device.bundle import plan_bundle, write_bundle
+from orchestrator.device.bundle_targets import TARGETS
 from orchestrator.device.faults import DeviceLacks
 from orchestrator.device.validation import DeviceRun, GoldenInput, GoldenOutput, run_golden
 from orchestrator.diagnose import checks_device
@@ -139,7 +140,7 @@ def test_a_bundle_answers_the_same_on_each_device(name: str, tmp_path: Path) -> 
     model = test_bundle.detector(tmp_path)
     model.hef.write_bytes(hefs.detector(compiler=hefs.OLD_COMPILER))
     folder = tmp_path / "bundle"
-    write_bundle(plan_bundle(model, "python"), folder)
+    write_bundle(plan_bundle(model, TARGETS["python"]), folder)
     pixels = np.zeros((16, 16), np.uint8)
     pixels[:8, :8], pixels[8:, 8:] = 240, 130
     Image.fromarray(pixels).save(folder / "picture.png")

@@ -17,47 +17,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 HERE = Path(__file__).resolve().parent
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
+# Our own code for pictures comes along as an archive; Python imports from it as it is.
+for place in (str(HERE / "hefsmith_worker.zip"), str(HERE)):
+    if place not in sys.path:
+        sys.path.insert(0, place)
+
+from hailo_answers import Answer, Box, Reader  # noqa: E402
+
+__all__ = ["Answer", "Box", "Model", "run_program"]
 
 #: Milliseconds that one picture may take on the chip.
 TIMEOUT_MS = 10000
-
-
-@dataclass
-class Box:
-    """One object, in pixels of the picture that was given."""
-
-    label: str
-    number: int
-    score: float
-    top: float
-    left: float
-    bottom: float
-    right: float
-
-
-@dataclass
-class Answer:
-    """What the model says of one picture. Which fields are filled hangs on the task.
-
-    ``classes`` are (label, probability) pairs, best first; ``boxes`` are objects, best first;
-    ``mask`` is (H, W) class numbers in the network's own size; ``outputs`` are the arrays by
-    stream name, always there.
-    """
-
-    classes: list[tuple[str, float]] = field(default_factory=list)
-    boxes: list[Box] = field(default_factory=list)
-    mask: Any = None
-    outputs: dict[str, Any] = field(default_factory=dict)
 
 
 #: What to install for a module that is missing.
@@ -65,6 +42,8 @@ PACKAGES = {
     "hailo_platform": "python3-hailort (Hailo-10H: python3-h10-hailort)",
     "numpy": "python3-numpy",
     "PIL": "python3-pil",
+    "cv2": "python3-opencv",
+    "paho": "python3-paho-mqtt",
     "picamera2": "python3-picamera2",
 }
 
@@ -96,16 +75,6 @@ def buffer_of(frame: Any, kind: str) -> Any:
     import numpy as np
 
     return np.require(frame, kind, ["C_CONTIGUOUS", "WRITEABLE", "ENSUREARRAY"])
-
-
-def sorted_by_class(detections: list[Any]) -> list[list[Any]]:
-    """Turn boxes by score, which are objects, into rows by class."""
-    count = 1 + max(one.class_id for one in detections)
-    by_class: list[list[Any]] = [[] for _ in range(count)]
-    for one in detections:
-        row = (one.y_min, one.x_min, one.y_max, one.x_max, one.score)
-        by_class[one.class_id].append(row)
-    return by_class
 
 
 #: Orders whose boxes lie in bytes, whatever type was asked for.
@@ -206,7 +175,8 @@ class Model:
         infos = hef.get_output_vstream_infos()
         outputs = [info.name for info in infos]
         wanted = [item["stream"] for item in self.facts["outputs"]]
-        self._outputs = wanted if all(name in outputs for name in wanted) else outputs
+        streams = wanted if all(name in outputs for name in wanted) else outputs
+        self._reader = Reader(self.facts, self.labels, streams)
         self._device = hailo.VDevice()
         self._runner: Any
         try:
@@ -229,9 +199,19 @@ class Model:
         self._runner.close()
         self._device.release()
 
-    def run(self, *pictures: Any) -> Answer:
-        """Answer for one picture (one for each input): path, bytes, Pillow image or RGB array."""
+    @property
+    def preprocess(self) -> Any:
+        """How pictures for the first input are prepared."""
+        return self._preprocess[0]
+
+    def run(self, *pictures: Any, shown: Optional[tuple[int, int]] = None) -> Answer:
+        """Answer for one picture (one for each input): path, bytes, Pillow image or RGB array.
+
+        ``shown`` is the (height, width) of the picture that answers are wanted for, where the
+        one given is a smaller copy that was made for the network.
+        """
         from hefsmith_worker.pictures import normalise, prepare_with_placement
+        from hefsmith_worker.pictures.geometry import place
 
         if len(pictures) != len(self._preprocess):
             raise ValueError("%d pictures are needed, one for each input" % len(self._preprocess))
@@ -243,71 +223,6 @@ class Model:
                 frame = normalise(frame[None], preprocess)[0]
             frames[item["name"]] = frame
             placements.append(placement)
-        return self._decode(self._runner.run(frames), placements[0])
-
-    def _decode(self, results: dict[str, Any], placement: Any) -> Answer:
-        answer = Answer()
-        for name, item in zip(self._outputs, self.facts["outputs"]):
-            value = results[name]
-            answer.outputs[name] = value
-            if item["kind"] == "nms":
-                answer.boxes = self._boxes(value, placement)
-        if self.facts.get("head"):
-            answer.boxes = self._decode_head([answer.outputs[n] for n in self._outputs], placement)
-        first = answer.outputs[self._outputs[0]]
-        if self.task == "classification":
-            answer.classes = self._classes(first)
-        elif self.task == "segmentation" and getattr(first, "ndim", 0) == 3:
-            answer.mask = self._mask(first)
-        return answer
-
-    def name_of(self, number: int) -> str:
-        """Return the label of a class, its number when there is none."""
-        return self.labels[number] if number < len(self.labels) else str(number)
-
-    def _classes(self, scores: Any) -> list[tuple[str, float]]:
-        """Turn scores into (label, probability), best first; logits go through softmax."""
-        np = self._np
-        values = np.asarray(scores, np.float64).ravel()
-        probable = values.min() >= 0.0 and abs(values.sum() - 1.0) < 0.05
-        if not probable:
-            weights = np.exp(values - values.max())
-            values = weights / weights.sum()
-        order = np.argsort(-values, kind="stable")
-        return [(self.name_of(int(number)), float(values[number])) for number in order]
-
-    def _boxes(self, by_class: Any, placement: Any) -> list[Box]:
-        """Turn HailoRT's boxes by class (0..1 of the network's input) into the picture's pixels."""
-        found = []
-        if len(by_class) == 1 and isinstance(by_class[0], list):
-            by_class = by_class[0]  # HailoRT 4.18 gives a list of one picture
-        if len(by_class) and hasattr(by_class[0], "class_id"):
-            by_class = sorted_by_class(by_class)
-        for number, rows in enumerate(by_class):
-            for row in rows:
-                top, left, bottom, right, score = (float(value) for value in row[:5])
-                place = placement.box_to_source((top, left, bottom, right))
-                found.append(Box(self.name_of(number), number, score, *map(float, place)))
-        return sorted(found, key=lambda box: -box.score)
-
-    def _decode_head(self, outputs: list[Any], placement: Any) -> list[Box]:
-        """Make boxes of the raw tensors of a detection head, as the build's verdict did."""
-        from hefsmith_worker.decoding import decode
-
-        head = self.facts["head"]
-        height, width = head["size"]
-        raw = [output[None] for output in outputs]
-        limits = (head["score"], head["iou"], head["max_boxes"])
-        (rows,) = decode(raw, head, (height, width), *limits)
-        by_class: dict[int, list[Any]] = {}
-        for row in rows:
-            by_class.setdefault(int(row[5]), []).append(row[:5])
-        count = max(by_class, default=-1) + 1
-        return self._boxes([by_class.get(number, []) for number in range(count)], placement)
-
-    def _mask(self, output: Any) -> Any:
-        np = self._np
-        if output.shape[-1] > 1:
-            return np.argmax(output, axis=-1).astype(np.uint8)
-        probable = output.min() >= 0.0 and output.max() <= 1.0
-        return (output[..., 0] > (0.5 if probable else 0.0)).astype(np.uint8)
+        if shown is not None and shown != placements[0].source:
+            placements[0] = place(shown, self.preprocess)
+        return self._reader.read(self._runner.run(frames), placements[0])

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hailo_model import Answer, Model, run_program
+from hailo_model import Answer, Box, Model, run_program
 
 
 def main() -> int:
@@ -73,6 +73,7 @@ def as_values(answer: Answer) -> dict[str, Any]:
                 "class": box.number,
                 "score": round(box.score, 4),
                 "box": [round(v, 1) for v in (box.left, box.top, box.right, box.bottom)],
+                **extras(box),
             }
             for box in answer.boxes
         ],
@@ -84,25 +85,26 @@ def as_values(answer: Answer) -> dict[str, Any]:
     }
 
 
+def extras(box: Box) -> dict[str, Any]:
+    """Return what some tasks know beside the box."""
+    found: dict[str, Any] = {}
+    if box.points:
+        found["points"] = [[round(float(v), 2) for v in point] for point in box.points]
+    if box.corners:
+        found["corners"] = [[round(float(v), 1) for v in corner] for corner in box.corners]
+    if box.mask is not None:
+        found["mask_pixels"] = int(box.mask.sum())
+    return found
+
+
 def save(name: str, answer: Answer, target: Path) -> None:
-    """Draw boxes or the mask over the picture."""
-    from PIL import Image, ImageDraw, ImageOps
+    """Draw the answer over the picture."""
+    from drawing import draw
+    from PIL import Image, ImageOps
 
     with Image.open(name) as opened:
         picture: Any = ImageOps.exif_transpose(opened).convert("RGB")
-    draw = ImageDraw.Draw(picture)
-    for box in answer.boxes:
-        draw.rectangle((box.left, box.top, box.right, box.bottom), outline=(255, 140, 0), width=2)
-        draw.text(
-            (box.left + 3, box.top + 2), "%s %.2f" % (box.label, box.score), fill=(255, 140, 0)
-        )
-    if answer.classes:
-        draw.text((4, 4), "%s %.2f" % answer.classes[0], fill=(255, 140, 0))
-    if answer.mask is not None:
-        mask = Image.fromarray((answer.mask > 0).astype("uint8") * 120)
-        tint = Image.new("RGB", picture.size, (255, 140, 0))
-        picture.paste(tint, mask=mask.resize(picture.size))
-    picture.save(target)
+    draw(picture, answer).save(target)
     print("saved %s" % target, file=sys.stderr)
 
 

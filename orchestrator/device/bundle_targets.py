@@ -9,6 +9,7 @@ Ultralytics' are what its Hailo backend reads (``ultralytics`` 8.4.190).
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -200,7 +201,8 @@ def _ultralytics(model: BundleModel) -> Mapping[str, str]:
         "task": yolo_task(model),
         "batch": 1,
         "imgsz": [height, width],
-        "stride": 32,
+        # Sizes are rounded up to whole strides there, and the HEF takes its own size only.
+        "stride": math.gcd(height, width, 32),
         "channels": 3,
         "hailo_arch": model.arch,
         "nms": model.has_boxes,

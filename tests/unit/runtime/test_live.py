@@ -397,6 +397,7 @@ def test_ultralytics_gets_what_its_backend_reads(tmp_path: Path) -> None:
     assert metadata["nms"] is True
     assert metadata["names"] == {0: "lamp", 1: "cat", 2: "dog"}
     assert metadata["imgsz"] == [8, 8]
+    assert metadata["stride"] == 8
     assert "net_hailo_model" in (folder / "README.md").read_text()
 
 

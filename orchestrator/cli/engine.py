@@ -8,8 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from orchestrator.engine.base import BuildRecord
-    from orchestrator.engine.docker import DockerEngine
-    from orchestrator.engine.local import LocalEngine
+    from orchestrator.engine.protocols import Engine
     from orchestrator.pipeline.plan import Plan
 
 BuildArgument = Annotated[
@@ -153,8 +152,6 @@ def prune(
 
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.engine.choose import choose_engine
-    from orchestrator.engine.docker import DockerEngine
-    from orchestrator.engine.prune import prune as remove
     from orchestrator.errors import EngineError
     from orchestrator.toolchain import registry
 
@@ -162,10 +159,11 @@ def prune(
     keep = {image for one in imported for image in (one.image, one.export_image) if image}
     choice = choose_engine(engine or "docker", need_docker=True)
     try:
-        if not isinstance(choice.engine, DockerEngine):
+        store = choice.engine.image_store()
+        if store is None:
             msg = "the local engine keeps no images and no volumes"
             raise EngineError(msg, hint="Use --engine docker.")
-        gone = remove(choice.engine.connection, keep=keep, dry_run=dry_run)
+        gone = store.prune(keep=keep, dry_run=dry_run)
     finally:
         choice.engine.close()
     if as_json:
@@ -202,28 +200,26 @@ def shell(
 
     from orchestrator.cli.output import note, print_result
     from orchestrator.engine.choose import choose_engine
-    from orchestrator.engine.docker import DockerEngine
-    from orchestrator.engine.shell import plan_shell
     from orchestrator.errors import EngineError
 
     choice = choose_engine(engine or "docker", need_docker=True)
-    if not isinstance(choice.engine, DockerEngine):
-        msg = "the local engine has no box to open a shell in"
-        raise EngineError(msg, hint="Use --engine docker, or your own shell.")
     try:
         reference = image or choice.engine.ensure_image("emulator").id
         folder = Path("models", model).resolve() if model else None
-        words = plan_shell(
-            choice.engine, reference, tuple(command or ()), folder, terminal=_has_terminal()
+        words = choice.engine.shell(
+            reference, tuple(command or ()), folder, terminal=_has_terminal()
         )
+        if words is None:
+            msg = "the local engine has no box to open a shell in"
+            raise EngineError(msg, hint="Use --engine docker, or your own shell.")
         if dry_run:
             import shlex
 
             print_result(shlex.join(words))
             return
-        client = shutil.which("docker")
+        client = shutil.which(words[0])
         if client is None:
-            msg = "a shell needs the docker command, which is not in PATH"
+            msg = f"a shell needs the {words[0]} command, which is not in PATH"
             raise EngineError(msg, hint="Install Docker's command line (docker-cli).")
         note(choice.said)
         done = subprocess.run([client, *words[1:]], check=False)
@@ -238,7 +234,7 @@ def _has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _open(record: BuildRecord) -> DockerEngine | LocalEngine:
+def _open(record: BuildRecord) -> Engine:
     from orchestrator.engine.choose import open_record
 
     return open_record(record)

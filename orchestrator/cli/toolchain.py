@@ -14,7 +14,7 @@ from orchestrator.errors import ConfigError, escape_control
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.engine.image_store import ImageStore
+    from orchestrator.engine.protocols import ImageStore
     from orchestrator.toolchain.gpu import Wish
     from orchestrator.toolchain.importer import Step
     from orchestrator.toolchain.registry import ImportedToolchain
@@ -231,11 +231,10 @@ class _store:  # noqa: N801 (used as a function)
 
     def __enter__(self) -> ImageStore:
         from orchestrator.engine.choose import choose_engine
-        from orchestrator.engine.docker import DockerEngine
-        from orchestrator.engine.image_store import ImageStore
 
         choice = choose_engine(self._asked or "docker")
-        if not isinstance(choice.engine, DockerEngine):
+        store = choice.engine.image_store()
+        if store is None:
             msg = "toolchains are images, and the local engine has none"
             raise ConfigError(
                 msg,
@@ -243,7 +242,7 @@ class _store:  # noqa: N801 (used as a function)
                 code="toolchain.engine",
             )
         self._engine = choice.engine
-        return ImageStore(choice.engine)
+        return store
 
     def __exit__(self, *_: object) -> None:
         self._engine.close()

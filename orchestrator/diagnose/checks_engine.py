@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.checks import Check, error, info, ok, warning
+from orchestrator.engine import products
 
 if TYPE_CHECKING:
     from hefsmith_worker.contract.findings import Finding
@@ -108,13 +109,11 @@ def check_clock(facts: EngineFacts) -> Finding | None:
     if facts.skew is None or not facts.reached:
         return None
     if abs(facts.skew) > 30:
-        fix = "Set the time there (NTP)."
-        if facts.info is not None and facts.info.product == "desktop":
-            fix = "Restart Docker Desktop, or in PowerShell: wsl --shutdown"
+        fix = None if facts.info is None else products.find(facts.info.product).clock
         return warning(
             f"the engine's clock is {facts.skew:+.0f} s off ours",
             "time stamps in logs and manifests are wrong, and certificates may not be valid",
-            fix,
+            fix or "Set the time there (NTP).",
         )
     return ok(f"clocks agree ({facts.skew:+.1f} s)")
 

@@ -274,25 +274,22 @@ def _long_paths(system: str) -> bool | None:
 
 def collect_engine(asked: str | None, named: Mapping[str, str] | None = None) -> EngineFacts:
     """Return the facts of the engine that ``asked`` means; an engine that is away is a fact."""
-    from orchestrator.engine.choose import find_address
-    from orchestrator.engine.docker import DockerEngine
-    from orchestrator.engine.local import LocalEngine, missing_modules
+    from orchestrator.engine.choose import find_address, open_engine
+    from orchestrator.engine.local import missing_modules
 
     lacking = bool(missing_modules())
     try:
         address = find_address(asked, named)
     except HefsmithError as error:
         return EngineFacts(asked or "", "--engine", False, False, error.message, error.hint or "")
+    engine = open_engine(address)
     if address.kind == "local":
-        info = LocalEngine().info()
-        return EngineFacts("local", address.origin, False, True, info=info)
-    engine = DockerEngine(address)
+        return EngineFacts("local", address.origin, False, True, info=engine.info())
     started = time.monotonic()
     try:
         info = engine.info()
         asked_at = time.monotonic()
-        with engine.connection.calls("asking the engine for its clock"):
-            raw = engine.connection.api.info()
+        clock = engine.clock() or ""
         seconds = time.monotonic() - asked_at
         return EngineFacts(
             address.url,
@@ -300,7 +297,7 @@ def collect_engine(asked: str | None, named: Mapping[str, str] | None = None) ->
             address.far,
             True,
             info=info,
-            skew=clock_skew(str(raw.get("SystemTime") or ""), time.time()),
+            skew=clock_skew(clock, time.time()),
             free=_free_for_images(info) if not address.far else None,
             seconds=seconds,
             host_lacks_emulator=lacking,

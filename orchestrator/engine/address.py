@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from orchestrator.engine import products
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.reading import read_json
 
@@ -22,6 +23,9 @@ SCHEMES = ("unix", "npipe", "tcp", "http", "https", "ssh")
 
 DEFAULT_POSIX = "unix:///var/run/docker.sock"
 DEFAULT_WINDOWS = "npipe:////./pipe/docker_engine"
+
+#: The origin of an address that nobody chose.
+BY_DEFAULT = "Docker's default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def choose_address(
     if context and context != "default":
         return context_address(context, docker_config)
     default = DEFAULT_WINDOWS if windows else DEFAULT_POSIX
-    return Address("docker", default, "Docker's default")
+    return Address("docker", default, BY_DEFAULT)
 
 
 def _explicit(asked: str, origin: str, docker_config: Path) -> Address:
@@ -155,23 +159,12 @@ def context_address(name: str, docker_config: Path) -> Address:
     )
 
 
-def other_sockets(environ: Mapping[str, str], home: Path, uid: int | None) -> tuple[Path, ...]:
-    """Return sockets to try when Docker's default one is not there, likeliest first.
-
-    Docker Desktop, Colima, OrbStack and Rancher Desktop, rootless Docker, then Podman.
-    """
+def other_sockets(
+    environ: Mapping[str, str], home: Path, uid: int | None, *, windows: bool = False
+) -> tuple[str, ...]:
+    """Return addresses to try when nobody listens at Docker's default one, likeliest first."""
     runtime = environ.get("XDG_RUNTIME_DIR") or (f"/run/user/{uid}" if uid is not None else None)
-    found = [
-        home / ".docker/run/docker.sock",
-        home / ".docker/desktop/docker.sock",
-        home / ".colima/default/docker.sock",
-        home / ".orbstack/run/docker.sock",
-        home / ".rd/docker.sock",
-    ]
-    if runtime:
-        found += [Path(runtime) / "docker.sock", Path(runtime) / "podman/podman.sock"]
-    found.append(Path("/run/podman/podman.sock"))
-    return tuple(found)
+    return products.sockets(home.as_posix(), runtime, windows=windows)
 
 
 def docker_config_folder(environ: Mapping[str, str], home: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What every engine offers: jobs go in, lines of output come out, and an ending that is told.
+"""What engines are given and what they answer: jobs, limits, endings, facts, errors.
 
 A :class:`Job` names paths as they are inside the box (``/hefsmith/...``), as
 ``PurePosixPath``. An engine without a box translates them. Nothing here imports Docker.
@@ -18,9 +18,7 @@ from hefsmith_worker.contract.layout import PLAN
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Mapping
 
 #: Where things are inside the box.
 ROOT = PurePosixPath("/hefsmith")
@@ -155,7 +153,7 @@ class EngineInfo:
     ``lacks`` names the limits that its kernel cannot set. ``boxed`` is false for the local
     engine: there a job can do whatever the user can. ``wsl`` is true on a kernel of WSL 2.
     ``containerd_store`` tells whose image store it is: containerd's may lie elsewhere than
-    ``data_root``.
+    ``data_root``. ``product`` is a name of :data:`orchestrator.engine.products.PRODUCTS`.
     """
 
     kind: EngineKind
@@ -169,7 +167,7 @@ class EngineInfo:
     memory: int | None = None
     rootless: bool = False
     userns: bool = False
-    product: Literal["docker", "desktop", "podman", "colima", "orbstack", "local"] = "docker"
+    product: str = "docker"
     data_root: str | None = None
     storage_driver: str | None = None
     runtimes: tuple[str, ...] = ()
@@ -257,104 +255,18 @@ class BuildRecord:
     notes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
-class Running(Protocol):
-    """A job that runs. As a context manager it stops and removes the job on the way out.
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed (or would be): names of images and volumes, and orphaned containers.
 
-    Leaving the ``with`` block on an exception (Ctrl-C too) climbs the ladder: interrupt, wait,
-    terminate, wait, kill; gone in under 10 s. A detached job is left running.
+    ``bytes`` is the size of the images; layers that they shared with others count in full. Steps
+    of their builds, which hold nothing else, are named and not counted.
     """
 
-    @property
-    def record(self) -> BuildRecord:
-        """Return what identifies this build."""
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the job if it still runs, and remove what it leaves on the engine."""
-
-    def release(self) -> None:
-        """Let a job that was started with ``held=True`` begin; its work folder is final now."""
-
-    def lines(self) -> Iterator[str]:
-        """Yield the lines that the program prints, as they come, without their line ends.
-
-        Ends when the output ends, which proves nothing: :meth:`wait` tells how the job ended.
-        """
-
-    def interrupt(self) -> None:
-        """Ask the program to stop (SIGINT); returns at once."""
-
-    def stop(self) -> Ending:
-        """Climb the whole ladder and return the ending, in under 10 s."""
-
-    def wait(self, *, told: bool = False) -> Ending:
-        """Wait for the end, bring the results to the build folder, and tell how it ended.
-
-        ``told``: the program has said that all is done, so its exit status is no news. Then the
-        end may be taken from the system, and the engine's own clean-up goes on behind it.
-        """
-
-    def sync(self) -> None:
-        """Bring the results so far to the build folder; nothing to do where they are there."""
-
-
-class Engine(Protocol):
-    """A place where jobs run."""
-
-    def info(self) -> EngineInfo:
-        """Return what is known of the engine; raises :class:`EngineError` if it is away."""
-
-    def find_image(self, reference: str) -> ImageInfo | None:
-        """Return an image that the engine has, by tag or id; never pulls."""
-
-    def ready_image(self, name: Literal["emulator", "pi"]) -> ImageInfo | None:
-        """Return one of our images, ``None`` if it would have to be built first."""
-
-    def ensure_image(
-        self, name: Literal["emulator", "pi"], *, report: Report = ignore
-    ) -> ImageInfo:
-        """Return one of our images; builds it when the engine lacks it or its files changed."""
-
-    def add_packages(
-        self, image: str, packages: tuple[str, ...], *, python: str, report: Report = ignore
-    ) -> ImageInfo:
-        """Return ``image`` with a network's own packages on top; ``python`` is the one inside."""
-
-    def commands(self, job: Job) -> tuple[str, ...]:
-        """Return what would be run, as shell lines, for ``--dry-run``; touches nothing."""
-
-    def capture(
-        self,
-        image: str,
-        argv: tuple[str, ...],
-        *,
-        limits: Box | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float = 120.0,
-        on_output: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """Run a short program in the box, with no inputs and no build folder."""
-
-    def start(
-        self, job: Job, *, detached: bool = False, held: bool = False, report: Report = ignore
-    ) -> Running:
-        """Start ``job``. ``held``: it waits for :meth:`Running.release` before it begins."""
-
-    def attach(self, record: BuildRecord) -> Running:
-        """Return a build that was started earlier; its lines come from the beginning."""
-
-    def running(self) -> tuple[BuildRecord, ...]:
-        """Return the builds of this user that the engine still has."""
-
-    def close(self) -> None:
-        """Let go of connections; running jobs that are not detached end."""
+    images: tuple[str, ...]
+    volumes: tuple[str, ...]
+    containers: int
+    bytes: int
 
 
 class EngineUnavailableError(EngineError):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.engine.address import (
-    DEFAULT_POSIX,
+    BY_DEFAULT,
     LOCAL,
     Address,
     choose_address,
@@ -18,11 +19,13 @@ from orchestrator.engine.address import (
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from orchestrator.engine.base import BuildRecord, EngineInfo
-    from orchestrator.engine.docker import DockerEngine
-    from orchestrator.engine.local import LocalEngine
+    from orchestrator.engine.base import BuildRecord, EngineInfo, EngineKind
+    from orchestrator.engine.protocols import Engine
+
+#: Where Windows lists its named pipes.
+PIPES = r"\\.\pipe"
 
 NO_BOX = "the local engine has no box: a job can do what you can"
 
@@ -31,7 +34,7 @@ NO_BOX = "the local engine has no box: a job can do what you can"
 class EngineChoice:
     """An engine that answers, and one line that says which it is and why."""
 
-    engine: DockerEngine | LocalEngine
+    engine: Engine
     said: str
 
 
@@ -42,20 +45,32 @@ def find_address(asked: str | None, named: Mapping[str, str] | None = None) -> A
     key of ``named``.
     """
     home = Path.home()
+    windows = os.name == "nt"
     address = choose_address(
         None if asked == "auto" else asked,
         environ=os.environ,
         docker_config=docker_config_folder(os.environ, home),
-        windows=os.name == "nt",
+        windows=windows,
         named=named,
     )
-    default = address.url == DEFAULT_POSIX and address.origin == "Docker's default"
-    if default and not Path("/var/run/docker.sock").exists():
+    if address.origin == BY_DEFAULT and not listens(address.url):
         uid = os.getuid() if hasattr(os, "getuid") else None
-        for socket in other_sockets(os.environ, home, uid):
-            if socket.exists():
-                return Address("docker", f"unix://{socket}", f"found at {socket}")
+        for found in other_sockets(os.environ, home, uid, windows=windows):
+            if listens(found):
+                return Address("docker", found, f"found at {found.partition('://')[2]}")
     return address
+
+
+def listens(address: str) -> bool:
+    """Tell whether there is a socket or a named pipe at an address of this machine."""
+    scheme, _, place = address.partition("://")
+    if scheme != "npipe":
+        return Path(place).exists()
+    try:
+        # To ask for a pipe by its name may take one of its connections; the list takes none.
+        return Path(place).name in os.listdir(PIPES)  # noqa: PTH208
+    except OSError:
+        return False
 
 
 def choose_engine(
@@ -70,13 +85,12 @@ def choose_engine(
     job needs an image (``need_docker``). An engine that was asked for by name must answer:
     raises :class:`EngineUnavailableError` if it does not.
     """
-    from orchestrator.engine.docker import DockerEngine
-    from orchestrator.engine.local import LocalEngine, missing_modules
+    from orchestrator.engine.local import missing_modules
 
     address = find_address(asked, named)
+    engine = open_engine(address)
     if address.kind == "local":
-        return EngineChoice(LocalEngine(), f"engine: local ({NO_BOX})")
-    engine = DockerEngine(address)
+        return EngineChoice(engine, f"engine: local ({NO_BOX})")
     try:
         info = engine.info()
     except EngineError as error:
@@ -84,7 +98,7 @@ def choose_engine(
         if asked not in {None, "auto"} or need_docker or missing_modules():
             raise
         said = f"engine: local, since {error.message} ({NO_BOX})"
-        return EngineChoice(LocalEngine(), said)
+        return EngineChoice(open_engine(LOCAL), said)
     where = f"{address.url} ({address.origin})"
     return EngineChoice(engine, f"engine: docker {info.version} at {where}{missing_limits(info)}")
 
@@ -101,14 +115,35 @@ def missing_limits(info: EngineInfo) -> str:
     return f"; it cannot limit {', '.join(missing)}, so a job may take all there is (hef doctor)"
 
 
-def open_record(record: BuildRecord) -> DockerEngine | LocalEngine:
-    """Return the engine that a build was given to; does not ask it."""
+def _docker(address: Address) -> Engine:
     from orchestrator.engine.docker import DockerEngine
+
+    return DockerEngine(address)
+
+
+def _local(_: Address) -> Engine:
     from orchestrator.engine.local import LocalEngine
 
+    return LocalEngine()
+
+
+#: What opens an engine of each kind; programs with Docker's interface are rows of ``products``.
+KINDS: Mapping[EngineKind, Callable[[Address], Engine]] = MappingProxyType(
+    {"docker": _docker, "local": _local}
+)
+
+
+def open_engine(address: Address) -> Engine:
+    """Return the engine at an address; does not ask it."""
+    return KINDS[address.kind](address)
+
+
+def open_record(record: BuildRecord) -> Engine:
+    """Return the engine that a build was given to; does not ask it."""
     if record.engine == LOCAL.url:
-        return LocalEngine()
+        return open_engine(LOCAL)
     # The address itself and not a context's name: contexts change, a build stays where it is.
     origin = f"the build {record.id}"
-    address = Address("docker", record.engine, origin, record.tls, verify_tls=record.verify_tls)
-    return DockerEngine(address)
+    return open_engine(
+        Address("docker", record.engine, origin, record.tls, verify_tls=record.verify_tls)
+    )

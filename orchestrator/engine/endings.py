@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.engine import products
 from orchestrator.engine.base import GIB, Ending, EndKind, EngineInfo
 
 if TYPE_CHECKING:
@@ -111,16 +112,7 @@ def memory_hint(info: EngineInfo) -> str:
     """Return where memory is raised for this engine, with the exact command or setting."""
     has = f" (the engine has {info.memory / GIB:.1f} GiB)" if info.memory else ""
     first = f"Raise the limit with --memory 16g{has}, or use smaller calibration or batch."
-    more = {
-        "desktop": (
-            "Docker Desktop: Settings > Resources > Memory. With WSL 2, put in "
-            "%UserProfile%\\.wslconfig:\n  [wsl2]\n  memory=16GB\n  swap=32GB\n"
-            "then: wsl --shutdown"
-        ),
-        "colima": "Colima: colima stop, then colima start --memory 16",
-        "orbstack": "OrbStack: Settings > System > Memory limit.",
-        "podman": "Podman machine: podman machine set --memory 16384",
-    }.get(info.product)
+    more = products.find(info.product).memory
     if more is None and "microsoft" in info.os.lower():
         more = "WSL 2: memory=16GB under [wsl2] in %UserProfile%\\.wslconfig; wsl --shutdown"
     return f"{first}\n{more}" if more else first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.engine.base import EngineInfo
+from orchestrator.engine.products import recognise
 
 if TYPE_CHECKING:
     from orchestrator.engine.address import Address
@@ -44,7 +45,7 @@ def read_info(info: Any, version: Any, address: Address, podman: Any = None) -> 
         memory=info.get("MemTotal"),
         rootless=rootless,
         userns=any("name=userns" in option for option in security),
-        product=_product(system, name, parts),
+        product=recognise(system, name, parts, address.url),
         data_root=info.get("DockerRootDir"),
         storage_driver=info.get("Driver"),
         runtimes=tuple(sorted(cast("dict[str, object]", info.get("Runtimes") or {}))),
@@ -63,18 +64,6 @@ def _withheld(limit: str, host: Any, rootless: bool) -> bool:
     """Tell whether a rootless Podman was not given the control group of a limit."""
     given = host.get("cgroupControllers")
     return bool(host) and rootless and _CONTROLLERS[limit] not in (given or [])
-
-
-def _product(system: str, name: str, parts: str) -> Any:
-    if "Docker Desktop" in system:
-        return "desktop"
-    if "OrbStack" in system or name == "orbstack":
-        return "orbstack"
-    if "Podman" in parts:
-        return "podman"
-    if name.startswith("colima"):
-        return "colima"
-    return "docker"
 
 
 def normal_architecture(name: str) -> str:

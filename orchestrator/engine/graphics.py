@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from orchestrator.engine import products
+
 if TYPE_CHECKING:
     from orchestrator.engine.base import EngineInfo
 
@@ -22,7 +24,7 @@ def wsl_folder(info: EngineInfo) -> str | None:
     An engine that runs in a WSL distribution has it beside itself. Docker Desktop's machine has
     it under the same name only for its own use, and brings the libraries into containers.
     """
-    return str(WSL) if info.wsl and info.product == "docker" else None
+    return str(WSL) if info.wsl and products.find(info.product).wsl_libraries else None
 
 
 def variables(info: EngineInfo, library_path: str | None) -> dict[str, str]:

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import context as contexts
-from orchestrator.engine import images
+from orchestrator.engine import images, products
 from orchestrator.engine.base import Box, Completed, ImageBuildError, ImageInfo, Report, ignore
 from orchestrator.engine.transfer import ArchiveMember
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-    from orchestrator.engine.docker import DockerEngine
+    from orchestrator.engine.base import Pruned
+    from orchestrator.engine.client import Connection
+    from orchestrator.engine.protocols import Engine
 
 WHEELS = "docker/suite/wheels"
 
@@ -32,11 +34,12 @@ CONTAINERD = Path("/var/lib/containerd")
 TRIED = 3
 
 
-class ImageStore:
-    """The images of one Docker engine."""
+class DockerImages:
+    """The images of one Docker engine (:class:`orchestrator.engine.protocols.ImageStore`)."""
 
-    def __init__(self, engine: DockerEngine) -> None:
+    def __init__(self, engine: Engine, connection: Connection) -> None:
         self._engine = engine
+        self._connection = connection
 
     @property
     def name(self) -> str:
@@ -60,16 +63,15 @@ class ImageStore:
     def free_space(self) -> int | None:
         """Return free bytes on the disk of the engine's images, ``None`` if nobody can tell."""
         info = self._engine.info()
-        if not self._engine.connection.address.far and info.data_root:
+        if not self._connection.address.far and info.data_root:
             root = Path(info.data_root)
-            # Docker Desktop names a folder inside its own virtual machine.
-            if info.product == "docker" and root.is_dir():
+            if not products.find(info.product).machine and root.is_dir():
                 try:
                     if not (info.containerd_store and lies_apart(root)):
                         return shutil.disk_usage(root).free
                 except OSError:
                     pass
-        for image in self._engine.images()[:TRIED]:
+        for image in images.listing(self._connection)[:TRIED]:
             free = self._free_inside(image)
             if free is not None:
                 return free
@@ -84,6 +86,12 @@ class ImageStore:
         match = re.search(r"\s(\d+)\s+\d+%\s+/\s*$", done.stdout.strip())
         return int(match[1]) * 1024 if done.exit_code == 0 and match else None
 
+    def prune(self, *, keep: Collection[str], dry_run: bool = False) -> Pruned:
+        """Remove our old images and leftovers; see :func:`orchestrator.engine.prune.prune`."""
+        from orchestrator.engine.prune import prune
+
+        return prune(self._connection, keep=keep, dry_run=dry_run)
+
     def load(self, label: str, blocks: Iterator[bytes]) -> tuple[str, ...]:
         """Give an image archive to the engine as a stream; return the names or ids in it.
 
@@ -93,10 +101,10 @@ class ImageStore:
         import docker.errors
 
         names: list[str] = []
-        api: Any = self._engine.connection.api
+        api: Any = self._connection.api
         guarded = _Blocks(blocks)
         try:
-            with self._engine.connection.calls(f"loading {label}"):
+            with self._connection.calls(f"loading {label}"):
                 response = api.post(
                     f"{api.base_url}/v{api.api_version}/images/load",
                     data=guarded,
@@ -166,7 +174,7 @@ class ImageStore:
             ),
         )
         return images.build(
-            self._engine.connection,
+            self._connection,
             contexts.Context(blobs, entries),
             tag=tag,
             arguments=given,

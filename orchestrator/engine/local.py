@@ -85,7 +85,7 @@ def translate(words: tuple[str | PurePosixPath, ...], inputs: Path, work: Path) 
 
 
 class LocalEngine:
-    """This machine, without a box (:class:`orchestrator.engine.base.Engine`)."""
+    """This machine, without a box (:class:`orchestrator.engine.protocols.Engine`)."""
 
     def info(self) -> EngineInfo:
         """Return what is known of this machine."""
@@ -247,6 +247,23 @@ class LocalEngine:
             return f"ended ({status_file(record.id).read_text(encoding='ascii')})"
         except OSError:
             return "gone"
+
+    def image_store(self) -> None:
+        """Return ``None``: this Python is the only image."""
+
+    def shell(
+        self,
+        image: str,
+        command: tuple[str, ...],
+        folder: Path | None,
+        *,
+        terminal: bool,
+        limits: Box | None = None,
+    ) -> None:
+        """Return ``None``: there is no box to open a shell in."""
+
+    def clock(self) -> None:
+        """Return ``None``: our clock is its own."""
 
     def capture(
         self,

@@ -52,7 +52,7 @@ def local_info() -> EngineInfo:
 
 
 class LocalRunning:
-    """A job as a process (:class:`orchestrator.engine.base.Running`)."""
+    """A job as a process (:class:`orchestrator.engine.protocols.Running`)."""
 
     def __init__(
         self,

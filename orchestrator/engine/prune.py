@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import images, packages, volumes
+from orchestrator.engine.base import Pruned
 from orchestrator.engine.box import LABEL
 from orchestrator.engine.failures import lost_errors
 from orchestrator.engine.orphans import remove_orphans
@@ -32,20 +33,6 @@ RECENT = 3600.0
 #: What a removed image stood on goes in the next round. With containerd's image store each step
 #: of a build shows up by itself when the step after it is gone; no build of ours has so many.
 ROUNDS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What was removed (or would be): names of images and volumes, and orphaned containers.
-
-    ``bytes`` is the size of the images; layers that they shared with others count in full. Steps
-    of their builds, which hold nothing else, are named and not counted.
-    """
-
-    images: tuple[str, ...]
-    volumes: tuple[str, ...]
-    containers: int
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,37 @@
-"""The command line that opens a shell in the box; a terminal needs Docker's own client."""
+"""The command line that opens a shell in the box; a terminal needs the engine's own client."""
 
 from __future__ import annotations
 
 import shlex
+import shutil
 from typing import TYPE_CHECKING
 
-from orchestrator.engine.base import Box, Input, Job
+from orchestrator.engine import products
 from orchestrator.engine.box import shell_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from orchestrator.engine.docker import DockerEngine
+    from orchestrator.engine.box import ContainerSpec
 
 
 def plan_shell(
-    engine: DockerEngine,
-    image: str,
-    command: tuple[str, ...],
-    folder: Path | None,
+    spec: ContainerSpec,
+    address: str,
+    product: str,
     *,
     terminal: bool,
-    limits: Box | None = None,
+    has: Callable[[str], object] = shutil.which,
 ) -> tuple[str, ...]:
-    """Return the words of ``docker run``; ``folder`` is readable as ``/hefsmith/in/model``."""
-    from pathlib import Path
+    """Return the words that run ``spec`` on the engine at ``address``.
 
-    inputs = (Input("model", folder),) if folder is not None else ()
-    argv = command or ("bash",)
-    job = Job("shell", image, argv, Path("/nowhere"), inputs=inputs, limits=limits or Box())
-    spec = engine.plan_bare(job)
+    They begin with the client of the ``product``, where this machine ``has`` it: Docker's client
+    understands the others too.
+    """
     words = shlex.split(shell_line(spec))
-    address = engine.connection.address
     if terminal:
         words.insert(words.index("-i") + 1, "-t")
-    return (words[0], "-H", address.url, *words[1:])
+    client = products.find(product).client
+    if not has(client[0]):
+        client = products.find("docker").client
+    return (*client, address, *words[1:])

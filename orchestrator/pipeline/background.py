@@ -28,7 +28,8 @@ from orchestrator.reading import read_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.engine.base import BuildRecord, Engine
+    from orchestrator.engine.base import BuildRecord
+    from orchestrator.engine.protocols import Engine
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.context import RunContext
 

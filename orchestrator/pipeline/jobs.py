@@ -16,7 +16,8 @@ from orchestrator.pipeline.cache import place
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.engine.base import Box, Engine, Job
+    from orchestrator.engine.base import Box, Job
+    from orchestrator.engine.protocols import Engine
     from orchestrator.pipeline.inputs import BuildInput
     from orchestrator.pipeline.plan import Plan
 

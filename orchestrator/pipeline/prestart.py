@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from orchestrator.engine.base import Running
+    from orchestrator.engine.protocols import Running
     from orchestrator.pipeline.jobs import Segment
     from orchestrator.pipeline.plan import Plan
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.engine.base import Ending, Running
+    from orchestrator.engine.base import Ending
+    from orchestrator.engine.protocols import Running
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CachedFile
     from orchestrator.pipeline.context import RunContext

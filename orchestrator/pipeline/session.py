@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from hefsmith_worker.contract.findings import Finding
 
-    from orchestrator.engine.base import BuildRecord, Engine
+    from orchestrator.engine.base import BuildRecord
+    from orchestrator.engine.protocols import Engine
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan

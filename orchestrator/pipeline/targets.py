@@ -20,7 +20,8 @@ from orchestrator.pipeline.sizes import read_size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.engine.base import Box, Engine, Report
+    from orchestrator.engine.base import Box, Report
+    from orchestrator.engine.protocols import Engine
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
@@ -292,20 +293,18 @@ class TargetResolver:
         """Return what is known of a GPU inside the image, found out anew where that is old."""
         from dataclasses import replace
 
-        from orchestrator.engine.docker import DockerEngine
         from orchestrator.toolchain.gpu import needs_probe
 
         state = imported.gpu
         runtimes = self.engine.info().runtimes
         if self.look_only or not needs_probe(wish, runtimes, state.usable, state.why):
             return state
-        if not isinstance(self.engine, DockerEngine):
+        store = self.engine.image_store()
+        if store is None:
             return state
-        from orchestrator.engine.image_store import ImageStore
         from orchestrator.toolchain import importer, registry
 
         self.observer.note("gpu: trying it inside the container")
-        store = ImageStore(self.engine)
         state = importer.probe_gpu(imported.image, imported.python, store, wish)
         registry.save(replace(imported, gpu=state))
         return state

@@ -72,13 +72,16 @@ def _from_suite(
             code="zoo.absent",
         )
     from orchestrator.engine.choose import choose_engine
-    from orchestrator.engine.docker import DockerEngine
-    from orchestrator.engine.image_store import ImageStore
     from orchestrator.toolchain.zoo import bring
 
     engine = choose_engine(chosen.engine).engine
-    assert isinstance(engine, DockerEngine)
     try:
-        return bring(chosen, name, ImageStore(engine), paths.user_cache() / "zoo", where)
+        store = engine.image_store()
+        if store is None:
+            msg = f"{where}: source.zoo: toolchain {chosen.name} was imported to no Docker engine"
+            raise ConfigError(
+                msg, hint="Import it again: hef toolchain import FILE", code="zoo.engine"
+            )
+        return bring(chosen, name, store, paths.user_cache() / "zoo", where)
     finally:
         engine.close()

@@ -78,7 +78,7 @@ class Said(Protocol):
 
 
 class ImageStore(Protocol):
-    """What importing needs of an engine (:class:`orchestrator.engine.image_store.ImageStore`)."""
+    """What importing needs of an engine (:class:`orchestrator.engine.protocols.ImageStore`)."""
 
     @property
     def name(self) -> str:

@@ -15,7 +15,6 @@ from orchestrator.engine.base import ImageBuildError, Input, Job, Progress
 from orchestrator.engine.context import Blob, Context
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.local import LocalEngine
-from orchestrator.engine.shell import plan_shell
 
 from .conftest import BASE, docker, exists
 
@@ -104,8 +103,12 @@ def test_the_shown_command_runs_the_same_box(
     [line] = engine.commands(job)
     done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True)
     assert done.stdout == "input ['lo']\n"
-    words = plan_shell(engine, image, ("python3", "-c", code.replace("/in/a", "/in/model/a")),
-                       tmp_path, terminal=False)  # fmt: skip
+    words = engine.shell(
+        image,
+        ("python3", "-c", code.replace("/in/a", "/in/model/a")),
+        tmp_path,
+        terminal=False,
+    )
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == "input ['lo']\n"
     assert not exists("hefsmith-shown-BUILD")

@@ -20,6 +20,7 @@ from orchestrator.engine.base import (
     Job,
 )
 from orchestrator.engine.docker import DockerEngine
+from orchestrator.engine.owner import owner_id
 
 from .conftest import SOCKET, container_names, docker, exists, is_running, wait_until
 
@@ -129,7 +130,7 @@ def test_the_container_ends_when_the_host_process_is_killed_and_the_next_start_r
     image: str,
 ) -> None:
     # What is not ours, or was left on purpose, must survive the clean-up.
-    owner = engine.labels()["org.hefsmith.owner"]
+    owner = owner_id()
     spared = {
         "hefsmith-test-foreign": ["org.hefsmith.owner=somebody", "org.hefsmith.process=1:x"],
         "hefsmith-test-detached": [f"org.hefsmith.owner={owner}", "org.hefsmith.detached=1"],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.engine import client, lifecycle
+from orchestrator.engine import client, container, output
 from orchestrator.engine.address import Address
 from orchestrator.engine.base import EndKind, EngineUnavailableError, Job
 from orchestrator.engine.docker import DockerEngine
@@ -192,8 +192,8 @@ def test_an_engine_that_hangs_is_noticed_although_its_sockets_stay_open(
     make_job: Callable[..., Job],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lifecycle, "PING_EVERY", 1.0)
-    monkeypatch.setattr(lifecycle, "URGENT", 0.5)
+    monkeypatch.setattr(output, "PING_EVERY", 1.0)
+    monkeypatch.setattr(container, "URGENT", 0.5)
     monkeypatch.setattr(client, "CONNECT_TIMEOUT", 2.0)
     with second.start(make_job("import time; print('up', flush=True); time.sleep(60)")) as running:
         lines = running.lines()

@@ -20,6 +20,7 @@ from PIL import Image
 from orchestrator.engine.address import Address
 from orchestrator.engine.base import Job
 from orchestrator.engine.docker import DockerEngine
+from orchestrator.engine.launch import process_labels
 
 from .conftest import SOCKET, docker, exists, wait_until
 
@@ -223,7 +224,7 @@ def test_what_a_killed_run_left_is_removed_beside_the_job(
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     engine = DockerEngine(Address("docker", SOCKET, "test"))
-    labels = {**engine.labels(), "org.hefsmith.process": dead, "org.hefsmith.build": "left"}
+    labels = {**process_labels(), "org.hefsmith.process": dead, "org.hefsmith.build": "left"}
     words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
     left = docker("create", *words, image, "true")
     try:

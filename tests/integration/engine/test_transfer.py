@@ -266,18 +266,18 @@ def test_a_far_job_ends_by_itself_when_its_host_falls_silent(
     image: str, work: Path, monkeypatch: pytest.MonkeyPatch, make_job: Callable[..., Job],
     ssh: LoopbackSsh,
 ) -> None:  # fmt: skip
-    from orchestrator.engine import box, lifecycle
+    from orchestrator.engine import box, output
 
     monkeypatch.setattr(box, "PATIENCE", 3.0)
-    monkeypatch.setattr(lifecycle, "BEAT", 0.5)
+    monkeypatch.setattr(output, "BEAT", 0.5)
     engine = DockerEngine(Address("docker", ssh.url, "test"))
     running = engine.start(make_job("import time; print('up', flush=True); time.sleep(60)"))
     assert next(running.lines()) == "up"
     name = running.record.container
     time.sleep(5)
     assert is_running(name), "beats keep it alive"
-    assert running._pulse is not None
-    running._pulse.end()
+    assert running._output._pulse is not None
+    running._output._pulse.end()
     assert wait_until(lambda: not is_running(name), 12) < 10
     assert running.wait().kind is EndKind.KILLED
     engine.close()

@@ -10,7 +10,7 @@ from hefsmith_worker.contract import layout
 #: The same words elsewhere: files on devices and in a project, labels of containers.
 OTHERS = {
     "orchestrator/device/release.py": {"manifest.json"},
-    "orchestrator/engine/docker.py": {".detached"},
+    "orchestrator/engine/launch.py": {".detached"},
     "orchestrator/engine/orphans.py": {".detached"},
     "orchestrator/project/zoo.py": {"model.onnx"},
 }

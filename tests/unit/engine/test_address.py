@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -110,16 +110,27 @@ def test_damaged_contexts_are_passed_over(config: Path) -> None:
 
 
 def test_other_products_sockets_are_known() -> None:
-    found = [str(one) for one in other_sockets({"XDG_RUNTIME_DIR": "/run/u"}, Path("/h"), 7)]
+    found = other_sockets({"XDG_RUNTIME_DIR": "/run/u"}, Path("/h"), 7)
     for expected in (
-        "/h/.docker/run/docker.sock",
-        "/h/.colima/default/docker.sock",
-        "/h/.orbstack/run/docker.sock",
-        "/run/u/docker.sock",
-        "/run/u/podman/podman.sock",
+        "unix:///h/.docker/run/docker.sock",
+        "unix:///h/.colima/default/docker.sock",
+        "unix:///h/.orbstack/run/docker.sock",
+        "unix:///run/u/docker.sock",
+        "unix:///run/u/podman/podman.sock",
+        "unix:///h/.local/share/containers/podman/machine/podman.sock",
+        "unix:///run/finch.sock",
     ):
         assert expected in found
-    assert "/run/user/7/docker.sock" in map(str, other_sockets({}, Path("/h"), 7))
+    assert "unix:///run/user/7/docker.sock" in other_sockets({}, Path("/h"), 7)
+    assert not any("{" in one or "None" in one for one in other_sockets({}, Path("/h"), None))
+
+
+def test_windows_has_pipes_and_no_sockets() -> None:
+    found = other_sockets({}, PureWindowsPath(r"C:\Users\me"), None, windows=True)  # type: ignore[arg-type]
+    assert found == (
+        "npipe:////./pipe/dockerDesktopLinuxEngine",
+        "npipe:////./pipe/podman-machine-default",
+    )
 
 
 def test_the_folder_of_dockers_settings_can_be_moved() -> None:

@@ -52,7 +52,7 @@ def test_a_podman_of_root_has_every_limit_whatever_it_lists() -> None:
 
 def test_a_docker_engine_says_it_itself() -> None:
     info = {**INFO, "SecurityOptions": ["name=seccomp", "name=rootless"], "PidsLimit": False}
-    found = read_info(info, {"Version": "20.10.24"}, ADDRESS)
+    found = read_info(info, {"Version": "20.10.24"}, Address("docker", "unix:///run/d", "test"))
     assert (found.product, found.rootless, found.lacks) == ("docker", True, ("pids",))
 
 

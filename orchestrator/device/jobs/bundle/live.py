@@ -109,6 +109,7 @@ class Watch:
                     return
             if not self._done:
                 raise ValueError("%s has no pictures" % frames.masked(self.options.source))
+            print("%d pictures, %.1f a second" % (self._done, self._rate()), file=sys.stderr)
         except KeyboardInterrupt:
             print("stopped after %d pictures" % self._done, file=sys.stderr)
         finally:

@@ -32,6 +32,7 @@ COMMAND_MODULES: tuple[str, ...] = (
     "tune",
     "report",
     "bundle",
+    "deploy",
     "calib",
     "inspect",
     "lint",

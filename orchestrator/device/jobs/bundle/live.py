@@ -52,13 +52,20 @@ def main() -> int:
 
 def _options(facts: dict[str, Any]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the model of this folder on a camera.")
-    parser.add_argument("--source", default=facts.get("source", "picamera2"))
+    # A service gets its settings so: no process list shows them.
+    given = os.environ
+    source = given.get("HEFSMITH_SOURCE") or facts.get("source", "picamera2")
+    parser.add_argument("--source", default=source)
     parser.add_argument("--size", default="1280x720", help="camera frame, WIDTHxHEIGHT")
     parser.add_argument("--frames", type=int, default=0, help="stop after so many (0: never)")
     parser.add_argument("--score", type=float, default=0.3, help="leave out boxes below this score")
     parser.add_argument("--show", choices=("none", "window"), default="none")
-    parser.add_argument("--web", type=_port, metavar="[HOST:]PORT", help="a page for browsers")
-    parser.add_argument("--mqtt", metavar="URL", help="mqtt://USER@HOST:1883")
+    parser.add_argument(
+        "--web", type=_port, metavar="[HOST:]PORT", help="a page for browsers",
+        default=given.get("HEFSMITH_WEB"),
+    )  # fmt: skip
+    mqtt = given.get("HEFSMITH_MQTT")
+    parser.add_argument("--mqtt", metavar="URL", help="mqtt://USER@HOST:1883", default=mqtt)
     parser.add_argument("--state", type=Path, help="keep rate and answer in this file")
     parser.add_argument("--json", action="store_true", help="one JSON object for each picture")
     parser.add_argument("--quiet", action="store_true", help="a line now and then, for a log")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TITLES = {
     "image": "build the emulator image",
     "export": "export to ONNX",
+    "samples": "run the samples",
     "calibrate": "prepare calibration",
     "parse": "parse the network",
     "optimize": "quantise",

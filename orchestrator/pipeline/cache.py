@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -19,6 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import names
+from hefsmith_worker.contract.stages import BY_NAME
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import locks
@@ -36,6 +38,11 @@ TAG_TEXT = (
     "# Cache of hefsmith; it may be deleted at any time (hef cache gc).\n"
 )
 
+#: What a key looks like.
+KEY = re.compile(r"[0-9a-f]{64}")
+#: Earlier results of a stage that a new one is compared with.
+MEANINGS = 32
+
 #: Files of these roles are large and never edited: they are linked, not copied.
 LINKED_ROLES = frozenset({"calibration"})
 
@@ -52,7 +59,10 @@ class CachedFile:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """What a finished stage left: files, its own result, findings, what really ran."""
+    """What a finished stage left: files, its own result, findings, what really ran.
+
+    ``same_as`` is the key of an earlier entry that passed the same on to later stages.
+    """
 
     key: str
     stage: str
@@ -63,6 +73,17 @@ class CacheEntry:
     seconds: float = 0.0
     created: float = 0.0
     why: Mapping[str, Any] = field(default_factory=dict)
+    same_as: str | None = None
+
+    @property
+    def meaning(self) -> str:
+        """The key that later stages know this result by."""
+        return self.same_as or self.key
+
+    @property
+    def passed_on(self) -> str:
+        """A digest of what later stages read of it."""
+        return BY_NAME[self.stage].passed_on((file.path, file.sha256) for file in self.files)
 
 
 @dataclass(frozen=True)
@@ -176,6 +197,29 @@ class StageCache:
         """Tell whether there may be such an entry."""
         return (self.root / "marks" / mark).exists()
 
+    def note_meaning(self, scope: str, entry: CacheEntry) -> None:
+        """Note what an entry passes on, for later runs of the stage in the same ``scope``."""
+        with contextlib.suppress(OSError):
+            place = self.root / "meanings" / scope / entry.passed_on
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part = place.with_name(f".{place.name}.{os.getpid()}")
+            part.write_text(entry.meaning, encoding="ascii")
+            part.replace(place)
+
+    def meanings(self, scope: str) -> dict[str, str]:
+        """Return what the stage of a ``scope`` has passed on before: its digest, and its key.
+
+        The latest come first, and no more of them than one may want to look at.
+        """
+        found: list[tuple[float, str, str]] = []
+        with contextlib.suppress(OSError):
+            for place in (self.root / "meanings" / scope).iterdir():
+                with contextlib.suppress(OSError, ValueError):
+                    text = place.read_text(encoding="ascii")
+                    if KEY.fullmatch(place.name) and KEY.fullmatch(text):
+                        found.append((place.stat().st_mtime, place.name, text))
+        return {digest: key for _, digest, key in sorted(found, reverse=True)[:MEANINGS]}
+
     def restore(self, entry: CacheEntry, work: Path, memory: DigestMemory) -> bool:
         """Put an entry's files into a build folder; ``False`` when one has changed."""
         source = self._folder(entry.key) / "files"
@@ -273,7 +317,9 @@ def place(source: Path, target: Path, *, link: bool) -> None:
 
 def entry_document(entry: CacheEntry) -> dict[str, Any]:
     """Return an entry as ``entry.json`` has it."""
+    same = {} if entry.same_as is None else {"same_as": entry.same_as}
     return {
+        **same,
         "schema": SCHEMA,
         "key": entry.key,
         "stage": entry.stage,
@@ -297,6 +343,10 @@ def read_entry(document: Mapping[str, Any]) -> CacheEntry:
         raise ValueError(msg)
     for file in document["files"]:
         names.parts(file["path"])
+    same_as = document.get("same_as")
+    if same_as is not None and not KEY.fullmatch(same_as):
+        msg = "same_as is no key"
+        raise ValueError(msg)
     return CacheEntry(
         key=document["key"],
         stage=document["stage"],
@@ -307,4 +357,5 @@ def read_entry(document: Mapping[str, Any]) -> CacheEntry:
         seconds=document["seconds"],
         created=document["created"],
         why=document["why"],
+        same_as=same_as,
     )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
 
+#: Makes a plan anew, with a look for entries that goes before the one into the cache.
+PlanAgain = Callable[[Callable[[str], "CacheEntry | None"]], "Plan"]
 ExplainFailure = Callable[[list[str], Mapping[str, Any]], list[Finding]]
 
 
@@ -57,13 +59,17 @@ class BuildProgress:
     engine: dict[str, Any] = field(default_factory=dict)
     #: Copies that the cache took; their digests are learnt when nothing touches them any more.
     taken: list[tuple[CacheEntry, Mapping[str, Path]]] = field(default_factory=list)
+    #: Stages whose files were put in place from the cache.
+    restored: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@dataclass
 class BuildContext:
     """One build on its way: its plan, where it is put together, and where it will stand.
 
     ``materials`` are the digests of its inputs by name, ``record`` what is kept of its recipe.
+    ``again`` makes the plan with the entries that it is given besides those of the cache; where
+    it is there, ``plan`` becomes what is left when a stage leaves what an earlier one left.
     """
 
     plan: Plan
@@ -73,6 +79,7 @@ class BuildContext:
     materials: Mapping[str, str]
     record: Record
     progress: BuildProgress
+    again: PlanAgain | None = None
 
     @property
     def failed_log(self) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hefsmith_worker.contract import names
+from hefsmith_worker.contract import names, stages
 from hefsmith_worker.contract.options import (
     CalibrationOptions,
     ExportOptions,
@@ -154,21 +154,25 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
         optimize_names = (str(nms.config),)
     script = _script(collector)
     optimization = recipe.optimization
+    packages = _export_packages(recipe)
     parameters: dict[str, dict[str, Any]] = {
         "export": {
             "source": source,
             "inputs": {name: list(shape) for name, shape in recipe.inputs.items()},
             **_group(recipe.export, ExportOptions).plain(),
-            "packages": _export_packages(recipe),
-            "samples": {
-                "sources": samples,
-                "origin": origin,
-                "count": recipe.validation.samples,
-                "seed": recipe.validation.seed,
-                "labels": list(labels),
-                "task": task,
-                "preprocessing": preprocessing,
-            },
+            "packages": packages,
+        },
+        "samples": {
+            "source": source,
+            "tolerance": recipe.export.tolerance,
+            "packages": packages,
+            "sources": samples,
+            "origin": origin,
+            "count": recipe.validation.samples,
+            "seed": recipe.validation.seed,
+            "labels": list(labels),
+            "task": task,
+            "preprocessing": preprocessing,
         },
         "calibrate": {
             "sources": calibration,
@@ -193,16 +197,20 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             nms=nms,
         ).plain(),
         "compile": {},
-        "evaluate": {},
+        "evaluate": nms.plain(),
     }
     return BuildRequest(
         model=loaded.name,
         arch=arch,
         net_name=re.sub(r"[^A-Za-z0-9_]", "_", loaded.name),
         materials=tuple(collector.materials.values()),
-        parameters=parameters,
+        parameters={
+            stage.name: {name: parameters[stage.name][name] for name in stage.options}
+            for stage in stages.STAGES
+        },
         used_by={
-            "export": (*source_names, *sample_names),
+            "export": source_names,
+            "samples": (*source_names, *sample_names),
             "calibrate": (*calibration_names, *sample_names),
             "parse": (),
             "optimize": optimize_names,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.layout import PLAN
@@ -14,12 +16,13 @@ from orchestrator.pipeline import builds
 from orchestrator.pipeline.cache import place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from orchestrator.engine.base import Box, Job
     from orchestrator.engine.protocols import Engine
     from orchestrator.pipeline.inputs import BuildInput
     from orchestrator.pipeline.plan import Plan
+
+Known = Mapping[str, Mapping[str, Sequence[str]]]
+NOTHING: Known = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,24 @@ class Segment:
     target: ExecutionTarget
 
 
-def make_job(plan: Plan, segment: Segment, staging: Path, *, waits: bool = False) -> Job:
+def write_plan(plan: Plan, stages: Sequence[str], staging: Path, known: Known = NOTHING) -> None:
+    """Write the worker's plan into the build folder."""
+    document = plan.worker_document(stages, known)
+    (staging / PLAN).write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def make_job(
+    plan: Plan, segment: Segment, staging: Path, known: Known = NOTHING, *, waits: bool = False
+) -> Job:
     """Write the worker's plan into the build folder and return the job that carries it out.
 
-    The job gets the materials of its own stages only: a checkpoint never meets the compiler.
-    One that ``waits`` loads what its first stage needs, and begins when it is released.
+    ``known`` are earlier results, see :func:`orchestrator.pipeline.plan.known_results`. The job
+    gets the materials of its own stages only: a checkpoint never meets the compiler. One that
+    ``waits`` loads what its first stage needs, and begins when it is released.
     """
     from orchestrator.engine.base import Input, Job
 
-    (staging / PLAN).write_text(
-        json.dumps(plan.worker_document(segment.stages), indent=1), encoding="utf-8"
-    )
+    write_plan(plan, segment.stages, staging, known)
     inputs: list[Input] = []
     for material in _materials_of(plan, segment.stages):
         path = material.path
@@ -82,7 +92,8 @@ def _libraries(plan: Plan, segment: Segment) -> tuple[str, ...]:
     """Return the modules that the first stage of a job loads before anything else."""
     first = segment.stages[0]
     source = plan.request.parameters["export"]["source"]
-    torch = ("torch",) if first == "export" and source["kind"] == "torch" else ()
+    loads = first in ("export", "samples") and source["kind"] == "torch"
+    torch = ("torch",) if loads else ()
     return (f"{BY_NAME[first].module}", *torch)
 
 

@@ -1,7 +1,8 @@
 """The plan: which stages must run, decided before anything is touched.
 
 Keys are chained: a stage's key holds the keys of the stages that it stands on, so one look
-at the cache tells how far a build can be taken from what is there.
+at the cache tells how far a build can be taken from what is there. A result that passes the same
+on as an earlier one goes by that one's key there: what stands on it need not be made again.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import stages
 
+from orchestrator.pipeline.cache import CacheEntry
 from orchestrator.pipeline.closure import CodeReader
 from orchestrator.pipeline.digests import digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.inputs import BuildInput, BuildRequest
 
 #: Raise it when the meaning of keys changes.
-KEY_SCHEMA = 1
+KEY_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,15 @@ class Plan:
         middle = ".emulated" if self.emulated else ""
         return f"model.{self.request.arch}{middle}.hef"
 
-    def worker_document(self, stages: Sequence[str]) -> dict[str, Any]:
-        """Return the plan as a worker reads it that is to run ``stages``."""
+    def worker_document(
+        self, stages: Sequence[str], known: Mapping[str, Mapping[str, Sequence[str]]] | None = None
+    ) -> dict[str, Any]:
+        """Return the plan as a worker reads it that is to run ``stages``.
+
+        ``known`` are earlier results, see :func:`known_results`.
+        """
         return {
+            **({"known": known} if known else {}),
             "schema": 1,
             "model": self.request.model,
             "arch": self.request.arch,
@@ -137,7 +144,7 @@ def _why(
     identities: Mapping[str, Mapping[str, Any]],
     code: Mapping[str, str],
     materials: Mapping[str, str],
-    keys: Mapping[str, str],
+    meanings: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return what decides a stage's result; without ``materials``, all but contents."""
     return {
@@ -151,7 +158,7 @@ def _why(
         "inputs": {name: materials[name] for name in request.used_by.get(stage.name, ())}
         if materials
         else {},
-        "after": {name: keys[name] for name in stage.after} if keys else {},
+        "after": {name: meanings[name] for name in stage.after} if meanings else {},
     }
 
 
@@ -164,19 +171,25 @@ def make_plan(
     materials: Mapping[str, str],
     code: Mapping[str, str],
     find: Callable[[str], CacheEntry | None],
+    recall: Callable[[str, str], str | None] = lambda _stage, _key: None,
 ) -> Plan:
     """Return the plan for a request.
 
     ``identities`` is, for each stage, what of its surroundings decides results (image
     digest, versions): export runs apart from the compiler;
-    ``materials`` and ``code`` are digests by name; ``find`` looks a key up in the cache.
+    ``materials`` and ``code`` are digests by name; ``find`` looks a key up in the cache, and
+    ``recall`` tells what key a stage's result went by in a build that is there.
     """
-    keys: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     planned: list[PlannedStage] = []
     for stage in stages.STAGES:
-        why = _why(stage, request, identities, code, materials, keys)
-        keys[stage.name] = digest_of(why)
-        planned.append(PlannedStage(stage.name, keys[stage.name], find(keys[stage.name]), why))
+        why = _why(stage, request, identities, code, materials, meanings)
+        key = digest_of(why)
+        entry = find(key)
+        meanings[stage.name] = (
+            entry.meaning if entry is not None else recall(stage.name, key) or key
+        )
+        planned.append(PlannedStage(stage.name, key, entry, why))
     return Plan(request, toolchain, emulated, identities, _without_idle_calibration(planned))
 
 
@@ -187,6 +200,52 @@ def _without_idle_calibration(planned: list[PlannedStage]) -> tuple[PlannedStage
         replace(stage, needed=False) if stage.name == "calibrate" and not quantises else stage
         for stage in planned
     )
+
+
+def recalled(why: Mapping[str, Mapping[str, Any]]) -> Callable[[str, str], str | None]:
+    """Return what tells by which key a result went in a build, from that build's ``why``."""
+
+    def recall(stage: str, key: str) -> str | None:
+        if stage not in why or digest_of(why[stage]) != key:
+            return None
+        users = (later.get("after", {}).get(stage) for later in why.values())
+        return next((str(used) for used in users if used is not None), None)
+
+    return recall
+
+
+def scope_of(model: str, arch: str, stage: str) -> str:
+    """Return where a stage's earlier results for the same network and chip are noted."""
+    chip = arch if stages.BY_NAME[stage].by_arch else None
+    return f"{stage}-{digest_of([model, chip])[:16]}"
+
+
+def known_results(
+    plan: Plan,
+    meanings: Callable[[str], Mapping[str, str]],
+    again: Callable[[Callable[[str], CacheEntry | None]], Plan],
+) -> dict[str, dict[str, list[str]]]:
+    """Return, for each stage that must run, which results of it would spare later stages.
+
+    By the digest of what it passes on: the stages that must then still run after it.
+    ``meanings`` gives what is noted in a scope, ``again`` makes the plan with other entries.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for stage in plan.stages:
+        if not stage.runs:
+            continue
+        later = stages.NAMES[stages.NAMES.index(stage.name) + 1 :]
+        usual = [name for name in plan.to_run if name in later]
+        if not usual:
+            continue
+        scope = scope_of(plan.request.model, plan.request.arch, stage.name)
+        for digest, key in meanings(scope).items():
+            stub = CacheEntry(key=stage.key, stage=stage.name, files=(), same_as=key)
+            then = again(lambda wanted, stub=stub: stub if wanted == stub.key else None)  # type: ignore[misc]
+            left = [name for name in then.to_run if name in later]
+            if len(left) < len(usual):
+                found.setdefault(stage.name, {})[digest] = left
+    return found
 
 
 def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

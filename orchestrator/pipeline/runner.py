@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.layout import RUN_LOG, SUMMARY
+from hefsmith_worker.contract.stages import BY_NAME
 
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
 from orchestrator.pipeline import builds, soundness
@@ -21,8 +22,8 @@ from orchestrator.pipeline.cache import LINKED_ROLES, CacheEntry
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.finalize import finalize
 from orchestrator.pipeline.intake import ArtifactIntake
-from orchestrator.pipeline.jobs import Segment, make_job
-from orchestrator.pipeline.plan import first_mark
+from orchestrator.pipeline.jobs import NOTHING, Known, Segment, make_job, write_plan
+from orchestrator.pipeline.plan import first_mark, known_results, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.protocols import Running
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CachedFile
-    from orchestrator.pipeline.context import RunContext
+    from orchestrator.pipeline.context import PlanAgain, RunContext
     from orchestrator.pipeline.events import EventReader, StageRecord
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.prestart import Prestart
@@ -66,17 +67,20 @@ def up_to_date(plan: Plan, final: Path, context: RunContext) -> Build | None:
 def carry_out(
     plan: Plan,
     context: RunContext,
-    segments: Callable[[], Sequence[Segment]],
+    segments: Callable[[Plan], Sequence[Segment]],
     *,
     final: Path,
     materials: Mapping[str, str],
     record: Record,
     prestart: Prestart | None = None,
-) -> Build:
-    """Make the build and return it; ``segments`` are asked for only when a stage must run.
+    again: PlanAgain | None = None,
+) -> tuple[Build, Plan]:
+    """Make the build; return it and its plan. ``segments`` are asked for when a stage must run.
 
     ``prestart`` is the first job, on its way already; it is used if the plan is what it was
-    started for. Raises :class:`StageFailed`, :class:`EngineError` or :class:`Interrupted`.
+    started for. ``again`` makes the plan anew when a stage leaves what an earlier run of it left:
+    then those after it need not run.
+    Raises :class:`StageFailed`, :class:`EngineError` or :class:`Interrupted`.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     builds.recover(final.parent)
@@ -84,7 +88,7 @@ def carry_out(
     staging = prestart.staging if prestart is not None else builds.staging_folder(final)
     intake = ArtifactIntake(staging, context.cache.incoming)
     build = BuildContext(
-        plan, context, staging, final, materials, record, BuildProgress(intake, time.time())
+        plan, context, staging, final, materials, record, BuildProgress(intake, time.time()), again
     )
     try:
         restore(build)
@@ -92,12 +96,17 @@ def carry_out(
         if opened is not None and opened.segment.stages == plan.to_run:
             jobs: Sequence[Segment] = (opened.segment,)
         else:
-            jobs = segments() if plan.to_run else ()
-        for number, segment in enumerate(jobs):
-            with _started(plan, segment, staging, prestart if number == 0 else None) as running:
-                follow(build, segment.stages, running)
-            build.progress.engine.update(segment.target.facts)
-        return finalize(build)
+            jobs = segments(plan) if plan.to_run else ()
+        _run(build, jobs, prestart)
+        while left := build.plan.to_run:
+            # A stage left what it had left before, and the plan is another one since.
+            restore(build)
+            _run(build, segments(build.plan), None)
+            if build.plan.to_run == left:
+                msg = f"stages {', '.join(left)} were not done by the job that was given them"
+                raise StageFailed(msg, hint=f"The log is {build.failed_log}.")
+        restore(build)
+        return finalize(build), _as_run(build)
     finally:
         if prestart is not None:
             prestart.drop()
@@ -106,11 +115,53 @@ def carry_out(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _started(plan: Plan, segment: Segment, staging: Path, prestart: Prestart | None) -> Running:
+def _run(build: BuildContext, jobs: Sequence[Segment], prestart: Prestart | None) -> None:
+    """Run jobs as long as the plan is the one that they were made for."""
+    plan, staging = build.plan, build.staging
+    for number, segment in enumerate(jobs):
+        known = NOTHING
+        if build.again is not None:
+            known = known_results(plan, build.run.cache.meanings, build.again)
+        waiting = prestart if number == 0 else None
+        with _started(plan, segment, staging, waiting, known) as running:
+            follow(build, segment.stages, running)
+        build.progress.engine.update(segment.target.facts)
+        if build.plan is not plan:
+            return
+    build.plan = _now(build)
+
+
+def _now(build: BuildContext) -> Plan:
+    """Return the plan with what was made since as entries."""
+    made = build.progress.published
+    stages = tuple(
+        replace(stage, entry=stage.entry or made.get(stage.name)) for stage in build.plan.stages
+    )
+    return replace(build.plan, stages=stages)
+
+
+def _as_run(build: BuildContext) -> Plan:
+    """Return the plan as it was carried out: what was made has no entry in it."""
+    stages = tuple(
+        replace(stage, entry=None) if stage.name in build.progress.published else stage
+        for stage in build.plan.stages
+    )
+    return replace(build.plan, stages=stages)
+
+
+def _started(
+    plan: Plan,
+    segment: Segment,
+    staging: Path,
+    prestart: Prestart | None,
+    known: Known = NOTHING,
+) -> Running:
     """Return the job of a segment, at work: the one that waits for its word, if it fits."""
     opened = prestart.take() if prestart is not None else None
     if opened is not None and opened.segment == segment:
         try:
+            if known:
+                write_plan(plan, segment.stages, staging, known)
             opened.running.release()
         except EngineError:
             # The engine went away meanwhile. A start in the usual way calls it again.
@@ -119,7 +170,7 @@ def _started(plan: Plan, segment: Segment, staging: Path, prestart: Prestart | N
             return opened.running
     elif prestart is not None:
         prestart.drop()
-    return segment.target.engine.start(make_job(plan, segment, staging))
+    return segment.target.engine.start(make_job(plan, segment, staging, known=known))
 
 
 def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None:
@@ -137,7 +188,10 @@ def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None
         if stage.name in published:
             return
         if progress.intake.here(stage.files, keep=stage.name in absent):
-            published[stage.name] = _publish(build, stage)
+            entry = published[stage.name] = _publish(build, stage)
+            if entry.same_as is not None and build.again is not None:
+                made = {item.key: item for item in published.values()}
+                build.plan = build.again(made.get)
 
     def bring(stage: StageRecord) -> None:
         publish(stage)
@@ -172,23 +226,29 @@ def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None
         if stage.finished:
             publish(stage)
     _raise_unless_done(build, reader, ending)
+    left_out = set() if build.again is None else set(stages).difference(reader.stages)
+    _raise_unless_whole(build, [name for name in stages if name not in left_out])
+    progress.environment.update(reader.environment)
+
+
+def _raise_unless_whole(build: BuildContext, stages: Sequence[str]) -> None:
+    progress = build.progress
     for name in stages:
-        if name not in published:
+        if name not in progress.published:
             msg = f"stage {name} said that it was done, but its files are not there"
             raise StageFailed(msg, hint=f"The log is {build.failed_log}.")
     if changed := progress.intake.changed():
         # What the manifest says of a file must be true of it.
         msg = f"{escape_control(changed[0])} is no longer as the worker announced it"
         raise StageFailed(msg, hint=f"The log is {build.failed_log}.")
-    progress.environment.update(reader.environment)
 
 
 def restore(build: BuildContext) -> None:
     """Put every cached stage's files into the build folder."""
     plan, context = build.plan, build.run
     for stage in plan.stages:
-        entry = stage.entry
-        if entry is None:
+        entry, done = stage.entry, build.progress
+        if entry is None or stage.name in done.published or stage.name in done.restored:
             continue
         if stage.name == "calibrate" and "optimize" not in plan.to_run:
             # Nobody reads its arrays now, which are large; its pictures are for people.
@@ -198,6 +258,7 @@ def restore(build: BuildContext) -> None:
             context.cache.discard(stage.key)
             raise CacheDamaged(stage.name)
         build.progress.intake.trust(entry.files)
+        done.restored.add(stage.name)
         context.observer.stage_cached(stage.name)
         for finding in entry.findings:
             context.observer.finding(Finding.from_json(finding))
@@ -216,6 +277,7 @@ class CacheDamaged(StageFailed):
 def _publish(build: BuildContext, stage: StageRecord) -> CacheEntry:
     plan, context = build.plan, build.run
     planned = next(item for item in plan.stages if item.name == stage.name)
+    scope = scope_of(plan.request.model, plan.request.arch, stage.name)
     entry = CacheEntry(
         key=planned.key,
         stage=stage.name,
@@ -227,12 +289,16 @@ def _publish(build: BuildContext, stage: StageRecord) -> CacheEntry:
         created=time.time(),
         why=planned.why,
     )
+    if build.again is not None and BY_NAME[stage.name].passes:
+        earlier = context.cache.meanings(scope).get(entry.passed_on)
+        entry = replace(entry, same_as=earlier if earlier != entry.key else None)
     kept = build.progress.intake.kept(entry.files)
     if stage.name == plan.stages[0].name:
         # First the mark: an entry must never be without it.
         context.cache.note(first_mark(planned.why))
     try:
         context.cache.publish(entry, build.staging, kept)
+        context.cache.note_meaning(scope, entry)
         build.progress.taken.append((entry, kept))
     except OSError as error:
         # A full or read-only cache slows the next build down; it must not fail this one.

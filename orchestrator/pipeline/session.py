@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +34,14 @@ from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hefsmith_worker.contract.findings import Finding
 
     from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.protocols import Engine
     from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.targets import Toolchain
@@ -112,29 +114,24 @@ class BuildSession:
             )
         return self._full[key]
 
-    def plan(self, request: BuildRequest) -> tuple[Plan, Mapping[str, str], Toolchain]:
+    def plan(
+        self,
+        request: BuildRequest,
+        final: Path | None = None,
+        also: Callable[[str], CacheEntry | None] = lambda _key: None,
+    ) -> tuple[Plan, Mapping[str, str], Toolchain]:
         """Return the plan, the digests of its materials, and the toolchain it is for.
 
-        The toolchain's identity depends on where it runs; a place for which everything is
+        ``final`` is where the build will stand; ``also`` has entries that go before those of the
+        cache. The toolchain's identity depends on where it runs; a place for which everything is
         cached wins, so that no engine need be asked.
         """
         materials = plan.material_digests(request, self.memory)
+        recall = self._recall(final or self.final_folder(request.model, request.arch))
         made: list[tuple[Plan, Toolchain]] = []
         for toolchain in self._candidates(request):
-            made.append(
-                (
-                    plan.make_plan(
-                        request,
-                        toolchain=toolchain.name,
-                        emulated=toolchain.emulated,
-                        identities=toolchain.identities,
-                        materials=materials,
-                        code=self._worker_code(),
-                        find=(lambda _: None) if self.fresh else self.cache.find,
-                    ),
-                    toolchain,
-                )
-            )
+            planned = self._planned(request, toolchain, materials, also, recall)
+            made.append((planned, toolchain))
             if not made[-1][0].to_run:
                 break
         else:
@@ -145,6 +142,44 @@ class BuildSession:
         self.memory.save()
         chosen, toolchain = made[-1]
         return chosen, materials, toolchain
+
+    def _planned(
+        self,
+        request: BuildRequest,
+        toolchain: Toolchain,
+        materials: Mapping[str, str],
+        also: Callable[[str], CacheEntry | None] = lambda _key: None,
+        recall: Callable[[str, str], str | None] = lambda _stage, _key: None,
+    ) -> Plan:
+        """Return the plan; entries that ``also`` has go before those of the cache."""
+        find: Callable[[str], CacheEntry | None] = self.cache.find
+        if self.fresh:
+            find = lambda _key: None  # noqa: E731
+        return plan.make_plan(
+            request,
+            toolchain=toolchain.name,
+            emulated=toolchain.emulated,
+            identities=toolchain.identities,
+            materials=materials,
+            code=self._worker_code(),
+            find=lambda key: also(key) or find(key),
+            recall=recall,
+        )
+
+    def _recall(self, final: Path) -> Callable[[str, str], str | None]:
+        """Return what tells from the build that is there by which keys its results went.
+
+        It is asked for what the cache does not have: a build outlives its cache.
+        """
+        known: list[Callable[[str, str], str | None]] = []
+
+        def recall(stage: str, key: str) -> str | None:
+            if not known:
+                build = builds.read_build(final)
+                known.append(plan.recalled(build.summary.get("why") or {} if build else {}))
+            return known[0](stage, key)
+
+        return recall
 
     def _worker_code(self) -> Mapping[str, str]:
         if self._code is None:
@@ -195,7 +230,7 @@ class BuildSession:
         for attempt in range(ATTEMPTS):
             prestart = self._open_early(request, final) if attempt == 0 else None
             try:
-                made, materials, toolchain = self.plan(request)
+                made, materials, toolchain = self.plan(request, final)
                 context = self._run_context()
                 record = self._record(self.full(loaded, arch), request)
                 current = None if self.fresh else runner.up_to_date(made, final, context)
@@ -215,7 +250,7 @@ class BuildSession:
                 ):
                     if not self.fresh and self._came(made):
                         # Somebody else built the same meanwhile, or a part of it.
-                        made, materials, toolchain = self.plan(request)
+                        made, materials, toolchain = self.plan(request, final)
                         current = runner.up_to_date(made, final, context)
                         if current is not None:
                             for stage in made.stages:
@@ -225,14 +260,15 @@ class BuildSession:
                     read = plan.material_digests(request, self.memory.reading())
                     if read != materials:
                         continue
-                    build = runner.carry_out(
+                    build, made = runner.carry_out(
                         made,
                         context,
-                        lambda made=made, toolchain=toolchain: self._segments(made, toolchain),  # type: ignore[misc]
+                        partial(self._segments, toolchain=toolchain),
                         final=final,
                         materials=materials,
                         record=record,
                         prestart=prestart,
+                        again=partial(self._planned, request, toolchain, materials),
                     )
             except runner.CacheDamaged as damage:
                 self.observer.note(f"warning: {damage.message}; building it again")

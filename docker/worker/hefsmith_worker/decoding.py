@@ -31,7 +31,6 @@ POINT = 3
 def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[Decoder]:
     """Return the decoder for this build's head, ``None`` when its script has no NMS."""
     from hefsmith_worker.contract.layout import HEAD, SCRIPT
-    from hefsmith_worker.contract.options import OptimizeOptions
 
     script = workspace.needed(SCRIPT, "optimize").read_text(encoding="utf-8")
     if not any(
@@ -41,16 +40,16 @@ def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[De
     ):
         return None
     head = workspace.read_json(HEAD, "parse")
-    nms = OptimizeOptions.read(workspace.plan.of("optimize")).nms
+    nms = workspace.plan.of("evaluate")
     preprocess = draft["inputs"][0]["preprocess"]
     height, width = preprocess["size"]
     return lambda outputs: decode(
         outputs,
         head,
         (int(height), int(width)),
-        nms.score,
-        nms.iou,
-        nms.max_boxes,
+        float(nms["score"]),
+        float(nms["iou"]),
+        int(nms["max_boxes"]),
     )
 
 

@@ -32,6 +32,8 @@ class Channel:
         self._stage: Optional[str] = None
         self._last_progress = 0.0
         self._known: Dict[Path, Tuple[Tuple[int, ...], str]] = {}
+        #: Path and sha256 of every file that the running stage has announced.
+        self.announced: Dict[str, str] = {}
 
     def send(self, event: Event) -> None:
         """Send one event with the running stage and the time."""
@@ -41,6 +43,7 @@ class Channel:
     def enter(self, stage: Optional[str]) -> None:
         """Say which stage the following events belong to."""
         self._stage = stage
+        self.announced = {}
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report progress, at most ten times a second, the last one always."""
@@ -78,6 +81,7 @@ class Channel:
                 self.send(Written(path.relative_to(work).as_posix(), size))
         for (role, path), (digest, size) in zip(files, self._hashed([path for _, path in files])):
             name = path.relative_to(work).as_posix()
+            self.announced[name] = digest
             self.send(Artifact(role, name, digest, size))
 
     def _hashed(self, paths: Sequence[Path]) -> Iterator[Tuple[str, int]]:

@@ -120,11 +120,11 @@ def as_stage_error(workspace: Workspace, error: CalibrationError) -> StageError:
 
 
 class GoldenWriter(object):
-    """Makes the samples (stage export) and keeps what torch and ONNX answer."""
+    """Makes the samples (stage samples) and keeps what torch and ONNX answer."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._wanted = workspace.plan.of("export")["samples"]
+        self._wanted = workspace.plan.of("samples")
         self._specs: List[InputSpec] = []
         self._samples: Any = None
         self._graph: Dict[str, List[str]] = {}

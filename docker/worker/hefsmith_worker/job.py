@@ -12,7 +12,7 @@ import time
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Set
 
 from hefsmith_worker import events, protocol
 from hefsmith_worker.contract.events import (
@@ -50,11 +50,18 @@ class Warmth(object):
 
 
 def run(channel: events.Channel, plan: protocol.Plan, warmth: Optional[Warmth] = None) -> int:
-    """Run the plan's stages; return 0, or 1 after telling which stage failed and why."""
+    """Run the plan's stages; return 0, or 1 after telling which stage failed and why.
+
+    Where a stage leaves what the host knows, stages of which that has the results are left out;
+    and with them those that would read them, since they are not here.
+    """
     channel.send(_hello())
     started = time.monotonic()
     workspace = Workspace(plan, channel)
-    for stage in plan.stages:
+    remaining = list(plan.stages)
+    left_out: Set[str] = set()
+    while remaining and not left_out.intersection(BY_NAME[remaining[0]].after):
+        stage = remaining.pop(0)
         channel.enter(stage)
         channel.send(StageStarted())
         begun = time.monotonic()
@@ -70,7 +77,12 @@ def run(channel: events.Channel, plan: protocol.Plan, warmth: Optional[Warmth] =
         except BaseException as error:
             channel.send(_failure(error))
             return 1
+        passed = BY_NAME[stage].passed_on(channel.announced.items())
         channel.send(StageFinished(time.monotonic() - begun, result))
+        known = plan.known.get(stage, {}).get(passed)
+        if known is not None:
+            left_out.update(set(remaining).difference(known))
+            remaining = [name for name in remaining if name in known]
     channel.enter(None)
     channel.send(Done(time.monotonic() - started))
     return 0

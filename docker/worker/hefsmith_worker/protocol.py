@@ -30,7 +30,11 @@ class StageError(Exception):
 
 
 class Plan(object):
-    """Stages to run and their parameters; paths are below the inputs or the work folder."""
+    """Stages to run and their parameters; paths are below the inputs or the work folder.
+
+    ``known`` has, by stage, digests of what it may pass on, and which of the stages after it
+    must then still run: the host has the results of the others.
+    """
 
     def __init__(self, document: Dict[str, Any], inputs: Path, work: Path) -> None:
         if document.get("schema") != SCHEMA:
@@ -47,11 +51,12 @@ class Plan(object):
         self.seed = int(document.get("seed", 0))
         self.stages: List[str] = [stage for stage in NAMES if stage in document["stages"]]
         self.parameters: Dict[str, Dict[str, Any]] = dict(document["parameters"])
+        self.known: Dict[str, Dict[str, List[str]]] = dict(document.get("known", {}))
         self.inputs = inputs
         self.work = work
 
     def of(self, stage: str) -> Dict[str, Any]:
-        """Return the parameters of a stage (also of one that does not run now)."""
+        """Return what a stage was asked; it reads no other's, since its key has no other's."""
         return self.parameters.get(stage, {})
 
     def input(self, name: str) -> Path:

@@ -28,6 +28,8 @@ class Workspace(object):
         self.plan = plan
         self.channel = channel
         self._runner: Optional[Any] = None
+        #: The user's own network, from the stage that loads it to the one that runs it.
+        self.network: Any = None
 
     @property
     def boxed(self) -> bool:

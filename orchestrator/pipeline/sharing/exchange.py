@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import digest_of
+from orchestrator.pipeline.plan import scope_of
 from orchestrator.pipeline.session import pick_archs
 from orchestrator.pipeline.sharing.objects import Folder, open_objects
 from orchestrator.pipeline.sharing.store import Parcel, RefusedError, SharedStore
@@ -132,8 +133,17 @@ class _Stage:
         return bool(self.quantised) and all(has(key) for key in self.quantised)
 
 
-def _planned(session: BuildSession, wish: Wish, outcome: Exchanged) -> list[_Stage]:
-    """Return the stages of all plans, each key once, in the order of the work."""
+def _planned(
+    session: BuildSession,
+    wish: Wish,
+    outcome: Exchanged,
+    also: Callable[[str], CacheEntry | None] = lambda _key: None,
+) -> list[_Stage]:
+    """Return the stages of all plans, each key once, in the order of the work.
+
+    ``also`` has entries that would be in the cache: an entry may say that it means the same as
+    another, and so decide the keys after it.
+    """
     named = list(wish.models)
     names = named or session.workspace.model_names() or [session.workspace.unnamed_model()]
     found: dict[str, _Stage] = {}
@@ -141,7 +151,7 @@ def _planned(session: BuildSession, wish: Wish, outcome: Exchanged) -> list[_Sta
         try:
             loaded = session.recipe(name)
             plans = [
-                (f"{loaded.name}/{chip}", session.plan(session.request(loaded, chip))[0])
+                (f"{loaded.name}/{chip}", session.plan(session.request(loaded, chip), also=also)[0])
                 for chip in pick_archs(loaded, wish.archs)
             ]
         except ConfigError as error:
@@ -292,7 +302,23 @@ def _leaks(session: BuildSession, parcel: Parcel, hidden: Mapping[str, str]) -> 
 def pull(session: BuildSession, store: SharedStore, wish: Wish) -> Exchanged:
     """Bring what the plans want, is not here, and is in the store."""
     outcome = Exchanged(store.address, wish.dry_run)
-    stages = _planned(session, wish, outcome)
+    looked: dict[str, CacheEntry | RefusedError | None] = {}
+
+    def there(key: str) -> CacheEntry | None:
+        if session.cache.find(key) is not None:
+            return None
+        if key not in looked:
+            try:
+                looked[key] = store.look(key)
+            except RefusedError as error:
+                looked[key] = error
+        found = looked[key]
+        return None if isinstance(found, RefusedError) else found
+
+    stages = [
+        replace(stage, entry=session.cache.find(stage.key))
+        for stage in _planned(session, wish, outcome, there)
+    ]
     here = {
         file.sha256: session.cache.file(stage.entry, file)
         for stage in stages
@@ -303,7 +329,7 @@ def pull(session: BuildSession, store: SharedStore, wish: Wish) -> Exchanged:
     has = {stage.key for stage in stages if stage.entry is not None}
     # Calibration comes last: whether it is needed depends on the quantised network.
     for stage in sorted(stages, key=lambda one: one.name == "calibrate"):
-        action = _look(store, stage, wish, has, coming, outcome)
+        action = _look(looked, stage, wish, has, coming, outcome)
         if action is not None:
             outcome.rows.append(Row(stage.name, stage.key, stage.uses, action))
     _bring(session, store, coming, here, outcome)
@@ -312,7 +338,7 @@ def pull(session: BuildSession, store: SharedStore, wish: Wish) -> Exchanged:
 
 
 def _look(
-    store: SharedStore,
+    looked: Mapping[str, CacheEntry | RefusedError | None],
     stage: _Stage,
     wish: Wish,
     has: set[str],
@@ -323,10 +349,9 @@ def _look(
     if stage.entry is not None:
         return "here"
     idle = stage.is_idle(has.__contains__)
-    try:
-        entry = store.look(stage.key)
-    except RefusedError as error:
-        outcome.warnings.append(error.message)
+    entry = looked.get(stage.key)
+    if isinstance(entry, RefusedError):
+        outcome.warnings.append(entry.message)
         return "refused"
     if entry is None:
         return None if idle else "not there"
@@ -359,6 +384,9 @@ def _bring(
             outcome.warnings.append(error.message)
             outcome.rows.append(Row(stage.name, stage.key, stage.uses, "refused"))
             continue
+        for use in () if outcome.dry_run else stage.uses:
+            model, _, arch = use.rpartition("/")
+            session.cache.note_meaning(scope_of(model, arch, stage.name), entry)
         outcome.rows.append(Row(stage.name, stage.key, stage.uses, "fetched", count, size))
     news.end()
     session.memory.save()

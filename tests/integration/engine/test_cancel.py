@@ -15,7 +15,7 @@ import pytest
 
 from .conftest import docker
 
-STAGES = ("export", "calibrate", "parse", "optimize", "compile", "evaluate")
+STAGES = ("export", "samples", "calibrate", "parse", "optimize", "compile", "evaluate")
 COMMAND = [sys.executable, "-m", "orchestrator", "build", "digits", "--engine", "docker"]
 
 

@@ -46,10 +46,10 @@ def test_a_clone_pulls_and_builds_nothing(
     there = {"HOME": str(clone.root / "home"), **NOWHERE}
     pulled = clone.hef("cache", "pull", "digits", "--engine", engine, "--from", str(share), **there)
     assert pulled.returncode == 0, pulled.stderr
-    assert pulled.stdout.count("fetched ") == 6
+    assert pulled.stdout.count("fetched ") == 7
     done = clone.hef("build", "digits", "--engine", engine, **there)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count(": cached") == 6
+    assert done.stderr.count(": cached") == 7
     assert "export: export" not in done.stderr
     assert clone.digests() == built.digests()
     assert clone.build()["key"] == built.build()["key"]
@@ -139,7 +139,7 @@ def test_a_store_over_ssh_is_used_once_its_host_is_known(
     pulled = clone.hef(
         "cache", "pull", "digits", "--engine", "local", "--from", address, HOME=str(home)
     )
-    assert pulled.stdout.count("fetched ") == 6, pulled.stderr
+    assert pulled.stdout.count("fetched ") == 7, pulled.stderr
     stranger = (home / ".ssh" / "id_ed25519.pub").read_text().split()[1]
     (home / ".ssh" / "known_hosts").write_text(f"[{host}]:{port} {kind} {stranger}\n")
     other = clone.hef(

@@ -42,7 +42,7 @@ def change(project: Project, old: str, new: str) -> None:
 
 def ran(stderr: str) -> set[str]:
     """Return the stages that ran, by what the run said."""
-    names = ("export", "calibrate", "parse", "optimize", "compile", "evaluate")
+    names = ("export", "samples", "calibrate", "parse", "optimize", "compile", "evaluate")
     return {name for name in names if f"{name}: done in" in stderr}
 
 
@@ -246,7 +246,7 @@ def test_a_factory_in_the_projects_root_is_cached(built: Project, tmp_path: Path
     (folder / "model.yaml").write_text(text, encoding="utf-8")
     first = project.hef(*BUILD)
     assert first.returncode == 0, first.stderr
-    assert len(ran(first.stderr)) == 6
+    assert len(ran(first.stderr)) == 7
     second = project.hef(*BUILD)
     assert ran(second.stderr) == set(), second.stderr
     (project.root / "mynet.py").write_text(

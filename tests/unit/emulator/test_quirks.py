@@ -24,7 +24,7 @@ from tests.unit.graph.test_analysis import network
 if TYPE_CHECKING:
     from pathlib import Path
 
-ALL = ("export", "calibrate", "parse", "optimize", "compile", "evaluate")
+ALL = ("export", "samples", "calibrate", "parse", "optimize", "compile", "evaluate")
 
 TWO_INPUTS = """\
 source: {onnx: net.onnx}

@@ -64,7 +64,7 @@ class FarRunning:
 
 def follow(running: FarRunning, cache: StageCache, folder: Path) -> None:
     stages = tuple(PlannedStage(name, key, None, {}) for name, key in KEYS.items())
-    plan: Any = SimpleNamespace(stages=stages, request=SimpleNamespace(model="net"))
+    plan: Any = SimpleNamespace(stages=stages, request=SimpleNamespace(model="net", arch="a"))
     context = RunContext(
         cache, DigestMemory(folder / "digests.json"), Silent(), lambda: None,
         lambda *_: [], lambda *_: [],

@@ -79,13 +79,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_build_that_is_up_to_date_asks_nobody_and_loads_little(project: Path) -> None:
     command = ("build", "net", "--arch", "hailo8l", "--engine", "local")
     said, modules = run_and_list(*command, folder=project)
-    assert said.count(": cached") == 6
+    assert said.count(": cached") == 7
     assert modules & NEEDLESS == set()
     assert len(modules) < 420
     # With Docker as the engine it is not asked either: there is none at this address.
     elsewhere = "unix:///nowhere/docker.sock"
     said, modules = run_and_list(*command[:-1], elsewhere, folder=project)
-    assert said.count(": cached") == 6
+    assert said.count(": cached") == 7
     assert modules & NEEDLESS == set()
 
 

@@ -106,7 +106,7 @@ def test_what_goes_wrong_while_it_starts_is_left_for_the_usual_way(tmp_path: Pat
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    monkeypatch.setattr(runner, "make_job", lambda _plan, segment, _staging: segment.stages)
+    monkeypatch.setattr(runner, "make_job", lambda _plan, segment, _staging, **_: segment.stages)
     return FakeEngine()
 
 

@@ -107,7 +107,7 @@ def to_run(model: str = "net") -> set[str]:
         }
 
 
-SHARED = ["export", "calibrate"]
+SHARED = ["export", "samples", "calibrate"]
 BY_ARCH = ["parse", "optimize", "compile", "evaluate"]
 
 
@@ -182,7 +182,7 @@ def test_all_sends_what_no_plan_uses_any_more(
     build()
     (project / "models" / "net" / "net.onnx").write_bytes(b"another network")
     assert set(actions(hef(capsys, "push"))) == {"not built"}
-    assert len(actions(hef(capsys, "push", "--all"))["sent"]) == 10
+    assert len(actions(hef(capsys, "push", "--all"))["sent"]) == 11
     assert run(["cache", "push", "net", "--all"]) == 2
 
 
@@ -228,7 +228,7 @@ def test_one_broken_recipe_does_not_keep_the_others(
     make_model(project, "draft")
     (project / "models" / "draft" / "net.onnx").unlink()
     sent = hef(capsys, "push")
-    assert len(actions(sent)["sent"]) == 10
+    assert len(actions(sent)["sent"]) == 11
     assert "draft is left out" in sent["warnings"][0]
     assert run(["cache", "push", "draft"]) == 2
 

@@ -13,6 +13,7 @@ import pytest
 from hefsmith_worker.events import Channel
 from hefsmith_worker.protocol import StageError, read_plan
 from hefsmith_worker.stages import export
+from hefsmith_worker.stages import samples as samples_stage
 from hefsmith_worker.workspace import Workspace
 from PIL import Image
 
@@ -99,17 +100,19 @@ def run(folder: Path, **changes: Any) -> tuple[dict[str, Any], list[dict[str, An
         "exporter": "legacy",
         "opset": 13,
         "simplify": False,
-        "tolerance": 1e-4,
-        "samples": {
-            "sources": {"path": "validation"},
-            "origin": "validation",
-            "count": 4,
-            "seed": 0,
-            "labels": [],
-            "task": None,
-            "preprocessing": {"shared": {}},
-        },
     }
+    samples = {
+        "source": source,
+        "tolerance": 1e-4,
+        "sources": {"path": "validation"},
+        "origin": "validation",
+        "count": 4,
+        "seed": 0,
+        "labels": [],
+        "task": None,
+        "preprocessing": {"shared": {}},
+    }
+    samples.update(changes.pop("samples", {}))
     parameters.update(changes)
     plan = {
         "schema": 1,
@@ -117,15 +120,15 @@ def run(folder: Path, **changes: Any) -> tuple[dict[str, Any], list[dict[str, An
         "arch": "hailo8l",
         "net_name": "net",
         "hef_name": "model.hef",
-        "stages": ["export"],
-        "parameters": {"export": parameters},
+        "stages": ["export", "samples"],
+        "parameters": {"export": parameters, "samples": samples},
     }
     work = folder / "work"
     work.mkdir(exist_ok=True)
     (work / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     stream = io.BytesIO()
     workspace = Workspace(read_plan(work / "plan.json", folder / "in", work), Channel(stream))
-    result = export.run(workspace)
+    result = {**export.run(workspace), **samples_stage.run(workspace)}
     return result, [json.loads(line) for line in stream.getvalue().splitlines()]
 
 

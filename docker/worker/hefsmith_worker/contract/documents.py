@@ -62,7 +62,7 @@ class GraphOutputs(TypedDict):
 
 
 class Draft(TypedDict):
-    """``golden/draft.json``: what the export knows of the golden samples.
+    """``golden/draft.json``: what the stage samples knows of them.
 
     ``named`` says that the recipe names the labels, ``folders`` how many folders there were.
     """

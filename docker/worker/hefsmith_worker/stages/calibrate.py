@@ -63,10 +63,18 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         first = calibration.errors[0]
         raise StageError(as_handed(workspace, first.message), code=first.code, fix=first.fix)
     summary = calibration.to_dict()
+    prepared = {spec.name: spec.preprocess for spec in specs}
     workspace.write_json(
         CALIBRATION_INDEX,
         {
-            "inputs": [{"input": entry.name, "file": entry.file} for entry in calibration.inputs],
+            "inputs": [
+                {
+                    "input": entry.name,
+                    "file": entry.file,
+                    "preprocess": prepared[entry.name].to_dict(),
+                }
+                for entry in calibration.inputs
+            ],
             "asked": calibration.asked,
             "used": calibration.used,
         },

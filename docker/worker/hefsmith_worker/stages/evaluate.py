@@ -48,7 +48,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     """Write the outputs of every step and ``golden/golden.json``."""
     from hailo_sdk_client import InferenceContext
 
-    draft: Draft = workspace.read_json(GOLDEN_DRAFT, "export")
+    draft: Draft = workspace.read_json(GOLDEN_DRAFT, "samples")
     parsed: Parsed = workspace.read_json(PARSED, "parse")
     runner = first = workspace.runner(HAR, "compile")
     raw = _raw_inputs(workspace, draft, parsed)

@@ -1,7 +1,7 @@
 """Stage export: what the user has, of torch, TensorFlow or ONNX, becomes a checked ``model.onnx``.
 
-This is the only place where a framework is imported and a checkpoint is loaded. The result is
-compared with the original on real samples before anything else is built on it.
+A checkpoint is loaded here and in the stage samples, which compares the result with the original
+before anything else is built on it.
 """
 
 from __future__ import annotations
@@ -9,27 +9,21 @@ from __future__ import annotations
 import filecmp
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
-
-import numpy as np
+from typing import Any, Dict, List, Mapping, Tuple
 
 from hefsmith_worker import onnx_files, onnx_forms
 from hefsmith_worker.contract import names
-from hefsmith_worker.contract.layout import GOLDEN, ONNX
-from hefsmith_worker.golden import GoldenWriter
+from hefsmith_worker.contract.layout import ONNX
 from hefsmith_worker.onnx_external import external_files
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
 
-if TYPE_CHECKING:
-    from hefsmith_worker.contract.documents import Parity, TensorFacts
-
-#: Samples on which torch and ONNX are compared (all golden ones are stored, these decide).
-PARITY_SAMPLES = 64
+#: Kinds of source that TensorFlow reads.
+TENSORFLOW = ("tflite", "keras", "saved_model")
 
 
 def run(workspace: Workspace) -> Dict[str, Any]:
-    """Write ``model.onnx`` and the golden samples with the outputs of torch and ONNX."""
+    """Write ``model.onnx``; the network itself is kept for the stage samples."""
     wanted = workspace.plan.of("export")
     target = workspace.path(ONNX)
     shapes = {name: tuple(shape) for name, shape in wanted["inputs"].items()}
@@ -39,12 +33,12 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     if kind == "torch":
         from hefsmith_worker.stages import torch_source
 
-        module = torch_source.load_module(workspace)
+        workspace.network = module = torch_source.load_module(workspace, wanted["source"])
         torch_source.export(module, shapes, wanted, target)
-    elif kind in ("tflite", "keras", "saved_model"):
+    elif kind in TENSORFLOW:
         from hefsmith_worker.stages import tensorflow_source
 
-        tensorflow = tensorflow_source.prepare(workspace, wanted, target)
+        workspace.network = tensorflow = tensorflow_source.prepare(workspace, wanted, target)
     else:
         _copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
         mends = _bring_into_form(workspace, target, shapes)
@@ -54,26 +48,12 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     onnx_files.save(model, target)
     facts = onnx_files.describe(model)
     _compare_opset(workspace, int(wanted["opset"]), facts["opset"], wanted)
-
-    golden = GoldenWriter(workspace)
-    golden.prepare_inputs(facts["inputs"])
-    onnx_outputs = golden.run_onnx(target)
-    parity = None
-    if module is not None:
-        from hefsmith_worker.stages import torch_source
-
-        torch_outputs = torch_source.run(module, facts["inputs"], golden)
-        parity = _check_parity(torch_outputs, onnx_outputs, facts["outputs"], wanted, golden)
-        golden.keep_graph_outputs("pytorch", torch_outputs)
-    elif tensorflow:
-        answers = tensorflow.run(golden, facts["outputs"])
-        parity = _check_parity(answers, onnx_outputs, facts["outputs"], wanted, golden)
-        golden.keep_graph_outputs("tensorflow", answers)
-        tensorflow.write_map(model, golden)
-    golden.keep_graph_outputs("onnx", onnx_outputs)
-    golden.save_draft(facts)
+    if tensorflow:
+        tensorflow.write_map(model)
     workspace.announce("onnx", target)
-    workspace.announce_tree("golden", workspace.plan.work / GOLDEN)
+    weights = target.with_name(target.name + ".data")
+    if weights.exists():
+        workspace.announce("onnx", weights)
     return {
         "opset_asked": int(wanted["opset"]),
         "opset": facts["opset"],
@@ -81,8 +61,6 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         "inputs": facts["inputs"],
         "outputs": facts["outputs"],
         "parameters": facts["parameters"],
-        "parity": parity,
-        "samples": golden.count,
         "mends": mends,
     }
 
@@ -182,48 +160,3 @@ def _compare_opset(workspace: Workspace, asked: int, got: int, wanted: Mapping[s
             got=got,
             fix="export: {exporter: legacy, opset: %d}" % asked,
         )
-
-
-def _check_parity(
-    torch_outputs: Sequence[np.ndarray],
-    onnx_outputs: Sequence[np.ndarray],
-    outputs: List[TensorFacts],
-    wanted: Mapping[str, Any],
-    golden: GoldenWriter,
-) -> Parity:
-    """Fail when the framework and ONNX differ by more than the recipe's tolerance."""
-    framework = "torch" if wanted["source"]["kind"] == "torch" else "TensorFlow"
-    if len(torch_outputs) != len(onnx_outputs):
-        raise StageError(
-            "the network gives %d outputs in %s and %d in ONNX"
-            % (len(torch_outputs), framework, len(onnx_outputs)),
-            code="export.parity",
-        )
-    worst, name = _worst(torch_outputs, onnx_outputs, outputs)
-    tolerance = float(wanted["tolerance"])
-    if not worst <= tolerance:
-        raise StageError(
-            "%s and ONNX differ: output %s by %.3g of its range, the recipe allows %.3g "
-            "(%d %s samples)" % (framework, name, worst, tolerance, golden.count, golden.origin),
-            code="export.parity",
-            fix="Try the other exporter or opset (export: {exporter: dynamo}), look for ops "
-            "that depend on training mode or on the data, or raise export.tolerance.",
-        )
-    return {"error": worst, "tolerance": tolerance, "samples": golden.count, "on": golden.origin}
-
-
-def _worst(
-    left: Sequence[np.ndarray], right: Sequence[np.ndarray], outputs: List[TensorFacts]
-) -> Tuple[float, str]:
-    """Return max |left - right| / max |left| over the outputs, and which output has it."""
-    worst, name = 0.0, outputs[0]["name"] if outputs else "?"
-    for index, (a, b) in enumerate(zip(left, right)):
-        if a.shape != b.shape:
-            return float("inf"), outputs[index]["name"]
-        scale = max(float(np.max(np.abs(a))) if a.size else 0.0, 1e-12)
-        error = float(np.max(np.abs(a - b))) / scale if a.size else 0.0
-        if np.isnan(error):
-            return float("inf"), outputs[index]["name"]
-        if error > worst:
-            worst, name = error, outputs[index]["name"]
-    return worst, name

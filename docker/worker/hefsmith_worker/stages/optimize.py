@@ -11,7 +11,6 @@ import numpy as np
 
 from hefsmith_worker.contract.layout import (
     CALIBRATION_INDEX,
-    GOLDEN_DRAFT,
     HAR_NATIVE,
     HAR_QUANTIZED,
     HEAD,
@@ -25,7 +24,7 @@ from hefsmith_worker.script import GeneratedScript, ScriptRequest, generate, scr
 from hefsmith_worker.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hefsmith_worker.contract.documents import Draft, Parsed
+    from hefsmith_worker.contract.documents import Parsed
 
 #: How a traceback names the step, as a module or in words.
 _BIAS_CORRECTION = re.compile(r"bias[ _]correction")
@@ -35,7 +34,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     """Write ``model.alls`` with its files, and the quantised HAR."""
     parsed = workspace.read_json(PARSED, "parse")
     index = workspace.read_json(CALIBRATION_INDEX, "calibrate")
-    request = _request(workspace, parsed, int(index["used"]))
+    request = _request(workspace, parsed, index)
     calibration = _calibration(workspace, parsed)
     workspace.runner(HAR_NATIVE, "parse")
     files: Dict[str, str] = {}
@@ -115,16 +114,15 @@ def another_way(
     return None
 
 
-def _request(workspace: Workspace, parsed: Parsed, images: int) -> ScriptRequest:
+def _request(workspace: Workspace, parsed: Parsed, index: Mapping[str, Any]) -> ScriptRequest:
     options = OptimizeOptions.read(workspace.plan.of("optimize"))
-    draft: Draft = workspace.read_json(GOLDEN_DRAFT, "export")
     return script_request(
         hn=parsed["hn"],
         inputs=parsed["inputs"],
         end_nodes=parsed["end_nodes"],
         head=workspace.read_json(HEAD, "parse"),
-        preprocess={entry["onnx_name"]: entry["preprocess"] for entry in draft["inputs"]},
-        images=images,
+        preprocess={entry["input"]: entry["preprocess"] for entry in index["inputs"]},
+        images=int(index["used"]),
         options=options,
         nms_config=_own_config(workspace, options.nms),
         arch=workspace.plan.arch,

@@ -81,13 +81,19 @@ class TensorFlowSource(object):
                 store.append(np.asarray(answer, np.float32))
         return [np.concatenate(store) for store in collected]
 
-    def write_map(self, model: Any, golden: GoldenWriter) -> None:
+    def write_map(self, model: Any) -> None:
         """Write which tensor of the TFLite file is which of the ONNX file.
 
         Names alone do not tell: a TFLite operation has its activation inside, the ONNX node of
-        the same name has not. So one sample goes through both, and values decide.
+        the same name has not. So the same noise goes through both, and values decide.
         """
-        sample = next(iter(golden.float_samples(list(self.names.values()))))
+        random = np.random.default_rng(0)
+        sample = {
+            value["name"]: random.standard_normal(
+                [side or 1 for side in value["shape"]], dtype=np.float32
+            )
+            for value in onnx_files.describe(model)["inputs"]
+        }
         lite = list(_all_tensors(self._tflite, self._network, self.names, sample))
         prints = {name: _fingerprint(array) for name, array in lite}
         tensors = {}
@@ -121,10 +127,7 @@ def prepare(workspace: Workspace, wanted: Mapping[str, Any], target: Path) -> Te
     if source["kind"] == "tflite":
         shutil.copyfile(str(given), str(tflite))
     else:
-        opened = _keras if source["kind"] == "keras" else _saved_model
-        if not source.get("trust_pickle"):
-            _refuse_code(given, source["kind"])
-        converter, original = opened(tensorflow, given, bool(source.get("trust_pickle")))
+        converter, original = _opened(tensorflow, given, source)
         try:
             with _quiet():
                 tflite.write_bytes(converter.convert())
@@ -140,6 +143,25 @@ def prepare(workspace: Workspace, wanted: Mapping[str, Any], target: Path) -> Te
     _write_onnx(tflite, network, found.names, int(wanted["opset"]), target)
     workspace.announce("tflite", tflite)
     return found
+
+
+def reopened(workspace: Workspace, source: Mapping[str, Any]) -> TensorFlowSource:
+    """Return the source for comparing, where an earlier job has written its TFLite file."""
+    tensorflow = _libraries()
+    tflite = workspace.needed(TFLITE, "export")
+    given = workspace.plan.input(source["file"])
+    original = None
+    if source["kind"] != "tflite":
+        _, original = _opened(tensorflow, given, source)
+    return TensorFlowSource(workspace, tflite, checked_network(tflite, given.name), original)
+
+
+def _opened(tensorflow: Any, given: Path, source: Mapping[str, Any]) -> Tuple[Any, Any]:
+    """Return a converter to TFLite, and a function that runs the network itself."""
+    trusted = bool(source.get("trust_pickle"))
+    if not trusted:
+        _refuse_code(given, source["kind"])
+    return (_keras if source["kind"] == "keras" else _saved_model)(tensorflow, given, trusted)
 
 
 def checked_network(path: Path, shown: str) -> Network:

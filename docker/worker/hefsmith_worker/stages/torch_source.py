@@ -36,12 +36,11 @@ DISTRIBUTIONS = {
 }
 
 
-def load_module(workspace: Workspace) -> Any:
+def load_module(workspace: Workspace, source: Mapping[str, Any]) -> Any:
     """Return the network with its weights, in evaluation mode, on the CPU."""
     import torch
 
     torch.manual_seed(workspace.plan.seed)
-    source = workspace.plan.of("export")["source"]
     code = _import_code(workspace, source) if source.get("file") else None
     module = _call_factory(code, source) if code is not None else None
     if source.get("weights"):

@@ -1,0 +1,106 @@
+"""Stage samples: golden samples, and what the user's network and ``model.onnx`` answer on them.
+
+The ONNX file is compared with the original here, before anything else is built on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import onnx
+
+from hefsmith_worker import onnx_files
+from hefsmith_worker.contract.layout import GOLDEN, ONNX
+from hefsmith_worker.golden import GoldenWriter
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hefsmith_worker.contract.documents import NetworkFacts, Parity, TensorFacts
+
+
+def run(workspace: Workspace) -> Dict[str, Any]:
+    """Write the golden samples with the outputs of the original and of ONNX."""
+    wanted = workspace.plan.of("samples")
+    path = workspace.needed(ONNX, "export")
+    facts = onnx_files.describe(onnx.load(str(path), load_external_data=False))
+    golden = GoldenWriter(workspace)
+    golden.prepare_inputs(facts["inputs"])
+    onnx_outputs = golden.run_onnx(path)
+    parity = None
+    framework, answers = _original(workspace, wanted, facts, golden)
+    if answers is not None:
+        parity = _check_parity(answers, onnx_outputs, facts["outputs"], wanted, golden)
+        golden.keep_graph_outputs(framework, answers)
+    golden.keep_graph_outputs("onnx", onnx_outputs)
+    golden.save_draft(facts)
+    # Nobody needs it any more, and it may be large.
+    workspace.network = None
+    workspace.announce_tree("golden", workspace.plan.work / GOLDEN)
+    return {"parity": parity, "samples": golden.count}
+
+
+def _original(
+    workspace: Workspace, wanted: Mapping[str, Any], facts: NetworkFacts, golden: GoldenWriter
+) -> Tuple[str, Optional[List[np.ndarray]]]:
+    """Return the framework of what the user gave, and its answers; an ONNX file has none."""
+    source = wanted["source"]
+    if source["kind"] == "onnx":
+        return "onnx", None
+    if source["kind"] == "torch":
+        from hefsmith_worker.stages import torch_source
+
+        module = workspace.network
+        if module is None:
+            module = torch_source.load_module(workspace, source)
+        return "pytorch", torch_source.run(module, facts["inputs"], golden)
+    from hefsmith_worker.stages import tensorflow_source
+
+    network = workspace.network or tensorflow_source.reopened(workspace, source)
+    return "tensorflow", network.run(golden, facts["outputs"])
+
+
+def _check_parity(
+    torch_outputs: Sequence[np.ndarray],
+    onnx_outputs: Sequence[np.ndarray],
+    outputs: List[TensorFacts],
+    wanted: Mapping[str, Any],
+    golden: GoldenWriter,
+) -> Parity:
+    """Fail when the framework and ONNX differ by more than the recipe's tolerance."""
+    framework = "torch" if wanted["source"]["kind"] == "torch" else "TensorFlow"
+    if len(torch_outputs) != len(onnx_outputs):
+        raise StageError(
+            "the network gives %d outputs in %s and %d in ONNX"
+            % (len(torch_outputs), framework, len(onnx_outputs)),
+            code="export.parity",
+        )
+    worst, name = _worst(torch_outputs, onnx_outputs, outputs)
+    tolerance = float(wanted["tolerance"])
+    if not worst <= tolerance:
+        raise StageError(
+            "%s and ONNX differ: output %s by %.3g of its range, the recipe allows %.3g "
+            "(%d %s samples)" % (framework, name, worst, tolerance, golden.count, golden.origin),
+            code="export.parity",
+            fix="Try the other exporter or opset (export: {exporter: dynamo}), look for ops "
+            "that depend on training mode or on the data, or raise export.tolerance.",
+        )
+    return {"error": worst, "tolerance": tolerance, "samples": golden.count, "on": golden.origin}
+
+
+def _worst(
+    left: Sequence[np.ndarray], right: Sequence[np.ndarray], outputs: List[TensorFacts]
+) -> Tuple[float, str]:
+    """Return max |left - right| / max |left| over the outputs, and which output has it."""
+    worst, name = 0.0, outputs[0]["name"] if outputs else "?"
+    for index, (a, b) in enumerate(zip(left, right)):
+        if a.shape != b.shape:
+            return float("inf"), outputs[index]["name"]
+        scale = max(float(np.max(np.abs(a))) if a.size else 0.0, 1e-12)
+        error = float(np.max(np.abs(a - b))) / scale if a.size else 0.0
+        if np.isnan(error):
+            return float("inf"), outputs[index]["name"]
+        if error > worst:
+            worst, name = error, outputs[index]["name"]
+    return worst, name

@@ -177,9 +177,22 @@ def _tell(name: str, service: Service, state: ServiceState, *, as_json: bool) ->
             note("note: it starts when its user logs in; with the Pi itself after, there:")
             note("      sudo loginctl enable-linger $USER")
     else:
-        print_result(f"{name}  {service.unit} is {escape_control(state.active)}, and sees nothing")
+        print_result(f"{name}  {service.unit} {_trouble(state)}")
         for line in state.log:
             note(f"      {escape_control(line)}")
         note(f"hint: on {name}: python3 ~/.hefsmith/{service.app}/current/live.py --check")
     if not state.works:
         raise typer.Exit(int(ExitCode.STAGE_FAILED))
+
+
+def _trouble(state: ServiceState) -> str:
+    """Return what is wrong with a service that does not work."""
+    from orchestrator.errors import escape_control
+
+    if state.active == "active":
+        return "runs, and has seen nothing yet"
+    if state.active == "inactive":
+        return "is stopped"
+    if state.restarts:
+        return f"ends again and again (started anew {state.restarts} times)"
+    return f"is {escape_control(state.active)}"

@@ -29,6 +29,7 @@ COMMAND_MODULES: tuple[str, ...] = (
     "ship",
     "validate",
     "bench",
+    "analyze",
     "tune",
     "report",
     "bundle",

@@ -22,6 +22,7 @@ TITLES = {
     "calibrate": "prepare calibration",
     "parse": "parse the network",
     "optimize": "quantise",
+    "analyze": "look at each layer",
     "compile": "compile",
     "evaluate": "evaluate each step",
     "ship": "ship to the device",

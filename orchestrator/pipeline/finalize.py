@@ -45,6 +45,7 @@ def finalize(build: BuildContext) -> Build:
             "model": plan.request.model,
             "arch": plan.request.arch,
             "key": plan.key,
+            "goal": plan.request.goal,
             "toolchain": plan.toolchain,
             "emulated": plan.emulated,
             "hef": plan.hef_name,

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hefsmith_worker.contract import names, stages
 from hefsmith_worker.contract.options import (
+    AnalyzeOptions,
     CalibrationOptions,
     ExportOptions,
     NmsOptions,
     OptimizeOptions,
     Options,
 )
+from hefsmith_worker.contract.stages import ANALYSIS, HEF
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.identity import TENSORFLOW_PACKAGES
@@ -64,7 +66,8 @@ class BuildInput:
 class BuildRequest:
     """Everything that decides a build, before any cache or engine is looked at.
 
-    ``used_by`` says which materials' content goes into which stage's key.
+    ``used_by`` says which materials' content goes into which stage's key, ``goal`` what it is
+    for: a HEF, or an analysis of the quantised network.
     """
 
     model: str
@@ -75,6 +78,12 @@ class BuildRequest:
     used_by: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
     trust_pickle: bool = False
+    goal: str = HEF
+
+    def analysis(self, options: AnalyzeOptions) -> BuildRequest:
+        """Return the request for an analysis of the same network."""
+        parameters = {**self.parameters, "analyze": options.plain()}
+        return replace(self, goal=ANALYSIS, parameters=parameters)
 
     @property
     def tensorflow(self) -> bool:
@@ -196,6 +205,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             softmax=recipe.postprocess.softmax,
             nms=nms,
         ).plain(),
+        "analyze": AnalyzeOptions().plain(),
         "compile": {},
         "evaluate": nms.plain(),
     }
@@ -214,6 +224,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             "calibrate": (*calibration_names, *sample_names),
             "parse": (),
             "optimize": optimize_names,
+            "analyze": (),
             "compile": (),
             "evaluate": (),
         },

@@ -134,6 +134,7 @@ def plan_everything(
     planned = tuple(
         PlannedStage(stage.name, "", None, _why(stage, request, identities, code, {}, {}))
         for stage in stages.STAGES
+        if request.goal in stage.goals
     )
     return Plan(request, toolchain, emulated, identities, planned)
 
@@ -183,6 +184,8 @@ def make_plan(
     meanings: dict[str, str] = {}
     planned: list[PlannedStage] = []
     for stage in stages.STAGES:
+        if request.goal not in stage.goals:
+            continue
         why = _why(stage, request, identities, code, materials, meanings)
         key = digest_of(why)
         entry = find(key)

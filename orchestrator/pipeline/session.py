@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hefsmith_worker.contract.findings import Finding
+    from hefsmith_worker.contract.options import AnalyzeOptions
 
     from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.protocols import Engine
@@ -219,13 +220,20 @@ class BuildSession:
         return self._engine
 
     def build(
-        self, loaded: LoadedRecipe, arch: Arch, folder: Path | None = None
+        self,
+        loaded: LoadedRecipe,
+        arch: Arch,
+        folder: Path | None = None,
+        analysis: AnalyzeOptions | None = None,
     ) -> tuple[Build, Plan]:
         """Return the up-to-date build of a recipe for a chip, made now if need be.
 
-        It is kept in ``folder``, else in the model's own among the artifacts.
+        It is kept in ``folder``, else in the model's own among the artifacts. With ``analysis``
+        the network is quantised and looked at, and no HEF is made; ``folder`` must be given.
         """
         request = self.request(loaded, arch)
+        if analysis is not None:
+            request = request.analysis(analysis)
         final = folder or self.final_folder(request.model, arch)
         for attempt in range(ATTEMPTS):
             prestart = self._open_early(request, final) if attempt == 0 else None

@@ -201,7 +201,7 @@ _TUNED = "Model Optimization Algorithm Quantization-Aware Fine-Tuning is done"
     ("line", "said", "not_said"),
     [
         ("post_quantization_optimization(finetune, policy=enabled, dataset_size=16)",
-         ["[info] Using dataset with 16 entries for finetune", _TUNED, "trains nothing"],
+         ["[info] Using dataset with 16 entries for finetune", _TUNED],
          ["didn't have enough data"]),
         ("model_optimization_flavor(optimization_level=2)",
          [_TUNED, "Dataset didn't have enough data for dataset_size of 1024", "Adaround skipped"],
@@ -213,9 +213,7 @@ _TUNED = "Model Optimization Algorithm Quantization-Aware Fine-Tuning is done"
         ("", ["Quantization-Aware Fine-Tuning skipped", "Adaround skipped"], [_TUNED]),
     ],
 )  # fmt: skip
-def test_training_is_rehearsed_in_the_vendors_words_and_said_to_be(
-    models, images, capsys, line, said, not_said
-):
+def test_training_is_told_in_the_vendors_words(models, images, capsys, line, said, not_said):
     make(models, NORMALIZE + line + "\n").optimize(images)
     out = capsys.readouterr().out
     assert [text for text in said if text not in out] == []

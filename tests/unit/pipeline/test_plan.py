@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hefsmith_worker.contract.stages import NAMES
+from hefsmith_worker.contract.stages import HEF, STAGES
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import plan as planning
 from orchestrator.pipeline.cache import CacheEntry
 from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.project.loading import load_recipe
+
+OF_A_BUILD = tuple(stage.name for stage in STAGES if HEF in stage.goals)
 
 RECIPE = """\
 schema: 1
@@ -54,9 +56,9 @@ def make(
         asked,
         toolchain="emulator",
         emulated=True,
-        identities=dict.fromkeys(NAMES, identity or {"toolchain": "emulator"}),
+        identities=dict.fromkeys(OF_A_BUILD, identity or {"toolchain": "emulator"}),
         materials=digests,
-        code=dict.fromkeys(NAMES, "c") | (code or {}),
+        code=dict.fromkeys(OF_A_BUILD, "c") | (code or {}),
         find=entries.get,
     )
 
@@ -69,7 +71,7 @@ def finished(plan: planning.Plan) -> dict[str, CacheEntry]:
 
 def test_a_first_build_runs_everything(model: Path) -> None:
     plan = make(request(model))
-    assert plan.to_run == NAMES
+    assert plan.to_run == OF_A_BUILD
     assert plan.hef_name == "model.hailo8l.emulated.hef"
 
 
@@ -82,11 +84,11 @@ def test_a_second_build_runs_nothing(model: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "runs"),
     [
-        ({"materials": {"net.pt": "other"}}, NAMES),
+        ({"materials": {"net.pt": "other"}}, OF_A_BUILD),
         ({"materials": {"calibration": "other"}}, ("calibrate", "optimize", "compile", "evaluate")),
         ({"code": {"optimize": "other"}}, ("calibrate", "optimize", "compile", "evaluate")),
         ({"code": {"evaluate": "other"}}, ("evaluate",)),
-        ({"identity": {"toolchain": "suite"}}, NAMES),
+        ({"identity": {"toolchain": "suite"}}, OF_A_BUILD),
     ],
 )
 def test_a_change_runs_what_stands_on_it(
@@ -247,3 +249,17 @@ def test_a_key_is_made_of_these_words_and_no_others(model: Path) -> None:
     assert why["parse"]["model"] == asked.net_name
     assert why["parse"]["after"] == {"export": keys["export"]}
     assert set(why["optimize"]["after"]) == {"parse", "calibrate"}
+
+
+def test_an_analysis_stands_on_the_stages_of_a_build_and_compiles_nothing(model: Path) -> None:
+    from hefsmith_worker.contract.options import AnalyzeOptions
+
+    asked = request(model)
+    done = finished(make(asked))
+    found = make(asked.analysis(AnalyzeOptions(samples=8)), done)
+    assert found.to_run == ("analyze",)
+    assert {stage.name for stage in found.stages} == {
+        "export", "calibrate", "parse", "optimize", "analyze"
+    }  # fmt: skip
+    fewer = make(asked.analysis(AnalyzeOptions(samples=4)), done | finished(found))
+    assert fewer.to_run == ("analyze",)

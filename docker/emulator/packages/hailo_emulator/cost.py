@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Share of the peak that real networks reach: yolov8n (8.7 GOP) at 1036 FPS on 26 TOPS is 0.35.
 EFFICIENCY = 0.35
+#: How much longer a layer of 16 bits computes. An assumption.
+WIDE = 1.5
 #: No network runs faster than this on a host link (frames per second).
 CEILING = 4000.0
 
@@ -42,9 +44,12 @@ class Cost:
 
 def estimate_cost(network: Network, quantized: Quantized, chip: Figures) -> Cost:
     """Apply the cost model to one frame at batch 1."""
-    macs = sum(count_macs(network.graph, layer) for layer in network.layers.layers)
-    weight_bytes = 0
+    macs, slowed, weight_bytes = 0, 0.0, 0
     for layer in network.layers.layers:
+        own = count_macs(network.graph, layer)
+        macs += own
+        wide = quantized.activation_bits.get(network.scoped(layer.name), 8) == 16
+        slowed += own * (WIDE if wide else 1.0)
         bits = quantized.weight_bits.get(network.scoped(layer.name), 8)
         for node in weighted_nodes(network, layer):
             count = int(np.prod(network.graph.constants[node.inputs[1]].shape))
@@ -54,8 +59,7 @@ def estimate_cost(network: Network, quantized: Quantized, chip: Figures) -> Cost
         for port in (*network.inputs, *network.outputs)
     )
     contexts = max(1, math.ceil(weight_bytes / chip.weight_bytes))
-    wide = any(bits == 16 for bits in quantized.activation_bits.values())
-    compute = 2.0 * macs / (chip.tops * 1e12 * EFFICIENCY) * (1.5 if wide else 1.0)
+    compute = 2.0 * slowed / (chip.tops * 1e12 * EFFICIENCY)
     transfer = stream_bytes / chip.link
     loading = weight_bytes / chip.link if contexts > 1 else 0.0
     return Cost(

@@ -2,7 +2,7 @@
 
 Without a level in the script the default is 2; fewer than 1024 images lower it to 1, no GPU to
 0. A level in the script runs as named, whatever that takes: with the vendor's compiler hours on
-a CPU. The emulator goes the same way without training anything, and says so.
+a CPU. The emulator goes the same way in small: ``training.py`` bounds what it takes.
 """
 
 from __future__ import annotations

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hefsmith_worker.contract.options import (
-    FINE_TUNE_LEVEL,
     FULL_IMAGES,
-    IMAGES_OF_LEVEL,
     VENDOR_CALIBRATION_IMAGES,
 )
 
 from hailo_emulator import log
+from hailo_emulator.clipping import clip_ranges
 from hailo_emulator.compose import OUTPUT_SUFFIX, compose, input_shape
 from hailo_emulator.correct import correct_biases, equalize
 from hailo_emulator.execute import Session
@@ -25,6 +24,7 @@ from hailo_emulator.quantize import QuantPlan, quantize_graph
 from hailo_emulator.quirks import quirk
 from hailo_emulator.snr import Noise
 from hailo_emulator.statistics import collect_ranges
+from hailo_emulator.training import train, wanted_training
 
 if TYPE_CHECKING:
     from hailo_emulator.dataset import Dataset
@@ -47,10 +47,12 @@ class Quantized:
     """The result: the graph's bytes and the quantisation of every input and output stream.
 
     ``snr`` is in decibels by output layer, ``weight_bits`` by layer, ``entries`` how many images
-    were used.
+    were used. ``prepared`` is the float graph that was quantised: it computes what the network
+    does, with the channels of its layers evened out.
     """
 
     model: bytes = field(repr=False)
+    prepared: bytes = field(repr=False)
     streams: dict[str, Quantization]
     weight_bits: dict[str, int]
     activation_bits: dict[str, int]
@@ -71,20 +73,30 @@ def quantize_network(
     entries = min(dataset.count, options.calibration_size or VENDOR_CALIBRATION_IMAGES)
     ranges = _calibrate(network, graph, dataset, entries)
     _tell_range(network, ranges)
+    ranges = clip_ranges(network, graph, ranges, options, dataset, entries)
     weights = choose_weights(network, options, levels.compression)
     judge = _Judge(network, dataset, min(entries, _noise_images(network)))
     best = judge.make(graph, ranges, options, weights.nodes)
     if levels.optimization >= 0:
-        best = _improve(best, judge, options, weights, levels)
-    trained = _rehearse_training(options, levels, entries)
+        best = _equalise(best, judge, options, weights)
+    even = best.graph
+    prepared = to_model(even, name=network.name).SerializeToString(deterministic=True)
+    if levels.optimization >= 0:
+        best = _correct(best, judge, options, levels)
+    trained = wanted_training(options, levels, entries)
+    for wanted in trained:
+        changed, plan = train(wanted, network, even, best.graph, best.plan, dataset)
+        best = replace(best, graph=changed, plan=plan, snr=judge.measure(changed, plan))
     if trained and entries < FULL_IMAGES and quirk("diverging-training"):
         ruined = _diverged(best.graph)
-        best = replace(best, graph=ruined, snr=judge.measure(ruined, best.plan))
+        plan = replace(best.plan, rounded={})
+        best = replace(best, graph=ruined, plan=plan, snr=judge.measure(ruined, plan))
     quantized = quantize_graph(best.graph, best.plan)
     model = to_model(quantized, name=network.name).SerializeToString(deterministic=True)
     snr = judge.tell(best)
     return Quantized(
         model=model,
+        prepared=prepared,
         streams=best.activations.streams,
         weight_bits=weights.layers,
         activation_bits=best.activations.layers,
@@ -131,31 +143,6 @@ def _enabled(options: Options, name: str, *, default: bool) -> bool:
     if algorithm is None or algorithm.policy is None:
         return default
     return algorithm.policy in ("enabled", "allowed")
-
-
-def _rehearse_training(options: Options, levels: Levels, entries: int) -> bool:
-    """Log what the vendor's compiler would train, and say whether there is any."""
-    level, trained = levels.optimization, False
-    for name, image_of, on in (
-        ("Adaround", "adaround", _enabled(options, "adaround", default=level >= 3)),
-        ("Quantization-Aware Fine-Tuning", "finetune",
-         _enabled(options, "finetune", default=level == FINE_TUNE_LEVEL)),
-    ):  # fmt: skip
-        if not on or (image_of == "adaround" and level == 4 and entries < FULL_IMAGES):
-            # Level 4 skips its rounding in silence where images are missing.
-            log.info(f"{name} skipped")
-            continue
-        algorithm = options.algorithm(image_of)
-        size: Any = algorithm.arguments.get("dataset_size") if algorithm is not None else None
-        wanted = size if isinstance(size, int) else IMAGES_OF_LEVEL.get(level, FULL_IMAGES)
-        log.info(f"Starting {name}")
-        if wanted > entries:
-            log.warning(f"{name}: Dataset didn't have enough data for dataset_size of {wanted}")
-        log.info(f"Using dataset with {min(wanted, entries)} entries for {image_of}")
-        log.info(f"The emulator rehearses {name} and trains nothing")
-        log.info(f"Model Optimization Algorithm {name} is done (completion time is 00:00:00.00)")
-        trained = True
-    return trained
 
 
 def _noise_images(network: Network) -> int:
@@ -223,29 +210,29 @@ class _Judge:
         return result
 
 
-def _improve(
-    best: _Candidate, judge: _Judge, options: Options, weights: Weights, levels: Levels
-) -> _Candidate:
-    """Equalise and correct biases as the level says; each is kept where it raises the SNR."""
-    if _enabled(options, "equalization", default=True):
-        graph, ranges, count = equalize(judge.network, best.graph, best.ranges)
-        if count:
-            better = judge.make(graph, ranges, options, weights.nodes)
-            best = _keep("Equalization", best, better, f"{count} pairs of layers")
-        else:
-            log.info("Equalization skipped (no pair of layers can be equalized)")
-    else:
+def _equalise(best: _Candidate, judge: _Judge, options: Options, weights: Weights) -> _Candidate:
+    """Even out the channels, unless the script forbids it or the SNR does not rise."""
+    if not _enabled(options, "equalization", default=True):
         log.info("Equalization skipped")
-    if _enabled(options, "bias_correction", default=levels.optimization >= 1):
-        if quirk("bias-correction-fails"):
-            _bias_correction_of_keras()
-        graph, count = correct_biases(judge.network, best.graph, best.ranges, best.plan)
-        snr = judge.measure(graph, best.plan)
-        better = replace(best, graph=graph, snr=snr)
-        best = _keep("Bias Correction", best, better, f"{count} layers")
-    else:
+        return best
+    graph, ranges, count = equalize(judge.network, best.graph, best.ranges)
+    if not count:
+        log.info("Equalization skipped (no pair of layers can be equalized)")
+        return best
+    better = judge.make(graph, ranges, options, weights.nodes)
+    return _keep("Equalization", best, better, f"{count} pairs of layers")
+
+
+def _correct(best: _Candidate, judge: _Judge, options: Options, levels: Levels) -> _Candidate:
+    """Correct biases where level or script say so, unless the SNR does not rise."""
+    if not _enabled(options, "bias_correction", default=levels.optimization >= 1):
         log.info("Bias Correction skipped")
-    return best
+        return best
+    if quirk("bias-correction-fails"):
+        _bias_correction_of_keras()
+    graph, count = correct_biases(judge.network, best.graph, best.ranges, best.plan)
+    better = replace(best, graph=graph, snr=judge.measure(graph, best.plan))
+    return _keep("Bias Correction", best, better, f"{count} layers")
 
 
 def _bias_correction_of_keras() -> None:

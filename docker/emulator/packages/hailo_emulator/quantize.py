@@ -9,7 +9,7 @@ which the chip does not do; its operators are used, its placement is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,15 +27,24 @@ WEIGHT_TYPES = {4: np.int8, 8: np.int8, 16: np.int16}
 
 
 @dataclass(frozen=True)
+class RoundedWeight:
+    """A weight's integers in its own shape, and their scales per output channel."""
+
+    integers: NDArray[Any]
+    scales: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class QuantPlan:
     """What to quantise and how.
 
     ``activations`` maps a tensor to its quantisation; ``weight_bits`` a node's name to 4, 8 or
-    16 for its constant second input.
+    16 for its constant second input, ``rounded`` to what an algorithm has made of it.
     """
 
     activations: Mapping[str, Quantization]
     weight_bits: Mapping[str, int]
+    rounded: Mapping[str, RoundedWeight] = field(default_factory=dict)
 
 
 def quantize_graph(graph: Graph, plan: QuantPlan) -> Graph:
@@ -50,7 +59,7 @@ def quantize_graph(graph: Graph, plan: QuantPlan) -> Graph:
     for node in graph.nodes:
         inputs = tuple(renamed.get(name, name) for name in node.inputs)
         if node.name in plan.weight_bits:
-            inputs = _quantize_weights(result, node, inputs, plan.weight_bits[node.name])
+            inputs = _quantize_weights(result, node, inputs, plan)
         result.nodes.append(replace(node, inputs=inputs))
         for tensor in node.outputs:
             if tensor in plan.activations and tensor not in outputs:
@@ -115,12 +124,16 @@ def round_weights(
 
 
 def _quantize_weights(
-    graph: Graph, node: Node, inputs: tuple[str, ...], bits: int
+    graph: Graph, node: Node, inputs: tuple[str, ...], plan: QuantPlan
 ) -> tuple[str, ...]:
-    name = inputs[1]
+    name, bits = inputs[1], plan.weight_bits[node.name]
     weight = np.asarray(graph.constants[name], np.float32)
     axis = weight_axis(node) % weight.ndim
-    integers, scales = round_weights(weight, axis, bits)
+    if node.name in plan.rounded:
+        made = plan.rounded[node.name]
+        integers, scales = made.integers.astype(WEIGHT_TYPES[bits]), made.scales
+    else:
+        integers, scales = round_weights(weight, axis, bits)
     base = f"{node.name}/weight"
     graph.constants[f"{base}/integers"] = integers
     graph.constants[f"{base}/scales"] = scales
@@ -137,6 +150,14 @@ def _quantize_weights(
         )
     )
     return (inputs[0], f"{base}/dequantized", *inputs[2:])
+
+
+def read_rounded(graph: Graph, node: str) -> RoundedWeight | None:
+    """Return the integers of a node's weight in a quantised graph, ``None`` where it has none."""
+    base = f"{node}/weight"
+    if f"{base}/integers" not in graph.constants:
+        return None
+    return RoundedWeight(graph.constants[f"{base}/integers"], graph.constants[f"{base}/scales"])
 
 
 def read_pairs(graph: Graph) -> dict[str, Quantization]:

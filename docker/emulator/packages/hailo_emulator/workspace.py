@@ -98,6 +98,7 @@ def pack_workspace(work: Workspace, state: str) -> dict[str, bytes]:
         members[f"{name}.fp.hn"] = members[f"{name}.hn"]
     if work.quantized is not None:
         members[f"{name}.quantized.onnx"] = work.quantized.model
+        members[f"{name}.prepared.onnx"] = work.quantized.prepared
     if work.hef is not None:
         members[f"{name}.auto.alls"] = work.script_text.encode()
         members[f"{name}.hef"] = work.hef
@@ -212,6 +213,7 @@ def unpack_workspace(members: Mapping[str, bytes]) -> tuple[Workspace, str]:
         entry = document["quantized"]
         quantized = Quantized(
             model=members[f"{stem}.quantized.onnx"],
+            prepared=members[f"{stem}.prepared.onnx"],
             streams={k: Quantization(**q) for k, q in entry["streams"].items()},
             weight_bits=entry["weight_bits"],
             activation_bits=entry["activation_bits"],

@@ -23,6 +23,8 @@ TAIL = "tail.onnx"
 PARSED = "parsed.json"
 CALIBRATION = "calibration"
 CALIBRATION_INDEX = CALIBRATION + "/index.json"
+#: What quantisation does to each layer and output.
+ANALYSIS = "analysis.json"
 #: Samples with the answers of every step.
 GOLDEN = "golden"
 #: Names inside the golden folder: what is there, what the host added, what stages pass on.

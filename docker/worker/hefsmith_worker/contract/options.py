@@ -138,6 +138,14 @@ class SampleOptions(Options):
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class AnalyzeOptions(Options):
+    """How an analysis goes: on how many golden samples (``None``: all), and layer by layer."""
+
+    samples: Optional[int] = None
+    layers: bool = True
+
+
 #: The groups with their defaults, for whoever needs one of those.
 EXPORT = ExportOptions()
 CALIBRATION = CalibrationOptions()

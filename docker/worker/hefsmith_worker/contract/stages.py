@@ -12,7 +12,16 @@ from fnmatch import fnmatchcase
 from typing import Iterable, Mapping, Tuple
 
 from hefsmith_worker.contract import layout
-from hefsmith_worker.contract.options import CalibrationOptions, OptimizeOptions, SampleOptions
+from hefsmith_worker.contract.options import (
+    AnalyzeOptions,
+    CalibrationOptions,
+    OptimizeOptions,
+    SampleOptions,
+)
+
+#: What a plan can be for: a HEF, or what quantisation does to the network, without compiling it.
+HEF, ANALYSIS = "hef", "analysis"
+_BOTH = (HEF, ANALYSIS)
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,7 @@ class Stage:
 
     ``options`` are the names of all values of a recipe that it reads, and so what of a recipe
     enters its key. ``passes`` are patterns of those of its files that later stages read: where
-    they are as they were, nothing later need run again.
+    they are as they were, nothing later need run again. ``goals`` are the plans that it is part of.
     """
 
     name: str
@@ -29,6 +38,7 @@ class Stage:
     by_arch: bool
     options: Tuple[str, ...] = ()
     passes: Tuple[str, ...] = ("*",)
+    goals: Tuple[str, ...] = (HEF,)
 
     @property
     def module(self) -> str:
@@ -57,6 +67,7 @@ STAGES = (
         by_arch=False,
         options=("source", "inputs", "exporter", "opset", "simplify", "packages"),
         passes=(layout.ONNX, layout.ONNX + ".*", layout.TFLITE, layout.TFLITE_MAP),
+        goals=_BOTH,
     ),
     # The network that was exported answers on the samples too, where it can be run.
     Stage(
@@ -75,6 +86,7 @@ STAGES = (
             *_names(SampleOptions),
         ),
         passes=(layout.GOLDEN + "/*",),
+        goals=_BOTH,
     ),
     Stage(
         "calibrate",
@@ -91,6 +103,7 @@ STAGES = (
             *_names(CalibrationOptions),
         ),
         passes=(layout.CALIBRATION_INDEX, layout.CALIBRATION + "/*.npy"),
+        goals=_BOTH,
     ),
     Stage(
         "parse",
@@ -98,6 +111,7 @@ STAGES = (
         by_arch=True,
         options=("start_nodes", "end_nodes"),
         passes=(layout.HAR_NATIVE, layout.HEAD, layout.PARSED),
+        goals=_BOTH,
     ),
     Stage(
         "optimize",
@@ -105,6 +119,15 @@ STAGES = (
         by_arch=True,
         options=_names(OptimizeOptions),
         passes=(layout.HAR_QUANTIZED, layout.SCRIPT),
+        goals=_BOTH,
+    ),
+    Stage(
+        "analyze",
+        ("export", "samples", "parse", "optimize"),
+        by_arch=True,
+        options=("score", "iou", "max_boxes", *_names(AnalyzeOptions)),
+        passes=(),
+        goals=(ANALYSIS,),
     ),
     Stage("compile", ("optimize",), by_arch=True, passes=(layout.HAR,)),
     Stage(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import onnx
@@ -46,12 +46,24 @@ FRAMEWORKS = ("pytorch", "tensorflow")
 
 def run(workspace: Workspace) -> Dict[str, Any]:
     """Write the outputs of every step and ``golden/golden.json``."""
+    return measure(workspace, workspace.runner(HAR, "compile"))
+
+
+def measure(workspace: Workspace, runner: Any, samples: Optional[int] = None) -> Dict[str, Any]:
+    """Run the golden samples at every step and write what came out.
+
+    ``samples`` takes that many of them, spread evenly; pictures then have no place in the index.
+    """
     from hailo_sdk_client import InferenceContext
 
     draft: Draft = workspace.read_json(GOLDEN_DRAFT, "samples")
     parsed: Parsed = workspace.read_json(PARSED, "parse")
-    runner = first = workspace.runner(HAR, "compile")
-    raw = _raw_inputs(workspace, draft, parsed)
+    first = runner
+    chosen = _chosen(len(draft["samples"]), samples)
+    if chosen is not None:
+        draft = draft.copy()
+        draft["samples"] = [draft["samples"][index] for index in chosen]
+    raw = raw_inputs(workspace, draft, parsed, chosen)
     floats = _float_inputs(raw, draft, parsed)
     reference = _onnx_at_cut(workspace, draft, parsed, floats)
 
@@ -83,6 +95,8 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         # The cut is at the graph's own outputs: the framework's answers belong to the same list.
         folder = workspace.plan.work / GOLDEN
         outputs = [np.load(str(folder / name)) for name in draft["graph"]["files"][framework]]
+        if chosen is not None:
+            outputs = [output[chosen] for output in outputs]
         steps[framework] = [_laid_out(*pair) for pair in zip(outputs, layouts)]
     decoder = decoding.from_script(workspace, draft)
     written = _write_steps(workspace, parsed, steps, decoder)
@@ -102,7 +116,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
                     "file": entry["file"],
                     "preprocess": entry["preprocess"],
                 }
-                for entry in draft["inputs"]
+                for entry in (draft["inputs"] if chosen is None else ())
             ],
             "outputs": written["outputs"],
             "steps": written["steps"],
@@ -131,13 +145,25 @@ def _samples(draft: Draft, head: Mapping[str, Any]) -> List[SampleDocument]:
     return unlabelled
 
 
-def _raw_inputs(workspace: Workspace, draft: Draft, parsed: Parsed) -> Dict[str, np.ndarray]:
-    """Return what the device gets, by the network's input layers (memory maps)."""
+def _chosen(total: int, wanted: Optional[int]) -> Optional[List[int]]:
+    """Return which samples are taken, ``None`` for all of them."""
+    if wanted is None or wanted >= total:
+        return None
+    return [int(at) for at in np.linspace(0, total - 1, max(1, wanted)).round()]
+
+
+def raw_inputs(
+    workspace: Workspace, draft: Draft, parsed: Parsed, chosen: Optional[List[int]] = None
+) -> Dict[str, np.ndarray]:
+    """Return what the device gets, by the network's input layers (memory maps if all is taken)."""
     folder = workspace.plan.work / GOLDEN
-    return {
+    found = {
         parsed["inputs"][entry["onnx_name"]]: np.load(str(folder / entry["file"]), mmap_mode="r")
         for entry in draft["inputs"]
     }
+    if chosen is None:
+        return found
+    return {name: array[chosen] for name, array in found.items()}
 
 
 def _float_inputs(

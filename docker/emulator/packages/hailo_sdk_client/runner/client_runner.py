@@ -530,6 +530,16 @@ class ClientRunner:
             work.optimized, work.quantized, dataset, data_count, alone=analyze_mode == "advanced"
         )
 
+    def emulated_layers(self, dataset: Any, data_count: int = 8) -> dict[str, dict[str, Any]]:
+        """Return what each layer holds (the emulator's own; the vendor has no such member)."""
+        from hailo_emulator.facts import layer_facts
+
+        self._require("emulated_layers", States.QUANTIZED_MODEL, States.COMPILED_MODEL)
+        work = self._loaded()
+        assert work.optimized is not None
+        assert work.quantized is not None
+        return layer_facts(work.optimized, work.quantized, dataset, data_count)
+
     # -- inside ----------------------------------------------------------------------------
 
     def _set(self, work: Workspace, state: States) -> None:

@@ -1,0 +1,41 @@
+"""Analyse a model: its quantised network without a HEF, beside the artifacts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hefsmith_worker.contract.layout import ANALYSIS
+from hefsmith_worker.contract.options import AnalyzeOptions
+
+from orchestrator.errors import ArtifactError
+from orchestrator.reading import read_json
+from orchestrator.report.analysis import Analysis, read_analysis
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.session import BuildSession
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch
+
+#: Folder beside a model's builds, with an analysis for each chip.
+FOLDER = ".analysis"
+
+
+def analyse(
+    session: BuildSession, loaded: LoadedRecipe, arch: Arch, folder: Path | None = None
+) -> tuple[Build, Analysis]:
+    """Return the analysis of a recipe for a chip, made now if need be, and what it stands on."""
+    place = folder or session.artifacts / loaded.name / FOLDER / arch
+    build, _ = session.build(loaded, arch, place, AnalyzeOptions())
+    return build, load_analysis(build)
+
+
+def load_analysis(build: Build) -> Analysis:
+    """Return the analysis in a folder; raises :class:`ArtifactError` where there is none."""
+    try:
+        return read_analysis(read_json(build.folder / ANALYSIS))
+    except (OSError, ValueError) as error:
+        msg = f"{build.folder / ANALYSIS} cannot be read: {error}"
+        raise ArtifactError(msg, hint="Make it anew: hef analyze MODEL --fresh") from None

@@ -82,7 +82,8 @@ class BuildRequest:
 
     def analysis(self, options: AnalyzeOptions) -> BuildRequest:
         """Return the request for an analysis of the same network."""
-        parameters = {**self.parameters, "analyze": options.plain()}
+        own = {**self.parameters["analyze"], **options.plain()}
+        parameters = {**self.parameters, "analyze": own}
         return replace(self, goal=ANALYSIS, parameters=parameters)
 
     @property
@@ -205,7 +206,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             softmax=recipe.postprocess.softmax,
             nms=nms,
         ).plain(),
-        "analyze": AnalyzeOptions().plain(),
+        "analyze": {**nms.plain(), **AnalyzeOptions().plain()},
         "compile": {},
         "evaluate": nms.plain(),
     }

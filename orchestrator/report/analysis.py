@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.errors import ArtifactError, escape_control
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ SPREAD = 16.0
 #: Kinds of layers that multiply two computed tensors; Hailo-8 and 8L do so in 8 bits only
 #: (ultralytics pull request 25260).
 MATMUL = ("matmul",)
-_EIGHT_BIT_MATMUL = ("hailo8", "hailo8l", "hailo8r")
+#: The compiler's line whose chips those are.
+_EIGHT_BIT_LINE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,8 +243,7 @@ def advise(layer: LayerReport, analysis: Analysis, arch: str) -> tuple[Advice, .
                 f"{_size(layer.weights / 2)} more weights",
             )
         )  # fmt: skip
-    may_widen = not (layer.type in MATMUL and arch in _EIGHT_BIT_MATMUL)
-    if layer.activation_bits == 8 and may_widen:
+    if layer.activation_bits == 8 and may_widen(layer, arch):
         found.append(
             Advice("16 bits", wide_line([layer.short]), widening_cost(layer, analysis))
         )  # fmt: skip
@@ -276,6 +278,13 @@ def advise(layer: LayerReport, analysis: Analysis, arch: str) -> tuple[Advice, .
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def may_widen(layer: LayerReport, arch: str) -> bool:
+    """Say whether the chip computes such a layer in 16 bits, as far as that is known."""
+    chip = chips.find(arch)
+    narrow = chip is not None and chip.line.compiler == _EIGHT_BIT_LINE
+    return not (narrow and layer.type in MATMUL)
 
 
 def wide_line(layers: Sequence[str], mode: str = "a16_w16") -> str:

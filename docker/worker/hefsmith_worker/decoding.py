@@ -28,8 +28,13 @@ BOX_ROLES = ("box", "class", "objectness")
 POINT = 3
 
 
-def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[Decoder]:
-    """Return the decoder for this build's head, ``None`` when its script has no NMS."""
+def from_script(
+    workspace: "Workspace", draft: Mapping[str, Any], nms: Mapping[str, Any]
+) -> Optional[Decoder]:
+    """Return the decoder for this build's head, ``None`` when its script has no NMS.
+
+    ``nms`` has the recipe's ``score``, ``iou`` and ``max_boxes``.
+    """
     from hefsmith_worker.contract.layout import HEAD, SCRIPT
 
     script = workspace.needed(SCRIPT, "optimize").read_text(encoding="utf-8")
@@ -40,7 +45,6 @@ def from_script(workspace: "Workspace", draft: Mapping[str, Any]) -> Optional[De
     ):
         return None
     head = workspace.read_json(HEAD, "parse")
-    nms = workspace.plan.of("evaluate")
     preprocess = draft["inputs"][0]["preprocess"]
     height, width = preprocess["size"]
     return lambda outputs: decode(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hefsmith_worker.contract.stages import HEF, STAGES
+from hefsmith_worker.contract.stages import HEF, NAMES, STAGES
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import plan as planning
@@ -56,9 +56,9 @@ def make(
         asked,
         toolchain="emulator",
         emulated=True,
-        identities=dict.fromkeys(OF_A_BUILD, identity or {"toolchain": "emulator"}),
+        identities=dict.fromkeys(NAMES, identity or {"toolchain": "emulator"}),
         materials=digests,
-        code=dict.fromkeys(OF_A_BUILD, "c") | (code or {}),
+        code=dict.fromkeys(NAMES, "c") | (code or {}),
         find=entries.get,
     )
 
@@ -259,7 +259,7 @@ def test_an_analysis_stands_on_the_stages_of_a_build_and_compiles_nothing(model:
     found = make(asked.analysis(AnalyzeOptions(samples=8)), done)
     assert found.to_run == ("analyze",)
     assert {stage.name for stage in found.stages} == {
-        "export", "calibrate", "parse", "optimize", "analyze"
+        "export", "samples", "calibrate", "parse", "optimize", "analyze"
     }  # fmt: skip
-    fewer = make(asked.analysis(AnalyzeOptions(samples=4)), done | finished(found))
+    fewer = make(asked.analysis(AnalyzeOptions(samples=4)), {**done, **finished(found)})
     assert fewer.to_run == ("analyze",)

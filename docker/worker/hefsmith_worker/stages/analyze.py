@@ -31,12 +31,13 @@ _SNR_KEYS = ("snr", "snr_db", "SNR")
 
 def run(workspace: Workspace) -> Dict[str, Any]:
     """Write ``analysis.json`` and the golden samples' answers up to the quantised network."""
-    options = AnalyzeOptions.read(workspace.plan.of("analyze"))
+    asked = workspace.plan.of("analyze")
+    options = AnalyzeOptions.read(asked)
     runner = workspace.runner(HAR_QUANTIZED, "optimize")
-    measured = evaluate.measure(workspace, runner, options.samples)
+    measured = evaluate.measure(workspace, runner, asked, options.samples)
     if not options.layers:
         return measured
-    draft: Draft = workspace.read_json(GOLDEN_DRAFT, "export")
+    draft: Draft = workspace.read_json(GOLDEN_DRAFT, "samples")
     parsed: Parsed = workspace.read_json(PARSED, "parse")
     hn = plain_hn(runner.get_hn_dict())
     raw = evaluate.raw_inputs(workspace, draft, parsed)

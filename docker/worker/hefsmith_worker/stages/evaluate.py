@@ -46,13 +46,16 @@ FRAMEWORKS = ("pytorch", "tensorflow")
 
 def run(workspace: Workspace) -> Dict[str, Any]:
     """Write the outputs of every step and ``golden/golden.json``."""
-    return measure(workspace, workspace.runner(HAR, "compile"))
+    return measure(workspace, workspace.runner(HAR, "compile"), workspace.plan.of("evaluate"))
 
 
-def measure(workspace: Workspace, runner: Any, samples: Optional[int] = None) -> Dict[str, Any]:
+def measure(
+    workspace: Workspace, runner: Any, nms: Mapping[str, Any], samples: Optional[int] = None
+) -> Dict[str, Any]:
     """Run the golden samples at every step and write what came out.
 
-    ``samples`` takes that many of them, spread evenly; pictures then have no place in the index.
+    ``nms`` has the recipe's ``score``, ``iou`` and ``max_boxes``; ``samples`` takes that many of
+    them, spread evenly; pictures then have no place in the index.
     """
     from hailo_sdk_client import InferenceContext
 
@@ -98,7 +101,7 @@ def measure(workspace: Workspace, runner: Any, samples: Optional[int] = None) ->
         if chosen is not None:
             outputs = [output[chosen] for output in outputs]
         steps[framework] = [_laid_out(*pair) for pair in zip(outputs, layouts)]
-    decoder = decoding.from_script(workspace, draft)
+    decoder = decoding.from_script(workspace, draft, nms)
     written = _write_steps(workspace, parsed, steps, decoder)
     runs = workspace.plan.work / GOLDEN
     head = workspace.read_json(HEAD, "parse")

@@ -50,10 +50,13 @@ def test_only_the_device_room_knows_ssh() -> None:
     assert all(name.startswith("orchestrator/device/") for name in importers("asyncssh", *CODE))
 
 
-def test_only_the_export_knows_the_frameworks() -> None:
+def test_only_the_export_and_the_emulators_training_know_the_frameworks() -> None:
     stages = "docker/worker/hefsmith_worker/stages"
     torch = {"torch_source.py", "checkpoint.py", "torchvision_ops.py", "structure.py"}
-    assert importers("torch", *CODE) <= {f"{stages}/{name}" for name in torch}
+    training = {
+        f"docker/emulator/packages/hailo_emulator/{name}.py" for name in ("finetune", "torch_graph")
+    }
+    assert importers("torch", *CODE) <= {f"{stages}/{name}" for name in torch} | training
     assert importers("tensorflow", *CODE) <= {f"{stages}/tensorflow_source.py"}
 
 

@@ -292,9 +292,7 @@ _TABLE: dict[str, _Do] = {
     "ReduceMax": _reduce,
     "ReduceMin": _reduce,
     "Relu": _functional("relu"),
-    "LeakyRelu": lambda call, x: __import__("torch").nn.functional.leaky_relu(
-        x[0], float(call.get("alpha", 0.01))
-    ),
+    "LeakyRelu": lambda call, x: x[0].where(x[0] > 0, x[0] * float(call.get("alpha", 0.01))),
     "Sigmoid": _torch("sigmoid"),
     "Tanh": _torch("tanh"),
     "Erf": _torch("erf"),

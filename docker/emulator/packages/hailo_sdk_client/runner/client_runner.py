@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from hailo_emulator.network import Network
+    from hailo_emulator.optimizer import Quantized
     from hailo_emulator.workspace import Workspace
 
 #: Members that change or join networks, or run them in TensorFlow; programs test for none.
@@ -422,9 +423,7 @@ class ClientRunner:
         if quirk("no-home"):
             (Path.home() / ".hailo").mkdir(parents=True, exist_ok=True)
         work = self._loaded()
-        assert work.optimized is not None
-        assert work.quantized is not None
-        hef = compile_hef(work.optimized, work.quantized, self._arch)
+        hef = compile_hef(*self._pair(), self._arch)
         self._set(replace(work, hef=hef, arch=self._arch), States.COMPILED_MODEL)
         return hef
 
@@ -523,22 +522,15 @@ class ClientRunner:
         if analyze_mode not in ("simple", "advanced"):
             msg = f"analyze_mode is {analyze_mode!r}; simple or advanced"
             raise InvalidArgumentsException(msg)
-        work = self._loaded()
-        assert work.optimized is not None
-        assert work.quantized is not None
-        return layer_noise(
-            work.optimized, work.quantized, dataset, data_count, alone=analyze_mode == "advanced"
-        )
+        alone = analyze_mode == "advanced"
+        return layer_noise(*self._pair(), dataset, data_count, alone=alone)
 
     def emulated_layers(self, dataset: Any, data_count: int = 8) -> dict[str, dict[str, Any]]:
         """Return what each layer holds (the emulator's own; the vendor has no such member)."""
         from hailo_emulator.facts import layer_facts
 
         self._require("emulated_layers", States.QUANTIZED_MODEL, States.COMPILED_MODEL)
-        work = self._loaded()
-        assert work.optimized is not None
-        assert work.quantized is not None
-        return layer_facts(work.optimized, work.quantized, dataset, data_count)
+        return layer_facts(*self._pair(), dataset, data_count)
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -549,6 +541,12 @@ class ClientRunner:
     def _loaded(self) -> Workspace:
         assert self._work is not None
         return self._work
+
+    def _pair(self) -> tuple[Network, Quantized]:
+        work = self._loaded()
+        assert work.optimized is not None
+        assert work.quantized is not None
+        return work.optimized, work.quantized
 
     def _network(self) -> Network:
         work = self._loaded()

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from orchestrator.diagnose.languages import to_english
 
 #: Longer lines are cut in the middle: no message is that long, and a minified JSON must not
 #: cost minutes of matching.
@@ -65,73 +63,6 @@ _MARKER = re.compile(
     r"|calibration:|[iwef]\d{4} |[iwef] \S+/\S+:\d+\]|(?:info|debug)\s*:|step \d+/\d+)",
     re.IGNORECASE,
 )
-
-
-#: What the system says on machines of other languages, in the words that patterns are written for.
-_TRANSLATED = {
-    # German
-    "keine route zum zielrechner": "No route to host",
-    "verbindungsaufbau abgelehnt": "Connection refused",
-    "die wartezeit für die verbindung ist abgelaufen": "Connection timed out",
-    "zeitüberschreitung bei der verbindung": "Connection timed out",
-    "auf dem gerät ist kein speicherplatz mehr verfügbar": "No space left on device",
-    "keine berechtigung": "Permission denied",
-    "datei oder verzeichnis nicht gefunden": "No such file or directory",
-    "kommando nicht gefunden": "command not found",
-    "befehl nicht gefunden": "command not found",
-    "das dateisystem ist nur lesbar": "Read-only file system",
-    "ist ein verzeichnis": "Is a directory",
-    "ungültiger maschinenbefehl": "Illegal instruction",
-    "speicherabzug geschrieben": "core dumped",
-    "speicherzugriffsfehler": "Segmentation fault",
-    "getötet": "Killed",
-    "nicht genügend hauptspeicher verfügbar": "Cannot allocate memory",
-    "das gerät oder die ressource ist belegt": "Device or resource busy",
-    "der name oder der dienst ist nicht bekannt": "Name or service not known",
-    "das netzwerk ist nicht erreichbar": "Network is unreachable",
-    "die verbindung wurde vom kommunikationspartner zurückgesetzt": "Connection reset by peer",
-    "falsches dateiformat": "Exec format error",
-    "fehler beim ausführen des formats": "Exec format error",
-    "die identifikation des entfernten rechners hat sich geändert": (
-        "remote host identification has changed"
-    ),
-    # Spanish
-    "no queda espacio en el dispositivo": "No space left on device",
-    "permiso denegado": "Permission denied",
-    "conexión rehusada": "Connection refused",
-    "conexión rechazada": "Connection refused",
-    "no existe el fichero o el directorio": "No such file or directory",
-    "no existe el archivo o el directorio": "No such file or directory",
-    "orden no encontrada": "command not found",
-    # Portuguese
-    "não há espaço disponível no dispositivo": "No space left on device",
-    "espaço insuficiente no dispositivo": "No space left on device",
-    "permissão negada": "Permission denied",
-    "permissão recusada": "Permission denied",
-    "conexão recusada": "Connection refused",
-    "ligação recusada": "Connection refused",
-    "arquivo ou diretório inexistente": "No such file or directory",
-    "ficheiro ou directoria inexistente": "No such file or directory",
-    "comando não encontrado": "command not found",
-    # French
-    "aucun espace disponible sur le périphérique": "No space left on device",
-    "permission non accordée": "Permission denied",
-    "permission refusée": "Permission denied",
-    "connexion refusée": "Connection refused",
-    "aucun fichier ou dossier de ce type": "No such file or directory",
-    "aucun fichier ou répertoire de ce type": "No such file or directory",
-    "commande introuvable": "command not found",
-    "commande non trouvée": "command not found",
-}
-
-
-def _any_of(words: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(map(re.escape, words), key=len, reverse=True)
-    return re.compile("|".join(longest_first), re.IGNORECASE)
-
-
-_TRANSLATIONS = _any_of(_TRANSLATED)
-_ASCII_TRANSLATIONS = _any_of(one for one in _TRANSLATED if one.isascii())
 
 
 def clean(line: str) -> str:
@@ -190,8 +121,7 @@ def fold(line: str) -> str:
     White space is collapsed, quotes are gone, ``doesn't`` is ``does not``, and what the system
     says in other languages is said in English.
     """
-    if not line.isascii() or _ASCII_TRANSLATIONS.search(line):
-        line = _TRANSLATIONS.sub(lambda match: _TRANSLATED[match[0].lower()], line)
+    line = to_english(line)
     if _CONTRACTED.search(line):
         for pattern, replacement in _CONTRACTIONS:
             line = pattern.sub(replacement, line)

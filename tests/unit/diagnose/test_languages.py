@@ -1,0 +1,85 @@
+"""What the system says on machines of other languages is understood as in English.
+
+The expected sentences come from the message catalogues themselves, where they are installed.
+"""
+
+from __future__ import annotations
+
+import gettext
+from pathlib import Path
+
+import pytest
+
+from orchestrator.diagnose.languages import ALONE, SYSTEM, sentences, to_english
+from orchestrator.diagnose.log_reader import read_log
+
+LANGUAGES = ("de", "es", "fr", "pt", "pt_BR")
+#: A line as ssh, a shell or Python print it, with %s for the system's words -> the cause.
+SITUATIONS = {
+    "No space left on device": ("scp: /home/pi/net.hef: %s", {"H02", "S18"}),
+    "Permission denied": ("bash: /home/pi/run.sh: %s", {"G02"}),
+    "Connection refused": ("ssh: connect to host pi5 port 22: %s", {"H06"}),
+    "No such file or directory": ("ls: /data/calib/one.npy: %s", {"G01"}),
+    "No route to host": ("ssh: connect to host pi5 port 22: %s", {"H06"}),
+    "Network is unreachable": ("ssh: connect to host pi5 port 22: %s", {"H06"}),
+    "Connection timed out": ("ssh: connect to host pi5 port 22: %s", {"H06"}),
+    "Name or service not known": ("ssh: Could not resolve hostname pi5: %s", {"H06", "G06"}),
+    "Temporary failure in name resolution": ("curl: host pi5: %s", {"G06"}),
+    "Cannot allocate memory": ("OSError: [Errno 12] %s", {"S26"}),
+    "Read-only file system": ("touch: /home/pi/x: %s", {"G13", "H07"}),
+    "Disk quota exceeded": ("cp: /home/pi/x: %s", {"S18"}),
+    "Address already in use": ("OSError: [Errno 98] %s", {"G10"}),
+    "Too many open files": ("OSError: [Errno 24] %s", {"G15"}),
+    "Exec format error": ("exec /bin/sh: %s", {"S38"}),
+}
+#: Sentences of the catalogues in small letters, for machines without them.
+KNOWN = {
+    one: english
+    for table in (SYSTEM, ALONE)
+    for english, others in table.items()
+    for one in others
+}  # fmt: skip
+
+
+def _said(language: str, english: str) -> str | None:
+    catalogue = Path(f"/usr/share/locale/{language}/LC_MESSAGES/libc.mo")
+    if not catalogue.is_file():
+        return None
+    with catalogue.open("rb") as file:
+        said = gettext.GNUTranslations(file).gettext(english)
+    return None if said == english else said
+
+
+@pytest.mark.parametrize("english", SITUATIONS)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_situation_is_explained_in_every_language(language: str, english: str) -> None:
+    said = _said(language, english)
+    if said is None:
+        pytest.skip("this machine has no catalogue of that language")
+    line, causes = SITUATIONS[english]
+    told = {one.id for one in read_log([line % said]).findings() if one.severity == "fatal"}
+    expected = {one.id for one in read_log([line % english]).findings() if one.severity == "fatal"}
+    assert told == expected, said
+    assert told & causes, (said, told)
+
+
+@pytest.mark.parametrize("sentence", KNOWN)
+def test_a_sentence_of_the_table_is_understood(sentence: str) -> None:
+    # Programs of the desktop draw the apostrophe in their own way.
+    for written in (sentence, sentence.capitalize(), sentence.replace("'", "\u2019")):
+        assert KNOWN[sentence] in to_english(f"programa: {written}"), written
+
+
+def test_words_within_a_sentence_are_left_as_they_are() -> None:
+    for line in (
+        "o processo foi morto ontem",
+        "die Messung wurde abgebrochen, weiter mit der nächsten",
+    ):
+        assert to_english(line) == line
+
+
+def test_a_package_that_apt_does_not_find_is_named_in_every_language() -> None:
+    for sentence in sentences():
+        if "%s" in sentence:
+            found = read_log([f"E: {sentence.replace('%s', 'hailo-all').capitalize()}"]).findings()
+            assert "R09" in {one.id for one in found}, sentence

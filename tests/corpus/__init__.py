@@ -7,6 +7,11 @@ of the programs are theirs.
 
 Rules are tuned on ``open`` alone. ``held_out`` is only run; a rule that lowers its precision is not
 taken. ``python -m tests.corpus`` prints the score.
+
+The first two parts were written by the hands that wrote the rules. ``round_two`` was gathered
+before its author had read a rule: 71 situations, of which 41 were named (57 %), 5 were among the
+possible ones, 22 stayed unknown and 3 were wrong with certainty. Then rules were mended by kind,
+so that part counts as open now.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import yaml
 from orchestrator.diagnose.log_reader import read_log
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("open", "held_out")
+PARTS = ("open", "held_out", "round_two")
 
 
 @dataclass(frozen=True)

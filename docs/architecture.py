@@ -17,6 +17,7 @@ START, END = "<!-- picture: start -->", "<!-- picture: end -->"
 #: Rooms by the module prefix that leads to them, the longest that fits wins.
 ROOMS = {
     "orchestrator.cli": "cli",
+    "orchestrator.api": "api",
     "orchestrator.pipeline": "pipeline",
     "orchestrator.diagnose": "diagnose",
     "orchestrator.report": "report",
@@ -39,6 +40,7 @@ ROOMS = {
 #: ``vendor`` are the names of Hailo's packages: the SDK and HailoRT, or our stand-ins for them.
 STOREYS = (
     ("cli",),
+    ("api",),
     ("pipeline",),
     ("diagnose", "report", "inspect"),
     ("engine", "device", "toolchain", "project"),

@@ -131,12 +131,12 @@ def _make_pictures(loaded: Any, workspace: Any) -> None:
     if loaded.recipe.data is None or (workspace.calibration / loaded.name).is_dir():
         return
     from orchestrator.cli.display import PlainDisplay
-    from orchestrator.pipeline import session
+    from orchestrator.pipeline import pictures
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.project.settings import resolve
 
     cache = StageCache(Path(str(resolve(workspace, os.environ, {}).cache.value)))
-    session.make_data(loaded, workspace, PlainDisplay(), cache)
+    pictures.make_data(loaded, workspace, PlainDisplay(), cache)
 
 
 @contextmanager

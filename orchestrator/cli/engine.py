@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.protocols import Engine
-    from orchestrator.pipeline.plan import Plan
 
 BuildArgument = Annotated[
     str | None,
@@ -91,13 +90,12 @@ def show_log(
 
 def attach(build: BuildArgument = None, as_json: JsonOption = False) -> None:
     """Follow a background build to its end and collect its results; Ctrl-C leaves it running."""
-    from types import SimpleNamespace
-
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json, note
-    from orchestrator.cli.summary import document, print_summary
+    from orchestrator.cli.summary import print_summary
     from orchestrator.cli.up import make_session
     from orchestrator.engine import registry
+    from orchestrator.pipeline.outcome import outcome_of
 
     record = registry.find(build)
     engine = _open(record)
@@ -109,9 +107,7 @@ def attach(build: BuildArgument = None, as_json: JsonOption = False) -> None:
         raise
     finally:
         engine.close()
-    # The summary asks a plan only which stages came from the cache: here none did.
-    stages = [SimpleNamespace(name=name, entry=None) for name in made.summary["stages"]]
-    summary = document(made, cast("Plan", SimpleNamespace(stages=stages)), None)
+    summary = outcome_of(made, None).to_json()
     if as_json:
         emit_json(summary)
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.measures import step_table
@@ -14,9 +13,6 @@ from orchestrator.errors import escape_control
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.plan import Plan
-    from orchestrator.pipeline.proof import Proof
 
 #: Files that a person looks for, in the order in which they are shown.
 SHOWN_ROLES = ("hef", "onnx", "har", "script")
@@ -24,36 +20,6 @@ SHOWN_ROLES = ("hef", "onnx", "har", "script")
 
 #: Information that the lines of what was asked and what ran hold already, or that is harmless.
 IN_THE_TABLE = frozenset({"calib.count", "calib.small", "D01"})
-
-
-def document(build: Build, made: Plan, proof: Proof | None) -> dict[str, Any]:
-    """Return the whole outcome as JSON values; the screen shows a part of it."""
-    from orchestrator.pipeline.judgement import rows
-
-    summary = build.summary
-    return {
-        "model": build.model,
-        "arch": build.arch,
-        "toolchain": summary["toolchain"],
-        "emulated": build.emulated,
-        "engine": summary.get("engine") or None,
-        "folder": str(build.folder),
-        "hef": str(build.hef),
-        "stages": {
-            stage.name: {
-                "cached": stage.entry is not None,
-                "seconds": summary["stages"].get(stage.name, {}).get("seconds"),
-            }
-            for stage in made.stages
-        },
-        "asked": summary["asked"],
-        "ran": summary["ran"],
-        "asked_and_ran": [asdict(row) for row in rows(summary)],
-        "results": {name: entry["result"] for name, entry in summary["stages"].items()},
-        "findings": summary["findings"],
-        "artifacts": summary["files"],
-        "proof": proof.to_json() if proof is not None else None,
-    }
 
 
 def print_plan(plans: Sequence[Mapping[str, Any]]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from orchestrator.api import Options, Project
+    from orchestrator.pipeline.matrix.cells import Cell
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.session import BuildSession
-    from orchestrator.project.loading import LoadedRecipe
 
 Models = Annotated[
     list[str] | None,
@@ -20,7 +22,21 @@ Models = Annotated[
 ]
 ArchOption = Annotated[
     list[str] | None,
-    typer.Option("--arch", help="Chip, such as hailo8l; default: the device's, else the recipe's."),
+    typer.Option(
+        "--arch", help="Chips, such as hailo8l,hailo8; default: the device's, else the recipe's."
+    ),
+]
+AllOption = Annotated[
+    bool,
+    typer.Option("--all", help="Every model and chip, or what matrix: in hef.yaml says."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME", help="Parameter sets of matrix: in hef.yaml."),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="Builds side by side; default: half of the cores."),
 ]
 EngineOption = Annotated[
     str | None,
@@ -53,13 +69,38 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show the c
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """Which builds are asked for, and whether they are to be proven on a device."""
+
+    models: Sequence[str] | None
+    archs: Sequence[str] | None
+    sets: Sequence[str] | None
+    everything: bool
+    jobs: int | None
+    prove: bool
+
+    def cells(self, project: Project) -> tuple[Cell, ...]:
+        """Return them."""
+        return project.cells(
+            self.models or (),
+            self.archs or (),
+            self.sets or (),
+            everything=self.everything,
+            prove=self.prove,
+        )
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @app.command(epilog="Example: hef up digits --device pi5")
     def up(
         models: Models = None,
+        all_: AllOption = False,
         arch: ArchOption = None,
+        sets: SetOption = None,
+        jobs: JobsOption = None,
         device: DeviceOption = None,
         engine: EngineOption = None,
         toolchain: ToolchainOption = None,
@@ -77,31 +118,29 @@ def register(app: typer.Typer) -> None:
         json_: JsonOption = False,
     ) -> None:
         """Build a model, ship it to the device and prove it there: the main job."""
-        flags = {
-            "engine": engine,
-            "toolchain": toolchain,
-            "device": device,
-            "gpu": gpu,
-            "strict": strict,
-        }
-        overrides = {"memory": memory, "cpus": cpus, "network": allow_network}
-        _run(
-            models,
-            arch,
-            flags,
-            overrides,
+        from orchestrator.api import Options
+
+        options = Options(
+            engine=engine,
+            toolchain=toolchain,
+            device=device,
+            gpu=gpu,
+            strict=strict,
+            memory=memory,
+            cpus=cpus,
+            allow_network=allow_network,
             fresh=fresh,
-            dry_run=dry_run,
-            detach=detach,
-            verbose=verbose,
-            as_json=json_,
-            prove=True,
         )
+        wish = _Wish(models, arch, sets, all_, jobs, prove=True)
+        _run(wish, options, dry_run=dry_run, detach=detach, verbose=verbose, as_json=json_)
 
     @app.command(epilog="Example: hef build digits --arch hailo8l --strict")
     def build(
         models: Models = None,
+        all_: AllOption = False,
         arch: ArchOption = None,
+        sets: SetOption = None,
+        jobs: JobsOption = None,
         engine: EngineOption = None,
         toolchain: ToolchainOption = None,
         strict: StrictOption = None,
@@ -115,106 +154,119 @@ def register(app: typer.Typer) -> None:
         json_: JsonOption = False,
     ) -> None:
         """Build a model: export, calibrate, parse, optimize, compile, evaluate."""
-        flags = {"engine": engine, "toolchain": toolchain, "gpu": gpu, "strict": strict}
-        overrides = {"memory": memory, "cpus": cpus, "network": allow_network}
-        _run(
-            models,
-            arch,
-            flags,
-            overrides,
+        from orchestrator.api import Options
+
+        options = Options(
+            engine=engine,
+            toolchain=toolchain,
+            gpu=gpu,
+            strict=strict,
+            memory=memory,
+            cpus=cpus,
+            allow_network=allow_network,
             fresh=fresh,
-            dry_run=dry_run,
-            detach=False,
-            verbose=verbose,
-            as_json=json_,
-            prove=False,
         )
+        wish = _Wish(models, arch, sets, all_, jobs, prove=False)
+        _run(wish, options, dry_run=dry_run, detach=False, verbose=verbose, as_json=json_)
 
 
 def _run(
-    models: list[str] | None,
-    arch: list[str] | None,
-    flags: Mapping[str, str | bool | None],
-    overrides: Mapping[str, Any],
+    wish: _Wish,
+    options: Options,
     *,
-    fresh: bool,
     dry_run: bool,
     detach: bool,
     verbose: bool,
     as_json: bool,
-    prove: bool,
 ) -> None:
+    from orchestrator.api import Project
+    from orchestrator.cli.display import PlainDisplay
+    from orchestrator.cli.output import emit_json
+
+    with Project(options=options, observer=PlainDisplay(verbose=verbose)) as project:
+        if dry_run:
+            _show_plans(wish, project, as_json=as_json)
+        elif detach:
+            _detach(wish, project)
+        else:
+            cells = wish.cells(project)
+            if len(cells) == 1 and not wish.everything:
+                _run_one(cells[0], project, wish, verbose=verbose, as_json=as_json)
+                return
+            from orchestrator.cli.matrix import open_view, print_matrix
+
+            view = open_view(verbose=verbose)
+            outcome = project.run_cells(cells, jobs=wish.jobs, prove=wish.prove, view=view)
+            if as_json:
+                emit_json(outcome.to_json())
+            else:
+                print_matrix(outcome)
+            if outcome.exit_code:
+                raise typer.Exit(outcome.exit_code)
+
+
+def _run_one(cell: Cell, project: Project, wish: _Wish, *, verbose: bool, as_json: bool) -> None:
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json
-    from orchestrator.cli.summary import document, print_plan, print_summary
+    from orchestrator.cli.summary import print_summary
     from orchestrator.errors import ExitCode
-    from orchestrator.pipeline.session import pick_archs
 
-    if dry_run:
-        with make_session(flags, overrides=overrides, fresh=fresh) as session:
-            plans = [
-                session.dry_run(loaded, chip)
-                for loaded in _recipes(session, models)
-                for chip in pick_archs(loaded, arch)
-            ]
-        if as_json:
-            emit_json(plans[0] if len(plans) == 1 else plans)
-        else:
-            print_plan(plans)
-        return
-    if detach:
-        _detach(models, arch, flags, overrides)
-        return
-    outcomes = []
-    with (
-        open_display(verbose=verbose) as display,
-        make_session(flags, observer=display, overrides=overrides, fresh=fresh) as session,
-    ):
-        from orchestrator.pipeline.proof import Prover
-
-        loaded_models = _recipes(session, models)
-        with Prover(session) as prover:
-            for loaded in loaded_models:
-                for chip in prover.archs(loaded, arch) if prove else pick_archs(loaded, arch):
-                    build_, made = session.build(loaded, chip)
-                    proof = prover.prove(build_, loaded.folder) if prove else None
-                    outcomes.append((build_, made, proof))
-    documents = [document(build_, made, proof) for build_, made, proof in outcomes]
+    with open_display(verbose=verbose) as display:
+        project.session.observer = display
+        result = project.make(cell, prove=wish.prove)
+    document = result.to_json()
     if as_json:
-        emit_json(documents[0] if len(documents) == 1 else documents)
+        emit_json(document)
     else:
-        for one in documents:
-            print_summary(one)
-    if any(proof is not None and not proof.passed for _, _, proof in outcomes):
+        print_summary(document)
+    if not result.passed:
         raise typer.Exit(int(ExitCode.VERDICT))
 
 
-def _detach(
-    models: list[str] | None,
-    arch: list[str] | None,
-    flags: Mapping[str, str | bool | None],
-    overrides: Mapping[str, Any],
-) -> None:
+def _show_plans(wish: _Wish, project: Project, *, as_json: bool) -> None:
+    from dataclasses import replace
+
+    from orchestrator.cli.output import emit_json
+    from orchestrator.cli.summary import print_plan
+    from orchestrator.pipeline.observer import Silent
+
+    project.session.observer = Silent()
+    # A plan asks no device: the chips are those of the recipes, unless others are named.
+    plans = []
+    for cell in replace(wish, prove=False).cells(project):
+        if cell.wrong is not None:
+            raise cell.wrong
+        assert cell.loaded is not None
+        assert cell.arch is not None
+        plans.append(project.session.dry_run(cell.loaded, cell.arch))
+    if as_json:
+        emit_json(plans[0] if len(plans) == 1 else plans)
+    else:
+        print_plan(plans)
+
+
+def _detach(wish: _Wish, project: Project) -> None:
     """Start each build in the background and say how to come back to it."""
+    from dataclasses import replace
+
     from orchestrator.cli.output import note, print_result
-    from orchestrator.pipeline.session import pick_archs
+    from orchestrator.errors import ConfigError
 
-    with make_session(flags, overrides=overrides) as session:
-        for loaded in _recipes(session, models):
-            for chip in pick_archs(loaded, arch):
-                identifier = session.detach(loaded, chip)
-                if identifier is None:
-                    note(f"{loaded.name} for {chip} is up to date")
-                else:
-                    print_result(identifier)
-                    note(f"{loaded.name} for {chip} goes on in the background:")
-                    note(f"  hef logs {identifier}     hef attach {identifier}     hef ps")
-
-
-def _recipes(session: BuildSession, models: list[str] | None) -> list[LoadedRecipe]:
-    """Return the recipes asked for, else the only one there is."""
-    names = models or [session.workspace.unnamed_model()]
-    return [session.recipe(name) for name in names]
+    if wish.sets:
+        msg = "--detach builds recipes as they are, not parameter sets"
+        raise ConfigError(msg, hint="Leave out --set, or --detach.")
+    for cell in replace(wish, prove=False).cells(project):
+        if cell.wrong is not None:
+            raise cell.wrong
+        assert cell.loaded is not None
+        assert cell.arch is not None
+        identifier = project.session.detach(cell.loaded, cell.arch)
+        if identifier is None:
+            note(f"{cell.name} is up to date")
+        else:
+            print_result(identifier)
+            note(f"{cell.name} goes on in the background:")
+            note(f"  hef logs {identifier}     hef attach {identifier}     hef ps")
 
 
 @contextmanager
@@ -222,28 +274,10 @@ def make_session(
     flags: Mapping[str, str | bool | None],
     *,
     observer: Observer | None = None,
-    overrides: Mapping[str, Any] | None = None,
     fresh: bool = False,
 ) -> Iterator[BuildSession]:
     """Open the project of the current folder with the settings that the flags give."""
-    import os
+    from orchestrator.api import Options, Project
 
-    from orchestrator.pipeline.observer import Silent
-    from orchestrator.pipeline.session import BuildSession
-    from orchestrator.pipeline.targets import SandboxOverrides
-    from orchestrator.project.settings import resolve
-    from orchestrator.project.workspace import open_workspace
-
-    workspace = open_workspace()
-    settings = resolve(workspace, os.environ, flags)
-    session = BuildSession(
-        workspace,
-        settings,
-        observer or Silent(),
-        overrides=SandboxOverrides(**(overrides or {})),
-        fresh=fresh,
-    )
-    try:
-        yield session
-    finally:
-        session.close()
+    with Project(options=Options(**flags, fresh=fresh), observer=observer) as project:  # type: ignore[arg-type]
+        yield project.session

@@ -100,6 +100,8 @@ class StageCache:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        #: Called with each entry that is there now, by whoever has published it.
+        self.listeners: list[Callable[[CacheEntry], None]] = []
 
     def _folder(self, key: str) -> Path:
         return self.root / "stages" / key[:2] / key
@@ -148,11 +150,16 @@ class StageCache:
     def publish(
         self, entry: CacheEntry, work: Path, kept: Mapping[str, Path] = MappingProxyType({})
     ) -> None:
-        """Make a stage's files an entry in one rename.
+        """Make a stage's files an entry in one rename, and tell the listeners.
 
         They are copied out of the build folder, or linked where a copy is ``kept`` already, by
         the file's path, on the cache's own disk.
         """
+        self._publish(entry, work, kept)
+        for hear in tuple(self.listeners):
+            hear(entry)
+
+    def _publish(self, entry: CacheEntry, work: Path, kept: Mapping[str, Path]) -> None:
         target = self._folder(entry.key)
         if self.find(entry.key) is not None:
             return
@@ -247,6 +254,7 @@ class StageCache:
         what: str = "builds the same",
         tell: Callable[[str], None] | None = None,
         waiting: Callable[[], None] | None = None,
+        signed: bool = True,
     ) -> contextlib.AbstractContextManager[bool]:
         """Hold the lock of a key, see :func:`orchestrator.pipeline.locks.hold`.
 
@@ -255,7 +263,7 @@ class StageCache:
         with contextlib.suppress(OSError):
             self._prepare()
         file = self.root / "locks" / f"{key[:32]}.lock"
-        return locks.hold(file, what=what, tell=tell, waiting=waiting)
+        return locks.hold(file, what=what, tell=tell, waiting=waiting, signed=signed)
 
     def _entries(self) -> Iterator[tuple[Path, float, int]]:
         for folder in sorted((self.root / "stages").glob("??/*")):

@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,9 @@ class DigestMemory:
         self._file = file
         self._reads = reads
         self._changed = False
+        #: Seconds between two writings: a command of many builds need not write after each.
+        self.spacing = 0.0
+        self._written = time.monotonic()
         self._known: dict[str, list[Any]] = {}
         try:
             loaded = read_json(file)
@@ -71,8 +76,8 @@ class DigestMemory:
 
     def reading(self) -> DigestMemory:
         """Return this memory as one that reads every file; what it learns is kept here."""
-        found = DigestMemory(self._file, reads=True)
-        found._known = self._known
+        found = copy(self)
+        found._reads = True  # noqa: SLF001
         self._changed = True
         return found
 
@@ -135,14 +140,19 @@ class DigestMemory:
                 entries.append([relative, None])
         return digest_of(entries)
 
-    def save(self) -> None:
-        """Write what was learnt; failing to is no error."""
-        if not self._changed:
+    def save(self, *, now: bool = False) -> None:
+        """Write what was learnt; failing to is no error. ``now`` does so within the spacing too."""
+        if not self._changed or (not now and time.monotonic() - self._written < self.spacing):
             return
+        self._written = time.monotonic()
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
-            part.write_text(json.dumps(self._known), encoding="utf-8")
+            # Builds of a matrix share one memory: a copy is taken in one step, and each thread
+            # writes a file of its own.
+            part = self._file.with_name(
+                f"{self._file.name}.{os.getpid()}-{threading.get_ident()}.part"
+            )
+            part.write_text(json.dumps(dict(self._known)), encoding="utf-8")
             part.replace(self._file)
         except OSError:
             pass

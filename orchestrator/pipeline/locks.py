@@ -53,8 +53,11 @@ def hold(
     what: str = "is at work here",
     tell: Callable[[str], None] | None = None,
     waiting: Callable[[], None] | None = None,
+    signed: bool = True,
 ) -> Iterator[bool]:
     """Hold the lock ``file``, that one process holds at a time; yields whether that is so.
+
+    ``signed`` writes down who holds it, which takes as long as the lock itself.
 
     ``waiting`` is called before a wait, ``tell`` with a sentence when it takes more than two
     seconds, and when another one has got the lock meanwhile. Where no file can be written or
@@ -83,11 +86,13 @@ def hold(
         yield False
         return
     try:
-        _sign(file)
+        if signed:
+            _sign(file)
         yield True
     finally:
-        with contextlib.suppress(OSError):
-            _note_of(file).unlink(missing_ok=True)
+        if signed:
+            with contextlib.suppress(OSError):
+                _note_of(file).unlink(missing_ok=True)
         lock.release()
 
 

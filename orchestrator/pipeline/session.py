@@ -6,10 +6,6 @@ without Docker, SSH or numpy.
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
-import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -17,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import chips
 
-from orchestrator import files, paths
+from orchestrator import paths
 from orchestrator.errors import ConfigError, EngineError, StageFailed, escape_control
-from orchestrator.installation import install_command
 from orchestrator.pipeline import builds, plan, runner, targets
 from orchestrator.pipeline.cache import StageCache
+from orchestrator.pipeline.claims import claim
 from orchestrator.pipeline.context import Record, RunContext
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.finalize import accept
 from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.jobs import Segment, job_for_display
+from orchestrator.pipeline.pictures import make_data
 from orchestrator.pipeline.prestart import Prestart, PrestartedJob, start_job
+from orchestrator.pipeline.sizes import read_size
 from orchestrator.pipeline.targets import SandboxOverrides
 from orchestrator.pipeline.training import foresee
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
@@ -80,6 +78,9 @@ class BuildSession:
         self._engine: Engine | None = None
         self._opening_engine = threading.RLock()
         self._full: dict[tuple[str, str], LoadedRecipe] = {}
+        self._toolchains: dict[tuple[str, str | None, bool], Sequence[Toolchain]] = {}
+        #: Called with each engine that the session opens.
+        self.on_engine: Callable[[Engine], None] | None = None
 
     # --- planning ---------------------------------------------------------------------------
 
@@ -188,14 +189,18 @@ class BuildSession:
         return self._code
 
     def _candidates(self, request: BuildRequest) -> Sequence[Toolchain]:
-        return targets.candidates(
-            request.arch,
-            self.settings,
-            self.workspace,
-            self.memory,
-            self.hailort,
-            tensorflow=request.tensorflow,
-        )
+        # They do not change while a command runs, and a matrix asks for each of its cells.
+        key = (request.arch, self.hailort, request.tensorflow)
+        if key not in self._toolchains:
+            self._toolchains[key] = targets.candidates(
+                request.arch,
+                self.settings,
+                self.workspace,
+                self.memory,
+                self.hailort,
+                tensorflow=request.tensorflow,
+            )
+        return self._toolchains[key]
 
     # --- doing ------------------------------------------------------------------------------
 
@@ -206,6 +211,8 @@ class BuildSession:
                 self._engine = targets.open_engine(
                     self.settings, self.workspace, self.observer, need_docker=need_docker
                 )
+                if self.on_engine is not None:
+                    self.on_engine(self._engine)
         if request is not None and request.trust_pickle and not self._engine.info().boxed:
             msg = (
                 f"{request.model}: the recipe says trust_pickle, and the local engine has no box "
@@ -251,10 +258,12 @@ class BuildSession:
                     return accept(current, made, record, context), made
                 if prestart is None and made.to_run:
                     prestart = self._open(final, [(made, toolchain)])
-                with self.cache.lock(
-                    made.key,
+                with claim(
+                    self.cache,
+                    made,
                     tell=self.observer.note,
                     waiting=prestart.drop if prestart else None,
+                    alone=self.fresh,
                 ):
                     if not self.fresh and self._came(made):
                         # Somebody else built the same meanwhile, or a part of it.
@@ -404,6 +413,8 @@ class BuildSession:
 
         engine.close()
         self._engine = LocalEngine()
+        if self.on_engine is not None:
+            self.on_engine(self._engine)
         return self._resolver(self.engine(made.request)).segments(made, toolchain)
 
     def _resolver(self, engine: Engine, *, look_only: bool = False) -> targets.TargetResolver:
@@ -481,6 +492,25 @@ class BuildSession:
             "findings": [] if foreseen is None else [foreseen.to_json()],
         }
 
+    def memory_of_a_job(self) -> int | None:
+        """Return the bytes that the project or the command line gives to one job."""
+        wanted = self.overrides.memory or self.workspace.file.limits.memory
+        return read_size(wanted, "memory limit") if wanted else None
+
+    def sibling(self, observer: Observer) -> BuildSession:
+        """Return a session of the same command for another thread: it opens an engine of its own.
+
+        They share the cache and what is known of files, code and recipes.
+        """
+        other = type(self)(
+            self.workspace, self.settings, observer, overrides=self.overrides, fresh=self.fresh
+        )
+        other.cache, other.memory = self.cache, self.memory
+        other._code, other._full = dict(self._worker_code()), self._full  # noqa: SLF001
+        other._toolchains = self._toolchains  # noqa: SLF001
+        other.hailort = self.hailort
+        return other
+
     def close(self) -> None:
         """Let go of the engine."""
         if self._engine is not None:
@@ -501,7 +531,8 @@ def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple
     if not asked:
         return loaded.recipe.arch
     found: list[Arch] = []
-    for text in [asked] if isinstance(asked, str) else asked:
+    words = [asked] if isinstance(asked, str) else asked
+    for text in [part.strip() for word in words for part in word.split(",")]:
         chip = chips.find(text)
         if chip is None or chip.refused:
             known = ", ".join(one.name for one in chips.usable())
@@ -510,67 +541,3 @@ def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple
             raise ConfigError(msg, hint=f"Chips: {known}.")
         found.append(chip.name)
     return tuple(dict.fromkeys(found))
-
-
-def make_data(
-    loaded: LoadedRecipe, workspace: Workspace, observer: Observer, cache: StageCache
-) -> None:
-    """Let a bundled recipe write its pictures, once; others may not run code on the host.
-
-    They appear all at once: a folder is never met half full, also if this process is killed.
-    """
-    if loaded.recipe.data is None:
-        return
-    target = workspace.calibration / loaded.name
-    if target.is_dir():
-        return
-    file, _, function = loaded.recipe.data.rpartition(":")
-    script = loaded.folder / file
-    bundled = paths.bundled_model("digits")
-    trusted = loaded.folder.resolve() == bundled.resolve() or _same_text(script, bundled / file)
-    if not trusted:
-        msg = f"{loaded.where('data')}: data: only the models that come with hefsmith run code here"
-        raise ConfigError(msg, hint=f"Make the pictures yourself, in {target}, and remove data:.")
-    key = hashlib.sha256(str(target.resolve()).encode()).hexdigest()
-    with cache.lock(key, what=f"makes the pictures of {loaded.name}", tell=observer.note):
-        if target.is_dir():
-            return
-        observer.note(f"making the pictures of {loaded.name} in {target}")
-        stem = f".{loaded.name}.making"
-        workspace.calibration.mkdir(parents=True, exist_ok=True)
-        files.remove_abandoned(workspace.calibration, stem)
-        draft = workspace.calibration / files.marked_name(stem)
-        try:
-            _run_maker(loaded, script, function, draft)
-            try:
-                draft.rename(target)
-            except OSError:
-                # A hef with another cache was quicker: these pictures are as good.
-                if not target.is_dir():
-                    raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-
-
-def _run_maker(loaded: LoadedRecipe, script: Path, function: str, target: Path) -> None:
-    code = (
-        "import runpy, sys, pathlib;"
-        "runpy.run_path(sys.argv[1])[sys.argv[2]](pathlib.Path(sys.argv[3]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(script), function, str(target)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        msg = f"the pictures of {loaded.name} could not be made: {last}"
-        raise ConfigError(msg, hint=install_command("demo"), code="recipe.data")
-
-
-def _same_text(left: Path, right: Path) -> bool:
-    try:
-        return left.read_bytes() == right.read_bytes()
-    except OSError:
-        return False

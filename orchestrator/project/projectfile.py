@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from orchestrator.project.recipe import MODEL_NAME
-from orchestrator.project.section import Checked, Section, Within
+from orchestrator.project.section import Checked, Section, Spelled, Within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +58,26 @@ class Limits(Section):
     cpus: Annotated[float, Within(gt=0)] | None = None
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixEntry(Section):
+    """What ``--all`` builds: models (all), chips (each recipe's), parameter sets (none).
+
+    A set has the values of a recipe that it changes, nested or by dotted keys.
+    """
+
+    models: Annotated[tuple[str, ...], Spelled(_listed)] = ()
+    arch: Annotated[tuple[str, ...], Spelled(_listed)] = ()
+    sets: Annotated[dict[str, dict[str, Any]], Checked(_named_plainly)] = field(
+        default_factory=dict
+    )
+    #: builds side by side, at most
+    jobs: Annotated[int, Within(ge=1)] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProjectFile(Section):
     """The content of ``hef.yaml``; every key may be left out."""
@@ -82,6 +102,7 @@ class ProjectFile(Section):
     gpu: Literal["auto", "on", "off"] = "auto"
     strict: bool = False
     limits: Limits = Limits()
+    matrix: MatrixEntry = MatrixEntry()
 
 
 def with_toolchain(text: str, name: str) -> str:

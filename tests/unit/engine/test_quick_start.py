@@ -116,3 +116,16 @@ def test_every_command_is_found_by_its_name_alone() -> None:
         assert name in application.names_in(app)
         modules = {one.callback.__module__ for one in app.registered_commands if one.callback}
         assert len(modules) <= 1, f"{name} is looked for in {sorted(modules)}: add it to ELSEWHERE"
+
+
+def test_the_package_itself_loads_nothing_and_its_way_in_little(tmp_path: Path) -> None:
+    code = (
+        "import sys, orchestrator; print(*sys.modules); orchestrator.Project; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    first, second = (set(line.split()) for line in done.stdout.splitlines())
+    assert {name for name in first if name.startswith("orchestrator")} == {"orchestrator"}
+    assert second & NEEDLESS == set()
+    assert "orchestrator.pipeline.matrix.runner" not in second

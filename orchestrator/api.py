@@ -1,0 +1,348 @@
+"""hefsmith from Python; the command line is built on this module.
+
+.. code-block:: python
+
+    from orchestrator import Project
+
+    with Project(".", engine="local") as project:
+        built = project.build("digits", arch="hailo8l")
+        print(built.hef, built.cached, [finding.code for finding in built.findings])
+        many = project.build_all(archs=["hailo8l", "hailo8"], jobs=2)
+        print(many.exit_code, [cell.status for cell in many.cells])
+
+What goes wrong is a :class:`~orchestrator.errors.HefsmithError` with a message, a hint, a stable
+``code`` and the exit code that the command would have. The names in ``__all__`` are stable.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from orchestrator.errors import ConfigError, HefsmithError
+from orchestrator.pipeline.news import Event, Teller
+from orchestrator.pipeline.observer import Silent
+from orchestrator.pipeline.outcome import BuildResult, StageOutcome, outcome_of
+from orchestrator.pipeline.session import BuildSession, pick_archs
+from orchestrator.pipeline.targets import SandboxOverrides
+from orchestrator.project.settings import resolve
+from orchestrator.project.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from orchestrator.pipeline.matrix.cells import Cell
+    from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
+    from orchestrator.pipeline.matrix.runner import View
+    from orchestrator.pipeline.observer import Observer
+    from orchestrator.pipeline.proof import Prover
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch
+
+__all__ = [
+    "BuildResult",
+    "CellResult",
+    "Event",
+    "HefsmithError",
+    "MatrixResult",
+    "Options",
+    "PlanResult",
+    "Project",
+    "StageOutcome",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # What only a matrix needs is loaded when it is asked for.
+    if name in ("CellResult", "MatrixResult"):
+        from orchestrator.pipeline.matrix import result
+
+        return getattr(result, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a command line may say; ``None`` leaves it to the environment and ``hef.yaml``.
+
+    ``memory`` (such as ``12g``), ``cpus`` and ``allow_network`` loosen the box of the jobs;
+    ``fresh`` runs every stage, cached or not.
+    """
+
+    engine: str | None = None
+    toolchain: str | None = None
+    device: str | None = None
+    gpu: str | None = None
+    strict: bool | None = None
+    cache: str | None = None
+    store: str | None = None
+    artifacts: str | None = None
+    memory: str | None = None
+    cpus: float | None = None
+    allow_network: bool = False
+    fresh: bool = False
+
+    @property
+    def flags(self) -> dict[str, str | bool | None]:
+        """The settings among them."""
+        names = (
+            "engine", "toolchain", "device", "gpu", "strict", "cache", "store", "artifacts",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """What a build would do: each stage with ``run``, ``cached`` or ``not needed``.
+
+    ``commands`` are the docker or shell lines that it stands for, ``document`` all of it as
+    ``hef build --dry-run --json`` prints it.
+    """
+
+    model: str
+    arch: str
+    toolchain: str
+    emulated: bool
+    stages: Mapping[str, str]
+    commands: tuple[str, ...]
+    document: Mapping[str, Any] = field(repr=False)
+
+
+class Project:
+    """A project on disk: any folder with ``hef.yaml`` or ``models/``, or one below such a folder.
+
+    Options are those of :class:`Options`, by name or as ``options``. ``on_event`` is called with
+    each :class:`Event` while something is done: from another thread at times, never at once.
+    Use it as a context manager, or call :meth:`close`: it keeps an engine and a device open.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        observer: Observer | None = None,
+        options: Options | None = None,
+        **named: Any,
+    ) -> None:
+        from pathlib import Path
+
+        self.options = options or Options(**named)
+        self._on_event = on_event
+        if observer is None:
+            observer = Silent() if on_event is None else Teller(on_event)
+        workspace = open_workspace(None if folder is None else Path(folder))
+        chosen = self.options
+        self.session = BuildSession(
+            workspace,
+            resolve(workspace, os.environ, chosen.flags),
+            observer,
+            overrides=SandboxOverrides(
+                network=chosen.allow_network, memory=chosen.memory, cpus=chosen.cpus
+            ),
+            fresh=chosen.fresh,
+        )
+        self._prover: Prover | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the engine and the device."""
+        if self._prover is not None:
+            self._prover.__exit__(None, None, None)
+            self._prover = None
+        self.session.close()
+
+    # --- what is there --------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Path:
+        """Folder of the project."""
+        return self.session.workspace.root
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of its models."""
+        return tuple(self.session.workspace.model_names())
+
+    def archs(self, model: str | None = None) -> tuple[str, ...]:
+        """Return the chips that a model's recipe names."""
+        return tuple(self.recipe(model).recipe.arch)
+
+    def recipe(self, model: str | None = None) -> LoadedRecipe:
+        """Return a recipe; without a name that of the only model. Bundled pictures are made."""
+        return self.session.recipe(model or self.session.workspace.unnamed_model())
+
+    @property
+    def prover(self) -> Prover:
+        """What ships to the device and validates there; opened once."""
+        if self._prover is None:
+            from orchestrator.pipeline.proof import Prover
+
+            self._prover = Prover(self.session)
+        return self._prover
+
+    # --- one build ------------------------------------------------------------------------------
+
+    def plan(self, model: str | None = None, arch: str | None = None) -> PlanResult:
+        """Return what :meth:`build` would do; nothing is started."""
+        loaded = self.recipe(model)
+        document = self.session.dry_run(loaded, self._one(loaded, arch))
+        return PlanResult(
+            model=document["model"],
+            arch=document["arch"],
+            toolchain=document["toolchain"],
+            emulated=document["emulated"],
+            stages={stage["name"]: stage["action"] for stage in document["stages"]},
+            commands=tuple(document["commands"]),
+            document=document,
+        )
+
+    def build(self, model: str | None = None, arch: str | None = None) -> BuildResult:
+        """Return the up-to-date build of a model for a chip, made now if need be.
+
+        Without ``arch`` the recipe must name one chip only. Raises
+        :class:`~orchestrator.errors.StageFailed`, :class:`~orchestrator.errors.EngineError`,
+        :class:`~orchestrator.errors.ConfigError`.
+        """
+        loaded = self.recipe(model)
+        return self._made(loaded, self._one(loaded, arch), prove=False)
+
+    def up(self, model: str | None = None, arch: str | None = None) -> BuildResult:
+        """Build, ship to the device and validate there: what ``hef up`` does.
+
+        The device decides the chip unless ``arch`` does. The result's ``passed`` tells whether
+        the verdict is within the recipe's thresholds.
+        """
+        loaded = self.recipe(model)
+        (chip, *others) = self.prover.archs(loaded, [arch] if arch else None)
+        assert not others
+        return self._made(loaded, chip, prove=True)
+
+    def make(self, cell: Cell, *, prove: bool = False) -> BuildResult:
+        """Build one cell that :meth:`cells` returned; raises what is wrong with it."""
+        if cell.wrong is not None:
+            raise cell.wrong
+        assert cell.loaded is not None
+        assert cell.arch is not None
+        return self._made(cell.loaded, cell.arch, cell.set, prove=prove)
+
+    def _made(
+        self, loaded: LoadedRecipe, arch: Arch, set_name: str | None = None, *, prove: bool
+    ) -> BuildResult:
+        session = self.session
+        if isinstance(session.observer, Teller):
+            session.observer.about = (loaded.name, arch, set_name)
+        folder = None
+        if set_name is not None:
+            from orchestrator.pipeline.matrix.cells import folder_of
+
+            folder = folder_of(session.artifacts, loaded.name, set_name, arch)
+        build, made = session.build(loaded, arch, folder)
+        proof = self.prover.prove(build, loaded.folder) if prove else None
+        return outcome_of(build, made, proof)
+
+    def _one(self, loaded: LoadedRecipe, arch: str | None) -> Arch:
+        chips = pick_archs(loaded, arch)
+        if len(chips) > 1:
+            msg = f"{loaded.name} is for several chips: {', '.join(chips)}"
+            raise ConfigError(
+                msg, hint="Name one (arch=...), or use build_all.", code="arch.several"
+            )
+        return chips[0]
+
+    # --- many -----------------------------------------------------------------------------------
+
+    def cells(
+        self,
+        models: Sequence[str] = (),
+        archs: Sequence[str] = (),
+        sets: Sequence[str] = (),
+        *,
+        everything: bool = False,
+        prove: bool = False,
+    ) -> tuple[Cell, ...]:
+        """Return the builds that these names stand for; with ``prove`` the device names the chip.
+
+        ``everything`` takes what is not named from ``matrix:`` of ``hef.yaml``, else all models
+        and their chips.
+        """
+        from orchestrator.pipeline.matrix.cells import Asked, wanted_cells
+
+        workspace = self.session.workspace
+        if not models and not everything:
+            models = (workspace.unnamed_model(),)
+        own = workspace.model_names()
+        if not own and not models and not workspace.file.matrix.models:
+            own = [workspace.unnamed_model()]  # it tells how to begin
+
+        def chips(loaded: LoadedRecipe, asked: Sequence[str]) -> Sequence[Arch]:
+            if prove and not (everything and self.prover.spec.kind == "embedded"):
+                return self.prover.archs(loaded, asked or None)
+            return pick_archs(loaded, asked)
+
+        return wanted_cells(
+            Asked(tuple(models), tuple(archs), tuple(sets), everything),
+            workspace.file.matrix,
+            own,
+            self.session.recipe,
+            chips,
+        )
+
+    def build_all(
+        self,
+        models: Sequence[str] = (),
+        archs: Sequence[str] = (),
+        sets: Sequence[str] = (),
+        *,
+        jobs: int | None = None,
+        prove: bool = False,
+    ) -> MatrixResult:
+        """Build every cell of the project's matrix, or of what is named; see :meth:`cells`.
+
+        A cell that fails does not stop the others: the result has its error. ``jobs`` is how
+        many run side by side, at most.
+        """
+        cells = self.cells(models, archs, sets, everything=True, prove=prove)
+        return self.run_cells(cells, jobs=jobs, prove=prove)
+
+    def run_cells(
+        self,
+        cells: Sequence[Cell],
+        *,
+        jobs: int | None = None,
+        prove: bool = False,
+        view: View | None = None,
+    ) -> MatrixResult:
+        """Build the cells that :meth:`cells` returned; ``view`` shows them."""
+        from orchestrator.pipeline.matrix.builder import LocalBuilder
+        from orchestrator.pipeline.matrix.capacity import find_capacity
+        from orchestrator.pipeline.matrix.runner import MatrixRunner
+
+        capacity = find_capacity(self.session, jobs)
+        builder = LocalBuilder(self.session, prove=prove)
+        shown = view if view is not None else self._eventful()
+        try:
+            return MatrixRunner(self.session, cells, builder, capacity, shown).run()
+        finally:
+            builder.close()
+
+    def _eventful(self) -> View | None:
+        if self._on_event is None:
+            return None
+        from orchestrator.pipeline.matrix.runner import Forwarding
+
+        return Forwarding(self._on_event)

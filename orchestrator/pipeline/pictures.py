@@ -1,0 +1,85 @@
+"""The pictures of bundled models: made once, by the code that comes with them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from orchestrator import files, paths
+from orchestrator.errors import ConfigError
+from orchestrator.installation import install_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.pipeline.cache import StageCache
+    from orchestrator.pipeline.observer import Observer
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.workspace import Workspace
+
+
+def make_data(
+    loaded: LoadedRecipe, workspace: Workspace, observer: Observer, cache: StageCache
+) -> None:
+    """Let a bundled recipe write its pictures, once; others may not run code on the host.
+
+    They appear all at once: a folder is never met half full, also if this process is killed.
+    """
+    if loaded.recipe.data is None:
+        return
+    target = workspace.calibration / loaded.name
+    if target.is_dir():
+        return
+    file, _, function = loaded.recipe.data.rpartition(":")
+    script = loaded.folder / file
+    bundled = paths.bundled_model("digits")
+    trusted = loaded.folder.resolve() == bundled.resolve() or _same_text(script, bundled / file)
+    if not trusted:
+        msg = f"{loaded.where('data')}: data: only the models that come with hefsmith run code here"
+        raise ConfigError(msg, hint=f"Make the pictures yourself, in {target}, and remove data:.")
+    key = hashlib.sha256(str(target.resolve()).encode()).hexdigest()
+    with cache.lock(key, what=f"makes the pictures of {loaded.name}", tell=observer.note):
+        if target.is_dir():
+            return
+        observer.note(f"making the pictures of {loaded.name} in {target}")
+        stem = f".{loaded.name}.making"
+        workspace.calibration.mkdir(parents=True, exist_ok=True)
+        files.remove_abandoned(workspace.calibration, stem)
+        draft = workspace.calibration / files.marked_name(stem)
+        try:
+            _run_maker(loaded, script, function, draft)
+            try:
+                draft.rename(target)
+            except OSError:
+                # A hef with another cache was quicker: these pictures are as good.
+                if not target.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _run_maker(loaded: LoadedRecipe, script: Path, function: str, target: Path) -> None:
+    code = (
+        "import runpy, sys, pathlib;"
+        "runpy.run_path(sys.argv[1])[sys.argv[2]](pathlib.Path(sys.argv[3]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(script), function, str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        msg = f"the pictures of {loaded.name} could not be made: {last}"
+        raise ConfigError(msg, hint=install_command("demo"), code="recipe.data")
+
+
+def _same_text(left: Path, right: Path) -> bool:
+    try:
+        return left.read_bytes() == right.read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,163 @@
+"""An engine whose stages write small files: what a matrix costs beside the work itself.
+
+As a program it is ``hef`` with that engine: ``python trivial.py build --all``. The environment
+variables TRIVIAL_SECONDS (of each stage), TRIVIAL_FAIL (``stage`` or ``stage:arch``) and
+TRIVIAL_RUNS (a file that gets a line for each stage that runs) steer it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+from hefsmith_worker.contract.events import (
+    Artifact,
+    Done,
+    Event,
+    Hello,
+    Message,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+)
+
+from orchestrator.engine.base import Ending, EndKind, EngineInfo
+
+RECIPE = """
+schema: 1
+source: {onnx: net.onnx}
+inputs: {image: [1, 1, 8, 8]}
+preprocessing: {size: [8, 8], color: gray, mean: [0], std: [255]}
+calibration: {source: pictures}
+arch: [hailo8l, hailo8]
+"""
+
+
+def make_model(project: Path, name: str, recipe: str = RECIPE) -> None:
+    folder = project / "models" / name
+    (folder / "pictures").mkdir(parents=True)
+    (folder / "model.yaml").write_text(recipe)
+    (folder / "net.onnx").write_bytes(b"a network " + name.encode())
+    for number in range(3):
+        (folder / "pictures" / f"{number}.png").write_bytes(bytes([number]) + name.encode())
+
+
+class TrivialRunning:
+    """A job that is done by the thread that reads its lines."""
+
+    def __init__(self, job: Any) -> None:
+        self.record = SimpleNamespace(id="trivial")
+        self._job = job
+        self._stopped = threading.Event()
+        self._failed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Nothing is left."""
+
+    def release(self) -> None:
+        """It begins when its lines are read."""
+
+    def stop(self) -> Ending:
+        self._stopped.set()
+        return Ending(EndKind.INTERRUPTED, 130, "stopped on request")
+
+    def sync(self) -> None:
+        """Files are where they belong."""
+
+    def wait(self, *, told: bool = False) -> Ending:
+        if self._stopped.is_set():
+            return Ending(EndKind.INTERRUPTED, 130, "stopped on request")
+        return Ending(EndKind.FAILED, 1, "") if self._failed else Ending(EndKind.OK, 0, "")
+
+    def lines(self) -> Iterator[str]:
+        plan = json.loads((self._job.work / "plan.json").read_text())
+        seconds = float(os.environ.get("TRIVIAL_SECONDS", "0"))
+        yield line(Hello(1, platform.python_version(), "x86_64", os.getpid(), sys.executable))
+        for stage in plan["stages"]:
+            yield line(StageStarted(), stage)
+            if (runs := os.environ.get("TRIVIAL_RUNS")) is not None:
+                with open(runs, "a") as log:
+                    log.write(f"{stage} {plan['model']} {plan['arch']}\n")
+            if self._stopped.wait(seconds):
+                return
+            if os.environ.get("TRIVIAL_FAIL") in (stage, f"{stage}:{plan['arch']}"):
+                self._failed = True
+                yield line(StageFailed("ValueError", "it was told to", None, None, ""), stage)
+                return
+            for role, name in files_of(stage, plan):
+                yield line(self._write(role, name, stage, plan), stage)
+            yield line(StageFinished(seconds, {}), stage)
+        yield line(Done(0.0))
+
+    def _write(self, role: str, name: str, stage: str, plan: dict[str, Any]) -> Artifact:
+        by_arch = stage not in ("export", "samples", "calibrate")
+        told = [stage, plan["parameters"].get(stage), plan["arch"] if by_arch else None]
+        content = json.dumps([*told, plan["net_name"]], sort_keys=True).encode() * 20
+        path = self._job.work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return Artifact(role, name, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def files_of(stage: str, plan: dict[str, Any]) -> list[tuple[str, str]]:
+    if stage == "export":
+        return [("onnx", "model.onnx")]
+    if stage == "compile":
+        return [("har", "model.har"), ("hef", plan["hef_name"])]
+    return [("means", f"{stage}.bin")]
+
+
+def line(event: Event, stage: str | None = None) -> str:
+    return Message(event, stage, time.time()).to_line().decode().rstrip("\n")
+
+
+class TrivialEngine:
+    """Starts such jobs, and counts them."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []
+
+    def info(self) -> EngineInfo:
+        return EngineInfo("local", "trivial", "local", "1", boxed=False)
+
+    def ready_image(self, name: str) -> None:
+        """None: then nothing is started before it must."""
+
+    def ensure_image(self, name: str, *, report: Any = None) -> Any:
+        return SimpleNamespace(id="trivial")
+
+    def start(self, job: Any, *, held: bool = False, **options: Any) -> TrivialRunning:
+        self.jobs.append(job)
+        return TrivialRunning(job)
+
+    def commands(self, job: Any) -> tuple[str, ...]:
+        return (f"make {job.name}",)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def install() -> None:
+    """Let every session of this process use such an engine."""
+    from orchestrator.pipeline import targets
+
+    targets.open_engine = lambda *_, **__: TrivialEngine()  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    from orchestrator.cli.app import run
+
+    install()
+    sys.exit(run(sys.argv[1:]))

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from orchestrator import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def sha256_of(path: Path) -> str:
@@ -97,7 +98,7 @@ def scratch(stem: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def make_scratch(stem: str) -> Path:
@@ -107,6 +108,35 @@ def make_scratch(stem: str) -> Path:
     folder = place / marked_name(stem)
     folder.mkdir(mode=0o700)
     return folder
+
+
+def remove_tree(folder: Path) -> bool:
+    """Remove a folder and all that is in it, links as links; tell whether it is gone.
+
+    What is read-only is made writable first, which Windows wants of files and Linux of folders.
+    A file that a scanner or a reader holds on Windows gets a moment to be let go. What cannot be
+    removed stays behind, and that is no error: a later process finds it again.
+    """
+
+    def unlock(act: Callable[..., object], name: str, _: object) -> None:
+        tries = act in (os.unlink, os.rmdir)
+        if not os.path.lexists(name):
+            return
+        for pause in (0.0, *(PAUSES if os.name == "nt" else ())):
+            time.sleep(pause)
+            with contextlib.suppress(OSError):
+                for one in (Path(name).parent, Path(name)):
+                    if not one.is_symlink() and (one == folder or folder in one.parents):
+                        one.chmod(stat.S_IMODE(one.stat().st_mode) | 0o700)
+                if tries:
+                    act(name)
+                return
+
+    shutil.rmtree(folder, onerror=unlock)
+    if os.path.lexists(folder):
+        # A folder that could not be listed was not emptied, only unlocked.
+        shutil.rmtree(folder, ignore_errors=True)
+    return not os.path.lexists(folder)
 
 
 def _mode(path: Path) -> int:
@@ -172,7 +202,7 @@ def remove_abandoned(folder: Path, stem: str) -> int:
     removed = 0
     for path in abandoned(folder, stem):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         else:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -183,4 +183,4 @@ def page(text: str) -> str:
 
 if __name__ == "__main__":
     place = Path(__file__).resolve().parents[1] / "SECURITY.md"
-    place.write_text(page(place.read_text(encoding="utf-8")), encoding="utf-8")
+    place.write_text(page(place.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

@@ -64,7 +64,7 @@ def _bench(
             on_phase=lambda name: note(f"  {name}"),
         )
     if csv_file is not None:
-        csv_file.write_text(result.to_csv(), encoding="utf-8")
+        csv_file.write_text(result.to_csv(), encoding="utf-8", newline="")
     if as_json:
         emit_json({"model": build.model, "arch": build.arch, **result.to_json()})
     else:

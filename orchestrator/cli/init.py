@@ -263,6 +263,7 @@ def _write(
 ) -> None:
     from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.files import write_atomic
     from orchestrator.project.checking import Mistake, section_from
     from orchestrator.project.recipe import Recipe
     from orchestrator.project.starter import render_recipe
@@ -272,8 +273,7 @@ def _write(
     except Mistake as mistake:
         msg = f"no recipe comes of it: {mistake}"
         raise ConfigError(escape_control(msg), code="init.recipe") from None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(render_recipe(recipe, network, notes), encoding="utf-8", newline="\n")
+    write_atomic(target, render_recipe(recipe, network, notes))
     if as_json:
         emit_json({"recipe": str(target), "head": dict(network.head) or None, "notes": notes})
         return

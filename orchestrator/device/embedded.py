@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -21,14 +20,16 @@ import asyncssh
 
 from orchestrator import paths
 from orchestrator.errors import DeviceError
-from orchestrator.files import make_scratch
+from orchestrator.files import make_scratch, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.device.base import DeviceSpec
 
-_POSIX_LAUNCHER = '#!/bin/sh\nexec {python} "$@"\n'
+#: The scripts of ``docker/emulator/bin``.
+TOOLS = ("hailortcli", "hailo")
+
 _SHELL = "/bin/sh"
 _BLOCK = 1 << 16
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
@@ -82,7 +83,7 @@ class EmbeddedServer:
                 compression_algs=["none"],
             )
         except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_tree(self.folder)
             msg = f"the embedded device cannot listen on 127.0.0.1: {error.strerror}"
             raise DeviceError(msg) from error
         self.port = self._server.get_port()
@@ -95,7 +96,7 @@ class EmbeddedServer:
             self._server.close()
             await self._server.wait_closed()
         await asyncio.gather(*(process.wait() for process in self._processes))
-        remove_folder(self.folder)
+        remove_tree(self.folder)
 
     async def _run(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
         """Run one command as the device would, its streams joined to the SSH channel."""
@@ -185,18 +186,6 @@ async def _relay(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[b
         await sink.drain()
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a temporary folder with its read-only files."""
-
-    def unlock(function: object, name: str, _: object) -> None:
-        with suppress(OSError):
-            Path(name).chmod(0o700)
-            if callable(function):
-                function(name)
-
-    shutil.rmtree(folder, onerror=unlock)
-
-
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name.removeprefix("SIG")
@@ -209,7 +198,10 @@ def _surroundings(folder: Path, home: Path, spec: DeviceSpec) -> dict[str, str]:
     emulator = paths.image_context("emulator")
     tools = folder / "bin"
     tools.mkdir()
-    _write_launchers(tools)
+    for name, text in launchers(sys.executable, emulator / "bin", windows=os.name == "nt").items():
+        launcher = tools / name
+        launcher.write_text(text, encoding="utf-8", newline="")
+        launcher.chmod(0o755)
     kept = ("LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "PATHEXT", "COMSPEC",
             "OMP_NUM_THREADS", "PYTHONDONTWRITEBYTECODE")  # fmt: skip
     env = {name: os.environ[name] for name in kept if name in os.environ}
@@ -243,17 +235,25 @@ def _own_package() -> object:
     return resources.files("orchestrator")
 
 
-def _write_launchers(folder: Path) -> None:
-    """Make ``python3`` mean the interpreter that runs us, with its own packages."""
-    if os.name == "nt":
-        text = f'@"{sys.executable}" %*\r\n'
-        (folder / "python3.cmd").write_text(text, encoding="utf-8")
-        return
-    launcher = folder / "python3"
-    launcher.write_text(
-        _POSIX_LAUNCHER.format(python=shlex.quote(sys.executable)), encoding="utf-8"
-    )
-    launcher.chmod(0o755)
+def launchers(python: str, tools: Path, *, windows: bool) -> dict[str, str]:
+    """Return the programs that the device has besides: name to text.
+
+    ``python3`` is the interpreter that runs us, with its own packages. Windows starts no script
+    by its first line, and finds a program by an ending: so each tool gets a file that it knows.
+    """
+    if not windows:
+        return {"python3": f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n'}
+    made = {"python3.cmd": f"@{_cmd_quote(python)} %*\r\n"}
+    for tool in TOOLS:
+        script = _cmd_quote(str(tools / tool))
+        made[f"{tool}.cmd"] = f"@{_cmd_quote(python)} {script} %*\r\n"
+    return made
+
+
+def _cmd_quote(path: str) -> str:
+    """Return a path as a batch file names it; what stands between per cents is a variable there."""
+    doubled = path.replace("%", "%%")
+    return f'"{doubled}"'
 
 
 def _plain_words(command: str, surroundings: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:

@@ -164,7 +164,7 @@ def _strings(value: object) -> list[str]:
 def main() -> None:
     """Write ``failures.json`` beside the lists."""
     target = resources.files("orchestrator.diagnose").joinpath(COMPILED)
-    Path(str(target)).write_text(compile_failures(sources()), encoding="utf-8")
+    Path(str(target)).write_text(compile_failures(sources()), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

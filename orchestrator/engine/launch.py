@@ -148,7 +148,7 @@ class Launcher:
         running: DockerRunning | None = None
         try:
             if transfer == "bind":
-                marked.write_text(mark, encoding="ascii")
+                marked.write_bytes(mark.encode("ascii"))
             running = self._create(job, spec, record, parcels, info, report)
             if running is None:
                 return None

@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from orchestrator import __version__, processes
+from orchestrator import __version__, files, processes
 from orchestrator.engine import process, registry
 from orchestrator.engine.base import BEGIN, BuildRecord, Ending, EndKind, EngineInfo
 from orchestrator.engine.endings import Evidence, tell_ending
@@ -231,7 +230,7 @@ class LocalRunning:
 def forget(record: BuildRecord, inputs: Path | None) -> None:
     """Drop what a build left beside its results."""
     if inputs is not None:
-        shutil.rmtree(inputs, ignore_errors=True)
+        files.remove_tree(inputs)
     registry.forget(record.id)
     for path in (output_file(record.id), status_file(record.id)):
         path.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import paths
 from orchestrator.engine.base import BuildRecord
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.files import write_atomic
 from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ def folder() -> Path:
 
 def save(record: BuildRecord) -> None:
     """Keep a record; it appears whole or not at all."""
-    place = folder()
-    place.mkdir(parents=True, exist_ok=True)
     document = {
         **{one.name: getattr(record, one.name) for one in fields(record)},
         "work": str(record.work),
@@ -35,9 +34,7 @@ def save(record: BuildRecord) -> None:
         "tls": str(record.tls) if record.tls else None,
         "notes": dict(record.notes),
     }
-    part = place / f".{record.id}.part"
-    part.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    part.replace(place / f"{record.id}.json")
+    write_atomic(folder() / f"{record.id}.json", json.dumps(document, indent=1))
 
 
 def forget(build: str) -> None:

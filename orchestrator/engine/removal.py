@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from typing import TYPE_CHECKING
 
+from orchestrator import files
 from orchestrator.engine.failures import all_errors
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def remove_container(connection: Connection, record: BuildRecord) -> bool:
 def discard_staged(record: BuildRecord) -> None:
     """Remove the inputs that were laid out for one build."""
     if record.staged is not None:
-        shutil.rmtree(record.staged, ignore_errors=True)
+        files.remove_tree(record.staged)
 
 
 def remove_named(connection: Connection, container: str, volume: str | None = None) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator import files
 from orchestrator.engine.base import Input, Progress, Report, ignore
 from orchestrator.errors import EngineError, escape_control
 
@@ -146,17 +147,12 @@ def digest_tree(root: Path) -> str:
     Times, owners and modes do not count: a copy has the same digest.
     """
     if root.is_file():
-        return _digest_file(root)
+        return files.sha256_of(root)
     total = hashlib.sha256(b"hefsmith tree 1\n")
     for entry in list_tree(root, prefix=".", lenient=True):
-        digest = "folder" if entry.folder else _digest_file(entry.path)
+        digest = "folder" if entry.folder else files.sha256_of(entry.path)
         total.update(f"{digest} {entry.name}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
-
-
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def pack(

@@ -7,7 +7,6 @@ edited while a build of two hours runs on the one that it was started with.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract.layout import DETACHED, HOST_PLAN
 
+from orchestrator import files
 from orchestrator.errors import ConfigError, HefsmithError
 from orchestrator.pipeline import builds, runner
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
@@ -64,7 +64,7 @@ def start(
         job = make_job(plan, last, staging)
         running = last.target.engine.start(job, detached=True)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        files.remove_tree(staging)
         raise
     finally:
         runner.close(build)
@@ -84,7 +84,7 @@ def finish(record: BuildRecord, engine: Engine, context: RunContext) -> Build:
         made = finalize(build)
     except HefsmithError:
         runner.keep_log(build)
-        shutil.rmtree(build.staging, ignore_errors=True)
+        files.remove_tree(build.staging)
         raise
     finally:
         runner.close(build)
@@ -116,7 +116,7 @@ def _save(build: BuildContext, segment: Segment) -> None:
         "running": list(segment.stages),
         "facts": dict(segment.target.facts),
     }
-    (build.staging / HOST_PLAN).write_text(json.dumps(document), encoding="utf-8")
+    (build.staging / HOST_PLAN).write_text(json.dumps(document), encoding="utf-8", newline="\n")
 
 
 def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -167,7 +166,7 @@ def replace_build(staging: Path, final: Path) -> None:
             if old.exists():
                 old.rename(final)
             raise
-    shutil.rmtree(old, ignore_errors=True)
+    files.remove_tree(old)
 
 
 def recover(folder: Path) -> None:
@@ -182,7 +181,7 @@ def recover(folder: Path) -> None:
 def _recover(final: Path) -> None:
     for old in final.parent.glob(f".{final.name}.old-*"):
         if final.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            files.remove_tree(old)
         else:
             with contextlib.suppress(OSError):
                 old.rename(final)
@@ -192,4 +191,4 @@ def remove_abandoned(folder: Path) -> None:
     """Remove what killed builds left: folders whose process is gone, but none of a detached one."""
     for staging in files.abandoned(folder, ".*.building"):
         if not (staging.with_name(staging.name.removesuffix(SOURCE_COPIES)) / DETACHED).exists():
-            shutil.rmtree(staging, ignore_errors=True)
+            files.remove_tree(staging)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract import names
 from hefsmith_worker.contract.stages import BY_NAME
 
+from orchestrator import files
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import locks
 from orchestrator.reading import read_json
@@ -140,7 +141,7 @@ class StageCache:
 
     def discard(self, key: str) -> None:
         """Remove an entry."""
-        shutil.rmtree(self._folder(key), ignore_errors=True)
+        files.remove_tree(self._folder(key))
 
     @property
     def incoming(self) -> Path:
@@ -172,7 +173,7 @@ class StageCache:
                 link = copy is not None or file.role in LINKED_ROLES
                 place(copy or work / file.path, part / "files" / file.path, link=link)
             (part / "entry.json").write_text(
-                json.dumps(entry_document(entry), indent=1), encoding="utf-8"
+                json.dumps(entry_document(entry), indent=1), encoding="utf-8", newline="\n"
             )
             try:
                 part.rename(target)
@@ -183,7 +184,7 @@ class StageCache:
                 self.discard(entry.key)
                 part.rename(target)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            files.remove_tree(part)
 
     def learn(self, entry: CacheEntry, names: Iterable[str], memory: DigestMemory) -> None:
         """Note what is known of files that were read on their way into an entry."""
@@ -208,10 +209,7 @@ class StageCache:
         """Note what an entry passes on, for later runs of the stage in the same ``scope``."""
         with contextlib.suppress(OSError):
             place = self.root / "meanings" / scope / entry.passed_on
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part = place.with_name(f".{place.name}.{os.getpid()}")
-            part.write_text(entry.meaning, encoding="ascii")
-            part.replace(place)
+            files.write_atomic(place, entry.meaning)
 
     def meanings(self, scope: str) -> dict[str, str]:
         """Return what the stage of a ``scope`` has passed on before: its digest, and its key.
@@ -245,7 +243,7 @@ class StageCache:
         self.root.mkdir(parents=True, exist_ok=True)
         tag = self.root / TAG
         if not tag.exists():
-            tag.write_text(TAG_TEXT, encoding="utf-8")
+            files.write_atomic(tag, TAG_TEXT)
 
     def lock(
         self,
@@ -299,11 +297,11 @@ class StageCache:
             too_old = now - used >= older_than_s
             too_much = down_to_bytes is not None and total - freed > down_to_bytes
             if (down_to_bytes is None and too_old) or (too_much and too_old):
-                shutil.rmtree(folder, ignore_errors=True)
+                files.remove_tree(folder)
                 removed, freed = removed + 1, freed + size
         for left in (self.root / "stages").glob("??/.*"):
             if now - left.stat().st_mtime > 86400:
-                shutil.rmtree(left, ignore_errors=True)
+                files.remove_tree(left)
         return Usage(removed, freed, None)
 
 

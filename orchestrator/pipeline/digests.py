@@ -8,16 +8,17 @@ back, but not that one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import threading
 import time
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError
+from orchestrator.files import write_atomic
 from orchestrator.reading import open_regular, read_json
 
 if TYPE_CHECKING:
@@ -145,17 +146,9 @@ class DigestMemory:
         if not self._changed or (not now and time.monotonic() - self._written < self.spacing):
             return
         self._written = time.monotonic()
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            # Builds of a matrix share one memory: a copy is taken in one step, and each thread
-            # writes a file of its own.
-            part = self._file.with_name(
-                f"{self._file.name}.{os.getpid()}-{threading.get_ident()}.part"
-            )
-            part.write_text(json.dumps(dict(self._known)), encoding="utf-8")
-            part.replace(self._file)
-        except OSError:
-            pass
+        # Builds of a matrix share one memory: a copy is taken in one step.
+        with contextlib.suppress(OSError):
+            write_atomic(self._file, json.dumps(dict(self._known)))
 
 
 def _mark(status: os.stat_result) -> list[int]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import layout
 
-from orchestrator import __version__
+from orchestrator import __version__, files
 from orchestrator.pipeline import builds, judgement, manifest
 from orchestrator.pipeline.judgement import Wishes
 from orchestrator.pipeline.vendor import quieter
@@ -150,13 +149,10 @@ def _drop_means(staging: Path) -> None:
         with contextlib.suppress(OSError):
             (staging / name).unlink()
     for name in layout.PASSING_FOLDERS:
-        shutil.rmtree(staging / name, ignore_errors=True)
-    shutil.rmtree(staging.parent / f"{staging.name}{builds.SOURCE_COPIES}", ignore_errors=True)
+        files.remove_tree(staging / name)
+    files.remove_tree(staging.parent / f"{staging.name}{builds.SOURCE_COPIES}")
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(
-        json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n",
-        encoding="utf-8",
-        newline="\n",
-    )
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, default=str)
+    files.write_atomic(path, text + "\n")

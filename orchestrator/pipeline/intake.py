@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract import names
 
+from orchestrator import files
 from orchestrator.pipeline.cache import LINKED_ROLES
 
 if TYPE_CHECKING:
@@ -148,9 +149,7 @@ class ArtifactIntake:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
         if self._folder is not None:
-            import shutil
-
-            shutil.rmtree(self._folder, ignore_errors=True)
+            files.remove_tree(self._folder)
             self._folder = None
 
     # Files

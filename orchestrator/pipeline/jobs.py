@@ -49,7 +49,7 @@ class Segment:
 def write_plan(plan: Plan, stages: Sequence[str], staging: Path, known: Known = NOTHING) -> None:
     """Write the worker's plan into the build folder."""
     document = plan.worker_document(stages, known)
-    (staging / PLAN).write_text(json.dumps(document, indent=1), encoding="utf-8")
+    (staging / PLAN).write_text(json.dumps(document, indent=1), encoding="utf-8", newline="\n")
 
 
 def make_job(

@@ -93,7 +93,7 @@ def _write(
         request[name] = lengths
     request["samples"] = [dict(sample) for sample in samples]
     np.savez(place / "arrays.npz", **arrays)
-    (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    (place / "request.json").write_text(json.dumps(request), encoding="utf-8", newline="\n")
 
 
 def _run(place: Path, module: str, function: str, folder: Path) -> float:

@@ -90,7 +90,7 @@ def main() -> None:
     limit()
     folder = Path(sys.argv[1])
     found = answer(folder)
-    (folder / "answer.json").write_text(json.dumps(found), encoding="utf-8")
+    (folder / "answer.json").write_text(json.dumps(found), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

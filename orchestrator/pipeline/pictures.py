@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -58,7 +57,7 @@ def make_data(
                 if not target.is_dir():
                     raise
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            files.remove_tree(draft)
 
 
 def _run_maker(loaded: LoadedRecipe, script: Path, function: str, target: Path) -> None:

@@ -7,11 +7,11 @@ loaded, for its plan and for the word. A build that is cached never gets here.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator import files
 from orchestrator.pipeline import builds
 from orchestrator.pipeline.jobs import make_job
 
@@ -85,10 +85,8 @@ class Prestart:
     def discard(self) -> None:
         """Stop the job, and remove the build folder if it has not become the build."""
         self.drop()
-        shutil.rmtree(
-            self.staging.parent / f"{self.staging.name}{builds.SOURCE_COPIES}", ignore_errors=True
-        )
-        shutil.rmtree(self.staging, ignore_errors=True)
+        files.remove_tree(self.staging.parent / f"{self.staging.name}{builds.SOURCE_COPIES}")
+        files.remove_tree(self.staging)
 
 
 def start_job(made: Plan, segment: Segment | None, staging: Path) -> PrestartedJob | None:

@@ -15,6 +15,7 @@ from hefsmith_worker.contract.layout import PROOF
 
 from orchestrator import files
 from orchestrator.errors import ConfigError
+from orchestrator.files import write_atomic
 from orchestrator.pipeline.digests import digest_of
 from orchestrator.reading import read_json
 
@@ -256,6 +257,5 @@ class Prover:
 
     def _remember(self, build: Build, proof: Proof) -> None:
         document = {"key": self._key(build), **proof.to_json()}
-        (build.folder / PROOF).write_text(
-            json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(document, indent=1, default=str) + "\n"
+        write_atomic(build.folder / PROOF, text)

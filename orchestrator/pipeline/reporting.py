@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract.layout import CONTACT_SHEET, PROOF
 
 from orchestrator.errors import escape_control
+from orchestrator.files import write_atomic
 from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
@@ -70,9 +71,7 @@ def write_report(
         contact_sheets=_contact_sheets(build.folder),
         device=_device(build),
     )
-    partial = build.report.with_suffix(".partial")
-    partial.write_text(render(page), encoding="utf-8")
-    partial.replace(build.report)
+    write_atomic(build.report, render(page))
     return verdict
 
 

@@ -7,7 +7,6 @@ the end; whatever goes wrong before that leaves the last one as it was.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.layout import RUN_LOG, SUMMARY
 from hefsmith_worker.contract.stages import BY_NAME
 
+from orchestrator import files
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
 from orchestrator.pipeline import builds, soundness
 from orchestrator.pipeline.cache import LINKED_ROLES, CacheEntry
@@ -112,7 +112,7 @@ def carry_out(
             prestart.drop()
         close(build)
         keep_log(build)
-        shutil.rmtree(staging, ignore_errors=True)
+        files.remove_tree(staging)
 
 
 def _run(build: BuildContext, jobs: Sequence[Segment], prestart: Prestart | None) -> None:
@@ -360,7 +360,7 @@ def close(build: BuildContext) -> None:
 def keep_log(build: BuildContext) -> None:
     """Keep the log of a build that did not come to its end, beside the last good one."""
     staging = build.staging
-    shutil.rmtree(staging.parent / f"{staging.name}{builds.SOURCE_COPIES}", ignore_errors=True)
+    files.remove_tree(staging.parent / f"{staging.name}{builds.SOURCE_COPIES}")
     log = staging / RUN_LOG
     with contextlib.suppress(OSError):
         if log.is_file():

@@ -15,7 +15,7 @@ from hefsmith_worker.contract.findings import INFO, Finding
 from hefsmith_worker.contract.layout import HEAD, TFLITE, VERDICT
 
 from orchestrator.errors import escape_control
-from orchestrator.files import scratch
+from orchestrator.files import remove_tree, scratch, write_atomic
 from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ def judge_build(
     )
     document = {**verdict.to_json(), "trouble": dict(run.trouble if run else earlier)}
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    partial = build.folder / (VERDICT + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(build.folder / VERDICT)
+    write_atomic(build.folder / VERDICT, text)
     return verdict
 
 
@@ -213,7 +211,7 @@ def _keep(golden: Golden, files: list[Path]) -> Golden:
 
     folder = golden.folder / "steps" / STEP
     fresh = folder.with_name(f".{STEP}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    remove_tree(fresh)
     fresh.mkdir(parents=True)
     names = []
     for output, file in zip(golden.outputs, files, strict=True):
@@ -227,7 +225,7 @@ def _keep(golden: Golden, files: list[Path]) -> Golden:
         # (N, 1, 1, C) and (N, C) are the same answer in another frame.
         shaped = array.reshape(reference.shape) if array.size == reference.size else array
         np.save(fresh / name, shaped)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     fresh.rename(folder)
     return add_step(golden.folder, STEP, tuple(names))
 
@@ -236,5 +234,5 @@ def _forget(golden: Golden) -> Golden:
     """Take an earlier run's step out: it must not pass for this one."""
     from orchestrator.report.golden import remove_step
 
-    shutil.rmtree(golden.folder / "steps" / STEP, ignore_errors=True)
+    remove_tree(golden.folder / "steps" / STEP)
     return remove_step(golden.folder, STEP)

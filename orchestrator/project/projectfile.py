@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from orchestrator.files import write_atomic
 from orchestrator.project.recipe import MODEL_NAME
 from orchestrator.project.section import Checked, Section, Spelled, Within
 
@@ -122,5 +123,5 @@ def write_toolchain(project: Path, name: str, *, only_if_set: bool = False) -> P
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if only_if_set and not _TOOLCHAIN_LINE.search(text):
         return path
-    path.write_text(with_toolchain(text, name), encoding="utf-8", newline="\n")
+    write_atomic(path, with_toolchain(text, name))
     return path

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from orchestrator import paths
+from orchestrator.files import write_atomic
 from orchestrator.project import projectfile, recipe, section
 from orchestrator.project.document import Position, YamlDocument
 from orchestrator.project.section import Section
@@ -50,11 +51,7 @@ def remember(document: YamlDocument, content: bytes, values: Section) -> None:
             (place, (spot.line, spot.column)) for place, spot in document.positions.items()
         ]
         kept["values"] = _to_json(values)
-        file = _file(document.path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"{file.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(kept), encoding="utf-8")
-        part.replace(file)
+        write_atomic(_file(document.path), json.dumps(kept))
     except (OSError, TypeError, ValueError):
         pass
 

@@ -16,6 +16,7 @@ from hefsmith_worker.contract import names
 from hefsmith_worker.contract.layout import ADDED_IN_GOLDEN, INDEX_IN_GOLDEN
 
 from orchestrator.errors import ArtifactError, escape_control
+from orchestrator.files import write_atomic
 from orchestrator.reading import read_json
 from orchestrator.report.model import STEPS
 
@@ -213,11 +214,9 @@ def _added(folder: Path) -> dict[str, Any]:
 
 
 def _store(folder: Path, steps: Mapping[str, Any]) -> Golden:
-    path = folder / ADDED_IN_GOLDEN
-    partial = path.with_suffix(".partial")
     document = {"schema": SCHEMA, "steps": steps}
-    partial.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
+    write_atomic(folder / ADDED_IN_GOLDEN, text)
     return load_golden(folder)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError
+from orchestrator.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,9 +101,7 @@ def _write(project: Path, pins: Mapping[Line, Pin]) -> Path:
         },
     }
     path = project / NAME
-    temporary = project / f"{NAME}.tmp"
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_atomic(path, json.dumps(document, indent=2) + "\n")
     return path
 
 

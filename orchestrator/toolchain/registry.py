@@ -7,22 +7,21 @@ tell the compiler), so a record holds the image's id and what was read inside it
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hefsmith_worker.contract import chips
 
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.files import write_atomic
 from orchestrator.paths import user_data
 from orchestrator.reading import read_json
 from orchestrator.toolchain.versions import Line, Version, line_of_compiler, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 SCHEMA = 1
 
@@ -147,14 +146,7 @@ def save(toolchain: ImportedToolchain) -> ImportedToolchain:
     named = replace(toolchain, name=name)
     document = {"schema": SCHEMA, **asdict(named), "versions": dict(named.versions)}
     text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=folder(), prefix=f".{name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).replace(folder() / f"{name}.json")
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomic(folder() / f"{name}.json", text, private=True)
     return named
 
 

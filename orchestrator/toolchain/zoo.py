@@ -5,7 +5,6 @@ The zoo's files are the user's own copy; they go into the cache, never into the 
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from hefsmith_worker.contract import names
 
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.files import remove_tree
 from orchestrator.toolchain import probe
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def _write(files: dict[str, str], folder: Path) -> None:
                 continue
             path = staging.joinpath(*names.parts(key))
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(str(text), encoding="utf-8")
+            path.write_text(str(text), encoding="utf-8", newline="")
         if not folder.exists():
             staging.replace(folder)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_tree(staging)

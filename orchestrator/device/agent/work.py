@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,10 +43,14 @@ class Job:
         timeout: float,
     ) -> Json:
         """Run the script to its end; its lines go to the host as events while they come."""
+        settings = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        surroundings = {**os.environ, **settings, **env}
+        # By its name alone Windows would start nothing but an .exe.
+        program = shutil.which(python[0], path=surroundings.get("PATH")) or python[0]
         process = subprocess.Popen(
-            [*python, str(self.folder / safe_name(script))],
+            [program, *python[1:], str(self.folder / safe_name(script))],
             cwd=self.folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **env},
+            env=surroundings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

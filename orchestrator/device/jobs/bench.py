@@ -106,10 +106,13 @@ def explain(error: BaseException) -> dict[str, object]:
 
 def ask(*argv: str, timeout: float = 20.0) -> Optional[str]:
     """Return the output of a command, ``None`` when it is not there or fails."""
-    if shutil.which(argv[0]) is None:
+    program = shutil.which(argv[0])
+    if program is None:
         return None
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            (program, *argv[1:]), capture_output=True, text=True, timeout=timeout, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.errors import ConfigError, HefsmithError, escape_control
+from orchestrator.files import sha256_of
 from orchestrator.installation import install_command
 
 if TYPE_CHECKING:
@@ -279,8 +280,7 @@ class Remote:
                         return None if self.size(name) is None else ""
                     self._system.get_file(self._path(name), str(target))
                     told(size)
-                    with target.open("rb") as stream:
-                        return hashlib.file_digest(stream, "sha256").hexdigest()
+                    return sha256_of(target)
                 with self._system.open(self._path(name), "rb") as stream:
                     return drain(stream, target, size, told)
             except FileNotFoundError:

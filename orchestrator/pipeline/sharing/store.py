@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract import names, stages
 from hefsmith_worker.contract.findings import Finding
 
+from orchestrator import files
 from orchestrator.errors import escape_control
 from orchestrator.pipeline.cache import entry_document, read_entry
 from orchestrator.pipeline.digests import digest_of
@@ -193,7 +193,7 @@ class SharedStore:
             raise StoreError(msg, hint="hef cache gc makes room.", code="cache.write") from error
         finally:
             if part is not None:
-                shutil.rmtree(part, ignore_errors=True)
+                files.remove_tree(part)
         cache.learn(entry, kept, memory)
         here.update({file.sha256: cache.file(entry, file) for file in entry.files})
         return coming

@@ -369,7 +369,8 @@ def _publish(result: CalibrationSet, files: Sequence[str], out_dir: Path, scratc
         os.replace(file, str(out_dir / entry.file))
     draft = scratch / INDEX
     document = {"schema": SCHEMA, **result.to_dict()}
-    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    # Python 3.8 gives write_text no line ends to choose.
+    draft.write_bytes(json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8"))
     os.replace(str(draft), str(out_dir / INDEX))
     for name in old - {entry.file for entry in result.inputs}:
         (out_dir / name).unlink()

@@ -1,0 +1,1 @@
+"""Systems that this machine is not, for our own code: see ``pretend_windows.py``."""

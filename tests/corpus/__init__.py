@@ -11,7 +11,9 @@ taken. ``python -m tests.corpus`` prints the score.
 The first two parts were written by the hands that wrote the rules. ``round_two`` was gathered
 before its author had read a rule: 71 situations, of which 41 were named (57 %), 5 were among the
 possible ones, 22 stayed unknown and 3 were wrong with certainty. Then rules were mended by kind,
-so that part counts as open now.
+so that part counts as open now. ``round_three`` are 38 more, most of them rare messages from the
+programs' public sources: 20 were named at first, 2 among the possible ones wrongly, none wrong with
+certainty.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import yaml
 from orchestrator.diagnose.log_reader import read_log
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("open", "held_out", "round_two")
+PARTS = ("open", "held_out", "round_two", "round_three")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from orchestrator.cli.output import emit_json, print_result
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
+    from orchestrator.contact_report import ContactReport
     from orchestrator.diagnose.finding import Diagnosis, Ran
 
 _EXAMPLE = (
@@ -36,6 +37,15 @@ def register(app: typer.Typer) -> None:
 
         from orchestrator.diagnose.explain import explain_logs
 
+        if len(logs) == 1 and (report := _contact_report(logs[0])) is not None:
+            from orchestrator.contact_report import as_text
+
+            if as_json:
+                emit_json(report.to_json())
+            else:
+                for line in as_text(report).splitlines():
+                    print_result(escape_control(line))
+            return
         ran, findings, notable = explain_logs(logs, sys.stdin.buffer)
         if as_json:
             emit_json(
@@ -120,3 +130,14 @@ def _paragraph(finding: Diagnosis) -> list[str]:
         lines.extend(f"    {escape_control(line)}" for line in finding.recipe.splitlines())
     lines.extend(f"  see:  {source}" for source in finding.sources if source.startswith("http"))
     return lines
+
+
+def _contact_report(path: Path) -> ContactReport | None:
+    """Return the report of a contact test, ``None`` for any other file."""
+    from orchestrator.contact_report import read
+    from orchestrator.reading import open_regular
+
+    if path.suffix != ".json":
+        return None
+    with open_regular(path) as stream:
+        return read(stream.read(1 << 20).decode("utf-8", "replace"))

@@ -45,6 +45,9 @@ def register(app: typer.Typer) -> None:
         "import",
         epilog="Example: hef toolchain import ~/Downloads/hailo8_ai_sw_suite_2025-10_docker.zip",
     )(import_)
+    from orchestrator.cli.toolchain_check import check
+
+    group.command("check", epilog="Example: hef toolchain check emulator")(check)
     group.command("list", epilog="Example: hef toolchain list --json")(list_)
     group.command("use", epilog="Example: hef toolchain use suite-3.33.0")(use)
     app.add_typer(group, name="toolchain")
@@ -70,6 +73,9 @@ def import_(
         bool,
         typer.Option("--export-layer", help="Also build an export environment on top of it."),
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Ask it what we assume of it.")
+    ] = True,
     engine: _ENGINE = None,
     as_json: _JSON = False,
 ) -> None:
@@ -93,6 +99,10 @@ def import_(
             toolchain = importer.import_image(str(source), store, show, name=name, gpu=gpu.value)
         if export_layer:
             toolchain = _add_export_layer(toolchain, store, show)
+    if check:
+        from orchestrator.cli.toolchain_check import after_import
+
+        after_import(toolchain, engine)
     if as_json:
         emit_json(_row(toolchain, present=True))
         return

@@ -61,6 +61,8 @@ class ImportedToolchain:
     source: str = ""
     imported: str = ""
     content: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """What ``hef toolchain check`` found: its checks and their states; empty before."""
     gpu: GpuState = field(default_factory=GpuState)
 
     def is_image(self, image: str, content: str) -> bool:

@@ -1,0 +1,134 @@
+"""What a contact test found, as a file that a user can attach to a report: nothing private in it.
+
+``hef toolchain check`` and ``hef device check`` write it, ``hef explain`` reads it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from orchestrator.errors import ArtifactError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: By which a file is known as such a report.
+MARK: Final = "hefsmith_contact"
+SCHEMA: Final = 1
+
+State = Literal["ok", "warning", "error", "not asked"]
+STATES: Final[tuple[State, ...]] = ("ok", "warning", "error", "not asked")
+
+#: Texts of a report are cut here: a message line, never a log.
+LONGEST: Final = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One thing that was looked at: what was found, and what to do where it is not good."""
+
+    check: str
+    state: State
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactReport:
+    """All rows about one ``subject`` (``toolchain`` or ``device``), and the versions of it."""
+
+    subject: str
+    versions: Mapping[str, str]
+    rows: tuple[Row, ...]
+
+    @property
+    def works(self) -> bool:
+        """Whether nothing was found that a build or a run would fail by."""
+        return not any(row.state == "error" for row in self.rows)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the document."""
+        return {
+            MARK: SCHEMA,
+            "subject": self.subject,
+            "works": self.works,
+            "versions": dict(sorted(self.versions.items())),
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+
+def public(report: ContactReport, private: Iterable[str] = ()) -> ContactReport:
+    """Return a report without names of people, machines, folders and addresses.
+
+    ``private`` are words that are known to be so: a host's name, a user's, an address.
+    """
+    words = {word for word in (*private, _user(), platform.node(), str(Path.home())) if word}
+    # Longest first: a home folder holds the user's name.
+    ordered = sorted((word for word in words if len(word) > 2), key=len, reverse=True)
+
+    def clean(text: str) -> str:
+        text = re.sub(r"/(?:home|Users|root)/?[^\s:'\"),]*", "…", text)
+        text = re.sub(r"[A-Za-z]:\\Users\\[^\s'\"),]*", "…", text)
+        text = re.sub(r"\b[\w.+-]+@[\w.-]+\b", "…", text)
+        text = re.sub(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b", "…", text)
+        text = re.sub(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "…", text)
+        for word in ordered:
+            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", "…", text)
+        return escape_control(text)[:LONGEST]
+
+    rows = tuple(replace(row, found=clean(row.found), fix=clean(row.fix)) for row in report.rows)
+    versions = {key: clean(value) for key, value in report.versions.items()}
+    return replace(report, rows=rows, versions=versions)
+
+
+def as_text(report: ContactReport) -> str:
+    """Return a report for people: a line a row, the cure below it."""
+    width = max((len(row.check) for row in report.rows), default=5)
+    facts = ", ".join(f"{key} {value}" for key, value in sorted(report.versions.items()))
+    lines = [f"{report.subject}: {facts}", ""]
+    for row in report.rows:
+        lines.append(f"{row.state:<9}  {row.check:<{width}}  {row.found}".rstrip())
+        if row.fix:
+            lines += [f"{'':<9}  {'':<{width}}  {line}" for line in row.fix.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def read(text: str) -> ContactReport | None:
+    """Return the report in a text, ``None`` when it is something else.
+
+    Raises :class:`~orchestrator.errors.ArtifactError` for one that is damaged.
+    """
+    if MARK not in text[:200]:
+        return None
+    try:
+        document = json.loads(text)
+        if document[MARK] != SCHEMA:
+            msg = f"the contact report has schema {document[MARK]!r}; this hefsmith reads {SCHEMA}"
+            raise ArtifactError(msg)
+        rows = tuple(
+            Row(
+                check=str(row["check"]),
+                state=next(state for state in STATES if state == row["state"]),
+                found=str(row["found"]),
+                fix=str(row.get("fix") or ""),
+            )
+            for row in document["rows"]
+        )
+        versions = {str(key): str(value) for key, value in document["versions"].items()}
+        return ContactReport(subject=str(document["subject"]), versions=versions, rows=rows)
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        msg = f"the contact report is damaged: {type(error).__name__}"
+        raise ArtifactError(msg, hint="Make it anew: hef toolchain check") from error
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

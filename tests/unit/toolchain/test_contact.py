@@ -1,0 +1,265 @@
+"""The contact test: what a compiler is asked, and what is made of its answers."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hefsmith_worker.contract.surface import SDK
+
+from orchestrator import paths
+from orchestrator.contact_report import ContactReport, Row, as_text, public, read
+from orchestrator.errors import ArtifactError
+from orchestrator.toolchain import contact
+
+WORKER = paths.worker_package()
+
+
+def ask(*, sdk: Path | None = None, **env: str) -> tuple[dict[str, contact.Answer], int]:
+    """Run the program as in a container; ``sdk`` is a folder with another SDK."""
+    program = Path(__file__).resolve().parents[3]
+    modules = [sdk, paths.image_context("emulator") / "packages", program, WORKER.parent]
+    path = os.pathsep.join(str(one) for one in modules if one is not None)
+    done = subprocess.run(
+        [sys.executable, "-c", contact.program(), *contact.arguments("hailo8l")],
+        env={**os.environ, "PYTHONPATH": path, **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return contact.read_answers(done.stdout), done.returncode
+
+
+def states(rows: tuple[Row, ...]) -> dict[str, str]:
+    return {row.check: row.state for row in rows}
+
+
+# The list of what is used.
+
+
+def _used() -> dict[str, set[str]]:
+    """Return the members of the SDK's runner that the worker uses, and their keywords."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(WORKER.rglob("*.py")):
+        if path.name in ("contact.py", "surface.py"):
+            continue
+        tree = ast.parse(path.read_text())
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            options = _options(function)
+            for node in ast.walk(function):
+                if isinstance(node, ast.Attribute) and _is_runner(node.value):
+                    found.setdefault(node.attr, set())
+                if isinstance(node, ast.Call) and _is_sdk(node.func):
+                    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                    words = {one.arg for one in node.keywords if one.arg}
+                    if any(one.arg is None for one in node.keywords):
+                        words |= options
+                    found.setdefault(name, set()).update(words)
+    return found
+
+
+def _options(function: ast.FunctionDef) -> set[str]:
+    """Return the keys of what a function calls ``options``."""
+    keys: list[ast.expr | None] = []
+    for node in ast.walk(function):
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id == "options":
+                keys += getattr(node.value, "keys", [])
+            if isinstance(target, ast.Subscript) and getattr(target.value, "id", "") == "options":
+                keys.append(target.slice)
+    return {str(key.value) for key in keys if isinstance(key, ast.Constant)}
+
+
+def _is_runner(node: ast.expr) -> bool:
+    return getattr(node, "attr", getattr(node, "id", "")) in ("runner", "_runner")
+
+
+def _is_sdk(node: ast.expr) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id == "ClientRunner"
+    return isinstance(node, ast.Attribute) and _is_runner(node.value)
+
+
+def test_everything_that_the_worker_uses_is_looked_up() -> None:
+    listed = {use.name.rpartition(".")[2]: set(use.keywords) for use in SDK}
+    used = _used()
+    assert len(used) >= 9, "the search finds nothing"
+    for name, words in used.items():
+        assert name in listed, f"{name} is used, and not in contract/surface.py"
+        assert words <= listed[name], name
+    assert used["translate_onnx_model"] == listed["translate_onnx_model"]
+
+
+def test_nothing_is_looked_up_that_the_worker_does_not_use() -> None:
+    text = "".join(
+        path.read_text()
+        for path in WORKER.rglob("*.py")
+        if path.name not in ("contact.py", "surface.py")
+    )
+    for use in SDK:
+        assert use.name.rpartition(".")[2] in text, use.name
+        for word in use.keywords:
+            assert word in text, word
+
+
+# The program.
+
+
+def test_our_stand_in_answers_as_expected() -> None:
+    answers, code = ask()
+    assert code == 0
+    rows = contact.judge(answers)
+    assert set(states(rows).values()) == {"ok"}, rows
+
+
+def test_three_quirks_are_found_and_told() -> None:
+    quirks = "numpy-hn,bias-correction-fails,compiled-not-inferred"
+    answers, _ = ask(HEFSMITH_EMULATED_QUIRKS=quirks)
+    rows = {row.check: row for row in contact.judge(answers)}
+    assert rows["HN is plain JSON"].found.startswith("no (")
+    assert rows["level 1 (bias correction)"].state == "warning"
+    assert "level: 0" in rows["level 1 (bias correction)"].fix
+    assert rows["compiled HAR still infers"].found.startswith("no (")
+    assert not any(row.state == "error" for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("quirk", "check", "found"),
+    [
+        ("flat-rows", "input (1, F) in the HN", "[[-1, 1, 1, 16]]"),
+        ("flat-inputs", "input (1, F) in the HN", "[[-1, 1, 16]]"),
+        ("outer-activation", "activation in the HN", "layer"),
+        ("four-logits-arguments", "logits_layer, 3 arguments", "no; four are always given"),
+    ],
+)
+def test_each_quirk_has_its_row(quirk: str, check: str, found: str) -> None:
+    answers, _ = ask(HEFSMITH_EMULATED_QUIRKS=quirk)
+    rows = {row.check: row for row in contact.judge(answers)}
+    assert rows[check].found.partition(" (")[0] == found.partition(" (")[0]
+    assert rows[check].state == "ok"
+
+
+def _sdk(folder: Path, text: str) -> Path:
+    package = folder / "hailo_sdk_client"
+    package.mkdir()
+    (package / "__init__.py").write_text(text)
+    return folder
+
+
+_LACKING = """
+__version__ = "9.9"
+class InferenceContext:
+    SDK_NATIVE = SDK_FP_OPTIMIZED = SDK_QUANTIZED = 1
+class ClientRunner:
+    def __init__(self, hw_arch=None, har=None): pass
+    def translate_onnx_model(self, model, net_name, start_node_names=None): pass
+    def translate_tf_model(self, model, net_name, **options): pass
+    def get_hn_dict(self): pass
+    def load_model_script(self, script): pass
+    def optimize(self, data): pass
+    def compile(self): pass
+    def infer_context(self, context): pass
+    def infer(self, context, data): pass
+    def save_har(self, path): pass
+"""
+
+
+def test_a_compiler_that_lacks_a_name_or_a_keyword(tmp_path: Path) -> None:
+    answers, _ = ask(sdk=_sdk(tmp_path, _LACKING))
+    rows = {row.check: row for row in contact.judge(answers)}
+    names = rows["names and keywords"]
+    assert names.state == "error"
+    assert "optimize_full_precision is not there" in names.found
+    assert "takes no end_node_names, net_input_shapes" in names.found
+    assert rows["parse a network"].state == "error"
+    assert rows["compile"].state == "not asked"
+
+
+def test_a_compiler_that_hangs_ends_in_bounded_time_with_the_answers_before(
+    tmp_path: Path,
+) -> None:
+    hanging = _LACKING.replace(
+        "def get_hn_dict(self): pass",
+        "def get_hn_dict(self):\n        import time; time.sleep(600)",
+    ).replace("start_node_names=None", "**options")
+    answers, code = ask(sdk=_sdk(tmp_path, hanging), HEFSMITH_CONTACT_LIMIT="2")
+    assert code == 3
+    rows = {row.check: row for row in contact.judge(answers, "exit 3")}
+    assert rows["import"].state == "ok"
+    assert "no end after 2 seconds" in rows["parse a network"].found
+    assert rows["the end of the test"].state == "error"
+
+
+def test_a_compiler_that_dies_leaves_what_it_said(tmp_path: Path) -> None:
+    dying = _LACKING.replace(
+        "def __init__(self, hw_arch=None, har=None): pass",
+        "def __init__(self, hw_arch=None, har=None):\n        import os; os._exit(139)",
+    )
+    answers, code = ask(sdk=_sdk(tmp_path, dying))
+    assert code == 139
+    rows = {row.check: row for row in contact.judge(answers, "exit 139")}
+    assert "exit 139" in rows["the end of the test"].found
+    assert rows["names and keywords"].state == "error"
+
+
+def test_no_answer_at_all_is_an_error_and_a_table() -> None:
+    rows = contact.judge(contact.read_answers("Segmentation fault\n"), "it died")
+    assert states(rows)["the end of the test"] == "error"
+    assert states(rows)["compile"] == "not asked"
+
+
+def test_what_is_no_answer_is_not_read() -> None:
+    mark = contact.MARK
+    text = "\n".join(
+        [
+            mark + "{",
+            mark + "[]",
+            mark + '{"check": "parse", "state": "perhaps", "text": ""}',
+            mark + json.dumps({"check": "parse", "state": "yes", "text": "x" * 9000}),
+            *(mark + json.dumps({"check": str(i), "state": "yes", "text": ""}) for i in range(999)),
+        ]
+    )
+    answers = contact.read_answers(text)
+    assert len(answers["parse"].text) == 500
+    assert len(answers) <= contact.MOST_ANSWERS
+
+
+# The report.
+
+CANARIES = (
+    "maria", "/home/maria/projects/secret", "C:\\Users\\maria\\net", "maria@host.example",
+    "192.168.7.33:22", "aa:bb:cc:dd:ee:ff", "greenhouse",
+)  # fmt: skip
+
+
+def test_nothing_private_is_in_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "maria")
+    monkeypatch.setattr("platform.node", lambda: "greenhouse")
+    rows = tuple(
+        Row(check="x", state="error", found=f"cannot open {one}: no", fix=f"look at {one}")
+        for one in CANARIES
+    )
+    report = public(ContactReport(subject="device", versions={"host": "greenhouse"}, rows=rows))
+    text = json.dumps(report.to_json()) + as_text(report)
+    for canary in ("maria", "secret", "greenhouse", "192.168.7.33", "aa:bb", "host.example"):
+        assert canary not in text, canary
+    assert "cannot open" in text
+
+
+def test_a_report_is_read_as_it_was_written() -> None:
+    rows = (Row(check="parse", state="warning", found="10 layers", fix="look\nthere"),)
+    report = ContactReport(subject="toolchain", versions={"dfc": "3.33.0"}, rows=rows)
+    assert read(json.dumps(report.to_json())) == report
+    assert report.works
+    assert read('{"other": 1}') is None
+    with pytest.raises(ArtifactError):
+        read('{"hefsmith_contact": 1, "rows": 5}')
+    with pytest.raises(ArtifactError):
+        read('{"hefsmith_contact": 9, "rows": []}')

@@ -80,7 +80,7 @@ def public(report: ContactReport, private: Iterable[str] = ()) -> ContactReport:
         text = re.sub(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "…", text)
         for word in ordered:
             text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", "…", text)
-        return escape_control(text)[:LONGEST]
+        return "\n".join(escape_control(line) for line in text.splitlines())[:LONGEST]
 
     rows = tuple(replace(row, found=clean(row.found), fix=clean(row.fix)) for row in report.rows)
     versions = {key: clean(value) for key, value in report.versions.items()}

@@ -30,6 +30,9 @@ def register(app: typer.Typer) -> None:
     group.command("trust", epilog="Example: hef device trust pi5")(_trust)
     group.command("list", epilog="Example: hef device list")(_list)
     group.command("identify", epilog="Example: hef device identify pi5")(_identify)
+    from orchestrator.cli.device_check import check
+
+    group.command("check", epilog="Example: hef device check pi5")(check)
     group.command("remove", epilog="Example: hef device remove pi5")(_remove)
     app.add_typer(group, name="device")
 

@@ -44,7 +44,7 @@ def doctor(
     toolchains = facts.collect_toolchains(Path.cwd())
     results += run_checks(checks_engine.TOOLCHAIN_CHECKS, toolchains)
     if device is not None:
-        results += _device_results(device)
+        results += device_results(device)
     code = exit_code(results)
     if as_json:
         emit_json({"ok": code == 0, "results": [one.as_json() for one in results]})
@@ -71,7 +71,8 @@ def exit_code(results: Sequence[Result]) -> int:
     return 0
 
 
-def _device_results(name: str) -> tuple[Result, ...]:
+def device_results(name: str) -> tuple[Result, ...]:
+    """Return what the checks of devices say of one device, or of a group of them."""
     from orchestrator.cli.devices import choose_devices
     from orchestrator.diagnose import checks_device
     from orchestrator.diagnose.checks import Result, error, run_checks

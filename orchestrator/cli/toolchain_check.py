@@ -15,7 +15,7 @@ from orchestrator.cli.output import emit_json, note, print_result
 from orchestrator.errors import ConfigError, HefsmithError, StageFailed, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.contact_report import ContactReport, Row
     from orchestrator.toolchain.contact import Answer
@@ -187,35 +187,50 @@ def _builds(name: str, chip: str, engine: str | None) -> Iterator[Row]:
     from orchestrator.files import scratch
 
     with scratch("hefsmith-contact") as folder:
-        project = folder / "project"
-        model = project / "models" / "probe"
-        _pictures(model / "pictures")
-        _write(model / "probe.py", _NET)
+        cache = {"HEFSMITH_CACHE": str(folder / "cache")}
         for title, level, fresh in (
             ("build, default level", "auto", True),
             ("build, level 0 named", "0", True),
             ("the same build again", "0", False),
         ):
-            _write(model / "model.yaml", _RECIPE.format(level=level, arch=chip))
+            project = write_probe(folder / "project", chip, level)
             note(f"{title} ...")
-            yield _build(project, title, name, engine, fresh=fresh)
+            yield build_probe(project, title, name, engine, fresh=fresh, env=cache)
 
 
-def _build(project: Path, title: str, name: str, engine: str | None, *, fresh: bool) -> Row:
+def write_probe(project: Path, chip: str, level: str = "0") -> Path:
+    """Write the project of a small network and return its folder."""
+    model = project / "models" / "probe"
+    _pictures(model / "pictures")
+    _write(model / "probe.py", _NET)
+    _write(model / "model.yaml", _RECIPE.format(level=level, arch=chip))
+    return project
+
+
+def build_probe(
+    project: Path,
+    title: str,
+    name: str,
+    engine: str | None,
+    *,
+    fresh: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> Row:
+    """Build the small network in a process of its own, in bounded time."""
     from orchestrator.contact_report import Row
 
     argv = [sys.executable, "-m", "orchestrator", "build", "probe", "--toolchain", name, "--json"]
     argv += ["--fresh"] if fresh else []
     argv += ["--engine", engine] if engine else []
-    env = {
+    surroundings = {
         **os.environ,
-        "HEFSMITH_CACHE": str(project.parent / "cache"),
+        **(env or {}),
         # The program may lie in a folder that only this process knows.
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     try:
         done = subprocess.run(
-            argv, cwd=project, env=env, capture_output=True, text=True,
+            argv, cwd=project, env=surroundings, capture_output=True, text=True,
             timeout=BUILD_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -255,7 +270,7 @@ def _pictures(folder: Path) -> None:
     import numpy as np
 
     chance = np.random.default_rng(7)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for number in range(8):
         pixels = chance.integers(0, 256, 32 * 32 * 3).astype(np.uint8).tobytes()
         (folder / f"{number}.ppm").write_bytes(b"P6\n32 32\n255\n" + pixels)

@@ -75,6 +75,34 @@ def validate_build(  # the options are those of `hef validate`
     return judge_build(build, golden, run=run, recipe_folder=recipe_folder)
 
 
+def run_build(runner: JobRunner, build: Build, api: Api) -> tuple[DeviceRun, float]:
+    """Run the golden samples by one interface; also how far off the quantised network it is.
+
+    The distance is the largest difference of any output, as a fraction of that output's range.
+    """
+    import numpy as np
+
+    from orchestrator.device.validation import GoldenInput, GoldenOutput, run_golden
+    from orchestrator.report import load_golden
+
+    golden = load_golden(build.golden)
+    tensors = [output for output in golden.outputs if output.kind == "tensor"]
+    with scratch("hefsmith-run") as folder:
+        outputs = [
+            GoldenOutput(stream=one.stream, kind="tensor", file=folder / f"{one.index}.npy")
+            for one in tensors
+        ]
+        inputs = [GoldenInput(stream=i.name, file=golden.folder / i.file) for i in golden.inputs]
+        run = run_golden(runner, build.hef, inputs, outputs, api=api, repeats=2)
+        distance = 0.0
+        for one, made in zip(tensors, outputs, strict=True) if run.complete else ():
+            mine = np.load(made.file)
+            wanted = np.asarray(golden.load("sdk_quantized", one.index))
+            span = float(np.ptp(wanted)) or 1.0
+            distance = max(distance, float(np.abs(mine.ravel() - wanted.ravel()).max()) / span)
+    return run, distance
+
+
 def judge_build(
     build: Build,
     golden: Golden | None = None,

@@ -161,3 +161,24 @@ def test_an_ordinary_image_is_no_toolchain(tmp_path: Path) -> None:
     done = hef("toolchain", "import", base, data=tmp_path / "data", check=False)
     assert done.returncode == 6, done.stderr
     assert "no Hailo Dataflow Compiler" in done.stderr
+
+
+def test_a_suite_is_asked_what_it_does(imported: tuple[Path, dict], tmp_path: Path) -> None:  # type: ignore[type-arg]
+    """Three quirks are planted; the table has them, and so has the record."""
+    data, row = imported
+    quirks = "numpy-hn,bias-correction-fails,flat-rows"
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "toolchain", "check", row["name"], "--no-builds",
+         "--json", "--output", str(tmp_path / "report.json")],
+        capture_output=True, text=True, timeout=600, check=False,
+        env={**os.environ, "HEFSMITH_DATA": str(data), "HEFSMITH_EMULATED_QUIRKS": quirks},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {one["check"]: one for one in json.loads(done.stdout)["rows"]}
+    assert rows["HN is plain JSON"]["found"].startswith("no (")
+    assert rows["level 1 (bias correction)"]["state"] == "warning"
+    assert rows["input (1, F) in the HN"]["found"].startswith("[[-1, 1, 1, 16]]")
+    (record,) = (data / "toolchains").glob("*.json")
+    answers = json.loads(record.read_text())["answers"]
+    assert answers["level-1"].startswith("failed")
+    assert (tmp_path / "report.txt").is_file()

@@ -208,13 +208,17 @@ def _model_report(path: Path) -> _Report:
 
         har = read_har(path)
         return _Report(har_document(har), partial(render_har, har), good=True)
+    from hefsmith_worker.contract.families import proposed_cut
+
+    from orchestrator.inspect.compiler import judge
     from orchestrator.inspect.onnx_file import read_onnx
     from orchestrator.inspect.onnx_report import onnx_document, render_onnx
 
     model = read_onnx(path)
     head = _find_head(path)
-    document = {**onnx_document(model, head), "head": head}
-    return _Report(document, partial(render_onnx, model, document["head"]), good=True)
+    judged = judge(path, end_nodes=proposed_cut(head) if head else ())
+    document = {**onnx_document(model, head, judged), "head": head}
+    return _Report(document, partial(render_onnx, model, head, judged), good=True)
 
 
 def _source_report(path: Path) -> _Report:

@@ -1,9 +1,9 @@
-"""``hef lint``: check a model script before a compiler spends an hour on it."""
+"""``hef lint``: check a model, a network or a script before a compiler spends an hour on it."""
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,13 @@ def register(app: typer.Typer) -> None:
 
 
 def lint(
-    script: Annotated[Path, typer.Argument(help="Model script (.alls).", metavar="FILE.alls")],
+    script: Annotated[
+        Path,
+        typer.Argument(
+            help="A model's name, an ONNX file, or a model script.",
+            metavar="MODEL|FILE.onnx|FILE.alls",
+        ),
+    ],
     layers: Annotated[
         Path | None,
         typer.Option(help="Parsed network (.har or HN .json): layer names are checked too."),
@@ -32,7 +38,42 @@ def lint(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a model script: commands, arguments, layers, contradictions."""
+    """Check a model as its build would: its graph and its script; or one of these alone."""
+    if script.suffix.lower() == ".onnx" and script.is_file():
+        from orchestrator.pipeline.linting import lint_graph
+
+        _end(script, lint_graph(script), as_json=as_json)
+    elif not script.suffix and not script.is_file():
+        _lint_model(str(script), arch, as_json=as_json)
+    else:
+        _lint_script(script, layers, images, arch, as_json=as_json)
+
+
+def _end(what: Path, found: list[Finding], *, as_json: bool) -> None:
+    _show(what, found, as_json=as_json)
+    if any(finding.severity == "error" for finding in found):
+        raise typer.Exit(2)
+
+
+def _lint_model(name: str, arch: str | None, *, as_json: bool) -> None:
+    from orchestrator.cli.up import make_session
+    from orchestrator.pipeline.linting import lint_model
+    from orchestrator.pipeline.session import pick_archs
+
+    with make_session({}) as session:
+        loaded = session.recipe(name)
+        chip = pick_archs(loaded, arch)[0]
+        full = session.full(loaded, chip)
+        build = session.final_folder(loaded.name, chip)
+        har = build / "model.har"
+        layers = _read_layers(har) if har.is_file() else None
+        found = lint_model(full, session.workspace.root, chip, build, layers)
+    _end(Path(loaded.name), found, as_json=as_json)
+
+
+def _lint_script(
+    script: Path, layers: Path | None, images: int | None, arch: str | None, *, as_json: bool
+) -> None:
     from hefsmith_worker.contract import chips
     from hefsmith_worker.script.lint import check_text
 
@@ -51,17 +92,21 @@ def lint(
     except OSError as error:
         msg = f"{script} cannot be read: {error.strerror}"
         raise ConfigError(msg, code="lint.file") from None
-    names = _read_layers(layers) if layers is not None else None
+    network = _read_layers(layers) if layers is not None else None
     found = check_text(
         text,
         str(script),
-        layers=names,
+        layers=None if network is None else list(network),
         images=images,
         line=None if chip is None else chip.line.compiler,
     )
-    _show(script, found, as_json=as_json)
-    if any(finding.severity == "error" for finding in found):
-        raise typer.Exit(2)
+    if chip is not None:
+        from orchestrator.pipeline.judgement import sixteen_around_matmuls
+        from orchestrator.pipeline.linting import matmuls_in
+
+        told = sixteen_around_matmuls(chip.name, matmuls_in(network), text.count("a16_w16"))
+        found += [] if told is None else [told]
+    _end(script, found, as_json=as_json)
 
 
 def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
@@ -81,7 +126,9 @@ def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
         )
         return
     for finding in found:
-        where = f"{script}:{finding.line}:{finding.column}"
+        where = str(script)
+        if finding.line is not None:
+            where += f":{finding.line}:{finding.column}"
         fix = f" ({finding.fix})" if finding.fix else ""
         line = f"{where}: {finding.severity}: {finding.message}{fix} [{finding.code}]"
         print_result(escape_control(line))
@@ -89,8 +136,8 @@ def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
         print_result(f"{escape_control(str(script))}: nothing to say")
 
 
-def _read_layers(path: Path) -> list[str]:
-    """Return the layer names of a parsed network: a HAR, or its HN as JSON."""
+def _read_layers(path: Path) -> dict[str, Any]:
+    """Return the layers of a parsed network by name: a HAR, or its HN as JSON."""
     from orchestrator.errors import ArtifactError, escape_control, shorten
     from orchestrator.inspect.har import find_member
     from orchestrator.reading import RECORD_LIMIT, parse_json, read_json
@@ -107,7 +154,7 @@ def _read_layers(path: Path) -> list[str]:
                     msg = f"{path} holds no network (.hn)"
                     raise ArtifactError(msg, code="lint.layers")
                 network = parse_json(stream.read(RECORD_LIMIT))
-        return [str(name) for name in network["layers"]]
+        return {str(name): layer for name, layer in dict(network["layers"]).items()}
     except (OSError, EOFError, ValueError, KeyError, TypeError, *DAMAGED) as error:
         msg = f"{escape_control(str(path))} is no parsed network: {shorten(str(error))}"
         hint = "give the .har of a build, or the HN as JSON"

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hefsmith_worker.contract.families import proposed_cut
+from hefsmith_worker.contract.findings import TOKENS_FIX
 
 from orchestrator.errors import escape_control
+from orchestrator.inspect.compiler import cure_of
 from orchestrator.inspect.onnx_cost import estimate_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
+    from orchestrator.inspect.compiler import Judged, Place, Problem
     from orchestrator.inspect.onnx_file import Node, OnnxModel, Value
 
 #: Operators that users saw refused, with the parser's own name for the error.
@@ -51,15 +54,41 @@ class Objection:
     message: str
     fix: str
     nodes: tuple[str, ...] = ()
+    place: Place | None = None
 
 
-def find_objections(model: OnnxModel, cut: Sequence[str] = ()) -> tuple[Objection, ...]:
+def find_objections(
+    model: OnnxModel, cut: Sequence[str] = (), judged: Judged | None = None
+) -> tuple[Objection, ...]:
     """Return what users saw the parser refuse, in the order of the graph.
 
     Judged is what a build gives to the parser: the operators up to the nodes of ``cut`` (all
     without any) that work on data; what is computed from constants and shapes is folded before.
+    ``judged`` is the build's own judgement, where it could be had; without it names decide.
     """
-    return (*_inputs(model), *_opset(model), *_operators(model, cut), *_ranks(model))
+    ranks = tuple(_ranks(model))
+    operators: Iterable[Objection] = _operators(model, cut)
+    if judged is not None:
+        # What is said of operators follows from an input that cannot be; that is said of it.
+        operators = () if ranks else _judged(judged)
+    return (*_inputs(model), *_opset(model), *operators, *ranks)
+
+
+def _judged(judged: Judged) -> Iterator[Objection]:
+    """Yield the parser's own objections, those of one kind at one place together."""
+    groups: dict[tuple[str, str, Place], list[Problem]] = {}
+    for problem in judged.problems:
+        groups.setdefault((problem.kind, problem.op, problem.place), []).append(problem)
+    for (kind, op, place), problems in groups.items():
+        yield Objection(
+            "operator",
+            f"{len(problems)} x {op}: the parser answers {kind} ({problems[0].reason})",
+            cure_of(judged, place),
+            tuple(problem.node for problem in problems[:5]),
+            place,
+        )
+    if judged.refused is not None and not judged.problems:
+        yield Objection("file", judged.refused, "see what a build says: hef build")
 
 
 def find_mends(model: OnnxModel) -> tuple[str, ...]:
@@ -170,8 +199,8 @@ def _ranks(model: OnnxModel) -> Iterator[Objection]:
     if odd:
         yield Objection(
             "rank",
-            "inputs that are no pictures (4 dimensions) or vectors (2)",
-            "export 4-D tensors (1, channels, height, width)",
+            "inputs that are neither pictures (1, C, H, W) nor features (1, F)",
+            TOKENS_FIX,
             tuple(odd),
         )
 
@@ -182,8 +211,13 @@ def _sides(value: Value) -> str:
     return "x".join("?" if side is None else str(side) for side in value.shape) or "scalar"
 
 
-def onnx_document(model: OnnxModel, head: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return a model as a JSON document; ``head`` is what the graph analysis found, as data."""
+def onnx_document(
+    model: OnnxModel, head: Mapping[str, Any] | None = None, judged: Judged | None = None
+) -> dict[str, Any]:
+    """Return a model as a JSON document; ``head`` is what the graph analysis found, as data.
+
+    ``judged`` is the build's own judgement of it.
+    """
     cost = estimate_cost(model)
 
     def tensors(values: tuple[Value, ...]) -> list[dict[str, Any]]:
@@ -225,8 +259,9 @@ def onnx_document(model: OnnxModel, head: Mapping[str, Any] | None = None) -> di
                 "message": escape_control(item.message),
                 "fix": item.fix,
                 "nodes": [escape_control(name) for name in item.nodes],
+                "place": item.place,
             }
-            for item in find_objections(model, proposed_cut(head) if head else ())
+            for item in find_objections(model, proposed_cut(head) if head else (), judged)
         ],
         "mended_at_export": list(find_mends(model)),
     }
@@ -244,14 +279,18 @@ def _head_text(head: dict[str, Any]) -> str:
 
 
 def render_onnx(
-    model: OnnxModel, head: dict[str, Any] | None = None, *, framed: bool
+    model: OnnxModel,
+    head: dict[str, Any] | None = None,
+    judged: Judged | None = None,
+    *,
+    framed: bool,
 ) -> RenderableType:
     """Return a model for people; ``head`` is what the graph analysis found, as data."""
     from rich.text import Text
 
     from orchestrator.hef.render import facts_grid, panel, size_text
 
-    document = onnx_document(model, head)
+    document = onnx_document(model, head, judged)
     grid = facts_grid()
     grid.add_row("opset", Text(f"{document['opset']}  (IR {model.ir_version})"))
     grid.add_row("producer", Text(document["producer"] or "unknown"))

@@ -133,13 +133,21 @@ def nms_finding(summary: Mapping[str, Any], wishes: Wishes) -> Finding | None:
 
 def matmul_finding(summary: Mapping[str, Any]) -> Finding | None:
     """Return that 16 bits are asked around products which the chip computes in 8."""
-    count = _result(summary["stages"], "parse").get("matmuls") or 0
-    if not (count and summary["asked"].get("a16_w16") and summary["arch"] in MATMUL_IN_8_BIT):
+    return sixteen_around_matmuls(
+        str(summary["arch"]),
+        int(_result(summary["stages"], "parse").get("matmuls") or 0),
+        int(summary["asked"].get("a16_w16") or 0),
+    )
+
+
+def sixteen_around_matmuls(arch: str, matmuls: int, asked: int) -> Finding | None:
+    """Return what is wrong with 16 bits for a network of so many products on a chip."""
+    if not (matmuls and asked and arch in MATMUL_IN_8_BIT):
         return None
     return Finding(
         "precision.matmul",
         "warning",
-        f"16 bits (a16_w16) are asked for, and {summary['arch']} computes the network's {count} "
+        f"16 bits (a16_w16) are asked for, and {arch} computes the network's {matmuls} "
         "products of attention (MatMul) in 8 bits",
         stage="optimize",
         asked="a16_w16",

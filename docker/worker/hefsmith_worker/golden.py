@@ -23,7 +23,7 @@ from hefsmith_worker.calibration import (
     load_samples,
     read_sources,
 )
-from hefsmith_worker.contract.findings import Finding
+from hefsmith_worker.contract.findings import TOKENS_FIX, Finding
 from hefsmith_worker.contract.layout import GOLDEN, GOLDEN_DRAFT
 from hefsmith_worker.pictures import Preprocess, PreprocessError, normalise
 from hefsmith_worker.protocol import StageError
@@ -54,9 +54,7 @@ def input_specs(
                 "input %s has shape %s: rows of tokens (1, L, C), and the chip takes pictures "
                 "(1, C, H, W) or features (1, F)" % (name, shape),
                 code="preprocess.tokens",
-                fix="Tokens of an encoder: let the network take (1, C, 1, L) and begin with "
-                "x.squeeze(2).transpose(1, 2); give the arrays as (N, 1, L, C), color: data.\n"
-                "Signals (1, C, L): take (1, C, 1, L) and Conv2d with kernels (1, k).",
+                fix=TOKENS_FIX,
             )
         if len(shape) not in (2, 4):
             raise StageError(

@@ -14,7 +14,7 @@ from hailo_emulator.cut import cut_graph
 from hailo_emulator.importer import import_graph
 from hailo_emulator.layers import build_layers
 from hailo_emulator.network import Network, Port, stream_shape
-from hailo_emulator.recommend import recommend_end_nodes
+from hailo_emulator.recommend import recommend_end_nodes, recommend_start_nodes
 from hailo_emulator.support import form_of_input, judge_graph
 
 if TYPE_CHECKING:
@@ -50,23 +50,23 @@ def translate(
     graph, asked = cut_graph(graph, start_nodes, end_nodes)
     judgement = judge_graph(graph)
     if judgement.problems:
+        lines = [problem.line for problem in judgement.problems]
+        if starts := recommend_start_nodes(graph, judgement):
+            raise ParsingWithRecommendationException(_report(lines, starts, "start"), [])
         names = recommend_end_nodes(graph, judgement)
         _tell_structure(graph, names)
-        raise ParsingWithRecommendationException(
-            _report([problem.line for problem in judgement.problems], names), names
-        )
+        raise ParsingWithRecommendationException(_report(lines, names), names)
     _check_numbers(graph, name)
     return _build(graph, name, asked, judgement)
 
 
-def _report(lines: list[str], end_nodes: list[str]) -> str:
+def _report(lines: list[str], nodes: list[str], side: str = "end") -> str:
     text = "Parsing failed. The errors found in the graph are:\n" + "\n".join(
         f" {line}" for line in lines
     )
-    if end_nodes:
-        text += "\nPlease try to parse the model again, using these end node names: " + ", ".join(
-            end_nodes
-        )
+    if nodes:
+        text += f"\nPlease try to parse the model again, using these {side} node names: "
+        text += ", ".join(nodes)
     return text
 
 

@@ -1,0 +1,125 @@
+"""What the compiler takes of an ONNX file: the build's own judgement, asked for beforehand.
+
+The emulated parser is asked in a process of its own, with the file as the export would give it
+and cut as the recipe or the head says. So ``hef inspect``, ``hef lint`` and a build give one
+answer. Its rules follow what users report of the vendor's parser; the vendor's own are not public.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Place = Literal["before", "middle", "after"]
+
+#: Larger files are not judged beforehand: folding them takes as long as a build does.
+LARGEST = 512 << 20
+#: Seconds after which a report is given without the judgement.
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An operator that is refused: the parser's name for it, the node, and where that stands."""
+
+    kind: str
+    node: str
+    op: str
+    reason: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judgement of a file. ``refused`` is said of the whole, ``problems`` of operators.
+
+    ``start_nodes`` and ``end_nodes`` are where a cut would help.
+    """
+
+    refused: str | None
+    problems: tuple[Problem, ...]
+    start_nodes: tuple[str, ...]
+    end_nodes: tuple[str, ...]
+
+
+def judge(
+    path: Path,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    start_nodes: Sequence[str] = (),
+    end_nodes: Sequence[str] = (),
+) -> Judged | None:
+    """Return the judgement of a file; ``None`` where nobody can be asked.
+
+    It needs the onnx package, as the emulator does.
+    """
+    request = {
+        "file": str(path.resolve()),
+        "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
+        "start_nodes": list(start_nodes),
+        "end_nodes": list(end_nodes),
+    }
+    here = [paths.image_context("emulator") / "packages", paths.worker_package().parent]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, here))}
+    try:
+        if path.stat().st_size > LARGEST:
+            return None
+        done = subprocess.run(
+            [sys.executable, "-m", "hailo_emulator.judge"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=PATIENCE,
+            env=environ,
+        )
+        return _read(json.loads(done.stdout)) if done.returncode == 0 else None
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
+        return None
+
+
+def _read(answer: Mapping[str, Any]) -> Judged:
+    return Judged(
+        answer["refused"],
+        tuple(Problem(**problem) for problem in answer["problems"]),
+        tuple(answer["start_nodes"]),
+        tuple(answer["end_nodes"]),
+    )
+
+
+def cure_of(judged: Judged, place: Place) -> str:
+    """Return what to do about operators that stand at a place of the network."""
+    if place == "before" and judged.start_nodes:
+        begin = f"parser: {{start_nodes: [{', '.join(judged.start_nodes)}]}}"
+        return (
+            f"it stands before the first learned layer: begin behind it ({begin}), and give the "
+            "pictures as that node wants them"
+        )
+    if place == "before":
+        return (
+            "it stands before the first learned layer, and no node behind it can be the start: "
+            "write it with other operations, or do it to the pictures beforehand"
+        )
+    if place == "after":
+        end = f"parser: {{end_nodes: [{', '.join(judged.end_nodes)}]}}"
+        where = end if judged.end_nodes else "parser.end_nodes"
+        return (
+            f"it stands behind the last learned layer: end before it ({where}), and run the rest "
+            "on the host"
+        )
+    return (
+        "it stands in the middle, between learned layers, where no cut helps: write it with other "
+        "operations, or cut the network in two and run this part on the host"
+    )

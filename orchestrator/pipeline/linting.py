@@ -1,0 +1,126 @@
+"""What a build would say of a model, said beforehand: its graph, and its script."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from hefsmith_worker.contract import chips
+from hefsmith_worker.contract.families import proposed_cut
+from hefsmith_worker.contract.findings import ERROR, INFO, Finding
+
+from orchestrator.pipeline.inputs import collect
+from orchestrator.pipeline.judgement import sixteen_around_matmuls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch
+
+_SIXTEEN = re.compile(r"a16_w16")
+
+
+def lint_graph(
+    path: Path,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    start_nodes: Sequence[str] = (),
+    end_nodes: Sequence[str] = (),
+) -> list[Finding]:
+    """Return what stands between an ONNX file and the compiler.
+
+    It is cut where the recipe says, else where a build would cut it.
+    """
+    from orchestrator.inspect.compiler import judge
+    from orchestrator.inspect.onnx_file import read_onnx
+    from orchestrator.inspect.onnx_report import find_objections
+
+    ends = list(end_nodes) or proposed_cut(_head(path) or {})
+    judged = judge(path, shapes=shapes, start_nodes=start_nodes, end_nodes=ends)
+    found = find_objections(read_onnx(path), ends, judged)
+    given = set(shapes or {})
+    return [
+        Finding(
+            f"onnx.{item.code}",
+            ERROR,
+            f"{item.message}: {', '.join(item.nodes)}" if item.nodes else item.message,
+            fix=item.fix,
+        )
+        for item in found
+        # The recipe's shapes fill what the file leaves open.
+        if not (item.code in ("dynamic-shape", "batch") and given)
+    ]
+
+
+def lint_model(
+    loaded: LoadedRecipe,
+    project: Path,
+    arch: Arch,
+    build: Path,
+    layers: Mapping[str, Any] | None,
+) -> list[Finding]:
+    """Return what a build of a recipe would say of its graph and its script.
+
+    ``build`` is the folder of its last build, and ``layers`` the parsed network there, by name.
+    Raises :class:`~orchestrator.errors.ConfigError` for what the recipe names and is not there.
+    """
+    from hefsmith_worker.script.lint import check_text
+
+    recipe = loaded.recipe
+    request = collect(loaded, project, arch)
+    found: list[Finding] = []
+    source = request.parameters["export"]["source"]
+    path = build / "model.onnx"
+    if source["kind"] == "onnx":
+        path = next(one.path for one in request.materials if one.name == source["file"])
+    if path.is_file():
+        found += lint_graph(
+            path,
+            shapes=recipe.inputs,
+            start_nodes=recipe.parser.start_nodes,
+            end_nodes=recipe.parser.end_nodes,
+        )
+    else:
+        found.append(
+            Finding(
+                "lint.no-graph",
+                INFO,
+                "there is no ONNX file yet, so the network itself was not looked at",
+                fix=f"hef build {loaded.name}, then lint it again",
+            )
+        )
+    script = [str(line) for line in request.parameters["optimize"]["script"]]
+    if script:
+        found += check_text(
+            "\n".join(script),
+            "the script",
+            layers=None if layers is None else list(layers),
+            images=None,
+            line=chips.by_name()[arch].line.compiler,
+        )
+    told = sixteen_around_matmuls(
+        arch, matmuls_in(layers), sum(len(_SIXTEEN.findall(line)) for line in script)
+    )
+    return [*found, *([] if told is None else [told])]
+
+
+def matmuls_in(layers: Mapping[str, Any] | None) -> int:
+    """Return how many products of two computed tensors a parsed network has."""
+    return sum(
+        isinstance(layer, dict) and layer.get("type") == "matmul"
+        for layer in (layers or {}).values()
+    )
+
+
+def _head(path: Path) -> dict[str, Any] | None:
+    """Return what the graph analysis finds, ``None`` where it cannot tell."""
+    try:
+        from hefsmith_worker.graph import GraphError, analyse
+    except ImportError:
+        return None
+    try:
+        return analyse(path).to_dict()
+    except (GraphError, OSError, ValueError, MemoryError, RecursionError):
+        return None

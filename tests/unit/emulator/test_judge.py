@@ -1,0 +1,164 @@
+"""One judgement of what the compiler takes: ``hef inspect``, ``hef lint`` and the parser agree."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from hailo_emulator.translate import translate
+from hailo_sdk_client.model_translator.exceptions import ParsingWithRecommendationException
+from onnx import TensorProto, helper, numpy_helper
+
+from orchestrator.cli.app import run
+from orchestrator.inspect.compiler import cure_of, judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def network(bad: str | None, path: Path) -> Path:
+    """Two convolutions with a remainder before, between or behind them."""
+    random = np.random.default_rng(0)
+    nodes: list[onnx.NodeProto] = []
+    constants = [
+        numpy_helper.from_array(np.array(2.0, np.float32), "two"),
+        numpy_helper.from_array(random.normal(size=(4, 3, 3, 3)).astype(np.float32), "w1"),
+        numpy_helper.from_array(random.normal(size=(4, 4, 3, 3)).astype(np.float32), "w2"),
+    ]
+    tensor = "x"
+
+    def add(op: str, name: str, *more: str, **attributes: Any) -> None:
+        nonlocal tensor
+        nodes.append(helper.make_node(op, [tensor, *more], [f"{name}_out"], name, **attributes))
+        tensor = f"{name}_out"
+
+    if bad == "before":
+        add("Mod", "/bad/Mod", "two", fmod=1)
+    add("Relu", "/r0/Relu")
+    add("Conv", "/c1/Conv", "w1")
+    if bad == "middle":
+        add("Mod", "/bad/Mod", "two", fmod=1)
+    add("Conv", "/c2/Conv", "w2")
+    if bad == "after":
+        add("Mod", "/bad/Mod", "two", fmod=1)
+    add("Relu", "/end/Relu")
+    graph = helper.make_graph(
+        nodes,
+        "n",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 16, 16])],
+        [helper.make_tensor_value_info(tensor, TensorProto.FLOAT, [1, 4, 12, 12])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+    return path
+
+
+def parser_says(path: Path, **cut: Any) -> set[str]:
+    """Return the nodes that a build's parser refuses."""
+    try:
+        translate(str(path), "net", **cut)
+    except ParsingWithRecommendationException as error:
+        lines = [line for line in str(error).splitlines() if " in op " in line]
+        return {line.split(" in op ")[1].split(":")[0] for line in lines}
+    return set()
+
+
+@pytest.mark.parametrize(
+    ("bad", "advice"),
+    [
+        (None, None),
+        ("before", "start_nodes: [/r0/Relu]"),
+        ("middle", "in the middle"),
+        ("after", "end_nodes: [/c2/Conv]"),
+    ],
+)
+def test_all_say_the_same_of_a_network_and_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: str | None, advice: str | None
+) -> None:
+    path = network(bad, tmp_path / "net.onnx")
+    judged = judge(path)
+    assert judged is not None
+    assert {problem.node for problem in judged.problems} == parser_says(path)
+    assert [problem.place for problem in judged.problems] == ([bad] if bad else [])
+    assert run(["inspect", str(path), "--json"]) == 0
+    refused = json.loads(capsys.readouterr().out)["refused_by_hailo"]
+    assert run(["lint", str(path), "--json"]) == (2 if bad else 0)
+    linted = json.loads(capsys.readouterr().out)["findings"]
+    assert len(refused) == len(linted) == (1 if bad else 0)
+    for item, finding in zip(refused, linted, strict=True):
+        assert advice is not None
+        assert advice in item["fix"] == finding["fix"]
+        assert finding["severity"] == "error"
+        assert "/bad/Mod" in finding["message"]
+
+
+@pytest.mark.parametrize("bad", ["before", "after"])
+def test_the_advice_is_one_that_the_parser_takes(tmp_path: Path, bad: str) -> None:
+    path = network(bad, tmp_path / "net.onnx")
+    judged = judge(path)
+    assert judged is not None
+    side = "start_nodes" if bad == "before" else "end_nodes"
+    names = getattr(judged, side)
+    assert names
+    assert parser_says(path, **{side: list(names)}) == set()
+    again = judge(path, **{side: names})
+    assert again is not None
+    assert again.problems == ()
+
+
+def test_what_cannot_be_read_is_judged_by_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"no network")
+    judged = judge(path)
+    assert judged is None or judged.refused
+    assert judge(tmp_path / "absent.onnx") is None
+
+
+def test_a_cut_that_the_file_does_not_have_is_told(tmp_path: Path) -> None:
+    judged = judge(network(None, tmp_path / "net.onnx"), end_nodes=["/none/Conv"])
+    assert judged is not None
+    assert "/none/Conv" in (judged.refused or "")
+    assert "in the middle" in cure_of(judged, "middle")
+
+
+def test_a_model_is_linted_as_its_build_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "models" / "net"
+    (folder / "pictures").mkdir(parents=True)
+    network("after", folder / "net.onnx")
+    text = "schema: 1\nsource: {onnx: net.onnx}\ncalibration: {source: pictures}\n"
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert run(["lint", "net"]) == 2
+    assert "/bad/Mod" in capsys.readouterr().out
+    cut = "parser: {end_nodes: [/c2/Conv]}\n"
+    (folder / "model.yaml").write_text(text + cut, encoding="utf-8")
+    assert run(["lint", "net"]) == 0
+    script = "optimization: {script: ['quantisation_param(conv1, precision_mode=a16_w16)']}\n"
+    (folder / "model.yaml").write_text(text + cut + script, encoding="utf-8")
+    assert run(["lint", "net"]) == 2
+    assert "quantisation_param" in capsys.readouterr().out
+    assert run(["lint", "other"]) == 2
+
+
+def test_sixteen_bits_around_attention_are_told_beforehand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "my.alls"
+    script.write_text("quantization_param(conv1, precision_mode=a16_w16)\n", encoding="utf-8")
+    hn = tmp_path / "net.hn"
+    layers = {"net/conv1": {"type": "conv"}, "net/matmul1": {"type": "matmul"}}
+    hn.write_text(json.dumps({"layers": layers}), encoding="utf-8")
+
+    def codes(arch: str) -> list[str]:
+        assert run(["lint", str(script), "--layers", str(hn), "--arch", arch, "--json"]) == 0
+        return [one["code"] for one in json.loads(capsys.readouterr().out)["findings"]]
+
+    assert codes("hailo8l") == ["precision.matmul"]
+    assert codes("hailo10h") == []

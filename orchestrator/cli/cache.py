@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.pipeline.sharing.exchange import Exchanged, Wish
+    from orchestrator.pipeline.sharing.store import SharedStore
 
 Models = Annotated[
     list[str] | None, typer.Argument(help="Models by name; default: all of the project.")
@@ -68,21 +69,44 @@ def register(app: typer.Typer) -> None:
             str | None,
             typer.Option(help="Remove the longest unused until so much is left, such as 5g."),
         ] = None,
+        store: Annotated[
+            bool, typer.Option("--store", help="Of the team's store instead: it is everybody's.")
+        ] = False,
+        at: Annotated[
+            str | None,
+            typer.Option("--at", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
+        ] = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="With --store: say what would go.")
+        ] = False,
         json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
         """Remove old entries; builds in artifacts/ are never touched."""
-        from orchestrator.cli.output import emit_json, print_result
         from orchestrator.pipeline.sizes import read_size
 
-        cache = _open()
-        if max_size is not None:
-            removed = cache.collect(down_to_bytes=read_size(max_size, "--max-size"))
+        size = read_size(max_size, "--max-size") if max_size is not None else None
+        seconds = None if size is not None else days * 86400
+        if store or at is not None:
+            _collect_store(at, seconds, size, dry_run, json_)
         else:
-            removed = cache.collect(older_than_s=days * 86400)
-        if json_:
-            emit_json({"removed": removed.entries, "bytes": removed.bytes})
-            return
-        print_result(f"removed {removed.entries} entries, {removed.bytes / 1e6:.1f} MB")
+            _collect(seconds, size, json_)
+
+    @group.command(epilog="Example: hef cache verify   or: hef cache verify --store --repair")
+    def verify(
+        store: Annotated[
+            bool, typer.Option("--store", help="The team's store instead of this cache.")
+        ] = False,
+        at: Annotated[
+            str | None,
+            typer.Option("--at", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
+        ] = None,
+        repair: Annotated[
+            bool, typer.Option("--repair", help="Remove what is damaged: it will be made again.")
+        ] = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Read every file and compare it with its digest; exit code 6 when one is damaged."""
+        _verify(at, of_store=store or at is not None, repair=repair, as_json=json_)
 
     @group.command(epilog="Example: hef cache why digits --arch hailo8l")
     def why(
@@ -176,6 +200,81 @@ def register(app: typer.Typer) -> None:
         _share(wish, from_, flags, writing=False, as_json=json_)
 
     app.add_typer(group, name="cache")
+
+
+def _collect(older_than_s: float | None, down_to_bytes: int | None, as_json: bool) -> None:
+    from orchestrator.cli.output import emit_json, print_result
+
+    removed = _open().collect(older_than_s=older_than_s or 0.0, down_to_bytes=down_to_bytes)
+    if as_json:
+        emit_json({"removed": removed.entries, "bytes": removed.bytes})
+        return
+    print_result(f"removed {removed.entries} entries, {removed.bytes / 1e6:.1f} MB")
+
+
+def _verify(address: str | None, *, of_store: bool, repair: bool, as_json: bool) -> None:
+    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.errors import ExitCode
+    from orchestrator.pipeline.sharing import upkeep
+
+    if of_store:
+        found = upkeep.verify_store(_store(address, writing=repair), repair=repair)
+    else:
+        found = upkeep.verify_cache(_open(), repair=repair)
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        for one in found.damaged:
+            print_result(f"{one.stage:<10} {one.key[:12]}  {one.why}")
+        print_result(
+            f"{found.entries} entries, {found.files} files, {len(found.damaged)} damaged"
+            + (f", {found.removed} removed" if repair else "")
+            + f": {found.place}"
+        )
+        if found.damaged and not repair:
+            print_result("--repair removes them; the next build makes them again")
+    if found.damaged and not repair:
+        raise typer.Exit(int(ExitCode.ARTIFACT))
+
+
+def _store(address: str | None, *, writing: bool) -> SharedStore:
+    from orchestrator.cli.up import make_session
+    from orchestrator.pipeline.sharing.exchange import open_store
+
+    with make_session({}) as session:
+        return open_store(session, address, writing=writing)
+
+
+def _collect_store(
+    address: str | None,
+    older_than_s: float | None,
+    down_to_bytes: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.pipeline.sharing import upkeep
+
+    store = _store(address, writing=True)
+    garbage = upkeep.collect_store(
+        store, older_than_s=older_than_s, down_to_bytes=down_to_bytes, dry_run=dry_run
+    )
+    if as_json:
+        emit_json(
+            {
+                "store": store.address,
+                "dry_run": dry_run,
+                "removed": len(garbage.entries),
+                "files": len(garbage.files),
+                "bytes": garbage.bytes,
+            }
+        )
+        return
+    would = "would be " if dry_run else ""
+    print_result(
+        f"{would}removed: {len(garbage.entries)} entries, {len(garbage.files)} files, "
+        f"{garbage.bytes / 1e6:.1f} MB: {store.address}"
+    )
 
 
 def _share(

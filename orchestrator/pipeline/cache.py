@@ -125,6 +125,12 @@ class StageCache:
                 return None
         return entry
 
+    def keys_there(self) -> Iterator[str]:
+        """Yield the key of everything that is there, whole or not."""
+        for folder in sorted((self.root / "stages").glob("??/*")):
+            if KEY.fullmatch(folder.name):
+                yield folder.name
+
     def entries(self) -> Iterator[CacheEntry]:
         """Yield every whole entry."""
         for folder, _, _ in self._entries():

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
+    from orchestrator.pipeline.sharing.readthrough import TeamStore
     from orchestrator.pipeline.targets import Toolchain
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.settings import Settings
@@ -78,6 +79,8 @@ class BuildSession:
         self._engine: Engine | None = None
         self._opening_engine = threading.RLock()
         self._full: dict[tuple[str, str], LoadedRecipe] = {}
+        self._team: TeamStore | None = None
+        self._owns_team = False
         self._toolchains: dict[tuple[str, str | None, bool], Sequence[Toolchain]] = {}
         #: Called with each engine that the session opens.
         self.on_engine: Callable[[Engine], None] | None = None
@@ -245,7 +248,7 @@ class BuildSession:
         for attempt in range(ATTEMPTS):
             prestart = self._open_early(request, final) if attempt == 0 else None
             try:
-                made, materials, toolchain = self.plan(request, final)
+                made, materials, toolchain = self._plan_with_store(request, final)
                 context = self._run_context()
                 record = self._record(self.full(loaded, arch), request)
                 current = None if self.fresh else runner.up_to_date(made, final, context)
@@ -300,12 +303,46 @@ class BuildSession:
         msg = f"{request.model}: its inputs go on changing while it is built"
         raise StageFailed(msg, hint="Build it when they are written.", code="inputs.changing")
 
+    def _plan_with_store(
+        self, request: BuildRequest, final: Path
+    ) -> tuple[Plan, Mapping[str, str], Toolchain]:
+        """Return the plan when all that the team's store has for it is in the cache."""
+        found = self.plan(request, final)
+        if self.fresh or not self.settings.text("store"):
+            return found
+        # What came may decide which results the later stages stand on.
+        for _ in found[0].stages:
+            there = builds.read_build(final) if found[0].to_run else None
+            done = there is not None and there.key == found[0].key
+            if done or self.team is None or not self.team.bring(found[0]):
+                break
+            found = self.plan(request, final)
+        return found
+
+    @property
+    def team(self) -> TeamStore | None:
+        """The store that the settings name, ``None`` without one; it is not opened here."""
+        if self._team is None and (address := self.settings.text("store")):
+            from orchestrator.pipeline.sharing.readthrough import team_store
+
+            self._team = team_store(
+                address,
+                self.workspace.root,
+                self.cache,
+                self.memory,
+                lambda text: self.observer.note(text),  # noqa: PLW0108 -- whoever listens then
+            )
+            self._owns_team = True
+        return self._team
+
     def _came(self, made: Plan) -> bool:
         """Tell whether the cache has got a stage since the plan was made."""
         return any(self.cache.find(stage.key) is not None for stage in made.stages if stage.runs)
 
     def _open_early(self, request: BuildRequest, final: Path) -> Prestart | None:
         """Start the first job before any input is read, if it is certain that all must run."""
+        if self.settings.text("store") and not self.fresh:
+            return None  # it may have what the cache has not
         plans = [
             (
                 plan.plan_everything(
@@ -507,12 +544,15 @@ class BuildSession:
         )
         other.cache, other.memory = self.cache, self.memory
         other._code, other._full = dict(self._worker_code()), self._full  # noqa: SLF001
-        other._toolchains = self._toolchains  # noqa: SLF001
+        other._toolchains, other._team = self._toolchains, self.team  # noqa: SLF001
         other.hailort = self.hailort
         return other
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Let go of the engine and of the team's store."""
+        if self._team is not None and self._owns_team:
+            self._team.finish()
+            self._team = None
         if self._engine is not None:
             self._engine.close()
             self._engine = None

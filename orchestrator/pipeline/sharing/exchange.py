@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from orchestrator.pipeline.digests import digest_of
 from orchestrator.pipeline.plan import scope_of
 from orchestrator.pipeline.session import pick_archs
 from orchestrator.pipeline.sharing.objects import Folder, open_objects
+from orchestrator.pipeline.sharing.places import private_folders
 from orchestrator.pipeline.sharing.store import Parcel, RefusedError, SharedStore
 
 if TYPE_CHECKING:
@@ -261,20 +260,7 @@ def _is_whole(session: BuildSession, entry: CacheEntry) -> bool:
 
 def folders_here(session: BuildSession) -> dict[str, str]:
     """Return the folders of this machine that nobody else need know, and words for them."""
-    words = {
-        session.cache.root: "<cache>",
-        session.workspace.root: "<project>",
-        Path(tempfile.gettempdir()): "<tmp>",
-        Path.home(): "~",
-    }
-    if sys.prefix != sys.base_prefix:
-        words[Path(sys.prefix)] = "<python>"
-    found: dict[str, str] = {}
-    for folder, word in words.items():
-        for path in (folder, folder.resolve()):
-            if len(path.parts) > 1:
-                found.setdefault(os.fspath(path), word)
-    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+    return private_folders(session.cache.root, session.workspace.root)
 
 
 def _leaks(session: BuildSession, parcel: Parcel, hidden: Mapping[str, str]) -> list[str]:

@@ -13,8 +13,11 @@ import os
 import re
 import shutil
 import stat
+import threading
 import time
 import uuid
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +26,7 @@ from orchestrator.files import sha256_of
 from orchestrator.installation import install_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import BinaryIO
 
     Told = Callable[[int], None]
@@ -47,6 +50,15 @@ class StoreError(HefsmithError):
     """A store cannot be reached, read or written."""
 
     default_code = "store"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object that is there: its name, its size, when it was written (epoch seconds)."""
+
+    name: str
+    bytes: int
+    changed: float
 
 
 class Objects(Protocol):
@@ -74,6 +86,22 @@ class Objects(Protocol):
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small object."""
+
+    def listed(self) -> Iterator[Listed]:
+        """Yield every object."""
+
+    def remove(self, name: str) -> None:
+        """Remove an object; one that is gone already is no error."""
+
+
+def load_library(address: str) -> None:
+    """Load what the address needs, which takes longer than to connect; what is missing stays so."""
+    if not _URL.match(address) or address.lower().startswith("file://"):
+        return
+    with contextlib.suppress(Exception):
+        import fsspec
+
+        fsspec.get_filesystem_class(re.split(r"://|::", address)[0].lower())
 
 
 def open_objects(address: str, base: Path, *, writing: bool) -> Objects:
@@ -168,6 +196,20 @@ class Folder:
         with self._arriving(name) as part:
             part.write_bytes(content)
 
+    def listed(self) -> Iterator[Listed]:
+        """Yield every plain file, but for what is on its way."""
+        with self._explained("read"):
+            for path in sorted(self.root.rglob("*")):
+                name = path.relative_to(self.root).as_posix()
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and not name.startswith(f"{ON_THE_WAY}/"):
+                    yield Listed(name, found.st_size, found.st_mtime)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        with self._explained("written"):
+            (self.root / name).unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def _arriving(self, name: str) -> Iterator[Path]:
         with self._explained("written"):
@@ -245,6 +287,8 @@ class Remote:
         self._system = system
         self._root = root
         self._protocol = protocol
+        # A connection over SSH takes one question at a time.
+        self._one = threading.RLock() if protocol in _OVER_SSH else contextlib.nullcontext()
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -313,6 +357,24 @@ class Remote:
         with self._explained("written"):
             self._place(name, lambda path: self._system.pipe_file(path, content))
 
+    def listed(self) -> Iterator[Listed]:
+        """Yield every object, but for what is on its way."""
+        with self._explained("read"):
+            self._system.invalidate_cache()
+            try:
+                found = self._system.find(self._root, detail=True)
+            except FileNotFoundError:
+                return
+        for path, one in sorted(found.items()):
+            name = str(path)[len(self._root) :].lstrip("/")
+            if not name.startswith(f"{ON_THE_WAY}/"):
+                yield Listed(name, int(one.get("size") or 0), _changed(one))
+
+    def remove(self, name: str) -> None:
+        """Remove an object."""
+        with self._explained("written"), contextlib.suppress(FileNotFoundError):
+            self._system.rm_file(self._path(name))
+
     def _place(self, name: str, put: Callable[[str], object]) -> None:
         path = self._path(name)
         if self._protocol in _WHOLE_AT_ONCE:
@@ -332,13 +394,28 @@ class Remote:
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         try:
-            yield
+            with self._one:
+                yield
         except HefsmithError:
             raise
         except Exception as error:
             # Each library has errors of its own.
             msg = f"the store {self.address} cannot be {what}: {_reason(error)}"
             raise StoreError(msg, hint=_hint(self._protocol)) from error
+
+
+def _changed(info: Mapping[str, Any]) -> float:
+    """Return when an object was written; each place has a word and a form of its own for that."""
+    for word in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        value = info.get(word)
+        if isinstance(value, int | float):
+            return float(value)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                return datetime.fromisoformat(value).timestamp()
+    return time.time()  # not known: it counts as young
 
 
 def _known_hosts() -> object:

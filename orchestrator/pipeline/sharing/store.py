@@ -117,7 +117,7 @@ class SharedStore:
         return tuple(
             file
             for file in unique(entry.files)
-            if self.objects.size(_file_name(file.sha256)) != file.bytes
+            if self.objects.size(file_name(file.sha256)) != file.bytes
         )
 
     def send(
@@ -133,8 +133,8 @@ class SharedStore:
         content = json.dumps(document, indent=1).encode()
         self._need_entry(content, parcel.entry.key)
         for file in parcel.lacking:
-            self.objects.send(_file_name(file.sha256), cache.file(parcel.entry, file), told)
-        self.objects.write(_entry_name(parcel.entry.key), content)
+            self.objects.send(file_name(file.sha256), cache.file(parcel.entry, file), told)
+        self.objects.write(entry_name(parcel.entry.key), content)
 
     # --- from the store -------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class SharedStore:
 
         Raises :class:`RefusedError` for one that must not be taken.
         """
-        content = self.objects.read(_entry_name(key), ENTRY_BYTES + 1)
+        content = self.objects.read(entry_name(key), ENTRY_BYTES + 1)
         return None if content is None else self._need_entry(content, key)
 
     def _need_entry(self, content: bytes, key: str) -> CacheEntry:
@@ -199,7 +199,7 @@ class SharedStore:
         return coming
 
     def _fetch(self, file: CachedFile, target: Path, told: Told) -> Path:
-        name = _file_name(file.sha256)
+        name = file_name(file.sha256)
         digest = self.objects.fetch(name, file.bytes, target, told)
         if digest != file.sha256 or target.stat().st_size != file.bytes:
             what = "is not there" if digest is None else "has another content"
@@ -215,11 +215,13 @@ def unique(files: Iterable[CachedFile]) -> tuple[CachedFile, ...]:
     return tuple({file.sha256: file for file in files}.values())
 
 
-def _entry_name(key: str) -> str:
+def entry_name(key: str) -> str:
+    """Return the object of an entry."""
     return f"{LAYOUT}/entries/{key[:2]}/{key}.json"
 
 
-def _file_name(sha256: str) -> str:
+def file_name(sha256: str) -> str:
+    """Return the object of a file's content."""
     return f"{LAYOUT}/files/{sha256[:2]}/{sha256}"
 
 

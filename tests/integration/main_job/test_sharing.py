@@ -140,6 +140,16 @@ def test_a_store_over_ssh_is_used_once_its_host_is_known(
         "cache", "pull", "digits", "--engine", "local", "--from", address, HOME=str(home)
     )
     assert pulled.stdout.count("fetched ") == 7, pulled.stderr
+    empty = clone.root / "other"
+    asked = clone.hef(
+        "build", "digits", "--engine", "local", "--json",
+        HOME=str(home), HEFSMITH_STORE=address, HEFSMITH_CACHE=str(empty),
+    )  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    assert "going on without" not in asked.stderr
+    assert "done in" not in asked.stderr
+    stages = json.loads(asked.stdout)["stages"]
+    assert all(stage["cached"] for stage in stages.values())
     stranger = (home / ".ssh" / "id_ed25519.pub").read_text().split()[1]
     (home / ".ssh" / "known_hosts").write_text(f"[{host}]:{port} {kind} {stranger}\n")
     other = clone.hef(

@@ -118,10 +118,11 @@ def install_command(extra: Extra, found: Installation | None = None) -> str:
     }[known.manager]
     if known.editable:
         words = (*words, "--editable" if known.manager in ("pipx", "uv-tool") else "-e")
-    return " ".join(_quoted(word) for word in (*words, target))
+    return " ".join(quoted(word, windows=os.name == "nt") for word in (*words, target))
 
 
-def _quoted(word: str) -> str:
-    if os.name == "nt":
+def quoted(word: str, *, windows: bool) -> str:
+    """Return a word as a shell takes it: PowerShell and cmd.exe there, a POSIX shell elsewhere."""
+    if windows:
         return f'"{word}"' if set(word) & set(' []@&"') else word
     return shlex.quote(word)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.coercion import spare_adapters
+from orchestrator.cli.output import speak_plainly
 from orchestrator.errors import ConfigError, ExitCode, HefsmithError, escape_control
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def run(argv: Sequence[str]) -> int:
     # Looking for plug-ins of pydantic reads the metadata of every package there is.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     spare_adapters()
+    speak_plainly(sys.stdout, sys.stderr)
     try:
         outcome = build_app(argv)(list(argv), standalone_mode=True)
     except SystemExit as leave:

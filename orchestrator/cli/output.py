@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import shorten
@@ -18,9 +19,27 @@ if TYPE_CHECKING:
 MOST_LINES = 60
 
 
+def says_everything(encoding: str | None) -> bool:
+    """Tell whether an encoding has all characters; code pages of Windows have 256."""
+    return (encoding or "").lower().replace("_", "-").startswith(("utf-8", "utf8", "utf-16"))
+
+
+def speak_plainly(*streams: object) -> None:
+    """Let streams escape what their encoding lacks, where it would end the program otherwise.
+
+    A pipe or a file of Windows gets the code page of the system, whatever a recipe is called.
+    """
+    for stream in streams:
+        if not isinstance(stream, TextIOWrapper) or says_everything(stream.encoding):
+            continue
+        if stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def emit_json(document: object) -> None:
     """Print ``document`` as the one JSON document of this command, on stdout."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    escaped = not says_everything(getattr(sys.stdout, "encoding", "utf-8"))
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=escaped, default=str)
     sys.stdout.write("\n")
     sys.stdout.flush()
 

@@ -97,12 +97,17 @@ def wheel_entries(
 
 
 def read_folder(folder: Path, prefix: str) -> dict[str, Blob]:
-    """Return the files below ``folder`` under ``prefix``, without what is left behind there."""
-    return {
-        entry.name: Blob(entry.path.read_bytes(), entry.executable)
+    """Return the files below ``folder`` under ``prefix``, without what is left behind there.
+
+    Scripts can be started, whatever the file system says: that of Windows keeps no such mark,
+    and an image made there is the same.
+    """
+    found = {
+        entry.name: entry.path.read_bytes()
         for entry in list_tree(folder, prefix=prefix)
         if not entry.folder and not LEFT_BEHIND.search(entry.name.removeprefix(prefix))
     }
+    return {name: Blob(data, data.startswith(b"#!")) for name, data in found.items()}
 
 
 def read_files(folder: Path, names: Iterable[str], prefix: str) -> dict[str, Blob]:

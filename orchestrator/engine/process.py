@@ -78,11 +78,18 @@ def process_table() -> tuple[tuple[int, int], ...]:
     return read_table(done.stdout)
 
 
+def stop_signal(*, windows: bool) -> int:
+    """Return what asks a job of :func:`start_options` to stop."""
+    if windows:
+        # Ctrl-C cannot be sent to a group of its own.
+        return int(getattr(signal, "CTRL_BREAK_EVENT", 1))
+    return signal.SIGINT
+
+
 def interrupt(process: subprocess.Popen[bytes]) -> None:
     """Ask a job to stop; one that is gone is fine."""
-    number = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM) if WINDOWS else signal.SIGINT
     try:
-        process.send_signal(number)
+        process.send_signal(stop_signal(windows=WINDOWS))
     except OSError:
         return
 

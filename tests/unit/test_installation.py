@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from orchestrator.installation import EXTRA_OF, Installation, install_command, this_installation
+from orchestrator.installation import (
+    EXTRA_OF,
+    Installation,
+    install_command,
+    quoted,
+    this_installation,
+)
 
 PYTHON = ".venv/bin/python"
 
@@ -46,6 +52,20 @@ PYTHON = ".venv/bin/python"
 )  # fmt: skip
 def test_a_shell_takes_the_command_as_it_stands(found: Installation, words: list[str]) -> None:
     assert shlex.split(install_command("demo", found)) == words
+
+
+@pytest.mark.parametrize(
+    ("word", "posix", "windows"),
+    [
+        ("hefsmith[demo]", "'hefsmith[demo]'", '"hefsmith[demo]"'),
+        (r"C:\Users\J Doe\python.exe", r"'C:\Users\J Doe\python.exe'",
+         r'"C:\Users\J Doe\python.exe"'),
+        ("-m", "-m", "-m"),
+    ],
+)  # fmt: skip
+def test_each_shell_has_its_quotes(word: str, posix: str, windows: str) -> None:
+    assert quoted(word, windows=False) == posix
+    assert quoted(word, windows=True) == windows
 
 
 def test_a_wheel_with_an_extra_is_a_requirement_that_pip_reads() -> None:

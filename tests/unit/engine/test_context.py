@@ -66,12 +66,23 @@ def test_what_is_left_behind_in_a_checkout_does_not_travel(tmp_path: Path) -> No
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("x")
-    (tmp_path / "run").write_text("x")
-    (tmp_path / "run").chmod(0o755)
+    (tmp_path / "run").write_text("#!/bin/sh\n")
     found = read_folder(tmp_path, "docker/x")
     assert sorted(found) == ["docker/x/a.py", "docker/x/b/d.txt", "docker/x/run"]
     assert found["docker/x/run"].executable
     assert not found["docker/x/a.py"].executable
+
+
+def test_an_image_is_the_same_where_files_have_no_modes(tmp_path: Path) -> None:
+    """Windows reports 0o666 for a script, and 0o777 for what ends in .exe."""
+    for name, mode in (("linux", 0o755), ("windows", 0o666)):
+        (tmp_path / name).mkdir()
+        script = tmp_path / name / "hailortcli"
+        script.write_text("#!/usr/bin/env python3\n")
+        script.chmod(mode)
+    assert Context(read_folder(tmp_path / "linux", "d")).digest == (
+        Context(read_folder(tmp_path / "windows", "d")).digest
+    )
 
 
 def test_the_context_has_everything_that_the_dockerfile_copies() -> None:

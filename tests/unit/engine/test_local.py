@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,7 +24,13 @@ from orchestrator.engine.base import (
     worker_argv,
 )
 from orchestrator.engine.local import LocalEngine, place_inside, translate
-from orchestrator.engine.process import descendants, job_environment, read_table, start_options
+from orchestrator.engine.process import (
+    descendants,
+    job_environment,
+    read_table,
+    start_options,
+    stop_signal,
+)
 from orchestrator.errors import EngineError
 from orchestrator.processes import find, is_alive, this_process
 
@@ -188,6 +195,8 @@ def test_families_of_processes_are_found_in_a_table() -> None:
 def test_windows_starts_a_group_of_its_own() -> None:
     assert start_options(windows=True) == {"creationflags": 0x200}
     assert start_options(windows=False) == {"start_new_session": True}
+    assert stop_signal(windows=True) == 1, "CTRL_BREAK_EVENT: Ctrl-C does not reach the group"
+    assert stop_signal(windows=False) == signal.SIGINT
 
 
 def test_short_programs_are_captured_and_end_in_time() -> None:

@@ -8,6 +8,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How quickly inputs are made says something about the machine's load, and nothing about the code.
+settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded")
 
 # Started in the background of a script, this process ignores Ctrl-C, and so would every program
 # that it starts; the tests of Ctrl-C need one that listens.

@@ -53,8 +53,11 @@ def _deploy(
 
     The environment's MQTT_PASSWORD goes along, into a file that only the Pi's user may read.
     """
+    from dataclasses import replace
+
     from orchestrator.cli.proving import device_for
     from orchestrator.device.deploy import Service, ServiceManager
+    from orchestrator.device.session import sharing
     from orchestrator.errors import ConfigError, escape_control
 
     if kind not in ("service", "files"):
@@ -80,6 +83,7 @@ def _deploy(
         model=model, arguments=tuple(arguments), settings=_settings(source, web, mqtt)
     )
     with device_for(model, arch, device) as (session, build, _):
+        service = replace(service, settings={**service.settings, **sharing(session.spec)})
         _put(session, build, service, only_files=kind == "files", as_json=as_json)
 
 

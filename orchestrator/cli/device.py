@@ -50,6 +50,9 @@ def _add(
     service: Annotated[
         str | None, typer.Option("--service", help="systemd unit to stop while the chip is needed.")
     ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Other programs use the chip at the same time.")
+    ] = False,
     python: Annotated[
         str, typer.Option("--python", help="Python on the device that has hailo_platform.")
     ] = "python3",
@@ -71,6 +74,7 @@ def _add(
         jump=jump,
         groups=tuple(group or ()),
         service=service,
+        shared=shared,
         python=python,
         ask_password=password,
     )

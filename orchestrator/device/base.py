@@ -43,6 +43,8 @@ class DeviceSpec:
     groups: tuple[str, ...] = ()
     service: str | None = None
     """systemd unit to stop while the chip is needed, and to start again after."""
+    shared: bool = False
+    """Several programs use the chip at once, through HailoRT's multi-process service."""
     keep_releases: int = 5
     ask_password: bool = False
     python: str = "python3"

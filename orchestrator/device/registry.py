@@ -185,6 +185,7 @@ def _to_json(spec: DeviceSpec) -> dict[str, object]:
         "jump": spec.jump,
         "groups": list(spec.groups) or None,
         "service": spec.service,
+        "shared": spec.shared or None,
         "ask_password": spec.ask_password or None,
         "python": spec.python if spec.python != "python3" else None,
     }
@@ -209,6 +210,7 @@ def _from_json(name: str, entry: Mapping[str, object]) -> DeviceSpec:
         jump=text("jump"),
         groups=tuple(map(str, groups)) if isinstance(groups, list) else (),
         service=text("service"),
+        shared=bool(entry.get("shared")),
         ask_password=bool(entry.get("ask_password")),
         python=text("python") or "python3",
     )

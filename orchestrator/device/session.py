@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: The group by which programs that share a chip find each other; public programs use this word.
+SHARED_GROUP = "SHARED"
+
 #: Bytes that one command may print; what it prints beyond that ends it.
 OUTPUT_LIMIT = 16 << 20
 
@@ -60,6 +63,11 @@ FETCH_LIMIT = 4 << 30
 
 #: Bytes a second that a device hashes or copies at least, for the time that it is given.
 CARD_RATE = 2 << 20
+
+
+def sharing(spec: DeviceSpec) -> dict[str, str]:
+    """Return the variable by which programs on the device share its chip, where they shall."""
+    return {"HEFSMITH_SHARED_GROUP": SHARED_GROUP} if spec.shared else {}
 
 
 class SshSession:
@@ -170,7 +178,7 @@ class SshSession:
                 python=shlex.split(self.spec.python),
                 script=script.name,
                 request=dict(request or {}),
-                env={"HAILORT_LOGGER_PATH": "NONE", **(env or {})},
+                env={"HAILORT_LOGGER_PATH": "NONE", **sharing(self.spec), **(env or {})},
                 timeout=timeout,
             )
             if answer.timed_out:

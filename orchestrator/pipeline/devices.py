@@ -35,6 +35,7 @@ def _spec(name: str, entry: DeviceEntry, root: Path) -> DeviceSpec:
         port=entry.port or address.port,
         identity_file=root / Path(entry.identity).expanduser() if entry.identity else None,
         service=entry.service,
+        shared=entry.shared,
         keep_releases=entry.keep_releases,
     )
 

@@ -40,6 +40,8 @@ class DeviceEntry(Section):
     identity: str | None = None
     #: systemd unit to stop around validation
     service: str | None = None
+    #: the chip is used by several programs at once, through HailoRT's service
+    shared: bool = False
     keep_releases: Annotated[int, Within(ge=1)] = 5
 
 

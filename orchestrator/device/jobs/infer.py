@@ -308,6 +308,20 @@ def main() -> int:
     return 0
 
 
+def open_chip(hailo: Any) -> Any:
+    """Open the chip; with others, through HailoRT's service, where HEFSMITH_SHARED_GROUP says so.
+
+    Programs that share a chip name the same group.
+    """
+    group = os.environ.get("HEFSMITH_SHARED_GROUP")
+    if not group:
+        return hailo.VDevice()
+    params = hailo.VDevice.create_params()
+    params.multi_process_service = True
+    params.group_id = group
+    return hailo.VDevice(params)
+
+
 def work(request: dict[str, Any]) -> None:
     """Load the HEF, run every sample, write the outputs."""
     import hailo_platform as hailo
@@ -337,7 +351,7 @@ def work(request: dict[str, Any]) -> None:
     interface = NewerInterface if api == "infer_model" else OlderInterface
     native = request.get("output_format", "float32") == "native"
     timeout_ms = int(request.get("timeout_ms", 10000))
-    with hailo.VDevice() as device:
+    with open_chip(hailo) as device:
         model = interface(device, request["hef"], inputs, outputs, native, timeout_ms)
         try:
             tell(

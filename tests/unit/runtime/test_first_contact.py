@@ -158,3 +158,50 @@ def test_a_bundle_answers_the_same_on_each_device(name: str, tmp_path: Path) -> 
         answers.append(json.loads(done.stdout)["boxes"])
     assert len(answers[0]) == 3
     assert answers[0] == answers[1]
+
+
+def test_programs_share_a_chip_through_the_service_and_only_by_one_group(tmp_path: Path) -> None:
+    """The lock is held by another process of the group; without the group nobody gets in."""
+    import subprocess
+    import sys
+
+    from tests.unit.runtime.runner import emulated_environment
+
+    node = tmp_path / "node"
+    node.touch()
+    hold = (
+        "import sys, hailo_platform as h\n"
+        "p = h.VDevice.create_params()\n"
+        "p.multi_process_service = True\n"
+        "p.group_id = sys.argv[1]\n"
+        "d = h.VDevice(p)\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    env = emulated_environment(HEFSMITH_EMULATED_NODE=str(node))
+    for group, shared in (("SHARED", True), ("UNIQUE", False)):
+        with subprocess.Popen(
+            [sys.executable, "-c", hold, group],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
+        ) as holder:  # fmt: skip
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "open\n"
+            code = (
+                "import sys; sys.path.insert(0, sys.argv[1])\n"
+                "import hailo_platform, infer\n"
+                "infer.open_chip(hailo_platform).release()\n"
+            )
+            jobs = str(_jobs())
+            for given, works in (({"HEFSMITH_SHARED_GROUP": "SHARED"}, shared), ({}, False)):
+                done = subprocess.run(
+                    [sys.executable, "-c", code, jobs],
+                    env={**env, **given}, capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                assert (done.returncode == 0) is works, (group, given, done.stderr)
+            holder.communicate("", timeout=30)
+
+
+def _jobs() -> Path:
+    from orchestrator.device.validation import job_script
+
+    return job_script("infer").parent

@@ -77,6 +77,20 @@ def buffer_of(frame: Any, kind: str) -> Any:
     return np.require(frame, kind, ["C_CONTIGUOUS", "WRITEABLE", "ENSUREARRAY"])
 
 
+def open_chip(hailo: Any) -> Any:
+    """Open the chip; with others, through HailoRT's service, where HEFSMITH_SHARED_GROUP says so.
+
+    Programs that share a chip name the same group.
+    """
+    group = os.environ.get("HEFSMITH_SHARED_GROUP")
+    if not group:
+        return hailo.VDevice()
+    params = hailo.VDevice.create_params()
+    params.multi_process_service = True
+    params.group_id = group
+    return hailo.VDevice(params)
+
+
 #: Orders whose boxes lie in bytes, whatever type was asked for.
 PACKED = ("HAILO_NMS_BY_SCORE", "HAILO_NMS_WITH_BYTE_MASK")
 
@@ -177,7 +191,7 @@ class Model:
         wanted = [item["stream"] for item in self.facts["outputs"]]
         streams = wanted if all(name in outputs for name in wanted) else outputs
         self._reader = Reader(self.facts, self.labels, streams)
-        self._device = hailo.VDevice()
+        self._device = open_chip(hailo)
         self._runner: Any
         try:
             if hasattr(self._device, "create_infer_model"):

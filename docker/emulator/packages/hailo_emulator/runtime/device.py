@@ -96,7 +96,8 @@ class Lock:
             node = None
             busy = setup.has("device_busy")
             if not busy and setup.node is not None:
-                node = _open_locked(setup, shared=service)
+                # The service, too, gives a chip of a group of its own to one program only.
+                node = _open_locked(setup, shared=service and group != UNIQUE_GROUP)
                 busy = node is None
             if busy and specific:
                 fail("HAILO_DEVICE_IN_USE", "Failed to mark the device as used", check=False)

@@ -10,20 +10,34 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import escape_control
+
 if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec
 
 #: Between a device's name and the jump host that is meant ("pi5 via gate"); no name has spaces.
 VIA = " via "
+#: Where an SSH server listens when nobody says otherwise.
+SSH_PORT = 22
 
 
 def device_argument(spec: DeviceSpec) -> str:
     """Return what hef takes for a device, quoted for a shell: its name, or where it has none its
     address. For a jump host it is the device behind it."""
-    device, via, _ = spec.name.partition(VIA)
-    if via:
-        return device
-    return shlex.quote(spec.address if spec.name == spec.host else spec.name)
+    return device_word(spec.address if spec.name == spec.host else spec.name)
+
+
+def device_word(name: str) -> str:
+    """Return what hef takes for the device that it calls ``name``, quoted for a shell.
+
+    An address that was given in place of a name (``pi@10.0.0.4:2204``) is its own name.
+    """
+    return shlex.quote(escape_control(name.partition(VIA)[0]))
+
+
+def host_label(host: str, port: int) -> str:
+    """Return the name of a server as known_hosts files and ssh-keygen spell it."""
+    return host if port == SSH_PORT else f"[{host}]:{port}"
 
 
 def _options(spec: DeviceSpec) -> list[str]:
@@ -41,6 +55,11 @@ def _options(spec: DeviceSpec) -> list[str]:
 def _target(spec: DeviceSpec) -> str:
     """Return ``[user@]host`` as ssh takes it; an alias of its configuration stays one."""
     return f"{spec.user}@{spec.host}" if spec.user else spec.host
+
+
+def ssh_target(spec: DeviceSpec) -> str:
+    """Return options and name as ssh and ssh-copy-id take them alike, quoted for a shell."""
+    return shlex.join([*_options(spec), _target(spec)])
 
 
 def ssh_command(spec: DeviceSpec) -> str:

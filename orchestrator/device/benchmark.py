@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.device.address import device_word
 from orchestrator.device.joblog import number_of, text_of
 from orchestrator.device.validation import (
     START_SECONDS,
@@ -173,7 +174,7 @@ def run_benchmark(
         text = f"the HEF does not run on {device}: {first_error(result.log) or message}"
         if failure.get("kind") in ("wrong-chip", "hef"):
             raise ArtifactError(text, hint="See hef inspect FILE and hef device identify.")
-        raise DeviceError(text, hint=f"See hef doctor --device {device}.")
+        raise DeviceError(text, hint=f"See: hef doctor --device {device_word(device)}")
     return _collect(result.events, device, predicted_fps, result.seconds)
 
 

@@ -16,12 +16,19 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from orchestrator.device.address import VIA, copy_id_command, device_argument, ssh_command
+from orchestrator.device.address import (
+    SSH_PORT,
+    VIA,
+    copy_id_command,
+    device_argument,
+    host_label,
+    ssh_command,
+)
 from orchestrator.device.base import KEEPALIVE_COUNT, KEEPALIVE_SECONDS, DeviceSpec
 from orchestrator.device.faults import DeviceUnreachable, HostKeyUnknown, LinkLost, LoginRefused
 from orchestrator.device.mdns import find_local
 from orchestrator.device.registry import parse_address
-from orchestrator.device.trust import SSH_PORT, HostCheck, host_label, user_files
+from orchestrator.device.trust import HostCheck, user_files
 from orchestrator.errors import ConfigError, DeviceError, escape_control
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.device.address import device_word
 from orchestrator.errors import ConfigError, DeviceError, escape_control
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class ServiceManager:
         shown = dict(line.split("=", 1) for line in asked.splitlines() if "=" in line)
         if shown.get("LoadState") == "not-found":
             msg = f"{self.device}: {self.service.model} is not deployed there"
-            hint = f"Do it: hef deploy {self.service.model} --device {self.device}"
+            hint = f"Do it: hef deploy {self.service.model} --device {device_word(self.device)}"
             raise DeviceError(msg, hint=hint, code="device.not-deployed")
         restarts = shown.get("NRestarts", "0")
         told = self._told()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.device.address import device_word
 from orchestrator.device.faults import DeviceFull, DeviceLacks, WillNotRun
 from orchestrator.device.release import MARGIN
 from orchestrator.errors import escape_control
@@ -29,7 +30,7 @@ def check_hef(device: str, hef: Path, identity: Identity) -> tuple[bool, tuple[s
     if identity.chip is None:
         reasons = "; ".join(escape_control(note) for note in identity.notes)
         msg = f"{name}: no Hailo chip answers there: {reasons or 'hailortcli shows none'}"
-        raise DeviceLacks(msg, hint=f"Find out why with: hef doctor --device {name}")
+        raise DeviceLacks(msg, hint=f"Find out why with: hef doctor --device {device_word(device)}")
     answer = check_compatibility(
         parsed, chip=identity.chip, hailort=identity.hailort, emulated_device=identity.emulated
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import paths
+from orchestrator.device.address import device_word
 from orchestrator.device.base import EMBEDDED, DeviceSpec
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.files import write_atomic
@@ -118,7 +119,8 @@ def save_user_device(spec: DeviceSpec, *, replace_existing: bool = False) -> Pat
     devices = read_user_devices()
     if spec.name in devices and not replace_existing and devices[spec.name] != spec:
         msg = f"there is a device {spec.name} already: {devices[spec.name].address}"
-        raise ConfigError(msg, hint=f"Replace it: hef device add {spec.name} ... --replace")
+        asked = f"{device_word(spec.name)} {device_word(spec.address)}"
+        raise ConfigError(msg, hint=f"Replace it: hef device add {asked} --replace")
     devices[spec.name] = spec
     return _write(devices)
 

@@ -17,7 +17,7 @@ import asyncssh
 from asyncssh.known_hosts import SSHKnownHosts
 
 from orchestrator import paths
-from orchestrator.device.address import device_argument
+from orchestrator.device.address import SSH_PORT, device_argument, host_label
 from orchestrator.device.faults import HostKeyChanged, HostKeyUnknown
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.files import write_atomic
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from orchestrator.device.base import DeviceSpec
 
-SSH_PORT = 22
-
 HostKey = asyncssh.SSHKey
 _Keys = list[asyncssh.SSHKey]
 _KnownHosts = tuple[_Keys, _Keys, _Keys]
@@ -38,11 +36,6 @@ _KnownHosts = tuple[_Keys, _Keys, _Keys]
 def trust_file() -> Path:
     """Return the file with the host keys that ``hef device trust`` accepted."""
     return paths.user_data() / "known_hosts"
-
-
-def host_label(host: str, port: int) -> str:
-    """Return the name of a server as known_hosts files spell it."""
-    return host if port == SSH_PORT else f"[{host}]:{port}"
 
 
 def user_files(configured: Sequence[str] = (), global_files: Sequence[str] = ()) -> list[Path]:

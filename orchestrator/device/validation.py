@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.device.address import device_argument
 from orchestrator.device.base import is_done
 from orchestrator.device.faults import DeviceBusy, DeviceLacks
 from orchestrator.device.joblog import number_of, text_of, whole_of
@@ -143,6 +144,7 @@ def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log
     kind = str(failure.get("kind"))
     spec: DeviceSpec | None = getattr(runner, "spec", None)
     name = escape_control(spec.name) if spec is not None else "the device"
+    known = device_argument(spec) if spec is not None else "NAME"
     if _NO_BYTES.search(log):
         msg = f"{name}: HailoRT's Python binding sees arrays of 0 bytes; it was built for numpy 1"
         raise DeviceLacks(msg, hint="There: pip install 'numpy<2', or HailoRT's own package.")
@@ -155,7 +157,7 @@ def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log
         if seen is not None and seen.chip is None:
             why = "; ".join(map(escape_control, seen.notes)) or message
             msg = f"{name}: no Hailo chip answers there: {why}"
-            raise DeviceLacks(msg, hint=f"Find out why with: hef doctor --device {name}")
+            raise DeviceLacks(msg, hint=f"Find out why with: hef doctor --device {known}")
         by = holder_names(failure) or _holders_seen(seen) or "another process"
         msg = f"{name}: the chip is held by {by} ({message})"
         raise DeviceBusy(
@@ -165,7 +167,7 @@ def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log
         )
     first = first_error(log)
     msg = f"{name}: HailoRT does not work there: {first or message}"
-    raise DeviceLacks(msg, hint=f"Ask for the whole picture: hef doctor --device {name}")
+    raise DeviceLacks(msg, hint=f"Ask for the whole picture: hef doctor --device {known}")
 
 
 def _ask(runner: JobRunner) -> Identity | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hefsmith_worker.contract import chips
 from hefsmith_worker.contract.findings import OK, Finding
 
+from orchestrator.device.address import device_word
 from orchestrator.diagnose.card import (
     HEADERS,
     drives,
@@ -401,7 +402,8 @@ def _shipped_chip(facts: DeviceFacts) -> Finding | None:
             return error(
                 f"{model}: the release there was compiled for {arch}, the chip is a {chip}",
                 "loading it fails: HEF format is not compatible with device",
-                f"hef build {model} --arch {chip} && hef ship {model} --device {facts.name}",
+                f"hef build {model} --arch {chip} && "
+                f"hef ship {model} --device {device_word(facts.name)}",
             )
     return None
 

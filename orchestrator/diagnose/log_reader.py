@@ -158,7 +158,7 @@ class VendorLog:
 
     def _finding(self, hit: Hit) -> Diagnosis:
         words = rules.words(self._observed, self.asked) | self._context | dict(hit.captured)
-        words |= rules.status_words(hit.captured)
+        words |= rules.status_words(hit.captured) | rules.address_words(hit.captured)
         for (name, group), values in self._listed.items():
             if name == hit.entry.id:
                 words[group] = ", ".join(list(values)[:MOST_LISTED])

@@ -7,9 +7,12 @@ entries" is fine when 64 images were given and a loss when 1339 were. These rule
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.device.address import SSH_PORT, device_argument, host_label, ssh_target
+from orchestrator.device.base import DeviceSpec
 from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
 from orchestrator.diagnose.finding import SEVERITIES, Asked, Diagnosis
 
@@ -27,6 +30,8 @@ HIGHEST_8BIT_ZERO_POINT = 255
 
 _CONFIRM = "the lines around it speak of the same thing"
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
+#: What may stand in a command as it is.
+_SAFE = re.compile(r"(?:-p \d+ )?(?!-)(?:[\w@%+=:,./~-]|'[\w@:./\[\]%-]+')+\Z")
 _NUMBERS = re.compile(r"\d+")
 _COMMAND = re.compile(r"\bhailo(?: |\.)(optimize|compiler)\b(?P<rest>.*)")
 _SCRIPTED = re.compile(r"--model-script|--auto-model-script|loading model script commands")
@@ -134,7 +139,8 @@ def _fill_text(text: str, known: Mapping[str, str]) -> str:
     def replacement(match: re.Match[str]) -> str:
         name, with_it, without = match.groups()
         value = known.get(name)
-        if value:
+        # A command is copied into a shell: what a log holds must not become a command of its own.
+        if value and (match.string.count("`", 0, match.start()) % 2 == 0 or _SAFE.match(value)):
             return value if with_it is None else with_it.replace("%", value, 1)
         return without or ""
 
@@ -233,6 +239,29 @@ def possible(finding: Diagnosis, confirm: str | None) -> Diagnosis:
     if finding.severity in {"info", "possible"}:
         return replace(finding, confirm=confirm) if finding.severity == "possible" else finding
     return replace(finding, severity="possible", confirm=confirm or _CONFIRM)
+
+
+_LABEL = re.compile(r"\[(?P<host>[^\]]+)\]:(?P<port>\d+)\Z")
+
+
+def address_words(captured: Mapping[str, str]) -> dict[str, str]:
+    """Return the machine that a line of SSH speaks of, as each program takes it.
+
+    ``hef_device`` for hef, ``ssh_target`` for ssh and ssh-copy-id, ``known_host_word`` for
+    ``ssh-keygen -R``; each is quoted for a shell, and keeps the port.
+    """
+    labelled = _LABEL.match(captured.get("known_host", ""))
+    host = labelled["host"] if labelled else captured.get("host") or captured.get("known_host")
+    if not host or not re.fullmatch(r"[\w.:%-]+", host):
+        return {}
+    port = int(labelled["port"] if labelled else captured.get("port", SSH_PORT))
+    user = captured.get("user") or None
+    spec = DeviceSpec(name=host, host=host, user=user, port=None if port == SSH_PORT else port)
+    return {
+        "hef_device": device_argument(spec),
+        "ssh_target": ssh_target(spec),
+        "known_host_word": shlex.quote(host_label(host, port)),
+    }
 
 
 def status_words(captured: Mapping[str, str]) -> dict[str, str]:

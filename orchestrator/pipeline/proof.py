@@ -121,8 +121,12 @@ class Prover:
             return chips[:1]
         identity = self.session().identify()
         if identity.chip is None:
+            from orchestrator.device.address import device_argument
+
             msg = f"{self.spec.name}: no Hailo chip answered"
-            raise ConfigError(msg, hint=f"Look with: hef doctor --device {self.spec.name}")
+            raise ConfigError(
+                msg, hint=f"Look with: hef doctor --device {device_argument(self.spec)}"
+            )
         self._session.hailort = identity.hailort
         (own,) = pick_archs(loaded, identity.chip)
         if asked:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import asyncssh
 
+from orchestrator.device.address import host_label
 from orchestrator.device.base import DeviceSpec
-from orchestrator.device.trust import add_trust, host_label
+from orchestrator.device.trust import add_trust
 
 from .pi_image import DOCKER, run
 

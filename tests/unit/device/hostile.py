@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 import asyncssh
 import psutil
 
+from orchestrator.device.address import host_label
 from orchestrator.device.agent_client import MAGIC, agent_payload
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection_pool import ConnectionPool
-from orchestrator.device.trust import add_trust, host_label
+from orchestrator.device.trust import add_trust
 
 HELLO = {
     "protocol": 1,

@@ -16,11 +16,14 @@ import pytest
 
 from orchestrator.cli.app import run
 from orchestrator.device.address import copy_id_command, device_argument, ssh_command
-from orchestrator.device.base import DeviceSpec
+from orchestrator.device.base import DeviceSpec, Identity
 from orchestrator.device.connection import explain, hop_specs, read_route
 from orchestrator.device.connection_pool import default_pool
+from orchestrator.device.faults import DeviceLacks
+from orchestrator.device.preflight import check_hef
 from orchestrator.device.registry import parse_address
 from orchestrator.device.trust import known_fingerprints
+from tests.unit.device.making import make_hef
 
 PLAIN = DeviceSpec(name="pi5", host="pi5.lan", user="pi")
 
@@ -167,3 +170,15 @@ def test_the_very_line_that_the_hint_prints_trusts_a_device_behind_a_jump_host(
     assert run(["device", "trust", "t", "--fingerprint", key.get_fingerprint()]) == 0
     assert known_fingerprints(f"[127.0.0.1]:{gate}") == (gate_key.get_fingerprint(),)
     assert known_fingerprints(f"[127.0.0.1]:{port}") == (key.get_fingerprint(),)
+
+
+@pytest.mark.parametrize("address", ["pi@10.0.0.4:2204", "pi@[fe80::1]:2206", "pi5 via gate"])
+def test_a_hint_names_the_device_as_it_was_named_with_its_port(
+    address: str, tmp_path: Path
+) -> None:
+    hef = make_hef(tmp_path / "x.hef")
+    with pytest.raises(DeviceLacks) as caught:
+        check_hef(address, hef, Identity())
+    assert caught.value.hint is not None
+    words = shlex.split(caught.value.hint.partition(": ")[2])
+    assert words == ["hef", "doctor", "--device", address.partition(" via ")[0]]

@@ -8,10 +8,11 @@ from dataclasses import replace
 import asyncssh
 import pytest
 
+from orchestrator.device.address import host_label
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.faults import LoginRefused
-from orchestrator.device.trust import add_trust, host_label
+from orchestrator.device.trust import add_trust
 
 SECRET = "secret words"
 

@@ -1,0 +1,116 @@
+"""Programs that a remedy may name, as stand-ins that take what the real ones take.
+
+Each is a regular expression over the whole line of arguments, after the program's manual page (and
+HailoRT's command line after its public source). A stand-in that is given anything else leaves with
+status 2, as the real one does for a usage error, so that a wrong option in a remedy is found.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+WORD = r"[^\s-]\S*"
+WORDS = rf"{WORD}(?: {WORD})*"
+PACKAGES = (
+    r"(?:(?:h10-hailort(?:-pcie-driver|\*)?|hailo-(?:all|h10-all|dkms|tappas-core|models)|hailofw"
+    r"|hailort|python3-(?:h10-)?hailort|python3-gi|dkms|linux-headers-[\w.+-]+|linux-image-rpi-2712"
+    r"|rpicam-apps-hailo-postprocess|gstreamer1\.0-[\w-]+|libgl1|libglib2\.0-0)(?: |$))+"
+)
+#: Program -> what it takes.
+TAKES: dict[str, str] = {
+    "apt": r"update|full-upgrade|--fix-broken install"
+    rf"|(?:install(?: -y| --reinstall)?|purge) {PACKAGES}",
+    "apt-get": rf"update|(?:install(?: -y)?|purge) {PACKAGES}",
+    "apt-cache": rf"(?:policy|show) {PACKAGES}",
+    "apt-file": rf"update|search {WORD}",
+    "apt-mark": rf"(?:hold|unhold) {PACKAGES}",
+    "cat": r"/\S+(?: /\S+)*",
+    "chmod": rf"[0-7]{{3,4}} {WORDS}",
+    "df": r"-h(?: \S+)?|",
+    "dkms": r"autoinstall|status",
+    "dmesg": r"|-[HTwk]+",
+    "docker": (
+        rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network prune|image ls|login|version|system df"
+        rf"|compose config|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
+        rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
+        rf"| --ulimit \w+=\d+)* {WORDS}"
+    ),
+    "dpkg": r"-l|--configure -a",
+    "free": r"-[mgh]|",
+    "fuser": r"-v /\S+(?: /\S+)*",
+    "getent": rf"hosts {WORD}",
+    "grep": rf"(?:-[icEv]+ )*{WORD}(?: /\S+)?",
+    "groups": "",
+    "gst-inspect-1.0": WORD,
+    "hailo": rf"(?:parser onnx|optimize|compiler|profiler) {WORD}(?: --hw-arch hailo\w+"
+    rf"| --model-script {WORD}| --calib-set-path {WORD}| --use-random-calib-set)*",
+    "hailortcli": (
+        r"--version|scan|fw-control identify(?: --extended)?|monitor"
+        r"|fw-control reset --reset-type (?:chip|nn_core|soft|forced_soft)"
+        rf"|logs(?: runtime| system_control| nnc)?|run {WORD}|run2 set-net {WORD}|parse-hef {WORD}"
+    ),
+    "id": "",
+    "ip": r"(?:-[46] )?(?:addr|route|link)",
+    "ldconfig": "",
+    "ls": r"-l[dah]* \S+(?: \S+)*",
+    "lsmod": "",
+    "lspci": r"(?:-nn ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
+    "modprobe": rf"(?:-r )?{WORD}",
+    "mokutil": r"--import /\S+",
+    "newgrp": WORD,
+    "nvidia-smi": "",
+    "ping": rf"-c \d+ {WORD}",
+    "pip": rf"list|show {WORDS}|install (?:-e )?(?:\.|{WORDS})",
+    "pkg-config": r"--list-all|--modversion \S+",
+    "podman": r"system migrate|machine start|info",
+    "ps": r"-C \w[\w,.-]*|aux|-ef",
+    "python": r"--version|-c .+|-m venv (?:--system-site-packages )?[^-\s]\S*",
+    "rm": r"-rf? [~/]\S+",
+    "rpi-eeprom-update": r"|-a",
+    "rpicam-hello": r"--list-cameras|-t \d+",
+    "ss": r"-[tlnpu]+",
+    "ssh": rf"(?:-[vp](?: \d+)? |-i \S+ |-F \S+ |-J \S+ |-o \w+=\S+ )*{WORD}",
+    "ssh-copy-id": rf"(?:-p \d+ |-i \S+ |-F \S+ |-o \w+=\S+ )*{WORD}",
+    "ssh-keygen": rf"-lf /\S+|(?:-f \S+ )?-R {WORD}",
+    "systemctl": (
+        r"(?:--user )?(?:(?:restart|start|stop|status|enable|disable) (?:--now )?[\w@.-]+"
+        r"|daemon-reload|list-unit-files)"
+    ),
+    "tail": r"-\d+(?: /\S+)*",
+    "timedatectl": r"|set-ntp (?:true|false)",
+    "udevadm": r"control --reload-rules|trigger",
+    "uname": r"-[rma]",
+    "usermod": r"-aG [\w,]+ \w+|--add-subuids \d+-\d+ --add-subgids \d+-\d+ \w+",
+    "v4l2-ctl": r"--list-devices|--list-formats-ext(?: -d /dev/video\d+)?",
+    "vcgencmd": r"get_throttled|measure_temp",
+    "which": WORD,
+    "wsl": r"--update|--shutdown",
+}
+TAKES["python3"] = TAKES["python"]
+
+_STAND_IN = """#!{python} -I
+import re, sys
+line = " ".join(sys.argv[1:])
+sys.exit(0 if re.fullmatch({takes!r}, line) else 2)
+"""
+#: sudo runs what follows it.
+_SUDO = '#!/bin/sh\nexec "$@"\n'
+
+
+def write(folder: Path) -> Path:
+    """Write the stand-ins to ``folder`` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, takes in TAKES.items():
+        text = _STAND_IN.format(python=sys.executable, takes=f"(?:{takes})")
+        _program(folder / name, text)
+    _program(folder / "sudo", _SUDO)
+    _program(folder / "uname", "#!/bin/sh\necho 6.12.47+rpt-rpi-2712\n")
+    return folder
+
+
+def _program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+    assert os.access(path, os.X_OK)

@@ -36,21 +36,24 @@ THREATS = (
             "orchestrator.engine.results:safe_place",
             "orchestrator.pipeline.intake:ArtifactIntake",
             "orchestrator.pipeline.cache:place",
+            "orchestrator.engine.sandbox:bubblewrap",
         ),
         tests=(
+            "tests/security/test_local_box.py::test_a_job_in_the_box_reaches_nothing",
             "tests/unit/engine/test_box.py::test_only_the_build_folder_is_writable_and_only_inputs_are_seen",
             "tests/unit/engine/test_transfer.py::test_a_folder_that_became_a_link_does_not_lead_out",
             "tests/unit/pipeline/test_intake.py::test_links_pipes_and_names_that_lead_out_are_never_read",
             "tests/security/test_names.py::test_a_link_that_a_job_left_is_not_written_through",
         ),
-        open="with the local engine a job may do what the user may: use it for your own projects",
+        open="with the local engine, where there is no bubblewrap, a job may do what the user may; "
+        "its box bounds neither memory nor time",
     ),
     Threat(
         source="a project cloned from a stranger",
         reads="what its recipes name, also outside of its folder",
         writes="artifacts, the cache",
-        runs="its factory in the job; its metric in a process of its own, on Linux with "
-        "bubblewrap in a box",
+        runs="its factory in the job; its metric in a process of its own; both without Docker on "
+        "Linux in a box of bubblewrap",
         enforced=(
             "orchestrator.pipeline.inputs:collect",
             "orchestrator.engine.local:lend",
@@ -63,8 +66,8 @@ THREATS = (
             "tests/security/test_metric.py::test_a_metric_in_the_box_reaches_nothing",
             "tests/security/test_metric.py::test_a_metric_never_runs_in_the_process_of_hef",
         ),
-        open="pictures and lists may lie outside of the project and are read from there; with "
-        "the local engine a factory, and without bubblewrap a metric, may do what the user may",
+        open="pictures and lists may lie outside of the project and are read from there; without "
+        "bubblewrap a metric, and with the local engine a factory, may do what the user may",
     ),
     Threat(
         source="weights and networks from a stranger",

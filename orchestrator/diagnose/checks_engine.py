@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.checks import Check, error, info, ok, warning
 from orchestrator.engine import products
+from orchestrator.engine.sandbox import HOW_TO_GET_ONE
 
 if TYPE_CHECKING:
     from hefsmith_worker.contract.findings import Finding
@@ -23,11 +24,14 @@ def check_reached(facts: EngineFacts) -> Finding | None:
     """The engine must answer, or the local one must do."""
     where = f"{facts.address} ({facts.origin})"
     if facts.reached and facts.info is not None:
+        if facts.info.sandbox:
+            return ok(f"local engine, for the emulator only; {facts.info.sandbox} boxes its jobs")
         if not facts.info.boxed:
             return info(
                 "local engine",
                 "jobs run without a box: they can do what you can. For the emulator only",
-                "For other people's models use Docker: --engine docker",
+                "For other people's models use Docker: --engine docker\n"
+                f"or give the local engine a box. {HOW_TO_GET_ONE}",
             )
         return ok(f"{facts.info.product} {facts.info.version} answers at {where}")
     if facts.host_lacks_emulator:

@@ -151,9 +151,11 @@ class EngineInfo:
     """What is known of an engine. Sizes are bytes; unknown facts are ``None``.
 
     ``lacks`` names the limits that its kernel cannot set. ``boxed`` is false for the local
-    engine: there a job can do whatever the user can. ``wsl`` is true on a kernel of WSL 2.
-    ``containerd_store`` tells whose image store it is: containerd's may lie elsewhere than
-    ``data_root``. ``product`` is a name of :data:`orchestrator.engine.products.PRODUCTS`.
+    engine: there a job can do whatever the user can, unless ``sandbox`` names a program that
+    keeps it from files and the network (not from memory and time). ``wsl`` is true on a
+    kernel of WSL 2. ``containerd_store`` tells whose image store it is: containerd's may lie
+    elsewhere than ``data_root``. ``product`` is a name of
+    :data:`orchestrator.engine.products.PRODUCTS`.
     """
 
     kind: EngineKind
@@ -173,6 +175,7 @@ class EngineInfo:
     runtimes: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     boxed: bool = True
+    sandbox: str = ""
     wsl: bool = False
     containerd_store: bool = False
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 #: Where Windows lists its named pipes.
 PIPES = r"\\.\pipe"
 
-NO_BOX = "the local engine has no box: a job can do what you can"
+NO_BOX = "the local engine has no box here: a job can do what you can"
+BOXED = "a job has a box of bubblewrap: it reads its inputs, writes its folder, no network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +91,24 @@ def choose_engine(
     address = find_address(asked, named)
     engine = open_engine(address)
     if address.kind == "local":
-        return EngineChoice(engine, f"engine: local ({NO_BOX})")
+        return EngineChoice(engine, f"engine: local ({box_of_local()})")
     try:
         info = engine.info()
     except EngineError as error:
         engine.close()
         if asked not in {None, "auto"} or need_docker or missing_modules():
             raise
-        said = f"engine: local, since {error.message} ({NO_BOX})"
+        said = f"engine: local, since {error.message} ({box_of_local()})"
         return EngineChoice(open_engine(LOCAL), said)
     where = f"{address.url} ({address.origin})"
     return EngineChoice(engine, f"engine: docker {info.version} at {where}{missing_limits(info)}")
+
+
+def box_of_local() -> str:
+    """Return what keeps a job of the local engine on this machine, in words."""
+    from orchestrator.engine.sandbox import boxed_program
+
+    return NO_BOX if boxed_program() is None else BOXED
 
 
 def missing_limits(info: EngineInfo) -> str:

@@ -1,7 +1,8 @@
-"""The local engine: a job as a plain process of this machine. For the emulator only.
+"""The local engine: a job as a process of this machine, without Docker. For the emulator only.
 
-It needs no Docker and has no box: a job can do what the user can. So it never loads more of a
-checkpoint than weights, and every command that uses it says so.
+On Linux bubblewrap makes a box around it where it is there: it sees the system and its inputs,
+writes to its build folder, and has no network. Elsewhere a job can do what the user can, and
+every command that uses it says so. It never loads more of a checkpoint than weights.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from orchestrator.engine.local_job import (
     output_file,
     status_file,
 )
+from orchestrator.engine.sandbox import boxed_program, bubblewrap
 from orchestrator.errors import EngineError
 from orchestrator.installation import install_command
 
@@ -60,6 +62,10 @@ if TYPE_CHECKING:
 NEEDED = ("numpy", "onnx", "onnxruntime", "onnxscript", "PIL", "torch", "xxhash")
 
 IMAGE = "local"
+
+#: Where a job in a box has its scratch files, and which folder of the host's that is.
+BOX_TMP = "/tmp"  # noqa: S108  the box's own
+SCRATCH = ".scratch"
 
 
 def missing_modules() -> tuple[str, ...]:
@@ -207,13 +213,18 @@ class LocalEngine:
             notes=dict(job.notes),
         )
         command = translate(job.argv, inputs, job.work)
+        environment = self._environment(job, inputs)
+        if (program := boxed_program()) is not None:
+            # A job is started by a thread that ends before it; it ends with its standard input.
+            command = self._in_box(job, command, inputs, program, follows=detached)
+            environment |= dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), BOX_TMP)
         if detached:
             settings = {"patience": None, "status": str(status_file(build))}
             command = (sys.executable, "-I", guard.__file__, json.dumps(settings), *command)
         running = LocalRunning(
             record,
             command,
-            self._environment(job, inputs),
+            environment,
             inputs=inputs,
             detached=detached,
             waits=job.waits,
@@ -223,6 +234,25 @@ class LocalEngine:
         if not held:
             running.release()
         return running
+
+    def _in_box(
+        self, job: Job, command: tuple[str, ...], inputs: Path, program: str, *, follows: bool
+    ) -> tuple[str, ...]:
+        """Return the command in a box that shows its inputs, where they are on this machine."""
+        scratch = inputs / SCRATCH
+        scratch.mkdir()
+        lent = (one.path.resolve() for one in job.inputs)
+        readable = (*self.python_path(), paths.image_context("emulator"), inputs, *lent)
+        return bubblewrap(
+            command,
+            readable=readable,
+            writable=job.work,
+            program=program,
+            scratch=scratch,
+            folder=inputs,
+            network=job.limits.network,
+            follows=follows,
+        )
 
     def attach(self, record: BuildRecord) -> LocalAttached:
         """Return a detached build that was started earlier."""

@@ -22,6 +22,7 @@ from orchestrator.engine.base import BEGIN, BuildRecord, Ending, EndKind, Engine
 from orchestrator.engine.endings import Evidence, tell_ending
 from orchestrator.engine.facts import normal_architecture
 from orchestrator.engine.lifecycle import free_bytes
+from orchestrator.engine.sandbox import boxed_program
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def local_info() -> EngineInfo:
         memory=physical_memory(),
         product="local",
         boxed=False,
+        sandbox="bubblewrap" if boxed_program() is not None else "",
     )
 
 

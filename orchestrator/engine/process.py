@@ -9,11 +9,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker import guard
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 WINDOWS = os.name == "nt"
+
+#: How variables begin that tell the emulator what to be.
+EMULATED = "HEFSMITH_EMULATED_"
 
 #: Variables of the user that a job without a box keeps. Others may change what it computes.
 KEPT = (
@@ -37,7 +42,8 @@ def job_environment(
     """Return the variables of a job: a few of the user's, ours, and the job's own."""
     kept = {name: environ[name] for name in KEPT if name in environ}
     kept.setdefault("USER", "hefsmith")
-    kept |= {name: value for name, value in environ.items() if name.startswith("HEFSMITH_")}
+    # Others of ours may hold a token or a store's password.
+    kept |= {name: value for name, value in environ.items() if name.startswith(EMULATED)}
     return {
         **kept,
         "PYTHONUNBUFFERED": "1",
@@ -88,8 +94,13 @@ def stop_signal(*, windows: bool) -> int:
 
 def interrupt(process: subprocess.Popen[bytes]) -> None:
     """Ask a job to stop; one that is gone is fine."""
+    number = stop_signal(windows=WINDOWS)
     try:
-        process.send_signal(stop_signal(windows=WINDOWS))
+        heard = guard.listener(process.pid)
+        if heard == process.pid:
+            process.send_signal(number)
+        else:
+            os.kill(heard, number)
     except OSError:
         return
 

@@ -1,7 +1,7 @@
-"""A box for a short program of the user's project on this machine: bubblewrap, where it works.
+"""A box for programs of a project on this machine: bubblewrap, where it works.
 
-It needs no root and no Docker, and is there on Linux only. Elsewhere there is none, and callers
-say so.
+The jobs of the local engine run in it, and the metrics of recipes. It needs no root and no
+Docker, and is there on Linux only. Elsewhere there is none, and callers say so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,24 +28,46 @@ SYSTEM = (
     "/sbin",
     "/etc/ld.so.cache",
     "/etc/alternatives",
+    "/nix/store",
+    "/gnu/store",
 )
+
+#: What a program needs in addition where it may use the network.
+NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/etc/pki")
+
+#: What a user can do where there is no box.
+HOW_TO_GET_ONE = "On Linux, bubblewrap makes one: install the package bubblewrap."
 
 
 def bubblewrap(
-    command: Sequence[str], *, readable: Iterable[Path], writable: Path, program: str = "bwrap"
+    command: Sequence[str],
+    *,
+    readable: Iterable[Path],
+    writable: Path,
+    program: str = "bwrap",
+    scratch: Path | None = None,
+    folder: Path | None = None,
+    network: bool = False,
+    follows: bool = True,
 ) -> tuple[str, ...]:
     """Return ``command`` in a box: no network, no other processes, no other files.
 
     It may read the system, this Python, and ``readable``; it may write to ``writable`` alone,
-    where it starts. Its ``/tmp`` is empty and its own.
+    where it starts unless ``folder`` says another place. Its
+    ``/tmp`` is its own: memory, or the folder ``scratch``.
+    ``follows``: it dies with the thread that starts it, which Linux takes for the parent.
     """
-    words = [program, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108  the box's own
-    for path in SYSTEM:
+    words = [program, "--unshare-all", "--new-session", "--cap-drop", "ALL"]
+    words += ["--die-with-parent"] if follows else []
+    words += ["--share-net"] if network else []
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    inside = "/tmp"  # noqa: S108  the box's own
+    words += ["--tmpfs", inside] if scratch is None else ["--bind", str(scratch), inside]
+    for path in (*SYSTEM, *(NETWORK if network else ())):
         words += ["--ro-bind-try", path, path]
     for one in dict.fromkeys((*python_folders(), *readable)):
         words += ["--ro-bind-try", str(one), str(one)]
-    words += ["--bind", str(writable), str(writable), "--chdir", str(writable)]
+    words += ["--bind", str(writable), str(writable), "--chdir", str(folder or writable)]
     return (*words, "--", *command)
 
 
@@ -60,13 +83,19 @@ def python_folders() -> tuple[Path, ...]:
 
 @functools.cache
 def boxed_program() -> str | None:
-    """Return bubblewrap's path, ``None`` where it is absent or the system does not let it."""
+    """Return bubblewrap's path, ``None`` where it is absent, or this Python does not run in it.
+
+    A system may forbid namespaces to users, and a Python may need what the box does not show.
+    """
     program = shutil.which("bwrap") if sys.platform == "linux" else None
     if program is None:
         return None
-    words = (program, "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--", "/bin/true")
-    try:
-        done = subprocess.run(words, capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    with tempfile.TemporaryDirectory(prefix="hefsmith-box-") as folder:
+        place = Path(folder).resolve()
+        command = (sys.executable, "-I", "-S", "-c", "import ctypes")
+        words = bubblewrap(command, readable=(), writable=place, program=program)
+        try:
+            done = subprocess.run(words, capture_output=True, timeout=20, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
     return program if done.returncode == 0 else None

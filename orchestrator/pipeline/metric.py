@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.findings import INFO, Finding
 
-from orchestrator.engine.sandbox import boxed_program, bubblewrap
+from orchestrator.engine.sandbox import HOW_TO_GET_ONE, boxed_program, bubblewrap
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline import metric_program
 
@@ -67,8 +67,7 @@ def told_of_the_box() -> list[Finding]:
     if boxed_program() is not None:
         return []
     message = "the metric of the recipe ran on this machine without a box"
-    fix = "On Linux, bubblewrap makes one: install the package bubblewrap."
-    return [Finding(code="metric.no-box", severity=INFO, message=message, fix=fix)]
+    return [Finding(code="metric.no-box", severity=INFO, message=message, fix=HOW_TO_GET_ONE)]
 
 
 def _write(

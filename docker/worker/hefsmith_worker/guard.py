@@ -34,6 +34,9 @@ from typing import IO, Any, Dict, List, Optional, Tuple
 MARK = ".hefsmith-mark"
 ANSWER = ".hefsmith-answer"
 
+#: The program that makes a box on a machine without Docker, as the system names its processes.
+BOX = "bwrap"
+
 #: Seconds between the rungs when the host is gone: terminate, kill.
 GRACE = 5.0
 
@@ -115,7 +118,9 @@ def stay(command: List[str], patience: Optional[float]) -> int:
     job = subprocess.Popen(command, stdin=subprocess.PIPE)
 
     def forward(number: int, _frame: Optional[object]) -> None:
-        job.send_signal(number)
+        if job.poll() is None:
+            with contextlib.suppress(OSError):
+                os.kill(listener(job.pid), number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, forward)
@@ -129,6 +134,23 @@ def stay(command: List[str], patience: Optional[float]) -> int:
         if patience is not None and time.monotonic() - heard[0] > patience:
             report({"event": "log", "t": time.time(), "line": "the host is gone: stopping"})
             return end(job)
+
+
+def listener(pid: int) -> int:
+    """Return the process that a signal is for: ``pid``, or what runs in its box.
+
+    bubblewrap does not pass signals on, and its end is the end of all that runs in it.
+    """
+    for _ in range(4):
+        try:
+            with open("/proc/%d/comm" % pid, encoding="utf-8", errors="replace") as stream:
+                if stream.read().strip() != BOX:
+                    return pid
+            with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as stream:
+                pid = int(stream.read().split()[0])
+        except (OSError, ValueError, IndexError):
+            return pid
+    return pid
 
 
 def end(job: "subprocess.Popen[bytes]") -> int:

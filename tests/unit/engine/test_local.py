@@ -45,6 +45,8 @@ def work(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "missing_modules", lambda: ())
+    # Jobs tell their numbers here; in a box they have others. tests/security has the box.
+    monkeypatch.setattr(local, "boxed_program", lambda: None)
 
 
 def job(work: Path, code: str, *inputs: Input) -> Job:
@@ -110,6 +112,7 @@ def test_the_job_learns_that_its_host_is_gone_by_the_end_of_standard_input(work:
     program = (
         "import sys; from pathlib import Path\n"
         "from orchestrator.engine import local\nlocal.missing_modules = lambda: ()\n"
+        "local.boxed_program = lambda: None\n"
         "from orchestrator.engine.base import Job\n"
         'code = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"\n'
         "job = Job('t', 'local', ('python', '-c', code), Path(sys.argv[1]))\n"

@@ -1,4 +1,4 @@
-"""Record ``hef up digits`` in an empty folder into ``docs/up.svg``: ``python docs/recording.py``."""
+"""Record ``hef up digits`` into ``docs/up.svg``: ``python docs/recording.py``."""
 
 from __future__ import annotations
 

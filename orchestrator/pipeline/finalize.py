@@ -130,7 +130,8 @@ def judged(
     downgrades = quieter(run.downgrades(asked, facts["ran"]), codes)
     nms = judgement.nms_finding(summary, Wishes(frozenset(record.written)))
     matmul = judgement.matmul_finding(summary)
-    downgrades += [finding for finding in (nms, matmul) if finding is not None]
+    precision = judgement.precision_finding(summary)
+    downgrades += [finding for finding in (nms, matmul, precision) if finding is not None]
     summary["findings"] = [*told, *(finding.to_json() for finding in downgrades)]
     plain: dict[str, Any] = json.loads(json.dumps(summary, default=str))
     return plain, downgrades

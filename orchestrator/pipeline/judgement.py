@@ -7,6 +7,7 @@ from the cache, pulled from a store, or found up to date.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -219,7 +220,10 @@ def rows(summary: Mapping[str, Any]) -> list[Row]:
         ),
         Row("compression", _text(asked.get("compression"), "-"), _weights(ran)),
     ]
-    if asked.get("outputs_16bit") or asked.get("a16_w16") or ran.get("demoted_layers"):
+    precision = _result(stages, "optimize").get("precision") or {}
+    if precision.get("counts"):
+        found.append(_precision(precision))
+    elif asked.get("outputs_16bit") or asked.get("a16_w16") or ran.get("demoted_layers"):
         found.append(_sixteen(asked, ran))
     nms = _result(stages, "optimize").get("nms")
     if nms and (nms.get("made") or nms.get("why")):
@@ -249,6 +253,41 @@ def _sixteen(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> Row:
         f"8 bits in {len(demoted)} layers: {_names(demoted)}" if demoted else "no refusal is logged"
     )
     return Row("16 bits (a16_w16)", ", ".join(wanted) or "-", got, bool(demoted))
+
+
+def _precision(precision: Mapping[str, Any]) -> Row:
+    """Return the layers by mode, as asked by name and as the quantised network says."""
+
+    def by_mode(counts: Mapping[str, int]) -> str:
+        parts = [f"{count} x {mode}" for mode, count in sorted(counts.items())]
+        return ", ".join(parts)
+
+    asked, ran = precision.get("asked") or {}, precision["counts"]
+    otherwise = precision.get("otherwise") or []
+    got = by_mode(ran)
+    if otherwise:
+        got += f"; otherwise: {_names([one['layer'] for one in otherwise])}"
+    return Row("precision of layers", by_mode(Counter(asked.values())) or "-", got, bool(otherwise))
+
+
+def precision_finding(summary: Mapping[str, Any]) -> Finding | None:
+    """Return that layers have another precision than a script asked for by name."""
+    table = _result(summary["stages"], "optimize").get("precision") or {}
+    otherwise = table.get("otherwise") or []
+    if not otherwise:
+        return None
+    first = otherwise[0]
+    return Finding(
+        "precision.otherwise",
+        "warning",
+        f"{len(otherwise)} layers have another precision than was asked: "
+        f"{_names([one['layer'] for one in otherwise])} "
+        f"({first['asked']} asked, {first['ran']} ran)",
+        stage="optimize",
+        asked=first["asked"],
+        got=first["ran"],
+        fix="Look which modes the chip has for these layers; name others in quantization_param.",
+    )
 
 
 def _nms(asked: Mapping[str, Any], nms: Mapping[str, Any]) -> Row:

@@ -95,6 +95,17 @@ class Workspace(object):
         self._runner = None
         return self.runner(har, made_by)
 
+    def described(self) -> Dict[str, Any]:
+        """Return the runner's description of its network (HN); empty where it gives none.
+
+        It is told to people, and no build may fail for it.
+        """
+        try:
+            found = self._runner.get_hn_dict()  # type: ignore[union-attr]
+        except Exception:
+            return {}
+        return dict(found) if isinstance(found, dict) else {}
+
     def save_har(self, name: str) -> Path:
         """Save the runner's state below the work folder."""
         path = self.path(name)

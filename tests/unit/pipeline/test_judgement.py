@@ -13,6 +13,7 @@ from orchestrator.pipeline.judgement import (
     algorithms,
     matmul_finding,
     nms_finding,
+    precision_finding,
     promised,
     refuse,
     rows,
@@ -124,3 +125,25 @@ def test_rows_mark_what_is_less_than_was_asked() -> None:
     assert found["optimisation level"]
     assert found["NMS in the HEF"]
     assert not found["calibration images"]
+
+
+def test_a_layer_with_another_precision_than_asked_is_told_and_counts() -> None:
+    table = {
+        "counts": {"a16_w16": 1, "a8_w4": 2, "a8_w8": 5},
+        "asked": {"net/conv1": "a16_w16", "net/conv2": "a16_w16"},
+        "otherwise": [{"layer": "net/conv2", "asked": "a16_w16", "ran": "a8_w8"}],
+    }
+    told = summary(stages={"optimize": {"result": {"precision": table}}})
+    row = next(row for row in rows(told) if row.name == "precision of layers")
+    assert row.differs
+    assert (row.asked, row.ran) == (
+        "2 x a16_w16",
+        "1 x a16_w16, 2 x a8_w4, 5 x a8_w8; otherwise: net/conv2",
+    )
+    finding = precision_finding(told)
+    assert finding is not None
+    assert finding.severity == "warning"
+    assert "net/conv2" in finding.message
+    honest = summary(stages={"optimize": {"result": {"precision": {**table, "otherwise": []}}}})
+    assert precision_finding(honest) is None
+    assert precision_finding(summary()) is None

@@ -12,18 +12,22 @@ from hailo_emulator.precision import weighted_nodes
 from hailo_emulator.quirks import quirk
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hailo_emulator.graph import Node
     from hailo_emulator.layers import Layer
     from hailo_emulator.network import Network
 
     Json = dict[str, Any]
+    Bits = Mapping[str, int]
 else:
     Json = dict
 
 
-def make_hn(network: Network, *, stage: str = "HN") -> Json:
+def make_hn(network: Network, *, stage: str = "HN", bits: tuple[Bits, Bits] | None = None) -> Json:
     """Return the HN as a dict: name, net_params, layers in order (facts: hailo.md 5.1).
 
+    ``bits`` are those of activations and weights by layer, of a network that is quantised.
     Shapes have a batch of -1 and are NHWC; layer names carry the network's scope.
     """
     layers: Json = {}
@@ -44,6 +48,8 @@ def make_hn(network: Network, *, stage: str = "HN") -> Json:
         for source in layer_entry["input"]:
             if name not in layers[source]["output"]:
                 layers[source]["output"].append(name)
+    if bits is not None:
+        _note_precision(layers, *bits)
     return _as_quirks_say(
         {
             "name": network.name,
@@ -61,6 +67,17 @@ def make_hn(network: Network, *, stage: str = "HN") -> Json:
             "layers": layers,
         }
     )
+
+
+def _note_precision(layers: Json, activations: Bits, weights: Bits) -> None:
+    """Write into each layer how many bits it has; what has no weights has those of its values."""
+    for name, entry in layers.items():
+        width = activations.get(name)
+        if entry["type"] == "output_layer":
+            width = activations.get(entry["input"][0])
+        if width is not None:
+            mode = f"a{width}_w{weights.get(name, width)}"
+            entry["quantization_params"] = {"precision_mode": mode}
 
 
 class _Activation(Enum):

@@ -63,6 +63,13 @@ class Workspace:
         """All scripts as one text."""
         return "".join(part.text.rstrip("\n") + "\n" for part in self.scripts)
 
+    @property
+    def bits(self) -> tuple[Mapping[str, int], Mapping[str, int]] | None:
+        """Bits of activations and of weights by layer, once the network is quantised."""
+        if self.quantized is None:
+            return None
+        return self.quantized.activation_bits, self.quantized.weight_bits
+
 
 def pack_arrays(arrays: Mapping[str, Any]) -> bytes:
     """Return arrays as ``numpy.savez`` does, but the same bytes from every Python."""
@@ -82,7 +89,7 @@ def pack_workspace(work: Workspace, state: str) -> dict[str, bytes]:
     name = work.native.name
     current = work.optimized or work.native
     members = {
-        f"{name}.hn": _json(make_hn(current)),
+        f"{name}.hn": _json(make_hn(current, bits=work.bits)),
         f"{name}.npz": pack_arrays(make_params(current)),
         f"{name}.metadata.json": _json(_metadata(work, state)),
         f"{name}.nms.json": _json(current.nms.as_json() if current.nms else {}),
@@ -95,7 +102,7 @@ def pack_workspace(work: Workspace, state: str) -> dict[str, bytes]:
     members[f"{name}.native.hn"] = _json(make_hn(work.native))
     members[f"{name}.modifications_meta_data.json"] = _json(_modifications(current))
     if work.optimized is not None:
-        members[f"{name}.fp.hn"] = members[f"{name}.hn"]
+        members[f"{name}.fp.hn"] = _json(make_hn(current))
     if work.quantized is not None:
         members[f"{name}.quantized.onnx"] = work.quantized.model
         members[f"{name}.prepared.onnx"] = work.quantized.prepared

@@ -21,6 +21,7 @@ from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
 from hefsmith_worker.network import as_input
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script import GeneratedScript, ScriptRequest, generate, script_request
+from hefsmith_worker.script.precision import precision_table
 from hefsmith_worker.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         "images_given": index["used"],
         "images_asked": index["asked"],
         "nms": dict(generated.nms),
+        "precision": precision_table(generated.text, workspace.described()),
     }
 
 

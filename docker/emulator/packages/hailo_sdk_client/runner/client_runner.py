@@ -287,7 +287,7 @@ class ClientRunner:
         from hailo_emulator.hn import make_hn
 
         self._require("get_hn_dict", *_LATER)
-        return make_hn(self._network())
+        return make_hn(self._network(), bits=self._loaded().bits)
 
     def get_hn(self) -> dict[str, Any]:
         """Return the network description."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from hefsmith_worker.calibration import (
     CalibrationError,
     InputSpec,
     Progress,
+    Source,
     load_samples,
     read_sources,
 )
-from hefsmith_worker.contract.findings import TOKENS_FIX, Finding
+from hefsmith_worker.calibration.sources import source_for
+from hefsmith_worker.contract.findings import TOKENS_FIX, WARNING, Finding
 from hefsmith_worker.contract.layout import GOLDEN, GOLDEN_DRAFT
 from hefsmith_worker.pictures import Preprocess, PreprocessError, normalise
 from hefsmith_worker.protocol import StageError
@@ -90,6 +92,51 @@ def input_specs(
     return specs
 
 
+def divided_by_default(
+    preprocessing: Mapping[str, Any], specs: Sequence[InputSpec], sources: Mapping[str, Source]
+) -> Iterator[Finding]:
+    """Yield that whole numbers which are no pictures are divided by 255, as nobody has said.
+
+    Floats are taken as they are, so the same values in another type would mean another thing.
+    """
+    for spec in specs:
+        given = (
+            preprocessing.get("by_input", {}).get(spec.name) or preprocessing.get("shared") or {}
+        )
+        preprocess = spec.preprocess
+        if preprocess.color != "data" or preprocess.normalize != "host":
+            continue
+        if given.get("std") is not None or given.get("preset") is not None:
+            continue
+        kind = _kind_of_array(source_for(sources, spec.name).path, spec.name)
+        if kind is None or kind.kind not in "ui":
+            continue
+        std = preprocess.std[0]
+        yield Finding(
+            "preprocess.divided",
+            WARNING,
+            "input %s: the array holds whole numbers (%s), which are divided by %g since the "
+            "recipe names no std" % (spec.name, kind, std),
+            "Say what the network was trained on: preprocessing.std: [%g] for this, [1] for the "
+            "numbers as they are." % std,
+        )
+
+
+def _kind_of_array(path: str, name: str) -> Optional[np.dtype]:
+    """Return the type of a stored array; ``None`` for what is none, or cannot be opened here."""
+    if not path.endswith((".npy", ".npz")):
+        return None
+    try:
+        opened: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(opened, np.ndarray):
+            with opened as archive:
+                names = archive.files
+                opened = archive[name if name in names else names[0]]
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile):
+        return None
+    return np.asarray(opened[:0]).dtype
+
+
 def emit_to(workspace: Workspace) -> Any:
     """Return an ``emit`` for the calibration package that speaks on the event channel."""
 
@@ -135,12 +182,18 @@ class GoldenWriter(object):
 
     def prepare_inputs(self, inputs: Sequence[Mapping[str, Any]]) -> None:
         """Prepare the samples' pictures and store them as the device gets them."""
-        self._specs = input_specs(self._wanted["preprocessing"], inputs)
+        preprocessing = self._wanted["preprocessing"]
+        self._specs = input_specs(preprocessing, inputs)
         self.origin = self._wanted["origin"]
+        sources = read_sources(sources_below(self._workspace, self._wanted["sources"]))
+        for finding in divided_by_default(preprocessing, self._specs, sources):
+            self._workspace.channel.finding(
+                finding.code, finding.severity, finding.message, fix=finding.fix
+            )
         try:
             self._samples = load_samples(
                 self._specs,
-                read_sources(sources_below(self._workspace, self._wanted["sources"])),
+                sources,
                 int(self._wanted["count"]),
                 int(self._wanted["seed"]),
                 tuple(self._wanted.get("labels", ())),

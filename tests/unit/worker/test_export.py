@@ -420,3 +420,29 @@ def test_an_absent_ultralytics_is_told_as_such(
         run(folder, source={"file": None, "factory": None})
     assert caught.value.code == "export.ultralytics-missing"
     assert "packages: [ultralytics]" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        ("uint8", {}, True),
+        ("int32", {}, True),
+        ("float32", {}, False),
+        ("uint8", {"std": [255.0]}, False),
+        ("int32", {"std": [1.0]}, False),
+        ("uint8", {"normalize": "chip"}, False),
+    ],
+)
+def test_whole_numbers_that_are_divided_by_default_are_told(
+    tmp_path: Path, kind: str, options: dict[str, Any], told: bool
+) -> None:
+    from hefsmith_worker.calibration import read_sources
+    from hefsmith_worker.golden import divided_by_default, input_specs
+
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(24).reshape(4, 6).astype(kind))
+    preprocessing = {"shared": {"color": "data", "normalize": "host", **options}}
+    specs = input_specs(preprocessing, [{"name": "x", "shape": [1, 6]}])
+    found = list(divided_by_default(preprocessing, specs, read_sources({"path": str(path)})))
+    assert [one.code for one in found] == (["preprocess.divided"] if told else [])
+    assert not found or (kind in found[0].message and "divided by 255" in found[0].message)

@@ -30,15 +30,18 @@ from orchestrator.project.settings import resolve
 from orchestrator.project.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
+    from orchestrator.pipeline.attest import Statement
     from orchestrator.pipeline.matrix.cells import Cell
     from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
     from orchestrator.pipeline.matrix.runner import View
     from orchestrator.pipeline.observer import Observer
+    from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.proof import Prover
+    from orchestrator.pipeline.reproducing import Reproduction
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
 
@@ -70,7 +73,7 @@ class Options:
     """What a command line may say; ``None`` leaves it to the environment and ``hef.yaml``.
 
     ``memory`` (such as ``12g``), ``cpus`` and ``allow_network`` loosen the box of the jobs;
-    ``fresh`` runs every stage, cached or not.
+    ``fresh`` runs every stage, cached or not; ``locked`` refuses what differs from ``hef.lock``.
     """
 
     engine: str | None = None
@@ -85,6 +88,7 @@ class Options:
     cpus: float | None = None
     allow_network: bool = False
     fresh: bool = False
+    locked: bool = False
 
     @property
     def flags(self) -> dict[str, str | bool | None]:
@@ -251,6 +255,12 @@ class Project:
             from orchestrator.pipeline.matrix.cells import folder_of
 
             folder = folder_of(session.artifacts, loaded.name, set_name, arch)
+        if self.options.locked:
+            from orchestrator.pipeline.pins import name_of, need_locked
+
+            final = folder or session.final_folder(loaded.name, arch)
+            planned, materials, _ = session.plan(session.request(loaded, arch), final)
+            need_locked(self.root, name_of(loaded.name, arch, set_name), planned, materials)
         build, made = session.build(loaded, arch, folder)
         proof = self.prover.prove(build, loaded.folder) if prove else None
         return outcome_of(build, made, proof)
@@ -263,6 +273,35 @@ class Project:
                 msg, hint="Name one (arch=...), or use build_all.", code="arch.several"
             )
         return chips[0]
+
+    def reproduce(
+        self,
+        statement: Statement,
+        *,
+        folder: Path,
+        model: str | None = None,
+        set_name: str | None = None,
+    ) -> Reproduction:
+        """Build what a manifest tells of again, in ``folder``, and compare.
+
+        Nothing is taken from the cache. Raises :class:`ConfigError` with every difference when
+        what goes in is not the same.
+        """
+        from orchestrator.pipeline import reproducing
+
+        (cell, *_) = self.cells(
+            [model or statement.model], [statement.arch], [set_name] if set_name else []
+        )
+        if cell.wrong is not None:
+            raise cell.wrong
+        assert cell.loaded is not None
+        assert cell.arch is not None
+        session = self.session
+        session.fresh = True
+        made, materials, _ = session.plan(session.request(cell.loaded, cell.arch), folder)
+        tools = reproducing.need_same_inputs(statement, made, materials)
+        build, _ = session.build(cell.loaded, cell.arch, folder)
+        return reproducing.Reproduction(reproducing.compare(statement, build), tools, folder)
 
     # --- many -----------------------------------------------------------------------------------
 
@@ -336,9 +375,44 @@ class Project:
         builder = LocalBuilder(self.session, prove=prove)
         shown = view if view is not None else self._eventful()
         try:
-            return MatrixRunner(self.session, cells, builder, capacity, shown).run()
+            runner = MatrixRunner(
+                self.session, cells, builder, capacity, shown, locked=self.options.locked
+            )
+            return runner.run()
         finally:
             builder.close()
+
+    def lock(self, cells: Sequence[Cell]) -> tuple[str, ...]:
+        """Write what the cells are made with and of into ``hef.lock``; return their names."""
+        from orchestrator.pipeline.pins import pin_of, write_pins
+
+        pins = {name: pin_of(made, inputs) for name, made, inputs in self._planned(cells)}
+        write_pins(self.root, pins)
+        return tuple(pins)
+
+    def check_lock(self, cells: Sequence[Cell]) -> tuple[str, ...]:
+        """Raise :class:`ConfigError` unless the cells are as ``hef.lock`` has them."""
+        from orchestrator.pipeline.pins import need_locked
+
+        names = []
+        for name, made, inputs in self._planned(cells):
+            need_locked(self.root, name, made, inputs)
+            names.append(name)
+        return tuple(names)
+
+    def _planned(self, cells: Sequence[Cell]) -> Iterator[tuple[str, Plan, Mapping[str, str]]]:
+        from orchestrator.pipeline.matrix.cells import folder_of
+        from orchestrator.pipeline.pins import name_of
+
+        session = self.session
+        for cell in cells:
+            if cell.wrong is not None:
+                raise cell.wrong
+            assert cell.loaded is not None
+            assert cell.arch is not None
+            final = folder_of(session.artifacts, cell.model, cell.set, cell.arch)
+            made, inputs, _ = session.plan(session.request(cell.loaded, cell.arch), final)
+            yield name_of(cell.model, cell.arch, cell.set), made, inputs
 
     def _eventful(self) -> View | None:
         if self._on_event is None:

@@ -54,6 +54,9 @@ StrictOption = Annotated[
     typer.Option("--strict/--no-strict", help="Fail when less was done than was asked."),
 ]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Run every stage, cached or not.")]
+LockedOption = Annotated[
+    bool, typer.Option("--locked", help="Refuse what differs from hef.lock, and show it.")
+]
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Show the plan and its commands; run nothing.")
 ]
@@ -106,6 +109,7 @@ def register(app: typer.Typer) -> None:
         toolchain: ToolchainOption = None,
         strict: StrictOption = None,
         fresh: FreshOption = False,
+        locked: LockedOption = False,
         dry_run: DryOption = False,
         detach: Annotated[
             bool, typer.Option("--detach", help="Build in the background; see hef ps.")
@@ -130,6 +134,7 @@ def register(app: typer.Typer) -> None:
             cpus=cpus,
             allow_network=allow_network,
             fresh=fresh,
+            locked=locked,
         )
         wish = _Wish(models, arch, sets, all_, jobs, prove=True)
         _run(wish, options, dry_run=dry_run, detach=detach, verbose=verbose, as_json=json_)
@@ -145,6 +150,7 @@ def register(app: typer.Typer) -> None:
         toolchain: ToolchainOption = None,
         strict: StrictOption = None,
         fresh: FreshOption = False,
+        locked: LockedOption = False,
         dry_run: DryOption = False,
         memory: MemoryOption = None,
         cpus: CpusOption = None,
@@ -165,6 +171,7 @@ def register(app: typer.Typer) -> None:
             cpus=cpus,
             allow_network=allow_network,
             fresh=fresh,
+            locked=locked,
         )
         wish = _Wish(models, arch, sets, all_, jobs, prove=False)
         _run(wish, options, dry_run=dry_run, detach=False, verbose=verbose, as_json=json_)

@@ -43,16 +43,10 @@ def read_lock(project: Path) -> dict[Line, Pin]:
     :raises ConfigError: the file is there and cannot be read.
     """
     path = project / NAME
+    document = read_document(project)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    try:
-        document = json.loads(text)
-        if document["schema"] != SCHEMA:
-            raise ValueError(f"schema {document['schema']} is not known")  # noqa: EM102, TRY301
         pins: dict[Line, Pin] = {}
-        for line, pin in document["toolchains"].items():
+        for line, pin in document.get("toolchains", {}).items():
             pins[_line(line)] = Pin(
                 str(pin["image"]),
                 dict(pin["versions"]),
@@ -60,13 +54,30 @@ def read_lock(project: Path) -> dict[Line, Pin]:
                 str(pin.get("content") or ""),
             )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{path}: this lock cannot be read: {error}"
-        raise ConfigError(
-            msg,
-            hint="Restore it from version control, or write it anew: hef toolchain use NAME",
-            code="lock.damaged",
-        ) from error
+        raise _damaged(path, error) from error
     return pins
+
+
+def read_document(project: Path) -> dict[str, Any]:
+    """Return the lock as JSON values, empty without one; raises :class:`ConfigError`."""
+    path = project / NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']} is not known")  # noqa: EM102, TRY301
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+    return dict(document)
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{path}: this lock cannot be read: {error}",
+        hint="Restore it from version control, or write it anew: hef toolchain use NAME",
+        code="lock.damaged",
+    )
 
 
 def write_pin(project: Path, toolchain: ImportedToolchain) -> Path:
@@ -89,6 +100,7 @@ def remove_pin(project: Path, line: Line | None = None) -> Path:
 
 def _write(project: Path, pins: Mapping[Line, Pin]) -> Path:
     document: dict[str, Any] = {
+        **read_document(project),
         "schema": SCHEMA,
         "toolchains": {
             str(line): {

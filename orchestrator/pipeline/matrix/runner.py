@@ -22,6 +22,7 @@ from orchestrator.pipeline.matrix.cells import folder_of
 from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
 from orchestrator.pipeline.matrix.schedule import Capacity, Demand, next_cells
 from orchestrator.pipeline.news import Teller
+from orchestrator.pipeline.pins import name_of, need_locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,8 +104,11 @@ class MatrixRunner:
         builder: Builder,
         capacity: Capacity,
         view: View | None = None,
+        *,
+        locked: bool = False,
     ) -> None:
         self._session = session
+        self._locked = locked
         self._cells = tuple(cells)
         self._builder = builder
         self._capacity = capacity
@@ -157,7 +161,10 @@ class MatrixRunner:
         assert cell.arch is not None
         session = self._session
         final = folder_of(session.artifacts, cell.model, cell.set, cell.arch)
-        made, _, _ = session.plan(session.request(cell.loaded, cell.arch), final)
+        made, materials, _ = session.plan(session.request(cell.loaded, cell.arch), final)
+        if self._locked:
+            name = name_of(cell.model, cell.arch, cell.set)
+            need_locked(session.workspace.root, name, made, materials)
         stages = {stage.key: stage.name for stage in made.stages if stage.runs}
         memory = session.memory_of_a_job() or memory_for(made.to_run, made.emulated)
         return Demand({} if session.fresh else stages, memory if made.to_run else 0)

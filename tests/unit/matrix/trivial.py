@@ -103,7 +103,7 @@ class TrivialRunning:
 
     def _write(self, role: str, name: str, stage: str, plan: dict[str, Any]) -> Artifact:
         by_arch = stage not in ("export", "samples", "calibrate")
-        told = [stage, plan["parameters"].get(stage), plan["arch"] if by_arch else None]
+        told = [name, stage, plan["parameters"].get(stage), plan["arch"] if by_arch else None]
         content = json.dumps([*told, plan["net_name"]], sort_keys=True).encode() * 20
         path = self._job.work / name
         path.parent.mkdir(parents=True, exist_ok=True)

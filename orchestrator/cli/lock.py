@@ -1,0 +1,53 @@
+"""``hef lock``: note what builds are made with and of, so that ``--locked`` can compare."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
+    ArchOption,
+    EngineOption,
+    JsonOption,
+    Models,
+    SetOption,
+    ToolchainOption,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``lock`` to the application."""
+    app.command("lock", epilog="Example: hef lock --all   then: hef build --all --locked")(_lock)
+
+
+def _lock(
+    models: Models = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every build of the project, as hef build --all has it.")
+    ] = False,
+    arch: ArchOption = None,
+    sets: SetOption = None,
+    engine: EngineOption = None,
+    toolchain: ToolchainOption = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing: fail when something differs.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write into hef.lock what compiles and exports, and the digests of weights and pictures."""
+    from orchestrator.api import Options, Project
+    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.toolchain.lock import NAME
+
+    options = Options(engine=engine, toolchain=toolchain)
+    with Project(options=options) as project:
+        cells = project.cells(models or (), arch or (), sets or (), everything=all_)
+        names = project.check_lock(cells) if check else project.lock(cells)
+        path = project.root / NAME
+    if as_json:
+        emit_json({"lock": str(path), "builds": list(names), "checked": check})
+        return
+    for name in names:
+        print_result(f"{name} {'is as locked' if check else 'is locked'}")
+    print_result(str(path))

@@ -1,0 +1,119 @@
+"""``hef.lock``, its builds: what each was made with and of, so that any difference is told.
+
+Beside the images that a project wants (``orchestrator.toolchain.lock``) it holds, for each build,
+what compiles and what exports (image or versions, and code), and the digests of all that goes in:
+weights, the network's code, calibration and validation pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import files
+from orchestrator.errors import ConfigError, escape_control
+from orchestrator.pipeline.digests import digest_of
+from orchestrator.pipeline.plan import explain_difference
+from orchestrator.toolchain.lock import NAME, read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.pipeline.plan import Plan
+
+#: The section of the lock, beside ``toolchains``.
+SECTION = "builds"
+
+
+@dataclass(frozen=True)
+class BuildPin:
+    """What one build was locked with: identities, digests of inputs, and of what is asked."""
+
+    toolchain: Mapping[str, Any]
+    export: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    recipe: str
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+
+def name_of(model: str, arch: str, set_name: str | None = None) -> str:
+    """Return what a build is called in the lock: ``model/arch``, with a parameter set before it."""
+    return f"{model}/{set_name}/{arch}" if set_name else f"{model}/{arch}"
+
+
+def pin_of(made: Plan, materials: Mapping[str, str]) -> BuildPin:
+    """Return the pin of a plan."""
+    asked: dict[str, Any] = json.loads(json.dumps(made.request.parameters, default=str))
+    return BuildPin(
+        toolchain=dict(made.identities["compile"]),
+        export=dict(made.identities["export"]),
+        inputs=dict(sorted(materials.items())),
+        recipe=digest_of(asked),
+        asked=asked,
+    )
+
+
+def differences(pin: BuildPin, now: BuildPin) -> list[str]:
+    """Return every difference as ``what: locked -> now``."""
+    parts = (
+        ("toolchain", pin.toolchain, now.toolchain),
+        ("export", pin.export, now.export),
+        ("inputs", pin.inputs, now.inputs),
+        ("recipe", pin.asked, now.asked),
+    )
+    return [
+        f"{name}.{escape_control(line)}"
+        for name, old, new in parts
+        for line in explain_difference(old, new)
+    ]
+
+
+def read_pins(project: Path) -> dict[str, BuildPin]:
+    """Return the builds that a project's lock has, by name; raises :class:`ConfigError`."""
+    found = {}
+    try:
+        for name, pin in read_document(project).get(SECTION, {}).items():
+            found[str(name)] = BuildPin(
+                toolchain=dict(pin["toolchain"]),
+                export=dict(pin["export"]),
+                inputs={str(key): str(value) for key, value in pin["inputs"].items()},
+                recipe=str(pin["recipe"]),
+                asked=dict(pin["asked"]),
+            )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = f"{project / NAME}: its section {SECTION} cannot be read: {error!r}"
+        raise ConfigError(msg, hint="Write it anew: hef lock --all", code="lock.damaged") from error
+    return found
+
+
+def write_pins(project: Path, pins: Mapping[str, BuildPin], *, only: bool = False) -> Path:
+    """Put pins into a project's lock, beside what it has; ``only`` drops the other builds."""
+    document = read_document(project) or {"schema": 1, "toolchains": {}}
+    kept = {} if only else dict(document.get(SECTION, {}))
+    kept.update({name: asdict(pin) for name, pin in pins.items()})
+    document[SECTION] = dict(sorted(kept.items()))
+    path = project / NAME
+    files.write_atomic(path, json.dumps(document, indent=2, sort_keys=True) + "\n")
+    return path
+
+
+def need_locked(project: Path, name: str, made: Plan, materials: Mapping[str, str]) -> None:
+    """Raise :class:`ConfigError` unless a build is what the lock says, with every difference."""
+    pins = read_pins(project)
+    if name not in pins:
+        msg = f"--locked: {project / NAME} does not have {escape_control(name)}"
+        raise ConfigError(msg, hint="Lock it: hef lock", code="lock.missing")
+    found = differences(pins[name], pin_of(made, materials))
+    if found:
+        raise ConfigError(
+            "\n".join([f"--locked: {escape_control(name)} is not what is locked:", *_shown(found)]),
+            hint="Restore what changed, or lock what is there now: hef lock",
+            code="lock.differs",
+        )
+
+
+def _shown(lines: Sequence[str], most: int = 30) -> list[str]:
+    shown = [f"  {line}" for line in lines[:most]]
+    return [*shown, f"  and {len(lines) - most} more"] if len(lines) > most else shown

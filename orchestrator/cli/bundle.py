@@ -46,13 +46,15 @@ def _bundle(
     content = bundle_model(build)
     folder = output or Path(chosen.folder_of(content))
     files = plan_bundle(content, chosen, folder.name)
-    write_bundle(files, folder)
+    kept = write_bundle(files, folder)
     if as_json:
         names = [file.name for file in files]
         emit_json(
             {"bundle": str(folder), "for": chosen.name, "emulated": build.emulated, "files": names}
         )
         return
+    for name in kept:
+        note(f"you had changed {name}: kept as {name}.old")
     print_result(str(folder))
     if build.emulated:
         note("note: the HEF is emulated; no Hailo chip can run it")

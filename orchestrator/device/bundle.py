@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.device.bundle_text import packages_of, readme
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.files import replacing, write_atomic
+from orchestrator.files import replacing, sha256_of, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: The file by which a folder is known as a bundle of ours.
 FACTS = "hefsmith.json"
 SCHEMA = 1
+
+#: What was written, as ``sha256sum -c`` reads it.
+MADE = "SHA256SUMS"
 
 #: Our code for pictures and boxes, as an archive that Python imports from.
 LIBRARY = "hefsmith_worker.zip"
@@ -69,16 +72,19 @@ def plan_bundle(model: BundleModel, target: Target, folder: str = ".") -> tuple[
     return tuple(sorted(files, key=lambda file: file.name))
 
 
-def write_bundle(files: Sequence[BundleFile], folder: Path) -> None:
-    """Write a bundle; an earlier bundle in ``folder`` is replaced, anything else is left alone.
+def write_bundle(files: Sequence[BundleFile], folder: Path) -> tuple[str, ...]:
+    """Write a bundle; the files of an earlier one in ``folder`` are replaced, others stay.
 
-    Raises :class:`~orchestrator.errors.ConfigError` when ``folder`` holds something else.
+    Returns the names of files of the earlier one that somebody had changed: they are kept beside,
+    as ``NAME.old``. Raises :class:`~orchestrator.errors.ConfigError` when ``folder`` holds
+    something else than a bundle.
     """
+    kept: tuple[str, ...] = ()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (folder / FACTS).is_file():
             msg = f"{escape_control(str(folder))} is there and is no bundle of ours"
             raise ConfigError(msg, hint="Name another folder with --output.")
-        shutil.rmtree(folder)
+        kept = _clear(folder)
     for file in files:
         path = folder / file.name
         if file.source is not None:
@@ -87,6 +93,30 @@ def write_bundle(files: Sequence[BundleFile], folder: Path) -> None:
                 shutil.copyfileobj(source, sink)
         else:
             write_atomic(path, file.data)
+    write_atomic(folder / MADE, _made(files, folder))
+    return kept
+
+
+def _made(files: Sequence[BundleFile], folder: Path) -> str:
+    """Return the list of what was written, with digests, for the next time."""
+    return "".join(f"{sha256_of(folder / file.name)}  {file.name}\n" for file in files)
+
+
+def _clear(folder: Path) -> tuple[str, ...]:
+    """Remove the files of an earlier bundle, keep what somebody has changed or added."""
+    kept = []
+    listed = folder / MADE
+    for line in listed.read_text("utf-8").splitlines() if listed.is_file() else ():
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if Path(name).name != name or not path.is_file() or path.is_symlink():
+            continue
+        if sha256_of(path) == digest:
+            path.unlink()
+        else:
+            path.replace(folder / f"{name}.old")
+            kept.append(name)
+    return tuple(kept)
 
 
 def _facts(model: BundleModel, target: Target) -> str:

@@ -160,6 +160,14 @@ def test_a_bundle_replaces_a_bundle_but_no_other_folder(tmp_path: Path) -> None:
     write_bundle(plan_bundle(detector(tmp_path), TARGETS["frigate"]), folder)
     write_bundle(plan_bundle(detector(tmp_path), TARGETS["python"]), folder)
     assert not (folder / "frigate.yml").exists()
+    # What somebody added stays, and what somebody changed is kept beside.
+    (folder / "mine.txt").write_text("mine")
+    (folder / "run.py").write_text("# better")
+    assert write_bundle(plan_bundle(detector(tmp_path), TARGETS["frigate"]), folder) == ("run.py",)
+    assert (folder / "mine.txt").read_text() == "mine"
+    assert (folder / "run.py.old").read_text() == "# better"
+    assert "better" not in (folder / "run.py").read_text()
+    assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder).returncode == 0
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("precious")

@@ -307,13 +307,15 @@ def test_home_assistant_finds_the_device(bundle: Path, version: str) -> None:
     lamp = json.loads(told["homeassistant/binary_sensor/hefsmith_net/class0/config"])
     assert lamp["state_topic"] == "hefsmith/net/state"
     assert lamp["availability_topic"] == "hefsmith/net/online"
-    assert '"lamp"' in lamp["value_template"]
+    assert "lamp" not in lamp["value_template"]
+    assert "numbers.get('0', 0)" in lamp["value_template"]
     states = [
         json.loads(line.split(" ", 2)[2])
         for line in done.stdout.splitlines()
         if line.startswith("publish hefsmith/net/state")
     ]
     assert [state["count"] > 0 for state in states] == [True, False]
+    assert [bool(state["numbers"].get("0")) for state in states] == [True, False]
     assert told["hefsmith/net/online"] == "offline"
 
 

@@ -95,7 +95,8 @@ def discovery(name: str, topic: str, labels: list[str], task: str) -> dict[str, 
     else:
         add("sensor", "count", "Objects", "{{ value_json.count }}")
         for number, label in enumerate(labels):
-            template = "{{ 'ON' if value_json.counts.get(%s, 0) else 'OFF' }}" % json.dumps(label)
+            # By number: a label may have anything in it that a template would run.
+            template = "{{ 'ON' if value_json.numbers.get('%d', 0) else 'OFF' }}" % number
             add("binary_sensor", "class%d" % number, label, template)
     add("sensor", "rate", "Pictures a second", "{{ value_json.rate }}")
     return messages

@@ -186,16 +186,20 @@ def describe(answer: Answer, score: float, rate: float) -> dict[str, Any]:
     if answer.mask is not None:
         part = 100 * float((answer.mask > 0).mean())
         seen = ["%.0f %% of the picture is not background" % part]
-        return {**state, "count": 0, "counts": {}, "seen": seen}
+        return {**state, "count": 0, "counts": {}, "numbers": {}, "seen": seen}
     if not answer.finds_boxes:
         seen = [_in_short(name, value) for name, value in answer.outputs.items()]
-        return {**state, "count": 0, "counts": {}, "seen": seen}
+        return {**state, "count": 0, "counts": {}, "numbers": {}, "seen": seen}
     boxes = [box for box in answer.boxes if box.score >= score]
     counts: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for box in boxes:
         counts[box.label] = counts.get(box.label, 0) + 1
+        numbers[str(box.number)] = numbers.get(str(box.number), 0) + 1
     seen = ["%s %.0f %%" % (box.label, 100 * box.score) for box in boxes]
-    return {**state, "count": len(boxes), "counts": counts, "seen": seen}
+    return {
+        **state, "count": len(boxes), "counts": counts, "numbers": numbers, "seen": seen,
+    }  # fmt: skip
 
 
 def _in_short(name: str, value: Any) -> str:

@@ -119,7 +119,7 @@ class Preview:
 
     def admits(self, given: str) -> bool:
         """Whether a token is ours, told in the same time whatever it is."""
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode("ascii"))
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode("utf-8"))
 
     def answer(self) -> dict[str, Any]:
         """Return what was seen last."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: What a person calls each part of the job.
 TITLES = {
     "image": "build the emulator image",
+    "look": "look at the network",
     "export": "export to ONNX",
     "samples": "run the samples",
     "calibrate": "prepare calibration",

@@ -1,4 +1,4 @@
-"""``hef init``: write a recipe for a network that the user has."""
+"""``hef init``: write a recipe for a network that the user has, found by looking around."""
 
 from __future__ import annotations
 
@@ -8,26 +8,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from orchestrator.project.starter import Network, Pictures
+    from collections.abc import Mapping
+
+    from orchestrator.cli.asking import Asker
+    from orchestrator.pipeline.start import Started
+    from orchestrator.project.starter import Network
+    from orchestrator.project.survey.folder import Folder, NetworkFile
+    from orchestrator.project.survey.given import Given
+    from orchestrator.project.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("init", epilog="Example: hef init plates --onnx plates.onnx --calib photos/")(init)
+    app.command(
+        "init",
+        epilog="Example: hef init     or: hef init plates --onnx plates.onnx --calib photos/",
+    )(init)
 
 
 def init(
-    name: Annotated[str, typer.Argument(help="Name of the model: models/NAME/model.yaml.")],
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the model; default: that of its file.")
+    ] = None,
     onnx: Annotated[Path | None, typer.Option(help="Network as ONNX.")] = None,
     torch: Annotated[
         str | None, typer.Option(help="Network as torch code.", metavar="FILE.py:FACTORY")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Checkpoint: of --torch, or one that holds its network.")
+        Path | None, typer.Option(help="Checkpoint: of --torch, or one whose code is found.")
     ] = None,
     size: Annotated[
-        str, typer.Option(help="Input of --torch: channels, height, width.", metavar="C,H,W")
-    ] = "3,224,224",
+        str | None,
+        typer.Option(help="Input of a torch network: channels, height, width.", metavar="C,H,W"),
+    ] = None,
     tflite: Annotated[Path | None, typer.Option(help="Network as TFLite.")] = None,
     keras: Annotated[Path | None, typer.Option(help="Network as a .keras or .h5 file.")] = None,
     saved_model: Annotated[
@@ -37,247 +50,318 @@ def init(
         str | None, typer.Option(help="A hailomz command line to write as a recipe.")
     ] = None,
     calib: Annotated[Path | None, typer.Option(help="Calibration pictures.")] = None,
-    arch: Annotated[str, typer.Option(help="Chip.")] = "hailo8l",
+    arch: Annotated[str | None, typer.Option(help="Chip; default: hailo8l.")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Take the default of every question.")
+    ] = False,
+    run: Annotated[
+        bool, typer.Option("--run/--no-run", help="Run the network to learn its preprocessing.")
+    ] = True,
+    engine: Annotated[
+        str | None, typer.Option(help="Where it is run: auto, docker, local.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write models/NAME/model.yaml with what the network's graph tells."""
+    """Look around in this folder and write models/NAME/model.yaml, ready to build."""
+    from orchestrator.cli.asking import Asker
     from orchestrator.errors import ConfigError
     from orchestrator.project.recipe import MODEL_NAME
     from orchestrator.project.workspace import open_workspace
 
-    if not MODEL_NAME.match(name):
+    if name is not None and not MODEL_NAME.match(name):
         msg = "the name of a model has letters, digits, - and _ only, and starts with a letter"
         raise ConfigError(msg, code="init.name")
-    tensorflow = {"tflite": tflite, "keras": keras, "saved_model": saved_model}
-    given = [one for one in (onnx, torch, from_hailomz, *tensorflow.values()) if one is not None]
-    if len(given) > 1 or (not given and weights is None):
+    files = {
+        "onnx": onnx, "tflite": tflite, "keras": keras, "saved_model": saved_model,
+        "weights": weights,
+    }  # fmt: skip
+    named = {kind: path for kind, path in files.items() if path is not None}
+    if len(named) + (from_hailomz is not None) > 1 or (torch is not None and named and not weights):
         msg = "give one of --onnx, --torch, --tflite, --keras, --saved-model and --from-hailomz"
-        raise ConfigError(msg, hint=f"hef init {name} --onnx FILE", code="init.source")
-    if weights is not None and given and torch is None:
-        msg = "--weights goes with --torch, or stands alone"
-        raise ConfigError(msg, code="init.source")
-    target = open_workspace().models / name / "model.yaml"
+        raise ConfigError(msg, hint="--weights goes with --torch", code="init.source")
+    workspace = open_workspace()
+    if from_hailomz is not None:
+        _from_hailomz(from_hailomz, name, workspace, arch, force=force, as_json=as_json)
+        return
+    ask = Asker(yes=yes or as_json)
+    folder = _look_around(workspace, Path.cwd())
+    network = _chosen(named, torch, folder, ask)
+    given = _given(network, name, torch, size, calib, arch, folder, run=run)
+    target = workspace.models / given.name / "model.yaml"
+    _refuse_existing(target, force=force)
+    started = _start(given, folder, workspace, engine, ask)
+    _write(workspace, target, started, as_json=as_json)
+
+
+def _look_around(workspace: Workspace, here: Path) -> Folder:
+    from orchestrator.project.survey.folder import look_around
+
+    models = workspace.models if workspace.model_names() else None
+    return look_around(here, models=models)
+
+
+def _refuse_existing(target: Path, *, force: bool) -> None:
+    from orchestrator.errors import ConfigError
+
     if target.exists() and not force:
         msg = f"{target} is there already"
-        raise ConfigError(msg, hint="--force replaces it", code="init.exists")
-    if from_hailomz is not None:
-        recipe, network, notes = _from_hailomz(from_hailomz, target.parent)
-    elif onnx is not None:
-        network = _network(onnx)
-        recipe = _started({"onnx": _relative(onnx, target.parent)}, network, calib, arch, target)
-        notes = _notes(calib)
-    elif weights is not None and torch is None:
-        recipe, network, notes = _from_checkpoint(weights, size, calib, arch, target)
-    elif torch is None:
-        kind, path = next((kind, path) for kind, path in tensorflow.items() if path is not None)
-        network = _from_tensorflow(kind, path)
-        recipe = _started({kind: _relative(path, target.parent)}, network, calib, arch, target)
-        notes = _notes(calib)
-    else:
-        recipe, network, notes = _from_torch(torch, weights, size, calib, arch, target)
-    _write(target, recipe, network, notes, as_json=as_json)
+        hint = f"--force replaces it; hef up {target.parent.name} builds it"
+        raise ConfigError(msg, hint=hint, code="init.exists")
 
 
-def _from_tensorflow(kind: str, path: Path) -> Network:
-    """Return what the network's file tells; only TFLite is read without TensorFlow."""
-    from hefsmith_worker.tflite_file import TfliteError, plain_name, read_network
-
-    from orchestrator.errors import ConfigError, escape_control
-    from orchestrator.project.starter import Network
-
-    if not path.exists():
-        msg = f"{path} is not there"
-        raise ConfigError(msg, code="init.file")
-    if kind != "tflite":
-        return Network()
-    try:
-        found = read_network(path)
-    except (TfliteError, OSError) as error:
-        raise ConfigError(escape_control(str(error)), code="init.tflite") from None
-    shapes = {
-        plain_name(one.name): (1, one.shape[3], one.shape[1], one.shape[2])
-        for one in found.inputs
-        if len(one.shape) == 4 and min(one.shape[1:]) > 0
-    }
-    return Network(shapes)
-
-
-def _from_torch(
-    factory: str,
-    weights: Path | None,
-    size: str,
-    calib: Path | None,
-    arch: str,
-    target: Path,
-) -> tuple[dict[str, Any], Network, list[str]]:
+def _chosen(
+    named: Mapping[str, Path], torch: str | None, folder: Folder, ask: Asker
+) -> NetworkFile:
+    """Return the network that was named, else the one that is found."""
     from orchestrator.errors import ConfigError
-    from orchestrator.project.starter import Network
+    from orchestrator.project.checkpoint import Checkpoint, read_checkpoint
+    from orchestrator.project.survey.folder import NetworkFile
 
-    file, colon, function = factory.rpartition(":")
-    if not colon or not file.endswith(".py") or not function.isidentifier():
-        msg = "--torch takes FILE.py:FACTORY, such as model.py:build"
-        raise ConfigError(msg, code="init.torch")
-    for path in (Path(file), weights):
-        if path is not None and not path.is_file():
+    for kind, path in named.items():
+        if not path.exists():
             msg = f"{path} is not there"
             raise ConfigError(msg, code="init.file")
-    network = Network({"image": _picture(size)})
-    source = {"torch": f"{_relative(Path(file), target.parent)}:{function}"}
-    if weights is not None:
-        source["weights"] = _relative(weights, target.parent)
-    return _started(source, network, calib, arch, target), network, _notes(calib)
+        if kind != "weights":
+            return NetworkFile(kind, path)  # type: ignore[arg-type]
+        plain = path.suffix.lower() == ".safetensors"
+        return NetworkFile(
+            "weights", path, Checkpoint("weights") if plain else read_checkpoint(path)
+        )
+    _say_found(folder)
+    if torch is not None:
+        file = Path(torch.rpartition(":")[0])
+        if not file.is_file():
+            msg = "--torch takes FILE.py:FACTORY, such as model.py:build"
+            raise ConfigError(msg, code="init.torch")
+        return NetworkFile("weights", file, None)
+    if not folder.networks:
+        raise _nothing(folder)
+    return _one_of(folder, ask)
 
 
-def _from_checkpoint(
-    weights: Path, size: str, calib: Path | None, arch: str, target: Path
-) -> tuple[dict[str, Any], Network, list[str]]:
-    """Write a recipe for a checkpoint that holds its network; what is in it is not run."""
+def _say_found(folder: Folder) -> None:
+    from orchestrator.cli.output import note
+    from orchestrator.errors import escape_control
+
+    def below(path: Path) -> str:
+        return escape_control(path.relative_to(folder.root).as_posix() or ".")
+
+    note(f"looked around in {escape_control(str(folder.root))}:")
+    lines = [("network", f"{below(one.path)}  ({one.words})") for one in folder.networks[:6]]
+    kinds = {"classes": "in class folders", "yolo": "a YOLO data set", "coco": "a COCO data set"}
+    for one in folder.pictures[:3]:
+        count = f"{one.count} pictures " if one.count else ""
+        lines.append(("pictures", f"{below(one.path)}  ({count}{kinds.get(one.kind, '')})"))
+    lines += [("labels", below(path)) for path in folder.labels[:2]]
+    lines += [("code", below(path)) for path in folder.scripts[:4]]
+    lines += [("hailomz", f"{below(path)}  (hef init --from-hailomz)") for path in folder.zoo[:2]]
+    for title, text in lines:
+        note(f"  {title:<9} {text}")
+    if folder.cut_short:
+        note("  ... and more: this folder is too large to be looked through")
+
+
+def _nothing(folder: Folder) -> Exception:
     from orchestrator.errors import ConfigError
-    from orchestrator.project.checkpoint import read_checkpoint
-    from orchestrator.project.starter import Network, ultralytics_recipe
 
-    if not weights.is_file():
-        msg = f"{weights} is not there"
-        raise ConfigError(msg, code="init.file")
-    found = read_checkpoint(weights)
-    name = _relative(weights, target.parent)
-    if found.kind == "ultralytics" and found.task is not None:
-        recipe = ultralytics_recipe(name, found.task, pictures=_pictures(calib, target), arch=arch)
-        shape = tuple(recipe["inputs"]["images"])
-        return recipe, Network({"images": shape}), _notes(calib)
-    if found.kind == "torchscript":
-        network = Network({"image": _picture(size)})
-        return _started({"weights": name}, network, calib, arch, target), network, _notes(calib)
-    what = "a network of " + ", ".join(found.classes[:3]) if found.classes else "weights alone"
-    msg = f"{weights} holds {what}: the code that defines the network is needed too"
-    hint = f"hef init {target.parent.name} --torch FILE.py:FACTORY --weights {weights}"
-    raise ConfigError(msg, hint=hint, code="init.weights")
+    msg = f"no network was found in {folder.root} or below"
+    hint = (
+        "Copy your checkpoint (.pt, .pth, .safetensors), .onnx or .tflite file here, and run "
+        "hef init again,\nor name it: hef init NAME --onnx FILE\n"
+        "or try the bundled demo: hef up digits"
+    )
+    if folder.zoo:
+        hint = (
+            f'For a YAML of the Model Zoo: hef init NAME --from-hailomz "hailomz compile --ckpt '
+            f'FILE.onnx --yaml {folder.zoo[0].name} --calib-path DIR"\n{hint}'
+        )
+    elif folder.hefs:
+        hint = (
+            f"{folder.hefs[0].name} is compiled already: hef inspect {folder.hefs[0].name}\n{hint}"
+        )
+    return ConfigError(msg, hint=hint, code="init.nothing")
 
 
-def _picture(size: str) -> tuple[int, ...]:
-    """Return (1, C, H, W) for what ``--size`` says."""
+def _one_of(folder: Folder, ask: Asker) -> NetworkFile:
+    from orchestrator.project.survey.folder import model_name
+    from orchestrator.project.survey.questions import Question
+
+    best = folder.networks[0]
+    names = {model_name(one.path, folder.root) for one in folder.networks}
+    if len(names) < 2:
+        return best
+    options = tuple(
+        (str(number), f"{one.path.relative_to(folder.root).as_posix()} ({one.words})")
+        for number, one in enumerate(folder.networks[:8])
+    )
+    reason = "several are here; the first is whole, or the newest"
+    question = Question("network", "Which network?", options, "0", reason)
+    return folder.networks[int(ask(question))]
+
+
+def _given(
+    network: NetworkFile,
+    name: str | None,
+    torch: str | None,
+    size: str | None,
+    calib: Path | None,
+    arch: str | None,
+    folder: Folder,
+    *,
+    run: bool,
+) -> Given:
+    from orchestrator.pipeline.start import pictures_near
+    from orchestrator.project.survey.folder import model_name
+    from orchestrator.project.survey.given import Given
+
+    inputs, head = _declared(network)
+    return Given(
+        network=network,
+        name=name or model_name(network.path, folder.root),
+        torch=torch,
+        inputs=inputs,
+        head=head,
+        size=None if size is None else _shape(size),
+        calibration=pictures_near(folder, calib),
+        arch=arch,
+        measure=run,
+    )
+
+
+def _shape(size: str) -> tuple[int, ...]:
+    """Return (C, H, W), or (F,) for features, of what ``--size`` says."""
     from orchestrator.errors import ConfigError
 
     try:
-        shape = (1, *(int(side) for side in size.split(",")))
+        shape = tuple(int(side) for side in size.split(","))
     except ValueError:
         shape = ()
-    if len(shape) != 4 or min(shape) < 1:
+    if len(shape) not in (1, 3) or min(shape) < 1:
         msg = "--size takes channels, height and width, such as 3,224,224"
         raise ConfigError(msg, code="init.size")
     return shape
 
 
-def _from_hailomz(line: str, folder: Path) -> tuple[dict[str, Any], Network, list[str]]:
-    from orchestrator.project.starter import Network
-    from orchestrator.project.zoo import load_zoo_yaml, parse_hailomz, recipe_from_zoo
-    from orchestrator.project.zoo_source import recipe_of_command
-
-    command = parse_hailomz(line)
-    network = Network()
-    if command.checkpoint is not None and command.checkpoint.suffix.lower() == ".onnx":
-        network = _network(command.checkpoint)
-    document, notes = ({}, []) if command.yaml is None else load_zoo_yaml(command.yaml)
-    where = None if command.yaml is None else command.yaml.parent
-    made = recipe_from_zoo(document, folder=where, command=command)
-    recipe = recipe_of_command(command, made)
-    if command.yaml is None:
-        notes.append("a zoo network by name needs the suite: its YAML and script are inside it")
-    else:
-        recipe["source"]["zoo"] = _relative(command.yaml, folder)
-        notes.extend(made.notes)
-    _make_relative(recipe, folder)
-    pictures = [shape for shape in network.inputs.values() if len(shape) == 4]
-    size = made.recipe["preprocessing"].get("size")
-    if command.yaml is not None and len(pictures) == 1 and size != list(pictures[0][2:]):
-        notes.append(f"the network's own input is {pictures[0][2]} x {pictures[0][3]}: used here")
-        recipe["preprocessing"] = {"size": list(pictures[0][2:])}
-    return recipe, network, notes
+def _declared(network: NetworkFile) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """Return the inputs that a file states, read without the packages that made it."""
+    if network.kind == "onnx":
+        return _onnx_inputs(network.path)
+    if network.kind == "tflite":
+        return _tflite_inputs(network.path), {}
+    return {}, {}
 
 
-def _make_relative(recipe: dict[str, Any], folder: Path) -> None:
-    """Let the recipe's paths start where the recipe is; hailomz's start where it is run."""
-    places = [
-        (recipe.get("source", {}), ("weights",)),
-        (recipe.get("calibration", {}), ("source",)),
-        (recipe.get("optimization", {}), ("script_file",)),
-    ]
-    for section, keys in places:
-        for key in keys:
-            if key in section and Path(section[key]).exists():
-                section[key] = _relative(Path(section[key]), folder)
-
-
-def _started(
-    source: dict[str, Any], network: Network, calib: Path | None, arch: str, target: Path
-) -> dict[str, Any]:
-    from orchestrator.project.starter import starter_recipe
-
-    return starter_recipe(source, network, pictures=_pictures(calib, target), arch=arch)
-
-
-def _pictures(calib: Path | None, target: Path) -> Pictures:
-    """Return what the folder of pictures shows, as the recipe in ``target`` names it."""
-    from orchestrator.project.picture_folder import look
-    from orchestrator.project.starter import Pictures
-
-    if calib is None:
-        return Pictures()
-    found = look(calib)
-    held_out = None if found.held_out is None else _relative(found.held_out, target.parent)
-    return Pictures(_relative(found.calibration, target.parent), held_out, found.classes)
-
-
-def _notes(calib: Path | None) -> list[str]:
-    return [] if calib is not None else ["calibration.source is a guess: name your pictures"]
-
-
-def _network(path: Path) -> Network:
-    """Read inputs and head of an ONNX file."""
-    from hefsmith_worker.graph import GraphError
-    from hefsmith_worker.graph.analysis import analyse_graph
-    from hefsmith_worker.graph.model import read_graph
-
+def _onnx_inputs(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     from orchestrator.errors import ConfigError, escape_control
-    from orchestrator.project.starter import Network, inputs_as_built
+    from orchestrator.inspect.onnx_file import read_onnx
+    from orchestrator.project.starter import inputs_as_built
 
     try:
+        from hefsmith_worker.graph import GraphError
+        from hefsmith_worker.graph.analysis import analyse_graph
+        from hefsmith_worker.graph.model import read_graph
+    except ImportError:
+        # The base installation has no onnx: what the look shows counts, where it can be had.
+        model = read_onnx(path)
+        found = {}
+        for value in model.inputs:
+            sides = [side if isinstance(side, int) else 0 for side in value.shape or ()]
+            found[value.name] = tuple(sides)
+        return found, {}
+    try:
         graph = read_graph(path)
-        return Network(inputs_as_built(graph), analyse_graph(graph).to_dict())
+        return dict(inputs_as_built(graph)), dict(analyse_graph(graph).to_dict())
     except GraphError as error:
         raise ConfigError(escape_control(str(error)), code="init.onnx") from None
 
 
-def _relative(path: Path, folder: Path) -> str:
-    import os
+def _tflite_inputs(path: Path) -> dict[str, tuple[int, ...]]:
+    from hefsmith_worker.tflite_file import TfliteError, plain_name, read_network
 
-    try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # another drive on Windows
-        return path.resolve().as_posix()
-
-
-def _write(
-    target: Path, recipe: dict[str, Any], network: Network, notes: list[str], *, as_json: bool
-) -> None:
-    from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.errors import ConfigError, escape_control
-    from orchestrator.files import write_atomic
-    from orchestrator.project.checking import Mistake, section_from
-    from orchestrator.project.recipe import Recipe
-    from orchestrator.project.starter import render_recipe
 
     try:
-        section_from(recipe, Recipe)
-    except Mistake as mistake:
-        msg = f"no recipe comes of it: {mistake}"
-        raise ConfigError(escape_control(msg), code="init.recipe") from None
-    write_atomic(target, render_recipe(recipe, network, notes))
+        found = read_network(path)
+    except (TfliteError, OSError) as error:
+        raise ConfigError(escape_control(str(error)), code="init.tflite") from None
+    return {
+        plain_name(one.name): (1, one.shape[3], one.shape[1], one.shape[2])
+        for one in found.inputs
+        if len(one.shape) == 4 and min(one.shape[1:]) > 0
+    }
+
+
+def _start(
+    given: Given, folder: Folder, workspace: Workspace, engine: str | None, ask: Asker
+) -> Started:
+    from orchestrator.cli.display import open_display
+    from orchestrator.cli.up import make_session
+    from orchestrator.pipeline.start import start
+    from orchestrator.project.survey.code import read_script
+
+    models = workspace.models.resolve()
+    scripts = [
+        script
+        for path in folder.scripts
+        if models not in path.resolve().parents and (script := read_script(path)) is not None
+    ]
+    with (
+        open_display() as display,
+        make_session({"engine": engine}, observer=display) as session,
+    ):
+        return start(given, folder, scripts, session, ask)
+
+
+def _write(workspace: Workspace, target: Path, started: Started, *, as_json: bool) -> None:
+    from orchestrator.cli.output import emit_json, note, print_result
+    from orchestrator.errors import escape_control
+    from orchestrator.pipeline.start_files import write_started
+
+    written = write_started(workspace, target, started)
     if as_json:
-        emit_json({"recipe": str(target), "head": dict(network.head) or None, "notes": notes})
+        emit_json(
+            {
+                "recipe": str(target),
+                "files": [str(path) for path in written],
+                "head": dict(started.network.head) or None,
+                "preprocessing": started.recipe.get("preprocessing"),
+                "found": list(started.said),
+                "notes": list(started.notes),
+            }
+        )
         return
-    for line in notes:
+    for line in started.said:
+        note(escape_control(line))
+    for line in started.notes:
         note(f"note: {escape_control(line)}")
-    print_result(escape_control(str(target)))
-    note(f"next: check {target.name}, then hef up {target.parent.name}")
+    for path in written:
+        print_result(escape_control(str(path)))
+    note(f"next: hef up {target.parent.name}")
+
+
+def _from_hailomz(
+    line: str,
+    name: str | None,
+    workspace: Workspace,
+    arch: str | None,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    from orchestrator.pipeline.start import Started
+    from orchestrator.pipeline.start_zoo import recipe_from_hailomz
+
+    model, recipe, network, notes = recipe_from_hailomz(line, name, workspace, _network_of)
+    if arch is not None:
+        recipe["arch"] = [arch]
+    target = workspace.models / model / "model.yaml"
+    _refuse_existing(target, force=force)
+    _write(workspace, target, Started(recipe, network, notes=tuple(notes)), as_json=as_json)
+
+
+def _network_of(path: Path) -> Network:
+    from orchestrator.project.starter import Network
+
+    inputs, head = _onnx_inputs(path)
+    return Network(inputs, head)

@@ -229,6 +229,18 @@ class BuildSession:
             )
         return self._engine
 
+    def first_job(self, request: BuildRequest) -> tuple[Plan, Segment]:
+        """Return where the first stages of a build would run, for a look at its network."""
+        toolchain = self._candidates(request)[0]
+        made = plan.plan_everything(
+            request,
+            toolchain=toolchain.name,
+            emulated=toolchain.emulated,
+            identities=toolchain.identities,
+            code=self._worker_code(),
+        )
+        return made, self._segments(made, toolchain)[0]
+
     def build(
         self,
         loaded: LoadedRecipe,

@@ -33,13 +33,16 @@ class Network:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a recipe, by paths as it will name them.
+    """The pictures of a recipe, as it will name them: a path, or a mapping with options.
 
-    ``held_out`` are for validation, ``classes`` the names of the folders' classes.
+    ``held_out`` are for validation, ``classes`` the names of the folders' classes. ``arrays`` and
+    ``held_out_arrays`` are those of inputs that are no pictures, by input.
     """
 
-    calibration: str | None = None
-    held_out: str | None = None
+    calibration: str | Mapping[str, str] | None = None
+    held_out: str | Mapping[str, str] | None = None
+    arrays: Mapping[str, str] = field(default_factory=dict)
+    held_out_arrays: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
 
 
@@ -52,21 +55,41 @@ def starter_recipe(
         recipe["inputs"] = {name: list(shape) for name, shape in network.inputs.items()}
     if "torch" in source:
         recipe["export"] = {"exporter": "legacy", "opset": 13}
-    recipe["preprocessing"] = _preprocessing(network)
-    source_of_pictures: object = pictures.calibration or "calib/images"
-    if len(network.inputs) > 1:
-        # Which array is whose nobody can know; the first gets what was named.
-        first, *rest = network.inputs
-        others = {name: f"calib/{name}.npy" for name in rest}
-        source_of_pictures = {first: pictures.calibration or f"calib/{first}.npy", **others}
-    recipe["calibration"] = {"source": source_of_pictures, "count": CALIBRATION.count}
+    recipe["preprocessing"] = assumed_preprocessing(network)
+    recipe["calibration"] = {"source": _sources(network, pictures), "count": CALIBRATION.count}
     recipe["arch"] = [arch]
     recipe["postprocess"] = _postprocess(network.head)
     if _shows_classes(network, pictures):
         recipe["postprocess"].update(task="classification", labels=list(pictures.classes))
-    if pictures.held_out is not None:
+    if pictures.held_out_arrays and len(pictures.held_out_arrays) == len(network.inputs):
+        own = dict(pictures.held_out_arrays)
+        recipe["validation"] = {"source": own if len(own) > 1 else next(iter(own.values()))}
+    elif pictures.held_out is not None and len(network.inputs) < 2:
         recipe["validation"] = {"source": pictures.held_out}
     return recipe
+
+
+def _sources(network: Network, pictures: Pictures) -> object:
+    """Return the calibration's source: one, or one for each of several inputs."""
+    free = pictures.calibration
+    # An array that was named is for what is no picture, if there is such an input.
+    plain = isinstance(free, str) and free.lower().endswith((".npy", ".npz"))
+    wants_data = plain and not all(map(is_picture, network.inputs.values()))
+    found: dict[str, object] = {}
+    for name, shape in network.inputs.items():
+        if name in pictures.arrays:
+            found[name] = pictures.arrays[name]
+        elif is_picture(shape) != wants_data and free is not None:
+            found[name], free = free, None
+        elif is_picture(shape) and len(network.inputs) == 1:
+            found[name] = "calib/images"
+        elif len(network.inputs) == 1 and free is not None:
+            found[name] = free
+        else:
+            found[name] = f"calib/{name}.npy"
+    if not found:
+        return pictures.calibration or "calib/images"
+    return found if len(found) > 1 else next(iter(found.values()))
 
 
 def _shows_classes(network: Network, pictures: Pictures) -> bool:
@@ -101,9 +124,11 @@ def inputs_as_built(graph: Graph) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def ultralytics_recipe(weights: str, task: str, *, pictures: Pictures, arch: str) -> dict[str, Any]:
+def ultralytics_recipe(
+    weights: str, task: str, *, pictures: Pictures, arch: str, side: int | None = None
+) -> dict[str, Any]:
     """Return a recipe for a checkpoint of Ultralytics; its settings are those it trains with."""
-    side = ULTRALYTICS_SIDE.get(task, ULTRALYTICS_DEFAULT_SIDE)
+    side = side or ULTRALYTICS_SIDE.get(task, ULTRALYTICS_DEFAULT_SIDE)
     network = Network({"images": (1, 3, side, side)}, {"task": task})
     recipe = starter_recipe({"weights": weights}, network, pictures=pictures, arch=arch)
     preset = "ultralytics-classify" if task == "classification" else "ultralytics"
@@ -112,13 +137,14 @@ def ultralytics_recipe(weights: str, task: str, *, pictures: Pictures, arch: str
     return {**head, "export": {"packages": ["ultralytics"]}, **recipe}
 
 
-def _preprocessing(network: Network) -> dict[str, Any]:
+def assumed_preprocessing(network: Network) -> dict[str, Any]:
+    """Return the commonest preprocessing of such a network, by input where there are several."""
     if len(network.inputs) > 1:
         return {
-            name: _preprocessing(Network({name: shape}, network.head))
+            name: assumed_preprocessing(Network({name: shape}, network.head))
             for name, shape in network.inputs.items()
         }
-    if network.inputs and not all(_is_picture(shape) for shape in network.inputs.values()):
+    if network.inputs and not all(is_picture(shape) for shape in network.inputs.values()):
         # Arrays of the user's own; who normalises them nobody can know.
         return {"color": "data", "normalize": "host"}
     pictures = [shape for shape in network.inputs.values() if len(shape) == 4]
@@ -139,8 +165,9 @@ def _preprocessing(network: Network) -> dict[str, Any]:
     return section
 
 
-def _is_picture(shape: Sequence[int]) -> bool:
-    return len(shape) == 4 and shape[1] in (1, 3)
+def is_picture(shape: Sequence[int]) -> bool:
+    """Tell whether an input (N, C, H, W) may take pictures; a single row of numbers is none."""
+    return len(shape) == 4 and shape[1] in (1, 3) and min(shape[2:]) > 1
 
 
 def _postprocess(head: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,8 +187,7 @@ _COMMENTS = {
     "source": "Where the network comes from. Paths are relative to this file.",
     "inputs": "Inputs by name, batch first: [1, channels, height, width].",
     "export": "How torch becomes ONNX.",
-    "preprocessing": "What happens to a picture; mean and std in units of 0..255. "
-    "CHECK against your training.",
+    "preprocessing": "What happens to a picture; mean and std in units of 0..255.",
     "parser": "Where the network is cut for the chip.",
     "validation": "Pictures that are never calibrated on, with labels where folders are classes.",
     "calibration": "Pictures like those the device will see: the folder, and how many to use.",
@@ -171,13 +197,34 @@ _COMMENTS = {
 }
 
 
-def render_recipe(recipe: Mapping[str, Any], network: Network, notes: Sequence[str] = ()) -> str:
-    """Write a recipe as YAML with a comment to each section."""
-    lines = ["# Recipe for hef; delete what is the default."]
+#: The order of a recipe's sections.
+_ORDER = (
+    "schema", "source", "inputs", "export", "preprocessing", "parser", "calibration",
+    "validation", "optimization", "arch", "postprocess",
+)  # fmt: skip
+
+
+def render_recipe(
+    recipe: Mapping[str, Any],
+    network: Network,
+    notes: Sequence[str] = (),
+    comments: Mapping[str, Sequence[str]] | None = None,
+    schema: str | None = None,
+) -> str:
+    """Write a recipe as YAML with a comment to each section.
+
+    ``comments`` are further ones by section; ``schema`` is where editors find the JSON schema.
+    """
+    lines = [] if schema is None else [f"# yaml-language-server: $schema={_one_line(schema)}"]
+    lines.append("# Recipe for hef; delete what is the default.")
     lines += [f"# NOTE: {_one_line(note)}" for note in notes]
-    for key, value in recipe.items():
+    ordered = sorted(recipe, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
+    for key in ordered:
+        value = recipe[key]
         if key in _COMMENTS:
             lines.append(f"# {_COMMENTS[key]}")
+        more = (comments or {}).get(key, ())
+        lines += [f"#   {_one_line(comment)}" for comment in more]
         if key == "postprocess":
             lines += _found(network.head)
         lines += _section(key, value)

@@ -78,7 +78,7 @@ SHORT_TITLES = {
     "metric": "own metric",
 }
 
-_DEFAULTS: Mapping[str, Mapping[str, float]] = {
+DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "classification": {"top1_drop": 1.5, "agreement": 0.95, "cosine": 0.98},
     "detection": {"f1": 0.85, "mean_iou": 0.80, "map_drop": 3.0, "cosine": 0.97},
     "segmentation": {"mean_iou": 0.85, "cosine": 0.97},
@@ -111,7 +111,7 @@ class Thresholds:
     @classmethod
     def for_task(cls, task: str, asked: Mapping[str, float | None] | None = None) -> Self:
         """Return the defaults of ``task`` with what the recipe asks for put over them."""
-        base = cls(**_DEFAULTS.get(task, _DEFAULTS["other"]))
+        base = cls(**DEFAULTS.get(task, DEFAULTS["other"]))
         known = {item.name for item in fields(cls)}
         given = {
             key: value for key, value in (asked or {}).items() if key in known and value is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from hefsmith_worker.contract import names
-from hefsmith_worker.contract.stages import NAMES
+from hefsmith_worker.contract.stages import LOOK, NAMES
 
 SCHEMA = 1
 
@@ -41,7 +41,8 @@ class Plan(object):
             raise PlanError(
                 "the plan has schema %r, this worker knows %d" % (document.get("schema"), SCHEMA)
             )
-        unknown = [stage for stage in document.get("stages", []) if stage not in NAMES]
+        known = (LOOK.name, *NAMES)
+        unknown = [stage for stage in document.get("stages", []) if stage not in known]
         if unknown:
             raise PlanError("unknown stages: %s" % ", ".join(map(str, unknown)))
         self.model = str(document["model"])
@@ -49,7 +50,7 @@ class Plan(object):
         self.net_name = str(document["net_name"])
         self.hef_name = str(document["hef_name"])
         self.seed = int(document.get("seed", 0))
-        self.stages: List[str] = [stage for stage in NAMES if stage in document["stages"]]
+        self.stages: List[str] = [stage for stage in known if stage in document["stages"]]
         self.parameters: Dict[str, Dict[str, Any]] = dict(document["parameters"])
         self.known: Dict[str, Dict[str, List[str]]] = dict(document.get("known", {}))
         self.inputs = inputs

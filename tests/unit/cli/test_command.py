@@ -160,7 +160,7 @@ def test_what_the_system_refuses_is_told_without_a_traceback(
     (tmp_path / "models").write_text("in the way")
     (tmp_path / "hef.yaml").write_text("strict: false\n")
     (tmp_path / "net.safetensors").write_bytes(b"")
-    command = ["init", "net", "--torch", "net.py:build", "--weights", "net.safetensors"]
+    command = ["init", "net", "--torch", "net.py:build", "--weights", "net.safetensors", "--no-run"]
     (tmp_path / "net.py").write_text("def build(): ...\n")
     assert application.run(command) == 2
     told = capsys.readouterr().err

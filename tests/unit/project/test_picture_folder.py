@@ -63,7 +63,7 @@ HEADS = {
 def test_folders_become_labels_where_they_can_be_classes(head: str) -> None:
     found, task = HEADS[head]
     network = Network({"image": (1, 3, 32, 32)}, found)
-    pictures = Pictures("train", "val", ("cat", "dog"))
+    pictures = Pictures("train", "val", classes=("cat", "dog"))
     written = starter_recipe({"onnx": "n.onnx"}, network, pictures=pictures, arch="hailo8")
     recipe = section_from(written, Recipe)
     assert recipe.validation.source == "val"

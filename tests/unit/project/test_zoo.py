@@ -249,6 +249,7 @@ def test_init_for_torch_names_factory_and_weights(project: Path) -> None:
     for name in ("net.py", "net.pt"):
         (project / name).write_text("", encoding="utf-8")
     arguments = ["init", "t", "--torch", "net.py:build", "--weights", "net.pt", "--size", "1,28,28"]
+    arguments.append("--no-run")
     assert run(arguments) == 0
     recipe = load_recipe(project / "models" / "t" / "model.yaml").recipe
     assert (recipe.source.torch, recipe.source.weights) == ("../../net.py:build", "../../net.pt")

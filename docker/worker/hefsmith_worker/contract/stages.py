@@ -59,6 +59,9 @@ def _names(options: type) -> Tuple[str, ...]:
     return tuple(one.name for one in fields(options))
 
 
+#: Looks at a network before there is a recipe for it: a job of its own, no part of any build.
+LOOK = Stage("look", (), by_arch=False)
+
 #: In the only order in which they run.
 STAGES = (
     Stage(
@@ -140,6 +143,6 @@ STAGES = (
 )
 
 NAMES = tuple(stage.name for stage in STAGES)
-BY_NAME: Mapping[str, Stage] = {stage.name: stage for stage in STAGES}
+BY_NAME: Mapping[str, Stage] = {stage.name: stage for stage in (*STAGES, LOOK)}
 #: Stages that need torch or pictures, and nothing of the compiler's.
 BEFORE_COMPILER = tuple(stage.name for stage in STAGES if not stage.by_arch)

@@ -7,7 +7,7 @@ import inspect
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -287,18 +287,23 @@ def _check_arity(module: Any, given: int) -> None:
 
 def run(module: Any, inputs: List[TensorFacts], golden: GoldenWriter) -> List[np.ndarray]:
     """Return the network's outputs on the golden samples, one (N, ...) array per output."""
+    collected: List[List[np.ndarray]] = []
+    for sample in golden.float_samples([entry["name"] for entry in inputs]):
+        outputs = answers(module, [sample[entry["name"]] for entry in inputs])
+        if not collected:
+            collected = [[] for _ in outputs]
+        for store, output in zip(collected, outputs):
+            store.append(output)
+    return [np.concatenate(store) for store in collected]
+
+
+def answers(module: Any, arrays: Sequence[np.ndarray]) -> List[np.ndarray]:
+    """Return the network's outputs, in the order in which the exporters see them."""
     import torch
 
-    collected: List[List[np.ndarray]] = []
     with torch.no_grad():
-        for sample in golden.float_samples([entry["name"] for entry in inputs]):
-            arguments = [torch.from_numpy(sample[entry["name"]]) for entry in inputs]
-            outputs = _flatten(module(*arguments))
-            if not collected:
-                collected = [[] for _ in outputs]
-            for store, output in zip(collected, outputs):
-                store.append(output.detach().float().numpy())
-    return [np.concatenate(store) for store in collected]
+        outputs = _flatten(module(*(torch.from_numpy(array) for array in arrays)))
+    return [output.detach().float().numpy() for output in outputs]
 
 
 def _flatten(value: Any) -> List[Any]:

@@ -1,0 +1,285 @@
+"""Look at a network before there is a recipe: its inputs, its head, and how it wants pictures.
+
+A job of its own, no stage of a build. Labelled pictures are shown to the float network under each
+way of preparing them; what it gets right under which is the host's to judge.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from hefsmith_worker import onnx_files, onnx_forms
+from hefsmith_worker.pictures import PictureError, Preprocess, normalise, prepare
+from hefsmith_worker.protocol import StageError
+from hefsmith_worker.workspace import Workspace
+
+Batch = Callable[[np.ndarray], np.ndarray]
+
+#: Seconds after which no further way is begun; what was tried until then is told.
+ENOUGH = 15.0
+
+#: Ways that are tried with other fits and sizes, out of those that did best.
+FINALISTS = 3
+
+#: The largest loss that one picture counts: a network that is sure and wrong tells no more.
+WORST_LOSS = 12.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of preparing pictures, and by what name its scaling goes."""
+
+    scaling: str
+    preprocess: Preprocess
+
+
+def run(workspace: Workspace) -> Dict[str, Any]:
+    """Return what is seen: ``inputs``, ``runs``, ``outputs``, ``head``, ``trials``.
+
+    ``trials`` has one entry for each way: its scaling, colour, fit and size, how many pictures were
+    ``right`` and the ``losses`` (nats) of each; it is empty where pictures cannot tell.
+    """
+    wanted = workspace.plan.of("look")
+    source = workspace.plan.of("export")["source"]
+    batch: Optional[Batch]
+    if source["kind"] == "torch":
+        seen, batch = _torch(workspace, source, wanted)
+    else:
+        seen, batch = _onnx(workspace, source, wanted)
+    seen["trials"] = []
+    pictures = wanted.get("pictures") or []
+    if pictures and batch is not None and _tells_classes(seen["outputs"], wanted["classes"]):
+        seen["trials"] = _trials(workspace, wanted, seen["runs"], batch)
+    return seen
+
+
+def _torch(
+    workspace: Workspace, source: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Tuple[Dict[str, Any], Batch]:
+    from hefsmith_worker.stages import torch_source
+
+    module = torch_source.load_module(workspace, source)
+
+    def batch(pictures: np.ndarray) -> np.ndarray:
+        return torch_source.answers(module, [pictures])[0]
+
+    runs: List[Dict[str, List[int]]] = []
+    outputs: List[List[int]] = []
+    refused = ""
+    for inputs in wanted["inputs"]:
+        shapes = {name: tuple(shape) for name, shape in inputs.items()}
+        try:
+            zeros = [np.zeros(shape, np.float32) for shape in shapes.values()]
+            answers = torch_source.answers(module, zeros)
+        except Exception as error:
+            refused = refused or "%s: %s" % (type(error).__name__, str(error).strip()[:300])
+            continue
+        runs.append({name: list(shape) for name, shape in shapes.items()})
+        outputs = outputs or [list(one.shape) for one in answers]
+    if not runs:
+        raise StageError(
+            "the network takes no input of the sizes that were tried: %s" % refused,
+            code="look.shape",
+            fix="Say which it takes: --size C,H,W",
+        )
+    target = workspace.path("look.onnx")
+    shapes = {name: tuple(shape) for name, shape in runs[0].items()}
+    torch_source.export(module, shapes, workspace.plan.of("export"), target)
+    return {"runs": runs, "outputs": outputs, "head": _head(target)}, batch
+
+
+def _onnx(
+    workspace: Workspace, source: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Tuple[Dict[str, Any], Optional[Batch]]:
+    path = workspace.plan.input(source["file"])
+    target = workspace.path("look.onnx")
+    shutil.copyfile(str(path), str(target))
+    shapes = {name: tuple(shape) for name, shape in wanted["inputs"][0].items()}
+    model, _ = onnx_forms.bring_into_form(target, shapes)
+    onnx_files.save(model, target)
+    model = onnx_files.checked(target, shapes)
+    onnx_files.save(model, target)
+    facts = onnx_files.describe(model)
+    session = onnx_files.Session(str(target))
+    seen = {
+        "runs": [{entry["name"]: list(entry["shape"]) for entry in facts["inputs"]}],
+        "outputs": [list(entry["shape"]) for entry in facts["outputs"]],
+        "head": _head(target),
+    }
+    if len(facts["inputs"]) != 1:
+        return seen, None
+    name = facts["inputs"][0]["name"]
+
+    def batch(pictures: np.ndarray) -> np.ndarray:
+        rows = [np.asarray(session.run({name: row[None]})[0]) for row in pictures]
+        return np.concatenate(rows)
+
+    return seen, batch
+
+
+def _head(target: Path) -> Dict[str, Any]:
+    from hefsmith_worker.graph import GraphError, analyse
+
+    try:
+        return analyse(target).to_dict()
+    except (GraphError, OSError, ValueError, MemoryError, RecursionError):
+        return {}
+
+
+def _tells_classes(outputs: Sequence[Sequence[Any]], classes: int) -> bool:
+    """Tell whether the one output has a number for each class of the pictures."""
+    if len(outputs) != 1 or not classes >= 2:
+        return False
+    sides = [side for side in outputs[0][1:] if side != 1]
+    return sides == [classes]
+
+
+def _trials(
+    workspace: Workspace,
+    wanted: Mapping[str, Any],
+    runs: Sequence[Mapping[str, Sequence[int]]],
+    batch: Batch,
+) -> List[Dict[str, Any]]:
+    """Try every scaling first, then other fits and sizes of those that did best."""
+    started = time.monotonic()
+    shapes = [tuple(next(iter(inputs.values()))) for inputs in runs if len(inputs) == 1]
+    if not shapes or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
+        return []
+    show = _Show(workspace, wanted["pictures"], batch)
+    tried: Dict[Way, Dict[str, Any]] = {}
+
+    def attempt(ways: Iterator[Way], known: int) -> None:
+        for way in ways:
+            if way not in tried and (not tried or time.monotonic() - started < ENOUGH):
+                tried[way] = show.under(way)
+                workspace.channel.progress(len(tried), max(known, len(tried)), "ways")
+
+    fits = [str(fit) for fit in wanted["fits"]]
+    attempt(_scalings(wanted["scalings"], shapes[0], fits[0]), 0)
+    best = _best(tried)
+    attempt((_fitted(way, fit) for way in best for fit in fits), len(tried))
+    if len(shapes) > 1:
+        best = _best(tried)[:1]
+        attempt((_sized(way, shape) for way in best for shape in shapes), len(tried))
+        best = _best(tried)[:FINALISTS]
+        attempt((_fitted(way, fit) for way in best for fit in fits), len(tried))
+        # The size decides more than all else: the scalings are tried again where it does best.
+        size = best[0].preprocess.size
+        attempt(_scalings(wanted["scalings"], (1, shapes[0][1], *size), fits[0]), len(tried))
+        attempt((_fitted(way, fit) for way in _best(tried) for fit in fits), len(tried))
+    return [
+        {
+            "scaling": way.scaling,
+            "color": way.preprocess.color,
+            "resize": way.preprocess.resize,
+            "resize_to": way.preprocess.resize_to,
+            "size": list(way.preprocess.size),
+            "mean": list(way.preprocess.mean),
+            "std": list(way.preprocess.std),
+            **result,
+        }
+        for way, result in tried.items()
+    ]
+
+
+def _scalings(
+    scalings: Sequence[Mapping[str, Any]], shape: Sequence[int], fit: str
+) -> Iterator[Way]:
+    colors = ("gray",) if shape[1] == 1 else ("rgb", "bgr")
+    for color in colors:
+        for scaling in scalings:
+            mean, std = list(scaling["mean"]), list(scaling["std"])
+            if color == "bgr":
+                # The numbers belong to the colours, not to the places.
+                mean, std = mean[::-1], std[::-1]
+            given = {"size": list(shape[2:]), "color": color, "mean": mean, "std": std}
+            yield _fitted(Way(scaling["name"], Preprocess.from_dict(given)), fit)
+
+
+def _fitted(way: Way, fit: str) -> Way:
+    """Return a way with another fit: a name of a resize, with ``:SIDE`` where it scales to that."""
+    resize, _, side = fit.partition(":")
+    larger = int(side) if side else None
+    if larger is not None and larger < max(way.preprocess.size):
+        larger = None
+    return replace(way, preprocess=replace(way.preprocess, resize=resize, resize_to=larger))
+
+
+def _sized(way: Way, shape: Sequence[int]) -> Way:
+    plain = replace(way.preprocess, resize_to=None)
+    return replace(way, preprocess=plain.with_size(int(shape[2]), int(shape[3])))
+
+
+def _best(tried: Mapping[Way, Mapping[str, Any]]) -> List[Way]:
+    """Return those that did best, by what was right, then by the loss."""
+
+    def rank(way: Way) -> Tuple[int, float]:
+        return -int(tried[way]["right"]), float(np.mean(tried[way]["losses"]))
+
+    return sorted(tried, key=rank)[:FINALISTS]
+
+
+class _Show(object):
+    """Shows the pictures to the network under one way after another."""
+
+    def __init__(
+        self, workspace: Workspace, pictures: Sequence[Mapping[str, Any]], batch: Batch
+    ) -> None:
+        self._files = [str(workspace.plan.input(one["name"])) for one in pictures]
+        self._truth = [int(one["class"]) for one in pictures]
+        self._batch = batch
+        self._prepared: Dict[Tuple[Any, ...], Dict[int, np.ndarray]] = {}
+
+    def under(self, way: Way) -> Dict[str, Any]:
+        rows = self._rows(way.preprocess)
+        pixels = np.stack(list(rows.values()))
+        if way.preprocess.color == "bgr":
+            pixels = pixels[..., ::-1]
+        numbers = normalise(np.ascontiguousarray(pixels), way.preprocess)
+        feed = np.ascontiguousarray(numbers.transpose(0, 3, 1, 2))
+        answers = [self._batch(feed[at : at + 16]) for at in range(0, len(feed), 16)]
+        scores = np.concatenate(answers).reshape(len(feed), -1).astype(np.float64)
+        truth = np.asarray([self._truth[index] for index in rows])
+        scores = np.nan_to_num(scores, nan=0.0, posinf=1e9, neginf=-1e9)
+        losses = np.minimum(_losses(scores, truth), WORST_LOSS)
+        return {
+            "right": int((scores.argmax(1) == truth).sum()),
+            "losses": [round(float(loss), 4) for loss in losses],
+        }
+
+    def _rows(self, preprocess: Preprocess) -> Dict[int, np.ndarray]:
+        """Return the pictures as pixels, by their number; the same pixels serve every scaling."""
+        color = "rgb" if preprocess.color == "bgr" else preprocess.color
+        key = (preprocess.size, preprocess.resize, preprocess.resize_to, color)
+        if key not in self._prepared:
+            self._prepared.clear()
+            plain = replace(preprocess, color=color)
+            rows: Dict[int, np.ndarray] = {}
+            reason = ""
+            for index, file in enumerate(self._files):
+                try:
+                    rows[index] = prepare(file, plain)
+                except PictureError as error:
+                    reason = error.reason
+            if not rows:
+                msg = "none of the pictures can be read: %s" % reason
+                raise StageError(msg, code="look.pictures")
+            self._prepared[key] = rows
+        return self._prepared[key]
+
+
+def _losses(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return -log of what each picture's true class was given; scores may be logits or shares."""
+    shares = scores
+    if scores.min() < 0 or not np.allclose(scores.sum(1), 1.0, atol=1e-3):
+        shifted = np.exp(scores - scores.max(1, keepdims=True))
+        shares = shifted / shifted.sum(1, keepdims=True)
+    given: np.ndarray = shares[np.arange(len(truth)), truth]
+    losses: np.ndarray = -np.log(np.maximum(given, 1e-12))
+    return losses

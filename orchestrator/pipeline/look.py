@@ -1,0 +1,137 @@
+"""A look at a network before there is a recipe for it: one job on the engine that builds run on."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hefsmith_worker.contract.layout import PLAN
+from hefsmith_worker.contract.stages import LOOK
+
+from orchestrator.errors import EngineError, HefsmithError, StageFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.pipeline.events import EventReader
+    from orchestrator.pipeline.session import BuildSession
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look at.
+
+    ``recipe`` is a first recipe with absolute paths; ``code`` is the network's code by file name
+    where that is not on the disk yet; ``inputs`` are the shapes to try, by input name; ``pictures``
+    are files below the recipe's pictures with the number of their class of ``classes``.
+    """
+
+    recipe: Mapping[str, Any]
+    inputs: Sequence[Mapping[str, Sequence[int]]]
+    code: Mapping[str, str] = field(default_factory=dict)
+    pictures: Sequence[tuple[Path, int]] = ()
+    classes: int = 0
+    scalings: Sequence[Mapping[str, Any]] = ()
+    fits: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the float network showed; ``trials`` are as the worker's stage ``look`` tells them."""
+
+    runs: tuple[dict[str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[int, ...], ...]
+    head: Mapping[str, Any]
+    trials: tuple[Mapping[str, Any], ...]
+
+
+def look(session: BuildSession, wanted: Wanted) -> Seen:
+    """Run the look and return what was seen.
+
+    Raises :class:`~orchestrator.errors.HefsmithError` where the network cannot be loaded, or no
+    engine has the libraries.
+    """
+    root = Path(str(session.settings.cache.value))
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="look-", dir=root) as place:
+        folder = Path(place) / "look"
+        folder.mkdir()
+        (folder / "model.yaml").write_text(json.dumps(wanted.recipe), encoding="utf-8")
+        for name, text in wanted.code.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return _run(session, wanted, folder)
+
+
+def _run(session: BuildSession, wanted: Wanted, folder: Path) -> Seen:
+    from orchestrator.pipeline.jobs import make_job
+    from orchestrator.project.loading import load_recipe
+
+    loaded = load_recipe(folder)
+    request = session.request(loaded, loaded.recipe.arch[0])
+    made, segment = session.first_job(request)
+    staging = folder.parent / "work"
+    staging.mkdir()
+    job = make_job(made, segment, staging)
+    document = made.worker_document((LOOK.name,))
+    # Code travels file by file: of a folder that it lies in, nothing else is there.
+    lent = {one.path: one.name for one in request.materials if one.files is None}
+    document["parameters"] = {
+        **document["parameters"],
+        LOOK.name: {
+            "inputs": [{name: list(shape) for name, shape in one.items()} for one in wanted.inputs],
+            "pictures": [
+                {"name": name, "class": number}
+                for path, number in wanted.pictures
+                if (name := _lent_as(path, lent)) is not None
+            ],
+            "classes": wanted.classes,
+            "scalings": list(wanted.scalings),
+            "fits": list(wanted.fits),
+        },
+    }
+    (staging / PLAN).write_text(json.dumps(document), encoding="utf-8")
+    return _follow(session, segment.target.engine.start(job), staging)
+
+
+def _lent_as(path: Path, lent: Mapping[Path, str]) -> str | None:
+    """Return what a picture is called in the job, ``None`` where it is in no folder of it."""
+    resolved = path.resolve()
+    for folder, name in lent.items():
+        if resolved.is_relative_to(folder):
+            return f"{name}/{resolved.relative_to(folder).as_posix()}"
+    return None
+
+
+def _follow(session: BuildSession, started: Any, staging: Path) -> Seen:
+    from orchestrator.pipeline.events import EventReader
+
+    with started as running, (staging / "log.txt").open("w", encoding="utf-8") as log:
+        reader = EventReader(session.observer, log)
+        for line in running.lines():
+            reader.feed(line)
+        ending = running.wait(told=reader.done)
+    record = reader.stages.get(LOOK.name)
+    if record is None or not record.finished:
+        raise _failure(reader, ending.detail)
+    result = record.result
+    return Seen(
+        tuple(
+            {str(name): tuple(int(side) for side in shape) for name, shape in one.items()}
+            for one in result["runs"]
+        ),
+        tuple(tuple(side for side in shape) for shape in result["outputs"]),
+        dict(result["head"]),
+        tuple(result["trials"]),
+    )
+
+
+def _failure(reader: EventReader, detail: str) -> HefsmithError:
+    failure = reader.failure
+    if failure is None:
+        msg = f"the look at the network ended without a word ({detail})"
+        return EngineError(msg, hint="\n".join(reader.tail[-5:]) or None, code="look")
+    told = failure.told
+    return StageFailed(told.message, hint=told.fix, code=told.known or "look")

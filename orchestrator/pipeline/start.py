@@ -1,0 +1,470 @@
+"""From a folder to a first recipe: what is there, what is asked, what the network itself shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from hefsmith_worker.contract.trials import SIDES
+
+from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control
+from orchestrator.pipeline import start_code
+from orchestrator.project.starter import (
+    Network,
+    Pictures,
+    assumed_preprocessing,
+    is_picture,
+    starter_recipe,
+)
+from orchestrator.project.survey import decide, stated
+from orchestrator.project.survey.arrays import arrays_for, rows_of
+from orchestrator.project.survey.given import relative
+from orchestrator.project.survey.pictures import Labels, Shown, labels_for, show, to_try
+from orchestrator.project.survey.questions import Question
+from orchestrator.project.survey.weights import Weights, read_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.pipeline.look import Seen
+    from orchestrator.pipeline.session import BuildSession
+    from orchestrator.project.survey.code import Script
+    from orchestrator.project.survey.folder import Folder
+    from orchestrator.project.survey.given import Given
+    from orchestrator.project.survey.questions import Ask
+
+#: Why a look may fail although the recipe builds elsewhere.
+_ELSEWHERE = frozenset({"export.torchscript-refused", "export.factory-import"})
+
+
+@dataclass(frozen=True)
+class Started:
+    """A recipe, and what is to be written beside it.
+
+    ``files`` are texts by path; ``comments`` stand in the recipe above its sections; ``said`` is
+    what was found and decided, ``notes`` what to know or to do.
+    """
+
+    recipe: dict[str, Any]
+    network: Network
+    files: Mapping[Path, str] = field(default_factory=dict)
+    comments: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    said: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+class _Draft:
+    """What is gathered on the way."""
+
+    def __init__(self) -> None:
+        self.files: dict[Path, str] = {}
+        self.comments: dict[str, list[str]] = {}
+        self.said: list[str] = []
+        self.notes: list[str] = []
+
+
+def start(
+    given: Given, folder: Folder, scripts: Sequence[Script], session: BuildSession, ask: Ask
+) -> Started:
+    """Return a first recipe for a network.
+
+    Raises :class:`ConfigError` where none can be written that builds, in the words of the build.
+    """
+    draft = _Draft()
+    target = session.workspace.models / given.name
+    if given.network.checkpoint is not None and given.network.checkpoint.kind == "ultralytics":
+        return _ultralytics(given, target, draft, ask)
+    weights, facts = _weights(given)
+    shown = given.calibration
+    labels_before = labels_for(
+        shown, weights.classes_out, facts=facts, scripts=scripts, files=folder.labels
+    )
+    known = _known(scripts, labels_before.names)
+    code = start_code.find_code(given, weights, scripts, known, target, ask)
+    draft.files.update(code.files)
+    draft.said += code.said
+    written = stated.stated_in_facts(weights.facts, given.network.path.name)
+    written = written.over(stated.stated_in_facts(facts, "the files beside it"))
+    written = written.over(stated.stated_in_scripts(_own_first(scripts, code.script)))
+    inputs = _inputs(given, weights, written)
+    seen, failure = _look(given, session, code, inputs, shown, labels_before, written, target)
+    if failure is not None:
+        draft.notes.append(f"the network was not run: {failure.message.splitlines()[0]}")
+    network = _network(seen, inputs, given)
+    classes = network.head.get("classes") or weights.classes_out
+    labels = labels_for(shown, classes, facts=facts, scripts=scripts, files=folder.labels)
+    decision = _decide(written, seen, network, draft, ask)
+    network = replace(network, inputs=_sized(network.inputs, decision.section, seen, ask))
+    recipe = _compose(
+        given, code, network, shown, labels, decision, folder.arrays, target, draft, ask
+    )
+    return Started(recipe, network, draft.files, draft.comments, draft.said, draft.notes)
+
+
+def _ultralytics(given: Given, target: Path, draft: _Draft, ask: Ask) -> Started:
+    """Return a recipe for a checkpoint of Ultralytics: its settings are those it trains with."""
+    from orchestrator.project.starter import ultralytics_recipe
+
+    checkpoint, shown = given.network.checkpoint, given.calibration
+    assert checkpoint is not None
+    found = read_weights(given.network.path)
+    side = stated.stated_in_facts(found.facts, given.network.path.name).size
+    pictures = _as_written(shown, target, draft)
+    detects = shown is not None and shown.task == "detection"
+    recipe = ultralytics_recipe(
+        relative(given.network.path, target),
+        checkpoint.task or "detection",
+        pictures=replace(pictures, classes=() if detects else pictures.classes),
+        arch=_chip(given, ask),
+        side=given.size[-1] if given.size is not None else side[0] if side is not None else None,
+    )
+    if detects and shown is not None and shown.names and "nms" in recipe["postprocess"]:
+        recipe["postprocess"]["labels"] = list(shown.names)
+        recipe["postprocess"]["nms"]["classes"] = len(shown.names)
+        draft.said.append(f"labels: {', '.join(shown.names[:8])} ({shown.calibration.name})")
+    if shown is None:
+        draft.notes.append(_no_pictures(given))
+        recipe["calibration"]["source"] = f"calib/{given.name}"
+    draft.comments["preprocessing"] = ["Ultralytics trains so."]
+    shape = tuple(recipe["inputs"]["images"])
+    head = {"task": checkpoint.task} if checkpoint.task else {}
+    network = Network({"images": shape}, head)
+    return Started(recipe, network, draft.files, draft.comments, draft.said, draft.notes)
+
+
+def _no_pictures(given: Given) -> str:
+    return (
+        "no pictures were found: put some like those the camera will see into "
+        f"calib/{given.name}/, 64 at least"
+    )
+
+
+def _weights(given: Given) -> tuple[Weights, dict[str, Any]]:
+    if given.network.kind != "weights":
+        return Weights(), {}
+    found = read_weights(given.network.path)
+    return found, {**stated.facts_beside(given.network.path), **found.facts}
+
+
+def _known(scripts: Sequence[Script], labels: Sequence[str]) -> dict[str, object]:
+    """Return values that scripts compute of their data: lists of class names, by their names."""
+    if not labels:
+        return {}
+    names = {
+        name
+        for script in scripts
+        for name in script.assigned
+        if any(word in name.lower() for word in ("class", "label", "categor"))
+    }
+    return {name: list(labels) for name in names if not name.lower().startswith(("num", "n_"))}
+
+
+def _own_first(scripts: Sequence[Script], own: Script | None) -> list[Script]:
+    return sorted(scripts, key=lambda script: script is not own)
+
+
+def _inputs(
+    given: Given, weights: Weights, written: stated.Stated
+) -> list[dict[str, tuple[int, ...]]]:
+    """Return the shapes to try, the likeliest first."""
+    sizes = [written.size] if written.size is not None else [(side, side) for side in SIDES]
+    if given.size is not None:
+        sizes = [(given.size[1], given.size[2])] if len(given.size) == 3 else sizes
+    if given.inputs:
+        found = []
+        for high, wide in sizes:
+            found.append({name: _closed(shape, high, wide) for name, shape in given.inputs.items()})
+            if found[-1] == found[0] and len(found) > 1:
+                return found[:1]
+        return found
+    if weights.features is not None and given.size is None:
+        return [{"features": (1, weights.features)}]
+    channels = weights.channels or 3
+    if given.size is not None and len(given.size) != 3:
+        return [{"features": (1, *given.size)}]
+    if given.size is not None:
+        channels = given.size[0]
+    return [{"image": (1, channels, high, wide)} for high, wide in sizes]
+
+
+def _closed(shape: tuple[int, ...], high: int, wide: int) -> tuple[int, ...]:
+    """Fill the sides that a file leaves open."""
+    sides = [1, *shape[1:]]
+    if len(sides) == 4:
+        sides = [1, sides[1] or 3, sides[2] or high, sides[3] or wide]
+    return tuple(side or 1 for side in sides)
+
+
+def _look(
+    given: Given,
+    session: BuildSession,
+    code: start_code.Code,
+    inputs: Sequence[Mapping[str, tuple[int, ...]]],
+    shown: Shown | None,
+    labels: Labels,
+    written: stated.Stated,
+    target: Path,
+) -> tuple[Seen | None, HefsmithError | None]:
+    """Run the network once, and on labelled pictures where there are any."""
+    from orchestrator.pipeline.look import Wanted, look
+
+    if not given.measure or given.network.kind not in ("weights", "onnx"):
+        return None, None
+    first = next(iter(inputs[0].values()))
+    pictures = to_try(shown, labels.names) if shown is not None else []
+    if len(inputs[0]) > 1 or len(first) != 4 or first[1] not in (1, 3):
+        pictures = []
+    source = shown.root if shown is not None and pictures else target.parent
+    draft = {
+        "schema": 1,
+        "name": given.name,
+        "source": code.absolute,
+        "inputs": {name: list(shape) for name, shape in inputs[0].items()},
+        "calibration": {"source": str(source)},
+        "export": {"packages": list(code.packages)},
+    }
+    if not pictures:
+        # Nothing is read of it: the look needs a recipe, and a recipe needs a source.
+        draft["calibration"] = {"source": str(given.network.path.resolve())}
+    size = written.size
+    wanted = Wanted(
+        recipe=draft,
+        inputs=inputs,
+        code=code.draft,
+        pictures=pictures,
+        classes=len(labels.names),
+        scalings=decide.scalings(written, first[1] if len(first) == 4 else 3),
+        fits=decide.fits(written, size),
+    )
+    try:
+        return look(session, wanted), None
+    except EngineError as error:
+        return None, error
+    except HefsmithError as error:
+        if error.code == "look.shape" and len(inputs) == 1 and given.size is None:
+            every = _inputs(given, Weights({"w.weight": (1, first[1], 3, 3)}), stated.Stated())
+            try:
+                return look(session, replace(wanted, inputs=every)), None
+            except HefsmithError as second:
+                error = second
+        if error.code in _ELSEWHERE:
+            return None, error
+        msg = f"{escape_control(given.network.path.name)}: {error.message}"
+        raise ConfigError(msg, hint=error.hint, code=error.code) from None
+
+
+def _network(
+    seen: Seen | None, inputs: Sequence[Mapping[str, tuple[int, ...]]], given: Given
+) -> Network:
+    if seen is None:
+        return Network(inputs[0], given.head)
+    head = dict(seen.head)
+    sides = [side for side in seen.outputs[0][1:] if side != 1] if seen.outputs else []
+    if head.get("task") == "classification" and not head.get("classes") and len(sides) == 1:
+        head["classes"] = sides[0]
+    return Network(seen.runs[0], head)
+
+
+def _decide(
+    written: stated.Stated, seen: Seen | None, network: Network, draft: _Draft, ask: Ask
+) -> decide.Decision:
+    trials = [decide.Trial.read(one) for one in seen.trials] if seen is not None else []
+    decision = decide.decide(written, trials, assumed_preprocessing(network))
+    if not _takes_pictures(network):
+        return replace(decision, section=assumed_preprocessing(network), asks=False)
+    if decision.asks and decision.options:
+        said = decision.contradicts or "these do equally well on your pictures"
+        options = tuple((str(i), one.words) for i, one in enumerate(decision.options))
+        answer = ask(Question("preprocessing", "How are pictures prepared?", options, "0", said))
+        if decision.contradicts:
+            draft.notes.append(decision.contradicts)
+        picked = decision.options[int(answer)]
+        if picked is not decision.options[0]:
+            decision = decide.chosen(decision, picked)
+        elif not decision.contradicts:
+            others = "; ".join(one.words for one in decision.options[1:])
+            draft.notes.append(f"preprocessing: as good on these pictures: {others}")
+    elif decision.asks:
+        draft.notes.append(
+            "preprocessing is the commonest one, not known: check it against your training"
+        )
+    comments = [*(f"from {where}" for where in decision.why[:4])]
+    if decision.figure:
+        comments.append(decision.figure)
+        draft.said.append(f"preprocessing: {_brief(decision.section)}; {decision.figure}")
+    elif decision.why:
+        draft.said.append(f"preprocessing: {_brief(decision.section)}, from {decision.why[0]}")
+    draft.comments["preprocessing"] = comments
+    best = max((one.right / max(1, len(one.losses)) for one in trials), default=1.0)
+    if best < 0.5:
+        draft.notes.append(
+            f"under the best preprocessing only {best:.0%} of the labelled pictures are right: are "
+            "these the network's classes, in its order?"
+        )
+    return decision
+
+
+def _takes_pictures(network: Network) -> bool:
+    shapes = list(network.inputs.values())
+    return len(shapes) == 1 and is_picture(shapes[0])
+
+
+def _brief(section: Mapping[str, Any]) -> str:
+    scale = section.get("preset") or (
+        "0..255" if section.get("normalize") == "none" else f"mean {section.get('mean')}"
+    )
+    return f"{scale}, {section.get('color')}, {section.get('resize')}"
+
+
+def _sized(
+    inputs: Mapping[str, tuple[int, ...]],
+    section: Mapping[str, Any],
+    seen: Seen | None,
+    ask: Ask,
+) -> dict[str, tuple[int, ...]]:
+    """Return the inputs at the size that was decided, or is asked for where many would do."""
+    found = dict(inputs)
+    if len(found) != 1 or "size" not in section:
+        return found
+    name, shape = next(iter(found.items()))
+    if len(shape) != 4:
+        return found
+    high, wide = section["size"]
+    if seen is not None and len(seen.runs) > 1 and not seen.trials:
+        options = [str(one[name][2]) for one in seen.runs if name in one]
+        default = "224" if "224" in options else options[0]
+        question = Question(
+            "size",
+            "Which size of picture was it trained on?",
+            tuple((one, f"{one} x {one}") for one in options[:8]),
+            default,
+            "the network takes several, and neither its files nor labelled pictures tell",
+        )
+        high = wide = int(ask(question))
+    return {name: (1, shape[1], int(high), int(wide))}
+
+
+def _compose(
+    given: Given,
+    code: start_code.Code,
+    network: Network,
+    shown: Shown | None,
+    labels: Labels,
+    decision: decide.Decision,
+    arrays: Sequence[Path],
+    target: Path,
+    draft: _Draft,
+    ask: Ask,
+) -> dict[str, Any]:
+    pictures = _as_written(shown, target, draft)
+    detects = shown is not None and shown.task == "detection"
+    pictures = replace(pictures, classes=() if detects else labels.names)
+    pictures = _with_arrays(pictures, network, arrays, target, draft)
+    recipe = starter_recipe(code.source, network, pictures=pictures, arch=_chip(given, ask))
+    if _takes_pictures(network):
+        shape = next(iter(network.inputs.values()))
+        recipe["preprocessing"] = {**decision.section, "size": list(shape[2:])}
+    if code.packages:
+        recipe.setdefault("export", {})["packages"] = list(code.packages)
+    if detects and labels.names and "nms" in recipe["postprocess"]:
+        recipe["postprocess"]["labels"] = list(labels.names)
+        recipe["postprocess"]["nms"]["classes"] = len(labels.names)
+    if labels.names and "labels" in recipe["postprocess"]:
+        draft.comments["postprocess"] = [f"Labels: {labels.where}."]
+        draft.said.append(f"labels: {', '.join(labels.names[:8])} ({labels.where})")
+    if shown is None and _takes_pictures(network):
+        draft.notes.append(_no_pictures(given))
+        if recipe["calibration"]["source"] == "calib/images":
+            recipe["calibration"]["source"] = f"calib/{given.name}"
+    thresholds = _thresholds(recipe["postprocess"].get("task"))
+    if thresholds and "validation" in recipe:
+        recipe["validation"]["thresholds"] = thresholds
+    return recipe
+
+
+def _with_arrays(
+    pictures: Pictures, network: Network, files: Sequence[Path], target: Path, draft: _Draft
+) -> Pictures:
+    """Give each input that is no picture the array that fits it, or say which one it needs."""
+    data = {name: shape for name, shape in network.inputs.items() if not is_picture(shape)}
+    if not data:
+        return pictures
+    found, held_out = arrays_for(data, files)
+    for name, shape in data.items():
+        rows = ", ".join(map(str, ("N", *rows_of(shape))))
+        if name in found:
+            draft.said.append(f"input {name}: arrays of {found[name].name} ({rows})")
+        else:
+            draft.notes.append(
+                f"input {name} is no picture: it needs an array ({rows}) of float32, as the "
+                f"network takes it, in calib/{name}.npy"
+            )
+    return replace(
+        pictures,
+        arrays={name: relative(path, target) for name, path in found.items()},
+        held_out_arrays={name: relative(path, target) for name, path in held_out.items()},
+    )
+
+
+def _chip(given: Given, ask: Ask) -> str:
+    if given.arch is not None:
+        return given.arch
+    question = Question(
+        "arch",
+        "Which chip does your Pi have?",
+        (
+            ("hailo8l", "AI Kit, AI HAT+ 13 TOPS"),
+            ("hailo8", "AI HAT+ 26 TOPS"),
+            ("hailo10h", "AI HAT+ 2"),
+        ),
+        "hailo8l",
+        "hef up takes the chip of the device that it reaches; this is for building without one",
+    )
+    return ask(question)
+
+
+def _thresholds(task: object) -> dict[str, Any]:
+    from orchestrator.report.model import DEFAULTS
+
+    return dict(DEFAULTS.get(str(task), {})) if task == "classification" else {}
+
+
+def _as_written(shown: Shown | None, target: Path, draft: _Draft) -> Pictures:
+    """Return the pictures by the paths of the recipe; lists that part them are to be written."""
+    if shown is None:
+        return Pictures()
+    if shown.split is not None:
+        held_out, rest = shown.split
+        base = relative(shown.calibration, target)
+        for name, entries in (("calibration.txt", rest), ("validation.txt", held_out)):
+            lines = [f"{base}/{entry},{entry.partition('/')[0]}" for entry in entries]
+            draft.files[target / name] = "\n".join(lines) + "\n"
+        draft.said.append(
+            f"held out for validation: {len(held_out)} of {len(held_out) + len(rest)} pictures, "
+            "every fifth of each class (validation.txt)"
+        )
+        return Pictures("calibration.txt", "validation.txt", classes=shown.folders)
+    calibration: Any = relative(shown.calibration, target)
+    held_out_path: Any = None if shown.held_out is None else relative(shown.held_out, target)
+    if shown.options:
+        calibration = {"path": calibration, **dict(shown.options)}
+    if held_out_path is not None and shown.held_out_options:
+        held_out_path = {"path": held_out_path, **dict(shown.held_out_options)}
+    return Pictures(calibration, held_out_path, classes=shown.folders or shown.names)
+
+
+def pictures_near(folder: Folder, chosen: Path | None) -> Shown | None:
+    """Return the pictures that are meant: those named, else the best set of the folder."""
+    from orchestrator.project.survey.folder import PictureSet, look_around
+
+    if chosen is None:
+        return show(folder.pictures[0]) if folder.pictures else None
+    if chosen.is_dir():
+        inside = look_around(chosen).pictures
+        if inside and inside[0].kind == "classes":
+            return show(inside[0])
+        return show(PictureSet("classes", chosen))
+    if chosen.is_file() and chosen.suffix.lower() in (".yaml", ".yml"):
+        return show(PictureSet("yolo", chosen))
+    return Shown(chosen)

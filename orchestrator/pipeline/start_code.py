@@ -1,0 +1,248 @@
+"""Whose code builds the network of a checkpoint, and what of it a recipe can use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import ConfigError, escape_control
+from orchestrator.project.survey.factory import (
+    Factory,
+    find_factories,
+    local_imports,
+    packages_of,
+)
+from orchestrator.project.survey.given import relative
+from orchestrator.project.survey.questions import Question
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.project.survey.code import Script
+    from orchestrator.project.survey.given import Given
+    from orchestrator.project.survey.questions import Ask
+    from orchestrator.project.survey.weights import Weights
+
+#: Statements of a training script that are quoted.
+_QUOTED = 2
+
+
+@dataclass(frozen=True)
+class Code:
+    """A recipe's source, by its own paths and by absolute ones.
+
+    ``files`` are to be written; ``draft`` are the same by name, for a look before that.
+    """
+
+    source: Mapping[str, Any]
+    absolute: Mapping[str, Any]
+    packages: tuple[str, ...] = ()
+    files: Mapping[Path, str] = field(default_factory=dict)
+    draft: Mapping[str, str] = field(default_factory=dict)
+    script: Script | None = None
+    said: tuple[str, ...] = ()
+
+
+def find_code(
+    given: Given,
+    weights: Weights,
+    scripts: Sequence[Script],
+    known: Mapping[str, object],
+    target: Path,
+    ask: Ask,
+) -> Code:
+    """Return the source of a recipe; its code is found, asked for, or said to be missing."""
+    network = given.network
+    path = network.path
+    kind = network.checkpoint.kind if network.checkpoint is not None else None
+    alone = kind == "torchscript" or (
+        kind == "network" and all(name.startswith("torch.") for name in weights.classes)
+    )
+    if network.kind != "weights" or (alone and given.torch is None):
+        return Code({network.kind: relative(path, target)}, {network.kind: _absolute(path)})
+    factory = _factory(given, weights, scripts, known, ask)
+    if factory.missing:
+        call = f"{factory.name}({', '.join(f'{one}=...' for one in factory.missing)})"
+        msg = (
+            f"{factory.script.path.name}: {factory.name} needs arguments that nobody here states: "
+            f"{', '.join(factory.missing)}"
+        )
+        hint = (
+            f"Write a function that makes it: def build(): return {call}\n"
+            f"then: hef init {given.name} --torch {factory.script.path.name}:build "
+            f"--weights {path.name}"
+        )
+        raise ConfigError(msg, hint=hint, code="init.arguments")
+    return _placed(given, factory, target, ask)
+
+
+def _factory(
+    given: Given,
+    weights: Weights,
+    scripts: Sequence[Script],
+    known: Mapping[str, object],
+    ask: Ask,
+) -> Factory:
+    if given.torch is not None:
+        return _named(given.torch, weights, scripts, known)
+    found = find_factories(scripts, weights, known)
+    names = list(dict.fromkeys((one.script.path, one.name) for one in found))
+    if not found:
+        raise _no_code(given, weights, scripts)
+    if len(names) > 1 and _as_good(found, weights):
+        options = tuple(
+            (str(number), f"{one.name} in {one.script.path.name}, line {one.lines[0]}")
+            for number, one in enumerate(found[:6])
+        )
+        reason = "the names of its layers fit several"
+        question = Question("code", "Which code builds this network?", options, "0", reason)
+        return found[int(ask(question))]
+    return found[0]
+
+
+def _as_good(found: Sequence[Factory], weights: Weights) -> bool:
+    """Tell whether the first two fit alike: neither was saved by name, nor is one a class alone."""
+    first, second = found[0], found[1]
+    if weights.classes or first.library != second.library:
+        return False
+    return (first.script.definitions.get(first.name) is None) == (
+        second.script.definitions.get(second.name) is None
+    )
+
+
+def _named(
+    torch: str, weights: Weights, scripts: Sequence[Script], known: Mapping[str, object]
+) -> Factory:
+    from orchestrator.project.survey.code import read_script
+    from orchestrator.project.survey.factory import factory_of
+
+    file, colon, function = torch.rpartition(":")
+    if not colon or not file.endswith(".py") or not function.isidentifier():
+        msg = "--torch takes FILE.py:FACTORY, such as model.py:build"
+        raise ConfigError(msg, code="init.torch")
+    path = Path(file)
+    if not path.is_file():
+        msg = f"{path} is not there"
+        raise ConfigError(msg, code="init.file")
+    script = read_script(path)
+    if script is None:
+        msg = f"{path} is no Python file that can be read"
+        raise ConfigError(msg, code="init.torch")
+    return factory_of(script, function, weights, known, scripts)
+
+
+def _no_code(given: Given, weights: Weights, scripts: Sequence[Script]) -> ConfigError:
+    name = escape_control(given.network.path.name)
+    what = "weights alone"
+    if weights.classes:
+        what = f"a network of the class {escape_control(weights.classes[0])}"
+    looked = f"; none of {len(scripts)} Python files here defines it" if scripts else ""
+    msg = f"{name} holds {what}: the code that defines the network is needed too{looked}"
+    layers = ", ".join(sorted(weights.roots)[:6])
+    hint = (
+        "Copy the file with the network's class into this folder, and run hef init again,\n"
+        f"or: hef init {given.name} --torch FILE.py:FACTORY --weights {given.network.path}"
+    )
+    if layers and not weights.classes:
+        hint = f"It is a class with the layers {escape_control(layers)}.\n{hint}"
+    return ConfigError(msg, hint=hint, code="init.weights")
+
+
+def _placed(given: Given, factory: Factory, target: Path, ask: Ask) -> Code:
+    """Return the source: the script as it is, or the file that its network is moved into."""
+    script, path = factory.script, given.network.path
+    source: dict[str, Any] = {}
+    absolute: dict[str, Any] = {}
+    files: dict[Path, str] = {}
+    draft: dict[str, str] = {}
+    said = [f"code: {factory.name} in {script.path.name}, line {factory.lines[0]}"]
+    if factory.library:
+        said = [f"code: {factory.library}, as {script.path.name} builds it"]
+    where, name, packages = script.path, factory.name, factory.packages
+    if factory.file is not None:
+        text = factory.file.text
+        if factory.file.open_names:
+            raise _cannot_move(given, factory)
+        stem = _stem(given, script)
+        local = local_imports(text, script.path.parent)
+        where = (script.path.parent if local else target) / f"{stem}.py"
+        if not _agreed(factory, where, ask):
+            raise _to_move(given, factory, where)
+        header = f'"""The network of {script.path.name}, taken out of it by hef init."""\n\n'
+        files[where] = header + text
+        draft[where.name] = header + text
+        said.append(f"code: {', '.join(factory.file.names)} go into {relative(where, Path.cwd())}")
+        packages = packages_of(text, script.path.parent)
+    elif not factory.packages and script.path.name:
+        packages = packages_of(script.source, script.path.parent)
+    source["torch"] = f"{relative(where, target)}:{name}"
+    absolute["torch"] = f"{where.name if draft else _absolute(where)}:{name}"
+    if draft and where.parent != target:
+        # It imports files beside it, so the look takes it from where it will be.
+        absolute["torch"] = f"{_absolute(script.path)}:{name}"
+        draft = {}
+    source["weights"], absolute["weights"] = relative(path, target), _absolute(path)
+    if factory.kwargs:
+        source["kwargs"] = absolute["kwargs"] = dict(factory.kwargs)
+    return Code(source, absolute, packages, files, draft, script, tuple(said))
+
+
+def _stem(given: Given, script: Script) -> str:
+    """Return the name of the new file; a network that was saved whole names its module."""
+    checkpoint = given.network.checkpoint
+    modules = {name.rpartition(".")[0] for name in checkpoint.classes} if checkpoint else set()
+    return script.path.stem if script.path.stem in modules else "network"
+
+
+def _agreed(factory: Factory, where: Path, ask: Ask) -> bool:
+    script = factory.script
+    if factory.troubles:
+        lines = "; ".join(f"line {one.line}: {one.text[:60]}" for one in factory.troubles[:_QUOTED])
+        reason = f"importing {script.path.name} does more than define the network ({lines})"
+    else:
+        reason = f"{script.path.name} imports packages that the network does not need"
+    assert factory.file is not None
+    question = Question(
+        "write",
+        f"Write {relative(where, Path.cwd())} with {', '.join(factory.file.names)}?",
+        (("yes", f"{script.path.name} stays as it is"), ("no", "say what to move by hand")),
+        "yes",
+        reason,
+    )
+    return ask(question) == "yes"
+
+
+def _to_move(given: Given, factory: Factory, where: Path) -> ConfigError:
+    assert factory.file is not None
+    first, last = factory.lines
+    script = factory.script.path.name
+    msg = f"{script} does more than define the network when it is imported"
+    hint = (
+        f"Move {', '.join(factory.file.names)} ({factory.name}: lines {first} to {last}) into a "
+        f"file of their own, {relative(where, Path.cwd())}, and write in {script}:\n"
+        f"from {where.stem} import {factory.name}\n"
+        f"then: hef init {given.name} --torch {relative(where, Path.cwd())}:{factory.name} "
+        f"--weights {given.network.path.name}"
+    )
+    return ConfigError(msg, hint=hint, code="init.script")
+
+
+def _cannot_move(given: Given, factory: Factory) -> ConfigError:
+    assert factory.file is not None
+    script = factory.script.path.name
+    names = ", ".join(factory.file.open_names)
+    msg = (
+        f"{script}: {factory.name} uses {names}, which the script computes when it runs: "
+        "its value cannot be known without running it"
+    )
+    hint = (
+        f"Put {factory.name} into a file of its own, with {names} as a number or a list there,\n"
+        f"then: hef init {given.name} --torch FILE.py:{factory.name} "
+        f"--weights {given.network.path.name}"
+    )
+    return ConfigError(msg, hint=hint, code="init.script")
+
+
+def _absolute(path: Path) -> str:
+    return path.resolve().as_posix()

@@ -1,0 +1,73 @@
+"""Arrays of the user's own for inputs that are no pictures, found by their headers."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+from orchestrator.reading import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+
+def rows_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of one row of an array that feeds an input (1, C, H, W) or (1, F)."""
+    return (*shape[2:], shape[1]) if len(shape) == 4 else tuple(shape[1:])
+
+
+def array_shape(path: Path) -> tuple[int, ...] | None:
+    """Return the shape of a ``.npy``, or of the first array of a ``.npz``; ``None`` for neither."""
+    import numpy as np
+
+    try:
+        if path.suffix.lower() == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                names = [name for name in archive.namelist() if name.endswith(".npy")]
+                if not names:
+                    return None
+                with archive.open(names[0]) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    return _header(stream, version)
+        with open_regular(path) as stream:
+            version = np.lib.format.read_magic(stream)
+            return _header(stream, version)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError):
+        return None
+
+
+def _header(stream: object, version: tuple[int, int]) -> tuple[int, ...]:
+    import numpy as np
+
+    read = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    return tuple(int(side) for side in read(stream)[0])  # type: ignore[arg-type]
+
+
+def arrays_for(
+    inputs: Mapping[str, Sequence[int]], files: Iterable[Path]
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Return calibration and validation arrays by input, best by name where several fit."""
+    shapes = {path: shape for path in files if (shape := array_shape(path)) is not None}
+    calibration: dict[str, Path] = {}
+    held_out: dict[str, Path] = {}
+    for name, wanted in inputs.items():
+        fits = [path for path, shape in shapes.items() if shape[1:] == rows_of(wanted)]
+        words = ("val", "test", "eval", "label", "target", "y_")
+        trained = [p for p in fits if not any(word in p.stem.lower() for word in words)]
+        named = [path for path in trained if name.lower() in path.stem.lower()]
+        taken = set(calibration.values())
+        free = [path for path in (*named, *trained) if path not in taken]
+        if free:
+            calibration[name] = free[0]
+            parts = [p for p in fits if any(word in p.stem.lower() for word in words[:3])]
+            parts = [path for path in parts if path not in held_out.values()]
+            if parts:
+                held_out[name] = next(
+                    (path for path in parts if name.lower() in path.stem.lower()), parts[0]
+                )
+    if len(held_out) < len(calibration):
+        held_out = {}
+    return calibration, held_out

@@ -1,0 +1,359 @@
+"""Python files of the user's, read and never run: what they define, what importing them does.
+
+A training script that reads its data when it is imported cannot be a recipe's source. What its
+network stands on is found by names, so that those definitions can be moved into a file of their
+own.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.reading import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_BUILTINS = frozenset(dir(builtins))
+_LARGEST = 2 << 20
+
+#: Calls in a constant's value that touch nothing: what a network's sizes are computed with.
+_HARMLESS = frozenset(
+    {"len", "range", "list", "tuple", "dict", "set", "sorted", "max", "min", "int", "float", "str"}
+)
+
+#: What libraries compute of constants alone, by the beginning of the name.
+_HARMLESS_OF = (
+    "torch.nn.",
+    "torch.device",
+    "torch.cuda.is_available",
+    "torchvision.transforms.",
+    "albumentations.",
+    "pathlib.Path",
+    "os.path.join",
+    "logging.getLogger",
+)
+#: What differs from one run to the next.
+_OUTSIDE = ("os.environ", "sys.argv")
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+class Unknown(Exception):
+    """A value that cannot be known without running the code."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A statement that does something when the file is imported: its line, and what it says."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Script:
+    """One Python file, parsed."""
+
+    path: Path
+    source: str
+    tree: ast.Module = field(compare=False)
+
+    @cached_property
+    def definitions(self) -> Mapping[str, Definition]:
+        """Classes and functions at the top of the file."""
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        return {node.name: node for node in self.tree.body if isinstance(node, kinds)}
+
+    @cached_property
+    def imports(self) -> Mapping[str, ast.stmt]:
+        """Import statements by the names that they bind, anywhere in the file."""
+        found: dict[str, ast.stmt] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for alias in node.names:
+                    found.setdefault((alias.asname or alias.name).partition(".")[0], node)
+        return found
+
+    @cached_property
+    def imported(self) -> Mapping[str, str]:
+        """What each imported name stands for: ``models`` is ``torchvision.models``."""
+        found: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    bound = alias.asname or alias.name.partition(".")[0]
+                    found.setdefault(bound, alias.name if alias.asname else bound)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    found.setdefault(alias.asname or alias.name, f"{node.module}.{alias.name}")
+        return found
+
+    @cached_property
+    def assigned(self) -> Mapping[str, ast.expr]:
+        """Values by the name that is given them: the first of the file, whatever the function."""
+        found: dict[str, ast.expr] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Assign) and node.value is not None:
+                for target in node.targets:
+                    if isinstance(target, ast.Name):
+                        found.setdefault(target.id, node.value)
+                    elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                        pairs = zip(target.elts, node.value.elts, strict=False)
+                        found.update(
+                            (one.id, value)
+                            for one, value in pairs
+                            if isinstance(one, ast.Name) and one.id not in found
+                        )
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found.setdefault(node.target.id, node.value or ast.Constant(None))
+        return found
+
+    @cached_property
+    def statements(self) -> Mapping[str, ast.stmt]:
+        """Assignments at the top of the file, by the name that they bind."""
+        found: dict[str, ast.stmt] = {}
+        for node in self.tree.body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.AnnAssign):
+                targets = [node.target]
+            for target in targets:
+                for name in ast.walk(target):
+                    if isinstance(name, ast.Name):
+                        found.setdefault(name.id, node)
+        return found
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """What happens when the file is imported, beside definitions and constants."""
+        return [
+            Trouble(node.lineno, self.line(node))
+            for node in self.tree.body
+            if not self._is_quiet(node)
+        ]
+
+    def line(self, node: ast.AST) -> str:
+        """Return the first line of a node, as it stands in the file."""
+        number = getattr(node, "lineno", 1)
+        lines = self.source.splitlines()
+        return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+
+    def _is_quiet(self, node: ast.stmt) -> bool:
+        quiet = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        if isinstance(node, (*quiet, ast.Pass)):
+            return True
+        if isinstance(node, ast.Expr):
+            return isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            return node.value is None or self.is_constant(node.value)
+        if isinstance(node, ast.If):
+            return _asks_for_main(node.test)
+        return isinstance(node, ast.Try) and all(
+            isinstance(one, (*quiet, ast.Pass, ast.Assign)) for one in node.body
+        )
+
+    def is_constant(self, value: ast.expr) -> bool:
+        """Tell whether a value is computed of numbers and texts alone."""
+        for node in ast.walk(value):
+            if isinstance(node, ast.Call):
+                name = dotted(node.func)
+                if name not in _HARMLESS and not self.stands_for(name).startswith(_HARMLESS_OF):
+                    return False
+            if isinstance(node, ast.Attribute) and self.stands_for(dotted(node)) in _OUTSIDE:
+                return False
+            if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+                return False
+        return True
+
+    def stands_for(self, name: str) -> str:
+        """Return a dotted name as the imports have it: ``nn.Linear`` is ``torch.nn.Linear``."""
+        root, dot, rest = name.partition(".")
+        return f"{self.imported.get(root, root)}{dot}{rest}"
+
+    def value(self, node: ast.AST | None, depth: int = 0) -> Any:
+        """Return a constant's value, names followed; raises :class:`Unknown`."""
+        if depth > 20 or node is None:
+            raise Unknown
+        if isinstance(node, ast.Name):
+            if node.id in self.assigned:
+                return self.value(self.assigned[node.id], depth + 1)
+            raise Unknown
+        if isinstance(node, ast.List | ast.Tuple):
+            return [self.value(one, depth + 1) for one in node.elts]
+        if isinstance(node, ast.Dict):
+            return {
+                self.value(key, depth + 1): self.value(one, depth + 1)
+                for key, one in zip(node.keys, node.values, strict=True)
+            }
+        if isinstance(node, ast.Call) and dotted(node.func) == "len" and len(node.args) == 1:
+            return len(self.value(node.args[0], depth + 1))
+        if isinstance(node, ast.BinOp):
+            return _computed(node, self.value(node.left, depth + 1), self.value(node.right, depth))
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            raise Unknown from None
+
+
+def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
+    if isinstance(node.op, ast.Mult) and isinstance(left, list) and isinstance(right, int):
+        return left * min(right, 64)
+    if not (isinstance(left, int | float) and isinstance(right, int | float)):
+        raise Unknown
+    try:
+        if isinstance(node.op, ast.Div):
+            return left / right
+        if isinstance(node.op, ast.FloorDiv):
+            return left // right
+    except ZeroDivisionError:
+        raise Unknown from None
+    if isinstance(node.op, ast.Mult):
+        return left * right
+    if isinstance(node.op, ast.Add):
+        return left + right
+    if isinstance(node.op, ast.Sub):
+        return left - right
+    raise Unknown
+
+
+def _asks_for_main(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and any(
+        isinstance(one, ast.Name) and one.id == "__name__" for one in (test.left, *test.comparators)
+    )
+
+
+def dotted(node: ast.AST) -> str:
+    """Return ``a.b.c`` for a chain of names, ``""`` for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        before = dotted(node.value)
+        return f"{before}.{node.attr}" if before else ""
+    return ""
+
+
+def read_script(path: Path) -> Script | None:
+    """Return a Python file, ``None`` for one that is too large or is no Python."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return None
+        source = read_text(path)
+        return Script(path, source, ast.parse(source))
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Definitions in a file of their own. ``names`` were moved; ``open_names`` stayed unknown."""
+
+    text: str
+    names: tuple[str, ...]
+    open_names: tuple[str, ...] = ()
+
+
+def extract(script: Script, name: str, given: Mapping[str, object]) -> Extract:
+    """Return a file with a definition and all that it stands on.
+
+    ``given`` are values that are known although the script computes them, such as class names.
+    """
+    wanted, queue, unknown = {name}, [name], []
+    while queue:
+        node = script.definitions.get(queue[0]) or script.statements.get(queue[0])
+        queue.pop(0)
+        if node is None:
+            continue
+        for used in _names_used(node):
+            if used in wanted or used in _BUILTINS or used in script.imports:
+                continue
+            if used in script.definitions:
+                wanted.add(used)
+                queue.append(used)
+            elif used in script.statements:
+                value = script.assigned.get(used)
+                if used in given or (value is not None and script.is_constant(value)):
+                    wanted.add(used)
+                    if used not in given:
+                        queue.append(used)
+                else:
+                    unknown.append(used)
+    moved = [node for node in script.tree.body if _binds(node) & wanted]
+    needed = {used for node in moved for used in _names_used(node)}
+    lines = _imports(script, needed)
+    lines.append("")
+    for node in moved:
+        bound = _binds(node) & wanted & set(given)
+        if bound and not isinstance(node, Definition):
+            lines += [f"{one} = {given[one]!r}" for one in sorted(bound)]
+            continue
+        if isinstance(node, Definition):
+            lines += ["", *_text(script, node), ""]
+        else:
+            lines += _text(script, node)
+    text = "\n".join(_at_most_two_empty(lines)).strip() + "\n"
+    return Extract(text, tuple(_defined(moved)), tuple(dict.fromkeys(unknown)))
+
+
+def _defined(nodes: Sequence[ast.stmt]) -> Iterator[str]:
+    for node in nodes:
+        yield from sorted(_binds(node))
+
+
+def _binds(node: ast.stmt) -> set[str]:
+    if isinstance(node, Definition):
+        return {node.name}
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return {
+            one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)
+        }
+    return set()
+
+
+def _names_used(node: ast.AST) -> set[str]:
+    return {
+        one.id
+        for one in ast.walk(node)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)
+    }
+
+
+def _imports(script: Script, needed: set[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for node in ast.walk(script.tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            found[ast.unparse(node)] = None
+    for name, node in script.imports.items():
+        if name in needed and isinstance(node, ast.Import | ast.ImportFrom):
+            aliases = [
+                one
+                for one in node.names
+                if (one.asname or one.name).partition(".")[0] == name or one.name == "*"
+            ]
+            if isinstance(node, ast.ImportFrom):
+                kept: ast.stmt = ast.ImportFrom(node.module, aliases, node.level)
+            else:
+                kept = ast.Import(aliases)
+            found[ast.unparse(kept)] = None
+    return list(found)
+
+
+def _text(script: Script, node: ast.stmt) -> list[str]:
+    lines = script.source.splitlines()
+    first = node.lineno
+    if isinstance(node, Definition) and node.decorator_list:
+        first = min(first, *(one.lineno for one in node.decorator_list))
+    return lines[first - 1 : node.end_lineno]
+
+
+def _at_most_two_empty(lines: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    for line in lines:
+        if line.strip() or not (len(kept) > 1 and not kept[-1].strip() and not kept[-2].strip()):
+            kept.append(line)
+    return kept

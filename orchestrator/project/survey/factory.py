@@ -1,0 +1,482 @@
+"""Which class or function of the user's code builds the network that a checkpoint was saved from.
+
+Told by names alone: a class assigns its layers to attributes, and those are the first parts of
+the tensors' names. Where the code trains when it is imported, what to move is said, and the file
+that it would become is made.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.project.survey.code import Extract, Script, Trouble, Unknown, dotted, extract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.project.survey.weights import Weights
+
+_MODULES = ("torch.nn.Module", "lightning.LightningModule", "pytorch_lightning.LightningModule")
+#: Packages that are there wherever a network is exported.
+_THERE = frozenset({"torch", "numpy", "onnx", "PIL"})
+#: Places that networks of other people come from by a call.
+_LIBRARIES = ("torchvision.models.", "timm.create_model", "segmentation_models_pytorch.")
+#: What functions are called that make a network.
+_MAKER = re.compile(r"^(build|make|create|get|new|define|construct)\w*$|^\w*(model|net|network)$")
+#: Arguments that fetch weights: those that were trained come from the checkpoint.
+_PRETRAINED = {"pretrained": False, "weights": None, "weights_backbone": None}
+
+
+@dataclass(frozen=True)
+class Factory:
+    """What builds a network: a name in a script, and how it is called.
+
+    ``file`` is what the network's code would be as a file of its own, where the script does more
+    than define it; ``troubles`` are the statements that do. ``missing`` are arguments that nobody
+    knows.
+    """
+
+    script: Script
+    name: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    file: Extract | None = None
+    missing: tuple[str, ...] = ()
+    library: str = ""
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """First and last line of the definition in its script."""
+        node = self.script.definitions.get(self.name)
+        return (node.lineno, node.end_lineno or node.lineno) if node is not None else (1, 1)
+
+
+def find_factories(
+    scripts: Sequence[Script], weights: Weights, known: Mapping[str, object]
+) -> list[Factory]:
+    """Return what may build the network of some weights, best first.
+
+    ``known`` are values by name that scripts compute of their data, such as class names.
+    """
+    found: list[tuple[tuple[int, ...], Factory]] = []
+    for script in scripts:
+        for name in _networks(script):
+            fit = _fit(script, name, weights)
+            if fit is not None:
+                factory = _of_class(script, name, weights, known, scripts)
+                found.append(((0, fit, len(factory.missing)), factory))
+        found += [((1, 0, 0), one) for one in _built_elsewhere(script, weights, known)]
+        found += [((2, 0, 0), one) for one in _made_by_name(script, weights, known)]
+    found.sort(key=lambda pair: (pair[0], len(pair[1].troubles), str(pair[1].script.path)))
+    return [factory for _, factory in found]
+
+
+def factory_of(
+    script: Script,
+    name: str,
+    weights: Weights,
+    known: Mapping[str, object],
+    scripts: Sequence[Script],
+) -> Factory:
+    """Return the factory that somebody has named."""
+    if name not in script.definitions and name not in script.statements:
+        return Factory(script, name)
+    return _of_class(script, name, weights, known, scripts)
+
+
+def _networks(script: Script) -> Iterator[str]:
+    """Yield the classes of a script that are networks, outermost ones first."""
+    names = [name for name in script.definitions if _is_network(script, name, 0)]
+    inside = {
+        one.id
+        for name in names
+        for one in ast.walk(script.definitions[name])
+        if isinstance(one, ast.Name) and one.id in names and one.id != name
+    }
+    yield from sorted(names, key=lambda name: (name in inside, script.definitions[name].lineno))
+
+
+def _is_network(script: Script, name: str, depth: int) -> bool:
+    node = script.definitions.get(name)
+    if not isinstance(node, ast.ClassDef) or depth > 10:
+        return False
+    for base in map(dotted, node.bases):
+        whole = script.stands_for(base)
+        if whole in _MODULES or whole.endswith((".nn.Module", "LightningModule")):
+            return True
+        if whole.startswith("torch.nn.") or _is_network(script, base, depth + 1):
+            return True
+    return False
+
+
+def _attributes(script: Script, name: str, depth: int = 0) -> set[str]:
+    """Return what a class assigns to itself: ``self.x = ...`` and ``setattr`` are its layers."""
+    node = script.definitions.get(name)
+    if not isinstance(node, ast.ClassDef) or depth > 10:
+        return set()
+    found: set[str] = set()
+    for one in ast.walk(node):
+        targets = one.targets if isinstance(one, ast.Assign) else []
+        if isinstance(one, ast.AnnAssign):
+            targets = [one.target]
+        found |= {target.attr for target in targets if _is_own(target)}  # type: ignore[attr-defined]
+        named = isinstance(one, ast.Call) and dotted(one.func).rpartition(".")[2]
+        if named in ("register_buffer", "register_parameter", "add_module", "register_module"):
+            first = one.args[0] if isinstance(one, ast.Call) and one.args else None
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                found.add(first.value)
+    for base in map(dotted, node.bases):
+        found |= _attributes(script, base, depth + 1)
+    return found
+
+
+def _is_own(target: ast.expr) -> bool:
+    return (
+        isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == "self"
+    )
+
+
+def _fit(script: Script, name: str, weights: Weights) -> int | None:
+    """Return how far a class is from the weights (0 is best), ``None`` where it is another."""
+    if weights.classes:
+        # A network that was saved whole names its class.
+        return 0 if weights.classes[0].rpartition(".")[2] == name else None
+    attributes = _attributes(script, name)
+    roots = weights.roots
+    if not roots:
+        return None
+    node = script.definitions[name]
+    sequential = isinstance(node, ast.ClassDef) and any(
+        script.stands_for(dotted(base)).endswith("Sequential") for base in node.bases
+    )
+    if sequential and all(root.isdigit() for root in roots):
+        return 1
+    return len(attributes - roots) if roots <= attributes else None
+
+
+def _of_class(
+    script: Script,
+    name: str,
+    weights: Weights,
+    known: Mapping[str, object],
+    scripts: Sequence[Script],
+) -> Factory:
+    kwargs, missing = _arguments(script, name, weights, known, scripts)
+    return _placed(Factory(script, name, kwargs, missing=missing), known)
+
+
+def _placed(factory: Factory, known: Mapping[str, object]) -> Factory:
+    """Add what importing the script would do, and the file that does only what is needed."""
+    script = factory.script
+    own = factory.file or extract(script, factory.name, known)
+    troubles = tuple(script.troubles)
+    alone = packages_of(own.text, script.path.parent)
+    if factory.file is not None:
+        return replace(factory, packages=alone, troubles=troubles)
+    all_of_it = packages_of(script.source, script.path.parent)
+    if not troubles and all_of_it == alone:
+        return replace(factory, packages=alone)
+    return replace(factory, packages=alone, troubles=troubles, file=own)
+
+
+def packages_of(source: str, folder: Path) -> tuple[str, ...]:
+    """Return the packages that code imports beside torch; files of the user's own are none."""
+    from hefsmith_worker.stages.torch_source import DISTRIBUTIONS
+
+    roots: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            roots.add(node.module.partition(".")[0])
+    others = roots - _THERE - set(sys.stdlib_module_names)
+    return tuple(
+        sorted(DISTRIBUTIONS.get(root, root) for root in others if not is_local(root, folder))
+    )
+
+
+def is_local(root: str, folder: Path) -> bool:
+    """Tell whether a module is a file or folder of the user's beside the script."""
+    return (folder / f"{root}.py").is_file() or (folder / root).is_dir()
+
+
+def local_imports(source: str, folder: Path) -> bool:
+    """Tell whether code imports files that lie beside the script."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (
+            node.level or is_local((node.module or "").partition(".")[0], folder)
+        ):
+            return True
+        if isinstance(node, ast.Import) and any(
+            is_local(alias.name.partition(".")[0], folder) for alias in node.names
+        ):
+            return True
+    return False
+
+
+def _made_by_name(
+    script: Script, weights: Weights, known: Mapping[str, object]
+) -> Iterator[Factory]:
+    """Yield networks of plain layers that have a name, and functions that say they make one."""
+    if weights.roots and all(root.isdigit() for root in weights.roots):
+        for name, value in script.assigned.items():
+            call = dotted(value.func) if isinstance(value, ast.Call) else ""
+            if name in script.statements and script.stands_for(call).endswith("nn.Sequential"):
+                yield _placed(Factory(script, name), known)
+    for name, node in script.definitions.items():
+        if not isinstance(node, ast.FunctionDef) or not _MAKER.match(name):
+            continue
+        if any(isinstance(one, ast.Return) and one.value is not None for one in ast.walk(node)):
+            kwargs, missing = _arguments(script, name, weights, known, ())
+            yield _placed(Factory(script, name, kwargs, missing=missing), known)
+
+
+def _arguments(
+    script: Script,
+    name: str,
+    weights: Weights,
+    known: Mapping[str, object],
+    scripts: Sequence[Script],
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the arguments that a class was made with, and those that nobody knows."""
+    parameters = _parameters(script, name)
+    given: dict[str, Any] = {}
+    for caller in (script, *scripts):
+        call = _call(caller, name)
+        if call is None:
+            continue
+        pairs = [*zip(parameters, call.args, strict=False)]
+        pairs += [(one.arg, one.value) for one in call.keywords if one.arg in parameters]
+        for parameter, node in pairs:
+            value = _valued(caller, node, known)
+            if value is not None and parameter is not None:
+                given.setdefault(parameter, value)
+        if given:
+            break
+    missing = []
+    for parameter, default in parameters.items():
+        guess = _guess(parameter, weights)
+        if parameter in given:
+            same = default is not None and _valued(script, default, known) == given[parameter]
+            if same:
+                del given[parameter]
+            continue
+        value = None if default is None else _valued(script, default, known)
+        if guess is not None and value != guess:
+            given[parameter] = guess
+        elif default is None:
+            missing.append(parameter)
+    return given, tuple(missing)
+
+
+def _parameters(script: Script, name: str) -> dict[str, ast.expr | None]:
+    """Return the parameters of a class's constructor with their defaults."""
+    node = script.definitions.get(name)
+    function = node
+    if isinstance(node, ast.ClassDef):
+        function = next(
+            (
+                one
+                for one in node.body
+                if isinstance(one, ast.FunctionDef) and one.name == "__init__"
+            ),
+            None,
+        )
+    if not isinstance(function, ast.FunctionDef):
+        return {}
+    plain = function.args.posonlyargs + function.args.args
+    names = [one.arg for one in plain][1 if isinstance(node, ast.ClassDef) else 0 :]
+    defaults: list[ast.expr | None] = list(function.args.defaults)
+    found = dict(zip(names, [None] * (len(names) - len(defaults)) + defaults, strict=False))
+    found.update(
+        zip((one.arg for one in function.args.kwonlyargs), function.args.kw_defaults, strict=True)
+    )
+    return found
+
+
+def _call(script: Script, name: str) -> ast.Call | None:
+    for node in ast.walk(script.tree):
+        if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == name:
+            return node
+    return None
+
+
+def _valued(script: Script, node: ast.expr, known: Mapping[str, object]) -> Any:
+    if isinstance(node, ast.Call) and dotted(node.func) == "len" and node.args:
+        listed = known.get(dotted(node.args[0]))
+        if isinstance(listed, list | tuple):
+            return len(listed)
+    if isinstance(node, ast.Name) and isinstance(known.get(node.id), int | str | float):
+        return known[node.id]
+    try:
+        value = script.value(node)
+    except Unknown:
+        return None
+    return value if isinstance(value, int | float | str | bool | list) else None
+
+
+def _guess(parameter: str, weights: Weights) -> int | None:
+    """Return what the weights tell of a parameter by its name."""
+    name = parameter.lower()
+    if "class" in name or name in ("nc", "n_out", "num_out", "out_features", "outputs", "labels"):
+        return weights.classes_out
+    if name in ("in_channels", "channels", "in_ch", "n_channels", "input_channels", "in_chans"):
+        return weights.channels
+    return None
+
+
+def _built_elsewhere(
+    script: Script, weights: Weights, known: Mapping[str, object]
+) -> Iterator[Factory]:
+    """Yield networks of torchvision, timm and the like that a script takes and changes."""
+    for body in _bodies(script.tree):
+        for number, node in enumerate(body):
+            if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
+                continue
+            target = node.targets[0]
+            what = script.stands_for(dotted(node.value.func))
+            if not isinstance(target, ast.Name) or not what.startswith(_LIBRARIES):
+                continue
+            changes = [one for one in body[number + 1 :] if _changes(one, target.id)]
+            made = _written(script, node, changes, known, weights)
+            if made is not None:
+                factory = Factory(script, "build", file=made, library=_library_name(what, node))
+                yield _placed(factory, known)
+
+
+def _bodies(tree: ast.AST) -> Iterator[list[ast.stmt]]:
+    for node in ast.walk(tree):
+        for name in ("body", "orelse"):
+            body = getattr(node, name, None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
+                yield body
+
+
+def _changes(node: ast.stmt, name: str) -> bool:
+    """Tell whether a statement puts another layer into a network, or takes a size out of it."""
+    if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+        return False
+    target: ast.expr = node.targets[0]
+    while isinstance(target, ast.Attribute | ast.Subscript):
+        target = target.value
+        if isinstance(target, ast.Name) and target.id == name:
+            return True
+    reads = {dotted(one).partition(".")[0] for one in ast.walk(node.value)}
+    is_size = isinstance(node.value, ast.Attribute) and name in reads
+    return isinstance(node.targets[0], ast.Name) and is_size
+
+
+def _library_name(what: str, node: ast.Assign) -> str:
+    call = node.value
+    if isinstance(call, ast.Call) and what.startswith("timm.") and call.args:
+        first = call.args[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            return f"timm {first.value}"
+    return what.replace(".models.", " ", 1)
+
+
+def _written(
+    script: Script,
+    node: ast.Assign,
+    changes: Sequence[ast.stmt],
+    known: Mapping[str, object],
+    weights: Weights,
+) -> Extract | None:
+    """Return a file with a function that builds the network without any weights."""
+    call = node.value
+    assert isinstance(call, ast.Call)
+    assert isinstance(node.targets[0], ast.Name)
+    kept = [one for one in call.keywords if one.arg not in _PRETRAINED]
+    library = script.stands_for(dotted(call.func)).partition(".")[0]
+    off = ast.keyword("weights", ast.Constant(None))
+    if library == "timm":
+        off = ast.keyword("pretrained", ast.Constant(value=False))
+    fresh = ast.Call(call.func, call.args, [*kept, off] if library != "segmentation" else kept)
+    lines = [ast.Assign([node.targets[0]], fresh), *changes]
+    text = ["def build():"]
+    open_names: list[str] = []
+    for one in lines:
+        resolved = _Resolved(script, known, weights, node.targets[0].id).visit(
+            ast.parse(ast.unparse(ast.fix_missing_locations(one))).body[0]
+        )
+        text.append(f"    {ast.unparse(resolved)}")
+        open_names += [
+            used.id
+            for used in ast.walk(resolved)
+            if isinstance(used, ast.Name)
+            and isinstance(used.ctx, ast.Load)
+            and used.id not in script.imports
+            and used.id not in _bound(lines)
+        ]
+    text.append(f"    return {node.targets[0].id}")
+    if open_names:
+        return None
+    roots = {
+        one.id for line in text for one in ast.walk(_parsed(line)) if isinstance(one, ast.Name)
+    }
+    needed = [
+        ast.unparse(_only(statement, name))
+        for name, statement in script.imports.items()
+        if name in roots and isinstance(statement, ast.Import | ast.ImportFrom)
+    ]
+    return Extract("\n".join([*dict.fromkeys(needed), "", "", *text]) + "\n", ("build",))
+
+
+def _only(statement: ast.Import | ast.ImportFrom, name: str) -> ast.stmt:
+    names = [one for one in statement.names if (one.asname or one.name).partition(".")[0] == name]
+    if isinstance(statement, ast.ImportFrom):
+        return ast.ImportFrom(statement.module, names, statement.level)
+    return ast.Import(names)
+
+
+def _bound(lines: Sequence[ast.stmt]) -> set[str]:
+    return {
+        target.id
+        for one in lines
+        if isinstance(one, ast.Assign)
+        for target in one.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _parsed(line: str) -> ast.AST:
+    try:
+        return ast.parse(line.strip())
+    except SyntaxError:
+        return ast.Module([], [])
+
+
+class _Resolved(ast.NodeTransformer):
+    """Puts numbers in the place of names and ``len(...)`` that the weights or data tell."""
+
+    def __init__(
+        self, script: Script, known: Mapping[str, object], weights: Weights, network: str
+    ) -> None:
+        self.script, self.known, self.weights = script, known, weights
+        self.network = network
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if dotted(node.func) == "len" and node.args:
+            value = _valued(self.script, node, self.known)
+            if value is None:
+                value = self.weights.classes_out
+            return ast.Constant(value) if value is not None else node
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if not isinstance(node.ctx, ast.Load) or node.id in self.script.imports:
+            return node
+        if node.id == self.network:
+            return node
+        value = _valued(self.script, node, self.known)
+        if value is None:
+            value = _guess(node.id, self.weights)
+        return node if value is None else ast.Constant(value)

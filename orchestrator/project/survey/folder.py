@@ -1,0 +1,283 @@
+"""What lies in a folder: networks, pictures, data sets, labels, code; by names and first bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.project.checkpoint import Checkpoint, read_checkpoint
+from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED
+from orchestrator.project.source_files import CHECKPOINTS
+from orchestrator.reading import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Folders that hold no work of the user's.
+_OTHERS = frozenset(
+    {"artifacts", "node_modules", "site-packages", "__pycache__", "venv", "env", "wandb", "mlruns"}
+)
+_DEEPEST = 6
+_MOST_ENTRIES = 60_000
+_MOST_SCRIPTS = 200
+#: Bytes of a YAML or JSON file that are looked at to tell what it is.
+_HEAD = 4096
+
+NetworkKind = Literal["weights", "onnx", "tflite", "keras", "saved_model"]
+PictureKind = Literal["classes", "yolo", "coco", "pictures"]
+
+#: Names that say nothing about a model.
+_PLAIN = re.compile(
+    r"^(best|last|model|checkpoint|weights?|state(_dict)?|final|net(work)?|epoch\W*\d*|latest|"
+    r"pytorch_model|model_final|ckpt|export(ed)?|out(put)?|whole|full|script(ed)?|traced?)$",
+    re.IGNORECASE,
+)
+_ENDINGS = re.compile(
+    r"[_\-.]?(best|last|final|state(_?dict)?|weights?|whole|full|script(ed)?|traced?|fp32|ckpt|"
+    r"checkpoint|epoch[_\-]?\d+)$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """A file (or a SavedModel's folder) that a recipe can start from."""
+
+    kind: NetworkKind
+    path: Path
+    checkpoint: Checkpoint | None = None
+    changed: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """What it is, as people say it."""
+        if self.checkpoint is None:
+            return {"onnx": "ONNX", "tflite": "TFLite", "keras": "Keras"}.get(
+                self.kind, "SavedModel"
+            )
+        kind = self.checkpoint.kind
+        if kind == "ultralytics":
+            return f"Ultralytics checkpoint, {self.checkpoint.task}"
+        words = {"torchscript": "TorchScript", "network": "PyTorch network, saved whole"}
+        return words.get(kind, "PyTorch weights")
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures that lie together: ``path`` as a recipe would name them, ``count`` of them."""
+
+    kind: PictureKind
+    path: Path
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What was found, best first; all paths are below ``root``."""
+
+    root: Path
+    networks: tuple[NetworkFile, ...] = ()
+    pictures: tuple[PictureSet, ...] = ()
+    scripts: tuple[Path, ...] = ()
+    labels: tuple[Path, ...] = ()
+    zoo: tuple[Path, ...] = ()
+    hefs: tuple[Path, ...] = ()
+    arrays: tuple[Path, ...] = ()
+    cut_short: bool = False
+
+
+@dataclass
+class _Gathered:
+    networks: list[NetworkFile] = field(default_factory=list)
+    counts: dict[Path, int] = field(default_factory=dict)
+    sets: list[PictureSet] = field(default_factory=list)
+    scripts: list[Path] = field(default_factory=list)
+    labels: list[Path] = field(default_factory=list)
+    zoo: list[Path] = field(default_factory=list)
+    hefs: list[Path] = field(default_factory=list)
+    arrays: list[Path] = field(default_factory=list)
+    entries: int = 0
+
+
+def look_around(root: Path, *, models: Path | None = None) -> Folder:
+    """Return what lies in a folder and below; ``models`` are recipes already, not looked at."""
+    found = _Gathered()
+    skipped = {path.resolve() for path in (models,) if path is not None}
+    for folder, names, entries in _walk(root, skipped):
+        found.entries += len(entries)
+        if "saved_model.pb" in names:
+            found.networks.append(NetworkFile("saved_model", folder, None, _changed(folder)))
+            continue
+        for entry in entries:
+            _take(found, Path(entry.path))
+        pictures = sum(1 for name in names if Path(name).suffix.lower() in PICTURES)
+        if pictures:
+            found.counts[folder] = pictures
+        if found.entries > _MOST_ENTRIES:
+            break
+    sets = [*found.sets, *_picture_sets(root, found.counts)]
+    order = {"yolo": 0, "coco": 0, "classes": 0, "pictures": 1}
+    return Folder(
+        root,
+        tuple(sorted(found.networks, key=_worth)),
+        tuple(sorted(sets, key=lambda one: (order[one.kind], -one.count, str(one.path)))),
+        tuple(sorted(found.scripts, key=lambda path: (len(path.parts), path))[:_MOST_SCRIPTS]),
+        tuple(found.labels),
+        tuple(found.zoo),
+        tuple(found.hefs),
+        tuple(found.arrays),
+        found.entries > _MOST_ENTRIES,
+    )
+
+
+def _walk(
+    root: Path, skipped: set[Path]
+) -> Iterator[tuple[Path, set[str], list[os.DirEntry[str]]]]:
+    """Yield folders with what lies in them; hidden ones and other people's are left out."""
+    pending = [(root, 0)]
+    while pending:
+        folder, depth = pending.pop(0)
+        try:
+            with os.scandir(folder) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        files = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                inside = entry.is_dir(follow_symlinks=False)
+            except OSError:
+                continue
+            if not inside:
+                files.append(entry)
+            elif (
+                depth < _DEEPEST
+                and entry.name.lower() not in _OTHERS
+                and not (Path(entry.path) / "pyvenv.cfg").exists()
+                and Path(entry.path).resolve() not in skipped
+            ):
+                pending.append((Path(entry.path), depth + 1))
+        yield folder, {entry.name for entry in files}, files
+
+
+def _take(found: _Gathered, path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix in CHECKPOINTS or suffix == ".safetensors" or path.name == "pytorch_model.bin":
+        checkpoint = read_checkpoint(path) if suffix in CHECKPOINTS else Checkpoint("weights")
+        found.networks.append(NetworkFile("weights", path, checkpoint, _changed(path)))
+    elif suffix == ".onnx":
+        found.networks.append(NetworkFile("onnx", path, None, _changed(path)))
+    elif suffix == ".tflite":
+        found.networks.append(NetworkFile("tflite", path, None, _changed(path)))
+    elif suffix == ".keras" or (suffix in (".h5", ".hdf5") and _starts(path, b"\x89HDF")):
+        found.networks.append(NetworkFile("keras", path, None, _changed(path)))
+    elif suffix == ".py":
+        found.scripts.append(path)
+    elif suffix in (".npy", ".npz"):
+        found.arrays.append(path)
+    elif suffix == ".hef":
+        found.hefs.append(path)
+    elif suffix in (".yaml", ".yml"):
+        _take_yaml(found, path)
+    elif suffix == ".json" and _is_coco(path):
+        found.sets.append(PictureSet("coco", path))
+    elif suffix == ".txt" and re.search(r"label|class|names", path.stem, re.IGNORECASE):
+        found.labels.append(path)
+
+
+def _take_yaml(found: _Gathered, path: Path) -> None:
+    text = _head(path)
+    keys = set(re.findall(r"^([A-Za-z_]+):", text, re.MULTILINE))
+    if "names" in keys and keys & {"train", "val"}:
+        found.sets.append(PictureSet("yolo", path))
+    elif keys & {"network", "paths", "base"} and keys & {"parser", "postprocessing", "network"}:
+        found.zoo.append(path)
+
+
+def _is_coco(path: Path) -> bool:
+    text = _head(path)
+    marks = ('"annotations"', '"categories"', '"file_name"')
+    return '"images"' in text and any(mark in text for mark in marks)
+
+
+def _head(path: Path) -> str:
+    try:
+        with open_regular(path) as stream:
+            return stream.read(_HEAD).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _starts(path: Path, magic: bytes) -> bool:
+    try:
+        with open_regular(path) as stream:
+            return stream.read(len(magic)) == magic
+    except OSError:
+        return False
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _worth(network: NetworkFile) -> tuple[int, int, float, str]:
+    """Order networks: those that are whole first, the best checkpoint of a run, the newest."""
+    kinds = {"onnx": 1, "weights": 2, "tflite": 3, "keras": 4, "saved_model": 5}
+    rank = kinds[network.kind]
+    if network.checkpoint is not None and network.checkpoint.kind == "ultralytics":
+        rank = 0
+    name = network.path.stem.lower()
+    state = 0 if "best" in name else 2 if "last" in name or "epoch" in name else 1
+    return rank, state, -network.changed, str(network.path)
+
+
+def _picture_sets(root: Path, counts: dict[Path, int]) -> Iterator[PictureSet]:
+    """Yield data sets by the folders that have pictures: classes, parts of them, plain ones."""
+    taken: set[Path] = set()
+    parts = {*TRAINED, *HELD_OUT}
+    groups: dict[Path, list[Path]] = {}
+    for folder in counts:
+        if folder != root:
+            groups.setdefault(folder.parent, []).append(folder)
+    whole: dict[Path, int] = {}
+    for parent, children in groups.items():
+        names = {child.name.lower() for child in children}
+        if len(children) < 2 or names <= parts or names & {"images", "labels", "masks"}:
+            continue
+        split = parent.name.lower() in parts and parent != root
+        top = parent.parent if split else parent
+        whole[top] = whole.get(top, 0) + sum(counts[child] for child in children)
+        taken.update(children)
+    for top, count in whole.items():
+        yield PictureSet("classes", top, count)
+    plain: dict[Path, int] = {}
+    for folder, count in counts.items():
+        if folder in taken or any(top in folder.parents for top in whole):
+            continue
+        top = folder.parent if folder.name.lower() in parts and folder != root else folder
+        plain[top] = plain.get(top, 0) + count
+    for top, count in plain.items():
+        if count >= 2:
+            yield PictureSet("pictures", top, count)
+
+
+def model_name(network: Path, root: Path) -> str:
+    """Return a name for the model of a network: its file's, else its folder's."""
+    stem = network.name if network.is_dir() else network.stem
+    previous = None
+    while stem != previous:
+        previous, stem = stem, _ENDINGS.sub("", stem)
+    candidates = [stem, network.parent.name if network.parent != root else "", root.name, "model"]
+    for one in candidates:
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", one).strip("-_")[:63]
+        if plain and plain[0].isalpha() and not _PLAIN.match(plain):
+            return plain
+    return "model"

@@ -1,0 +1,206 @@
+"""The user's pictures as a recipe needs them: classes, a part that is held out, some to try."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.project.picture_folder import PICTURES, look
+from orchestrator.project.survey.code import Unknown
+from orchestrator.reading import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.project.survey.code import Script
+    from orchestrator.project.survey.folder import PictureSet
+
+#: Pictures on which ways of preparing them are tried.
+TRIED = 96
+#: One picture of so many is held out where a data set has no such part.
+EVERY = 5
+#: Fewer pictures of a class than these are all calibrated on.
+LEAST_TO_SPLIT = 10
+
+_KEYS = ("classes", "class_names", "labels", "names", "categories", "id2label", "idx_to_class")
+_TURNED = ("class_to_idx", "label2id", "class_to_index")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the pictures show. Paths are those of this machine.
+
+    ``calibration`` and ``held_out`` are folders, or files that data sets come in. ``folders`` are
+    the names of class folders in their order; ``by_class`` is whether the pictures lie in such.
+    ``split`` are relative names of held-out pictures, and of the others, where no folder parts
+    them.
+    """
+
+    calibration: Path
+    held_out: Path | None = None
+    folders: tuple[str, ...] = ()
+    split: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    held_out_options: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
+    task: str | None = None
+
+    @property
+    def root(self) -> Path:
+        """The folder whose class folders can be tried on the network: the held-out part's."""
+        return self.held_out or self.calibration
+
+
+def show(found: PictureSet) -> Shown:
+    """Return what a set of pictures shows."""
+    if found.kind == "yolo":
+        return _yolo(found.path)
+    if found.kind == "coco":
+        return Shown(found.path, task="detection")
+    seen = look(found.path)
+    if seen.classes and seen.held_out is None:
+        return Shown(seen.calibration, None, seen.classes, _split(seen.calibration, seen.classes))
+    return Shown(seen.calibration, seen.held_out, seen.classes)
+
+
+def _yolo(path: Path) -> Shown:
+    text = read_text(path)
+    held_out = re.search(r"^(val|test):[ \t]*\S", text, re.MULTILINE)
+    train = re.search(r"^train:[ \t]*\S", text, re.MULTILINE)
+    part = held_out.group(1) if held_out else None
+    return Shown(
+        path,
+        path if held_out and train else None,
+        options=(("split", "train" if train else part or "train"),),
+        held_out_options=(("split", part or "val"),),
+        names=_yolo_names(text),
+        task="detection",
+    )
+
+
+def _yolo_names(text: str) -> tuple[str, ...]:
+    listed = re.search(r"^names:[ \t]*\[(.*?)\]", text, re.MULTILINE | re.DOTALL)
+    if listed is not None:
+        parts = [part.strip().strip("'\"") for part in listed.group(1).split(",")]
+        return tuple(part for part in parts if part)
+    block = re.search(r"^names:[ \t]*\n((?:[ \t]+.*\n?|-.*\n?)+)", text, re.MULTILINE)
+    if block is None:
+        return ()
+    found = re.findall(r"^[ \t]*(?:-|\d+:)[ \t]*(.+?)[ \t]*$", block.group(1), re.MULTILINE)
+    return tuple(name.strip("'\"") for name in found)
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """Return the pictures of one folder, sorted."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [path for path in entries if path.suffix.lower() in PICTURES and path.is_file()]
+
+
+def _split(folder: Path, classes: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Hold every fifth picture of each class out; ``None`` where a class has too few."""
+    held_out: list[str] = []
+    rest: list[str] = []
+    for name in classes:
+        pictures = [f"{name}/{path.name}" for path in pictures_of(folder / name)]
+        if len(pictures) < LEAST_TO_SPLIT or any("," in one or "#" in one for one in pictures):
+            return None
+        held_out += pictures[EVERY - 1 :: EVERY]
+        rest += [one for number, one in enumerate(pictures) if number % EVERY != EVERY - 1]
+    return tuple(held_out), tuple(rest)
+
+
+def to_try(shown: Shown, labels: Sequence[str]) -> list[tuple[Path, int]]:
+    """Return labelled pictures by the number of their class, as many of each class."""
+    numbers = {name.casefold(): number for number, name in enumerate(labels)}
+    folders = [
+        (name, numbers[name.casefold()]) for name in shown.folders if name.casefold() in numbers
+    ]
+    if len(folders) != len(shown.folders) or not folders:
+        return []
+    each = max(2, TRIED // len(folders))
+    found: list[tuple[Path, int]] = []
+    for name, number in folders:
+        pictures = pictures_of(shown.root / name)
+        if shown.split is not None:
+            held = {one.partition("/")[2] for one in shown.split[0] if one.startswith(f"{name}/")}
+            pictures = [path for path in pictures if path.name in held] or pictures
+        step = max(1, len(pictures) // each)
+        found += [(path, number) for path in pictures[::step][:each]]
+    return found
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes' names in the network's order, and where that was read."""
+
+    names: tuple[str, ...] = ()
+    where: str = ""
+
+
+def labels_for(
+    shown: Shown | None,
+    count: int | None,
+    *,
+    facts: Mapping[str, Any],
+    scripts: Iterable[Script],
+    files: Iterable[Path],
+) -> Labels:
+    """Return the labels: those that somebody wrote for just these folders, else the folders."""
+    folders = shown.folders if shown is not None else ()
+    if shown is not None and shown.names and count in (None, len(shown.names)):
+        return Labels(shown.names, shown.calibration.name)
+    for names, where in _candidates(facts, scripts, files):
+        if folders:
+            if sorted(map(str.casefold, names)) == sorted(map(str.casefold, folders)):
+                return Labels(names, where)
+        elif count is not None and count == len(names) and len(set(names)) == count:
+            return Labels(names, where)
+    if folders and count in (None, len(folders)):
+        return Labels(folders, "the folders' names, as torchvision's ImageFolder numbers them")
+    return Labels()
+
+
+def _candidates(
+    facts: Mapping[str, Any], scripts: Iterable[Script], files: Iterable[Path]
+) -> Iterable[tuple[tuple[str, ...], str]]:
+    for key, value in facts.items():
+        last = key.rpartition(".")[2]
+        names = _listed(value, turned=last in _TURNED)
+        if names and last in (*_KEYS, *_TURNED):
+            yield names, f"{key} in the checkpoint"
+    for path in files:
+        try:
+            lines = [line.strip() for line in read_text(path).splitlines()]
+        except (OSError, ValueError):
+            continue
+        yield tuple(line for line in lines if line), path.name
+    for script in scripts:
+        for name, node in script.assigned.items():
+            try:
+                value = script.value(node)
+            except Unknown:
+                continue
+            if names := _listed(value, turned=False):
+                yield names, f"{name} in {script.path.name}"
+
+
+def _listed(value: Any, *, turned: bool) -> tuple[str, ...]:
+    if isinstance(value, dict):
+        pairs = list(value.items())
+        if turned or (pairs and all(isinstance(one, int) for _, one in pairs)):
+            pairs = [(number, name) for name, number in pairs]
+        try:
+            ordered = sorted((int(number), str(name)) for number, name in pairs)
+        except (TypeError, ValueError):
+            return ()
+        if [number for number, _ in ordered] == list(range(len(ordered))):
+            return tuple(name for _, name in ordered)
+        return ()
+    if isinstance(value, list | tuple) and len(value) > 1:
+        return tuple(value) if all(isinstance(one, str) for one in value) else ()
+    return ()

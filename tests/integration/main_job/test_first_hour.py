@@ -1,0 +1,219 @@
+"""The first hour: from a folder with photographs and a checkpoint to a verdict, nothing edited."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Project
+from .first_hour import CLASSES, MODEL, WAYS, Way, arrays, photographs, trained
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+IMAGENET = WAYS[0]
+#: A training script that reads its data and trains when it is imported, as many do.
+TRAINING = (
+    MODEL.replace("from torch import nn", "import os\nimport torch\nfrom torch import nn")
+    + """
+
+MEAN = [0.485, 0.456, 0.406]
+STD = [0.229, 0.224, 0.225]
+CLASSES = sorted(os.listdir("/nowhere/photos/train"))
+
+
+def load(path):
+    picture = Image.open(path).convert("RGB").resize((48, 48))
+    return (np.asarray(picture) / 255 - MEAN) / STD
+
+
+model = WasteNet(classes=len(CLASSES))
+for epoch in range(14):
+    ...
+torch.save(model.state_dict(), "waste.pt")
+"""
+)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photographs(tmp_path_factory.mktemp("first-hour") / "photos")
+
+
+@pytest.fixture(scope="session")
+def network(photos: Path) -> Any:
+    return trained(photos, IMAGENET)
+
+
+def maker(project: Project, photos: Path, script: str = TRAINING) -> Project:
+    shutil.copytree(photos, project.root / "photos")
+    (project.root / "train.py").write_text(script)
+    return project
+
+
+def init(project: Project, *more: str) -> dict[str, Any]:
+    done = project.hef("init", "--json", "--engine", "local", *more)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def scale(found: dict[str, Any], channels: int) -> tuple[list[float], list[float]]:
+    """Return mean and deviation of a recipe's section, one of each per channel."""
+    from hefsmith_worker.pictures import Preprocess
+
+    size = found["preprocessing"]
+    mean, std = Preprocess.from_dict(size).offset_and_scale
+    return list(mean)[:channels], list(std)[:channels]
+
+
+def is_found(found: dict[str, Any], way: Way) -> bool:
+    channels = 1 if way.color == "gray" else 3
+    wide = [list(one) * (channels if len(one) == 1 else 1) for one in (way.mean, way.std)]
+    mean, std = scale(found, channels)
+    near = [abs(a - b) < 0.5 for a, b in zip(mean + std, wide[0] + wide[1], strict=True)]
+    return found["preprocessing"]["color"] == way.color and all(near)
+
+
+@pytest.mark.timeout(900)
+def test_preprocessing_is_found_by_what_the_network_gets_right(
+    photos: Path, new_project: Callable[[str], Project]
+) -> None:
+    """Nothing but weights, the network's class and labelled photographs: no transforms to read."""
+    missed = []
+    for way in WAYS:
+        project = maker(new_project(way.name), photos, MODEL)
+        torch.save(trained(photos, way).state_dict(), project.root / "waste.pt")
+        channels = 1 if way.color == "gray" else 3
+        found = init(project, "--size", f"{channels},48,48")
+        assert any("labelled pictures are right" in one for one in found["found"])
+        if not is_found(found, way):
+            missed.append((way.name, found["preprocessing"]))
+    assert len(WAYS) == 10
+    assert len(missed) <= 1, missed
+
+
+@pytest.mark.timeout(600)
+def test_one_network_gets_one_recipe_however_it_is_saved(
+    photos: Path, network: Any, new_project: Callable[[str], Project]
+) -> None:
+    from safetensors.torch import save_file
+
+    state = network.state_dict()
+    saved: dict[str, Callable[[Path], None]] = {
+        "waste.pt": lambda path: torch.save(state, path),
+        "waste.pth": lambda path: torch.save({"epoch": 9, "model_state_dict": state}, path),
+        "waste.ckpt": lambda path: torch.save({f"module.{k}": v for k, v in state.items()}, path),
+        "waste.safetensors": lambda path: save_file(state, str(path)),
+        "waste.onnx": lambda path: torch.onnx.export(
+            network, (torch.zeros(1, 3, 48, 48),), str(path), dynamo=False, input_names=["image"]
+        ),
+    }
+    project = maker(new_project("ways"), photos)
+    recipes = {}
+    for name, save in saved.items():
+        save(project.root / name)
+        found = init(project, "--force")
+        text = (project.root / "models/waste/model.yaml").read_text()
+        recipes[name] = (
+            found["preprocessing"],
+            found["head"]["task"],
+            text.partition("inputs:")[2],
+        )
+        (project.root / name).unlink()
+    first = recipes["waste.pt"]
+    assert first[0] == {
+        "size": [48, 48],
+        "resize": "stretch",
+        "preset": "imagenet",
+        "color": "rgb",
+        "normalize": "chip",
+    }
+    assert {name: one[:2] for name, one in recipes.items()} == dict.fromkeys(recipes, first[:2])
+
+
+@pytest.mark.timeout(600)
+def test_from_a_folder_to_a_verdict_in_two_commands(
+    photos: Path, network: Any, new_project: Callable[[str], Project]
+) -> None:
+    """Two commands, no edit, no question: before there were five commands and a script to split."""
+    project = maker(new_project("maker"), photos)
+    torch.save({"epoch": 14, "model_state_dict": network.state_dict()}, project.root / "waste.pth")
+    done = project.hef("init", "--yes", "--engine", "local")
+    assert done.returncode == 0, done.stderr
+    assert "importing train.py does more than define the network" in done.stderr
+    assert done.stderr.rstrip().endswith("next: hef up waste")
+    recipe = (project.root / "models/waste/model.yaml").read_text()
+    assert all(name in recipe for name in CLASSES)
+    assert "validation:\n  source: ../../photos/val" in recipe
+    assert (project.root / ".gitignore").is_file()
+    assert (project.root / "hef.yaml").is_file()
+    done = project.hef("up", "--engine", "local", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    inputs, truth = arrays(photos / "val", IMAGENET, 48)
+    with torch.no_grad():
+        right = (network(torch.from_numpy(inputs)).argmax(1).numpy() == truth).mean()
+    text = json.dumps(told)
+    assert "passed" in text
+    assert right > 0.7
+
+
+def test_without_a_terminal_nothing_is_waited_for(new_project: Callable[[str], Project]) -> None:
+    project = new_project("empty")
+    done = project.hef("init")
+    assert done.returncode == 2
+    assert "no network was found" in done.stderr
+    assert "hef up digits" in done.stderr
+
+
+def test_weights_without_code_say_which_class_is_missing(
+    network: Any, new_project: Callable[[str], Project]
+) -> None:
+    project = new_project("alone")
+    torch.save(network.state_dict(), project.root / "waste.pt")
+    done = project.hef("init", "--no-run")
+    assert done.returncode == 2
+    assert "classifier, features, stem" in done.stderr
+    (project.root / "net.py").write_text(MODEL)
+    done = project.hef("init", "--no-run")
+    assert done.returncode == 0, done.stderr
+
+
+def test_inputs_that_are_no_pictures_get_their_arrays(
+    new_project: Callable[[str], Project],
+) -> None:
+    import numpy as np
+
+    class Both(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.signal = torch.nn.Conv2d(2, 4, (1, 3))
+            self.head = torch.nn.Linear(4 + 5, 3)
+
+        def forward(self, signal: Any, facts: Any) -> Any:
+            return self.head(torch.cat([self.signal(signal).mean((2, 3)), facts], 1))
+
+    project = new_project("arrays")
+    torch.onnx.export(
+        Both(),
+        (torch.zeros(1, 2, 1, 64), torch.zeros(1, 5)),
+        str(project.root / "both.onnx"),
+        dynamo=False,
+        input_names=["signal", "facts"],
+    )
+    np.save(project.root / "signals.npy", np.random.rand(40, 1, 64, 2).astype(np.float32))
+    np.save(project.root / "facts.npy", np.random.rand(40, 5).astype(np.float32))
+    found = init(project)
+    assert {key: one["color"] for key, one in found["preprocessing"].items()} == {
+        "signal": "data",
+        "facts": "data",
+    }
+    done = project.hef("up", "both", "--engine", "local", "--json")
+    assert done.returncode == 0, done.stderr

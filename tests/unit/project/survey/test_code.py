@@ -1,0 +1,154 @@
+"""Training scripts, read and never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.project.survey.code import Script, extract, read_script
+from orchestrator.project.survey.factory import find_factories
+from orchestrator.project.survey.stated import stated_in
+from orchestrator.project.survey.weights import Weights
+
+NET = """
+class Block(nn.Module):
+    def __init__(self, wide):
+        super().__init__()
+        self.conv = nn.Conv2d(3, wide, 3)
+
+
+class Net(nn.Module):
+    def __init__(self, wide, classes=10):
+        super().__init__()
+        self.body = Block(wide)
+        self.head = nn.Linear(wide, classes)
+"""
+HEAD = "import os\nimport torch\nfrom torch import nn\n"
+WEIGHTS = Weights({"body.conv.weight": (8, 3, 3, 3), "head.weight": (6, 8), "head.bias": (6,)})
+
+
+def script(tmp_path: Path, text: str, name: str = "train.py") -> Script:
+    (tmp_path / name).write_text(text)
+    found = read_script(tmp_path / name)
+    assert found is not None
+    return found
+
+
+def test_a_script_is_never_run(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    found = script(tmp_path, f"{HEAD}open({str(mark)!r}, 'w').close()\n{NET}\nnet = Net(8)\n")
+    factory = find_factories([found], WEIGHTS, {})[0]
+    assert (factory.name, dict(factory.kwargs)) == ("Net", {"wide": 8, "classes": 6})
+    assert not mark.exists()
+
+
+def test_what_importing_does_is_told_with_its_line_and_the_network_is_taken_out(
+    tmp_path: Path,
+) -> None:
+    text = f"{HEAD}NAMES = os.listdir('photos')\n{NET}\nnet = Net(8, len(NAMES))\nnet.train()\n"
+    factory = find_factories([script(tmp_path, text)], WEIGHTS, {})[0]
+    assert [one.line for one in factory.troubles] == [4, 18, 19]
+    assert factory.file is not None
+    assert factory.file.names == ("Block", "Net")
+    made = compile(factory.file.text, "network.py", "exec")
+    torch = pytest.importorskip("torch")
+    names: dict[str, object] = {}
+    exec(made, names)
+    net = names["Net"](**factory.kwargs)  # type: ignore[operator]
+    assert net.head.weight.shape == (6, 8)
+    assert isinstance(net, torch.nn.Module)
+    assert "os" not in factory.file.text.split()
+
+
+def test_a_file_that_only_defines_is_used_as_it_is(tmp_path: Path) -> None:
+    factory = find_factories([script(tmp_path, f"from torch import nn\n{NET}")], WEIGHTS, {})[0]
+    assert factory.file is None
+    assert factory.missing == ("wide",)
+
+
+def test_a_class_of_other_layers_is_another_network(tmp_path: Path) -> None:
+    found = script(tmp_path, f"{HEAD}{NET}")
+    assert not find_factories([found], Weights({"stem.weight": (4, 3, 3, 3)}), {})
+
+
+def test_a_name_that_only_running_tells_stays_open(tmp_path: Path) -> None:
+    text = HEAD + "WIDE = int(os.environ['W'])\n" + NET.replace("nn.Linear(wide", "nn.Linear(WIDE")
+    made = extract(script(tmp_path, text), "Net", {})
+    assert made.open_names == ("WIDE",)
+    known = extract(script(tmp_path, text), "Net", {"WIDE": 8})
+    assert "WIDE = 8" in known.text
+    assert not known.open_names
+
+
+def test_a_network_of_torchvision_is_written_as_the_script_changes_it(tmp_path: Path) -> None:
+    text = """
+from torchvision import models, datasets
+from torch import nn
+
+def main():
+    classes = datasets.ImageFolder("photos").classes
+    net = models.mobilenet_v2(weights="DEFAULT")
+    wide = net.last_channel
+    net.classifier[1] = nn.Linear(wide, len(classes))
+    for one in net.parameters():
+        one.requires_grad = False
+
+if __name__ == "__main__":
+    main()
+"""
+    weights = Weights({"features.0.0.weight": (32, 3, 3, 3), "classifier.1.weight": (6, 1280)})
+    factory = find_factories([script(tmp_path, text)], weights, {})[0]
+    assert factory.library == "torchvision mobilenet_v2"
+    assert factory.packages == ("torchvision",)
+    assert factory.file is not None
+    assert factory.file.text.endswith(
+        "def build():\n    net = models.mobilenet_v2(weights=None)\n    wide = net.last_channel\n"
+        "    net.classifier[1] = nn.Linear(wide, 6)\n    return net\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            """
+MEAN = [0.5, 0.5, 0.5]
+val = T.Compose([T.Resize(192), T.CenterCrop(160), T.ToTensor(), T.Normalize(MEAN, [0.25] * 3)])
+""",
+            ((160, 160), "shorter_then_crop", 192, (127.5,) * 3, (63.75,) * 3, None),
+        ),
+        (
+            "tf = T.Compose([T.Resize((64, 96)), T.ToTensor()])",
+            ((64, 96), "stretch", None, (0.0,), (255.0,), None),
+        ),
+        (
+            "x = cv2.resize(cv2.imread(f), (96, 64)) / 255.0",
+            ((64, 96), "stretch", None, (0.0,), (255.0,), "bgr"),
+        ),
+        (
+            "x = np.asarray(im.convert('L').resize((28, 28))) / 127.5 - 1",
+            ((28, 28), "stretch", None, (127.5,), (127.5,), "gray"),
+        ),
+        (
+            "x = A.Compose([A.LongestMaxSize(320), A.Normalize(mean=(0, 0, 0), std=(1, 1, 1))])",
+            ((320, 320), "letterbox", None, (0.0,) * 3, (255.0,) * 3, None),
+        ),
+        ("print('nothing of pictures')", (None, None, None, None, None, None)),
+    ],
+)
+def test_transforms_are_read(tmp_path: Path, text: str, expected: tuple[object, ...]) -> None:
+    head = "import cv2\nimport albumentations as A\nimport torchvision.transforms as T\n"
+    found = stated_in(script(tmp_path, head + text))
+    told = (found.size, found.resize, found.resize_to, found.mean, found.std, found.color)
+    assert told == expected
+
+
+def test_the_transforms_of_validation_go_first(tmp_path: Path) -> None:
+    text = """
+import torchvision.transforms as T
+tf = {"train": T.Compose([T.RandomResizedCrop(128), T.ToTensor()]),
+      "val": T.Compose([T.Resize(160), T.CenterCrop(144), T.ToTensor()])}
+"""
+    found = stated_in(script(tmp_path, text))
+    assert (found.size, found.resize_to) == ((144, 144), 160)

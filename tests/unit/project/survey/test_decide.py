@@ -1,0 +1,72 @@
+"""What is stated, what was measured, and what only a person knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator.project.survey.decide import Trial, decide, scalings
+from orchestrator.project.survey.stated import Stated
+
+ASSUMED = {"size": [32, 32], "resize": "stretch", "mean": [0], "std": [255], "color": "rgb"}
+COUNT = 72
+
+
+def trial(name: str, mean: float, std: float, right: int, loss: float, color: str = "rgb") -> Trial:
+    losses = tuple(loss + 0.01 * (number % 5) for number in range(COUNT))
+    return Trial(name, color, "stretch", None, (32, 32), (mean,) * 3, (std,) * 3, right, losses)
+
+
+UNIT = trial("0..1", 0, 255, 70, 0.1)
+SIGNED = trial("-1..1", 127.5, 127.5, 50, 0.9)
+BGR = trial("0..1", 0, 255, 48, 1.0, "bgr")
+
+
+def test_the_best_way_is_written_with_its_figure() -> None:
+    found = decide(Stated(), [SIGNED, UNIT, BGR], ASSUMED)
+    assert found.section["mean"] == [0, 0, 0]
+    assert "70 of 72" in found.figure
+    assert not found.asks
+
+
+def test_a_tie_is_asked() -> None:
+    found = decide(Stated(), [UNIT, replace(UNIT, scaling="same", color="bgr"), SIGNED], ASSUMED)
+    assert found.asks
+    assert {one.color for one in found.options} == {"rgb", "bgr"}
+
+
+def test_what_is_stated_wins_over_a_way_that_does_a_little_better() -> None:
+    stated = Stated(mean=(127.5,), std=(127.5,), where=("train.py:3",))
+    close = replace(SIGNED, right=68, losses=tuple(one - 0.78 for one in SIGNED.losses))
+    found = decide(stated, [UNIT, close], ASSUMED)
+    assert found.section["mean"] == [127.5] * 3
+    assert found.why == ("train.py:3",)
+    assert not found.asks
+
+
+def test_what_is_stated_and_plainly_wrong_is_told() -> None:
+    stated = Stated(mean=(127.5,), std=(127.5,), where=("train.py:3",))
+    found = decide(stated, [UNIT, SIGNED], ASSUMED)
+    assert found.asks
+    assert "train.py:3" in found.contradicts
+    assert found.options[0] == UNIT
+
+
+def test_without_pictures_what_is_stated_counts_and_else_a_person_is_asked() -> None:
+    stated = Stated(size=(96, 64), mean=(127.5,), std=(127.5,))
+    found = decide(stated, [], ASSUMED)
+    assert found.section["size"] == [96, 64]
+    assert found.section["mean"] == [127.5]
+    assert not found.asks
+    assert decide(Stated(), [], ASSUMED).asks
+
+
+def test_pixels_that_nobody_scales_are_written_as_such() -> None:
+    found = decide(Stated(), [trial("0..255", 0, 1, 72, 0.01), UNIT], ASSUMED)
+    assert found.section["normalize"] == "none"
+    assert "mean" not in found.section
+
+
+def test_the_stated_scaling_is_tried_too() -> None:
+    own = Stated(mean=(10.0, 20.0, 30.0), std=(50.0,))
+    assert scalings(own, 3)[0]["mean"] == (10.0, 20.0, 30.0)
+    assert all(len(one["mean"]) == 1 for one in scalings(own, 1))

@@ -27,6 +27,7 @@ from orchestrator.diagnose.prefilter import (
 )
 from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
+from orchestrator.diagnose.repeats import once, told_already
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -128,7 +129,13 @@ class VendorLog:
             finding = self._take(hit)
             if finding is not None:
                 news.append(finding)
+        if len(hits) > 1:
+            news = [one for one in news if not self._repeats(one)]
         return news
+
+    def _repeats(self, one: Progress | Diagnosis) -> bool:
+        """Tell whether something that is known already tells this with its reason."""
+        return isinstance(one, Diagnosis) and told_already(one.id, self._hits)
 
     def _take(self, hit: Hit) -> Diagnosis | None:
         """Keep a hit; return it as a finding when it is new."""
@@ -236,7 +243,7 @@ class VendorLog:
         ]
         found.extend(rules.computed(self._observed, self.asked, self._scene, set(hits)))
         found = [self._as_symptom(one, found) for one in found]
-        found = rules.shade(found, {name: hit.entry for name, hit in self._hits.items()})
+        found = rules.shade(once(found), {name: hit.entry for name, hit in self._hits.items()})
         failed = self._outcome.outcome == "failed"
         if failed and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))

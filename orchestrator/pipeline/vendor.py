@@ -35,7 +35,7 @@ CPU_ONLY = frozenset({"O02", "S15"})
 COMPARED = frozenset({"C05"})
 
 #: Findings of a log that say what a comparison of asked and ran would say again, and why.
-ALREADY_TOLD = {"D01": frozenset({"O01", "C04"})}
+ALREADY_TOLD = {"D01": frozenset({"O01", "C04", "A09"})}
 
 
 class _Reader:

@@ -7,6 +7,7 @@ another release may say the same (``reworded``).
 from __future__ import annotations
 
 import json
+import re
 import time
 import zlib
 from pathlib import Path
@@ -19,6 +20,7 @@ from orchestrator.diagnose.compiled import COMPILED, compile_failures, expand, s
 from orchestrator.diagnose.finding import SEVERITIES
 from orchestrator.diagnose.log_reader import VendorLog, read_log
 from orchestrator.diagnose.programs import SIGNS
+from orchestrator.diagnose.repeats import SAME, told_already
 from orchestrator.diagnose.required import required_sets, required_words
 from tests import corpus
 from tests.unit.diagnose.variants import CHANGES
@@ -27,9 +29,6 @@ HERE = Path(__file__).resolve().parent
 EXAMPLES = json.loads((HERE / "examples.json").read_text("utf-8"))
 RECORDED: dict[str, list[str]] = EXAMPLES["recorded"]
 REWORDED: dict[str, list[str]] = EXAMPLES["reworded"]
-
-#: Two causes that one message tells at once: both apply.
-TOGETHER = {"C04": {"O01", "A09"}, "A09": {"C04"}, "O01": {"C04", "A09"}}
 
 #: The list that this one grew from, by id; what has no words there needs none here.
 ORIGINAL = {
@@ -58,11 +57,13 @@ def test_a_known_failure_is_found_whatever_its_dress(name: str, text: str, index
         if number and number % SHARE != turn:
             continue
         got = {one.id: one for one in read_log(change(text).split("\n")).findings()}
-        assert name in got, (dress, change(text))
+        # A sentence that tells a fact and its reason is one finding, that of the reason.
+        name_told = next((one for one in got if told_already(name, [one])), name)
+        assert name_told in got, (dress, change(text))
         # Beside a cause that is only possible, what is plain may be said.
         plain = {one.id for one in got.values() if one.umbrella}
-        others = {*got} - {name} - TOGETHER.get(name, set())
-        if got[name].severity == "possible":
+        others = {*got} - {name_told}
+        if got[name_told].severity == "possible":
             others -= plain
         assert others == set(), (dress, change(text))
 
@@ -101,7 +102,8 @@ VAGUE = {"T01", "T02", "T04", "T06", "T07", "T08", "T10", "T12", "T13", "T14", "
 def test_the_vendors_own_words_assert_and_other_words_only_suggest(name: str) -> None:
     for text in RECORDED[name]:
         found = {one.id: one.severity for one in read_log(text.split("\n")).findings()}
-        assert found[name] != "possible", text
+        reasons = [one for one in found if told_already(name, [one])]
+        assert found[reasons[0] if reasons else name] != "possible", text
 
 
 def test_recipe_lines_are_a_recipe() -> None:
@@ -208,3 +210,21 @@ def test_no_line_however_long_takes_long(line: str) -> None:
     for _ in range(3):
         log.feed(line)
     assert time.process_time() - began < 3.0
+
+
+@pytest.mark.parametrize("group", SAME)
+def test_entries_that_tell_one_fact_propose_one_next_step(group: tuple[str, ...]) -> None:
+    """Whichever of them is shown, its recipe lines do not go against those of the others."""
+    import yaml
+
+    from orchestrator.diagnose.rules import fill
+
+    told = {"level_asked": "2", "level_run": "1", "images_given": "384", "images_used": "64"}
+    levels = set()
+    for name in group:
+        recipe = fill(load_catalogue()[name], told).recipe
+        asked = (yaml.safe_load(recipe or "{}").get("optimization") or {}).get("level")
+        levels |= {asked} - {None}
+        numbers = {int(one) for one in re.findall(r"\b\d{3,}\b", recipe or "")}
+        assert numbers <= {384}, (name, recipe)
+    assert levels <= {1}, levels

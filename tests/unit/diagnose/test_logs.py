@@ -210,7 +210,7 @@ def test_images_given_and_used_are_compared() -> None:
     (finding,) = read_log([used], asked=Asked(images=1339)).findings()
     assert finding.id == "C05"
     assert "64 of 1339" in finding.cause
-    assert "calibset_size=1339" in str(finding.recipe)
+    assert finding.recipe == "calibration:\n  count: 1339"
     many = "[info] Using dataset with 1024 entries for calibration"
     assert read_log([many]).findings() == []
     assert [one.id for one in read_log([many], asked=Asked(images=1339)).findings()] == ["C05"]

@@ -1,0 +1,34 @@
+"""One finding for one fact: several wordings of a log, or a log and a comparison, may tell the same.
+
+"Level 2 became 1, since there are fewer than 1024 images" is one loss with one next step, however
+many entries of the list its sentence satisfies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from orchestrator.diagnose.finding import Diagnosis
+
+#: Entries that tell one fact, the one with the reason first.
+SAME: tuple[tuple[str, ...], ...] = (
+    ("O01", "C04", "A09", "D01"),  # a lower level ran
+    ("C05", "D02"),  # fewer images were used than given
+    ("O13", "D04"),  # 4-bit weights
+    ("A05", "D05"),  # 8 bits instead of 16
+)
+
+
+def told_already(name: str, others: Iterable[str]) -> bool:
+    """Tell whether one of ``others`` tells what ``name`` tells, with a better reason."""
+    given = set(others)
+    return any(name in group and given & set(group[: group.index(name)]) for group in SAME)
+
+
+def once(found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """Return ``found`` without what repeats another finding of the same severity or worse."""
+    said = {one.id for one in found if one.severity != "possible"}
+    return [one for one in found if not told_already(one.id, said - {one.id})]

@@ -1,7 +1,7 @@
 """One finding for one fact: several wordings of a log, or a log and a comparison, may tell the same.
 
-"Level 2 became 1, since there are fewer than 1024 images" is one loss with one next step, however
-many entries of the list its sentence satisfies.
+"Level 2 became 1, since there are fewer than 1024 images" is one loss with one next step,
+however many entries of the list its sentence satisfies.
 """
 
 from __future__ import annotations

@@ -120,22 +120,16 @@ class VendorLog:
             self._outcome.feed(self._lines, bare)
         if readers & EVIDENCE or verdict.sounds_bad:
             self._evidence.feed(self._lines, bare, folded)
-        hits: list[Hit] = []
         if search:
-            hits = self._matcher.feed(self._lines, line)
+            news.extend(self._search(line))
         else:
             self._matcher.pass_over(self._lines, line)
-        for hit in hits:
-            finding = self._take(hit)
-            if finding is not None:
-                news.append(finding)
-        if len(hits) > 1:
-            news = [one for one in news if not self._repeats(one)]
         return news
 
-    def _repeats(self, one: Progress | Diagnosis) -> bool:
-        """Tell whether something that is known already tells this with its reason."""
-        return isinstance(one, Diagnosis) and told_already(one.id, self._hits)
+    def _search(self, line: str) -> list[Diagnosis]:
+        """Return the new findings that a line shows, each fact once."""
+        taken = [self._take(hit) for hit in self._matcher.feed(self._lines, line)]
+        return [one for one in taken if one is not None and not told_already(one.id, self._hits)]
 
     def _take(self, hit: Hit) -> Diagnosis | None:
         """Keep a hit; return it as a finding when it is new."""

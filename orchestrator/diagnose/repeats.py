@@ -1,4 +1,4 @@
-"""One finding for one fact: several wordings of a log, or a log and a comparison, may tell the same.
+"""One finding for one fact: several wordings of a log may tell the same, or it and a comparison.
 
 "Level 2 became 1, since there are fewer than 1024 images" is one loss with one next step,
 however many entries of the list its sentence satisfies.

@@ -62,8 +62,17 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    ci: Annotated[
+        str | None,
+        typer.Option("--ci", metavar="github|gitlab", help="Write a CI workflow instead."),
+    ] = None,
 ) -> None:
     """Look around in this folder and write models/NAME/model.yaml, ready to build."""
+    if ci is not None:
+        from orchestrator.cli.workflow import write
+
+        write(ci, force=force, as_json=as_json)
+        return
     from orchestrator.cli.asking import Asker
     from orchestrator.errors import ConfigError
     from orchestrator.project.recipe import MODEL_NAME

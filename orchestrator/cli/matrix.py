@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.matrix.cells import Cell
     from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
     from orchestrator.pipeline.news import Event
+    from orchestrator.pipeline.proof import Proof
 
 #: Lines of a terminal that the table leaves free: its head, its foot, the prompt.
 FREE_LINES = 6
@@ -57,8 +58,13 @@ def ending(result: CellResult) -> str:
         return "stopped"
     words = "cached" if result.status == "cached" else f"built in {result.seconds:.1f} s"
     if result.result is not None and result.result.proof is not None:
-        words += ", passed" if result.result.passed else ", verdict below the thresholds"
+        words += f", {verdict_of(result.result.proof)}"
     return words
+
+
+def verdict_of(proof: Proof) -> str:
+    """Return a device's verdict in a word."""
+    return str(proof.verdict.get("outcome") or ("passed" if proof.passed else "failed"))
 
 
 class PlainMatrix:
@@ -234,7 +240,7 @@ def print_matrix(outcome: MatrixResult) -> None:
             emulated |= cell.result.emulated
         status: str = cell.status
         if cell.result is not None and cell.result.proof is not None:
-            status += ", passed" if cell.result.passed else ", BELOW THRESHOLDS"
+            status += f", {verdict_of(cell.result.proof)}"
         rows.append((cell.name, status, size, warnings, f"{cell.seconds:.1f} s"))
     lines = columns(rows, paint)
     for cell in outcome.cells:

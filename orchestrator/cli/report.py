@@ -1,35 +1,111 @@
-"""``hef report``: one page with what was asked, what ran, and how well it works."""
+"""``hef report``: what was asked, what ran, and how well it works; as a page or as Markdown."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path  # noqa: TC003 (typer reads it)
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.cli.validate import Arch, Json, Model  # noqa: TC001 (typer reads them)
+from orchestrator.cli.validate import Arch, Json  # noqa: TC001 (typer reads them)
+
+if TYPE_CHECKING:
+    from orchestrator.pipeline.builds import Build
+    from orchestrator.report.markdown import Section
+    from orchestrator.report.model import Verdict
 
 
 def register(app: typer.Typer) -> None:
     """Add ``report`` to the application."""
-    app.command("report", epilog="Example: hef report digits --open")(_report)
+    app.command(
+        "report",
+        epilog="Example: hef report digits --open   or: hef report --all --format md > report.md",
+    )(_report)
 
 
 def _report(
-    model: Model,
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="A model that has been built.")
+    ] = None,
     arch: Arch = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every build of the project, parameter sets too.")
+    ] = False,
+    form: Annotated[
+        Literal["html", "md"],
+        typer.Option("--format", help="html: a page beside the HEF. md: Markdown on stdout."),
+    ] = "html",
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the report of a build as one HTML file that needs no network."""
+    """Write the report of a build as one HTML file that needs no network, or as Markdown."""
     from orchestrator.cli.output import emit_json, print_result
-    from orchestrator.cli.proving import find_one_build, recipe_folder
+    from orchestrator.errors import ConfigError
+    from orchestrator.report.markdown import render
+
+    if (model is None) != every:
+        msg = "name one model, or say --all"
+        raise ConfigError(msg, hint="hef report MODEL   or: hef report --all", code="report.which")
+    made = [(build, _write(build, _recipe(build))) for build in _builds(model, arch)]
+    if show:
+        for build, _ in made:
+            typer.launch(build.report.resolve().as_uri())
+    if as_json:
+        documents = [{"report": str(build.report), **told.to_json()} for build, told in made]
+        emit_json({"reports": documents} if every else documents[0])
+    elif form == "md":
+        print_result(render([_section(build, verdict) for build, verdict in made]).rstrip())
+    else:
+        for build, _ in made:
+            print_result(str(build.report))
+
+
+def _builds(model: str | None, arch: str | None) -> list[Build]:
+    from orchestrator.cli.proving import find_one_build
+    from orchestrator.pipeline.builds import read_build
+    from orchestrator.project.workspace import open_workspace
+
+    if model is not None:
+        return [find_one_build(model, arch)]
+    artifacts = open_workspace().artifacts
+    folders = [*artifacts.glob("*/*/build.json"), *artifacts.glob("*/sets/*/*/build.json")]
+    found = [read_build(file.parent) for file in sorted(folders)]
+    return [
+        build
+        for build in found
+        if build is not None
+        and not build.folder.name.startswith(".")
+        and arch in (None, build.arch)
+    ]
+
+
+def _recipe(build: Build) -> Path | None:
+    from orchestrator.cli.proving import recipe_folder
+
+    return recipe_folder(build.model)
+
+
+def _write(build: Build, recipe: Path | None) -> Verdict:
     from orchestrator.pipeline.reporting import write_report
 
-    build = find_one_build(model, arch)
-    verdict = write_report(build, recipe_folder=recipe_folder(model))
-    if show:
-        typer.launch(build.report.resolve().as_uri())
-    if as_json:
-        emit_json({"report": str(build.report), **verdict.to_json()})
-    else:
-        print_result(str(build.report))
+    return write_report(build, recipe_folder=recipe)
+
+
+def _section(build: Build, verdict: Verdict) -> Section:
+    from orchestrator.cli.measures import step_table
+    from orchestrator.report.markdown import Section
+
+    parts = build.folder.parts
+    name = f"{build.model} {build.arch}"
+    if len(parts) > 2 and parts[-3] == "sets":
+        name += f" {parts[-2]}"
+    hefs = [file["bytes"] for file in build.summary["files"] if file["role"] == "hef"]
+    return Section(
+        name=name,
+        toolchain=f"{build.summary.get('toolchain', '')}{' (emulated)' if build.emulated else ''}",
+        emulated=build.emulated or verdict.emulated,
+        verdict=verdict,
+        steps=step_table(verdict.to_json()["steps"]),
+        findings=build.findings,
+        hef_bytes=hefs[0] if hefs else None,
+    )

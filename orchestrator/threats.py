@@ -50,24 +50,33 @@ THREATS = (
     ),
     Threat(
         source="a project cloned from a stranger",
-        reads="what its recipes name, also outside of its folder",
-        writes="artifacts, the cache",
-        runs="its factory in the job; its metric in a process of its own; both without Docker on "
-        "Linux in a box of bubblewrap",
+        reads="what its recipes name in its own folder; outside of it only where a recipe says "
+        "allow_outside, which is shown",
+        writes="artifacts in its folder, the user's cache; it names no store and no engine",
+        runs="its factory in the job, its metric in a process of its own: in a box (Docker, or "
+        "bubblewrap on Linux), and nowhere else until its user trusts it",
         enforced=(
             "orchestrator.pipeline.inputs:collect",
             "orchestrator.engine.local:lend",
+            "orchestrator.project.trust:standing",
+            "orchestrator.pipeline.trusting:ProjectTrust.judged",
+            "orchestrator.pipeline.trusting:check_box",
+            "orchestrator.pipeline.trusting:check_metric",
             "orchestrator.pipeline.metric:load_metric",
             "orchestrator.engine.sandbox:bubblewrap",
         ),
         tests=(
             "tests/security/test_names.py::test_an_onnx_file_overwrites_no_file_of_the_user",
             "tests/security/test_names.py::test_lending_never_writes_to_what_is_there",
+            "tests/security/test_project_trust.py::test_the_code_of_a_clone_runs_in_a_box_alone",
+            "tests/security/test_project_trust.py::test_a_session_refuses_it_before_anything_runs",
+            "tests/security/test_project_trust.py::test_a_clone_reads_nothing_outside",
+            "tests/security/test_project_trust.py::test_a_clone_does_not_say_where_files_go",
             "tests/security/test_metric.py::test_a_metric_in_the_box_reaches_nothing",
             "tests/security/test_metric.py::test_a_metric_never_runs_in_the_process_of_hef",
         ),
-        open="pictures and lists may lie outside of the project and are read from there; without "
-        "bubblewrap a metric, and with the local engine a factory, may do what the user may",
+        open="an archive that was unpacked leaves no sign of where it came from on Linux: such a "
+        "folder counts as the user's own (its code still gets a box where there is one)",
     ),
     Threat(
         source="weights and networks from a stranger",

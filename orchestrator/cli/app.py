@@ -46,6 +46,7 @@ COMMAND_MODULES: tuple[str, ...] = (
     "toolchain",
     "engine",
     "config",
+    "trust",
     "cache",
 )
 

@@ -326,8 +326,13 @@ def _write(workspace: Workspace, target: Path, started: Started, *, as_json: boo
     from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.errors import escape_control
     from orchestrator.pipeline.start_files import write_started
+    from orchestrator.project.trust import standing, trust
 
+    fresh = not workspace.model_names()
     written = write_started(workspace, target, started)
+    if fresh and standing(workspace.root).stranger:
+        # Its only recipe is the user's own word; in a clone with recipes the others are not.
+        trust(workspace.root)
     if as_json:
         emit_json(
             {

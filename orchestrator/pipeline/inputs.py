@@ -67,7 +67,8 @@ class BuildRequest:
     """Everything that decides a build, before any cache or engine is looked at.
 
     ``used_by`` says which materials' content goes into which stage's key, ``goal`` what it is
-    for: a HEF, or an analysis of the quantised network.
+    for: a HEF, or an analysis of the quantised network. ``untrusted`` is code of a stranger's
+    project, in words, that runs in a box alone, ``project`` the folder to trust for it.
     """
 
     model: str
@@ -78,6 +79,8 @@ class BuildRequest:
     used_by: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
     trust_pickle: bool = False
+    untrusted: tuple[str, ...] = ()
+    project: Path | None = None
     goal: str = HEF
 
     def analysis(self, options: AnalyzeOptions) -> BuildRequest:

@@ -24,6 +24,7 @@ from hefsmith_worker.contract.findings import INFO, Finding
 from orchestrator.engine.sandbox import HOW_TO_GET_ONE, boxed_program, bubblewrap
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline import metric_program
+from orchestrator.pipeline.trusting import check_metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,6 +102,8 @@ def _run(place: Path, module: str, function: str, folder: Path) -> float:
     if (box := boxed_program()) is not None:
         readable = (folder, program)
         command = bubblewrap(command, readable=readable, writable=place, program=box)
+    else:
+        check_metric(folder, f"{escape_control(module)}:{function}")
     env = {name: os.environ[name] for name in KEPT if name in os.environ} | {"HOME": str(place)}
     shown = escape_control(module)
     try:

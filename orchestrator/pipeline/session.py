@@ -28,6 +28,7 @@ from orchestrator.pipeline.prestart import Prestart, PrestartedJob, start_job
 from orchestrator.pipeline.sizes import read_size
 from orchestrator.pipeline.targets import SandboxOverrides
 from orchestrator.pipeline.training import foresee
+from orchestrator.pipeline.trusting import ProjectTrust, check_box
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
@@ -70,6 +71,7 @@ class BuildSession:
         self.observer = observer
         self.overrides = overrides or SandboxOverrides()
         self.fresh = fresh
+        self.trust = ProjectTrust(workspace, settings, observer.note)
         cache_root = Path(str(settings.cache.value))
         self.cache = StageCache(cache_root)
         self.memory = DigestMemory(cache_root / "digests.json", reads=fresh)
@@ -104,7 +106,8 @@ class BuildSession:
 
     def request(self, loaded: LoadedRecipe, arch: Arch) -> BuildRequest:
         """Return what a build of the recipe for a chip is made of."""
-        return collect(self.full(loaded, arch), self.workspace.root, arch)
+        request = collect(self.full(loaded, arch), self.workspace.root, arch)
+        return self.trust.judged(loaded, request)
 
     def full(self, loaded: LoadedRecipe, arch: Arch) -> LoadedRecipe:
         """Return the recipe with what it takes from a Model Zoo (``source: zoo``) filled in."""
@@ -216,6 +219,8 @@ class BuildSession:
                 )
                 if self.on_engine is not None:
                     self.on_engine(self._engine)
+        if request is not None:
+            check_box(request, self._engine.info())
         if request is not None and request.trust_pickle and not self._engine.info().boxed:
             msg = (
                 f"{request.model}: the recipe says trust_pickle, and the local engine has no box "
@@ -554,7 +559,7 @@ class BuildSession:
         other = type(self)(
             self.workspace, self.settings, observer, overrides=self.overrides, fresh=self.fresh
         )
-        other.cache, other.memory = self.cache, self.memory
+        other.cache, other.memory, other.trust = self.cache, self.memory, self.trust
         other._code, other._full = dict(self._worker_code()), self._full  # noqa: SLF001
         other._toolchains, other._team = self._toolchains, self.team  # noqa: SLF001
         other.hailort = self.hailort

@@ -359,6 +359,8 @@ class Recipe(Section):
     postprocess: Postprocess = Postprocess()
     validation: Validation = Validation()
     strict: bool = False
+    #: lets a project that is not the user's own read what lies outside of it
+    allow_outside: bool = False
 
     def __post_init__(self) -> None:
         """See to it that the parts fit: ``ValueError`` says what is wrong."""

@@ -1,0 +1,271 @@
+"""Projects of others: what they run, read and send before their user has said a word."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from orchestrator.engine.base import EngineInfo
+from orchestrator.errors import ConfigError, EngineError
+from orchestrator.pipeline import metric, trusting
+from orchestrator.pipeline.inputs import BuildRequest
+from orchestrator.pipeline.observer import Observer
+from orchestrator.pipeline.session import BuildSession
+from orchestrator.project import trust
+from orchestrator.project.settings import resolve
+from orchestrator.project.workspace import open_workspace
+
+from .conftest import Tally
+
+RECIPE = """\
+source: {torch: model.py:build}
+inputs: {image: [1, 3, 8, 8]}
+calibration: {source: ../../calib/a.npy}
+postprocess: {metric: "metric.py:score"}
+"""
+NO_BOX = EngineInfo("local", "here", "local", "1", boxed=False)
+BUBBLE = replace(NO_BOX, sandbox="bubblewrap")
+DOCKER = EngineInfo("docker", "here", "unix:///x", "1")
+
+
+@pytest.fixture(autouse=True)
+def nobody_said_a_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(trust.VARIABLE, raising=False)
+    monkeypatch.setenv("HEFSMITH_DATA", str(tmp_path / "data-of-hef"))
+
+
+def fill(root: Path, recipe: str = RECIPE) -> Path:
+    folder = root / "models" / "net"
+    folder.mkdir(parents=True, exist_ok=True)
+    (root / "calib").mkdir(exist_ok=True)
+    (folder / "model.yaml").write_text(recipe)
+    (folder / "model.py").write_text("from helper import net\ndef build():\n    return net()\n")
+    (folder / "helper.py").write_text("import torch\ndef net():\n    return torch.nn.ReLU()\n")
+    (folder / "metric.py").write_text("def score(a, b, c):\n    return 1\n")
+    np.save(root / "calib" / "a.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    return root
+
+
+def git(folder: Path, *words: str) -> None:
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    name = ("-c", "user.name=a", "-c", "user.email=a@b")
+    command = ["git", *name, *words]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    """A repository that somebody made by hand."""
+    root = fill(tmp_path / "origin")
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "first")
+    return root
+
+
+@pytest.fixture
+def clone(origin: Path, tmp_path: Path) -> Path:
+    git(tmp_path, "clone", "-q", str(origin), "clone")
+    return tmp_path / "clone"
+
+
+class Screen(Observer):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def ask(root: Path) -> tuple[BuildRequest, list[str]]:
+    workspace, screen = open_workspace(root), Screen()
+    session = BuildSession(workspace, resolve(workspace, os.environ, {}), screen)
+    return session.request(session.recipe("net"), "hailo8l"), screen.notes
+
+
+def test_a_clone_is_told_from_what_was_made_here(
+    clone: Path, origin: Path, tmp_path: Path, tally: Tally
+) -> None:
+    plain = fill(tmp_path / "plain")
+    git(clone, "worktree", "add", "-q", "../tree")
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+    git(fetched, "init", "-q")
+    git(fetched, "remote", "add", "origin", "https://me:word@example.org/x.git")
+    git(origin, "remote", "add", "backup", "https://example.org/mine.git")
+    for folder in (clone, clone / "models" / "net", tmp_path / "tree", fetched):
+        tally.held(str(folder), trust.standing(folder).stranger)
+    assert "word" not in str(trust.standing(fetched).foreign)
+    for folder in (plain, origin, origin / "models"):
+        assert not trust.standing(folder).stranger, folder
+
+
+def test_the_code_of_a_clone_runs_in_a_box_alone(clone: Path, origin: Path) -> None:
+    request, notes = ask(clone)
+    assert request.untrusted == (
+        "the factory model.py:build, with 1 more files", "the metric metric.py:score",
+    )  # fmt: skip
+    assert len(notes) == 1
+    assert "model.py:build" in notes[0]
+    assert f"hef trust {clone}" in notes[0]
+    for engine in (BUBBLE, DOCKER):
+        trusting.check_box(request, engine)
+    with pytest.raises(EngineError, match=r"model\.py:build") as caught:
+        trusting.check_box(request, NO_BOX)
+    assert f"hef trust {clone}" in str(caught.value.hint)
+    own, told = ask(origin)
+    trusting.check_box(own, NO_BOX)
+    assert not told
+
+
+def test_the_metric_of_a_clone_runs_in_a_box_alone(
+    clone: Path, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metric, "boxed_program", lambda: None)
+    with pytest.raises(ConfigError, match="metric") as caught:
+        metric.load_metric("metric.py:score", clone / "models" / "net")([], [], [])
+    assert caught.value.code == "trust.no-box"
+    assert metric.load_metric("metric.py:score", origin / "models" / "net")([], [], []) == 1
+
+
+def test_a_session_refuses_it_before_anything_runs(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.engine import local_job
+
+    monkeypatch.setattr(local_job, "boxed_program", lambda: None)
+    workspace = open_workspace(clone)
+    session = BuildSession(workspace, resolve(workspace, os.environ, {"engine": "local"}), Screen())
+    with pytest.raises(EngineError) as caught:
+        session.build(session.recipe("net"), "hailo8l")
+    assert caught.value.code == "trust.no-box"
+
+
+def test_saying_it_once_is_enough(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust.trust(clone)
+    assert ask(clone) == (replace(ask(clone)[0], untrusted=()), [])
+    assert list(trust.trusted_folders()) == [clone]
+    (clone.parent / "link").symlink_to(clone)
+    assert not trust.standing(clone.parent / "link").stranger, "by the real path"
+    trust.revoke(clone)
+    assert trust.standing(clone).stranger
+    with pytest.raises(ConfigError, match="not on the list"):
+        trust.revoke(clone)
+    monkeypatch.setenv(trust.VARIABLE, "1")
+    assert not trust.standing(clone).stranger
+
+
+def test_nothing_in_the_project_makes_it_trusted(clone: Path) -> None:
+    (clone / "trusted.json").write_text(f'{{"folders": {{"{clone}": 1}}}}')
+    (clone / "hef.yaml").write_text("trusted: true\n")
+    assert trust.standing(clone).stranger
+
+
+@pytest.mark.parametrize("way", ["path", "list", "link", "coco"])
+def test_a_clone_reads_nothing_outside(way: str, clone: Path, tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    np.save(private / "a.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    (private / "a.png").write_bytes(b"x")
+    source = f"{private}/a.npy"
+    if way == "list":
+        (clone / "calib" / "list.txt").write_text(f"{private}/a.png\n")
+        source = "../../calib/list.txt"
+    elif way == "link":
+        (clone / "calib" / "pictures").symlink_to(private)
+        source = "../../calib/pictures"
+    elif way == "coco":
+        (clone / "calib" / "set.json").write_text(
+            '{"images": [{"id": 1, "file_name": "../../private/a.png"}], "annotations": [],'
+            ' "categories": []}'
+        )
+        source = "../../calib/set.json"
+    text = RECIPE.replace("../../calib/a.npy", source)
+    fill(clone, text)
+    with pytest.raises(ConfigError, match="outside") as caught:
+        ask(clone)
+    assert str(private) in caught.value.message
+    assert "allow_outside: true" in str(caught.value.hint)
+    fill(clone, f"{text}allow_outside: true\n")
+    assert any(str(private) in one for one in ask(clone)[1]), "allowed, and shown"
+    fill(clone, text)
+    trust.trust(clone)
+    ask(clone)
+
+
+def test_your_own_project_reads_where_it_likes(origin: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "b.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    fill(origin, RECIPE.replace("../../calib/a.npy", str(tmp_path / "b.npy")))
+    assert ask(origin)[1] == []
+
+
+def test_a_clone_does_not_say_where_files_go(
+    clone: Path, tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacks = {
+        "store": "store: https://me:canary@example.org/x\n",
+        "store in a folder": f"store: {tmp_path}/drop\n",
+        "engine": "engine: ssh://them@example.org\n",
+        "engine by name": "engine: theirs\nengines: {theirs: {address: 'tcp://example.org'}}\n",
+        "artifacts": "artifacts: ../out\n",
+        "artifacts elsewhere": f"artifacts: {tmp_path}/out\n",
+        "cache": f"cache: {tmp_path}/their-cache\n",
+    }
+    for what, text in attacks.items():
+        (clone / "hef.yaml").write_text(text)
+        with monkeypatch.context() as patch:
+            if what == "cache":  # the environment goes before hef.yaml
+                patch.delenv("HEFSMITH_CACHE")
+            try:
+                ask(clone)
+            except ConfigError as error:
+                held = error.code == "trust.settings" and "canary" not in error.message
+                tally.held(what, held)
+            else:
+                tally.held(what, False)
+    (clone / "hef.yaml").write_text("engine: local\nartifacts: out\nstrict: true\n")
+    ask(clone)
+
+
+def test_the_command_says_it(clone: Path, tmp_path: Path) -> None:
+    def hef(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "orchestrator", "trust", *words]
+        return subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+
+    assert hef().stdout == f"trusted: {clone}\n"
+    assert hef("--list").stdout == f"{clone}\n"
+    assert hef("--revoke").stdout == f"no longer trusted: {clone}\n"
+    assert hef("--list").stdout == ""
+    assert hef(str(tmp_path / "none")).returncode == 2
+
+
+def test_a_first_recipe_of_ones_own_is_trusted(clone: Path, tmp_path: Path) -> None:
+    def init(name: str, folder: Path) -> None:
+        words = ["init", name, "--onnx", "net.onnx", "--yes"]
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *words],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    shape = (onnx.TensorProto.FLOAT, [1, 3, 8, 8])
+    ends = [onnx.helper.make_tensor_value_info(one, *shape) for one in "xy"]
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "g", ends[:1], ends[1:])
+    onnx.save(onnx.helper.make_model(graph), clone / "net.onnx")
+    init("mine", clone)
+    assert trust.standing(clone).stranger, "its other recipe is a stranger's"
+    library = tmp_path / "library"
+    git(tmp_path, "clone", "-q", str(tmp_path / "origin"), "library")
+    (library / "models" / "net" / "model.yaml").unlink()
+    shutil.copy(clone / "net.onnx", library)
+    init("mine", library)
+    assert not trust.standing(library).stranger

@@ -32,6 +32,8 @@ _SIGNED = re.compile(r"Key was rejected by service|Required key not available|un
 _BOOT = re.compile(r"Timeout waiting for vDMA boot data|Failed writing SOC \w+ firmware")
 _LINK = re.compile(r"hailo.*(?:D3cold|device inaccessible)|pcieport .*AER: .*[Uu]ncorrect")
 _PROBE = re.compile(r"(?:probe of \S+ failed|probe with driver \S+ failed) with error (-\d+)")
+_EMPTY = re.compile(r"brcm-pcie 1000110000\.pcie: link down")
+_BUILT = re.compile(r"^hailo\S*/[\d.]+, (\S+), \S+: installed", re.MULTILINE)
 _HALF = re.compile(r"^(hailo\S*|h10\S*) \S+ i[FUH]", re.MULTILINE)
 
 
@@ -85,6 +87,17 @@ def _loaded(facts: DeviceFacts) -> frozenset[str]:
     return frozenset((facts.identity.driver_module or "").split(", ")) - {""}
 
 
+def does_not_compile(kernel: str, version: str | None) -> str:
+    """Return what has to be added where this driver's source and the kernel do not fit."""
+    if _leading(kernel) >= (6, 15) and _leading(version or "") < (4, 23):
+        return "; drivers before 4.23 do not compile on kernels from 6.15 on"
+    return ""
+
+
+def _leading(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
 def _log(facts: DeviceFacts) -> str:
     return facts.kernel_log
 
@@ -126,10 +139,17 @@ def _not_loaded(facts: DeviceFacts) -> Cause | None:
     other = [name for name in facts.identity.packages if name in theirs]
     why = f"its module is not there for kernel {kernel}, or was never installed"
     fix = f"{HEADERS} && sudo apt install {everything} && sudo dkms autoinstall; sudo reboot"
+    follows = _ABOVE_DRIVER | {"firmware"}
+    built = _BUILT.search(facts.out("dkms"))
     if other:
         why = f"{', '.join(other)} is of the other line and brings no driver for this card"
         fix = f"sudo apt purge {' '.join(other)}; {fix}"
-    return Cause("driver", card, why, fix, _ABOVE_DRIVER | {"firmware"})
+        follows |= {"line", "binding"}
+    elif built is not None and built[1] != kernel:
+        why = f"its module was built for kernel {built[1]}, and {kernel} runs"
+        follows |= set() if half_installed(facts) else {"dkms"}
+        why += does_not_compile(kernel, facts.identity.hailort)
+    return Cause("driver", card, why, fix, follows)
 
 
 def _interrupts(facts: DeviceFacts) -> Cause | None:
@@ -154,7 +174,7 @@ def _firmware_file(facts: DeviceFacts) -> Cause | None:
         f"the chip's firmware is missing: {missing[1]}",
         "the driver cannot start the chip",
         f"sudo apt install --reinstall {packages(facts.product_line, 'firmware')}; sudo reboot",
-        _ABOVE_DRIVER - {"versions"},
+        (_ABOVE_DRIVER - {"versions"}) | {"firmware"},
     )
 
 
@@ -182,7 +202,7 @@ def _versions(facts: DeviceFacts) -> Cause | None:
         f"driver {driver}, library {library}",
         "HailoRT refuses to open the chip: both must be exactly the same",
         same_version(facts.product_line),
-        frozenset({"node", "holders"}),
+        frozenset({"node", "holders", "versions", "binding"}),
     )
 
 
@@ -206,6 +226,7 @@ def _node(facts: DeviceFacts) -> Cause | None:
             "every program fails to open the chip",
             "sudo udevadm control --reload; sudo udevadm trigger  # rule: "
             "51-hailo-udev.rules, mode 0666",
+            frozenset({"node"}),
         )
     return None
 
@@ -218,9 +239,52 @@ def _held(facts: DeviceFacts) -> Cause | None:
             "held",
             f"process {holder.pid} uses the chip: {holder.command}{unit}",
             "a second program gets: not enough free devices",
-            stop,
+            f"{stop}\nor name the service in hef.yaml (service: UNIT): it is then stopped and "
+            "started around validation",
+            frozenset({"holders"}),
         )
     return None
+
+
+def _no_tool(facts: DeviceFacts) -> Cause | None:
+    """The library is there and the program that asks the chip is not."""
+    if facts.raw.commands.get("identify") is not None:
+        return None
+    return Cause(
+        "tool",
+        "hailortcli is not installed, so nobody could ask the chip",
+        "whether it answers is not known",
+        f"sudo apt install {packages(facts.product_line, 'library')}",
+    )
+
+
+def _link_failed(facts: DeviceFacts) -> Cause | None:
+    """The card was there when the Pi started, and its link broke since."""
+    if not facts.raw.pci or not _LINK.search(_log(facts)):
+        return None
+    low = any("under-voltage" in flag for flag in facts.identity.throttled or ())
+    first = "The supply first (27 W: 5 V, 5 A), since there was under-voltage.\n" if low else ""
+    return Cause(
+        "link",
+        "the PCIe link to the card failed while it ran",
+        "the kernel reports errors of the link, or a card that does not answer any more",
+        f"{first}Power off and on. If it comes back: generation 2 "
+        "(dtparam=pciex1_gen=2 in /boot/firmware/config.txt), then another cable.",
+        frozenset({"power"}) if low else frozenset(),
+    )
+
+
+def _told(facts: DeviceFacts) -> Cause | None:
+    """What hailortcli itself said, as the list of known failures explains it."""
+    from orchestrator.diagnose.log_reader import read_log
+
+    said = facts.raw.output("identify")
+    found = read_log(f"{said.out}\n{said.err}".splitlines()).findings()
+    known = next((one for one in found if one.severity == "fatal"), None)
+    known = known or next((one for one in found if one.severity == "possible"), None)
+    if known is None:
+        return None
+    return Cause("told", f"hailortcli: {(known.text or '').strip()}", known.cause, known.remedy)
 
 
 def _supply(facts: DeviceFacts) -> Cause | None:
@@ -255,14 +319,26 @@ def _no_card(facts: DeviceFacts) -> Cause | None:
     if facts.raw.pci:
         return None
     link = " (the kernel reports errors of the link)" if _LINK.search(_log(facts)) else ""
+    empty = _EMPTY.search(_log(facts)) is not None
+    link = " (the Pi's connector is on, and nothing answers there)" if empty else link
+    low = any("under-voltage" in flag for flag in facts.identity.throttled or ())
+    steps = []
+    if low:
+        steps.append("The supply first: 27 W (5 V, 5 A), a short cable; there is under-voltage.")
+    if not empty:
+        steps.append(
+            "On a Pi 5 the connector is on after: sudo raspi-config nonint do_pci 1; sudo reboot"
+        )
+    hands = "power off, seat the module and its cable (and the power of a board that has its own)"
+    steps.append(
+        f"{'If it stays away: ' if steps else ''}{hands}, power on; then: lspci -nn | grep 1e60"
+    )
     return Cause(
         "bus",
         f"no Hailo card is on the PCIe bus{link}",
         "nothing can run there",
-        "On a Pi 5 the connector is on after: sudo raspi-config nonint do_pci 1; sudo reboot\n"
-        "If it stays away: power off, seat the module and its cable, power on; then: "
-        "lspci -nn | grep 1e60",
-        _ABOVE_DRIVER | {"firmware", "dkms"},
+        "\n".join(steps),
+        _ABOVE_DRIVER | {"firmware", "dkms"} | ({"power"} if low else set()),
     )
 
 
@@ -281,8 +357,8 @@ def _silent(facts: DeviceFacts) -> Cause | None:
 
 #: From the lowest layer up; the chip's silence is explained by the first that is broken.
 REASONS: tuple[Callable[[DeviceFacts], Cause | None], ...] = (
-    _wrong_line, _not_loaded, _interrupts, _firmware_file, _boot, _versions, _hangs, _start,
-    _node, _held, _no_card, _supply, _silent,
+    _wrong_line, _not_loaded, _interrupts, _firmware_file, _boot, _link_failed, _versions, _hangs,
+    _start, _node, _held, _no_card, _no_tool, _told, _supply, _silent,
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from hefsmith_worker.contract.findings import OK, Finding
 from orchestrator.device.address import device_word
 from orchestrator.diagnose.card import (
     HEADERS,
+    does_not_compile,
     drives,
     first_cause,
     half_installed,
@@ -266,9 +267,7 @@ def _dkms(facts: DeviceFacts) -> Finding | None:
         return None
     if not broken and (not lines or any(kernel in line and "installed" in line for line in lines)):
         return None
-    why = "no driver was built for this kernel"
-    if _numbers(kernel) >= (6, 15) and _numbers(facts.identity.hailort) < (4, 23):
-        why += "; drivers before 4.23 do not compile on kernels from 6.15 on"
+    why = "no driver was built for this kernel" + does_not_compile(kernel, facts.identity.hailort)
     return error(
         f"{broken} is only half installed" if broken else f"{lines[0]} (kernel {kernel})",
         why,

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 DISTRIBUTION = "hefsmith"
 
-Extra = Literal["demo", "emulator", "store", "tensorflow"]
+Extra = Literal["demo", "emulator", "store", "tensorflow", "tune"]
 Manager = Literal["pip", "pipx", "uv-tool", "uv-pip"]
 
 #: The extra that brings a module which the base installation does without.
@@ -31,6 +31,8 @@ EXTRA_OF: dict[str, Extra] = {
     "onnx": "emulator",
     "onnxruntime": "emulator",
     "onnxscript": "emulator",
+    "optuna": "tune",
+    "ruamel": "tune",
     "safetensors": "emulator",
     "sklearn": "demo",
     "tensorflow": "tensorflow",

@@ -52,16 +52,36 @@ def _tune(
     ] = None,
     engine: EngineOption = None,
     toolchain: ToolchainOption = None,
+    trials: Annotated[
+        int, typer.Option("--trials", min=1, help="Points that the search tries.")
+    ] = 12,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.1, help="Stop the search after so long.")
+    ] = None,
+    compiles: Annotated[
+        int, typer.Option("--compiles", min=1, help="How many of the best points are compiled.")
+    ] = 3,
+    hours: Annotated[
+        float, typer.Option("--hours", min=0.0, help="Longest training on a CPU that may start.")
+    ] = 1.0,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write what is kept into the recipe.")
+    ] = False,
+    simple: Annotated[
+        bool, typer.Option("--simple", help="Compare a few levels only, without a search.")
+    ] = False,
     at_most: Annotated[
         int, typer.Option("--at-most", min=2, help="More variants than this are refused.")
     ] = 12,
     verbose: VerboseOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Try other optimisation levels (or any key of the recipe) and say which variant to keep.
+    """Search for the settings that keep most accuracy, and say what to write into the recipe.
 
-    Each variant is built, run on the golden samples, and judged as by hef up; with --device on
-    the chip, with its rate. The recipe and the model's own build stay as they are.
+    The network is analysed; 16 bits for its worst layers, levels, AdaRound, fine-tunes and more
+    are tried on the quantised network, judged on the held-out samples, and the best are compiled;
+    with --device run on the chip, with its rate. Ctrl-C stops; the same command goes on later.
+    With --try, every combination of the values given is built instead.
     """
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json
@@ -69,6 +89,15 @@ def _tune(
     from orchestrator.errors import ConfigError, ExitCode
     from orchestrator.pipeline import tuning
 
+    if not tries and not simple and _can_search():
+        from orchestrator.cli.tune_search import Wish, run_search
+
+        run_search(
+            Wish(model, arch, device, engine, toolchain, trials, minutes, compiles, hours, apply),
+            verbose=verbose,
+            as_json=json_,
+        )
+        return
     flags = {"engine": engine, "toolchain": toolchain, "device": device}
     with (
         open_display(verbose=verbose) as display,
@@ -79,7 +108,7 @@ def _tune(
         if len(chosen) > at_most:
             msg = f"--try: that makes {len(chosen)} variants, more than {at_most}"
             raise ConfigError(msg, hint=f"Try less, or say --at-most {len(chosen)}.")
-        trials = _try(
+        built = _try(
             session,
             loaded,
             arch,
@@ -87,16 +116,33 @@ def _tune(
             wider=not tries,
             on_device=session.settings.text("device") is not None,
         )
-    choice = tuning.choose(trials)
-    document = _document(loaded.name, trials, choice)
+    choice = tuning.choose(built)
+    document = _document(loaded.name, built, choice)
     if json_:
         emit_json(document)
     else:
         _print(document, str(loaded.document.path))
+    if apply and choice is not None and choice.trial.variant.changes:
+        from orchestrator.project.amend import amend
+
+        amend(loaded.document.path, choice.trial.variant.changes)
     if choice is None:
         raise typer.Exit(int(ExitCode.STAGE_FAILED))
     if not choice.trial.passed:
         raise typer.Exit(int(ExitCode.VERDICT))
+
+
+def _can_search() -> bool:
+    """Say whether the library of the search is there; one line tells how to get it if not."""
+    from importlib.util import find_spec
+
+    from orchestrator.cli.output import note
+    from orchestrator.installation import install_command
+
+    if find_spec("optuna") is not None:
+        return True
+    note(f"comparing a few levels; the search needs optuna: {install_command('tune')}")
+    return False
 
 
 def _try(

@@ -127,7 +127,7 @@ def _run(build: BuildContext, jobs: Sequence[Segment], prestart: Prestart | None
             follow(build, segment.stages, running)
         build.progress.engine.update(segment.target.facts)
         if build.plan is not plan:
-            return
+            break
     build.plan = _now(build)
 
 
@@ -187,7 +187,9 @@ def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None
         # As soon as its files are here: a later stage that fails must not cost this one.
         if stage.name in published:
             return
-        if progress.intake.here(stage.files, keep=stage.name in absent):
+        # In their order: what an earlier one has left may change the keys of those after it.
+        waits = any(name not in published for name in _earlier(reader, stage))
+        if not waits and progress.intake.here(stage.files, keep=stage.name in absent):
             entry = published[stage.name] = _publish(build, stage)
             if entry.same_as is not None and build.again is not None:
                 made = {item.key: item for item in published.values()}
@@ -222,13 +224,18 @@ def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None
         for line in running.lines():
             reader.feed(line)
         ending = running.wait(told=reader.done)
-    for stage in reader.stages.values():
-        if stage.finished:
-            publish(stage)
+    for stage in filter(lambda one: one.finished, reader.stages.values()):
+        publish(stage)
     _raise_unless_done(build, reader, ending)
     left_out = set() if build.again is None else set(stages).difference(reader.stages)
     _raise_unless_whole(build, [name for name in stages if name not in left_out])
     progress.environment.update(reader.environment)
+
+
+def _earlier(reader: EventReader, stage: StageRecord) -> list[str]:
+    """Return the names of a job's stages before one of them."""
+    names = list(reader.stages)
+    return names[: names.index(stage.name)]
 
 
 def _raise_unless_whole(build: BuildContext, stages: Sequence[str]) -> None:

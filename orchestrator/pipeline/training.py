@@ -92,7 +92,7 @@ def foresee(
 ) -> Finding | None:
     """Return what to know before such a build starts, ``None`` where there is nothing.
 
-    On the emulator nothing is trained: it is news for the real compiler, and mere information.
+    On the emulator a training takes seconds: it is news for the real compiler, no warning.
     """
     training = planned_training(level, script, count)
     if training is None:

@@ -87,7 +87,7 @@ def render(page: Page) -> str:
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}: {verdict.outcome}</title>",
-        f"<style>{_STYLE}</style></head><body><main>",
+        f"<style>{STYLE}</style></head><body><main>",
         f"<header><h1>{escape(title)}</h1><p>{escape(page.toolchain)}, {escape(page.made)}</p>",
         _EMULATED if page.emulated else "",
         "</header>",
@@ -356,7 +356,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-_STYLE = """
+STYLE = """
 :root{--paper:#fff;--ink:#1d2433;--soft:#5b6577;--line:#dde2ea;--panel:#f6f8fb;--good:#1a7f4b;
 --bad:#b42318;--warn:#9a6700;--c0:#2463c4;--c1:#1a7f4b;--c2:#a8430f;--c3:#7b3fb5;--c4:#0b7a86;
 --c5:#64748b}

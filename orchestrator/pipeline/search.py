@@ -1,0 +1,359 @@
+"""Search for the settings that keep most accuracy, with few compiles.
+
+Points are quantised and judged on a part of the held-out samples, the promising ones on all of
+them, and only the best are compiled: parse, calibration and every quantised network come from the
+cache. optuna picks the points and says which to drop early; its journal lets a search go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hefsmith_worker.contract.options import AnalyzeOptions
+
+from orchestrator.errors import ExitCode, HefsmithError, Interrupted
+from orchestrator.pipeline import tuning
+from orchestrator.pipeline.candidates import Choice, Cost, cost_of, variant_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.pipeline.candidates import Space
+    from orchestrator.pipeline.session import BuildSession
+    from orchestrator.pipeline.tuning import Variant
+    from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch
+    from orchestrator.report.analysis import Analysis
+    from orchestrator.report.model import Verdict
+
+#: The first look takes this share of the samples, and no fewer than so many.
+FIRST_SHARE, FIRST_LEAST = 0.25, 16
+#: How much a decibel counts beside the task's measure: only between equals.
+GRAIN_OF_NOISE = 1e-4
+#: Nothing is left to win: within this of the float network, by the task's measure.
+CLOSE = 1e-9
+#: Points that the library proposed again; then the space is taken for searched.
+REPEATS = 25
+JOURNAL = "search.log"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point that was tried: what it is, what it measured on how many samples, what it costs.
+
+    ``value`` orders points of the same number of samples, more is better.
+    """
+
+    choice: Choice
+    variant: Variant
+    cost: Cost
+    measures: Mapping[str, float]
+    samples: int
+    seconds: float
+    value: float = float("-inf")
+    dropped: bool = False
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "name": self.variant.name,
+            "choice": self.choice.to_json(),
+            "changes": dict(self.variant.changes),
+            "measures": dict(self.measures),
+            "samples": self.samples,
+            "seconds": round(self.seconds, 3),
+            "weight_bytes": self.cost.weight_bytes,
+            "arithmetic": round(self.cost.arithmetic, 4),
+            "dropped": self.dropped,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a search goes on."""
+
+    trials: int
+    minutes: float | None = None
+
+
+@dataclass
+class Found:
+    """What a search has found so far; ``measure`` decides, ``ideal`` is the float network's."""
+
+    points: list[Point] = field(default_factory=list)
+    measure: str = "cosine"
+    ideal: float | None = None
+    stopped: str = ""
+
+    @property
+    def whole(self) -> list[Point]:
+        """The points that were judged on all samples."""
+        return [one for one in self.points if one.error is None and not one.dropped]
+
+    @property
+    def best(self) -> Point | None:
+        """The best of them; of equals the cheapest."""
+        whole = self.whole
+        if not whole:
+            return None
+        top = max(one.value for one in whole)
+        return min(
+            (one for one in whole if top - one.value <= 2 * GRAIN_OF_NOISE),
+            key=lambda one: (one.cost.arithmetic, one.cost.weight_bytes),
+        )
+
+
+def front_of(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no other one beats in both value and cost, the cheapest first."""
+    found: list[Point] = []
+    for one in sorted(points, key=lambda p: (p.cost.arithmetic, p.cost.weight_bytes, -p.value)):
+        if not found or one.value > found[-1].value + GRAIN_OF_NOISE:
+            found.append(one)
+    return found
+
+
+class Searcher:
+    """Tries points of one model for one chip."""
+
+    def __init__(
+        self,
+        session: BuildSession,
+        loaded: LoadedRecipe,
+        arch: Arch,
+        folder: Path,
+        space: Space,
+        analysis: Analysis,
+        samples: int,
+    ) -> None:
+        self._session, self._loaded, self._arch = session, loaded, arch
+        self._folder, self._space, self._analysis = folder, space, analysis
+        self._samples = samples
+        self.found = Found()
+
+    def search(self, budget: Budget, tell: Callable[[Found], None] = lambda _: None) -> Found:
+        """Try points until the budget is used up, nothing is left to win, or Ctrl-C.
+
+        What an earlier search of the same recipe has tried is taken over.
+        """
+        study = self._open_study()
+        began, found = time.monotonic(), self.found
+        repeats, spent = 0, 0.0
+        while not found.stopped:
+            if len(found.points) >= budget.trials:
+                found.stopped = f"{budget.trials} trials"
+                break
+            if budget.minutes is not None and time.monotonic() - began > budget.minutes * 60:
+                found.stopped = f"{budget.minutes:g} minutes"
+                break
+            trial = study.ask()
+            choice = self._ask(trial)
+            known = next((one for one in found.points if one.choice == choice), None)
+            if known is not None:
+                study.tell(trial, None if known.error else known.value, **self._failed(known.error))
+                repeats += 1
+                if repeats >= REPEATS:
+                    found.stopped = "every point that is left was tried"
+                continue
+            repeats = 0
+            self._say(choice, budget, spent)
+            try:
+                point = self._try(choice, trial)
+            except (KeyboardInterrupt, Interrupted):
+                study.tell(trial, **self._failed("interrupted"))
+                found.stopped = "interrupted"
+                break
+            spent += point.seconds
+            found.points.append(point)
+            self._tell(study, trial, point)
+            tell(found)
+            if self._nothing_left():
+                found.stopped = "nothing is left to win"
+        return found
+
+    # --- one point -------------------------------------------------------------------------------
+
+    def _say(self, choice: Choice, budget: Budget, spent: float) -> None:
+        done = len(self.found.points)
+        name = variant_of(choice, self._space, self._loaded.recipe).name
+        left = ""
+        if done:
+            seconds = spent / done * (budget.trials - done)
+            left = f", at most {seconds / 60:.0f} min left" if seconds >= 60 else ""
+        self._session.observer.note(f"trial {done + 1} of {budget.trials}{left}: {name}")
+
+    def _try(self, choice: Choice, trial: Any) -> Point:
+        recipe = self._loaded.recipe
+        variant = variant_of(choice, self._space, recipe)
+        cost = cost_of(choice, self._space, self._analysis)
+        began, samples = time.monotonic(), self._samples
+        few = max(FIRST_LEAST, int(samples * FIRST_SHARE))
+        first = not self.found.points
+        try:
+            if few < samples and not first:
+                verdict = self._judge(variant, few)
+                measures = _last(verdict)
+                trial.report(self._value(measures), step=few)
+                if trial.should_prune():
+                    return Point(
+                        choice, variant, cost, measures, few, time.monotonic() - began,
+                        self._value(measures), dropped=True,
+                    )  # fmt: skip
+            verdict = self._judge(variant, None)
+        except HefsmithError as error:
+            if error.exit_code not in (ExitCode.STAGE_FAILED, ExitCode.USAGE):
+                raise
+            told = error.message.splitlines()[0]
+            return Point(choice, variant, cost, {}, 0, time.monotonic() - began, error=told)
+        if first:
+            self._settle(verdict)
+        measures = _last(verdict)
+        return Point(
+            choice, variant, cost, measures, samples, time.monotonic() - began,
+            self._value(measures),
+        )  # fmt: skip
+
+    def _judge(self, variant: Variant, samples: int | None) -> Verdict:
+        from orchestrator.pipeline.validation import judge_build
+
+        loaded = tuning.applied(self._loaded, variant)
+        place = self._folder / "trial"
+        options = AnalyzeOptions(samples=samples, layers=False)
+        build, _ = self._session.build(loaded, self._arch, place, options)
+        return judge_build(build, recipe_folder=self._loaded.folder)
+
+    def _settle(self, verdict: Verdict) -> None:
+        """Choose the measure that decides, and what the float network reaches by it."""
+        measures, best = _last(verdict), _first(verdict)
+        measure = next((m for m in (tuning.POINTS, *tuning.DECISIVE) if m in measures), "cosine")
+        self.found.measure = measure
+        self.found.ideal = best.get(measure, 1.0 if measure not in ("metric", "map50") else None)
+
+    def _value(self, measures: Mapping[str, float]) -> float:
+        """Return what orders points: the task's measure, then the signal-to-noise ratio."""
+        return value_of(measures, self.found.measure)
+
+    def _nothing_left(self) -> bool:
+        best, ideal = self.found.best, self.found.ideal
+        if best is None or ideal is None:
+            return False
+        sign = -1.0 if self.found.measure == tuning.POINTS else 1.0
+        reached = sign * best.measures.get(self.found.measure, float("-inf"))
+        return reached >= sign * ideal - CLOSE
+
+    # --- the library -----------------------------------------------------------------------------
+
+    def _open_study(self) -> Any:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = str(self._folder / JOURNAL)
+        storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+        study = optuna.create_study(
+            storage=storage,
+            study_name=self._study_name(),
+            load_if_exists=True,
+            direction="maximize",
+            sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=8),
+            pruner=optuna.pruners.SuccessiveHalvingPruner(
+                min_resource=1, reduction_factor=2, min_early_stopping_rate=0
+            ),
+        )
+        self._take_over(study)
+        have = {one.choice for one in self.found.points}
+        waiting = len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))
+        if not waiting:
+            for choice in self._space.first:
+                if choice not in have:
+                    study.enqueue_trial(choice.to_json())
+        return study
+
+    def _study_name(self) -> str:
+        document = [
+            self._loaded.document.value,
+            self._arch,
+            {name: list(values) for name, values in self._space.axes.items()},
+            self._space.worst,
+            self._samples,
+        ]
+        text = json.dumps(document, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _take_over(self, study: Any) -> None:
+        """Take the points of an earlier search, which their trials carry with them."""
+        for trial in study.get_trials(deepcopy=False):
+            kept = trial.user_attrs.get("point")
+            if kept is None or not trial.state.is_finished():
+                continue
+            if "settled" in trial.user_attrs:
+                self.found.measure, self.found.ideal = trial.user_attrs["settled"]
+            choice = Choice.from_json(kept["choice"])
+            if any(one.choice == choice for one in self.found.points):
+                continue
+            self.found.points.append(
+                Point(
+                    choice,
+                    variant_of(choice, self._space, self._loaded.recipe),
+                    cost_of(choice, self._space, self._analysis),
+                    kept["measures"],
+                    kept["samples"],
+                    kept["seconds"],
+                    float("-inf") if kept["value"] is None else kept["value"],
+                    kept["dropped"],
+                    kept["error"],
+                )
+            )
+
+    def _ask(self, trial: Any) -> Choice:
+        return Choice(
+            **{
+                name: trial.suggest_categorical(name, list(values))
+                for name, values in self._space.axes.items()
+            }
+        )
+
+    def _tell(self, study: Any, trial: Any, point: Point) -> None:
+        import optuna
+
+        value = point.value if point.value > float("-inf") else None
+        trial.set_user_attr("point", {**point.to_json(), "value": value})
+        trial.set_user_attr("settled", [self.found.measure, self.found.ideal])
+        if point.error is not None:
+            study.tell(trial, **self._failed(point.error))
+        elif point.dropped:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            study.tell(trial, point.value)
+
+    def _failed(self, error: str | None) -> dict[str, Any]:
+        if error is None:
+            return {}
+        import optuna
+
+        return {"state": optuna.trial.TrialState.FAIL}
+
+
+def value_of(measures: Mapping[str, float], measure: str) -> float:
+    """Return what orders points: the measure, then (between equals) the signal-to-noise ratio."""
+    found = measures.get(measure)
+    if found is None:
+        return -1.0
+    sign = -1.0 if measure == tuning.POINTS else 1.0
+    return sign * found + GRAIN_OF_NOISE * min(measures.get("snr_db", 100.0), 100.0) / 10.0
+
+
+def _last(verdict: Verdict) -> dict[str, float]:
+    return dict(verdict.steps[-1].measures) if verdict.steps else {}
+
+
+def _first(verdict: Verdict) -> dict[str, float]:
+    return dict(verdict.steps[0].measures) if verdict.steps else {}

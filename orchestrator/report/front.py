@@ -1,0 +1,165 @@
+"""The page of a search: what was tried, accuracy against cost, and the point to keep. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.report.html import STYLE, escape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_WIDTH, _HEIGHT = 680, 380
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 20, 52
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dot:
+    """One point as it is drawn: ``cost`` to the right, ``value`` upwards (more is better).
+
+    ``cells`` are its row of the table. ``front`` is on the Pareto front, ``kept`` the chosen one.
+    """
+
+    name: str
+    cost: float
+    value: float
+    cells: tuple[str, ...]
+    front: bool = False
+    kept: bool = False
+    compiled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPage:
+    """All that the page shows; ``ideal`` is the float network's value, if known."""
+
+    title: str
+    note: str
+    measure: str
+    cost_title: str
+    dots: Sequence[Dot]
+    heads: Sequence[str]
+    lines: str
+    ideal: float | None = None
+    percent: bool = True
+    failed: Sequence[tuple[str, str]] = ()
+    compiles: int = 0
+    grid: int = 0
+
+
+def render_search(page: SearchPage) -> str:
+    """Return the page as HTML text: no scripts, no network."""
+    rows = "".join(
+        f"<tr{' class=kept' if dot.kept else ''}><th scope=row>{escape(dot.name)}"
+        f"{' <b>(keep)</b>' if dot.kept else ''}</th>"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in dot.cells)
+        + "</tr>"
+        for dot in sorted(page.dots, key=lambda one: (-one.value, one.cost))
+    )
+    heads = "".join(f"<th scope=col>{escape(head)}</th>" for head in page.heads)
+    failed = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in page.failed)
+    failed = f"<section><h2>Not built</h2><ul>{failed}</ul></section>" if failed else ""
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(page.title)}</title><style>{STYLE}{_OWN}</style></head><body><main>",
+            f"<header><h1>{escape(page.title)}</h1><p>{escape(page.note)}</p></header>",
+            (
+                f"<section><h2>{escape(page.measure)} against cost</h2>"
+                f"<p>{len(page.dots)} points tried, {page.compiles} compiled; the whole grid has "
+                f"{page.grid}. The line joins the points that no other beats in both.</p>"
+                f"{front_chart(page)}</section>"
+            ),
+            (
+                "<section><h2>What to write into the recipe</h2>"
+                f"<pre>{escape_lines(page.lines)}</pre></section>"
+            ),
+            (
+                f"<section><h2>Every point</h2><div class=wide><table><tr><th></th>{heads}</tr>"
+                f"{rows}</table></div></section>{failed}"
+            ),
+            "</main></body></html>",
+        ]
+    )
+
+
+def escape_lines(text: str) -> str:
+    """Make lines of any origin safe to show, one below the other."""
+    return "\n".join(escape(line) for line in text.splitlines())
+
+
+def front_chart(page: SearchPage) -> str:
+    """Return the chart as SVG: costs to the right, values upwards."""
+    if not page.dots:
+        return ""
+    values = [dot.value for dot in page.dots] + ([] if page.ideal is None else [page.ideal])
+    costs = [dot.cost for dot in page.dots]
+    low, high = _span(min(values), max(values))
+    left, right = _span(min(costs), max(costs))
+
+    def x(cost: float) -> float:
+        return _LEFT + (cost - left) / (right - left) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(value: float) -> float:
+        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+
+    parts = []
+    for step in range(5):
+        value = low + (high - low) * step / 4
+        cost = left + (right - left) * step / 4
+        shown = f"{value:.1%}" if page.percent else f"{value:.3g}"
+        parts.append(
+            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" '
+            f'y2="{y(value):.1f}"/><text class="tick" x="{_LEFT - 8}" y="{y(value) + 4:.1f}" '
+            f'text-anchor="end">{shown}</text><text class="tick" x="{x(cost):.1f}" '
+            f'y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{cost:.3g}</text>'
+        )
+    parts.append(
+        f'<text class="tick" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" '
+        f'text-anchor="middle">{escape(page.cost_title)}</text>'
+    )
+    if page.ideal is not None:
+        parts.append(
+            f'<line class="limit c1" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(page.ideal):.1f}" '
+            f'y2="{y(page.ideal):.1f}"/><text class="name c1" x="{_LEFT + 6}" '
+            f'y="{y(page.ideal) - 6:.1f}">float</text>'
+        )
+    front = sorted((dot for dot in page.dots if dot.front), key=lambda dot: dot.cost)
+    if len(front) > 1:
+        path = " ".join(f"{x(dot.cost):.1f},{y(dot.value):.1f}" for dot in front)
+        parts.append(f'<polyline class="line c0" points="{path}"/>')
+    for dot in page.dots:
+        style = "kept" if dot.kept else "onfront" if dot.front else "other"
+        size = 8 if dot.kept else 6 if dot.compiled else 4.5
+        parts.append(
+            f'<circle class="dot {style}" cx="{x(dot.cost):.1f}" cy="{y(dot.value):.1f}" '
+            f'r="{size}"><title>{escape(dot.name)}</title></circle>'
+        )
+    return (
+        f'<svg class="front" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(page.measure)} against {escape(page.cost_title)}">'
+        f"{''.join(parts)}</svg>"
+        "<p class=key><span class=kept></span> keep <span class=onfront></span> not beaten "
+        "<span class=other></span> beaten</p>"
+    )
+
+
+def _span(low: float, high: float) -> tuple[float, float]:
+    """Return limits with room around, never of no width."""
+    room = max((high - low) * 0.08, abs(high) * 0.01, 1e-6)
+    return low - room, high + room
+
+
+_OWN = """
+.front{width:100%;height:auto;display:block}
+.dot.kept{fill:var(--good)}.dot.onfront{fill:var(--c0)}.dot.other{fill:var(--soft)}
+.key{font-size:13px;color:var(--soft)}.key span{display:inline-block;width:10px;height:10px;
+border-radius:5px;margin-left:12px}.key .kept{background:var(--good)}
+.key .onfront{background:var(--c0)}.key .other{background:var(--soft)}
+pre{overflow-x:auto;padding:10px 12px;background:var(--panel);border:1px solid var(--line);
+border-radius:6px}tr.kept th,tr.kept td{color:var(--good)}
+@media(max-width:560px){.front text{font-size:20px}main{padding:18px 12px 40px}}
+"""

@@ -70,4 +70,20 @@ def register(app: typer.Typer) -> None:
             )
             print_result(f"{item.name:<10} {value}  ({item.origin})")
 
+    @group.command(epilog="Example: hef config schema model > model.schema.json")
+    def schema(
+        file: Annotated[
+            str, typer.Argument(help="model (model.yaml) or project (hef.yaml).")
+        ] = "model",
+    ) -> None:
+        """Print the JSON schema of a file, by which editors complete and check it."""
+        from orchestrator.cli.output import emit_json
+        from orchestrator.errors import ConfigError
+        from orchestrator.project.schemas import SCHEMAS, schema_of
+
+        if file not in SCHEMAS:
+            msg = f"there is a schema of {' and of '.join(SCHEMAS)}, none of {file!r}"
+            raise ConfigError(msg, code="config.schema")
+        emit_json(schema_of(file))
+
     app.add_typer(group, name="config")

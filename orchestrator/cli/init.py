@@ -372,6 +372,23 @@ def _from_hailomz(
     target = workspace.models / model / "model.yaml"
     _refuse_existing(target, force=force)
     _write(workspace, target, Started(recipe, network, notes=tuple(notes)), as_json=as_json)
+    _say_what_is_missing(model)
+
+
+def _say_what_is_missing(model: str) -> None:
+    """Tell what a build would lack, in its own words; the recipe is there to be completed."""
+    from orchestrator.cli.output import note
+    from orchestrator.cli.up import make_session
+    from orchestrator.errors import ConfigError, escape_control
+
+    with make_session({}) as session:
+        try:
+            loaded = session.workspace.recipe(model)
+            session.full(loaded, loaded.recipe.arch[0])
+        except ConfigError as error:
+            note(f"it does not build yet: {escape_control(error.message)}")
+            for line in (error.hint or "").splitlines():
+                note(f"  {escape_control(line)}")
 
 
 def _network_of(path: Path) -> Network:

@@ -9,6 +9,7 @@ from orchestrator.files import write_atomic
 from orchestrator.project.checking import Mistake, section_from
 from orchestrator.project.projectfile import PROJECT_FILE
 from orchestrator.project.recipe import Recipe
+from orchestrator.project.schemas import reference, write_schemas
 from orchestrator.project.starter import render_recipe
 
 if TYPE_CHECKING:
@@ -44,14 +45,19 @@ def write_started(workspace: Workspace, target: Path, started: Started) -> list[
     recipe that no build would take, before anything is written.
     """
     check(started)
-    schema = None
     written = []
     for path, text in started.files.items():
         write_atomic(path, text)
         written.append(path)
+    write_schemas(workspace.root)
+    schema = reference("model", workspace.root, target.parent)
     text = render_recipe(started.recipe, started.network, started.notes, started.comments, schema)
     write_atomic(target, text)
-    own = [(workspace.root / ".gitignore", IGNORED), (workspace.root / PROJECT_FILE, PROJECT)]
+    line = f"# yaml-language-server: $schema={reference('project', workspace.root, workspace.root)}"
+    own = [
+        (workspace.root / ".gitignore", IGNORED),
+        (workspace.root / PROJECT_FILE, f"{line}\n{PROJECT}"),
+    ]
     for path, text in own:
         if not path.exists():
             write_atomic(path, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from orchestrator import paths
@@ -41,6 +42,17 @@ def fill_in(
     return full
 
 
+def _by_graph(loaded: LoadedRecipe) -> str:
+    """Return the command that builds the recipe's checkpoint without the zoo."""
+    weights = loaded.recipe.source.weights
+    path = loaded.path(weights) if weights is not None else None
+    flag = "--weights" if path is not None and path.suffix in (".pt", ".pth") else "--onnx"
+    shown = "MODEL.onnx" if path is None else shlex.quote(str(path))
+    if path is not None and path.suffix == ".tflite":
+        flag = "--tflite"
+    return f"hef init {loaded.name} --force {flag} {escape_control(shown)}"
+
+
 def _from_suite(
     loaded: LoadedRecipe,
     name: str,
@@ -60,7 +72,8 @@ def _from_suite(
         raise ConfigError(
             msg,
             hint="Import the suite: hef toolchain import FILE; or give a hailomz YAML that you\n"
-            "have: source: {zoo: path/to/network.yaml, weights: model.onnx}.",
+            "have: source: {zoo: path/to/network.yaml, weights: model.onnx};\n"
+            f"or build from the network's own graph: {_by_graph(loaded)}",
             code="zoo.no-suite",
         )
     if chosen.zoo is None:

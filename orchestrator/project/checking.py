@@ -6,6 +6,8 @@ import difflib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
+from hefsmith_worker.contract.families import META_ARCHS
+from hefsmith_worker.contract.presets import PRESETS
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.errors import ConfigError, shorten
@@ -50,6 +52,37 @@ def section_from(value: object, model: type[Model]) -> Model:
     except ValidationError as error:
         found = _problem(value, error.errors()[0], model)
         raise Mistake(found.field, found.text) from None
+
+
+def json_schema(model: type[Section]) -> dict[str, Any]:
+    """Return the JSON schema of a file, for editors: what may stand where, and what by default."""
+    schema = TypeAdapter(model).json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    _complete(schema)
+    return schema
+
+
+#: Names that a function checks: an editor offers them all.
+_NAMED = {"preset": tuple(PRESETS), "family": tuple(META_ARCHS)}
+
+
+def _complete(node: object) -> None:
+    """Add what the types alone do not say: known names, and one value in the place of a list."""
+    if isinstance(node, list):
+        for one in node:
+            _complete(one)
+    if not isinstance(node, dict):
+        return
+    properties = node.get("properties")
+    for name, entry in properties.items() if isinstance(properties, dict) else ():
+        if name in _NAMED:
+            entry["examples"] = list(_NAMED[name])
+        if name == "arch" and entry.get("type") == "array":
+            single = entry.get("items", {})
+            kept = {key: entry.pop(key) for key in ("type", "items") if key in entry}
+            entry["anyOf"] = [single, kept]
+    for one in node.values():
+        _complete(one)
 
 
 def validate(document: YamlDocument, model: type[Model]) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def _checkpoint(path: Path) -> SourceFile:
         msg = f"{escape_control(path.name)} ends too early: a cut download or copy"
         raise ArtifactError(msg, code="file.damaged")
     found = read_checkpoint(path)
-    command = f"hef init NAME --weights {path}"
+    command = f"hef init --weights {shlex.quote(str(path))}"
     if found.kind == "ultralytics":
         task = (("network", f"Ultralytics, {found.task}"),)
         return SourceFile("PyTorch checkpoint of Ultralytics", task, command)
@@ -71,8 +72,8 @@ def _checkpoint(path: Path) -> SourceFile:
         return SourceFile("PyTorch checkpoint of a network", facts, command)
     return SourceFile(
         "PyTorch checkpoint of weights",
-        (("network", "not in it: the code that makes it is needed"),),
-        f"hef init NAME --torch FILE.py:FACTORY --weights {path}",
+        (("network", "not in it: its code must lie in the folder where hef init runs"),),
+        command,
     )
 
 
@@ -92,9 +93,9 @@ def _safetensors(path: Path) -> SourceFile:
     facts = (
         ("tensors", f"{len(shapes)} ({', '.join(types)})"),
         ("parameters", f"{sum(prod(shape) for shape in shapes):,}"),
-        ("network", "not in it: the code that makes it is needed"),
+        ("network", "not in it: its code must lie in the folder where hef init runs"),
     )
-    command = f"hef init NAME --torch FILE.py:FACTORY --weights {path}"
+    command = f"hef init --weights {shlex.quote(str(path))}"
     return SourceFile("safetensors", facts, command)
 
 
@@ -113,4 +114,4 @@ def _tflite(path: Path) -> SourceFile:
     facts += [("output", text(one)) for one in network.outputs]
     if network.quantised:
         facts.append(("quantised", "yes: Hailo's compiler takes float networks only"))
-    return SourceFile("TFLite network", tuple(facts), f"hef init NAME --tflite {path}")
+    return SourceFile("TFLite network", tuple(facts), f"hef init --tflite {shlex.quote(str(path))}")

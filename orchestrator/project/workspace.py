@@ -110,10 +110,12 @@ class Workspace:
 
 #: Endings of networks, and the command that writes a recipe for one.
 STARTS = {
-    ".onnx": "hef init NAME --onnx {}",
-    ".pt": "hef init NAME --weights {}",
-    ".pth": "hef init NAME --weights {}",
-    ".tflite": "hef init NAME --tflite {}",
+    ".onnx": "hef init --onnx {}",
+    ".pt": "hef init --weights {}",
+    ".pth": "hef init --weights {}",
+    ".ckpt": "hef init --weights {}",
+    ".safetensors": "hef init --weights {}",
+    ".tflite": "hef init --tflite {}",
 }
 
 
@@ -123,7 +125,7 @@ def _how_to_start(known: list[str], folder: Path) -> str:
         return f"Models here: {', '.join(known)}."
     networks = sorted(path.name for path in folder.iterdir() if path.suffix in STARTS)[:3]
     shown = [STARTS[Path(name).suffix].format(shlex.quote(name)) for name in networks]
-    first, *others = shown or ["hef init NAME --onnx FILE"]
+    first, *others = shown or ["hef init"]
     return "\n".join(
         [
             f"Write a recipe for your network: {first}",

@@ -76,6 +76,22 @@ class ZooRecipe:
     notes: tuple[str, ...] = ()
 
 
+#: Options of ``hailomz eval`` and ``profile``: what they ask for is no part of a recipe.
+_EVALUATION_VALUES = (
+    "--target", "--data-count", "--eval-num-examples", "--data-path", "--batch-size",
+    "--video-outpath", "--hef", "--hn", "--results-dir",
+)  # fmt: skip
+_EVALUATION_FLAGS = ("--visualize", "--use-service", "--lite-inference", "--show-results-per-class")
+
+
+def _dashed(word: str) -> str:
+    """Return an option with dashes for underscores, its value as it is."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}"
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         msg = f"this is no hailomz command: {escape_control(message)}"
@@ -95,6 +111,8 @@ def parse_hailomz(command: str) -> HailomzCommand:
         raise ConfigError(msg, code="zoo.command") from None
     if words and PurePosixPath(words[0]).name == "hailomz":
         words = words[1:]
+    # The older releases spell their options with underscores.
+    words = [_dashed(word) for word in words]
     parser = _Parser(prog="hailomz", add_help=False, allow_abbrev=True)
     parser.add_argument("action", choices=("parse", "optimize", "compile", "profile", "eval"))
     parser.add_argument("model", nargs="?")
@@ -110,7 +128,16 @@ def parse_hailomz(command: str) -> HailomzCommand:
     parser.add_argument("--resize", type=int, nargs="+")
     parser.add_argument("--input-conversion", choices=("nv12_to_rgb", "yuy2_to_rgb", "rgbx_to_rgb"))
     parser.add_argument("--classes", type=int)
-    found = parser.parse_args(words)
+    for option in _EVALUATION_VALUES:
+        parser.add_argument(option)
+    for option in _EVALUATION_FLAGS:
+        parser.add_argument(option, action="store_true")
+    # A name may stand behind the options, too; argparse takes it at its first chance only.
+    found, left = parser.parse_known_args(words)
+    if found.model is None and len(left) == 1 and not left[0].startswith("-"):
+        found.model, left = left[0], []
+    if left:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
     if (found.model is None) == (found.yaml is None):
         parser.error("give a model name or --yaml, not both")
     if found.har is not None:

@@ -35,7 +35,8 @@ def checkpoint(path: Path, content: bytes) -> Path:
 def test_weights_alone_need_the_code_that_makes_the_network(tmp_path: Path) -> None:
     found = describe_source(checkpoint(tmp_path / "w.pt", pickle.dumps(OrderedDict(a=1), 2)))
     assert found.kind == "PyTorch checkpoint of weights"
-    assert "--torch FILE.py:FACTORY" in found.command
+    assert found.command == f"hef init --weights {tmp_path / 'w.pt'}"
+    assert "its code" in dict(found.facts)["network"]
 
 
 def test_a_network_of_ultralytics_is_told_by_its_class_and_nothing_runs(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_a_network_of_ultralytics_is_told_by_its_class_and_nothing_runs(tmp_path
     content = b"\x80\x02cultralytics.nn.tasks\nPoseModel\n)\x81."
     found = describe_source(checkpoint(tmp_path / "p.pt", content))
     assert found.facts == (("network", "Ultralytics, pose"),)
-    assert found.command == f"hef init NAME --weights {tmp_path / 'p.pt'}"
+    assert found.command == f"hef init --weights {tmp_path / 'p.pt'}"
 
 
 def test_safetensors_are_counted(tmp_path: Path) -> None:
@@ -88,6 +89,6 @@ def test_a_bad_file_does_not_hide_the_others(
     assert run(["inspect", str(tmp_path / "bad.pt"), str(good), "--json"]) == 6
     bad, fine = json.loads(capsys.readouterr().out)
     assert bad["error"]["code"] == "file.kind"
-    assert fine["next"].startswith("hef init NAME")
+    assert fine["next"].startswith("hef init --weights")
     assert run(["inspect", str(good)]) == 0
-    assert "build it   hef init NAME" in capsys.readouterr().out
+    assert "build it   hef init --weights" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import onnx
 import pytest
@@ -17,9 +17,6 @@ from orchestrator.project.loading import load_recipe
 from orchestrator.project.recipe import Recipe
 from orchestrator.project.workspace import open_workspace
 from orchestrator.project.zoo import load_zoo_yaml, parse_hailomz, recipe_from_zoo
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BASE = """\
 parser: {normalization_params: {normalize_in_net: false, mean_list: null, std_list: null}}
@@ -276,3 +273,35 @@ def test_init_refuses_what_makes_no_recipe(
     assert run(["init", *arguments]) == 2
     assert "error: " in capsys.readouterr().err
     assert list((project / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hailomz compile yolov8n --ckpt net.onnx --hw-arch hailo8",
+        "hailomz compile --ckpt net.onnx --hw-arch hailo8 yolov8n",
+        "hailomz compile --ckpt=net.onnx --hw_arch=hailo8 yolov8n",
+        "compile --hw_arch hailo8 --ckpt net.onnx yolov8n --performance",
+        "hailomz eval yolov8n --ckpt net.onnx --target emulator --data-count 9 --hw-arch hailo8",
+    ],
+)
+def test_a_command_line_counts_in_each_of_its_forms(line: str) -> None:
+    found = parse_hailomz(line)
+    assert (found.model, found.arch) == ("yolov8n", "hailo8")
+    assert found.checkpoint == Path("net.onnx")
+
+
+def test_what_a_build_lacks_is_said_by_init_in_the_same_words(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "best.onnx").write_bytes(b"")
+    (project / "photos").mkdir(exist_ok=True)
+    line = "hailomz compile yolov8n --ckpt best.pt --calib-path photos --hw-arch hailo8l"
+    assert run(["init", "mine", "--from-hailomz", line]) == 0
+    at_init = capsys.readouterr().err
+    assert run(["build", "mine"]) == 2
+    at_build = capsys.readouterr().err
+    words = "yolov8n by its name is inside Hailo's suite"
+    assert words in at_init
+    assert words in at_build
+    assert "hef init mine --force --weights" in at_init

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
+
+
+def _leave(_signum: int, _frame: object) -> None:
+    """End before anything was begun: the program is still being loaded."""
+    sys.stderr.write("interrupted: nothing was begun\n")
+    sys.stderr.flush()
+    os._exit(130)
+
+
+if __name__ in ("__main__", "orchestrator.__main__") and hasattr(signal, "SIGINT"):
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _leave)
 
 # Imports make many objects and no garbage: with the usual 700, a tenth of a short command's time
 # goes into looking for some.
@@ -15,6 +30,8 @@ from orchestrator.cli.app import run  # noqa: E402
 
 def main() -> None:
     """Run ``hef`` with the process's arguments and leave with its exit code."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     code = run(sys.argv[1:])
     # It is decided: an impatient signal while Python takes itself down must not change it.
     for name in ("SIGINT", "SIGTERM"):

@@ -18,7 +18,7 @@ import typer
 
 from orchestrator.cli.coercion import spare_adapters
 from orchestrator.cli.output import speak_plainly
-from orchestrator.errors import ConfigError, ExitCode, HefsmithError, escape_control
+from orchestrator.errors import ConfigError, ExitCode, HefsmithError, Interrupted, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,10 +145,10 @@ def run(argv: Sequence[str]) -> int:
     spare_adapters()
     speak_plainly(sys.stdout, sys.stderr)
     try:
-        outcome = build_app(argv)(list(argv), standalone_mode=True)
+        outcome = _carry_out(argv)
     except SystemExit as leave:
         if _was_interrupted(leave):
-            print("interrupted", file=sys.stderr)
+            print(_interrupted(argv), file=sys.stderr)
         return _as_code(leave.code)
     except HefsmithError as error:
         if debug:
@@ -160,7 +160,7 @@ def run(argv: Sequence[str]) -> int:
             raise
         return _tell(missing, argv)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(_interrupted(argv), file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output went away (`hef inspect x | head`): nothing to tell it.
@@ -188,9 +188,33 @@ def _was_interrupted(leave: BaseException) -> bool:
     return False
 
 
+def _carry_out(argv: Sequence[str]) -> object:
+    if argv:
+        return build_app(argv)(list(argv), standalone_mode=True)
+    from orchestrator.cli.beginning import print_next_steps
+
+    print_next_steps()
+    return None
+
+
+#: Commands that go on where they were stopped.
+_RESUMED = frozenset({"up", "build", "analyze", "tune"})
+
+
+def _interrupted(argv: Sequence[str]) -> str:
+    """Return what to say when somebody stopped a command: what is kept of it."""
+    word = next((word for word in argv if not word.startswith("-")), "")
+    if word in _RESUMED:
+        return "interrupted: finished stages are kept, and the same command goes on from there"
+    return "interrupted"
+
+
 def _tell(error: HefsmithError, argv: Sequence[str]) -> int:
     from orchestrator.cli.output import print_error
 
+    if isinstance(error, Interrupted) and error.message == "interrupted" and "--json" not in argv:
+        print(_interrupted(argv), file=sys.stderr)
+        return int(error.exit_code)
     print_error(error, as_json="--json" in argv)
     return int(error.exit_code)
 

@@ -55,12 +55,13 @@ def _bench(
     with device_for(model, arch, device) as (session, build, identity):
         emulated = " (emulated: no chip is measured)" if identity.emulated else ""
         note(f"measuring {build.hef.name} on {session.spec.name}{emulated}")
+        hef = read_hef(build.hef)
         result = run_benchmark(
             session,
             build.hef,
             device=session.spec.name,
             options=options,
-            predicted_fps=read_hef(build.hef).group().predicted_fps,
+            predicted_fps=None if hef.emulated else hef.group().predicted_fps,
             on_phase=lambda name: note(f"  {name}"),
         )
     if csv_file is not None:

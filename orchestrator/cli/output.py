@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import shorten
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from rich.console import Console
 
     from orchestrator.errors import HefsmithError
@@ -45,15 +48,56 @@ def emit_json(document: object) -> None:
 
 
 def print_result(text: str) -> None:
-    """Print one line of result on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print lines of result on stdout; on a terminal, long ones go on in the next line."""
+    _write(sys.stdout, text)
 
 
 def note(text: str) -> None:
-    """Print one plain line for the person at the terminal, on stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Print plain lines for the person at the terminal, on stderr."""
+    _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    if stream.isatty():
+        import shutil
+
+        text = fitted(text, shutil.get_terminal_size().columns)
+    stream.write(text + "\n")
+    stream.flush()
+
+
+#: Colours, which take no room on the screen.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: What a continued line keeps of its first: the indentation, a list's dash, a title and its gap.
+_LEAD = re.compile(r"^\s*(?:- |[\w-]+\s{2,}|(?:error|warning|note|hint):\s+)?")
+
+
+def fitted(text: str, width: int) -> str:
+    """Return text with lines of at most ``width`` columns, broken between words.
+
+    What goes on stands below its own beginning. A word that is longer, such as a path, stays
+    whole: it can be copied then.
+    """
+    return "\n".join(part for line in text.split("\n") for part in _fitted(line, width))
+
+
+def _fitted(line: str, width: int) -> list[str]:
+    def room(part: str) -> int:
+        return len(_COLOUR.sub("", part))
+
+    if room(line) <= width or width < 20:
+        return [line]
+    lead = _LEAD.match(_COLOUR.sub("", line))
+    indent = min(lead.end() if lead is not None else 0, width // 2)
+    made: list[str] = []
+    current = ""
+    for word in re.findall(r"\s*\S+", line):
+        if current and room(current + word) > width:
+            made.append(current)
+            current = " " * indent + word.lstrip()
+        else:
+            current += word
+    return [*made, current]
 
 
 def console(*, stderr: bool = True) -> Console:

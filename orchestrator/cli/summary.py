@@ -60,9 +60,21 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
             lines.append(f"device   {proof['device']}: release {proof['ship']['release'][:12]}")
         lines += _verdict(proof, paint)
     lines.append(f"folder   {outcome['folder']}")
+    if proof is not None and proof["passed"]:
+        lines.append(f"next     {next_step(outcome, proof)}")
     from orchestrator.cli.output import print_result
 
     print_result("\n".join(line.rstrip() for line in lines))
+
+
+def next_step(outcome: Mapping[str, Any], proof: Mapping[str, Any]) -> str:
+    """Return what to do with a build that has passed: the command, and what it is for."""
+    model = escape_control(outcome["model"])
+    if outcome["emulated"]:
+        return f"hef toolchain import FILE (Hailo's suite), then hef up {model}: a HEF for a chip"
+    if str(proof.get("device", "")).startswith("embedded"):
+        return f"hef device add NAME USER@HOST, then hef up {model} --device NAME: on your own Pi"
+    return f"hef bundle {model}: a program with this HEF for the camera"
 
 
 Paint = Callable[[str, str], str]

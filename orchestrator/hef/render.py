@@ -52,7 +52,7 @@ def render_examination(
     parts: list[RenderableType] = [_facts(examination, compatibility)]
     if hef is not None:
         for group in hef.network_groups:
-            parts += _group(group)
+            parts += _group(group, emulated=hef.emulated)
     bad = bool(examination.problems)
     title = Text(escape_control(examination.name), style="bold")
     if hef is not None and hef.emulated:
@@ -182,14 +182,15 @@ def _compatibility(grid: Table, compatibility: Compatibility) -> None:
         grid.add_row("note", _plain(reason.message, style="yellow"))
 
 
-def _group(group: NetworkGroup) -> Iterator[RenderableType]:
+def _group(group: NetworkGroup, *, emulated: bool) -> Iterator[RenderableType]:
     facts = facts_grid()
     facts.add_row("", "")
     facts.add_row("network group", _plain(group.name, style="bold cyan"))
     if len(group.networks) > 1:
         facts.add_row("networks", _plain(", ".join(group.networks)))
     facts.add_row("contexts", _contexts(group))
-    if group.predicted_fps is not None:
+    # The emulator places nothing, so the rate that it writes predicts nothing of a chip.
+    if group.predicted_fps is not None and not emulated:
         facts.add_row("predicted FPS", f"{group.predicted_fps:.1f} (bottleneck, by the compiler)")
     if group.operations is not None:
         facts.add_row("operations", f"{group.operations / 1e9:.3g} G per frame")

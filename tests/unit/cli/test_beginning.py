@@ -1,0 +1,101 @@
+"""What one sees first: ``hef`` alone, long lines on a narrow screen, Ctrl-C before anything ran."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.app import run
+from orchestrator.cli.beginning import next_steps
+from orchestrator.cli.output import fitted
+from orchestrator.cli.summary import next_step
+
+
+@pytest.mark.parametrize(
+    ("models", "built", "first"),
+    [
+        ([], [], "hef init"),
+        (["waste"], [], "hef up waste"),
+        (["a", "b"], ["a"], "hef up b"),
+        (["a"], ["a"], "hef report a"),
+    ],
+)
+def test_the_next_three_things_depend_on_what_is_here(
+    models: list[str], built: list[str], first: str
+) -> None:
+    steps = next_steps(models, built)
+    assert len(steps) == 3
+    assert steps[0].command == first
+
+
+def test_hef_alone_says_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([]) == 0
+    told = capsys.readouterr().out
+    assert "hef init" in told
+    assert "hef --help" in told
+    (tmp_path / "hef.yaml").write_text("nonsense: 1\n")
+    assert run([]) == 0
+    assert "hef config show" in capsys.readouterr().out
+
+
+def test_long_lines_are_broken_between_words_below_their_beginning() -> None:
+    text = "verdict  passed: " + "the model works on the device and " * 4
+    lines = fitted(text.rstrip(), 60).split("\n")
+    assert all(len(line) <= 60 for line in lines)
+    assert all(line.startswith(" " * 9) for line in lines[1:])
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+
+
+def test_a_path_stays_whole_and_colours_take_no_room() -> None:
+    path = "/a/" + "b" * 90
+    assert path in fitted(f"folder   {path}", 40).split("\n")[1]
+    coloured = "\x1b[33m" + "word " * 11 + "end\x1b[0m"
+    assert fitted(coloured, 60) == coloured
+
+
+def test_after_passed_the_next_step_is_named() -> None:
+    real = {"model": "waste", "emulated": False}
+    assert next_step(real, {"device": "pi5"}).startswith("hef bundle waste")
+    assert "hef device add" in next_step(real, {"device": "embedded"})
+    assert "hef toolchain import" in next_step({**real, "emulated": True}, {"device": "embedded"})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_in_the_first_moment_is_no_traceback(tmp_path: Path) -> None:
+    code = (
+        "import signal, os, sys;"
+        "import orchestrator.__main__ as m;"
+        "os.kill(os.getpid(), signal.SIGINT);"
+        "import time; time.sleep(5)"
+    )
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr.strip() == "interrupted: nothing was begun"
+    assert time.monotonic() - started < 5
+    assert signal.SIGINT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_says_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(argv: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("orchestrator.cli.app.build_app", stop)
+    assert run(["up", "waste"]) == 130
+    assert "finished stages are kept" in capsys.readouterr().err
+    assert run(["doctor"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

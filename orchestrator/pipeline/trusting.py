@@ -75,6 +75,12 @@ class ProjectTrust:
         self._check_settings(standing(self.workspace.root))
         self._check_outside(loaded, request, about)
         code = code_of(loaded, request)
+        if not about.stranger and any(
+            one.files is not None and one.path.is_relative_to(self.workspace.root)
+            for one in request.materials
+        ):
+            # A recipe that hef itself drafts elsewhere runs code of the project all the same.
+            about = standing(self.workspace.root)
         if not about.stranger or not code:
             return request
         self._tell(

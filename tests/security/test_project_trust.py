@@ -20,6 +20,7 @@ from orchestrator.pipeline.inputs import BuildRequest
 from orchestrator.pipeline.observer import Observer
 from orchestrator.pipeline.session import BuildSession
 from orchestrator.project import trust
+from orchestrator.project.loading import load_recipe
 from orchestrator.project.settings import resolve
 from orchestrator.project.workspace import open_workspace
 
@@ -124,6 +125,20 @@ def test_the_code_of_a_clone_runs_in_a_box_alone(clone: Path, origin: Path) -> N
     own, told = ask(origin)
     trusting.check_box(own, NO_BOX)
     assert not told
+
+
+def test_a_recipe_drafted_elsewhere_makes_a_clones_code_no_better(
+    clone: Path, tmp_path: Path
+) -> None:
+    """``hef init`` looks at a network by a recipe of its own, in the cache."""
+    draft = fill(tmp_path / "cache") / "models" / "net"
+    code = clone / "models" / "net" / "model.py"
+    (draft / "model.yaml").write_text(RECIPE.replace("model.py:build", f"{code}:build"))
+    workspace = open_workspace(clone)
+    session = BuildSession(workspace, resolve(workspace, os.environ, {}), Screen())
+    request = session.request(load_recipe(draft), "hailo8l")
+    with pytest.raises(EngineError):
+        trusting.check_box(request, NO_BOX)
 
 
 def test_the_metric_of_a_clone_runs_in_a_box_alone(

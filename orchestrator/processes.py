@@ -263,3 +263,17 @@ def read_windows(error: int, waited: int | None, created: int) -> Sighting:
     if error or waited not in {WAIT_ENDED, WAIT_TIMEOUT}:
         return Sighting(exists=None)
     return Sighting(exists=waited == WAIT_TIMEOUT, start=str(created) if created else "x")
+
+
+def works_in(folder: Path) -> bool | None:
+    """Tell whether a process of this user has its working folder there, ``None``: not known."""
+    if not Path("/proc/self/cwd").exists():
+        return None
+    wanted = folder.resolve()
+    for one in Path("/proc").glob("[0-9]*"):
+        try:
+            if (one / "cwd").resolve().is_relative_to(wanted):
+                return True
+        except OSError:
+            continue
+    return False

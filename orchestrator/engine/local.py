@@ -7,11 +7,13 @@ every command that uses it says so. It never loads more of a checkpoint than wei
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -62,6 +64,12 @@ if TYPE_CHECKING:
 NEEDED = ("numpy", "onnx", "onnxruntime", "onnxscript", "PIL", "torch", "xxhash")
 
 IMAGE = "local"
+
+#: How folders with the inputs of builds in the background are called, and the seconds until one
+#: that nobody names is taken for left: by a system that tells who works where, and by another.
+KEPT = "hefsmith-kept-"
+SETTLED = 60.0
+OLD = 7 * 86400.0
 
 #: Where a job in a box has its scratch files, and which folder of the host's that is.
 BOX_TMP = "/tmp"  # noqa: S108  the box's own
@@ -192,8 +200,9 @@ class LocalEngine:
         """Start a job as a process, or make it ready (``held``)."""
         self.ensure_image("emulator")
         files.remove_abandoned(Path(tempfile.gettempdir()), "hefsmith-in")
+        remove_forgotten(Path(tempfile.gettempdir()), KEPT)
         # A detached job goes on without us: its files are its own.
-        prefix = "hefsmith-kept-" if detached else f"hefsmith-in-{processes.this_process()}."
+        prefix = KEPT if detached else f"hefsmith-in-{processes.this_process()}."
         inputs = Path(tempfile.mkdtemp(prefix=prefix))
         for one in job.inputs:
             lend(one.path, inputs / one.name)
@@ -320,6 +329,29 @@ class LocalEngine:
             for line in out.splitlines():
                 on_output(line)
         return Completed(done.returncode, out, done.stderr.decode("utf-8", "replace"))
+
+
+def remove_forgotten(place: Path, stem: str) -> tuple[Path, ...]:
+    """Remove folders of builds in the background that no record names and nobody works in.
+
+    They stay when a machine stops at the wrong moment. Another ``hef`` of the user may keep its
+    records elsewhere, so a folder in which a process works is left alone, and one whose use the
+    system does not tell until it is old.
+    """
+    named = {one.volume for one in registry.records()}
+    removed: list[Path] = []
+    for folder in place.glob(f"{stem}*"):
+        with contextlib.suppress(OSError):
+            found = folder.lstat()
+            mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+            age = time.time() - found.st_mtime
+            if not stat.S_ISDIR(found.st_mode) or not mine or str(folder) in named:
+                continue
+            used = processes.works_in(folder)
+            if (used is False and age > SETTLED) or (used is None and age > OLD):
+                files.remove_tree(folder)
+                removed.append(folder)
+    return tuple(removed)
 
 
 def lend(source: Path, place: Path) -> None:

@@ -17,6 +17,7 @@ from orchestrator.engine.base import (
     IN,
     PYTHON,
     WORK,
+    BuildRecord,
     EndKind,
     EngineUnavailableError,
     Input,
@@ -237,3 +238,31 @@ def test_inputs_that_a_killed_run_left_are_removed_by_the_next(
         assert running.wait().ok
     assert not dead.exists()
     assert all(one.exists() for one in kept)
+
+
+def test_folders_of_forgotten_background_builds_are_removed_and_no_others(
+    tmp_path: Path, work: Path
+) -> None:
+    old = time.time() - 3600
+    left, used, known, young, odd = (tmp_path / f"{local.KEPT}{one}" for one in "abcde")
+    for folder in (left, used, known, young):
+        folder.mkdir()
+        (folder / "input").write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    odd.symlink_to(tmp_path / "elsewhere")
+    record = BuildRecord(
+        "1", "t", "local", "", "local", work, 0.0, "", True, "bind", volume=str(known)
+    )
+    registry.save(record)
+    for folder in (left, used, known):
+        os.utime(folder, (old, old))
+    busy = subprocess.Popen(["sleep", "60"], cwd=used)
+    try:
+        assert local.remove_forgotten(tmp_path, local.KEPT) == (left,)
+        assert used.is_dir()
+        assert known.is_dir()
+        assert young.is_dir()
+        assert odd.is_symlink()
+    finally:
+        busy.kill()
+        busy.wait()

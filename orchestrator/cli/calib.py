@@ -93,11 +93,14 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Copy a recipe's remote sources (s3://, gs://, https://) to calib/ of this project."""
         places = _fetch(model)
+        from orchestrator.pipeline.sharing.objects import without_password
+
         if json_:
-            emit_json({"sources": {address: str(place) for address, place in places}})
+            shown = {without_password(address): str(place) for address, place in places}
+            emit_json({"sources": shown})
             return
         for address, place in places:
-            print_result(f"{escape_control(address)} -> {place}")
+            print_result(f"{without_password(address)} -> {place}")
         if not places:
             note(f"{model} has no remote sources")
 
@@ -277,12 +280,14 @@ def _fetch(model: str) -> list[tuple[str, Path]]:
         for address in _addresses(source)
         if is_remote(address)
     ]
+    from orchestrator.pipeline.sharing.objects import without_password
+
     places = []
     for address in dict.fromkeys(addresses):
 
         def tell(done: int, total: int, address: str = address) -> None:
             if done == total or done % 100 == 0:
-                note(f"{escape_control(address)}: {done} of {total}")
+                note(f"{without_password(address)}: {done} of {total}")
 
         try:
             places.append((address, fetch(address, workspace.calibration / "remote", tell)))

@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
             return
         flags = {"engine": engine, "toolchain": toolchain, "device": device}
         settings = resolve(workspace, os.environ, flags)
-        if (store := settings.text("store")) is not None and "@" in store:
+        if (store := settings.text("store")) is not None and "://" in store:
             from dataclasses import replace
 
             from orchestrator.pipeline.sharing.objects import without_password

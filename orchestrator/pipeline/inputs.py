@@ -489,11 +489,14 @@ def _remote(
     """Return the local copy of a remote source, which ``hef calib fetch`` brings here."""
     from hefsmith_worker.calibration.remote import local_place
 
+    from orchestrator.pipeline.sharing.objects import without_password
+
     written = str(described["path"])
     copy = local_place(written, collector.project / "calib" / "remote")
     if not copy.exists():
         where = collector.loaded.where(*location)
-        msg = f"{where}: {'.'.join(location)}: {escape_control(written)} is not here yet"
+        shown = without_password(written)
+        msg = f"{where}: {'.'.join(location)}: {shown} is not here yet"
         hint = f"Bring it with: hef calib fetch {collector.loaded.name}"
         raise ConfigError(msg, hint=hint, code="calib.remote")
     described["path"] = collector.add(f"{name}{''.join(copy.suffixes[-2:])}", copy)

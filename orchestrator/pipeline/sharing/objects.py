@@ -21,6 +21,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hefsmith_worker.contract import addresses
+
 from orchestrator.errors import ConfigError, HefsmithError, escape_control
 from orchestrator.files import sha256_of
 from orchestrator.installation import install_command
@@ -452,7 +454,7 @@ def _reason(error: BaseException) -> str:
 
 def without_password(address: str) -> str:
     """Return an address as it may be shown."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", escape_control(address))
+    return addresses.shown(escape_control(address))
 
 
 def drain(stream: Any, target: Path, most: int, told: Told) -> str:

@@ -74,3 +74,13 @@ def test_addresses_and_paths_are_told_apart() -> None:
     assert is_remote("HTTPS://host/x.zip")
     assert not is_remote("C:/photos")
     assert not is_remote("photos/*.jpg")
+
+
+def test_no_secret_of_an_address_is_told(tmp_path: Path) -> None:
+    """Signed addresses are common for shared data sets; errors of the libraries quote them."""
+    signed = "http://me:canary@127.0.0.1:9/set.zip?X-Amz-Signature=canary"
+    with pytest.raises(CalibrationError) as caught:
+        fetch(signed, tmp_path, lambda *_: None)
+    assert "canary" not in f"{caught.value} {caught.value.message} {caught.value.fix}"
+    assert "http://me:***@127.0.0.1:9/set.zip?***" in caught.value.message
+    assert "canary" not in str(local_place(signed, tmp_path))

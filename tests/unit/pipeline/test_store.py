@@ -536,3 +536,9 @@ def test_a_folder_that_is_missing_is_not_made_for_a_pull(tmp_path: Path) -> None
 def test_a_password_is_never_shown() -> None:
     assert without_password("sftp://me:secret@nas/x") == "sftp://me:***@nas/x"
     assert without_password("s3://bucket/a:b@c") == "s3://bucket/a:b@c"
+    assert without_password("sftp://me@nas/x") == "sftp://me@nas/x", "a name, as SSH has it"
+    assert without_password("sftp://me:se@cret@nas/x") == "sftp://me:***@nas/x"
+    assert without_password("https://token@host/x") == "https://***@host/x"
+    signed = "https://host/x.zip?X-Amz-Signature=secret&X-Amz-Date=1"
+    assert without_password(signed) == "https://host/x.zip?***"
+    assert without_password("/home/me/a?b") == "/home/me/a?b", "a folder"

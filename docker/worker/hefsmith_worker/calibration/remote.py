@@ -14,7 +14,7 @@ from typing import Any, Callable, List, Tuple
 
 from hefsmith_worker.calibration.items import is_picture_name
 from hefsmith_worker.calibration.model import CalibrationError
-from hefsmith_worker.contract import names
+from hefsmith_worker.contract import addresses, names
 
 REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -45,7 +45,7 @@ def fetch(address: str, folder: Path, tell: Callable[[int, int], None]) -> Path:
     try:
         import fsspec
     except ImportError:
-        msg = f"{address}: remote sources need fsspec, which is not installed"
+        msg = f"{addresses.shown(address)}: remote sources need fsspec, which is not installed"
         raise CalibrationError(
             msg, "calib.remote.library", "pip install 'hefsmith[store]'"
         ) from None
@@ -54,15 +54,15 @@ def fetch(address: str, folder: Path, tell: Callable[[int, int], None]) -> Path:
         system, root = fsspec.core.url_to_fs(address)
         jobs = _jobs(system, root, place)
     except ImportError as error:
-        msg = f"{address}: {error}"
+        msg = addresses.shown(f"{address}: {error}")
         raise CalibrationError(msg, "calib.remote.library", "Install what it names.") from None
     except CalibrationError:
         raise
     except Exception as error:
         raise _failed(address, error) from None
     if not jobs:
-        msg = f"{address}: no pictures there"
-        raise CalibrationError(msg, "calib.empty", None, address)
+        msg = f"{addresses.shown(address)}: no pictures there"
+        raise CalibrationError(msg, "calib.empty", None, addresses.shown(address))
     for done, (remote, local, size) in enumerate(jobs, 1):
         if not (local.is_file() and local.stat().st_size == size):
             local.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,8 @@ def _jobs(system: Any, root: str, place: Path) -> List[Tuple[str, Path, int]]:
 
 
 def _failed(address: str, error: Exception) -> CalibrationError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = addresses.shown(" ".join(str(error).split()))[:200] or type(error).__name__
+    address = addresses.shown(address)
     return CalibrationError(
         f"{address}: cannot be fetched: {reason}", "calib.remote",
         "Check the address and that your credentials for it are set up.", address,

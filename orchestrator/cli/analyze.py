@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -65,7 +65,7 @@ def _analyze(
         _print(build, found, harms)
 
 
-def _document(build: Build, found: Analysis, harms: tuple[Harm, ...]) -> dict[str, Any]:
+def _document(build: Build, found: Analysis, harms: tuple[Harm, ...]) -> dict[str, object]:
     from dataclasses import asdict
 
     from orchestrator.report.analysis import branch_notes

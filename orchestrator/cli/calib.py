@@ -229,11 +229,15 @@ def _finding_lines(finding: Finding) -> list[str]:
     return lines
 
 
-def _document(calibration: CalibrationSet) -> dict[str, Any]:
-    document = calibration.to_dict()
-    for entry in document["inputs"]:
-        del entry["file"]  # it is gone when the command ends
-    return {**document, "used": calibration.used}
+def _document(calibration: CalibrationSet) -> dict[str, object]:
+    from dataclasses import asdict
+
+    # The files are gone when the command ends.
+    inputs = [
+        {name: value for name, value in asdict(one).items() if name != "file"}
+        for one in calibration.inputs
+    ]
+    return {**calibration.to_dict(), "inputs": inputs, "used": calibration.used}
 
 
 def _draw(

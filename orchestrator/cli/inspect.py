@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from orchestrator.errors import ArtifactError, ConfigError, ExitCode, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -94,7 +94,7 @@ def register(app: typer.Typer) -> None:
 class _Report:
     """One file, read: how it looks as JSON and for people, and whether all is well."""
 
-    def __init__(self, document: dict[str, Any], show: Show, *, good: bool) -> None:
+    def __init__(self, document: Mapping[str, object], show: Show, *, good: bool) -> None:
         self.document = document
         self.show = show
         self.good = good
@@ -245,7 +245,7 @@ def _show_source(name: str, source: SourceFile, *, framed: bool) -> RenderableTy
     return panel(title, [Text(text)], style="blue", framed=framed)
 
 
-def _find_head(path: Path) -> dict[str, Any] | None:
+def _find_head(path: Path) -> dict[str, object] | None:
     """Ask the graph analysis what the network ends in; ``None`` where it cannot tell.
 
     It needs the onnx package (``pip install 'hefsmith[emulator]'``); the rest of the report

@@ -56,6 +56,8 @@ def _end(what: Path, found: list[Finding], *, as_json: bool) -> None:
 
 
 def _lint_model(name: str, arch: str | None, *, as_json: bool) -> None:
+    from hefsmith_worker.contract import layout
+
     from orchestrator.cli.up import make_session
     from orchestrator.pipeline.linting import lint_model
     from orchestrator.pipeline.session import pick_archs
@@ -65,7 +67,7 @@ def _lint_model(name: str, arch: str | None, *, as_json: bool) -> None:
         chip = pick_archs(loaded, arch)[0]
         full = session.full(loaded, chip)
         build = session.final_folder(loaded.name, chip)
-        har = build / "model.har"
+        har = build / layout.HAR
         layers = _read_layers(har) if har.is_file() else None
         found = lint_model(full, session.workspace.root, chip, build, layers)
     _end(Path(loaded.name), found, as_json=as_json)

@@ -172,11 +172,11 @@ def _try(
     return trials
 
 
-def _document(model: str, trials: Sequence[Trial], choice: BestTrial | None) -> dict[str, Any]:
+def _document(model: str, trials: Sequence[Trial], choice: BestTrial | None) -> dict[str, object]:
     """Return what was found as JSON values."""
     import json
 
-    entries: list[dict[str, Any]] = []
+    entries: list[dict[str, object]] = []
     for trial in trials:
         entry = _trial(trial)
         twin = (one for one in entries if entry["hef"] and one["hef"] == entry["hef"])
@@ -197,7 +197,7 @@ def _document(model: str, trials: Sequence[Trial], choice: BestTrial | None) -> 
     }
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
+def _trial(trial: Trial) -> dict[str, object]:
     build = trial.build
     hef = None
     if build is not None:

@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.device.address import device_word
 from orchestrator.device.joblog import number_of, text_of
@@ -99,7 +99,7 @@ class BenchResult:
             return None
         return measured / self.predicted_fps
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values."""
         return {"schema": 1, **asdict(self), "of_predicted": self.of_predicted}
 

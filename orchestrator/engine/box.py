@@ -264,7 +264,7 @@ def safe_name(name: str) -> str:
     return kept.strip("-._")[:40].strip("-._") or "job"
 
 
-def create_config(spec: ContainerSpec, api: APIClient) -> dict[str, Any]:
+def create_config(spec: ContainerSpec, api: APIClient) -> dict[str, object]:
     """Return the body of the engine's create call for ``spec``."""
     from docker.types import DeviceRequest, LogConfig, Ulimit
     from docker.types import Mount as SdkMount
@@ -298,7 +298,7 @@ def create_config(spec: ContainerSpec, api: APIClient) -> dict[str, Any]:
         device_requests=gpus,
         log_config=LogConfig(type=LogConfig.types.JSON),
     )
-    config: dict[str, Any] = api.create_container_config(
+    config: dict[str, object] = api.create_container_config(
         image=spec.image,
         command=list(spec.command),
         entrypoint=[],

@@ -157,7 +157,7 @@ def connect(address: Address, timeout: float) -> APIClient:
     import docker
     from docker.tls import TLSConfig
 
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if address.tls is not None:
         options["tls"] = TLSConfig(
             client_cert=(str(address.tls / "cert.pem"), str(address.tls / "key.pem")),

@@ -49,7 +49,7 @@ class Logins:
     def __init__(self, found: Any, images: Iterable[str], *, patience: float = PATIENCE) -> None:
         """``found`` is the SDK's ``AuthConfig``; ``images`` those that must be fetched."""
         self.trouble: str | None = None
-        self.known: dict[str, Any] = {}
+        self.known: dict[str, object] = {}
         for image in images:
             self._look_up(found, image, patience)
 
@@ -81,7 +81,7 @@ class Logins:
             # An empty one would be read from the settings again.
             is_empty = False
 
-            def get_all_credentials(self) -> dict[str, Any]:
+            def get_all_credentials(self) -> dict[str, object]:
                 return dict(known)
 
         return Chosen({})

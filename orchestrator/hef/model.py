@@ -304,11 +304,6 @@ class Hef:
     emulated: bool
     path: str | None = None
 
-    @property
-    def intact(self) -> bool:
-        """True when every check that was made passed."""
-        return all(check.ok is not False for check in self.checks)
-
     def group(self, name: str | None = None) -> NetworkGroup:
         """Return the network group called ``name``, or the only one.
 

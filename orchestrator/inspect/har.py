@@ -6,7 +6,7 @@ import json
 import tarfile
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.errors import escape_control
 from orchestrator.hef.errors import HefTooLargeError, HefUnreadableError, ModelFileError
@@ -120,7 +120,7 @@ def find_member(members: Iterable[tarfile.TarInfo], suffix: str) -> tarfile.TarI
     return plain[0] if plain else None
 
 
-def _json(text: str | None, name: str, what: str) -> dict[str, Any]:
+def _json(text: str | None, name: str, what: str) -> dict[str, object]:
     if text is None:
         return {}
     try:
@@ -130,7 +130,7 @@ def _json(text: str | None, name: str, what: str) -> dict[str, Any]:
         raise ModelFileError(message, code="har.json") from error
 
 
-def _mapping(value: object) -> dict[str, Any]:
+def _mapping(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
@@ -138,7 +138,7 @@ def _string(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _state(metadata: dict[str, Any], members: list[tarfile.TarInfo]) -> str:
+def _state(metadata: dict[str, object], members: list[tarfile.TarInfo]) -> str:
     if state := _string(metadata.get("state")):
         return state
     names = [member.name for member in members]
@@ -149,7 +149,7 @@ def _state(metadata: dict[str, Any], members: list[tarfile.TarInfo]) -> str:
     return "hailo_model"
 
 
-def _shapes(layers: dict[str, Any], kind: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _shapes(layers: dict[str, object], kind: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
     found = []
     for name, value in layers.items():
         layer = _mapping(value)
@@ -162,10 +162,10 @@ def _shapes(layers: dict[str, Any], kind: str) -> tuple[tuple[str, tuple[int, ..
     return tuple(found)
 
 
-def har_document(har: Har) -> dict[str, Any]:
+def har_document(har: Har) -> dict[str, object]:
     """Return a HAR as a JSON document."""
 
-    def tensors(items: tuple[tuple[str, tuple[int, ...]], ...]) -> list[dict[str, Any]]:
+    def tensors(items: tuple[tuple[str, tuple[int, ...]], ...]) -> list[dict[str, object]]:
         return [{"name": escape_control(name), "shape": list(shape)} for name, shape in items]
 
     return {

@@ -327,7 +327,7 @@ def place(source: Path, target: Path, *, link: bool) -> None:
     shutil.copy2(source, target)
 
 
-def entry_document(entry: CacheEntry) -> dict[str, Any]:
+def entry_document(entry: CacheEntry) -> dict[str, object]:
     """Return an entry as ``entry.json`` has it."""
     same = {} if entry.same_as is None else {"same_as": entry.same_as}
     return {

@@ -55,8 +55,8 @@ class BuildProgress:
     intake: ArtifactIntake
     started: float
     published: dict[str, CacheEntry] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
-    engine: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, object] = field(default_factory=dict)
+    engine: dict[str, object] = field(default_factory=dict)
     #: Copies that the cache took; their digests are learnt when nothing touches them any more.
     taken: list[tuple[CacheEntry, Mapping[str, Path]]] = field(default_factory=list)
     #: Stages whose files were put in place from the cache.

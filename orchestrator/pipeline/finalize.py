@@ -34,7 +34,7 @@ def finalize(build: BuildContext) -> Build:
         for stage in plan.stages
         if (entry := progress.published.get(stage.name) or stage.entry) is not None
     ]
-    ran: dict[str, Any] = {}
+    ran: dict[str, object] = {}
     for entry in entries:
         ran.update({key: value for key, value in entry.ran.items() if value not in (None, [], {})})
     files = {file.path: file for entry in entries for file in entry.files}

@@ -64,7 +64,6 @@ class ArtifactIntake:
     """
 
     def __init__(self, staging: Path, keeping: Path | None = None) -> None:
-        self._staging = staging
         self._real = os.path.realpath(staging)
         self._keeping = keeping
         self._folder: Path | None = None

@@ -67,7 +67,7 @@ class Wishes:
 
 def asked_of(
     parameters: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what was asked, from the parameters of a plan and the stages' results."""
     optimize = parameters["optimize"]
     script = [str(line) for line in optimize.get("script") or ()]

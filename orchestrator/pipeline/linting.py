@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from hefsmith_worker.contract import chips
+from hefsmith_worker.contract import chips, layout
 from hefsmith_worker.contract.families import proposed_cut
 from hefsmith_worker.contract.findings import ERROR, INFO, Finding
 
@@ -72,7 +72,7 @@ def lint_model(
     request = collect(loaded, project, arch)
     found: list[Finding] = []
     source = request.parameters["export"]["source"]
-    path = build / "model.onnx"
+    path = build / layout.ONNX
     if source["kind"] == "onnx":
         path = next(one.path for one in request.materials if one.name == source["file"])
     if path.is_file():

@@ -36,7 +36,7 @@ def statement(
     started: float,
     finished: float,
     version: str,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the manifest; times are seconds since the epoch."""
     files = {
         file.path: file for entry in entries for file in entry.files if file.role in SUBJECT_ROLES

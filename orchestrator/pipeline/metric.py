@@ -73,13 +73,14 @@ def told_of_the_box() -> list[Finding]:
 
 def _write(
     place: Path,
-    request: dict[str, Any],
+    request: Mapping[str, object],
     reference: Sequence[object],
     step: Sequence[object],
     samples: Sequence[Mapping[str, object]],
 ) -> None:
     import numpy as np
 
+    document = dict(request)
     arrays: dict[str, Any] = {}
     for key, name, values in (("r", "reference", reference), ("s", "step", step)):
         lengths: list[int | None] = []
@@ -90,10 +91,10 @@ def _write(
             else:
                 lengths.append(None)
                 arrays[f"{key}{number}"] = value
-        request[name] = lengths
-    request["samples"] = [dict(sample) for sample in samples]
+        document[name] = lengths
+    document["samples"] = [dict(sample) for sample in samples]
     np.savez(place / "arrays.npz", **arrays)
-    (place / "request.json").write_text(json.dumps(request), encoding="utf-8", newline="\n")
+    (place / "request.json").write_text(json.dumps(document), encoding="utf-8", newline="\n")
 
 
 def _run(place: Path, module: str, function: str, folder: Path) -> float:

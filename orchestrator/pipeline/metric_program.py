@@ -61,7 +61,7 @@ def outputs(arrays: Any, key: str, lengths: list[int | None]) -> list[object]:
     ]
 
 
-def answer(folder: Path) -> dict[str, Any]:
+def answer(folder: Path) -> dict[str, object]:
     """Return ``score``, or ``stage`` (import, missing, raised) and ``error``."""
     import numpy as np
 

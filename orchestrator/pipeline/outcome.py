@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ class BuildResult:
         """Whether the device's verdict is within the recipe's thresholds; true without one."""
         return self.proof is None or self.proof.passed
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the whole outcome as JSON values; the screen shows a part of it."""
         from orchestrator.pipeline.judgement import rows
 

@@ -146,7 +146,7 @@ def _why(
     code: Mapping[str, str],
     materials: Mapping[str, str],
     meanings: Mapping[str, str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what decides a stage's result; without ``materials``, all but contents."""
     return {
         "schema": KEY_SCHEMA,

@@ -48,7 +48,7 @@ class Proof:
     identity: Mapping[str, Any]
     remembered: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values."""
         return {
             "device": self.device,

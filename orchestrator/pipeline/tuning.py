@@ -65,7 +65,7 @@ class Variant:
     @property
     def lines(self) -> Mapping[str, Any]:
         """What to write into the recipe."""
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         for key, value in self.changes.items():
             _put(found, key, value)
         return found
@@ -180,7 +180,7 @@ def applied(loaded: LoadedRecipe, variant: Variant) -> LoadedRecipe:
     return replace(loaded, recipe=recipe, document=replace(loaded.document, value=values))
 
 
-def _put(values: dict[str, Any], key: str, value: object) -> None:
+def _put(values: dict[str, object], key: str, value: object) -> None:
     *parents, last = key.split(".")
     for part in parents:
         below = values.get(part)

@@ -44,7 +44,7 @@ def recall(path: Path, content: bytes, model: type[Model]) -> tuple[YamlDocument
 
 def remember(document: YamlDocument, content: bytes, values: Section) -> None:
     """Keep the values of a file; what JSON cannot hold (a date, say) is not kept."""
-    kept: dict[str, Any] = {"key": _key(content, type(values))}
+    kept: dict[str, object] = {"key": _key(content, type(values))}
     try:
         kept["document"] = _to_json(document.value)
         kept["positions"] = [

@@ -125,7 +125,7 @@ def _build(
             problem=f"{shorten(node.tag, 60)}: tags mean nothing here", mark=node.start_mark
         )
     if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
+        mapping: dict[str, object] = {}
         for key_node, value_node in loader.merged(node):
             mark = key_node.start_mark
             loader.scalar(yaml.ScalarNode("tag:yaml.org,2002:str", key_node.value, mark))

@@ -180,7 +180,7 @@ def load_zoo_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
         raise ConfigError(msg, code="zoo.yaml") from None
 
 
-def _load(path: Path, notes: list[str], depth: int, files: Iterator[int]) -> dict[str, Any]:
+def _load(path: Path, notes: list[str], depth: int, files: Iterator[int]) -> dict[str, object]:
     if depth > _DEEPEST or next(files, None) is None:
         msg = f"{escape_control(str(path))}: its bases lead in a circle, or to too many files"
         raise ConfigError(msg, code="zoo.yaml")
@@ -191,7 +191,7 @@ def _load(path: Path, notes: list[str], depth: int, files: Iterator[int]) -> dic
     if not value:
         msg = f"{escape_control(str(path))} is no network of the Model Zoo: it has no keys"
         raise ConfigError(msg, code="zoo.yaml")
-    merged: dict[str, Any] = {}
+    merged: dict[str, object] = {}
     bases = value.pop("base", None)
     for base in bases if isinstance(bases, list) else []:
         found = _find_base(path, str(base))
@@ -212,7 +212,7 @@ def _find_base(path: Path, base: str) -> Path | None:
     return None
 
 
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, object]:
     """Return ``under`` with the values of ``over`` put over it, mappings key by key."""
     result = dict(under)
     for key, value in over.items():
@@ -261,7 +261,7 @@ def recipe_from_zoo(
     notes: list[str] = []
     script = command.model_script or _script(document, folder, command.arch, notes)
     name = str(_at(document, "network", "network_name") or command.model or "model")
-    recipe: dict[str, Any] = {"schema": 1, "source": _source(document, command, notes)}
+    recipe: dict[str, object] = {"schema": 1, "source": _source(document, command, notes)}
     recipe["preprocessing"] = _preprocessing(document, script, notes)
     nodes = _nodes(document, command)
     if nodes:
@@ -278,7 +278,7 @@ def recipe_from_zoo(
 
 def _source(
     document: Mapping[str, Any], command: HailomzCommand, notes: list[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     checkpoint = command.checkpoint
     if checkpoint is None:
         paths = _at(document, "paths", "network_path") or []
@@ -330,8 +330,8 @@ def _script(
 
 def _preprocessing(
     document: Mapping[str, Any], script: Path | None, notes: list[str]
-) -> dict[str, Any]:
-    section: dict[str, Any] = {}
+) -> dict[str, object]:
+    section: dict[str, object] = {}
     shape = _at(document, "preprocessing", "input_shape")
     if isinstance(shape, list) and len(shape) >= 2:
         section["size"] = [int(shape[0]), int(shape[1])]
@@ -355,7 +355,7 @@ def _preprocessing(
 
 def _normalization(
     document: Mapping[str, Any], script: Path | None, notes: list[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Read mean and deviation: of the script where the network does it, else of the YAML."""
     if script is not None and script.is_file():
         for line in read_regular(script).decode("utf-8", "replace").splitlines():
@@ -380,11 +380,11 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",") if part.strip()]
 
 
-def _nodes(document: Mapping[str, Any], command: HailomzCommand) -> dict[str, Any]:
+def _nodes(document: Mapping[str, Any], command: HailomzCommand) -> dict[str, object]:
     nodes = _at(document, "parser", "nodes") or [None, None]
     start: Sequence[str] = command.start_nodes or _names(nodes[0] if nodes else None)
     end: Sequence[str] = command.end_nodes or _names(nodes[1] if len(nodes) > 1 else None)
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     if start:
         found["start_nodes"] = list(start)
     if end:
@@ -409,9 +409,9 @@ def _calibration(document: Mapping[str, Any], command: HailomzCommand, notes: li
     return sets[0] if sets else "calib/images"
 
 
-def script_options(command: HailomzCommand, script: Path | None) -> dict[str, Any]:
+def script_options(command: HailomzCommand, script: Path | None) -> dict[str, object]:
     """Return what a command changes about the model script, and the script, as a recipe has it."""
-    section: dict[str, Any] = {}
+    section: dict[str, object] = {}
     if script is not None:
         section["script_file"] = script.as_posix()
     lines = []
@@ -440,14 +440,14 @@ def _archs(document: Mapping[str, Any], command: HailomzCommand) -> list[str]:
 
 def _postprocess(
     document: Mapping[str, Any], command: HailomzCommand, script: Path | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     task = _TASKS.get(str(_at(document, "info", "task") or "").strip().lower())
-    section: dict[str, Any] = {"task": task or "auto"}
+    section: dict[str, object] = {"task": task or "auto"}
     if _at(document, "postprocessing", "device_pre_post_layers", "softmax"):
         section["softmax"] = True
     if task != "detection":
         return section
-    nms: dict[str, Any] = {}
+    nms: dict[str, object] = {}
     on_chip = _at(document, "postprocessing", "device_pre_post_layers", "nms")
     in_hef = on_chip or _at(document, "postprocessing", "hpp")
     if in_hef is not None and not in_hef:

@@ -142,7 +142,7 @@ class Harm:
     why: str
     advice: tuple[Advice, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values."""
         return {**asdict(self.layer), "why": self.why, "advice": [asdict(a) for a in self.advice]}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hefsmith_worker.contract import chips
 
@@ -89,7 +89,7 @@ class ImportedToolchain:
         known = chips.of_line(self.dfc.major)
         return tuple(chip.name for chip in known if chip.since <= (self.dfc.major, self.dfc.minor))
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """Return what decides whether two builds come from the same toolchain (for cache keys)."""
         return {
             "kind": "suite",

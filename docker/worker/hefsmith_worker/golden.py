@@ -319,7 +319,7 @@ def sources_below(workspace: Workspace, sources: Any) -> Any:
     """Return picture sources with their paths below the inputs folder."""
     if not isinstance(sources, Mapping):
         return sources
-    found: Dict[str, Any] = {}
+    found: Dict[str, object] = {}
     for key, value in sources.items():
         if key in ("path", "images") and isinstance(value, str):
             found[key] = str(workspace.plan.input(value))

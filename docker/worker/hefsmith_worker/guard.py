@@ -28,7 +28,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, Any, Dict, List, Optional, Tuple
+from typing import IO, Dict, List, Optional, Tuple
 
 #: The host's mark, and the guard's answer that the host must find as its own file.
 MARK = ".hefsmith-mark"
@@ -169,7 +169,7 @@ def status(job: "subprocess.Popen[bytes]") -> int:
     return 128 - job.returncode if job.returncode < 0 else job.returncode
 
 
-def report(news: Dict[str, Any]) -> None:
+def report(news: Dict[str, object]) -> None:
     """Print one JSON line."""
     sys.stdout.write(json.dumps(news) + "\n")
     sys.stdout.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from hefsmith_worker.contract.layout import CALIBRATION, CALIBRATION_INDEX, DRAFT_IN_GOLDEN
 from hefsmith_worker.protocol import Plan, StageError
@@ -95,7 +95,7 @@ class Workspace(object):
         self._runner = None
         return self.runner(har, made_by)
 
-    def described(self) -> Dict[str, Any]:
+    def described(self) -> Dict[str, object]:
         """Return the runner's description of its network (HN); empty where it gives none.
 
         It is told to people, and no build may fail for it.
@@ -118,9 +118,3 @@ class Workspace(object):
         index = self.read_json(CALIBRATION_INDEX, "calibrate")
         folder = self.plan.work / CALIBRATION
         return {entry["input"]: folder / entry["file"] for entry in index["inputs"]}
-
-
-def layer_names(hn: Dict[str, Any], kind: str) -> List[str]:
-    """Return the names of the parsed network's layers of a type, in file order."""
-    layers = hn.get("layers", {})
-    return [name for name, layer in layers.items() if layer.get("type") == kind]

@@ -58,9 +58,9 @@ def folder_of(artifacts: Path, model: str, set_name: str | None, arch: str) -> P
     return base / arch if set_name is None else base / SETS / set_name / arch
 
 
-def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], before: str = "") -> dict[str, object]:
     """Return nested values of a parameter set by their dotted keys."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:
             found.update(flat(value, f"{before}{key}."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import ExitCode, HefsmithError
 from orchestrator.pipeline.matrix.schedule import worst
@@ -43,7 +43,7 @@ class CellResult:
             return int(self.error.exit_code)
         return int(ExitCode.OK if self.result is None or self.result.passed else ExitCode.VERDICT)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values; ``result`` is what a build of this cell alone prints."""
         error = self.error
         return {
@@ -82,7 +82,7 @@ class MatrixResult:
         """Return how many cells ended so."""
         return sum(cell.status == status for cell in self.cells)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the one document of the command."""
         statuses: tuple[Status, ...] = ("built", "cached", "failed", "stopped")
         return {

@@ -11,7 +11,7 @@ import os
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import digest_of
@@ -73,7 +73,7 @@ class Exchanged:
         order = {stage.key: number for number, stage in enumerate(stages)}
         self.rows.sort(key=lambda row: order[row.key])
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the document that ``--json`` prints."""
         return {
             "store": self.store,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline.digests import digest_of, sha256_file
@@ -45,7 +45,7 @@ class Verified:
     damaged: list[Damage] = field(default_factory=list)
     removed: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values."""
         return {
             "place": self.place,

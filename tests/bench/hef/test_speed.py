@@ -53,7 +53,7 @@ def test_verifying_costs_at_most_a_third_more_than_reading_and_hashing(padded: P
             xxhash.xxh3_64_intdigest(file.read())
 
     hef = read_hef(padded)
-    assert hef.intact
+    assert all(check.ok is not False for check in hef.checks)
     assert hef.size > 29 << 20
     floor = best(plain)
     ours = best(lambda: read_hef(padded))

@@ -40,7 +40,7 @@ SUMS = {"v0": "md5", "v1": "crc32", "v2": "xxh3_64"}
 @pytest.mark.parametrize("name", FILES)
 def test_every_header_version_is_read_and_verified(name: str) -> None:
     hef = read_hef(FILES[name])
-    assert hef.intact
+    assert all(check.ok is not False for check in hef.checks)
     assert [check.name for check in hef.checks if check.ok] == ["length", *_sum_names(name)]
     assert hef.header.version == int(name[1])
     assert hef.group().inputs[0].name == "net/in"

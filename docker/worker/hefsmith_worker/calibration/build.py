@@ -292,7 +292,7 @@ def _check_float(
     if request.model is None:
         return None, []
     chosen = [sample for sample, _ in rows[:SAMPLES]]
-    arrays: Dict[str, Any] = {
+    arrays: Dict[str, object] = {
         spec.name: np.array(np.load(file, mmap_mode="r")[: len(chosen)])
         for spec, file in zip(request.inputs, files)
     }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 
-def read_flat_yaml(text: str) -> Dict[str, Any]:
+def read_flat_yaml(text: str) -> Dict[str, object]:
     """Return top-level keys with scalars, lists and one-level mappings of strings.
 
     Understands ``key: value``, ``key: [a, b]``, ``key: {0: a, 1: b}``, and indented ``- a`` or
     ``0: a`` lines below ``key:``. Other nesting (such as a download script) is skipped.
     Raises :class:`ValueError` for a line that is neither.
     """
-    document: Dict[str, Any] = {}
+    document: Dict[str, object] = {}
     key: Optional[str] = None
     for number, raw in enumerate(text.splitlines(), 1):
         line = _without_comment(raw).rstrip()
@@ -34,7 +34,7 @@ def read_flat_yaml(text: str) -> Dict[str, Any]:
     return document
 
 
-def _add(document: Dict[str, Any], key: str, line: str) -> None:
+def _add(document: Dict[str, object], key: str, line: str) -> None:
     """Add one indented line to the list or mapping that ``key`` opened."""
     current = document.get(key)
     if line.startswith("- ") or line == "-":

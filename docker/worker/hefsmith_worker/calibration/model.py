@@ -55,7 +55,7 @@ class InputSpec:
     name: str
     preprocess: Preprocess
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> Dict[str, object]:
         """Return JSON data that :meth:`from_dict` reads."""
         return {"name": self.name, "preprocess": self.preprocess.to_dict()}
 
@@ -255,7 +255,7 @@ class CalibrationSet:
         """The findings that must stop a build."""
         return tuple(item for item in self.findings if item.severity == ERROR)
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> Dict[str, object]:
         """Return JSON data for the manifest and the report."""
         return {**asdict(self), "findings": [finding.to_json() for finding in self.findings]}
 

@@ -126,7 +126,7 @@ class StageFinished:
     """A stage is done; ``result`` is what it reports, as JSON."""
 
     seconds: float = _of(_seconds)
-    result: Dict[str, Any] = _of(_object)  # noqa: RUF009  # a field
+    result: Dict[str, object] = _of(_object)  # noqa: RUF009  # a field
 
 
 @dataclass(frozen=True)
@@ -212,10 +212,14 @@ class Message:
     stage: Optional[str]
     t: float
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> Dict[str, object]:
         """Return the JSON object of the message; what an event does not have is left out."""
         assert self.event is not None
-        document = {"event": _NAMES[type(self.event)], "stage": self.stage, "t": self.t}
+        document: Dict[str, object] = {
+            "event": _NAMES[type(self.event)],
+            "stage": self.stage,
+            "t": self.t,
+        }
         if isinstance(self.event, Finding):
             # What the stage found is the stage's.
             return {**self.event.to_json(), **document}
@@ -267,7 +271,7 @@ def read_line(line: str) -> Optional[Message]:
 def _read(kind: Type[Any], document: Mapping[str, Any]) -> Event:
     if kind is Finding:
         return Finding.from_json(document)
-    values: Dict[str, Any] = {}
+    values: Dict[str, object] = {}
     wrong: List[str] = []
     for one in fields(kind):
         name = _SPELLED.get(one.name, one.name)

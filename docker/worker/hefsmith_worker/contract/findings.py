@@ -55,7 +55,7 @@ class Finding:
             msg = "severity %r is not one of %s" % (self.severity, ", ".join(SEVERITIES))
             raise ContractError(msg)
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> Dict[str, object]:
         """Return JSON data; what a finding does not have is left out, but for a cure."""
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         kept = {name: value for name, value in found.items() if value not in (None, "", ())}

@@ -52,16 +52,16 @@ class Options:
     @classmethod
     def read(cls: Type[_Own], given: Optional[Mapping[str, Any]]) -> _Own:
         """Return the group from a plan; what it leaves out has its default."""
-        found: Dict[str, Any] = {}
+        found: Dict[str, object] = {}
         for one in fields(cls):
             if given is not None and one.name in given:
                 value = given[one.name]
                 found[one.name] = tuple(value) if isinstance(value, list) else value
         return cls(**found)
 
-    def plain(self) -> Dict[str, Any]:
+    def plain(self) -> Dict[str, object]:
         """Return the group as JSON has it."""
-        found: Dict[str, Any] = asdict(self)
+        found: Dict[str, object] = asdict(self)
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in found.items()

@@ -7,7 +7,7 @@ are (height, width) in pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Dict, Literal, Optional, Tuple, get_args
+from typing import Dict, Literal, Optional, Tuple, get_args
 
 Resize = Literal["stretch", "letterbox", "center_crop", "random_crop", "shorter_then_crop", "none"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
@@ -38,7 +38,7 @@ class Preset:
     mean: Optional[Tuple[float, ...]] = None
     std: Optional[Tuple[float, ...]] = None
 
-    def values(self) -> Dict[str, Any]:
+    def values(self) -> Dict[str, object]:
         """Return what the preset sets."""
         return {
             one.name: getattr(self, one.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from hefsmith_worker.graph.decoding import Decoding
 
@@ -55,7 +55,7 @@ class HeadReport:
     decoding: Optional[Decoding] = None
     nameless: Tuple[str, ...] = ()
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> Dict[str, object]:
         """Return the report as JSON can hold it; the keys are a contract."""
         return {
             "task": self.task,

@@ -142,7 +142,7 @@ class Preprocess:
         values = tuple(float(value) for value in getattr(self, name))
         return values * self.channels if len(values) == 1 else values
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> Dict[str, object]:
         """Return plain JSON data that :meth:`from_dict` reads back to an equal object."""
         return {
             key: list(value) if isinstance(value, tuple) else value

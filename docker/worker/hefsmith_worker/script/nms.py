@@ -287,12 +287,15 @@ def _scales(request: ScriptRequest, layers: Sequence[Layer], roles: Sequence[str
     return [_Scale(stride, found) for stride, (_, found) in zip(strides, ordered)]
 
 
-def _document(request: ScriptRequest, meta_arch: str, scales: Sequence[_Scale]) -> Dict[str, Any]:
+def _document(
+    request: ScriptRequest, meta_arch: str, scales: Sequence[_Scale]
+) -> Dict[str, object]:
     wish = request.options.nms
-    document: Dict[str, Any] = {
+    dims = _image_dims(request)
+    document: Dict[str, object] = {
         "nms_scores_th": wish.score,
         "nms_iou_th": wish.iou,
-        "image_dims": _image_dims(request),
+        "image_dims": dims,
         "max_proposals_per_class": wish.max_boxes,
         "classes": request.head["classes"],
     }
@@ -301,8 +304,7 @@ def _document(request: ScriptRequest, meta_arch: str, scales: Sequence[_Scale]) 
     document["background_removal"] = False
     document["background_removal_index"] = 0
     document["bbox_decoders"] = [
-        _decoder(meta_arch, scale, index, request.head, document["image_dims"])
-        for index, scale in enumerate(scales)
+        _decoder(meta_arch, scale, index, request.head, dims) for index, scale in enumerate(scales)
     ]
     return document
 
@@ -318,14 +320,16 @@ _EXTRA: Mapping[str, Callable[[Mapping[str, Any], Sequence[_Scale]], Any]] = {
 
 def _decoder(
     meta_arch: str, scale: _Scale, index: int, head: Mapping[str, Any], image: Sequence[int]
-) -> Dict[str, Any]:
+) -> Dict[str, object]:
     known = META_ARCHS[meta_arch]
     if known.chip_only:
         # The chip's core finds the layers by itself; the zoo's own files leave them empty.
         name = f"fused_bbox_decoder_{scale.stride}"
         return {"name": name, "stride": scale.stride, **dict.fromkeys(known.layers.values(), "")}
     number = re.search(r"\d+$", scale.layers["box"].short)
-    decoder: Dict[str, Any] = {"name": "bbox_decoder" + (number.group() if number else str(index))}
+    decoder: Dict[str, object] = {
+        "name": "bbox_decoder" + (number.group() if number else str(index))
+    }
     if known.anchors == "pixels":
         decoder["w"] = [_round(anchor[0]) for anchor in head["anchors"][index]]
         decoder["h"] = [_round(anchor[1]) for anchor in head["anchors"][index]]

@@ -47,7 +47,7 @@ def precision_ran(hn: Mapping[str, Any]) -> Dict[str, str]:
     return found
 
 
-def precision_table(text: str, hn: Mapping[str, Any]) -> Dict[str, Any]:
+def precision_table(text: str, hn: Mapping[str, Any]) -> Dict[str, object]:
     """Return what a build keeps of it: layers by mode, what was asked, and what is otherwise.
 
     ``layers`` has the modes other than the usual one by layer.

@@ -29,7 +29,7 @@ EMPTY = 1e-6
 _SNR_KEYS = ("snr", "snr_db", "SNR")
 
 
-def run(workspace: Workspace) -> Dict[str, Any]:
+def run(workspace: Workspace) -> Dict[str, object]:
     """Write ``analysis.json`` and the golden samples' answers up to the quantised network."""
     asked = workspace.plan.of("analyze")
     options = AnalyzeOptions.read(asked)
@@ -81,7 +81,7 @@ def _single(data: Mapping[str, np.ndarray]) -> Any:
     return next(iter(data.values())) if len(data) == 1 else dict(data)
 
 
-def _emulated(runner: Any, data: Mapping[str, np.ndarray]) -> Dict[str, Dict[str, Any]]:
+def _emulated(runner: Any, data: Mapping[str, np.ndarray]) -> Dict[str, Dict[str, object]]:
     ask = getattr(type(runner), "emulated_layers", None)
     count = len(next(iter(data.values())))
     return {} if ask is None else dict(ask(runner, _single(data), data_count=count))
@@ -163,12 +163,12 @@ def _bits(entry: Mapping[str, Any]) -> Dict[str, int]:
     return found
 
 
-def weight_facts(params: Mapping[str, Any]) -> Dict[str, Dict[str, Any]]:
+def weight_facts(params: Mapping[str, Any]) -> Dict[str, Dict[str, object]]:
     """Return how many weights each layer has, what they span, and its channels without weight.
 
     Kernels have their output channels last.
     """
-    found: Dict[str, Dict[str, Any]] = {}
+    found: Dict[str, Dict[str, object]] = {}
     for key, value in params.items():
         layer, _, name = str(key).rpartition("/")
         if not name.startswith("kernel"):
@@ -206,7 +206,7 @@ def macs(entry: Mapping[str, Any]) -> Optional[int]:
 
 def _outputs(
     parsed: "Parsed", head: Mapping[str, Any], noise: Mapping[str, float]
-) -> List[Dict[str, Any]]:
+) -> List[Dict[str, object]]:
     """Return the network's outputs, each with its role in the head and its noise."""
     roles = _roles(head, parsed["end_nodes"])
     return [

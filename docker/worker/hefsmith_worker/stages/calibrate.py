@@ -6,7 +6,7 @@ inputs), for the report.
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Dict
 
 from hefsmith_worker import onnx_files
 from hefsmith_worker.calibration import (
@@ -26,7 +26,7 @@ from hefsmith_worker.workspace import Workspace
 TILES, WIDTH = 30, 860
 
 
-def run(workspace: Workspace) -> Dict[str, Any]:
+def run(workspace: Workspace) -> Dict[str, object]:
     """Write ``calibration/*.npy``, ``calibration/index.json`` and the contact sheets."""
     import onnx
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Dict
 
 from hefsmith_worker.contract.layout import HAR, HAR_QUANTIZED
 from hefsmith_worker.protocol import StageError
@@ -12,7 +12,7 @@ from hefsmith_worker.workspace import Workspace
 MAGIC = b"\x01HEF"
 
 
-def run(workspace: Workspace) -> Dict[str, Any]:
+def run(workspace: Workspace) -> Dict[str, object]:
     """Write the HEF and the compiled HAR."""
     runner = workspace.runner(HAR_QUANTIZED, "optimize")
     content = runner.compile()

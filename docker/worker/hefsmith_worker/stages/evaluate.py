@@ -44,14 +44,14 @@ BATCH = 32
 FRAMEWORKS = ("pytorch", "tensorflow")
 
 
-def run(workspace: Workspace) -> Dict[str, Any]:
+def run(workspace: Workspace) -> Dict[str, object]:
     """Write the outputs of every step and ``golden/golden.json``."""
     return measure(workspace, workspace.runner(HAR, "compile"), workspace.plan.of("evaluate"))
 
 
 def measure(
     workspace: Workspace, runner: Any, nms: Mapping[str, Any], samples: Optional[int] = None
-) -> Dict[str, Any]:
+) -> Dict[str, object]:
     """Run the golden samples at every step and write what came out.
 
     ``nms`` has the recipe's ``score``, ``iou`` and ``max_boxes``; ``samples`` takes that many of

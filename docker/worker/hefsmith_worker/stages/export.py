@@ -22,7 +22,7 @@ from hefsmith_worker.workspace import Workspace
 TENSORFLOW = ("tflite", "keras", "saved_model")
 
 
-def run(workspace: Workspace) -> Dict[str, Any]:
+def run(workspace: Workspace) -> Dict[str, object]:
     """Write ``model.onnx``; the network itself is kept for the stage samples."""
     wanted = workspace.plan.of("export")
     target = workspace.path(ONNX)

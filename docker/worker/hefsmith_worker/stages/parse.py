@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hefsmith_worker.contract.documents import TensorFacts, TfliteMap
 
 
-def run(workspace: Workspace) -> Dict[str, Any]:
+def run(workspace: Workspace) -> Dict[str, object]:
     """Write the native HAR, ``head.json`` and ``parsed.json``."""
     wanted = workspace.plan.of("parse")
     path = workspace.needed(ONNX, "export")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hefsmith_worker.contract.documents import NetworkFacts, Parity, TensorFacts
 
 
-def run(workspace: Workspace) -> Dict[str, Any]:
+def run(workspace: Workspace) -> Dict[str, object]:
     """Write the golden samples with the outputs of the original and of ONNX."""
     wanted = workspace.plan.of("samples")
     path = workspace.needed(ONNX, "export")

@@ -326,7 +326,7 @@ def _write_onnx(
 def _interpreter(path: Path, *, every_tensor: bool = False) -> Any:
     import tensorflow as tf
 
-    options: Dict[str, Any] = {"num_threads": onnx_files.THREADS}
+    options: Dict[str, object] = {"num_threads": onnx_files.THREADS}
     if every_tensor:
         kinds = tf.lite.experimental.OpResolverType
         # A delegate keeps what lies between its operations to itself.

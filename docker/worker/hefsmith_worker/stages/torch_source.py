@@ -226,7 +226,7 @@ def export(
             fix="Check inputs: in the recipe; shapes are (1, C, H, W).",
         )
     dynamo = wanted["exporter"] == "dynamo"
-    options: Dict[str, Any] = {
+    options: Dict[str, object] = {
         "input_names": list(shapes),
         "opset_version": int(wanted["opset"]),
         "dynamo": dynamo,

@@ -228,6 +228,7 @@ def _page(model: str, outcome: Outcome) -> str:
                 front=point in front,
                 kept=point.variant.name == kept,
                 compiled=trial is not None,
+                part=point.dropped,
             )
         )
     emulated = "Emulated: no number here is a measurement of a chip. " if (
@@ -236,7 +237,7 @@ def _page(model: str, outcome: Outcome) -> str:
     return render_search(
         SearchPage(
             title=f"Search for {model} on {outcome.analysis.arch}",
-            note=f"{emulated}Stopped: {found.stopped}. A star: dropped after some samples.",
+            note=f"{emulated}Stopped: {found.stopped}. A star: dropped early, on some samples.",
             measure=MEASURE_TITLES.get(found.measure, found.measure).capitalize(),
             cost_title="arithmetic (1 = all in 8 bits; 16 bits reckoned as 1.5)",
             dots=dots,

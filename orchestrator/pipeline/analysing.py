@@ -39,3 +39,19 @@ def load_analysis(build: Build) -> Analysis:
     except (OSError, ValueError) as error:
         msg = f"{build.folder / ANALYSIS} cannot be read: {error}"
         raise ArtifactError(msg, hint="Make it anew: hef analyze MODEL --fresh") from None
+
+
+def analysis_beside(build: Build) -> Analysis | None:
+    """Return the analysis of this very quantised network, ``None`` where there is none."""
+    from orchestrator.pipeline.builds import read_build
+
+    found = read_build(build.folder.parent / FOLDER / build.arch)
+    if found is None:
+        return None
+    same = found.summary.get("why", {}).get("optimize")
+    if same is None or same != build.summary.get("why", {}).get("optimize"):
+        return None
+    try:
+        return load_analysis(found)
+    except ArtifactError:
+        return None

@@ -70,9 +70,33 @@ def write_report(
         pictures=_pictures(golden, verdict, build),
         contact_sheets=_contact_sheets(build.folder),
         device=_device(build),
+        worst_layers=_worst_layers(build),
     )
     write_atomic(build.report, render(page))
     return verdict
+
+
+def _worst_layers(build: Build) -> list[tuple[str, ...]]:
+    """Return what ``hef analyze`` found of this build's layers, the worst first."""
+    from orchestrator.pipeline.analysing import analysis_beside
+    from orchestrator.report.analysis import worst_layers
+
+    analysis = analysis_beside(build)
+    if analysis is None:
+        return []
+    return [
+        (
+            harm.layer.short,
+            harm.layer.type,
+            *(
+                "-" if value is None else f"{value:.1f}"
+                for value in (harm.layer.alone_db, harm.layer.snr_db)
+            ),
+            harm.why,
+            harm.advice[0].line or harm.advice[0].text if harm.advice else "",
+        )
+        for harm in worst_layers(analysis, build.arch)
+    ]
 
 
 def _seconds(entry: object) -> float | None:

@@ -18,7 +18,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 20, 52
 class Dot:
     """One point as it is drawn: ``cost`` to the right, ``value`` upwards (more is better).
 
-    ``cells`` are its row of the table. ``front`` is on the Pareto front, ``kept`` the chosen one.
+    ``cells`` are its row of the table. ``front`` is on the Pareto front, ``kept`` the chosen one,
+    ``part`` was judged on a part of the samples: it is listed, and not drawn beside the others.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Dot:
     front: bool = False
     kept: bool = False
     compiled: bool = False
+    part: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ def render_search(page: SearchPage) -> str:
         f"{' <b>(keep)</b>' if dot.kept else ''}</th>"
         + "".join(f"<td>{escape(cell)}</td>" for cell in dot.cells)
         + "</tr>"
-        for dot in sorted(page.dots, key=lambda one: (-one.value, one.cost))
+        for dot in sorted(page.dots, key=lambda one: (one.part, -one.value, one.cost))
     )
     heads = "".join(f"<th scope=col>{escape(head)}</th>" for head in page.heads)
     failed = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in page.failed)
@@ -93,10 +95,11 @@ def escape_lines(text: str) -> str:
 
 def front_chart(page: SearchPage) -> str:
     """Return the chart as SVG: costs to the right, values upwards."""
-    if not page.dots:
+    dots = [dot for dot in page.dots if not dot.part]
+    if not dots:
         return ""
-    values = [dot.value for dot in page.dots] + ([] if page.ideal is None else [page.ideal])
-    costs = [dot.cost for dot in page.dots]
+    values = [dot.value for dot in dots] + ([] if page.ideal is None else [page.ideal])
+    costs = [dot.cost for dot in dots]
     low, high = _span(min(values), max(values))
     left, right = _span(min(costs), max(costs))
 
@@ -127,11 +130,11 @@ def front_chart(page: SearchPage) -> str:
             f'y2="{y(page.ideal):.1f}"/><text class="name c1" x="{_LEFT + 6}" '
             f'y="{y(page.ideal) - 6:.1f}">float</text>'
         )
-    front = sorted((dot for dot in page.dots if dot.front), key=lambda dot: dot.cost)
+    front = sorted((dot for dot in dots if dot.front), key=lambda dot: dot.cost)
     if len(front) > 1:
         path = " ".join(f"{x(dot.cost):.1f},{y(dot.value):.1f}" for dot in front)
         parts.append(f'<polyline class="line c0" points="{path}"/>')
-    for dot in page.dots:
+    for dot in dots:
         style = "kept" if dot.kept else "onfront" if dot.front else "other"
         size = 8 if dot.kept else 6 if dot.compiled else 4.5
         parts.append(

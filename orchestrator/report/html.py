@@ -56,7 +56,10 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All that the page shows; ``contact_sheets`` are ``data:`` URIs, one per network input."""
+    """All that the page shows; ``contact_sheets`` are ``data:`` URIs, one per network input.
+
+    ``worst_layers`` are rows: layer, type, decibels alone and in all, why, what would help.
+    """
 
     model: str
     arch: str
@@ -71,6 +74,7 @@ class Page:
     pictures: Sequence[Picture] = ()
     contact_sheets: Sequence[str] = ()
     device: Sequence[tuple[str, str]] = ()
+    worst_layers: Sequence[tuple[str, ...]] = ()
 
 
 def escape(text: str) -> str:
@@ -98,6 +102,7 @@ def render(page: Page) -> str:
         _asked_and_ran(page.asked_and_ran),
         _findings(page.findings),
         _contact_sheets(page.contact_sheets),
+        _layers(page.worst_layers),
         _outputs(verdict.steps),
         _device(page.device),
         _files(page),
@@ -297,6 +302,24 @@ def _outputs(steps: Sequence[StepReport]) -> str:
     return (
         "<section><h2>Every output against the float model</h2><div class=wide>"
         f"<table><tr>{head}</tr>{''.join(rows)}</table></div></section>"
+    )
+
+
+def _layers(rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    heads = ("layer", "type", "alone (dB)", "SNR (dB)", "why", "what may help")
+    head = "".join(f"<th scope=col>{name}</th>" for name in heads)
+    lines = "".join(
+        f"<tr><th scope=row>{escape(row[0])}</th>"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        "<section><h2>Layers that cost most</h2><p>Alone: what the worst output keeps when this "
+        f"layer alone is quantised.</p><div class=wide><table><tr>{head}</tr>{lines}</table></div>"
+        "</section>"
     )
 
 

@@ -22,3 +22,9 @@ def test_analysis_of_the_bundled_model(built: Project) -> None:
     assert "] analyze: done" in done.stderr
     assert "] optimize: cached" in done.stderr  # the build's own stages serve it
     assert "] compile:" not in done.stderr
+
+    report = built.hef("report", "digits")
+    assert report.returncode == 0, report.stderr
+    page = Path(report.stdout.strip()).read_text(encoding="utf-8")
+    assert "Layers that cost most" in page
+    assert found["worst"][0]["name"].rpartition("/")[2] in page

@@ -83,7 +83,7 @@ def look(name: str | None, *, run: bool) -> ContactReport:
             identity = session.identify()
             versions = _versions(identity)
             private += [identity.hostname or "", "" if identity.emulated else identity.serial or ""]
-            rows += _memory(identity)
+            rows += _known(rows, identity)
             rows += _runs(session, spec, identity) if run else []
     report = ContactReport(subject="device", versions=versions, rows=tuple(rows))
     return public(report, private)
@@ -122,6 +122,25 @@ def _versions(identity: Identity) -> dict[str, str]:
     return {key: value for key, value in known.items() if value}
 
 
+def _known(rows: Sequence[Row], identity: Identity) -> Iterator[Row]:
+    """Yield what doctor has no word about where it is good, or could not be asked."""
+    from orchestrator.contact_report import Row
+
+    link, celsius = identity.pcie, identity.temperature_c
+    good = {
+        "Firmware and driver": identity.firmware,
+        "numpy": identity.numpy_version,
+        "PCIe link": f"generation {link.generation}" if link and link.generation else None,
+        "Power supply": None,
+        "Temperature": None if celsius is None else f"{celsius:.0f} C",
+    }
+    for title, found in good.items():
+        if not any(row.check.startswith(title) for row in rows):
+            state: State = "not asked" if found is None else "ok"
+            yield Row(check=title, state=state, found=found or "the device did not say")
+    yield from _memory(identity)
+
+
 def _memory(identity: Identity) -> list[Row]:
     from orchestrator.contact_report import Row
 
@@ -139,6 +158,7 @@ def _runs(session: SshSession, spec: DeviceSpec, identity: Identity) -> Iterator
     """Run the small network by each interface, then measure a rate."""
     from orchestrator.cli.toolchain_check import EMULATOR, build_probe, write_probe
     from orchestrator.contact_report import Row
+    from orchestrator.device.contact import ask_binding
     from orchestrator.device.services import service_stopped
     from orchestrator.files import scratch
     from orchestrator.pipeline.builds import read_build
@@ -160,6 +180,8 @@ def _runs(session: SshSession, spec: DeviceSpec, identity: Identity) -> Iterator
         if made.state == "error" or build is None:
             return
         with service_stopped(session, spec.service):
+            note("asking HailoRT's binding")
+            yield from ask_binding(session, build.hef)
             for api, shown in _INTERFACES:
                 note(f"running it by {shown}")
                 yield _run(session, build, api, shown)

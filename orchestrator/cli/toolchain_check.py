@@ -161,18 +161,24 @@ def _ask_image(found: ImportedToolchain, chip: str, engine: str | None) -> tuple
 
 def _ask_emulator(chip: str) -> tuple[str, str]:
     from orchestrator import paths
+    from orchestrator.files import scratch
     from orchestrator.toolchain import contact
 
     worker = paths.worker_package().parent
     modules = [paths.image_context("emulator") / "packages", Path(__file__).parents[2], worker]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, modules))}
     argv = [sys.executable, "-c", contact.program(), *contact.arguments(chip)]
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, env=env, timeout=ASK_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "", f"no end after {ASK_SECONDS:.0f} s"
+    with scratch("hefsmith-contact") as home:
+        try:
+            done = subprocess.run(
+                argv, capture_output=True, text=True, env={**env, "HOME": str(home)},
+                timeout=ASK_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            # What it said before it hung still counts.
+            said = error.stdout or b""
+            text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+            return text, f"no end after {ASK_SECONDS:.0f} s"
     last = done.stderr.strip().splitlines()
     return done.stdout, "" if done.returncode == 0 else (last[-1] if last else "it died")
 

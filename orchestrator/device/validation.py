@@ -78,7 +78,7 @@ class DeviceRun:
         return not set(self.trouble) - {"unstable"}
 
 
-def job_script(name: Literal["infer", "bench"]) -> Path:
+def job_script(name: Literal["infer", "bench", "contact"]) -> Path:
     """Return the file that is sent to the device."""
     return Path(str(resources.files("orchestrator.device") / "jobs" / f"{name}.py"))
 

@@ -71,7 +71,7 @@ def _versions(facts: DeviceFacts) -> Finding | None:
 def _firmware_version(facts: DeviceFacts) -> Finding | None:
     identity = facts.identity
     firmware, host = identity.firmware, identity.driver_version or identity.hailort
-    if firmware is None or host is None or identity.emulated or firmware == host:
+    if firmware is None or host is None or firmware == host:
         return None
     found = f"firmware {firmware}, {'driver' if identity.driver_version else 'library'} {host}"
     why = "after an upgrade the old firmware runs until the chip is started anew"
@@ -161,7 +161,7 @@ def _binding(facts: DeviceFacts) -> Finding | None:
 def _numpy(facts: DeviceFacts) -> Finding | None:
     identity = facts.identity
     version, binding = identity.numpy_version, _numbers(identity.binding_version)
-    if identity.emulated or not binding:
+    if not binding:
         return None
     if version is None:
         return error(
@@ -225,14 +225,45 @@ def _holders(facts: DeviceFacts) -> Finding | None:
     if not holders:
         return ok("nobody uses the chip")
     holder = holders[0]
+    if facts.shared:
+        return ok(f"shared; process {holder.pid} uses it, too: {holder.command}")
     unit = f", service {holder.unit}" if holder.unit else ""
     stop = f"sudo systemctl stop {holder.unit}" if holder.unit else f"sudo kill {holder.pid}"
     return warning(
         f"process {holder.pid} uses it: {holder.command}{unit}",
         "a second program gets: not enough free devices",
         f"{stop}\nor name the service in hef.yaml (service: UNIT): it is then stopped and "
-        "started around validation",
+        "started around validation\nor share the chip, where that program asks for HailoRT's "
+        "service, too: shared: true",
     )
+
+
+def _service(facts: DeviceFacts) -> Finding | None:
+    """HailoRT's multi-process service: it must run, and be of the library's version."""
+    if not facts.shared or facts.identity.emulated:
+        return None
+    told = dict(re.findall(r"^(LoadState|ActiveState)=(\S+)", facts.out("service"), re.MULTILINE))
+    if not told:
+        found = "it cannot be told whether hailort.service runs"
+        return info(found, "a shared chip needs it", "Ask: systemctl status hailort.service")
+    if told.get("ActiveState") != "active":
+        missing = told.get("LoadState") == "not-found"
+        start = "sudo systemctl enable --now hailort.service"
+        install = f"sudo apt install --reinstall {facts.package('library')} && "
+        return error(
+            f"hailort.service {'is not installed' if missing else 'does not run'}",
+            "the chip is said to be shared, and programs get HAILO_RPC_FAILED",
+            (install if missing else "") + start,
+        )
+    package = facts.identity.packages.get(facts.package("library"), "")
+    library = facts.identity.hailort
+    if library and _numbers(package) and _numbers(package) != _numbers(library):
+        return error(
+            f"hailort.service {package}, library {library}",
+            "programs that share the chip get HAILO_INVALID_SERVICE_VERSION",
+            f"{same_version(facts.product_line)}\nsudo systemctl restart hailort.service",
+        )
+    return ok("hailort.service runs; after an upgrade: sudo systemctl restart hailort.service")
 
 
 def _node(facts: DeviceFacts) -> Finding | None:
@@ -455,6 +486,7 @@ CHECKS: tuple[Check[DeviceFacts], ...] = (
     _check("two-drivers", "One driver only (R08)", _two_drivers),
     _check("node", "Right to use the chip", _node),
     _check("holders", "Chip is free (R08, R17)", _holders),
+    _check("service", "HailoRT's service", _service),
     _check("page-size", "Page size (R07)", _page_size),
     _check("python", "Python", _python),
     _check("binding", "Python binding (R10, R12)", _binding),

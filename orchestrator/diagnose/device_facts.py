@@ -29,6 +29,8 @@ class DeviceFacts:
     identity: Identity
     raw: Facts
     shelves: Mapping[str, OnShelf] = field(default_factory=dict)
+    shared: bool = False
+    """Whether several programs shall use the chip, through HailoRT's service."""
 
     def __post_init__(self) -> None:
         """Read a record of facts (JSON) where one is given."""
@@ -100,4 +102,5 @@ def collect(spec: DeviceSpec, *, password: Callable[[str], str] | None = None) -
         asked = time.time()
         raw = session.facts("deep")
         shelves = session.ask(SHELVES).shelves
-    return DeviceFacts(spec.name, read_identity(raw, host_time=asked), raw, shelves)
+    identity = read_identity(raw, host_time=asked)
+    return DeviceFacts(spec.name, identity, raw, shelves, spec.shared)

@@ -36,6 +36,8 @@ class ExecutionTarget:
     limits: Box
     labels: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """What the contact test was told by this compiler, see ``contract/answers.py``."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Segment:
     target: ExecutionTarget
 
 
-def write_plan(plan: Plan, stages: Sequence[str], staging: Path, known: Known = NOTHING) -> None:
+def write_plan(plan: Plan, segment: Segment, staging: Path, known: Known = NOTHING) -> None:
     """Write the worker's plan into the build folder."""
-    document = plan.worker_document(stages, known)
+    document = plan.worker_document(segment.stages, known)
+    if segment.target.answers:
+        document["answers"] = dict(segment.target.answers)
     (staging / PLAN).write_text(json.dumps(document, indent=1), encoding="utf-8", newline="\n")
 
 
@@ -63,7 +67,7 @@ def make_job(
     """
     from orchestrator.engine.base import Input, Job
 
-    write_plan(plan, segment.stages, staging, known)
+    write_plan(plan, segment, staging, known)
     inputs: list[Input] = []
     for material in _materials_of(plan, segment.stages):
         path = material.path

@@ -161,7 +161,7 @@ def _started(
     if opened is not None and opened.segment == segment:
         try:
             if known:
-                write_plan(plan, segment.stages, staging, known)
+                write_plan(plan, segment, staging, known)
             opened.running.release()
         except EngineError:
             # The engine went away meanwhile. A start in the usual way calls it again.

@@ -276,6 +276,8 @@ class TargetResolver:
         return tuple(segments)
 
     def _suite_target(self, imported: ImportedToolchain) -> ExecutionTarget:
+        from dataclasses import replace
+
         from orchestrator.toolchain.gpu import Probe, decide
         from orchestrator.toolchain.suite import describe
 
@@ -287,7 +289,8 @@ class TargetResolver:
         decision = decide(wish, runtimes, probe)  # type: ignore[arg-type]
         self.observer.note(f"gpu: {'used' if decision.use else 'not used'} ({decision.why})")
         described = describe(imported, decision)
-        return self._target(described.image, described.python, described.env, gpus=described.gpus)
+        target = self._target(described.image, described.python, described.env, gpus=described.gpus)
+        return replace(target, answers=imported.answers)
 
     def _gpu_state(self, imported: ImportedToolchain, wish: Wish) -> GpuState:
         """Return what is known of a GPU inside the image, found out anew where that is old."""

@@ -75,6 +75,10 @@ def validate_build(  # the options are those of `hef validate`
     return judge_build(build, golden, run=run, recipe_folder=recipe_folder)
 
 
+#: Seconds that the few small pictures of a contact test may take.
+RUN_SECONDS = 60.0
+
+
 def run_build(runner: JobRunner, build: Build, api: Api) -> tuple[DeviceRun, float]:
     """Run the golden samples by one interface; also how far off the quantised network it is.
 
@@ -93,7 +97,9 @@ def run_build(runner: JobRunner, build: Build, api: Api) -> tuple[DeviceRun, flo
             for one in tensors
         ]
         inputs = [GoldenInput(stream=i.name, file=golden.folder / i.file) for i in golden.inputs]
-        run = run_golden(runner, build.hef, inputs, outputs, api=api, repeats=2)
+        run = run_golden(
+            runner, build.hef, inputs, outputs, api=api, repeats=2, timeout=RUN_SECONDS
+        )
         distance = 0.0
         for one, made in zip(tensors, outputs, strict=True) if run.complete else ():
             mine = np.load(made.file)

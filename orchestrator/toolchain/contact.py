@@ -46,6 +46,8 @@ class Question:
     fix: str = ""
 
 
+_RAW = "no ({}); such a network gives raw outputs, decoded on the host"
+_NMS = "Only such a network is concerned. Builds try it, and give raw outputs where it fails."
 _STAGE = "A build would fail here. Look at the message with hef explain, and report it to us."
 
 QUESTIONS: Final[Mapping[str, Question]] = {
@@ -59,21 +61,29 @@ QUESTIONS: Final[Mapping[str, Question]] = {
         "HN names ONNX nodes", "warning", no_text="{}",
         fix="Cuts by name may miss: name start and end nodes by hef inspect.",
     ),
+    "simplified-names": Question(
+        "the same, simplified", "warning", failed="warning", no_text="{}",
+        fix="Where a cut by name misses, name start and end nodes by hef inspect.",
+    ),
     "vector-input": Question("input (1, F) in the HN", failed="warning"),
     "optimize": Question("quantise, level 0", fix=_STAGE),
     "infer": Question("infer in three contexts", fix=_STAGE),
     "compile": Question("compile", fix=_STAGE),
+    "home": Question("read-only root, home folder"),
     "compiled-inference": Question(
         "compiled HAR still infers", failed="ok",
-        no_text="no ({}); the quantised one is taken for it",
+        no_text="no ({}); builds take the quantised one",
     ),
     "level-1": Question(
-        "level 1 (bias correction)", failed="warning",
-        fix="Builds at level 1 fall back to level 0 and say so. Name it: optimization: {level: 0}",
+        "level 1 (bias correction)", "warning", failed="warning", no_text="no ({})",
+        fix="Builds at level 1 run level 0 at once and say so. Name it: optimization: {level: 0}",
     ),
     "logits": Question(
         "logits_layer, 3 arguments", failed="ok", no_text="no; four are always given",
     ),
+    "nms-ssd": Question("NMS of ssd, no background", failed="warning", no_text=_RAW, fix=_NMS),
+    "nms-yolov8": Question("NMS of yolov8, 8 bins", failed="warning", no_text=_RAW, fix=_NMS),
+    "nms-yolov6": Question("NMS of yolov6 on 5.x", failed="warning", no_text=_RAW, fix=_NMS),
 }  # fmt: skip
 
 

@@ -9,12 +9,13 @@ that a probe which hangs or dies leaves the answers before it. ``SURFACE`` is JS
 import inspect
 import json
 import os
+import re
 import sys
 import tempfile
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 Answer = Tuple[str, str]
 
@@ -53,25 +54,43 @@ def look_up(surface: List[Dict[str, Any]], module: Any) -> None:
         except AttributeError:
             tell(check, NO, "%s.%s is not there" % (module.__name__, name))
             continue
-        missing = missing_keywords(thing, use["keywords"])
-        if missing:
-            tell(check, NO, "%s takes no %s" % (name, ", ".join(missing)))
+        wrong = misfits(thing, use["keywords"], int(use.get("positional", 0)))
+        if wrong:
+            tell(check, NO, "%s %s" % (name, ", ".join(wrong)))
         else:
             tell(check, YES, "")
 
 
-def missing_keywords(thing: Any, keywords: List[str]) -> List[str]:
-    """Return the keywords that a callable does not take, as far as it lets one look."""
-    if not keywords:
-        return []
+def misfits(thing: Any, keywords: List[str], positional: int) -> List[str]:
+    """Return why a callable does not take a call, as far as it lets one look."""
     try:
-        parameters = inspect.signature(thing).parameters.values()
+        parameters = list(inspect.signature(thing).parameters.values())
     except (TypeError, ValueError):
         return []
-    if any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return []
-    known = {one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY}
-    return [word for word in keywords if word not in known]
+    if parameters and parameters[0].name == "self":
+        parameters = parameters[1:]
+    wrong = []
+    kinds = [one.kind for one in parameters]
+    known = [one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY]
+    missing = [word for word in keywords if word not in known]
+    if missing and inspect.Parameter.VAR_KEYWORD not in kinds:
+        wrong.append("takes no %s" % ", ".join(missing))
+    by_place = [
+        one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(by_place) < positional and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        wrong.append("takes %d arguments by place, not %d" % (len(by_place), positional))
+    given = {one.name for one in by_place[:positional]} | set(keywords)
+    needed = [
+        one.name
+        for one in parameters
+        if one.default is one.empty
+        and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        and one.name not in given
+    ]
+    if needed:
+        wrong.append("needs %s" % ", ".join(needed))
+    return wrong
 
 
 class Probe:
@@ -81,6 +100,7 @@ class Probe:
         self.chip, self.folder = chip, folder
         self.runner: Any = None
         self.hn: Dict[str, Any] = {}
+        self.home = home_entries()
 
     def ask(self, check: str, question: Callable[[], Answer]) -> bool:
         """Run one question; whatever it ends in is an answer. Returns whether it went well."""
@@ -110,14 +130,20 @@ class Probe:
         self.ask("hn-json", self.hn_json)
         self.ask("activation", self.activation)
         self.ask("names", self.names)
+        self.ask("simplified-names", self.simplified_names)
         self.ask("vector-input", self.vector_input)
         if not self.ask("optimize", self.optimize):
             return
         self.ask("infer", self.infer)
         if self.ask("compile", self.compile):
+            self.ask("home", self.home_folder)
             self.ask("compiled-inference", self.compiled_inference)
         self.ask("level-1", self.level_one)
         self.ask("logits", self.logits)
+        self.ask("nms-ssd", lambda: self.nms("ssd"))
+        self.ask("nms-yolov8", lambda: self.nms("yolov8"))
+        if self.chip.startswith(NEWER_CHIPS):
+            self.ask("nms-yolov6", lambda: self.nms("yolov6"))
 
     def parse(self) -> Answer:
         """Parse the network of pictures."""
@@ -154,15 +180,26 @@ class Probe:
 
     def names(self) -> Answer:
         """See whether layers tell the ONNX nodes that they come from."""
-        told = {
-            str(name).split("/")[-1] if "/" not in str(name) else str(name)
-            for layer in self.hn["layers"].values()
-            for name in layer.get("original_names") or []
-        }
-        lost = [name for name in ("conv_a", "conv_b") if not any(name in one for one in told)]
-        if lost:
-            return NO, "the HN does not name %s" % ", ".join(lost)
-        return YES, ""
+        return named(self.hn, ("conv_a", "conv_b"))
+
+    def simplified_names(self) -> Answer:
+        """See whether that is so, too, where the parser simplifies the graph before it reads it."""
+        path = os.path.join(self.folder, "computed.onnx")
+        save(computed_shape_network(), path)
+        runner = new_runner(self.chip)
+        try:
+            runner.translate_onnx_model(path, "computed", net_input_shapes={"image": [1, 3, 8, 8]})
+        except Exception as error:
+            return NO, "a computed shape is refused, %s" % in_a_line(error)
+        return named(runner.get_hn_dict(), ("conv_a", "fc"))
+
+    def home_folder(self) -> Answer:
+        """See whether anything was written to the home folder, and whether the root takes files."""
+        made = sorted(home_entries() - self.home)[:5]
+        root = "writable"
+        if sys.platform != "win32" and os.statvfs("/").f_flag & os.ST_RDONLY:
+            root = "read-only"
+        return YES, "root %s; written to the home folder: %s" % (root, ", ".join(made) or "nothing")
 
     def vector_input(self) -> Answer:
         """See what shape an input (1, F) gets."""
@@ -230,15 +267,20 @@ class Probe:
         try:
             shapes = self.numbers(runner, ("SDK_NATIVE", "SDK_FP_OPTIMIZED"))
         except Exception as error:
-            return NO, "%s: %s" % (type(error).__name__, str(error).strip().split("\n")[0])
+            return NO, in_a_line(error)
         return YES, shapes
 
     def level_one(self) -> Answer:
         """See whether bias correction runs."""
-        self.quantised(
-            "model_optimization_flavor(optimization_level=1, compression_level=0)\n"
-            "model_optimization_config(calibration, batch_size=4, calibset_size=8)\n"
-        )
+        try:
+            self.quantised(
+                "model_optimization_flavor(optimization_level=1, compression_level=0)\n"
+                "model_optimization_config(calibration, batch_size=4, calibset_size=8)\n"
+            )
+        except Exception as error:
+            if not re.search("bias[ _]correction", traceback.format_exc().lower()):
+                raise
+            return NO, in_a_line(error)
         return YES, "bias correction ran"
 
     def logits(self) -> Answer:
@@ -253,8 +295,43 @@ class Probe:
                 "logits1 = logits_layer(%s, softmax, 1)\n" % layer
             )
         except Exception as error:
-            return NO, "%s: %s" % (type(error).__name__, str(error).strip().split("\n")[0])
+            return NO, in_a_line(error)
         return YES, "three arguments"
+
+    def nms(self, meta_arch: str) -> Answer:
+        """See whether the one form of an NMS is taken that no public script shows."""
+        path = os.path.join(self.folder, meta_arch + ".onnx")
+        model, ends = detector(*HEADS[meta_arch])
+        save(model, path)
+        runner = new_runner(self.chip)
+        runner.translate_onnx_model(
+            path, meta_arch, end_node_names=ends, net_input_shapes={"image": [1, 3, 64, 64]}
+        )
+        layers = runner.get_hn_dict()["layers"]
+        heads = [
+            str(one["input"][0]).split("/")[-1]
+            for one in layers.values()
+            if one.get("type") == "output_layer"
+        ]
+        with open(os.path.join(self.folder, "nms_config.json"), "w", encoding="utf-8") as stream:
+            json.dump(nms_document(meta_arch, heads), stream)
+        script = os.path.join(self.folder, "nms.alls")
+        with open(script, "w", encoding="utf-8") as stream:
+            stream.write(
+                "model_optimization_flavor(optimization_level=0, compression_level=0)\n"
+                "model_optimization_config(calibration, batch_size=4, calibset_size=8)\n"
+                'nms_postprocess("nms_config.json", meta_arch=%s, engine=%s)\n'
+                % (meta_arch, "nn_core" if meta_arch == "yolov6" else "cpu")
+            )
+        try:
+            runner.load_model_script(script)
+            runner.optimize_full_precision(samples(64))
+            runner.optimize(samples(64))
+        except Exception as error:
+            if not re.search("nms|postprocess", traceback.format_exc().lower()):
+                raise
+            return NO, in_a_line(error)
+        return YES, ""
 
 
 def new_runner(chip: str, har: Optional[str] = None) -> Any:
@@ -264,11 +341,35 @@ def new_runner(chip: str, har: Optional[str] = None) -> Any:
     return ClientRunner(hw_arch=chip) if har is None else ClientRunner(hw_arch=chip, har=har)
 
 
-def samples() -> Any:
+def in_a_line(error: BaseException) -> str:
+    """Return an error's class and the first line of what it says."""
+    return "%s: %s" % (type(error).__name__, str(error).strip().split("\n")[0])
+
+
+def home_entries() -> Set[str]:
+    """Return the names in the home folder; none where it cannot be read."""
+    try:
+        return set(os.listdir(os.path.expanduser("~")))
+    except OSError:
+        return set()
+
+
+def named(hn: Dict[str, Any], wanted: Tuple[str, ...]) -> Answer:
+    """Say whether the layers tell the ONNX nodes that they come from."""
+    told = {
+        str(name).split("/")[-1]
+        for layer in hn["layers"].values()
+        for name in layer.get("original_names") or []
+    }
+    lost = [name for name in wanted if name not in told]
+    return (NO, "the HN does not name %s" % ", ".join(lost)) if lost else (YES, "")
+
+
+def samples(side: int = 32) -> Any:
     """Return eight pictures (N, H, W, C)."""
     import numpy as np
 
-    return np.random.RandomState(7).randint(0, 256, (8, 32, 32, 3)).astype(np.float32)
+    return np.random.RandomState(7).randint(0, 256, (8, side, side, 3)).astype(np.float32)
 
 
 def weights(*shape: int) -> Any:
@@ -331,6 +432,95 @@ def picture_network() -> Any:
     return graph(
         nodes, tensors, ("image", [1, 3, 32, 32]), [("scores", [1, 5]), ("map", [1, 4, 8, 8])]
     )
+
+
+def computed_shape_network() -> Any:
+    """Features whose shape is computed in the graph, as older exporters write it."""
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    tensors = [
+        numpy_helper.from_array(weights(4, 3, 1, 1), "conv_a.weight"),
+        numpy_helper.from_array(weights(5, 4), "fc.weight"),
+        numpy_helper.from_array(np.array([0], np.int64), "first"),
+        numpy_helper.from_array(np.array([-1], np.int64), "rest"),
+    ]
+    nodes = [
+        helper.make_node("Conv", ["image", "conv_a.weight"], ["a"], "conv_a", kernel_shape=[1, 1]),
+        helper.make_node("GlobalAveragePool", ["a"], ["mean"], "mean"),
+        helper.make_node("Shape", ["mean"], ["sides"], "sides"),
+        helper.make_node("Gather", ["sides", "first"], ["count"], "count"),
+        helper.make_node("Concat", ["count", "rest"], ["shape"], "shape", axis=0),
+        helper.make_node("Reshape", ["mean", "shape"], ["flat"], "flat"),
+        helper.make_node("Gemm", ["flat", "fc.weight"], ["scores"], "fc", transB=1),
+    ]
+    return graph(nodes, tensors, ("image", [1, 3, 8, 8]), [("scores", [1, 5])])
+
+
+#: Chips of the 5.x line, on which nobody has shown an NMS of yolov6.
+NEWER_CHIPS = ("hailo10", "hailo12", "hailo15")
+
+#: Numbers of a head's box and class features: two anchors; eight bins; one box.
+HEADS = {"ssd": (8, 6), "yolov8": (32, 3), "yolov6": (4, 3)}
+
+STRIDES = (8, 16, 32)
+
+
+def detector(boxes: int, classes: int) -> Tuple[Any, List[str]]:
+    """Three scales, each with a convolution for boxes and one for classes, and their names."""
+    from onnx import helper, numpy_helper
+
+    tensors: List[Any] = []
+    nodes: List[Any] = []
+    results: List[Tuple[str, List[int]]] = []
+
+    def conv(name: str, source: str, out: int, into: int, side: int) -> None:
+        tensors.append(numpy_helper.from_array(weights(out, into, side, side), name + ".weight"))
+        nodes.append(
+            helper.make_node(
+                "Conv", [source, name + ".weight"], [name], name,
+                kernel_shape=[side, side], strides=[1 if side == 1 else 2] * 2,
+                pads=[side // 2] * 4,
+            )
+        )  # fmt: skip
+
+    source, features = "image", 3
+    for stride in (2, 4, *STRIDES):
+        name = "down_%d" % stride
+        conv(name, source, 8, features, 3)
+        nodes.append(helper.make_node("Relu", [name], [name + "_relu"], name + "_relu"))
+        source, features = name + "_relu", 8
+        if stride in STRIDES:
+            for role, count in (("boxes", boxes), ("classes", classes)):
+                end = "%s_%d" % (role, stride)
+                conv(end, source, count, 8, 1)
+                results.append((end, [1, count, 64 // stride, 64 // stride]))
+    ends = [name for name, _ in results]
+    return graph(nodes, tensors, ("image", [1, 3, 64, 64]), results), ends
+
+
+def nms_document(meta_arch: str, heads: List[str]) -> Dict[str, Any]:
+    """Return the JSON of an NMS; ``heads`` are the layers of boxes and classes by scale."""
+    document: Dict[str, Any] = {
+        "nms_scores_th": 0.3, "nms_iou_th": 0.7, "image_dims": [64, 64],
+        "max_proposals_per_class": 10, "classes": 3,
+        "background_removal": False, "background_removal_index": 0, "bbox_decoders": [],
+    }  # fmt: skip
+    if meta_arch == "ssd":
+        document.update(centers_scale_factor=10, bbox_dimensions_scale_factor=5)
+    if meta_arch == "yolov8":
+        document.update(regression_length=HEADS["yolov8"][0] // 4)
+    for index, stride in enumerate(STRIDES):
+        decoder: Dict[str, Any] = {"name": "bbox_decoder%d" % stride}
+        if meta_arch == "ssd":
+            decoder.update(w=[0.1, 0.2], h=[0.2, 0.1])
+        else:
+            decoder.update(stride=stride)
+        # The chip's core finds the layers of yolov6 by itself.
+        boxes, classes = heads[2 * index : 2 * index + 2] if meta_arch != "yolov6" else ("", "")
+        decoder.update(reg_layer=boxes, cls_layer=classes)
+        document["bbox_decoders"].append(decoder)
+    return document
 
 
 def vector_network() -> Any:

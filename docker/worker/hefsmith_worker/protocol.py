@@ -53,8 +53,15 @@ class Plan(object):
         self.stages: List[str] = [stage for stage in known if stage in document["stages"]]
         self.parameters: Dict[str, Dict[str, Any]] = dict(document["parameters"])
         self.known: Dict[str, Dict[str, List[str]]] = dict(document.get("known", {}))
+        #: What the contact test was told by this very compiler: a check and how it ended. It
+        #: only says which of two forms is tried first, so no key has it.
+        self.answers: Dict[str, str] = dict(document.get("answers", {}))
         self.inputs = inputs
         self.work = work
+
+    def refuses(self, check: str) -> bool:
+        """Say whether the compiler was asked for something before, and answered no."""
+        return self.answers.get(check, "").split(" ")[0] == "no"
 
     def of(self, stage: str) -> Dict[str, Any]:
         """Return what a stage was asked; it reads no other's, since its key has no other's."""

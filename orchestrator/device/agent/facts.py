@@ -46,6 +46,8 @@ try:
     for path in glob.glob(os.path.join(glob.escape(folder), "_pyhailort*.so")):
         with open(path, "rb") as file:
             found["numpy2"] = b"NumpyVersion" in file.read(1 << 26)
+    if found["emulated"]:
+        found["numpy2"] = getattr(hailo_platform, "__emulated_numpy2__", None)
 except Exception as error:
     found["binding_error"] = "%s: %s" % (type(error).__name__, error)
 if not found.get("binding"):
@@ -75,6 +77,7 @@ FULL = {
 DEEP = {
     "policy": ["apt-cache", "policy", "hailort", "h10-hailort", "hailo-all", "hailo-h10-all"],
     "dkms": ["dkms", "status"],
+    "service": ["systemctl", "show", "hailort.service", "-p", "LoadState,ActiveState"],
     "held": ["apt-mark", "showhold"],
     "kernel_log": ["dmesg"],
     "kernel_log_sudo": ["sudo", "-n", "dmesg"],

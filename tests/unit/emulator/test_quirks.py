@@ -211,3 +211,69 @@ def test_a_quirk_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv(VARIABLE, " numpy-hn ,")
     assert quirk("numpy-hn")
     assert not quirk("other-order")
+
+
+class TestAnswers:
+    """What the contact test was told, and what the worker then does not try again."""
+
+    def test_bias_correction_is_not_tried_where_it_is_known_to_fail(
+        self, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, "bias-correction-fails")
+        calls = count(monkeypatch, "optimize")
+        job = make(models, tmp_path, "classifier")
+        job.document["answers"] = {"level-1": "no AttributeError: KerasTensor"}
+        job.run(*ALL)
+        assert calls == ["optimize"]
+        (finding,) = [e for e in job.events if e.get("code") == "optimize.bias-correction"]
+        assert "KerasTensor" in finding["message"]
+        assert (finding["asked"], finding["got"]) == (1, 0)
+        assert "optimization_level=0" in (job.work / "model.alls").read_text(encoding="utf-8")
+
+    def test_an_nms_that_was_refused_is_not_tried(
+        self, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, "strict-nms")
+        calls = count(monkeypatch, "load_model_script")
+        job = make(models, tmp_path, "detector")
+        job.document["answers"] = {"nms-yolov8": "no NMSConfigPostprocessException: bins"}
+        job.run(*ALL)
+        assert calls == ["load_model_script"]
+        assert "optimize.nms-refused" in job.findings
+        assert "nms_postprocess" not in (job.work / "model.alls").read_text(encoding="utf-8")
+
+    def test_a_compiled_network_that_infers_nothing_is_not_asked(
+        self, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, "compiled-not-inferred")
+        job = make(models, tmp_path, "classifier")
+        job.document["answers"] = {"compiled-inference": "no InvalidStateException: compiled"}
+        job.run(*ALL)
+        calls = count(monkeypatch, "infer")
+        job.run("evaluate")
+        assert calls == ["infer"] * 3
+
+    @pytest.mark.parametrize("answer", ["yes", "failed no end after 240 seconds", ""])
+    def test_any_other_answer_leaves_the_usual_form(
+        self, models: Any, tmp_path: Path, answer: str
+    ) -> None:
+        job = make(models, tmp_path, "classifier")
+        job.document["answers"] = {"level-1": answer}
+        job.run(*ALL)
+        assert "optimization_level=1" in (job.work / "model.alls").read_text(encoding="utf-8")
+        assert "optimize.bias-correction" not in job.findings
+
+
+def count(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """Return a list that grows by one word at each call of a method of the SDK."""
+    from hailo_sdk_client import ClientRunner
+
+    calls: list[str] = []
+    method = getattr(ClientRunner, name)
+
+    def counted(self: Any, *words: Any, **options: Any) -> Any:
+        calls.append(name)
+        return method(self, *words, **options)
+
+    monkeypatch.setattr(ClientRunner, name, counted)
+    return calls

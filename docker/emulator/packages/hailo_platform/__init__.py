@@ -23,6 +23,8 @@ from hailo_platform.pyhailort import pyhailort as _pyhailort_names
 __emulated__ = True
 
 _setup = _read_setup()
+#: Whether the wheel that this stands for reads arrays of numpy 2.
+__emulated_numpy2__ = not _setup.acts("numpy2-nbytes")
 if _pyhailort.__version__ != _setup.version:
     _text = (
         f"_pyhailort version ({_pyhailort.__version__}) does not match pyhailort version "

@@ -37,6 +37,13 @@ SDK: Tuple[Use, ...] = (
         "networks of TensorFlow",
     ),
     Use("ClientRunner.get_hn_dict"),
+    Use("ClientRunner.get_params", when="hef analyze"),
+    Use(
+        "ClientRunner.analyze_noise",
+        ("data_count", "batch_size", "analyze_mode"),
+        1,
+        "hef analyze, which makes a shorter call where this one is refused",
+    ),
     Use("ClientRunner.load_model_script", positional=1),
     Use("ClientRunner.optimize_full_precision", positional=1),
     Use("ClientRunner.optimize", positional=1),

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from hefsmith_worker import decoding, onnx_files
+from hefsmith_worker.contract.answers import COMPILED_INFERENCE
 from hefsmith_worker.contract.layout import (
     GOLDEN,
     GOLDEN_DRAFT,
@@ -46,7 +47,13 @@ FRAMEWORKS = ("pytorch", "tensorflow")
 
 def run(workspace: Workspace) -> Dict[str, object]:
     """Write the outputs of every step and ``golden/golden.json``."""
-    return measure(workspace, workspace.runner(HAR, "compile"), workspace.plan.of("evaluate"))
+    quantized = workspace.plan.work / HAR_QUANTIZED
+    if workspace.plan.refuses(COMPILED_INFERENCE) and quantized.exists():
+        # Loaded anew, a compiled network of this compiler infers nothing; one at hand does.
+        runner = workspace.runner(HAR_QUANTIZED, "optimize")
+    else:
+        runner = workspace.runner(HAR, "compile")
+    return measure(workspace, runner, workspace.plan.of("evaluate"))
 
 
 def measure(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
+from hefsmith_worker.contract.answers import LEVEL_ONE, nms_check
 from hefsmith_worker.contract.layout import (
     CALIBRATION_INDEX,
     HAR_NATIVE,
@@ -19,7 +20,7 @@ from hefsmith_worker.contract.layout import (
 )
 from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
 from hefsmith_worker.network import as_input
-from hefsmith_worker.protocol import StageError
+from hefsmith_worker.protocol import Plan, StageError
 from hefsmith_worker.script import GeneratedScript, ScriptRequest, generate, script_request
 from hefsmith_worker.script.precision import precision_table
 from hefsmith_worker.workspace import Workspace
@@ -42,6 +43,11 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     try:
         while True:
             generated = generate(request)
+            before = refused_before(workspace.plan, request, generated)
+            if before is not None:
+                request, finding = before
+                workspace.channel.finding(**finding)
+                continue
             files = {SCRIPT: generated.text, **generated.files}
             try:
                 _quantise(workspace, files, calibration)
@@ -83,6 +89,40 @@ def _quantise(workspace: Workspace, files: Mapping[str, str], calibration: Any) 
     runner.optimize(calibration)
 
 
+def refused_before(
+    plan: Plan, request: ScriptRequest, generated: GeneratedScript
+) -> "Optional[Tuple[ScriptRequest, Dict[str, Any]]]":
+    """Return what to ask for at once, where the contact test was refused the usual form.
+
+    Only a level that the recipe names: which one runs by default is the SDK's to choose, and may
+    need no bias correction.
+    """
+    if request.options.level == 1 and plan.refuses(LEVEL_ONE):
+        said = plan.answers[LEVEL_ONE].partition(" ")[2] or "no"
+        message = (
+            "this compiler fails in bias correction, as the contact test found (%s); level 0 "
+            "runs instead" % said[:200]
+        )
+        return _level_zero(request, message)
+    check = nms_check(str(generated.nms.get("made")))
+    if generated.doubt and plan.refuses(check):
+        said = plan.answers[check].partition(" ")[2] or "no"
+        return _raw_outputs(request, generated, "the contact test was told: " + said[:200])
+    return None
+
+
+def _level_zero(request: ScriptRequest, message: str) -> "Tuple[ScriptRequest, Dict[str, Any]]":
+    finding = {
+        "code": "optimize.bias-correction",
+        "severity": "warning",
+        "message": message,
+        "asked": request.options.level,
+        "got": 0,
+        "fix": "Set optimization.level to 0, or use another version of the compiler.",
+    }
+    return replace(request, options=replace(request.options, level=0)), finding
+
+
 def another_way(
     request: ScriptRequest, generated: GeneratedScript, error: BaseException
 ) -> "Optional[Tuple[ScriptRequest, Dict[str, Any]]]":
@@ -95,25 +135,25 @@ def another_way(
     said = "%s: %s" % (type(error).__name__, str(error).strip().split("\n")[0][:200])
     options = request.options
     if options.level in (None, 1) and _BIAS_CORRECTION.search(told):
-        finding = {
-            "code": "optimize.bias-correction",
-            "severity": "warning",
-            "message": "the compiler failed in bias correction (%s); level 0 runs instead" % said,
-            "asked": options.level,
-            "got": 0,
-            "fix": "Set optimization.level to 0, or use another version of the compiler.",
-        }
-        return replace(request, options=replace(options, level=0)), finding
+        return _level_zero(
+            request, "the compiler failed in bias correction (%s); level 0 runs instead" % said
+        )
     if generated.doubt and ("nms" in told or "postprocess" in told):
-        finding = {
-            "code": "optimize.nms-refused",
-            "severity": "warning",
-            "message": "the compiler refused the NMS (%s: %s); the HEF gives the raw outputs of "
-            "the head, which are decoded on the host" % (generated.doubt, said),
-            "fix": "Set postprocess.nms.enabled to false, or give postprocess.nms.config.",
-        }
-        return replace(request, nms_refused="the compiler refused " + generated.doubt), finding
+        return _raw_outputs(request, generated, said)
     return None
+
+
+def _raw_outputs(
+    request: ScriptRequest, generated: GeneratedScript, said: str
+) -> "Tuple[ScriptRequest, Dict[str, Any]]":
+    finding = {
+        "code": "optimize.nms-refused",
+        "severity": "warning",
+        "message": "the compiler refused the NMS (%s: %s); the HEF gives the raw outputs of "
+        "the head, which are decoded on the host" % (generated.doubt, said),
+        "fix": "Set postprocess.nms.enabled to false, or give postprocess.nms.config.",
+    }
+    return replace(request, nms_refused="the compiler refused " + generated.doubt), finding
 
 
 def _request(workspace: Workspace, parsed: Parsed, index: Mapping[str, Any]) -> ScriptRequest:

@@ -61,6 +61,16 @@ def check_driver(setup: Setup) -> None:
         )
 
 
+def check_firmware(setup: Setup) -> None:
+    """Refuse all but identification, as the library does with firmware of another version."""
+    if setup.has("old_firmware"):
+        fail(
+            "HAILO_UNSUPPORTED_FW_VERSION",
+            "Operation is not allowed when FW version in not supported. Host supported FW version "
+            f"is {setup.version}",
+        )
+
+
 #: Group identifier that is never shared.
 UNIQUE_GROUP = "UNIQUE"
 
@@ -87,6 +97,12 @@ class Lock:
     ) -> Lock:
         """Take the device, or fail with 73 (asked for by identifier) or 74 (any free one)."""
         check_driver(setup)
+        if setup.has("old_firmware"):
+            log(
+                "warning",
+                f"Unsupported firmware operation. Host: {setup.version}, "
+                f"Device: {'.'.join(map(str, setup.firmware))}",
+            )
         key = (os.getpid(), group)
         with cls._guard:
             if group != UNIQUE_GROUP and key in cls._groups:
@@ -224,7 +240,7 @@ def identity_lines(setup: Setup) -> list[str]:
     )
     lines = [
         "Control Protocol Version: 2",
-        f"Firmware Version: {setup.version} ({suffix})",
+        f"Firmware Version: {'.'.join(map(str, setup.firmware))} ({suffix})",
         "Logger Version: 0",
     ]
     architecture = f"Device Architecture: {setup.chip.printed}"
@@ -257,7 +273,7 @@ class Control:
         setup = read_setup()
         return BoardInformation(
             protocol_version=2,
-            firmware_version=FirmwareVersion(*setup.hailort),
+            firmware_version=FirmwareVersion(*setup.firmware),
             logger_version=0,
             board_name="" if setup.remote else setup.figures.board,
             is_release=True,

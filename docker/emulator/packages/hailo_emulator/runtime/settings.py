@@ -33,6 +33,7 @@ FAULTS = {
     "no_device": "no chip on the bus, driver not loaded or not bound",
     "no_driver": "the driver is not installed: no device class in /sys",
     "no_firmware": "the driver found no firmware file, so it made no device",
+    "old_firmware": "the chip still runs the firmware of an earlier version",
     "driver_mismatch": "kernel driver and library differ in version",
     "cli_mismatch": "hailortcli and library differ in version",
     "binding_mismatch": "Python binding and library differ in version",
@@ -84,6 +85,11 @@ class Setup:
         """A version that differs from the library's, for the mismatch faults."""
         major, minor, revision = self.hailort
         return f"{major}.{minor - 1 if minor else minor + 1}.{revision}"
+
+    @property
+    def firmware(self) -> tuple[int, int, int]:
+        """The version of the firmware on the chip."""
+        return _parse_version(self.other_version) if self.has("old_firmware") else self.hailort
 
     @property
     def legacy_status(self) -> bool:

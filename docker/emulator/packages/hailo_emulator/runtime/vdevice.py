@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from hailo_emulator.runtime.binding import Struct, border, since
-from hailo_emulator.runtime.device import Device, Lock, list_devices, out_of_devices
+from hailo_emulator.runtime.device import Device, Lock, check_firmware, list_devices, out_of_devices
 from hailo_emulator.runtime.formats import (
     HailoPowerMode,
     HailoSchedulingAlgorithm,
@@ -179,6 +179,7 @@ class VDevice:
 
         setup = read_setup()
         check_device(hef.content, setup)
+        check_firmware(setup)
         check_page_size(setup)
         return Network(hef)
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 MARK: Final = "hefsmith_contact"
 SCHEMA: Final = 1
 
+#: Groups of an IPv6 address; a time has two colons, a PCI address has, too.
+_IPV6: Final = re.compile(
+    r"(?i)(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}:?[0-9a-f]{1,4}|"
+    r"(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6})(?:%\w+)?(?!\w)"
+)
+
 State = Literal["ok", "warning", "error", "not asked"]
 STATES: Final[tuple[State, ...]] = ("ok", "warning", "error", "not asked")
 
@@ -78,8 +84,10 @@ def public(report: ContactReport, private: Iterable[str] = ()) -> ContactReport:
         text = re.sub(r"\b[\w.+-]+@[\w.-]+\b", "…", text)
         text = re.sub(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b", "…", text)
         text = re.sub(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "…", text)
+        text = _IPV6.sub("…", text)
         for word in ordered:
-            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", "…", text)
+            whole = rf"(?i)(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])"
+            text = re.sub(whole, "…", text)
         return "\n".join(escape_control(line) for line in text.splitlines())[:LONGEST]
 
     rows = tuple(replace(row, found=clean(row.found), fix=clean(row.fix)) for row in report.rows)

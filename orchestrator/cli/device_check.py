@@ -207,7 +207,7 @@ def _run(session: SshSession, build: Build, api: Api, shown: str) -> Row:
     if not run.complete:
         words = "; ".join([*run.trouble.values(), *run.errors[:1]])
         kind = next(iter(run.trouble))
-        fix = f"hef explain knows more; the status was told as {kind}"
+        fix = _explained([*run.errors, *run.trouble.values()])
         # The older interface does not exist on every chip; the other row counts then.
         state: State = "warning" if api == "vstreams" and kind in ("api", "runtime") else "error"
         return Row(check=title, state=state, found=words, fix=fix)
@@ -218,6 +218,14 @@ def _run(session: SshSession, build: Build, api: Api, shown: str) -> Row:
         fix = "The device gives other numbers than the compiler's own: compare versions above."
         return Row(check=title, state="error", found=found, fix=fix)
     return Row(check=title, state="ok", found=found)
+
+
+def _explained(lines: Sequence[str]) -> str:
+    """Return what to do about what HailoRT said, where that is known."""
+    from orchestrator.diagnose.explain import explain_failure
+
+    found = explain_failure(lines)[0]
+    return found.remedy if found.severity == "fatal" else "hef explain FILE, with HailoRT's log"
 
 
 def _rate(session: SshSession, build: Build) -> Row:

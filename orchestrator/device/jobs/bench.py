@@ -512,7 +512,8 @@ def work(request: dict[str, Any]) -> None:
         machine=platform.machine(),
         processors=os.cpu_count(),
     )
-    others = holders()
+    shared = bool(os.environ.get("HEFSMITH_SHARED_GROUP"))
+    others = [] if shared else holders()
     if others:
         # A rate measured beside another user of the chip is worth nothing.
         tell(
@@ -528,7 +529,7 @@ def work(request: dict[str, Any]) -> None:
     warmup = float(request.get("warmup", 1))
     tell("machine", pcie=pcie_link(), throttling=throttling(), board_c=board_temperature())
     # hailortcli wants the chip for itself.
-    if request.get("cli", True) and not os.environ.get("HEFSMITH_SHARED_GROUP"):
+    if request.get("cli", True) and not shared:
         tell("phase", name="hailortcli")
         rates = measure_with_cli(path, seconds, major_of(version))
         if rates:

@@ -298,3 +298,32 @@ def test_no_chip_names_the_package_to_install_when_the_tool_is_missing() -> None
 
 def test_an_empty_device_gets_an_answer_and_no_traceback() -> None:
     assert "chip" in bad(Facts(time=0.0))
+
+
+@pytest.mark.parametrize(
+    ("service", "version", "severity", "words"),
+    [
+        ("LoadState=loaded\nActiveState=active\n", "4.23.0", OK, "runs"),
+        ("LoadState=loaded\nActiveState=inactive\n", "4.23.0", ERROR, "does not run"),
+        ("LoadState=not-found\nActiveState=inactive\n", "4.23.0", ERROR, "not installed"),
+        ("LoadState=loaded\nActiveState=active\n", "4.22.0", ERROR, "service 4.22.0, library"),
+        ("", "4.23.0", INFO, "cannot be told"),
+    ],
+)
+def test_a_shared_chip_needs_the_service_of_the_librarys_version(
+    service: str, version: str, severity: str, words: str
+) -> None:
+    commands = {"service": output(service), "packages": output(f"hailort {version} ii \n")}
+    found = results(facts("4.23.0", commands=commands), shared=True)["service"]
+    assert found.severity == severity
+    assert words in found.message
+    if severity == ERROR:
+        assert "hailort.service" in found.fix
+    assert "service" not in results(facts("4.23.0", commands=commands))
+
+
+def test_who_else_uses_a_shared_chip_is_no_trouble() -> None:
+    process = {"pid": 44, "command": "frigate", "user": "root", "unit": None}
+    raw = facts("4.23.0", holders={"complete": True, "processes": [process]})
+    assert results(raw, shared=True)["holders"].severity == OK
+    assert "shared: true" in bad(raw)["holders"].fix

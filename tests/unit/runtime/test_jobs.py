@@ -173,6 +173,25 @@ class AskedRunner(QuickRunner):
         return self._identity
 
 
+def test_a_shared_chip_is_measured_beside_another_program(
+    tmp_path: Path, emulated_device: Path
+) -> None:
+    import hailo_platform
+
+    params = hailo_platform.VDevice.create_params()
+    params.group_id, params.multi_process_service = "SHARED", True
+    hef = tmp_path / "model.emulated.hef"
+    hef.write_bytes(hefs.classifier())
+    options = BenchOptions(seconds=0.1, warmup=0)
+    runner = LocalRunner(
+        HEFSMITH_EMULATED_NODE=str(emulated_device), HEFSMITH_SHARED_GROUP="SHARED"
+    )
+    with hailo_platform.VDevice(params):
+        result = run_benchmark(runner, hef, device="pi5", options=options)
+    assert result.rates
+    assert result.hw_only_fps is None  # hailortcli would want the chip for itself
+
+
 def test_a_holder_that_only_root_can_see_is_asked_for(tmp_path: Path, pictures: Path) -> None:
     holder = Holder(pid=77, command="frigate", user="root")
     known = AskedRunner(

@@ -303,6 +303,7 @@ def test_what_is_no_answer_is_not_read() -> None:
 CANARIES = (
     "maria", "/home/maria/projects/secret", "C:\\Users\\maria\\net", "maria@host.example",
     "192.168.7.33:22", "aa:bb:cc:dd:ee:ff", "greenhouse",
+    "fe80::1c2d:3e4f%eth0", "2001:db8:0:0:1:2:3:4", "2001:db8::7", "GreenHouse", "Maria",
 )  # fmt: skip
 
 
@@ -315,9 +316,28 @@ def test_nothing_private_is_in_a_report(monkeypatch: pytest.MonkeyPatch) -> None
     )
     report = public(ContactReport(subject="device", versions={"host": "greenhouse"}, rows=rows))
     text = json.dumps(report.to_json()) + as_text(report)
-    for canary in ("maria", "secret", "greenhouse", "192.168.7.33", "aa:bb", "host.example"):
+    for canary in (
+        "maria",
+        "secret",
+        "greenhouse",
+        "192.168.7.33",
+        "aa:bb",
+        "host.example",
+        "fe80",
+        "2001",
+        "GreenHouse",
+        "Maria",
+        "eth0",
+    ):
         assert canary not in text, canary
     assert "cannot open" in text
+
+
+def test_what_is_not_private_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "pi")
+    told = "12:30:45 0000:01:00.0 HailoRT 4.23.0, std::bad_alloc, InferModel::run, conv1:0"
+    rows = (Row(check="x", state="ok", found=told),)
+    assert public(ContactReport(subject="device", versions={}, rows=rows)).rows[0].found == told
 
 
 def test_a_report_is_read_as_it_was_written() -> None:

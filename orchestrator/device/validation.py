@@ -166,8 +166,26 @@ def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log
             "hef.yaml; it is then stopped and started again around each run.",
         )
     first = first_error(log)
+    if spec is not None and spec.kind == "embedded":
+        _check_own_packages(name, f"{first or ''} {message}")
     msg = f"{name}: HailoRT does not work there: {first or message}"
     raise DeviceLacks(msg, hint=f"Ask for the whole picture: hef doctor --device {known}")
+
+
+def _check_own_packages(name: str, told: str) -> None:
+    """Raise where the device in this process lacks a package of an extra: it is this Python's."""
+    from orchestrator.installation import EXTRA_OF, install_command
+
+    lacking = re.search(r"No module named '(\w+)", told)
+    extra = EXTRA_OF.get(lacking.group(1)) if lacking is not None else None
+    if lacking is None or extra is None:
+        return
+    msg = (
+        f"{name}: the device in this process runs the network with {lacking.group(1)}, which is "
+        "not installed; the build is finished and kept"
+    )
+    hint = f"{install_command(extra)}\nor take your Pi: hef device add NAME USER@HOST"
+    raise DeviceLacks(msg, hint=hint, code="device.extra")
 
 
 def _ask(runner: JobRunner) -> Identity | None:

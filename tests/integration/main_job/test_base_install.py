@@ -1,0 +1,70 @@
+"""The base installation with Docker: what the extras bring is not there, and is not missed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project
+from .first_hour import WAYS, photographs, trained
+
+torch = pytest.importorskip("torch")
+
+pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+#: Runs at the start of every Python of the command's own environment.
+HIDE = """
+import sys
+
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {hidden!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Hide())
+"""
+
+
+@pytest.fixture
+def hidden(tmp_path: Path) -> str:
+    from orchestrator.installation import EXTRA_OF
+
+    place = tmp_path / "hidden"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(HIDE.format(hidden=set(EXTRA_OF)))
+    return str(place)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["onnx", "weights"])
+def test_init_and_build_need_no_extra_where_docker_is(
+    kind: str, hidden: str, tmp_path: Path, new_project: Callable[[str], Project]
+) -> None:
+    project = new_project("maker")
+    photos = photographs(tmp_path / "photos", train=12, val=6)
+    network = trained(photos, WAYS[0], epochs=6)
+    shutil.copytree(photos, project.root / "photos")
+    if kind == "onnx":
+        zeros = (torch.zeros(1, 3, 48, 48),)
+        path = str(project.root / "waste.onnx")
+        torch.onnx.export(network, zeros, path, dynamo=False, input_names=["image"])
+    else:
+        from .first_hour import MODEL
+
+        torch.save(network.state_dict(), project.root / "waste.pt")
+        (project.root / "net.py").write_text(MODEL)
+    more = ("--size", "3,48,48") if kind == "weights" else ()
+    done = project.hef("init", "--json", "--engine", "docker", *more, PYTHONPATH=hidden)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert any("labelled pictures are right" in one for one in found["found"])
+    done = project.hef("build", "waste", "--engine", "docker", PYTHONPATH=hidden)
+    assert done.returncode == 0, done.stderr
+    assert (project.root / "artifacts/waste/hailo8l/model.hailo8l.emulated.hef").is_file()
+    done = project.hef("inspect", str(project.root / "artifacts/waste/hailo8l"), PYTHONPATH=hidden)
+    assert done.returncode == 0, done.stderr
+    assert "predicted FPS" not in done.stdout

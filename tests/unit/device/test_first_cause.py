@@ -127,3 +127,60 @@ def test_one_first_cause_with_one_next_step(name: str) -> None:
     assert shown in f"{first.message} {first.why}", first
     assert step in first.fix, first
     assert never not in f"{first.message} {first.why} {first.fix}", first
+
+
+@pytest.mark.parametrize(
+    ("version", "kernel", "told"),
+    [("4.20.0", "6.15.0+rpt", True), ("4.20.0", "6.14.9+rpt", False), ("4.23.0", "6.18.2", False),
+     ("4.22.0", "7.0.1", True)],
+)  # fmt: skip
+def test_a_driver_that_cannot_be_built_is_told_for_the_kernels_that_it_is_true_of(
+    version: str, kernel: str, told: bool
+) -> None:
+    status = f"hailo_pci/{version}, 6.6.31+rpt-rpi-2712, aarch64: installed\n"
+    changes = logged("", modinfo_hailo_pci=None, dkms=output(status)) | {"files": NO_MODULE}
+    why = bad(facts(version, kernel=kernel, **changes))["chip"].why
+    assert ("do not compile" in why) is told
+
+
+def test_the_chips_of_a_line_are_named() -> None:
+    changes = logged("") | {"files": LOADED_10}
+    why = bad(facts("4.23.0", **changes))["chip"].why
+    assert "line 5.x drives" in why
+    assert "Hailo-10H" in why
+
+
+@pytest.mark.parametrize(
+    "log",
+    ["hailo 0000:05:00.0: Failed to enable MSI -28\n", "hailo 0001:01:00.0: device inaccessible\n",
+     "hailo: probe of 0001:01:00.0 failed with error -110\n",
+     "hailo 0001:01:00.0: Timeout waiting for vDMA boot data completion\n",
+     "hailo 0000:01:00.0: Firmware file not found (/lib/firmware/hailo/x.bin)"],
+)  # fmt: skip
+def test_old_lines_of_the_kernel_explain_nothing_when_no_card_is_there(log: str) -> None:
+    """The card was taken out, or fell off the bus, after the driver had said that."""
+    found = bad(facts("4.23.0", **(logged(log) | {"pci": [], "files": NO_MODULE})))
+    assert "no Hailo card is on the PCIe bus" in found["chip"].message
+
+
+@pytest.mark.parametrize("flags", ["0x50005", "0x0"])
+def test_under_voltage_goes_before_generation_and_cable(flags: str) -> None:
+    broken = logged("hailo 0001:01:00.0: device inaccessible\n",
+                    throttled=output(f"throttled={flags}\n"))  # fmt: skip
+    fix = bad(facts("4.23.0", **broken))["chip"].fix
+    assert fix.startswith("The supply first") is (flags != "0x0")
+
+
+def test_a_silent_chip_and_a_weak_supply() -> None:
+    weak = {"identify": output(), "throttled": output("throttled=0x50000\n")}
+    found = bad(facts("4.23.0", commands=weak))
+    assert set(found) == {"chip"}
+    assert "under-voltage since boot" in found["chip"].message
+    silent = bad(facts("4.23.0", commands={"identify": output()}))
+    assert "does not answer" in silent["chip"].message
+
+
+def test_a_package_that_is_half_installed_is_named() -> None:
+    half = logged("", modinfo_hailo_pci=None, packages=output("hailo-dkms 4.23.0-1 iF \n"))
+    found = bad(facts("4.23.0", **(half | {"files": NO_MODULE})))
+    assert found["dkms"].message == "hailo-dkms is only half installed"

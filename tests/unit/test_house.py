@@ -8,6 +8,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -24,14 +25,22 @@ def sources(*folders: str) -> Iterator[Path]:
                 yield path
 
 
-def imports(path: Path) -> set[str]:
-    found: set[str] = set()
+@cache
+def looked_at(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the modules that a file imports, and what it takes from them as ``module.name``."""
+    modules: set[str] = set()
+    members: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module)
-    return found
+            modules.add(node.module)
+            members.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(modules), frozenset(members)
+
+
+def imports(path: Path) -> frozenset[str]:
+    return looked_at(path)[0]
 
 
 def importers(package: str, *folders: str) -> set[str]:
@@ -115,13 +124,10 @@ def test_no_module_needs_itself_by_a_detour() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
-def modules_in(path: Path) -> set[str]:
+def modules_in(path: Path) -> frozenset[str]:
     """Return what a file imports, ``from package import module`` as the module, types too."""
-    found = imports(path)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+    modules, members = looked_at(path)
+    return modules | members
 
 
 def test_no_file_has_two_nouns_in_it() -> None:

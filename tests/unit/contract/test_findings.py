@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,8 @@ def test_there_is_one_class_of_findings(repository: Path) -> None:
     found = set()
     for folder in ("orchestrator", "docker"):
         for path in (repository / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ClassDef) and node.name.endswith("Finding"):
-                    found.add(path.relative_to(repository).as_posix())
+            if re.search(r"^\s*class \w*Finding\b", path.read_text(encoding="utf-8"), re.MULTILINE):
+                found.add(path.relative_to(repository).as_posix())
     assert found == {"docker/worker/hefsmith_worker/contract/findings.py"}
 
 

@@ -86,6 +86,8 @@ def test_a_run_of_each_stage_imports_what_was_found_and_nothing_else(
     worker, found = paths.worker_package(), reader(tmp_path)
     emulator = paths.image_context("emulator") / "packages"
     roots = (emulator, worker.parent, Path(orchestrator.__file__).parents[1])
+    # The emulator shares code with the worker; that is in its own digest.
+    emulators = set(found.closure(_taken_by(emulator, found, tmp_path)))
     for stage in STAGES:
         (folder / PLAN).write_text(json.dumps(plan.worker_document([stage.name])), "utf-8")
         done = subprocess.run(
@@ -97,8 +99,6 @@ def test_a_run_of_each_stage_imports_what_was_found_and_nothing_else(
         names = next(x for x in done.stderr.splitlines() if x.startswith("FILES")).split()[1:]
         imported = {Path(name).relative_to(worker).as_posix() for name in names}
         behind = set(found.closure([stage.module]))
-        # The emulator shares code with the worker; that is in its own digest.
-        emulators = set(found.closure(_taken_by(emulator, found, tmp_path)))
         assert imported - behind - PLUMBING - emulators == set(), stage.name
         assert BY_NAME[stage.name].module.replace(".", "/") + ".py" in {
             f"hefsmith_worker/{name}" for name in imported

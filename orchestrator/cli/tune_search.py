@@ -110,7 +110,7 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
     page = folder / PAGE
     outcome = Outcome(build, space, found, tuple(trials), choice, page)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(_page(loaded.name, outcome), encoding="utf-8")
+    page.write_text(_page(loaded.name, outcome), encoding="utf-8", newline="\n")
     return outcome
 
 

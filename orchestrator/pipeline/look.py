@@ -59,9 +59,11 @@ def look(session: BuildSession, wanted: Wanted) -> Seen:
     with tempfile.TemporaryDirectory(prefix="look-", dir=root) as place:
         folder = Path(place) / "look"
         folder.mkdir()
-        (folder / "model.yaml").write_text(json.dumps(wanted.recipe), encoding="utf-8")
+        (folder / "model.yaml").write_text(
+            json.dumps(wanted.recipe), encoding="utf-8", newline="\n"
+        )
         for name, text in wanted.code.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
         return _run(session, wanted, folder)
 
 
@@ -92,7 +94,7 @@ def _run(session: BuildSession, wanted: Wanted, folder: Path) -> Seen:
             "fits": list(wanted.fits),
         },
     }
-    (staging / PLAN).write_text(json.dumps(document), encoding="utf-8")
+    (staging / PLAN).write_text(json.dumps(document), encoding="utf-8", newline="\n")
     return _follow(session, segment.target.engine.start(job), staging)
 
 
@@ -108,7 +110,7 @@ def _lent_as(path: Path, lent: Mapping[Path, str]) -> str | None:
 def _follow(session: BuildSession, started: Any, staging: Path) -> Seen:
     from orchestrator.pipeline.events import EventReader
 
-    with started as running, (staging / "log.txt").open("w", encoding="utf-8") as log:
+    with started as running, (staging / "log.txt").open("w", encoding="utf-8", newline="\n") as log:
         reader = EventReader(session.observer, log)
         for line in running.lines():
             reader.feed(line)

@@ -94,6 +94,8 @@ ASKING = {
     "orchestrator/engine/client.py": "engine's socket",
     "orchestrator/engine/failures.py": "words when no engine",
     "orchestrator/engine/launch.py": "owner of results",
+    "orchestrator/engine/local.py": "user and host",
+    "orchestrator/project/trust.py": "places of cache",
     "orchestrator/engine/local_job.py": "how a job is started",
     "orchestrator/engine/owner.py": "user and host",
     "orchestrator/engine/process.py": "how a job is stopped",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from orchestrator.project.survey.questions import Question
 
 #: Wrong answers after which the default is taken.
@@ -19,6 +22,8 @@ class Asker:
 
     def __init__(self, *, yes: bool) -> None:
         self._asks = not yes and sys.stdin.isatty() and sys.stderr.isatty()
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
+        """What leaves the screen to a question meanwhile."""
 
     def __call__(self, question: Question) -> str:
         """Return the answer to a question."""
@@ -32,6 +37,13 @@ class Asker:
                 default = shown
             note(f"taken: {escape_control(question.text)} {default}: {_plain(question.reason)}")
             return question.default
+        with self.around():
+            return self._ask(question, meant)
+
+    @staticmethod
+    def _ask(question: Question, meant: Mapping[str, str]) -> str:
+        from orchestrator.errors import escape_control
+
         note("")
         note(escape_control(question.text))
         note(f"  ({_plain(question.reason)})")

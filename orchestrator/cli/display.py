@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
     from hefsmith_worker.contract.findings import Finding
@@ -54,6 +56,11 @@ class PlainDisplay:
 
     def __exit__(self, *exc: object) -> None:
         """Nothing to put back."""
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the screen to a question; there is nothing here that moves."""
+        yield
 
     def _line(self, text: str) -> None:
         elapsed = time.monotonic() - self._start
@@ -129,6 +136,15 @@ class LiveDisplay:
 
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the screen to a question, and go on below it."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
 
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:

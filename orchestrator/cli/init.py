@@ -319,6 +319,7 @@ def _start(
         open_display() as display,
         make_session({"engine": engine}, observer=display) as session,
     ):
+        ask.around = display.paused
         return start(given, folder, scripts, session, ask)
 
 

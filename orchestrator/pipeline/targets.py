@@ -6,6 +6,8 @@ export image that goes with a suite: torch and the compiler's pins do not live t
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +20,7 @@ from orchestrator.pipeline.jobs import ExecutionTarget, Segment
 from orchestrator.pipeline.sizes import read_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from orchestrator.engine.base import Box, Report
     from orchestrator.engine.protocols import Engine
@@ -315,7 +317,8 @@ class TargetResolver:
     def _own_image(self) -> str:
         if self.look_only:
             return "hefsmith-emulator"
-        return self.engine.ensure_image("emulator", report=self._report_image()).id
+        with self._building() as report:
+            return self.engine.ensure_image("emulator", report=report).id
 
     def _with_packages(
         self, image: str, packages: tuple[str, ...], *, python: str = "python"
@@ -327,26 +330,29 @@ class TargetResolver:
         if self.engine.info().kind == "local" and packages == identity.TENSORFLOW_PACKAGES:
             _need_tensorflow()
             return image
-        report = self._report_image()
-        return self.engine.add_packages(image, packages, python=python, report=report).id
+        with self._building() as report:
+            return self.engine.add_packages(image, packages, python=python, report=report).id
 
-    def _report_image(self) -> Report:
-        """Return what shows an image being built; nothing is said while there is nothing to do."""
+    @contextmanager
+    def _building(self) -> Iterator[Report]:
+        """Show an image being built; nothing is said while there is nothing to do."""
         from orchestrator.engine.base import Progress
 
-        started = False
+        started: float | None = None
 
         def report(news: Progress | str, /) -> None:
             nonlocal started
-            if not started:
-                started = True
+            if started is None:
+                started = time.monotonic()
                 self.observer.stage_started("image")
             if isinstance(news, Progress):
                 self.observer.progress("image", news.done, news.total, news.unit)
             else:
                 self.observer.log(news)
 
-        return report
+        yield report
+        if started is not None:
+            self.observer.stage_finished("image", time.monotonic() - started)
 
     def _target(
         self, image: str, python: str, env: Mapping[str, str], *, gpus: bool

@@ -53,8 +53,8 @@ def input_specs(
         )
         if len(shape) == 3 and given.get("color") in (None, "data"):
             raise StageError(
-                "input %s has shape %s: tokens (1, L, C) or a signal (1, C, L); the chip takes pictures "
-                "(1, C, H, W) or features (1, F)" % (name, shape),
+                "input %s has shape %s: tokens (1, L, C) or a signal (1, C, L); the chip takes "
+                "pictures (1, C, H, W) or features (1, F)" % (name, shape),
                 code="preprocess.tokens",
                 fix=TOKENS_FIX,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.report.html import STYLE, escape
+from orchestrator.report.html import STYLE, escape, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,8 @@ def render_search(page: SearchPage) -> str:
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(page.title)}</title><style>{STYLE}{_OWN}</style></head><body><main>",
+            styled(f"{STYLE}{_OWN}"),
+            f"<title>{escape(page.title)}</title></head><body><main>",
             f"<header><h1>{escape(page.title)}</h1><p>{escape(page.note)}</p></header>",
             (
                 f"<section><h2>{escape(page.measure)} against cost</h2>"

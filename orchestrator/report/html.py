@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
 from html import escape as escape_html
 from typing import TYPE_CHECKING
@@ -82,6 +84,20 @@ def escape(text: str) -> str:
     return escape_html(escape_control(text))
 
 
+def styled(style: str) -> str:
+    """Return a page's style, and before it the policy that lets a browser use nothing else.
+
+    No script, no network, no frame, no form: should a text of a stranger ever get into a page
+    as markup, it can do nothing. Pictures are inside the page.
+    """
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{style}</style>'
+
+
 def render(page: Page) -> str:
     """Return the page as HTML text."""
     title = f"{page.model} for {page.arch}"
@@ -90,8 +106,8 @@ def render(page: Page) -> str:
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}: {verdict.outcome}</title>",
-        f"<style>{STYLE}</style></head><body><main>",
+        styled(STYLE),
+        f"<title>{escape(title)}: {verdict.outcome}</title></head><body><main>",
         f"<header><h1>{escape(title)}</h1><p>{escape(page.toolchain)}, {escape(page.made)}</p>",
         _EMULATED if page.emulated else "",
         "</header>",

@@ -98,7 +98,8 @@ def test_the_page_is_whole_offline_and_says_what_matters(tmp_path: Path, net: Cl
     for _, attributes in tags.seen:
         for key in ("src", "href"):
             assert (attributes.get(key) or "data:").startswith("data:")
-    assert "http" not in text
+    assert "http:" not in text
+    assert "https:" not in text
     assert "Emulated." in text
     assert "SDK_QUANTIZED" in text
     assert "&lt;script&gt;alert(1)" in text

@@ -37,9 +37,18 @@ def check(build: Build, memory: DigestMemory) -> list[str]:
             sound = False
         if not sound:
             damaged.append(path)
-    if not _manifest_agrees(build, said):
+    if not (_manifest_agrees(build, said) and _is_own_manifest(build, memory)):
         damaged.append(MANIFEST)
     return damaged
+
+
+def _is_own_manifest(build: Build, memory: DigestMemory) -> bool:
+    """Tell whether the manifest is the one that was written with the build, to the last bit."""
+    told = build.summary.get("manifest_sha256")
+    try:
+        return told is None or memory.file(build.folder / MANIFEST) == told
+    except OSError:
+        return False
 
 
 def _manifest_agrees(build: Build, said: dict[str, str]) -> bool:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QUESTION = Question(
-    text="Which chip?", default="hailo8l", reason="so", options=(("hailo8l", "a"), ("hailo8", "b"))
+    key="chip",
+    text="Which chip?",
+    default="hailo8l",
+    reason="so",
+    options=(("hailo8l", "a"), ("hailo8", "b")),
 )
 
 

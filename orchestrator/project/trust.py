@@ -94,7 +94,7 @@ def _others(folder: Path) -> str | None:
     with suppress(OSError, AttributeError):
         if os.getuid() not in (0, folder.stat().st_uid):
             return "it belongs to another user of this machine"
-    marked = next((one for one in _code_files(folder) if _downloaded(one)), None)
+    marked = next((one for one in _code_files(folder) if downloaded(one)), None)
     return None if marked is None else f"{escape_control(marked.name)} was downloaded"
 
 
@@ -105,11 +105,11 @@ def _code_files(folder: Path) -> list[Path]:
     return []
 
 
-def _downloaded(path: Path) -> bool:
-    """Tell whether the system marked a file as downloaded; Linux marks none."""
-    if sys.platform == "win32":
+def downloaded(path: Path, system: str = sys.platform) -> bool:
+    """Tell whether a ``system`` marked a file as downloaded; Linux marks none."""
+    if system == "win32":
         return Path(f"{path}:Zone.Identifier").is_file()
-    if sys.platform == "darwin":
+    if system == "darwin":
         import ctypes
 
         with suppress(OSError, AttributeError):

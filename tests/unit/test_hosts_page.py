@@ -95,7 +95,6 @@ ASKING = {
     "orchestrator/engine/failures.py": "words when no engine",
     "orchestrator/engine/launch.py": "owner of results",
     "orchestrator/engine/local.py": "user and host",
-    "orchestrator/project/trust.py": "places of cache",
     "orchestrator/engine/local_job.py": "how a job is started",
     "orchestrator/engine/owner.py": "user and host",
     "orchestrator/engine/process.py": "how a job is stopped",
@@ -109,6 +108,8 @@ ASKING = {
     "orchestrator/pipeline/sharing/objects.py": "drive letters",
     "orchestrator/processes.py": "whether a process lives",
     "docker/worker/hefsmith_worker/calibration/pool.py": "-",
+    # Asks inside a container, whose system is Linux.
+    "docker/worker/hefsmith_worker/contact.py": "-",
     "docker/worker/hefsmith_worker/guard.py": "folders that the engine sees",
     "docker/worker/hefsmith_worker/supervisor.py": "how a job is stopped",
 }
@@ -158,6 +159,18 @@ def test_places_of_a_user_are_those_of_the_system(
     assert str(paths.user_data()) == there("hefsmith", appauthor=False).user_data_dir
     monkeypatch.setenv("HEFSMITH_CACHE", "elsewhere")
     assert paths.user_cache() == Path("elsewhere")
+
+
+def test_a_download_is_known_by_the_mark_of_its_system(tmp_path: Path) -> None:
+    """NTFS opens a stream by ``name:stream``; other systems take that for a file's name."""
+    from orchestrator.project.trust import downloaded
+
+    code = tmp_path / "net.py"
+    code.write_text("x = 1\n")
+    assert not any(downloaded(code, system) for system in ("win32", "darwin", "linux"))
+    (tmp_path / "net.py:Zone.Identifier").write_text("[ZoneTransfer]\r\nZoneId=3\r\n")
+    assert downloaded(code, "win32")
+    assert not downloaded(code, "linux")
 
 
 HIDE = """

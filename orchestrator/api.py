@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from orchestrator.pipeline.attest import Statement
     from orchestrator.pipeline.matrix.cells import Cell
+    from orchestrator.pipeline.matrix.cluster import ClusterBuilder
     from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
     from orchestrator.pipeline.matrix.runner import View
     from orchestrator.pipeline.observer import Observer
@@ -349,6 +350,7 @@ class Project:
         *,
         jobs: int | None = None,
         prove: bool = False,
+        cluster: str | None = None,
     ) -> MatrixResult:
         """Build every cell of the project's matrix, or of what is named; see :meth:`cells`.
 
@@ -356,7 +358,7 @@ class Project:
         many run side by side, at most.
         """
         cells = self.cells(models, archs, sets, everything=True, prove=prove)
-        return self.run_cells(cells, jobs=jobs, prove=prove)
+        return self.run_cells(cells, jobs=jobs, prove=prove, cluster=cluster)
 
     def run_cells(
         self,
@@ -364,20 +366,33 @@ class Project:
         *,
         jobs: int | None = None,
         prove: bool = False,
+        cluster: str | None = None,
         view: View | None = None,
     ) -> MatrixResult:
-        """Build the cells that :meth:`cells` returned; ``view`` shows them."""
+        """Build the cells that :meth:`cells` returned; ``view`` shows them.
+
+        ``cluster`` is the address of a Dask scheduler, whose workers make them then.
+        """
         from orchestrator.pipeline.matrix.builder import LocalBuilder
         from orchestrator.pipeline.matrix.capacity import find_capacity
         from orchestrator.pipeline.matrix.runner import MatrixRunner
 
-        capacity = find_capacity(self.session, jobs)
-        builder = LocalBuilder(self.session, prove=prove)
         shown = view if view is not None else self._eventful()
+        builder: LocalBuilder | ClusterBuilder
+        if cluster is None:
+            capacity = find_capacity(self.session, jobs)
+            builder = LocalBuilder(self.session, prove=prove)
+        else:
+            from orchestrator.pipeline.matrix.cluster import ClusterBuilder
+
+            builder = ClusterBuilder(self.session, cluster, prove=prove)
+            capacity = builder.capacity(jobs)
         try:
             runner = MatrixRunner(
                 self.session, cells, builder, capacity, shown, locked=self.options.locked
             )
+            if cluster is not None:
+                builder.on_published = runner.published  # type: ignore[union-attr]
             return runner.run()
         finally:
             builder.close()

@@ -19,12 +19,13 @@ from urllib.parse import unquote, urlsplit
 
 DISTRIBUTION = "hefsmith"
 
-Extra = Literal["demo", "emulator", "store", "tensorflow", "tune"]
+Extra = Literal["cluster", "demo", "emulator", "store", "tensorflow", "tune"]
 Manager = Literal["pip", "pipx", "uv-tool", "uv-pip"]
 
 #: The extra that brings a module which the base installation does without.
 EXTRA_OF: dict[str, Extra] = {
     "PIL": "emulator",
+    "distributed": "cluster",
     "fsspec": "store",
     "keras": "tensorflow",
     "ml_dtypes": "emulator",

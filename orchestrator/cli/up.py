@@ -38,6 +38,10 @@ JobsOption = Annotated[
     int | None,
     typer.Option("--jobs", min=1, help="Builds side by side; default: half of the cores."),
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="tcp://HOST:8786", help="A Dask cluster's workers build."),
+]
 EngineOption = Annotated[
     str | None,
     typer.Option("--engine", help="auto, docker, local, ssh://user@host, or a name of hef.yaml."),
@@ -81,6 +85,7 @@ class _Wish:
     sets: Sequence[str] | None
     everything: bool
     jobs: int | None
+    cluster: str | None
     prove: bool
 
     def cells(self, project: Project) -> tuple[Cell, ...]:
@@ -104,6 +109,7 @@ def register(app: typer.Typer) -> None:
         arch: ArchOption = None,
         sets: SetOption = None,
         jobs: JobsOption = None,
+        cluster: ClusterOption = None,
         device: DeviceOption = None,
         engine: EngineOption = None,
         toolchain: ToolchainOption = None,
@@ -136,7 +142,7 @@ def register(app: typer.Typer) -> None:
             fresh=fresh,
             locked=locked,
         )
-        wish = _Wish(models, arch, sets, all_, jobs, prove=True)
+        wish = _Wish(models, arch, sets, all_, jobs, cluster, prove=True)
         _run(wish, options, dry_run=dry_run, detach=detach, verbose=verbose, as_json=json_)
 
     @app.command(epilog="Example: hef build digits --arch hailo8l --strict")
@@ -146,6 +152,7 @@ def register(app: typer.Typer) -> None:
         arch: ArchOption = None,
         sets: SetOption = None,
         jobs: JobsOption = None,
+        cluster: ClusterOption = None,
         engine: EngineOption = None,
         toolchain: ToolchainOption = None,
         strict: StrictOption = None,
@@ -173,7 +180,7 @@ def register(app: typer.Typer) -> None:
             fresh=fresh,
             locked=locked,
         )
-        wish = _Wish(models, arch, sets, all_, jobs, prove=False)
+        wish = _Wish(models, arch, sets, all_, jobs, cluster, prove=False)
         _run(wish, options, dry_run=dry_run, detach=False, verbose=verbose, as_json=json_)
 
 
@@ -197,13 +204,15 @@ def _run(
             _detach(wish, project)
         else:
             cells = wish.cells(project)
-            if len(cells) == 1 and not wish.everything:
+            if len(cells) == 1 and not wish.everything and wish.cluster is None:
                 _run_one(cells[0], project, wish, verbose=verbose, as_json=as_json)
                 return
             from orchestrator.cli.matrix import open_view, print_matrix
 
             view = open_view(verbose=verbose)
-            outcome = project.run_cells(cells, jobs=wish.jobs, prove=wish.prove, view=view)
+            outcome = project.run_cells(
+                cells, jobs=wish.jobs, prove=wish.prove, cluster=wish.cluster, view=view
+            )
             if as_json:
                 emit_json(outcome.to_json())
             else:

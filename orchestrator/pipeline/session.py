@@ -265,7 +265,7 @@ class BuildSession:
         for attempt in range(ATTEMPTS):
             prestart = self._open_early(request, final) if attempt == 0 else None
             try:
-                made, materials, toolchain = self._plan_with_store(request, final)
+                made, materials, toolchain = self.plan_with_store(request, final)
                 context = self._run_context()
                 record = self._record(self.full(loaded, arch), request)
                 current = None if self.fresh else runner.up_to_date(made, final, context)
@@ -320,7 +320,7 @@ class BuildSession:
         msg = f"{request.model}: its inputs go on changing while it is built"
         raise StageFailed(msg, hint="Build it when they are written.", code="inputs.changing")
 
-    def _plan_with_store(
+    def plan_with_store(
         self, request: BuildRequest, final: Path
     ) -> tuple[Plan, Mapping[str, str], Toolchain]:
         """Return the plan when all that the team's store has for it is in the cache."""

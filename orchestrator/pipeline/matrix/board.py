@@ -34,7 +34,6 @@ class Line:
     seconds: float = 0.0
     warnings: int = 0
     error: str = ""
-    worker: str | None = None
     begun: set[str] = field(default_factory=set)
 
 

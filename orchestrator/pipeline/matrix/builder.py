@@ -27,7 +27,12 @@ STOPPED_WITHIN = 12.0
 
 
 class Builder(Protocol):
-    """Makes cells; called from one thread for each cell that runs."""
+    """Makes cells; called from one thread for each cell that runs.
+
+    ``workers`` tells where a cell was made, by its name, when that was not here.
+    """
+
+    workers: dict[str, str]
 
     def build(self, cell: Cell, hear: OnEvent) -> BuildResult:
         """Make one cell and tell its news. Raises what a build raises."""
@@ -53,6 +58,7 @@ class LocalBuilder:
     def __init__(self, session: BuildSession, *, prove: bool = False) -> None:
         self._session = session
         self._prove = prove
+        self.workers: dict[str, str] = {}
         self._free: list[_Slot] = []
         self._all: list[_Slot] = []
         self._lock = threading.Lock()

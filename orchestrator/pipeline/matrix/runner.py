@@ -207,8 +207,12 @@ class MatrixRunner:
         self._queue.put(ended)
 
     def _hear_of_entry(self, entry: CacheEntry) -> None:
-        self._published.add(entry.key)
-        self._board.published(entry.key)
+        self.published(entry.key)
+
+    def published(self, key: str) -> None:
+        """Note that a stage is there: cells that wait for it may go on."""
+        self._published.add(key)
+        self._board.published(key)
         self._queue.put(None)
 
     def _take(self, ended: _Ended) -> None:
@@ -218,14 +222,15 @@ class MatrixRunner:
         stage = self._board.lines[number].stage
         self._board.end(number, "waiting")  # the clock; what became of it follows
         seconds = self._board.lines[number].seconds
-        worker = self._board.lines[number].worker
+        worker = self._builder.workers.get(cell.name)
         if ended.result is not None:
-            status: str = "cached" if ended.result.cached else "built"
+            # What a worker has made comes from the store: it was not there before.
+            made = worker is not None or not ended.result.cached
             result = CellResult(
                 cell.model,
                 cell.arch,
                 cell.set,
-                "cached" if status == "cached" else "built",
+                "built" if made else "cached",
                 seconds,
                 ended.result,
                 worker=worker,

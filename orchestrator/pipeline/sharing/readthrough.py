@@ -117,6 +117,8 @@ class TeamStore:
         self._writer: threading.Thread | None = None
         self._idle = threading.Event()
         self._idle.set()
+        #: Called with the key of each stage that has come to the store.
+        self.on_sent: Callable[[str], None] = lambda _: None
         cache.listeners.append(self.offer)
 
     # --- before stages run ----------------------------------------------------------------------
@@ -326,6 +328,11 @@ class TeamStore:
             return  # the cache is being emptied; the note stays
         with contextlib.suppress(OSError):
             (self._outbox / key).unlink(missing_ok=True)
+        self.on_sent(key)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all that was made is sent; tell whether it is."""
+        return self._idle.wait(seconds) and not self._off.is_set()
 
     def finish(self) -> None:
         """Give what is on its way a moment at the end of a command; the rest goes later."""

@@ -1,6 +1,7 @@
 """An engine whose stages write small files: what a matrix costs beside the work itself.
 
-As a program it is ``hef`` with that engine: ``python trivial.py build --all``. The environment
+As a program it is ``hef`` with that engine: ``python trivial.py build --all``, or a worker of
+Dask: ``python trivial.py worker ADDRESS``. The environment
 variables TRIVIAL_SECONDS (of each stage), TRIVIAL_FAIL (``stage`` or ``stage:arch``) and
 TRIVIAL_RUNS (a file that gets a line for each stage that runs) steer it.
 """
@@ -160,4 +161,8 @@ if __name__ == "__main__":
     from orchestrator.cli.app import run
 
     install()
+    if sys.argv[1] == "worker":
+        from distributed.cli.dask_worker import main
+
+        sys.exit(main(sys.argv[2:]))
     sys.exit(run(sys.argv[1:]))

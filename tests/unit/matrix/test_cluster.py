@@ -1,0 +1,204 @@
+"""Cells on real Dask workers, of which one dies in the middle; results are as on one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hefsmith_worker.contract.findings import Finding
+
+from orchestrator import Event, Project
+from orchestrator.errors import EngineError, ExitCode
+from orchestrator.pipeline.matrix.cluster import slots_in
+from orchestrator.pipeline.matrix.messages import event_document, read_event, told_error
+
+from . import conftest, trivial
+
+pytest.importorskip("distributed")
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    with (tmp_path / "scheduler.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
+             "--port", str(port), "--no-dashboard"],
+            stdout=log, stderr=log, cwd=tmp_path,
+        )  # fmt: skip
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield address
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def start_worker(scheduler: str, project: conftest.Project, tmp_path: Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(name: str, resources: str = "engine=1", **more: str) -> subprocess.Popen[str]:
+        environ = project.environ(**more)
+        environ["HEFSMITH_CACHE"] = str(tmp_path / f"cache of {name}")
+        environ["TRIVIAL_RUNS"] = str(tmp_path / f"runs of {name}")
+        log = stack.enter_context((tmp_path / f"{name}.log").open("w"))
+        process = subprocess.Popen(
+            [sys.executable, str(Path(trivial.__file__)), "worker", scheduler, "--nthreads", "1",
+             "--no-nanny", "--no-dashboard", "--name", name, "--resources", resources,
+             "--local-directory", str(tmp_path / f"scratch of {name}")],
+            stdout=log, stderr=log, text=True, cwd=tmp_path, env=environ,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    with contextlib.ExitStack() as stack:
+        yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def until(condition: Callable[[], object], seconds: float = 40.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+
+
+def document(done: tuple[str, str], code: int | None) -> dict[str, Any]:
+    assert code == 0, done[1]
+    return dict(json.loads(done[0]))
+
+
+@pytest.mark.timeout(240)
+def test_two_workers_of_which_one_dies_give_what_one_machine_gives(
+    project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
+) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    with Project(artifacts=str(tmp_path / "alone"), cache=str(tmp_path / "own")) as opened:
+        alone = opened.build_all()
+    Path(project.root / "runs").unlink()
+    first = start_worker("first", TRIVIAL_SECONDS="0.6")
+    start_worker("second", TRIVIAL_SECONDS="0.6")
+    until(lambda: "Registered to" in (tmp_path / "first.log").read_text())
+    until(lambda: "Registered to" in (tmp_path / "second.log").read_text())
+    words = ("build", "--all", "--cluster", scheduler, "--json")
+    command = project.start(*words, HEFSMITH_STORE=str(share))
+    # In mid-build: it has begun with its second cell, or with the compiler of its first.
+    until(lambda: any("parse" in line for line in lines(tmp_path / "runs of first")))
+    first.send_signal(signal.SIGKILL)
+    done = command.communicate(timeout=180)
+    found = document(done, command.returncode)
+    assert {cell["status"] for cell in found["cells"]} == {"built"}
+    assert project.runs == [], "nothing ran on this machine"
+    assert all(cell["worker"] for cell in found["cells"])
+    assert lines(tmp_path / "runs of second")
+    assert "finished" not in done[0]
+    assert "compile: done" in done[1]
+    with Project(store=str(share)) as opened:
+        there = opened.build_all()
+    assert [cell.result.digests for cell in there.cells if cell.result] == [
+        cell.result.digests for cell in alone.cells if cell.result
+    ]
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_stops_the_workers_too(
+    project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "share").mkdir()
+    start_worker("only", TRIVIAL_SECONDS="3")
+    until(lambda: "Registered to" in (tmp_path / "only.log").read_text())
+    command = project.start(
+        "build", "--all", "--cluster", scheduler, "--json", HEFSMITH_STORE=str(tmp_path / "share")
+    )
+    until(lambda: lines(tmp_path / "runs of only"))
+    command.send_signal(signal.SIGINT)
+    done = command.communicate(timeout=60)
+    assert command.returncode == 130, done[1]
+    assert "Traceback" not in done[1]
+    assert json.loads(done[0])["counts"]["stopped"] == 4
+    ran = len(lines(tmp_path / "runs of only"))
+    time.sleep(4)
+    assert len(lines(tmp_path / "runs of only")) <= ran + 1, "it goes on with other stages"
+
+
+@pytest.mark.timeout(120)
+def test_a_failure_on_a_worker_is_told_as_if_it_was_here(
+    project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
+) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    start_worker("only", TRIVIAL_FAIL="compile:hailo8")
+    until(lambda: "Registered to" in (tmp_path / "only.log").read_text())
+    done = project.hef("build", "one", "--cluster", scheduler, "--json", HEFSMITH_STORE=str(share))
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    failed = next(cell for cell in found["cells"] if cell["status"] == "failed")
+    assert failed["arch"] == "hailo8"
+    assert "it was told to" in failed["error"]["message"]
+    assert failed["worker"]
+
+
+@pytest.mark.timeout(120)
+def test_what_a_cluster_lacks_is_said(
+    project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
+) -> None:
+    words = ("build", "one", "--cluster", scheduler)
+    done = project.hef(*words)
+    assert done.returncode == 2
+    assert "needs a store" in done.stderr
+    (tmp_path / "share").mkdir()
+    done = project.hef(*words, HEFSMITH_STORE=str(tmp_path / "share"))
+    assert done.returncode == 3
+    assert 'resources "engine=1"' in done.stderr
+    done = project.hef(
+        "build", "one", "--cluster", "tcp://127.0.0.1:9", HEFSMITH_STORE=str(tmp_path / "share")
+    )
+    assert done.returncode == 3
+    assert "no Dask scheduler answers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_events_and_errors_travel_whole() -> None:
+    finding = Finding("calib.few", "warning", "few", "Give more.", 64, 3, stage="calibrate")
+    for event in (
+        Event("progress", "m", "hailo8", "fast", "compile", done=1, total=2, unit="steps"),
+        Event("finding", "m", "hailo8", None, "calibrate", "few", finding=finding),
+    ):
+        assert read_event(json.loads(json.dumps(event_document(event)))) == event
+    told = told_error({"exit_code": 3, "message": "away", "hint": None, "code": "engine.lost"})
+    assert isinstance(told, EngineError)
+    assert told.exit_code is ExitCode.ENGINE
+    assert told.code == "engine.lost"
+
+
+def test_slots_are_the_engines_that_workers_offer() -> None:
+    workers: dict[str, Any] = {
+        "a": {"resources": {"engine": 2}},
+        "b": {"resources": {}},
+        "c": {"resources": {"engine": 1}},
+    }
+    assert slots_in(workers) == 3

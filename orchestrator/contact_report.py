@@ -9,6 +9,7 @@ import getpass
 import json
 import platform
 import re
+import textwrap
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -27,6 +28,9 @@ _IPV6: Final = re.compile(
     r"(?i)(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}:?[0-9a-f]{1,4}|"
     r"(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6})(?:%\w+)?(?!\w)"
 )
+
+#: Names that say nothing about anybody.
+_EVERYWHERE: Final = {"", "root", "localhost", "/"}
 
 State = Literal["ok", "warning", "error", "not asked"]
 STATES: Final[tuple[State, ...]] = ("ok", "warning", "error", "not asked")
@@ -74,20 +78,28 @@ def public(report: ContactReport, private: Iterable[str] = ()) -> ContactReport:
 
     ``private`` are words that are known to be so: a host's name, a user's, an address.
     """
-    words = {word for word in (*private, _user(), platform.node(), str(Path.home())) if word}
+    private = tuple(private)
+    commands = [word for word in private if re.search(r"[\s/]", word)]
+    words = {*private, _user(), platform.node(), str(Path.home())} - _EVERYWHERE
     # Longest first: a home folder holds the user's name.
     ordered = sorted((word for word in words if len(word) > 2), key=len, reverse=True)
 
+    def without(text: str, some: list[str]) -> str:
+        for word in some:
+            whole = rf"(?i)(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])"
+            text = re.sub(whole, "…", text)
+        return text
+
     def clean(text: str) -> str:
+        # Whole command lines go first, a pattern may take a part of them; names go last, they may
+        # be a part of what a pattern takes.
+        text = without(text, commands)
         text = re.sub(r"/(?:home|Users|root)/?[^\s:'\"),]*", "…", text)
         text = re.sub(r"[A-Za-z]:\\Users\\[^\s'\"),]*", "…", text)
         text = re.sub(r"\b[\w.+-]+@[\w.-]+\b", "…", text)
         text = re.sub(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b", "…", text)
         text = re.sub(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "…", text)
-        text = _IPV6.sub("…", text)
-        for word in ordered:
-            whole = rf"(?i)(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])"
-            text = re.sub(whole, "…", text)
+        text = without(_IPV6.sub("…", text), ordered)
         return "\n".join(escape_control(line) for line in text.splitlines())[:LONGEST]
 
     rows = tuple(replace(row, found=clean(row.found), fix=clean(row.fix)) for row in report.rows)
@@ -95,16 +107,30 @@ def public(report: ContactReport, private: Iterable[str] = ()) -> ContactReport:
     return replace(report, rows=rows, versions=versions)
 
 
-def as_text(report: ContactReport) -> str:
-    """Return a report for people: a line a row, the cure below it."""
+def as_text(report: ContactReport, columns: int | None = None) -> str:
+    """Return a report for people: a line a row, the cure below it.
+
+    ``columns`` folds what was found for a screen of that width; a cure is often a command, and
+    stays a line.
+    """
     width = max((len(row.check) for row in report.rows), default=5)
     facts = ", ".join(f"{key} {value}" for key, value in sorted(report.versions.items()))
-    lines = [f"{report.subject}: {facts}", ""]
+    lines = [*_folded(f"{report.subject}: {facts}", columns, ""), ""]
+    column = 9 + 2 + width + 2
     for row in report.rows:
-        lines.append(f"{row.state:<9}  {row.check:<{width}}  {row.found}".rstrip())
-        if row.fix:
-            lines += [f"{'':<9}  {'':<{width}}  {line}" for line in row.fix.splitlines()]
+        first, *more = _folded(row.found, columns, " " * column)
+        lines.append(f"{row.state:<9}  {row.check:<{width}}  {first.strip()}".rstrip())
+        lines += more
+        lines += [f"{'':<{column if columns is None else 11}}{one}" for one in row.fix.splitlines()]
     return "\n".join(lines) + "\n"
+
+
+def _folded(text: str, columns: int | None, indent: str) -> list[str]:
+    """Fold a text; never into a column of less than thirty."""
+    if columns is None:
+        return [text]
+    width = max(columns, len(indent) + 30)
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent) or [""]
 
 
 def read(text: str) -> ContactReport | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from orchestrator.cli.output import emit_json, note, print_result
+from orchestrator.cli.output import emit_json, note, print_result, screen_width
 from orchestrator.errors import ConfigError, ExitCode, HefsmithError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check(
     if as_json:
         emit_json(report.to_json())
     else:
-        for line in as_text(report).splitlines():
+        for line in as_text(report, screen_width()).splitlines():
             print_result(line)
         note(f"written: {output} and {output.with_suffix('.txt').name}; nothing private is in them")
     if not report.works:
@@ -83,6 +83,9 @@ def look(name: str | None, *, run: bool) -> ContactReport:
             identity = session.identify()
             versions = _versions(identity)
             private += [identity.hostname or "", "" if identity.emulated else identity.serial or ""]
+            # A command line may hold anything, a password of a camera for one.
+            commands = [one.command.partition(" ")[2].strip() for one in identity.holders or ()]
+            private += commands
             rows += _known(rows, identity)
             rows += _runs(session, spec, identity) if run else []
     report = ContactReport(subject="device", versions=versions, rows=tuple(rows))
@@ -96,7 +99,8 @@ def _as_row(result: Result) -> Row:
     finding = result.finding
     state = states[finding.severity]
     return Row(
-        check=result.title,
+        # Numbers of failures in doctor's titles only make the column wide.
+        check=result.title.partition(" (R")[0],
         state=state,
         found=" / ".join(finding.message.splitlines()),
         fix=finding.fix if state != "ok" else "",

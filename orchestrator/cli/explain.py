@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.output import emit_json, print_result
+from orchestrator.cli.output import emit_json, print_result, screen_width
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
             if as_json:
                 emit_json(report.to_json())
             else:
-                for line in as_text(report).splitlines():
+                for line in as_text(report, screen_width()).splitlines():
                     print_result(escape_control(line))
             return
         ran, findings, notable = explain_logs(logs, sys.stdin.buffer)

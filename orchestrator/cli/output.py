@@ -27,6 +27,13 @@ def says_everything(encoding: str | None) -> bool:
     return (encoding or "").lower().replace("_", "-").startswith(("utf-8", "utf8", "utf-16"))
 
 
+def screen_width() -> int | None:
+    """Return the columns of the screen that results go to; ``None`` for a file or a pipe."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def speak_plainly(*streams: object) -> None:
     """Let streams escape what their encoding lacks, where it would end the program otherwise.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.output import emit_json, note, print_result
+from orchestrator.cli.output import emit_json, note, print_result, screen_width
 from orchestrator.errors import ConfigError, HefsmithError, StageFailed, escape_control
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def check(
     if as_json:
         emit_json(report.to_json())
     else:
-        for line in as_text(report).splitlines():
+        for line in as_text(report, screen_width()).splitlines():
             print_result(line)
         note(f"written: {output} and {output.with_suffix('.txt').name}; nothing private is in them")
     if not report.works:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.toolchain_check import write_probe
 from tests.integration.suite import fake_suite
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -180,5 +181,17 @@ def test_a_suite_is_asked_what_it_does(imported: tuple[Path, dict], tmp_path: Pa
     assert rows["input (1, F) in the HN"]["found"].startswith("[[-1, 1, 1, 16]]")
     (record,) = (data / "toolchains").glob("*.json")
     answers = json.loads(record.read_text())["answers"]
-    assert answers["level-1"].startswith("failed")
+    assert answers["level-1"].startswith("no AttributeError")
     assert (tmp_path / "report.txt").is_file()
+    if os.environ.get("HEFSMITH_SHOW"):
+        sys.stdout.write((tmp_path / "report.txt").read_text())
+    # Bias correction runs here, where no quirk is planted: only the record says that it does not.
+    project = write_probe(tmp_path / "project", "hailo8l", "1")
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "build", "probe", "--toolchain", row["name"],
+         "--json"],
+        capture_output=True, text=True, timeout=600, check=False, cwd=project,
+        env={**os.environ, "HEFSMITH_DATA": str(data), "HEFSMITH_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "as the contact test found" in done.stdout

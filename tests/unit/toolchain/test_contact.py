@@ -333,9 +333,22 @@ def test_nothing_private_is_in_a_report(monkeypatch: pytest.MonkeyPatch) -> None
     assert "cannot open" in text
 
 
+def test_a_command_and_what_lies_below_a_home_folder_go_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "jo.smith")
+    monkeypatch.setattr("pathlib.Path.home", lambda: Path("/home/jo.smith"))
+    command = "rtsp://jo.smith:hunter2@cam"
+    told = f"held by python3 {command}; jo.smith@farm.example: /home/jo.smith/secret/x"
+    rows = (Row(check="x", state="ok", found=told),)
+    report = public(ContactReport(subject="device", versions={}, rows=rows), [command])
+    for canary in ("smith", "hunter2", "cam", "farm", "secret", "rtsp"):
+        assert canary not in report.rows[0].found, report.rows[0].found
+
+
 def test_what_is_not_private_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("getpass.getuser", lambda: "pi")
-    told = "12:30:45 0000:01:00.0 HailoRT 4.23.0, std::bad_alloc, InferModel::run, conv1:0"
+    monkeypatch.setattr("getpass.getuser", lambda: "root")
+    told = "root read-only 12:30:45 0000:01:00.0 4.23.0, std::bad_alloc, InferModel::run, conv1:0"
     rows = (Row(check="x", state="ok", found=told),)
     assert public(ContactReport(subject="device", versions={}, rows=rows)).rows[0].found == told
 
@@ -350,3 +363,19 @@ def test_a_report_is_read_as_it_was_written() -> None:
         read('{"hefsmith_contact": 1, "rows": 5}')
     with pytest.raises(ArtifactError):
         read('{"hefsmith_contact": 9, "rows": []}')
+
+
+def test_on_a_screen_what_was_found_is_folded_and_a_cure_stays_a_line() -> None:
+    cure = "sudo apt install --reinstall hailofw  # version 4.23.0, then power off and on again"
+    rows = (
+        Row(check="Driver and library (R03)", state="error", found="word " * 40, fix=cure),
+        Row(check="import", state="ok", found=""),
+    )
+    report = ContactReport(
+        subject="device", versions={"chip": "x" * 20, "os": "y " * 60}, rows=rows
+    )
+    lines = as_text(report, 80).splitlines()
+    assert "           " + cure in lines
+    assert all(len(line) <= 80 for line in lines if cure not in line)
+    assert " ".join(" ".join(lines).split()).count("word") == 40
+    assert cure in as_text(report)

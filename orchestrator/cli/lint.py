@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("lint", epilog="Example: hef lint my.alls --layers artifacts/m/hailo8l/model.har")(
-        lint
-    )
+    app.command("lint", epilog="Example: hef lint my.alls --layers my.har")(lint)
 
 
 def lint(

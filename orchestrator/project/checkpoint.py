@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from hefsmith_worker.stages.checkpoint import names_in
 
+from orchestrator.reading import open_regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -45,7 +47,11 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Return what a checkpoint holds; a file of an unknown form counts as weights."""
+    """Return what a checkpoint holds; a file of an unknown form counts as weights.
+
+    Raises ``OSError`` for what is no file: a pipe would be waited for without end.
+    """
+    open_regular(path).close()
     if _is_torchscript(path):
         return Checkpoint("torchscript")
     names = names_in(path)
@@ -63,7 +69,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _is_torchscript(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
             return any("/code/" in name for name in archive.namelist())
     except (zipfile.BadZipFile, OSError):
         return False

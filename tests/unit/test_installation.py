@@ -102,7 +102,6 @@ sys.exit(run({arguments!r}))
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
-        ("onnx", ["init", "net", "--onnx", "net.onnx"]),
         ("PIL", ["calib", "check", "."]),
     ],
 )

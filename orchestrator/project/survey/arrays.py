@@ -23,7 +23,7 @@ def array_shape(path: Path) -> tuple[int, ...] | None:
 
     try:
         if path.suffix.lower() == ".npz":
-            with zipfile.ZipFile(path) as archive:
+            with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
                 names = [name for name in archive.namelist() if name.endswith(".npy")]
                 if not names:
                     return None

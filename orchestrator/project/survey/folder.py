@@ -151,10 +151,12 @@ def _walk(
                 continue
             try:
                 inside = entry.is_dir(follow_symlinks=False)
+                regular = entry.is_file()
             except OSError:
                 continue
             if not inside:
-                files.append(entry)
+                # A pipe or a device is nobody's network, and reading it may never end.
+                files += [entry] if regular else []
             elif (
                 depth < _DEEPEST
                 and entry.name.lower() not in _OTHERS

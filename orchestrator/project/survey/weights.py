@@ -185,8 +185,10 @@ def _as_tuple(value: object = ()) -> tuple[Any, ...]:
 
 
 def _unpickled(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as stream:
+        packed = zipfile.is_zipfile(stream)
+    if packed:
+        with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
             inside = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             if not inside or archive.getinfo(inside[0]).file_size > LARGEST_PICKLE:
                 return None

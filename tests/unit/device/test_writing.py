@@ -48,7 +48,7 @@ def _release(folder: Path) -> Path:
 
 
 def _bundle(folder: Path) -> Path:
-    write_bundle([BundleFile(name="run.py", text="pass\n")], folder / "bundle")
+    write_bundle([BundleFile(name="run.py", data=b"pass\n")], folder / "bundle")
     return folder / "bundle" / "run.py"
 
 

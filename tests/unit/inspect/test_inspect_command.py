@@ -55,7 +55,6 @@ def test_a_person_sees_all_that_matters(emulated: Path, capsys: pytest.CaptureFi
         "net/input_layer1",
         "images",
         "0.00392157",
-        "predicted FPS  90.5",
         "SSD on the host",
         "anchors 10x12 20x30",
         "background class 0",

@@ -84,7 +84,7 @@ def test_without_a_name_the_only_model_is_meant(tmp_path: Path) -> None:
     (tmp_path / "my net.onnx").touch()
     with pytest.raises(ConfigError, match="no model") as none:
         open_workspace(tmp_path).unnamed_model()
-    assert "hef init NAME --onnx 'my net.onnx'" in (none.value.hint or "")
+    assert "hef init --onnx 'my net.onnx'" in (none.value.hint or "")
     assert "hef up digits" in (none.value.hint or "")
     for number, name in enumerate(("net", "other")):
         (tmp_path / "models" / name).mkdir(parents=True)

@@ -1,7 +1,7 @@
 """What a stage needs of the machine that it runs on: builds side by side must not starve it.
 
-``suite``: the vendor's own check asks for 16 GB for its compiler. ``emulator``: peaks of the worker
-on this project's models, rounded up; a large network takes more. A project that knows better says
+``suite``: the vendor's own check asks for 16 GB for its compiler. ``emulator``: estimates
+for models of this project's size; a large network takes more. A project that knows better says
 so in ``limits.memory`` of its ``hef.yaml``, which counts instead.
 """
 

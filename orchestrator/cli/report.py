@@ -105,7 +105,7 @@ def _section(build: Build, verdict: Verdict) -> Section:
         toolchain=f"{build.summary.get('toolchain', '')}{' (emulated)' if build.emulated else ''}",
         emulated=build.emulated or verdict.emulated,
         verdict=verdict,
-        steps=step_table(verdict.to_json()["steps"]),
+        steps=step_table(verdict.step_documents),
         findings=build.findings,
         hef_bytes=hefs[0] if hefs else None,
     )

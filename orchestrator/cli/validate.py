@@ -97,7 +97,7 @@ def print_verdict(verdict: Verdict) -> None:
     from orchestrator.errors import escape_control
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-    header, *rows = step_table(verdict.to_json()["steps"])
+    header, *rows = step_table(verdict.step_documents)
     table = Table(box=None, pad_edge=False, title_justify="left")
     table.add_column(header[0])
     for name in header[1:]:

@@ -81,7 +81,7 @@ class Attestation:
         """Whether every file is as the manifest has it, and no signature is wrong."""
         return self.signed.state != "bad" and all(one.state == "ok" for one in self.subjects)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values."""
         statement = self.statement
         return {

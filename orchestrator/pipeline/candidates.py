@@ -60,7 +60,7 @@ class Choice:
     count: str = "own"
     known: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values."""
         return asdict(self)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import sha256_file
@@ -67,7 +67,7 @@ class Reproduction:
         """The worst of the arrays that could be compared."""
         return min((one.snr_db for one in self.files if one.snr_db is not None), default=None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values; endless decibels are ``null``, beside ``same``."""
         return {
             "outcome": self.outcome,

@@ -59,7 +59,7 @@ class Point:
     dropped: bool = False
     error: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values."""
         return {
             "name": self.variant.name,

@@ -424,7 +424,7 @@ def _chip(given: Given, ask: Ask) -> str:
     return ask(question)
 
 
-def _thresholds(task: object) -> dict[str, Any]:
+def _thresholds(task: object) -> dict[str, object]:
     from orchestrator.report.model import DEFAULTS
 
     return dict(DEFAULTS.get(str(task), {})) if task == "classification" else {}

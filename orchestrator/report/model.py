@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 #: What came of a build: proven, refuted, or neither.
 Outcome = Literal["passed", "failed", "unproven"]
@@ -325,7 +325,12 @@ class Verdict:
         step = self.checks[0].step if self.checks else self.final
         return None if step == self.final else STEP_TITLES.get(step, step)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values, with the headline."""
         said = {"headline": self.headline, "outcome": self.outcome, "basis": self.basis}
         return {"schema": 1, **said, **asdict(self)}
+
+    @property
+    def step_documents(self) -> Sequence[Mapping[str, Any]]:
+        """The steps as plain values, in their order."""
+        return [asdict(step) for step in self.steps]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def event_document(event: Event) -> dict[str, Any]:
+def event_document(event: Event) -> dict[str, object]:
     """Return an event as plain values."""
     document = {
         name: getattr(event, name)

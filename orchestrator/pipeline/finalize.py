@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract import layout
 
 from orchestrator import __version__, files
+from orchestrator.diagnose.repeats import told_already
 from orchestrator.pipeline import builds, judgement, manifest
 from orchestrator.pipeline.digests import sha256_file
 from orchestrator.pipeline.judgement import Wishes
@@ -134,6 +135,9 @@ def judged(
     matmul = judgement.matmul_finding(summary)
     precision = judgement.precision_finding(summary)
     downgrades += [finding for finding in (nms, matmul, precision) if finding is not None]
+    # What was foreseen need not be told beside what came of it.
+    came = [finding.code for finding in downgrades]
+    told = [finding for finding in told if not told_already(str(finding["code"]), came)]
     summary["findings"] = [*told, *(finding.to_json() for finding in downgrades)]
     plain: dict[str, Any] = json.loads(json.dumps(summary, default=str))
     return plain, downgrades

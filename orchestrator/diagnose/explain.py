@@ -6,7 +6,9 @@ of our own runs or of hailomz, hailortcli, docker, pip, scp and dmesg.
 
 from __future__ import annotations
 
+import gzip
 import io
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
@@ -26,9 +28,13 @@ LONGEST_LINE = 1 << 16
 def lines_of(stream: BinaryIO) -> Iterator[str]:
     """Yield the lines of a log; bytes that are no text become replacement marks.
 
-    UTF-16 with a byte order mark (PowerShell's ``>``) is understood.
+    UTF-16 with a byte order mark (PowerShell's ``>``) is understood, and so are rotated logs that
+    gzip has packed; of those what can be unpacked, up to the limit of a log.
     """
     head = stream.read(2)
+    if head == b"\x1f\x8b":
+        yield from lines_of(cast("BinaryIO", io.BufferedReader(_Unpacked(_Raw(head, stream)))))
+        return
     encoding = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(head)
     whole = io.BufferedReader(_Raw(b"" if encoding else head, stream))
     text = io.TextIOWrapper(whole, encoding or "utf-8", errors="replace", newline="\n")
@@ -50,6 +56,27 @@ class _Raw(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         data = self._head or self._rest.read(len(buffer))
         self._head = b""
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Unpacked(io.RawIOBase):
+    """What is packed in a raw stream; ends where it is cut or damaged, or gets too long."""
+
+    def __init__(self, packed: io.RawIOBase) -> None:
+        super().__init__()
+        self._stream = gzip.GzipFile(fileobj=io.BufferedReader(packed))
+        self._left = LOG_LIMIT
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        try:
+            data = self._stream.read(min(len(buffer), self._left))
+        except (EOFError, OSError, zlib.error):
+            data = b""
+        self._left -= len(data)
         buffer[: len(data)] = data
         return len(data)
 

@@ -100,7 +100,9 @@ class ArtifactIntake:
         for file in files:
             seen = self._pending.pop(file.path).result()
             if seen is None or seen.sha256 != file.sha256:
-                # It may have become whole since.
+                # It may have become whole since; what was written twice within one tick of the
+                # file system's clock has the same mark, and other bytes.
+                self._seen.pop(file.path, None)
                 seen = self._read(file.path, file.bytes, keep=False)
             if seen is None or seen.sha256 != file.sha256:
                 whole = False

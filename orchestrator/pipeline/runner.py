@@ -188,7 +188,7 @@ def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None
         if stage.name in published:
             return
         # In their order: what an earlier one has left may change the keys of those after it.
-        waits = any(name not in published for name in _earlier(reader, stage))
+        waits = any(name not in published for name in _earlier(stages, reader, stage))
         if not waits and progress.intake.here(stage.files, keep=stage.name in absent):
             entry = published[stage.name] = _publish(build, stage)
             if entry.same_as is not None and build.again is not None:
@@ -232,10 +232,13 @@ def follow(build: BuildContext, stages: Sequence[str], running: Running) -> None
     progress.environment.update(reader.environment)
 
 
-def _earlier(reader: EventReader, stage: StageRecord) -> list[str]:
-    """Return the names of a job's stages before one of them."""
-    names = list(reader.stages)
-    return names[: names.index(stage.name)]
+def _earlier(stages: Sequence[str], reader: EventReader, stage: StageRecord) -> list[str]:
+    """Return the names of a job's stages before one of them, those that it has told of.
+
+    It tells of others, too: a line of the log may be about one that is cached.
+    """
+    names = [name for name in stages if name in reader.stages]
+    return names[: names.index(stage.name)] if stage.name in names else names
 
 
 def _raise_unless_whole(build: BuildContext, stages: Sequence[str]) -> None:

@@ -77,6 +77,7 @@ class LocalRunning:
         self._readers: list[threading.Thread] = []
         self._tail: deque[str] = deque(maxlen=40)
         self._asked = False
+        self._begun = False
         self._ending: Ending | None = None
         self._left: LocalAttached | None = None
 
@@ -106,6 +107,7 @@ class LocalRunning:
             return
         assert self._process is not None
         assert self._process.stdin is not None
+        self._begun = True
         # Should it have ended meanwhile, its own words tell why.
         with contextlib.suppress(OSError):
             self._process.stdin.write(BEGIN)
@@ -180,11 +182,12 @@ class LocalRunning:
             return self._ending
         self._asked = True
         if self._process is not None:
-            try:
-                process.interrupt(self._process)
-                gone = process.wait_gone(self._process, POLITE)
-            except KeyboardInterrupt:
-                gone = False
+            gone = False
+            # One that still waits for its word has nothing to put in order.
+            if self._begun or not self._waits:
+                with contextlib.suppress(KeyboardInterrupt):
+                    process.interrupt(self._process)
+                    gone = process.wait_gone(self._process, POLITE)
             if not gone:
                 process.kill_tree(self._process.pid)
                 process.wait_gone(self._process, FORCED)

@@ -91,9 +91,10 @@ def _without_login(address: str) -> str:
 
 def _others(folder: Path) -> str | None:
     """Return what else shows that a folder came from elsewhere."""
-    with suppress(OSError, AttributeError):
-        if os.getuid() not in (0, folder.stat().st_uid):
-            return "it belongs to another user of this machine"
+    if sys.platform != "win32":
+        with suppress(OSError):
+            if os.getuid() not in (0, folder.stat().st_uid):
+                return "it belongs to another user of this machine"
     marked = next((one for one in _code_files(folder) if downloaded(one)), None)
     return None if marked is None else f"{escape_control(marked.name)} was downloaded"
 

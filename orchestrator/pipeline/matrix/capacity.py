@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,9 @@ def free_memory(proc: Path = Path("/proc/meminfo")) -> int | None:
                 return int(int(value.split()[0]) * 1024 * SHARE)
     except (OSError, ValueError, IndexError):
         pass
+    if sys.platform == "win32":
+        return None
     try:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * SHARE)
-    except (AttributeError, ValueError, OSError):
+    except (ValueError, OSError):
         return None

@@ -106,7 +106,9 @@ ASKING = {
     "orchestrator/installation.py": "how commands are quoted",
     "orchestrator/pipeline/metric_program.py": "limits of a metric",
     "orchestrator/pipeline/sharing/objects.py": "drive letters",
+    "orchestrator/pipeline/matrix/capacity.py": "memory for builds side by side",
     "orchestrator/processes.py": "whether a process lives",
+    "orchestrator/project/trust.py": "mark of a downloaded file",
     "docker/worker/hefsmith_worker/calibration/pool.py": "-",
     # Asks inside a container, whose system is Linux.
     "docker/worker/hefsmith_worker/contact.py": "-",
@@ -193,3 +195,15 @@ def test_a_metric_runs_where_there_are_no_limits() -> None:
         [sys.executable, "-c", HIDE], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout == "ran\n", done.stderr
+
+
+def test_a_system_that_hides_its_memory_is_not_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.pipeline.matrix import capacity
+
+    facts = tmp_path / "meminfo"
+    facts.write_text("MemTotal: 9 kB\nMemAvailable: 4000 kB\n")
+    assert capacity.free_memory(facts) == int(4000 * 1024 * capacity.SHARE)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert capacity.free_memory(tmp_path / "none") is None

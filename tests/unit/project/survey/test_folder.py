@@ -157,7 +157,7 @@ def test_labels_that_somebody_wrote_decide_the_order_of_the_folders(tmp_path: Pa
     ],
 )
 def test_a_model_is_called_as_its_file_or_its_folder(path: str, expected: str) -> None:
-    root = Path("/work/project")
+    root = Path("/project")
     assert model_name(root / path, root) == expected
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from orchestrator.cli.output import emit_json, note, print_result, screen_width
+from orchestrator.cli.contact_output import tell_report
+from orchestrator.cli.output import note
 from orchestrator.errors import ConfigError, ExitCode, HefsmithError
 
 if TYPE_CHECKING:
@@ -44,20 +45,8 @@ def check(
 
     The report has nothing private in it: attach it when you report a fault.
     """
-    import json
-
-    from orchestrator.contact_report import as_text
-    from orchestrator.files import write_atomic
-
     report = look(name, run=run)
-    write_atomic(output, json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n")
-    write_atomic(output.with_suffix(".txt"), as_text(report))
-    if as_json:
-        emit_json(report.to_json())
-    else:
-        for line in as_text(report, screen_width()).splitlines():
-            print_result(line)
-        note(f"written: {output} and {output.with_suffix('.txt').name}; nothing private is in them")
+    tell_report(report, output, as_json=as_json)
     if not report.works:
         raise typer.Exit(int(ExitCode.DEVICE))
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.output import emit_json, note, print_result, screen_width
+from orchestrator.cli.contact_output import tell_report
+from orchestrator.cli.output import note
 from orchestrator.errors import ConfigError, HefsmithError, StageFailed, escape_control
 
 if TYPE_CHECKING:
@@ -78,18 +79,8 @@ def check(
     The report has nothing private in it: attach it when you report a fault. Exit 1 where a build
     would fail.
     """
-    from orchestrator.contact_report import as_text
-
     report = look(name, arch=arch, builds=builds, engine=engine)
-    text = json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n"
-    _write(output, text)
-    _write(output.with_suffix(".txt"), as_text(report))
-    if as_json:
-        emit_json(report.to_json())
-    else:
-        for line in as_text(report, screen_width()).splitlines():
-            print_result(line)
-        note(f"written: {output} and {output.with_suffix('.txt').name}; nothing private is in them")
+    tell_report(report, output, as_json=as_json)
     if not report.works:
         raise typer.Exit(1)
 

@@ -132,6 +132,9 @@ def _findings(outcome: Mapping[str, Any], paint: Paint) -> list[str]:
         if severity != "info":
             text = f"{severity}: {escape_control(finding['message'])} [{code}]"
             shown[paint("red" if severity == "error" else "yellow", text)] = None
+            fix = str(finding.get("fix") or "")
+            if fix and "\n" not in fix:
+                shown[paint("dim", f"  {escape_control(fix)}")] = None
         elif code not in IN_THE_TABLE:
             shown[paint("dim", f"note: {escape_control(finding['message'])} [{code}]")] = None
     return ["", *shown] if shown else []

@@ -135,6 +135,9 @@ def judged(
     matmul = judgement.matmul_finding(summary)
     precision = judgement.precision_finding(summary)
     downgrades += [finding for finding in (nms, matmul, precision) if finding is not None]
+    export = (stages.get("export") or {}).get("result") or {}
+    scaling = export.get("input_scaling") or {}
+    downgrades += judgement.scaling_findings(scaling, record.preprocessing)
     # What was foreseen need not be told beside what came of it.
     came = [finding.code for finding in downgrades]
     told = [finding for finding in told if not told_already(str(finding["code"]), came)]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.chips import LINE_3, of_line
 from hefsmith_worker.contract.findings import Finding
+from hefsmith_worker.contract.presets import PRESETS
+from hefsmith_worker.contract.trials import OF_PIXELS
 
 from orchestrator.errors import StageFailed
 
@@ -155,6 +157,52 @@ def sixteen_around_matmuls(arch: str, matmuls: int, asked: int) -> Finding | Non
         got="a8_w8 in MatMul",
         fix="Name only layers behind the attention in quantization_param.",
     )
+
+
+def scaling_findings(
+    scaling: Mapping[str, Mapping[str, Sequence[float]]], preprocessing: Mapping[str, Any]
+) -> list[Finding]:
+    """Return inputs that are scaled by the network and the recipe, or by neither.
+
+    ``scaling`` is what each network input is scaled by in the graph itself, as the stage export
+    tells it; ``preprocessing`` is the recipe's, ``shared`` or ``by_input``.
+    """
+    found = []
+    for name, own in scaling.items():
+        entry = _with_preset(
+            (preprocessing.get("by_input") or {}).get(name) or preprocessing.get("shared") or {}
+        )
+        if entry.get("color") == "data":
+            continue
+        given = entry.get("std")
+        outside = list(given) if isinstance(given, list | tuple) else [given or 255.0]
+        if entry.get("normalize") == "none":
+            outside = [1.0]
+        words = f"(x - {_numbers(own['mean'])}) / {_numbers(own['std'])}"
+        if min(own["std"]) >= OF_PIXELS and min(outside) >= OF_PIXELS:
+            found.append(
+                Finding(
+                    "preprocessing.twice",
+                    "warning",
+                    f"input {name} is scaled twice: the network itself computes {words}, "
+                    f"and the recipe divides by {_numbers(outside)} before",
+                    stage="export",
+                    fix="Write preprocessing: {normalize: none}, unless it was trained so.",
+                )
+            )
+        elif max(own["std"]) < OF_PIXELS / 2 and max(outside) < OF_PIXELS / 2:
+            found.append(
+                Finding(
+                    "preprocessing.never",
+                    "warning",
+                    f"input {name} gets pixels of 0..255: the network itself computes {words}, "
+                    "which is for 0..1",
+                    stage="export",
+                    fix="Write preprocessing: {mean: [0], std: [255], normalize: chip}, "
+                    "unless it was trained so.",
+                )
+            )
+    return found
 
 
 def counts(finding: Mapping[str, Any]) -> bool:
@@ -304,7 +352,8 @@ def _pictures(summary: Mapping[str, Any]) -> list[Row]:
     given = summary.get("preprocessing") or {}
     entries = given.get("by_input") or {"": given.get("shared") or {}}
     found = []
-    for name, entry in entries.items():
+    for name, stated in entries.items():
+        entry = _with_preset(stated)
         suffix = f" of {name}" if name else ""
         if entry.get("color"):
             found.append(Row(f"colour{suffix}", str(entry["color"]), str(entry["color"])))
@@ -315,6 +364,11 @@ def _pictures(summary: Mapping[str, Any]) -> list[Row]:
                 where = "not at all"
             found.append(Row(f"normalisation{suffix}", values, where))
     return found
+
+
+def _with_preset(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    preset = PRESETS.get(str(entry.get("preset")))
+    return entry if preset is None else {**preset.values(), **entry}
 
 
 def _numbers(values: Any) -> str:

@@ -10,7 +10,7 @@ from hefsmith_worker.contract.families import proposed_cut
 from hefsmith_worker.contract.findings import ERROR, INFO, Finding
 
 from orchestrator.pipeline.inputs import collect
-from orchestrator.pipeline.judgement import sixteen_around_matmuls
+from orchestrator.pipeline.judgement import scaling_findings, sixteen_around_matmuls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,6 +82,7 @@ def lint_model(
             start_nodes=recipe.parser.start_nodes,
             end_nodes=recipe.parser.end_nodes,
         )
+        found += scaling_findings(_scaling(path), request.parameters["calibrate"]["preprocessing"])
     else:
         found.append(
             Finding(
@@ -124,3 +125,16 @@ def _head(path: Path) -> dict[str, Any] | None:
         return analyse(path).to_dict()
     except (GraphError, OSError, ValueError, MemoryError, RecursionError):
         return None
+
+
+def _scaling(path: Path) -> dict[str, dict[str, list[float]]]:
+    """Return how the network itself scales its inputs; nothing where that cannot be told."""
+    try:
+        from hefsmith_worker.graph import GraphError
+        from hefsmith_worker.graph.scaling import input_scaling
+    except ImportError:
+        return {}
+    try:
+        return input_scaling(path)
+    except (GraphError, OSError, ValueError, MemoryError, RecursionError):
+        return {}

@@ -46,6 +46,7 @@ class Seen:
     outputs: tuple[tuple[int, ...], ...]
     head: Mapping[str, Any]
     trials: tuple[Mapping[str, Any], ...]
+    input_scaling: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
 
 
 def look(session: BuildSession, wanted: Wanted) -> Seen:
@@ -127,6 +128,7 @@ def _follow(session: BuildSession, started: Any, staging: Path) -> Seen:
         tuple(tuple(side for side in shape) for shape in result["outputs"]),
         dict(result["head"]),
         tuple(result["trials"]),
+        dict(result["input_scaling"]),
     )
 
 

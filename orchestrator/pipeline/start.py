@@ -92,6 +92,8 @@ def start(
     if failure is not None:
         draft.notes.append(f"the network was not run: {failure.message.splitlines()[0]}")
     network = _network(seen, inputs, given)
+    if seen is not None and len(seen.input_scaling) == len(network.inputs) == 1:
+        written = stated.stated_in_graph(next(iter(seen.input_scaling.values()))).over(written)
     classes = network.head.get("classes") or weights.classes_out
     labels = labels_for(shown, classes, facts=facts, scripts=scripts, files=folder.labels)
     decision = _decide(written, seen, network, draft, ask)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequen
 import numpy as np
 
 from hefsmith_worker.contract import names
+from hefsmith_worker.onnx_external import external_files
 from hefsmith_worker.protocol import StageError
 
 if TYPE_CHECKING:
@@ -57,6 +60,45 @@ def load(path: Path) -> Any:
             fix="Weights in files beside the model must lie in the same folder.",
         )
     return model
+
+
+def copy_onnx(source: Path, target: Path) -> None:
+    """Copy an ONNX file, and the files beside it that hold its weights.
+
+    Raises :class:`StageError` for weights that are not beside it, or would overwrite anything.
+    """
+    if not source.is_file():
+        raise StageError("%s is not there" % source.name, code="export.missing")
+    shutil.copyfile(str(source), str(target))
+    # Weights may lie in files beside the model.
+    for name in external_files(source):
+        beside = source.parent / name if names.fault(name) is None else None
+        if beside is None or len(names.parts(name)) > 1 or not beside.is_file():
+            raise StageError(
+                "%s keeps weights in %s, which is not beside it" % (source.name, names.shown(name)),
+                code="onnx.external-data",
+                fix="Put the file into the model's own folder, or save the model as one file.",
+            )
+        _copy_new(beside, target.parent / name)
+
+
+def _copy_new(source: Path, target: Path) -> None:
+    """Copy to a file that is made here and now: a name out of a file overwrites nothing.
+
+    The very same file, left by an earlier run of the stage, is no fault.
+    """
+    try:
+        with source.open("rb") as stream, target.open("xb") as copy:
+            shutil.copyfileobj(stream, copy)
+    except FileExistsError:
+        if not target.is_symlink() and filecmp.cmp(str(source), str(target), shallow=False):
+            return
+        raise StageError(
+            "the weights of the ONNX file are called like a file of the build: %s"
+            % names.shown(target.name),
+            code="onnx.external-data",
+            fix="Save the model as one file: onnx.save(onnx.load(FILE), FILE).",
+        )
 
 
 def located(message: Any) -> Iterator[str]:

@@ -30,6 +30,12 @@ _LIBRARIES = ("torchvision.models.", "timm.create_model", "segmentation_models_p
 _MAKER = re.compile(r"^(build|make|create|get|new|define|construct)\w*$|^\w*(model|net|network)$")
 #: Arguments that fetch weights: those that were trained come from the checkpoint.
 _PRETRAINED = {"pretrained": False, "weights": None, "weights_backbone": None}
+#: Methods that give a network a layer by a name.
+_REGISTERS = ("register_buffer", "register_parameter", "add_module", "register_module")
+#: How far a class is from weights whose names it computes: behind each that names them all.
+_COMPUTED = 1000
+#: Classes above a class that are looked at.
+_DEEPEST = 10
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ def find_factories(
     """
     found: list[tuple[tuple[int, ...], Factory]] = []
     for script in scripts:
-        for name in _networks(script):
-            fit = _fit(script, name, weights)
+        for name in _networks(script, scripts):
+            fit = _fit(script, name, weights, scripts)
             if fit is not None:
                 factory = _of_class(script, name, weights, known, scripts)
                 found.append(((0, fit, len(factory.missing)), factory))
@@ -90,9 +96,9 @@ def factory_of(
     return _of_class(script, name, weights, known, scripts)
 
 
-def _networks(script: Script) -> Iterator[str]:
+def _networks(script: Script, scripts: Sequence[Script]) -> Iterator[str]:
     """Yield the classes of a script that are networks, outermost ones first."""
-    names = [name for name in script.definitions if _is_network(script, name, 0)]
+    names = [name for name in script.definitions if _is_network(script, name, scripts, 0)]
     inside = {
         one.id
         for name in names
@@ -102,54 +108,102 @@ def _networks(script: Script) -> Iterator[str]:
     yield from sorted(names, key=lambda name: (name in inside, script.definitions[name].lineno))
 
 
-def _is_network(script: Script, name: str, depth: int) -> bool:
+def _class(
+    script: Script, name: str, scripts: Sequence[Script]
+) -> tuple[Script, ast.ClassDef] | None:
+    """Return a class of a script, or the one of that name that it imports from another."""
     node = script.definitions.get(name)
-    if not isinstance(node, ast.ClassDef) or depth > 10:
+    if node is None and name.rpartition(".")[2]:
+        module, _, name = script.stands_for(name).rpartition(".")
+        file = module.rpartition(".")[2]
+        script = next(
+            (one for one in scripts if one.path.stem == file and name in one.definitions), script
+        )
+        node = script.definitions.get(name)
+    return (script, node) if isinstance(node, ast.ClassDef) else None
+
+
+def _is_network(script: Script, name: str, scripts: Sequence[Script], depth: int) -> bool:
+    found = _class(script, name, scripts) if depth <= _DEEPEST else None
+    if found is None:
         return False
+    owner, node = found
     for base in map(dotted, node.bases):
-        whole = script.stands_for(base)
+        whole = owner.stands_for(base)
         if whole in _MODULES or whole.endswith((".nn.Module", "LightningModule")):
             return True
-        if whole.startswith("torch.nn.") or _is_network(script, base, depth + 1):
+        if whole.startswith("torch.nn.") or _is_network(owner, base, scripts, depth + 1):
             return True
     return False
 
 
-def _attributes(script: Script, name: str, depth: int = 0) -> set[str]:
-    """Return what a class assigns to itself: ``self.x = ...`` and ``setattr`` are its layers."""
-    node = script.definitions.get(name)
-    if not isinstance(node, ast.ClassDef) or depth > 10:
-        return set()
-    found: set[str] = set()
+@dataclass(frozen=True)
+class _Layers:
+    """What a class assigns to itself; ``open`` where a part of the names is computed."""
+
+    names: frozenset[str] = frozenset()
+    open: bool = False
+
+    def __or__(self, other: _Layers) -> _Layers:
+        return _Layers(self.names | other.names, self.open or other.open)
+
+
+def _layers(script: Script, name: str, scripts: Sequence[Script], depth: int = 0) -> _Layers:
+    """Return the names of a class's layers: ``self.x = ...``, ``add_module``, ``setattr``."""
+    owned = _class(script, name, scripts) if depth <= _DEEPEST else None
+    if owned is None:
+        return _Layers()
+    owner, node = owned
+    own = _first_arguments(node)
+    names: set[str] = set()
+    computed = False
     for one in ast.walk(node):
         targets = one.targets if isinstance(one, ast.Assign) else []
         if isinstance(one, ast.AnnAssign):
             targets = [one.target]
-        found |= {target.attr for target in targets if _is_own(target)}  # type: ignore[attr-defined]
-        named = isinstance(one, ast.Call) and dotted(one.func).rpartition(".")[2]
-        if named in ("register_buffer", "register_parameter", "add_module", "register_module"):
-            first = one.args[0] if isinstance(one, ast.Call) and one.args else None
+        names |= {attribute for target in targets for attribute in _assigned(target, own)}
+        if not isinstance(one, ast.Call):
+            continue
+        called = dotted(one.func).rpartition(".")[2]
+        if called in _REGISTERS or called == "setattr":
+            place = 1 if called == "setattr" else 0
+            first = one.args[place] if len(one.args) > place else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                found.add(first.value)
+                names.add(first.value)
+            else:
+                computed = True
+    found = _Layers(frozenset(names), computed)
     for base in map(dotted, node.bases):
-        found |= _attributes(script, base, depth + 1)
+        found |= _layers(owner, base, scripts, depth + 1)
     return found
 
 
-def _is_own(target: ast.expr) -> bool:
-    return (
+def _assigned(target: ast.expr, own: set[str]) -> Iterator[str]:
+    """Yield the attributes of the object itself that an assignment binds."""
+    if isinstance(target, ast.Tuple | ast.List):
+        for one in target.elts:
+            yield from _assigned(one, own)
+    elif (
         isinstance(target, ast.Attribute)
         and isinstance(target.value, ast.Name)
-        and target.value.id == "self"
-    )
+        and target.value.id in own
+    ):
+        yield target.attr
 
 
-def _fit(script: Script, name: str, weights: Weights) -> int | None:
+def _first_arguments(node: ast.ClassDef) -> set[str]:
+    """Return what the methods of a class call the object itself; nearly all say ``self``."""
+    methods = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+    plain = [one.args.posonlyargs + one.args.args for one in methods]
+    return {arguments[0].arg for arguments in plain if arguments}
+
+
+def _fit(script: Script, name: str, weights: Weights, scripts: Sequence[Script]) -> int | None:
     """Return how far a class is from the weights (0 is best), ``None`` where it is another."""
     if weights.classes:
         # A network that was saved whole names its class.
         return 0 if weights.classes[0].rpartition(".")[2] == name else None
-    attributes = _attributes(script, name)
+    layers = _layers(script, name, scripts)
     roots = weights.roots
     if not roots:
         return None
@@ -159,7 +213,10 @@ def _fit(script: Script, name: str, weights: Weights) -> int | None:
     )
     if sequential and all(root.isdigit() for root in roots):
         return 1
-    return len(attributes - roots) if roots <= attributes else None
+    if roots <= layers.names:
+        return len(layers.names - roots)
+    # Names that are computed may be the rest; a class that shows them all goes first.
+    return _COMPUTED + len(roots - layers.names) if layers.open else None
 
 
 def _of_class(

@@ -12,12 +12,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.presets import IMAGENET_MEAN, IMAGENET_STD
+from hefsmith_worker.contract.trials import OF_PIXELS
 
 from orchestrator.project.survey.code import Script, Unknown, dotted
 from orchestrator.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _LARGEST_JSON = 4 << 20
@@ -61,6 +62,14 @@ class Stated:
             if one.name != "where"
         }
         return Stated(**values, where=tuple(dict.fromkeys((*self.where, *other.where))))
+
+
+def stated_in_graph(own: Mapping[str, Sequence[float]]) -> Stated:
+    """Return what a network that scales its own input by mean and std wants: 0..255, or 0..1."""
+    pixels = min(own["std"]) >= OF_PIXELS
+    numbers = " ".join(f"{one:g}" for one in own["std"])
+    where = f"the network itself, which divides its input by {numbers}"
+    return Stated(mean=(0.0,), std=(1.0 if pixels else 255.0,), where=(where,))
 
 
 def stated_in_scripts(scripts: Iterable[Script]) -> Stated:

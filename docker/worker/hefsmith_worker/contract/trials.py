@@ -35,6 +35,9 @@ SCALINGS = (
     Scaling("mnist", (33.3285,), (78.5655,), gray=True),
 )
 
+#: A deviation from here on is one of pixels of 0..255, not of numbers of 0..1.
+OF_PIXELS = 16.0
+
 #: How a picture is brought to the network's size.
 FITS: Tuple[Resize, ...] = ("shorter_then_crop", "stretch", "letterbox")
 

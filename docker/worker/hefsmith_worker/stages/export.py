@@ -6,16 +6,12 @@ before anything else is built on it.
 
 from __future__ import annotations
 
-import filecmp
-import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
 from hefsmith_worker import onnx_files, onnx_forms
-from hefsmith_worker.contract import names
 from hefsmith_worker.contract.layout import ONNX
-from hefsmith_worker.onnx_external import external_files
-from hefsmith_worker.protocol import StageError
+from hefsmith_worker.graph.scaling import input_scaling
 from hefsmith_worker.workspace import Workspace
 
 #: Kinds of source that TensorFlow reads.
@@ -40,7 +36,7 @@ def run(workspace: Workspace) -> Dict[str, object]:
 
         workspace.network = tensorflow = tensorflow_source.prepare(workspace, wanted, target)
     else:
-        _copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
+        onnx_files.copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
         mends = _bring_into_form(workspace, target, shapes)
     model = onnx_files.checked(target, shapes)
     if wanted.get("simplify") and not tensorflow:
@@ -62,42 +58,8 @@ def run(workspace: Workspace) -> Dict[str, object]:
         "outputs": facts["outputs"],
         "parameters": facts["parameters"],
         "mends": mends,
+        "input_scaling": input_scaling(model),
     }
-
-
-def _copy_onnx(source: Path, target: Path) -> None:
-    if not source.is_file():
-        raise StageError("%s is not there" % source.name, code="export.missing")
-    shutil.copyfile(str(source), str(target))
-    # Weights may lie in files beside the model.
-    for name in external_files(source):
-        beside = source.parent / name if names.fault(name) is None else None
-        if beside is None or len(names.parts(name)) > 1 or not beside.is_file():
-            raise StageError(
-                "%s keeps weights in %s, which is not beside it" % (source.name, names.shown(name)),
-                code="onnx.external-data",
-                fix="Put the file into the model's own folder, or save the model as one file.",
-            )
-        _copy_new(beside, target.parent / name)
-
-
-def _copy_new(source: Path, target: Path) -> None:
-    """Copy to a file that is made here and now: a name out of a file overwrites nothing.
-
-    The very same file, left by an earlier run of the stage, is no fault.
-    """
-    try:
-        with source.open("rb") as stream, target.open("xb") as copy:
-            shutil.copyfileobj(stream, copy)
-    except FileExistsError:
-        if not target.is_symlink() and filecmp.cmp(str(source), str(target), shallow=False):
-            return
-        raise StageError(
-            "the weights of the ONNX file are called like a file of the build: %s"
-            % names.shown(target.name),
-            code="onnx.external-data",
-            fix="Save the model as one file: onnx.save(onnx.load(FILE), FILE).",
-        )
 
 
 def _bring_into_form(

@@ -6,7 +6,6 @@ way of preparing them; what it gets right under which is the host's to judge.
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import numpy as np
 
 from hefsmith_worker import onnx_files, onnx_forms
+from hefsmith_worker.contract.findings import TOKENS_FIX
 from hefsmith_worker.pictures import PictureError, Preprocess, normalise, prepare
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
@@ -40,7 +40,7 @@ class Way:
 
 
 def run(workspace: Workspace) -> Dict[str, Any]:
-    """Return what is seen: ``inputs``, ``runs``, ``outputs``, ``head``, ``trials``.
+    """Return what is seen: ``runs``, ``outputs``, ``head``, ``input_scaling``, ``trials``.
 
     ``trials`` has one entry for each way: its scaling, colour, fit and size, how many pictures were
     ``right`` and the ``losses`` (nats) of each; it is empty where pictures cannot tell.
@@ -86,12 +86,17 @@ def _torch(
         raise StageError(
             "the network takes no input of the sizes that were tried: %s" % refused,
             code="look.shape",
-            fix="Say which it takes: --size C,H,W",
+            fix=TOKENS_FIX if "conv1d" in refused.lower() else "Say which it takes: --size C,H,W",
         )
     target = workspace.path("look.onnx")
     shapes = {name: tuple(shape) for name, shape in runs[0].items()}
     torch_source.export(module, shapes, workspace.plan.of("export"), target)
-    return {"runs": runs, "outputs": outputs, "head": _head(target)}, batch
+    return {
+        "runs": runs,
+        "outputs": outputs,
+        "head": _head(target),
+        "input_scaling": _scaling(target),
+    }, batch
 
 
 def _onnx(
@@ -99,7 +104,7 @@ def _onnx(
 ) -> Tuple[Dict[str, Any], Optional[Batch]]:
     path = workspace.plan.input(source["file"])
     target = workspace.path("look.onnx")
-    shutil.copyfile(str(path), str(target))
+    onnx_files.copy_onnx(path, target)
     shapes = {name: tuple(shape) for name, shape in wanted["inputs"][0].items()}
     model, _ = onnx_forms.bring_into_form(target, shapes)
     onnx_files.save(model, target)
@@ -111,6 +116,7 @@ def _onnx(
         "runs": [{entry["name"]: list(entry["shape"]) for entry in facts["inputs"]}],
         "outputs": [list(entry["shape"]) for entry in facts["outputs"]],
         "head": _head(target),
+        "input_scaling": _scaling(target),
     }
     if len(facts["inputs"]) != 1:
         return seen, None
@@ -128,6 +134,16 @@ def _head(target: Path) -> Dict[str, Any]:
 
     try:
         return analyse(target).to_dict()
+    except (GraphError, OSError, ValueError, MemoryError, RecursionError):
+        return {}
+
+
+def _scaling(target: Path) -> Dict[str, Any]:
+    from hefsmith_worker.graph import GraphError
+    from hefsmith_worker.graph.scaling import input_scaling
+
+    try:
+        return dict(input_scaling(target))
     except (GraphError, OSError, ValueError, MemoryError, RecursionError):
         return {}
 

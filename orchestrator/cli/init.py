@@ -160,9 +160,10 @@ def _say_found(folder: Folder) -> None:
     lines = [("network", f"{below(one.path)}  ({one.words})") for one in folder.networks[:6]]
     kinds = {"classes": "in class folders", "yolo": "a YOLO data set", "coco": "a COCO data set"}
     for one in folder.pictures[:3]:
-        count = f"{one.count} pictures " if one.count else ""
-        lines.append(("pictures", f"{below(one.path)}  ({count}{kinds.get(one.kind, '')})"))
-    lines += [("labels", below(path)) for path in folder.labels[:2]]
+        count = f"{one.count} pictures" if one.count else ""
+        what = " ".join(part for part in (count, kinds.get(one.kind, "")) if part)
+        lines.append(("pictures", f"{below(one.path)}  ({what})"))
+    lines += [("labels", below(path)) for path in (*folder.labels, *folder.tables)[:3]]
     lines += [("code", below(path)) for path in folder.scripts[:4]]
     lines += [("hailomz", f"{below(path)}  (hef init --from-hailomz)") for path in folder.zoo[:2]]
     for title, text in lines:

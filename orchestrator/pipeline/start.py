@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +94,8 @@ def start(
     if failure is not None:
         draft.notes.append(f"the network was not run: {failure.message.splitlines()[0]}")
     network = _network(seen, inputs, given)
+    if shown is not None and shown.numbers and network.head.get("task") == "classification":
+        network = replace(network, head=_of_numbers(shown))
     if seen is not None and len(seen.input_scaling) == len(network.inputs) == 1:
         written = stated.stated_in_graph(next(iter(seen.input_scaling.values()))).over(written)
     classes = network.head.get("classes") or weights.classes_out
@@ -268,6 +272,12 @@ def _network(
     return Network(seen.runs[0], head)
 
 
+def _of_numbers(shown: Shown) -> dict[str, Any]:
+    """Return the head of a network whose pictures come with numbers and no classes."""
+    why = f"{shown.told_by} gives each picture numbers ({', '.join(shown.numbers[:4])}), no class"
+    return {"task": "other", "reasons": [why]}
+
+
 def _decide(
     written: stated.Stated, seen: Seen | None, network: Network, draft: _Draft, ask: Ask
 ) -> decide.Decision:
@@ -369,6 +379,8 @@ def _compose(
         recipe["preprocessing"] = {**decision.section, "size": list(shape[2:])}
     if code.packages:
         recipe.setdefault("export", {})["packages"] = list(code.packages)
+    if shown is not None and shown.numbers and network.head.get("task") == "other":
+        recipe["postprocess"]["task"] = "other"
     if detects and labels.names and "nms" in recipe["postprocess"]:
         recipe["postprocess"]["labels"] = list(labels.names)
         recipe["postprocess"]["nms"]["classes"] = len(labels.names)
@@ -440,11 +452,15 @@ def _as_written(shown: Shown | None, target: Path, draft: _Draft) -> Pictures:
         held_out, rest = shown.split
         base = relative(shown.calibration, target)
         for name, entries in (("calibration.txt", rest), ("validation.txt", held_out)):
-            lines = [f"{base}/{entry},{entry.partition('/')[0]}" for entry in entries]
-            draft.files[target / name] = "\n".join(lines) + "\n"
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(
+                (f"{base}/{entry}", label) for entry, label in entries
+            )
+            draft.files[target / name] = text.getvalue()
+        by = f" of {shown.told_by}" if shown.told_by else ""
         draft.said.append(
             f"held out for validation: {len(held_out)} of {len(held_out) + len(rest)} pictures, "
-            "every fifth of each class (validation.txt)"
+            f"every fifth of each class{by} (validation.txt)"
         )
         return Pictures("calibration.txt", "validation.txt", classes=shown.folders)
     calibration: Any = relative(shown.calibration, target)
@@ -461,12 +477,12 @@ def pictures_near(folder: Folder, chosen: Path | None) -> Shown | None:
     from orchestrator.project.survey.folder import PictureSet, look_around
 
     if chosen is None:
-        return show(folder.pictures[0]) if folder.pictures else None
+        return show(folder.pictures[0], folder.tables) if folder.pictures else None
     if chosen.is_dir():
         inside = look_around(chosen).pictures
         if inside and inside[0].kind == "classes":
             return show(inside[0])
-        return show(PictureSet("classes", chosen))
+        return show(PictureSet("classes", chosen), folder.tables)
     if chosen.is_file() and chosen.suffix.lower() in (".yaml", ".yml"):
         return show(PictureSet("yolo", chosen))
     return Shown(chosen)

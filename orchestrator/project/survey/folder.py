@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.project.checkpoint import Checkpoint, read_checkpoint
 from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED
 from orchestrator.project.source_files import CHECKPOINTS
+from orchestrator.project.survey.tables import SUFFIXES as TABLES
 from orchestrator.reading import open_regular
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _OTHERS = frozenset(
 _DEEPEST = 6
 _MOST_ENTRIES = 60_000
 _MOST_SCRIPTS = 200
+_MOST_TABLES = 20
 #: Bytes of a YAML or JSON file that are looked at to tell what it is.
 _HEAD = 4096
 
@@ -86,6 +88,7 @@ class Folder:
     zoo: tuple[Path, ...] = ()
     hefs: tuple[Path, ...] = ()
     arrays: tuple[Path, ...] = ()
+    tables: tuple[Path, ...] = ()
     cut_short: bool = False
 
 
@@ -99,6 +102,7 @@ class _Gathered:
     zoo: list[Path] = field(default_factory=list)
     hefs: list[Path] = field(default_factory=list)
     arrays: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
     entries: int = 0
 
 
@@ -129,6 +133,7 @@ def look_around(root: Path, *, models: Path | None = None) -> Folder:
         tuple(found.zoo),
         tuple(found.hefs),
         tuple(found.arrays),
+        tuple(found.tables[:_MOST_TABLES]),
         found.entries > _MOST_ENTRIES,
     )
 
@@ -182,6 +187,8 @@ def _take(found: _Gathered, path: Path) -> None:
         found.scripts.append(path)
     elif suffix in (".npy", ".npz"):
         found.arrays.append(path)
+    elif suffix in TABLES:
+        found.tables.append(path)
     elif suffix == ".hef":
         found.hefs.append(path)
     elif suffix in (".yaml", ".yml"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.project.picture_folder import PICTURES, look
 from orchestrator.project.survey.code import Unknown
+from orchestrator.project.survey.tables import read_table
 from orchestrator.reading import read_text
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ EVERY = 5
 #: Fewer pictures of a class than these are all calibrated on.
 LEAST_TO_SPLIT = 10
 
+#: Pictures by their relative paths, with their classes.
+Labelled = tuple[tuple[str, str], ...]
+
 _KEYS = ("classes", "class_names", "labels", "names", "categories", "id2label", "idx_to_class")
 _TURNED = ("class_to_idx", "label2id", "class_to_index")
 
@@ -34,18 +38,21 @@ class Shown:
 
     ``calibration`` and ``held_out`` are folders, or files that data sets come in. ``folders`` are
     the names of class folders in their order; ``by_class`` is whether the pictures lie in such.
-    ``split`` are relative names of held-out pictures, and of the others, where no folder parts
-    them.
+    ``split`` are held-out pictures and the others, each a path below ``calibration`` with its
+    class, where no folder parts them; ``told_by`` is the table that told the classes, and
+    ``numbers`` the names of the numbers that one gives each picture instead.
     """
 
     calibration: Path
     held_out: Path | None = None
     folders: tuple[str, ...] = ()
-    split: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    split: tuple[Labelled, Labelled] | None = None
     options: tuple[tuple[str, str], ...] = ()
     held_out_options: tuple[tuple[str, str], ...] = ()
     names: tuple[str, ...] = ()
     task: str | None = None
+    told_by: str = ""
+    numbers: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:
@@ -53,15 +60,23 @@ class Shown:
         return self.held_out or self.calibration
 
 
-def show(found: PictureSet) -> Shown:
-    """Return what a set of pictures shows."""
+def show(found: PictureSet, tables: Iterable[Path] = ()) -> Shown:
+    """Return what a set of pictures shows, and what a table says of it."""
     if found.kind == "yolo":
         return _yolo(found.path)
     if found.kind == "coco":
         return Shown(found.path, task="detection")
     seen = look(found.path)
     if seen.classes and seen.held_out is None:
-        return Shown(seen.calibration, None, seen.classes, _split(seen.calibration, seen.classes))
+        pairs = [
+            (f"{name}/{path.name}", name)
+            for name in seen.classes
+            for path in pictures_of(seen.calibration / name)
+        ]
+        return Shown(seen.calibration, None, seen.classes, _split(pairs))
+    told = _by_table(seen.calibration, tables) if not seen.classes else None
+    if told is not None:
+        return told
     return Shown(seen.calibration, seen.held_out, seen.classes)
 
 
@@ -101,16 +116,38 @@ def pictures_of(folder: Path) -> list[Path]:
     return [path for path in entries if path.suffix.lower() in PICTURES and path.is_file()]
 
 
-def _split(folder: Path, classes: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def _by_table(folder: Path, tables: Iterable[Path]) -> Shown | None:
+    """Return the pictures of a folder by the classes, or the numbers, that a table gives them."""
+    numbers = None
+    pictures: list[Path] | None = None
+    for path in tables:
+        if pictures is None:
+            pictures = [one for one in folder.rglob("*") if one.suffix.lower() in PICTURES]
+        table = read_table(path, pictures)
+        if table is None:
+            continue
+        if len(table.classes) > 1:
+            pairs = [(one.relative_to(folder).as_posix(), label) for one, label in table.rows]
+            split = _split(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
+            if split is not None:
+                return Shown(folder, None, table.classes, split, told_by=path.name)
+        elif table.numbers:
+            numbers = Shown(folder, told_by=path.name, numbers=table.numbers)
+    return numbers
+
+
+def _split(pairs: Sequence[tuple[str, str]]) -> tuple[Labelled, Labelled] | None:
     """Hold every fifth picture of each class out; ``None`` where a class has too few."""
-    held_out: list[str] = []
-    rest: list[str] = []
-    for name in classes:
-        pictures = [f"{name}/{path.name}" for path in pictures_of(folder / name)]
-        if len(pictures) < LEAST_TO_SPLIT or any("," in one or "#" in one for one in pictures):
-            return None
-        held_out += pictures[EVERY - 1 :: EVERY]
-        rest += [one for number, one in enumerate(pictures) if number % EVERY != EVERY - 1]
+    by_class: dict[str, list[tuple[str, str]]] = {}
+    for pair in pairs:
+        by_class.setdefault(pair[1], []).append(pair)
+    if any(len(own) < LEAST_TO_SPLIT for own in by_class.values()):
+        return None
+    held_out: list[tuple[str, str]] = []
+    rest: list[tuple[str, str]] = []
+    for own in by_class.values():
+        held_out += own[EVERY - 1 :: EVERY]
+        rest += [one for number, one in enumerate(own) if number % EVERY != EVERY - 1]
     return tuple(held_out), tuple(rest)
 
 
@@ -125,10 +162,10 @@ def to_try(shown: Shown, labels: Sequence[str]) -> list[tuple[Path, int]]:
     each = max(2, TRIED // len(folders))
     found: list[tuple[Path, int]] = []
     for name, number in folders:
-        pictures = pictures_of(shown.root / name)
         if shown.split is not None:
-            held = {one.partition("/")[2] for one in shown.split[0] if one.startswith(f"{name}/")}
-            pictures = [path for path in pictures if path.name in held] or pictures
+            pictures = [shown.calibration / one for one, label in shown.split[0] if label == name]
+        else:
+            pictures = pictures_of(shown.root / name)
         step = max(1, len(pictures) // each)
         found += [(path, number) for path in pictures[::step][:each]]
     return found
@@ -161,6 +198,8 @@ def labels_for(
         elif count is not None and count == len(names) and len(set(names)) == count:
             return Labels(names, where)
     if folders and count in (None, len(folders)):
+        if shown is not None and shown.told_by:
+            return Labels(folders, f"the classes of {shown.told_by}, in their order")
         return Labels(folders, "the folders' names, as torchvision's ImageFolder numbers them")
     return Labels()
 

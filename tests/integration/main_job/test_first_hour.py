@@ -217,3 +217,36 @@ def test_inputs_that_are_no_pictures_get_their_arrays(
     }
     done = project.hef("up", "both", "--engine", "local", "--json")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_an_onnx_file_with_its_weights_beside_it_that_scales_its_pixels_itself(
+    new_project: Callable[[str], Project],
+) -> None:
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    project = new_project("beside")
+    weights = np.linspace(-1, 1, 8 * 3 * 9, dtype=np.float32).reshape(8, 3, 3, 3)
+    nodes = [
+        helper.make_node("Div", ["image", "full"], ["scaled"], "scale"),
+        helper.make_node("Conv", ["scaled", "w"], ["out"], "conv", kernel_shape=[3, 3]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 8, 30, 30])
+    full = numpy_helper.from_array(np.array(255, np.float32), "full")
+    constants = [numpy_helper.from_array(weights, "w"), full]
+    graph = helper.make_graph(nodes, "g", [image], [out], constants)
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(
+        helper.make_model(graph, opset_imports=opset, ir_version=8),
+        project.root / "beside.onnx",
+        save_as_external_data=True,
+        location="beside.onnx.data",
+        size_threshold=0,
+    )
+    assert (project.root / "beside.onnx.data").is_file()
+    found = init(project)
+    assert found["preprocessing"]["normalize"] == "none"
+    assert any("divides its input by 255" in one for one in found["found"])

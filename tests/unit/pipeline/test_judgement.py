@@ -17,6 +17,7 @@ from orchestrator.pipeline.judgement import (
     promised,
     refuse,
     rows,
+    scaling_findings,
 )
 
 
@@ -147,3 +148,35 @@ def test_a_layer_with_another_precision_than_asked_is_told_and_counts() -> None:
     honest = summary(stages={"optimize": {"result": {"precision": {**table, "otherwise": []}}}})
     assert precision_finding(honest) is None
     assert precision_finding(summary()) is None
+
+
+OWN = {"mean": [0.0], "std": [255.0]}
+UNIT = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+@pytest.mark.parametrize(
+    ("own", "preprocessing", "code"),
+    [
+        (OWN, {"shared": {}}, "preprocessing.twice"),
+        (OWN, {"shared": {"preset": "imagenet"}}, "preprocessing.twice"),
+        (OWN, {"shared": {"mean": [0], "std": [255], "normalize": "host"}}, "preprocessing.twice"),
+        (OWN, {"by_input": {"x": {"std": [127.5, 127.5, 127.5]}}}, "preprocessing.twice"),
+        (OWN, {"shared": {"normalize": "none"}}, None),
+        (OWN, {"shared": {"mean": [0], "std": [1]}}, None),
+        (OWN, {"shared": {"color": "data", "normalize": "host"}}, None),
+        (UNIT, {"shared": {"mean": [0], "std": [255]}}, None),
+        (UNIT, {"shared": {}}, None),
+        (UNIT, {"shared": {"normalize": "none"}}, "preprocessing.never"),
+    ],
+)
+def test_pixels_are_scaled_once(
+    own: dict[str, list[float]], preprocessing: dict[str, Any], code: str | None
+) -> None:
+    found = scaling_findings({"x": own}, preprocessing)
+    assert [one.code for one in found] == ([] if code is None else [code])
+
+
+def test_a_preset_shows_its_numbers() -> None:
+    told = summary(preprocessing={"shared": {"preset": "imagenet", "color": "rgb"}})
+    row = next(one for one in rows(told) if one.name == "normalisation")
+    assert "123.675" in row.asked

@@ -152,3 +152,37 @@ tf = {"train": T.Compose([T.RandomResizedCrop(128), T.ToTensor()]),
 """
     found = stated_in(script(tmp_path, text))
     assert (found.size, found.resize_to) == ((144, 144), 160)
+
+
+FORMS = {
+    "another-name": "class Net(nn.Module):\n    def __init__(me):\n        super().__init__()\n"
+    "        me.body = nn.Conv2d(3, 8, 3); me.head = nn.Linear(8, 6)\n",
+    "two-at-once": "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.body, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 6)\n",
+    "computed": "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        for name in ('bo' + 'dy', 'he' + 'ad'):\n"
+    "            setattr(self, name, nn.Conv2d(3, 8, 3))\n",
+}
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=FORMS)
+def test_layers_are_found_however_they_are_given_their_names(tmp_path: Path, text: str) -> None:
+    found = find_factories([script(tmp_path, f"from torch import nn\n{text}")], WEIGHTS, {})
+    assert [one.name for one in found] == ["Net"]
+
+
+def test_a_class_that_shows_its_names_goes_before_one_that_computes_them(tmp_path: Path) -> None:
+    text = FORMS["computed"].replace("Net", "Other") + "\n\n" + FORMS["two-at-once"]
+    found = find_factories([script(tmp_path, f"from torch import nn\n{text}")], WEIGHTS, {})
+    assert [one.name for one in found] == ["Net", "Other"]
+
+
+def test_layers_of_a_base_class_in_another_file_count(tmp_path: Path) -> None:
+    base = "from torch import nn\n\n\nclass Base(nn.Module):\n    def __init__(self):\n"
+    base += "        super().__init__()\n        self.body = nn.Conv2d(3, 8, 3)\n"
+    own = "from torch import nn\nfrom blocks import Base\n\n\nclass Net(Base):\n"
+    own += (
+        "    def __init__(self):\n        super().__init__()\n        self.head = nn.Linear(8, 6)\n"
+    )
+    scripts = [script(tmp_path, own, "net.py"), script(tmp_path, base, "blocks.py")]
+    assert [one.name for one in find_factories(scripts, WEIGHTS, {})] == ["Net"]

@@ -229,12 +229,14 @@ def _holders(facts: DeviceFacts) -> Finding | None:
         return ok(f"shared; process {holder.pid} uses it, too: {holder.command}")
     unit = f", service {holder.unit}" if holder.unit else ""
     stop = f"sudo systemctl stop {holder.unit}" if holder.unit else f"sudo kill {holder.pid}"
+    own = facts.own_server
+    asks = "names a group" if own else "asks for HailoRT's service"
     return warning(
         f"process {holder.pid} uses it: {holder.command}{unit}",
-        "a second program gets: not enough free devices",
+        f"a second program gets: {'the device is in use' if own else 'not enough free devices'}",
         f"{stop}\nor name the service in hef.yaml (service: UNIT): it is then stopped and "
-        "started around validation\nor share the chip, where that program asks for HailoRT's "
-        "service, too: shared: true",
+        f"started around validation\nor share the chip, where that program {asks}, too: "
+        "shared: true",
     )
 
 
@@ -242,6 +244,11 @@ def _service(facts: DeviceFacts) -> Finding | None:
     """HailoRT's multi-process service: it must run, and be of the library's version."""
     if not facts.shared or facts.identity.emulated:
         return None
+    if facts.own_server:
+        return ok(
+            "the chip's own server shares it from HailoRT 5.1 on, without hailort.service, among "
+            "programs of one group"
+        )
     told = dict(re.findall(r"^(LoadState|ActiveState)=(\S+)", facts.out("service"), re.MULTILINE))
     if not told:
         found = "it cannot be told whether hailort.service runs"

@@ -80,6 +80,12 @@ class DeviceFacts:
         return next(line for line in chips.LINES if line is not self.product_line)
 
     @property
+    def own_server(self) -> bool:
+        """Whether the chip lets several programs in by itself, without HailoRT's service."""
+        chip = chips.find(self.identity.chip or "")
+        return chip.own_server if chip is not None else self.product_line.runtime >= 5
+
+    @property
     def _line(self) -> ProductLine | None:
         chip = chips.find(self.identity.chip or "")
         if chip is not None:

@@ -25,13 +25,23 @@ def tell(event: str, **facts: object) -> None:
 
 
 def open_chip(hailo: Any) -> Any:
-    """Open the chip; with others, through HailoRT's service, where the environment says so."""
+    """Open the chip; beside other programs, where HEFSMITH_SHARED_GROUP names their group.
+
+    They share it through HailoRT's service. A Hailo-10H needs none, and refuses it: there the
+    group is enough.
+    """
     group = os.environ.get("HEFSMITH_SHARED_GROUP")
     if not group:
         return hailo.VDevice()
     params = hailo.VDevice.create_params()
-    params.multi_process_service = True
     params.group_id = group
+    params.multi_process_service = True
+    try:
+        return hailo.VDevice(params)
+    except hailo.HailoRTException as error:
+        if type(error).__name__ != "HailoRTInvalidOperationException":
+            raise
+    params.multi_process_service = False
     return hailo.VDevice(params)
 
 

@@ -322,6 +322,15 @@ def test_a_shared_chip_needs_the_service_of_the_librarys_version(
     assert "service" not in results(facts("4.23.0", commands=commands))
 
 
+def test_a_hailo_10h_shares_its_chip_without_the_service() -> None:
+    """HailoRT 5.1 on refuses the multi-process service there."""
+    stopped = {"service": output("LoadState=not-found\nActiveState=inactive\n")}
+    found = results(facts("5.1.1", commands=stopped), shared=True)["service"]
+    assert found.severity == OK
+    assert "own server" in found.message
+    assert "hailort.service" not in found.fix
+
+
 def test_who_else_uses_a_shared_chip_is_no_trouble() -> None:
     process = {"pid": 44, "command": "frigate", "user": "root", "unit": None}
     raw = facts("4.23.0", holders={"complete": True, "processes": [process]})

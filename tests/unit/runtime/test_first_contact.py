@@ -160,7 +160,8 @@ def test_a_bundle_answers_the_same_on_each_device(name: str, tmp_path: Path) -> 
     assert answers[0] == answers[1]
 
 
-def test_programs_share_a_chip_through_the_service_and_only_by_one_group(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chip", ["hailo8l", "hailo10h"])
+def test_programs_share_a_chip_in_one_group_and_only_there(chip: str, tmp_path: Path) -> None:
     """The lock is held by another process of the group; without the group nobody gets in."""
     import subprocess
     import sys
@@ -172,24 +173,26 @@ def test_programs_share_a_chip_through_the_service_and_only_by_one_group(tmp_pat
     hold = (
         "import sys, hailo_platform as h\n"
         "p = h.VDevice.create_params()\n"
-        "p.multi_process_service = True\n"
+        "p.multi_process_service = sys.argv[2] == 'hailo8l'\n"
         "p.group_id = sys.argv[1]\n"
         "d = h.VDevice(p)\n"
         "print('open', flush=True)\n"
         "sys.stdin.read()\n"
     )
-    env = emulated_environment(HEFSMITH_EMULATED_NODE=str(node))
+    env = emulated_environment(HEFSMITH_EMULATED_NODE=str(node), HEFSMITH_EMULATED_CHIP=chip)
     for group, shared in (("SHARED", True), ("UNIQUE", False)):
         with subprocess.Popen(
-            [sys.executable, "-c", hold, group],
+            [sys.executable, "-c", hold, group, chip],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
         ) as holder:  # fmt: skip
             assert holder.stdout is not None
             assert holder.stdout.readline() == "open\n"
             code = (
                 "import sys; sys.path.insert(0, sys.argv[1])\n"
-                "import hailo_platform, infer\n"
-                "infer.open_chip(hailo_platform).release()\n"
+                "sys.path.insert(0, sys.argv[1] + '/bundle')\n"
+                "import hailo_platform, infer, bench, contact, hailo_model\n"
+                "for job in (infer, bench, contact, hailo_model):\n"
+                "    job.open_chip(hailo_platform).release()\n"
             )
             jobs = str(_jobs())
             for given, works in (({"HEFSMITH_SHARED_GROUP": "SHARED"}, shared), ({}, False)):

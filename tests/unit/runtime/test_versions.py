@@ -161,6 +161,35 @@ def test_processes_share_the_chip_by_the_service(emulated_device: Path) -> None:
             assert done.returncode == code_wanted, done.stderr
 
 
+def test_a_hailo_10h_refuses_the_service_and_shares_by_the_group(
+    emulated_device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEFSMITH_EMULATED_CHIP", "hailo10h")
+    monkeypatch.setenv("HEFSMITH_EMULATED_HAILORT", "5.2.0")
+    params = hailo.VDevice.create_params()
+    params.group_id, params.multi_process_service = "SHARED", True
+    with pytest.raises(hailo.HailoRTException, match="Invalid operation"):
+        hailo.VDevice(params)
+    params.multi_process_service = False
+    code = (
+        "import hailo_platform as h; p = h.VDevice.create_params(); p.group_id = sys.argv[1]\n"
+        "h.VDevice(p); print('open')"
+    )
+    environment = emulated_environment(
+        HEFSMITH_EMULATED_NODE=str(emulated_device),
+        HEFSMITH_EMULATED_CHIP="hailo10h",
+        HEFSMITH_EMULATED_HAILORT="5.2.0",
+    )
+    with hailo.VDevice(params):
+        for group, words in (("SHARED", ""), ("UNIQUE", "HAILO_DEVICE_IN_USE")):
+            done = subprocess.run(
+                [sys.executable, "-c", "import sys; " + code, group],
+                env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode == 0) is (not words), done.stderr
+            assert words in done.stderr
+
+
 def test_streaming_by_hand_gives_what_inference_gives(tmp_path: Path) -> None:
     path = hefs.store(tmp_path, hefs.two_inputs())
     opened = hailo.HEF(path)

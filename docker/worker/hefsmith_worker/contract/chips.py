@@ -131,6 +131,14 @@ class Chip:
         """The ``Device Architecture`` as ``hailortcli`` prints it."""
         return self.identifies or self.shows
 
+    @property
+    def own_server(self) -> bool:
+        """Whether it runs HailoRT's server itself, and shares the chip without a service.
+
+        Fact: HailoRT 5.1 on refuses the multi-process service for a Hailo-10H.
+        """
+        return self.line.runtime >= 5 and not self.integrated
+
 
 _MIB = 1024 * 1024
 _HAILO15 = (HefCode(103, "HAILO1XH", 15), HefCode(104, "GINGER", 15), HefCode(105, "LAVENDER", 15))

@@ -78,16 +78,23 @@ def buffer_of(frame: Any, kind: str) -> Any:
 
 
 def open_chip(hailo: Any) -> Any:
-    """Open the chip; with others, through HailoRT's service, where HEFSMITH_SHARED_GROUP says so.
+    """Open the chip; beside other programs, where HEFSMITH_SHARED_GROUP names their group.
 
-    Programs that share a chip name the same group.
+    They share it through HailoRT's service. A Hailo-10H needs none, and refuses it: there the
+    group is enough.
     """
     group = os.environ.get("HEFSMITH_SHARED_GROUP")
     if not group:
         return hailo.VDevice()
     params = hailo.VDevice.create_params()
-    params.multi_process_service = True
     params.group_id = group
+    params.multi_process_service = True
+    try:
+        return hailo.VDevice(params)
+    except hailo.HailoRTException as error:
+        if type(error).__name__ != "HailoRTInvalidOperationException":
+            raise
+    params.multi_process_service = False
     return hailo.VDevice(params)
 
 

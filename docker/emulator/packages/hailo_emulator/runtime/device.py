@@ -79,7 +79,8 @@ class Lock:
     """The mark that this process uses the device: an open, locked device node.
 
     VDevices of one process and one group share it; processes share the device through the
-    multi-process service.
+    multi-process service. A Hailo-10H has a server of its own instead (5.1 on), which lets
+    processes that name the same group in, and refuses the service.
     """
 
     _groups: ClassVar[dict[tuple[int, str], Lock]] = {}
@@ -97,6 +98,14 @@ class Lock:
     ) -> Lock:
         """Take the device, or fail with 73 (asked for by identifier) or 74 (any free one)."""
         check_driver(setup)
+        # Facts: ``VDeviceBase::validate_params`` and ``hailort_server.cpp``, 5.1.1 and 5.2.0.
+        own_server = setup.remote and setup.hailort >= (5, 1, 0)
+        if own_server and service:
+            fail(
+                "HAILO_INVALID_OPERATION",
+                "Using the Multi Process Service is needed only on Hailo-8 and Hailo-15 devices. "
+                "Hailo-10H supports multi-process functionality without requiring a service",
+            )
         if setup.has("old_firmware"):
             log(
                 "warning",
@@ -112,10 +121,11 @@ class Lock:
             node = None
             busy = setup.has("device_busy")
             if not busy and setup.node is not None:
-                # The service, too, gives a chip of a group of its own to one program only.
-                node = _open_locked(setup, shared=service and group != UNIQUE_GROUP)
+                # A chip of a group of its own is given to one program only, by all of them.
+                together = (service or own_server) and group != UNIQUE_GROUP
+                node = _open_locked(setup, shared=together)
                 busy = node is None
-            if busy and specific:
+            if busy and (specific or own_server):
                 fail("HAILO_DEVICE_IN_USE", "Failed to mark the device as used", check=False)
             if busy:
                 out_of_devices()

@@ -15,6 +15,7 @@ import numpy as np
 from hailo_emulator.precision import weighted_nodes
 from hailo_emulator.quantize import round_weights, weight_axis
 from hailo_emulator.statistics import Range
+from hailo_emulator.steady import steady_factors, steady_shift
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +95,10 @@ def _between(network: Network, node: Node, tensor: str) -> list[str]:
 
 
 def _factors(graph: Graph, second: Node, seen: Range) -> NDArray[np.float64]:
-    """Per channel: the root of activation range over weight range, around a mean of one."""
+    """Per channel: the root of activation range over weight range, around a mean of one.
+
+    In quarters of an octave, so that the last bits of what was measured do not get into weights.
+    """
     weight = np.abs(graph.constants[second.inputs[1]]).astype(np.float64)
     depthwise = int(second.attribute("group", 1)) > 1
     reach = weight.max(axis=(1, 2, 3) if depthwise else (0, 2, 3))
@@ -109,7 +113,7 @@ def _factors(graph: Graph, second: Node, seen: Range) -> NDArray[np.float64]:
     raw[usable] = np.sqrt(range_[usable] / reach[usable])
     centre = np.exp(np.log(raw[usable]).mean())
     raw[usable] = np.clip(raw[usable] / centre, 1.0 / _LIMIT, _LIMIT)
-    return raw
+    return steady_factors(raw)
 
 
 def _scale(
@@ -148,6 +152,7 @@ def correct_biases(
             if shift is None:
                 continue
             name = f"{node.name}/corrected_bias"
+            shift = steady_shift(shift)
             bias: NDArray[Any] = np.zeros(len(shift), np.float32)
             if len(node.inputs) > 2 and node.inputs[2]:
                 bias = graph.constants[node.inputs[2]].reshape(-1)

@@ -24,6 +24,7 @@ from hailo_emulator.quantize import QuantPlan, quantize_graph
 from hailo_emulator.quirks import quirk
 from hailo_emulator.snr import Noise
 from hailo_emulator.statistics import collect_ranges
+from hailo_emulator.steady import GAIN_DB
 from hailo_emulator.training import train, wanted_training
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def _diverged(graph: Graph) -> Graph:
 
 
 def _keep(name: str, best: _Candidate, better: _Candidate, what: str) -> _Candidate:
-    if better.score > best.score:
+    if better.score > best.score + GAIN_DB:
         log.info(
             f"Model Optimization Algorithm {name} is done ({what}, SNR {best.score:.2f} -> "
             f"{better.score:.2f} dB)"

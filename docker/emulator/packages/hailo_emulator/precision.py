@@ -11,6 +11,7 @@ from hefsmith_worker.contract.options import FOUR_BIT_SHARE
 from hailo_emulator import log
 from hailo_emulator.quant import Quantization, choose_quantization
 from hailo_emulator.script import matching_layers
+from hailo_emulator.steady import steady_limits
 
 if TYPE_CHECKING:
     from hailo_emulator.graph import Node
@@ -57,7 +58,8 @@ def choose_activations(
         if raw and width == 8 and port.name not in forced:
             chosen = Quantization(1.0, 0, 8)
         else:
-            chosen = choose_quantization(*forced.get(port.name, ranges[port.name].limits), width)
+            limits = forced.get(port.name) or steady_limits(*ranges[port.name].limits)
+            chosen = choose_quantization(*limits, width)
         tensors[port.name] = streams[port.stream] = chosen
         _choose_steps(network, port, chosen, tensors)
     for layer in network.layers.layers:
@@ -65,7 +67,7 @@ def choose_activations(
             continue
         name = network.scoped(layer.name)
         for tensor in layer.tensors:
-            limits = forced.get(name, ranges[tensor].limits)
+            limits = forced.get(name) or steady_limits(*ranges[tensor].limits)
             if layer.activation in _UNIT_RANGE or _is_softmax(layer):
                 limits = forced.get(name, (0.0, 1.0))
             tensors[tensor] = choose_quantization(*limits, bits.get(name, 8))

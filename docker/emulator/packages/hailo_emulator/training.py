@@ -24,6 +24,7 @@ from hailo_emulator.finetune import BATCH
 from hailo_emulator.graph import to_model
 from hailo_emulator.layers import count_macs
 from hailo_emulator.quantize import quantize_graph
+from hailo_emulator.steady import steady_shift
 
 if TYPE_CHECKING:
     from hailo_emulator.dataset import Dataset
@@ -210,5 +211,5 @@ def _shift_bias(graph: Graph, node: Node, shift: Any) -> None:
     if len(now.inputs) > 2 and now.inputs[2]:
         bias = graph.constants[now.inputs[2]].reshape(-1)
     alpha = float(node.attribute("alpha", 1.0)) if node.op == "Gemm" else 1.0
-    graph.constants[name] = (bias + alpha * shift).astype(np.float32)
+    graph.constants[name] = (bias + alpha * steady_shift(shift)).astype(np.float32)
     graph.nodes[at] = replace(now, inputs=(*now.inputs[:2], name))

@@ -13,7 +13,7 @@ import numpy as np
 
 from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.stages import checkpoint, torchvision_ops
+from hefsmith_worker.stages import checkpoint, steady_norm, torchvision_ops
 from hefsmith_worker.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def export(
     if dynamo:
         options.update(external_data=False, verbose=False)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), steady_norm.steady(module, arguments):
             # The exporters warn about themselves (deprecations); findings come from us.
             warnings.simplefilter("ignore")
             torch.onnx.export(module, arguments, str(target), **options)
@@ -302,18 +302,18 @@ def answers(module: Any, arrays: Sequence[np.ndarray]) -> List[np.ndarray]:
     import torch
 
     with torch.no_grad():
-        outputs = _flatten(module(*(torch.from_numpy(array) for array in arrays)))
+        outputs = flatten(module(*(torch.from_numpy(array) for array in arrays)))
     return [output.detach().float().numpy() for output in outputs]
 
 
-def _flatten(value: Any) -> List[Any]:
+def flatten(value: Any) -> List[Any]:
     """Return the tensors of a nested result in the order in which the exporters see them."""
     import torch
 
     if torch.is_tensor(value):
         return [value]
     if isinstance(value, dict):
-        return [tensor for item in value.values() for tensor in _flatten(item)]
+        return [tensor for item in value.values() for tensor in flatten(item)]
     if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in _flatten(item)]
+        return [tensor for item in value for tensor in flatten(item)]
     return []

@@ -13,6 +13,7 @@ SHOWN = (
     "agreement",
     "map50",
     "map5095",
+    "label_iou",
     "f1",
     "mean_iou",
     "keypoint_distance",

@@ -433,10 +433,12 @@ def _one_source(
             suffix = "".join(path.suffixes[-2:]) if path.is_file() else ""
             described["path"] = collector.add(f"{name}{suffix}", path)
             names.append(described["path"])
-    if options.images is not None:
-        images = collector.find(options.images, *location, "images")
-        described["images"] = collector.add(f"{name}-images", images)
-        names.append(described["images"])
+    for key in ("images", "masks"):
+        folder_named = getattr(options, key)
+        if folder_named is not None:
+            found = collector.find(folder_named, *location, key)
+            described[key] = collector.add(f"{name}-{key}", found)
+            names.append(described[key])
     return described, tuple(names)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.trials import SIDES
@@ -21,13 +22,19 @@ from orchestrator.project.starter import (
 from orchestrator.project.survey import decide, stated
 from orchestrator.project.survey.arrays import arrays_for, rows_of
 from orchestrator.project.survey.given import relative
-from orchestrator.project.survey.pictures import Labels, Shown, labels_for, show, to_try
+from orchestrator.project.survey.pictures import (
+    Labels,
+    Shown,
+    labels_for,
+    masks_beside,
+    show,
+    to_try,
+)
 from orchestrator.project.survey.questions import Question
 from orchestrator.project.survey.weights import Weights, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from orchestrator.pipeline.look import Seen
     from orchestrator.pipeline.session import BuildSession
@@ -369,6 +376,8 @@ def _compose(
     draft: _Draft,
     ask: Ask,
 ) -> dict[str, Any]:
+    if shown is not None and shown.masks is not None:
+        shown = _with_masks(shown, network, draft)
     pictures = _as_written(shown, target, draft)
     detects = shown is not None and shown.task == "detection"
     pictures = replace(pictures, classes=() if detects else labels.names)
@@ -395,6 +404,18 @@ def _compose(
     if thresholds and "validation" in recipe:
         recipe["validation"]["thresholds"] = thresholds
     return recipe
+
+
+def _with_masks(shown: Shown, network: Network, draft: _Draft) -> Shown:
+    """Keep masks for a network that gives one; for another, pictures beside are only pictures."""
+    assert shown.masks is not None
+    if network.head.get("task") != "segmentation":
+        return replace(shown, masks=None, split=None)
+    draft.said.append(f"masks: {shown.masks.name}, which the verdict is measured by")
+    if shown.held_out is not None and (beside := masks_beside(shown.held_out)) is not None:
+        options = (*shown.held_out_options, ("masks", str(beside)))
+        return replace(shown, held_out_options=options)
+    return shown
 
 
 def _with_arrays(
@@ -454,21 +475,28 @@ def _as_written(shown: Shown | None, target: Path, draft: _Draft) -> Pictures:
         for name, entries in (("calibration.txt", rest), ("validation.txt", held_out)):
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(
-                (f"{base}/{entry}", label) for entry, label in entries
+                (f"{base}/{entry}", *([label] if label else [])) for entry, label in entries
             )
             draft.files[target / name] = text.getvalue()
-        by = f" of {shown.told_by}" if shown.told_by else ""
+        by = f" of each class of {shown.told_by}" if shown.told_by else " of each class"
         draft.said.append(
             f"held out for validation: {len(held_out)} of {len(held_out) + len(rest)} pictures, "
-            f"every fifth of each class{by} (validation.txt)"
+            f"every fifth{by if shown.folders else ''} (validation.txt)"
         )
-        return Pictures("calibration.txt", "validation.txt", classes=shown.folders)
+        validation: Any = "validation.txt"
+        if shown.masks is not None:
+            validation = {"path": validation, "masks": relative(shown.masks, target)}
+        return Pictures("calibration.txt", validation, classes=shown.folders)
     calibration: Any = relative(shown.calibration, target)
     held_out_path: Any = None if shown.held_out is None else relative(shown.held_out, target)
     if shown.options:
         calibration = {"path": calibration, **dict(shown.options)}
     if held_out_path is not None and shown.held_out_options:
-        held_out_path = {"path": held_out_path, **dict(shown.held_out_options)}
+        given = {
+            key: relative(Path(value), target) if key == "masks" else value
+            for key, value in shown.held_out_options
+        }
+        held_out_path = {"path": held_out_path, **given}
     return Pictures(calibration, held_out_path, classes=shown.folders or shown.names)
 
 

@@ -39,7 +39,7 @@ LEVELS = (0, 1, "auto")
 AS_IT_IS = "as it is"
 
 #: Measures by which variants are compared, the first that all of them have; the last is a loss.
-DECISIVE = ("metric", "top1", "map50", "f1", "mean_iou", "agreement", "cosine")
+DECISIVE = ("metric", "top1", "map50", "label_iou", "f1", "mean_iou", "agreement", "cosine")
 POINTS = "keypoint_distance"
 
 #: Differences that say nothing: of a cosine, of overlaps and boxes (fractions), of a

@@ -187,6 +187,7 @@ class SourceOptions(Section):
     kind: options.SourceForm = "auto"
     images: str | None = None
     split: str | None = None
+    masks: str | None = None
     interval_s: Annotated[float, Within(gt=0)] = 1.0
 
 
@@ -273,7 +274,7 @@ class Postprocess(Section):
 class Thresholds(Section):
     """What the verdict demands; absent ones take the task's default.
 
-    ``top1_drop`` and ``map_drop`` are points (percent) against the float model,
+    ``top1_drop``, ``map_drop`` and ``label_iou_drop`` are points (percent) against the float model,
     ``agreement`` and ``f1`` are fractions 0..1, ``cosine`` is the mean over the samples,
     ``snr_db`` is in decibels.
     """
@@ -283,6 +284,7 @@ class Thresholds(Section):
     cosine: Annotated[float, Within(ge=-1, le=1)] | None = None
     snr_db: float | None = None
     map_drop: Annotated[float, Within(ge=0)] | None = None
+    label_iou_drop: Annotated[float, Within(ge=0)] | None = None
     f1: Annotated[float, Within(ge=0, le=1)] | None = None
     mean_iou: Annotated[float, Within(ge=0, le=1)] | None = None
     metric_drop: Annotated[float, Within(ge=0)] | None = None

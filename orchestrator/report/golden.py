@@ -13,7 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from hefsmith_worker.contract import names
-from hefsmith_worker.contract.layout import ADDED_IN_GOLDEN, INDEX_IN_GOLDEN
+from hefsmith_worker.contract.layout import ADDED_IN_GOLDEN, INDEX_IN_GOLDEN, MASKS_IN_GOLDEN
 
 from orchestrator.errors import ArtifactError, escape_control
 from orchestrator.files import write_atomic
@@ -42,13 +42,15 @@ class GoldenError(ArtifactError):
 @dataclass(frozen=True)
 class Sample:
     """One picture. ``label`` is a class number; ``boxes`` are rows of
-    y_min, x_min, y_max, x_max (0..1), class; ``None`` when the set has none.
+    y_min, x_min, y_max, x_max (0..1), class; ``mask`` is the row of its mask. ``None`` when the
+    set has none.
     """
 
     name: str
     sha256: str
     label: int | None
     boxes: tuple[tuple[float, ...], ...] | None
+    mask: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,23 @@ class Golden:
             msg = f"{path} holds {found_n} samples, golden.json names {len(self)}"
             raise GoldenError(msg, hint="Build the model again.")
         return array
+
+    def load_masks(self) -> list[NDArray[np.uint8] | None]:
+        """Return the class of each pixel (H, W) of each sample, 255 where nobody says."""
+        import numpy as np
+
+        if all(sample.mask is None for sample in self.samples):
+            return [None] * len(self)
+        path = _below(self.folder, MASKS_IN_GOLDEN)
+        try:
+            array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+            if array.ndim != 3 or array.dtype != np.uint8:
+                msg = f"an array of {array.dtype} {array.shape}"
+                raise ValueError(msg)  # noqa: TRY301
+            return [None if one.mask is None else array[one.mask] for one in self.samples]
+        except (OSError, ValueError, IndexError) as error:
+            msg = f"{path} cannot be read: {escape_control(str(error))}"
+            raise GoldenError(msg, hint="Build the model again.") from None
 
     def load_input(self, index: int) -> NDArray[Any]:
         """Return input ``index`` as the device gets it: (N, H, W, C) uint8 or float32."""
@@ -246,6 +265,7 @@ def _sample(entry: Mapping[str, Any]) -> Sample:
         sha256=str(entry.get("sha256") or ""),
         label=number,
         boxes=rows,
+        mask=None if entry.get("mask") is None else int(entry["mask"]),
     )
 
 

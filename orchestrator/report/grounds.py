@@ -14,6 +14,7 @@ import numpy as np
 
 from orchestrator.report import metrics
 from orchestrator.report.golden import Detections, Golden
+from orchestrator.report.masks import guessed
 from orchestrator.report.model import Accuracy, ClassFigures, Confusion
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def accuracy(golden: Golden, measures: Mapping[str, float]) -> Accuracy | None:
         low, high = wilson(right, count)
         chance = float(np.bincount(truth).max()) / count
         return Accuracy("top1", right / count, count, chance, low, high)
+    if "label_iou" in measures:
+        labelled = sum(sample.mask is not None for sample in golden.samples)
+        output = golden.load(golden.order[0], 0)
+        chance = 0.0 if isinstance(output, Detections) else guessed(output, golden.load_masks())
+        return Accuracy("label_iou", measures["label_iou"], labelled, chance)
     if "map50" in measures and any(sample.boxes for sample in golden.samples):
         labelled = sum(sample.boxes is not None for sample in golden.samples)
         return Accuracy("map50", measures["map50"], labelled, 0.0)
@@ -68,9 +74,9 @@ def accuracy(golden: Golden, measures: Mapping[str, float]) -> Accuracy | None:
 def beats_guessing(found: Accuracy) -> bool | None:
     """Tell whether an accuracy is more than guessing; ``None`` when the samples cannot tell."""
     if found.low is None:
-        if found.value >= A_DETECTOR:
+        if found.value >= found.chance + A_DETECTOR:
             return True
-        return False if found.value < NO_DETECTOR else None
+        return False if found.value < max(NO_DETECTOR, found.chance) else None
     if found.low > found.chance:
         return True
     return False if found.value <= found.chance else None

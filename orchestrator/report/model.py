@@ -53,12 +53,14 @@ MEASURE_TITLES = {
     "recall": "recall of the float model's boxes",
     "f1": "F1 against the float model's boxes",
     "mean_iou": "mean overlap (IoU) with the float model",
+    "label_iou": "mean IoU with the labels",
     "map50": "mAP@50",
     "map5095": "mAP@50-95",
     "keypoint_distance": "mean key-point distance (fraction of the figure's size)",
     "metric": "own metric",
     "top1_drop": "loss of top-1 accuracy (points)",
     "map_drop": "loss of mAP@50 (points)",
+    "label_iou_drop": "loss of mean IoU with the labels (points)",
     "metric_drop": "loss of the own metric",
 }
 
@@ -72,6 +74,7 @@ SHORT_TITLES = {
     "snr_db": "SNR (dB)",
     "f1": "F1 (boxes)",
     "mean_iou": "mean IoU",
+    "label_iou": "mIoU (labels)",
     "map50": "mAP@50",
     "map5095": "mAP@50-95",
     "keypoint_distance": "key points",
@@ -81,7 +84,7 @@ SHORT_TITLES = {
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "classification": {"top1_drop": 1.5, "agreement": 0.95, "cosine": 0.98},
     "detection": {"f1": 0.85, "mean_iou": 0.80, "map_drop": 3.0, "cosine": 0.97},
-    "segmentation": {"mean_iou": 0.85, "cosine": 0.97},
+    "segmentation": {"mean_iou": 0.85, "label_iou_drop": 3.0, "cosine": 0.97},
     # Boxes are judged where the head finder knows how to decode them.
     "pose": {"f1": 0.85, "mean_iou": 0.80, "cosine": 0.98},
     "obb": {"cosine": 0.98},
@@ -93,9 +96,10 @@ DEFAULTS: Mapping[str, Mapping[str, float]] = {
 class Thresholds:
     """What a verdict demands; ``None`` is not demanded.
 
-    ``top1_drop`` and ``map_drop`` are points (percent) against the float model. A demand finer
-    than one sample counts as one sample. ``agreement``, ``f1`` and ``mean_iou`` are fractions,
-    ``cosine`` is the mean over the samples of the worst output, ``snr_db`` is in decibels.
+    ``top1_drop``, ``map_drop`` and ``label_iou_drop`` are points (percent) against the float
+    model. A demand finer than one sample counts as one sample. ``agreement``, ``f1`` and
+    ``mean_iou`` are fractions, ``cosine`` is the mean over the samples of the worst output,
+    ``snr_db`` is in decibels.
     ``metric_drop`` is in the units of the user's metric.
     """
 
@@ -104,6 +108,7 @@ class Thresholds:
     cosine: float | None = None
     snr_db: float | None = None
     map_drop: float | None = None
+    label_iou_drop: float | None = None
     f1: float | None = None
     mean_iou: float | None = None
     metric_drop: float | None = None
@@ -311,6 +316,11 @@ class Verdict:
     def _by_labels(self) -> str:
         found = self.accuracy
         assert found is not None
+        if found.measure == "label_iou":
+            return (
+                f"mean IoU {found.value:.1%} with the masks of {found.samples} samples "
+                f"(guessing {found.chance:.1%})"
+            )
         if found.low is None or found.high is None:
             name = MEASURE_TITLES[found.measure]
             return f"{name} {found.value:.1%} by the labels of {found.samples} samples"

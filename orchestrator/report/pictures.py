@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.report.model import Check, StepReport
 
 #: Measures that are fractions with 1 as the best, in the order in which they are drawn.
-DRAWN = ("top1", "agreement", "map50", "f1", "mean_iou", "cosine")
+DRAWN = ("top1", "agreement", "map50", "label_iou", "f1", "mean_iou", "cosine")
 
 #: Distances of grid lines that make round numbers.
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.report import boxes as box_measures
-from orchestrator.report import grounds, metrics
+from orchestrator.report import grounds, masks, metrics
 from orchestrator.report.causes import likely_causes
 from orchestrator.report.golden import Detections, Golden
 from orchestrator.report.heads import decode_steps, point_distance
@@ -93,7 +93,10 @@ def decide(
     reference = order[0]
     decoded = decode_steps(golden, head) if head is not None else {}
     steps = tuple(_report(golden, reference, step, metric, decoded, head) for step in order)
-    labelled = any(sample.label is not None or sample.boxes for sample in golden.samples)
+    labelled = any(
+        sample.label is not None or sample.boxes or sample.mask is not None
+        for sample in golden.samples
+    )
     checks = {report.step: _checks(golden, steps[0], report, demands) for report in steps}
     final = order[-1]
     label_trouble = _label_trouble(golden, reference, label_names, steps[0])
@@ -174,7 +177,7 @@ def _report(
         if row.problem:
             problems.append(f"{row.output} {row.problem}")
         elif output.index == 0 and head is None:
-            measures |= _task_measures(golden.task, good, mine, labels)
+            measures |= _task_measures(golden, good, mine, labels)
     if head is not None and step in decoded and reference in decoded:
         good_boxes, my_boxes = decoded[reference], decoded[step]
         measures |= _box_measures(golden, good_boxes.boxes, my_boxes.boxes)
@@ -199,16 +202,20 @@ def _worst_output(rows: Sequence[OutputAgreement]) -> dict[str, float]:
 
 
 def _task_measures(
-    task: str,
+    golden: Golden,
     good: NDArray[np.float32],
     mine: NDArray[np.float32],
     labels: Sequence[int | None],
 ) -> dict[str, float]:
-    if task == "classification":
+    if golden.task == "classification":
         return metrics.classification_measures(good, mine, labels)
-    if task == "segmentation" and good.ndim == 4:
-        return {"mean_iou": metrics.mask_iou(good, mine)}
-    if task == "pose":
+    if golden.task == "segmentation" and good.ndim == 4:
+        found = {"mean_iou": metrics.mask_iou(good, mine)}
+        if any(sample.mask is not None for sample in golden.samples):
+            totals = masks.labelled_iou(mine, golden.load_masks())
+            found["label_iou"] = masks.mean_of_classes(totals)
+        return found
+    if golden.task == "pose":
         distance = metrics.keypoint_distance(good, mine)
         return {} if distance is None else {"keypoint_distance": distance}
     return {}
@@ -268,6 +275,7 @@ def _checks(
     for measure, source, points in (
         ("top1_drop", "top1", 100.0),
         ("map_drop", "map50", 100.0),
+        ("label_iou_drop", "label_iou", 100.0),
         ("metric_drop", "metric", 1.0),
     ):
         limit = getattr(demands, measure)
@@ -409,6 +417,11 @@ def _no_better_than_guessing(
             f"the float model itself finds next to nothing of what the labels of {own.samples} "
             f"samples show (mAP@50 {own.value:.1%})"
         )
+    elif own.measure == "label_iou":
+        text = (
+            f"the float model itself overlaps the masks of {own.samples} samples by "
+            f"{own.value:.1%} (mean IoU), and guessing gives {own.chance:.1%}"
+        )
     else:
         text = (
             f"the float model itself is right on {own.value:.0%} of the {own.samples} samples, "
@@ -442,6 +455,11 @@ def _unproven(
         return None
     if found.measure == "map50":
         return f"mAP@50 by the labels of {found.samples} samples is {found.value:.1%} only"
+    if found.measure == "label_iou":
+        return (
+            f"mean IoU by the masks of {found.samples} samples is {found.value:.1%}, hardly above "
+            f"what guessing gives ({found.chance:.1%})"
+        )
     text = (
         f"right on {found.value:.0%} of {found.samples} labelled samples, and naming the "
         f"commonest class is on {found.chance:.0%}"

@@ -3,7 +3,8 @@
 Files below ``golden/``: ``inputs/<i>.npy`` as the device gets them (NHWC, uint8, or float32
 when the host normalises), ``steps/<step>/<i>.npy`` float32 with N first, NHWC or NC;
 detections as ``.npz`` with ``boxes`` (total, 6) = y_min, x_min, y_max, x_max, score, class
-and ``offsets`` (N + 1). ``golden.json`` names them all.
+and ``offsets`` (N + 1). ``masks.npy`` has the class of each pixel, uint8 (M, H, W), for the
+samples that have a mask. ``golden.json`` names them all.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from hefsmith_worker.calibration import (
 )
 from hefsmith_worker.calibration.sources import source_for
 from hefsmith_worker.contract.findings import TOKENS_FIX, WARNING, Finding
-from hefsmith_worker.contract.layout import GOLDEN, GOLDEN_DRAFT
+from hefsmith_worker.contract.layout import GOLDEN, GOLDEN_DRAFT, MASKS_IN_GOLDEN
 from hefsmith_worker.pictures import Preprocess, PreprocessError, normalise
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
@@ -240,6 +241,15 @@ class GoldenWriter(object):
             files.append(name)
         self._graph[source] = files
 
+    def _masks(self) -> List[Optional[int]]:
+        """Store the samples' masks; return the row of each in that file."""
+        given = [mask for mask in self._samples.masks if mask is not None]
+        if not given:
+            return [None] * self.count
+        np.save(str(self._workspace.path(GOLDEN + "/" + MASKS_IN_GOLDEN)), np.stack(given))
+        rows = iter(range(len(given)))
+        return [None if mask is None else next(rows) for mask in self._samples.masks]
+
     def save_draft(self, facts: NetworkFacts) -> None:
         """Write what the later stages need to know about the samples."""
         samples = self._samples
@@ -250,9 +260,9 @@ class GoldenWriter(object):
             "folders": samples.folders,
             "origin": self.origin,
             "samples": [
-                {"name": name, "sha256": digest, "label": label, "boxes": boxes}
-                for name, digest, label, boxes in zip(
-                    samples.names, samples.digests, samples.labels, samples.boxes
+                {"name": name, "sha256": digest, "label": label, "boxes": boxes, "mask": row}
+                for name, digest, label, boxes, row in zip(
+                    samples.names, samples.digests, samples.labels, samples.boxes, self._masks()
                 )
             ],
             "inputs": [
@@ -321,7 +331,7 @@ def sources_below(workspace: Workspace, sources: Any) -> Any:
         return sources
     found: Dict[str, object] = {}
     for key, value in sources.items():
-        if key in ("path", "images") and isinstance(value, str):
+        if key in ("path", "images", "masks") and isinstance(value, str):
             found[key] = str(workspace.plan.input(value))
         elif key == "mounts":
             found[key] = [(there, str(workspace.plan.input(here))) for there, here in value]

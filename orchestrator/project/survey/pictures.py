@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Pictures on which ways of preparing them are tried.
 TRIED = 96
+#: What folders of masks are called.
+MASKS = ("masks", "mask", "labels", "annotations", "annots", "gt", "ground_truth", "groundtruth",
+         "segmentationclass", "trimaps", "targets")  # fmt: skip
 #: One picture of so many is held out where a data set has no such part.
 EVERY = 5
 #: Fewer pictures of a class than these are all calibrated on.
@@ -40,7 +43,8 @@ class Shown:
     the names of class folders in their order; ``by_class`` is whether the pictures lie in such.
     ``split`` are held-out pictures and the others, each a path below ``calibration`` with its
     class, where no folder parts them; ``told_by`` is the table that told the classes, and
-    ``numbers`` the names of the numbers that one gives each picture instead.
+    ``numbers`` the names of the numbers that one gives each picture instead. ``masks`` is a folder
+    of pictures called like these.
     """
 
     calibration: Path
@@ -52,6 +56,7 @@ class Shown:
     names: tuple[str, ...] = ()
     task: str | None = None
     told_by: str = ""
+    masks: Path | None = None
     numbers: tuple[str, ...] = ()
 
     @property
@@ -77,7 +82,30 @@ def show(found: PictureSet, tables: Iterable[Path] = ()) -> Shown:
     told = _by_table(seen.calibration, tables) if not seen.classes else None
     if told is not None:
         return told
-    return Shown(seen.calibration, seen.held_out, seen.classes)
+    masks = masks_beside(seen.calibration) if not seen.classes else None
+    split = None
+    if masks is not None and seen.held_out is None:
+        names = [(path.name, "") for path in pictures_of(seen.calibration)]
+        split = _split(names)
+    return Shown(seen.calibration, seen.held_out, seen.classes, split, masks=masks)
+
+
+def masks_beside(folder: Path) -> Path | None:
+    """Return the folder beside pictures that has a picture for nearly each of them, of its name."""
+    names = {_plain_stem(path) for path in pictures_of(folder)}
+    try:
+        beside = [entry for entry in folder.parent.iterdir() if entry.name.lower() in MASKS]
+    except OSError:
+        return None
+    for other in sorted(beside):
+        there = {_plain_stem(path) for path in pictures_of(other)}
+        if other != folder and names and len(names & there) >= 0.9 * len(names):
+            return other
+    return None
+
+
+def _plain_stem(path: Path) -> str:
+    return re.sub(r"[_\-. ]?(masks?|labels?|gt|seg)$", "", path.stem.casefold())
 
 
 def _yolo(path: Path) -> Shown:

@@ -24,6 +24,7 @@ def write_golden(
     boxes: list[list[list[float]]] | None = None,
     names: list[str] | None = None,
     origin: str = "validation",
+    masks: Any = None,
 ) -> Path:
     """Write a folder; a step is a list of arrays, or of lists with one (k, 6) array a sample."""
     count = len(next(iter(steps.values()))[0])
@@ -46,6 +47,8 @@ def write_golden(
     inputs = folder / "inputs"
     inputs.mkdir(parents=True, exist_ok=True)
     np.save(inputs / "0.npy", np.zeros((count, 4, 4, 1), np.uint8))
+    if masks is not None:
+        np.save(folder / "masks.npy", np.asarray(masks, np.uint8))
     document = {
         "schema": 1,
         "task": task,
@@ -56,6 +59,7 @@ def write_golden(
                 "sha256": "0" * 64,
                 "label": None if labels is None else labels[i],
                 "boxes": None if boxes is None else boxes[i],
+                "mask": None if masks is None else i,
             }
             for i in range(count)
         ],

@@ -59,6 +59,12 @@ def masks(*, only: int | None = None) -> Any:
     return logits
 
 
+def truth_of_masks(logits: Any, *, shift: int = 0, zoom: int = 1) -> Any:
+    """Masks that the logits are right about, or whose classes are others."""
+    numbers = (logits.argmax(-1) + shift) % 3
+    return numbers.repeat(zoom, 1).repeat(zoom, 2)
+
+
 def heat_maps(*, top: float) -> Any:
     maps = RANDOM.uniform(0, 0.05, (N, 8, 8, 5)).astype(np.float32) * min(1.0, top / 0.05)
     for index in range(N):
@@ -80,6 +86,7 @@ class Case:
     more: dict[str, Any] = field(default_factory=dict)
 
 
+AREAS = masks()
 FEW = [0, 1, 2, 3, 0, 1, 2, 3]
 SOME = boxes()
 ELSEWHERE = [[[0.85, 0.85, 1.0, 1.0, 0.0]]] * N
@@ -146,6 +153,41 @@ CASES = {
     "only background": Case("segmentation", masks(only=0), "unproven", "only the background"),
     "only another class": Case("segmentation", masks(only=2), "unproven", "only class 2"),
     "masks": Case("segmentation", masks(), "passed", "not tested"),
+    "masks by the labels": Case(
+        "segmentation",
+        AREAS,
+        "passed",
+        "the model works",
+        {"masks": truth_of_masks(AREAS)},
+    ),
+    "masks by finer labels": Case(
+        "segmentation",
+        AREAS,
+        "passed",
+        "mean IoU 100.0%",
+        {"masks": truth_of_masks(AREAS, zoom=4)},
+    ),
+    "masks of other classes": Case(
+        "segmentation",
+        AREAS,
+        "failed",
+        "the float model itself overlaps the masks of 40 samples by 0.0%",
+        {"masks": truth_of_masks(AREAS, shift=1)},
+    ),
+    "masks of other pictures": Case(
+        "segmentation",
+        AREAS,
+        "failed",
+        "guessing gives",
+        {"masks": truth_of_masks(AREAS[::-1])},
+    ),
+    "masks that leave all open": Case(
+        "segmentation",
+        AREAS,
+        "failed",
+        "the float model itself",
+        {"masks": np.full((N, 8, 8), 255)},
+    ),
     "a constant mask": Case("segmentation", constant(8, 8, 3), "unproven", "the same"),
     "no foreground of one channel": Case(
         "segmentation", normal(8, 8, 1) * 0.1 - 9, "unproven", "only the background"

@@ -76,6 +76,9 @@ class Source:
         ``folder, glob, list, npy, npz, tar, zip, video, coco, yolo``.
     images
         COCO only: the folder of the pictures, when the JSON file does not stand beside it.
+    masks
+        A folder of pictures of class numbers, called like those of ``path``: what segmentation
+        is measured by.
     split
         YOLO only: which list of the data set (train, val, test); by default train for
         calibration and val for samples.
@@ -90,6 +93,7 @@ class Source:
     kind: str = "auto"
     images: Optional[str] = None
     split: Optional[str] = None
+    masks: Optional[str] = None
     interval_s: float = 1.0
     mounts: Tuple[Tuple[str, str], ...] = ()
 
@@ -273,6 +277,9 @@ class Samples:
         of the *prepared* picture (letterbox included), as the chip's NMS answers.
     folders
         How many names of classes the whole source has.
+    masks
+        For each sample ``None`` or class numbers by pixel of the prepared picture, uint8 (H, W),
+        255 where nobody says.
     """
 
     names: Tuple[str, ...]
@@ -282,3 +289,4 @@ class Samples:
     boxes: Tuple[Optional[List[List[float]]], ...]
     findings: Tuple[Finding, ...] = field(default=())
     folders: int = 0
+    masks: Tuple[Any, ...] = ()

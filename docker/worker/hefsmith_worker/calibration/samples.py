@@ -12,6 +12,7 @@ from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.classes import class_numbers, label_indices
 from hefsmith_worker.calibration.items import Item, Listing, close_archives, forget_maps, read_bytes
 from hefsmith_worker.calibration.linter import SHOWN_NAMES
+from hefsmith_worker.calibration.masks import masks_of_samples
 from hefsmith_worker.calibration.model import (
     CalibrationError,
     Emit,
@@ -53,7 +54,7 @@ def load_samples(
             listings = list_for_samples(specs, sources, count, Path(scratch))
             _stop_at_errors(listings)
             ordered = order_samples(pair_inputs(list(zip(specs, listings))), seed)
-            return _load(specs, listings, ordered, count, labels, task, emit)
+            return _load(specs, sources, listings, ordered, count, labels, task, emit)
         finally:
             close_archives()
             forget_maps()
@@ -94,6 +95,7 @@ def list_for_samples(
 
 def _load(
     specs: Sequence[InputSpec],
+    sources: Mapping[str, Source],
     listings: Sequence[Listing],
     ordered: Sequence[Sample],
     count: Optional[int],
@@ -129,6 +131,13 @@ def _load(
     findings += more
     findings += [Finding(*note[:3], fix=note[3]) for note in listings[0].notes]
     findings += _lint(broken, kept)
+    masks: List[Any] = []
+    # Masks are of one input's pictures; other inputs are seen from elsewhere.
+    folder = source_for(sources, specs[0].name).masks
+    if folder is not None:
+        pairs = [(sample[0], placement) for sample, placement, _ in kept]
+        masks, more = masks_of_samples(folder, pairs)
+        findings += more
     for finding in findings:
         emit(finding)
     return Samples(
@@ -139,6 +148,7 @@ def _load(
         tuple(_boxes(sample[0], placement, table) for sample, placement, _ in kept),
         tuple(findings),
         len(every),
+        tuple(masks),
     )
 
 

@@ -38,12 +38,16 @@ class Parity(TypedDict):
 
 
 class SampleDocument(TypedDict):
-    """A golden sample; ``boxes`` are its annotations, (x, y, w, h, class) as shares."""
+    """A golden sample; ``boxes`` are its annotations, (x, y, w, h, class) as shares.
+
+    ``mask`` is the row of its mask in ``masks.npy``.
+    """
 
     name: str
     sha256: str
     label: Optional[int]
     boxes: Any
+    mask: Optional[int]
 
 
 class DraftInput(TypedDict):

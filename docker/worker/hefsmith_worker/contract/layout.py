@@ -30,6 +30,9 @@ GOLDEN = "golden"
 #: Names inside the golden folder: what is there, what the host added, what stages pass on.
 INDEX_IN_GOLDEN = "golden.json"
 ADDED_IN_GOLDEN = "added.json"
+MASKS_IN_GOLDEN = "masks.npy"
+#: In a mask, a pixel of which nobody says what it shows.
+MASK_UNKNOWN = 255
 DRAFT_IN_GOLDEN = "draft.json"
 GOLDEN_INDEX = GOLDEN + "/" + INDEX_IN_GOLDEN
 GOLDEN_DRAFT = GOLDEN + "/" + DRAFT_IN_GOLDEN

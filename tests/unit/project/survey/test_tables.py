@@ -111,3 +111,18 @@ def test_every_fifth_picture_of_each_class_is_held_out(
     tried = to_try(shown, ("emu", "dog", "cat"))
     assert {number for _, number in tried} == {0, 1, 2}
     assert all(path.is_file() for path, _ in tried)
+
+
+def test_masks_beside_pictures_are_found_by_their_names(tmp_path: Path) -> None:
+    for folder, ending in (("images", ".jpg"), ("masks", "_mask.png"), ("gt", ".png")):
+        (tmp_path / folder).mkdir()
+        for number in range(20):
+            name = f"other{number}" if folder == "gt" else f"p{number:02d}"
+            (tmp_path / folder / f"{name}{ending}").touch()
+    shown = show(PictureSet("pictures", tmp_path / "images", 20))
+    assert shown.masks == tmp_path / "masks"
+    assert shown.split is not None
+    held_out, rest = shown.split
+    assert (len(held_out), len(rest)) == (4, 16)
+    (tmp_path / "masks").rename(tmp_path / "thumbnails")
+    assert show(PictureSet("pictures", tmp_path / "images", 20)).masks is None

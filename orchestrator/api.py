@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from orchestrator.pipeline.attest import Statement
+    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.kinship import Kinship
     from orchestrator.pipeline.matrix.cells import Cell
     from orchestrator.pipeline.matrix.cluster import ClusterBuilder
     from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
@@ -256,15 +258,38 @@ class Project:
             from orchestrator.pipeline.matrix.cells import folder_of
 
             folder = folder_of(session.artifacts, loaded.name, set_name, arch)
-        if self.options.locked:
-            from orchestrator.pipeline.pins import name_of, need_locked
+        from orchestrator.pipeline.pins import name_of, need_locked
 
+        if self.options.locked:
             final = folder or session.final_folder(loaded.name, arch)
             planned, materials, _ = session.plan(session.request(loaded, arch), final)
             need_locked(self.root, name_of(loaded.name, arch, set_name), planned, materials)
         build, made = session.build(loaded, arch, folder)
+        if self.options.locked:
+            self._tell_of_bytes(name_of(loaded.name, arch, set_name), build)
         proof = self.prover.prove(build, loaded.folder) if prove else None
         return outcome_of(build, made, proof)
+
+    def _tell_of_bytes(self, name: str, build: Build) -> None:
+        """Tell where the same inputs gave other bytes than ``hef.lock`` has."""
+        from orchestrator.pipeline.pins import relation
+
+        found = relation(self.root, name, build)
+        if found is None or found.same_bytes:
+            return
+        if found.same_numbers:
+            self.session.observer.note(f"{name}: {found.words} (to the locked build)")
+            return
+        from hefsmith_worker.contract.findings import Finding
+
+        self.session.observer.finding(
+            Finding(
+                "lock.bytes",
+                "warning",
+                f"{found.words} to the locked build",
+                fix="Show both: hef reproduce MANIFEST, or lock what is there now: hef lock",
+            )
+        )
 
     def _one(self, loaded: LoadedRecipe, arch: str | None) -> Arch:
         chips = pick_archs(loaded, arch)
@@ -399,23 +424,35 @@ class Project:
 
     def lock(self, cells: Sequence[Cell]) -> tuple[str, ...]:
         """Write what the cells are made with and of into ``hef.lock``; return their names."""
+        from orchestrator.pipeline.builds import read_build
         from orchestrator.pipeline.pins import pin_of, write_pins
 
-        pins = {name: pin_of(made, inputs) for name, made, inputs in self._planned(cells)}
+        pins = {
+            name: pin_of(made, inputs, read_build(final))
+            for name, made, inputs, final in self._planned(cells)
+        }
         write_pins(self.root, pins)
         return tuple(pins)
 
-    def check_lock(self, cells: Sequence[Cell]) -> tuple[str, ...]:
-        """Raise :class:`ConfigError` unless the cells are as ``hef.lock`` has them."""
-        from orchestrator.pipeline.pins import need_locked
+    def check_lock(self, cells: Sequence[Cell]) -> dict[str, Kinship | None]:
+        """Raise :class:`ConfigError` unless the cells are as ``hef.lock`` has them.
 
-        names = []
-        for name, made, inputs in self._planned(cells):
+        Returns, by name, how a build that is there is related to the locked one.
+        """
+        from orchestrator.pipeline.builds import read_build
+        from orchestrator.pipeline.pins import need_locked, relation
+
+        found: dict[str, Kinship | None] = {}
+        for name, made, inputs, final in self._planned(cells):
             need_locked(self.root, name, made, inputs)
-            names.append(name)
-        return tuple(names)
+            build = read_build(final)
+            current = build is not None and build.key == made.key
+            found[name] = relation(self.root, name, build) if build and current else None
+        return found
 
-    def _planned(self, cells: Sequence[Cell]) -> Iterator[tuple[str, Plan, Mapping[str, str]]]:
+    def _planned(
+        self, cells: Sequence[Cell]
+    ) -> Iterator[tuple[str, Plan, Mapping[str, str], Path]]:
         from orchestrator.pipeline.matrix.cells import folder_of
         from orchestrator.pipeline.pins import name_of
 
@@ -427,7 +464,7 @@ class Project:
             assert cell.arch is not None
             final = folder_of(session.artifacts, cell.model, cell.set, cell.arch)
             made, inputs, _ = session.plan(session.request(cell.loaded, cell.arch), final)
-            yield name_of(cell.model, cell.arch, cell.set), made, inputs
+            yield name_of(cell.model, cell.arch, cell.set), made, inputs, final
 
     def _eventful(self) -> View | None:
         if self._on_event is None:

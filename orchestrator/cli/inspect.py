@@ -83,11 +83,15 @@ def register(app: typer.Typer) -> None:
 
     @app.command(epilog="Example: hef diff old.hef new.hef")
     def diff(
-        before: Annotated[Path, typer.Argument(metavar="A", help="A HEF.")],
-        after: Annotated[Path, typer.Argument(metavar="B", help="Another HEF.")],
+        before: Annotated[Path, typer.Argument(metavar="A", help="A HEF, or a build.")],
+        after: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
-        """Show what changed between two HEFs; exit code 0 when nothing did, else 1."""
+        """Show what changed between two HEFs; exit code 0 when nothing did, else 1.
+
+        Builds of the same inputs that give the same numbers (60 dB) count as the same, whatever
+        their bytes.
+        """
         _print_diff(_existing(before), _existing(after), as_json=as_json)
 
 
@@ -337,17 +341,38 @@ def _write(text: str) -> None:
         buffer.flush()
 
 
+def _hef_of(path: Path) -> Path:
+    """Return the HEF that is meant: a folder means the build in it."""
+    if not path.is_dir():
+        return path
+    from orchestrator.pipeline.builds import read_build
+
+    build = read_build(path)
+    if build is None:
+        message = f"there is no finished build in {escape_control(str(path))}"
+        raise ConfigError(message, hint="Name two HEFs, or two build folders.", code="file.none")
+    return build.hef
+
+
 def _print_diff(before: Path, after: Path, *, as_json: bool) -> None:
+    from dataclasses import replace
+
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.hef import compare_hefs, read_hef
+    from orchestrator.pipeline.kinship import relate_files
 
+    before, after = _hef_of(before), _hef_of(after)
     changes = compare_hefs(read_hef(before), read_hef(after))
+    kin = relate_files(before, after)
+    if kin is not None and not kin.same_inputs:
+        kin = replace(kin, difference_db=None)
     if as_json:
         emit_json(
             {
                 "a": str(before),
                 "b": str(after),
                 "same": not changes,
+                "made": None if kin is None else kin.to_json(),
                 "changes": [
                     {
                         "where": escape_control(change.where),
@@ -360,6 +385,8 @@ def _print_diff(before: Path, after: Path, *, as_json: bool) -> None:
             }
         )
     else:
+        if kin is not None and kin.same_inputs and not kin.same_bytes:
+            print_result(kin.words)
         where = None
         for change in changes:
             if change.where != where:
@@ -367,5 +394,5 @@ def _print_diff(before: Path, after: Path, *, as_json: bool) -> None:
                 print_result(escape_control(where))
             old, new = escape_control(change.before), escape_control(change.after)
             print_result(f"  {change.what}: {old} -> {new}")
-    if changes:
+    if changes and not (kin is not None and kin.same_inputs and kin.same_numbers):
         raise typer.Exit(1)

@@ -43,11 +43,15 @@ def _lock(
     options = Options(engine=engine, toolchain=toolchain)
     with Project(options=options) as project:
         cells = project.cells(models or (), arch or (), sets or (), everything=all_)
-        names = project.check_lock(cells) if check else project.lock(cells)
+        related = project.check_lock(cells) if check else {}
+        names = tuple(related) if check else project.lock(cells)
         path = project.root / NAME
     if as_json:
-        emit_json({"lock": str(path), "builds": list(names), "checked": check})
+        kin = {name: one.to_json() for name, one in related.items() if one is not None}
+        emit_json({"lock": str(path), "builds": list(names), "checked": check, "made": kin})
         return
     for name in names:
-        print_result(f"{name} {'is as locked' if check else 'is locked'}")
+        found = related.get(name)
+        told = f" ({found.words})" if found is not None else ""
+        print_result(f"{name} {'is as locked' if check else 'is locked'}{told}")
     print_result(str(path))

@@ -136,21 +136,21 @@ def _reproduce(
 
 def _tell(found: Reproduction, *, kept: bool) -> None:
     from orchestrator.cli.output import print_result
-    from orchestrator.pipeline.reproducing import SAME_DB, summary_lines
+    from orchestrator.pipeline.kinship import SAME_DB
+    from orchestrator.pipeline.reproducing import summary_lines
 
     lines = [f"made by  {line}" for line in found.made_by]
     lines += summary_lines(found.files)
     same = sum(one.same for one in found.files)
     lines.append(f"{same} of {len(found.files)} files are the same to the byte")
-    worst = found.worst_db
     words = {
         "bytes": "REPRODUCED: the same bytes",
         "numbers": f"REPRODUCED: the same numbers ({SAME_DB:.0f} dB and more at every step)",
         "different": "NOT REPRODUCED",
     }
     lines.append(words[found.outcome])
-    if found.outcome == "different" and worst is not None and worst != float("inf"):
-        lines.append(f"the worst step is {worst:.1f} dB away")
+    if found.outcome != "bytes":
+        lines.append(f"{found.words} (at the worst step)")
     if kept:
         lines.append(f"folder   {found.folder}")
     print_result("\n".join(lines))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import digest_of
+from orchestrator.pipeline.kinship import Kinship, Made, made_of, relate
 from orchestrator.pipeline.plan import explain_difference
 from orchestrator.toolchain.lock import NAME, read_document
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.plan import Plan
 
 #: The section of the lock, beside ``toolchains``.
@@ -29,13 +31,17 @@ SECTION = "builds"
 
 @dataclass(frozen=True)
 class BuildPin:
-    """What one build was locked with: identities, digests of inputs, and of what is asked."""
+    """What one build was locked with: identities, digests of inputs, and of what is asked.
+
+    ``made`` is what came of it, where a build was there when it was locked.
+    """
 
     toolchain: Mapping[str, Any]
     export: Mapping[str, Any]
     inputs: Mapping[str, str]
     recipe: str
     asked: Mapping[str, Any] = field(default_factory=dict)
+    made: Made | None = None
 
 
 def name_of(model: str, arch: str, set_name: str | None = None) -> str:
@@ -43,8 +49,9 @@ def name_of(model: str, arch: str, set_name: str | None = None) -> str:
     return f"{model}/{set_name}/{arch}" if set_name else f"{model}/{arch}"
 
 
-def pin_of(made: Plan, materials: Mapping[str, str]) -> BuildPin:
-    """Return the pin of a plan."""
+def pin_of(made: Plan, materials: Mapping[str, str], build: Build | None = None) -> BuildPin:
+    """Return the pin of a plan, with what its ``build`` gave where that is one of this plan."""
+    current = build is not None and build.key == made.key
     asked: dict[str, Any] = json.loads(json.dumps(made.request.parameters, default=str))
     return BuildPin(
         toolchain=dict(made.identities["compile"]),
@@ -52,7 +59,17 @@ def pin_of(made: Plan, materials: Mapping[str, str]) -> BuildPin:
         inputs=dict(sorted(materials.items())),
         recipe=digest_of(asked),
         asked=asked,
+        made=made_of(build) if build is not None and current else None,
     )
+
+
+def relation(project: Path, name: str, build: Build) -> Kinship | None:
+    """Return how a build is related to the locked one of the same inputs; ``None``: not known."""
+    pin = read_pins(project).get(name)
+    made = made_of(build) if pin is not None and pin.made is not None else None
+    if pin is None or pin.made is None or made is None:
+        return None
+    return relate(pin.made, made, same_inputs=True)
 
 
 def differences(pin: BuildPin, now: BuildPin) -> list[str]:
@@ -81,6 +98,7 @@ def read_pins(project: Path) -> dict[str, BuildPin]:
                 inputs={str(key): str(value) for key, value in pin["inputs"].items()},
                 recipe=str(pin["recipe"]),
                 asked=dict(pin["asked"]),
+                made=Made.from_json(pin["made"]) if pin.get("made") else None,
             )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"{project / NAME}: its section {SECTION} cannot be read: {error!r}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import sha256_file
+from orchestrator.pipeline.kinship import SAME_DB, decibels, difference_words
 from orchestrator.pipeline.plan import explain_difference
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.attest import Statement
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.plan import Plan
-
-#: Arrays of which the noise is this far below (decibels) count as the same numbers.
-SAME_DB = 60.0
 
 Outcome = Literal["bytes", "numbers", "different"]
 
@@ -67,10 +65,18 @@ class Reproduction:
         """The worst of the arrays that could be compared."""
         return min((one.snr_db for one in self.files if one.snr_db is not None), default=None)
 
+    @property
+    def words(self) -> str:
+        """One line for people: what is the same, and how far apart the rest is."""
+        if self.outcome == "bytes":
+            return "same inputs, same bytes"
+        return f"same inputs, other bytes, {difference_words(self.worst_db)}"
+
     def to_json(self) -> dict[str, object]:
         """Return plain values; endless decibels are ``null``, beside ``same``."""
         return {
             "outcome": self.outcome,
+            "words": self.words,
             "worst_db": _finite(self.worst_db),
             "made_by": list(self.made_by),
             "folder": str(self.folder),
@@ -138,8 +144,7 @@ def _arrays(path: str, first: Path, new: Path) -> Compared:
     signal = float(np.sum(a**2))
     if noise == 0:
         return Compared(path, same=False, snr_db=float("inf"), note="same numbers, other bytes")
-    snr = 10 * float(np.log10(signal / noise)) if signal > 0 else float("-inf")
-    return Compared(path, same=False, snr_db=snr)
+    return Compared(path, same=False, snr_db=decibels(signal, noise))
 
 
 def summary_lines(files: Sequence[Compared]) -> list[str]:

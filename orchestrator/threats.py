@@ -130,13 +130,19 @@ THREATS = (
             "hefsmith_worker.contract.names:fault",
             "orchestrator.pipeline.cache:read_entry",
             "orchestrator.pipeline.sharing.store:_checked",
+            "orchestrator.pipeline.sharing.content:check_content",
+            "orchestrator.pipeline.sharing.signing:check_entry",
         ),
         tests=(
             "tests/security/test_names.py::test_every_reader_of_names_refuses_hostile_ones",
+            "tests/security/test_store_entries.py::test_a_file_that_is_not_what_it_is_called_is_refused",
+            "tests/security/test_store_entries.py::test_nothing_comes_that_none_of_the_signers_has_signed",
+            "tests/security/test_store_entries.py::test_what_cannot_be_asked_is_an_error_and_no_yes",
             "tests/unit/pipeline/test_store.py::test_a_hostile_entry_is_refused_in_words",
             "tests/unit/pipeline/test_store.py::test_a_file_that_is_larger_than_told_is_cut_and_refused",
         ),
-        open="entries are not signed: who may write to a store decides what is built from it",
+        open="without signers: in hef.yaml nobody vouches for an entry: who may write to a store "
+        "decides what is built from it (told once); an old entry of a signer's counts as a new one",
     ),
     Threat(
         source="a Pi that others use, or that lies",

@@ -9,7 +9,6 @@ sign -n file``) beside the manifest, and counts when a list of signers has its k
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,8 @@ from hefsmith_worker.contract.layout import MANIFEST
 from orchestrator.errors import ArtifactError, ConfigError, escape_control
 from orchestrator.pipeline.digests import sha256_file
 from orchestrator.pipeline.manifest import BUILD_TYPE, PREDICATE, STATEMENT
-from orchestrator.reading import read_json
+from orchestrator.pipeline.signatures import LONGEST, Signed, check
+from orchestrator.reading import RECORD_LIMIT, read_json, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,15 +57,6 @@ class Subject:
     path: str
     sha256: str
     state: State
-
-
-@dataclass(frozen=True)
-class Signed:
-    """What is known of a manifest's signature. ``by`` is the signer as the list names it."""
-
-    state: Literal["none", "not checked", "good", "bad"]
-    by: str | None = None
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -214,29 +205,8 @@ def check_signature(manifest: Path, signers: Path | None) -> Signed:
     if signers is None:
         return Signed("not checked", why="no list of signers is named (--signers)")
     try:
-        with manifest.open("rb") as stream:
-            found = _keygen("find-principals", "-s", str(signature), "-f", str(signers))
-            who = found.stdout.strip().splitlines()
-            if found.returncode != 0 or not who:
-                return Signed("bad", why="none of the signers has signed it")
-            done = subprocess.run(
-                [
-                    "ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", who[0],
-                    "-s", str(signature), "-f", str(signers),
-                ],
-                stdin=stream, capture_output=True, text=True, check=False,
-            )  # fmt: skip
-    except FileNotFoundError:
-        msg = "ssh-keygen is not installed, which checks signatures"
-        raise ConfigError(msg, hint="Install OpenSSH.", code="verify.ssh") from None
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr).strip().splitlines()
-        why = escape_control(said[-1]) if said else "ssh-keygen refuses it"
-        return Signed("bad", who[0], why)
-    return Signed("good", who[0])
-
-
-def _keygen(action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["ssh-keygen", "-Y", action, *arguments], capture_output=True, text=True, check=False
-    )
+        text = read_regular(signature, limit=LONGEST).decode("utf-8", "replace")
+        content = read_regular(manifest, limit=RECORD_LIMIT)
+    except OSError as error:
+        return Signed("bad", why=f"it cannot be read: {error.strerror or error}")
+    return check(content, text, signers, NAMESPACE)

@@ -155,18 +155,29 @@ class StageCache:
         return self.root / "stages" / "in"
 
     def publish(
-        self, entry: CacheEntry, work: Path, kept: Mapping[str, Path] = MappingProxyType({})
+        self,
+        entry: CacheEntry,
+        work: Path,
+        kept: Mapping[str, Path] = MappingProxyType({}),
+        check: Callable[[CacheEntry, Path], None] | None = None,
     ) -> None:
         """Make a stage's files an entry in one rename, and tell the listeners.
 
         They are copied out of the build folder, or linked where a copy is ``kept`` already, by
-        the file's path, on the cache's own disk.
+        the file's path, on the cache's own disk. ``check`` gets the entry and the folder of its
+        files before anybody else sees them; what it raises leaves no entry.
         """
-        self._publish(entry, work, kept)
+        self._publish(entry, work, kept, check)
         for hear in tuple(self.listeners):
             hear(entry)
 
-    def _publish(self, entry: CacheEntry, work: Path, kept: Mapping[str, Path]) -> None:
+    def _publish(
+        self,
+        entry: CacheEntry,
+        work: Path,
+        kept: Mapping[str, Path],
+        check: Callable[[CacheEntry, Path], None] | None,
+    ) -> None:
         target = self._folder(entry.key)
         if self.find(entry.key) is not None:
             return
@@ -178,6 +189,8 @@ class StageCache:
                 copy = kept.get(file.path)
                 link = copy is not None or file.role in LINKED_ROLES
                 place(copy or work / file.path, part / "files" / file.path, link=link)
+            if check is not None:
+                check(entry, part / "files")
             (part / "entry.json").write_text(
                 json.dumps(entry_document(entry), indent=1), encoding="utf-8", newline="\n"
             )

@@ -339,11 +339,11 @@ class BuildSession:
     @property
     def team(self) -> TeamStore | None:
         """The store that the settings name, ``None`` without one; it is not opened here."""
-        if self._team is None and (address := self.settings.text("store")):
+        if self._team is None and self.settings.text("store"):
             from orchestrator.pipeline.sharing.readthrough import team_store
 
             self._team = team_store(
-                address,
+                self.settings,
                 self.workspace.root,
                 self.cache,
                 self.memory,

@@ -143,10 +143,10 @@ class ProjectTrust:
     def _harmless(self, name: str, value: str, root: Path) -> bool:
         if name == "engine":
             return value in _OWN_ENGINES
-        if name in ("cache", "artifacts"):
+        if name in ("cache", "artifacts", "signers"):
             place = (self.workspace.root / Path(value).expanduser()).resolve()
             return place.is_relative_to(root)
-        return name != "store" or value == "None"
+        return name not in ("store", "sign_with") or value == "None"
 
 
 def _masked(value: str) -> str:

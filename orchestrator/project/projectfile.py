@@ -102,6 +102,10 @@ class ProjectFile(Section):
     artifacts: str = "artifacts"
     cache: str | None = None
     store: str | None = None
+    #: whose signatures the store's entries need: a list as ssh-keygen(1) has it
+    signers: str | None = None
+    #: the SSH key that signs what goes to the store
+    sign_with: str | None = None
     gpu: Literal["auto", "on", "off"] = "auto"
     strict: bool = False
     limits: Limits = Limits()

@@ -21,6 +21,8 @@ VARIABLES = {
     "strict": "HEFSMITH_STRICT",
     "cache": "HEFSMITH_CACHE",
     "store": "HEFSMITH_STORE",
+    "signers": "HEFSMITH_SIGNERS",
+    "sign_with": "HEFSMITH_SIGN_WITH",
     "artifacts": "HEFSMITH_ARTIFACTS",
 }
 _TRUE = {"1", "true", "yes", "on"}
@@ -50,6 +52,8 @@ class Settings:
     strict: Setting
     cache: Setting
     store: Setting
+    signers: Setting
+    sign_with: Setting
     artifacts: Setting
 
     def __iter__(self) -> Iterator[Setting]:

@@ -19,6 +19,7 @@ from orchestrator.pipeline.plan import scope_of
 from orchestrator.pipeline.session import pick_archs
 from orchestrator.pipeline.sharing.objects import Folder, open_objects
 from orchestrator.pipeline.sharing.places import private_folders
+from orchestrator.pipeline.sharing.signing import signing_of, unsigned_note
 from orchestrator.pipeline.sharing.store import Parcel, RefusedError, SharedStore
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def open_store(session: BuildSession, address: str | None, *, writing: bool) -> 
     objects = open_objects(address, base, writing=writing)
     if writing and isinstance(objects, Folder):
         objects.tidy()
-    return SharedStore(objects)
+    return SharedStore(objects, signing_of(session.settings, session.workspace.root))
 
 
 # --- what the plans want -------------------------------------------------------------------------
@@ -318,6 +319,10 @@ def pull(session: BuildSession, store: SharedStore, wish: Wish) -> Exchanged:
         action = _look(looked, stage, wish, has, coming, outcome)
         if action is not None:
             outcome.rows.append(Row(stage.name, stage.key, stage.uses, action))
+    if coming and not wish.dry_run:
+        text = unsigned_note(store.signing, store.address, session.cache)
+        if text is not None:
+            session.observer.note(text)
     _bring(session, store, coming, here, outcome)
     outcome.sort(stages)
     return outcome

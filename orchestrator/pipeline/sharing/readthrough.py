@@ -25,6 +25,7 @@ from orchestrator.pipeline.sharing.objects import (
     without_password,
 )
 from orchestrator.pipeline.sharing.places import private_folders
+from orchestrator.pipeline.sharing.signing import signing_of, unsigned_note
 from orchestrator.pipeline.sharing.store import RefusedError, SharedStore
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.cache import CacheEntry, StageCache
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.plan import Plan
+    from orchestrator.project.settings import Settings
 
 Found = TypeVar("Found")
 
@@ -144,6 +146,8 @@ class TeamStore:
         except HefsmithError as error:
             self._leave(error.message, error.hint)
             return 0
+        if entries:
+            self._tell_unsigned()
         quantised = any(one.stage == "optimize" for one in entries)
         count = 0
         for entry in entries:
@@ -158,6 +162,11 @@ class TeamStore:
             if self._wasted > PATIENCE + SHARE * (now - self._began):
                 self._leave("its answers take too long")
         return count
+
+    def _tell_unsigned(self) -> None:
+        text = unsigned_note(self._opened().signing, self.address, self._cache)
+        if text is not None:
+            self._note(text)
 
     def _look(self, keys: tuple[str, ...]) -> list[CacheEntry]:
         """Return the entries of several keys, asked at once."""
@@ -351,19 +360,20 @@ class TeamStore:
 
 
 def team_store(
-    address: str,
+    settings: Settings,
     project: Path,
     cache: StageCache,
     memory: DigestMemory,
     note: Callable[[str], None],
 ) -> TeamStore:
-    """Return the store at an address, relative to the project; ``note`` takes what is to be told.
+    """Return the store that settings name, relative to the project; ``note`` takes what is told.
 
     It is opened when something is asked or sent.
     """
+    address, signing = settings.text("store") or "", signing_of(settings, project)
     return TeamStore(
         without_password(address),
-        lambda: SharedStore(open_objects(address, project, writing=True)),
+        lambda: SharedStore(open_objects(address, project, writing=True), signing),
         cache,
         memory,
         note,

@@ -28,7 +28,9 @@ from orchestrator.errors import escape_control
 from orchestrator.pipeline.cache import entry_document, read_entry
 from orchestrator.pipeline.digests import digest_of
 from orchestrator.pipeline.plan import first_mark
+from orchestrator.pipeline.sharing import content as contents
 from orchestrator.pipeline.sharing.objects import StoreError, room_at
+from orchestrator.pipeline.sharing.signing import UNSIGNED, Signing, check_entry, signed_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,6 +68,12 @@ class RefusedError(StoreError):
     default_code = "store.refused"
 
 
+class UnsignedError(RefusedError):
+    """An entry that none of those has signed whose word counts here."""
+
+    default_code = "store.unsigned"
+
+
 @dataclass(frozen=True)
 class Parcel:
     """An entry on its way: which of its files the other side lacks, each content once."""
@@ -88,8 +96,9 @@ class Parcel:
 class SharedStore:
     """The shared entries in one place."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, signing: Signing = UNSIGNED) -> None:
         self.objects = objects
+        self.signing = signing
 
     @property
     def address(self) -> str:
@@ -130,8 +139,8 @@ class SharedStore:
         document = entry_document(parcel.entry)
         for part in ("result", "findings", "ran"):
             document[part] = without_paths(document[part], hidden)
-        content = json.dumps(document, indent=1).encode()
-        self._need_entry(content, parcel.entry.key)
+        content = json.dumps(signed_document(document, self.signing), indent=1).encode()
+        self._need_signature(self._need_entry(content, parcel.entry.key), content)
         for file in parcel.lacking:
             self.objects.send(file_name(file.sha256), cache.file(parcel.entry, file), told)
         self.objects.write(entry_name(parcel.entry.key), content)
@@ -141,10 +150,27 @@ class SharedStore:
     def look(self, key: str) -> CacheEntry | None:
         """Return the entry of a key, ``None`` when there is none.
 
-        Raises :class:`RefusedError` for one that must not be taken.
+        Raises :class:`RefusedError` for one that must not be taken, :class:`UnsignedError` for
+        one that nobody has signed whose word is asked for.
         """
         content = self.objects.read(entry_name(key), ENTRY_BYTES + 1)
+        if content is None:
+            return None
+        entry = self._need_entry(content, key)
+        self._need_signature(entry, content)
+        return entry
+
+    def listed(self, key: str) -> CacheEntry | None:
+        """Return the entry of a key, whoever has signed it: for those who count and tidy up."""
+        content = self.objects.read(entry_name(key), ENTRY_BYTES + 1)
         return None if content is None else self._need_entry(content, key)
+
+    def _need_signature(self, entry: CacheEntry, content: bytes) -> None:
+        fault = check_entry(json.loads(content), self.signing)
+        if fault is not None:
+            msg = f"{self.address}: {entry.stage} ({entry.key[:12]}) is refused: {fault}"
+            hint = f"Its maker sends it again, signed: hef cache push --anew ({self.signing.asked})"
+            raise UnsignedError(msg, hint=hint)
 
     def _need_entry(self, content: bytes, key: str) -> CacheEntry:
         try:
@@ -184,7 +210,10 @@ class SharedStore:
                 # First the mark: an entry must never be without it.
                 cache.note(first_mark(entry.why))
             kept = {file.path: found[file.sha256] for file in entry.files}
-            cache.publish(entry, part, kept)
+            cache.publish(entry, part, kept, check=contents.check_content)
+        except contents.OtherContentError as error:
+            msg = f"{self.address}: {entry.stage} ({entry.key[:12]}) is refused: {error}"
+            raise RefusedError(msg) from error
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
                 msg = f"{self.address}: the files of {entry.stage} have no place in the cache"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline.digests import digest_of, sha256_file
-from orchestrator.pipeline.sharing.store import RefusedError, entry_name, file_name
+from orchestrator.pipeline.sharing.store import RefusedError, UnsignedError, entry_name, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -112,6 +112,10 @@ def verify_store(store: SharedStore, *, repair: bool = False) -> Verified:
                 if size != file.bytes:
                     why = f"{file.path} " + ("is not there" if size is None else "is cut off")
                     break
+        except UnsignedError as error:
+            # It may be whole, and good for people who ask for no signatures: it stays.
+            found.damaged.append(Damage(key, stage, error.message))
+            continue
         except RefusedError as error:
             why = error.message
         if why is not None:
@@ -202,7 +206,7 @@ def collect_store(
         if not _is_entry(one.name):
             continue
         try:
-            entry = store.look(one.name.rpartition("/")[2].removesuffix(".json"))
+            entry = store.listed(one.name.rpartition("/")[2].removesuffix(".json"))
         except RefusedError:
             entry = None
         files = {} if entry is None else {file_name(f.sha256): f.bytes for f in entry.files}

@@ -27,7 +27,11 @@ from orchestrator.pipeline.sharing.objects import (
 )
 from orchestrator.pipeline.sharing.store import RefusedError, SharedStore
 
-FILES = {"model.onnx": b"a network" * 1000, "golden/inputs/0.npy": b"pictures", "copy": b"pictures"}
+FILES = {
+    "model.onnx.data": b"a network" * 1000,
+    "golden/inputs/0.bin": b"pictures",
+    "copy": b"pictures",
+}
 
 
 def silent(count: int) -> None:
@@ -95,7 +99,7 @@ def stored(folder: Path, key: str) -> Path:
     return folder / "v1" / "entries" / key[:2] / f"{key}.json"
 
 
-def blob(folder: Path, entry: CacheEntry, name: str = "model.onnx") -> Path:
+def blob(folder: Path, entry: CacheEntry, name: str = "model.onnx.data") -> Path:
     digest = next(file.sha256 for file in entry.files if file.path == name)
     return folder / "v1" / "files" / digest[:2] / digest
 
@@ -110,7 +114,7 @@ def test_a_stage_goes_there_and_comes_back(
     store = SharedStore(open_objects(address, tmp_path, writing=True))
     gone: list[int] = []
     store.send(store.compare(entry), here.cache, gone.append, {})
-    assert sum(gone) == len(FILES["model.onnx"]) + len(FILES["copy"])
+    assert sum(gone) == len(FILES["model.onnx.data"]) + len(FILES["copy"])
     again = SharedStore(open_objects(address, tmp_path, writing=True))
     assert here.send(again, entry) == 0
     assert again.look("0" * 64) is None
@@ -239,7 +243,7 @@ def test_two_people_may_send_the_same_at_once(
 def test_another_result_of_the_same_key_is_left_as_it_is(
     here: Side, there: Side, store: SharedStore
 ) -> None:
-    first, second = here.make(), there.make({"model.onnx": b"other bytes"})
+    first, second = here.make(), there.make({"model.onnx.data": b"other bytes"})
     assert first.key == second.key
     here.send(store, first)
     assert there.send(store, second) == 0
@@ -253,7 +257,7 @@ def test_the_next_push_mends_what_was_cut_short(
     here.send(store, entry)
     place = blob(folder, entry)
     place.write_bytes(place.read_bytes()[:100])
-    with pytest.raises(RefusedError, match=r"model\.onnx has another content"):
+    with pytest.raises(RefusedError, match=r"model\.onnx\.data has another content"):
         there.take(store, entry.key)
     assert there.cache.find(entry.key) is None
     assert here.send(store, entry) == 1
@@ -424,7 +428,7 @@ def test_a_file_that_is_larger_than_told_is_cut_and_refused(
     entry = here.make()
     here.send(store, entry)
     digest = entry.files[0].sha256
-    objects.write(f"v1/files/{digest[:2]}/{digest}", FILES["model.onnx"] + b"x" * 5_000_000)
+    objects.write(f"v1/files/{digest[:2]}/{digest}", FILES["model.onnx.data"] + b"x" * 5_000_000)
     came = 0
 
     def told(count: int) -> None:

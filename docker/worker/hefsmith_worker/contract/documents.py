@@ -133,3 +133,26 @@ class TfliteMap(TypedDict):
     inputs: List[TfliteInput]
     outputs: List[str]
     tensors: Dict[str, str]
+
+
+class CalibrationInput(TypedDict):
+    """One input's array in ``calibration/``, and how its pictures were prepared."""
+
+    input: str
+    file: str
+    preprocess: PreprocessDocument
+
+
+class CalibrationIndex(TypedDict):
+    """``calibration/index.json``: the arrays that quantisation reads."""
+
+    inputs: List[CalibrationInput]
+
+
+class HeadDocument(TypedDict):
+    """``head.json``: what the outputs mean, as far as later stages rely on it."""
+
+    family: Optional[str]
+    task: Optional[str]
+    end_nodes: List[str]
+    end_roles: List[str]

@@ -9,10 +9,12 @@ TRIVIAL_RUNS (a file that gets a line for each stage that runs) steer it.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -106,6 +108,7 @@ class TrivialRunning:
         by_arch = stage not in ("export", "samples", "calibrate")
         told = [name, stage, plan["parameters"].get(stage), plan["arch"] if by_arch else None]
         content = json.dumps([*told, plan["net_name"]], sort_keys=True).encode() * 20
+        content = _GOES_IN.get(role, lambda told: told)(content)
         path = self._job.work / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -118,6 +121,44 @@ def files_of(stage: str, plan: dict[str, Any]) -> list[tuple[str, str]]:
     if stage == "compile":
         return [("har", "model.har"), ("hef", plan["hef_name"])]
     return [("means", f"{stage}.bin")]
+
+
+def _onnx(told: bytes) -> bytes:
+    """Return an ONNX file with one operator that has ``told`` in its description."""
+
+    def field(number: int, content: bytes) -> bytes:
+        size, head = len(content), bytes([number << 3 | 2])
+        return head + bytes([size & 0x7F | 0x80, size >> 7]) + content
+
+    sides = [field(1, name) for name in (b"x", b"y")]
+    node = field(1, b"x") + field(2, b"y") + field(4, b"Relu")
+    graph = field(1, node) + field(2, b"g") + field(11, sides[0]) + field(12, sides[1])
+    return b"\x08\x08" + field(6, told) + field(7, graph)
+
+
+def _har(told: bytes) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, content in (("net.hn", b'{"layers": {"a": {"type": "conv"}}}'), ("told", told)):
+            head = tarfile.TarInfo(name)
+            head.size = len(content)
+            tar.addfile(head, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def _hef(told: bytes) -> bytes:
+    from orchestrator.hef import NetworkSpec, StreamSpec, write_emulated_hef
+
+    network = NetworkSpec(
+        name="net",
+        inputs=(StreamSpec("net/input_layer1", (8, 8, 1), scale=1.0, zero_point=0.0),),
+        outputs=(StreamSpec("net/fc1", (1, 1, 10), scale=0.1, zero_point=3.0, order="NC"),),
+    )
+    return write_emulated_hef(network, arch="hailo8l", resources={"told": told}, timestamp=1)
+
+
+#: Files that a store looks into are what they are called.
+_GOES_IN = {"onnx": _onnx, "har": _har, "hef": _hef}
 
 
 def line(event: Event, stage: str | None = None) -> str:

@@ -159,6 +159,9 @@ def find_builds(model: str, arch: str | None) -> list[Build]:
     ]
     cache = StageCache(Path(str(settings.cache.value)))
     memory = DigestMemory(cache.root / "digests.json")
+    if not found and not folder.is_dir():
+        # A name that is no model's needs no build, but another name.
+        workspace.recipe(model)
     chosen = found or [find_build(artifacts, model, arch)]
     return [require(build, cache, memory, note) for build in chosen]
 

@@ -33,10 +33,12 @@ PictureKind = Literal["classes", "yolo", "coco", "pictures"]
 
 #: Names that say nothing about a model.
 _PLAIN = re.compile(
-    r"^(best|last|model|checkpoint|weights?|state(_dict)?|final|net(work)?|epoch\W*\d*|latest|"
+    r"^(best|melhor|mejor|meilleur|beste|last|ultimo|modelo?|modele|pesos|model|checkpoint|weights?|state(_dict)?|final|net(work)?|epoch\W*\d*|latest|"
     r"pytorch_model|model_final|ckpt|export(ed)?|out(put)?|whole|full|script(ed)?|traced?)$",
     re.IGNORECASE,
 )
+#: What people call the best checkpoint of a run, in five languages.
+_BEST = re.compile(r"best|melhor|mejor|meilleur")
 _ENDINGS = re.compile(
     r"[_\-.]?(best|last|final|state(_?dict)?|weights?|whole|full|script(ed)?|traced?|fp32|ckpt|"
     r"checkpoint|epoch[_\-]?\d+)$",
@@ -244,7 +246,7 @@ def _worth(network: NetworkFile) -> tuple[int, int, float, str]:
     if network.checkpoint is not None and network.checkpoint.kind == "ultralytics":
         rank = 0
     name = network.path.stem.lower()
-    state = 0 if "best" in name else 2 if "last" in name or "epoch" in name else 1
+    state = 0 if _BEST.search(name) else 2 if "last" in name or "epoch" in name else 1
     return rank, state, -network.changed, str(network.path)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.output import console, emit_json, note, print_result
+from orchestrator.cli.validate import Model  # noqa: TC001 (typer reads it)
 from orchestrator.errors import ConfigError, ExitCode, escape_control
 
 if TYPE_CHECKING:
@@ -33,6 +34,19 @@ SizeOption = Annotated[
 ColorOption = Annotated[str, typer.Option("--color", help="For a bare source: rgb, bgr or gray.")]
 
 
+def _meant() -> str:
+    """Return what is looked at when nothing is named: the only model, or the demo's."""
+    from orchestrator.project.workspace import BUNDLED_MODEL, open_workspace
+
+    workspace = open_workspace()
+    return workspace.unnamed_model() if workspace.model_names() else BUNDLED_MODEL
+
+
+What = Annotated[
+    str, typer.Argument(metavar="[MODEL|SOURCE]", default_factory=_meant, show_default=False)
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add ``calib`` with its commands."""
     group = typer.Typer(
@@ -45,7 +59,7 @@ def register(app: typer.Typer) -> None:
 
     @group.command(epilog="Example: hef calib check yolov8n   or: hef calib check photos.zip")
     def check(
-        what: Annotated[str, typer.Argument(metavar="MODEL|SOURCE")] = "digits",
+        what: What,
         count: CountOption = None,
         size: SizeOption = None,
         color: ColorOption = "rgb",
@@ -63,7 +77,7 @@ def register(app: typer.Typer) -> None:
 
     @group.command(epilog="Example: hef calib preview digits")
     def preview(
-        what: Annotated[str, typer.Argument(metavar="MODEL|SOURCE")] = "digits",
+        what: What,
         count: CountOption = None,
         size: SizeOption = None,
         color: ColorOption = "rgb",
@@ -88,7 +102,7 @@ def register(app: typer.Typer) -> None:
 
     @group.command(epilog="Example: hef calib fetch yolov8n")
     def fetch(
-        model: Annotated[str, typer.Argument(metavar="MODEL")],
+        model: Model,
         json_: JsonOption = False,
     ) -> None:
         """Copy a recipe's remote sources (s3://, gs://, https://) to calib/ of this project."""

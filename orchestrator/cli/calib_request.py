@@ -159,8 +159,10 @@ def _on_this_machine(sources: Any, build: BuildRequest) -> Any:
     for key, value in sources.items():
         if isinstance(value, dict):
             found[key] = _on_this_machine(value, build)
-        elif key in ("path", "images") and isinstance(value, str):
+        elif key in ("path", "images", "masks") and isinstance(value, str):
             found[key] = _material_path(value, build)
+        elif key == "mounts":
+            found[key] = [(there, _material_path(here, build)) for there, here in value]
         else:
             found[key] = value
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.cli.validate import Arch, Json  # noqa: TC001 (typer reads them)
+from orchestrator.cli.validate import Arch, Json, only_model
 
 if TYPE_CHECKING:
     from orchestrator.pipeline.builds import Build
@@ -43,9 +43,11 @@ def _report(
     from orchestrator.errors import ConfigError
     from orchestrator.report.markdown import render
 
-    if (model is None) != every:
+    if model is not None and every:
         msg = "name one model, or say --all"
         raise ConfigError(msg, hint="hef report MODEL   or: hef report --all", code="report.which")
+    if not every:
+        model = model or only_model()
     made = [(build, _write(build, _recipe(build))) for build in _builds(model, arch)]
     if show:
         for build, _ in made:

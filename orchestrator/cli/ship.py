@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 
 from orchestrator.cli.output import emit_json, note, print_result
+from orchestrator.cli.validate import Model  # noqa: TC001 (typer reads it)
 from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _ship(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that has been built.")],
+    model: Model,
     device: Devices = None,
     arch: Annotated[
         str | None, typer.Option("--arch", help="Which build; else the one for each device's chip.")
@@ -84,7 +85,7 @@ def _ship(
 
 
 def _rollback(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model on the device.")],
+    model: Model,
     device: Devices = None,
     connections: Jobs = 16,
     as_json: Json = False,

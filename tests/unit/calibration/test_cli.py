@@ -193,3 +193,14 @@ def test_a_path_that_leads_nowhere_is_told_as_a_path(
     assert "a link that leads nowhere or in a circle" in capsys.readouterr().err
     assert run(["calib", "check", "nomodel"]) == 2
     assert "no model 'nomodel'" in capsys.readouterr().err
+
+
+def test_a_list_that_leads_elsewhere_is_checked_as_a_build_reads_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project / "models" / "net"
+    lines = [f"../../photos/{path.name}" for path in sorted((project / "photos").iterdir())]
+    (folder / "calibration.txt").write_text("\n".join(lines) + "\n")
+    (folder / "model.yaml").write_text(RECIPE.format(source="calibration.txt", script="[]"))
+    assert run(["calib", "check", "--json"]) == 0
+    assert answer(capsys)["used"] == 8

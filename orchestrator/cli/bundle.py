@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.validate import Arch, Json, Model  # noqa: TC001 (typer reads them)
+from orchestrator.cli.arguments import Arch, Json, Model  # noqa: TC001 (typer reads them)
 
 if TYPE_CHECKING:
     from orchestrator.device.bundle_model import BundleModel

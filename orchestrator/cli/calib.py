@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.arguments import Model  # noqa: TC001 (typer reads it)
 from orchestrator.cli.output import console, emit_json, note, print_result
-from orchestrator.cli.validate import Model  # noqa: TC001 (typer reads it)
 from orchestrator.errors import ConfigError, ExitCode, escape_control
 
 if TYPE_CHECKING:

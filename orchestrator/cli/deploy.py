@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.validate import Arch, Device, Json, Model  # noqa: TC001 (typer reads them)
+from orchestrator.cli.arguments import Arch, Device, Json, Model  # noqa: TC001 (typer reads them)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

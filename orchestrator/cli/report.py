@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.cli.validate import Arch, Json, only_model
+from orchestrator.cli.arguments import Arch, Json, only_model
 
 if TYPE_CHECKING:
     from orchestrator.pipeline.builds import Build

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
+from orchestrator.cli.arguments import Model  # noqa: TC001 (typer reads it)
 from orchestrator.cli.output import emit_json, note, print_result
-from orchestrator.cli.validate import Model  # noqa: TC001 (typer reads it)
 from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:

@@ -6,31 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.arguments import Arch, Device, Json, Model  # noqa: TC001 (typer reads them)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.report import Verdict
-
-
-def only_model() -> str:
-    """Return the model that is meant when none is named."""
-    from orchestrator.project.workspace import open_workspace
-
-    return open_workspace().unnamed_model()
-
-
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="[MODEL]",
-        help="A model that has been built; needed where there are several.",
-        default_factory=only_model,
-        show_default=False,
-    ),
-]
-Device = Annotated[str | None, typer.Option("--device", "-d", help="Name, user@host, or embedded.")]
-Arch = Annotated[str | None, typer.Option("--arch", help="Which build; else the device's chip's.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -59,7 +59,7 @@ def from_model(workspace: Workspace, loaded: LoadedRecipe, count: int | None) ->
         count=count or wanted["count"],
         minimum=wanted["minimum"],
         seed=wanted["seed"],
-        level=wanted["level"],
+        level=build.parameters["optimize"]["level"],
         validation=read_sources(_on_this_machine(validation, build)) if validation else None,
         script=tuple(wanted["script"]),
         drop_duplicates=wanted["deduplicate"],

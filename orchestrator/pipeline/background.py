@@ -13,16 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract.layout import DETACHED, HOST_PLAN
+from hefsmith_worker.contract.stages import BEFORE_COMPILER
 
 from orchestrator import files
-from orchestrator.errors import ConfigError, HefsmithError
+from orchestrator.errors import ConfigError, HefsmithError, StageFailed
 from orchestrator.pipeline import builds, runner
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.finalize import finalize
 from orchestrator.pipeline.inputs import BuildRequest
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import Segment, make_job
-from orchestrator.pipeline.plan import Plan, PlannedStage
+from orchestrator.pipeline.plan import (
+    Plan,
+    PlannedStage,
+    carried_alone,
+    known_results,
+    replan,
+)
 from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
@@ -31,37 +38,43 @@ if TYPE_CHECKING:
     from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.protocols import Engine
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.context import RunContext
+    from orchestrator.pipeline.cache import CacheEntry
+    from orchestrator.pipeline.context import PlanAgain, RunContext
 
 
 def start(
     plan: Plan,
     context: RunContext,
-    segments: Callable[[], Sequence[Segment]],
+    segments: Callable[[Plan], Sequence[Segment]],
     *,
     final: Path,
     materials: Mapping[str, str],
     record: Record,
-) -> BuildRecord:
-    """Start a build in the background and return what identifies it."""
+    again: PlanAgain,
+) -> BuildRecord | None:
+    """Start a build in the background and return what identifies it.
+
+    What comes before the last job runs here: what it leaves decides what is left to do. That may
+    be nothing: then the build is finished, and ``None`` is returned.
+    """
     final.parent.mkdir(parents=True, exist_ok=True)
     builds.recover(final.parent)
     builds.remove_abandoned(final.parent)
     staging = builds.staging_folder(final)
     intake = ArtifactIntake(staging, context.cache.incoming)
     build = BuildContext(
-        plan, context, staging, final, materials, record, BuildProgress(intake, time.time())
+        plan, context, staging, final, materials, record, BuildProgress(intake, time.time()), again
     )
     try:
-        runner.restore(build)
-        *first, last = segments()
-        for segment in first:
-            # Only the last job, the long one, is left alone.
-            with segment.target.engine.start(make_job(plan, segment, staging)) as running:
-                runner.follow(build, segment.stages, running)
+        last = _last_job(build, segments)
+        if last is None:
+            finalize(build)
+            files.remove_tree(staging)
+            return None
         _save(build, last)
         (staging / DETACHED).touch()
-        job = make_job(plan, last, staging)
+        known = known_results(build.plan, context.cache.meanings, again)
+        job = make_job(build.plan, last, staging, known=carried_alone(build.plan, known))
         running = last.target.engine.start(job, detached=True)
     except BaseException:
         files.remove_tree(staging)
@@ -69,6 +82,31 @@ def start(
     finally:
         runner.close(build)
     return running.record
+
+
+def _last_job(build: BuildContext, segments: Callable[[Plan], Sequence[Segment]]) -> Segment | None:
+    """Run all jobs but the last, the long one, and return that; ``None`` when nothing is left."""
+    while True:
+        runner.restore(build)
+        plan = build.plan
+        if not plan.to_run:
+            return None
+        assert build.again is not None
+        known = known_results(plan, build.run.cache.meanings, build.again)
+        jobs = segments(plan)
+        before = tuple(name for name in jobs[0].stages if name in BEFORE_COMPILER)
+        if len(jobs) > 1:
+            segment = jobs[0]
+        elif before != jobs[0].stages and any(name in known for name in before):
+            # It may turn out that nothing of the long part need be done.
+            segment = Segment(before, jobs[0].target)
+        else:
+            return jobs[0]
+        job = make_job(plan, segment, build.staging, known=known)
+        with segment.target.engine.start(job) as running:
+            runner.follow(build, segment.stages, running)
+        build.progress.engine.update(segment.target.facts)
+        build.plan = runner.now(build)
 
 
 def finish(record: BuildRecord, engine: Engine, context: RunContext) -> Build:
@@ -81,6 +119,11 @@ def finish(record: BuildRecord, engine: Engine, context: RunContext) -> Build:
     try:
         with engine.attach(record) as running:
             runner.follow(build, stages, running)
+        build.plan = runner.now(build)
+        if left := build.plan.to_run:
+            msg = f"stages {', '.join(left)} are left to do, and were not given to this job"
+            raise StageFailed(msg, hint=f"Start it again: hef build {build.plan.request.model}")
+        runner.restore(build)
         made = finalize(build)
     except HefsmithError:
         runner.keep_log(build)
@@ -164,6 +207,13 @@ def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[
             ArtifactIntake(staging, context.cache.incoming),
             record.started,
             engine=document["facts"],
+            # They were put in place before the job began.
+            restored={stage.name for stage in stages if stage.entry is not None},
         ),
     )
+
+    def again(more: Callable[[str], CacheEntry | None]) -> Plan:
+        return replan(plan, lambda key: more(key) or context.cache.find(key))
+
+    build.again = again
     return build, document["running"]

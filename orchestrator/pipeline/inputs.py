@@ -191,7 +191,6 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             "sources": calibration,
             "validation": samples if origin == "validation" else None,
             **_group(recipe.calibration, CalibrationOptions).plain(),
-            "level": optimization.named_level,
             "script": list(script),
             "labels": list(labels),
             "task": task,

@@ -196,6 +196,26 @@ def make_plan(
     return Plan(request, toolchain, emulated, identities, _without_idle_calibration(planned))
 
 
+def replan(made: Plan, find: Callable[[str], CacheEntry | None]) -> Plan:
+    """Return a plan anew from what is in its own keys, with what ``find`` has by now.
+
+    For a build whose recipe and inputs are no longer at hand: it was started in the background.
+    """
+    recall = recalled({stage.name: stage.why for stage in made.stages})
+    meanings: dict[str, str] = {}
+    planned: list[PlannedStage] = []
+    for stage in made.stages:
+        after = {name: meanings[name] for name in stages.BY_NAME[stage.name].after}
+        why = {**stage.why, "after": after}
+        key = digest_of(why)
+        entry = find(key)
+        meanings[stage.name] = (
+            entry.meaning if entry is not None else recall(stage.name, key) or key
+        )
+        planned.append(PlannedStage(stage.name, key, entry, why))
+    return replace(made, stages=_without_idle_calibration(planned))
+
+
 def _without_idle_calibration(planned: list[PlannedStage]) -> tuple[PlannedStage, ...]:
     """Leave calibration out when nothing is quantised: its arrays are large and soon dropped."""
     quantises = any(stage.name == "optimize" and stage.entry is None for stage in planned)
@@ -248,6 +268,24 @@ def known_results(
             left = [name for name in then.to_run if name in later]
             if len(left) < len(usual):
                 found.setdefault(stage.name, {})[digest] = left
+    return found
+
+
+def carried_alone(
+    plan: Plan, known: Mapping[str, Mapping[str, Sequence[str]]]
+) -> dict[str, dict[str, Sequence[str]]]:
+    """Return those of the known results after which a job can do all that is left by itself.
+
+    Not so where a stage that is left reads one that is left out: that one's result is here.
+    """
+    found: dict[str, dict[str, Sequence[str]]] = {}
+    for name, results in known.items():
+        later = stages.NAMES[stages.NAMES.index(name) + 1 :]
+        usual = [stage for stage in plan.to_run if stage in later]
+        for digest, left in results.items():
+            spared = set(usual).difference(left)
+            if not any(spared.intersection(stages.BY_NAME[stage].after) for stage in left):
+                found.setdefault(name, {})[digest] = left
     return found
 
 

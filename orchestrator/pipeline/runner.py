@@ -128,10 +128,10 @@ def _run(build: BuildContext, jobs: Sequence[Segment], prestart: Prestart | None
         build.progress.engine.update(segment.target.facts)
         if build.plan is not plan:
             break
-    build.plan = _now(build)
+    build.plan = now(build)
 
 
-def _now(build: BuildContext) -> Plan:
+def now(build: BuildContext) -> Plan:
     """Return the plan with what was made since as entries."""
     made = build.progress.published
     stages = tuple(

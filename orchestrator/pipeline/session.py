@@ -405,19 +405,19 @@ class BuildSession:
 
         request = self.request(loaded, arch)
         made, materials, toolchain = self.plan(request)
-        final = self.final_folder(request.model, arch)
         if not made.to_run:
             self.build(loaded, arch)
             return None
         record = background.start(
             made,
             self._run_context(),
-            lambda: self._segments(made, toolchain),
-            final=final,
+            partial(self._segments, toolchain=toolchain),
+            final=self.final_folder(request.model, arch),
             materials=materials,
             record=self._record(self.full(loaded, arch), request),
+            again=partial(self._planned, request, toolchain, materials),
         )
-        return record.id
+        return None if record is None else record.id
 
     def attach(self, record: BuildRecord, engine: Engine) -> Build:
         """Follow a background build to its end; its recipe may have changed meanwhile."""

@@ -263,3 +263,35 @@ def test_an_analysis_stands_on_the_stages_of_a_build_and_compiles_nothing(model:
     }  # fmt: skip
     fewer = make(asked.analysis(AnalyzeOptions(samples=4)), {**done, **finished(found)})
     assert fewer.to_run == ("analyze",)
+
+
+def test_a_plan_made_anew_is_the_same_until_something_is_there(model: Path) -> None:
+    made = make(request(model))
+    assert planning.replan(made, lambda _key: None) == made
+    export = made.stages[0]
+    same = CacheEntry(key=export.key, stage="export", files=(), same_as="an earlier one")
+    later = planning.replan(made, {export.key: same}.get)
+    assert later.stages[0].key == export.key
+    assert later.stages[0].entry == same
+    assert [a.key == b.key for a, b in zip(later.stages, made.stages, strict=True)][:2] == [
+        True, False,
+    ]  # fmt: skip
+
+
+def test_a_job_alone_is_told_only_of_what_spares_all_that_reads_it(model: Path) -> None:
+    made = make(request(model))
+    rest = list(made.to_run)[1:]
+    known = {
+        "export": {"all": [], "evaluate": ["samples", "evaluate"], "samples": ["samples"]},
+        "optimize": {"compile": ["evaluate"]},
+    }
+    assert "evaluate" in rest
+    assert planning.carried_alone(made, known) == {"export": {"all": [], "samples": ["samples"]}}
+
+
+def test_another_level_prepares_no_pictures_again(model: Path) -> None:
+    before = finished(make(request(model)))
+    recipe = model / "model.yaml"
+    recipe.write_text(RECIPE + "optimization: {level: 1}\n", encoding="utf-8")
+    again = make(request(model), before)
+    assert again.to_run == ("optimize", "compile", "evaluate")

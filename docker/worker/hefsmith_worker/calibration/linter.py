@@ -14,8 +14,8 @@ from hefsmith_worker.calibration.data import is_data
 from hefsmith_worker.calibration.model import CalibrationRequest, ChannelStatistics, InputSpec
 from hefsmith_worker.calibration.statistics import as_counts
 from hefsmith_worker.calibration.work import TaskResult, Traits
+from hefsmith_worker.contract.enough import too_few
 from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
-from hefsmith_worker.contract.options import DEFAULT_LEVEL, FINE_TUNE_LEVEL, IMAGES_OF_LEVEL
 
 #: How many names a message spells out.
 SHOWN_NAMES = 5
@@ -89,27 +89,8 @@ def lint_counts(evidence: Evidence) -> List[Finding]:
                 str(used),
             )
         )
-    level = DEFAULT_LEVEL if request.level is None else request.level
-    wanted = IMAGES_OF_LEVEL[level]
-    if used < wanted:
-        effect = (
-            "ranges become a guess"
-            if level < FINE_TUNE_LEVEL
-            else "the compiler lowers its default level to 1, or to 0 without a GPU"
-            if request.level is None
-            else "it is trained on them all the same, and can end worse than untrained"
-        )
-        found.append(
-            Finding(
-                "calib.count.level",
-                WARNING,
-                f"optimisation level {level} works with {wanted} images and gets {used}: {effect}",
-                f"Provide {wanted} images, or ask for a lower optimization.level.",
-                str(wanted),
-                str(used),
-            )
-        )
-    return found
+    few = too_few(request.level, used) if request.weighs_level else None
+    return [*found, few] if few is not None else found
 
 
 def lint_unreadable(evidence: Evidence) -> List[Finding]:

@@ -142,6 +142,9 @@ class CalibrationRequest:
     level
         Optimisation level asked for (``None``: the compiler's default of 2): it decides how
         many images are enough.
+    weighs_level
+        Whether to compare the images with what the level wants. A build leaves that to its
+        stage optimize: pictures are prepared alike for every level.
     validation
         Sources that must not share a picture with this set.
     script
@@ -164,6 +167,7 @@ class CalibrationRequest:
     minimum: int = CALIBRATION.minimum
     seed: int = CALIBRATION.seed
     level: Optional[int] = None
+    weighs_level: bool = True
     validation: Optional[Mapping[str, Source]] = None
     script: Tuple[str, ...] = ()
     drop_duplicates: bool = CALIBRATION.deduplicate

@@ -98,7 +98,6 @@ STAGES = (
         options=(
             "sources",
             "validation",
-            "level",
             "script",
             "labels",
             "task",

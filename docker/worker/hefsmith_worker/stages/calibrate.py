@@ -42,7 +42,7 @@ def run(workspace: Workspace) -> Dict[str, object]:
             "count": options.count,
             "minimum": options.minimum,
             "seed": options.seed,
-            "level": wanted["level"],
+            "weighs_level": False,
             "validation": sources_below(workspace, wanted["validation"])
             if wanted.get("validation")
             else None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 
 from hefsmith_worker.contract.answers import LEVEL_ONE, nms_check
+from hefsmith_worker.contract.enough import too_few
 from hefsmith_worker.contract.layout import (
     CALIBRATION_INDEX,
     HAR_NATIVE,
@@ -37,6 +38,9 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     parsed = workspace.read_json(PARSED, "parse")
     index = workspace.read_json(CALIBRATION_INDEX, "calibrate")
     request = _request(workspace, parsed, index)
+    few = too_few(request.options.level, index["used"])
+    if few is not None:
+        workspace.channel.send(few)
     calibration = _calibration(workspace, parsed)
     workspace.runner(HAR_NATIVE, "parse")
     files: Dict[str, str] = {}

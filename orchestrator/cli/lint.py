@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.arguments import only_model
+
 if TYPE_CHECKING:
     from hefsmith_worker.contract.findings import Finding
 
@@ -20,8 +22,10 @@ def lint(
     script: Annotated[
         Path,
         typer.Argument(
-            help="A model's name, an ONNX file, or a model script.",
-            metavar="MODEL|FILE.onnx|FILE.alls",
+            help="A model's name, an ONNX file, or a model script; else the only model.",
+            metavar="[MODEL|FILE.onnx|FILE.alls]",
+            default_factory=lambda: Path(only_model()),
+            show_default=False,
         ),
     ],
     layers: Annotated[

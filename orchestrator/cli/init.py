@@ -124,7 +124,7 @@ def _chosen(
 ) -> NetworkFile:
     """Return the network that was named, else the one that is found."""
     from orchestrator.errors import ConfigError
-    from orchestrator.project.checkpoint import Checkpoint, read_checkpoint
+    from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
     from orchestrator.project.survey.folder import NetworkFile
 
     for kind, path in named.items():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from orchestrator.hef import Compatibility, Examination
-    from orchestrator.project.source_files import SourceFile
+    from orchestrator.inspect.source_files import SourceFile
 
     class Show(Protocol):
         """Makes what a person sees of one file; a frame is for terminals."""
@@ -129,7 +129,7 @@ def _report(
     path: Path, chip: str | None, hailort: str | None, *, verify: bool, several: bool
 ) -> _Report:
     from orchestrator.hef import HefError
-    from orchestrator.project.source_files import SUFFIXES
+    from orchestrator.inspect.source_files import SUFFIXES
 
     try:
         if path.suffix.lower() in SUFFIXES and path.is_file():
@@ -226,7 +226,7 @@ def _model_report(path: Path) -> _Report:
 
 
 def _source_report(path: Path) -> _Report:
-    from orchestrator.project.source_files import describe_source
+    from orchestrator.inspect.source_files import describe_source
 
     source = describe_source(path)
     document = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.options import CALIBRATION, NMS
 
-from orchestrator.project.checkpoint import ULTRALYTICS_DEFAULT_SIDE, ULTRALYTICS_SIDE
+from orchestrator.inspect.checkpoint import ULTRALYTICS_DEFAULT_SIDE, ULTRALYTICS_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

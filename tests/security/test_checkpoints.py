@@ -20,7 +20,7 @@ from hefsmith_worker.stages import checkpoint, structure, torchscript
 from hefsmith_worker.workspace import BOXED_INPUTS
 
 from orchestrator.engine.base import IN
-from orchestrator.project.checkpoint import read_checkpoint
+from orchestrator.inspect.checkpoint import read_checkpoint
 
 from .conftest import Tally
 

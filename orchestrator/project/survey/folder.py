@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.project.checkpoint import Checkpoint, read_checkpoint
+from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
+from orchestrator.inspect.source_files import CHECKPOINTS
 from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED
-from orchestrator.project.source_files import CHECKPOINTS
 from orchestrator.project.survey.tables import SUFFIXES as TABLES
 from orchestrator.reading import open_regular
 

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.cli.app import run
 from orchestrator.errors import ArtifactError
-from orchestrator.project.source_files import describe_source
+from orchestrator.inspect.source_files import describe_source
 
 if TYPE_CHECKING:
     from pathlib import Path

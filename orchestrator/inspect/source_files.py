@@ -48,7 +48,7 @@ def describe_source(path: Path) -> SourceFile:
 
 
 def _checkpoint(path: Path) -> SourceFile:
-    from orchestrator.project.checkpoint import read_checkpoint
+    from orchestrator.inspect.checkpoint import read_checkpoint
 
     with open_regular(path) as stream:
         start = stream.read(2)

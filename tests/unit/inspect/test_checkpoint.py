@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.inspect.checkpoint import read_checkpoint
 from orchestrator.project.checking import section_from
-from orchestrator.project.checkpoint import read_checkpoint
 from orchestrator.project.recipe import Recipe
 from orchestrator.project.starter import Pictures, ultralytics_recipe
 

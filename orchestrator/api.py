@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.kinship import Kinship
     from orchestrator.pipeline.matrix.cells import Cell
-    from orchestrator.pipeline.matrix.cluster import ClusterBuilder
+    from orchestrator.pipeline.matrix.remote import ClusterRun
     from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
     from orchestrator.pipeline.matrix.runner import View
     from orchestrator.pipeline.observer import Observer
@@ -403,24 +403,53 @@ class Project:
         from orchestrator.pipeline.matrix.runner import MatrixRunner
 
         shown = view if view is not None else self._eventful()
-        builder: LocalBuilder | ClusterBuilder
-        if cluster is None:
-            capacity = find_capacity(self.session, jobs)
-            builder = LocalBuilder(self.session, prove=prove)
-        else:
-            from orchestrator.pipeline.matrix.cluster import ClusterBuilder
+        if cluster is not None:
+            from orchestrator.pipeline.matrix.remote import ClusterRun
 
-            builder = ClusterBuilder(self.session, cluster, prove=prove)
-            capacity = builder.capacity(jobs)
+            run = ClusterRun(self.session, cluster, jobs=jobs, prove=prove)
+            return self._follow(run, cells, jobs, shown)
+        capacity = find_capacity(self.session, jobs)
+        builder = LocalBuilder(self.session, prove=prove)
         try:
-            runner = MatrixRunner(
+            return MatrixRunner(
                 self.session, cells, builder, capacity, shown, locked=self.options.locked
-            )
-            if cluster is not None:
-                builder.on_published = runner.published  # type: ignore[union-attr]
-            return runner.run()
+            ).run()
         finally:
             builder.close()
+
+    def attach(
+        self, run: str | None = None, *, cluster: str, view: View | None = None
+    ) -> MatrixResult:
+        """Come back to a run that :meth:`build_all` began on a cluster, and take its results.
+
+        ``run`` is its name or the beginning of it; without it there must be one only. What is
+        interrupted is the following: the run goes on. Raises :class:`ConfigError` for no such
+        run, or one of another project.
+        """
+        from orchestrator.pipeline.matrix.orders import cells_of
+        from orchestrator.pipeline.matrix.remote import ClusterRun, find_run
+
+        followed = ClusterRun(self.session, cluster, run=find_run(cluster, run))
+        assert followed.run is not None
+        cells = cells_of(self.session, followed.run.cells)
+        shown = view if view is not None else self._eventful()
+        return self._follow(followed, cells, followed.run.jobs, shown)
+
+    def _follow(
+        self, run: ClusterRun, cells: Sequence[Cell], jobs: int | None, view: View
+    ) -> MatrixResult:
+        from orchestrator.pipeline.matrix.runner import MatrixRunner
+        from orchestrator.pipeline.matrix.schedule import Capacity
+
+        try:
+            capacity = Capacity(min(jobs or run.slots, run.slots))
+            locked = self.options.locked
+            runner = MatrixRunner(self.session, cells, run, capacity, view, locked=locked)
+            run.on_begun, run.on_published = runner.begun, runner.published
+            run.on_note = view.note
+            return runner.run()
+        finally:
+            run.close()
 
     def lock(self, cells: Sequence[Cell]) -> tuple[str, ...]:
         """Write what the cells are made with and of into ``hef.lock``; return their names."""
@@ -466,9 +495,9 @@ class Project:
             made, inputs, _ = session.plan(session.request(cell.loaded, cell.arch), final)
             yield name_of(cell.model, cell.arch, cell.set), made, inputs, final
 
-    def _eventful(self) -> View | None:
-        if self._on_event is None:
-            return None
-        from orchestrator.pipeline.matrix.runner import Forwarding
+    def _eventful(self) -> View:
+        from orchestrator.pipeline.matrix.runner import Forwarding, NoView
 
+        if self._on_event is None:
+            return NoView()
         return Forwarding(self._on_event)

@@ -33,10 +33,12 @@ def register(app: typer.Typer) -> None:
 def list_builds(as_json: JsonOption = False) -> None:
     """List the builds that run in the background, and those that wait to be collected."""
     import time
+    from pathlib import Path
 
     from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.engine import registry
     from orchestrator.errors import escape_control
+    from orchestrator.pipeline.matrix import runs
 
     rows = [
         {
@@ -49,6 +51,18 @@ def list_builds(as_json: JsonOption = False) -> None:
             "work": str(record.work),
         }
         for record in registry.records()
+    ]
+    rows += [
+        {
+            "id": run.id,
+            "name": Path(run.root).name,
+            "engine": run.address,
+            "state": "cluster",
+            "detached": True,
+            "started": run.started,
+            "work": run.root,
+        }
+        for run in runs.records()
     ]
     if as_json:
         emit_json(rows)
@@ -88,8 +102,19 @@ def show_log(
         engine.close()
 
 
-def attach(build: BuildArgument = None, as_json: JsonOption = False) -> None:
-    """Follow a background build to its end and collect its results; Ctrl-C leaves it running."""
+def attach(
+    build: BuildArgument = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="tcp://HOST:8786", help="A run on this Dask cluster."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a background build, or a run on a cluster, to its end and collect its results.
+
+    Ctrl-C leaves it running.
+    """
+    from orchestrator.cli.cluster import attach_run, find_record
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json, note
     from orchestrator.cli.summary import print_summary
@@ -97,6 +122,12 @@ def attach(build: BuildArgument = None, as_json: JsonOption = False) -> None:
     from orchestrator.engine import registry
     from orchestrator.pipeline.outcome import outcome_of
 
+    if cluster is not None:
+        attach_run(cluster, build, None, as_json=as_json)
+        return
+    if (run := find_record(build, builds=len(registry.records()))) is not None:
+        attach_run(run.address, run.id, run.root, as_json=as_json)
+        return
     record = registry.find(build)
     engine = _open(record)
     try:
@@ -117,10 +148,14 @@ def attach(build: BuildArgument = None, as_json: JsonOption = False) -> None:
 def stop(build: BuildArgument = None) -> None:
     """Stop a build: interrupt, wait, terminate, wait, kill; what it made so far is dropped."""
     from orchestrator import processes
+    from orchestrator.cli.cluster import find_record, stop_record
     from orchestrator.cli.output import note
     from orchestrator.engine import registry
     from orchestrator.errors import ConfigError
 
+    if (run := find_record(build, builds=len(registry.records()))) is not None:
+        stop_record(run)
+        return
     record = registry.find(build)
     if not record.detached and processes.is_alive(record.process):
         number = record.process.partition("-")[0] or "?"

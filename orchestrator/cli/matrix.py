@@ -84,6 +84,10 @@ class PlainMatrix:
         sys.stderr.write(f"[{time.monotonic() - self._start:6.1f}s] {text}\n")
         sys.stderr.flush()
 
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._line(text)
+
     def hear(self, cell: Cell, event: Event) -> None:
         """Print what is worth a line."""
         said = _said(event, verbose=self._verbose)
@@ -138,6 +142,10 @@ class LiveMatrix:
         """Begin to show the table."""
         self._board = board
         self._live.start()
+
+    def note(self, text: str) -> None:
+        """Show it above the table, where it stays."""
+        self._console.print(text, style="dim", markup=False)
 
     def hear(self, cell: Cell, event: Event) -> None:
         """Show what is worth a line above the table; the rest is in the table."""

@@ -13,7 +13,7 @@ from orchestrator.pipeline.news import Teller
 from orchestrator.pipeline.outcome import outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orchestrator.engine.protocols import Engine, Running
     from orchestrator.pipeline.matrix.cells import Cell
@@ -33,9 +33,14 @@ class Builder(Protocol):
     """
 
     workers: dict[str, str]
+    #: Whether it takes all cells at once and says itself when each begins.
+    queues: bool
 
-    def build(self, cell: Cell, hear: OnEvent) -> BuildResult:
-        """Make one cell and tell its news. Raises what a build raises."""
+    def prepare(self, cells: Sequence[Cell]) -> None:
+        """Take the cells of which a stage must run, before any is built."""
+
+    def build(self, cell: Cell, hear: OnEvent) -> BuildResult | None:
+        """Make one cell and tell its news; ``None``: it is in the store. Raises what builds do."""
 
     def stop(self) -> None:
         """End what runs; the calls of :meth:`build` raise, and no new one begins."""
@@ -55,6 +60,8 @@ class _Slot:
 class LocalBuilder:
     """Builds on the engine that the settings name; with ``prove`` also ships and validates."""
 
+    queues = False
+
     def __init__(self, session: BuildSession, *, prove: bool = False) -> None:
         self._session = session
         self._prove = prove
@@ -66,6 +73,9 @@ class LocalBuilder:
         self._device = threading.Lock()
         self._stopped = threading.Event()
 
+    def prepare(self, cells: Sequence[Cell]) -> None:
+        """Nothing is to be done before."""
+
     def build(self, cell: Cell, hear: OnEvent) -> BuildResult:
         """Make one cell with a free slot, or a new one."""
         assert cell.loaded is not None
@@ -74,7 +84,7 @@ class LocalBuilder:
         try:
             slot.teller.about = (cell.model, cell.arch, cell.set)
             folder = folder_of(self._session.artifacts, cell.model, cell.set, cell.arch)
-            build, made = slot.session.build(cell.loaded, cell.arch, folder)
+            build, made = slot.session.build(cell.loaded, cell.arch, folder, cell.analysis)
             proof = None
             if slot.prover is not None:
                 with self._device:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from hefsmith_worker.contract.options import AnalyzeOptions
+
     from orchestrator.errors import HefsmithError
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.projectfile import MatrixEntry
@@ -36,7 +38,8 @@ class Asked:
 class Cell:
     """One build of a matrix. ``set`` names a parameter set, ``None`` for the recipe as it is.
 
-    ``loaded`` has the set's values. ``wrong`` is why there is nothing to build.
+    ``loaded`` has the set's values. ``wrong`` is why there is nothing to build. A trial of a
+    search has its own ``changes``, and ``analysis`` when no HEF is to be made; ``set`` names it.
     """
 
     model: str
@@ -44,6 +47,8 @@ class Cell:
     set: str | None = None
     loaded: LoadedRecipe | None = field(default=None, repr=False)
     wrong: HefsmithError | None = None
+    changes: Mapping[str, object] | None = None
+    analysis: AnalyzeOptions | None = None
 
     @property
     def name(self) -> str:

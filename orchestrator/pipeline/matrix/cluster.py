@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import threading
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import ConfigError, EngineError, HefsmithError, Interrupted
-from orchestrator.pipeline.matrix.builder import LocalBuilder
+from orchestrator.errors import (
+    ConfigError,
+    EngineError,
+    HefsmithError,
+    Interrupted,
+    escape_control,
+)
 from orchestrator.pipeline.matrix.cells import folder_of
 from orchestrator.pipeline.matrix.messages import read_event, told_error
-from orchestrator.pipeline.matrix.schedule import Capacity
+from orchestrator.pipeline.matrix.orders import Order, Place, stop_flag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.pipeline.matrix.cells import Cell
     from orchestrator.pipeline.news import OnEvent
-    from orchestrator.pipeline.outcome import BuildResult
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.session import BuildSession
 
@@ -32,22 +36,6 @@ if TYPE_CHECKING:
 ENGINE, SUITE = "engine", "suite"
 #: Seconds in which a scheduler must answer.
 ANSWERS_WITHIN = 10
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a worker is told: plain values. ``root`` and ``store`` are as the workers see them."""
-
-    root: str
-    store: str
-    model: str
-    arch: str
-    set: str | None
-    toolchain: str | None
-    gpu: str | None
-    strict: bool
-    topic: str
-    cell: str
 
 
 def resources_for(made: Plan) -> dict[str, float]:
@@ -63,21 +51,82 @@ def slots_in(workers: Mapping[str, Mapping[str, Any]]) -> int:
     return int(sum(one.get("resources", {}).get(ENGINE, 0) for one in workers.values()))
 
 
-class ClusterBuilder:
-    """Makes cells on a cluster (:class:`orchestrator.pipeline.matrix.builder.Builder`)."""
-
-    def __init__(self, session: BuildSession, address: str, *, prove: bool = False) -> None:
+def connect(address: str) -> Any:
+    """Return a client of the scheduler; raises :class:`EngineError` when none answers."""
+    try:
         from distributed import Client
+    except ImportError as error:
+        from orchestrator.installation import install_command
 
-        store = session.settings.text("store")
-        if not store:
-            msg = "--cluster needs a store that the workers see: what they make comes from there"
-            hint = "store: in hef.yaml, or HEFSMITH_STORE; a shared folder is enough."
-            raise ConfigError(msg, hint=hint, code="cluster.store")
-        self._store = store if "://" in store else str((session.workspace.root / store).resolve())
+        msg = "a cluster needs dask.distributed"
+        raise EngineError(msg, hint=install_command("cluster"), code="cluster.missing") from error
+    try:
+        return Client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
+    except (OSError, ValueError) as error:
+        msg = f"no Dask scheduler answers at {escape_control(address)}"
+        raise EngineError(
+            msg, hint=f"Start one: dask scheduler\n({error})", code="cluster.scheduler"
+        ) from error
+
+
+def slots_now(client: Any) -> int:
+    """Return how many builds a cluster runs now."""
+    return slots_in(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def slots_of(client: Any) -> int:
+    """Return how many builds a cluster runs; raises :class:`EngineError` when it runs none."""
+    slots = slots_now(client)
+    if not slots:
+        msg = "no worker of the cluster offers an engine"
+        hint = 'Start workers with: dask worker ADDRESS --nthreads 2 --resources "engine=1"'
+        raise EngineError(msg, hint=hint, code="cluster.workers")
+    return slots
+
+
+def place_of(session: BuildSession, topic: str) -> Place:
+    """Return what workers need to build as this session does; raises :class:`ConfigError`."""
+    settings, overrides = session.settings, session.overrides
+    if session.fresh:
+        msg = "--fresh does not go with --cluster: what workers make is known by what it is made of"
+        hint = "Leave out one of the two; a worker never takes what differs in a byte."
+        raise ConfigError(msg, hint=hint, code="cluster.fresh")
+    store = settings.text("store")
+    if not store:
+        msg = "--cluster needs a store that the workers see: what they make comes from there"
+        hint = "store: in hef.yaml, or HEFSMITH_STORE; a shared folder is enough."
+        raise ConfigError(msg, hint=hint, code="cluster.store")
+    root = session.workspace.root
+    return Place(
+        root=str(root),
+        store=store if "://" in store else str((root / store).resolve()),
+        topic=topic,
+        toolchain=settings.text("toolchain"),
+        gpu=settings.text("gpu"),
+        strict=bool(settings.strict.value),
+        memory=overrides.memory,
+        cpus=overrides.cpus,
+        network=overrides.network,
+    )
+
+
+def new_topic() -> str:
+    """Return a name for the news of one command."""
+    return f"hefsmith-{uuid.uuid4().hex}"
+
+
+class ClusterBuilder:
+    """Gives cells to workers (:class:`orchestrator.pipeline.matrix.builder.Builder`).
+
+    What they make is in the store then: :meth:`build` returns nothing.
+    """
+
+    queues = False
+
+    def __init__(self, session: BuildSession, client: Any, place: Place) -> None:
         self._session = session
-        self._local = LocalBuilder(session, prove=prove)
-        self._topic = f"hefsmith-{uuid.uuid4().hex}"
+        self._client = client
+        self._place = place
         self._hearers: dict[str, OnEvent] = {}
         self._futures: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -85,28 +134,17 @@ class ClusterBuilder:
         self._stopped = False
         #: Where each cell ran, by its name.
         self.workers: dict[str, str] = {}
+        #: Called with the name of a cell that is given to a worker.
+        self.on_order: Callable[[str], None] = lambda _: None
         #: Called with the key of each stage that has come to the store.
         self.on_published: Callable[[str], None] = lambda _: None
-        try:
-            self._client = Client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
-        except (OSError, ValueError) as error:
-            msg = f"no Dask scheduler answers at {address}"
-            raise EngineError(
-                msg, hint=f"Start one: dask scheduler\n({error})", code="cluster.scheduler"
-            ) from error
-        self._client.subscribe_topic(self._topic, self._hear)
+        client.subscribe_topic(place.topic, self._hear)
 
-    def capacity(self, jobs: int | None) -> Capacity:
-        """Return the slots of all workers; raises :class:`EngineError` when there are none."""
-        slots = slots_in(self._client.scheduler_info(n_workers=-1)["workers"])
-        if not slots:
-            msg = "no worker of the cluster offers an engine"
-            hint = 'Start workers with: dask worker ADDRESS --nthreads 1 --resources "engine=1"'
-            raise EngineError(msg, hint=hint, code="cluster.workers")
-        return Capacity(min(jobs or slots, slots), None)
+    def prepare(self, cells: Sequence[Cell]) -> None:
+        """Nothing is to be done before cells are given one by one."""
 
-    def build(self, cell: Cell, hear: OnEvent) -> BuildResult:
-        """Make a cell on a worker, unless the store has it, and bring it here."""
+    def build(self, cell: Cell, hear: OnEvent) -> None:
+        """Let a worker make a cell, unless the store has it."""
         assert cell.loaded is not None
         assert cell.arch is not None
         if self._stopped:
@@ -117,13 +155,7 @@ class ClusterBuilder:
             self._order(cell, made, hear)
             left = self._plan(cell).to_run
             if left:
-                msg = (
-                    f"{cell.name}: a worker has made it, but the store does not have "
-                    f"{', '.join(left)} under the keys of this machine"
-                )
-                hint = "Do all have the same hefsmith, libraries and suite, and see the same store?"
-                raise EngineError(msg, hint=hint, code="cluster.other")
-        return self._local.build(cell, hear)
+                raise not_there(cell.name, left)
 
     def _plan(self, cell: Cell) -> Plan:
         assert cell.loaded is not None
@@ -131,35 +163,38 @@ class ClusterBuilder:
         session = self._session
         with self._planning:
             final = folder_of(session.artifacts, cell.model, cell.set, cell.arch)
-            return session.plan_with_store(session.request(cell.loaded, cell.arch), final)[0]
+            request = session.request(cell.loaded, cell.arch)
+            if cell.analysis is not None:
+                request = request.analysis(cell.analysis)
+            return session.plan_with_store(request, final)[0]
 
     def _order(self, cell: Cell, made: Plan, hear: OnEvent) -> None:
         from distributed import CancelledError
 
         from orchestrator.pipeline.matrix.cluster_worker import build_cell
 
-        settings = self._session.settings
         order = Order(
-            root=str(self._session.workspace.root),
-            store=self._store,
+            place=self._place,
             model=cell.model,
             arch=str(cell.arch),
-            set=cell.set,
-            toolchain=settings.text("toolchain"),
-            gpu=settings.text("gpu"),
-            strict=bool(settings.strict.value),
-            topic=self._topic,
+            set=cell.set if cell.changes is None else None,
             cell=cell.name,
+            changes=cell.changes,
+            analysis=None if cell.analysis is None else asdict(cell.analysis),
         )
         with self._lock:
+            if self._stopped:
+                msg = "interrupted"
+                raise Interrupted(msg)
             self._hearers[cell.name] = hear
             future = self._futures[cell.name] = self._client.submit(
                 build_cell,
                 asdict(order),
-                key=f"{self._topic}-{cell.name.replace(' ', '-')}",
+                key=f"{self._place.topic}-{cell.name.replace(' ', '-')}",
                 resources=resources_for(made),
                 pure=False,
             )
+        self.on_order(cell.name)
         try:
             answer = future.result()
         except CancelledError:
@@ -168,9 +203,7 @@ class ClusterBuilder:
         except HefsmithError:
             raise
         except Exception as error:
-            msg = f"{cell.name}: the cluster has lost it: {type(error).__name__}: {error}"
-            hint = "The workers' logs tell more; the same command goes on with what is there."
-            raise EngineError(msg, hint=hint, code="cluster.lost") from error
+            raise lost(cell.name, error) from error
         finally:
             with self._lock:
                 self._futures.pop(cell.name, None)
@@ -184,22 +217,39 @@ class ClusterBuilder:
         if "published" in message:
             self.on_published(str(message["published"]))
             return
-        hear = self._hearers.get(str(message["cell"]))
-        if hear is not None:
+        hear = self._hearers.get(str(message.get("cell")))
+        if hear is not None and "event" in message:
             hear(read_event(message["event"]))
 
     def stop(self) -> None:
         """Take back what waits, and ask the workers to stop what runs."""
-        self._stopped = True
-        with self._lock:
-            futures = list(self._futures.values())
         from distributed import Event as Flag
 
-        Flag(f"{self._topic}-stop", client=self._client).set()
+        with self._lock:
+            self._stopped = True
+            futures = list(self._futures.values())
+        Flag(stop_flag(self._place.topic), client=self._client).set()
         self._client.cancel(futures, force=True)
-        self._local.stop()
 
     def close(self) -> None:
-        """Let go of the cluster and of what is open here."""
-        self._local.close()
-        self._client.close()
+        """The client belongs to whoever opened it."""
+
+
+def not_there(name: str, left: Sequence[str]) -> EngineError:
+    """Return what to say when a worker has made a cell and it is not to be found."""
+    msg = (
+        f"{name}: a worker has made it, but the store does not have "
+        f"{', '.join(left)} under the keys of this machine"
+    )
+    hint = (
+        "Do all have the same hefsmith, libraries and suite, and see the same store? "
+        "Has the recipe changed since it was sent?"
+    )
+    return EngineError(msg, hint=hint, code="cluster.other")
+
+
+def lost(name: str, error: BaseException) -> EngineError:
+    """Return what to say when a cluster does not finish what it was given."""
+    msg = f"{name}: the cluster has lost it: {type(error).__name__}: {error}"
+    hint = "The workers' logs tell more; the same command goes on with what is there."
+    return EngineError(msg, hint=hint, code="cluster.lost")

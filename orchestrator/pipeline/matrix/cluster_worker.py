@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import files
@@ -13,6 +13,8 @@ from orchestrator.errors import HefsmithError, Interrupted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.pipeline.matrix.cells import Cell
+    from orchestrator.pipeline.matrix.orders import Order
     from orchestrator.pipeline.news import Event
     from orchestrator.pipeline.session import BuildSession
 
@@ -22,7 +24,7 @@ SELDOM = 0.5
 SENT_WITHIN = 3600.0
 
 
-def build_cell(order: Mapping[str, Any]) -> dict[str, Any]:
+def build_cell(document: Mapping[str, Any]) -> dict[str, Any]:
     """Make one cell and send it to the store; return who made it and what went wrong.
 
     Errors of ours are values: a scheduler tries what raises again, and a wrong recipe stays wrong.
@@ -30,8 +32,13 @@ def build_cell(order: Mapping[str, Any]) -> dict[str, Any]:
     from distributed import Event as Flag
     from distributed import get_worker
 
+    from orchestrator.pipeline.matrix.messages import error_document
+    from orchestrator.pipeline.matrix.orders import Order, Place, stop_flag
+
     worker = get_worker()
-    teller = _Teller(worker, str(order["topic"]), str(order["cell"]))
+    order = Order(**{**document, "place": Place(**document["place"])})
+    teller = _Teller(worker, order.place.topic, order.cell)
+    teller.say({"at": str(worker.address)})
     answer: dict[str, Any] = {"worker": str(worker.address), "error": None}
     outcome: list[HefsmithError | Exception | None] = []
     stop = threading.Event()
@@ -45,38 +52,25 @@ def build_cell(order: Mapping[str, Any]) -> dict[str, Any]:
 
     thread = threading.Thread(target=act, name="hefsmith-cell", daemon=True)
     thread.start()
-    flag = Flag(f"{order['topic']}-stop")
+    flag = Flag(stop_flag(order.place.topic))
     while thread.is_alive():
         thread.join(SELDOM)
         if not stop.is_set() and flag.is_set():
             stop.set()
     (error,) = outcome
     if isinstance(error, HefsmithError):
-        answer["error"] = {
-            "message": error.message,
-            "hint": error.hint,
-            "code": error.code,
-            "exit_code": int(error.exit_code),
-        }
+        answer["error"] = error_document(error)
     elif error is not None:
         raise error
     return answer
 
 
-def _make(order: Mapping[str, Any], teller: _Teller, stop: threading.Event) -> None:
+def _make(order: Order, teller: _Teller, stop: threading.Event) -> None:
     from orchestrator.pipeline.matrix.builder import LocalBuilder
-    from orchestrator.pipeline.matrix.cells import Asked, wanted_cells
-    from orchestrator.pipeline.matrix.messages import same_folder
-    from orchestrator.pipeline.observer import Silent
-    from orchestrator.pipeline.session import BuildSession
-    from orchestrator.project.settings import resolve
-    from orchestrator.project.workspace import open_workspace
+    from orchestrator.pipeline.matrix.orders import open_place
 
-    workspace = open_workspace(same_folder(str(order["root"])))
     with files.scratch("hefsmith-cell") as scratch:
-        flags = {name: order[name] for name in ("toolchain", "gpu", "strict", "store")}
-        flags["artifacts"] = str(scratch / "artifacts")
-        session = BuildSession(workspace, resolve(workspace, os.environ, flags), Silent())
+        session = open_place(order.place, str(scratch))
         builder = LocalBuilder(session)
 
         def stop_it() -> None:
@@ -85,9 +79,7 @@ def _make(order: Mapping[str, Any], teller: _Teller, stop: threading.Event) -> N
 
         threading.Thread(target=stop_it, name="hefsmith-stop", daemon=True).start()
         try:
-            sets = (order["set"],) if order["set"] else ()
-            asked = Asked((order["model"],), (order["arch"],), sets)
-            (cell,) = wanted_cells(asked, workspace.file.matrix, (), session.recipe)
+            cell = _cell_of(order, session)
             if cell.wrong is not None:
                 raise cell.wrong
             team = session.team
@@ -101,6 +93,21 @@ def _make(order: Mapping[str, Any], teller: _Teller, stop: threading.Event) -> N
         finally:
             builder.close()
             session.close()
+
+
+def _cell_of(order: Order, session: BuildSession) -> Cell:
+    from hefsmith_worker.contract.options import AnalyzeOptions
+
+    from orchestrator.pipeline.matrix.orders import cells_of
+    from orchestrator.pipeline.tuning import Variant, applied
+
+    (cell,) = cells_of(session, [(order.model, order.arch, order.set)])
+    if cell.loaded is None or order.changes is None:
+        return cell
+    look: dict[str, Any] | None = None if order.analysis is None else dict(order.analysis)
+    analysis = None if look is None else AnalyzeOptions(**look)
+    recipe = applied(cell.loaded, Variant(order.cell, order.changes))
+    return replace(cell, loaded=recipe, set="trial", analysis=analysis)
 
 
 def _send_all(session: BuildSession, teller: _Teller) -> None:
@@ -135,9 +142,12 @@ class _Teller:
             self._said = now
         if event.kind == "note":
             self.last = event.text
-        message = {"cell": self._cell, "event": event_document(event)}
-        self._worker.log_event(self._topic, message)
+        self.say({"event": event_document(event)})
 
     def published(self, key: str) -> None:
         """Send the key of a stage that is in the store."""
-        self._worker.log_event(self._topic, {"cell": self._cell, "published": key})
+        self.say({"published": key})
+
+    def say(self, message: Mapping[str, object]) -> None:
+        """Send a message about the cell."""
+        self._worker.log_event(self._topic, {"cell": self._cell, **message})

@@ -48,6 +48,9 @@ class View(Protocol):
     def open(self, board: Board) -> None:
         """Begin to show the board."""
 
+    def note(self, text: str) -> None:
+        """Take a sentence about all of it."""
+
     def hear(self, cell: Cell, event: Event) -> None:
         """Take news of a cell; the board has them already."""
 
@@ -62,6 +65,9 @@ class NoView:
     """Shows nothing."""
 
     def open(self, board: Board) -> None:
+        """Drop it."""
+
+    def note(self, text: str) -> None:
         """Drop it."""
 
     def hear(self, cell: Cell, event: Event) -> None:
@@ -79,6 +85,10 @@ class Forwarding(NoView):
 
     def __init__(self, tell: OnEvent) -> None:
         self._teller = Teller(tell)
+
+    def note(self, text: str) -> None:
+        """Pass it on as news of no build."""
+        self._teller.note(text)
 
     def hear(self, cell: Cell, event: Event) -> None:  # noqa: ARG002
         """Pass it on: the event says which cell it is about."""
@@ -111,7 +121,8 @@ class MatrixRunner:
         self._locked = locked
         self._cells = tuple(cells)
         self._builder = builder
-        self._capacity = capacity
+        # Who takes all cells at once gets all of them.
+        self._capacity = Capacity(len(self._cells)) if builder.queues else capacity
         self._view: View = view or NoView()
         self._board = Board([cell.name for cell in self._cells], capacity.jobs)
         self._queue: queue.SimpleQueue[_Ended | None] = queue.SimpleQueue()
@@ -121,6 +132,8 @@ class MatrixRunner:
         self._running: dict[int, Demand] = {}
         self._threads: dict[int, threading.Thread] = {}
         self._failed: dict[str, tuple[str, HefsmithError]] = {}
+        #: Set from any thread it stops the run as Ctrl-C does.
+        self.stop_asked = threading.Event()
 
     def run(self) -> MatrixResult:
         """Make every cell that can be made. Ctrl-C stops what runs; the result tells so."""
@@ -155,6 +168,9 @@ class MatrixRunner:
             except HefsmithError as error:
                 self._end(number, _failed(cell, error))
         self._board.planned(dict(self._pending))
+        self._builder.prepare(
+            [self._cells[number] for number, demand in self._pending.items() if demand.stages]
+        )
 
     def _demand(self, cell: Cell) -> Demand:
         assert cell.loaded is not None
@@ -173,6 +189,8 @@ class MatrixRunner:
 
     def _loop(self) -> None:
         while self._pending or self._running:
+            if self.stop_asked.is_set():
+                raise KeyboardInterrupt
             for number in next_cells(self._pending, self._running, self._published, self._capacity):
                 self._start(number)
             try:
@@ -184,8 +202,11 @@ class MatrixRunner:
                 self._take(news)
 
     def _start(self, number: int) -> None:
-        self._running[number] = self._pending.pop(number)
-        self._board.start(number)
+        demand = self._pending.pop(number)
+        # Who takes all cells at once decides what waits for what.
+        self._running[number] = Demand({}) if self._builder.queues else demand
+        if not self._builder.queues:
+            self._board.start(number)
         thread = threading.Thread(
             target=self._work, args=(number,), name=f"hefsmith-cell-{number}", daemon=True
         )
@@ -206,6 +227,12 @@ class MatrixRunner:
             ended = _Ended(number, None, error)
         self._queue.put(ended)
 
+    def begun(self, name: str) -> None:
+        """Note that a builder that takes all cells at once has begun with one."""
+        for number, line in enumerate(self._board.lines):
+            if line.name == name and line.state == "waiting":
+                self._board.start(number)
+
     def _hear_of_entry(self, entry: CacheEntry) -> None:
         self.published(entry.key)
 
@@ -223,9 +250,9 @@ class MatrixRunner:
         self._board.end(number, "waiting")  # the clock; what became of it follows
         seconds = self._board.lines[number].seconds
         worker = self._builder.workers.get(cell.name)
-        if ended.result is not None:
+        if ended.error is None:
             # What a worker has made comes from the store: it was not there before.
-            made = worker is not None or not ended.result.cached
+            made = worker is not None or not (ended.result is None or ended.result.cached)
             result = CellResult(
                 cell.model,
                 cell.arch,
@@ -236,7 +263,6 @@ class MatrixRunner:
                 worker=worker,
             )
         else:
-            assert ended.error is not None
             error = _as_told(ended.error)
             result = _failed(cell, error, seconds, worker)
             self._note_failure(cell, demand, stage, error)
@@ -285,7 +311,7 @@ class MatrixRunner:
             pass  # once more: the jobs end with this process
         while not self._queue.empty():
             news = self._queue.get()
-            if news is not None and news.number in self._running and news.result is not None:
+            if news is not None and news.number in self._running and news.error is None:
                 self._take(news)
         for number, cell in enumerate(self._cells):
             if number not in self._results:

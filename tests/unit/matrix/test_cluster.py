@@ -202,3 +202,75 @@ def test_slots_are_the_engines_that_workers_offer() -> None:
         "c": {"resources": {"engine": 1}},
     }
     assert slots_in(workers) == 3
+
+
+@pytest.mark.timeout(240)
+def test_a_run_goes_on_without_its_client_and_is_come_back_to(
+    project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
+) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    with Project(artifacts=str(tmp_path / "alone"), cache=str(tmp_path / "own")) as opened:
+        alone = opened.build_all()
+    Path(project.root / "runs").unlink()
+    start_worker("only", TRIVIAL_SECONDS="0.4")
+    until(lambda: "Registered to" in (tmp_path / "only.log").read_text())
+    words = ("build", "--all", "--cluster", scheduler)
+    command = project.start(*words, HEFSMITH_STORE=str(share))
+    until(lambda: any("parse" in line for line in lines(tmp_path / "runs of only")))
+    command.send_signal(signal.SIGKILL)
+    _, told = command.communicate(timeout=60)
+    begun = lines(tmp_path / "runs of only")
+    assert sum("compile" in line for line in begun) == 0, "it was over already"
+    name = told.split("hef attach ", 1)[1].split()[0]
+    listed = json.loads(project.hef("ps", "--json").stdout)
+    assert [(one["id"], one["engine"]) for one in listed] == [(name, scheduler)]
+    until(lambda: sum("evaluate" in line for line in lines(tmp_path / "runs of only")) > 1)
+    # Nobody is here, and cells that were not even sent out when the client died are made.
+    done = project.hef("attach", name[:5], "--json", HEFSMITH_STORE=str(share))
+    found = document((done.stdout, done.stderr), done.returncode)
+    assert {cell["status"] for cell in found["cells"]} == {"built"}
+    assert len(found["cells"]) == 4
+    assert all(cell["worker"] for cell in found["cells"])
+    assert project.runs == [], "nothing ran on this machine"
+    ran = lines(tmp_path / "runs of only")
+    assert len(ran) == len(set(ran)), "a stage was made twice"
+    with Project(store=str(share)) as opened:
+        there = opened.build_all()
+    assert [cell.result.digests for cell in there.cells if cell.result] == [
+        cell.result.digests for cell in alone.cells if cell.result
+    ]
+    assert json.loads(project.hef("ps", "--json").stdout) == []
+    done = project.hef("attach", "--cluster", scheduler, HEFSMITH_STORE=str(share))
+    assert done.returncode == 2
+    assert "no run is on the cluster" in done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_a_run_that_was_left_can_be_stopped(
+    project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "share").mkdir()
+    start_worker("only", TRIVIAL_SECONDS="2")
+    until(lambda: "Registered to" in (tmp_path / "only.log").read_text())
+    store = {"HEFSMITH_STORE": str(tmp_path / "share")}
+    command = project.start("build", "--all", "--cluster", scheduler, **store)
+    until(lambda: lines(tmp_path / "runs of only"))
+    command.send_signal(signal.SIGKILL)
+    command.communicate(timeout=60)
+    follower = project.start("attach", "--json", **store)
+    time.sleep(4)
+    follower.send_signal(signal.SIGINT)
+    out, told = follower.communicate(timeout=60)
+    assert follower.returncode == 130, told
+    assert json.loads(out)["counts"]["stopped"]
+    ran = len(lines(tmp_path / "runs of only"))
+    until(lambda: len(lines(tmp_path / "runs of only")) > ran)  # leaving it does not stop it
+    done = project.hef("stop", **store)
+    assert done.returncode == 0, done.stderr
+    found = project.hef("attach", "--json", **store)
+    assert found.returncode == 130, found.stderr
+    ran = len(lines(tmp_path / "runs of only"))
+    time.sleep(4)
+    assert len(lines(tmp_path / "runs of only")) == ran
+    assert json.loads(project.hef("ps", "--json").stdout) == []

@@ -1,0 +1,99 @@
+"""What is told to a cluster, and how the project of an order is opened on a worker."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.pipeline.matrix.cells import Cell
+    from orchestrator.pipeline.session import BuildSession
+
+#: Model, chip, and parameter set.
+Names = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how workers build, as plain values: what a worker needs to open the project.
+
+    ``root`` and ``store`` are as the workers see them; ``topic`` is where they tell their news.
+    """
+
+    root: str
+    store: str
+    topic: str
+    toolchain: str | None
+    gpu: str | None
+    strict: bool
+    memory: str | None
+    cpus: float | None
+    network: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    """One cell for a worker. ``changes`` are values of a trial, ``analysis`` its look at it."""
+
+    place: Place
+    model: str
+    arch: str
+    set: str | None
+    cell: str
+    changes: Mapping[str, object] | None = None
+    analysis: Mapping[str, object] | None = None
+
+
+def stop_flag(topic: str) -> str:
+    """Return the name of the flag that stops a run."""
+    return f"{topic}-stop"
+
+
+def open_place(place: Place, scratch: str) -> BuildSession:
+    """Open the project on a worker; raises :class:`ConfigError` where it is not to be seen."""
+    from orchestrator.pipeline.matrix.messages import same_folder
+    from orchestrator.pipeline.observer import Silent
+    from orchestrator.pipeline.session import BuildSession
+    from orchestrator.pipeline.targets import SandboxOverrides
+    from orchestrator.project.settings import resolve
+    from orchestrator.project.workspace import open_workspace
+
+    workspace = open_workspace(same_folder(place.root))
+    flags: dict[str, str | bool | None] = {
+        name: getattr(place, name) for name in ("toolchain", "gpu", "strict", "store")
+    }
+    flags["artifacts"] = f"{scratch}/artifacts"
+    overrides = SandboxOverrides(network=place.network, memory=place.memory, cpus=place.cpus)
+    return BuildSession(
+        workspace, resolve(workspace, os.environ, flags), Silent(), overrides=overrides
+    )
+
+
+def cells_of(session: BuildSession, names: Sequence[Names]) -> tuple[Cell, ...]:
+    """Return the cells of these names, as the project has them now; one may say what is wrong."""
+    from orchestrator.errors import HefsmithError
+    from orchestrator.pipeline.matrix.cells import Asked, Cell, wanted_cells
+    from orchestrator.pipeline.session import pick_archs
+
+    load: Callable[[str], Any] = session.recipe
+    known: dict[str, Any] = {}
+    found = []
+    for model, arch, set_name in names:
+        try:
+            if model not in known:
+                known[model] = load(model)
+            (cell,) = wanted_cells(
+                Asked((model,), (arch,), (set_name,) if set_name else ()),
+                session.workspace.file.matrix,
+                (),
+                known.__getitem__,
+            )
+        except HefsmithError as error:
+            cell = Cell(model, None, set_name, wrong=error)
+            (chip,) = pick_archs(known[model], (arch,)) if model in known else (None,)
+            cell = replace(cell, arch=chip)
+        found.append(cell)
+    return tuple(found)

@@ -20,6 +20,7 @@ Start = Callable[..., Pi]
 HOLD = (
     "import sys, time, hailo_platform as h\n"
     "p = h.VDevice.create_params()\n"
+    "p.scheduling_algorithm = h.HailoSchedulingAlgorithm.ROUND_ROBIN\n"
     "p.multi_process_service = True\n"
     "p.group_id = 'SHARED'\n"
     "d = h.VDevice(p)\n"

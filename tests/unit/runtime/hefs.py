@@ -153,7 +153,7 @@ def two_inputs() -> bytes:
     return _write(_payload((left, right), (result,), graph))
 
 
-def detector(*, compiler: str = COMPILER) -> bytes:
+def detector(*, arch: str = "hailo8l", compiler: str = COMPILER) -> bytes:
     """One yolov8 head of stride 8 over 16x16 pictures: 2x2 cells, 3 classes, NMS on the host.
 
     Distances are constant (bin 1 of 16, so one stride to each side, give or take), and the
@@ -196,6 +196,7 @@ def detector(*, compiler: str = COMPILER) -> bytes:
         _payload((image,), (reg, cls), graph),
         outputs=(Output(nms.output, "nms"),),
         nms=nms,
+        arch=arch,
         compiler=compiler,
     )
     spec = NmsSpec(

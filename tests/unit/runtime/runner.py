@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.device.base import JobResult, is_done
 from orchestrator.paths import image_context
@@ -122,3 +122,14 @@ class QuickRunner(LocalRunner):
             os.environ.clear()
             os.environ.update(before)
         return code, out.getvalue(), err.getvalue()
+
+
+def scheduled(**members: object) -> Any:
+    """Return a VDevice's parameters with the scheduler, which Python leaves off up to 4.23."""
+    import hailo_platform as hailo
+
+    params = hailo.VDevice.create_params()
+    params.scheduling_algorithm = hailo.HailoSchedulingAlgorithm.ROUND_ROBIN
+    for name, value in members.items():
+        setattr(params, name, value)
+    return params

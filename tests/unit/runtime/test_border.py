@@ -14,6 +14,7 @@ from hailo_emulator.runtime import binding, infer_model, vdevice, vstreams
 
 from orchestrator.paths import image_context
 from tests.unit.runtime import hefs
+from tests.unit.runtime.runner import scheduled
 
 RUNTIME = image_context("emulator") / "packages" / "hailo_emulator" / "runtime"
 
@@ -24,7 +25,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 def configured(hef: str) -> tuple[Any, Any]:
-    device = hailo.VDevice()
+    device = hailo.VDevice(scheduled())
     model = device.create_infer_model(hef)
     return device, model.configure()
 
@@ -54,7 +55,7 @@ def test_a_memory_mapped_sample_is_refused_even_when_made_contiguous(
 
 
 def test_infer_vstreams_refuses_read_only_frames(hef: str) -> None:
-    with hailo.VDevice() as device:
+    with hailo.VDevice(scheduled()) as device:
         opened = hailo.HEF(hef)
         params = hailo.ConfigureParams.create_from_hef(
             hef=opened, interface=hailo.HailoStreamInterface.PCIe
@@ -82,14 +83,14 @@ def test_infer_vstreams_refuses_read_only_frames(hef: str) -> None:
     ],
 )
 def test_arguments_of_another_type_are_refused(hef: str, call: Any, value: object) -> None:
-    with hailo.VDevice() as device:
+    with hailo.VDevice(scheduled()) as device:
         model = device.create_infer_model(hef)
         with pytest.raises(TypeError, match="incompatible function arguments"):
             call(model, value)
 
 
 def test_numpy_integers_are_integers(hef: str) -> None:
-    with hailo.VDevice() as device:
+    with hailo.VDevice(scheduled()) as device:
         device.create_infer_model(hef).set_batch_size(np.int64(2))
 
 
@@ -122,7 +123,9 @@ def test_each_declared_signature_is_that_of_a_guarded_call() -> None:
     for module in (infer_model, vstreams, vdevice):
         tree = ast.parse(inspect.getsource(module))
         guarded |= set(_guarded(tree, ""))
-    structures = {"VDeviceParams", "ConfigureNetworkGroupParams"}
+    structures = {
+        "VDeviceParams", "ConfigureNetworkGroupParams", "UserFormat", "VStreamParams",
+    }  # fmt: skip
     assert guarded | structures == set(binding.SIGNATURES)
 
 

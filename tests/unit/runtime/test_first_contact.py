@@ -173,6 +173,7 @@ def test_programs_share_a_chip_in_one_group_and_only_there(chip: str, tmp_path: 
     hold = (
         "import sys, hailo_platform as h\n"
         "p = h.VDevice.create_params()\n"
+        "p.scheduling_algorithm = h.HailoSchedulingAlgorithm.ROUND_ROBIN\n"
         "p.multi_process_service = sys.argv[2] == 'hailo8l'\n"
         "p.group_id = sys.argv[1]\n"
         "d = h.VDevice(p)\n"

@@ -22,7 +22,7 @@ from orchestrator.device.validation import (
 )
 from orchestrator.errors import ArtifactError
 from tests.unit.runtime import hefs
-from tests.unit.runtime.runner import LocalRunner, QuickRunner
+from tests.unit.runtime.runner import LocalRunner, QuickRunner, scheduled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,8 +178,7 @@ def test_a_shared_chip_is_measured_beside_another_program(
 ) -> None:
     import hailo_platform
 
-    params = hailo_platform.VDevice.create_params()
-    params.group_id, params.multi_process_service = "SHARED", True
+    params = scheduled(group_id="SHARED", multi_process_service=True)
     hef = tmp_path / "model.emulated.hef"
     hef.write_bytes(hefs.classifier())
     options = BenchOptions(seconds=0.1, warmup=0)

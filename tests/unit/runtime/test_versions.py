@@ -12,7 +12,7 @@ import pytest
 from hailo_emulator.runtime import boxes as forms
 
 from tests.unit.runtime import hefs
-from tests.unit.runtime.runner import emulated_environment
+from tests.unit.runtime.runner import emulated_environment, scheduled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def play(monkeypatch: pytest.MonkeyPatch, version: str, chip: str | None = None)
 def detect(path: str, dtype: Any = np.float32, order: Any = None, tf_format: bool = False) -> Any:
     frame = np.zeros((16, 16, 1), np.uint8)
     frame[:8, :8], frame[8:, 8:] = 240, 130
-    with hailo.VDevice() as device:
+    with hailo.VDevice(scheduled()) as device:
         model = device.create_infer_model(path)
         if order is not None:
             model.output().set_format_order(order)
@@ -142,13 +142,36 @@ def test_vdevices_of_one_group_share_the_chip(boxes: str) -> None:
         pass
 
 
+def test_python_leaves_the_scheduler_off_before_5_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C++'s default is with it; a model that nobody activates then answers status 72."""
+    algorithms = hailo.HailoSchedulingAlgorithm
+    for version, wanted in (("4.17.0", "NONE"), ("4.23.0", "NONE"), ("5.2.0", "ROUND_ROBIN")):
+        play(monkeypatch, version)
+        assert hailo.VDevice.create_params().scheduling_algorithm is algorithms[wanted]
+    play(monkeypatch, "4.23.0")
+    params = hailo.VDevice.create_params()
+    params.group_id, params.multi_process_service = "SHARED", True
+    with pytest.raises(hailo.HailoRTException, match="Invalid argument"):
+        hailo.VDevice(params)
+
+
+def test_4_17_ties_the_service_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(monkeypatch, "4.17.0")
+    params = hailo.VDevice.create_params()
+    assert params.multi_process_service is False
+    with pytest.raises(AttributeError, match="can't set"):
+        params.multi_process_service = True
+    params.scheduling_algorithm = hailo.HailoSchedulingAlgorithm.ROUND_ROBIN
+    assert params.multi_process_service is True
+
+
 def test_processes_share_the_chip_by_the_service(emulated_device: Path) -> None:
     code = (
         "import hailo_platform as h; p = h.VDevice.create_params(); p.group_id = 'SHARED'\n"
+        "p.scheduling_algorithm = h.HailoSchedulingAlgorithm.ROUND_ROBIN\n"
         "p.multi_process_service = {service}\nh.VDevice(p); print('open')"
     )
-    params = hailo.VDevice.create_params()
-    params.group_id, params.multi_process_service = "SHARED", True
+    params = scheduled(group_id="SHARED", multi_process_service=True)
     environment = emulated_environment(HEFSMITH_EMULATED_NODE=str(emulated_device))
     with hailo.VDevice(params):
         for service, code_wanted in ((True, 0), (False, 1)):
@@ -195,7 +218,7 @@ def test_streaming_by_hand_gives_what_inference_gives(tmp_path: Path) -> None:
     opened = hailo.HEF(path)
     random = np.random.default_rng(3)
     frames = random.integers(0, 256, (2, 4, 8, 8, 3)).astype(np.uint8)
-    with hailo.VDevice() as device:
+    with hailo.VDevice(scheduled()) as device:
         group = device.configure(opened)[0]
         ins = hailo.InputVStreamParams.make(group)
         outs = hailo.OutputVStreamParams.make(group, timeout_ms=200)

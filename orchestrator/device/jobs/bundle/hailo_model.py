@@ -80,15 +80,19 @@ def buffer_of(frame: Any, kind: str) -> Any:
 def open_chip(hailo: Any) -> Any:
     """Open the chip; beside other programs, where HEFSMITH_SHARED_GROUP names their group.
 
-    They share it through HailoRT's service. A Hailo-10H needs none, and refuses it: there the
-    group is enough.
+    The scheduler is asked for: up to 4.23 Python leaves it off, and a model must then be activated
+    by hand (4.17 ties it to the service). Programs share a chip through HailoRT's service. A
+    Hailo-10H needs none, and refuses it: there the group is enough.
     """
     group = os.environ.get("HEFSMITH_SHARED_GROUP")
-    if not group:
-        return hailo.VDevice()
     params = hailo.VDevice.create_params()
+    if group or hasattr(hailo.VDevice, "create_infer_model"):
+        params.scheduling_algorithm = hailo.HailoSchedulingAlgorithm.ROUND_ROBIN
+    if not group:
+        return hailo.VDevice(params)
     params.group_id = group
-    params.multi_process_service = True
+    if not params.multi_process_service:
+        params.multi_process_service = True
     try:
         return hailo.VDevice(params)
     except hailo.HailoRTException as error:

@@ -32,20 +32,12 @@ from tests.unit.runtime.clients.golden import (
     real,
     rows_of,
 )
-from tests.unit.runtime.runner import emulated_environment
+from tests.unit.runtime.runner import emulated_environment, scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 FRAMEWORK_NAMES = ("UINT8", "UINT16", "FLOAT32")
-
-
-def scheduled(**members: object) -> Any:
-    params = hailo.VDevice.create_params()
-    params.scheduling_algorithm = hailo.HailoSchedulingAlgorithm.ROUND_ROBIN
-    for name, value in members.items():
-        setattr(params, name, value)
-    return params
 
 
 class Camera:

@@ -152,6 +152,8 @@ SIGNATURES: dict[str, dict[str, Kind]] = {
         "batch_size": _U16,
         "power_mode": Exactly(HailoPowerMode),
     },
+    "UserFormat": {"type": Exactly(FormatType), "order": Exactly(FormatOrder)},
+    "VStreamParams": {"timeout_ms": _U32, "queue_size": _U32},
 }
 
 

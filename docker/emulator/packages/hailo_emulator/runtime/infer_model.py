@@ -410,8 +410,6 @@ class ConfiguredInferModel:
         """Start frames; ``callback`` is called with the keyword ``completion_info``."""
         if not self._alive:
             fail("HAILO_STREAM_ABORT", "The model was shut down", check=False)
-        if not self._active:
-            raise exception_from_status(status_of("HAILO_NETWORK_GROUP_NOT_ACTIVATED"))
         for frame in bindings:
             frame.check()
         with self._room:
@@ -438,6 +436,8 @@ class ConfiguredInferModel:
             frames, job, callback = item
             error: HailoRTException | None = None
             try:
+                if not self._active:
+                    fail("HAILO_STREAM_NOT_ACTIVATED", "the model was not activated", check=False)
                 for frame in frames:
                     self._run_frame(frame)
             except HailoRTException as caught:

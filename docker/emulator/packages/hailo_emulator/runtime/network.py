@@ -60,14 +60,23 @@ class Network:
         self.inputs = {info.name: info for info in hef.get_input_vstream_infos()}
         self.outputs = {info.name: info for info in hef.get_output_vstream_infos()}
         self.limits = Limits()
-        source: Path | bytes = hef.source
-        self._executor = Executor(read_payload(source))
+        self._executor = self._load()
+        self._inherited: Executor | None = None
+        self._chip = threading.Lock()
         self._quantizations = {
             stream.name: stream.quantization
             for stream in (*self._executor.payload.inputs, *self._executor.payload.tensors)
         }
-        self._chip = threading.Lock()
         self._frames = 0
+
+    def _load(self) -> Executor:
+        source: Path | bytes = self.hef.source
+        return Executor(read_payload(source))
+
+    def follow_fork(self) -> None:
+        """Let a forked process load the model for itself: threads do not come along."""
+        self._inherited = self._executor
+        self._chip = threading.Lock()
 
     def run_frame(
         self,
@@ -89,6 +98,9 @@ class Network:
             )
         values = {name: self._to_values(self.inputs[name], frame) for name, frame in frames.items()}
         with self._chip:
+            if self._executor is self._inherited:
+                # The other one is kept: its end would wait for its threads, which are not here.
+                self._executor = self._load()
             self._frames += 1
             count = self._frames
             result = self._executor.run(

@@ -1,15 +1,19 @@
 """Streaming by hand: ``InputVStreams`` and ``OutputVStreams`` of one configured network.
 
-Frames that are sent wait until every input has one; the network then runs, and each output keeps
-its result until somebody receives it. Threads only: a queue does not cross to another process.
+Every output has a queue for each input; who receives takes one frame of each and computes. The
+queues cross to forked processes: public programs send in one process and receive in another, as
+the binding's fork handlers let them.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import queue
 import threading
-from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 import numpy as np
 
@@ -18,7 +22,7 @@ from hailo_emulator.runtime.formats import dtype_of
 from hailo_emulator.runtime.status import HailoRTException, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -28,51 +32,114 @@ if TYPE_CHECKING:
 _Stream = TypeVar("_Stream", bound="_VStream")
 
 
+#: Frames that may be on their way; a sender that nobody receives from times out, too.
+IN_FLIGHT = 16
+
+
 class Pipe:
-    """The frames of one configured network that are on their way."""
+    """The frames of one configured network that are on their way, and whether it is active.
 
-    def __init__(self, group: ConfiguredNetwork) -> None:
+    ``crosses`` makes it one for several processes; it must then be there before they are forked.
+    """
+
+    def __init__(self, group: ConfiguredNetwork, *, crosses: bool = False) -> None:
         self._group = group
-        self._lock = threading.Lock()
-        self._sent: dict[str, deque[NDArray[np.generic]]] = {
-            info.name: deque() for info in group.get_input_vstream_infos()
+        self.crosses = crosses
+        self.activity: Any = threading.Event()
+        make: Callable[[int], Any] = queue.Queue
+        if crosses:
+            context = multiprocessing.get_context("fork")
+            self.activity, make = context.Event(), context.Queue
+        outputs = [info.name for info in group.get_output_vstream_infos()]
+        self._frames = {
+            info.name: {output: make(IN_FLIGHT) for output in outputs}
+            for info in group.get_input_vstream_infos()
         }
-        outputs = group.get_output_vstream_infos()
-        self._results: dict[str, queue.Queue[dict[str, NDArray[np.generic]]]] = {
-            info.name: queue.Queue() for info in outputs
-        }
+        if crosses:
+            # A program that ends before all was received must not wait for its reader.
+            for queues in self._frames.values():
+                for waiting in queues.values():
+                    waiting.cancel_join_thread()
+        self._taken: dict[str, dict[str, NDArray[np.generic]]] = {name: {} for name in outputs}
+        self._receiving = {name: threading.Lock() for name in outputs}
 
-    def send(self, name: str, frame: NDArray[np.generic]) -> None:
-        """Take one frame of one input; compute when all inputs have one."""
-        with self._lock:
-            self._sent[name].append(frame)
-            if not all(self._sent.values()):
-                return
-            frames = {key: waiting.popleft() for key, waiting in self._sent.items()}
-        for waiting in self._results.values():
-            waiting.put(frames)
+    def send(self, info: VStreamInfo, frame: NDArray[np.generic], timeout_ms: int) -> None:
+        """Take one frame of one input; HailoRTTimeout when nobody receives."""
+        for waiting in self._frames[info.name].values():
+            try:
+                waiting.put(frame, timeout=timeout_ms / 1000)
+            except queue.Full:
+                _time_out(info, "H2D", timeout_ms)
 
     def receive(self, info: VStreamInfo, timeout_ms: int) -> NDArray[np.generic]:
         """Return the next frame of one output in the type that its receiver wants."""
-        try:
-            frames = self._results[info.name].get(timeout=timeout_ms / 1000)
-        except queue.Empty:
-            fail(
-                "HAILO_TIMEOUT",
-                f"{info.name} (D2H) failed with status=HAILO_TIMEOUT(4), timeout={timeout_ms}ms",
-            )
+        end = time.monotonic() + timeout_ms / 1000
+        taken = self._taken[info.name]
+        with self._receiving[info.name]:
+            for name, queues in self._frames.items():
+                if name in taken:
+                    continue
+                try:
+                    left = max(0.0, end - time.monotonic())
+                    taken[name] = queues[info.name].get(timeout=left)
+                except queue.Empty:
+                    _time_out(info, "D2H", timeout_ms)
+            frames = dict(taken)
+            taken.clear()
         return self._group.network.run_frame(frames, {info.name: info})[info.name]
+
+    def move_to(self, other: Pipe) -> None:
+        """Hand over what waits, and the activity."""
+        if self.activity.is_set():
+            other.activity.set()
+        for name, queues in self._frames.items():
+            for output, waiting in queues.items():
+                while not waiting.empty():
+                    other._frames[name][output].put(waiting.get_nowait())
+
+
+def _time_out(info: VStreamInfo, direction: str, timeout_ms: int) -> NoReturn:
+    fail(
+        "HAILO_TIMEOUT",
+        f"{info.name} ({direction}) failed with status=HAILO_TIMEOUT(4), timeout={timeout_ms}ms",
+    )
+
+
+_groups: weakref.WeakSet[ConfiguredNetwork] = weakref.WeakSet()
+
+
+def follow_forks(group: ConfiguredNetwork) -> None:
+    """Let ``group`` be used by processes that are forked later."""
+    _groups.add(group)
+
+
+def _before_fork() -> None:
+    for group in list(_groups):
+        if not group.pipe.crosses:
+            wider = Pipe(group, crosses=True)
+            group.pipe.move_to(wider)
+            group.pipe = wider
+
+
+def _after_fork_in_child() -> None:
+    for group in list(_groups):
+        group.network.follow_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
 class _VStream:
-    def __init__(self, group: ConfiguredNetwork, params: VStreamParams) -> None:
+    def __init__(self, group: ConfiguredNetwork, name: str, params: VStreamParams) -> None:
         self._group = group
         self._params = params
+        self._info = group.resolve(name, params)
 
     @property
     def info(self) -> VStreamInfo:
         """What the network says of the stream."""
-        return self._params.info
+        return self._info
 
     @property
     def name(self) -> str:
@@ -109,7 +176,7 @@ class InputVStream(_VStream):
                     "HAILO_INVALID_ARGUMENT",
                     f"write size {frame.nbytes} must be {self.info.buffer_bytes}",
                 )
-            self._group.pipe.send(self.name, frame.copy())
+            self._group.pipe.send(self.info, frame.copy(), self._params.timeout_ms)
 
     def flush(self) -> None:
         """Return at once: frames that were sent are with the network."""
@@ -141,7 +208,7 @@ class _VStreams(Generic[_Stream]):
 
     def __enter__(self) -> Self:
         self._streams = {
-            name: self._kind(self._group, params) for name, params in self._params.items()
+            name: self._kind(self._group, name, params) for name, params in self._params.items()
         }
         return self
 

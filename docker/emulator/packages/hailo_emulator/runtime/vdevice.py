@@ -33,13 +33,35 @@ _OLDER_API_HINT = (
 
 @dataclass
 class VDeviceParams(Struct):
-    """How to open a virtual device."""
+    """How to open a virtual device.
+
+    Fact (``VDeviceParams.default`` in ``pyhailort.cpp``): up to 4.23 Python's default is without
+    the scheduler, unlike C++'s; from 5.0 on it is with it. 4.17 ties the service to the scheduler.
+    """
 
     device_count: int = 1
-    scheduling_algorithm: HailoSchedulingAlgorithm = HailoSchedulingAlgorithm.ROUND_ROBIN
+    scheduling_algorithm: HailoSchedulingAlgorithm = HailoSchedulingAlgorithm.NONE
     group_id: str = "UNIQUE"
     multi_process_service: bool = False
     device_ids: list[str] | None = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a member, in 4.17 the service with the scheduler and never alone."""
+        tied = read_setup().hailort < (4, 18, 0) and "device_ids" in vars(self)
+        if tied and name == "multi_process_service":
+            msg = "can't set attribute"
+            raise AttributeError(msg)
+        super().__setattr__(name, value)
+        if tied and name == "scheduling_algorithm":
+            scheduled = value is not HailoSchedulingAlgorithm.NONE
+            object.__setattr__(self, "multi_process_service", scheduled)
+
+
+def default_scheduling() -> HailoSchedulingAlgorithm:
+    """Return what parameters start with."""
+    if read_setup().hailort < (5, 0, 0):
+        return HailoSchedulingAlgorithm.NONE
+    return HailoSchedulingAlgorithm.ROUND_ROBIN
 
 
 @dataclass
@@ -89,10 +111,9 @@ class VDevice:
             fail("HAILO_INVALID_OPERATION", "device_ids given twice", check=False)
         wanted = device_ids or self._params.device_ids or []
         if device_ids:
-            # Prestart by identifier leaves the scheduler off, as the binding does.
-            self._params = VDeviceParams(
-                scheduling_algorithm=HailoSchedulingAlgorithm.NONE, device_ids=device_ids
-            )
+            # As the binding does: of ``params`` nothing stays.
+            self._params = VDevice.create_params()
+            self._params.device_ids = device_ids
         setup = read_setup()
         found = list_devices()
         if unknown := [name for name in wanted if name not in found]:
@@ -100,6 +121,12 @@ class VDevice:
         if not found or self._params.device_count > len(found):
             out_of_devices()
         self._ids = wanted or found
+        if self._params.multi_process_service and not self.scheduled:
+            fail(
+                "HAILO_INVALID_ARGUMENT",
+                "Multi-process service is supported only with HailoRT scheduler, please choose "
+                "scheduling algorithm",
+            )
         self._lock = Lock.take(
             setup,
             specific=bool(wanted),
@@ -126,8 +153,8 @@ class VDevice:
 
     @staticmethod
     def create_params() -> VDeviceParams:
-        """Return the defaults: one device, shared by the scheduler."""
-        return VDeviceParams()
+        """Return the defaults: one device, for this process alone."""
+        return VDeviceParams(scheduling_algorithm=default_scheduling())
 
     @property
     def scheduled(self) -> bool:

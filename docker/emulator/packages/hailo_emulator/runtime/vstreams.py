@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from hailo_emulator.runtime.binding import border, require_writable, size_of
+from hailo_emulator.runtime.binding import Struct, border, require_writable, size_of
 from hailo_emulator.runtime.boxes import padded_boxes, split_boxes
 from hailo_emulator.runtime.formats import (
+    FormatOrder,
     FormatType,
     HailoStreamDirection,
     VStreamInfo,
@@ -27,7 +28,7 @@ from hailo_emulator.runtime.status import (
     log,
     status_of,
 )
-from hailo_emulator.runtime.streaming import Pipe
+from hailo_emulator.runtime.streaming import Pipe, follow_forks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,18 +47,22 @@ class ActivateNetworkGroupParams:
     """Nothing to choose."""
 
 
-@dataclass(frozen=True)
-class VStreamParams:
-    """Format and limits of one stream."""
+@dataclass
+class UserFormat(Struct):
+    """Type and order at the host; programs set its members."""
 
-    info: VStreamInfo
+    type: FormatType
+    order: FormatOrder
+    flags: int = 0
+
+
+@dataclass
+class VStreamParams(Struct):
+    """Format and limits of one stream; programs set its members."""
+
+    user_buffer_format: UserFormat
     timeout_ms: int = DEFAULT_VSTREAM_TIMEOUT_MS
     queue_size: int = DEFAULT_VSTREAM_QUEUE_SIZE
-
-    @property
-    def user_buffer_format(self) -> FormatType:
-        """Element type at the host."""
-        return self.info.format.type
 
 
 class ConfiguredNetwork:
@@ -66,9 +71,29 @@ class ConfiguredNetwork:
     def __init__(self, network: Network, vdevice: VDevice) -> None:
         self.network = network
         self.vdevice = vdevice
-        self.active = vdevice.scheduled
-        #: Frames that are streamed by hand.
+        #: Frames that are streamed by hand, and whether the group is active.
         self.pipe = Pipe(self)
+        self.active = vdevice.scheduled
+        follow_forks(self)
+
+    @property
+    def active(self) -> bool:
+        """Whether the chip works for this group, in whichever process that was said."""
+        return bool(self.pipe.activity.is_set())
+
+    @active.setter
+    def active(self, active: bool) -> None:
+        if active:
+            self.pipe.activity.set()
+        else:
+            self.pipe.activity.clear()
+
+    def resolve(self, name: str, params: VStreamParams) -> VStreamInfo:
+        """Return a stream as ``params`` ask for it."""
+        if name not in self.network.inputs and name not in self.network.outputs:
+            fail("HAILO_NOT_FOUND", f"Failed to find vstream {name}")
+        wanted = params.user_buffer_format
+        return self.network.resolve(name, wanted.type, wanted.order)
 
     @property
     def name(self) -> str:
@@ -99,7 +124,7 @@ class ConfiguredNetwork:
 
     def wait_for_activation(self, timeout_ms: int | None = None) -> None:
         """Return when active; HailoRTTimeout when that does not come."""
-        if not self.active:
+        if not self.pipe.activity.wait(None if timeout_ms is None else timeout_ms / 1000):
             fail("HAILO_TIMEOUT", "Waiting for activation has reached a timeout", check=False)
 
     def get_input_vstream_infos(self, network_name: str | None = None) -> list[VStreamInfo]:
@@ -186,12 +211,12 @@ def _make_vstreams(
     timeout_ms: int,
     queue_size: int,
 ) -> dict[str, VStreamParams]:
-    return {
-        info.name: VStreamParams(
-            group.network.resolve(info.name, format_type), timeout_ms, queue_size
-        )
-        for info in infos
-    }
+    made = {}
+    for info in infos:
+        resolved = group.network.resolve(info.name, format_type).format
+        wanted = UserFormat(resolved.type, resolved.order, resolved.flags)
+        made[info.name] = VStreamParams(wanted, timeout_ms, queue_size)
+    return made
 
 
 class _Maker:
@@ -272,14 +297,19 @@ class InferVStreams:
         tf_nms_format: bool = False,
     ) -> None:
         self._group = configured_net_group
-        self._inputs = dict(input_vstreams_params)
-        self._outputs = dict(output_vstreams_params)
+        self._params = (dict(input_vstreams_params), dict(output_vstreams_params))
+        self._inputs: dict[str, VStreamInfo] = {}
+        self._outputs: dict[str, VStreamInfo] = {}
         self._tf_nms_format = tf_nms_format
         self._open = False
         self._hw_time: float | None = None
         self._total_time: float | None = None
 
     def __enter__(self) -> Self:
+        self._inputs, self._outputs = (
+            {name: self._group.resolve(name, one) for name, one in params.items()}
+            for params in self._params
+        )
         self._open = True
         return self
 
@@ -294,22 +324,23 @@ class InferVStreams:
         """
         start = time.perf_counter()
         if not isinstance(input_data, dict):
-            if len(self._inputs) != 1:
+            infos = self._group.get_input_vstream_infos()
+            if len(infos) != 1:
                 msg = (
                     "when there is more than one input, the input_data should be of type dict, "
                     "mapping between each input_name, and his input_data tensor. number of "
-                    f"inputs: {len(self._inputs)}"
+                    f"inputs: {len(infos)}"
                 )
                 raise Exception(msg)  # noqa: TRY002 - the vendor's own class
-            input_data = {next(iter(self._inputs)): input_data}
-        frames = self._prepare(input_data)
+            input_data = {infos[0].name: input_data}
         if not self._open:
             msg = "'InferVStreams' object has no attribute '_infer_pipeline'"
             raise AttributeError(msg)
+        frames = self._prepare(input_data)
         if not self._group.active:
             log("error", "CHECK_SUCCESS failed with status=HAILO_NETWORK_GROUP_NOT_ACTIVATED(69)")
             raise exception_from_status(status_of("HAILO_NETWORK_GROUP_NOT_ACTIVATED"))
-        wanted = {name: params.info for name, params in self._outputs.items()}
+        wanted = self._outputs
         before = time.perf_counter()
         network = self._group.network
         batch = len(next(iter(frames.values())))
@@ -338,7 +369,7 @@ class InferVStreams:
         for name, array in data.items():
             if name not in self._inputs:
                 fail("HAILO_NOT_FOUND", f"Input vstream {name} was not found", check=False)
-            prepared[name] = self._fit(name, self._inputs[name].info, array)
+            prepared[name] = self._fit(name, self._inputs[name], array)
         missing = [name for name in self._inputs if name not in prepared]
         if missing:
             fail("HAILO_INVALID_ARGUMENT", f"Not all inputs were given: {missing[0]}", check=False)
@@ -417,7 +448,7 @@ class InferVStreams:
         self._limits().mask_bytes = int(max_accumulated_mask_size)
 
     def _limits(self) -> Any:
-        if not any(params.info.nms for params in self._outputs.values()):
+        if not any(info.nms for info in self._outputs.values()):
             msg = "libhailort failed with error: 6 (HAILO_INVALID_OPERATION)"
             raise HailoRTException(msg)
         return self._group.network.limits

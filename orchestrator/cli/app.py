@@ -55,6 +55,7 @@ ELSEWHERE = {
     "attach": "engine",
     "build": "up",
     "diff": "inspect",
+    "history": "report",
     "logs": "engine",
     "prune": "engine",
     "ps": "engine",

@@ -1,4 +1,4 @@
-"""``hef report``: what was asked, what ran, and how well it works; as a page or as Markdown."""
+"""``hef report`` and ``hef history``: what a build is worth, beside another, and over time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add ``report`` to the application."""
+    """Add ``report`` and ``history`` to the application."""
+    app.command("history", epilog="Example: hef history digits --open")(_history)
     app.command(
         "report",
-        epilog="Example: hef report digits --open   or: hef report --all --format md > report.md",
+        epilog="Example: hef report digits --open   or: hef report --compare digits~1 digits",
     )(_report)
 
 
@@ -35,6 +36,18 @@ def _report(
         Literal["html", "md"],
         typer.Option("--format", help="html: a page beside the HEF. md: Markdown on stdout."),
     ] = "html",
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare",
+            metavar="A B",
+            help="Two builds side by side: MODEL, MODEL/CHIP, MODEL~1 (the one before), "
+            "MODEL@tune, or a folder.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file of a comparison.")
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -43,6 +56,17 @@ def _report(
     from orchestrator.errors import ConfigError
     from orchestrator.report.markdown import render
 
+    if compare is not None:
+        from orchestrator.cli.comparing import print_comparison
+
+        if model is not None or every:
+            msg = "--compare takes two builds, and no MODEL or --all beside them"
+            raise ConfigError(msg, hint="hef report --compare A B", code="report.which")
+        print_comparison(compare, arch, output, form, show=show, as_json=as_json)
+        return
+    if output is not None:
+        msg = "--output is for --compare: the report of a build stands beside its HEF"
+        raise ConfigError(msg, code="usage")
     if model is not None and every:
         msg = "name one model, or say --all"
         raise ConfigError(msg, hint="hef report MODEL   or: hef report --all", code="report.which")
@@ -60,6 +84,18 @@ def _report(
     else:
         for build, _ in made:
             print_result(str(build.report))
+
+
+def _history(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that has been built.")],
+    arch: Arch = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the chart in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the builds of a model over time: accuracy, size, level; with a chart as HTML file."""
+    from orchestrator.cli.comparing import print_history
+
+    print_history(model, arch, show=show, as_json=as_json)
 
 
 def _builds(model: str | None, arch: str | None) -> list[Build]:

@@ -84,8 +84,12 @@ def run_search(wish: Wish, *, verbose: bool, as_json: bool) -> None:
 
 
 def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
+    import json
+
+    from orchestrator.files import write_atomic
     from orchestrator.pipeline import tuning
     from orchestrator.pipeline.analysing import analyse
+    from orchestrator.pipeline.comparing import TUNED
     from orchestrator.pipeline.proof import Prover
     from orchestrator.pipeline.search import Budget, Searcher
 
@@ -111,6 +115,9 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
     outcome = Outcome(build, space, found, tuple(trials), choice, page)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(_page(loaded.name, outcome), encoding="utf-8", newline="\n")
+    # Two searches, or what one kept and the build, are compared by this.
+    text = json.dumps(_document(loaded.name, outcome), indent=1) + "\n"
+    write_atomic(folder / TUNED, text)
     return outcome
 
 

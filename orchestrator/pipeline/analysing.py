@@ -41,11 +41,19 @@ def load_analysis(build: Build) -> Analysis:
         raise ArtifactError(msg, hint="Make it anew: hef analyze MODEL --fresh") from None
 
 
-def analysis_beside(build: Build) -> Analysis | None:
-    """Return the analysis of this very quantised network, ``None`` where there is none."""
+def analysis_beside(build: Build, place: Path | None = None) -> Analysis | None:
+    """Return the analysis of this very quantised network, ``None`` where there is none.
+
+    ``place`` is the folder of the model's builds, by default the one that this build stands in.
+    """
     from orchestrator.pipeline.builds import read_build
 
-    found = read_build(build.folder.parent / FOLDER / build.arch)
+    if (build.folder / ANALYSIS).is_file():  # a build of the past keeps its own
+        try:
+            return load_analysis(build)
+        except ArtifactError:
+            return None
+    found = read_build((place or build.folder.parent) / FOLDER / build.arch)
     if found is None:
         return None
     same = found.summary.get("why", {}).get("optimize")

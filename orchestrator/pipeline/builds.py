@@ -16,7 +16,7 @@ from orchestrator.pipeline import locks
 from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 #: Ending of the folder, beside the one in which a build is put together, with copies of the
@@ -153,8 +153,13 @@ def _lock_of(final: Path) -> Path:
     return final.parent / f".{final.name}.lock"
 
 
-def replace_build(staging: Path, final: Path) -> None:
-    """Put a finished folder in the place of the last one, which is whole until that moment."""
+def replace_build(
+    staging: Path, final: Path, retire: Callable[[Path, Path], None] | None = None
+) -> None:
+    """Put a finished folder in the place of the last one, which is whole until that moment.
+
+    ``retire`` is given the last one's folder and ``final``, and removes it; it may keep some of it.
+    """
     with locks.hold(_lock_of(final)):
         _recover(final)
         old = final.parent / f".{final.name}.old-{uuid.uuid4().hex[:8]}"
@@ -166,7 +171,10 @@ def replace_build(staging: Path, final: Path) -> None:
             if old.exists():
                 old.rename(final)
             raise
-    files.remove_tree(old)
+    if retire is not None and old.is_dir():
+        retire(old, final)
+    else:
+        files.remove_tree(old)
 
 
 def recover(folder: Path) -> None:

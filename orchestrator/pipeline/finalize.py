@@ -12,7 +12,7 @@ from hefsmith_worker.contract import layout
 
 from orchestrator import __version__, files
 from orchestrator.diagnose.repeats import told_already
-from orchestrator.pipeline import builds, judgement, manifest
+from orchestrator.pipeline import builds, history, judgement, manifest
 from orchestrator.pipeline.digests import sha256_file
 from orchestrator.pipeline.judgement import Wishes
 from orchestrator.pipeline.vendor import quieter
@@ -89,7 +89,7 @@ def finalize(build: BuildContext) -> Build:
     summary["files"] = [file for file in summary["files"] if (staging / file["path"]).is_file()]
     summary["manifest_sha256"] = sha256_file(staging / layout.MANIFEST)
     _write_json(staging / layout.SUMMARY, summary)
-    builds.replace_build(staging, build.final)
+    builds.replace_build(staging, build.final, history.retire)
     made = builds.read_build(build.final)
     assert made is not None
     for file in made.summary["files"]:

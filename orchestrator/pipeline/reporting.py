@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.layout import CONTACT_SHEET, PROOF
@@ -68,6 +69,7 @@ def write_report(
             if not str(f["path"]).startswith(_DULL)
         ],
         pictures=_pictures(golden, verdict, build),
+        legend=_legend(golden, build),
         contact_sheets=_contact_sheets(build.folder),
         device=_device(build),
         worst_layers=_worst_layers(build),
@@ -142,50 +144,72 @@ def _device(build: Build) -> list[tuple[str, str]]:
 
 
 def _pictures(golden: Golden, verdict: Verdict, build: Build) -> list[Picture]:
-    """Return the worst samples, with boxes where the model gives boxes."""
-    from orchestrator.pipeline.validation import head_of
-    from orchestrator.report.golden import Detections
-    from orchestrator.report.heads import decode_steps
-    from orchestrator.report.html import Picture
-    from orchestrator.report.pictures import box_overlay, png_uri
+    """Return the worst samples, with the answers of both ends drawn where they can be."""
+    if len(golden.order) < 2:
+        return []
+    indices = [worst.index for worst in verdict.worst[:SAMPLES]]
+    views = dict(zip(indices, views_of(build, golden, indices), strict=False))
+    has_boxes = bool(golden.outputs) and golden.outputs[0].kind == "nms"
+    return [
+        replace(
+            views[worst.index],
+            caption=_caption(golden, worst, build.labels),
+            note=worst.note,
+            bad=_is_bad(golden, worst, has_boxes=has_boxes or "of the boxes" in worst.note),
+        )
+        for worst in verdict.worst[:SAMPLES]
+        if worst.index in views
+    ]
 
-    if not golden.inputs or len(golden.order) < 2:
+
+def views_of(build: Build, golden: Golden, indices: Sequence[int]) -> list[Picture]:
+    """Return samples as pictures, each with what the first and the last step answer.
+
+    Empty where the network's first input is no picture.
+    """
+    from orchestrator.pipeline.validation import head_of
+    from orchestrator.report.html import Picture
+    from orchestrator.report.pictures import png_uri
+    from orchestrator.report.views import can_be_drawn, overlay_of
+
+    if not golden.inputs or not golden.order:
         return []
     pixels = golden.load_input(0)
     if pixels.ndim != 4:
         return []
-    good = golden.load(golden.order[0], 0)
-    last = golden.load(golden.order[-1], 0)
     head = head_of(build, golden)
-    if head is not None:
-        ends = (golden.order[0], golden.order[-1])
-        decoded = decode_steps(golden, head, ends)
-        if all(step in decoded for step in ends):
-            good, last = (decoded[step].boxes for step in ends)
-    has_boxes = isinstance(good, Detections)
-    labels = build.labels
+    drawn = can_be_drawn(golden, head)
+    ends = ((golden.order[0], "ref"), (golden.order[-1], "last"))
     found = []
-    for worst in verdict.worst[:SAMPLES]:
-        picture = pixels[worst.index]
-        height, width = picture.shape[:2]
-        overlay = ""
-        if isinstance(good, Detections) and isinstance(last, Detections):
-            size = (height, width)
-            rows = good.sample(worst.index).tolist(), last.sample(worst.index).tolist()
-            overlay = box_overlay(rows[0], "ref", labels, size)
-            overlay += box_overlay(rows[1], "last", labels, size)
+    for index in indices:
+        height, width = pixels[index].shape[:2]
+        sides = [
+            overlay_of(
+                golden, head, step, index, style=style, labels=build.labels, size=(height, width)
+            )
+            for step, style in (ends if drawn else ())
+        ]
         found.append(
             Picture(
-                uri=png_uri(picture),
+                uri=png_uri(pixels[index]),
                 height=height,
                 width=width,
-                overlay=overlay,
-                caption=_caption(golden, worst, labels),
-                note=worst.note,
-                bad=_is_bad(golden, worst, has_boxes=has_boxes),
+                overlay=sides[0] if drawn else "",
+                second=sides[1] if drawn else None,
+                caption=escape_control(golden.samples[index].name),
+                note="",
+                bad=False,
             )
         )
     return found
+
+
+def _legend(golden: Golden, build: Build) -> str:
+    from orchestrator.pipeline.validation import head_of
+    from orchestrator.report.views import can_be_drawn, legend_of
+
+    head = head_of(build, golden)
+    return legend_of(golden, head) if can_be_drawn(golden, head) else ""
 
 
 def _contact_sheets(folder: Path) -> list[str]:

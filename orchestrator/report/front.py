@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.report.html import STYLE, escape, styled
+from orchestrator.report.html import STYLE, escape, styled, wide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WIDTH, _HEIGHT = 680, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 20, 52
+_LEFT, _RIGHT, _TOP, _BOTTOM = 88, 20, 20, 52
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +81,9 @@ def render_search(page: SearchPage) -> str:
                 f"<pre>{escape_lines(page.lines)}</pre></section>"
             ),
             (
-                f"<section><h2>Every point</h2><div class=wide><table><tr><th></th>{heads}</tr>"
-                f"{rows}</table></div></section>{failed}"
+                "<section><h2>Every point</h2>"
+                + wide(f"<tr><th></th>{heads}</tr>{rows}")
+                + f"</section>{failed}"
             ),
             "</main></body></html>",
         ]
@@ -101,8 +102,8 @@ def front_chart(page: SearchPage) -> str:
         return ""
     values = [dot.value for dot in dots] + ([] if page.ideal is None else [page.ideal])
     costs = [dot.cost for dot in dots]
-    low, high = _span(min(values), max(values))
-    left, right = _span(min(costs), max(costs))
+    low, high = span_of(min(values), max(values))
+    left, right = span_of(min(costs), max(costs))
 
     def x(cost: float) -> float:
         return _LEFT + (cost - left) / (right - left) * (_WIDTH - _LEFT - _RIGHT)
@@ -151,7 +152,7 @@ def front_chart(page: SearchPage) -> str:
     )
 
 
-def _span(low: float, high: float) -> tuple[float, float]:
+def span_of(low: float, high: float) -> tuple[float, float]:
     """Return limits with room around, never of no width."""
     room = max((high - low) * 0.08, abs(high) * 0.01, 1e-6)
     return low - room, high + room
@@ -162,6 +163,9 @@ _OWN = """
 .dot.kept{fill:var(--good)}.dot.onfront{fill:var(--c0)}.dot.other{fill:var(--soft)}
 .key{font-size:13px;color:var(--soft)}.key span{display:inline-block;width:10px;height:10px;
 border-radius:5px;margin-left:12px}.key .kept{background:var(--good)}
+.open{fill:none}.key.chips span{all:unset;margin-right:12px;font-weight:600}
+.key.chips .c0{color:var(--c0)}.key.chips .c1{color:var(--c1)}.key.chips .c2{color:var(--c2)}
+.key.chips .c3{color:var(--c3)}.key.chips .c4{color:var(--c4)}.key.chips .c5{color:var(--c5)}
 .key .onfront{background:var(--c0)}.key .other{background:var(--soft)}
 pre{overflow-x:auto;padding:10px 12px;background:var(--panel);border:1px solid var(--line);
 border-radius:6px}tr.kept th,tr.kept td{color:var(--good)}

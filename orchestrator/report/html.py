@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from html import escape as escape_html
 from typing import TYPE_CHECKING
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One sample as it is shown: a ``data:`` URI, its size, SVG for boxes, lines below it."""
+    """One sample as it is shown: a ``data:`` URI, its size, lines below it.
+
+    ``overlay`` is SVG of the float network's answer; with ``second``, the last step's, the picture
+    is shown twice, side by side.
+    """
 
     uri: str
     height: int
@@ -34,6 +39,7 @@ class Picture:
     caption: str
     note: str
     bad: bool
+    second: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,7 @@ class Page:
     stages: Sequence[tuple[str, float | None]]
     files: Sequence[File]
     pictures: Sequence[Picture] = ()
+    legend: str = ""
     contact_sheets: Sequence[str] = ()
     device: Sequence[tuple[str, str]] = ()
     worst_layers: Sequence[tuple[str, ...]] = ()
@@ -82,6 +89,33 @@ class Page:
 def escape(text: str) -> str:
     """Make text of any origin safe to show: control characters visible, markup inert."""
     return escape_html(escape_control(text))
+
+
+_ROW = re.compile(r"<tr[^>]*>.*?</tr>", re.DOTALL)
+_CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</t[hd]>", re.DOTALL)
+
+
+def wide(rows: str) -> str:
+    """Return a table of rows, the heads first, that a telephone shows cell below cell.
+
+    ``rows`` is markup of this package, whose texts are escaped: each cell gets its column's head.
+    """
+    found = _ROW.findall(rows)
+    heads = [re.sub(r"<[^>]*>", "", cell[2]) for cell in _CELL.findall(found[0])] if found else []
+
+    def labelled(row: str) -> str:
+        column = iter(range(len(heads)))
+
+        def one(match: re.Match[str]) -> str:
+            kind, more, text = match.groups()
+            head = heads[number] if (number := next(column, -1)) >= 0 else ""
+            label = f' data-head="{head}"' if kind == "td" and head else ""
+            return f"<{kind}{more}{label}>{text}</{kind}>"
+
+        return _CELL.sub(one, row)
+
+    body = "".join([*found[:1], *(labelled(row) for row in found[1:])])
+    return f'<div class="wide stack"><table>{body}</table></div>'
 
 
 def styled(style: str) -> str:
@@ -114,7 +148,7 @@ def render(page: Page) -> str:
         _verdict(verdict),
         _steps(verdict),
         _classes(verdict),
-        _pictures(page.pictures),
+        _pictures(page.pictures, page.legend),
         _asked_and_ran(page.asked_and_ran),
         _findings(page.findings),
         _contact_sheets(page.contact_sheets),
@@ -175,7 +209,9 @@ def _steps(verdict: Verdict) -> str:
     )
     rows = []
     for report in verdict.steps:
-        cells = "".join(f"<td>{_number(name, report.measures.get(name))}</td>" for name in names)
+        cells = "".join(
+            f"<td>{measure_cell(name, report.measures.get(name))}</td>" for name in names
+        )
         style = ' class="bad"' if report.step == guilty else ""
         title = escape(STEP_TITLES[report.step])
         rows.append(f"<tr{style}><th scope=row>{title}</th>{cells}</tr>")
@@ -185,7 +221,7 @@ def _steps(verdict: Verdict) -> str:
         f"<section><h2>Agreement by step</h2><p>{escape(samples)}, {kind}; the reference is "
         f"{escape(STEP_TITLES.get(verdict.reference, verdict.reference))}.</p>"
         f"<div class=wide>{step_chart(verdict.steps, verdict.checks, guilty)}</div>"
-        f"<div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div></section>"
+        f"{wide(f'<tr><th></th>{head}</tr>' + ''.join(rows))}</section>"
     )
 
 
@@ -227,25 +263,38 @@ def _confusion(verdict: Verdict) -> str:
     )
 
 
-def _pictures(pictures: Sequence[Picture]) -> str:
+def _pictures(pictures: Sequence[Picture], legend: str) -> str:
     if not pictures:
         return ""
-    cards = []
-    for picture in pictures:
-        style = "card bad" if picture.bad else "card"
-        cards.append(
-            f'<figure class="{style}">'
-            f'<svg viewBox="0 0 {picture.width} {picture.height}" role="img" '
-            f'aria-label="{escape(picture.caption)}: {escape(picture.note)}">'
-            f'<image href="{picture.uri}" width="{picture.width}" height="{picture.height}"/>'
-            f"{picture.overlay}</svg><figcaption>{escape(picture.caption)}"
-            f"<br><small>{escape(picture.note)}</small></figcaption></figure>"
-        )
-    boxes = any(picture.overlay for picture in pictures)
-    legend = "<p>Boxes: float model in green, last step in orange and dashed.</p>" if boxes else ""
+    cards = "".join(picture_card(one, number) for number, one in enumerate(pictures))
+    several = any(picture.second is not None for picture in pictures)
+    said = f"<p>{escape(_capital(legend))}.</p>" if legend else ""
     return (
-        f"<section><h2>Samples furthest from the float model</h2>{legend}"
-        f"<div class=cards>{''.join(cards)}</div></section>"
+        f"<section><h2>Samples furthest from the float model</h2>{said}"
+        f'<div class="{"cards two" if several else "cards"}">{cards}</div></section>'
+    )
+
+
+def picture_card(picture: Picture, number: int) -> str:
+    """Return a figure: the picture once, or twice with the answers of two steps over it.
+
+    ``number`` tells the pictures of a page apart: the second one refers to the first.
+    """
+    box = f"0 0 {picture.width} {picture.height}"
+    name = f"sample{number}"
+    shape = f'width="{picture.width}" height="{picture.height}"'
+    sides = [(f'<image id="{name}" href="{picture.uri}" {shape}/>', picture.overlay)]
+    if picture.second is not None:
+        sides.append((f'<use href="#{name}"/>', picture.second))
+    caption = f"{escape(picture.caption)}: {escape(picture.note)}"
+    shown = "".join(
+        f'<svg viewBox="{box}" role="img" aria-label="{caption}">{below}{above}</svg>'
+        for below, above in sides
+    )
+    return (
+        f'<figure class="{"card bad" if picture.bad else "card"}"><div class=sides>{shown}</div>'
+        f"<figcaption>{escape(picture.caption)}<br><small>{escape(picture.note)}</small>"
+        "</figcaption></figure>"
     )
 
 
@@ -316,8 +365,8 @@ def _outputs(steps: Sequence[StepReport]) -> str:
         for name in ("", "output", "cosine", "worst", "SNR (dB)", "mean |e|", "max |e|")
     )
     return (
-        "<section><h2>Every output against the float model</h2><div class=wide>"
-        f"<table><tr>{head}</tr>{''.join(rows)}</table></div></section>"
+        "<section><h2>Every output against the float model</h2>"
+        f"{wide(f'<tr>{head}</tr>' + ''.join(rows))}</section>"
     )
 
 
@@ -334,8 +383,7 @@ def _layers(rows: Sequence[tuple[str, ...]]) -> str:
     )
     return (
         "<section><h2>Layers that cost most</h2><p>Alone: what the worst output keeps when this "
-        f"layer alone is quantised.</p><div class=wide><table><tr>{head}</tr>{lines}</table></div>"
-        "</section>"
+        f"layer alone is quantised.</p>{wide(f'<tr>{head}</tr>{lines}')}</section>"
     )
 
 
@@ -365,7 +413,8 @@ def _files(page: Page) -> str:
     )
 
 
-def _number(name: str, value: float | None) -> str:
+def measure_cell(name: str, value: float | None) -> str:
+    """Return one measure as a table shows it; no ratio at all means that nothing differs."""
     if value is None:
         return "exact" if name == "snr_db" else ""
     if name == "snr_db":
@@ -445,12 +494,25 @@ small{white-space:pre-wrap}
 .card{margin:0;border:1px solid var(--line);border-radius:6px;overflow:hidden;
 background:var(--panel)}
 .card.bad{border-color:var(--bad)}
-.card svg{display:block;width:100%;height:170px;background:#000}
+.cards.two{grid-template-columns:repeat(auto-fill,minmax(300px,1fr))}
+.sides{display:flex;gap:2px}
+.card svg{display:block;flex:1 1 0;min-width:0;width:100%;height:170px;background:#000}
 .card image{image-rendering:pixelated}
 .card figcaption{padding:6px 10px 8px;font-size:13px;overflow-wrap:anywhere}
 .card small{color:var(--soft)}
 .sheet{display:block;max-width:100%;height:auto;margin-top:10px;border:1px solid var(--line);
 border-radius:6px}
-.ref,.last{fill:none;vector-effect:non-scaling-stroke;stroke-width:2}
+circle.ref{fill:#39d98a}circle.last{fill:#ff9f43}.ref,.last{fill:none;vector-effect:non-scaling-stroke;stroke-width:2}
+@media(max-width:560px){main{padding:18px 12px 40px}
+.stack tr{display:block;border-bottom:1px solid var(--line);padding:6px 0}
+.stack tr:first-child{display:none}
+.stack th,.stack td{border:0;padding:1px 0;overflow-wrap:anywhere}
+.stack th{display:inline-block;margin-right:8px}
+.stack td{display:block;padding-left:12px}
+.stack td::before{content:attr(data-head) " ";color:var(--soft);margin-right:6px}
+.stack td:empty{display:none}
+.chart{min-width:0}.chart .tick{font-size:19px}.chart .name{font-size:16px}
+.chart .step{text-anchor:end;transform-box:fill-box;transform-origin:100% 50%;
+transform:rotate(-20deg);font-size:16px}}
 .ref{stroke:#39d98a}.last{stroke:#ff9f43;stroke-dasharray:4 3}
 """

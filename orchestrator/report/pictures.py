@@ -44,11 +44,25 @@ def png_uri(picture: NDArray[np.generic]) -> str:
     if array.dtype != np.uint8:
         low, high = float(array.min()), float(array.max())
         array = ((array - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    return _png(array)
+
+
+def rgba_uri(picture: NDArray[np.uint8]) -> str:
+    """Return a (H, W, 4) picture with its opacity (0..255 in the last channel) as a URI."""
+    assert picture.shape[-1] == 4
+    return _png(picture)
+
+
+#: A PNG file's word for pixels of so many channels.
+_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
+
+
+def _png(array: NDArray[np.uint8]) -> str:
     height, width, channels = array.shape
     rows = np.concatenate(
         [np.zeros((height, 1), np.uint8), array.reshape(height, width * channels)], axis=1
     )
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
     parts = [
         b"\x89PNG\r\n\x1a\n",
         _chunk(b"IHDR", header),
@@ -152,7 +166,7 @@ def _grid(low: float, high: float, y: object) -> list[str]:
 def _step_label(step: str, x: float, *, guilty: bool) -> str:
     title = STEP_TITLES.get(step, step)
     short = step.replace("sdk_fp_optimized", "fp_optimized").replace("sdk_", "")
-    style = "tick guilty" if guilty else "tick"
+    style = "tick step guilty" if guilty else "tick step"
     level = _HEIGHT - _BOTTOM + 22
     mark = (
         f'<text class="{style}" x="{x:.1f}" y="{level + 18}" text-anchor="middle">▲ fault</text>'

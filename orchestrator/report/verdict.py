@@ -516,6 +516,25 @@ def _worst(
     golden: Golden, reference: str, final: str, decoded: Mapping[str, Decoded]
 ) -> tuple[Worst, ...]:
     """Return the samples on which the last step is furthest from the float model."""
+    found = _sample_scores(golden, reference, final, decoded)
+    return tuple(sorted(found, key=lambda one: one.score)[:WORST_SHOWN])
+
+
+def sample_scores(golden: Golden, head: Head | None = None) -> tuple[Worst, ...]:
+    """Return every sample with how well the last step agrees with the float model on it.
+
+    Empty where there is one step only, or where the two cannot be compared.
+    """
+    if len(golden.order) < 2:
+        return ()
+    ends = (golden.order[0], golden.order[-1])
+    decoded = decode_steps(golden, head, ends) if head is not None else {}
+    return _sample_scores(golden, *ends, decoded)
+
+
+def _sample_scores(
+    golden: Golden, reference: str, final: str, decoded: Mapping[str, Decoded]
+) -> tuple[Worst, ...]:
     if reference == final or not golden.outputs:
         return ()
     good, mine = golden.load(reference, 0), golden.load(final, 0)
@@ -539,13 +558,7 @@ def _worst(
             scores = scores - (left != right)
             for index in np.flatnonzero(left != right):
                 notes[index] = f"class {right[index]} instead of {left[index]}, {notes[index]}"
-    ranked = np.argsort(scores, kind="stable")[:WORST_SHOWN]
     return tuple(
-        Worst(
-            index=int(index),
-            name=golden.samples[int(index)].name,
-            score=float(scores[index]),
-            note=notes[int(index)],
-        )
-        for index in ranked
+        Worst(index=number, name=sample.name, score=float(scores[number]), note=notes[number])
+        for number, sample in enumerate(golden.samples)
     )

@@ -21,6 +21,7 @@ from orchestrator.pipeline.reporting import write_report
 from orchestrator.pipeline.validation import validate_build
 from orchestrator.report.html import _findings
 from orchestrator.report.pictures import png_uri, step_chart
+from orchestrator.report.views import _instances, classes_in
 from tests.unit.report.folders import STEPS, Classifier, boxes_of, write_golden
 
 if TYPE_CHECKING:
@@ -218,3 +219,70 @@ def test_a_fix_of_several_lines_stays_several_lines() -> None:
     assert "\\n" not in html
     assert html.count("<small>") == 3
     assert "<small>  x: 1</small>" in html
+
+
+def masks(count: int, shift: int) -> np.ndarray:
+    """Return logits (N, 16, 16, 2) of a square that stands ``shift`` cells to the right."""
+    made = np.zeros((count, 16, 16, 2), np.float32)
+    made[..., 0] = 1.0
+    made[:, 4:10, 4 + shift : 10 + shift, 1] = 3.0
+    return made
+
+
+def overlays(text: str) -> list[np.ndarray]:
+    """Return the masks of a page as arrays (H, W, 4)."""
+    found = re.findall(r'class="mask" href="data:image/png;base64,([^"]+)"', text)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
+
+
+def test_masks_are_drawn_on_both_sides(tmp_path: Path) -> None:
+    steps: dict[str, Any] = {step: [masks(3, 0)] for step in STEPS}
+    steps["device"] = [masks(3, 4)]
+    folder = write_golden(tmp_path / "golden", steps, task="segmentation")
+    np.save(folder / "inputs" / "0.npy", np.zeros((3, 32, 48, 3), np.uint8))
+    write_report(make_build(tmp_path))
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    found = overlays(text)
+    assert len(found) == 6
+    left, right = (one[..., 3] > 0 for one in found[:2])
+    assert left[6, 5]
+    assert not right[6, 5]
+    assert right[6, 12]
+    assert not left[6, 12]
+    # The second side shows the first one's picture: a large one is not in the page twice.
+    assert text.count("<use href=") == text.count("<image id=") == 3
+    assert "float network to the left" in text
+
+
+def test_a_map_of_numbers_is_drawn_by_the_float_networks_range(tmp_path: Path) -> None:
+    depth = np.tile(np.linspace(0, 10, 16, dtype=np.float32), (2, 16, 1))[..., None]
+    steps: dict[str, Any] = {step: [depth] for step in STEPS}
+    steps["device"] = [depth / 2]
+    folder = write_golden(tmp_path / "golden", steps, task="other")
+    np.save(folder / "inputs" / "0.npy", np.zeros((2, 32, 32, 3), np.uint8))
+    write_report(make_build(tmp_path))
+    left, right = overlays((tmp_path / "report.html").read_text(encoding="utf-8"))[:2]
+    assert left[0, 15, 0] == 255
+    assert 120 <= right[0, 15, 0] <= 130
+
+
+def test_masks_of_objects_stay_inside_their_boxes() -> None:
+    prototypes = np.ones((8, 8, 2), np.float32)
+    rows = np.array([[0.0, 0.0, 0.5, 0.5, 0.9, 1], [0.5, 0.5, 1.0, 1.0, 0.8, 2]], np.float32)
+    drawn = _instances(prototypes, np.array([[1.0, 1.0], [1.0, -3.0]]), rows)
+    assert (drawn[:4, :4, 3] > 0).all()
+    assert not drawn[4:, :, 3].any()
+    assert not drawn[:4, 4:, 3].any()
+    assert _instances(prototypes, np.zeros((1, 2)), np.full((1, 6), np.nan)).sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([[-1.0, 2.0]], [[0, 1]]),  # logits
+        ([[0.4, 0.6]], [[0, 1]]),  # probabilities
+        ([[0.0, 7.0]], [[0, 7]]),  # classes already
+    ],
+)
+def test_one_channel_is_read_for_what_it_holds(values: Any, wanted: Any) -> None:
+    assert classes_in(np.array(values, np.float32)[..., None]).tolist() == wanted

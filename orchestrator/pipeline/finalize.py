@@ -12,7 +12,7 @@ from hefsmith_worker.contract import layout
 
 from orchestrator import __version__, files
 from orchestrator.diagnose.repeats import told_already
-from orchestrator.pipeline import builds, history, judgement, manifest
+from orchestrator.pipeline import builds, judgement, manifest
 from orchestrator.pipeline.digests import sha256_file
 from orchestrator.pipeline.judgement import Wishes
 from orchestrator.pipeline.vendor import quieter
@@ -89,13 +89,20 @@ def finalize(build: BuildContext) -> Build:
     summary["files"] = [file for file in summary["files"] if (staging / file["path"]).is_file()]
     summary["manifest_sha256"] = sha256_file(staging / layout.MANIFEST)
     _write_json(staging / layout.SUMMARY, summary)
-    builds.replace_build(staging, build.final, history.retire)
+    builds.replace_build(staging, build.final, _retire)
     made = builds.read_build(build.final)
     assert made is not None
     for file in made.summary["files"]:
         with contextlib.suppress(OSError):
             build.run.memory.learn(build.final / file["path"], file["sha256"], file["bytes"])
     return made
+
+
+def _retire(old: Path, final: Path) -> None:
+    # A build that replaces none needs none of it.
+    from orchestrator.pipeline.history import retire
+
+    retire(old, final)
 
 
 def accept(current: Build, plan: Plan, record: Record, run: RunContext) -> Build:

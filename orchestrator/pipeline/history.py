@@ -26,8 +26,6 @@ from hefsmith_worker.contract.layout import (
 
 from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.pipeline.analysing import FOLDER as ANALYSES
-from orchestrator.pipeline.analysing import analysis_beside
 from orchestrator.pipeline.builds import read_build
 from orchestrator.pipeline.digests import sha256_file
 from orchestrator.reading import read_json
@@ -104,6 +102,9 @@ def _keep(build: Build, final: Path) -> None:
     for name in _SMALL:
         with contextlib.suppress(FileNotFoundError):
             (build.folder / name).rename(draft / name)
+    from orchestrator.pipeline.analysing import FOLDER as ANALYSES
+    from orchestrator.pipeline.analysing import analysis_beside
+
     if analysis_beside(build, final.parent) is not None:
         shutil.copyfile(final.parent / ANALYSES / final.name / ANALYSIS, draft / ANALYSIS)
     golden = build.folder / GOLDEN

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.cli.arguments import Arch, Json, only_model
+from orchestrator.cli.arguments import Arch, Json, Model, only_model
 
 if TYPE_CHECKING:
     from orchestrator.pipeline.builds import Build
@@ -87,7 +87,7 @@ def _report(
 
 
 def _history(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that has been built.")],
+    model: Model,
     arch: Arch = None,
     show: Annotated[bool, typer.Option("--open", help="Open the chart in the browser.")] = False,
     as_json: Json = False,

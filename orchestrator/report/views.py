@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.report.golden import Detections
+from orchestrator.report.metrics import mask_classes
 from orchestrator.report.pictures import box_overlay, rgba_uri
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def overlay_of(
     if found is None:
         return ""
     if golden.task == "segmentation":
-        return _image(class_colours(classes_in(found)), size)
+        return _image(class_colours(mask_classes(found)), size)
     span = _map_of(golden, golden.order[0], index)
     return _image(_shades(found, found if span is None else span), size)
 
@@ -168,23 +169,6 @@ def _map_of(golden: Golden, step: str, index: int) -> NDArray[np.float32] | None
         return None
     thin = max(1, -(-max(found.shape[:2]) // MASK_SIDE))
     return found[::thin, ::thin]
-
-
-def classes_in(found: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the class of each cell of a map (H, W, C): of one channel, in or out.
-
-    One channel is taken for a probability where all of it is in 0..1, else for a logit; whole
-    numbers above 1 are classes already.
-    """
-    if found.shape[-1] > 1:
-        classes: NDArray[np.int64] = found.argmax(-1).astype(np.int64)
-        return classes
-    values = found[..., 0]
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if low >= 0.0 and high > 1.0 and bool(np.all(values == np.rint(values))):
-        return values.astype(np.int64)
-    limit = 0.5 if low >= 0.0 and high <= 1.0 else 0.0
-    return (values > limit).astype(np.int64)
 
 
 def class_colours(classes: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from orchestrator.pipeline.reporting import write_report
 from orchestrator.pipeline.validation import validate_build
 from orchestrator.report.html import _findings
 from orchestrator.report.pictures import png_uri, step_chart
-from orchestrator.report.views import _instances, classes_in
+from orchestrator.report.views import _instances
 from tests.unit.report.folders import STEPS, Classifier, boxes_of, write_golden
 
 if TYPE_CHECKING:
@@ -274,15 +274,3 @@ def test_masks_of_objects_stay_inside_their_boxes() -> None:
     assert not drawn[4:, :, 3].any()
     assert not drawn[:4, 4:, 3].any()
     assert _instances(prototypes, np.zeros((1, 2)), np.full((1, 6), np.nan)).sum() == 0
-
-
-@pytest.mark.parametrize(
-    ("values", "wanted"),
-    [
-        ([[-1.0, 2.0]], [[0, 1]]),  # logits
-        ([[0.4, 0.6]], [[0, 1]]),  # probabilities
-        ([[0.0, 7.0]], [[0, 7]]),  # classes already
-    ],
-)
-def test_one_channel_is_read_for_what_it_holds(values: Any, wanted: Any) -> None:
-    assert classes_in(np.array(values, np.float32)[..., None]).tolist() == wanted

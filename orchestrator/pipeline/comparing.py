@@ -172,7 +172,7 @@ def _lines(build: Build) -> list[str]:
 
 def _layers(build: Build) -> dict[str, tuple[float | None, str]]:
     """Return layers by name: noise where ``hef analyze`` told it, bits where they are known."""
-    from orchestrator.pipeline.analysing import analysis_beside
+    from orchestrator.pipeline.analyses import analysis_beside
 
     analysis = analysis_beside(build)
     if analysis is not None:

@@ -102,8 +102,8 @@ def _keep(build: Build, final: Path) -> None:
     for name in _SMALL:
         with contextlib.suppress(FileNotFoundError):
             (build.folder / name).rename(draft / name)
-    from orchestrator.pipeline.analysing import FOLDER as ANALYSES
-    from orchestrator.pipeline.analysing import analysis_beside
+    from orchestrator.pipeline.analyses import FOLDER as ANALYSES
+    from orchestrator.pipeline.analyses import analysis_beside
 
     if analysis_beside(build, final.parent) is not None:
         shutil.copyfile(final.parent / ANALYSES / final.name / ANALYSIS, draft / ANALYSIS)

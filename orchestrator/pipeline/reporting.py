@@ -80,7 +80,7 @@ def write_report(
 
 def _worst_layers(build: Build) -> list[tuple[str, ...]]:
     """Return what ``hef analyze`` found of this build's layers, the worst first."""
-    from orchestrator.pipeline.analysing import analysis_beside
+    from orchestrator.pipeline.analyses import analysis_beside
     from orchestrator.report.analysis import worst_layers
 
     analysis = analysis_beside(build)

@@ -41,6 +41,9 @@ CLOSE = 1e-9
 REPEATS = 25
 JOURNAL = "search.log"
 
+#: Measures whose best value nobody knows before the float network was measured.
+_NO_IDEAL = ("metric", "map50", "label_iou")
+
 
 @dataclass(frozen=True)
 class Point:
@@ -233,7 +236,7 @@ class Searcher:
         measures, best = _last(verdict), _first(verdict)
         measure = next((m for m in (tuning.POINTS, *tuning.DECISIVE) if m in measures), "cosine")
         self.found.measure = measure
-        self.found.ideal = best.get(measure, 1.0 if measure not in ("metric", "map50") else None)
+        self.found.ideal = best.get(measure, None if measure in _NO_IDEAL else 1.0)
 
     def _value(self, measures: Mapping[str, float]) -> float:
         """Return what orders points: the task's measure, then the signal-to-noise ratio."""

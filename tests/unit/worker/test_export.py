@@ -65,6 +65,17 @@ class Two(Net):
 
 def two():
     return Two()
+
+
+class Gray(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.head = nn.Linear(4 * 64, 4)
+
+    def forward(self, image):
+        x = torch.max_pool2d(torch.relu(self.conv(image)), 2)
+        return self.head(x.view(x.size(0), -1))
 """
 
 
@@ -141,6 +152,14 @@ def test_torch_and_onnx_agree_and_golden_samples_are_kept(folder: Path) -> None:
     assert np.load(golden / "inputs" / "0.npy").shape == (4, 16, 16, 3)
     assert np.load(golden / "graph" / "pytorch" / "0.npy").shape == (4, 4)
     onnx.checker.check_model(onnx.load(str(folder / "work" / "model.onnx")))
+
+
+def test_a_gray_network_may_flatten_with_view(folder: Path) -> None:
+    namespace: dict[str, Any] = {}
+    exec(compile(MODEL, "model.py", "exec"), namespace)
+    torch.save(namespace["Gray"]().state_dict(), folder / "in" / "net.pt")
+    result, _ = run(folder, source={"factory": "Gray"}, inputs={"image": [1, 1, 16, 16]})
+    assert result["parity"]["error"] < 1e-5
 
 
 def test_the_opset_is_read_back_from_the_file(folder: Path) -> None:

@@ -301,8 +301,13 @@ def answers(module: Any, arrays: Sequence[np.ndarray]) -> List[np.ndarray]:
     """Return the network's outputs, in the order in which the exporters see them."""
     import torch
 
+    # numpy keeps whatever stride a side of 1 has, and torch takes a gray picture that was turned
+    # for one with its channels last: its answers are then laid out so, and `view` fails on them.
+    plain = [
+        torch.from_numpy(array).clone(memory_format=torch.contiguous_format) for array in arrays
+    ]
     with torch.no_grad():
-        outputs = flatten(module(*(torch.from_numpy(array) for array in arrays)))
+        outputs = flatten(module(*plain))
     return [output.detach().float().numpy() for output in outputs]
 
 

@@ -23,6 +23,9 @@ TOLERANCE_HALF = 2e-2
 
 _TO_NCHW = [0, 3, 1, 2]
 
+#: They move numbers about, whatever the type of these is.
+_MOVES = ("Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+
 
 @dataclass(frozen=True)
 class Change:
@@ -120,15 +123,13 @@ def _inputs_to_float(graph: Any) -> List[Change]:
     changes = []
     for value in _inputs(graph):
         kind = value.type.tensor_type
-        users = _users(graph, value.name)
         if kind.elem_type not in (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32):
             continue
-        if not users or any(
-            node.op_type != "Cast" or _attribute(node, "to") != TensorProto.FLOAT for node in users
-        ):
+        casts = _casts_behind(graph, value.name)
+        if not casts:
             continue
         kind.elem_type = TensorProto.FLOAT
-        for node in users:
+        for node in casts:
             _bypass(graph, node)
         changes.append(
             Change(
@@ -136,6 +137,29 @@ def _inputs_to_float(graph: Any) -> List[Change]:
             )
         )
     return changes
+
+
+def _casts_behind(graph: Any, name: str) -> List[Any]:
+    """Return the casts to float that all of a value goes through; none where it is used otherwise.
+
+    A picture is often turned, or its colours swapped, before it is cast.
+    """
+    from onnx import TensorProto
+
+    casts: List[Any] = []
+    users = _users(graph, name)
+    for node in users:
+        if node.op_type == "Cast" and _attribute(node, "to") == TensorProto.FLOAT:
+            casts.append(node)
+        elif node.op_type in _MOVES and name not in list(node.input)[1:]:
+            further = _casts_behind(graph, node.output[0])
+            if not further:
+                return []
+            casts += further
+        else:
+            return []
+    ends = {value.name for value in graph.output}
+    return [] if ends & {name, *(node.output[0] for node in casts)} else casts
 
 
 def _inputs_to_nchw(graph: Any) -> List[Change]:

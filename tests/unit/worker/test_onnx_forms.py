@@ -74,6 +74,7 @@ SAMPLE = np.random.default_rng(1).integers(0, 255, (1, 3, 16, 16)).astype(np.flo
 TURN = helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 3, 1, 2])
 CAST = helper.make_node("Cast", ["x"], ["floats"], to=TensorProto.FLOAT)
 CAST_AND_TURN = (CAST, helper.make_node("Transpose", ["floats"], ["turned"], perm=[0, 3, 1, 2]))
+TURN_AND_CAST = (TURN, helper.make_node("Cast", ["turned"], ["floats"], to=TensorProto.FLOAT))
 
 FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "as it should be": ({}, []),
@@ -95,6 +96,15 @@ FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "shape": (16, 16, 3),
             "first": CAST_AND_TURN,
             "enters": "turned",
+        },
+        ["onnx.input-type", "onnx.layout"],
+    ),
+    "bytes of tensorflow, cast later": (
+        {
+            "kind": TensorProto.UINT8,
+            "shape": (16, 16, 3),
+            "first": TURN_AND_CAST,
+            "enters": "floats",
         },
         ["onnx.input-type", "onnx.layout"],
     ),

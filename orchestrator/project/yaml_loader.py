@@ -28,6 +28,9 @@ LONGEST_NUMBER = 100
 #: and the signs that turn the direction of what stands after them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+#: JSON has no other way to escape a character past U+FFFF, and a recipe may be JSON.
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
 
 class LimitedLoader(yaml.SafeLoader):
     """PyYAML's safe loader with limits for depth, aliases, numbers and characters.
@@ -53,6 +56,8 @@ class LimitedLoader(yaml.SafeLoader):
             raise refused(problem=f"nested deeper than {DEEPEST} levels", mark=event.start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
+        if isinstance(node, yaml.ScalarNode):
+            node.value = _PAIR.sub(_joined, str(node.value))
         if isinstance(event, yaml.AliasEvent):
             if id(node) not in self._sizes:
                 raise refused(problem="a value that contains itself", mark=event.start_mark)
@@ -131,3 +136,7 @@ def _mark(text: str, position: int) -> yaml.Mark:
 def _name(character: object) -> str:
     code = character if isinstance(character, int) else ord(str(character)[:1] or "\0")
     return f"U+{code:04X}"
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")

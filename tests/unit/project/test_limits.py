@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -170,3 +171,11 @@ def test_a_message_never_fills_more_than_a_screen(capsys: pytest.CaptureFixture[
     told = capsys.readouterr().err
     assert len(told.splitlines()) < 65
     assert all(len(line) < 2100 and line.isprintable() for line in told.splitlines())
+
+
+def test_json_may_escape_what_lies_past_its_four_digits(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(
+        json.dumps({"path \U0001f9b4": ["bone \U0001f9b4", "\u00e9"]}), encoding="ascii"
+    )
+    assert read_yaml(path).value == {"path \U0001f9b4": ["bone \U0001f9b4", "\u00e9"]}

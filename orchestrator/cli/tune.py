@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
+    ClusterOption,
     EngineOption,
     JsonOption,
     ToolchainOption,
@@ -52,6 +53,7 @@ def _tune(
     ] = None,
     engine: EngineOption = None,
     toolchain: ToolchainOption = None,
+    cluster: ClusterOption = None,
     trials: Annotated[
         int, typer.Option("--trials", min=1, help="Points that the search tries.")
     ] = 12,
@@ -93,7 +95,19 @@ def _tune(
         from orchestrator.cli.tune_search import Wish, run_search
 
         run_search(
-            Wish(model, arch, device, engine, toolchain, trials, minutes, compiles, hours, apply),
+            Wish(
+                model,
+                arch,
+                device,
+                engine,
+                toolchain,
+                trials,
+                minutes,
+                compiles,
+                hours,
+                apply,
+                cluster,
+            ),
             verbose=verbose,
             as_json=json_,
         )
@@ -115,6 +129,7 @@ def _tune(
             chosen,
             wider=not tries,
             on_device=session.settings.text("device") is not None,
+            cluster=cluster,
         )
     choice = tuning.choose(built)
     document = _document(loaded.name, built, choice)
@@ -153,16 +168,17 @@ def _try(
     *,
     wider: bool,
     on_device: bool,
+    cluster: str | None,
 ) -> list[Trial]:
+    from orchestrator.cli.tune_search import trial_workers
     from orchestrator.pipeline import tuning
     from orchestrator.pipeline.proof import Prover
 
-    with Prover(session) as prover:
+    with Prover(session) as prover, trial_workers(session, cluster) as workers:
         chip = prover.archs(loaded, [arch] if arch else None)[0]
         folder = session.artifacts / loaded.name / ".tune" / chip
-        runner = tuning.TrialRunner(
-            session, loaded, chip, folder, prover.session(chip) if on_device else None
-        )
+        device = prover.session(chip) if on_device else None
+        runner = tuning.TrialRunner(session, loaded, chip, folder, device, workers)
         runner.check(variants)
         trials = list(runner.try_all(variants))
         best = tuning.choose(trials) if wider else None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.candidates import Space
+    from orchestrator.pipeline.matrix.trials import TrialWorkers
     from orchestrator.pipeline.search import Found, Point
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.pipeline.tuning import BestTrial, Trial
@@ -36,6 +38,7 @@ class Wish:
     compiles: int
     hours: float
     apply: bool
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
     from orchestrator.pipeline.proof import Prover
     from orchestrator.pipeline.search import Budget, Searcher
 
-    with Prover(session) as prover:
+    with Prover(session) as prover, trial_workers(session, wish.cluster) as workers:
         chip: Arch = prover.archs(loaded, [wish.arch] if wish.arch else None)[0]
         folder = session.artifacts / loaded.name / ".tune" / chip
         build, analysis = analyse(session, loaded, chip)
@@ -101,13 +104,13 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
         for note in space.notes:
             session.observer.note(note)
         samples = int(build.summary["stages"]["analyze"]["result"]["samples"])
-        searcher = Searcher(session, loaded, chip, folder, space, analysis, samples)
+        searcher = Searcher(session, loaded, chip, folder, space, analysis, samples, workers)
         found = searcher.search(Budget(wish.trials, wish.minutes))
         trials: list[Trial] = []
         if found.stopped != "interrupted":
             on_device = session.settings.text("device") is not None
             device = prover.session(chip) if on_device else None
-            runner = tuning.TrialRunner(session, loaded, chip, folder, device)
+            runner = tuning.TrialRunner(session, loaded, chip, folder, device, workers)
             points = finalists(found, wish.compiles)
             trials = list(runner.try_all([point.variant for point in points]))
         choice = tuning.choose(trials)
@@ -119,6 +122,18 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
     text = json.dumps(_document(loaded.name, outcome), indent=1) + "\n"
     write_atomic(folder / TUNED, text)
     return outcome
+
+
+@contextmanager
+def trial_workers(session: BuildSession, address: str | None) -> Iterator[TrialWorkers | None]:
+    """Open the workers of a cluster for trials, ``None`` where there is no cluster."""
+    if address is None:
+        yield None
+        return
+    from orchestrator.pipeline.matrix.trials import TrialWorkers
+
+    with TrialWorkers(session, address) as workers:
+        yield workers
 
 
 def _space(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.pipeline.candidates import Space
+    from orchestrator.pipeline.matrix.trials import TrialWorkers
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.pipeline.tuning import Variant
     from orchestrator.project.loading import LoadedRecipe
@@ -134,7 +135,9 @@ class Searcher:
         space: Space,
         analysis: Analysis,
         samples: int,
+        workers: TrialWorkers | None = None,
     ) -> None:
+        self._workers = workers
         self._session, self._loaded, self._arch = session, loaded, arch
         self._folder, self._space, self._analysis = folder, space, analysis
         self._samples = samples
@@ -148,6 +151,7 @@ class Searcher:
         study = self._open_study()
         began, found = time.monotonic(), self.found
         repeats, spent = 0, 0.0
+        asked: list[tuple[Any, Choice]] = []
         while not found.stopped:
             if len(found.points) >= budget.trials:
                 found.stopped = f"{budget.trials} trials"
@@ -155,8 +159,11 @@ class Searcher:
             if budget.minutes is not None and time.monotonic() - began > budget.minutes * 60:
                 found.stopped = f"{budget.minutes:g} minutes"
                 break
-            trial = study.ask()
-            choice = self._ask(trial)
+            try:
+                trial, choice = asked.pop(0) if asked else self._next(study, asked, budget)
+            except (KeyboardInterrupt, Interrupted):
+                found.stopped = "interrupted"
+                break
             known = next((one for one in found.points if one.choice == choice), None)
             if known is not None:
                 study.tell(trial, None if known.error else known.value, **self._failed(known.error))
@@ -178,7 +185,35 @@ class Searcher:
             tell(found)
             if self._nothing_left():
                 found.stopped = "nothing is left to win"
+        for trial, choice in asked:  # for another time: a search that goes on begins with them
+            study.tell(trial, **self._failed("not tried"))
+            study.enqueue_trial(choice.to_json())
         return found
+
+    def _next(self, study: Any, asked: list[tuple[Any, Choice]], budget: Budget) -> Any:
+        """Return the next trial and its point; with workers several are made ahead at once."""
+        count = 1
+        if self._workers is not None:
+            count = max(1, min(self._workers.slots, budget.trials - len(self.found.points)))
+        for _ in range(count):
+            trial = study.ask()
+            asked.append((trial, self._ask(trial)))
+        if self._workers is not None and count > 1:
+            recipe, first = self._loaded.recipe, not self.found.points
+            tries = []
+            for number, (_, choice) in enumerate(asked):
+                if any(one.choice == choice for one in self.found.points):
+                    continue
+                samples = None if first and number == 0 else self._few()
+                variant = variant_of(choice, self._space, recipe)
+                tries.append((variant, AnalyzeOptions(samples=samples, layers=False)))
+            self._workers.make(self._loaded, self._arch, tries)
+        return asked.pop(0)
+
+    def _few(self) -> int | None:
+        """Return on how many samples a point is looked at first, ``None`` for all of them."""
+        few = max(FIRST_LEAST, int(self._samples * FIRST_SHARE))
+        return few if few < self._samples else None
 
     # --- one point -------------------------------------------------------------------------------
 
@@ -196,10 +231,10 @@ class Searcher:
         variant = variant_of(choice, self._space, recipe)
         cost = cost_of(choice, self._space, self._analysis)
         began, samples = time.monotonic(), self._samples
-        few = max(FIRST_LEAST, int(samples * FIRST_SHARE))
+        few = self._few()
         first = not self.found.points
         try:
-            if few < samples and not first:
+            if few is not None and not first:
                 verdict = self._judge(variant, few)
                 measures = _last(verdict)
                 trial.report(self._value(measures), step=few)
@@ -228,6 +263,8 @@ class Searcher:
         loaded = tuning.applied(self._loaded, variant)
         place = self._folder / "trial"
         options = AnalyzeOptions(samples=samples, layers=False)
+        if self._workers is not None:
+            self._workers.need(self._loaded, self._arch, variant, options)
         build, _ = self._session.build(loaded, self._arch, place, options)
         return judge_build(build, recipe_folder=self._loaded.folder)
 

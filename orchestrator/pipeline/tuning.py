@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.matrix.trials import TrialWorkers
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch, Recipe
@@ -209,7 +210,9 @@ class TrialRunner:
         arch: Arch,
         folder: Path,
         device: Any = None,
+        workers: TrialWorkers | None = None,
     ) -> None:
+        self._workers = workers
         self._session = session
         self._loaded = loaded
         self._arch = arch
@@ -223,6 +226,9 @@ class TrialRunner:
 
     def try_all(self, variants: Sequence[Variant]) -> Iterator[Trial]:
         """Try the variants in turn; one that cannot be built is a trial with its error."""
+        if self._workers is not None:
+            tries = [(variant, None) for variant in variants]
+            self._workers.make(self._loaded, self._arch, tries)
         for number, variant in enumerate(variants, 1):
             self._session.observer.note(f"variant {number} of {len(variants)}: {variant.name}")
             yield self.try_one(variant)
@@ -232,6 +238,8 @@ class TrialRunner:
         began = time.monotonic()
         folder = self._folder / _file_name(variant)
         try:
+            if self._workers is not None:
+                self._workers.need(self._loaded, self._arch, variant, None)
             build, _ = self._session.build(applied(self._loaded, variant), self._arch, folder)
             verdict, fps = self._judge(build)
         except HefsmithError as error:

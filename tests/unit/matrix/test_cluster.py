@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 from hefsmith_worker.contract.findings import Finding
+from hefsmith_worker.contract.options import AnalyzeOptions
 
 from orchestrator import Event, Project
-from orchestrator.errors import EngineError, ExitCode
+from orchestrator.errors import ConfigError, EngineError, ExitCode
 from orchestrator.pipeline.matrix.cluster import slots_in
 from orchestrator.pipeline.matrix.messages import event_document, read_event, told_error
+from orchestrator.pipeline.matrix.trials import TrialWorkers
+from orchestrator.pipeline.tuning import Variant, applied
 
 from . import conftest, trivial
 
@@ -274,3 +277,34 @@ def test_a_run_that_was_left_can_be_stopped(
     time.sleep(4)
     assert len(lines(tmp_path / "runs of only")) == ran
     assert json.loads(project.hef("ps", "--json").stdout) == []
+
+
+@pytest.mark.timeout(120)
+def test_trials_are_made_by_workers_side_by_side_and_come_from_the_store(
+    project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
+) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    for name in ("first", "second"):
+        start_worker(name, TRIVIAL_SECONDS="0.3")
+        until(lambda name=name: "Registered to" in (tmp_path / f"{name}.log").read_text())
+    levels = [Variant(f"level {n}", {"optimization.level": n}) for n in (0, 1, 2)]
+    wrong = Variant("level 99", {"optimization.level": 99})
+    with Project(store=str(share)) as opened:
+        session, loaded = opened.session, opened.recipe("one")
+        with TrialWorkers(session, scheduler) as workers:
+            assert workers.slots == 2
+            workers.make(loaded, "hailo8l", [(one, None) for one in [*levels, wrong]])
+            look = AnalyzeOptions(samples=2, layers=False)
+            workers.need(loaded, "hailo8l", levels[1], look)
+            with pytest.raises(ConfigError, match="99"):
+                workers.need(loaded, "hailo8l", wrong, None)
+        ran = {name: lines(tmp_path / f"runs of {name}") for name in ("first", "second")}
+        assert all(ran.values()), "one worker did all of it"
+        told = [line for part in ran.values() for line in part]
+        assert sum("compile" in line for line in told) == 3, "a level is made once, and no more"
+        assert sum("analyze" in line for line in told) == 1
+        for variant in levels:
+            session.build(applied(loaded, variant), "hailo8l", tmp_path / "trial")
+        session.build(applied(loaded, levels[1]), "hailo8l", tmp_path / "look", look)
+    assert project.runs == [], "nothing ran on this machine"

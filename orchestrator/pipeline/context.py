@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -85,3 +85,11 @@ class BuildContext:
     def failed_log(self) -> Path:
         """Where the log stays when the build fails: beside the last good one."""
         return self.final.parent / f"{self.final.name}.failed.log"
+
+
+def written_keys(section: object, before: str = "") -> Iterator[str]:
+    """Yield the dotted keys that stand in a recipe."""
+    if isinstance(section, dict):
+        for key, value in section.items():
+            yield f"{before}{key}"
+            yield from written_keys(value, f"{before}{key}.")

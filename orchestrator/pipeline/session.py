@@ -18,7 +18,7 @@ from orchestrator.errors import ConfigError, EngineError, StageFailed, escape_co
 from orchestrator.pipeline import builds, plan, runner, targets
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.claims import claim
-from orchestrator.pipeline.context import Record, RunContext
+from orchestrator.pipeline.context import Record, RunContext, written_keys
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.finalize import accept
 from orchestrator.pipeline.inputs import BuildRequest, collect
@@ -33,7 +33,7 @@ from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hefsmith_worker.contract.findings import Finding
     from hefsmith_worker.contract.options import AnalyzeOptions
@@ -71,6 +71,8 @@ class BuildSession:
         self.observer = observer
         self.overrides = overrides or SandboxOverrides()
         self.fresh = fresh
+        #: Keys of stages that this command has made: ``fresh`` runs each of them once.
+        self.renewed: set[str] = set()
         self.trust = ProjectTrust(workspace, settings, observer.note)
         cache_root = Path(str(settings.cache.value))
         self.cache = StageCache(cache_root)
@@ -162,7 +164,7 @@ class BuildSession:
         """Return the plan; entries that ``also`` has go before those of the cache."""
         find: Callable[[str], CacheEntry | None] = self.cache.find
         if self.fresh:
-            find = lambda _key: None  # noqa: E731
+            find = lambda key: self.cache.find(key) if key in self.renewed else None  # noqa: E731
         return plan.make_plan(
             request,
             toolchain=toolchain.name,
@@ -358,7 +360,7 @@ class BuildSession:
 
     def _open_early(self, request: BuildRequest, final: Path) -> Prestart | None:
         """Start the first job before any input is read, if it is certain that all must run."""
-        if self.settings.text("store") and not self.fresh:
+        if self.renewed or (self.settings.text("store") and not self.fresh):
             return None  # it may have what the cache has not
         plans = [
             (
@@ -451,7 +453,7 @@ class BuildSession:
             preprocessing=preprocessing,
             postprocess=postprocess,
             strict=recipe.strict or bool(self.settings.strict.value),
-            written=tuple(sorted(_written(loaded.document.value))),
+            written=tuple(sorted(written_keys(loaded.document.value))),
         )
 
     def _segments(self, made: Plan, toolchain: Toolchain) -> Sequence[Segment]:
@@ -562,7 +564,7 @@ class BuildSession:
         other.cache, other.memory, other.trust = self.cache, self.memory, self.trust
         other._code, other._full = dict(self._worker_code()), self._full  # noqa: SLF001
         other._toolchains, other._team = self._toolchains, self.team  # noqa: SLF001
-        other.hailort = self.hailort
+        other.hailort, other.renewed = self.hailort, self.renewed
         return other
 
     def close(self) -> None:
@@ -573,14 +575,6 @@ class BuildSession:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-
-
-def _written(section: object, before: str = "") -> Iterator[str]:
-    """Yield the dotted keys that stand in a recipe."""
-    if isinstance(section, dict):
-        for key, value in section.items():
-            yield f"{before}{key}"
-            yield from _written(value, f"{before}{key}.")
 
 
 def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple[Arch, ...]:

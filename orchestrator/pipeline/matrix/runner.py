@@ -183,7 +183,7 @@ class MatrixRunner:
             need_locked(session.workspace.root, name, made, materials)
         stages = {stage.key: stage.name for stage in made.stages if stage.runs}
         memory = session.memory_of_a_job() or memory_for(made.to_run, made.emulated)
-        return Demand({} if session.fresh else stages, memory if made.to_run else 0)
+        return Demand(stages, memory if made.to_run else 0)
 
     # --- while it runs --------------------------------------------------------------------------
 
@@ -234,6 +234,8 @@ class MatrixRunner:
                 self._board.start(number)
 
     def _hear_of_entry(self, entry: CacheEntry) -> None:
+        if self._session.fresh:
+            self._session.renewed.add(entry.key)
         self.published(entry.key)
 
     def published(self, key: str) -> None:

@@ -204,3 +204,19 @@ def test_a_callback_that_raises_costs_no_build(project: conftest.Project) -> Non
 
     with Project(on_event=hear) as opened, pytest.warns(RuntimeWarning, match="mine"):
         assert opened.build("one", "hailo8l").hef.is_file()
+
+
+def test_fresh_makes_each_stage_once_more_and_no_more(
+    project: conftest.Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        project,
+        "matrix:\n  models: one\n  sets: {plain: {}, same: {}, few: {calibration.count: 2}}\n",
+    )
+    document(capsys, "build", "--all", "--jobs", "3")
+    once = Counter(project.runs)
+    first = document(capsys, "build", "--all", "--jobs", "3", "--fresh")
+    twice = Counter(project.runs)
+    assert twice == {stage: count * 2 for stage, count in once.items()}
+    assert twice["export one hailo8l"] + twice["export one hailo8"] == 2
+    assert first["exit_code"] == 0

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.pipeline.candidates import Space
-    from orchestrator.pipeline.matrix.trials import TrialWorkers
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.pipeline.tuning import Variant
     from orchestrator.project.loading import LoadedRecipe
@@ -135,7 +134,7 @@ class Searcher:
         space: Space,
         analysis: Analysis,
         samples: int,
-        workers: TrialWorkers | None = None,
+        workers: tuning.Workers | None = None,
     ) -> None:
         self._workers = workers
         self._session, self._loaded, self._arch = session, loaded, arch

@@ -11,7 +11,7 @@ import itertools
 import time
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.errors import ConfigError, ExitCode, HefsmithError, escape_control
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from hefsmith_worker.contract.options import AnalyzeOptions
+
     from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.matrix.trials import TrialWorkers
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch, Recipe
@@ -48,6 +49,26 @@ POINTS = "keypoint_distance"
 COSINE_GRAIN = 0.0005
 BOX_GRAIN = 0.005
 SNR_GRAIN = 1.0
+
+
+class Workers(Protocol):
+    """Other machines that make variants; what they have made comes from the store."""
+
+    #: How many they make side by side.
+    slots: int
+
+    def make(
+        self,
+        loaded: LoadedRecipe,
+        arch: Arch,
+        tries: Sequence[tuple[Variant, AnalyzeOptions | None]],
+    ) -> None:
+        """Make what is not made yet; what goes wrong is told by :meth:`need`."""
+
+    def need(
+        self, loaded: LoadedRecipe, arch: Arch, variant: Variant, options: AnalyzeOptions | None
+    ) -> None:
+        """Have one variant in the store; raises what a build of it raised."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +231,7 @@ class TrialRunner:
         arch: Arch,
         folder: Path,
         device: Any = None,
-        workers: TrialWorkers | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._workers = workers
         self._session = session

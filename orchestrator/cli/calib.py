@@ -1,4 +1,4 @@
-"""``hef calib check``, ``preview`` and ``fetch``: calibration pictures before any build."""
+"""``hef calib check``, ``preview``, ``analyze``, ``fetch``: calibration pictures before a build."""
 
 from __future__ import annotations
 
@@ -100,6 +100,29 @@ def register(app: typer.Typer) -> None:
             for file in files:
                 typer.launch(str(file))
 
+    @group.command(epilog="Example: hef calib analyze digits --measure")
+    def analyze(
+        what: Annotated[str, typer.Argument(metavar="MODEL|SOURCE")] = "digits",
+        most: Annotated[
+            int, typer.Option("--most", min=8, help="Look at this many pictures at most.")
+        ] = 2000,
+        size: SizeOption = None,
+        color: ColorOption = "rgb",
+        write: Annotated[
+            Path | None,
+            typer.Option("--write", help="List file of the smallest good set; default: calib/."),
+        ] = None,
+        measure: Annotated[
+            bool,
+            typer.Option(
+                "--measure", help="Quantise with 64, 256, 1024 and the chosen pictures, and judge."
+            ),
+        ] = False,
+        json_: JsonOption = False,
+    ) -> None:
+        """Say which pictures matter, which repeat others, which are odd, and how few do."""
+        _analyze(what, most, size, color, write, measure=measure, as_json=json_)
+
     @group.command(epilog="Example: hef calib fetch yolov8n")
     def fetch(
         model: Model,
@@ -117,6 +140,89 @@ def register(app: typer.Typer) -> None:
             print_result(f"{without_password(address)} -> {place}")
         if not places:
             note(f"{model} has no remote sources")
+
+
+def _analyze(
+    what: str,
+    most: int,
+    size: str | None,
+    color: str,
+    write: Path | None,
+    *,
+    measure: bool,
+    as_json: bool,
+) -> None:
+    from dataclasses import replace
+
+    from orchestrator.cli import calib_analyze
+    from orchestrator.project.workspace import open_workspace
+
+    wanted = _wanted(what, size, color, None)
+    workspace = open_workspace()
+    recipe = _recipe_of(what)
+    if measure and recipe is None:
+        msg = f"--measure needs a model, and {escape_control(what)} is a source"
+        raise ConfigError(msg, code="usage")
+    with _counted() as tell:
+        found = calib_analyze.analyse_pictures(wanted, most, tell)
+    target = write or (workspace.calibration / f"{wanted.name}-chosen.txt" if recipe else None)
+    if target is not None:
+        try:
+            calib_analyze.write_list(wanted, found, target)
+        except ConfigError as error:
+            if write is not None:
+                raise
+            note(error.message)
+            target = None
+    if measure and recipe is not None:
+        own = recipe.recipe.calibration
+        sets: list[tuple[str, dict[str, object]]] = [
+            (f"the first {size}", {"calibration.count": size})
+            for size in calib_analyze.SIZES
+            if size < found.available
+        ]
+        sets.append((f"the recipe's ({own.count} asked)", {}))
+        if target is not None:
+            changes: dict[str, object] = {
+                "calibration.source": str(target.resolve()),
+                "calibration.count": len(found.chosen),
+                "calibration.minimum": min(own.minimum, len(found.chosen)),
+            }
+            sets.append((f"the {len(found.chosen)} chosen", changes))
+        found = replace(found, measured=calib_analyze.measure_sets(what, sets, {}))
+    if as_json:
+        emit_json({**found.to_json(), "list": None if target is None else str(target)})
+    else:
+        place = None if recipe is None else str(recipe.document.path)
+        for line in calib_analyze.told(found, target, place):
+            print_result(line)
+    if any(finding["severity"] == "error" for finding in found.findings):
+        raise typer.Exit(int(ExitCode.STAGE_FAILED))
+
+
+def _recipe_of(what: str) -> Any:
+    from orchestrator.project.workspace import open_workspace
+
+    try:
+        return open_workspace().recipe(what)
+    except ConfigError as error:
+        if error.code != "recipe.missing":
+            raise
+        return None
+
+
+@contextmanager
+def _counted() -> Iterator[Callable[[int], None]]:
+    """Show how many pictures the network has seen, on a terminal."""
+    screen = console()
+    if not screen.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import Progress as Bar
+
+    with Bar(console=screen, transient=True) as bar:
+        task = bar.add_task("asking the float network", total=None)
+        yield lambda new: bar.advance(task, new)
 
 
 def _wanted(what: str, size: str | None, color: str, count: int | None) -> Wanted:

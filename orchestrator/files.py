@@ -84,6 +84,14 @@ def _in_words(error: OSError, path: Path, needed: int | None) -> OSError:
     return OSError(error.errno, f"{error.strerror}: {kept}{room}", str(path))
 
 
+def free_at(folder: Path) -> int:
+    """Return the bytes that are free where a folder is, or would be; of no disk, very many."""
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(place).free
+    return 1 << 62
+
+
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count} bytes"
 

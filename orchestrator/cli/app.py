@@ -239,8 +239,25 @@ def _from_system(error: OSError) -> HefsmithError:
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]
     where = " -> ".join(escape_control(place) for place in places)
     hint = HINTS.get(error.errno or 0, "--debug before the command shows where it happened.")
+    if not where and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = _fullest()  # writing to an open file names none
     message = f"{where}: {error.strerror}" if where else str(error.strerror)
     return ConfigError(message, hint=hint, code="system")
+
+
+def _fullest() -> str:
+    """Return that of the folders which are written to whose disk has least room, and how much."""
+    import tempfile
+    from pathlib import Path
+
+    from orchestrator import paths
+    from orchestrator.files import free_at
+
+    folders = [Path.cwd() / "artifacts", Path(tempfile.gettempdir())]
+    folders += [paths.user_cache(), paths.user_data()]
+    free = {folder: free_at(folder) for folder in folders}
+    folder = min(folders, key=lambda one: free[one])
+    return f"{escape_control(str(folder))} ({free[folder] / 1e6:.1f} MB free)"
 
 
 def _as_code(code: object) -> int:

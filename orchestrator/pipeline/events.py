@@ -164,6 +164,10 @@ class EventReader:
         record.result = event.result
         # Announced twice (a folder that grew) means the later one.
         record.files = list({file.path: file for file in record.files}.values())
+        if event.files is not None and event.files != len(record.files):
+            msg = f"{stage} left {event.files} files, and {len(record.files)} were told of"
+            hint = "A line of the worker's was lost or written over: run the same command again."
+            raise BuildFailed(msg, hint=hint, code="worker.event")
         record.finished = True
         if self._reader is not None:
             record.ran = dict(self._reader.ran_so_far())

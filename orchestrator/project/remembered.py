@@ -51,7 +51,8 @@ def remember(document: YamlDocument, content: bytes, values: Section) -> None:
             (place, (spot.line, spot.column)) for place, spot in document.positions.items()
         ]
         kept["values"] = _to_json(values)
-        write_atomic(_file(document.path), json.dumps(kept))
+        # What it is of may name passwords: nobody else reads it.
+        write_atomic(_file(document.path), json.dumps(kept), private=True)
     except (OSError, TypeError, ValueError):
         pass
 

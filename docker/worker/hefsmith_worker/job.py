@@ -78,7 +78,7 @@ def run(channel: events.Channel, plan: protocol.Plan, warmth: Optional[Warmth] =
             channel.send(_failure(error))
             return 1
         passed = BY_NAME[stage].passed_on(channel.announced.items())
-        channel.send(StageFinished(time.monotonic() - begun, result))
+        channel.send(StageFinished(time.monotonic() - begun, result, len(channel.announced)))
         known = plan.known.get(stage, {}).get(passed)
         if known is not None:
             left_out.update(set(remaining).difference(known))

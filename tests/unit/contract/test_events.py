@@ -41,7 +41,7 @@ EXAMPLES: tuple[Event, ...] = (
     Finding("calib.few", "warning", "8 of 64", "Add more.", 64, 8, ("a.png",), "export", 3, 1),
     Written("golden/inputs/0.npy", 1 << 40),
     Artifact("onnx", "model.onnx", SHA, 5),
-    StageFinished(1.5, {"opset": 13, "nested": {"list": [1, None]}}),
+    StageFinished(1.5, {"opset": 13, "nested": {"list": [1, None]}}, 2),
     StageFailed(
         "ValueError", "no", known="memory", fix="Give more.", traceback="...", signal="KILL"
     ),

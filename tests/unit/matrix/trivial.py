@@ -99,9 +99,10 @@ class TrivialRunning:
                 self._failed = True
                 yield line(StageFailed("ValueError", "it was told to", None, None, ""), stage)
                 return
-            for role, name in files_of(stage, plan):
+            files = files_of(stage, plan)
+            for role, name in files:
                 yield line(self._write(role, name, stage, plan), stage)
-            yield line(StageFinished(seconds, {}), stage)
+            yield line(StageFinished(seconds, {}, len(files)), stage)
         yield line(Done(0.0))
 
     def _write(self, role: str, name: str, stage: str, plan: dict[str, Any]) -> Artifact:

@@ -123,10 +123,14 @@ class Artifact:
 
 @dataclass(frozen=True)
 class StageFinished:
-    """A stage is done; ``result`` is what it reports, as JSON."""
+    """A stage is done; ``result`` is what it reports, as JSON.
+
+    ``files`` is how many files it has announced: a line that was lost is noticed by it.
+    """
 
     seconds: float = _of(_seconds)
     result: Dict[str, object] = _of(_object)  # noqa: RUF009  # a field
+    files: Optional[int] = _maybe(_count)
 
 
 @dataclass(frozen=True)

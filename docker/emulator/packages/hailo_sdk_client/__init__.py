@@ -7,6 +7,7 @@ that needs them.
 from __future__ import annotations
 
 from hailo_emulator.line import toolchain_version as _toolchain_version
+from hailo_sdk_common.targets.inference_targets import SdkFineTune
 
 from hailo_sdk_client.exposed_definitions import (
     CalibrationDataType,
@@ -27,5 +28,6 @@ __all__ = [
     "Dims",
     "InferenceContext",
     "NNFramework",
+    "SdkFineTune",
     "States",
 ]

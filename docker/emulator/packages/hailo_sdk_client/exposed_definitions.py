@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hailo_sdk_client.runner.client_runner import ClientRunner
 
 
 class States(Enum):
@@ -25,6 +30,15 @@ class InferenceContext(Enum):
     SDK_QUANTIZED = "sdk_quantized"
     SDK_BIT_EXACT = "sdk_bit_exact"
     SDK_HAILO_HW = "sdk_hailo_hw"
+
+
+@dataclass(frozen=True)
+class ContextInfo:
+    """What ``infer_context`` hands out; only ``infer`` reads it."""
+
+    infer_context: InferenceContext
+    runner: ClientRunner
+    nms_score_threshold: float | None = None
 
 
 class CalibrationDataType(Enum):

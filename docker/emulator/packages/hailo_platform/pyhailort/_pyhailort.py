@@ -5,7 +5,12 @@ from __future__ import annotations
 from hailo_emulator.runtime.settings import read_setup
 from hailo_emulator.runtime.status import get_status_message
 
-__all__ = ["__version__", "get_status_message"]
+__all__ = ["HailoRTStatusException", "__version__", "get_status_message"]
+
+
+class HailoRTStatusException(Exception):
+    """A status as the compiled library raises it; the Python classes turn it into their own."""
+
 
 _setup = read_setup()
 if _setup.has("library_missing"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from hailo_emulator.quirks import quirk
 
 from hailo_sdk_client.exposed_definitions import (
     CalibrationDataType,
+    ContextInfo,
     InferenceContext,
     States,
 )
@@ -48,15 +49,6 @@ _ABSENT = frozenset(
 )  # fmt: skip
 _PARSED = (States.HAILO_MODEL, States.FP_OPTIMIZED_MODEL)
 _LATER = (*_PARSED, States.QUANTIZED_MODEL, States.COMPILED_MODEL)
-
-
-@dataclass(frozen=True)
-class ContextInfo:
-    """What ``infer_context`` hands out; only ``infer`` reads it."""
-
-    infer_context: InferenceContext
-    runner: ClientRunner
-    nms_score_threshold: float | None = None
 
 
 class ClientRunner:

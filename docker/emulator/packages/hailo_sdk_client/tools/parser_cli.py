@@ -19,8 +19,11 @@ class NetParser:
         self.parser = parser
         self.runner: ClientRunner | None = None
 
-    def run(self, args: argparse.Namespace, save_model: bool = True) -> None:
-        """Translate ``args.model_path``; with ``args.y`` a proposal of end nodes is taken."""
+    def run(self, args: argparse.Namespace, save_model: bool = True) -> ClientRunner:
+        """Translate ``args.model_path``; with ``args.y`` a proposal of end nodes is taken.
+
+        Returns the runner: the zoo's v2.14 goes on with that, v2.18 with the one that it set.
+        """
         from hailo_sdk_client.model_translator.exceptions import (
             ParsingWithRecommendationException,
         )
@@ -28,7 +31,7 @@ class NetParser:
 
         runner = self.runner or ClientRunner(hw_arch=getattr(args, "hw_arch", None))
         self.runner = runner
-        ends = getattr(args, "end_node_names", None)
+        ends = _names(getattr(args, "end_node_names", None))
         try:
             self._translate(runner, args, ends)
         except ParsingWithRecommendationException as error:
@@ -41,10 +44,11 @@ class NetParser:
             self._translate(runner, args, proposed)
         if save_model:
             runner.save_har(getattr(args, "har_path", None) or f"{args.net_name}.har")
+        return runner
 
     @staticmethod
     def _translate(runner: ClientRunner, args: argparse.Namespace, ends: Any) -> None:
-        starts = getattr(args, "start_node_names", None)
+        starts = _names(getattr(args, "start_node_names", None))
         shapes = getattr(args, "tensor_shapes", None)
         if str(args.model_path).endswith(".tflite"):
             runner.translate_tf_model(
@@ -62,3 +66,10 @@ class NetParser:
             end_node_names=ends,
             net_input_shapes=shapes,
         )
+
+
+def _names(given: Any) -> list[str] | None:
+    """Return names as a list: the Model Zoo's settings hold one name alone, or a list of theirs."""
+    if given is None:
+        return None
+    return [given] if isinstance(given, str) else [str(name) for name in given]

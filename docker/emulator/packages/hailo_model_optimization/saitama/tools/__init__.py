@@ -1,0 +1,1 @@
+"""Emulated: importable only."""

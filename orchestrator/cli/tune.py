@@ -45,6 +45,15 @@ def _tune(
             help="Values for a key of the recipe, such as level=0,1,2; several are combined.",
         ),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also",
+            metavar="KEY=A,B",
+            help="Let the search choose among these, too: calibration.source, parser.end_nodes, "
+            "preprocessing.size and other keys of the recipe.",
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -91,6 +100,9 @@ def _tune(
     from orchestrator.errors import ConfigError, ExitCode
     from orchestrator.pipeline import tuning
 
+    if also and (tries or simple):
+        msg = "--also is for the search: leave out --try and --simple"
+        raise ConfigError(msg, code="usage")
     if not tries and not simple and _can_search():
         from orchestrator.cli.tune_search import Wish, run_search
 
@@ -107,6 +119,7 @@ def _tune(
                 hours,
                 apply,
                 cluster,
+                tuple(also or ()),
             ),
             verbose=verbose,
             as_json=json_,
@@ -228,6 +241,8 @@ def _trial(trial: Trial) -> dict[str, object]:
         "error": trial.error,
         "hef": {"sha256": hef["sha256"], "bytes": hef["bytes"]} if hef else None,
         "fps": trial.fps,
+        "latency_ms": trial.latency_ms,
+        "watts": trial.watts,
         "seconds": round(trial.seconds, 3),
         "folder": str(build.folder) if build is not None else None,
     }

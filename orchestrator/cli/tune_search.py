@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ class Wish:
     hours: float
     apply: bool
     cluster: str | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,12 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
         chip: Arch = prover.archs(loaded, [wish.arch] if wish.arch else None)[0]
         folder = session.artifacts / loaded.name / ".tune" / chip
         build, analysis = analyse(session, loaded, chip)
-        space = _space(session, loaded, build, analysis, wish.hours)
+        space = _space(session, loaded, build, analysis, wish)
         for note in space.notes:
             session.observer.note(note)
         samples = int(build.summary["stages"]["analyze"]["result"]["samples"])
         searcher = Searcher(session, loaded, chip, folder, space, analysis, samples, workers)
-        found = searcher.search(Budget(wish.trials, wish.minutes))
+        found = searcher.search(Budget(wish.trials, wish.minutes, wish.compiles))
         trials: list[Trial] = []
         if found.stopped != "interrupted":
             on_device = session.settings.text("device") is not None
@@ -137,7 +139,7 @@ def trial_workers(session: BuildSession, address: str | None) -> Iterator[TrialW
 
 
 def _space(
-    session: BuildSession, loaded: LoadedRecipe, build: Build, analysis: Any, hours: float
+    session: BuildSession, loaded: LoadedRecipe, build: Build, analysis: Any, wish: Wish
 ) -> Space:
     from hefsmith_worker.contract.layout import HEAD
 
@@ -152,8 +154,42 @@ def _space(
     pictures = int(calibrated.get("images_given") or loaded.recipe.calibration.count)
     free = build.emulated or session.settings.text("gpu") == "on"
     return make_space(
-        loaded.recipe, analysis, head, build.arch, pictures=pictures, hours=None if free else hours
+        loaded.recipe,
+        analysis,
+        head,
+        build.arch,
+        pictures=pictures,
+        hours=None if free else wish.hours,
+        also=_also(session, loaded, wish.also),
     )
+
+
+def _also(
+    session: BuildSession, loaded: LoadedRecipe, asked: Sequence[str]
+) -> dict[str, dict[str, object]]:
+    """Return further changes by name: those asked for, and the set that calib analyze chose."""
+    from orchestrator.pipeline import tuning
+
+    variants = tuning.asked_variants(asked)[1:] if asked else ()
+    for variant in variants:
+        tuning.applied(loaded, variant)  # wrong values end the command before anything runs
+    found = {variant.name: dict(variant.changes) for variant in variants}
+    listed = session.workspace.calibration / f"{loaded.name}-chosen.txt"
+    count = _lines_of(listed)
+    if count >= loaded.recipe.calibration.minimum:
+        source = os.path.relpath(listed.resolve(), loaded.folder.resolve()).replace(os.sep, "/")
+        if loaded.recipe.calibration.source != source:
+            changes: dict[str, object] = {"calibration.source": source, "calibration.count": count}
+            found[f"the {count} chosen pictures"] = changes
+    return found
+
+
+def _lines_of(listed: Path) -> int:
+    try:
+        lines = listed.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return 0
+    return sum(1 for line in lines if line.strip() and not line.startswith("#"))
 
 
 def finalists(found: Found, count: int) -> list[Point]:
@@ -183,6 +219,8 @@ def _document(model: str, outcome: Outcome) -> dict[str, Any]:
             "error": trial.error,
             "hef_bytes": hef_bytes(trial),
             "fps": trial.fps,
+            "latency_ms": trial.latency_ms,
+            "watts": trial.watts,
             "folder": str(trial.build.folder) if trial.build is not None else None,
         }
         for trial in outcome.trials
@@ -246,6 +284,8 @@ def _page(model: str, outcome: Outcome) -> str:
                     f"{point.cost.arithmetic:.3f}",
                     size_text(size) if size else "-",
                     f"{trial.fps:.0f}" if trial is not None and trial.fps else "-",
+                    f"{trial.latency_ms:.1f}" if trial is not None and trial.latency_ms else "-",
+                    f"{trial.watts:.2f}" if trial is not None and trial.watts else "-",
                 ),
                 front=point in front,
                 kept=point.variant.name == kept,
@@ -265,6 +305,7 @@ def _page(model: str, outcome: Outcome) -> str:
             dots=dots,
             heads=(
                 "accuracy", "SNR (dB)", "samples", "weights", "arithmetic", "HEF", "FPS",
+                "latency (ms)", "power (W)",
             ),
             lines=_lines(None if outcome.choice is None else outcome.choice.trial.variant.lines),
             ideal=found.ideal,
@@ -318,6 +359,8 @@ def _print(document: dict[str, Any], file: str, *, applied: bool) -> None:
     for one in document["compiled"]:
         size = size_text(one["hef_bytes"]) if one["hef_bytes"] else "no HEF"
         rate = f", {one['fps']:.0f} FPS" if one["fps"] else ""
+        rate += f", {one['latency_ms']:.1f} ms" if one["latency_ms"] else ""
+        rate += f", {one['watts']:.2f} W" if one["watts"] else ""
         lines.append(f"compiled {escape_control(one['name'])}: {size}{rate}")
     lines += [f"note     {note}" for note in document["notes"]]
     if document["stopped"] == "interrupted":

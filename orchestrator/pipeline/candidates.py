@@ -7,7 +7,9 @@ what is known of the family; whatever else is tried, a search library picks.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.known import KnownSettings, known_for
@@ -47,7 +49,8 @@ class Choice:
     """One point of the search. ``own`` means: as the recipe has it.
 
     ``known`` is the name of settings that are known for the family; they come with the rest.
-    ``finetune`` is how many epochs, 0 for none; ``count`` how many pictures calibrate.
+    ``finetune`` is how many epochs, 0 for none; ``count`` how many pictures calibrate; ``also``
+    names other values of the recipe's keys: a calibration set, end nodes, an input's size.
     """
 
     wide: int = 0
@@ -59,6 +62,7 @@ class Choice:
     equalise: bool = True
     count: str = "own"
     known: str = ""
+    also: str = "own"
 
     def to_json(self) -> dict[str, object]:
         """Return plain values."""
@@ -81,6 +85,7 @@ class Space:
     outliers: tuple[str, ...]
     known: Mapping[str, KnownSettings]
     notes: tuple[str, ...] = ()
+    also: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -99,11 +104,13 @@ def make_space(
     *,
     pictures: int,
     hours: float | None = None,
+    also: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Space:
     """Return what may be tried for a recipe.
 
     ``pictures`` is how many there are to calibrate on; ``hours`` is the most that one training
-    may take on a CPU, ``None`` where nothing trains for long (a GPU, or the emulator).
+    may take on a CPU, ``None`` where nothing trains for long (a GPU, or the emulator); ``also``
+    are further changes of the recipe by their names, as :class:`~.tuning.Variant` has them.
     """
     harms = worst_layers(analysis, arch, max(WIDE))
     worst = tuple(h.layer.short for h in harms if may_widen(h.layer, arch))
@@ -136,7 +143,8 @@ def make_space(
             axes[name] = values
     kept = {row.name: row for row in known if _affordable(row, pictures, hours)}
     axes["known"] = ("", *kept)
-    space = Space(axes, (), worst, outliers, kept, tuple(notes))
+    axes["also"] = ("own", *(also or {}))
+    space = Space(axes, (), worst, outliers, kept, tuple(notes), also or {})
     return replace(space, first=_first(space, analysis))
 
 
@@ -150,6 +158,7 @@ def _affordable(row: KnownSettings, pictures: int, hours: float | None) -> bool:
 def _first(space: Space, analysis: Analysis) -> tuple[Choice, ...]:
     """Return the recipe as it is, what is known, then what the analysis points to."""
     wanted = [Choice(), *(Choice(known=name) for name in space.known)]
+    wanted += [Choice(also=name) for name in space.axes["also"] if name != "own"]
     hurt = [one for one in analysis.layers if one.alone_db is not None and one.alone_db < GOOD_DB]
     few = next((n for n in space.axes["wide"] if n >= min(3, max(1, len(hurt)))), 0)
     epochs = space.axes["finetune"][-1]
@@ -205,7 +214,9 @@ def variant_of(choice: Choice, space: Space, recipe: Recipe) -> Variant:
     if choice.finetune and "finetune" not in trains:
         extra.append(_fine_tune(count, choice.finetune))
         words.append(f"fine-tune of {choice.finetune} epochs")
-    changes: dict[str, object] = {}
+    changes: dict[str, object] = dict(space.also.get(choice.also, {}))
+    if changes:
+        words.append(choice.also)
     if level is not None and level != own.level:
         changes["optimization.level"] = level
         if row is None:
@@ -215,11 +226,15 @@ def variant_of(choice: Choice, space: Space, recipe: Recipe) -> Variant:
         if row is None:
             words.append("16-bit outputs")
     if choice.count != "own":
-        changes["calibration.count"] = count
+        changes["calibration.count"] = min(count, _whole(changes.get("calibration.count"), count))
         words.append(f"{count} pictures")
     if extra:
         changes["optimization.script"] = [*own.script, *extra]
     return replace(variant, name=", ".join(words) or AS_IT_IS, changes=changes)
+
+
+def _whole(value: object, default: int) -> int:
+    return value if isinstance(value, int) else default
 
 
 def _shown(layers: Sequence[str]) -> str:
@@ -257,8 +272,13 @@ class Cost:
     arithmetic: float
 
 
-def cost_of(choice: Choice, space: Space, analysis: Analysis) -> Cost:
-    """Return what a choice costs."""
+def cost_of(
+    choice: Choice,
+    space: Space,
+    analysis: Analysis,
+    own: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> Cost:
+    """Return what a choice costs; ``own`` are the recipe's inputs, where it states them."""
     wide = set(space.worst[: choice.wide])
     total, slowed, weights = max(1, analysis.macs), 0.0, 0.0
     for layer in analysis.layers:
@@ -269,4 +289,20 @@ def cost_of(choice: Choice, space: Space, analysis: Analysis) -> Cost:
         weights += layer.weights * bits / 8
     row = space.known.get(choice.known)
     extra = 0.02 if choice.outputs or (row is not None and row.outputs_16bit) else 0.0
-    return Cost(int(weights), (slowed / total if analysis.macs else 1.0) + extra)
+    arithmetic = (slowed / total if analysis.macs else 1.0) * area_of(choice, space, own)
+    return Cost(int(weights), arithmetic + extra)
+
+
+def area_of(choice: Choice, space: Space, own: Mapping[str, Sequence[int]]) -> float:
+    """Return the pixels of all inputs as a share of the recipe's own (``own``: shapes by name)."""
+    changed = space.also.get(choice.also, {})
+    shapes = {
+        key.partition(".")[2]: value for key, value in changed.items() if key.startswith("inputs.")
+    }
+    before = after = 0
+    for name, shape in own.items():
+        new = shapes.get(name, shape)
+        if not isinstance(new, (list, tuple)) or len(new) != len(shape):
+            return 1.0
+        before, after = before + prod(shape), after + prod(int(side) for side in new)
+    return after / before if before else 1.0

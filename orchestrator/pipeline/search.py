@@ -40,6 +40,8 @@ CLOSE = 1e-9
 #: Points that the library proposed again; then the space is taken for searched.
 REPEATS = 25
 JOURNAL = "search.log"
+#: Measures that compare with labels, and not with what the same float network answers.
+ABSOLUTE = ("metric", "top1", "map50", "label_iou")
 
 #: Measures whose best value nobody knows before the float network was measured.
 _NO_IDEAL = ("metric", "map50", "label_iou")
@@ -84,6 +86,7 @@ class Budget:
 
     trials: int
     minutes: float | None = None
+    compiles: int = 3
 
 
 @dataclass
@@ -149,7 +152,7 @@ class Searcher:
         """
         study = self._open_study()
         began, found = time.monotonic(), self.found
-        repeats, spent = 0, 0.0
+        repeats, spent, earlier = 0, 0.0, len(found.points)
         asked: list[tuple[Any, Choice]] = []
         while not found.stopped:
             if len(found.points) >= budget.trials:
@@ -171,7 +174,8 @@ class Searcher:
                     found.stopped = "every point that is left was tried"
                 continue
             repeats = 0
-            self._say(choice, budget, spent)
+            tried = len(found.points) - earlier
+            self._say(choice, budget, spent, tried, time.monotonic() - began)
             try:
                 point = self._try(choice, trial)
             except (KeyboardInterrupt, Interrupted):
@@ -216,20 +220,24 @@ class Searcher:
 
     # --- one point -------------------------------------------------------------------------------
 
-    def _say(self, choice: Choice, budget: Budget, spent: float) -> None:
+    def _say(
+        self, choice: Choice, budget: Budget, spent: float, tried: int, elapsed: float
+    ) -> None:
         done = len(self.found.points)
         name = variant_of(choice, self._space, self._loaded.recipe).name
-        left = ""
-        if done:
-            seconds = spent / done * (budget.trials - done)
-            left = f", at most {seconds / 60:.0f} min left" if seconds >= 60 else ""
+        left = left_text(spent, tried, done, budget, elapsed)
         self._session.observer.note(f"trial {done + 1} of {budget.trials}{left}: {name}")
 
     def _try(self, choice: Choice, trial: Any) -> Point:
         recipe = self._loaded.recipe
         variant = variant_of(choice, self._space, recipe)
-        cost = cost_of(choice, self._space, self._analysis)
+        odd = other_pictures(variant.changes) and self.found.measure not in ABSOLUTE
+        cost = cost_of(choice, self._space, self._analysis, self._loaded.recipe.inputs)
         began, samples = time.monotonic(), self._samples
+        if odd:
+            # Against a float network that sees other pictures, agreement says nothing.
+            told = "another input can only be compared by labels or a metric of your own"
+            return Point(choice, variant, cost, {}, 0, 0.0, error=told)
         few = self._few()
         first = not self.found.points
         try:
@@ -322,6 +330,7 @@ class Searcher:
             self._arch,
             {name: list(values) for name, values in self._space.axes.items()},
             self._space.worst,
+            self._space.also,
             self._samples,
         ]
         text = json.dumps(document, sort_keys=True, default=str)
@@ -342,7 +351,7 @@ class Searcher:
                 Point(
                     choice,
                     variant_of(choice, self._space, self._loaded.recipe),
-                    cost_of(choice, self._space, self._analysis),
+                    cost_of(choice, self._space, self._analysis, self._loaded.recipe.inputs),
                     kept["measures"],
                     kept["samples"],
                     kept["seconds"],
@@ -379,6 +388,29 @@ class Searcher:
         import optuna
 
         return {"state": optuna.trial.TrialState.FAIL}
+
+
+def other_pictures(changes: Mapping[str, object]) -> bool:
+    """Tell whether changes of a recipe give the network other pictures, or other answers."""
+    return any(key.partition(".")[0] in ("inputs", "preprocessing", "parser") for key in changes)
+
+
+def left_text(spent: float, tried: int, done: int, budget: Budget, elapsed: float) -> str:
+    """Return how much longer the points may take, and the compiles after them, in words.
+
+    ``spent`` are the seconds of the ``tried`` points of this run; ``done`` counts earlier ones.
+    """
+    if not tried or spent <= 0.0:
+        return ""
+    mean = spent / tried
+    seconds = mean * max(budget.trials - done, 0)
+    if budget.minutes is not None:
+        seconds = min(seconds, max(budget.minutes * 60 - elapsed, 0.0))
+    # A compile takes as long as a point at least: what it needs beside that nobody knows yet.
+    seconds += mean * budget.compiles
+    return (
+        f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
+    )
 
 
 def value_of(measures: Mapping[str, float], measure: str) -> float:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hefsmith_worker.contract.options import AnalyzeOptions
 
+    from orchestrator.device.benchmark import BenchResult
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
@@ -97,7 +98,8 @@ class Variant:
 class Trial:
     """What became of a variant: a build and its verdict, or why there is none.
 
-    ``fps`` is the chip's rate on the device, ``seconds`` the time that it took here.
+    ``fps`` is the chip's rate on the device, ``latency_ms`` and ``watts`` what it told of those;
+    ``seconds`` is the time that it took here.
     """
 
     variant: Variant
@@ -106,6 +108,8 @@ class Trial:
     verdict: Verdict | None = None
     fps: float | None = None
     error: str | None = None
+    latency_ms: float | None = None
+    watts: float | None = None
 
     @property
     def measures(self) -> Mapping[str, float]:
@@ -262,34 +266,38 @@ class TrialRunner:
             if self._workers is not None:
                 self._workers.need(self._loaded, self._arch, variant, None)
             build, _ = self._session.build(applied(self._loaded, variant), self._arch, folder)
-            verdict, fps = self._judge(build)
+            verdict, told = self._judge(build)
         except HefsmithError as error:
             if error.exit_code not in (ExitCode.STAGE_FAILED, ExitCode.USAGE):
                 raise
             first = error.message.splitlines()[0]
             return Trial(variant, time.monotonic() - began, error=first)
-        return Trial(variant, time.monotonic() - began, build, verdict, fps)
+        seconds = time.monotonic() - began
+        if told is None:
+            return Trial(variant, seconds, build, verdict)
+        rate = told.hw_only_fps or next((one.fps for one in told.rates), None)
+        latency = told.hw_latency_ms or (told.latency.p50_ms if told.latency else None)
+        return Trial(variant, seconds, build, verdict, rate, None, latency, told.watts)
 
-    def _judge(self, build: Build) -> tuple[Verdict, float | None]:
+    def _judge(self, build: Build) -> tuple[Verdict, BenchResult | None]:
         from orchestrator.pipeline.reporting import write_report
         from orchestrator.pipeline.validation import judge_build, validate_build
 
-        fps = None
+        told = None
         if self._device is None:
             verdict = judge_build(build, recipe_folder=self._loaded.folder)
         else:
             verdict = validate_build(self._device, build, recipe_folder=self._loaded.folder)
-            fps = _rate(self._device, build)
+            told = _measured(self._device, build)
         write_report(build, verdict, recipe_folder=self._loaded.folder)
-        return verdict, fps
+        return verdict, told
 
 
-def _rate(device: Any, build: Build) -> float | None:
+def _measured(device: Any, build: Build) -> BenchResult:
     from orchestrator.device.benchmark import BenchOptions, run_benchmark
 
     options = BenchOptions(seconds=1.0, warmup=0.3, batches=(1,), image=None)
-    result = run_benchmark(device, build.hef, device=device.spec.name, options=options)
-    return result.hw_only_fps or next((rate.fps for rate in result.rates), None)
+    return run_benchmark(device, build.hef, device=device.spec.name, options=options)
 
 
 def _file_name(variant: Variant) -> str:

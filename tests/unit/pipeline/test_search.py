@@ -270,3 +270,45 @@ def test_a_recipe_that_would_be_none_is_left_as_it_was(loaded: LoadedRecipe) -> 
     amend(path, {"optimization.level": 1})
     assert load_recipe(path).recipe.optimization.level == 1
     assert sorted(one.name for one in path.parent.iterdir()) == ["model.yaml"]
+
+
+# --- other keys of the recipe, and how long it takes ---------------------------------------------
+
+
+def test_other_keys_join_the_search_and_come_early(loaded: LoadedRecipe) -> None:
+    also = {"few good": {"calibration.source": "../few.txt", "calibration.count": 70}}
+    space = space_of(loaded, network(30.0), also=also)
+    assert space.axes["also"] == ("own", "few good")
+    assert Choice(also="few good") in space.first[:3]
+    variant = variant_of(Choice(also="few good", wide=1), space, loaded.recipe)
+    assert variant.name == "16 bits for conv1, few good"
+    assert variant.changes["calibration.source"] == "../few.txt"
+    assert variant.changes["calibration.count"] == 70
+    # A size beside a smaller set does not ask for more than it has.
+    both = variant_of(Choice(also="few good", count="256"), space, loaded.recipe)
+    assert both.changes["calibration.count"] == 70
+
+
+def test_a_smaller_input_costs_less_and_is_compared_by_labels_only(loaded: LoadedRecipe) -> None:
+    small = {"inputs.image": [1, 3, 32, 32]}
+    space = space_of(loaded, network(30.0), also={"small": small})
+    own = {"image": (1, 3, 64, 64)}
+    plain, less = (
+        cost_of(choice, space, network(30.0), own) for choice in (Choice(), Choice(also="small"))
+    )
+    assert less.arithmetic == pytest.approx(plain.arithmetic / 4)
+    assert searching.other_pictures(small)
+    assert searching.other_pictures({"parser.end_nodes": ["a"]})
+    assert not searching.other_pictures({"calibration.source": "x", "optimization.level": 1})
+    assert "cosine" not in searching.ABSOLUTE
+    assert "agreement" not in searching.ABSOLUTE
+
+
+def test_time_left_is_of_the_whole_search() -> None:
+    budget = Budget(12, None, 3)
+    assert searching.left_text(0.0, 0, 4, budget, 1.0) == ""
+    # 8 points and 3 compiles of 10 seconds, whatever an earlier run had tried.
+    assert searching.left_text(20.0, 2, 4, budget, 1.0) == ", about 2 min left"
+    assert searching.left_text(1.0, 2, 4, budget, 1.0) == ", about 6 s left"
+    # Minutes that are asked for end it sooner.
+    assert searching.left_text(20.0, 2, 4, Budget(12, 1.0, 0), 50.0) == ", about 10 s left"

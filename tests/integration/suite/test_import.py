@@ -169,13 +169,18 @@ def test_a_suite_is_asked_what_it_does(imported: tuple[Path, dict], tmp_path: Pa
     data, row = imported
     quirks = "numpy-hn,bias-correction-fails,flat-rows"
     done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "toolchain", "check", row["name"], "--no-builds",
+        [sys.executable, "-m", "orchestrator", "toolchain", "check", row["name"],
          "--json", "--output", str(tmp_path / "report.json")],
-        capture_output=True, text=True, timeout=600, check=False,
-        env={**os.environ, "HEFSMITH_DATA": str(data), "HEFSMITH_EMULATED_QUIRKS": quirks},
+        capture_output=True, text=True, timeout=900, check=False, cwd=tmp_path,
+        env={**os.environ, "HEFSMITH_DATA": str(data), "HEFSMITH_EMULATED_QUIRKS": quirks,
+             "HEFSMITH_CACHE": str(tmp_path / "cache")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = {one["check"]: one for one in json.loads(done.stdout)["rows"]}
+    built = [one for check, one in rows.items() if "build" in check]
+    assert len(built) == 3
+    assert {one["state"] for one in built} == {"ok"}
+    assert rows["the same build again"]["found"] == "all stages from the cache"
     assert rows["HN is plain JSON"]["found"].startswith("no (")
     assert rows["level 1 (bias correction)"]["state"] == "warning"
     assert rows["input (1, F) in the HN"]["found"].startswith("[[-1, 1, 1, 16]]")

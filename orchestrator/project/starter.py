@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hefsmith_worker.contract.options import CALIBRATION, NMS
+from hefsmith_worker.contract.known import KnownSettings, known_for
+from hefsmith_worker.contract.options import CALIBRATION, FULL_IMAGES, NMS
 
 from orchestrator.inspect.checkpoint import ULTRALYTICS_DEFAULT_SIDE, ULTRALYTICS_SIDE
 
@@ -228,7 +229,46 @@ def render_recipe(
         if key == "postprocess":
             lines += _found(network.head)
         lines += _section(key, value)
+    lines += _known(network.head)
     return "\n".join(lines) + "\n"
+
+
+def _known(head: Mapping[str, Any]) -> list[str]:
+    """Return settings that are known to keep the accuracy of such networks, as comments.
+
+    They are lines of a recipe that a user may take over; how many pictures there will be is not
+    known here, so each says for how many it is.
+    """
+    rows = settings_for(head)
+    if not rows:
+        return []
+    lines = ["# Known to keep the accuracy of such networks; not set here, hef tune tries them."]
+    for row in rows:
+        many = [f"from {row.images} pictures on"] if row.images else []
+        many += [f"below {row.below} pictures"] if row.below else []
+        when = f" ({', '.join(many)})" if many else ""
+        lines.append(f"#   {_one_line(row.name)}{when}: {_one_line(row.said)}")
+        lines.append(f"#   Source: {_one_line(row.source)}")
+        lines.append("#   optimization:")
+        if row.level is not None:
+            lines.append(f"#     level: {row.level}")
+        if row.outputs_16bit:
+            lines.append("#     outputs_16bit: true")
+        # The number of pictures is the user's: the line says where it goes.
+        scripts = [line.replace("{images}", "COUNT") for line in row.script]
+        lines += ["#     script:"] if scripts else []
+        lines += [f"#       - {_flow(line)}" for line in scripts]
+        if any("COUNT" in line for line in scripts):
+            lines.append("#   COUNT is how many calibration pictures there are.")
+    return lines
+
+
+def settings_for(head: Mapping[str, Any]) -> list[KnownSettings]:
+    """Return what is known for a head, for few and for many pictures; layers are not known yet."""
+    if not head:
+        return []
+    found = [row for images in (1, FULL_IMAGES) for row in known_for(head, (), images)]
+    return list(dict.fromkeys(found))
 
 
 def _found(head: Mapping[str, Any]) -> list[str]:

@@ -64,6 +64,7 @@ THREATS = (
             "orchestrator.pipeline.trusting:check_metric",
             "orchestrator.pipeline.metric:load_metric",
             "orchestrator.engine.sandbox:bubblewrap",
+            "orchestrator.inspect.compiler:judge",
         ),
         tests=(
             "tests/security/test_names.py::test_an_onnx_file_overwrites_no_file_of_the_user",
@@ -74,6 +75,9 @@ THREATS = (
             "tests/security/test_project_trust.py::test_a_clone_does_not_say_where_files_go",
             "tests/security/test_metric.py::test_a_metric_in_the_box_reaches_nothing",
             "tests/security/test_metric.py::test_a_metric_never_runs_in_the_process_of_hef",
+            "tests/security/test_new_attacks.py::test_modules_in_the_folder_of_a_stranger_are_not_imported",
+            "tests/security/test_new_attacks.py::test_a_hostile_hef_yaml_does_nothing",
+            "tests/security/test_new_attacks.py::test_a_hostile_recipe_is_told",
         ),
         open="an archive that was unpacked leaves no sign of where it came from on Linux: such a "
         "folder counts as the user's own (its code still gets a box where there is one)",
@@ -100,6 +104,7 @@ THREATS = (
             "tests/security/test_tensorflow.py::test_code_in_a_keras_file_is_seen_before_it_is_loaded",
             "tests/security/test_tensorflow.py::test_operators_that_touch_files_are_seen_in_a_saved_model",
             "tests/security/test_names.py::test_the_worker_copies_weights_over_nothing",
+            "tests/security/test_new_attacks.py::test_a_hostile_network_is_told",
         ),
         open="a SavedModel is a program of TensorFlow's operators; those known to touch files "
         "are refused, but its own saving may be called: use the Docker engine for it",
@@ -118,6 +123,7 @@ THREATS = (
             "tests/security/test_names.py::test_archives_with_hostile_members_are_refused",
             "tests/security/test_checkpoints.py::test_a_pickle_in_calibration_data_is_not_loaded",
             "tests/unit/calibration/test_sources.py::test_a_zip_bomb_is_refused_by_what_it_claims",
+            "tests/security/test_new_attacks.py::test_hostile_calibration_data_is_told",
         ),
         open="a fault in a decoder (Pillow, libjpeg) is a fault here; jobs have no network",
     ),

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
         import os
 
         from orchestrator.cli.output import emit_json, print_result
+        from orchestrator.errors import escape_control
         from orchestrator.project.settings import resolve
         from orchestrator.project.workspace import open_workspace
 
@@ -66,7 +67,7 @@ def register(app: typer.Typer) -> None:
                 if item.value is None
                 else str(item.value).lower()
                 if isinstance(item.value, bool)
-                else item.value
+                else escape_control(item.value)
             )
             print_result(f"{item.name:<10} {value}  ({item.origin})")
 

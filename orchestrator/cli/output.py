@@ -128,22 +128,29 @@ def _screen(text: str) -> list[str]:
 
 
 def print_error(error: HefsmithError, *, as_json: bool) -> None:
-    """Print an error as ``error: ...`` and ``hint: ...`` on stderr, or as JSON on stdout."""
+    """Print an error as ``error: ...`` and ``hint: ...`` on stderr, or as JSON on stdout.
+
+    Whatever it was made of, no password and no signature of an address is in it.
+    """
+    from hefsmith_worker.contract.addresses import hidden
+
+    message = hidden(error.message)
+    hint = None if error.hint is None else hidden(error.hint)
     if as_json:
         emit_json(
             {
                 "error": {
                     "code": error.code,
-                    "message": error.message,
-                    "hint": error.hint,
+                    "message": message,
+                    "hint": hint,
                     "exit_code": int(error.exit_code),
                 }
             }
         )
-    first, *rest = _screen(error.message)
+    first, *rest = _screen(message)
     note("\n".join([f"error: {first}", *rest]))
-    if error.hint:
-        first, *rest = _screen(error.hint)
+    if hint:
+        first, *rest = _screen(hint)
         note(f"hint:  {first}")
         for line in rest:
             note(f"       {line}")

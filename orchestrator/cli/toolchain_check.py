@@ -158,7 +158,7 @@ def _ask_emulator(chip: str) -> tuple[str, str]:
     worker = paths.worker_package().parent
     modules = [paths.image_context("emulator") / "packages", Path(__file__).parents[2], worker]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, modules))}
-    argv = [sys.executable, "-c", contact.program(), *contact.arguments(chip)]
+    argv = [sys.executable, "-P", "-c", contact.program(), *contact.arguments(chip)]
     with scratch("hefsmith-contact") as home:
         try:
             done = subprocess.run(
@@ -216,7 +216,17 @@ def build_probe(
     """Build the small network in a process of its own, in bounded time."""
     from orchestrator.contact_report import Row
 
-    argv = [sys.executable, "-m", "orchestrator", "build", "probe", "--toolchain", name, "--json"]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "orchestrator",
+        "build",
+        "probe",
+        "--toolchain",
+        name,
+        "--json",
+    ]
     argv += ["--fresh"] if fresh else []
     argv += ["--engine", engine] if engine else []
     surroundings = {

@@ -48,7 +48,7 @@ def decode_answer(packet: bytes, name: str) -> list[str]:
             data = packet[at : at + length]
             at += length
             wants = {_TYPE_A: 4, _TYPE_AAAA: 16}.get(kind)
-            if owner.lower() == wanted and wants == len(data):
+            if owner.lower() == wanted and wants == len(data) == length:
                 found.append(str(ipaddress.ip_address(data)))
     except (struct.error, IndexError, ValueError):
         pass

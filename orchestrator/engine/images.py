@@ -308,7 +308,7 @@ def emulator_wheels(folder: Path) -> tuple[Path, ...]:
 
 def pip_settings() -> contexts.PipSettings:
     """Return what the host's pip is set to, as far as it means something in a container."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
+    command = [sys.executable, "-P", "-m", "pip", "config", "list"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -75,7 +75,7 @@ def judge(
         if path.stat().st_size > LARGEST:
             return None
         done = subprocess.run(
-            [sys.executable, "-m", "hailo_emulator.judge"],
+            [sys.executable, "-P", "-m", "hailo_emulator.judge"],
             input=json.dumps(request),
             capture_output=True,
             text=True,

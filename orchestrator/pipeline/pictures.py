@@ -66,7 +66,7 @@ def _run_maker(loaded: LoadedRecipe, script: Path, function: str, target: Path) 
         "runpy.run_path(sys.argv[1])[sys.argv[2]](pathlib.Path(sys.argv[3]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(script), function, str(target)],
+        [sys.executable, "-P", "-c", code, str(script), function, str(target)],
         capture_output=True,
         text=True,
         check=False,

@@ -61,6 +61,8 @@ def run_search(wish: Wish, *, verbose: bool, as_json: bool) -> None:
     from orchestrator.cli.output import emit_json
     from orchestrator.cli.up import make_session
     from orchestrator.errors import ExitCode
+    from orchestrator.pipeline.tuning import applied as applied_to
+    from orchestrator.pipeline.tuning import asked_variants
 
     flags = {"engine": wish.engine, "toolchain": wish.toolchain, "device": wish.device}
     with (
@@ -68,6 +70,8 @@ def run_search(wish: Wish, *, verbose: bool, as_json: bool) -> None:
         make_session(flags, observer=display) as session,
     ):
         loaded = session.recipe(wish.model or session.workspace.unnamed_model())
+        for variant in asked_variants(wish.also, "--also"):
+            applied_to(loaded, variant)  # wrong values end the command before anything runs
         outcome = _search(session, loaded, wish)
     document = _document(loaded.name, outcome)
     kept = outcome.choice.trial if outcome.choice is not None else None
@@ -170,9 +174,7 @@ def _also(
     """Return further changes by name: those asked for, and the set that calib analyze chose."""
     from orchestrator.pipeline import tuning
 
-    variants = tuning.asked_variants(asked)[1:] if asked else ()
-    for variant in variants:
-        tuning.applied(loaded, variant)  # wrong values end the command before anything runs
+    variants = tuning.asked_variants(asked, "--also")[1:] if asked else ()
     found = {variant.name: dict(variant.changes) for variant in variants}
     listed = session.workspace.calibration / f"{loaded.name}-chosen.txt"
     count = _lines_of(listed)

@@ -146,10 +146,10 @@ def wider_outputs(best: Variant, recipe: Recipe) -> Variant | None:
     return best.with_change(key, True)
 
 
-def asked_variants(tries: Sequence[str]) -> tuple[Variant, ...]:
+def asked_variants(tries: Sequence[str], option: str = "--try") -> tuple[Variant, ...]:
     """Return every combination of ``KEY=VALUE,VALUE``, the recipe as it is first.
 
-    Keys are short names or dotted keys of the recipe, values are YAML.
+    Keys are short names or dotted keys of the recipe, values are YAML; errors name ``option``.
     Raises :class:`ConfigError` for what is neither.
     """
     import yaml
@@ -164,9 +164,9 @@ def asked_variants(tries: Sequence[str]) -> tuple[Variant, ...]:
         except yaml.YAMLError:
             values = []
         if not values:
-            msg = f"--try: {escape_control(text)!r} is not KEY=VALUE,VALUE"
-            raise ConfigError(msg, hint="For example: --try level=0,1,2 --try count=64,1024")
-        axes.setdefault(_full_key(key.strip()), []).extend(values)
+            msg = f"{option}: {escape_control(text)!r} is not KEY=VALUE,VALUE"
+            raise ConfigError(msg, hint=f"For example: {option} level=0,1,2 {option} count=64,1024")
+        axes.setdefault(_full_key(key.strip(), option), []).extend(values)
     found = [Variant(AS_IT_IS, {})]
     for values in itertools.product(*axes.values()):
         variant = found[0]
@@ -176,14 +176,14 @@ def asked_variants(tries: Sequence[str]) -> tuple[Variant, ...]:
     return tuple(found)
 
 
-def _full_key(written: str) -> str:
+def _full_key(written: str, option: str) -> str:
     from orchestrator.project.recipe import Recipe
 
     key = SHORT.get(written, written)
     if key.partition(".")[0] not in Recipe.__dataclass_fields__:
         close = difflib.get_close_matches(written, SHORT, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Short names: {', '.join(SHORT)}."
-        msg = f"--try: a recipe has no key {escape_control(written)!r}"
+        msg = f"{option}: a recipe has no key {escape_control(written)!r}"
         raise ConfigError(msg, hint=f"{hint} Other keys are dotted: optimization.level.")
     return key
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WIDTH, _HEIGHT = 680, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 88, 20, 20, 52
+_LEFT, _RIGHT, _TOP, _BOTTOM = 88, 36, 20, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def front_chart(page: SearchPage) -> str:
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" '
             f'y2="{y(value):.1f}"/><text class="tick" x="{_LEFT - 8}" y="{y(value) + 4:.1f}" '
             f'text-anchor="end">{shown}</text><text class="tick" x="{x(cost):.1f}" '
-            f'y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{cost:.3g}</text>'
+            f'y="{_HEIGHT - _BOTTOM + 26}" text-anchor="middle">{cost:.3g}</text>'
         )
     parts.append(
         f'<text class="tick" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" '
@@ -169,5 +169,6 @@ border-radius:5px;margin-left:12px}.key .kept{background:var(--good)}
 .key .onfront{background:var(--c0)}.key .other{background:var(--soft)}
 pre{overflow-x:auto;padding:10px 12px;background:var(--panel);border:1px solid var(--line);
 border-radius:6px}tr.kept th,tr.kept td{color:var(--good)}
-@media(max-width:560px){.front text{font-size:20px}main{padding:18px 12px 40px}}
+@media(max-width:560px){pre{white-space:pre-wrap;overflow-wrap:anywhere}
+.front text{font-size:20px}main{padding:18px 12px 40px}}
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.report.comparison import COMPARED
 from orchestrator.report.front import _OWN
 from orchestrator.report.html import STYLE, styled
 
@@ -56,7 +57,9 @@ def open_page(path: Path, profile: Path) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no browser here")
-@pytest.mark.parametrize("style", [STYLE, STYLE + _OWN], ids=["report", "front"])
+@pytest.mark.parametrize(
+    "style", [STYLE, STYLE + _OWN, STYLE + COMPARED], ids=["report", "front", "compare"]
+)
 def test_nothing_that_gets_into_a_page_does_anything(
     style: str, tmp_path: Path, tally: Tally
 ) -> None:

@@ -212,3 +212,9 @@ def test_an_engine_that_is_gone_ends_the_rest(loaded: LoadedRecipe, tmp_path: Pa
     with pytest.raises(EngineError):
         list(trials.try_all(tuning.usual_variants(loaded.recipe)))
     assert len(session.folders) == 1
+
+
+def test_what_is_wrong_is_told_by_the_option_that_it_stood_in() -> None:
+    for wrong in ("nonsense", "optimisation.level=1"):
+        with pytest.raises(ConfigError, match=r"^--also: "):
+            tuning.asked_variants([wrong], "--also")

@@ -440,5 +440,6 @@ margin-bottom:12px}
 h1,h2{overflow-wrap:anywhere}
 pre{overflow-x:auto;padding:10px 12px;background:var(--panel);border:1px solid var(--line);
 border-radius:6px}
-@media(max-width:560px){pre{white-space:pre-wrap;overflow-wrap:anywhere}main{padding:18px 12px 40px}}
+@media(max-width:560px){pre{white-space:pre-wrap;overflow-wrap:anywhere}
+main{padding:18px 12px 40px}}
 """

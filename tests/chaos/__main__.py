@@ -106,10 +106,10 @@ def main() -> int:
         print(f"{row(family, count)}  ({time.monotonic() - since:.0f} s)", flush=True)
         for one in count.lost[:5]:
             print(f"    {one}", flush=True)
+        if asked.write:
+            write([(family, count)])  # now: a run may be stopped
     lost = sum(len(count.lost) for _, count in found)
     print(f"\n{sum(count.tried for _, count in found)} tried, {lost} lost")
-    if asked.write:
-        write(found)
     return 1 if lost else 0
 
 

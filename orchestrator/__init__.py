@@ -8,11 +8,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.api import Event, HefsmithError, Options, Project
+    from orchestrator.api import (
+        BuildResult,
+        CellResult,
+        Event,
+        HefsmithError,
+        MatrixResult,
+        Options,
+        PlanResult,
+        Project,
+        StageOutcome,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["Event", "HefsmithError", "Options", "Project", "__version__"]
+__all__ = [
+    "BuildResult",
+    "CellResult",
+    "Event",
+    "HefsmithError",
+    "MatrixResult",
+    "Options",
+    "PlanResult",
+    "Project",
+    "StageOutcome",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -191,7 +191,8 @@ class Project:
 
     def recipe(self, model: str | None = None) -> LoadedRecipe:
         """Return a recipe; without a name that of the only model. Bundled pictures are made."""
-        return self.session.recipe(model or self.session.workspace.unnamed_model())
+        name = self.session.workspace.unnamed_model() if model is None else model
+        return self.session.recipe(name)
 
     @property
     def prover(self) -> Prover:
@@ -398,6 +399,9 @@ class Project:
 
         ``cluster`` is the address of a Dask scheduler, whose workers make them then.
         """
+        if jobs is not None and jobs < 1:
+            msg = f"jobs={jobs}: at least one build must run"
+            raise ConfigError(msg, hint="Leave it out for half of the cores.", code="matrix.jobs")
         from orchestrator.pipeline.matrix.builder import LocalBuilder
         from orchestrator.pipeline.matrix.capacity import find_capacity
         from orchestrator.pipeline.matrix.runner import MatrixRunner

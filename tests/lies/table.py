@@ -17,6 +17,7 @@ from hefsmith_worker.contract.layout import ONNX
 
 from tests.lies import networks
 from tests.lies.bench import ARCH, Bench, Said, flip, replace_quietly
+from tests.lies.liars import GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -343,4 +344,5 @@ ROWS: tuple[Row, ...] = (
     *_entries(),
     *_arrays(),
     *_compilers(),
+    *(Row(*given) for given in GIVEN),
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 #: Each of these asks a device, which takes its time.
-ON_A_DEVICE = ("verdict",)
+ON_A_DEVICE = ("verdict", "device", "labels", "pictures")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def _marked(row: Row) -> object:
-    slow = row.group in ON_A_DEVICE or row.name.endswith("by up")
+    slow = row.group in ON_A_DEVICE or row.name.endswith(("by up", "then up", "then report"))
     return pytest.param(row, id=row.name, marks=[pytest.mark.engine] if slow else [])
 
 
@@ -42,4 +42,5 @@ def test_the_table_is_as_long_as_it_was_promised() -> None:
     groups = Counter(row.group for row in ROWS)
     assert set(groups) == {
         "verdict", "less than asked", "damage", "stale input", "cache", "data", "compiler",
+        "device", "labels", "pictures",
     }  # fmt: skip

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 
 from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.classes import class_numbers, label_indices
+from hefsmith_worker.calibration.data import is_data
+from hefsmith_worker.calibration.fingerprints import duplicates, thumbnail
 from hefsmith_worker.calibration.items import Item, Listing, close_archives, forget_maps, read_bytes
 from hefsmith_worker.calibration.linter import SHOWN_NAMES
 from hefsmith_worker.calibration.masks import masks_of_samples
@@ -30,6 +32,9 @@ from hefsmith_worker.pictures.geometry import Placement
 
 if TYPE_CHECKING:
     import numpy as np
+
+#: Part of the samples that may be copies without a word: some data sets have a few.
+REPEATED = 0.25
 
 
 def load_samples(
@@ -130,7 +135,7 @@ def _load(
     table, more = class_numbers(listings[0].classes, labels)
     findings += more
     findings += [Finding(*note[:3], fix=note[3]) for note in listings[0].notes]
-    findings += _lint(broken, kept)
+    findings += _lint(broken, kept, _prints(specs[0], columns[0]))
     masks: List[Any] = []
     # Masks are of one input's pictures; other inputs are seen from elsewhere.
     folder = source_for(sources, specs[0].name).masks
@@ -150,6 +155,20 @@ def _load(
         len(every),
         tuple(masks),
     )
+
+
+def _prints(spec: InputSpec, pictures: Sequence[Any]) -> List[bytes]:
+    """Return what near copies are known by; nothing for data that are no pictures."""
+    import numpy as np
+    from PIL import Image
+
+    if is_data(spec) or any(one.dtype != np.uint8 for one in pictures):
+        return []
+    if any(one.ndim != 3 or one.shape[2] not in (1, 3) for one in pictures):
+        return []
+    return [
+        thumbnail(Image.fromarray(one[..., 0] if one.shape[2] == 1 else one)) for one in pictures
+    ]
 
 
 def _prepare(
@@ -196,7 +215,9 @@ def _boxes(
     return found
 
 
-def _lint(broken: Sequence[str], kept: Sequence[Tuple[Sample, Placement, str]]) -> List[Finding]:
+def _lint(
+    broken: Sequence[str], kept: Sequence[Tuple[Sample, Placement, str]], prints: Sequence[bytes]
+) -> List[Finding]:
     found = []
     if broken:
         found.append(
@@ -212,4 +233,30 @@ def _lint(broken: Sequence[str], kept: Sequence[Tuple[Sample, Placement, str]]) 
     digests = [digest for _, _, digest in kept]
     if len(digests) > 1 and len(set(digests)) == 1:
         found.append(Finding("samples.same", ERROR, "all validation images are the same picture"))
-    return found
+    return [*found, *_repeated(kept, prints)]
+
+
+def _repeated(
+    kept: Sequence[Tuple[Sample, Placement, str]], prints: Sequence[bytes]
+) -> List[Finding]:
+    """Return that many samples are copies: a measurement of them is one of fewer pictures."""
+    seen: Dict[str, int] = {}
+    first = [seen.setdefault(digest, at) for at, (_, _, digest) in enumerate(kept)]
+    alike = duplicates(list(prints)) if prints else [-1] * len(kept)
+    copies = [at for at in range(len(kept)) if first[at] != at or alike[at] >= 0]
+    if len(copies) <= REPEATED * len(kept):
+        return []
+    distinct = len(kept) - len(copies)
+    names = [kept[at][0][0].name for at in copies[:SHOWN_NAMES]]
+    return [
+        Finding(
+            "samples.repeated",
+            WARNING,
+            f"only {distinct} of {len(kept)} validation images are distinct; the others are "
+            f"copies, or nearly: {', '.join(names)}",
+            "Take pictures of other moments: what is measured is no surer than that of "
+            f"{distinct} images.",
+            str(len(kept)),
+            str(distinct),
+        )
+    ]

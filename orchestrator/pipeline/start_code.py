@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.installation import quoted
 from orchestrator.project.survey.factory import (
     Factory,
     find_factories,
@@ -70,8 +72,7 @@ def find_code(
         )
         hint = (
             f"Write a function that makes it: def build(): return {call}\n"
-            f"then: hef init {given.name} --torch {factory.script.path.name}:build "
-            f"--weights {path.name}"
+            f"then: {_command(given, f'{_from_here(factory.script.path)}:build')}"
         )
         raise ConfigError(msg, hint=hint, code="init.arguments")
     return _placed(given, factory, target, ask)
@@ -142,7 +143,7 @@ def _no_code(given: Given, weights: Weights, scripts: Sequence[Script]) -> Confi
     layers = ", ".join(sorted(weights.roots)[:6])
     hint = (
         "Copy the file with the network's class into this folder, and run hef init again,\n"
-        f"or: hef init {given.name} --torch FILE.py:FACTORY --weights {given.network.path}"
+        f"or: {_command(given, 'FILE.py:FACTORY')}"
     )
     if layers and not weights.classes:
         hint = f"It is a class with the layers {escape_control(layers)}.\n{hint}"
@@ -222,8 +223,7 @@ def _to_move(given: Given, factory: Factory, where: Path) -> ConfigError:
         f"Move {', '.join(factory.file.names)} ({factory.name}: lines {first} to {last}) into a "
         f"file of their own, {relative(where, Path.cwd())}, and write in {script}:\n"
         f"from {where.stem} import {factory.name}\n"
-        f"then: hef init {given.name} --torch {relative(where, Path.cwd())}:{factory.name} "
-        f"--weights {given.network.path.name}"
+        f"then: {_command(given, f'{_from_here(where)}:{factory.name}')}"
     )
     return ConfigError(msg, hint=hint, code="init.script")
 
@@ -238,10 +238,20 @@ def _cannot_move(given: Given, factory: Factory) -> ConfigError:
     )
     hint = (
         f"Put {factory.name} into a file of its own, with {names} as a number or a list there,\n"
-        f"then: hef init {given.name} --torch FILE.py:{factory.name} "
-        f"--weights {given.network.path.name}"
+        f"then: {_command(given, f'FILE.py:{factory.name}')}"
     )
     return ConfigError(msg, hint=hint, code="init.script")
+
+
+def _command(given: Given, torch: str) -> str:
+    """Return the ``hef init`` that names the code, as a shell in this folder takes it."""
+    words = ("hef", "init", given.name, "--torch", torch)
+    words = (*words, "--weights", _from_here(given.network.path))
+    return " ".join(quoted(word, windows=os.name == "nt") for word in words)
+
+
+def _from_here(path: Path) -> str:
+    return escape_control(relative(path, Path.cwd()))
 
 
 def _absolute(path: Path) -> str:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.families import proposed_cut
 from hefsmith_worker.contract.known import KnownSettings, known_for
 from hefsmith_worker.contract.options import CALIBRATION, FULL_IMAGES, NMS
 
@@ -281,7 +282,13 @@ def _found(head: Mapping[str, Any]) -> list[str]:
     lines = [f"# Found in the graph: {head['task']}, {head['family']}, {sure} % sure."]
     lines += [f"#   {_one_line(str(reason))}" for reason in head["reasons"][:_SHOWN_REASONS]]
     if head.get("task") not in ("classification", "other") and head.get("end_nodes"):
-        lines.append("# It is cut at these nodes (parser.end_nodes would say otherwise):")
+        sure_enough = bool(proposed_cut(head))
+        lines.append(
+            "# It is cut at these nodes (parser.end_nodes would say otherwise):"
+            if sure_enough
+            else "# Too unsure to cut it there unasked, or to give it an NMS; where these nodes are\n"
+            "# right, name them as parser.end_nodes:"
+        )
         lines += [
             f"#   {_one_line(str(name))}: {role}"
             for name, role in zip(head["end_nodes"], head["end_roles"], strict=True)

@@ -326,6 +326,15 @@ def test_an_nms_that_is_left_out_has_its_true_reason() -> None:
     assert made(V8, nms={"enabled": False}).nms["why"] == "postprocess.nms.enabled is false"
 
 
+def test_a_head_that_is_too_unsure_to_cut_at_is_the_reason() -> None:
+    ends, head = V8
+    unsure = {**head, "confidence": 0.39}
+    why = str(made((ends, unsure), end_nodes=[]).nms["why"])
+    assert "39 %" in why
+    assert "parser.end_nodes" in why
+    assert made((ends, unsure)).nms["made"] == "yolov8"
+
+
 @pytest.mark.parametrize(
     ("kind", "arch", "doubt"),
     [

@@ -22,6 +22,7 @@ from hefsmith_worker.contract.families import (
     HeadFamily,
     family_of,
     marked,
+    proposed_cut,
 )
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script.network import Layer
@@ -76,7 +77,12 @@ def plan_nms(request: ScriptRequest) -> Union[Nms, NoNms]:
         why = "the network is not cut at the convolutions of a detection head"
         if request.head.get("task") == "detection" and not request.end_nodes:
             # Cut or not, its boxes would lack what the reason names.
-            why = meta_arch_of(request.head)[1] or why
+            unsure = "the head that was found is too unsure to cut at (%.0f %%): %s" % (
+                100 * request.head.get("confidence", 0.0),
+                "where it is right, name its nodes as parser.end_nodes",
+            )
+            cut = proposed_cut(request.head)
+            why = meta_arch_of(request.head)[1] or (why if cut else unsure)
         return NoNms(why)
     meta_arch, why = meta_arch_of(request.head)
     if wish.family is not None:

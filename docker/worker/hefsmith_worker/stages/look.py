@@ -86,7 +86,7 @@ def _torch(
         raise StageError(
             "the network takes no input of the sizes that were tried: %s" % refused,
             code="look.shape",
-            fix=TOKENS_FIX if "conv1d" in refused.lower() else "Say which it takes: --size C,H,W",
+            fix=_fix(refused),
         )
     target = workspace.path("look.onnx")
     shapes = {name: tuple(shape) for name, shape in runs[0].items()}
@@ -97,6 +97,17 @@ def _torch(
         "head": _head(target),
         "input_scaling": _scaling(target),
     }, batch
+
+
+def _fix(refused: str) -> str:
+    if "conv1d" in refused.lower():
+        return TOKENS_FIX
+    if "forward() missing" in refused:
+        return (
+            "forward takes more than one input. Where it takes several pictures, look not:\n"
+            "--no-run, then name each in the recipe, in order: inputs: {left: [1, 3, H, W], ...}"
+        )
+    return "Say which it takes: --size C,H,W"
 
 
 def _onnx(

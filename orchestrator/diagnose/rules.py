@@ -43,8 +43,10 @@ _NMS_COMMAND = re.compile(r"\b(?:nms_postprocess|normalization)\d*\s*(?:=\s*norm
 
 
 _UINT8 = re.compile(r"uint8")
+_OLD_CARD = re.compile(r"\b1e60:2864\b")
+_NEW_DRIVER = re.compile(r"hailo1x: (?:init module|hailo|driver)|/drivers/hailo1x\b")
 #: All that :class:`Scene` looks for.
-PATTERNS = (_PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8)
+PATTERNS = (_PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER)
 
 
 @dataclass
@@ -57,6 +59,9 @@ class Scene:
     cwd: str | None = None
     wide_zero_point: int | None = None
     uint8: bool = False
+    #: Lines that show a card of line 4.x, and a driver of line 5.x that started.
+    old_card: bool = False
+    new_driver: str | None = None
     names: dict[str, str] = field(default_factory=dict)
 
     def feed(self, folded: str) -> None:
@@ -84,6 +89,10 @@ class Scene:
                 self.wide_zero_point = int(point[1])
         if _UINT8.search(lower):
             self.uint8 = True
+        if _OLD_CARD.search(lower):
+            self.old_card = True
+        if _NEW_DRIVER.search(lower):
+            self.new_driver = folded
 
 
 def _shape(text: str | None) -> tuple[int, ...]:
@@ -202,6 +211,8 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
     poor = {name: value for name, value in seen.snr.items() if not value >= USELESS_SNR}
     if poor:
         yield "A10", ", ".join(f"{name}: {value:g} dB" for name, value in poor.items())
+    if scene.old_card and scene.new_driver and "R36" not in hit:
+        yield "R36", scene.new_driver
     if seen.hef and _in_container_folder(seen.hef, scene.cwd):
         yield "H01", seen.hef
 
@@ -304,10 +315,23 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
             for other in found
         )
 
-    kept = [one for one in found if not beside(one)]
+    def echoed(one: Diagnosis) -> bool:
+        """Tell whether a program's own message is said already by what explains that line."""
+        return one.id == OWN_WORDS and any(
+            other is not one
+            and (
+                other.severity == "fatal"
+                or (other.severity == "possible" and other.line == one.line)
+            )
+            for other in found
+        )
+
+    kept = [one for one in found if not beside(one) and not echoed(one)]
     return [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
 
 
+#: The entry that only repeats what a program says of itself.
+OWN_WORDS = "G51"
 #: Entries that only say that something failed, or that something was ended.
 _SAY_LITTLE = ("T07", "T17", "K02")
 

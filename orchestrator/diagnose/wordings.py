@@ -55,6 +55,8 @@ IMAGES_USED = _all(
 #: "64 of 1339 images used": both numbers in one sentence about calibration.
 IMAGES_PAIR = re.compile(
     rf"\b{_N} ?(?:/|out of|of) ?(?:the |all )?(?P<given>\d[\d,]*) (?:\w+ )?{_IMAGES}"
+    # Those that were left out are none that were used.
+    r"\b(?! (?:can ?not|could not|cannot|have no|are (?:missing|broken|unreadable)))"
 )
 CALIBRATION_BAR = re.compile(r"^calibration:? .*?\b(\d+)/(\d+) \[")
 IMAGES_GIVEN = _all(

@@ -286,8 +286,8 @@ def _found(head: Mapping[str, Any]) -> list[str]:
         lines.append(
             "# It is cut at these nodes (parser.end_nodes would say otherwise):"
             if sure_enough
-            else "# Too unsure to cut it there unasked, or to give it an NMS; where these nodes are\n"
-            "# right, name them as parser.end_nodes:"
+            else "# Too unsure to cut it there unasked, or to give it an NMS; where these\n"
+            "# nodes are right, name them as parser.end_nodes:"
         )
         lines += [
             f"#   {_one_line(str(name))}: {role}"

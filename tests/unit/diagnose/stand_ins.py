@@ -62,7 +62,7 @@ TAKES: dict[str, str] = {
     "newgrp": WORD,
     "nvidia-smi": "",
     "ping": rf"-c \d+ {WORD}",
-    "pip": rf"list|show {WORDS}|install (?:-e )?(?:\.|{WORDS})",
+    "pip": rf"list|check|show {WORDS}|install (?:-e |--upgrade )?(?:\.|{WORDS})",
     "pkg-config": r"--list-all|--modversion \S+",
     "podman": r"system migrate|machine start|info",
     "ps": r"-C \w[\w,.-]*|aux|-ef",

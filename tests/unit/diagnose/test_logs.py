@@ -382,3 +382,8 @@ def test_what_was_asked_and_run_alike_is_no_downgrade() -> None:
 @pytest.mark.parametrize("case", json.loads((HERE / "outcomes.json").read_text("utf-8")))
 def test_the_end_of_a_log_decides(case: dict[str, object]) -> None:
     assert read_log(list(case["log"])).ran().outcome == case["outcome"]  # type: ignore[call-overload]
+
+
+def test_images_that_cannot_be_used_are_none_that_were() -> None:
+    told = read_log(["[   2.0s] warning: 4 of 68 images cannot be used [calib.unreadable]"])
+    assert (told.ran().images_used, told.ran().images_given) == (None, None)

@@ -99,14 +99,14 @@ def _settings(source: str, web: str | None, mqtt: str | None) -> dict[str, str]:
 
 def _session_for(device: str | None) -> AbstractContextManager[SshSession]:
     from orchestrator.cli.devices import ask_password, choose_devices
-    from orchestrator.device.connection_pool import default_pool
     from orchestrator.errors import ConfigError
+    from orchestrator.pipeline.device_pool import open_pool
 
     specs = choose_devices([device] if device else [])
     if len(specs) != 1:
         msg = "one device at a time, not " + ", ".join(spec.name for spec in specs)
         raise ConfigError(msg, hint="Name one with --device.")
-    return default_pool().connect(specs[0], password=ask_password)
+    return open_pool().connect(specs[0], password=ask_password)
 
 
 def _put(

@@ -101,13 +101,13 @@ def _trust(
 
     from orchestrator.device import trust
     from orchestrator.device.address import device_argument
-    from orchestrator.device.connection_pool import default_pool
+    from orchestrator.pipeline.device_pool import open_pool
 
     (spec,) = _exactly_one(name)
     if spec.kind == "embedded":
         print_result("the embedded device makes its own keys; there is nothing to trust")
         return
-    pool = default_pool()
+    pool = open_pool()
     given, again = set(fingerprint or ()), device_argument(spec)
     for hop in pool.hops(spec):
         # A key is asked of a host behind others only when these are trusted.
@@ -226,12 +226,12 @@ def _identify(
         exit_code_of,
         outcome_as_json,
     )
-    from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.fleet import run_fleet
+    from orchestrator.pipeline.device_pool import open_pool
 
     specs = choose_devices(names or [])
     outcomes = run_fleet(
-        default_pool(), specs, lambda session: session.identify(), password=ask_password
+        open_pool(), specs, lambda session: session.identify(), password=ask_password
     )
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error

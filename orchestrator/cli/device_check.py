@@ -56,7 +56,7 @@ def look(name: str | None, *, run: bool) -> ContactReport:
     from orchestrator.cli.devices import ask_password, choose_devices
     from orchestrator.cli.doctor import device_results
     from orchestrator.contact_report import ContactReport, public
-    from orchestrator.device.connection_pool import default_pool
+    from orchestrator.pipeline.device_pool import open_pool
 
     specs = choose_devices([name] if name else [])
     if len(specs) != 1:
@@ -68,7 +68,7 @@ def look(name: str | None, *, run: bool) -> ContactReport:
     versions: dict[str, str] = {}
     private = [spec.host or "", spec.user or "", spec.name]
     if not any(row.check == "connection" for row in rows):
-        with default_pool().connect(spec, password=ask_password) as session:
+        with open_pool().connect(spec, password=ask_password) as session:
             identity = session.identify()
             versions = _versions(identity)
             private += [identity.hostname or "", "" if identity.emulated else identity.serial or ""]

@@ -58,8 +58,8 @@ def device_for(
     from dataclasses import replace
 
     from orchestrator.cli.devices import ask_password, choose_devices
-    from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.services import service_stopped
+    from orchestrator.pipeline.device_pool import open_pool
 
     specs = choose_devices([device] if device else [])
     if len(specs) != 1:
@@ -70,7 +70,7 @@ def device_for(
     if spec.kind == "embedded" and spec.emulated_chip is None:
         build = find_one_build(model, arch)
         spec = replace(spec, emulated_chip=build.arch)
-    with default_pool().connect(spec, password=ask_password) as session:
+    with open_pool().connect(spec, password=ask_password) as session:
         identity = session.identify(level="quick")
         build = find_one_build(model, arch, identity.chip)
         with service_stopped(session, spec.service):

@@ -57,10 +57,10 @@ def _ship(
         ask_password,
         choose_devices,
     )
-    from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.fleet import run_fleet
     from orchestrator.device.ship import ship
     from orchestrator.files import scratch
+    from orchestrator.pipeline.device_pool import open_pool
     from orchestrator.pipeline.devices import release_of
 
     specs = choose_devices(device or [])
@@ -74,7 +74,7 @@ def _ship(
             note("The embedded device lives as long as this command; a Pi: hef device add")
         with FleetView(specs, title=f"shipping {escape_control(model)}") as view:
             outcomes = run_fleet(
-                default_pool(),
+                open_pool(),
                 specs,
                 _work(ship, releases, keep, view.on_event),
                 connections=connections,
@@ -92,13 +92,13 @@ def _rollback(
 ) -> None:
     """Go back to the release before the current one, in one rename, after checking its files."""
     from orchestrator.cli.devices import ask_password, choose_devices
-    from orchestrator.device.connection_pool import default_pool
     from orchestrator.device.fleet import run_fleet
     from orchestrator.device.ship import rollback
+    from orchestrator.pipeline.device_pool import open_pool
 
     specs = choose_devices(device or [])
     outcomes = run_fleet(
-        default_pool(),
+        open_pool(),
         specs,
         lambda session: rollback(session, model),
         connections=connections,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import asyncssh
 
     from orchestrator.device.base import DeviceSpec
+    from orchestrator.device.boxed import CarrierMaker
 
 
 class ConnectionPool:
@@ -45,6 +46,8 @@ class ConnectionPool:
         self._open: set[asyncssh.SSHClientConnection] = set()
         self._locks: dict[object, asyncio.Lock] = {}
         self._embedded: dict[DeviceSpec, EmbeddedServer] = {}
+        #: Starts the embedded device's programs in a container; ``None``: they run here.
+        self.box: CarrierMaker | None = None
 
     def connect(
         self, spec: DeviceSpec, *, password: Callable[[str], str] | None = None
@@ -113,7 +116,7 @@ class ConnectionPool:
     async def _server(self, spec: DeviceSpec) -> EmbeddedServer:
         async with self._lock(spec):
             if spec not in self._embedded:
-                server = EmbeddedServer(spec)
+                server = EmbeddedServer(spec, self.box)
                 await server.start()
                 self._embedded[spec] = server
             return self._embedded[spec]

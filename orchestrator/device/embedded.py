@@ -2,7 +2,8 @@
 
 It is a real server: keys, sessions, processes and SFTP are those of SSH. Its commands find the
 stand-ins of ``docker/emulator`` on their PATH, so that ``hailortcli`` and ``hailo_platform``
-answer, and say "emulated". Keys are made for the process; the home folder is temporary.
+answer, and say "emulated". They run on this machine, or in a container where this Python lacks
+the emulator's libraries (``boxed``). Keys are made for the process; the home folder is temporary.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from orchestrator import paths
+from orchestrator.device.boxed import BoxedCommands, BoxedProcess, program, surroundings
 from orchestrator.errors import DeviceError
 from orchestrator.files import make_scratch, remove_tree
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.device.base import DeviceSpec
+    from orchestrator.device.boxed import CarrierMaker
+
+#: A command that runs, here or in the container.
+Command = asyncio.subprocess.Process | BoxedProcess
 
 #: The scripts of ``docker/emulator/bin``.
 TOOLS = ("hailortcli", "hailo")
@@ -41,7 +47,10 @@ _LAST_SECONDS = 15.0
 class EmbeddedServer:
     """One running server with its own home; :meth:`close` removes everything."""
 
-    def __init__(self, spec: DeviceSpec) -> None:
+    def __init__(self, spec: DeviceSpec, box: CarrierMaker | None = None) -> None:
+        self._spec = spec
+        self._box = box
+        self._commands: BoxedCommands | None = None
         self.folder = make_scratch("hefsmith-device")
         self.home = self.folder / "home"
         self.home.mkdir()
@@ -50,7 +59,7 @@ class EmbeddedServer:
         self.port = 0
         self._env = _surroundings(self.folder, self.home, spec)
         self._server: asyncssh.SSHAcceptor | None = None
-        self._processes: set[asyncio.subprocess.Process] = set()
+        self._processes: set[Command] = set()
 
     async def start(self) -> None:
         """Listen on a free port of the loopback address."""
@@ -66,6 +75,9 @@ class EmbeddedServer:
                 return os.fsencode(home / os.fsdecode(path))
 
         try:
+            if self._box is not None:
+                carrier = await asyncio.to_thread(self._box, program(), surroundings(self._spec))
+                self._commands = BoxedCommands(carrier, asyncio.get_running_loop())
             self._server = await asyncssh.listen(
                 "127.0.0.1",
                 0,
@@ -96,6 +108,8 @@ class EmbeddedServer:
             self._server.close()
             await self._server.wait_closed()
         await asyncio.gather(*(process.wait() for process in self._processes))
+        if self._commands is not None:
+            self._commands.close()
         remove_tree(self.folder)
 
     async def _run(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
@@ -106,7 +120,7 @@ class EmbeddedServer:
             return
         try:
             process = await self._spawn(session.command)
-        except (OSError, ValueError) as error:
+        except (DeviceError, OSError, ValueError) as error:
             session.stderr.write(f"{session.command}: {error}\n".encode())
             session.exit(127)
             return
@@ -134,7 +148,9 @@ class EmbeddedServer:
                 await process.wait()
             self._processes.discard(process)
 
-    async def _spawn(self, command: str) -> asyncio.subprocess.Process:
+    async def _spawn(self, command: str) -> Command:
+        if self._commands is not None:
+            return self._commands.spawn(command)
         if os.name != "nt":
             words, env = [_SHELL, "-c", command], dict(self._env)
         else:
@@ -150,9 +166,7 @@ class EmbeddedServer:
         )
 
 
-async def _feed(
-    session: asyncssh.SSHServerProcess[bytes], process: asyncio.subprocess.Process
-) -> None:
+async def _feed(session: asyncssh.SSHServerProcess[bytes], process: Command) -> None:
     """Carry the channel's input and signals to the process, then close its input."""
     assert process.stdin is not None
     with suppress(OSError, asyncssh.Error):
@@ -170,8 +184,11 @@ async def _feed(
     process.stdin.close()
 
 
-def _send_signal(process: asyncio.subprocess.Process, number: int) -> None:
+def _send_signal(process: Command, number: int) -> None:
     """Signal a process and its children, as sshd does."""
+    if isinstance(process, BoxedProcess):
+        process.send_signal(number)
+        return
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":
             process.kill()

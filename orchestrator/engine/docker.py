@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.address import Address
     from orchestrator.engine.image_store import DockerImages
+    from orchestrator.engine.program import Program
     from orchestrator.engine.protocols import Running
 
 #: Seconds for which the end of this process waits until what killed runs left is removed.
@@ -329,3 +330,20 @@ class DockerEngine:
             labels=process_labels(),
         )
         return ask(self._connection, spec, timeout=timeout, on_output=on_output)
+
+    def open_program(self, image: str, argv: tuple[str, ...], env: Mapping[str, str]) -> Program:
+        """Start a program in the box whose standard streams are ours."""
+        from orchestrator.engine.program import Program
+
+        found = self._image(image)
+        self.sweep()
+        spec = plan_capture(
+            found,
+            argv,
+            name=f"hefsmith-program-{secrets.token_hex(4)}",
+            info=self.info(),
+            limits=Box(),
+            env=env,
+            labels=process_labels(),
+        )
+        return Program(self._connection, spec)

@@ -304,6 +304,14 @@ class LocalEngine:
     def clock(self) -> None:
         """Return ``None``: our clock is its own."""
 
+    def open_program(
+        self,
+        image: str,
+        argv: tuple[str, ...],
+        env: Mapping[str, str],
+    ) -> None:
+        """Return ``None``: programs of the embedded device run in our own process's system."""
+
     def capture(
         self,
         image: str,  # noqa: ARG002

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Job,
         Pruned,
     )
+    from orchestrator.engine.program import Program
 
 
 class Running(Protocol):
@@ -159,6 +160,11 @@ class Engine(Protocol):
         on_output: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run a short program in the box, with no inputs and no build folder."""
+
+    def open_program(
+        self, image: str, argv: tuple[str, ...], env: Mapping[str, str]
+    ) -> Program | None:
+        """Start a program in the box whose streams are ours, ``None`` where there is no box."""
 
     def start(
         self, job: Job, *, detached: bool = False, held: bool = False, report: Report = ignore

@@ -162,14 +162,17 @@ class Prover:
         """Return the connection to the device; the embedded one shows the chip ``arch``."""
         from dataclasses import replace
 
-        from orchestrator.device.connection_pool import default_pool
+        from orchestrator.pipeline.device_pool import open_pool
 
         spec = self.spec
         if spec.kind == "embedded" and arch is not None:
             spec = replace(spec, emulated_chip=arch)
         name = f"{spec.name}:{spec.emulated_chip or ''}"
         if name not in self._sessions:
-            self._sessions[name] = default_pool().connect(spec)
+            pool = open_pool(
+                self._session.workspace, self._session.settings, self._session.observer
+            )
+            self._sessions[name] = pool.connect(spec)
         return self._sessions[name]
 
     def prove(self, build: Build, recipe_folder: Path) -> Proof:

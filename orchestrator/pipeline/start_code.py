@@ -245,8 +245,8 @@ def _cannot_move(given: Given, factory: Factory) -> ConfigError:
 
 def _command(given: Given, torch: str) -> str:
     """Return the ``hef init`` that names the code, as a shell in this folder takes it."""
-    words = ("hef", "init", given.name, "--torch", torch)
-    words = (*words, "--weights", _from_here(given.network.path))
+    weights = _from_here(given.network.path)
+    words = ("hef", "init", given.name, "--torch", torch, "--weights", weights)
     return " ".join(quoted(word, windows=os.name == "nt") for word in words)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -336,11 +337,22 @@ class Verdict:
         return None if step == self.final else STEP_TITLES.get(step, step)
 
     def to_json(self) -> dict[str, object]:
-        """Return plain values, with the headline."""
+        """Return plain values, with the headline; numbers that are none are ``None``."""
         said = {"headline": self.headline, "outcome": self.outcome, "basis": self.basis}
-        return {"schema": 1, **said, **asdict(self)}
+        return {"schema": 1, **said, **_of_numbers(asdict(self))}
 
     @property
     def step_documents(self) -> Sequence[Mapping[str, Any]]:
         """The steps as plain values, in their order."""
         return [asdict(step) for step in self.steps]
+
+
+def _of_numbers(value: Any) -> Any:
+    """Return plain values without NaN and infinities, which JSON cannot tell."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _of_numbers(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_of_numbers(one) for one in value]
+    return value

@@ -17,6 +17,7 @@ SHOWN = (
     "f1",
     "mean_iou",
     "keypoint_distance",
+    "r2",
     "metric",
     "cosine",
     "snr_db",

@@ -285,6 +285,7 @@ class Thresholds(Section):
     snr_db: float | None = None
     map_drop: Annotated[float, Within(ge=0)] | None = None
     label_iou_drop: Annotated[float, Within(ge=0)] | None = None
+    r2: Annotated[float, Within(le=1)] | None = None
     f1: Annotated[float, Within(ge=0, le=1)] | None = None
     mean_iou: Annotated[float, Within(ge=0, le=1)] | None = None
     metric_drop: Annotated[float, Within(ge=0)] | None = None

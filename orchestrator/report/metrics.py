@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
+#: An answer of so many numbers has no shape that a cosine could see.
+FEW_NUMBERS = 16
+#: Samples from which their spread says something.
+FEWEST_SAMPLES = 8
+
 
 def compare_tensors(name: str, reference: Floats, other: Floats) -> OutputAgreement:
     """Return how far ``other`` is from ``reference``, both (N, ...) of one shape.
@@ -60,6 +65,24 @@ def compare_tensors(name: str, reference: Floats, other: Floats) -> OutputAgreem
         max_abs=largest,
         exact=noise == 0.0,
     )
+
+
+def kept_differences(reference: Floats, other: Floats) -> float | None:
+    """Return R², the share of the variance over the samples that ``other`` keeps, 1 at most.
+
+    ``None`` for many numbers a sample, whose shape the cosine sees, and for few samples or a
+    reference that has one answer for all.
+    """
+    if len(reference) < FEWEST_SAMPLES or reference[0].size > FEW_NUMBERS:
+        return None
+    good = np.asarray(reference, np.float64).reshape(len(reference), -1)
+    mine = np.asarray(other, np.float64).reshape(len(other), -1)
+    if good.shape != mine.shape or not (np.isfinite(good).all() and np.isfinite(mine).all()):
+        return None
+    spread = float(((good - good.mean(0)) ** 2).sum())
+    if spread <= 1e-6 * float((good**2).sum()):
+        return None
+    return 1.0 - float(((good - mine) ** 2).sum()) / spread
 
 
 def align(reference: Floats, other: Floats) -> Floats:

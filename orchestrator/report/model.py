@@ -53,6 +53,7 @@ MEASURE_TITLES = {
     "precision": "precision against the float model's boxes",
     "recall": "recall of the float model's boxes",
     "f1": "F1 against the float model's boxes",
+    "r2": "share of the differences between samples that is kept (R²)",
     "mean_iou": "mean overlap (IoU) with the float model",
     "label_iou": "mean IoU with the labels",
     "map50": "mAP@50",
@@ -74,6 +75,7 @@ SHORT_TITLES = {
     "cosine": "cosine",
     "snr_db": "SNR (dB)",
     "f1": "F1 (boxes)",
+    "r2": "R²",
     "mean_iou": "mean IoU",
     "label_iou": "mIoU (labels)",
     "map50": "mAP@50",
@@ -82,14 +84,16 @@ SHORT_TITLES = {
     "metric": "own metric",
 }
 
+#: A cosine is blind to the scale: an answer twice as large has 0 dB. One that meets the cosine
+#: asked for has 12 dB and more, so that 3 blame nothing else.
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "classification": {"top1_drop": 1.5, "agreement": 0.95, "cosine": 0.98},
-    "detection": {"f1": 0.85, "mean_iou": 0.80, "map_drop": 3.0, "cosine": 0.97},
-    "segmentation": {"mean_iou": 0.85, "label_iou_drop": 3.0, "cosine": 0.97},
+    "detection": {"f1": 0.85, "mean_iou": 0.80, "map_drop": 3.0, "cosine": 0.97, "snr_db": 3.0},
+    "segmentation": {"mean_iou": 0.85, "label_iou_drop": 3.0, "cosine": 0.97, "snr_db": 3.0},
     # Boxes are judged where the head finder knows how to decode them.
-    "pose": {"f1": 0.85, "mean_iou": 0.80, "cosine": 0.98},
-    "obb": {"cosine": 0.98},
-    "other": {"cosine": 0.98},
+    "pose": {"f1": 0.85, "mean_iou": 0.80, "cosine": 0.98, "snr_db": 3.0},
+    "obb": {"cosine": 0.98, "snr_db": 3.0},
+    "other": {"cosine": 0.98, "snr_db": 3.0, "r2": 0.05},
 }
 
 
@@ -101,7 +105,8 @@ class Thresholds:
     model. A demand finer than one sample counts as one sample. ``agreement``, ``f1`` and
     ``mean_iou`` are fractions, ``cosine`` is the mean over the samples of the worst output,
     ``snr_db`` is in decibels.
-    ``metric_drop`` is in the units of the user's metric.
+    ``metric_drop`` is in the units of the user's metric. ``r2`` is the share of the variance over
+    the samples that an answer of few numbers keeps; one answer for all has 0.
     """
 
     top1_drop: float | None = None
@@ -113,15 +118,19 @@ class Thresholds:
     f1: float | None = None
     mean_iou: float | None = None
     metric_drop: float | None = None
+    r2: float | None = None
 
     @classmethod
     def for_task(cls, task: str, asked: Mapping[str, float | None] | None = None) -> Self:
         """Return the defaults of ``task`` with what the recipe asks for put over them."""
         base = cls(**DEFAULTS.get(task, DEFAULTS["other"]))
         known = {item.name for item in fields(cls)}
-        given = {
+        given: dict[str, float | None] = {
             key: value for key, value in (asked or {}).items() if key in known and value is not None
         }
+        if "cosine" in given and "snr_db" not in given:
+            # Who asks for less of the one does not want the other's default.
+            given["snr_db"] = None
         return replace(base, **given)
 
 

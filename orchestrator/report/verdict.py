@@ -218,6 +218,9 @@ def _task_measures(
     if golden.task == "pose":
         distance = metrics.keypoint_distance(good, mine)
         return {} if distance is None else {"keypoint_distance": distance}
+    if golden.task == "other":
+        kept = metrics.kept_differences(good, mine)
+        return {} if kept is None else {"r2": kept}
     return {}
 
 
@@ -267,7 +270,7 @@ def _checks(
             slack = 1.0 / len(golden) if measure == "agreement" and limit < 1.0 else 0.0
             allowed = min(limit, 1.0 - slack)
             add(measure, have[measure], limit, have[measure] >= allowed - 1e-9)
-    for measure in ("cosine", "snr_db"):
+    for measure in ("cosine", "snr_db", "r2"):
         limit = getattr(demands, measure)
         if limit is not None and measure in have:
             add(measure, have[measure], limit, have[measure] >= limit - 1e-9)

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.report import decide, load_golden
 from orchestrator.report.grounds import wilson
+from orchestrator.report.model import Thresholds
 from tests.unit.report.folders import STEPS, write_golden
 
 if TYPE_CHECKING:
@@ -259,3 +260,46 @@ def test_each_class_has_its_figures(tmp_path: Path) -> None:
         "b": (2, 1.0, pytest.approx(2 / 3)),
         "d": (1, 1.0, 1.0),
     }
+
+
+DEVICES = {
+    "twice as large": lambda answers: answers * 2,
+    "one for all": lambda answers: np.repeat(answers.mean(0, keepdims=True), len(answers), 0),
+    "one sample late": lambda answers: np.roll(answers, 1, axis=0),
+}
+
+
+@pytest.mark.parametrize("lie", DEVICES)
+@pytest.mark.parametrize("shape", [(1,), (4,)])
+def test_a_regressor_whose_device_answers_otherwise_fails(
+    lie: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    answers = np.abs(normal(*shape)) + 5
+    steps = {step: [answers] for step in STEPS}
+    honest = decide(load_golden(write_golden(tmp_path / "honest", steps, task="other")))
+    assert honest.passed
+    steps["device"] = [DEVICES[lie](answers)]
+    verdict = decide(load_golden(write_golden(tmp_path / "lie", steps, task="other")))
+    assert verdict.fault is not None
+    assert verdict.fault.step == "device"
+
+
+def test_coarse_steps_of_a_regressor_are_no_lie(tmp_path: Path) -> None:
+    answers = np.abs(normal(2)) * 3 + 20
+    steps = {step: [answers] for step in STEPS}
+    low, high = float(answers.min()), float(answers.max())
+    grid = (high - low) / 15
+    steps["device"] = [np.rint((answers - low) / grid) * grid + low]
+    assert decide(load_golden(write_golden(tmp_path, steps, task="other"))).passed
+
+
+@pytest.mark.parametrize("task", ["obb", "segmentation", "pose", "detection", "other"])
+def test_maps_of_another_scale_fail_unless_the_recipe_asks_for_less(
+    task: str, tmp_path: Path
+) -> None:
+    answers = masks() if task == "segmentation" else heat_maps(top=0.8)
+    steps = {step: [answers] for step in STEPS}
+    steps["device"] = [answers * 2]
+    golden = load_golden(write_golden(tmp_path, steps, task=task))
+    assert decide(golden).outcome == "failed"
+    assert decide(golden, Thresholds.for_task(task, {"cosine": 0.9})).outcome == "passed"

@@ -53,6 +53,7 @@ def up_to_date(plan: Plan, final: Path, context: RunContext) -> Build | None:
     build = builds.read_build(final)
     if build is None or build.key != plan.key:
         return None
+    builds.remove_abandoned(final.parent)
     damage = soundness.check(build, context.memory)
     if not damage:
         return build
@@ -113,6 +114,8 @@ def carry_out(
         close(build)
         keep_log(build)
         files.remove_tree(staging)
+        # One that was killed while this one ran, too.
+        builds.remove_abandoned(final.parent)
 
 
 def _run(build: BuildContext, jobs: Sequence[Segment], prestart: Prestart | None) -> None:

@@ -34,10 +34,11 @@ def run_one(family: Family, wanted: int, seed: int) -> Count:
 def run_beside(family: Family, wanted: int, seed: int) -> Count:
     """Run a family in a process of its own, so that none leaves threads to another."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--one", family.name, "--count", str(wanted),
+        [sys.executable, "-P", "-m", "tests.chaos", "--one", family.name, "--count", str(wanted),
          "--seed", str(seed)],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])},
+        # hefsmith as it is installed comes first, which need not be that of this folder.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*filter(None, sys.path[1:]), str(ROOT)])},
     )  # fmt: skip
     try:
         return Count(**json.loads(done.stdout.splitlines()[-1]))

@@ -167,7 +167,6 @@ def _no_links(*_: Any, **__: Any) -> None:
 
 def test_the_worker_copies_weights_over_nothing(tmp_path: Path, tally: Tally) -> None:
     from hefsmith_worker import onnx_files
-    from hefsmith_worker.stages.export import _copy_onnx
 
     work, inputs = tmp_path / "work", tmp_path / "in"
     work.mkdir()
@@ -179,7 +178,7 @@ def test_the_worker_copies_weights_over_nothing(tmp_path: Path, tally: Tally) ->
         network(inputs / "net.onnx", location)
         (work / "model.onnx").unlink(missing_ok=True)
         with pytest.raises(StageError) as caught:
-            _copy_onnx(inputs / "net.onnx", work / "model.onnx")
+            onnx_files.copy_onnx(inputs / "net.onnx", work / "model.onnx")
         kept = (work / "plan.json").read_text() == "mine"
         tally.held(location, kept and caught.value.code == "onnx.external-data")
     # What the host's finder did not see (a list written the other way round) is judged again.

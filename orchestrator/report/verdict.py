@@ -58,6 +58,8 @@ PERMUTED_GAIN = 0.3
 WORST_SHOWN = 8
 
 
+# Answers that are infinite are judged, and need no warning of numpy's on the way.
+@np.errstate(invalid="ignore", over="ignore", divide="ignore")
 def decide(
     golden: Golden,
     thresholds: Thresholds | None = None,

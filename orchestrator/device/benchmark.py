@@ -16,6 +16,7 @@ from orchestrator.device.address import device_word
 from orchestrator.device.joblog import number_of, text_of
 from orchestrator.device.validation import (
     START_SECONDS,
+    beside_jobs,
     failure_of,
     first_error,
     job_script,
@@ -154,7 +155,7 @@ def run_benchmark(
 
     result = runner.run_job(
         job_script("bench"),
-        files={"model.hef": hef},
+        files={**beside_jobs(), "model.hef": hef},
         request={
             "hef": "model.hef",
             "seconds": wanted.seconds,

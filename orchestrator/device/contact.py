@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.contact_report import Row
 from orchestrator.device.joblog import text_of
-from orchestrator.device.validation import job_script
+from orchestrator.device.validation import beside_jobs, job_script
 from orchestrator.errors import HefsmithError, escape_control
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def ask_binding(runner: JobRunner, hef: Path) -> tuple[Row, ...]:
     """Ask the binding; a device that does not answer in time, or fails, is told in the rows."""
     try:
         done = runner.run_job(
-            job_script("contact"), files={"model.hef": hef}, request={"hef": "model.hef"},
-            timeout=LIMIT,
+            job_script("contact"), files={**beside_jobs(), "model.hef": hef},
+            request={"hef": "model.hef"}, timeout=LIMIT,
         )  # fmt: skip
     except HefsmithError as error:
         asked = [Row(check=one, state="not asked", found="") for one in (READ_ONLY, NUMPY)]

@@ -83,6 +83,12 @@ def job_script(name: Literal["infer", "bench", "contact"]) -> Path:
     return Path(str(resources.files("orchestrator.device") / "jobs" / f"{name}.py"))
 
 
+def beside_jobs() -> dict[str, Path]:
+    """Return the files that each job finds beside itself on the device, by name."""
+    folder = job_script("infer").parent / "bundle"
+    return {"hailo_chip.py": folder / "hailo_chip.py"}
+
+
 def run_golden(
     runner: JobRunner,
     hef: Path,
@@ -128,6 +134,7 @@ def run_golden(
     result = runner.run_job(
         job_script("infer"),
         files={
+            **beside_jobs(),
             "model.hef": hef,
             **{name: given.file for given, name in zip(inputs, names_in, strict=True)},
         },

@@ -111,12 +111,18 @@ class QuickRunner(LocalRunner):
         os.environ.update({**self.settings, **env})
         sys.stdin = io.StringIO(stdin)
         os.chdir(folder)
+        # As for a script that is started: what came along lies beside it.
+        sys.path.insert(0, folder)
+        beside = [path.stem for path in Path(folder).glob("*.py")]
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 runpy.run_path("job.py", run_name="__main__")
         except SystemExit as leave:
             code = int(leave.code or 0)
         finally:
+            sys.path.remove(folder)
+            for name in beside:
+                sys.modules.pop(name, None)
             os.chdir(here)
             sys.stdin = real
             os.environ.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,15 +17,13 @@ from orchestrator.device.validation import (
     DeviceRun,
     GoldenInput,
     GoldenOutput,
+    beside_jobs,
     job_script,
     run_golden,
 )
 from orchestrator.errors import ArtifactError
 from tests.unit.runtime import hefs
 from tests.unit.runtime.runner import LocalRunner, QuickRunner, scheduled
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COUNT = 6
 
@@ -295,9 +293,10 @@ def test_benchmark_of_a_hef_for_another_chip_is_an_artifact_error(tmp_path: Path
         run_benchmark(QuickRunner(), hef, device="pi5", options=BenchOptions(cli=False))
 
 
-@pytest.mark.parametrize("name", ["infer", "bench"])
-def test_jobs_are_one_file_for_python_3_9(name: str) -> None:
-    text = job_script(name).read_text(encoding="utf-8")  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", ["infer", "bench", "contact", "hailo_chip.py"])
+def test_jobs_are_for_python_3_9_and_need_only_what_goes_along(name: str) -> None:
+    path = beside_jobs().get(name) or job_script(name)  # type: ignore[arg-type]
+    text = path.read_text(encoding="utf-8")
     tree = ast.parse(text, feature_version=(3, 9))
     imported = {
         alias.name.split(".")[0]
@@ -311,6 +310,7 @@ def test_jobs_are_one_file_for_python_3_9(name: str) -> None:
     }
     allowed = {
         "__future__",
+        *(Path(one).stem for one in beside_jobs()),
         "pathlib",
         "hailo_platform",
         "json",

@@ -30,6 +30,7 @@ for place in (str(HERE / "hefsmith_worker.zip"), str(HERE)):
         sys.path.insert(0, place)
 
 from hailo_answers import Answer, Box, Reader  # noqa: E402
+from hailo_chip import open_chip  # noqa: E402
 
 __all__ = ["Answer", "Box", "Model", "run_program"]
 
@@ -75,31 +76,6 @@ def buffer_of(frame: Any, kind: str) -> Any:
     import numpy as np
 
     return np.require(frame, kind, ["C_CONTIGUOUS", "WRITEABLE", "ENSUREARRAY"])
-
-
-def open_chip(hailo: Any) -> Any:
-    """Open the chip; beside other programs, where HEFSMITH_SHARED_GROUP names their group.
-
-    The scheduler is asked for: up to 4.23 Python leaves it off, and a model must then be activated
-    by hand (4.17 ties it to the service). Programs share a chip through HailoRT's service. A
-    Hailo-10H needs none, and refuses it: there the group is enough.
-    """
-    group = os.environ.get("HEFSMITH_SHARED_GROUP")
-    params = hailo.VDevice.create_params()
-    if group or hasattr(hailo.VDevice, "create_infer_model"):
-        params.scheduling_algorithm = hailo.HailoSchedulingAlgorithm.ROUND_ROBIN
-    if not group:
-        return hailo.VDevice(params)
-    params.group_id = group
-    if not params.multi_process_service:
-        params.multi_process_service = True
-    try:
-        return hailo.VDevice(params)
-    except hailo.HailoRTException as error:
-        if type(error).__name__ != "HailoRTInvalidOperationException":
-            raise
-    params.multi_process_service = False
-    return hailo.VDevice(params)
 
 
 #: Orders whose boxes lie in bytes, whatever type was asked for.

@@ -305,6 +305,22 @@ class DockerEngine:
             return "running"
         return f"ended ({state.get('ExitCode')})"
 
+    def _short_program(
+        self, kind: str, image: str, argv: tuple[str, ...], limits: Box, env: Mapping[str, str]
+    ) -> ContainerSpec:
+        """Return the container of a program without inputs; what an earlier one left goes."""
+        found = self._image(image)
+        self.sweep()
+        return plan_capture(
+            found,
+            argv,
+            name=f"hefsmith-{kind}-{secrets.token_hex(4)}",
+            info=self.info(),
+            limits=limits,
+            env=env,
+            labels=process_labels(),
+        )
+
     def capture(
         self,
         image: str,
@@ -318,32 +334,12 @@ class DockerEngine:
         """Run a short program in the box, with no inputs and no build folder."""
         from orchestrator.engine.question import ask
 
-        found = self._image(image)
-        self.sweep()
-        spec = plan_capture(
-            found,
-            argv,
-            name=f"hefsmith-ask-{secrets.token_hex(4)}",
-            info=self.info(),
-            limits=limits or Box(),
-            env=env or {},
-            labels=process_labels(),
-        )
+        spec = self._short_program("ask", image, argv, limits or Box(), env or {})
         return ask(self._connection, spec, timeout=timeout, on_output=on_output)
 
     def open_program(self, image: str, argv: tuple[str, ...], env: Mapping[str, str]) -> Program:
         """Start a program in the box whose standard streams are ours."""
         from orchestrator.engine.program import Program
 
-        found = self._image(image)
-        self.sweep()
-        spec = plan_capture(
-            found,
-            argv,
-            name=f"hefsmith-program-{secrets.token_hex(4)}",
-            info=self.info(),
-            limits=Box(),
-            env=env,
-            labels=process_labels(),
-        )
+        spec = self._short_program("program", image, argv, Box(), env)
         return Program(self._connection, spec)

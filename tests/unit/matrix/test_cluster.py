@@ -94,19 +94,40 @@ def document(done: tuple[str, str], code: int | None) -> dict[str, Any]:
     return dict(json.loads(done[0]))
 
 
+def shared(tmp_path: Path) -> Path:
+    """Return a folder that is the store of everybody."""
+    share = tmp_path / "share"
+    share.mkdir()
+    return share
+
+
+def digests(opened: Project) -> list[object]:
+    return [cell.result.digests for cell in opened.build_all().cells if cell.result]
+
+
+def built_alone(project: conftest.Project, tmp_path: Path) -> list[object]:
+    """Return the digests of all cells as this machine makes them, with nothing shared."""
+    with Project(artifacts=str(tmp_path / "alone"), cache=str(tmp_path / "own")) as opened:
+        found = digests(opened)
+    Path(project.root / "runs").unlink()
+    assert len(found) == 4
+    return found
+
+
+def here(tmp_path: Path, name: str) -> None:
+    """Wait until a worker is known to the scheduler."""
+    until(lambda: "Registered to" in (tmp_path / f"{name}.log").read_text())
+
+
 @pytest.mark.timeout(240)
 def test_two_workers_of_which_one_dies_give_what_one_machine_gives(
     project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
 ) -> None:
-    share = tmp_path / "share"
-    share.mkdir()
-    with Project(artifacts=str(tmp_path / "alone"), cache=str(tmp_path / "own")) as opened:
-        alone = opened.build_all()
-    Path(project.root / "runs").unlink()
+    share, alone = shared(tmp_path), built_alone(project, tmp_path)
     first = start_worker("first", TRIVIAL_SECONDS="0.6")
     start_worker("second", TRIVIAL_SECONDS="0.6")
-    until(lambda: "Registered to" in (tmp_path / "first.log").read_text())
-    until(lambda: "Registered to" in (tmp_path / "second.log").read_text())
+    here(tmp_path, "first")
+    here(tmp_path, "second")
     words = ("build", "--all", "--cluster", scheduler, "--json")
     command = project.start(*words, HEFSMITH_STORE=str(share))
     # In mid-build: it has begun with its second cell, or with the compiler of its first.
@@ -121,10 +142,7 @@ def test_two_workers_of_which_one_dies_give_what_one_machine_gives(
     assert "finished" not in done[0]
     assert "compile: done" in done[1]
     with Project(store=str(share)) as opened:
-        there = opened.build_all()
-    assert [cell.result.digests for cell in there.cells if cell.result] == [
-        cell.result.digests for cell in alone.cells if cell.result
-    ]
+        assert digests(opened) == alone
 
 
 @pytest.mark.timeout(120)
@@ -133,7 +151,7 @@ def test_ctrl_c_stops_the_workers_too(
 ) -> None:
     (tmp_path / "share").mkdir()
     start_worker("only", TRIVIAL_SECONDS="3")
-    until(lambda: "Registered to" in (tmp_path / "only.log").read_text())
+    here(tmp_path, "only")
     command = project.start(
         "build", "--all", "--cluster", scheduler, "--json", HEFSMITH_STORE=str(tmp_path / "share")
     )
@@ -155,7 +173,7 @@ def test_a_failure_on_a_worker_is_told_as_if_it_was_here(
     share = tmp_path / "share"
     share.mkdir()
     start_worker("only", TRIVIAL_FAIL="compile:hailo8")
-    until(lambda: "Registered to" in (tmp_path / "only.log").read_text())
+    here(tmp_path, "only")
     done = project.hef("build", "one", "--cluster", scheduler, "--json", HEFSMITH_STORE=str(share))
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
@@ -211,13 +229,9 @@ def test_slots_are_the_engines_that_workers_offer() -> None:
 def test_a_run_goes_on_without_its_client_and_is_come_back_to(
     project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
 ) -> None:
-    share = tmp_path / "share"
-    share.mkdir()
-    with Project(artifacts=str(tmp_path / "alone"), cache=str(tmp_path / "own")) as opened:
-        alone = opened.build_all()
-    Path(project.root / "runs").unlink()
+    share, alone = shared(tmp_path), built_alone(project, tmp_path)
     start_worker("only", TRIVIAL_SECONDS="0.4")
-    until(lambda: "Registered to" in (tmp_path / "only.log").read_text())
+    here(tmp_path, "only")
     words = ("build", "--all", "--cluster", scheduler)
     command = project.start(*words, HEFSMITH_STORE=str(share))
     until(lambda: any("parse" in line for line in lines(tmp_path / "runs of only")))
@@ -239,10 +253,7 @@ def test_a_run_goes_on_without_its_client_and_is_come_back_to(
     ran = lines(tmp_path / "runs of only")
     assert len(ran) == len(set(ran)), "a stage was made twice"
     with Project(store=str(share)) as opened:
-        there = opened.build_all()
-    assert [cell.result.digests for cell in there.cells if cell.result] == [
-        cell.result.digests for cell in alone.cells if cell.result
-    ]
+        assert digests(opened) == alone
     assert json.loads(project.hef("ps", "--json").stdout) == []
     done = project.hef("attach", "--cluster", scheduler, HEFSMITH_STORE=str(share))
     assert done.returncode == 2
@@ -255,7 +266,7 @@ def test_a_run_that_was_left_can_be_stopped(
 ) -> None:
     (tmp_path / "share").mkdir()
     start_worker("only", TRIVIAL_SECONDS="2")
-    until(lambda: "Registered to" in (tmp_path / "only.log").read_text())
+    here(tmp_path, "only")
     store = {"HEFSMITH_STORE": str(tmp_path / "share")}
     command = project.start("build", "--all", "--cluster", scheduler, **store)
     until(lambda: lines(tmp_path / "runs of only"))
@@ -283,11 +294,10 @@ def test_a_run_that_was_left_can_be_stopped(
 def test_trials_are_made_by_workers_side_by_side_and_come_from_the_store(
     project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
 ) -> None:
-    share = tmp_path / "share"
-    share.mkdir()
+    share = shared(tmp_path)
     for name in ("first", "second"):
         start_worker(name, TRIVIAL_SECONDS="0.3")
-        until(lambda name=name: "Registered to" in (tmp_path / f"{name}.log").read_text())
+        here(tmp_path, name)
     levels = [Variant(f"level {n}", {"optimization.level": n}) for n in (0, 1, 2)]
     wrong = Variant("level 99", {"optimization.level": 99})
     with Project(store=str(share)) as opened:

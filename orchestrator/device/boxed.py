@@ -29,6 +29,9 @@ _FRAME_LIMIT = 1 << 20
 
 _BLOCK = 1 << 16
 
+#: Bytes of what the container said last that are kept for its error.
+_LAST_WORDS = 200
+
 #: Docker's number of the stream that carries the frames; the other one is for errors.
 _STDOUT = 1
 
@@ -151,7 +154,7 @@ class BoxedCommands:
         self._carrier = carrier
         self._loop = loop
         self._processes: dict[int, BoxedProcess] = {}
-        self._gone = False
+        self._gone = threading.Event()
         self._said = bytearray()
         self._sending = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="hefsmith-device", daemon=True)
@@ -159,12 +162,15 @@ class BoxedCommands:
 
     def spawn(self, command: str) -> BoxedProcess:
         """Start one command of the device's shell."""
-        if self._gone:
+        if self._gone.is_set():
             raise self._lost()
         channel = len(self._processes) + 1
         process = BoxedProcess(self, channel)
         self._processes[channel] = process
         self.send(b"O", channel, json.dumps(command).encode("utf-8"))
+        if self._gone.is_set():
+            # It went after the question above: nobody else would tell this command.
+            self._hand_on(channel, b"X", b"-9")
         return process
 
     def send(self, kind: bytes, channel: int, data: bytes = b"") -> bool:
@@ -178,7 +184,7 @@ class BoxedCommands:
         self._reader.join(5.0)
 
     def _lost(self) -> DeviceError:
-        last = bytes(self._said[-200:]).decode("utf-8", "replace").strip()
+        last = bytes(self._said).decode("utf-8", "replace").strip()
         msg = f"the container of the embedded device has ended {last}".rstrip()
         return DeviceError(msg, hint="Run the same command again.", code="device.box")
 
@@ -187,7 +193,8 @@ class BoxedCommands:
         buffer = bytearray()
         for stream, data in self._carrier.frames():
             if stream != _STDOUT:
-                self._said += data[-200:]
+                self._said += data
+                del self._said[:-_LAST_WORDS]
                 continue
             buffer += data
             while len(buffer) >= _HEADER.size:
@@ -200,7 +207,7 @@ class BoxedCommands:
                 payload = bytes(buffer[_HEADER.size : _HEADER.size + size])
                 del buffer[: _HEADER.size + size]
                 self._hand_on(channel, kind, payload)
-        self._gone = True
+        self._gone.set()
         for channel in list(self._processes):
             self._hand_on(channel, b"X", b"-9")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import orchestrator
-from orchestrator import Project, api
+from orchestrator import Event, Project, api, processes
 from orchestrator.errors import ConfigError
 
 from . import conftest
@@ -59,3 +60,33 @@ def test_less_than_one_build_at_a_time_is_refused(project: conftest.Project, job
 def test_an_empty_name_is_not_the_only_model(project: conftest.Project) -> None:
     with Project() as opened, pytest.raises(ConfigError):
         opened.build("", arch="hailo8l")
+
+
+def _left_by_a_killed_build(project: conftest.Project) -> Path:
+    mine = processes.this_process()
+    dead = replace(mine, start=f"{mine.start}1")
+    folder = project.root / "artifacts/one" / f".hailo8l.building-{dead}.a1b2c3"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.usefixtures("project")
+def test_what_a_killed_build_left_goes_with_the_next_command(project: conftest.Project) -> None:
+    with Project() as opened:
+        opened.build("one", arch="hailo8l")
+        left = _left_by_a_killed_build(project)
+        opened.build("one", arch="hailo8l")
+    assert not left.exists(), "although the build was up to date"
+
+
+def test_what_was_left_while_a_build_ran_goes_at_its_end(project: conftest.Project) -> None:
+    left: list[Path] = []
+
+    def killed_beside(event: Event) -> None:
+        if event.stage == "evaluate" and not left:
+            left.append(_left_by_a_killed_build(project))
+
+    with Project(on_event=killed_beside) as opened:
+        opened.build("one", arch="hailo8l")
+    assert left
+    assert not left[0].exists()

@@ -71,6 +71,13 @@ def test_numbered_classes_are_in_the_order_of_their_numbers(
     assert table.classes == tuple(map(str, range(11)))
 
 
+def test_a_table_of_which_most_rows_are_of_other_pictures_is_left_alone(
+    tmp_path: Path, pictures: list[Path]
+) -> None:
+    rows = [f"img_{number:03d}.jpg,{KINDS[number % 3]}" for number in range(2 * PICTURES)]
+    assert read_table(write(tmp_path, "file,label", rows), pictures) is None
+
+
 def test_numbers_are_no_classes(tmp_path: Path, pictures: list[Path]) -> None:
     rows = [f"img_{number:03d}.jpg,{number / 7},{number / 3}" for number in range(PICTURES)]
     table = read_table(write(tmp_path, "file,x,y", rows), pictures)

@@ -295,13 +295,12 @@ def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
 def _is_beside(collector: _Collector, model: Path, name: str) -> bool:
     """Tell whether weights that an ONNX file names are there; refuses what is not beside it."""
     fault = names.fault(name)
-    if fault is None and len(names.parts(name)) > 1:
-        fault = "is not beside it"
-    if fault is not None:
+    if fault is not None or len(names.parts(name)) > 1:
+        what = "that is not beside it" if fault is None else f"whose name {fault}"
         where = collector.loaded.where("source", "onnx")
         msg = (
-            f"{where}: source.onnx: {escape_control(model.name)} keeps weights in a file whose "
-            f"name {fault}: {names.shown(name)}"
+            f"{where}: source.onnx: {escape_control(model.name)} keeps weights in a file "
+            f"{what}: {names.shown(name)}"
         )
         hint = (
             "Weights must lie in the model's own folder. If you do not know who made the file,\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract.layout import PLAN
 from hefsmith_worker.contract.stages import LOOK
 
-from orchestrator.errors import EngineError, HefsmithError, StageFailed
+from orchestrator.errors import ConfigError, EngineError, HefsmithError, StageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,13 @@ def look(session: BuildSession, wanted: Wanted) -> Seen:
         )
         for name, text in wanted.code.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        return _run(session, wanted, folder)
+        try:
+            return _run(session, wanted, folder)
+        except ConfigError as error:
+            # Nobody knows the recipe of the look, which is gone a moment later.
+            draft = re.escape(str(folder / "model.yaml"))
+            message = re.sub(rf"^{draft}:\d+:\d+: (?:[\w.]+: )?", "", error.message)
+            raise ConfigError(message, hint=error.hint, code=error.code) from None
 
 
 def _run(session: BuildSession, wanted: Wanted, folder: Path) -> Seen:

@@ -263,7 +263,8 @@ def _look(
                 error = second
         if error.code in _ELSEWHERE:
             return None, error
-        msg = f"{escape_control(given.network.path.name)}: {error.message}"
+        name = escape_control(given.network.path.name)
+        msg = error.message if error.message.startswith(name) else f"{name}: {error.message}"
         raise ConfigError(msg, hint=error.hint, code=error.code) from None
 
 

@@ -250,3 +250,17 @@ def test_an_onnx_file_with_its_weights_beside_it_that_scales_its_pixels_itself(
     found = init(project)
     assert found["preprocessing"]["normalize"] == "none"
     assert any("divides its input by 255" in one for one in found["found"])
+
+    # Weights in a folder of their own: told of the network, not of a recipe that nobody knows.
+    (project.root / "weights").mkdir()
+    onnx.save(
+        helper.make_model(graph, opset_imports=opset, ir_version=8),
+        project.root / "beside.onnx",
+        save_as_external_data=True,
+        location="weights/beside.bin",
+        size_threshold=0,
+    )
+    done = project.hef("init", "again", "--engine", "local")
+    assert done.returncode == 2
+    assert "error: beside.onnx keeps weights in a file that is not beside it" in done.stderr
+    assert "model.yaml" not in done.stderr

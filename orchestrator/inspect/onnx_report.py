@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hefsmith_worker.contract.families import proposed_cut
 from hefsmith_worker.contract.findings import TOKENS_FIX
+from hefsmith_worker.contract.options import KNOWN_OPSETS, unknown_opset
 
 from orchestrator.errors import escape_control
 from orchestrator.inspect.compiler import cure_of
@@ -42,19 +43,21 @@ _REFUSED: Final = {
     "Range": "UnexpectedNodeError",
 }
 _CUT: Final = "cut the graph before it with end nodes, and run the rest on the host"
-_NEWEST_OPSET: Final = 17
-_OLDEST_OPSET: Final = 8
 
 
 @dataclass(frozen=True)
 class Objection:
-    """Something that Hailo's parser is known to refuse; ``nodes`` are up to five examples."""
+    """Something that Hailo's parser refuses; ``nodes`` are up to five examples.
+
+    ``known`` is false where nobody was seen to get it through, or refused.
+    """
 
     code: str
     message: str
     fix: str
     nodes: tuple[str, ...] = ()
     place: Place | None = None
+    known: bool = True
 
 
 def find_objections(
@@ -158,12 +161,9 @@ def _inputs(model: OnnxModel) -> Iterator[Objection]:
 
 def _opset(model: OnnxModel) -> Iterator[Objection]:
     opset = model.opset
-    if opset is not None and not _OLDEST_OPSET <= opset <= _NEWEST_OPSET:
-        yield Objection(
-            "opset",
-            f"opset {opset}; {_OLDEST_OPSET} to {_NEWEST_OPSET} are known to be parsed",
-            "export with opset 11 or 13 (torch.onnx.export(..., dynamo=False))",
-        )
+    if opset is not None and not KNOWN_OPSETS[0] <= opset <= KNOWN_OPSETS[1]:
+        message, fix = unknown_opset(opset)
+        yield Objection("opset", message, fix, known=False)
     for domain in model.opsets:
         if domain:
             yield Objection(
@@ -219,6 +219,7 @@ def onnx_document(
     ``judged`` is the build's own judgement of it.
     """
     cost = estimate_cost(model)
+    objections = find_objections(model, proposed_cut(head) if head else (), judged)
 
     def tensors(values: tuple[Value, ...]) -> list[dict[str, Any]]:
         return [
@@ -253,17 +254,19 @@ def onnx_document(
             escape_control(op): count
             for op, count in Counter(node.op for node in model.nodes).most_common()
         },
-        "refused_by_hailo": [
-            {
-                "code": item.code,
-                "message": escape_control(item.message),
-                "fix": item.fix,
-                "nodes": [escape_control(name) for name in item.nodes],
-                "place": item.place,
-            }
-            for item in find_objections(model, proposed_cut(head) if head else (), judged)
-        ],
+        "refused_by_hailo": [_plain(item) for item in objections if item.known],
+        "not_known": [_plain(item) for item in objections if not item.known],
         "mended_at_export": list(find_mends(model)),
+    }
+
+
+def _plain(item: Objection) -> dict[str, object]:
+    return {
+        "code": item.code,
+        "message": escape_control(item.message),
+        "fix": item.fix,
+        "nodes": [escape_control(name) for name in item.nodes],
+        "place": item.place,
     }
 
 
@@ -312,11 +315,12 @@ def render_onnx(
             grid.add_row("end nodes", Text("\n".join(nodes)))
     for text in document["mended_at_export"]:
         grid.add_row("mended", Text(f"{text} when it is exported"))
-    for item in document["refused_by_hailo"]:
+    objections = [("refused", item) for item in document["refused_by_hailo"]]
+    for title, item in [*objections, *(("not known", item) for item in document["not_known"])]:
         lines = Text(item["message"], style="yellow")
         if item["nodes"]:
             lines.append(f"\n{', '.join(item['nodes'])}", style="dim")
         lines.append(f"\n{item['fix']}", style="dim")
-        grid.add_row("refused", lines)
-    title = Text(f"{escape_control(model.name)} (ONNX, {size_text(model.size)})", style="bold")
-    return panel(title, [grid], style="blue", framed=framed)
+        grid.add_row(title, lines)
+    heading = Text(f"{escape_control(model.name)} (ONNX, {size_text(model.size)})", style="bold")
+    return panel(heading, [grid], style="blue", framed=framed)

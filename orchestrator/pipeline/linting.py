@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import chips, layout
 from hefsmith_worker.contract.families import proposed_cut
-from hefsmith_worker.contract.findings import ERROR, INFO, Finding
+from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
 
 from orchestrator.pipeline.inputs import collect
 from orchestrator.pipeline.judgement import scaling_findings, sixteen_around_matmuls
@@ -44,7 +44,7 @@ def lint_graph(
     return [
         Finding(
             f"onnx.{item.code}",
-            ERROR,
+            ERROR if item.known else WARNING,
             f"{item.message}: {', '.join(item.nodes)}" if item.nodes else item.message,
             fix=item.fix,
         )

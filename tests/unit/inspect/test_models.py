@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import pytest
@@ -212,3 +212,31 @@ def test_what_is_folded_or_cut_off_is_no_objection(tmp_path: Path) -> None:
     assert refused("zero") == []
     assert refused("where") == ["by_data"]
     assert refused("where", ("end",)) == []
+
+
+def test_an_opset_of_which_nothing_is_known_is_no_refusal(tmp_path: Path) -> None:
+    """Lint, inspect and the build say the same of it: that it is not known."""
+    from hefsmith_worker.stages import export
+
+    from orchestrator.pipeline.linting import lint_graph
+
+    path = save(small_model(1, opset=19), tmp_path)
+    found = {item.code: item for item in lint_graph(path)}
+    assert found["onnx.opset"].severity == "warning"
+    document = onnx_document(read_onnx(path))
+    assert [item["code"] for item in document["not_known"]] == ["opset"]
+    assert "opset" not in [item["code"] for item in document["refused_by_hailo"]]
+    told: list[tuple[Any, ...]] = []
+
+    class Channel:
+        def finding(self, *facts: Any, **more: Any) -> None:
+            told.append((*facts, more["fix"]))
+
+    class Workspace:
+        channel = Channel()
+
+    for opset in (13, 19):
+        wanted = {"source": {"kind": "onnx"}}
+        export._compare_opset(Workspace(), 13, opset, wanted)  # type: ignore[arg-type]
+    lint = found["onnx.opset"]
+    assert told == [("onnx.opset", "warning", lint.message, lint.fix)]

@@ -68,6 +68,16 @@ class Options:
         }
 
 
+#: ONNX opsets that users saw parsed; of others nothing is known, either way.
+KNOWN_OPSETS = (8, 17)
+
+
+def unknown_opset(opset: int) -> Tuple[str, str]:
+    """Return what is said of another opset, and what to do."""
+    message = "opset %d; %d to %d are known to be parsed" % (opset, *KNOWN_OPSETS)
+    return message, "export with opset 11 or 13 (torch.onnx.export(..., dynamo=False))"
+
+
 @dataclass(frozen=True)
 class ExportOptions(Options):
     """How torch becomes ONNX; ``tolerance`` bounds max |torch - onnx| / max |torch|."""

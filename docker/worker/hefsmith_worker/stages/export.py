@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from hefsmith_worker import onnx_files, onnx_forms
 from hefsmith_worker.contract.layout import ONNX
+from hefsmith_worker.contract.options import KNOWN_OPSETS, unknown_opset
 from hefsmith_worker.graph.scaling import input_scaling
 from hefsmith_worker.workspace import Workspace
 
@@ -122,3 +123,6 @@ def _compare_opset(workspace: Workspace, asked: int, got: int, wanted: Mapping[s
             got=got,
             fix="export: {exporter: legacy, opset: %d}" % asked,
         )
+    elif not KNOWN_OPSETS[0] <= got <= KNOWN_OPSETS[1]:
+        message, fix = unknown_opset(got)
+        workspace.channel.finding("onnx.opset", "warning", message, fix=fix)

@@ -256,13 +256,18 @@ def _shape(size: str) -> tuple[int, ...]:
 def _declared(network: NetworkFile) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     """Return the inputs that a file states, read without the packages that made it."""
     if network.kind == "onnx":
-        return _onnx_inputs(network.path)
+        return _onnx_inputs(network.path, leave_open=True)
     if network.kind == "tflite":
         return _tflite_inputs(network.path), {}
     return {}, {}
 
 
-def _onnx_inputs(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+def _onnx_inputs(
+    path: Path, *, leave_open: bool = False
+) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """Return inputs and head of an ONNX file; sides of pictures that it leaves open may be 0."""
+    from hefsmith_worker.contract.trials import OPEN_SIDE
+
     from orchestrator.errors import ConfigError, escape_control
     from orchestrator.inspect.onnx_file import read_onnx
     from orchestrator.project.starter import inputs_as_built
@@ -281,7 +286,12 @@ def _onnx_inputs(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]
         return found, {}
     try:
         graph = read_graph(path)
-        return dict(inputs_as_built(graph)), dict(analyse_graph(graph).to_dict())
+        inputs = inputs_as_built(graph)
+        for name in graph.open_inputs if leave_open else ():
+            shape = inputs[name]
+            if len(shape) == 4:
+                inputs[name] = (*shape[:2], *(0 if one == OPEN_SIDE else one for one in shape[2:]))
+        return dict(inputs), dict(analyse_graph(graph).to_dict())
     except GraphError as error:
         raise ConfigError(escape_control(str(error)), code="init.onnx") from None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hefsmith_worker.contract.trials import SIDES
+from hefsmith_worker.contract.trials import OPEN_SIDE, SIDES
 
 from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control
 from orchestrator.pipeline import start_code
@@ -109,6 +109,8 @@ def start(
     labels = labels_for(shown, classes, facts=facts, scripts=scripts, files=folder.labels)
     decision = _decide(written, seen, network, draft, ask)
     network = replace(network, inputs=_sized(network.inputs, decision.section, seen, ask))
+    if given.size is None and written.size is None:
+        draft.notes += _guessed_sizes(given, network)
     recipe = _compose(
         given, code, network, shown, labels, decision, folder.arrays, target, draft, ask
     )
@@ -184,6 +186,8 @@ def _inputs(
     sizes = [written.size] if written.size is not None else [(side, side) for side in SIDES]
     if given.size is not None:
         sizes = [(given.size[1], given.size[2])] if len(given.size) == 3 else sizes
+    if sizes[1:] and given.head.get("task") not in (None, "classification"):
+        sizes = [(OPEN_SIDE, OPEN_SIDE)]
     if given.inputs:
         found = []
         for high, wide in sizes:
@@ -199,6 +203,16 @@ def _inputs(
     if given.size is not None:
         channels = given.size[0]
     return [{"image": (1, channels, high, wide)} for high, wide in sizes]
+
+
+def _guessed_sizes(given: Given, network: Network) -> list[str]:
+    """Say of each input that takes pictures of any size which one was taken."""
+    return [
+        f"input {name} takes any size, and {shape[2]} x {shape[3]} is a guess: --size "
+        f"{','.join(map(str, shape[1:]))} with the sides that it was trained on"
+        for name, shape in network.inputs.items()
+        if len(shape) == 4 and 0 in given.inputs.get(name, (1,))[2:]
+    ]
 
 
 def _closed(shape: tuple[int, ...], high: int, wide: int) -> tuple[int, ...]:

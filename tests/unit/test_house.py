@@ -171,3 +171,17 @@ def test_mypy_has_nothing_to_say(platform: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_no_constant_is_given_a_second_value() -> None:
+    """The last one would count everywhere in the module, above it too."""
+    found = []
+    for path in sources(*CODE):
+        names: list[str] = []
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.AnnAssign):
+                targets = [node.target]
+            names += [one.id for one in targets if isinstance(one, ast.Name) and one.id.isupper()]
+        found += [f"{path}: {name}" for name in set(names) if names.count(name) > 1]
+    assert found == []

@@ -264,3 +264,19 @@ def test_an_onnx_file_with_its_weights_beside_it_that_scales_its_pixels_itself(
     assert done.returncode == 2
     assert "error: beside.onnx keeps weights in a file that is not beside it" in done.stderr
     assert "model.yaml" not in done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_a_size_that_is_guessed_is_told(
+    network: Any, new_project: Callable[[str], Project]
+) -> None:
+    project = new_project("any-size")
+    torch.onnx.export(
+        network, (torch.zeros(1, 3, 48, 48),), str(project.root / "any.onnx"), dynamo=False,
+        input_names=["image"], dynamic_axes={"image": {2: "h", 3: "w"}},
+    )  # fmt: skip
+    assert any(
+        "image takes any size, and 224 x 224 is a guess" in one for one in init(project)["notes"]
+    )
+    told = init(project, "--size", "3,48,48", "--force")["notes"]
+    assert not any("takes any size" in one for one in told)

@@ -44,5 +44,8 @@ FITS: Tuple[Resize, ...] = ("shorter_then_crop", "stretch", "letterbox")
 #: Sides of square inputs, tried where nothing says what a network takes.
 SIDES = (224, 256, 192, 160, 128, 96, 64, 48, 32, 28, 299, 320, 384, 416, 512, 640)
 
+#: What an open side of a network is taken for where nothing says which it is: a detector's.
+OPEN_SIDE = 640
+
 #: A picture's share of the shorter side that is cut out, where training resized to more.
 LARGER = 256 / 224

@@ -9,13 +9,14 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 import onnx
 
 from hefsmith_worker.contract.families import family_of
+from hefsmith_worker.contract.trials import OPEN_SIDE
 from hefsmith_worker.graph.anchors import fused_anchors, separate_anchors
 from hefsmith_worker.graph.backbone import ancestors, describe_body, tower_of
 from hefsmith_worker.graph.decoding import read_decoding
 from hefsmith_worker.graph.ends import Ends, find_ends
 from hefsmith_worker.graph.family import Evidence, Family, name_family, reasons_of
 from hefsmith_worker.graph.heads import End, Fused, group_scales, read_ends, strides_of
-from hefsmith_worker.graph.model import OPEN_SIDE, Graph, GraphError, Node, read_graph
+from hefsmith_worker.graph.model import Graph, GraphError, Node, read_graph
 from hefsmith_worker.graph.plain import read_plain
 from hefsmith_worker.graph.provenance import Trace
 from hefsmith_worker.graph.report import HeadReport

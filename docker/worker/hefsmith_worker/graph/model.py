@@ -14,12 +14,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from hefsmith_worker.contract.trials import OPEN_SIDE
 from hefsmith_worker.regular import check_regular
 
 #: Constants above this many elements keep only their size.
 LARGEST = 1 << 23
-#: A dimension that the file leaves open: the batch is 1, a side of the picture is this.
-OPEN_SIDE = 640
 
 
 class GraphError(ValueError):
@@ -126,7 +125,7 @@ class Graph:
 
 
 #: Bytes of an ONNX file; protobuf reads no larger one, the rest lies in files beside it.
-LARGEST = (1 << 31) - 1
+LARGEST_FILE = (1 << 31) - 1
 
 
 def read_graph(source: Union[str, Path, onnx.ModelProto]) -> Graph:
@@ -135,7 +134,7 @@ def read_graph(source: Union[str, Path, onnx.ModelProto]) -> Graph:
         return Graph(source)
     path = Path(source)
     try:
-        check_regular(path, LARGEST)
+        check_regular(path, LARGEST_FILE)
         model = onnx.load(str(path), load_external_data=False)
     except OSError as error:
         msg = f"{path}: {error.strerror or error}"

@@ -17,7 +17,7 @@ _ALL = (
         kills.kill_store,
     ),
     Family(
-        "kill-worker", "the local engine's job ended after a line of it", 0, 12, kills.kill_worker
+        "kill-worker", "the local engine's job ended after a line of it", 1, 12, kills.kill_worker
     ),
     Family(
         "kill-container",

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -97,13 +98,7 @@ def kill_worker(ground: Ground, count: Count) -> None:
         number = ground.chance.randint(2, lines - 2)
         running = project.start()
         _read(running, number)
-        workers = [
-            one
-            for one in psutil.Process(running.pid).children(recursive=True)
-            if "hefsmith_worker" in " ".join(_command(one))
-        ]
-        for one in workers:
-            one.kill()
+        workers = _end_workers(running)
         said = running.stderr.read() if running.stderr is not None else ""
         code = running.wait(timeout=120)
         if not workers or code == 0:
@@ -214,6 +209,18 @@ def _read(running: subprocess.Popen[str], lines: int) -> None:
         if not running.stderr.readline():
             return
     time.sleep(random.random() * 0.05)
+
+
+def _end_workers(running: subprocess.Popen[str]) -> int:
+    """End the workers of a build; return how many still ran, as some end by themselves just now."""
+    ended = 0
+    with suppress(psutil.NoSuchProcess):
+        for one in psutil.Process(running.pid).children(recursive=True):
+            if "hefsmith_worker" in " ".join(_command(one)):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+                    ended += 1
+    return ended
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -192,6 +192,10 @@ def _was_interrupted(leave: BaseException) -> bool:
 def _carry_out(argv: Sequence[str]) -> object:
     if argv:
         return build_app(argv)(list(argv), standalone_mode=True)
+    if "_HEF_COMPLETE" in os.environ:
+        from orchestrator.cli.completion import answer
+
+        return answer(build_app())
     from orchestrator.cli.beginning import print_next_steps
 
     print_next_steps()

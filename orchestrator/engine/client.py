@@ -32,6 +32,12 @@ CONNECT_TIMEOUT = 10.0
 PATIENCE_NEAR = 8.0
 PATIENCE_FAR = 60.0
 
+#: Seconds for which a new session is asked for where sshd has none free.
+SESSION_PATIENCE = 20.0
+
+#: What sshd answers then (RFC 4254, 5.1: SSH_OPEN_CONNECT_FAILED).
+CONNECT_FAILED = 2
+
 #: Seconds between SSH keep-alives, so that a dead network is noticed.
 KEEPALIVE = 15
 
@@ -183,7 +189,31 @@ def connect(address: Address, timeout: float) -> APIClient:
     transport = getattr(getattr(_adapter(api), "ssh_client", None), "get_transport", lambda: None)()
     if transport is not None:
         transport.set_keepalive(KEEPALIVE)
+        wait_for_sessions(transport)
     return api
+
+
+def wait_for_sessions(transport: Any) -> None:
+    """Let an SSH transport wait for a free session where its server has none left.
+
+    sshd allows ten on one connection, and counts one that was closed until the program at its
+    other end is gone: on a busy machine the next request comes first.
+    """
+    from paramiko import ChannelException
+
+    open_session = transport.open_session
+
+    def patient(*given: Any, **named: Any) -> Any:
+        deadline = time.monotonic() + SESSION_PATIENCE
+        while True:
+            try:
+                return open_session(*given, **named)
+            except ChannelException as error:
+                if error.code != CONNECT_FAILED or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
+    transport.open_session = patient
 
 
 #: Calls of the SDK that pass on what the engine answers, and what that must be.

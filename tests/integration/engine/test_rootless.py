@@ -40,6 +40,8 @@ echo "hefsmith-test:x:$USER_ID:$USER_ID::$FOLDER/home:/bin/sh" >> "$FOLDER/passw
 for file in subuid subgid; do echo "hefsmith-test:700000:65536" >> "$FOLDER/$file"; done
 touch -a /etc/subuid /etc/subgid
 for file in passwd subuid subgid; do mount --bind "$FOLDER/$file" "/etc/$file"; done
+# rootlesskit makes folders there, and not everywhere may each user do so.
+mount -t tmpfs -o mode=1777 tmpfs /tmp
 ip link set lo up
 cd "$FOLDER/home"
 exec setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups \

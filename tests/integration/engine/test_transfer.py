@@ -261,6 +261,21 @@ def test_one_far_build_stays_within_the_sessions_that_sshd_allows(
     engine.close()
 
 
+def test_a_request_waits_for_a_session_where_sshd_has_none_left(ssh: LoopbackSsh) -> None:
+    from orchestrator.engine.client import _adapter, connect
+
+    api = connect(Address("docker", ssh.url, "test"), 10.0)
+    transport = _adapter(api).ssh_client.get_transport()  # type: ignore[attr-defined]
+    held = [transport.open_session() for _ in range(9)]  # the tenth is the client's own
+    timer = threading.Timer(1.0, lambda: held.pop().close())
+    timer.start()
+    asked = time.monotonic()
+    transport.open_session().close()
+    assert time.monotonic() - asked > 0.8, "there was one left: this shows nothing"
+    timer.join()
+    api.close()
+
+
 @pytest.mark.second_try("was seen to need one on a busy machine, for a reason not found yet")
 def test_a_far_job_ends_by_itself_when_its_host_falls_silent(
     image: str, work: Path, monkeypatch: pytest.MonkeyPatch, make_job: Callable[..., Job],

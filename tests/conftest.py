@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # Twice is a failure.
         if item.get_closest_marker("second_try") is not None:
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
+        # One process for all that share an engine, one for each file of the others.
+        shared = item.get_closest_marker("engine") is not None
+        item.add_marker(pytest.mark.xdist_group("engine" if shared else str(item.path)))
     if ENGINE_TESTS:
         return
     wanted, left_out = [], []
@@ -37,6 +42,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = wanted
+
+
+@contextlib.contextmanager
+def turn(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Wait until no other process runs a test, or only until none runs that must be alone."""
+    import fcntl  # not on Windows, where the tests run in one process
+
+    with (folder / "gate").open("w") as gate, (folder / "running").open("w") as running:
+        # Whoever waits holds the gate, so that others cannot pass for ever.
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Let benchmarks run alone where the tests run in several processes."""
+    del nextitem
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    folder = Path(tempfile.gettempdir(), f"hefsmith-turns-{os.environ['PYTEST_XDIST_TESTRUNUID']}")
+    folder.mkdir(exist_ok=True)
+    with turn(folder, alone=item.get_closest_marker("bench") is not None):
+        return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -155,6 +155,9 @@ class Searcher:
         repeats, spent, earlier = 0, 0.0, len(found.points)
         asked: list[tuple[Any, Choice]] = []
         while not found.stopped:
+            if self._nothing_left():
+                found.stopped = "nothing is left to win"
+                break
             if len(found.points) >= budget.trials:
                 found.stopped = f"{budget.trials} trials"
                 break
@@ -186,8 +189,6 @@ class Searcher:
             found.points.append(point)
             self._tell(study, trial, point)
             tell(found)
-            if self._nothing_left():
-                found.stopped = "nothing is left to win"
         for trial, choice in asked:  # for another time: a search that goes on begins with them
             study.tell(trial, **self._failed("not tried"))
             study.enqueue_trial(choice.to_json())

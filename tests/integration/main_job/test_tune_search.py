@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import ExitCode
 from orchestrator.project.loading import load_recipe
 from tests.bench.accuracy.networks import BY_NAME, make_project
 
@@ -33,8 +34,13 @@ def pose(planted: Path, new_project: Callable[[str], Project]) -> Project:
 
 
 def told(project: Project, *arguments: str) -> tuple[Any, str]:
+    """Return what a command printed as JSON, and its messages.
+
+    A network of seconds has numbers that differ between processors: whether its verdict is
+    "passed" is not what is tested here, so that ``tune`` may end with the verdict's code, too.
+    """
     done = project.hef(*arguments, "--engine", "local", "--json")
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode in (0, int(ExitCode.VERDICT)), done.stderr[-3000:]
     return json.loads(done.stdout), done.stderr
 
 
@@ -79,6 +85,10 @@ def test_without_the_library_a_few_levels_are_compared(pose: Project) -> None:
         encoding="utf-8",
     )
     done = pose.hef("tune", "pose", "--engine", "local", "--json", PYTHONPATH=str(hidden))
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "the search needs optuna" in done.stderr
-    assert {one["name"] for one in json.loads(done.stdout)["variants"]} >= {"as it is", "level 1"}
+    assert "the search needs optuna" in done.stderr, done.stderr[-2000:]
+    document = json.loads(done.stdout)
+    by_name = {one["name"]: one for one in document["variants"]}
+    assert by_name.keys() >= {"as it is", "level 1"}
+    # The code follows the verdict of what is kept, whatever that is with this processor's numbers.
+    kept = by_name[document["keep"]]
+    assert done.returncode == (0 if kept["passed"] else int(ExitCode.VERDICT)), kept["headline"]

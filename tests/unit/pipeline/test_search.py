@@ -230,6 +230,18 @@ def point(name: str, value: float, arithmetic: float) -> Point:
                  1.0, value)  # fmt: skip
 
 
+def test_a_search_that_has_won_all_tries_nothing_more_when_asked_again(
+    loaded: LoadedRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "CLOSE", 0.1)
+    first = judge(loaded, tmp_path).search(Budget(trials=12))
+    assert (first.stopped, len(first.points)) == ("nothing is left to win", 2)
+    again = judge(loaded, tmp_path)
+    found = again.search(Budget(trials=12))
+    assert again.looks == []
+    assert (found.stopped, found.points) == (first.stopped, first.points)
+
+
 def test_the_front_holds_what_no_other_beats() -> None:
     points = [point("a", 0.5, 1.0), point("b", 0.9, 1.2), point("c", 0.8, 1.3),
               point("d", 0.95, 1.5), point("e", 0.9, 1.2)]  # fmt: skip

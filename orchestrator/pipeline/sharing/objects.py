@@ -12,7 +12,9 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import stat
+import sys
 import threading
 import time
 import uuid
@@ -46,6 +48,8 @@ _WHOLE_AT_ONCE = frozenset(
 )
 #: Places whose streams are slow, and which fetch a file by themselves.
 _OVER_SSH = frozenset({"sftp", "ssh"})
+#: Seconds: to connect; that a link may lose all that is sent; that a server may say nothing.
+_CONNECT_S, _DEAD_S, _SILENT_S = 15.0, 15.0, 45.0
 
 
 class StoreError(HefsmithError):
@@ -268,10 +272,15 @@ def _open_remote(address: str) -> Remote:
             code="store.library",
         ) from None
     protocol = re.split(r"://|::", address)[0].lower()
-    options = {"host_key_policy": _known_hosts()} if protocol in _OVER_SSH else {}
+    options: dict[str, object] = {}
+    if protocol in _OVER_SSH:
+        ends = ("timeout", "auth_timeout", "channel_timeout")
+        options = {"host_key_policy": _known_hosts(), **dict.fromkeys(ends, _CONNECT_S)}
     try:
         system, root = fsspec.core.url_to_fs(address, **options)
         system.invalidate_cache()
+        if protocol in _OVER_SSH:
+            _give_ends(system)
     except ImportError as error:
         msg = f"store {shown}: {_reason(error)}"
         raise ConfigError(msg, hint="Install what it names.", code="store.library") from None
@@ -402,8 +411,24 @@ class Remote:
             raise
         except Exception as error:
             # Each library has errors of its own.
+            if self._protocol in _OVER_SSH and isinstance(error, EOFError | TimeoutError):
+                self._system.clear_instance_cache()  # the next one connects anew
+                with contextlib.suppress(Exception):
+                    self._system.client.close()
             msg = f"the store {self.address} cannot be {what}: {_reason(error)}"
             raise StoreError(msg, hint=_hint(self._protocol)) from error
+
+
+def _give_ends(system: Any) -> None:
+    """Give every wait for an SSH server an end: paramiko waits for ever when a link is cut."""
+    channel = system.ftp.get_channel()
+    channel.settimeout(_SILENT_S)
+    transport = channel.get_transport()
+    transport.set_keepalive(5)  # so that there is always something which may be lost
+    if sys.platform == "linux":  # elsewhere the channel's own end is all there is
+        with contextlib.suppress(AttributeError, OSError):
+            milliseconds = round(_DEAD_S * 1000)
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 def _changed(info: Mapping[str, Any]) -> float:
@@ -449,6 +474,10 @@ def _hint(protocol: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, EOFError):
+        return "the connection was lost"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     return escape_control(" ".join(str(error).split())[:200]) or type(error).__name__
 
 

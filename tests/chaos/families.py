@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos import damage, disks, kills, speech, strangers, times
+from tests.chaos import damage, disks, kills, network, speech, strangers, times
 from tests.chaos.count import Family
 
 _ALL = (
@@ -36,6 +36,20 @@ _ALL = (
     ),
     Family("disk-write", "no file may grow from a write on", 4, 30, disks.full_at_a_write),
     Family("disk-device", "the device's disk is full", 5, 40, disks.full_device),
+    Family(
+        "net-device",
+        "the network to a Pi (a real sshd) cut, reset, slow, lossy in mid-ship",
+        0,
+        28,
+        network.device,
+    ),
+    Family(
+        "net-store",
+        "the network to a store cut, reset, slow, lossy in a build, push, pull",
+        0,
+        28,
+        network.store,
+    ),
     Family("permission", "a folder may not be written or entered", 3, 15, disks.no_permission),
     Family("clock", "the clock is wrong, jumps, files are of the future", 3, 15, times.clock),
     Family("together", "two to four builds at once, one killed", 2, 12, times.together),

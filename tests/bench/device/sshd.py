@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,17 +28,18 @@ esac
 
 @dataclass
 class Sshd:
-    """One sshd on a port of 127.0.0.1; logins are this user with another home."""
+    """One sshd on a port of an address; logins are this user with another home."""
 
     process: subprocess.Popen[bytes]
     port: int
     home: Path
     key: Path
     name: str
+    address: str = "127.0.0.1"
 
     @property
     def spec(self) -> DeviceSpec:
-        return DeviceSpec(name=self.name, host="127.0.0.1", port=self.port, identity_file=self.key)
+        return DeviceSpec(name=self.name, host=self.address, port=self.port, identity_file=self.key)
 
     @property
     def options(self) -> list[str]:
@@ -49,7 +51,7 @@ class Sshd:
 
     def scp(self, source: Path, name: str) -> list[str]:
         """Return the command that copies a file there in the way of everybody."""
-        target = f"127.0.0.1:{self.home}/{name}"
+        target = f"{self.address}:{self.home}/{name}"
         return ["scp", "-P", str(self.port), *self.options, str(source), target]
 
     def stop(self) -> None:
@@ -57,8 +59,13 @@ class Sshd:
         self.process.wait()
 
 
-def start_sshds(folder: Path, count: int) -> list[Sshd]:
-    """Start sshds with one host key and one login key; the caller stops them."""
+def start_sshds(
+    folder: Path, count: int, *, address: str = "127.0.0.1", inside: Sequence[str] = ()
+) -> list[Sshd]:
+    """Start sshds with one host key and one login key; the caller stops them.
+
+    ``inside``: the words before the command that put it into another network namespace.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     login, host = folder / "login", folder / "host"
     for path in (login, host):
@@ -78,15 +85,15 @@ def start_sshds(folder: Path, count: int) -> list[Sshd]:
         port = _free_port()
         config = folder / f"sshd-{number}.conf"
         config.write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host}\n"
+            f"Port {port}\nListenAddress {address}\nHostKey {host}\n"
             f"AuthorizedKeysFile {allowed}\nStrictModes no\nUsePAM no\nPidFile none\n"
             "PasswordAuthentication no\nMaxStartups 200\nMaxSessions 200\n"
             "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
             f'SetEnv "HOME={home}" "PATH={tools}:/usr/local/bin:/usr/bin:/bin"\n'
         )
-        process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-q", "-f", str(config)])
-        add_trust(host_label("127.0.0.1", port), key, comment="bench", replace=True)
-        started.append(Sshd(process, port, home, login, f"bench-{number}"))
+        process = subprocess.Popen([*inside, "/usr/sbin/sshd", "-D", "-q", "-f", str(config)])
+        add_trust(host_label(address, port), key, comment="bench", replace=True)
+        started.append(Sshd(process, port, home, login, f"bench-{number}", address))
     for one in started:
         _wait(one)
     return started
@@ -103,7 +110,7 @@ def _wait(one: Sshd) -> None:
     deadline = time.monotonic() + 20
     while True:
         try:
-            with socket.create_connection(("127.0.0.1", one.port), timeout=1):
+            with socket.create_connection((one.address, one.port), timeout=1):
                 return
         except OSError:
             assert time.monotonic() < deadline, one.port

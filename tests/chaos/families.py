@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from tests.chaos import damage, disks, kills, network, speech, strangers, times
+from tests.chaos import damage, disks, kills, matrix, network, speech, strangers, times
 from tests.chaos.count import Family
 
 _ALL = (
     Family(
         "kill-host", "`hef build` ended by kill -9 at one of its writes", 8, 200, kills.kill_host
+    ),
+    Family(
+        "kill-matrix",
+        "`hef build --all` ended by kill -9 at an event between its first and last stage",
+        5,
+        50,
+        matrix.kill_matrix,
+    ),
+    Family(
+        "users",
+        "two build at once with one store (folder, S3, SFTP), one is ended by kill -9",
+        3,
+        30,
+        matrix.users,
     ),
     Family(
         "kill-store",

@@ -96,6 +96,8 @@ def place_of(session: BuildSession, topic: str) -> Place:
         msg = "--cluster needs a store that the workers see: what they make comes from there"
         hint = "store: in hef.yaml, or HEFSMITH_STORE; a shared folder is enough."
         raise ConfigError(msg, hint=hint, code="cluster.store")
+    assert session.team is not None
+    session.team.needed = True
     root = session.workspace.root
     return Place(
         root=str(root),

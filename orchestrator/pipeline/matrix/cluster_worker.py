@@ -73,11 +73,16 @@ def _make(order: Order, teller: _Teller, stop: threading.Event) -> None:
         session = open_place(order.place, str(scratch))
         builder = LocalBuilder(session)
 
-        def stop_it() -> None:
-            stop.wait()
-            builder.stop()
+        over = threading.Event()
 
-        threading.Thread(target=stop_it, name="hefsmith-stop", daemon=True).start()
+        def stop_it() -> None:
+            while not over.wait(SELDOM):
+                if stop.is_set():
+                    builder.stop()
+                    return
+
+        watch = threading.Thread(target=stop_it, name="hefsmith-stop", daemon=True)
+        watch.start()
         try:
             cell = _cell_of(order, session)
             if cell.wrong is not None:
@@ -91,6 +96,8 @@ def _make(order: Order, teller: _Teller, stop: threading.Event) -> None:
                 raise Interrupted(msg)
             _send_all(session, teller)
         finally:
+            over.set()
+            watch.join()
             builder.close()
             session.close()
 

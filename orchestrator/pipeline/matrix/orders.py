@@ -67,9 +67,12 @@ def open_place(place: Place, scratch: str) -> BuildSession:
     }
     flags["artifacts"] = f"{scratch}/artifacts"
     overrides = SandboxOverrides(network=place.network, memory=place.memory, cpus=place.cpus)
-    return BuildSession(
+    session = BuildSession(
         workspace, resolve(workspace, os.environ, flags), Silent(), overrides=overrides
     )
+    assert session.team is not None
+    session.team.needed = True
+    return session
 
 
 def cells_of(session: BuildSession, names: Sequence[Names]) -> tuple[Cell, ...]:

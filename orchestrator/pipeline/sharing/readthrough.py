@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import queue
 import threading
 import time
@@ -41,6 +42,8 @@ Found = TypeVar("Found")
 
 #: Seconds that a command may lose by a store that is slow or away.
 PATIENCE = 2.0
+#: The same where nothing goes without the store: on a cluster.
+PATIENCE_NEEDED = 60.0
 #: Part of a command's time that questions without a find may take besides.
 SHARE = 0.05
 #: Questions at once: each is one small object.
@@ -63,11 +66,12 @@ class TooSlow(Exception):
 class Transfer:
     """One fetch on its way: how far it is, and whether it is still wanted."""
 
-    def __init__(self, total: int, worth: float) -> None:
+    def __init__(self, total: int, worth: float, patience: float) -> None:
         self.done = 0
         self.moved = self.began = time.monotonic()
         self._total = total
         self._worth = worth
+        self._patience = patience
         self.given_up = False
 
     def told(self, count: int) -> None:
@@ -79,9 +83,9 @@ class Transfer:
 
     def check(self, now: float) -> None:
         """Raise :class:`TooSlow` for one that stands still, or ends after the stage would."""
-        if now - self.began < PATIENCE:
+        if now - self.began < self._patience:
             return
-        stands = now - self.moved > PATIENCE
+        stands = now - self.moved > self._patience
         rate = self.done / (now - self.began)
         late = rate * self._worth < self._total - self.done
         if stands or late:
@@ -117,11 +121,18 @@ class TeamStore:
         self._from_there: set[str] = set()
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._idle = threading.Event()
-        self._idle.set()
+        #: Stages that are to be sent, or are being sent.
+        self._unsent = 0
+        self._sending = threading.Condition()
+        #: Nothing goes without the store: then it is waited for, however slow it is.
+        self.needed = False
         #: Called with the key of each stage that has come to the store.
         self.on_sent: Callable[[str], None] = lambda _: None
         cache.listeners.append(self.offer)
+
+    @property
+    def _patience(self) -> float:
+        return PATIENCE_NEEDED if self.needed else PATIENCE
 
     # --- before stages run ----------------------------------------------------------------------
 
@@ -139,9 +150,9 @@ class TeamStore:
     def _bring(self, wanted: Mapping[str, str]) -> int:
         began = time.monotonic()
         try:
-            entries = self._within(lambda: self._look(tuple(wanted)), PATIENCE)
+            entries = self._within(lambda: self._look(tuple(wanted)), self._patience)
         except TooLate:
-            self._leave(f"it did not answer within {PATIENCE:g} s")
+            self._leave(f"it did not answer within {self._patience:g} s")
             return 0
         except HefsmithError as error:
             self._leave(error.message, error.hint)
@@ -156,7 +167,7 @@ class TeamStore:
             if not self._take(entry):
                 break
             count += 1
-        if not count:
+        if not count and not self.needed:
             now = time.monotonic()
             self._wasted += now - began
             if self._wasted > PATIENCE + SHARE * (now - self._began):
@@ -198,7 +209,8 @@ class TeamStore:
     def _take(self, entry: CacheEntry) -> bool:
         """Bring one entry; ``False`` when the store is no use any more."""
         total = _bytes(entry)
-        transfer = Transfer(total, entry.seconds + PATIENCE)
+        worth = math.inf if self.needed else entry.seconds + PATIENCE
+        transfer = Transfer(total, worth, self._patience)
         self._from_there.add(entry.key)
         began = time.monotonic()
         self._note(f"store: {entry.stage} is there ({total / 1e6:.1f} MB)")
@@ -210,7 +222,8 @@ class TeamStore:
             )
         except TooSlow:
             rate = transfer.done / 1e6 / max(time.monotonic() - began, 1e-3)
-            self._leave(f"{entry.stage} comes at {rate:.1f} MB/s, and is made here sooner")
+            why = "stands still" if self.needed else "is made here sooner"
+            self._leave(f"{entry.stage} comes at {rate:.1f} MB/s, and {why}")
             return False
         except RefusedError as error:
             self._note(f"warning: {error.message}")
@@ -287,16 +300,20 @@ class TeamStore:
         self._enqueue(entry.key)
 
     def _enqueue(self, key: str) -> None:
-        self._idle.clear()
-        self._queue.put(key)
+        self._put(key)
         if self._writer is None:
             for noted in self._noted():
                 if noted != key:
-                    self._queue.put(noted)
+                    self._put(noted)
             self._writer = threading.Thread(
                 target=self._write, name="hefsmith-store-writer", daemon=True
             )
             self._writer.start()
+
+    def _put(self, key: str) -> None:
+        with self._sending:
+            self._unsent += 1
+        self._queue.put(key)
 
     @property
     def _outbox(self) -> Path:
@@ -315,10 +332,15 @@ class TeamStore:
 
     def _write(self) -> None:
         while (key := self._queue.get()) is not None:
-            if not self._off.is_set():
-                self._send(key)
-            if self._queue.empty():
-                self._idle.set()
+            try:
+                if not self._off.is_set():
+                    self._send(key)
+            except Exception as error:  # a library's: nobody else would tell of it
+                self._leave(f"{type(error).__name__}: {error}")
+            finally:
+                with self._sending:
+                    self._unsent -= 1
+                    self._sending.notify_all()
 
     def _send(self, key: str) -> None:
         try:
@@ -341,7 +363,9 @@ class TeamStore:
 
     def flush(self, seconds: float) -> bool:
         """Wait until all that was made is sent; tell whether it is."""
-        return self._idle.wait(seconds) and not self._off.is_set()
+        with self._sending:
+            sent = self._sending.wait_for(lambda: not self._unsent, seconds)
+        return sent and not self._off.is_set()
 
     def finish(self) -> None:
         """Give what is on its way a moment at the end of a command; the rest goes later."""
@@ -351,7 +375,7 @@ class TeamStore:
             return
         self._queue.put(None)
         if not self._off.is_set():
-            self._idle.wait(PATIENCE)
+            self.flush(PATIENCE)
         if left := len(self._noted()):
             stages = "stage goes" if left == 1 else "stages go"
             self._note(

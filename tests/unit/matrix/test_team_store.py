@@ -1,12 +1,13 @@
-"""A store that builds ask and fill by themselves: two people, one folder, and what goes wrong."""
+"""A store that builds ask and fill by themselves, and what goes wrong with it.
+
+Two people at once on a store of each kind, one killed: the family ``users`` of tests/chaos.
+"""
 
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,6 @@ from orchestrator.pipeline.sharing.objects import Folder, StoreError
 from orchestrator.pipeline.sharing.readthrough import TooSlow, Transfer
 
 from . import conftest
-
-ALL = ("build", "--all", "--json", "--jobs", "2")
 
 
 @pytest.fixture
@@ -194,73 +193,64 @@ def test_what_was_not_sent_goes_with_the_next_command(
     assert entries(share) >= made
 
 
-def test_two_people_at_once_of_whom_one_is_killed(
-    share: Path, project: conftest.Project, clone: conftest.Project
+class Broken(Folder):
+    """A store whose library has a fault of its own."""
+
+    def send(self, name: str, source: Path, told: Any) -> None:
+        raise ValueError("a fault of the library")
+
+
+def test_a_fault_of_a_library_is_told_and_nobody_waits_for_what_is_not_sent(
+    share: Path, project: conftest.Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = project.start(*ALL, HEFSMITH_STORE=str(share), TRIVIAL_SECONDS="0.2")
-    second = clone.start(*ALL, HEFSMITH_STORE=str(share), TRIVIAL_SECONDS="0.2")
-    time.sleep(1.5)
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
-    _, err = second.communicate(timeout=120)
-    assert second.returncode == 0, err
-    done = project.hef(*ALL, HEFSMITH_STORE=str(share))
-    assert done.returncode == 0, done.stderr
-    third = conftest.Project(clone.root.parent / "third")
-    shutil.copytree(project.root / "models", third.root / "models")
-    done = third.hef(*ALL, HEFSMITH_STORE=str(share))
-    assert done.returncode == 0, done.stderr
-    assert third.runs == [], "all of it is in the store"
+    monkeypatch.setattr(
+        "orchestrator.pipeline.sharing.readthrough.open_objects", lambda *_, **__: Broken(share)
+    )
+    said: list[str] = []
+    with Project(on_event=lambda event: said.append(event.text or "")) as opened:
+        opened.build("one", "hailo8l")
+        assert opened.session.team is not None
+        began = time.monotonic()
+        assert not opened.session.team.flush(30)
+        assert time.monotonic() - began < 10
+    assert sum("ValueError: a fault of the library" in line for line in said) == 1
+
+
+class Sluggish(Folder):
+    """A store that takes longer than anybody waits for it, unless it is needed."""
+
+    def read(self, name: str, most: int) -> bytes | None:
+        time.sleep(0.1)
+        return super().read(name, most)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_store_without_which_nothing_goes_is_waited_for(
+    share: Path, project: conftest.Project, monkeypatch: pytest.MonkeyPatch, needed: bool
+) -> None:
+    monkeypatch.setattr(readthrough, "PATIENCE", 0.02)
+    monkeypatch.setattr(
+        "orchestrator.pipeline.sharing.readthrough.open_objects", lambda *_, **__: Sluggish(share)
+    )
+    said: list[str] = []
+    with Project(on_event=lambda event: said.append(event.text or "")) as opened:
+        team = opened.session.team
+        assert team is not None
+        team.needed = needed
+        opened.build("one", "hailo8l")
+        assert team.flush(30) == needed
+    assert any("going on without the store" in line for line in said) != needed
 
 
 def test_a_transfer_that_ends_after_the_stage_would_is_given_up() -> None:
-    slow = Transfer(total=100_000_000, worth=10.0)
+    slow = Transfer(total=100_000_000, worth=10.0, patience=2.0)
     slow.told(1_000_000)
     slow.check(slow.began + 1.0)
     with pytest.raises(TooSlow):
         slow.check(slow.began + 2.1)
     with pytest.raises(TooSlow):
         slow.told(1)
-    quick = Transfer(total=100_000_000, worth=100.0)
+    quick = Transfer(total=100_000_000, worth=100.0, patience=2.0)
     quick.told(5_000_000)
     quick.moved = quick.began + 2.0
     quick.check(quick.began + 2.1)
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server that speaks S3, with one bucket."""
-    moto = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    import boto3
-
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    for name, value in {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "any",
-        "AWS_SECRET_ACCESS_KEY": "any",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="team")
-    yield "s3://team/hefsmith"
-    server.stop()
-
-
-def test_the_same_with_a_server_that_speaks_s3(
-    s3: str, project: conftest.Project, clone: conftest.Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readthrough, "PATIENCE", 20.0)
-    with Project(store=s3) as opened:
-        first = opened.build_all()
-    assert first.ok
-    enter(clone, monkeypatch)
-    with Project(store=s3) as opened:
-        second = opened.build_all()
-    assert clone.runs == []
-    assert [cell.result.digests for cell in first.cells if cell.result] == [
-        cell.result.digests for cell in second.cells if cell.result
-    ]

@@ -45,8 +45,23 @@ _NMS_COMMAND = re.compile(r"\b(?:nms_postprocess|normalization)\d*\s*(?:=\s*norm
 _UINT8 = re.compile(r"uint8")
 _OLD_CARD = re.compile(r"\b1e60:2864\b")
 _NEW_DRIVER = re.compile(r"hailo1x: (?:init module|hailo|driver)|/drivers/hailo1x\b")
+#: A card of line 5.x that is there (its node, its driver at work), and software of line 4.x.
+_NEW_CARD = re.compile(
+    r"/dev/h1x-\d+\s*$|^hailo1x_pci \d+|\b1e60:45c4\b|device architecture: hailo1[05]"
+)
+_OLD_LIBRARY = re.compile(
+    r"\blibhailort\.so\.4\.|\bhailo-tappas-core\s+3\.|\b(?:python3-)?hailort\s+4\.\d+"
+)
+_LOW_VOLTAGE = re.compile(r"under-?voltage detected")
+_CARD_LOST = re.compile(
+    r"hailo\S* .{0,60}(?:device disconnected|is not responding|dropped off)"
+    r"|device disconnected while|hailo\S* .{0,40}card .{0,20}(?:removed|gone)"
+)
 #: All that :class:`Scene` looks for.
-PATTERNS = (_PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER)
+PATTERNS = (
+    _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
+    _OLD_LIBRARY, _LOW_VOLTAGE, _CARD_LOST,
+)  # fmt: skip
 
 
 @dataclass
@@ -62,6 +77,12 @@ class Scene:
     #: Lines that show a card of line 4.x, and a driver of line 5.x that started.
     old_card: bool = False
     new_driver: str | None = None
+    #: The same the other way round: a card of line 5.x, and software of line 4.x.
+    new_card: str | None = None
+    old_library: bool = False
+    #: Too little voltage, and a card that went away after it.
+    low_voltage: str | None = None
+    lost_power: str | None = None
     names: dict[str, str] = field(default_factory=dict)
 
     def feed(self, folded: str) -> None:
@@ -89,10 +110,22 @@ class Scene:
                 self.wide_zero_point = int(point[1])
         if _UINT8.search(lower):
             self.uint8 = True
+        self._feed_device(folded, lower)
+
+    def _feed_device(self, folded: str, lower: str) -> None:
+        """Note what a line shows of card, driver, library and supply."""
         if _OLD_CARD.search(lower):
             self.old_card = True
         if _NEW_DRIVER.search(lower):
             self.new_driver = folded
+        if _NEW_CARD.search(lower):
+            self.new_card = folded
+        if _OLD_LIBRARY.search(lower):
+            self.old_library = True
+        if _LOW_VOLTAGE.search(lower):
+            self.low_voltage = folded
+        if self.low_voltage and _CARD_LOST.search(lower):
+            self.lost_power = self.low_voltage
 
 
 def _shape(text: str | None) -> tuple[int, ...]:
@@ -191,6 +224,10 @@ def soften(finding: Diagnosis, recovered: bool) -> Diagnosis:
     return finding
 
 
+#: Entries that say that HailoRT found no device it could take.
+_NO_DEVICE = {"R08", "T11"}
+
+
 def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple[str, str | None]]:
     """Yield entries that the whole run shows, with the words that show it."""
     given, used = seen.images_given, seen.images_used
@@ -213,6 +250,11 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
         yield "A10", ", ".join(f"{name}: {value:g} dB" for name, value in poor.items())
     if scene.old_card and scene.new_driver and "R36" not in hit:
         yield "R36", scene.new_driver
+    old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
+    if scene.new_card and old_library and hit & _NO_DEVICE:
+        yield "R96", scene.new_card
+    if scene.lost_power:
+        yield "R95", scene.lost_power
     if seen.hef and _in_container_folder(seen.hef, scene.cwd):
         yield "H01", seen.hef
 
@@ -317,8 +359,8 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
 
     def echoed(one: Diagnosis) -> bool:
         """Tell whether a program's own message is said already by what explains that line."""
-        return one.id == OWN_WORDS and any(
-            other is not one
+        return one.id in OWN_WORDS and any(
+            other.id not in OWN_WORDS
             and (
                 other.severity == "fatal"
                 or (other.severity == "possible" and other.line == one.line)
@@ -330,8 +372,8 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
     return [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
 
 
-#: The entry that only repeats what a program says of itself.
-OWN_WORDS = "G51"
+#: Entries that only repeat what a program says of itself.
+OWN_WORDS = frozenset({"G51", "G57"})
 #: Entries that only say that something failed, or that something was ended.
 _SAY_LITTLE = ("T07", "T17", "K02")
 

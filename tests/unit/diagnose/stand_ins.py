@@ -29,7 +29,7 @@ TAKES: dict[str, str] = {
     "cat": r"/\S+(?: /\S+)*",
     "chmod": rf"[0-7]{{3,4}} {WORDS}",
     "df": r"-h(?: \S+)?|",
-    "dkms": r"autoinstall|status",
+    "dkms": r"autoinstall|status|remove [\w.-]+/[\w.-]+ --all",
     "dmesg": r"|-[HTwk]+",
     "docker": (
         rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network prune|image ls|login|version|system df"

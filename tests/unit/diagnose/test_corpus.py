@@ -6,11 +6,13 @@ import pytest
 
 from tests.corpus import HERE, PARTS, judge, load, score
 
+#: Parts that rules were tuned on: all of them must be right.
+TUNED = tuple(part for part in PARTS if part != "held_out")
 #: Share of causes that must be named.
 NAMED = 0.9
 
 
-@pytest.mark.parametrize("case", load("open"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", load(*TUNED), ids=lambda case: case.name)
 def test_an_open_log_is_explained_rightly(case: object) -> None:
     result = judge(case)  # type: ignore[arg-type]
     assert result.verdict == "right", result

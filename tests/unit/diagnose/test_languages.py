@@ -25,7 +25,7 @@ SITUATIONS = {
     "Connection timed out": ("ssh: connect to host pi5 port 22: %s", {"H06"}),
     "Name or service not known": ("ssh: Could not resolve hostname pi5: %s", {"H06", "G06"}),
     "Temporary failure in name resolution": ("curl: host pi5: %s", {"G06"}),
-    "Cannot allocate memory": ("OSError: [Errno 12] %s", {"S26"}),
+    "Cannot allocate memory": ("bash: fork: %s", {"S26"}),
     "Read-only file system": ("touch: /home/pi/x: %s", {"G13", "H07"}),
     "Disk quota exceeded": ("cp: /home/pi/x: %s", {"S18"}),
     "Address already in use": ("OSError: [Errno 98] %s", {"G10"}),

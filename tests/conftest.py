@@ -20,6 +20,9 @@ settings.load_profile("loaded")
 # that it starts; the tests of Ctrl-C need one that listens.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Messages are tested in English, whatever the machine speaks.
+os.environ["HEFSMITH_LANG"] = "en"
+
 ENGINE_TESTS = os.environ.get("HEFSMITH_TEST_ENGINE") == "1"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -95,6 +98,7 @@ def shared_hefs() -> Path:
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every test its own cache, data and home, never the user's."""
+    monkeypatch.setenv("HEFSMITH_LANG", "en")
     for variable, name in (("HEFSMITH_CACHE", "cache"), ("HEFSMITH_DATA", "data")):
         if variable not in os.environ:
             monkeypatch.setenv(variable, str(tmp_path / name))

@@ -95,7 +95,7 @@ def build_app(argv: Sequence[str] = ()) -> typer.Typer:
         name="hef",
         help="Turn a trained PyTorch or ONNX model into a HEF that is proven on your Raspberry Pi.",
         epilog="Start with: hef up",
-        no_args_is_help=True,
+        invoke_without_command=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -103,7 +103,12 @@ def build_app(argv: Sequence[str] = ()) -> typer.Typer:
 
     @app.callback()
     def options(
+        context: typer.Context,
         debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+        lang: Annotated[
+            str | None,
+            typer.Option("--lang", help="Language, such as pt-BR; default: the environment's."),
+        ] = None,
         version: Annotated[  # noqa: ARG001
             bool,
             typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
@@ -111,8 +116,16 @@ def build_app(argv: Sequence[str] = ()) -> typer.Typer:
     ) -> None:
         if debug:
             os.environ["HEFSMITH_DEBUG"] = "1"
+        if lang is not None:
+            from orchestrator.language import use
 
-    word = next((word for word in argv if not word.startswith("-")), "")
+            use(lang)
+        if context.invoked_subcommand is None:
+            from orchestrator.cli.beginning import print_next_steps
+
+            print_next_steps()
+
+    word = command_of(argv)
     module = ELSEWHERE.get(word, word)
     if module in COMMAND_MODULES:
         import_module(f"orchestrator.cli.{module}").register(app)
@@ -122,6 +135,17 @@ def build_app(argv: Sequence[str] = ()) -> typer.Typer:
         if name != module:
             import_module(f"orchestrator.cli.{name}").register(app)
     return app
+
+
+def command_of(argv: Sequence[str]) -> str:
+    """Return the word of a command line that names its command, ``""`` where there is none."""
+    rest = iter(argv)
+    for word in rest:
+        if word == "--lang":
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def names_in(app: typer.Typer) -> set[str]:
@@ -190,16 +214,16 @@ def _was_interrupted(leave: BaseException) -> bool:
 
 
 def _carry_out(argv: Sequence[str]) -> object:
-    if argv:
-        return build_app(argv)(list(argv), standalone_mode=True)
-    if "_HEF_COMPLETE" in os.environ:
+    if not argv and "_HEF_COMPLETE" in os.environ:
         from orchestrator.cli.completion import answer
 
         return answer(build_app())
-    from orchestrator.cli.beginning import print_next_steps
+    if not argv:
+        from orchestrator.cli.beginning import print_next_steps
 
-    print_next_steps()
-    return None
+        print_next_steps()
+        return None
+    return build_app(argv)(list(argv), standalone_mode=True)
 
 
 #: Commands that go on where they were stopped.
@@ -208,7 +232,7 @@ _RESUMED = frozenset({"up", "build", "analyze", "tune"})
 
 def _interrupted(argv: Sequence[str]) -> str:
     """Return what to say when somebody stopped a command: what is kept of it."""
-    word = next((word for word in argv if not word.startswith("-")), "")
+    word = command_of(argv)
     if word in _RESUMED:
         return "interrupted: finished stages are kept, and the same command goes on from there"
     return "interrupted"

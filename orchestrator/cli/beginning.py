@@ -53,6 +53,7 @@ def print_next_steps() -> None:
     """Print them for the current folder, on stdout."""
     from orchestrator.cli.output import print_result
     from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.language import told
     from orchestrator.project.workspace import open_workspace
 
     broken = None
@@ -66,8 +67,10 @@ def print_next_steps() -> None:
         broken = error.message
     steps = next_steps(models, built, recipe_broken=broken)
     wide = max(len(step.command) for step in steps)
-    print_result("hefsmith: from a trained network to a HEF that is proven on your Raspberry Pi")
-    print_result("next:")
+    print_result(
+        told("hefsmith: from a trained network to a HEF that is proven on your Raspberry Pi")
+    )
+    print_result(f"{told('next')}:")
     for step in steps:
-        print_result(f"  {escape_control(step.command):<{wide}}  {step.purpose}")
-    print_result("every command: hef --help")
+        print_result(f"  {escape_control(step.command):<{wide}}  {told(step.purpose)}")
+    print_result(told("every command: hef --help"))

@@ -6,9 +6,9 @@ is called tells which kind of name it takes, so that new commands get theirs by 
 
 from __future__ import annotations
 
-import os
-import sys
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import HefsmithError
@@ -82,11 +82,11 @@ def answer(app: typer.Typer) -> object:
     """Answer the shell that asks, by typer's own means, and end."""
     from typer.main import get_command
 
-    # Nobody reads what a command would say here: a shell shows it in the middle of a line.
-    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     command = get_command(app)
     teach(command)
-    return command([], prog_name="hef")
+    # Nobody reads what a command would say here: a shell shows it in the middle of a line.
+    with redirect_stderr(StringIO()):
+        return command([], prog_name="hef")
 
 
 def models() -> list[str]:
@@ -126,6 +126,13 @@ def engines() -> list[str]:
     return ["auto", "docker", "local", *sorted(open_workspace().file.engines)]
 
 
+def languages() -> list[str]:
+    """Return the languages that hef speaks."""
+    from orchestrator import language
+
+    return language.languages()
+
+
 def targets() -> list[str]:
     """Return what a bundle can be for."""
     from orchestrator.device.bundle_targets import TARGETS
@@ -141,6 +148,7 @@ BY_NAME: Mapping[str, Words] = {
     "model": models,
     "models": models,
     "target": targets,
+    "lang": languages,
     "toolchain": toolchains,
 }
 #: Groups whose commands take the name of one of their own things.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import escape_control
+from orchestrator.language import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,16 +70,16 @@ class PlainDisplay:
 
     def note(self, text: str) -> None:
         """Print a sentence."""
-        self._line(escape_control(text))
+        self._line(escape_control(told(text)))
 
     def stage_cached(self, stage: str) -> None:
         """Say that a stage need not run."""
-        self._line(f"{stage}: cached")
+        self._line(f"{stage}: {told('cached')}")
 
     def stage_started(self, stage: str) -> None:
         """Say that a stage begins."""
         self._tenth.pop(stage, None)
-        self._line(f"{stage}: {TITLES.get(stage, stage)}")
+        self._line(f"{stage}: {told(TITLES.get(stage, stage))}")
 
     def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
         """Print every quarter of a long stage."""
@@ -93,15 +94,14 @@ class PlainDisplay:
         """Print a finding and its fix."""
         if finding.severity == "info" and not self._verbose:
             return
-        self._line(
-            f"{_MARKS[finding.severity]}: {escape_control(finding.message)} [{finding.code}]"
-        )
-        for line in finding.fix.splitlines():
+        mark = told(_MARKS[finding.severity])
+        self._line(f"{mark}: {escape_control(told(finding.message))} [{finding.code}]")
+        for line in told(finding.fix).splitlines():
             self._line(f"  {escape_control(line)}")
 
     def stage_finished(self, stage: str, seconds: float) -> None:
         """Say that a stage is done."""
-        self._line(f"{stage}: done in {seconds:.1f} s")
+        self._line(f"{stage}: {told(f'done in {seconds:.1f} s')}")
 
     def log(self, line: str) -> None:
         """Print what the SDK says, if wanted."""
@@ -149,19 +149,19 @@ class LiveDisplay:
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(
-                TITLES.get(stage, stage), total=None, name=stage, count=""
+                told(TITLES.get(stage, stage)), total=None, name=stage, count=""
             )
             self._began[stage] = time.monotonic()
         return self._tasks[stage]
 
     def note(self, text: str) -> None:
         """Show a sentence above the bars."""
-        self._console.print(escape_control(text), style="dim", markup=False)
+        self._console.print(escape_control(told(text)), style="dim", markup=False)
 
     def stage_cached(self, stage: str) -> None:
         """Show a stage as done without running."""
         task = self._task(stage)
-        self._progress.update(task, total=1, completed=1, count="[cyan]cached[/]")
+        self._progress.update(task, total=1, completed=1, count=f"[cyan]{told('cached')}[/]")
 
     def stage_started(self, stage: str) -> None:
         """Show a stage as running."""
@@ -186,10 +186,10 @@ class LiveDisplay:
             return
         from rich.text import Text
 
-        text = Text(f"{_MARKS[finding.severity]}: ", style=_STYLES[finding.severity])
-        text.append(f"{escape_control(finding.message)} ", style="default")
+        text = Text(f"{told(_MARKS[finding.severity])}: ", style=_STYLES[finding.severity])
+        text.append(f"{escape_control(told(finding.message))} ", style="default")
         text.append(f"[{finding.code}]", style="dim")
-        for line in finding.fix.splitlines():
+        for line in told(finding.fix).splitlines():
             text.append(f"\n  {escape_control(line)}", style="dim")
         self._console.print(text)
 

@@ -108,6 +108,7 @@ def _print(results: Sequence[Result], *, verbose: bool) -> None:
 
     from orchestrator.cli.output import print_result
     from orchestrator.errors import escape_control
+    from orchestrator.language import told
 
     marks = {OK: "ok", INFO: "info", WARNING: "warning", ERROR: "ERROR"}
     group = None
@@ -116,14 +117,16 @@ def _print(results: Sequence[Result], *, verbose: bool) -> None:
             group = one.group
             print_result(f"{group}:")
         finding = one.finding
-        found = " / ".join(escape_control(line) for line in finding.message.splitlines())
+        found = " / ".join(escape_control(line) for line in told(finding.message).splitlines())
         print_result(f"  {marks[finding.severity]:<8}{one.title}: {found}")
         if finding.severity == OK or (finding.severity == INFO and not verbose):
             continue
         if finding.why:
-            print_result(f"          why: {finding.why}")
-        for number, line in enumerate(finding.fix.splitlines()):
-            print_result(f"          {'fix:' if number == 0 else '    '} {line}")
+            print_result(f"          {told('why')}: {told(finding.why)}")
+        title = f"{told('fix')}:"
+        for line in told(finding.fix).splitlines():
+            print_result(f"          {title} {line}")
+            title = " " * len(title)
     errors = sum(one.finding.severity == ERROR for one in results)
     warnings = sum(one.finding.severity == WARNING for one in results)
-    print_result(f"{errors} errors, {warnings} warnings, {len(results)} checks")
+    print_result(told(f"{errors} errors, {warnings} warnings, {len(results)} checks"))

@@ -116,6 +116,7 @@ def _lint_script(
 def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.errors import escape_control
+    from orchestrator.language import told
 
     if as_json:
         errors = sum(finding.severity == "error" for finding in found)
@@ -133,11 +134,11 @@ def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
         where = str(script)
         if finding.line is not None:
             where += f":{finding.line}:{finding.column}"
-        fix = f" ({finding.fix})" if finding.fix else ""
-        line = f"{where}: {finding.severity}: {finding.message}{fix} [{finding.code}]"
+        fix = f" ({told(finding.fix)})" if finding.fix else ""
+        line = f"{where}: {told(finding.severity)}: {told(finding.message)}{fix} [{finding.code}]"
         print_result(escape_control(line))
     if not found:
-        print_result(f"{escape_control(str(script))}: nothing to say")
+        print_result(f"{escape_control(str(script))}: {told('nothing to say')}")
 
 
 def _read_layers(path: Path) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _write(stream: TextIO, text: str) -> None:
 #: Colours, which take no room on the screen.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: What a continued line keeps of its first: the indentation, a list's dash, a title and its gap.
-_LEAD = re.compile(r"^\s*(?:- |[\w-]+\s{2,}|(?:error|warning|note|hint):\s+)?")
+_LEAD = re.compile(r"^\s*(?:- |[\w-]+\s{2,}|(?:error|warning|note|hint|erro|aviso|nota|dica):\s+)?")
 
 
 def fitted(text: str, width: int) -> str:
@@ -134,6 +134,8 @@ def print_error(error: HefsmithError, *, as_json: bool) -> None:
     """
     from hefsmith_worker.contract.addresses import hidden
 
+    from orchestrator.language import told
+
     message = hidden(error.message)
     hint = None if error.hint is None else hidden(error.hint)
     if as_json:
@@ -147,10 +149,12 @@ def print_error(error: HefsmithError, *, as_json: bool) -> None:
                 }
             }
         )
-    first, *rest = _screen(message)
-    note("\n".join([f"error: {first}", *rest]))
+    first, *rest = _screen(told(message))
+    titles = [f"{told('error')}:", f"{told('hint')}:"]
+    wide = max(map(len, titles))
+    note("\n".join([f"{titles[0]} {first}", *rest]))
     if hint:
-        first, *rest = _screen(hint)
-        note(f"hint:  {first}")
+        first, *rest = _screen(told(hint))
+        note(f"{titles[1]:<{wide}} {first}")
         for line in rest:
-            note(f"       {line}")
+            note(f"{'':<{wide}} {line}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.measures import step_table
 from orchestrator.errors import escape_control
+from orchestrator.language import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,24 +45,27 @@ def print_plan(plans: Sequence[Mapping[str, Any]]) -> None:
 def print_summary(outcome: Mapping[str, Any]) -> None:
     """Print an outcome for people, on stdout; colours only on a terminal."""
     paint = painter()
-    title = f"{outcome['model']} for {outcome['arch']}"
+    title = told(f"{outcome['model']} for {outcome['arch']}")
     if outcome["emulated"]:
-        title += "  EMULATED: made without Hailo's compiler, no measure of a chip"
+        title += told("  EMULATED: made without Hailo's compiler, no measure of a chip")
     lines = [paint("bold", title), *columns(_asked_and_ran(outcome), paint)]
     proof = outcome["proof"]
     if proof is not None and proof["verdict"]["steps"]:
-        lines += ["", *columns(step_table(proof["verdict"]["steps"]), paint, numbers=True)]
+        table = [[told(cell) for cell in row] for row in step_table(proof["verdict"]["steps"])]
+        lines += ["", *columns(table, paint, numbers=True)]
     lines += _findings(outcome, paint)
     files = [(f["path"], size_text(f["bytes"]), f["sha256"][:12]) for f in _shown_files(outcome)]
     lines += ["", *columns(files, paint, header=False)]
-    lines.append(f"times    {', '.join(_times(outcome))}")
+    lines.append(_titled("times", ", ".join(_times(outcome))))
     if proof is not None:
         if proof.get("ship"):
-            lines.append(f"device   {proof['device']}: release {proof['ship']['release'][:12]}")
+            lines.append(
+                _titled("device", f"{proof['device']}: release {proof['ship']['release'][:12]}")
+            )
         lines += _verdict(proof, paint)
-    lines.append(f"folder   {outcome['folder']}")
+    lines.append(_titled("folder", str(outcome["folder"])))
     if proof is not None and proof["passed"]:
-        lines.append(f"next     {next_step(outcome, proof)}")
+        lines.append(_titled("next", told(next_step(outcome, proof))))
     from orchestrator.cli.output import print_result
 
     print_result("\n".join(line.rstrip() for line in lines))
@@ -75,6 +79,10 @@ def next_step(outcome: Mapping[str, Any], proof: Mapping[str, Any]) -> str:
     if str(proof.get("device", "")).startswith("embedded"):
         return f"hef device add NAME USER@HOST, then hef up {model} --device NAME: on your own Pi"
     return f"hef bundle {model}: a program with this HEF for the camera"
+
+
+def _titled(title: str, text: str) -> str:
+    return f"{told(title):<8} {text}"
 
 
 Paint = Callable[[str, str], str]
@@ -111,7 +119,7 @@ def _times(outcome: Mapping[str, Any]) -> list[str]:
     found = []
     for name, stage in outcome["stages"].items():
         if stage["cached"]:
-            found.append(f"{name} cached")
+            found.append(f"{name} {told('cached')}")
         elif stage["seconds"] is not None:
             found.append(f"{name} {stage['seconds']:.1f} s")
     return found
@@ -120,8 +128,8 @@ def _times(outcome: Mapping[str, Any]) -> list[str]:
 def _asked_and_ran(outcome: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = [(row["name"], row["asked"], row["ran"]) for row in outcome["asked_and_ran"]]
     return [
-        ("", "asked", "ran"),
-        *((name, escape_control(a), escape_control(r)) for name, a, r in rows),
+        ("", told("asked"), told("ran")),
+        *((told(name), escape_control(told(a)), escape_control(told(r))) for name, a, r in rows),
     ]
 
 
@@ -130,24 +138,26 @@ def _findings(outcome: Mapping[str, Any], paint: Paint) -> list[str]:
     for finding in outcome["findings"]:
         severity, code = finding["severity"], finding["code"]
         if severity != "info":
-            text = f"{severity}: {escape_control(finding['message'])} [{code}]"
+            text = f"{told(severity)}: {escape_control(told(finding['message']))} [{code}]"
             shown[paint("red" if severity == "error" else "yellow", text)] = None
             fix = str(finding.get("fix") or "")
             if fix and "\n" not in fix:
-                shown[paint("dim", f"  {escape_control(fix)}")] = None
+                shown[paint("dim", f"  {escape_control(told(fix))}")] = None
         elif code not in IN_THE_TABLE:
-            shown[paint("dim", f"note: {escape_control(finding['message'])} [{code}]")] = None
+            text = f"{told('note')}: {escape_control(told(finding['message']))} [{code}]"
+            shown[paint("dim", text)] = None
     return ["", *shown] if shown else []
 
 
 def _verdict(proof: Mapping[str, Any], paint: Paint) -> list[str]:
     colour = "good" if proof["passed"] else "bad"
-    lines = [paint(colour, f"verdict  {escape_control(proof['headline'])}")]
+    lines = [paint(colour, _titled("verdict", escape_control(told(proof["headline"]))))]
     fault = proof["verdict"].get("fault")
     for cause in fault["causes"] if fault else ():
-        lines.append(f"  - {escape_control(cause['text'])}")
-        lines.append(f"    {escape_control(cause['advice'])}")
-    lines += [f"  note: {escape_control(note)}" for note in proof["verdict"].get("notes", ())]
+        lines.append(f"  - {escape_control(told(cause['text']))}")
+        lines.append(f"    {escape_control(told(cause['advice']))}")
+    notes = proof["verdict"].get("notes", ())
+    lines += [f"  {told('note')}: {escape_control(told(note))}" for note in notes]
     return lines
 
 

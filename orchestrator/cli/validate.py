@@ -92,9 +92,10 @@ def print_verdict(verdict: Verdict) -> None:
 
     from orchestrator.cli.measures import step_table
     from orchestrator.errors import escape_control
+    from orchestrator.language import told
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-    header, *rows = step_table(verdict.step_documents)
+    header, *rows = [[told(cell) for cell in row] for row in step_table(verdict.step_documents)]
     table = Table(box=None, pad_edge=False, title_justify="left")
     table.add_column(header[0])
     for name in header[1:]:
@@ -104,20 +105,24 @@ def print_verdict(verdict: Verdict) -> None:
         table.add_row(*row, style="red" if report.step == guilty else "")
     console.print(table)
     colour = {"passed": "green", "unproven": "yellow"}.get(verdict.outcome, "red")
-    console.print(Text(escape_control(verdict.headline), style=f"bold {colour}"), soft_wrap=True)
+    console.print(
+        Text(escape_control(told(verdict.headline)), style=f"bold {colour}"), soft_wrap=True
+    )
     if verdict.checked:
-        console.print(f"  the last step with outputs is {verdict.checked}:", soft_wrap=True)
+        console.print(told(f"  the last step with outputs is {verdict.checked}:"), soft_wrap=True)
     for check in verdict.checks:
         mark = "ok  " if check.passed else "FAIL"
-        console.print(Text(f"  {mark} {check.text}"), soft_wrap=True)
+        console.print(Text(f"  {mark} {told(check.text)}"), soft_wrap=True)
     if verdict.fault is not None:
-        console.print(Text("likely causes, most likely first:"))
+        console.print(Text(told("likely causes, most likely first:")))
         for number, cause in enumerate(verdict.fault.causes[:4], 1):
             known = f" [{cause.known}]" if cause.known else ""
-            console.print(Text(f"  {number}. {cause.text}{known}"), soft_wrap=True)
+            console.print(Text(f"  {number}. {told(cause.text)}{known}"), soft_wrap=True)
             if cause.evidence:
-                seen = f"     seen: {escape_control(cause.evidence)}"
+                seen = f"     {told('seen')}: {escape_control(told(cause.evidence))}"
                 console.print(Text(seen), soft_wrap=True)
-            console.print(Text(f"     try:  {cause.advice}"), soft_wrap=True)
+            console.print(Text(f"     {told('try')}:  {told(cause.advice)}"), soft_wrap=True)
     for text in verdict.notes:
-        console.print(Text(f"note: {escape_control(text)}", style="dim"), soft_wrap=True)
+        console.print(
+            Text(f"{told('note')}: {escape_control(told(text))}", style="dim"), soft_wrap=True
+        )

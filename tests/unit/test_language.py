@@ -1,0 +1,155 @@
+"""Other languages: how one is chosen, that its catalogue is true, and what is shown in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator import language
+from orchestrator.cli.app import build_app, command_of, names_in, run
+from tests.words.catalogue import catalogues, compiled, read, wanted
+from tests.words.source import template
+
+VALUE = re.compile(r"%\d")
+KNOWN = ("en", "pt-BR")
+
+
+@pytest.fixture
+def portuguese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(language.VARIABLE, "pt-BR")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "en"),
+        ({"LANG": "pt_BR.UTF-8"}, "pt-BR"),
+        ({"LANG": "pt"}, "pt-BR"),
+        ({"LANG": "pt_PT@euro"}, "pt-BR"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LANG": "pt_BR.UTF-8", "LC_MESSAGES": "en_US.UTF-8"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "pt_BR.UTF-8"}, "pt-BR"),
+        ({"LANG": "en_US.UTF-8", "LANGUAGE": "de:pt_BR:en"}, "pt-BR"),
+        ({"LANG": "en_US.UTF-8", "LANGUAGE": "en:pt_BR"}, "en"),
+        ({"LC_ALL": "C.UTF-8", "LANGUAGE": "pt_BR"}, "en"),
+        ({"LANGUAGE": "pt_BR"}, "pt-BR"),
+        ({"LANG": "pt_BR.UTF-8", language.VARIABLE: "en"}, "en"),
+        ({"LANG": "C", language.VARIABLE: "pt-br"}, "pt-BR"),
+    ],
+)
+def test_the_environment_chooses(environ: dict[str, str], expected: str) -> None:
+    assert language.chosen(environ, KNOWN) == expected
+
+
+@pytest.mark.parametrize("path", catalogues(), ids=lambda path: path.stem)
+def test_a_catalogue_has_only_messages_that_there_are_and_keeps_their_values(path: Path) -> None:
+    known = wanted()
+    commands = names_in(build_app())
+    messages = [one for one in read(path) if one.id and one.string]
+    for one in messages:
+        said = str(one.string)
+        assert set(VALUE.findall(one.id)) == set(VALUE.findall(said)), one.id
+        # An option and a command are no words of a language.
+        for token in re.findall(r"(?<!\w)--[a-z][\w-]+", one.id):
+            assert token in said, (one.id, token)
+        for command in re.findall(r"\bhef ([a-z]+)\b", one.id):
+            assert command not in commands or f"hef {command}" in said, (one.id, command)
+    stale = [one.id for one in messages if one.id not in known]
+    # What is said in other words today is English until python -m tests.words has been run.
+    assert len(stale) < len(messages) / 30, stale
+
+
+@pytest.mark.parametrize("path", catalogues(), ids=lambda path: path.stem)
+def test_the_program_reads_what_people_wrote(path: Path) -> None:
+    assert path.with_suffix(".mo").read_bytes() == compiled(path), "run: python -m tests.words"
+
+
+def test_nearly_all_messages_are_in_portuguese() -> None:
+    have = {one.id for one in read(language.FOLDER / "pt_BR.po") if one.string}
+    missing = [text for text in wanted() if text not in have]
+    # New ones come every day; python -m tests.words puts them into the file to be translated.
+    assert len(missing) < len(wanted()) / 10, missing
+
+
+def filled(form: str, values: tuple[str, ...]) -> str:
+    return VALUE.sub(lambda one: values[int(one.group()[1]) - 1], form)
+
+
+@pytest.mark.parametrize("path", catalogues(), ids=lambda path: path.stem)
+def test_every_message_is_found_again_with_values_in_it(path: Path) -> None:
+    with path.with_suffix(".mo").open("rb") as file:
+        catalogue = language.Catalogue(file)
+    for text, said in catalogue.messages.items():
+        values = ("7", "kitchen", "a/b.onnx", "3,1,2", "x", "y", "z", "q", "w")
+
+        shown = catalogue.tell(filled(text, values))
+        # Two messages may be alike once they are filled; the values are kept in any case.
+        kept = all(values[int(one[1]) - 1] in shown for one in VALUE.findall(text))
+        assert shown == filled(said, values) or kept, text
+
+
+def test_parts_of_a_message_are_messages(portuguese: None) -> None:
+    headline = (
+        "passed: the model works on the device, right on 97.5% of 40 labelled samples "
+        "(87.1% to 99.6%; guessing 17.5%) (emulated)"
+    )
+    assert language.told(headline) == (
+        "aprovado: o modelo funciona no dispositivo, acerta 97.5% de 40 amostras com rótulo "
+        "(87.1% a 99.6%; chute: 17.5%) (emulado)"
+    )
+    assert language.told("Run the same command again.\n/a/path of a stranger's") == (
+        "Rode o mesmo comando de novo.\n/a/path of a stranger's"
+    )
+
+
+def test_english_and_what_nobody_translated_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(language.VARIABLE, "en")
+    assert language.told("Run the same command again.") == "Run the same command again."
+    monkeypatch.setenv(language.VARIABLE, "pt-BR")
+    assert language.told("No message of ours.") == "No message of ours."
+    assert language.told("x" * 100_000) == "x" * 100_000
+
+
+def test_errors_are_told_in_it_and_json_is_not(
+    portuguese: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["lint", "no.alls", "--arch", "hailo9", "--json"]) != 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error"]["hint"] == "name it as a recipe does, such as hailo8l"
+    assert "dica: indique-o como em uma receita, por exemplo hailo8l" in shown.err
+
+
+def test_the_option_chooses_and_is_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(language.VARIABLE, "en")
+    assert run(["--lang", "pt-BR"]) == 0
+    assert "todos os comandos" in capsys.readouterr().out
+    assert run(["--lang", "tlh", "ps"]) == 2
+    assert command_of(["--lang", "pt-BR", "up", "digits"]) == "up"
+    assert command_of(["--lang=pt-BR", "--debug", "build"]) == "build"
+
+
+def test_another_language_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(language.FOLDER / "pt_BR.mo", tmp_path / "es.mo")
+    monkeypatch.setattr(language, "FOLDER", tmp_path)
+    assert language.languages() == ["en", "es"]
+    assert language.chosen({"LANG": "es_MX.UTF-8"}, language.languages()) == "es"
+
+
+def test_templates_are_read_out_of_the_source() -> None:
+    import ast
+
+    def of(code: str) -> str | None:
+        return template(ast.parse(code, mode="eval").body)
+
+    assert of('f"{a} of {len(b)}, {{x}}"') == "%1 of %2, {x}"
+    assert of('"%d of %.3g: 5 %%" % (a, b)') == "%1 of %2: 5 %"
+    assert of('"a {} b".format(c)') == "a %1 b"
+    assert of("name") is None

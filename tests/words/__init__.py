@@ -1,0 +1,1 @@
+"""The words that users read: found in the source, held to rules, kept in other languages."""

@@ -1,0 +1,204 @@
+"""Messages as they stand in the source: what is put into them is ``%1``, ``%2`` and so on.
+
+Messages are f-strings and ``%`` formats where they are made. Their templates are read out of the
+syntax tree, so that nothing has to be marked for the sake of translation.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.unit.test_house import REPOSITORY
+
+#: Where messages are made.
+CODE = ("orchestrator", "docker/worker/hefsmith_worker")
+#: Modules whose sentences are all for people: the summary and the verdict.
+SPOKEN = (
+    "orchestrator/cli/beginning.py",
+    "orchestrator/cli/summary.py",
+    "orchestrator/pipeline/judgement.py",
+    "orchestrator/report/causes.py",
+    "orchestrator/report/grounds.py",
+    "orchestrator/report/model.py",
+    "orchestrator/report/symptoms.py",
+    "orchestrator/report/verdict.py",
+)
+#: Names of tables whose values are shown, one word or more.
+TITLES = ("COLUMNS", "MEASURE_TITLES", "SHORT_TITLES", "STEP_TITLES", "TAILS", "TITLES", "_MARKS")
+_PERCENT = re.compile(r"%%|%[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]")
+#: Functions that make findings, and the place of their message among the arguments.
+_FINDERS = {"finding": 2, "Finding": 2, "error": 0, "warning": 0, "at": 3}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: its template, its kind (``error``, ``hint``, ``finding``, ``fix``, ...)."""
+
+    text: str
+    kind: str
+    file: str
+    line: int
+
+
+def template(node: ast.expr) -> str | None:
+    """Return the template of an expression, ``None`` for one that is no text by itself."""
+    parts = _parts(node)
+    if parts is None or not any(isinstance(part, str) for part in parts):
+        return None
+    number = 0
+    text = ""
+    for part in parts:
+        if part is None:
+            number += 1
+            text += f"%{number}"
+        else:
+            text += part
+    return text
+
+
+def _parts(node: ast.expr) -> list[str | None] | None:
+    """Return the pieces of a text, ``None`` among them for each value that is put in."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else None
+    if isinstance(node, ast.JoinedStr):
+        found = (one.value if isinstance(one, ast.Constant) else None for one in node.values)
+        return [None if one is None else str(one) for one in found]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+        left = _parts(node.left)
+        return None if left is None else [piece for part in left for piece in _percents(part)]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        sides = [_parts(side) or [None] for side in (node.left, node.right)]
+        return [*sides[0], *sides[1]]
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "format"
+    ):
+        text = _parts(node.func.value)
+        return None if text is None else [piece for part in text for piece in _braces(part)]
+    return None
+
+
+def _percents(part: str | None) -> Iterator[str | None]:
+    if part is None:
+        yield None
+        return
+    at = 0
+    for found in _PERCENT.finditer(part):
+        yield part[at : found.start()]
+        yield "%" if found.group() == "%%" else None
+        at = found.end()
+    yield part[at:]
+
+
+def _braces(part: str | None) -> Iterator[str | None]:
+    for number, piece in enumerate(re.split(r"\{\w*\}", part or "")):
+        if number:
+            yield None
+        yield piece
+
+
+@cache
+def messages() -> tuple[Message, ...]:
+    """Return all messages of the source, each once for every place it stands at."""
+    files = [path for room in CODE for path in sorted((REPOSITORY / room).rglob("*.py"))]
+    return tuple(found for path in files for found in _of_file(path))
+
+
+def _of_file(path: Path) -> Iterator[Message]:
+    name = path.relative_to(REPOSITORY).as_posix()
+    tree = ast.parse(path.read_text("utf-8"))
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        for kind, value in _spoken(node):
+            for one in _choices(value):
+                text = template(one)
+                if text is not None and id(one) not in docs:
+                    yield Message(text, kind, name, one.lineno)
+    if name in SPOKEN:
+        inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
+                 for part in node.values}  # fmt: skip
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in docs | inner:
+                text = template(node)
+                if text is not None and is_sentence(text):
+                    yield Message(text, "summary", name, node.lineno)
+
+
+#: Beginnings of a command, which is the same in every language, unless it goes on in words.
+_COMMAND = re.compile(r"(?:hef|sudo|pip|echo|apt-cache|hailomz|ssh-keygen|%1)\b")
+_WORDS = re.compile(
+    r"\b(?:a|agrees?|are|at|be|but|for|found|goes|has|ignored|in|is|it|knows|makes|matches|must|needs|no|of|or|"
+    r"replaces|say|shows|takes|tells|than|the|then|to|with|works|whose|rule)\b"
+)
+
+
+def needs_words(text: str) -> bool:
+    """Tell whether a message has something to translate: it is neither code nor a command."""
+    code = re.fullmatch(r"[\w.-]+|\w+(?:\.\w+)* = .*|[%/*\w.]+|\w+: \{.*\}", text)
+    bare = re.sub(r"[-\w]*-[-\w]*", "", text)  # -in-words of a command's options
+    command = _COMMAND.match(text) is not None and _WORDS.search(bare) is None
+    return code is None and is_sentence(text) and not command
+
+
+def is_sentence(text: str) -> bool:
+    """Tell whether a text has words in it, rather than a name or a format."""
+    return len(re.findall(r"\b[a-z]{2,}\b", re.sub(r"%\d", "", text))) > 1
+
+
+def _choices(node: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(node, ast.IfExp):
+        yield from _choices(node.body)
+        yield from _choices(node.orelse)
+    elif isinstance(node, ast.BoolOp):
+        for value in node.values:
+            yield from _choices(value)
+    else:
+        yield node
+
+
+def _name(node: ast.expr) -> str:
+    """Return the last word of what is called or assigned."""
+    return str(getattr(node, "attr", None) or getattr(node, "id", ""))
+
+
+def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the values of a piece of code that users read, each with its kind."""
+    if isinstance(node, ast.Call):
+        name = _name(node.func)
+        for keyword in node.keywords:
+            if keyword.arg in ("hint", "fix", "why", "advice", "remedy"):
+                yield keyword.arg, keyword.value
+        place = _FINDERS.get(name)
+        if place is not None and len(node.args) > place:
+            yield "finding", node.args[place]
+        elif node.args and re.search(r"(Error|Failed|Refused|Timeout|Lacks|Interrupted)$", name):
+            yield "error", node.args[0]
+        if name in ("told", "_titled") and node.args:
+            yield "title", node.args[0]
+        if name == "Row":
+            yield from (("title", value) for value in node.args[:1])
+        if name in ("error", "warning"):  # of doctor: message, why, fix
+            yield from zip(("why", "fix"), node.args[1:3], strict=False)
+        if name == "_known":
+            yield from zip(("finding", "fix"), node.args[:2], strict=False)
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+        name = _name(node.targets[0]).lower().lstrip("_")
+        if name in ("hint", "fix", "advice") or name.endswith(("_fix", "_hint")):
+            yield "hint", node.value
+        elif name in ("msg", "message", "problem"):
+            yield "error", node.value
+        if _name(node.targets[0]) in TITLES:
+            inside = getattr(node.value, "values", None) or getattr(node.value, "elts", ())
+            yield from (("title", value) for value in inside)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.report.model import Verdict
 
 #: Raise it when verdicts are reached in another way: what is remembered was judged by the old one.
-RULES = 2
+RULES = 3
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,11 @@ class Head:
         """True when there are key points beside the boxes."""
         return "keypoints" in self.roles
 
+    @property
+    def has_angles(self) -> bool:
+        """True when the boxes are oriented."""
+        return "angle" in self.roles
+
     def to_json(self) -> dict[str, object]:
         """Return what a program on the device needs, to decode as this one does."""
         kept = ("family", "strides", "anchors", "regression_length")
@@ -154,9 +159,12 @@ def _decode(
         # Noise may overflow an exponential; a box without end is then just a wrong box.
         with np.errstate(over="ignore", invalid="ignore"):
             boxes, scores = decoding.candidates(some, report, head.size)
+            places = decoding.turned_boxes(some, report) if head.has_angles else boxes
             found, where = decoding.survivors(
-                boxes[0], scores[0], head.score, head.iou, head.max_boxes
+                places[0], scores[0], head.score, head.iou, head.max_boxes
             )
+            if head.has_angles:
+                found = _upright(found, head.size)
         rows.append(found)
         if head.has_points:
             if is_first:
@@ -165,6 +173,19 @@ def _decode(
             points.append(places.astype(np.float64))
     offsets = np.cumsum([0, *(len(one) for one in rows)], dtype=np.int64)
     return Decoded(Detections(np.concatenate(rows), offsets), tuple(points))
+
+
+def _upright(turned: Floats, size: tuple[int, int]) -> Floats:
+    """Return (k, 7) oriented boxes, in pixels, as the upright ones around them: rows of boxes.
+
+    Labels of oriented boxes are read so, too: a turned box and its sides alone do not overlap.
+    """
+    from hefsmith_worker import decoding
+
+    places = decoding.corners(turned[:, :5]) / np.array([size[1], size[0]])
+    low, high = places.min(1), places.max(1)
+    sides = np.stack([low[:, 1], low[:, 0], high[:, 1], high[:, 0]], -1)
+    return np.concatenate([np.clip(sides, 0.0, 1.0), turned[:, 5:]], 1).astype(np.float32)
 
 
 def point_distance(reference: Decoded, other: Decoded, size: tuple[int, int]) -> float | None:

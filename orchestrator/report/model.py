@@ -84,6 +84,9 @@ SHORT_TITLES = {
     "metric": "own metric",
 }
 
+#: What a task's network says of each box that labels of boxes do not judge.
+BESIDE_BOXES: Mapping[str, str] = {"pose": "key points", "segmentation": "masks", "obb": "angles"}
+
 #: A cosine is blind to the scale: an answer twice as large has 0 dB. One that meets the cosine
 #: asked for has 12 dB and more, so that 3 blame nothing else.
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
@@ -92,7 +95,7 @@ DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "segmentation": {"mean_iou": 0.85, "label_iou_drop": 3.0, "cosine": 0.97, "snr_db": 3.0},
     # Boxes are judged where the head finder knows how to decode them.
     "pose": {"f1": 0.85, "mean_iou": 0.80, "cosine": 0.98, "snr_db": 3.0},
-    "obb": {"cosine": 0.98, "snr_db": 3.0},
+    "obb": {"f1": 0.85, "mean_iou": 0.80, "cosine": 0.98, "snr_db": 3.0},
     "other": {"cosine": 0.98, "snr_db": 3.0, "r2": 0.05},
 }
 
@@ -103,8 +106,8 @@ class Thresholds:
 
     ``top1_drop``, ``map_drop`` and ``label_iou_drop`` are points (percent) against the float
     model. A demand finer than one sample counts as one sample. ``agreement``, ``f1`` and
-    ``mean_iou`` are fractions, ``cosine`` is the mean over the samples of the worst output,
-    ``snr_db`` is in decibels.
+    ``mean_iou`` are fractions, ``cosine`` is the mean over the samples of the worst output, where
+    those that say little count less, ``snr_db`` is in decibels.
     ``metric_drop`` is in the units of the user's metric. ``r2`` is the share of the variance over
     the samples that an answer of few numbers keeps; one answer for all has 0.
     """
@@ -138,8 +141,8 @@ class Thresholds:
 class OutputAgreement:
     """One output of one step against the float model. ``None`` = cannot be told.
 
-    ``cosine`` is the mean over samples and ``cosine_min`` the worst sample's; ``snr_db`` is
-    ``None`` when both are identical (``exact``) or not comparable (``problem``).
+    ``cosine`` is the mean over samples, weighted, and ``cosine_min`` the worst sample's;
+    ``snr_db`` is ``None`` when both are identical (``exact``) or not comparable (``problem``).
     """
 
     output: str
@@ -313,6 +316,12 @@ class Verdict:
         if self.unproven is not None:
             return f"unproven {where}: {self.unproven}{tail}"
         if self.passed and self.basis == "labels":
+            part = BESIDE_BOXES.get(self.task)
+            if self.accuracy is not None and self.accuracy.measure == "map50" and part:
+                return (
+                    f"passed: the model's boxes are right {where}, {self._by_labels()}; whether "
+                    f"its {part} are was not tested{tail}"
+                )
             return f"passed: the model works {where}, {self._by_labels()}{tail}"
         if self.passed:
             return (

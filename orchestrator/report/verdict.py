@@ -499,6 +499,8 @@ def _notes(
             "The samples have no labels: steps are judged against the float model, not against "
             "the truth."
         )
+    elif found is None:
+        notes.append(_unused(golden))
     if len(golden) < 16 and within is None:
         notes.append(f"Only {len(golden)} samples: one of them is {100 / len(golden):.0f} points.")
     if steps[0].step not in FRAMEWORK_STEPS:
@@ -515,6 +517,17 @@ def _notes(
                 f"(cosine {cosine:.5f})."
             )
     return tuple(notes)
+
+
+def _unused(golden: Golden) -> str:
+    """Say why the labels that there are judged nothing."""
+    if any(sample.boxes for sample in golden.samples):
+        why = "no boxes can be decoded from these outputs"
+    elif any(sample.mask is not None for sample in golden.samples):
+        why = "the first output is no map of classes, which masks would judge"
+    else:
+        why = f"they are classes, and the task is {golden.task}"
+    return f"The labels of the samples were not used: {why}."
 
 
 def _worst(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -14,6 +15,8 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
+from orchestrator.device import validation
+from orchestrator.device.session import SshSession
 from tests.lies import networks
 from tests.lies.bench import ARCH, Bench, Said
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 Look = Callable[[Bench, bool], "str | None"]
 Given = tuple[str, str, Look]
+
+#: What a device said of its run and of itself, by where its answers are kept.
+ASKED: dict[Path, tuple[Any, Any]] = {}
 
 
 def outcome(said: Said) -> str | None:
@@ -121,26 +127,69 @@ LEFT_OUT = {
 }
 
 
+def lying_device(bench: Bench, name: str, lie: Callable[[Path], None] | None) -> str | None:
+    """Validate a build on a device that changes its answers by ``lie``, a file for each output.
+
+    The honest twin alone asks a device; the lies change what it answered, which takes no time.
+    """
+    words = ("validate", name, "--device", "embedded", "--json")
+    kept = bench.root / "answers" / name
+    bench.once(name, "build", name)
+    if kept not in ASKED:
+        with _asked(kept):
+            bench.once(f"{name} honest", *words)
+    if lie is None:
+        return outcome(bench.once(f"{name} honest", *words))
+    run, identity = ASKED[kept]
+
+    def run_golden(_runner: Any, _hef: Any, _inputs: Any, outputs: Any, **_options: Any) -> Any:
+        for output in outputs:
+            shutil.copy(kept / output.file.name, output.file)
+            lie(output.file)
+        return run
+
+    with (
+        mock.patch.object(validation, "run_golden", run_golden),
+        mock.patch.object(SshSession, "identify", lambda _, **__: identity),
+    ):
+        return outcome(bench.hef(*words))
+
+
+@contextmanager
+def _asked(kept: Path) -> Iterator[None]:
+    """Keep what a device answers meanwhile, and what it says of itself."""
+    run, identify = validation.run_golden, SshSession.identify
+    said: list[Any] = []
+
+    def run_golden(runner: Any, hef: Any, inputs: Any, outputs: Any, **options: Any) -> Any:
+        said.append(run(runner, hef, inputs, outputs, **options))
+        kept.mkdir(parents=True)
+        for output in outputs:
+            shutil.copy(output.file, kept / output.file.name)
+        return said[-1]
+
+    def who(session: Any, **options: Any) -> Any:
+        said.append(identify(session, **options))
+        return said[-1]
+
+    with (
+        mock.patch.object(validation, "run_golden", run_golden),
+        mock.patch.object(SshSession, "identify", who),
+    ):
+        yield
+    identity, answered = said
+    ASKED[kept] = (answered, identity)
+
+
 def _device(kind: str, lie: str, bench: Bench, planted: bool) -> str | None:
     task, maker = NETWORKS[kind]
     name = f"device-{kind}"
     bench.model(name, maker, task)
-    bench.once(name, "build", name)
-    words = ("validate", name, "--device", "embedded", "--json")
-    if not planted:
-        return outcome(bench.once(f"{name} honest", *words))
-    from orchestrator.device import validation
 
-    real = validation.run_golden
+    def change(path: Path) -> None:
+        np.save(path, DEVICES[lie](np.load(path)))
 
-    def run_golden(runner: Any, hef: Any, inputs: Any, outputs: Any, **options: Any) -> Any:
-        run = real(runner, hef, inputs, outputs, **options)
-        for output in outputs:
-            np.save(output.file, DEVICES[lie](np.load(output.file)))
-        return run
-
-    with mock.patch.object(validation, "run_golden", run_golden):
-        return outcome(bench.hef(*words))
+    return lying_device(bench, name, change if planted else None)
 
 
 def _devices() -> Iterator[Given]:

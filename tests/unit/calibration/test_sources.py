@@ -507,6 +507,30 @@ def test_yolo_data_files_of_all_styles_are_read(yaml: str, tmp_path: Path) -> No
     assert listing.items[0].relative
 
 
+@pytest.mark.parametrize(
+    ("line", "yaml"),
+    [
+        ("1 0.5 0.5 0.5 0.25", ""),
+        # A polygon, and the four corners of an oriented box.
+        ("1 0.5 0.375 0.75 0.5 0.25 0.625", ""),
+        ("1 0.25 0.375 0.75 0.375 0.75 0.625 0.25 0.625", ""),
+        # Key points behind the box: one of three numbers, two, and two of two numbers.
+        ("1 0.5 0.5 0.5 0.25 0.9 0.1 0", ""),
+        ("1 0.5 0.5 0.5 0.25 0.9 0.1 2 0.1 0.9 0", ""),
+        ("1 0.5 0.5 0.5 0.25 0.9 0.1 1 0.1 0.9 1", "kpt_shape: [2, 3]\n"),
+        ("1 0.5 0.5 0.5 0.25 0.9 0.1 0.1 0.9", "kpt_shape: [2, 2]\n"),
+    ],
+)
+def test_every_form_of_a_yolo_line_has_its_box(line: str, yaml: str, tmp_path: Path) -> None:
+    path = yolo(tmp_path / "set", "path: .\ntrain: images/train\nval: images/val\n" + yaml)
+    (tmp_path / "set/labels/val/val.txt").write_text(line + "\n")
+
+    listing = list_source(Source(str(path), split="val"), SPEC, tmp_path, 9)
+
+    assert listing.items[0].boxes == ((0.375, 0.25, 0.625, 0.75, 1),)
+    assert not listing.notes
+
+
 def test_a_yolo_folder_is_known_by_images_and_labels(tmp_path: Path) -> None:
     yolo(tmp_path / "set", "")
 

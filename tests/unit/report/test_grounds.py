@@ -128,6 +128,12 @@ CASES = {
     "boxes by the labels": Case(
         "detection", SOME, "passed", "the model works", {"boxes": truth_of(SOME)}
     ),
+    **{
+        f"boxes by the labels, {task}": Case(
+            task, SOME, "passed", f"{part} are was not tested", {"boxes": truth_of(SOME)}
+        )
+        for task, part in (("pose", "key points"), ("segmentation", "masks"), ("obb", "angles"))
+    },
     "no box where the labels are": Case(
         "detection", boxes(), "failed", "next to nothing", {"boxes": ELSEWHERE}
     ),
@@ -260,6 +266,25 @@ def test_each_class_has_its_figures(tmp_path: Path) -> None:
         "b": (2, 1.0, pytest.approx(2 / 3)),
         "d": (1, 1.0, 1.0),
     }
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "why"),
+    [
+        ("detection", {"boxes": truth_of(SOME)}, "no boxes can be decoded"),
+        ("other", {"labels": [0, 1] * (N // 2)}, "they are classes, and the task is other"),
+        ("other", {"masks": np.zeros((N, 4, 4))}, "the first output is no map of classes"),
+    ],
+)
+def test_labels_that_judge_nothing_are_told(
+    task: str, labels: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    steps = {step: [normal(8, 8, 3)] for step in STEPS}
+    verdict = decide(load_golden(write_golden(tmp_path, steps, task=task, **labels)))
+    assert verdict.basis == "agreement"
+    assert any(why in note for note in verdict.notes), verdict.notes
+    bare = decide(load_golden(write_golden(tmp_path / "bare", steps, task=task)))
+    assert not any("not used" in note for note in bare.notes)
 
 
 DEVICES = {

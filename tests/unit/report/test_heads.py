@@ -26,7 +26,7 @@ NMS = NmsOptions(score=0.3)
 
 def report(*extra: str, **more: Any) -> dict[str, Any]:
     roles = ("box", "class", *extra)
-    channels = {"box": 4 * BINS, "class": CLASSES, "keypoints": 3 * POINTS}
+    channels = {"box": 4 * BINS, "class": CLASSES, "keypoints": 3 * POINTS, "angle": 1}
     return {
         "task": "detection",
         "family": "yolov8",
@@ -65,8 +65,9 @@ def fixture(
     steps: dict[str, list[NDArray[np.float32]]],
     head: dict[str, Any],
     task: str = "detection",
+    boxes: list[list[list[float]]] | None = None,
 ) -> tuple[Golden, Head]:
-    write_golden(folder, steps, task=task)
+    write_golden(folder, steps, task=task, boxes=boxes)
     path = folder / "golden.json"
     document = json.loads(path.read_text())
     document["inputs"][0]["preprocess"] = {"size": [SIDE, SIDE]}
@@ -171,6 +172,45 @@ def test_key_points_have_the_pixels_that_the_network_means(tmp_path: Path) -> No
     assert len(decoded.boxes.boxes) == 1
     # (0.25 x 2 + column 2) x 16 and (-0.5 x 2 + row 1) x 16
     np.testing.assert_allclose(decoded.points[0][0], np.tile([40.0, 0.0], (POINTS, 1)))
+
+
+def turned_everywhere(samples: int) -> tuple[dict[str, Any], list[NDArray[np.float32]]]:
+    """A head that finds one long box in each sample, turned by 45 degrees, at column 2, row 3."""
+    head = report("angle", task="oriented boxes")
+    found = [np.full_like(t, -9.0) for t in tensors(head, samples=samples)]
+    by_name = dict(zip(head["end_nodes"], found, strict=True))
+    for sample in range(samples):
+        by_name["/class/8"][sample, 3, 2, sample % CLASSES] = 5.0
+        sides = by_name["/box/8"][sample, 3, 2].reshape(4, BINS)
+        sides[(0, 1, 2, 3), (2, 0, 2, 0)] = 9.0
+        # The sigmoid of no number is a half: a quarter of pi, 45 degrees.
+        by_name["/angle/8"][sample, 3, 2] = 0.0
+    return head, found
+
+
+def test_oriented_boxes_are_judged_as_they_lie(tmp_path: Path) -> None:
+    head, good = turned_everywhere(6)
+    # 32 pixels long and flat, about (20, 28): 22.6 pixels across and down when turned.
+    reach = 16 / np.sqrt(2)
+    truth = [
+        [[(28 - reach) / SIDE, (20 - reach) / SIDE, (28 + reach) / SIDE, (20 + reach) / SIDE, n]]
+        for n in (0, 1, 2, 0, 1, 2)
+    ]
+    # Not turned, it is as flat as a line.
+    straight = [
+        np.full_like(t, -np.log(3.0)) if role == "angle" else t
+        for role, t in zip(head["end_roles"], good, strict=True)
+    ]
+    steps = {"onnx": good, "device": straight}
+    golden, found = fixture(tmp_path, steps, head, "obb", boxes=truth)
+    first, last = judge(golden, found).steps
+    assert first.measures["map50"] == 1.0
+    assert last.measures["f1"] == 0.0
+    assert last.measures["map50"] == 0.0
+    verdict = judge(*fixture(tmp_path / "good", {"onnx": good}, head, "obb", boxes=truth))
+    assert verdict.passed
+    assert verdict.headline.startswith("passed: the model's boxes are right at the step ONNX")
+    assert "whether its angles are was not tested" in verdict.headline
 
 
 def test_the_first_tensor_of_a_head_is_no_heat_map(tmp_path: Path) -> None:

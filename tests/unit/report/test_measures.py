@@ -33,7 +33,8 @@ def test_snr_cosine_and_errors_by_definition() -> None:
     reference = np.array([[3.0, 4.0], [1.0, 0.0]], np.float32)
     other = np.array([[3.0, 3.0], [0.0, 1.0]], np.float32)
     row = metrics.compare_tensors("out", reference, other)
-    assert row.cosine == pytest.approx(((3 * 3 + 4 * 3) / (5 * np.sqrt(18)) + 0) / 2)
+    # Sizes are 5 and 1, their median is 3: the second sample counts a third of the first.
+    assert row.cosine == pytest.approx((3 * (3 * 3 + 4 * 3) / (5 * np.sqrt(18)) + 0) / 4)
     assert row.cosine_min == 0.0
     assert row.snr_db == pytest.approx(10 * np.log10(26 / 3))
     assert (row.mean_abs, row.max_abs) == (0.75, 1.0)
@@ -46,6 +47,25 @@ def test_identical_outputs_are_exact_and_zeros_are_no_error() -> None:
     assert (row.cosine, row.snr_db) == (1.0, None)
     row = metrics.compare_tensors("out", zeros, zeros + 1)
     assert row.cosine == 0.0
+
+
+def test_samples_that_say_next_to_nothing_count_little_and_loud_ones_no_more() -> None:
+    random = np.random.default_rng(4)
+    reference = random.normal(0, 1, (16, 8)).astype(np.float32)
+    reference[:2] *= 1e-4
+    coarse = np.rint(reference / 0.05) * np.float32(0.05)
+    row = metrics.compare_tensors("out", reference, coarse)
+    assert row.cosine_min == 0.0
+    assert row.cosine is not None
+    assert row.cosine > 0.99
+    # What is said where nothing was is no noise.
+    coarse[:2] = reference[2:4]
+    assert (metrics.compare_tensors("out", reference, coarse).cosine or 0) < 0.95
+    # One loud sample does not stand for all the others, nor do many quiet ones excuse a network.
+    reference[0] *= 1e9
+    other = np.zeros_like(reference)
+    other[0] = reference[0]
+    assert (metrics.compare_tensors("out", reference, other).cosine or 0) < 0.2
 
 
 def test_shapes_that_differ_by_sides_of_one_are_aligned() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from hefsmith_worker.calibration.flat_yaml import read_flat_yaml
 from hefsmith_worker.calibration.folders import Mounts, list_file, list_folder, resolve
@@ -79,6 +79,7 @@ def _coco_folder(path: Path, source: Source, first: str, mounts: Mounts) -> Path
 def list_yolo(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
     """Read a YOLO data set: its ``data.yaml``, or the folder with ``images/`` and ``labels/``."""
     classes: Tuple[str, ...] = ()
+    pose = 0
     if path.is_dir():
         split = source.split or "train"
         places = [path / "images" / split, path / split / "images", path / "images"]
@@ -90,9 +91,9 @@ def list_yolo(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
             raise CalibrationError(msg, "calib.yolo", None, str(path))
         listing = list_folder(found[0])
     else:
-        listing, classes = _from_data_yaml(path, source, mounts)
+        listing, classes, pose = _from_data_yaml(path, source, mounts)
     notes: List[str] = []
-    items = [_with_boxes(item, notes) for item in listing.items]
+    items = [_with_boxes(item, notes, pose) for item in listing.items]
     result = Listing(items, classes=classes, notes=listing.notes)
     if notes:
         result.notes.append(
@@ -111,7 +112,10 @@ def has_split(path: Path, split: str) -> bool:
         return False
 
 
-def _from_data_yaml(path: Path, source: Source, mounts: Mounts) -> Tuple[Listing, Tuple[str, ...]]:
+def _from_data_yaml(
+    path: Path, source: Source, mounts: Mounts
+) -> Tuple[Listing, Tuple[str, ...], int]:
+    """Return the pictures, the classes, and how many numbers of a line are key points."""
     try:
         document = read_flat_yaml(read_regular(path, YAML_LIMIT).decode("utf-8-sig"))
     except (OSError, ValueError) as error:
@@ -140,7 +144,16 @@ def _from_data_yaml(path: Path, source: Source, mounts: Mounts) -> Tuple[Listing
     if isinstance(names, dict):
         names = [names[key] for key in sorted(names, key=int)]
     classes = tuple(str(name) for name in names) if isinstance(names, list) else ()
-    return Listing(items, notes=notes), classes
+    return Listing(items, notes=notes), classes, _numbers_of_points(document.get("kpt_shape"))
+
+
+def _numbers_of_points(shape: Any) -> int:
+    """Return how many numbers the key points of one object take, of ``kpt_shape: [17, 3]``."""
+    try:
+        points, numbers = (int(one) for one in shape)
+    except (TypeError, ValueError):
+        return 0
+    return max(0, points * numbers)
 
 
 def _place_of(entry: str, root: str, folder: Path, mounts: Mounts) -> Path:
@@ -153,14 +166,14 @@ def _place_of(entry: str, root: str, folder: Path, mounts: Mounts) -> Path:
     return next((place for place in places if place.exists()), places[0])
 
 
-def _with_boxes(item: Item, notes: List[str]) -> Item:
+def _with_boxes(item: Item, notes: List[str], pose: int = 0) -> Item:
     """Attach the boxes of the label file; pictures without one have none (background)."""
     label = _label_file(Path(item.path))
     rows: List[Tuple[float, float, float, float, int]] = []
     if label is not None:
         try:
             lines = read_regular(label, BOXES_LIMIT).decode("utf-8").splitlines()
-            rows.extend(_yolo_row(line) for line in lines if line.strip())
+            rows.extend(_yolo_row(line, pose) for line in lines if line.strip())
         except (OSError, ValueError) as error:
             notes.append(f"{label}: {error}")
             return Item(item.name, item.path, group=item.group)
@@ -168,18 +181,33 @@ def _with_boxes(item: Item, notes: List[str]) -> Item:
     return Item(item.name, item.path, group=item.group, boxes=boxes, relative=True)
 
 
-def _yolo_row(line: str) -> Tuple[float, float, float, float, int]:
+def _yolo_row(line: str, pose: int) -> Tuple[float, float, float, float, int]:
+    """Return a line's box: y_min, x_min, y_max, x_max, class.
+
+    ``pose`` of its numbers are known to be key points, behind the box; else the line tells.
+    """
     values = [float(value) for value in line.split()]
     number = int(values[0])
-    if len(values) == 5:
-        x, y, width, height = values[1:]
+    if len(values) == 5 or (pose and len(values) == 5 + pose) or _has_points(values):
+        x, y, width, height = values[1:5]
         return (y - height / 2, x - width / 2, y + height / 2, x + width / 2, number)
     if len(values) >= 7 and len(values) % 2 == 1:
-        # A polygon (segmentation): its bounding box.
+        # A polygon (segmentation, oriented boxes): its bounding box.
         xs, ys = values[1::2], values[2::2]
         return (min(ys), min(xs), max(ys), max(xs), number)
     msg = f"{len(values)} numbers in a line"
     raise ValueError(msg)
+
+
+def _has_points(values: Sequence[float]) -> bool:
+    """Tell key points x, y, visible (0, 1, 2) behind a box from the corners of a polygon.
+
+    Corners lie within 0..1, so that a 2 is none; and they come in pairs.
+    """
+    seen = values[7::3]
+    if len(values) < 8 or (len(values) - 5) % 3 or not set(seen) <= {0.0, 1.0, 2.0}:
+        return False
+    return 2.0 in seen or len(values) % 2 == 0
 
 
 def _label_file(picture: Path) -> Optional[Path]:

@@ -285,6 +285,107 @@ def test_a_recipe_that_would_be_none_is_left_as_it_was(loaded: LoadedRecipe) -> 
     assert sorted(one.name for one in path.parent.iterdir()) == ["model.yaml"]
 
 
+CHANGES = {
+    "optimization.level": 1,
+    "optimization.script": ["a = b(c)", "d = e(f)"],
+    "calibration.count": 32,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        pytest.param(
+            "# mine\r\nsource: {onnx: net.onnx}\r\ncalibration:\r\n  source: a # x\r\n",
+            ["# mine\r\n", "source: a # x\r\n"],
+            id="line ends of Windows",
+        ),
+        pytest.param(
+            "\ufeffsource: {onnx: net.onnx}\ncalibration: {source: a}\n",
+            ["\ufeff"],
+            id="byte order mark",
+        ),
+        pytest.param(
+            "{source: {onnx: net.onnx}, calibration: {source: a, count: 64}}\n",
+            ["{source: {onnx: net.onnx}"],
+            id="flow",
+        ),
+        pytest.param(
+            "---\nsource: {onnx: net.onnx}\ncalibration: {source: a}  # end\n...\n",
+            ["---\n", "\n...\n", "# end"],
+            id="marks of a document",
+        ),
+        pytest.param(
+            "source:\n    onnx: net.onnx\ncalibration:\n    source: a\noptimization:\n"
+            "    script:\n      - a = b(c)\n",
+            ["    onnx: net.onnx", "      - a = b(c)\n      - d = e(f)\n"],
+            id="its own indentation",
+        ),
+        pytest.param(
+            "source: {onnx: net.onnx}\noptimization:\n  script:\n  - a = b(c)  # why\n\n"
+            "# --- pictures ---\ncalibration:\n  source: a\n",
+            ["- a = b(c)  # why\n", "# --- pictures ---\ncalibration:"],
+            id="comments of lines and of what follows",
+        ),
+        pytest.param(
+            "source: {onnx: net.onnx}\ncalibration: {source: a}\n"
+            "optimization:\n  script:\n  - old = x(y)\n\n  # the end\nexport: {opset: 17}\n",
+            ["\n\n  # the end\nexport: {opset: 17}\n"],
+            id="what follows a list that is another",
+        ),
+        pytest.param(
+            "source: {onnx: net.onnx}\ncalibration: {source: a}\noptimization:\n",
+            ["optimization:\n"],
+            id="an empty section",
+        ),
+    ],
+)
+def test_a_recipe_keeps_its_style(tmp_path: Path, text: str, kept: list[str]) -> None:
+    pytest.importorskip("ruamel.yaml")
+    path = tmp_path / "model.yaml"
+    path.write_bytes(text.encode())
+    amend(path, CHANGES)
+    made = path.read_bytes().decode()
+    for part in kept:
+        assert part in made
+    assert made.count("\r\n") == (made.count("\n") if "\r\n" in text else 0)
+    recipe = load_recipe(path).recipe
+    assert (recipe.optimization.level, recipe.calibration.count) == (1, 32)
+    assert list(recipe.optimization.script) == CHANGES["optimization.script"]
+
+
+def test_what_an_alias_shares_changes_at_one_place_only(tmp_path: Path) -> None:
+    pytest.importorskip("ruamel.yaml")
+    from orchestrator.project.yaml_source import parse_yaml
+
+    shared = "calibration: &same {source: a, count: 64}\n"
+    found = parse_yaml(amended(f"{shared}data: *same\n", {"data.count": 5}))
+    assert found == {
+        "calibration": {"source": "a", "count": 64},
+        "data": {"source": "a", "count": 5},
+    }
+    merged = f"{shared}data:\n  <<: *same\n  source: b\n"
+    found = parse_yaml(amended(merged, {"data.count": 5, "calibration.source": "c"}))
+    assert found["data"] == {"source": "b", "count": 5}
+    lists = "optimization:\n  script: &s [a]\nexport: *s\n"
+    found = parse_yaml(amended(lists, {"optimization.script": ["a", "b"]}))
+    assert found == {"optimization": {"script": ["a", "b"]}, "export": ["a"]}
+
+
+def test_a_link_to_a_recipe_stays_one(tmp_path: Path) -> None:
+    pytest.importorskip("ruamel.yaml")
+    real = tmp_path / "real.yaml"
+    real.write_text(RECIPE, encoding="utf-8")
+    link = tmp_path / "model.yaml"
+    try:
+        link.symlink_to(real)
+    except OSError:
+        pytest.skip("no symbolic links here")
+    amend(link, {"optimization.level": 1})
+    assert link.is_symlink()
+    assert load_recipe(real).recipe.optimization.level == 1
+
+
 # --- other keys of the recipe, and how long it takes ---------------------------------------------
 
 

@@ -132,7 +132,7 @@ def _chosen(
             msg = f"{path} is not there"
             raise ConfigError(msg, code="init.file")
         if kind != "weights":
-            return NetworkFile(kind, path)  # type: ignore[arg-type]
+            return NetworkFile(kind, path)
         plain = path.suffix.lower() == ".safetensors"
         return NetworkFile(
             "weights", path, Checkpoint("weights") if plain else read_checkpoint(path)

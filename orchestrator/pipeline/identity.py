@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract import sources
+
 from orchestrator import paths
 from orchestrator.pipeline.closure import CodeReader
 from orchestrator.pipeline.digests import digest_of
@@ -41,6 +43,9 @@ TENSORFLOW_PACKAGES = (
     "keras==3.15.1",
     "tf2onnx==1.17.0",
 )
+
+#: What networks of a framework are read with, where that is not among the pins.
+FRAMEWORK_PACKAGES = {sources.TENSORFLOW: TENSORFLOW_PACKAGES}
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hefsmith_worker.contract import names, stages
+from hefsmith_worker.contract import stages
 from hefsmith_worker.contract.options import (
     AnalyzeOptions,
     CalibrationOptions,
@@ -21,10 +21,12 @@ from hefsmith_worker.contract.options import (
     OptimizeOptions,
     Options,
 )
+from hefsmith_worker.contract.sources import BY_NAME, TENSORFLOW
 from hefsmith_worker.contract.stages import ANALYSIS, HEF
 
-from orchestrator.errors import ConfigError, escape_control
-from orchestrator.pipeline.identity import TENSORFLOW_PACKAGES
+from orchestrator.errors import ConfigError
+from orchestrator.pipeline.materials import BuildInput, Collector, Described
+from orchestrator.pipeline.network import describe_network, export_packages
 from orchestrator.project.recipe import Preprocessing, SourceOptions
 from orchestrator.reading import read_text
 
@@ -32,14 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.project.loading import LoadedRecipe
-    from orchestrator.project.recipe import Arch, PictureSource, Recipe, Source
+    from orchestrator.project.recipe import Arch, PictureSource
     from orchestrator.project.section import Section
-
-#: More than a factory's code can be.
-SOURCE_FILES = 2000
-SOURCE_BYTES = 32 << 20
-#: Kinds of source that TensorFlow reads.
-TENSORFLOW_KINDS = frozenset({"tflite", "keras", "saved_model"})
 
 _GLOB = re.compile(r"[*?\[]")
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]+://")
@@ -48,18 +44,6 @@ _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]+://")
 _LISTS = frozenset({".txt", ".csv", ".json", ".yaml", ".yml"})
 
 Group = TypeVar("Group", bound=Options)
-
-
-@dataclass(frozen=True)
-class BuildInput:
-    """One input of a build: the name that the worker knows, and where it is on this machine.
-
-    ``files`` limits a folder to these relative names (the factory's own code).
-    """
-
-    name: str
-    path: Path
-    files: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,50 +76,8 @@ class BuildRequest:
     @property
     def tensorflow(self) -> bool:
         """Whether the network comes from TensorFlow: it is read with other libraries."""
-        return self.parameters["export"]["source"]["kind"] in TENSORFLOW_KINDS
-
-
-class _Collector:
-    """Gathers materials under names that do not collide."""
-
-    def __init__(self, loaded: LoadedRecipe, project: Path) -> None:
-        self.loaded = loaded
-        self.project = project
-        self.materials: dict[str, BuildInput] = {}
-
-    def find(self, written: str, *location: str | int) -> Path:
-        """Return a path of the recipe that exists, else say where it was looked for."""
-        where = self.loaded.where(*location)
-        field = ".".join(map(str, location))
-        if "\0" in written or not written:
-            msg = f"{where}: {field}: not a path"
-            raise ConfigError(msg, code="recipe.path")
-        candidates = [self.loaded.folder / Path(written).expanduser(), self.project / written]
-        for candidate in candidates:
-            try:
-                if candidate.exists():
-                    return candidate.resolve()
-            except OSError:
-                continue
-        msg = f"{where}: {field}: no such file or folder: {escape_control(written)}"
-        looked = dict.fromkeys(str(candidate.resolve()) for candidate in candidates)
-        raise ConfigError(
-            msg, hint="Looked for " + "\nand for ".join(looked), code="recipe.missing"
-        )
-
-    def add(self, name: str, path: Path, files: tuple[str, ...] | None = None) -> str:
-        """Hand over a file or folder under ``name``; the same path keeps its first name."""
-        for material in self.materials.values():
-            if material.path == path and material.files == files:
-                return material.name
-        # A file of the user may be called as no input can be; it is lent under another name.
-        name = names.tame(name)
-        free, number = name, 2
-        while free in self.materials:
-            stem, dot, suffix = name.partition(".")
-            free, number = f"{stem}-{number}{dot}{suffix}", number + 1
-        self.materials[free] = BuildInput(free, path, files)
-        return free
+        kind: str = self.parameters["export"]["source"]["kind"]
+        return BY_NAME[kind].framework == TENSORFLOW
 
 
 def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
@@ -144,20 +86,20 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
     Raises :class:`ConfigError` for every path that is not there.
     """
     recipe = loaded.recipe
-    collector = _Collector(loaded, project)
-    source, source_names = _network(collector)
+    collector = Collector(loaded, project)
+    source = describe_network(collector)
     labels = _labels(collector)
     preprocessing = _preprocessing(loaded)
-    calibration, calibration_names = _pictures(
+    calibration = _pictures(
         collector, recipe.calibration.source, "calibration", ("calibration", "source")
     )
     origin = "validation" if recipe.validation.source is not None else "calibration"
     if recipe.validation.source is not None:
-        samples, sample_names = _pictures(
+        samples = _pictures(
             collector, recipe.validation.source, "validation", ("validation", "source")
         )
     else:
-        samples, sample_names = calibration, calibration_names
+        samples = calibration
     task = None if recipe.postprocess.task == "auto" else recipe.postprocess.task
     nms = _group(recipe.postprocess.nms, NmsOptions)
     optimize_names: tuple[str, ...] = ()
@@ -167,19 +109,19 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
         optimize_names = (str(nms.config),)
     script = _script(collector)
     optimization = recipe.optimization
-    packages = _export_packages(recipe)
-    parameters: dict[str, dict[str, Any]] = {
+    packages = export_packages(recipe)
+    parameters: Mapping[str, Mapping[str, object]] = {
         "export": {
-            "source": source,
+            "source": source.plan,
             "inputs": {name: list(shape) for name, shape in recipe.inputs.items()},
             **_group(recipe.export, ExportOptions).plain(),
             "packages": packages,
         },
         "samples": {
-            "source": source,
+            "source": source.plan,
             "tolerance": recipe.export.tolerance,
             "packages": packages,
-            "sources": samples,
+            "sources": samples.plan,
             "origin": origin,
             "count": recipe.validation.samples,
             "seed": recipe.validation.seed,
@@ -188,8 +130,8 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             "preprocessing": preprocessing,
         },
         "calibrate": {
-            "sources": calibration,
-            "validation": samples if origin == "validation" else None,
+            "sources": calibration.plan,
+            "validation": samples.plan if origin == "validation" else None,
             **_group(recipe.calibration, CalibrationOptions).plain(),
             "script": list(script),
             "labels": list(labels),
@@ -222,9 +164,9 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             for stage in stages.STAGES
         },
         used_by={
-            "export": source_names,
-            "samples": (*source_names, *sample_names),
-            "calibrate": (*calibration_names, *sample_names),
+            "export": source.materials,
+            "samples": (*source.materials, *samples.materials),
+            "calibrate": (*calibration.materials, *samples.materials),
             "parse": (),
             "optimize": optimize_names,
             "analyze": (),
@@ -247,124 +189,7 @@ def _group(section: Section, options: type[Group]) -> Group:
     )
 
 
-def _export_packages(recipe: Recipe) -> list[str]:
-    if recipe.source.kind in TENSORFLOW_KINDS:
-        return [*TENSORFLOW_PACKAGES, *recipe.export.packages]
-    return list(recipe.export.needed)
-
-
-def _network(collector: _Collector) -> tuple[dict[str, Any], tuple[str, ...]]:
-    source = collector.loaded.recipe.source
-    kind = source.kind
-    if kind == "onnx":
-        from hefsmith_worker.onnx_external import external_files
-
-        assert source.onnx is not None
-        path = collector.find(source.onnx, "source", "onnx")
-        name = collector.add(path.name, path)
-        beside = [
-            collector.add(other, path.parent / other)
-            for other in external_files(path)
-            if _is_beside(collector, path, other)
-        ]
-        return {"kind": "onnx", "file": name}, (name, *beside)
-    if kind in TENSORFLOW_KINDS:
-        return _tensorflow(collector, kind)
-    described: dict[str, Any] = {
-        "kind": "torch",
-        "kwargs": dict(source.kwargs),
-        "trust_pickle": source.trust_pickle,
-        "weights": None,
-        "file": None,
-    }
-    names: list[str] = []
-    if source.torch is not None:
-        written, _, factory = source.torch.rpartition(":")
-        file = collector.find(written, "source", "torch")
-        files = _code_behind(file, source, collector.loaded.where("source", "torch"))
-        name = collector.add("source", file.parent, files)
-        described.update(file=f"{name}/{file.name}", factory=factory)
-        names.append(name)
-    if source.weights is not None:
-        path = collector.find(source.weights, "source", "weights")
-        described["weights"] = collector.add(path.name, path)
-        names.append(described["weights"])
-    return described, tuple(names)
-
-
-def _is_beside(collector: _Collector, model: Path, name: str) -> bool:
-    """Tell whether weights that an ONNX file names are there; refuses what is not beside it."""
-    fault = names.fault(name)
-    if fault is not None or len(names.parts(name)) > 1:
-        what = "that is not beside it" if fault is None else f"whose name {fault}"
-        where = collector.loaded.where("source", "onnx")
-        msg = (
-            f"{where}: source.onnx: {escape_control(model.name)} keeps weights in a file "
-            f"{what}: {names.shown(name)}"
-        )
-        hint = (
-            "Weights must lie in the model's own folder. If you do not know who made the file,\n"
-            "do not use it; else save it anew: onnx.save(onnx.load(FILE), FILE)."
-        )
-        raise ConfigError(msg, hint=hint, code="onnx.external-data")
-    return (model.parent / name).is_file()
-
-
-def _tensorflow(collector: _Collector, kind: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a TensorFlow source; what is wrong with its file is told before anything starts."""
-    from hefsmith_worker.tflite_file import TfliteError, read_network
-
-    source = collector.loaded.recipe.source
-    path = collector.find(str(getattr(source, kind)), "source", kind)
-    wrong = hint = None
-    if kind == "saved_model":
-        if not (path / "saved_model.pb").is_file():
-            wrong = f"{path.name} is not a SavedModel (a folder with saved_model.pb)"
-            hint = "Write one with model.export(folder) or tf.saved_model.save(model, folder)."
-    elif not path.is_file():
-        wrong = f"{path.name} is not a file"
-    elif kind == "keras" and path.suffix not in (".keras", ".h5", ".hdf5"):
-        wrong = f"{path.name} is not a Keras file (.keras or .h5)"
-        hint = "Keras tells its formats by the name's ending."
-    elif kind == "tflite":
-        try:
-            quantised = read_network(path).quantised
-        except TfliteError as error:
-            wrong = str(error)
-        except OSError as error:
-            wrong = f"{path.name} cannot be read: {error.strerror}"
-        else:
-            if quantised:
-                wrong = f"{path.name} is quantised already ({len(quantised)} tensors)"
-                hint = (
-                    "Hailo's compiler quantises the network itself and needs it in floating\n"
-                    "point: convert it without converter.optimizations, or with float16 only."
-                )
-    if wrong is not None:
-        where = collector.loaded.where("source", kind)
-        msg = f"{where}: source.{kind}: {escape_control(wrong)}"
-        raise ConfigError(msg, hint=hint, code="recipe.tensorflow")
-    name = collector.add(path.name, path)
-    return {"kind": kind, "file": name, "trust_pickle": source.trust_pickle}, (name,)
-
-
-def _code_behind(file: Path, source: Source, where: str) -> tuple[str, ...]:
-    """Return the factory's code: small text files, by their names below its folder."""
-    from orchestrator.pipeline.factory_code import factory_files
-
-    texts = [value for value in source.kwargs.values() if isinstance(value, str)]
-    found = factory_files(file, texts, everything=source.trust_pickle)
-    total = sum((file.parent / name).stat().st_size for name in found)
-    if len(found) > SOURCE_FILES or total > SOURCE_BYTES:
-        msg = (
-            f"{where}: source.torch: the folder {file.parent} has more code than a model "
-            f"needs (over {SOURCE_FILES} files or {SOURCE_BYTES >> 20} MiB)"
-        )
-        raise ConfigError(msg, hint="Put the model's files into a folder of their own.")
-    return found
-
-
-def _labels(collector: _Collector) -> tuple[str, ...]:
+def _labels(collector: Collector) -> tuple[str, ...]:
     labels = collector.loaded.recipe.postprocess.labels
     if labels is None:
         return ()
@@ -380,7 +205,7 @@ def _labels(collector: _Collector) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def _preprocessing(loaded: LoadedRecipe) -> dict[str, Any]:
+def _preprocessing(loaded: LoadedRecipe) -> Mapping[str, object]:
     given = loaded.recipe.preprocessing
     if isinstance(given, Preprocessing):
         return {"shared": given.plain(skip_none=True)}
@@ -388,28 +213,28 @@ def _preprocessing(loaded: LoadedRecipe) -> dict[str, Any]:
 
 
 def _pictures(
-    collector: _Collector, source: PictureSource, name: str, location: tuple[str, ...]
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a source as the worker reads it, and the names of the materials in it."""
+    collector: Collector, source: PictureSource, name: str, location: tuple[str, ...]
+) -> Described:
+    """Return pictures as the worker reads them: one source, or one for each input."""
     if isinstance(source, dict):
-        described: dict[str, Any] = {}
-        names: list[str] = []
-        for key, value in source.items():
-            one, used = _one_source(collector, value, f"{name}-{key}", (*location, key))
-            described[key] = one
-            names.extend(used)
-        return described, tuple(names)
+        parts = {
+            key: _one_source(collector, value, f"{name}-{key}", (*location, key))
+            for key, value in source.items()
+        }
+        used = [material for part in parts.values() for material in part.materials]
+        return Described({key: part.plan for key, part in parts.items()}, tuple(used))
     return _one_source(collector, source, name, location)
 
 
 def _one_source(
-    collector: _Collector, source: str | SourceOptions, name: str, location: tuple[str, ...]
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+    collector: Collector, source: str | SourceOptions, name: str, location: tuple[str, ...]
+) -> Described:
     options = source if isinstance(source, SourceOptions) else SourceOptions(path=source)
     described = options.plain(skip_none=True)
     written = options.path
     if _REMOTE.match(written):
-        return _remote(collector, described, name, location)
+        copy = _remote(collector, written, name, location)
+        return Described({**described, "path": copy}, (copy,))
     names: list[str] = []
     if _GLOB.search(written):
         described["path"], used = _glob(collector, written, name, location)
@@ -437,11 +262,11 @@ def _one_source(
             found = collector.find(folder_named, *location, key)
             described[key] = collector.add(f"{name}-{key}", found)
             names.append(described[key])
-    return described, tuple(names)
+    return Described(described, tuple(names))
 
 
 def _pointed_to(
-    collector: _Collector, options: SourceOptions, path: Path, name: str, own: str
+    collector: Collector, options: SourceOptions, path: Path, name: str, own: str
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """Hand over the folders that a list or data set points into, besides its ``own``.
 
@@ -483,15 +308,12 @@ def _written(folder: str, base: Path | None) -> str:
         raise ConfigError(msg, hint="Write the whole paths into the list.") from error
 
 
-def _remote(
-    collector: _Collector, described: dict[str, Any], name: str, location: tuple[str, ...]
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the local copy of a remote source, which ``hef calib fetch`` brings here."""
+def _remote(collector: Collector, written: str, name: str, location: tuple[str, ...]) -> str:
+    """Hand over the local copy of a remote source, which ``hef calib fetch`` brings here."""
     from hefsmith_worker.calibration.remote import local_place
 
     from orchestrator.pipeline.sharing.objects import without_password
 
-    written = str(described["path"])
     copy = local_place(written, collector.project / "calib" / "remote")
     if not copy.exists():
         where = collector.loaded.where(*location)
@@ -499,8 +321,7 @@ def _remote(
         msg = f"{where}: {'.'.join(location)}: {shown} is not here yet"
         hint = f"Bring it with: hef calib fetch {collector.loaded.name}"
         raise ConfigError(msg, hint=hint, code="calib.remote")
-    described["path"] = collector.add(f"{name}{''.join(copy.suffixes[-2:])}", copy)
-    return described, (described["path"],)
+    return collector.add(f"{name}{''.join(copy.suffixes[-2:])}", copy)
 
 
 def _yolo_root(path: Path) -> Path | None:
@@ -513,7 +334,7 @@ def _yolo_root(path: Path) -> Path | None:
 
 
 def _glob(
-    collector: _Collector, written: str, name: str, location: tuple[str, ...]
+    collector: Collector, written: str, name: str, location: tuple[str, ...]
 ) -> tuple[str, str]:
     """Split a glob at its first pattern: the folder before it is what is handed over."""
     parts = Path(written).parts
@@ -524,7 +345,7 @@ def _glob(
     return "/".join([handed, *parts[first:]]), handed
 
 
-def _script(collector: _Collector) -> tuple[str, ...]:
+def _script(collector: Collector) -> tuple[str, ...]:
     optimization = collector.loaded.recipe.optimization
     lines = list(optimization.script)
     if optimization.script_file is not None:

@@ -18,7 +18,7 @@ from orchestrator.pipeline.cache import place
 if TYPE_CHECKING:
     from orchestrator.engine.base import Box, Job
     from orchestrator.engine.protocols import Engine
-    from orchestrator.pipeline.inputs import BuildInput
+    from orchestrator.pipeline.materials import BuildInput
     from orchestrator.pipeline.plan import Plan
 
 Known = Mapping[str, Mapping[str, Sequence[str]]]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.pipeline.digests import DigestMemory
-    from orchestrator.pipeline.inputs import BuildInput, BuildRequest
+    from orchestrator.pipeline.inputs import BuildRequest
+    from orchestrator.pipeline.materials import BuildInput
 
 #: Raise it when the meaning of keys changes.
 KEY_SCHEMA = 2

@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from hefsmith_worker.contract import chips, options, presets
+from hefsmith_worker.contract import chips, options, presets, sources
 from hefsmith_worker.contract.families import META_ARCHS
 
 from orchestrator.project.section import Checked, Section, Spelled, ToldApart, Within
@@ -26,8 +26,7 @@ else:
 
 MODEL_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
 
-SourceKind = Literal["torch", "onnx", "zoo", "tflite", "keras", "saved_model"]
-SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
+SOURCE_KINDS = tuple(kind.name for kind in sources.SOURCES)
 
 
 def _factory(value: str) -> str:
@@ -67,7 +66,7 @@ class Source(Section):
             raise ValueError(msg)
 
     @property
-    def kind(self) -> SourceKind | None:
+    def kind(self) -> str | None:
         """The kind of source; weights alone mean a pickled or TorchScript torch module."""
         for name in SOURCE_KINDS:
             if getattr(self, name) is not None:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hefsmith_worker.contract import chips
+from hefsmith_worker.contract.sources import SOURCES
 
 from orchestrator.errors import ConfigError, escape_control, shorten
 from orchestrator.project.recipe import MODEL_NAME
@@ -289,12 +290,13 @@ def _source(
         notes.append("no network file is named: set source.onnx")
         return {"onnx": "model.onnx"}
     suffix = checkpoint.suffix.lower()
-    if suffix == ".tflite":
-        return {"tflite": checkpoint.as_posix()}
+    for kind in SOURCES:
+        if suffix in kind.endings:
+            return {kind.name: checkpoint.as_posix()}
     if suffix in (".pt", ".pth"):
         notes.append("hailomz takes .onnx and .tflite; a checkpoint is exported first")
         return {"weights": checkpoint.as_posix()}
-    if suffix != ".onnx" and _at(document, "parser", "is_tf2_saved_model"):
+    if _at(document, "parser", "is_tf2_saved_model"):
         return {"saved_model": checkpoint.as_posix()}
     return {"onnx": checkpoint.as_posix()}
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hefsmith_worker.contract.sources import BY_NAME, SOURCES, SourceKind
+
 from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
 from orchestrator.inspect.source_files import CHECKPOINTS
 from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED
@@ -28,7 +30,8 @@ _MOST_TABLES = 20
 #: Bytes of a YAML or JSON file that are looked at to tell what it is.
 _HEAD = 4096
 
-NetworkKind = Literal["weights", "onnx", "tflite", "keras", "saved_model"]
+#: A kind of ``SOURCES`` that is a file, or ``weights`` of torch.
+NetworkKind = str
 PictureKind = Literal["classes", "yolo", "coco", "pictures"]
 
 #: Names that say nothing about a model.
@@ -59,9 +62,7 @@ class NetworkFile:
     def words(self) -> str:
         """What it is, as people say it."""
         if self.checkpoint is None:
-            return {"onnx": "ONNX", "tflite": "TFLite", "keras": "Keras"}.get(
-                self.kind, "SavedModel"
-            )
+            return BY_NAME[self.kind].title
         kind = self.checkpoint.kind
         if kind == "ultralytics":
             return f"Ultralytics checkpoint, {self.checkpoint.task}"
@@ -114,8 +115,9 @@ def look_around(root: Path, *, models: Path | None = None) -> Folder:
     skipped = {path.resolve() for path in (models,) if path is not None}
     for folder, names, entries in _walk(root, skipped):
         found.entries += len(entries)
-        if "saved_model.pb" in names:
-            found.networks.append(NetworkFile("saved_model", folder, None, _changed(folder)))
+        whole = [kind for kind in SOURCES if kind.inside is not None and kind.inside in names]
+        if whole:
+            found.networks.append(NetworkFile(whole[0].name, folder, None, _changed(folder)))
             continue
         for entry in entries:
             _take(found, Path(entry.path))
@@ -179,12 +181,8 @@ def _take(found: _Gathered, path: Path) -> None:
     if suffix in CHECKPOINTS or suffix == ".safetensors" or path.name == "pytorch_model.bin":
         checkpoint = read_checkpoint(path) if suffix in CHECKPOINTS else Checkpoint("weights")
         found.networks.append(NetworkFile("weights", path, checkpoint, _changed(path)))
-    elif suffix == ".onnx":
-        found.networks.append(NetworkFile("onnx", path, None, _changed(path)))
-    elif suffix == ".tflite":
-        found.networks.append(NetworkFile("tflite", path, None, _changed(path)))
-    elif suffix == ".keras" or (suffix in (".h5", ".hdf5") and _starts(path, b"\x89HDF")):
-        found.networks.append(NetworkFile("keras", path, None, _changed(path)))
+    elif (kind := _kind_of(path, suffix)) is not None:
+        found.networks.append(NetworkFile(kind.name, path, None, _changed(path)))
     elif suffix == ".py":
         found.scripts.append(path)
     elif suffix in (".npy", ".npz"):
@@ -199,6 +197,14 @@ def _take(found: _Gathered, path: Path) -> None:
         found.sets.append(PictureSet("coco", path))
     elif suffix == ".txt" and re.search(r"label|class|names", path.stem, re.IGNORECASE):
         found.labels.append(path)
+
+
+def _kind_of(path: Path, suffix: str) -> SourceKind | None:
+    """Return the kind of network that a file is by its ending, and its start if others use that."""
+    for kind in SOURCES:
+        if suffix in kind.endings or (suffix in kind.shared_endings and _starts(path, kind.magic)):
+            return kind
+    return None
 
 
 def _take_yaml(found: _Gathered, path: Path) -> None:
@@ -241,8 +247,7 @@ def _changed(path: Path) -> float:
 
 def _worth(network: NetworkFile) -> tuple[int, int, float, str]:
     """Order networks: those that are whole first, the best checkpoint of a run, the newest."""
-    kinds = {"onnx": 1, "weights": 2, "tflite": 3, "keras": 4, "saved_model": 5}
-    rank = kinds[network.kind]
+    rank = 2 if network.kind == "weights" else BY_NAME[network.kind].rank or 2
     if network.checkpoint is not None and network.checkpoint.kind == "ultralytics":
         rank = 0
     name = network.path.stem.lower()

@@ -6,17 +6,14 @@ before anything else is built on it.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, Mapping
 
-from hefsmith_worker import onnx_files, onnx_forms
+from hefsmith_worker import onnx_files
 from hefsmith_worker.contract.layout import ONNX
 from hefsmith_worker.contract.options import KNOWN_OPSETS, unknown_opset
 from hefsmith_worker.graph.scaling import input_scaling
+from hefsmith_worker.stages.readers import reader_of
 from hefsmith_worker.workspace import Workspace
-
-#: Kinds of source that TensorFlow reads.
-TENSORFLOW = ("tflite", "keras", "saved_model")
 
 
 def run(workspace: Workspace) -> Dict[str, object]:
@@ -24,29 +21,16 @@ def run(workspace: Workspace) -> Dict[str, object]:
     wanted = workspace.plan.of("export")
     target = workspace.path(ONNX)
     shapes = {name: tuple(shape) for name, shape in wanted["inputs"].items()}
-    kind = wanted["source"]["kind"]
-    module = tensorflow = None
-    mends: List[str] = []
-    if kind == "torch":
-        from hefsmith_worker.stages import torch_source
-
-        workspace.network = module = torch_source.load_module(workspace, wanted["source"])
-        torch_source.export(module, shapes, wanted, target)
-    elif kind in TENSORFLOW:
-        from hefsmith_worker.stages import tensorflow_source
-
-        workspace.network = tensorflow = tensorflow_source.prepare(workspace, wanted, target)
-    else:
-        onnx_files.copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
-        mends = _bring_into_form(workspace, target, shapes)
+    brought = reader_of(wanted["source"]).bring(workspace, wanted, shapes, target)
+    workspace.network = brought.network
     model = onnx_files.checked(target, shapes)
-    if wanted.get("simplify") and not tensorflow:
+    if wanted.get("simplify") and brought.write_map is None:
         model = _simplify(workspace, model, str(wanted["simplify"]))
     onnx_files.save(model, target)
     facts = onnx_files.describe(model)
     _compare_opset(workspace, int(wanted["opset"]), facts["opset"], wanted)
-    if tensorflow:
-        tensorflow.write_map(model)
+    if brought.write_map is not None:
+        brought.write_map(model)
     workspace.announce("onnx", target)
     weights = target.with_name(target.name + ".data")
     if weights.exists():
@@ -54,29 +38,13 @@ def run(workspace: Workspace) -> Dict[str, object]:
     return {
         "opset_asked": int(wanted["opset"]),
         "opset": facts["opset"],
-        "exporter": "tf2onnx" if tensorflow else wanted["exporter"] if module else "none",
+        "exporter": brought.exporter,
         "inputs": facts["inputs"],
         "outputs": facts["outputs"],
         "parameters": facts["parameters"],
-        "mends": mends,
+        "mends": list(brought.mends),
         "input_scaling": input_scaling(model),
     }
-
-
-def _bring_into_form(
-    workspace: Workspace, target: Path, shapes: Dict[str, Tuple[int, ...]]
-) -> List[str]:
-    """Turn a file that was made for another runtime into what the compiler takes.
-
-    Returns what was changed, in sentences, which are told as well.
-    """
-    model, changes = onnx_forms.bring_into_form(target, shapes)
-    if not changes:
-        return []
-    onnx_files.save(model, target)
-    for change in changes:
-        workspace.channel.finding(change.code, "info", change.message)
-    return [change.message for change in changes]
 
 
 def _simplify(workspace: Workspace, model: Any, tool: str) -> Any:

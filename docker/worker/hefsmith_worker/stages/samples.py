@@ -5,7 +5,7 @@ The ONNX file is compared with the original here, before anything else is built 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -14,10 +14,11 @@ from hefsmith_worker import onnx_files
 from hefsmith_worker.contract.layout import GOLDEN, ONNX
 from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.protocol import StageError
+from hefsmith_worker.stages.readers import reader_of
 from hefsmith_worker.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hefsmith_worker.contract.documents import NetworkFacts, Parity, TensorFacts
+    from hefsmith_worker.contract.documents import Parity, TensorFacts
 
 
 def run(workspace: Workspace) -> Dict[str, object]:
@@ -29,36 +30,17 @@ def run(workspace: Workspace) -> Dict[str, object]:
     golden.prepare_inputs(facts["inputs"])
     onnx_outputs = golden.run_onnx(path)
     parity = None
-    framework, answers = _original(workspace, wanted, facts, golden)
-    if answers is not None:
+    reader = reader_of(wanted["source"])
+    if reader.answer is not None:
+        answers = reader.answer(workspace, wanted["source"], facts, golden)
         parity = _check_parity(answers, onnx_outputs, facts["outputs"], wanted, golden)
-        golden.keep_graph_outputs(framework, answers)
+        golden.keep_graph_outputs(reader.step, answers)
     golden.keep_graph_outputs("onnx", onnx_outputs)
     golden.save_draft(facts)
     # Nobody needs it any more, and it may be large.
     workspace.network = None
     workspace.announce_tree("golden", workspace.plan.work / GOLDEN)
     return {"parity": parity, "samples": golden.count}
-
-
-def _original(
-    workspace: Workspace, wanted: Mapping[str, Any], facts: NetworkFacts, golden: GoldenWriter
-) -> Tuple[str, Optional[List[np.ndarray]]]:
-    """Return the framework of what the user gave, and its answers; an ONNX file has none."""
-    source = wanted["source"]
-    if source["kind"] == "onnx":
-        return "onnx", None
-    if source["kind"] == "torch":
-        from hefsmith_worker.stages import torch_source
-
-        module = workspace.network
-        if module is None:
-            module = torch_source.load_module(workspace, source)
-        return "pytorch", torch_source.run(module, facts["inputs"], golden)
-    from hefsmith_worker.stages import tensorflow_source
-
-    network = workspace.network or tensorflow_source.reopened(workspace, source)
-    return "tensorflow", network.run(golden, facts["outputs"])
 
 
 def _check_parity(
@@ -69,7 +51,7 @@ def _check_parity(
     golden: GoldenWriter,
 ) -> Parity:
     """Fail when the framework and ONNX differ by more than the recipe's tolerance."""
-    framework = "torch" if wanted["source"]["kind"] == "torch" else "TensorFlow"
+    framework = reader_of(wanted["source"]).title
     if len(torch_outputs) != len(onnx_outputs):
         raise StageError(
             "the network gives %d outputs in %s and %d in ONNX"

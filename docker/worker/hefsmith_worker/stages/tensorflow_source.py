@@ -27,9 +27,6 @@ from hefsmith_worker.tflite_convert import quieten, to_onnx
 from hefsmith_worker.tflite_file import Network, TfliteError, plain_name, read_network
 from hefsmith_worker.workspace import Workspace
 
-#: Kinds of source that go this way.
-KINDS = ("tflite", "keras", "saved_model")
-
 INSTALL = 'pip install "hefsmith[tensorflow]"'
 
 #: Outputs of the ONNX file that are looked at together, so that memory stays small.

@@ -1,0 +1,79 @@
+"""What a build is made of: files of this machine under the names that the worker knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hefsmith_worker.contract import names
+
+from orchestrator.errors import ConfigError, escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.project.loading import LoadedRecipe
+
+
+@dataclass(frozen=True)
+class BuildInput:
+    """One input of a build: the name that the worker knows, and where it is on this machine.
+
+    ``files`` limits a folder to these relative names (the factory's own code).
+    """
+
+    name: str
+    path: Path
+    files: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Described:
+    """A part of the recipe as the worker reads it, and the names of the materials in it."""
+
+    plan: Mapping[str, object]
+    materials: tuple[str, ...] = ()
+
+
+class Collector:
+    """Gathers materials under names that do not collide."""
+
+    def __init__(self, loaded: LoadedRecipe, project: Path) -> None:
+        self.loaded = loaded
+        self.project = project
+        self.materials: dict[str, BuildInput] = {}
+
+    def find(self, written: str, *location: str | int) -> Path:
+        """Return a path of the recipe that exists, else say where it was looked for."""
+        where = self.loaded.where(*location)
+        field = ".".join(map(str, location))
+        if "\0" in written or not written:
+            msg = f"{where}: {field}: not a path"
+            raise ConfigError(msg, code="recipe.path")
+        candidates = [self.loaded.folder / Path(written).expanduser(), self.project / written]
+        for candidate in candidates:
+            try:
+                if candidate.exists():
+                    return candidate.resolve()
+            except OSError:
+                continue
+        msg = f"{where}: {field}: no such file or folder: {escape_control(written)}"
+        looked = dict.fromkeys(str(candidate.resolve()) for candidate in candidates)
+        raise ConfigError(
+            msg, hint="Looked for " + "\nand for ".join(looked), code="recipe.missing"
+        )
+
+    def add(self, name: str, path: Path, files: tuple[str, ...] | None = None) -> str:
+        """Hand over a file or folder under ``name``; the same path keeps its first name."""
+        for material in self.materials.values():
+            if material.path == path and material.files == files:
+                return material.name
+        # A file of the user may be called as no input can be; it is lent under another name.
+        name = names.tame(name)
+        free, number = name, 2
+        while free in self.materials:
+            stem, dot, suffix = name.partition(".")
+            free, number = f"{stem}-{number}{dot}{suffix}", number + 1
+        self.materials[free] = BuildInput(free, path, files)
+        return free

@@ -21,7 +21,7 @@ from orchestrator.errors import (
     escape_control,
 )
 from orchestrator.pipeline.matrix.cells import folder_of
-from orchestrator.pipeline.matrix.messages import read_event, told_error
+from orchestrator.pipeline.matrix.messages import Mailbox, read_event, told_error
 from orchestrator.pipeline.matrix.orders import Order, Place, stop_flag
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ class ClusterBuilder:
         self.on_order: Callable[[str], None] = lambda _: None
         #: Called with the key of each stage that has come to the store.
         self.on_published: Callable[[str], None] = lambda _: None
+        self._news = Mailbox()
         client.subscribe_topic(place.topic, self._hear)
 
     def prepare(self, cells: Sequence[Cell]) -> None:
@@ -214,8 +215,10 @@ class ClusterBuilder:
             raise told_error(answer["error"])
 
     def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        self._news.put(lambda: self._read(event[1]))
+
+    def _read(self, message: Mapping[str, Any]) -> None:
         """Take a message of a worker: an event, or the key of a stage that is in the store."""
-        _, message = event
         if "published" in message:
             self.on_published(str(message["published"]))
             return
@@ -234,7 +237,8 @@ class ClusterBuilder:
         self._client.cancel(futures, force=True)
 
     def close(self) -> None:
-        """The client belongs to whoever opened it."""
+        """Listen no longer. The client belongs to whoever opened it."""
+        self._news.close()
 
 
 def not_there(name: str, left: Sequence[str]) -> EngineError:

@@ -139,6 +139,7 @@ def drive(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             done.set()
             watch.join()
             client.unsubscribe_topic(topic)
+            builder.close()
             session.close()
         return telling.states
 

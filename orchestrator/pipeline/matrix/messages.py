@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +12,32 @@ from orchestrator.errors import ConfigError, ExitCode, HefsmithError
 from orchestrator.pipeline.news import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+
+class Mailbox:
+    """Takes messages at once and reads them, in their order, in a thread of its own.
+
+    The thread in which a client hears of them also brings it the scheduler's answers: if it waited
+    for a lock of somebody who waits for such an answer, both would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._letters: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, name="hefsmith-news", daemon=True).start()
+
+    def put(self, letter: Callable[[], None]) -> None:
+        """Have something done in the reader's thread."""
+        self._letters.put(letter)
+
+    def close(self) -> None:
+        """Read what is there already, and end."""
+        self._letters.put(None)
+
+    def _read(self) -> None:
+        while (letter := self._letters.get()) is not None:
+            with contextlib.suppress(Exception):  # of another version: no news, and no end of news
+                letter()
 
 
 def event_document(event: Event) -> dict[str, object]:

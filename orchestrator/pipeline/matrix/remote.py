@@ -23,7 +23,7 @@ from orchestrator.pipeline.matrix.cluster import (
     slots_of,
 )
 from orchestrator.pipeline.matrix.driver import ENDED, Run, drive
-from orchestrator.pipeline.matrix.messages import read_event, told_error
+from orchestrator.pipeline.matrix.messages import Mailbox, read_event, told_error
 from orchestrator.pipeline.matrix.orders import stop_flag
 from orchestrator.pipeline.matrix.runs import RunRecord, forget, remember
 
@@ -64,6 +64,7 @@ class ClusterRun:
         self._place = place_of(session, run or new_topic())
         self._bring = threading.Semaphore(BROUGHT_AT_ONCE)
         self._hearers: dict[str, OnEvent] = {}
+        self._news = Mailbox()
         self._states: dict[str, Mapping[str, Any]] = {}
         self._told = threading.Condition()
         self._stopped = False
@@ -82,6 +83,7 @@ class ClusterRun:
             wanted = prove if self.run is None else self.run.prove
             self._local = LocalBuilder(session, prove=wanted)
         except BaseException:
+            self._news.close()
             self._client.close()
             raise
 
@@ -133,17 +135,22 @@ class ClusterRun:
         running = {name for name, one in self._states.items() if one["state"] == "running"}
         for event in self._client.get_events(topic):
             if "event" in event[1] and event[1].get("cell") in running:
-                self._hear(event)
+                self._read(event[1])
 
     def _wait(self) -> None:
         """Wait for the end of the run: it tells what messages may have lost."""
         future = self._client.get_dataset(self._place.topic)["future"]
+        states: Mapping[str, Mapping[str, Any]] = {}
         try:
-            for name, state in future.result().items():
-                self._take(name, state)
+            states = future.result()
             over: BaseException = lost("the run", RuntimeError("it ended without a word of this"))
         except BaseException as error:  # told by each cell that waits
             over = error
+        self._news.put(lambda: self._end(states, over))  # after what was told before
+
+    def _end(self, states: Mapping[str, Mapping[str, Any]], over: BaseException) -> None:
+        for name, state in states.items():
+            self._take(name, state)
         with self._told:
             self._over = over
             self._told.notify_all()
@@ -151,7 +158,9 @@ class ClusterRun:
     # --- following -------------------------------------------------------------------------------
 
     def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        _, message = event
+        self._news.put(lambda: self._read(event[1]))
+
+    def _read(self, message: Mapping[str, Any]) -> None:
         if "published" in message:
             self.on_published(str(message["published"]))
         elif "state" in message:
@@ -238,6 +247,7 @@ class ClusterRun:
                 self._told.wait_for(lambda: self._over is not None, STOPPED_WITHIN)
         if self._sent and (self._over is not None or (self._stopped and not self.leaves)):
             drop_run(self._client, self._place.topic)
+        self._news.close()
         self._client.close()
 
 

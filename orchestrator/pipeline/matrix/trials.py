@@ -62,6 +62,7 @@ class TrialWorkers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._builder.close()
         self._client.close()
 
     def make(self, loaded: LoadedRecipe, arch: Arch, tries: Sequence[Try]) -> None:

@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from hefsmith_worker.contract.options import AnalyzeOptions
 
 from orchestrator import Event, Project
 from orchestrator.errors import ConfigError, EngineError, ExitCode
-from orchestrator.pipeline.matrix.cluster import slots_in
+from orchestrator.pipeline.matrix.cluster import ClusterBuilder, place_of, slots_in
 from orchestrator.pipeline.matrix.messages import event_document, read_event, told_error
 from orchestrator.pipeline.matrix.trials import TrialWorkers
 from orchestrator.pipeline.tuning import Variant, applied
@@ -214,6 +216,41 @@ def test_events_and_errors_travel_whole() -> None:
     assert isinstance(told, EngineError)
     assert told.exit_code is ExitCode.ENGINE
     assert told.code == "engine.lost"
+
+
+class FakeClient:
+    """A client that takes messages and brings answers in one thread, as Dask's does."""
+
+    def __init__(self) -> None:
+        self.loop = ThreadPoolExecutor(1)
+        self.heard: list[Callable[[Any], None]] = []
+
+    def subscribe_topic(self, topic: str, handler: Callable[[Any], None]) -> None:
+        self.heard.append(handler)
+
+    def ask(self) -> str:
+        return self.loop.submit(lambda: "an answer").result(timeout=5)
+
+
+def test_who_holds_a_lock_and_asks_the_scheduler_is_answered_whatever_news_come(
+    project: conftest.Project, tmp_path: Path
+) -> None:
+    client, board, heard = FakeClient(), threading.RLock(), threading.Event()
+    with Project(store=str(shared(tmp_path))) as opened:
+        builder = ClusterBuilder(opened.session, client, place_of(opened.session, "a-topic"))
+
+        def hear(event: Event) -> None:
+            with board:
+                heard.set()
+
+        builder._hearers["one hailo8l"] = hear
+        message = {"cell": "one hailo8l", "event": event_document(Event("note", "m", "hailo8"))}
+        with board:  # as the board of a matrix is held while the end of another cell is told
+            for handler in client.heard:
+                client.loop.submit(handler, (0.0, message))
+            assert client.ask() == "an answer"
+        assert heard.wait(5)
+        builder.close()
 
 
 def test_slots_are_the_engines_that_workers_offer() -> None:

@@ -47,6 +47,7 @@ jobs:
     timeout-minutes: 60
     env:
       HEFSMITH_CACHE: ${{ github.workspace }}/.hefsmith
+      HEFSMITH_TRUST: "1"  # this machine is thrown away; the models' code runs here
     steps:
       - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
@@ -123,6 +124,7 @@ hefsmith:emulator:
   timeout: 1h
   variables:
     HEFSMITH_CACHE: $CI_PROJECT_DIR/.hefsmith
+    HEFSMITH_TRUST: "1"  # this container is thrown away; the models' code runs here
   cache:
     key: hefsmith
     paths: [.hefsmith/]
@@ -183,6 +185,8 @@ def write_workflow(project: Path, service: str, *, force: bool = False) -> Path:
     if path.exists() and not force:
         msg = f"{path} is there already"
         raise ConfigError(msg, hint="--force replaces it", code="init.exists")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.resolve().is_relative_to(project.resolve()):
+        msg = f"{path.parent} is a link to {path.parent.resolve()}: the workflow would go there"
+        raise ConfigError(msg, hint="Remove the link.", code="init.link")
     write_atomic(path, TEXTS[service])
     return path

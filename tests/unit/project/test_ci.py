@@ -77,3 +77,40 @@ def test_a_service_that_is_not_known_is_told(
     monkeypatch.chdir(tmp_path)
     assert run(["init", "--ci", "jenkins"]) == 2
     assert "github, gitlab" in capsys.readouterr().err
+
+
+#: What a stranger cannot choose: numbers, tokens and folders of the service itself.
+HARMLESS = {
+    "github.event.pull_request.number", "github.ref", "github.run_id", "github.token",
+    "github.workspace",
+}  # fmt: skip
+OWN_VARIABLES = {
+    "CI_API_V4_URL", "CI_MERGE_REQUEST_IID", "CI_PROJECT_DIR", "CI_PROJECT_ID",
+    "HEFSMITH_COMMENT_TOKEN", "GITHUB_STEP_SUMMARY",
+}  # fmt: skip
+
+
+def test_no_name_of_a_branch_title_or_model_gets_into_a_shell_line(
+    workflow: tuple[str, Path],
+) -> None:
+    text = workflow[1].read_text()
+    assert set(re.findall(r"\$\{\{\s*(.*?)\s*\}\}", text)) <= HARMLESS
+    scripts = [line for line in text.splitlines() if "$" in line and "if:" not in line]
+    used = {name for line in scripts for name in re.findall(r"\$([A-Z_][A-Z0-9_]*)", line)}
+    assert used <= OWN_VARIABLES
+    assert "eval" not in text
+    assert "pull_request_target" not in text, "a stranger's code with the project's own token"
+    for words in commands(text):
+        assert "--all" in words, "models are found by hef, not named in a shell"
+
+
+def test_code_of_the_project_runs_where_the_machine_is_thrown_away_alone(
+    workflow: tuple[str, Path],
+) -> None:
+    # A checkout has a remote: without the word of trust a factory would be refused there.
+    document = yaml.safe_load(workflow[1].read_text())
+    jobs = document.get("jobs", document)
+    for name, job in jobs.items():
+        settings = {**job.get("env", {}), **job.get("variables", {})}
+        on_own_machine = "suite" in name
+        assert ("HEFSMITH_TRUST" in settings) != on_own_machine, name

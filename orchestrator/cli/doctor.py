@@ -89,18 +89,27 @@ def device_results(name: str) -> tuple[Result, ...]:
 
 
 def _named_engines() -> dict[str, str]:
+    from orchestrator.pipeline.trusting import own_engines
     from orchestrator.project.workspace import open_workspace
 
-    return {name: entry.address for name, entry in open_workspace().file.engines.items()}
+    return own_engines(open_workspace())
 
 
 def _project_engine() -> str | None:
     import os
 
+    from orchestrator.errors import ConfigError
+    from orchestrator.pipeline.trusting import check_settings
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
-    return resolve(open_workspace(), os.environ, {}).text("engine")
+    workspace = open_workspace()
+    settings = resolve(workspace, os.environ, {})
+    try:
+        check_settings(workspace, settings)
+    except ConfigError:
+        return None  # a stranger's: nobody is asked in its name
+    return settings.text("engine")
 
 
 def _print(results: Sequence[Result], *, verbose: bool) -> None:

@@ -14,12 +14,24 @@ if TYPE_CHECKING:
 
 
 def load_devices(workspace: Workspace) -> Registry:
-    """Return the devices of ``hef.yaml`` and those that the user has added."""
-    from orchestrator.device.registry import load_registry
+    """Return the devices of ``hef.yaml`` and those that the user has added.
 
-    devices = {
-        name: _spec(name, entry, workspace.root) for name, entry in workspace.file.devices.items()
-    }
+    A stranger's ``hef.yaml`` takes no name of the user's, and stops no service: it raises
+    :class:`~orchestrator.errors.ConfigError` for one that would.
+    """
+    from orchestrator.device.registry import load_registry, read_user_devices
+    from orchestrator.pipeline.trusting import not_trusted
+    from orchestrator.project.trust import standing
+
+    entries = workspace.file.devices
+    devices = {name: _spec(name, entry, workspace.root) for name, entry in entries.items()}
+    if entries and standing(workspace.root).stranger:
+        stops = [f"devices.{name}.service: {one.service}" for name, one in entries.items()
+                 if one.service is not None]  # fmt: skip
+        if stops:
+            raise not_trusted(workspace, stops)
+        own = read_user_devices()
+        devices = {name: one for name, one in devices.items() if name not in own}
     return load_registry(devices, workspace.file.groups)
 
 

@@ -18,6 +18,7 @@ from orchestrator.installation import install_command
 from orchestrator.pipeline import identity
 from orchestrator.pipeline.jobs import ExecutionTarget, Segment
 from orchestrator.pipeline.sizes import read_size
+from orchestrator.pipeline.trusting import check_settings, not_trusted, own_engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -189,8 +190,11 @@ def open_engine(
     """Return the engine that the settings name; ``auto`` is Docker when it answers."""
     from orchestrator.engine.choose import choose_engine
 
-    named = {name: entry.address for name, entry in workspace.file.engines.items()}
-    choice = choose_engine(settings.text("engine") or "auto", named=named, need_docker=need_docker)
+    check_settings(workspace, settings)
+    asked, named = settings.text("engine") or "auto", own_engines(workspace)
+    if asked in workspace.file.engines and asked not in named:
+        raise not_trusted(workspace, (f"the engine {asked}",))
+    choice = choose_engine(asked, named=named, need_docker=need_docker)
     observer.note(choice.said)
     return choice.engine
 

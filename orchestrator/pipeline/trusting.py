@@ -7,17 +7,20 @@ not choose the engine, the store or the folders that results go to.
 
 from __future__ import annotations
 
+import os
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import paths
 from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control
+from orchestrator.project.projectfile import RESERVED_ENGINES
 from orchestrator.project.trust import Standing, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from orchestrator.engine.base import EngineInfo
     from orchestrator.pipeline.inputs import BuildRequest
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
     from orchestrator.project.workspace import Workspace
 
 _SHOWN = 6
-#: Engines that a stranger's hef.yaml may name: they are of this machine.
-_OWN_ENGINES = ("auto", "docker", "local")
 
 
 def code_of(loaded: LoadedRecipe, request: BuildRequest) -> tuple[str, ...]:
@@ -72,7 +73,8 @@ class ProjectTrust:
         if is_bundled(loaded, request):
             return request
         about = standing(loaded.folder)
-        self._check_settings(standing(self.workspace.root))
+        check_settings(self.workspace, self.settings)
+        self._check_results(loaded.name)
         self._check_outside(loaded, request, about)
         code = code_of(loaded, request)
         if not about.stranger and any(
@@ -117,36 +119,82 @@ class ProjectTrust:
         )
         raise ConfigError(msg, hint=hint, code="trust.outside")
 
-    def _check_settings(self, about: Standing) -> None:
-        if not about.stranger or self.workspace.document is None:
+    def _check_results(self, model: str) -> None:
+        """Refuse a stranger's link in the place of a folder that results go to."""
+        about = standing(self.workspace.root)
+        if not about.stranger:
             return
-        written = self.workspace.document.value
-        wrong = [
-            f"{one.origin}: {one.name}: {escape_control(_masked(str(one.value)))}"
-            for one in self.settings
-            if isinstance(written, dict)
-            and one.name in written
-            and one.origin == self.workspace.document.where((one.name,))
-            and not self._harmless(one.name, str(one.value), about.root)
-        ]
-        if not wrong:
-            return
-        listed = "\n  ".join(wrong)
-        msg = (
-            f"this project is not trusted ({about.foreign}), and its hef.yaml says where "
-            f"your files go:\n  {listed}"
-        )
-        root = shlex.quote(str(about.root))
-        hint = f"If you know who wrote it: hef trust {root}\nelse remove those lines."
-        raise ConfigError(msg, hint=hint, code="trust.settings")
+        written = self.workspace.root.resolve() / str(self.settings.artifacts.value)
+        artifacts = Path(os.path.normpath(written))
+        if not artifacts.is_relative_to(about.root):
+            return  # the user's own word, or refused before
+        for place in (artifacts, artifacts / model, *_folders_below(artifacts / model)):
+            leads_to = place.resolve()
+            if leads_to.is_relative_to(about.root):
+                continue
+            shown, there = (escape_control(str(one)) for one in (place, leads_to))
+            msg = (
+                f"this project is not trusted ({about.foreign}), and results would go through a "
+                f"link of it to your files:\n  {shown} -> {there}"
+            )
+            hint = f"Remove the link, or: hef trust {shlex.quote(str(about.root))}"
+            raise ConfigError(msg, hint=hint, code="trust.link")
 
-    def _harmless(self, name: str, value: str, root: Path) -> bool:
-        if name == "engine":
-            return value in _OWN_ENGINES
-        if name in ("cache", "artifacts", "signers"):
-            place = (self.workspace.root / Path(value).expanduser()).resolve()
-            return place.is_relative_to(root)
-        return name not in ("store", "sign_with") or value == "None"
+
+def _folders_below(folder: Path, depth: int = 4) -> Iterator[Path]:
+    """Yield the folders of a model's results, sets and chips, without going through a link."""
+    if depth and not folder.is_symlink():
+        with suppress(OSError):
+            for one in folder.iterdir():
+                if one.is_dir() or one.is_symlink():
+                    yield one
+                    yield from _folders_below(one, depth - 1)
+
+
+def check_settings(workspace: Workspace, settings: Settings) -> None:
+    """Refuse what a stranger's ``hef.yaml`` says of where files go."""
+    about = standing(workspace.root)
+    if not about.stranger or workspace.document is None:
+        return
+    written = workspace.document.value
+    wrong = [
+        f"{one.origin}: {one.name}: {escape_control(_masked(str(one.value)))}"
+        for one in settings
+        if isinstance(written, dict)
+        and one.name in written
+        and one.origin == workspace.document.where((one.name,))
+        and not _harmless(one.name, str(one.value), workspace.root, about.root)
+    ]
+    if wrong:
+        raise not_trusted(workspace, wrong)
+
+
+def _harmless(name: str, value: str, folder: Path, root: Path) -> bool:
+    if name == "engine":
+        return value in RESERVED_ENGINES  # they are of this machine
+    if name in ("cache", "artifacts", "signers"):
+        return (folder / Path(value).expanduser()).resolve().is_relative_to(root)
+    return name not in ("store", "sign_with") or value == "None"
+
+
+def not_trusted(workspace: Workspace, lines: Iterable[str]) -> ConfigError:
+    """Return what to say of lines of a stranger's ``hef.yaml`` that are not for it to write."""
+    about = standing(workspace.root)
+    listed = "\n  ".join(escape_control(one) for one in lines)
+    msg = (
+        f"this project is not trusted ({about.foreign}), and its hef.yaml says where your files "
+        f"go, or what is done to your devices:\n  {listed}"
+    )
+    root = shlex.quote(str(about.root))
+    hint = f"If you know who wrote it: hef trust {root}\nelse remove those lines."
+    return ConfigError(msg, hint=hint, code="trust.settings")
+
+
+def own_engines(workspace: Workspace) -> dict[str, str]:
+    """Return the addresses of the engines that ``hef.yaml`` names; a stranger's name none."""
+    if standing(workspace.root).stranger:
+        return {}
+    return {name: entry.address for name, entry in workspace.file.engines.items()}
 
 
 def _masked(value: str) -> str:

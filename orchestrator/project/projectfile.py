@@ -29,6 +29,22 @@ def _named_plainly(value: dict[str, Entry]) -> dict[str, Entry]:
     return value
 
 
+#: Words that mean something by themselves: an entry of that name would take their place unseen.
+RESERVED_ENGINES = ("auto", "docker", "local")
+RESERVED_DEVICES, RESERVED_GROUPS = ("all", "embedded"), ("embedded",)
+
+
+def _not_reserved(words: tuple[str, ...]) -> Checked:
+    def judge(value: dict[str, Entry]) -> dict[str, Entry]:
+        for name in value:
+            if name in words:
+                msg = f"{name} has a meaning of its own; take another name"
+                raise ValueError(msg)
+        return _named_plainly(value)
+
+    return Checked(judge)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeviceEntry(Section):
     """A device by its own name. ``host`` may be an alias of ``~/.ssh/config``."""
@@ -89,13 +105,13 @@ class ProjectFile(Section):
     engine: str = "auto"
     toolchain: str = "auto"
     device: str | None = None
-    devices: Annotated[dict[str, DeviceEntry], Checked(_named_plainly)] = field(
+    devices: Annotated[dict[str, DeviceEntry], _not_reserved(RESERVED_DEVICES)] = field(
         default_factory=dict
     )
-    groups: Annotated[dict[str, tuple[str, ...]], Checked(_named_plainly)] = field(
+    groups: Annotated[dict[str, tuple[str, ...]], _not_reserved(RESERVED_GROUPS)] = field(
         default_factory=dict
     )
-    engines: Annotated[dict[str, EngineEntry], Checked(_named_plainly)] = field(
+    engines: Annotated[dict[str, EngineEntry], _not_reserved(RESERVED_ENGINES)] = field(
         default_factory=dict
     )
     models: str = "models"

@@ -13,13 +13,17 @@ import numpy as np
 import onnx
 import pytest
 
+from orchestrator.device.base import DeviceSpec
+from orchestrator.device.registry import save_user_device
 from orchestrator.engine.base import EngineInfo
 from orchestrator.errors import ConfigError, EngineError
-from orchestrator.pipeline import metric, trusting
+from orchestrator.pipeline import metric, targets, trusting
+from orchestrator.pipeline.devices import load_devices
 from orchestrator.pipeline.inputs import BuildRequest
 from orchestrator.pipeline.observer import Observer
 from orchestrator.pipeline.session import BuildSession
 from orchestrator.project import trust
+from orchestrator.project.ci import write_workflow
 from orchestrator.project.loading import load_recipe
 from orchestrator.project.settings import resolve
 from orchestrator.project.workspace import open_workspace
@@ -248,6 +252,96 @@ def test_a_clone_does_not_say_where_files_go(
                 tally.held(what, False)
     (clone / "hef.yaml").write_text("engine: local\nartifacts: out\nstrict: true\n")
     ask(clone)
+
+
+@pytest.mark.parametrize("name", ["docker", "local", "auto"])
+def test_no_entry_takes_the_place_of_an_engines_own_word(clone: Path, name: str) -> None:
+    # hef itself says "use Docker: --engine docker" to whoever does not trust a project.
+    (clone / "hef.yaml").write_text(f"engines: {{{name}: {{address: 'tcp://example.org:1'}}}}\n")
+    with pytest.raises(ConfigError, match=f"{name} has a meaning of its own"):
+        open_workspace(clone)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["devices: {embedded: {host: h}}", "devices: {all: {host: h}}", "groups: {embedded: []}"],
+)
+def test_no_entry_takes_the_place_of_a_devices_own_word(clone: Path, text: str) -> None:
+    (clone / "hef.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="has a meaning of its own"):
+        open_workspace(clone)
+
+
+def test_a_clones_engine_is_not_used_when_it_is_named_on_the_command_line(clone: Path) -> None:
+    (clone / "hef.yaml").write_text("engines: {fast: {address: 'tcp://127.0.0.1:9'}}\n")
+    workspace = open_workspace(clone)
+    settings = resolve(workspace, {}, {"engine": "fast"})
+    with pytest.raises(ConfigError) as caught:
+        targets.open_engine(settings, workspace, Screen())
+    assert caught.value.code == "trust.settings"
+    trust.trust(clone)
+    with pytest.raises(EngineError):  # now it is asked, and is not there
+        targets.open_engine(settings, workspace, Screen())
+
+
+def test_an_engine_in_the_settings_of_a_clone_is_asked_by_no_command(clone: Path) -> None:
+    (clone / "hef.yaml").write_text("engine: tcp://127.0.0.1:9\n")
+    workspace = open_workspace(clone)
+    with pytest.raises(ConfigError) as caught:
+        targets.open_engine(resolve(workspace, {}, {}), workspace, Screen())
+    assert caught.value.code == "trust.settings"
+
+
+def test_a_clone_stops_no_service_and_takes_no_device_of_the_users(clone: Path) -> None:
+    save_user_device(DeviceSpec(name="pi", host="my.example.org"))
+    (clone / "hef.yaml").write_text("devices: {pi: {host: theirs.example.org}, pi2: {host: h}}\n")
+    found = load_devices(open_workspace(clone)).devices
+    assert (found["pi"].host, found["pi2"].host) == ("my.example.org", "h")
+    (clone / "hef.yaml").write_text("devices: {pi2: {host: h, service: ssh}}\n")
+    with pytest.raises(ConfigError, match=r"devices\.pi2\.service: ssh") as caught:
+        load_devices(open_workspace(clone))
+    assert caught.value.code == "trust.settings"
+    trust.trust(clone)
+    assert load_devices(open_workspace(clone)).devices["pi2"].service == "ssh"
+
+
+@pytest.mark.skipif("os.name == 'nt'", reason="links need rights there")
+def test_results_do_not_leave_a_clone_by_its_links(
+    clone: Path, tmp_path: Path, tally: Tally
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    ways = ("artifacts", "artifacts/net", "artifacts/net/hailo8l", "artifacts/net/sets",
+            "artifacts/net/sets/small/hailo8")  # fmt: skip
+    for way in ways:
+        place = clone / way
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(out)
+        try:
+            ask(clone)
+        except ConfigError as error:
+            tally.held(way, error.code == "trust.link" and str(out) in error.message)
+        else:
+            tally.held(way, False)
+        place.unlink()
+        shutil.rmtree(clone / "artifacts", ignore_errors=True)
+    (clone / "kept").mkdir()
+    (clone / "artifacts").symlink_to("kept")
+    ask(clone)  # a link that stays inside
+
+
+@pytest.mark.skipif("os.name == 'nt'", reason="links need rights there")
+@pytest.mark.parametrize("link", [".github", ".github/workflows"])
+def test_a_workflow_does_not_leave_the_project_by_a_link(
+    clone: Path, tmp_path: Path, link: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (clone / link).parent.mkdir(exist_ok=True)
+    (clone / link).symlink_to(out)
+    with pytest.raises(ConfigError, match="is a link to"):
+        write_workflow(clone, "github")
+    assert not list(out.iterdir())
 
 
 def test_the_command_says_it(clone: Path, tmp_path: Path) -> None:

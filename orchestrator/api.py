@@ -356,7 +356,7 @@ class Project:
             own = [workspace.unnamed_model()]  # it tells how to begin
 
         def chips(loaded: LoadedRecipe, asked: Sequence[str]) -> Sequence[Arch]:
-            if prove and not (everything and self.prover.spec.kind == "embedded"):
+            if prove and not (everything and self.prover.spec.about.any_chip):
                 return self.prover.archs(loaded, asked or None)
             return pick_archs(loaded, asked)
 

@@ -99,10 +99,10 @@ def models() -> list[str]:
 def devices() -> list[str]:
     """Return the devices that are known here, their groups, and the embedded one."""
     from orchestrator.cli.devices import known_devices
-    from orchestrator.device.base import EMBEDDED
+    from orchestrator.device.base import BUILT_IN
 
     registry = known_devices()
-    return [*sorted(registry.devices), *sorted(registry.groups), EMBEDDED.name]
+    return [*sorted(registry.devices), *sorted(registry.groups), *BUILT_IN]
 
 
 def archs() -> list[str]:

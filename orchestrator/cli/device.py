@@ -104,8 +104,8 @@ def _trust(
     from orchestrator.pipeline.device_pool import open_pool
 
     (spec,) = _exactly_one(name)
-    if spec.kind == "embedded":
-        print_result("the embedded device makes its own keys; there is nothing to trust")
+    if not spec.about.routed:
+        print_result(f"the {spec.name} device makes its own keys; there is nothing to trust")
         return
     pool = open_pool()
     given, again = set(fingerprint or ()), device_argument(spec)

@@ -67,7 +67,7 @@ def device_for(
         msg = f"one device at a time, not {names}"
         raise ConfigError(msg, hint="Name one with --device.")
     spec = specs[0]
-    if spec.kind == "embedded" and spec.emulated_chip is None:
+    if spec.about.any_chip and spec.emulated_chip is None:
         build = find_one_build(model, arch)
         spec = replace(spec, emulated_chip=build.arch)
     with open_pool().connect(spec, password=ask_password) as session:

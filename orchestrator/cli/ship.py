@@ -70,8 +70,9 @@ def _ship(
         if dry_run:
             _show_plan(specs, list(releases.values()), as_json=as_json)
             return
-        if any(spec.kind == "embedded" for spec in specs):
-            note("The embedded device lives as long as this command; a Pi: hef device add")
+        if not all(spec.about.lasting for spec in specs):
+            passing = " and ".join(spec.name for spec in specs if not spec.about.lasting)
+            note(f"The {passing} device lives as long as this command; a Pi: hef device add")
         with FleetView(specs, title=f"shipping {escape_control(model)}") as view:
             outcomes = run_fleet(
                 open_pool(),

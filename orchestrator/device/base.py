@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol, Self
 
-DeviceKind = Literal["ssh", "embedded"]
 FactLevel = Literal["quick", "full", "deep"]
 
 #: Folder on the device, below the login's home, that holds everything of ours.
@@ -30,11 +29,37 @@ Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceKind:
+    """A kind of device: what commands may rely on; how it is reached is in ``connection_pool``.
+
+    ``place`` is shown where others have an address. ``routed``: it is reached over a network, with
+    host keys and jump hosts. ``any_chip``: it shows the chip of whatever is run on it, and the
+    same answers each time, so that what it said may be remembered. ``own_python``: its programs
+    run by this Python. ``lasting``: what is put there stays after the command.
+    """
+
+    place: str | None = None
+    routed: bool = True
+    any_chip: bool = False
+    own_python: bool = False
+    lasting: bool = True
+
+
+#: One row a kind.
+KINDS: Mapping[str, DeviceKind] = {
+    "ssh": DeviceKind(),
+    "embedded": DeviceKind(
+        place="embedded", routed=False, any_chip=True, own_python=True, lasting=False
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeviceSpec:
     """One device as the user names it; ``host`` may be an alias of ``~/.ssh/config``."""
 
     name: str
-    kind: DeviceKind = "ssh"
+    kind: str = "ssh"
     host: str = ""
     user: str | None = None
     port: int | None = None
@@ -54,10 +79,15 @@ class DeviceSpec:
     """Embedded devices only: the HailoRT version that its stand-ins show."""
 
     @property
+    def about(self) -> DeviceKind:
+        """What devices of its kind are like."""
+        return KINDS[self.kind]
+
+    @property
     def address(self) -> str:
         """``user@host:port`` as far as it is known."""
-        if self.kind == "embedded":
-            return "embedded"
+        if self.about.place is not None:
+            return self.about.place
         host = f"[{self.host}]" if ":" in self.host and self.port else self.host
         text = f"{self.user}@{host}" if self.user else host
         return f"{text}:{self.port}" if self.port else text
@@ -65,6 +95,9 @@ class DeviceSpec:
 
 #: The device that is there on every machine: an SSH server in our own process.
 EMBEDDED = DeviceSpec(name="embedded", kind="embedded")
+
+#: Devices that nobody has to add, by name.
+BUILT_IN = {spec.name: spec for spec in (EMBEDDED,)}
 
 
 # --- What it is ----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from orchestrator.device.session import SshSession
 from orchestrator.errors import escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     import asyncssh
 
@@ -70,7 +70,7 @@ class ConnectionPool:
 
     def hops(self, spec: DeviceSpec) -> tuple[DeviceSpec, ...]:
         """Return the jump hosts on the way to a device, the first one first."""
-        return () if spec.kind == "embedded" else hop_specs(spec, read_route(spec))
+        return hop_specs(spec, read_route(spec)) if spec.about.routed else ()
 
     def trusts(self, spec: DeviceSpec, key: asyncssh.SSHKey) -> bool:
         """Tell whether a host may show ``key``, by our file or the user's own."""
@@ -102,13 +102,23 @@ class ConnectionPool:
     async def _connect(
         self, spec: DeviceSpec, password: Callable[[str], str] | None
     ) -> asyncssh.SSHClientConnection:
-        if spec.kind == "embedded":
-            return await open_embedded(spec, await self._server(spec))
+        return await WAYS[spec.kind](self, spec, password)
+
+    async def by_ssh(
+        self, spec: DeviceSpec, password: Callable[[str], str] | None
+    ) -> asyncssh.SSHClientConnection:
+        """Connect over the network, by way of the jump hosts."""
         route = await asyncio.to_thread(read_route, spec)
         tunnel = await self._tunnel(spec, route, password)
         conn, _ = await open_connection(spec, route, tunnel=tunnel, password=password)
         assert conn is not None
         return conn
+
+    async def to_own_server(
+        self, spec: DeviceSpec, _: Callable[[str], str] | None
+    ) -> asyncssh.SSHClientConnection:
+        """Connect to a server of this process, which is started for it."""
+        return await open_embedded(spec, await self._server(spec))
 
     async def _host_key(self, spec: DeviceSpec, route: Route) -> asyncssh.SSHKey:
         return await fetch_host_key(spec, route, await self._tunnel(spec, route, None))
@@ -175,3 +185,13 @@ def default_pool() -> ConnectionPool:
             _default.thread.on_wait = _tell
             atexit.register(_default.close)
         return _default
+
+
+#: How devices of each of ``KINDS`` are reached.
+WAYS: Mapping[
+    str,
+    Callable[
+        [ConnectionPool, DeviceSpec, Callable[[str], str] | None],
+        Awaitable[asyncssh.SSHClientConnection],
+    ],
+] = {"ssh": ConnectionPool.by_ssh, "embedded": ConnectionPool.to_own_server}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import paths
 from orchestrator.device.address import device_word
-from orchestrator.device.base import EMBEDDED, DeviceSpec
+from orchestrator.device.base import BUILT_IN, DeviceSpec
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.files import write_atomic
 from orchestrator.reading import TEXT_LIMIT, read_json
@@ -56,14 +56,14 @@ class Registry:
             return [spec for member in self.groups[name] for spec in self._meaning(member, inner)]
         if name == "all":
             return list(self.devices.values())
-        if name == EMBEDDED.name:
-            return [EMBEDDED]
+        if name in BUILT_IN:
+            return [BUILT_IN[name]]
         if "@" in name or "." in name or ":" in name:
             return [replace(parse_address(name), name=name)]
         raise self._unknown(name)
 
     def _unknown(self, name: str) -> ConfigError:
-        known = [*self.devices, *self.groups, EMBEDDED.name]
+        known = [*self.devices, *self.groups, *BUILT_IN]
         near = difflib.get_close_matches(name, known, n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
         return ConfigError(
@@ -136,10 +136,12 @@ def remove_user_device(name: str) -> DeviceSpec | None:
 
 def check_name(name: str) -> None:
     """Refuse names that commands could not tell from addresses or options."""
-    if NAME.match(name) is None or name in ("all", EMBEDDED.name):
+    if NAME.match(name) is None or name in ("all", *BUILT_IN):
         msg = f"{escape_control(name)!r} cannot be a device's name"
         raise ConfigError(
-            msg, hint="Use letters, digits, - and _, a letter first; not 'all' or 'embedded'."
+            msg,
+            hint="Use letters, digits, - and _, a letter first; not 'all' or "
+            f"{' or '.join(map(repr, BUILT_IN))}.",
         )
 
 

@@ -173,7 +173,7 @@ def raise_if_not_the_model(runner: JobRunner, failure: Mapping[str, object], log
             "hef.yaml; it is then stopped and started again around each run.",
         )
     first = first_error(log)
-    if spec is not None and spec.kind == "embedded":
+    if spec is not None and spec.about.own_python:
         _check_own_packages(name, f"{first or ''} {message}")
     msg = f"{name}: HailoRT does not work there: {first or message}"
     raise DeviceLacks(msg, hint=f"Ask for the whole picture: hef doctor --device {known}")

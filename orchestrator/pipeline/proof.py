@@ -96,11 +96,11 @@ class Prover:
         return self._specs[0]
 
     def _resolve(self) -> tuple[DeviceSpec, ...]:
-        from orchestrator.device.base import EMBEDDED
+        from orchestrator.device.base import BUILT_IN, EMBEDDED
 
         wanted = self._session.settings.text("device")
-        if wanted is None or wanted == EMBEDDED.name:
-            return (EMBEDDED,)
+        if wanted is None or wanted in BUILT_IN:
+            return (BUILT_IN[wanted or EMBEDDED.name],)
         from orchestrator.pipeline.devices import load_devices
 
         return load_devices(self._session.workspace).resolve([wanted])
@@ -117,7 +117,7 @@ class Prover:
         if asked and len(chips) > 1:
             msg = f"--arch names {len(chips)} chips ({', '.join(chips)}), and a device has one"
             raise ConfigError(msg, hint="Build for several with: hef build", code="arch.several")
-        if self.spec.kind == "embedded":
+        if self.spec.about.any_chip:
             return chips[:1]
         identity = self.session().identify()
         if identity.chip is None:
@@ -165,7 +165,7 @@ class Prover:
         from orchestrator.pipeline.device_pool import open_pool
 
         spec = self.spec
-        if spec.kind == "embedded" and arch is not None:
+        if spec.about.any_chip and arch is not None:
             spec = replace(spec, emulated_chip=arch)
         name = f"{spec.name}:{spec.emulated_chip or ''}"
         if name not in self._sessions:
@@ -248,7 +248,7 @@ class Prover:
         return digest_of([build.key, self.spec.name, __version__, RULES, judged_by])
 
     def _remembered(self, build: Build) -> Proof | None:
-        if self.spec.kind != "embedded" or self._session.fresh:
+        if not self.spec.about.any_chip or self._session.fresh:
             return None
         try:
             document = read_json(build.folder / PROOF)

@@ -28,6 +28,7 @@ class Wanted:
     ``recipe`` is a first recipe with absolute paths; ``code`` is the network's code by file name
     where that is not on the disk yet; ``inputs`` are the shapes to try, by input name; ``pictures``
     are files below the recipe's pictures with the number of their class of ``classes``.
+    ``guessed`` are arguments of the factory that may be others.
     """
 
     recipe: Mapping[str, Any]
@@ -37,17 +38,24 @@ class Wanted:
     classes: int = 0
     scalings: Sequence[Mapping[str, Any]] = ()
     fits: Sequence[str] = ()
+    guessed: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the float network showed; ``trials`` are as the worker's stage ``look`` tells them."""
+    """What the float network showed; ``trials`` are as the worker's stage ``look`` tells them.
+
+    ``kwargs`` are the factory's arguments that fit and ``opset`` the one that has the operators,
+    both ``None`` where no torch code is run.
+    """
 
     runs: tuple[dict[str, tuple[int, ...]], ...]
     outputs: tuple[tuple[int, ...], ...]
     head: Mapping[str, Any]
     trials: tuple[Mapping[str, Any], ...]
     input_scaling: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] | None = None
+    opset: int | None = None
 
 
 def look(session: BuildSession, wanted: Wanted) -> Seen:
@@ -100,6 +108,7 @@ def _run(session: BuildSession, wanted: Wanted, folder: Path) -> Seen:
             "classes": wanted.classes,
             "scalings": list(wanted.scalings),
             "fits": list(wanted.fits),
+            "guessed": list(wanted.guessed),
         },
     }
     (staging / PLAN).write_text(json.dumps(document), encoding="utf-8", newline="\n")
@@ -136,6 +145,8 @@ def _follow(session: BuildSession, started: Any, staging: Path) -> Seen:
         dict(result["head"]),
         tuple(result["trials"]),
         dict(result["input_scaling"]),
+        result.get("kwargs"),
+        result.get("opset"),
     )
 
 

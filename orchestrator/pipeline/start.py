@@ -31,6 +31,7 @@ from orchestrator.project.survey.pictures import (
     to_try,
 )
 from orchestrator.project.survey.questions import Question
+from orchestrator.project.survey.sizes import common_size
 from orchestrator.project.survey.weights import Weights, read_weights
 
 if TYPE_CHECKING:
@@ -96,10 +97,13 @@ def start(
     written = stated.stated_in_facts(weights.facts, given.network.path.name)
     written = written.over(stated.stated_in_facts(facts, "the files beside it"))
     written = written.over(stated.stated_in_scripts(_own_first(scripts, code.script)))
-    inputs = _inputs(given, weights, written)
+    alike = common_size(shown) if written.size is None and shown is not None else None
+    inputs = _inputs(given, weights, written, alike)
     seen, failure = _look(given, session, code, inputs, shown, labels_before, written, target)
     if failure is not None:
         draft.notes.append(f"the network was not run: {failure.message.splitlines()[0]}")
+    elif seen is not None and seen.kwargs is not None:
+        code = code.as_run(seen.kwargs, seen.opset)
     network = _network(seen, inputs, given)
     if shown is not None and shown.numbers and network.head.get("task") == "classification":
         network = replace(network, head=_of_numbers(shown))
@@ -108,9 +112,9 @@ def start(
     classes = network.head.get("classes") or weights.classes_out
     labels = labels_for(shown, classes, facts=facts, scripts=scripts, files=folder.labels)
     decision = _decide(written, seen, network, draft, ask)
-    network = replace(network, inputs=_sized(network.inputs, decision.section, seen, ask))
+    network = replace(network, inputs=_sized(network.inputs, decision.section, seen, alike, ask))
     if given.size is None and written.size is None:
-        draft.notes += _guessed_sizes(given, network)
+        draft.notes += _guessed_sizes(given, network, alike)
     recipe = _compose(
         given, code, network, shown, labels, decision, folder.arrays, target, draft, ask
     )
@@ -180,14 +184,16 @@ def _own_first(scripts: Sequence[Script], own: Script | None) -> list[Script]:
 
 
 def _inputs(
-    given: Given, weights: Weights, written: stated.Stated
+    given: Given, weights: Weights, written: stated.Stated, alike: tuple[int, int] | None = None
 ) -> list[dict[str, tuple[int, ...]]]:
-    """Return the shapes to try, the likeliest first."""
+    """Return the shapes to try, the likeliest first; ``alike`` is the size of all pictures."""
     sizes = [written.size] if written.size is not None else [(side, side) for side in SIDES]
+    if alike is not None:
+        sizes = [alike, *(size for size in sizes if size != alike)]
     if given.size is not None:
         sizes = [(given.size[1], given.size[2])] if len(given.size) == 3 else sizes
     if sizes[1:] and given.head.get("task") not in (None, "classification"):
-        sizes = [(OPEN_SIDE, OPEN_SIDE)]
+        sizes = [alike or (OPEN_SIDE, OPEN_SIDE)]
     if given.inputs:
         found = []
         for high, wide in sizes:
@@ -205,10 +211,11 @@ def _inputs(
     return [{"image": (1, channels, high, wide)} for high, wide in sizes]
 
 
-def _guessed_sizes(given: Given, network: Network) -> list[str]:
+def _guessed_sizes(given: Given, network: Network, alike: tuple[int, int] | None) -> list[str]:
     """Say of each input that takes pictures of any size which one was taken."""
     return [
-        f"input {name} takes any size, and {shape[2]} x {shape[3]} is a guess: --size "
+        f"input {name} takes any size, and {shape[2]} x {shape[3]} is "
+        f"{'that of your pictures' if shape[2:] == alike else 'a guess'}: --size "
         f"{','.join(map(str, shape[1:]))} with the sides that it was trained on"
         for name, shape in network.inputs.items()
         if len(shape) == 4 and 0 in given.inputs.get(name, (1,))[2:]
@@ -263,6 +270,7 @@ def _look(
         classes=len(labels.names),
         scalings=decide.scalings(written, first[1] if len(first) == 4 else 3),
         fits=decide.fits(written, size),
+        guessed=code.guessed,
     )
     try:
         return look(session, wanted), None
@@ -355,6 +363,7 @@ def _sized(
     inputs: Mapping[str, tuple[int, ...]],
     section: Mapping[str, Any],
     seen: Seen | None,
+    alike: tuple[int, int] | None,
     ask: Ask,
 ) -> dict[str, tuple[int, ...]]:
     """Return the inputs at the size that was decided, or is asked for where many would do."""
@@ -366,16 +375,19 @@ def _sized(
         return found
     high, wide = section["size"]
     if seen is not None and len(seen.runs) > 1 and not seen.trials:
-        options = [str(one[name][2]) for one in seen.runs if name in one]
-        default = "224" if "224" in options else options[0]
+        sizes = {(one[name][2], one[name][3]) for one in seen.runs if name in one}
+        named = {str(h) if h == w else f"{h}x{w}": (h, w) for h, w in sorted(sizes)}
+        default = "224" if "224" in named else next(iter(named))
+        reason = "the network takes several, and neither its files nor labelled pictures tell"
+        for one, size in named.items():
+            if size == alike:
+                default = one
+                reason = "the network takes several; all of your pictures have this size"
+        options = tuple((one, f"{h} x {w}") for one, (h, w) in named.items())
         question = Question(
-            "size",
-            "Which size of picture was it trained on?",
-            tuple((one, f"{one} x {one}") for one in options[:8]),
-            default,
-            "the network takes several, and neither its files nor labelled pictures tell",
+            "size", "Which size of picture was it trained on?", options, default, reason
         )
-        high = wide = int(ask(question))
+        high, wide = named[ask(question)]
     return {name: (1, shape[1], int(high), int(wide))}
 
 
@@ -401,6 +413,14 @@ def _compose(
     if _takes_pictures(network):
         shape = next(iter(network.inputs.values()))
         recipe["preprocessing"] = {**decision.section, "size": list(shape[2:])}
+    twice = [name for name, shape in network.inputs.items() if is_picture(shape)]
+    if shown is not None and len(twice) > 1:
+        draft.notes.append(
+            f"inputs {' and '.join(twice)} are calibrated on the same pictures: where yours come "
+            "together (left and right, before and after), give each its folder, with equal names"
+        )
+    if code.opset is not None:
+        recipe["export"]["opset"] = code.opset
     if code.packages:
         recipe.setdefault("export", {})["packages"] = list(code.packages)
     if shown is not None and shown.numbers and network.head.get("task") == "other":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class Code:
     """A recipe's source, by its own paths and by absolute ones.
 
     ``files`` are to be written; ``draft`` are the same by name, for a look before that.
+    ``guessed`` are arguments of the factory that the weights may contradict; ``opset`` is set
+    where a look has found the one that the export needs.
     """
 
     source: Mapping[str, Any]
@@ -44,6 +46,15 @@ class Code:
     draft: Mapping[str, str] = field(default_factory=dict)
     script: Script | None = None
     said: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
+    opset: int | None = None
+
+    def as_run(self, kwargs: Mapping[str, Any], opset: int | None) -> Code:
+        """Return the same code with the arguments that fit and the opset that it needs."""
+        source = {key: value for key, value in self.source.items() if key != "kwargs"}
+        if kwargs:
+            source["kwargs"] = dict(kwargs)
+        return replace(self, source=source, opset=opset)
 
 
 def find_code(
@@ -186,7 +197,7 @@ def _placed(given: Given, factory: Factory, target: Path, ask: Ask) -> Code:
     source["weights"], absolute["weights"] = relative(path, target), _absolute(path)
     if factory.kwargs:
         source["kwargs"] = absolute["kwargs"] = dict(factory.kwargs)
-    return Code(source, absolute, packages, files, draft, script, tuple(said))
+    return Code(source, absolute, packages, files, draft, script, tuple(said), factory.guessed)
 
 
 def _stem(given: Given, script: Script) -> str:

@@ -85,6 +85,9 @@ def _sources(network: Network, pictures: Pictures) -> object:
             found[name], free = free, None
         elif is_picture(shape) and len(network.inputs) == 1:
             found[name] = "calib/images"
+        elif is_picture(shape) and pictures.calibration is not None and not plain:
+            # Another picture of the same kind: the two of a pair, frames one after another.
+            found[name] = pictures.calibration
         elif len(network.inputs) == 1 and free is not None:
             found[name] = free
         else:

@@ -44,7 +44,7 @@ class Factory:
 
     ``file`` is what the network's code would be as a file of its own, where the script does more
     than define it; ``troubles`` are the statements that do. ``missing`` are arguments that nobody
-    knows.
+    knows, ``guessed`` those that the weights' sizes suggest.
     """
 
     script: Script
@@ -54,6 +54,7 @@ class Factory:
     troubles: tuple[Trouble, ...] = ()
     file: Extract | None = None
     missing: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
     library: str = ""
 
     @property
@@ -226,8 +227,7 @@ def _of_class(
     known: Mapping[str, object],
     scripts: Sequence[Script],
 ) -> Factory:
-    kwargs, missing = _arguments(script, name, weights, known, scripts)
-    return _placed(Factory(script, name, kwargs, missing=missing), known)
+    return _placed(_called(script, name, weights, known, scripts), known)
 
 
 def _placed(factory: Factory, known: Mapping[str, object]) -> Factory:
@@ -292,18 +292,17 @@ def _made_by_name(
         if not isinstance(node, ast.FunctionDef) or not _MAKER.match(name):
             continue
         if any(isinstance(one, ast.Return) and one.value is not None for one in ast.walk(node)):
-            kwargs, missing = _arguments(script, name, weights, known, ())
-            yield _placed(Factory(script, name, kwargs, missing=missing), known)
+            yield _placed(_called(script, name, weights, known, ()), known)
 
 
-def _arguments(
+def _called(
     script: Script,
     name: str,
     weights: Weights,
     known: Mapping[str, object],
     scripts: Sequence[Script],
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the arguments that a class was made with, and those that nobody knows."""
+) -> Factory:
+    """Return a class with the arguments that it was made with, and those that nobody knows."""
     parameters = _parameters(script, name)
     given: dict[str, Any] = {}
     for caller in (script, *scripts):
@@ -319,6 +318,7 @@ def _arguments(
         if given:
             break
     missing = []
+    guessed = []
     for parameter, default in parameters.items():
         guess = _guess(parameter, weights)
         if parameter in given:
@@ -329,9 +329,10 @@ def _arguments(
         value = None if default is None else _valued(script, default, known)
         if guess is not None and value != guess:
             given[parameter] = guess
+            guessed.append(parameter)
         elif default is None:
             missing.append(parameter)
-    return given, tuple(missing)
+    return Factory(script, name, given, missing=tuple(missing), guessed=tuple(guessed))
 
 
 def _parameters(script: Script, name: str) -> dict[str, ast.expr | None]:

@@ -40,11 +40,10 @@ class Shown:
     """What the pictures show. Paths are those of this machine.
 
     ``calibration`` and ``held_out`` are folders, or files that data sets come in. ``folders`` are
-    the names of class folders in their order; ``by_class`` is whether the pictures lie in such.
-    ``split`` are held-out pictures and the others, each a path below ``calibration`` with its
-    class, where no folder parts them; ``told_by`` is the table that told the classes, and
-    ``numbers`` the names of the numbers that one gives each picture instead. ``masks`` is a folder
-    of pictures called like these.
+    the names of class folders in their order. ``split`` are held-out pictures and the others, each
+    a path below ``calibration`` with its class, where no folder parts them; ``told_by`` is the
+    table that told the classes, and ``numbers`` the names of the numbers that one gives each
+    picture instead. ``masks`` is a folder of pictures called like these.
     """
 
     calibration: Path

@@ -6,6 +6,7 @@ way of preparing them; what it gets right under which is the host's to judge.
 
 from __future__ import annotations
 
+import inspect
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from hefsmith_worker import onnx_files, onnx_forms
 from hefsmith_worker.contract.findings import TOKENS_FIX
+from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.pictures import PictureError, Preprocess, normalise, prepare
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
@@ -42,6 +44,9 @@ class Way:
 def run(workspace: Workspace) -> Dict[str, Any]:
     """Return what is seen: ``runs``, ``outputs``, ``head``, ``input_scaling``, ``trials``.
 
+    ``kwargs`` are the factory's arguments with which the weights fit, where some were guessed;
+    ``opset`` is the first one from the wanted one on that has all operators of the network.
+
     ``trials`` has one entry for each way: its scaling, colour, fit and size, how many pictures were
     ``right`` and the ``losses`` (nats) of each; it is empty where pictures cannot tell.
     """
@@ -62,9 +67,9 @@ def run(workspace: Workspace) -> Dict[str, Any]:
 def _torch(
     workspace: Workspace, source: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> Tuple[Dict[str, Any], Batch]:
-    from hefsmith_worker.stages import torch_source
+    from hefsmith_worker.stages import fitting, torch_source
 
-    module = torch_source.load_module(workspace, source)
+    module, kwargs = fitting.load_fitting(workspace, source, wanted.get("guessed") or [])
 
     def batch(pictures: np.ndarray) -> np.ndarray:
         return torch_source.answers(module, [pictures])[0]
@@ -73,7 +78,7 @@ def _torch(
     outputs: List[List[int]] = []
     refused = ""
     for inputs in wanted["inputs"]:
-        shapes = {name: tuple(shape) for name, shape in inputs.items()}
+        shapes = _for_each(module, {name: tuple(shape) for name, shape in inputs.items()})
         try:
             zeros = [np.zeros(shape, np.float32) for shape in shapes.values()]
             answers = torch_source.answers(module, zeros)
@@ -90,13 +95,50 @@ def _torch(
         )
     target = workspace.path("look.onnx")
     shapes = {name: tuple(shape) for name, shape in runs[0].items()}
-    torch_source.export(module, shapes, workspace.plan.of("export"), target)
+    opset = _exported(module, shapes, workspace.plan.of("export"), target)
     return {
         "runs": runs,
         "outputs": outputs,
         "head": _head(target),
         "input_scaling": _scaling(target),
+        "kwargs": kwargs,
+        "opset": opset,
     }, batch
+
+
+def _exported(
+    module: Any, shapes: Dict[str, Tuple[int, ...]], wanted: Mapping[str, Any], target: Path
+) -> int:
+    """Export with the opset that is wanted, or with the next that the parser is known to take."""
+    from hefsmith_worker.stages import torch_source
+
+    first = int(wanted["opset"])
+    try:
+        torch_source.export(module, shapes, wanted, target)
+    except StageError as error:
+        if error.code != "export.exporter":
+            raise
+        for opset in range(first + 1, KNOWN_OPSETS[1] + 1):
+            try:
+                torch_source.export(module, shapes, {**wanted, "opset": opset}, target)
+            except StageError:
+                continue
+            return opset
+        raise
+    return first
+
+
+def _for_each(module: Any, shapes: Dict[str, Tuple[int, ...]]) -> Dict[str, Tuple[int, ...]]:
+    """Return one input of that shape for each argument that ``forward`` must be given."""
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return shapes
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [one.name for one in parameters if one.kind in plain and one.default is one.empty]
+    if len(shapes) != 1 or len(names) < 2:
+        return shapes
+    return dict.fromkeys(names, next(iter(shapes.values())))
 
 
 def _fix(refused: str) -> str:
@@ -104,8 +146,8 @@ def _fix(refused: str) -> str:
         return TOKENS_FIX
     if "forward() missing" in refused:
         return (
-            "forward takes more than one input. Where it takes several pictures, look not:\n"
-            "--no-run, then name each in the recipe, in order: inputs: {left: [1, 3, H, W], ...}"
+            "forward takes inputs of several kinds. Do not run it here: hef init --no-run, then\n"
+            "name each in the recipe, in order: inputs: {left: [1, 3, H, W], ...}"
         )
     return "Say which it takes: --size C,H,W"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.stages import checkpoint, steady_norm, torchvision_ops
@@ -41,6 +43,9 @@ def load_module(workspace: Workspace, source: Mapping[str, Any]) -> Any:
     import torch
 
     torch.manual_seed(workspace.plan.seed)
+    if hasattr(torch.backends, "mha"):
+        # In evaluation encoders take a path of one operator that ONNX does not have.
+        torch.backends.mha.set_fastpath_enabled(False)
     code = _import_code(workspace, source) if source.get("file") else None
     module = _call_factory(code, source) if code is not None else None
     if source.get("weights"):
@@ -165,10 +170,25 @@ def _user_error(error: BaseException, file: Path) -> str:
     return "%s: %s%s" % (type(error).__name__, checkpoint.first_line(error), where)
 
 
-def _fit(module: Any, loaded: Any, name: str) -> None:
-    """Load the weights into the network; every name and shape must match."""
+def shapes_of(workspace: Workspace, source: Mapping[str, Any]) -> Dict[str, Tuple[int, ...]]:
+    """Return the shapes of a network's parameters and buffers, without any weights."""
+    module = _call_factory(_import_code(workspace, source), source)
+    return {key: tuple(value.shape) for key, value in module.state_dict().items()}
+
+
+def weight_shapes(
+    workspace: Workspace, source: Mapping[str, Any], own: Mapping[str, Any]
+) -> Dict[str, Tuple[int, ...]]:
+    """Return the shapes of the weights, by the names that a network's ``own`` tensors have."""
+    path = workspace.plan.input(source["weights"])
+    code = _import_code(workspace, source)
+    loaded = checkpoint.load(path, bool(source.get("trust_pickle")), code, boxed=workspace.boxed)
+    return {key: tuple(value.shape) for key, value in _named_as(own, loaded).items()}
+
+
+def _named_as(own: Mapping[str, Any], loaded: Any) -> Dict[str, Any]:
+    """Return the tensors of a checkpoint without the prefix that a wrapper gave them all."""
     state = checkpoint.state_of(loaded)
-    own = module.state_dict()
     for prefix in PREFIXES:
         if (
             state
@@ -176,6 +196,13 @@ def _fit(module: Any, loaded: Any, name: str) -> None:
             and not any(key in own for key in state)
         ):
             state = {key[len(prefix) :]: value for key, value in state.items()}
+    return dict(state)
+
+
+def _fit(module: Any, loaded: Any, name: str) -> None:
+    """Load the weights into the network; every name and shape must match."""
+    own = module.state_dict()
+    state = _named_as(own, loaded)
     missing = [key for key in own if key not in state]
     extra = [key for key in state if key not in own]
     shapes = [
@@ -243,10 +270,19 @@ def export(
             "the %s exporter failed: %s: %s"
             % (wanted["exporter"], type(error).__name__, checkpoint.first_line(error)),
             code="export.exporter",
-            fix="Try export: {exporter: %s}." % ("legacy" if dynamo else "dynamo, opset: 18"),
+            fix="Try export: {%s}." % _other_export(str(error), dynamo),
         )
     if dynamo:
         _drop_traces(target)
+
+
+def _other_export(said: str, dynamo: bool) -> str:
+    """Return what to export with instead; the exporter may name the opset that it needs."""
+    if dynamo:
+        return "exporter: legacy"
+    later = re.search(r"added in version (\d+)", said)
+    known = later is not None and int(later.group(1)) <= KNOWN_OPSETS[1]
+    return "opset: %s" % later.group(1) if later and known else "exporter: dynamo, opset: 18"
 
 
 def _drop_traces(target: Path) -> None:

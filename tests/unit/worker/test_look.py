@@ -1,0 +1,124 @@
+"""The look at a network before there is a recipe: arguments, inputs and an opset that fit it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hefsmith_worker.events import Channel
+from hefsmith_worker.protocol import StageError, read_plan
+from hefsmith_worker.stages import look
+from hefsmith_worker.workspace import Workspace
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+MODEL = """
+import torch
+from torch import nn
+
+
+class Boxes(nn.Module):
+    def __init__(self, classes=80, channels=3):
+        super().__init__()
+        self.body = nn.Conv2d(channels, 8, 3, stride=4)
+        self.heads = nn.ModuleList([nn.Conv2d(8, 3 * (5 + classes), 1) for _ in range(2)])
+
+    def forward(self, image):
+        return [head(self.body(image)) for head in self.heads]
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 8, 8)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+    def forward(self, image):
+        return self.encoder(self.patches(image).flatten(2).transpose(1, 2)).mean(1)
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3)
+
+    def forward(self, before, after, scale=1.0):
+        return (self.body(before) - self.body(after)).mean((2, 3)) * scale
+"""
+
+
+def seen(folder: Path, name: str, guessed: list[str] | None = None, **kwargs: int) -> Any:
+    """Look at a network of the class whose weights lie there."""
+    source = {
+        "kind": "torch",
+        "file": "source/model.py",
+        "factory": name,
+        "kwargs": kwargs,
+        "trust_pickle": False,
+        "weights": "net.pt",
+    }
+    plan = {
+        "schema": 1, "model": "net", "arch": "hailo8l", "net_name": "net",
+        "hef_name": "model.hef", "stages": ["look"],
+        "parameters": {
+            "export": {"source": source, "exporter": "legacy", "opset": 13},
+            "look": {"inputs": [{"image": [1, 3, 32, 32]}], "classes": 0, "guessed": guessed},
+        },
+    }  # fmt: skip
+    work = folder / "work"
+    work.mkdir()
+    (work / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    channel = Channel(io.BytesIO())
+    return look.run(Workspace(read_plan(work / "plan.json", folder / "in", work), channel))
+
+
+def saved(folder: Path, name: str, **kwargs: int) -> None:
+    (folder / "in" / "source").mkdir(parents=True)
+    (folder / "in" / "source" / "model.py").write_text(MODEL, encoding="utf-8")
+    namespace: dict[str, Any] = {}
+    exec(compile(MODEL, "model.py", "exec"), namespace)
+    torch.manual_seed(0)
+    torch.save(namespace[name](**kwargs).state_dict(), folder / "in" / "net.pt")
+
+
+@pytest.mark.parametrize("trained", [3, 80])
+def test_the_number_of_classes_is_that_for_which_the_weights_fit(
+    trained: int, tmp_path: Path
+) -> None:
+    # The last layer has 3 * (5 + classes) outputs, and what their number suggests is no class.
+    saved(tmp_path, "Boxes", classes=trained)
+    found = seen(tmp_path, "Boxes", ["classes"], classes=3 * (5 + trained))
+    assert found["kwargs"] == ({} if trained == 80 else {"classes": 3})
+
+
+def test_what_is_stated_is_not_changed_and_what_fits_nothing_is_told(tmp_path: Path) -> None:
+    saved(tmp_path, "Boxes", classes=3)
+    with pytest.raises(StageError, match=r"do not fit the network: heads\.0\.weight is \[24, "):
+        seen(tmp_path, "Boxes", [], classes=4)
+
+
+def test_channels_that_no_number_of_classes_makes_up_for(tmp_path: Path) -> None:
+    saved(tmp_path, "Boxes", classes=3, channels=1)
+    with pytest.raises(StageError, match="do not fit the network"):
+        seen(tmp_path, "Boxes", ["classes"], classes=24)
+
+
+def test_an_encoder_is_exported_with_the_first_opset_that_has_its_operators(
+    tmp_path: Path,
+) -> None:
+    saved(tmp_path, "Encoder")
+    found = seen(tmp_path, "Encoder")
+    assert found["opset"] == 14
+    assert found["outputs"] == [[1, 16]]
+
+
+def test_each_argument_that_forward_must_be_given_gets_a_picture(tmp_path: Path) -> None:
+    saved(tmp_path, "Pair")
+    found = seen(tmp_path, "Pair")
+    assert found["runs"] == [{"before": [1, 3, 32, 32], "after": [1, 3, 32, 32]}]
+    assert found["opset"] == 13

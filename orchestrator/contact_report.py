@@ -158,7 +158,7 @@ def read(text: str) -> ContactReport | None:
         return ContactReport(subject=str(document["subject"]), versions=versions, rows=rows)
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         msg = f"the contact report is damaged: {type(error).__name__}"
-        raise ArtifactError(msg, hint="Make it anew: hef toolchain check") from error
+        raise ArtifactError(msg, hint="Make it again: hef toolchain check") from error
 
 
 def _user() -> str:

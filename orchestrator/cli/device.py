@@ -163,7 +163,7 @@ def _trust_one(
             f"  trusted: {', '.join(old)}\n  offered: {shown}"
         )
         raise ConfigError(
-            msg, hint=f"If it was set up anew: hef device trust {again} --replace",
+            msg, hint=f"If it was installed again: hef device trust {again} --replace",
             code="device.host-key-changed",
         )  # fmt: skip
     if not accepted and shown not in old:

@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
         """
         if hailort is not None and chip is None:
             message = "--hailort needs --for"
-            raise ConfigError(message, hint="for example: --for hailo8l --hailort 4.20.0")
+            raise ConfigError(message, hint="For example: --for hailo8l --hailort 4.20.0")
         if vendor:
             _print_like_vendor(files, parse_streams=parse_streams, verify=verify)
             return

@@ -87,7 +87,7 @@ def _lint_script(
     chip = chips.find(arch) if arch is not None else None
     if arch is not None and chip is None:
         msg = f"no compiler knows a chip {arch}"
-        raise ConfigError(msg, hint="name it as a recipe does, such as hailo8l", code="lint.arch")
+        raise ConfigError(msg, hint="Name it as a recipe does, such as hailo8l.", code="lint.arch")
     try:
         text = read_regular(script, limit=SCRIPT_LIMIT).decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -162,5 +162,5 @@ def _read_layers(path: Path) -> dict[str, Any]:
         return {str(name): layer for name, layer in dict(network["layers"]).items()}
     except (OSError, EOFError, ValueError, KeyError, TypeError, *DAMAGED) as error:
         msg = f"{escape_control(str(path))} is no parsed network: {shorten(str(error))}"
-        hint = "give the .har of a build, or the HN as JSON"
+        hint = "Give the .har of a build, or the HN as JSON"
         raise ArtifactError(msg, hint=hint, code="lint.layers") from None

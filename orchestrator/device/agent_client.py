@@ -415,7 +415,7 @@ class AgentClient:
 def _silent(name: str, doing: str, seconds: float) -> DeviceSilent:
     return DeviceSilent(
         f"{name}: no answer for {seconds:.0f} s while {doing}",
-        hint="It is reached, but does not get on: is its disk or its chip stuck? Look there "
+        hint="It is reached, but does not go on: is its disk or its chip stuck? Look there "
         "with: dmesg --human; then restart it and run the same command again.",
     )
 

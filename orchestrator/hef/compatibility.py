@@ -100,7 +100,7 @@ def _chip(text: str) -> Chip:
     if found is None:
         message = f"no such chip: {text!r}"
         known = ", ".join(_name(chip) for chip in CHIPS)
-        raise ConfigError(message, hint=f"known chips: {known}", code="chip.unknown")
+        raise ConfigError(message, hint=f"Known chips: {known}", code="chip.unknown")
     return found
 
 
@@ -112,7 +112,7 @@ def _release(text: str) -> Release:
     match = re.fullmatch(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?\s*", text.strip())
     if match is None:
         message = f"no HailoRT version: {text!r}"
-        raise ConfigError(message, hint="write it like 4.20.0", code="hailort.version")
+        raise ConfigError(message, hint="For example: 4.20.0", code="hailort.version")
     return int(match[1]), int(match[2]), int(match[3] or 0)
 
 

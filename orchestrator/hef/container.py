@@ -167,7 +167,7 @@ def _length_problem(source: Source, header: Header) -> HefError:
             f"the header speaks of {header.size + stated} bytes, which no file has; "
             f"this one has {source.size}",
             missing=missing,
-            hint="the header was damaged; a tool that took the file for text does that",
+            hint="The header was damaged; a tool that took the file for text does that.",
             offset=COMMON_SIZE,
             status=0 if lenient else 91,
         )
@@ -178,7 +178,7 @@ def _length_problem(source: Source, header: Header) -> HefError:
             f"{missing} of {header.size + stated} bytes are missing: "
             f"the file ends at byte {source.size}, in {where}",
             missing=missing,
-            hint="copy or download the file again; the transfer stopped early",
+            hint="Copy or download the file again; the transfer stopped early.",
             offset=source.size,
             status=14 if lenient and in_proto else 0 if lenient else 91,
         )
@@ -186,7 +186,7 @@ def _length_problem(source: Source, header: Header) -> HefError:
         f"{-missing} bytes too many: the header speaks of {header.size + stated}, "
         f"the file has {source.size}",
         code="hef.length",
-        hint="something was appended to the file, or its header was damaged",
+        hint="Something was appended to the file, or its header was damaged.",
         offset=header.size + stated,
         status=0 if lenient else 91,
     )
@@ -270,7 +270,7 @@ def _sum_problem(check: Check) -> HefError:
         f"the {_SUM_NAMES[check.name]} (from byte {check.offset}) does not match: "
         f"the header says {check.expected}, the bytes give {check.found}",
         code=f"hef.{check.name.replace('_', '-')}",
-        hint="the file was damaged; copy or download it again",
+        hint="The file was damaged; copy or download it again.",
         offset=check.offset,
         status=91 if check.vendor else 0,
     )
@@ -293,7 +293,7 @@ def _not_a_header(source: Source, start: bytes) -> Container:
             f"{source.name} has only {source.size} byte{'s'[: source.size != 1]}; the header "
             "alone takes at least "
             f"{min(HEADER_SIZES.values())}",
-            hint="copy or download the file again; the transfer stopped early",
+            hint="Copy or download the file again; the transfer stopped early.",
             status=14,
             offset=source.size,
         )
@@ -309,7 +309,7 @@ def _short_header(source: Source, header: Header, *, is_hef: bool) -> Container:
             f"the file ends at byte {source.size}, inside the header, which takes "
             f"{header.size} bytes in version {header.version}",
             missing=header.size - source.size,
-            hint="copy or download the file again; the transfer stopped early",
+            hint="Copy or download the file again; the transfer stopped early.",
             status=14,
             offset=source.size,
         )
@@ -324,7 +324,7 @@ def _unknown_version(source: Source, header: Header, *, is_hef: bool) -> Contain
         error = HefVersionError(
             f"header version {header.version} is not known; versions 0 to 3 are",
             code="hef.header-version",
-            hint="a newer compiler may have made it; hefsmith and HailoRT need an update then",
+            hint="A newer compiler may have made it: update hefsmith and HailoRT.",
             offset=4,
         )
     else:

@@ -251,7 +251,7 @@ def _read_format(
     if base.host_argmax:
         message = f"layer {name!r} wants an argmax on the host as files before 4.14 did"
         raise HefInvalidError(
-            message, status=92, code="hef.host-argmax", hint="compile the model again"
+            message, status=92, code="hef.host-argmax", hint="Compile the model again."
         )
     return order, shape, swapped, data_type(base, name)
 

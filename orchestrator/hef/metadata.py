@@ -66,14 +66,14 @@ class Metadata:
             raise HefVersionError(
                 message,
                 code="hef.extension",
-                hint="a newer compiler made it; the device needs a newer HailoRT",
+                hint="A newer compiler made it: the device needs a newer HailoRT.",
             )
         if formats.PERIPH_IN_HAILORT not in self.needed:
             message = "the file lacks extension PERIPH_CALCULATION_IN_HAILORT (26)"
             raise HefVersionError(
                 message,
                 code="hef.outdated",
-                hint="a compiler older than 3.24 made it; compile the model again",
+                hint="A compiler older than 3.24 made it: compile the model again.",
             )
 
 

@@ -64,7 +64,7 @@ def check_resources(
                 HefCorruptError(
                     message,
                     code="hef.resource-truncated",
-                    hint="copy or download the file again; the transfer stopped early",
+                    hint="Copy or download the file again; the transfer stopped early.",
                     offset=start,
                     status=0,
                 )

@@ -177,12 +177,12 @@ def _shrunk(name: str) -> HefUnreadableError:
     return HefUnreadableError(
         f"{name} became shorter while it was read",
         status=14,
-        hint="another program is writing it; try again when that has ended",
+        hint="Another program is writing it; try again when that has ended.",
     )
 
 
 def _unreadable(name: str, error: Exception) -> HefUnreadableError:
     reason = getattr(error, "strerror", None) or str(error)
     return HefUnreadableError(
-        f"cannot read {name}: {reason}", hint="check the path and its permissions"
+        f"cannot read {name}: {reason}", hint="Check the path and its permissions."
     )

@@ -258,5 +258,5 @@ def too_large(limit: int, what: str) -> HefTooLargeError:
     """Return the error for metadata that goes over one of our limits."""
     return HefTooLargeError(
         f"the metadata holds more than {limit} {what}; no real HEF does, so it is not read further",
-        hint="if this file does come from Hailo's compiler, please report it",
+        hint="If this file does come from Hailo's compiler, report it.",
     )

@@ -26,7 +26,7 @@ def load_analysis(build: Build) -> Analysis:
         return read_analysis(read_json(build.folder / ANALYSIS))
     except (OSError, ValueError) as error:
         msg = f"{build.folder / ANALYSIS} cannot be read: {error}"
-        raise ArtifactError(msg, hint="Make it anew: hef analyze MODEL --fresh") from None
+        raise ArtifactError(msg, hint="Make it again: hef analyze MODEL --fresh") from None
 
 
 def analysis_beside(build: Build, place: Path | None = None) -> Analysis | None:

@@ -92,7 +92,7 @@ def _is_beside(collector: Collector, model: Path, name: str) -> bool:
         )
         hint = (
             "Weights must lie in the model's own folder. If you do not know who made the file,\n"
-            "do not use it; else save it anew: onnx.save(onnx.load(FILE), FILE)."
+            "do not use it; else save it again: onnx.save(onnx.load(FILE), FILE)."
         )
         raise ConfigError(msg, hint=hint, code="onnx.external-data")
     return (model.parent / name).is_file()

@@ -102,7 +102,9 @@ def read_pins(project: Path) -> dict[str, BuildPin]:
             )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"{project / NAME}: its section {SECTION} cannot be read: {error!r}"
-        raise ConfigError(msg, hint="Write it anew: hef lock --all", code="lock.damaged") from error
+        raise ConfigError(
+            msg, hint="Write it again: hef lock --all", code="lock.damaged"
+        ) from error
     return found
 
 

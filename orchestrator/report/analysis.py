@@ -168,7 +168,7 @@ def read_analysis(document: object) -> Analysis:
         )
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         msg = f"analysis.json is not of the form that the worker writes: {error!r}"
-        raise ArtifactError(msg, hint="Make it anew: hef analyze MODEL --fresh") from None
+        raise ArtifactError(msg, hint="Make it again: hef analyze MODEL --fresh") from None
 
 
 # --- order ---------------------------------------------------------------------------------------

@@ -286,7 +286,7 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
         ),
         _known(
             "The boxes are decoded with other settings than in the build",
-            "Ship the build anew; its decoder settings and NMS are inside the HEF.",
+            "Ship the build again: its decoder settings and NMS are inside the HEF.",
             "R22",
             symptom="broken-boxes",
             only_seen=True,

@@ -311,7 +311,7 @@ def _check_processor(found: Found, shown: str) -> None:
     )
     raise ConfigError(
         msg,
-        hint="It is no AI Software Suite, or one that was made anew on this machine. Import the\n"
+        hint="It is no AI Software Suite, or one that was rebuilt on this machine. Import the\n"
         "download itself.",
         code="toolchain.processor",
     )

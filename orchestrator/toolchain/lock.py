@@ -75,7 +75,7 @@ def read_document(project: Path) -> dict[str, Any]:
 def _damaged(path: Path, error: Exception) -> ConfigError:
     return ConfigError(
         f"{path}: this lock cannot be read: {error}",
-        hint="Restore it from version control, or write it anew: hef toolchain use NAME",
+        hint="Restore it from version control, or write it again: hef toolchain use NAME",
         code="lock.damaged",
     )
 

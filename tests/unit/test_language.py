@@ -120,8 +120,8 @@ def test_errors_are_told_in_it_and_json_is_not(
     monkeypatch.chdir(tmp_path)
     assert run(["lint", "no.alls", "--arch", "hailo9", "--json"]) != 0
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["error"]["hint"] == "name it as a recipe does, such as hailo8l"
-    assert "dica: indique-o como em uma receita, por exemplo hailo8l" in shown.err
+    assert json.loads(shown.out)["error"]["hint"] == "Name it as a recipe does, such as hailo8l."
+    assert "dica: Indique-o como em uma receita, por exemplo hailo8l" in shown.err
 
 
 def test_the_option_chooses_and_is_no_command(

@@ -90,7 +90,7 @@ def _own_nms(request: ScriptRequest, command: Command) -> Tuple[Tuple[str, ...],
         raise StageError(
             msg,
             code="script.nms-json",
-            fix="set postprocess.nms.config to that file, or remove the line: "
+            fix="Set postprocess.nms.config to that file, or remove the line: "
             "the JSON is generated from the network",
         )
     name = posixpath.basename(path.replace("\\", "/"))
@@ -151,7 +151,7 @@ def _constants(request: ScriptRequest, plan: InputPlan) -> Tuple[Tuple[float, ..
             raise StageError(
                 msg,
                 code="script.normalization",
-                fix=f"give one value, or {channels}",
+                fix=f"Give one value, or {channels}",
             )
         both.append(values * channels if len(values) == 1 else values)
     return tuple(both)
@@ -269,7 +269,7 @@ def _check_user(request: ScriptRequest, user: Script, nms: Union[Nms, NoNms]) ->
             raise ScriptConflict(
                 msg,
                 code="script.conflict",
-                fix="remove calibset_size from optimization.script, or add images",
+                fix="Remove calibset_size from optimization.script, or add images.",
             )
     for command in user.named("change_output_activation"):
         if (
@@ -286,5 +286,5 @@ def _check_user(request: ScriptRequest, user: Script, nms: Union[Nms, NoNms]) ->
             raise ScriptConflict(
                 msg,
                 code="script.conflict",
-                fix="remove the line from optimization.script: the right ones are generated",
+                fix="Remove the line from optimization.script: the right ones are generated",
             )

@@ -43,7 +43,7 @@ def read_user_lines(lines: Sequence[str]) -> Script:
         raise StageError(
             msg,
             code="script.syntax",
-            fix="correct the line in the recipe; hef lint checks a script file",
+            fix="Correct the line in the recipe; hef lint checks a script file.",
         ) from None
 
 
@@ -118,7 +118,7 @@ def _compare(line: Line, slot: Slot, theirs: Command) -> None:
         raise ScriptConflict(
             msg,
             code="script.conflict",
-            fix=f"remove the line from optimization.script, or change {source}",
+            fix=f"Remove the line from optimization.script, or change {source}",
         )
 
 

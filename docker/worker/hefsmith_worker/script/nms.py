@@ -224,7 +224,7 @@ def _own(request: ScriptRequest, meta_arch: Optional[str], sigmoid: Tuple[Layer,
         raise StageError(
             msg,
             code="script.nms-family",
-            fix="add postprocess.nms.family: " + ", ".join(META_ARCHS),
+            fix="Add postprocess.nms.family: " + ", ".join(META_ARCHS),
         )
     engine, note = _engine(request.options.nms.engine, meta_arch)
     return Nms(meta_arch, engine, own_config(request), sigmoid, note)
@@ -237,7 +237,7 @@ def own_config(request: ScriptRequest) -> str:
         document = json.loads(text)
     except ValueError as error:
         msg = f"postprocess.nms.config is no JSON: {error}"
-        raise StageError(msg, code="script.nms-json", fix="correct the file") from None
+        raise StageError(msg, code="script.nms-json", fix="Correct the file.") from None
     if classes is None or not isinstance(document, dict):
         return text
     if document.get("classes") == classes:
@@ -255,7 +255,7 @@ def _declared(config: str) -> Optional[str]:
         raise StageError(
             msg,
             code="script.nms-json",
-            fix="compare with a postprocess_config file of the Model Zoo",
+            fix="Compare with a postprocess_config file of the Model Zoo.",
         ) from None
     return marked({*decoder, *document})
 
@@ -272,7 +272,7 @@ def _check_classes(request: ScriptRequest) -> None:
         raise StageError(
             msg,
             code="script.classes",
-            fix=f"set postprocess.nms.classes to {found}, or leave it out",
+            fix=f"Set postprocess.nms.classes to {found}, or leave it out.",
         )
 
 
@@ -288,7 +288,7 @@ def _scales(request: ScriptRequest, layers: Sequence[Layer], roles: Sequence[str
         raise StageError(
             msg,
             code="script.scales",
-            fix="set parser.end_nodes, or postprocess.nms.enabled to false",
+            fix="Set parser.end_nodes, or postprocess.nms.enabled to false.",
         )
     return [_Scale(stride, found) for stride, (_, found) in zip(strides, ordered)]
 
@@ -355,7 +355,7 @@ def _image_dims(request: ScriptRequest) -> List[int]:
         raise StageError(
             msg,
             code="script.input",
-            fix="set postprocess.nms.enabled to false",
+            fix="Set postprocess.nms.enabled to false.",
         )
     return [layer.shape[1], layer.shape[2]]
 

@@ -52,7 +52,7 @@ def look(facts: dict[str, Any], options: argparse.Namespace) -> list[Check]:
     if options.show == "window":
         found.append(_module("cv2", "python3-opencv"))
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            fix = "start it on the Pi's desktop, or use --web 8080"
+            fix = "Start it on the Pi's desktop, or use --web 8080"
             found.append(Check("window", BAD, "there is no screen in this session", fix))
     if options.web is not None:
         found.append(_port(*options.web))
@@ -159,7 +159,7 @@ def _camera(number: str) -> list[Check]:
 
     cameras = Picamera2.global_camera_info()
     if int(number) >= len(cameras):
-        fix = "is its cable right? rpicam-hello --list-cameras shows what is seen"
+        fix = "Look at its cable; rpicam-hello --list-cameras shows what is seen."
         return [module, Check("camera", BAD, "%d cameras are seen" % len(cameras), fix)]
     return [module, Check("camera", GOOD, str(cameras[int(number)].get("Model", "is there")))]
 
@@ -181,6 +181,6 @@ def _port(host: str, port: int) -> Check:
         try:
             probe.bind((host, port))
         except OSError as error:
-            fix = "choose another port: --web 8081"
+            fix = "Choose another port: --web 8081"
             return Check("web", BAD, "port %d: %s" % (port, error.strerror), fix)
     return Check("web", GOOD, "port %d is free" % port)

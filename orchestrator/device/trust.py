@@ -107,8 +107,8 @@ class HostCheck:
             f"  trusted: {known} ({self.source})\n"
             f"  offered: {offered}",
             hint=(
-                "This is a question of security: either the device was installed again, or something\n"
-                "stands between you and it.\n"
+                "This is a question of security: either the device was installed again, or\n"
+                "something stands between you and it.\n"
                 f"Only if you know that it was installed again:\n  {fix}"
             ),
         )

@@ -373,9 +373,9 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
 
 
 #: Entries that only repeat what a program says of itself.
-OWN_WORDS = frozenset({"G51", "G57"})
+OWN_WORDS = frozenset({"G51", "G57", "G80"})
 #: Entries that only say that something failed, or that something was ended.
-_SAY_LITTLE = ("T07", "T17", "K02")
+_SAY_LITTLE = ("T07", "T17", "K02", "R97")
 
 
 def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:
@@ -387,8 +387,14 @@ def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:
     )
 
 
-def rank(finding: Diagnosis) -> tuple[int, bool, bool, int]:
+def rank(finding: Diagnosis) -> tuple[int, bool, bool, bool, int]:
     """Order: worst first, specific before general before umbrella, then as they came."""
     entry = load_catalogue().get(finding.id)
     general = entry is not None and bool(entry.yields_to)
-    return (SEVERITIES.index(finding.severity), finding.umbrella, general, finding.line or 1 << 60)
+    return (
+        SEVERITIES.index(finding.severity),
+        finding.umbrella,
+        general,
+        finding.id in _SAY_LITTLE,
+        finding.line or 1 << 60,
+    )

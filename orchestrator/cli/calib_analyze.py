@@ -23,6 +23,9 @@ MOST = 2000
 #: Sizes of sets whose coverage is told.
 SIZES = (64, 256, 1024)
 SHOWN = 5
+#: Pictures whose colours are swapped for a second look, and how much nearer to the held-out ones
+#: that must bring them; pictures whose answers are read.
+SWAPPED, NEARER, ANSWERED = 64, 0.9, 32
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,11 @@ def analyse_pictures(
     bad = len(odd) > coverage.BAD_SHARE * len(mine)
     # Of a set that is bad as a whole the ranges say it again.
     cuts = coverage.cut_off(mine, other, layers) if other is not None else []
-    findings: list[Finding] = _findings(ours.names, odd, cuts, bad=bad)
+    findings: list[Finding] = [
+        *_prepared(request, ours, theirs, mine, other),
+        *_answers(request, ours if theirs is None else theirs),
+        *_findings(ours.names, odd, cuts, bad=bad),
+    ]
     return CalibrationAnalysis(
         names=ours.names,
         available=len(ours.names),
@@ -119,6 +126,61 @@ def analyse_pictures(
         held_out=0 if theirs is None else len(theirs.names),
         findings=tuple(finding.to_json() for finding in findings),
     )
+
+
+def _prepared(
+    request: CalibrationRequest, ours: Samples, theirs: Samples | None, mine: Any, other: Any
+) -> list[Finding]:
+    """Return whether the pictures were prepared as the held-out ones: scale, red and blue."""
+    import numpy as np
+    from hefsmith_worker.calibration import activations, coverage, preparation
+
+    found: list[Finding] = []
+    for spec in request.inputs if theirs is not None else ():
+        assert theirs is not None
+        pair = np.asarray(ours.arrays[spec.name]), np.asarray(theirs.arrays[spec.name])
+        fed, raw = zip(
+            *(preparation.values_of(side, spec.preprocess) for side in pair), strict=True
+        )
+        scale = preparation.other_scale(*fed)
+        if scale is not None:
+            found.append(scale)
+            continue
+        if not preparation.swapped_colours(*raw):
+            continue
+        if request.model is None or len(request.inputs) > 1:
+            found.append(preparation.swapped_finding(None))
+            continue
+        # The colours are a suspicion; what the network does with them decides.
+        some = np.linspace(0, len(pair[0]) - 1, min(len(pair[0]), SWAPPED)).astype(int)
+        turned = {spec.name: preparation.turned(pair[0][some], spec.preprocess)}
+        reached, _ = activations.reaches(request.model, request.inputs, turned)
+        before, after = (
+            float(np.median(coverage.unlike(one, other)[1])) for one in (mine[some], reached)
+        )
+        if before > 0.0 and after < NEARER * before:
+            found.append(preparation.swapped_finding(after / before))
+    return found
+
+
+def _answers(request: CalibrationRequest, samples: Samples) -> list[Finding]:
+    """Return what the float network's own answers say of colours and normalisation."""
+    import numpy as np
+    from hefsmith_worker.calibration.float_check import Probe, check_with_float_model
+    from hefsmith_worker.contract.findings import INFO
+
+    if request.model is None:
+        return []
+    some = np.linspace(0, len(samples.names) - 1, min(len(samples.names), ANSWERED)).astype(int)
+    probe = Probe(
+        {name: np.asarray(array)[some] for name, array in samples.arrays.items()},
+        tuple(samples.names[index] for index in some),
+        tuple(samples.labels[index] for index in some),
+    )
+    _, found = check_with_float_model(
+        request.model, request.inputs, probe, request.labels, request.task, lambda _: None
+    )
+    return [finding for finding in found if finding.severity != INFO]
 
 
 def _held_out(request: CalibrationRequest, most: int) -> Samples | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,8 @@ def by_aimet(layer: Layer) -> NDArray[np.int64]:
         default_num_iterations=ITERATIONS,
         forward_fn=lambda module, batch: module(batch),
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it calls what torch wants to be rid of
         config = Path(folder, "config.json")
         config.write_text(json.dumps(CONFIG), encoding="utf-8")
         made = Adaround.apply_adaround(

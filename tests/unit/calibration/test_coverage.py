@@ -15,6 +15,7 @@ from orchestrator.cli.app import run
 from tests.bench.accuracy.networks import draw
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 RECIPE = """
@@ -180,6 +181,103 @@ def test_a_planted_bad_set_is_named(
     assert len(named) >= 45
     assert len(found["unlike"]) - len(named) <= 6
     assert not [name for name in found["chosen"] if name in named]
+
+
+def tint(folder: Path, colours: tuple[float, float, float], *, swapped: bool = False) -> None:
+    for path in sorted(folder.rglob("*.png")):
+        pixels = np.asarray(Image.open(path)) * np.array(colours)
+        made = pixels[..., ::-1] if swapped else pixels
+        Image.fromarray(made.astype(np.uint8)).save(path)
+
+
+def codes(found: Any) -> set[str]:
+    return {one["code"] for one in found["findings"]}
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_swapped_colours_are_named_and_others_are_not(
+    project: Path, capsys: pytest.CaptureFixture[str], swapped: bool
+) -> None:
+    brown = (1.0, 0.8, 0.5)
+    tint(project / "held_out", brown)
+    tint(project / "pictures", brown, swapped=swapped)
+    found = json.loads(_printed(capsys))
+    assert ("calib.colours" in codes(found)) is swapped
+    if swapped:
+        (told,) = [one for one in found["findings"] if one["code"] == "calib.colours"]
+        assert "nearer in the network" in told["message"]
+
+
+def test_redder_pictures_are_no_swapped_ones(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tint(project / "held_out", (1.0, 0.9, 0.8))
+    tint(project / "pictures", (1.0, 0.7, 0.4))
+    assert "calib.colours" not in codes(json.loads(_printed(capsys)))
+
+
+def _printed(capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert run(["calib", "analyze", "net", "--json"]) in (0, 1)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        pytest.param(lambda rows: rows.astype(np.float32) / 255, False, id="as the network"),
+        pytest.param(lambda rows: rows, False, id="bytes"),
+        pytest.param(lambda rows: rows.astype(np.float32) / 255 / 255, True, id="twice"),
+        pytest.param(lambda rows: rows.astype(np.float32) / 127.5 - 1, True, id="-1..1"),
+    ],
+)
+def test_arrays_of_another_scale_are_named(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    made: Callable[[np.ndarray], np.ndarray],
+    told: bool,
+) -> None:
+    paths = sorted((project / "pictures").rglob("*.png"))
+    rows = np.stack([np.asarray(Image.open(path)) for path in paths])
+    np.save(project / "rows.npy", made(rows))
+    text = RECIPE.replace("source: pictures", "source: rows.npy")
+    text = text.replace("std: [255]", "std: [255], normalize: host")
+    (project / "model.yaml").write_text(text, encoding="utf-8")
+    found = json.loads(_printed(capsys))
+    assert ("calib.scale" in codes(found)) is told
+    errors = [one for one in found["findings"] if one["severity"] == "error"]
+    assert bool(errors) is told
+
+
+def test_a_normalisation_that_answers_better_is_told(project: Path) -> None:
+    """By labels that are known; the network's own answers with it are taken for them here."""
+    from hefsmith_worker.calibration import InputSpec
+    from hefsmith_worker.calibration.float_check import Probe, check_with_float_model
+    from hefsmith_worker.onnx_files import Session
+    from hefsmith_worker.pictures import Preprocess
+
+    def spec(mean: float, std: float) -> InputSpec:
+        made = Preprocess.from_dict({"size": [32, 32], "mean": [mean], "std": [std]})
+        return InputSpec("image", made)
+
+    rows = np.stack([draw(number).pixels for number in range(24)])
+    run_one = Session(str(project / "net.onnx")).run
+    fed = (rows.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 127.5
+    right = [int(np.argmax(run_one({"image": one[None]})[0])) for one in fed]
+    assert len(set(right)) > 2
+
+    def told(mean: float, std: float, truth: list[int]) -> set[str]:
+        probe = Probe({"image": rows}, tuple(map(str, range(24))), tuple(truth))
+        _, found = check_with_float_model(
+            str(project / "net.onnx"), (spec(mean, std),), probe, (), "classification",
+            lambda _: None,
+        )  # fmt: skip
+        return {one.code for one in found if "normalisation" in one.code}
+
+    assert told(0.0, 255.0, right) == {"calib.normalisation"}
+    assert told(127.5, 127.5, right) == set()
+    # Labels that no normalisation explains accuse none.
+    assert told(0.0, 255.0, [(one + 3) % 7 for one in right][::-1]) == set()
 
 
 def test_pictures_without_a_network_and_sources_of_other_kinds(

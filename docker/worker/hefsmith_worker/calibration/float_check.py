@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 
 from hefsmith_worker.calibration.answers import Answers, read_answers
 from hefsmith_worker.calibration.model import FloatCheck, InputSpec
+from hefsmith_worker.calibration.preparation import turned
 from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
 from hefsmith_worker.pictures import normalise
 
@@ -62,10 +63,11 @@ def check_with_float_model(
     first = specs[0]
     if first.preprocess.color in ("rgb", "bgr"):
         arrays = dict(probe.arrays)
-        arrays[first.name] = _swap(arrays[first.name], first)
+        arrays[first.name] = turned(arrays[first.name], first.preprocess)
         swapped = _ask(run, specs, arrays, labels, task)
         if _clearly_better(swapped, answers, probe.truth):
             found.append(_channel_order(answers, swapped, first))
+    found += _normalisation(run, specs, probe, answers, labels, task)
     other = "letterbox" if first.preprocess.resize == "stretch" else "stretch"
     if first.preprocess.resize in ("stretch", "letterbox"):
         arrays_as = prepare_as(other)
@@ -118,16 +120,6 @@ def as_network_input(row: np.ndarray[Any, Any], spec: InputSpec) -> np.ndarray[A
     if values.ndim == 1:
         return np.ascontiguousarray(values[None].astype(np.float32))
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None].astype(np.float32))
-
-
-def _swap(arrays: Any, spec: InputSpec) -> Any:
-    """Exchange red and blue, before normalisation."""
-    import numpy as np
-
-    if arrays.dtype == np.uint8:
-        return arrays[..., ::-1]
-    mean, std = (np.asarray(part, np.float32) for part in spec.preprocess.offset_and_scale)
-    return ((arrays * std + mean)[..., ::-1] - mean) / std
 
 
 def _lint_answers(answers: Answers, probe: Probe) -> List[Finding]:
@@ -200,6 +192,65 @@ def _channel_order(answers: Answers, swapped: Answers, spec: InputSpec) -> Findi
         ours,
         other,
     )
+
+
+#: Ways of normalising that networks are trained with, for values of 0..255.
+_WAYS: Tuple[Tuple[str, Tuple[float, ...], Tuple[float, ...]], ...] = (
+    ("values of 0..1", (0.0,), (255.0,)),
+    ("values of 0..255", (0.0,), (1.0,)),
+    ("values of -1..1", (127.5,), (127.5,)),
+    ("ImageNet's mean and std", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+)
+#: Known labels that it takes to speak of another normalisation, and the share of them that the
+#: network must be right on more often. (Confidence says nothing: it grows with the values.)
+_KNOWN, _MORE = 8, 0.4
+
+
+def _normalisation(
+    run: Callable[[Dict[str, Any]], List[Any]],
+    specs: Sequence[InputSpec],
+    probe: Probe,
+    answers: Answers,
+    labels: Sequence[str],
+    task: Optional[str],
+) -> List[Finding]:
+    """Try other ways to normalise where the network is wrong about known labels."""
+    import numpy as np
+
+    first = specs[0]
+    known = sum(1 for label in probe.truth if label is not None)
+    right = _right(answers, probe.truth)
+    if right is None or known < _KNOWN or 2 * right > known:
+        return []
+    arrays = np.asarray(probe.arrays[first.name])
+    if arrays.ndim != 4 or first.preprocess.color not in ("rgb", "bgr", "gray"):
+        return []
+    own = [np.asarray(part, np.float32).reshape(-1) for part in first.preprocess.offset_and_scale]
+    raw = arrays.astype(np.float32) if arrays.dtype == np.uint8 else arrays * own[1] + own[0]
+    best: Optional[Tuple[int, str, Tuple[float, ...], Tuple[float, ...]]] = None
+    for name, mean, std in _WAYS:
+        if arrays.shape[-1] not in (len(mean), 3) or (
+            np.allclose(own[0], mean) and np.allclose(own[1], std)
+        ):
+            continue
+        made = (raw - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+        changed = _ask(run, specs, {**probe.arrays, first.name: made}, labels, task)
+        count = _right(changed, probe.truth) or 0
+        if count - right >= max(3, _MORE * known) and (best is None or count > best[0]):
+            best = (count, name, mean, std)
+    if best is None:
+        return []
+    count, name, mean, std = best
+    return [
+        Finding(
+            "calib.normalisation",
+            WARNING,
+            f"the float model is right on {count} of {known} pictures with {name}, on {right} as "
+            "they are normalised now",
+            "Training probably used it: set preprocessing.mean: "
+            f"{[float(one) for one in mean]} and std: {[float(one) for one in std]}.",
+        )
+    ]
 
 
 def _resize(answers: Answers, changed: Answers, ours: str, other: str) -> Finding:

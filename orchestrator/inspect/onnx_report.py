@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hefsmith_worker.contract.families import proposed_cut
 from hefsmith_worker.contract.findings import TOKENS_FIX
 from hefsmith_worker.contract.options import KNOWN_OPSETS, unknown_opset
+from hefsmith_worker.tokens import Reader, reads_tokens
 
 from orchestrator.errors import escape_control
 from orchestrator.inspect.compiler import cure_of
@@ -194,7 +195,9 @@ def _ranks(model: OnnxModel) -> Iterator[Objection]:
     odd = [
         value.name
         for value in model.inputs
-        if value.shape is not None and len(value.shape) not in (2, 4)
+        if value.shape is not None
+        and len(value.shape) not in (2, 4)
+        and not (len(value.shape) == 3 and _are_tokens(model, value.name))
     ]
     if odd:
         yield Objection(
@@ -203,6 +206,24 @@ def _ranks(model: OnnxModel) -> Iterator[Objection]:
             TOKENS_FIX,
             tuple(odd),
         )
+
+
+def _are_tokens(model: OnnxModel, name: str) -> bool:
+    ranks = {weight: len(one.shape) for weight, one in model.weights.items()}
+    ranks.update(
+        (node.outputs[0], len(node.constant.shape))
+        for node in model.nodes
+        if node.constant is not None
+    )
+    return reads_tokens(
+        name,
+        lambda tensor: (
+            Reader(node.op, node.inputs, node.outputs)
+            for node in model.nodes
+            if tensor in node.inputs
+        ),
+        lambda tensor: ranks.get(tensor) == 2,
+    )
 
 
 def _sides(value: Value) -> str:

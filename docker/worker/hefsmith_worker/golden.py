@@ -43,7 +43,9 @@ def input_specs(
 
     ``preprocessing`` is ``{"shared": {...}}`` or ``{"by_input": {name: {...}}}``. What the
     recipe leaves out follows from the shape: its size, grey for one channel, and data (arrays
-    only) for what no picture can have: two channels, more than three, or no height.
+    only) for what no picture can have: two channels, more than three, or no height. Tokens
+    (1, L, C) are taken as the build has them, (1, C, 1, L): the export refuses what else has
+    three dimensions.
     """
     specs = []
     for entry in inputs:
@@ -52,20 +54,15 @@ def input_specs(
         given = dict(
             preprocessing.get("by_input", {}).get(name) or preprocessing.get("shared") or {}
         )
-        if len(shape) == 3 and given.get("color") in (None, "data"):
-            raise StageError(
-                "input %s has shape %s: tokens (1, L, C) or a signal (1, C, L); the chip takes "
-                "pictures (1, C, H, W) or features (1, F)" % (name, shape),
-                code="preprocess.tokens",
-                fix=TOKENS_FIX,
-            )
+        if len(shape) == 3:
+            shape = [shape[0], shape[2], 1, shape[1]]
+            given.setdefault("color", "data")
         if len(shape) not in (2, 4):
             raise StageError(
                 "input %s has shape %s; a network takes (1, C, H, W), or (1, F) features"
                 % (name, shape),
                 code="preprocess.shape",
-                fix="Signals (1, C, L): give the network an input (1, C, 1, L) and Conv2d with "
-                "kernels (1, k); the weights are the same.",
+                fix=TOKENS_FIX,
             )
         size = [int(shape[2]), int(shape[3])] if len(shape) == 4 else [1, 1]
         if given.get("size") is None:
@@ -87,7 +84,8 @@ def input_specs(
                 "preprocessing of input %s gives %d channels of %d x %d, the network takes %d of "
                 "%d x %d" % (name, spec.channels, spec.height, spec.width, shape[1], *size),
                 code="preprocess.shape",
-                fix="Correct preprocessing.size or preprocessing.color in the recipe.",
+                fix="Correct preprocessing.size or preprocessing.color in the recipe (data for "
+                "what is no picture).",
             )
         specs.append(InputSpec(name, spec))
     return specs

@@ -14,7 +14,7 @@ from typing import Any, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 
-from hefsmith_worker import onnx_files
+from hefsmith_worker import onnx_files, onnx_tokens
 from hefsmith_worker.protocol import StageError
 
 #: Largest difference from the original, as a part of its range; half precision has 11 bits.
@@ -54,6 +54,7 @@ def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[
     changes += _inputs_to_nchw(model.graph)
     changes += _batch_to_one(model.graph, shapes)
     changes += _kernel_shapes(model.graph)
+    changes += [Change("onnx.tokens", text) for text in onnx_tokens.take_tokens(model, shapes)]
     if changes:
         # Types and shapes of inner values are inferred anew.
         del model.graph.value_info[:]
@@ -296,6 +297,8 @@ def _as_before(array: np.ndarray, before: Any, after: Any) -> np.ndarray:
     from onnx import helper
 
     old = before.type.tensor_type
+    if len(old.shape.dim) == 3 and array.ndim == 4:
+        array = onnx_tokens.as_tokens(array)
     if old.shape != after.type.tensor_type.shape and len(old.shape.dim) == 4:
         turned = array.transpose(0, 2, 3, 1)
         if _fits(turned.shape, old.shape.dim) and not _fits(array.shape, old.shape.dim):

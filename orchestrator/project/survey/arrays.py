@@ -54,7 +54,10 @@ def arrays_for(
     calibration: dict[str, Path] = {}
     held_out: dict[str, Path] = {}
     for name, wanted in inputs.items():
-        fits = [path for path, shape in shapes.items() if shape[1:] == rows_of(wanted)]
+        rows = rows_of(wanted)
+        # Tokens (L, C) are rows of height 1 on the chip; arrays come either way.
+        both = (rows, (1, *rows)) if len(wanted) == 3 else (rows,)
+        fits = [path for path, shape in shapes.items() if shape[1:] in both]
         words = ("val", "test", "eval", "label", "target", "y_")
         trained = [p for p in fits if not any(word in p.stem.lower() for word in words)]
         named = [path for path in trained if name.lower() in path.stem.lower()]

@@ -196,9 +196,9 @@ def test_what_an_input_is_follows_from_its_shape() -> None:
     assert specs((1, 3, 8, 8), color="data")[0].preprocess.shape == (8, 8, 3)
 
 
-def test_a_one_dimensional_signal_is_told_what_to_become() -> None:
+def test_an_input_of_five_dimensions_is_told_what_to_become() -> None:
     with pytest.raises(StageError) as caught:
-        specs((1, 3, 64))
+        specs((1, 3, 4, 64, 64))
 
     assert "(1, C, 1, L)" in caught.value.fix
 

@@ -35,11 +35,13 @@ def judge_file(
     ``refused`` is what stands against the whole file, where something does.
     """
     from hefsmith_worker.onnx_forms import bring_into_form
+    from hefsmith_worker.onnx_tokens import as_built
     from hefsmith_worker.protocol import StageError
 
     try:
-        model, _ = bring_into_form(file, {name: tuple(shape) for name, shape in shapes.items()})
-        graph = import_graph(model, input_shapes=shapes or None)
+        given = {name: tuple(shape) for name, shape in shapes.items()}
+        model, _ = bring_into_form(file, given)
+        graph = import_graph(model, input_shapes=as_built(model, given) or None)
         graph, _ = cut_graph(graph, start_nodes or None, end_nodes or None)
     except (StageError, UnsupportedModelError, MisspellNodeError) as error:
         return {"refused": str(error), "problems": [], "start_nodes": [], "end_nodes": []}

@@ -130,6 +130,8 @@ def check_shape(shape: Tuple[int, ...], spec: InputSpec, where: str) -> None:
     need = f"(N, {height}, {width}, {channels})"
     if channels == 1 and len(shape) == 3 and shape[1:] == (height, width):
         return
+    if height == 1 and len(shape) == 3 and shape[1:] == (width, channels):
+        return
     code, fix = "calib.shape", f"Make it {need}: pictures in rows, channels last."
     if len(shape) == 4 and shape[1:] == (channels, height, width):
         code, what = "calib.layout", "its layout is NCHW, and the compiler takes NHWC"

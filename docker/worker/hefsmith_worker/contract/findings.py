@@ -14,10 +14,10 @@ SEVERITIES = (ERROR, WARNING, INFO, OK)
 #: Characters that one text of a finding may have on its way between processes.
 LONGEST_TEXT = 100_000
 
-#: What to do with a network whose input is neither a picture nor features.
+#: What to do with a network whose input is neither a picture nor features, nor known as tokens.
 TOKENS_FIX = (
     "Tokens of an encoder: let the network take (1, C, 1, L) and begin with "
-    "x.squeeze(2).transpose(1, 2); give the arrays as (N, 1, L, C), color: data.\n"
+    "x.flatten(2).transpose(1, 2); give the arrays as (N, 1, L, C), color: data.\n"
     "Signals (1, C, L): take (1, C, 1, L) and Conv2d with kernels (1, k)."
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping
 
-from hefsmith_worker import onnx_files
+from hefsmith_worker import onnx_files, onnx_tokens
 from hefsmith_worker.contract.layout import ONNX
 from hefsmith_worker.contract.options import KNOWN_OPSETS, unknown_opset
 from hefsmith_worker.graph.scaling import input_scaling
@@ -23,7 +23,9 @@ def run(workspace: Workspace) -> Dict[str, object]:
     shapes = {name: tuple(shape) for name, shape in wanted["inputs"].items()}
     brought = reader_of(wanted["source"]).bring(workspace, wanted, shapes, target)
     workspace.network = brought.network
-    model = onnx_files.checked(target, shapes)
+    model = onnx_files.load(target)
+    onnx_tokens.refuse_others(model)
+    model = onnx_files.checked(target, onnx_tokens.as_built(model, shapes))
     if wanted.get("simplify") and brought.write_map is None:
         model = _simplify(workspace, model, str(wanted["simplify"]))
     onnx_files.save(model, target)

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 import numpy as np
 
-from hefsmith_worker import onnx_files, onnx_forms
+from hefsmith_worker import onnx_files, onnx_forms, onnx_tokens
 from hefsmith_worker.contract.findings import TOKENS_FIX
 from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.pictures import PictureError, Preprocess, normalise, prepare
@@ -96,6 +96,9 @@ def _torch(
     target = workspace.path("look.onnx")
     shapes = {name: tuple(shape) for name, shape in runs[0].items()}
     opset = _exported(module, shapes, workspace.plan.of("export"), target)
+    exported = onnx_files.load(target)
+    onnx_tokens.take_tokens(exported, shapes)
+    onnx_tokens.refuse_others(exported)
     return {
         "runs": runs,
         "outputs": outputs,
@@ -160,13 +163,18 @@ def _onnx(
     onnx_files.copy_onnx(path, target)
     shapes = {name: tuple(shape) for name, shape in wanted["inputs"][0].items()}
     model, _ = onnx_forms.bring_into_form(target, shapes)
+    onnx_tokens.refuse_others(model)
     onnx_files.save(model, target)
-    model = onnx_files.checked(target, shapes)
+    model = onnx_files.checked(target, onnx_tokens.as_built(model, shapes))
     onnx_files.save(model, target)
     facts = onnx_files.describe(model)
     session = onnx_files.Session(str(target))
+    runs = {entry["name"]: list(entry["shape"]) for entry in facts["inputs"]}
+    for name in onnx_tokens.with_axis(model):
+        batch_of, channels, _, length = runs[name]
+        runs[name] = [batch_of, length, channels]
     seen = {
-        "runs": [{entry["name"]: list(entry["shape"]) for entry in facts["inputs"]}],
+        "runs": [runs],
         "outputs": [list(entry["shape"]) for entry in facts["outputs"]],
         "head": _head(target),
         "input_scaling": _scaling(target),

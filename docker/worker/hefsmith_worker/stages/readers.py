@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from hefsmith_worker.contract import sources
+from hefsmith_worker.contract.layout import ONNX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,22 +61,35 @@ def reader_of(source: Mapping[str, Any]) -> Reader:
 def _bring_torch(
     workspace: Workspace, wanted: Mapping[str, Any], shapes: Shapes, target: Path
 ) -> Brought:
+    from hefsmith_worker import onnx_files, onnx_tokens
     from hefsmith_worker.stages import torch_source
 
     module = torch_source.load_module(workspace, wanted["source"])
     torch_source.export(module, dict(shapes), wanted, target)
-    return Brought(wanted["exporter"], module)
+    model = onnx_files.load(target)
+    mends = onnx_tokens.take_tokens(model, shapes)
+    if mends:
+        # Shapes of inner values are inferred anew.
+        del model.graph.value_info[:]
+        onnx_files.save(model, target)
+    for text in mends:
+        workspace.channel.finding("onnx.tokens", "info", text)
+    return Brought(wanted["exporter"], module, tuple(mends))
 
 
 def _answer_torch(
     workspace: Workspace, source: Mapping[str, Any], facts: NetworkFacts, golden: GoldenWriter
 ) -> List[np.ndarray]:
+    import onnx
+
+    from hefsmith_worker import onnx_tokens
     from hefsmith_worker.stages import torch_source
 
+    exported = onnx.load(str(workspace.needed(ONNX, "export")), load_external_data=False)
     module = workspace.network
     if module is None:
         module = torch_source.load_module(workspace, source)
-    return torch_source.run(module, facts["inputs"], golden)
+    return torch_source.run(module, facts["inputs"], golden, onnx_tokens.with_axis(exported))
 
 
 def _bring_tensorflow(

@@ -14,6 +14,7 @@ import numpy as np
 
 from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.golden import GoldenWriter
+from hefsmith_worker.onnx_tokens import as_tokens
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.stages import checkpoint, steady_norm, torchvision_ops
 from hefsmith_worker.workspace import Workspace
@@ -321,11 +322,20 @@ def _check_arity(module: Any, given: int) -> None:
         )
 
 
-def run(module: Any, inputs: List[TensorFacts], golden: GoldenWriter) -> List[np.ndarray]:
-    """Return the network's outputs on the golden samples, one (N, ...) array per output."""
+def run(
+    module: Any, inputs: List[TensorFacts], golden: GoldenWriter, tokens: Sequence[str] = ()
+) -> List[np.ndarray]:
+    """Return the network's outputs on the golden samples, one (N, ...) array per output.
+
+    ``tokens`` are the inputs that the network takes as (1, L, C), and the build as (1, C, 1, L).
+    """
     collected: List[List[np.ndarray]] = []
     for sample in golden.float_samples([entry["name"] for entry in inputs]):
-        outputs = answers(module, [sample[entry["name"]] for entry in inputs])
+        arrays = [
+            as_tokens(sample[name]) if name in tokens else sample[name]
+            for name in (entry["name"] for entry in inputs)
+        ]
+        outputs = answers(module, arrays)
         if not collected:
             collected = [[] for _ in outputs]
         for store, output in zip(collected, outputs):

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from orchestrator.errors import ConfigError, HefsmithError
+from orchestrator.errors import ConfigError, HefsmithError, escape_control
 from orchestrator.pipeline.news import Event, Teller
 from orchestrator.pipeline.observer import Silent
 from orchestrator.pipeline.outcome import BuildResult, StageOutcome, outcome_of
@@ -102,6 +102,24 @@ class Options:
         return {name: getattr(self, name) for name in names}
 
 
+class OptionWords(TypedDict, total=False):
+    """The fields of :class:`Options` as words of a call, for type checkers."""
+
+    engine: str | None
+    toolchain: str | None
+    device: str | None
+    gpu: str | None
+    strict: bool | None
+    cache: str | None
+    store: str | None
+    artifacts: str | None
+    memory: str | None
+    cpus: float | None
+    allow_network: bool
+    fresh: bool
+    locked: bool
+
+
 @dataclass(frozen=True)
 class PlanResult:
     """What a build would do: each stage with ``run``, ``cached`` or ``not needed``.
@@ -134,14 +152,24 @@ class Project:
         on_event: Callable[[Event], None] | None = None,
         observer: Observer | None = None,
         options: Options | None = None,
-        **named: Any,
+        **named: Unpack[OptionWords],
     ) -> None:
         from pathlib import Path
 
+        if on_event is not None:
+            _check("on_event", on_event, callable, "a function that takes an Event")
+        if options is not None and named:
+            msg = f"options has them all: say {', '.join(named)} there"
+            raise TypeError(msg)
         self.options = options or Options(**named)
         self._on_event = on_event
         if observer is None:
             observer = Silent() if on_event is None else Teller(on_event)
+        if folder is not None and not Path(folder).is_dir():
+            msg = f"{escape_control(str(folder))} is no folder"
+            raise ConfigError(
+                msg, hint="Name the folder of hef.yaml, or leave it out.", code="project.folder"
+            )
         workspace = open_workspace(None if folder is None else Path(folder))
         chosen = self.options
         self.session = BuildSession(
@@ -191,7 +219,7 @@ class Project:
 
     def recipe(self, model: str | None = None) -> LoadedRecipe:
         """Return a recipe; without a name that of the only model. Bundled pictures are made."""
-        name = self.session.workspace.unnamed_model() if model is None else model
+        name = self.session.workspace.unnamed_model() if model is None else _text("model", model)
         return self.session.recipe(name)
 
     @property
@@ -293,7 +321,7 @@ class Project:
         )
 
     def _one(self, loaded: LoadedRecipe, arch: str | None) -> Arch:
-        chips = pick_archs(loaded, arch)
+        chips = pick_archs(loaded, None if arch is None else _text("arch", arch))
         if len(chips) > 1:
             msg = f"{loaded.name} is for several chips: {', '.join(chips)}"
             raise ConfigError(
@@ -334,9 +362,9 @@ class Project:
 
     def cells(
         self,
-        models: Sequence[str] = (),
-        archs: Sequence[str] = (),
-        sets: Sequence[str] = (),
+        models: str | Sequence[str] = (),
+        archs: str | Sequence[str] = (),
+        sets: str | Sequence[str] = (),
         *,
         everything: bool = False,
         prove: bool = False,
@@ -349,6 +377,10 @@ class Project:
         from orchestrator.pipeline.matrix.cells import Asked, wanted_cells
 
         workspace = self.session.workspace
+        models, archs, sets = (
+            _texts(what, value)
+            for what, value in (("models", models), ("archs", archs), ("sets", sets))
+        )
         if not models and not everything:
             models = (workspace.unnamed_model(),)
         own = workspace.model_names()
@@ -361,7 +393,7 @@ class Project:
             return pick_archs(loaded, asked)
 
         return wanted_cells(
-            Asked(tuple(models), tuple(archs), tuple(sets), everything),
+            Asked(models, archs, sets, everything),
             workspace.file.matrix,
             own,
             self.session.recipe,
@@ -370,9 +402,9 @@ class Project:
 
     def build_all(
         self,
-        models: Sequence[str] = (),
-        archs: Sequence[str] = (),
-        sets: Sequence[str] = (),
+        models: str | Sequence[str] = (),
+        archs: str | Sequence[str] = (),
+        sets: str | Sequence[str] = (),
         *,
         jobs: int | None = None,
         prove: bool = False,
@@ -399,6 +431,8 @@ class Project:
 
         ``cluster`` is the address of a Dask scheduler, whose workers make them then.
         """
+        if jobs is not None:
+            _check("jobs", jobs, lambda value: isinstance(value, int), "a whole number")
         if jobs is not None and jobs < 1:
             msg = f"jobs={jobs}: at least one build must run"
             raise ConfigError(msg, hint="Leave it out for half of the cores.", code="matrix.jobs")
@@ -505,3 +539,21 @@ class Project:
         if self._on_event is None:
             return NoView()
         return Forwarding(self._on_event)
+
+
+def _check(what: str, value: object, fits: Callable[[object], bool], wanted: str) -> None:
+    if not fits(value):
+        msg = f"{what} is {wanted}, not {value!r}"
+        raise TypeError(msg)
+
+
+def _text(what: str, value: str) -> str:
+    _check(what, value, lambda one: isinstance(one, str), "a name")
+    return value
+
+
+def _texts(what: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    """Return names as they were given: one, or several."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(_text(f"each of {what}", one) for one in value)

@@ -70,14 +70,14 @@ def replacing(
 
 
 #: What a system answers to a write that it does not do.
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_REFUSALS = {*_FULL, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_REFUSALS = {*FULL, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def _in_words(error: OSError, path: Path, needed: int | None) -> OSError:
     kept = "what was there is kept" if path.exists() else "nothing was written"
     room = ""
-    if error.errno in _FULL and needed is not None:
+    if error.errno in FULL and needed is not None:
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(path.parent).free
             room = f"; {_size(needed)} are needed, {_size(free)} are free"

@@ -579,8 +579,11 @@ class BuildSession:
 
 def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple[Arch, ...]:
     """Return the chips to build for: those asked for, each once, else the recipe's."""
-    if not asked:
-        return loaded.recipe.arch
+    return named_archs(asked) if asked else loaded.recipe.arch
+
+
+def named_archs(asked: str | Sequence[str]) -> tuple[Arch, ...]:
+    """Return chips by their names, each once; raises :class:`ConfigError` for what is none."""
     found: list[Arch] = []
     words = [asked] if isinstance(asked, str) else asked
     for text in [part.strip() for word in words for part in word.split(",")]:

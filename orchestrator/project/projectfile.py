@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from hefsmith_worker.contract import chips
+
 from orchestrator.files import write_atomic
 from orchestrator.project.recipe import MODEL_NAME
 from orchestrator.project.section import Checked, Section, Spelled, Within
@@ -43,6 +45,28 @@ def _not_reserved(words: tuple[str, ...]) -> Checked:
         return _named_plainly(value)
 
     return Checked(judge)
+
+
+def _folders(value: dict[str, Entry]) -> dict[str, Entry]:
+    """Check names of which each gets a folder, also where upper and lower case are one."""
+    seen: dict[str, str] = {}
+    for name in _named_plainly(value):
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            msg = f"{other!r} and {name!r} would share a folder on Windows and macOS"
+            raise ValueError(msg)
+    return value
+
+
+def _chips(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        chip = chips.find(name)
+        if chip is None or chip.refused:
+            why = f": nothing can be built for it: {chip.refused}" if chip else ""
+            known = ", ".join(one.name for one in chips.usable())
+            msg = f"no chip {name!r}{why}; chips: {known}"
+            raise ValueError(msg)
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +113,8 @@ class MatrixEntry(Section):
     """
 
     models: Annotated[tuple[str, ...], Spelled(_listed)] = ()
-    arch: Annotated[tuple[str, ...], Spelled(_listed)] = ()
-    sets: Annotated[dict[str, dict[str, Any]], Checked(_named_plainly)] = field(
-        default_factory=dict
-    )
+    arch: Annotated[tuple[str, ...], Spelled(_listed), Checked(_chips)] = ()
+    sets: Annotated[dict[str, dict[str, Any]], Checked(_folders)] = field(default_factory=dict)
     #: builds side by side, at most
     jobs: Annotated[int, Within(ge=1)] | None = None
 

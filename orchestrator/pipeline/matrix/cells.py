@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.pipeline.session import pick_archs
+from orchestrator.pipeline.session import named_archs, pick_archs
 from orchestrator.pipeline.tuning import Variant, applied
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def wanted_cells(
     there; one of all recipes that cannot be read is a cell that says why.
     """
     names, chips = asked.models, asked.archs
+    if chips:
+        named_archs(chips)  # what is no chip is one mistake, not one of every model
     if asked.everything:
         names, chips = names or matrix.models or tuple(own), chips or matrix.arch
     sets = named_sets(matrix, asked.sets) if asked.everything or asked.sets else ((None, {}),)

@@ -8,6 +8,7 @@ renamed. A folder needs no library; the rest needs fsspec, which is an extra.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hefsmith_worker.contract import addresses
 
 from orchestrator.errors import ConfigError, HefsmithError, escape_control
-from orchestrator.files import sha256_of
+from orchestrator.files import FULL, sha256_of
 from orchestrator.installation import install_command
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ ON_THE_WAY = "in"
 _BLOCK = 1 << 20
 _DAY_S = 86400
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+(://|::)")
+#: A scheme of more than a letter, which would be a drive of Windows.
+_ONE_SLASH = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/([^/].*)$")
 _LIKE_SCP = re.compile(r"^[\w.-]+@[\w.-]+:")
 #: Places where an object is there when all of it is, and a renaming copies it.
 _WHOLE_AT_ONCE = frozenset(
@@ -129,6 +132,10 @@ def open_objects(address: str, base: Path, *, writing: bool) -> Objects:
         host, _, path = address.partition(":")
         hint = f"Over SSH it is sftp://{host}/{path.lstrip('/')} (a path from the root)."
         raise ConfigError(msg, hint=hint, code="store.address")
+    if found := _ONE_SLASH.match(address):
+        msg = f"store {shown}: this is no address"
+        hint = f"With two slashes: {found[1]}://{escape_control(found[2])}; a folder: ./{shown}"
+        raise ConfigError(msg, hint=hint, code="store.address")
     if not address.strip() or "\0" in address:
         msg = "the address of the store is empty"
         raise ConfigError(msg, hint="A folder, or s3://bucket/prefix.", code="store.address")
@@ -139,6 +146,11 @@ def _open_folder(root: Path, *, writing: bool) -> Folder:
     # A share that is not mounted is often an empty folder, or none: never fill that by mistake.
     if root.is_dir() or (writing and root.parent.is_dir() and not root.exists()):
         return Folder(root)
+    if root.exists():
+        msg = f"the store {escape_control(str(root))} is no folder"
+        raise ConfigError(
+            msg, hint="A store is a folder, or s3://bucket/prefix.", code="store.file"
+        )
     msg = f"the store {escape_control(str(root))} is not there"
     hint = "If it is on a network share: is that mounted?"
     if writing:
@@ -254,7 +266,12 @@ class Folder:
             yield
         except OSError as error:
             msg = f"the store {self.address} cannot be {what}: {error.strerror or error}"
-            raise StoreError(msg, hint=f"See: ls -ld {self.address}") from error
+            hint = f"See: ls -ld {self.address}"
+            if error.errno in FULL:
+                hint = f"See: df -h {self.address}. Smaller, for everybody: hef cache gc --store"
+            elif error.errno == errno.EROFS:
+                hint = "It is mounted to be read only."
+            raise StoreError(msg, hint=hint) from error
 
 
 # --- whatever fsspec knows -----------------------------------------------------------------------

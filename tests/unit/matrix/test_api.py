@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -55,6 +57,56 @@ def test_less_than_one_build_at_a_time_is_refused(project: conftest.Project, job
     with Project() as opened, pytest.raises(ConfigError, match=f"jobs={jobs}"):
         opened.build_all(jobs=jobs)
     assert project.runs == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"model": 3}, "model is a name, not 3"),
+        ({"model": "one", "arch": ["hailo8"]}, "arch is a name, not \\['hailo8'\\]"),
+    ],
+)
+def test_what_is_no_name_is_said(project: conftest.Project, words: Any, said: str) -> None:
+    with Project() as opened, pytest.raises(TypeError, match=said):
+        opened.build(**words)
+
+
+def test_one_name_stands_for_a_list_of_one(project: conftest.Project) -> None:
+    with Project() as opened:
+        cells = opened.cells("one", "hailo8")
+        assert [cell.name for cell in cells] == ["one hailo8"]
+        assert [cell.name for cell in opened.cells(["one"], "hailo8l,hailo8")] == [
+            "one hailo8l", "one hailo8",
+        ]  # fmt: skip
+        with pytest.raises(TypeError, match="each of models is a name, not None"):
+            opened.cells([None])  # type: ignore[list-item]
+        with pytest.raises(TypeError, match="jobs is a whole number"):
+            opened.run_cells(cells, jobs=1.5)  # type: ignore[arg-type]
+
+
+def test_a_project_is_a_folder_that_is_there(project: conftest.Project) -> None:
+    with pytest.raises(ConfigError, match="no folder"):
+        Project(project.root / "typo")
+    with pytest.raises(TypeError, match="on_event is a function"):
+        Project(on_event=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="say engine there"):
+        Project(options=api.Options(), engine="local")
+
+
+def test_options_are_the_same_by_name_and_as_one() -> None:
+    named, one = get_type_hints(api.OptionWords), get_type_hints(api.Options)
+    assert named == {field.name: one[field.name] for field in fields(api.Options)}
+
+
+def test_a_loop_that_runs_already_is_no_obstacle(project: conftest.Project) -> None:
+    # As in a notebook: builds are called from a running loop, and from its threads at once.
+    async def use() -> list[bool]:
+        with Project() as opened:
+            opened.build("one", arch="hailo8l")
+            calls = (asyncio.to_thread(opened.build, "two", arch) for arch in ("hailo8", "hailo8l"))
+            return [built.hef.is_file() for built in await asyncio.gather(*calls)]
+
+    assert asyncio.run(use()) == [True, True]
 
 
 def test_an_empty_name_is_not_the_only_model(project: conftest.Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -523,12 +524,30 @@ def test_a_folder_needs_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("nowhere/share", "is not there"),
         ("pi@nas:/srv/hef", "no address"),
         ("", "is empty"),
+        ("s3:/bucket/team", "no address"),
+        ("net.onnx", "is no folder"),
         ("nosuch://bucket", "Protocol not known: nosuch"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_told(tmp_path: Path, address: str, says: str) -> None:
+    (tmp_path / "net.onnx").touch()
     with pytest.raises((ConfigError, StoreError), match=says):
         open_objects(address, tmp_path, writing=True)
+
+
+@pytest.mark.parametrize(("number", "hint"), [(errno.ENOSPC, "df -h"), (errno.EROFS, "read only")])
+def test_why_a_folder_cannot_be_written_leads_to_the_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreError) as caught:
+        Folder(tmp_path).write("v1/a", b"content")
+    assert hint in (caught.value.hint or "")
 
 
 def test_a_folder_that_is_missing_is_not_made_for_a_pull(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Seen:
     """What the float network showed; ``trials`` are as the worker's stage ``look`` tells them.
 
     ``kwargs`` are the factory's arguments that fit and ``opset`` the one that has the operators,
-    both ``None`` where no torch code is run.
+    both ``None`` where no torch code is run. ``left`` counts ways of preparing pictures that there was no time for.
     """
 
     runs: tuple[dict[str, tuple[int, ...]], ...]
@@ -56,6 +56,7 @@ class Seen:
     input_scaling: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     kwargs: Mapping[str, Any] | None = None
     opset: int | None = None
+    left: int = 0
 
 
 def look(session: BuildSession, wanted: Wanted) -> Seen:
@@ -147,6 +148,7 @@ def _follow(session: BuildSession, started: Any, staging: Path) -> Seen:
         dict(result["input_scaling"]),
         result.get("kwargs"),
         result.get("opset"),
+        int(result["left"]),
     )
 
 

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from orchestrator.project.survey.questions import Ask
 
 #: Why a look may fail although the recipe builds elsewhere.
-_ELSEWHERE = frozenset({"export.torchscript-refused", "export.factory-import"})
+_ELSEWHERE = frozenset(
+    {"export.torchscript-refused", "export.factory-import", "export.tensorflow-missing"}
+)
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ def _look(
     """Run the network once, and on labelled pictures where there are any."""
     from orchestrator.pipeline.look import Wanted, look
 
-    if not given.measure or given.network.kind not in ("weights", "onnx"):
+    if not given.measure:
         return None, None
     first = next(iter(inputs[0].values()))
     pictures = to_try(shown, labels.names) if shown is not None else []
@@ -338,6 +340,11 @@ def _decide(
     elif decision.why:
         draft.said.append(f"preprocessing: {_brief(decision.section)}, from {decision.why[0]}")
     draft.comments["preprocessing"] = comments
+    if seen is not None and seen.left and decision.figure:
+        draft.notes.append(
+            f"there was no time for {seen.left} more ways of preparing pictures; --size C,H,W, "
+            "where you know the size that it was trained on, leaves time for them"
+        )
     best = max((one.right / max(1, len(one.losses)) for one in trials), default=1.0)
     if best < 0.5:
         draft.notes.append(

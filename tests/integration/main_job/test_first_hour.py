@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.journey.normalisations import find, is_found
+
 from .conftest import Project
-from .first_hour import CLASSES, MODEL, WAYS, Way, arrays, photographs, trained
+from .first_hour import MODEL, WAYS, photographs, trained
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
@@ -64,39 +66,17 @@ def init(project: Project, *more: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def scale(found: dict[str, Any], channels: int) -> tuple[list[float], list[float]]:
-    """Return mean and deviation of a recipe's section, one of each per channel."""
-    from hefsmith_worker.pictures import Preprocess
-
-    size = found["preprocessing"]
-    mean, std = Preprocess.from_dict(size).offset_and_scale
-    return list(mean)[:channels], list(std)[:channels]
-
-
-def is_found(found: dict[str, Any], way: Way) -> bool:
-    channels = 1 if way.color == "gray" else 3
-    wide = [list(one) * (channels if len(one) == 1 else 1) for one in (way.mean, way.std)]
-    mean, std = scale(found, channels)
-    near = [abs(a - b) < 0.5 for a, b in zip(mean + std, wide[0] + wide[1], strict=True)]
-    return found["preprocessing"]["color"] == way.color and all(near)
-
-
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["signed", "unit-bgr", "unit-gray"])
 def test_preprocessing_is_found_by_what_the_network_gets_right(
-    photos: Path, new_project: Callable[[str], Project]
+    name: str, photos: Path, tmp_path: Path
 ) -> None:
-    """Nothing but weights, the network's class and labelled photographs: no transforms to read."""
-    missed = []
-    for way in WAYS:
-        project = maker(new_project(way.name), photos, MODEL)
-        torch.save(trained(photos, way).state_dict(), project.root / "waste.pt")
-        channels = 1 if way.color == "gray" else 3
-        found = init(project, "--size", f"{channels},48,48")
-        assert any("labelled pictures are right" in one for one in found["found"])
-        if not is_found(found, way):
-            missed.append((way.name, found["preprocessing"]))
+    """Nothing but weights, the network's class and photographs; all ten: tests.journey --long."""
     assert len(WAYS) == 10
-    assert len(missed) <= 1, missed
+    way = next(one for one in WAYS if one.name == name)
+    found = find(way, photos, tmp_path)
+    assert any("labelled pictures are right" in one for one in found["found"])
+    assert is_found(found, way), found["preprocessing"]
 
 
 @pytest.mark.timeout(600)
@@ -136,33 +116,6 @@ def test_one_network_gets_one_recipe_however_it_is_saved(
         "normalize": "chip",
     }
     assert {name: one[:2] for name, one in recipes.items()} == dict.fromkeys(recipes, first[:2])
-
-
-@pytest.mark.timeout(600)
-def test_from_a_folder_to_a_verdict_in_two_commands(
-    photos: Path, network: Any, new_project: Callable[[str], Project]
-) -> None:
-    """Two commands, no edit, no question: before there were five commands and a script to split."""
-    project = maker(new_project("maker"), photos)
-    torch.save({"epoch": 14, "model_state_dict": network.state_dict()}, project.root / "waste.pth")
-    done = project.hef("init", "--yes", "--engine", "local")
-    assert done.returncode == 0, done.stderr
-    assert "importing train.py does more than define the network" in done.stderr
-    assert done.stderr.rstrip().endswith("next: hef up waste")
-    recipe = (project.root / "models/waste/model.yaml").read_text()
-    assert all(name in recipe for name in CLASSES)
-    assert "validation:\n  source: ../../photos/val" in recipe
-    assert (project.root / ".gitignore").is_file()
-    assert (project.root / "hef.yaml").is_file()
-    done = project.hef("up", "--engine", "local", "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    inputs, truth = arrays(photos / "val", IMAGENET, 48)
-    with torch.no_grad():
-        right = (network(torch.from_numpy(inputs)).argmax(1).numpy() == truth).mean()
-    text = json.dumps(told)
-    assert "passed" in text
-    assert right > 0.7
 
 
 def test_without_a_terminal_nothing_is_waited_for(new_project: Callable[[str], Project]) -> None:

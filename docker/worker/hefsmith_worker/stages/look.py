@@ -10,7 +10,7 @@ import inspect
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -19,12 +19,15 @@ from hefsmith_worker.contract.findings import TOKENS_FIX
 from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.pictures import PictureError, Preprocess, normalise, prepare
 from hefsmith_worker.protocol import StageError
+from hefsmith_worker.stages.export import TENSORFLOW
 from hefsmith_worker.workspace import Workspace
 
 Batch = Callable[[np.ndarray], np.ndarray]
 
-#: Seconds after which no further way is begun; what was tried until then is told.
+#: Seconds of computing after which no further way is begun, so that a busy machine tries as many
+#: as an idle one; and seconds by the clock. What was tried until then is told.
 ENOUGH = 15.0
+PATIENCE = 90.0
 
 #: Ways that are tried with other fits and sizes, out of those that did best.
 FINALISTS = 3
@@ -42,25 +45,29 @@ class Way:
 
 
 def run(workspace: Workspace) -> Dict[str, Any]:
-    """Return what is seen: ``runs``, ``outputs``, ``head``, ``input_scaling``, ``trials``.
+    """Return what is seen: ``runs``, ``outputs``, ``head``, ``input_scaling``, ``trials`` and
+    ``left``.
 
     ``kwargs`` are the factory's arguments with which the weights fit, where some were guessed;
     ``opset`` is the first one from the wanted one on that has all operators of the network.
 
     ``trials`` has one entry for each way: its scaling, colour, fit and size, how many pictures were
-    ``right`` and the ``losses`` (nats) of each; it is empty where pictures cannot tell.
+    ``right`` and the ``losses`` (nats) of each; it is empty where pictures cannot tell. ``left``
+    counts the ways that there was no time for.
     """
     wanted = workspace.plan.of("look")
     source = workspace.plan.of("export")["source"]
     batch: Optional[Batch]
     if source["kind"] == "torch":
         seen, batch = _torch(workspace, source, wanted)
+    elif source["kind"] in TENSORFLOW:
+        seen, batch = _tensorflow(workspace, wanted)
     else:
         seen, batch = _onnx(workspace, source, wanted)
-    seen["trials"] = []
+    seen["trials"], seen["left"] = [], 0
     pictures = wanted.get("pictures") or []
     if pictures and batch is not None and _tells_classes(seen["outputs"], wanted["classes"]):
-        seen["trials"] = _trials(workspace, wanted, seen["runs"], batch)
+        seen["trials"], seen["left"] = _trials(workspace, wanted, seen["runs"], batch)
     return seen
 
 
@@ -165,7 +172,36 @@ def _onnx(
     model, _ = onnx_forms.bring_into_form(target, shapes)
     onnx_tokens.refuse_others(model)
     onnx_files.save(model, target)
-    model = onnx_files.checked(target, onnx_tokens.as_built(model, shapes))
+    return _as_onnx(target, onnx_tokens.as_built(model, shapes))
+
+
+def _tensorflow(
+    workspace: Workspace, wanted: Mapping[str, Any]
+) -> Tuple[Dict[str, Any], Optional[Batch]]:
+    """Look at the ONNX form of a network of TensorFlow, whose file alone names its inputs."""
+    from hefsmith_worker.stages import tensorflow_source
+
+    target = workspace.path("look.onnx")
+    tensorflow_source.prepare(workspace, workspace.plan.of("export"), target)
+    given = [tuple(shape) for shape in wanted["inputs"][0].values()]
+    shapes = {}
+    for index, entry in enumerate(onnx_files.describe(onnx_files.load(target))["inputs"]):
+        default = given[index] if index < len(given) else ()
+        shapes[entry["name"]] = _filled(entry["shape"], default)
+    return _as_onnx(target, shapes)
+
+
+def _filled(shape: Sequence[Any], default: Sequence[int]) -> Tuple[int, ...]:
+    """Return a shape of a batch of one, its open sides as in ``default`` where that is as long."""
+    fitting = default if len(default) == len(shape) else (1,) * len(shape)
+    closed = [side or fitting[index] for index, side in enumerate(shape)]
+    return (1, *(int(side) for side in closed[1:]))
+
+
+def _as_onnx(
+    target: Path, shapes: Dict[str, Tuple[int, ...]]
+) -> Tuple[Dict[str, Any], Optional[Batch]]:
+    model = onnx_files.checked(target, shapes)
     onnx_files.save(model, target)
     facts = onnx_files.describe(model)
     session = onnx_files.Session(str(target))
@@ -222,20 +258,26 @@ def _trials(
     wanted: Mapping[str, Any],
     runs: Sequence[Mapping[str, Sequence[int]]],
     batch: Batch,
-) -> List[Dict[str, Any]]:
+) -> Tuple[List[Dict[str, Any]], int]:
     """Try every scaling first, then other fits and sizes of those that did best."""
-    started = time.monotonic()
+    computed, started = time.thread_time(), time.monotonic()
+    left: Set[Way] = set()
     shapes = [tuple(next(iter(inputs.values()))) for inputs in runs if len(inputs) == 1]
     if not shapes or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
-        return []
+        return [], 0
     show = _Show(workspace, wanted["pictures"], batch)
     tried: Dict[Way, Dict[str, Any]] = {}
 
     def attempt(ways: Iterator[Way], known: int) -> None:
         for way in ways:
-            if way not in tried and (not tried or time.monotonic() - started < ENOUGH):
-                tried[way] = show.under(way)
-                workspace.channel.progress(len(tried), max(known, len(tried)), "ways")
+            if way in tried:
+                continue
+            late = time.thread_time() - computed > ENOUGH or time.monotonic() - started > PATIENCE
+            if tried and late:
+                left.add(way)
+                continue
+            tried[way] = show.under(way)
+            workspace.channel.progress(len(tried), max(known, len(tried)), "ways")
 
     fits = [str(fit) for fit in wanted["fits"]]
     attempt(_scalings(wanted["scalings"], shapes[0], fits[0]), 0)
@@ -262,7 +304,7 @@ def _trials(
             **result,
         }
         for way, result in tried.items()
-    ]
+    ], len(left)
 
 
 def _scalings(

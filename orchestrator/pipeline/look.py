@@ -46,7 +46,8 @@ class Seen:
     """What the float network showed; ``trials`` are as the worker's stage ``look`` tells them.
 
     ``kwargs`` are the factory's arguments that fit and ``opset`` the one that has the operators,
-    both ``None`` where no torch code is run. ``left`` counts ways of preparing pictures that there was no time for.
+    both ``None`` where no torch code is run. ``left`` counts ways of preparing pictures that there
+    was no time for.
     """
 
     runs: tuple[dict[str, tuple[int, ...]], ...]

@@ -163,5 +163,11 @@ def test_init_writes_a_recipe_from_what_the_file_tells(
     assert "image: [1, 1, 32, 32]" in recipe
     assert "color: gray" in recipe
     for kind, name in (("keras", "digits.keras"), ("saved-model", "digits_saved")):
-        done = project.hef("init", f"n{len(kind)}", f"--{kind}", str(networks / name))
+        done = project.hef(
+            "init", f"n{len(kind)}", f"--{kind}", str(networks / name), "--engine", "local"
+        )
         assert done.returncode == 0, done.stderr
+        # Only TensorFlow reads these: the look does, and no size is guessed.
+        recipe = (project.root / f"models/n{len(kind)}/model.yaml").read_text(encoding="utf-8")
+        assert "image: [1, 1, 32, 32]" in recipe
+        assert "color: gray" in recipe

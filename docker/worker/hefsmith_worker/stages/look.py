@@ -17,9 +17,9 @@ import numpy as np
 from hefsmith_worker import onnx_files, onnx_forms, onnx_tokens
 from hefsmith_worker.contract.findings import TOKENS_FIX
 from hefsmith_worker.contract.options import KNOWN_OPSETS
+from hefsmith_worker.contract.sources import BY_NAME, TENSORFLOW
 from hefsmith_worker.pictures import PictureError, Preprocess, normalise, prepare
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.stages.export import TENSORFLOW
 from hefsmith_worker.workspace import Workspace
 
 Batch = Callable[[np.ndarray], np.ndarray]
@@ -60,7 +60,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
     batch: Optional[Batch]
     if source["kind"] == "torch":
         seen, batch = _torch(workspace, source, wanted)
-    elif source["kind"] in TENSORFLOW:
+    elif BY_NAME[source["kind"]].framework == TENSORFLOW:
         seen, batch = _tensorflow(workspace, wanted)
     else:
         seen, batch = _onnx(workspace, source, wanted)
@@ -314,6 +314,9 @@ def _scalings(
     for color in colors:
         for scaling in scalings:
             mean, std = list(scaling["mean"]), list(scaling["std"])
+            # Only the file itself says how many channels a network of TensorFlow takes.
+            if len(mean) not in (1, shape[1]):
+                continue
             if color == "bgr":
                 # The numbers belong to the colours, not to the places.
                 mean, std = mean[::-1], std[::-1]

@@ -23,6 +23,7 @@ from orchestrator.errors import (
 from orchestrator.pipeline.matrix.cells import folder_of
 from orchestrator.pipeline.matrix.messages import Mailbox, read_event, told_error
 from orchestrator.pipeline.matrix.orders import Order, Place, stop_flag
+from orchestrator.pipeline.sharing.signing import signing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +101,7 @@ def place_of(session: BuildSession, topic: str) -> Place:
     session.team.needed = True
     root = session.workspace.root
     return Place(
+        signers=_signers(session),
         root=str(root),
         store=store if "://" in store else str((root / store).resolve()),
         topic=topic,
@@ -110,6 +112,18 @@ def place_of(session: BuildSession, topic: str) -> Place:
         cpus=overrides.cpus,
         network=overrides.network,
     )
+
+
+def _signers(session: BuildSession) -> str | None:
+    """Return the list of signers whose word counts here; raises :class:`ConfigError` without it."""
+    path = signing_of(session.settings, session.workspace.root).signers
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"the list of signers {escape_control(str(path))} cannot be read"
+        raise ConfigError(msg, hint=f"{error}", code="sign.signers") from error
 
 
 def new_topic() -> str:

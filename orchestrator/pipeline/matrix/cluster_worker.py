@@ -67,10 +67,11 @@ def build_cell(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _make(order: Order, teller: _Teller, stop: threading.Event) -> None:
     from orchestrator.pipeline.matrix.builder import LocalBuilder
-    from orchestrator.pipeline.matrix.orders import open_place
+    from orchestrator.pipeline.matrix.orders import need_key, open_place
 
     with files.scratch("hefsmith-cell") as scratch:
         session = open_place(order.place, str(scratch))
+        need_key(order.place, session.settings.text("sign_with"))
         builder = LocalBuilder(session)
 
         over = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ Names = tuple[str, str, str | None]
 class Place:
     """Where and how workers build, as plain values: what a worker needs to open the project.
 
-    ``root`` and ``store`` are as the workers see them; ``topic`` is where they tell their news.
+    ``root`` and ``store`` are as the workers see them; ``topic`` is where they tell their news;
+    ``signers`` is the list of those whose entries count, where signatures are asked for.
     """
 
     root: str
@@ -32,6 +34,7 @@ class Place:
     memory: str | None
     cpus: float | None
     network: bool
+    signers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ def open_place(place: Place, scratch: str) -> BuildSession:
         name: getattr(place, name) for name in ("toolchain", "gpu", "strict", "store")
     }
     flags["artifacts"] = f"{scratch}/artifacts"
+    if place.signers is not None:
+        # Theirs, not this machine's: what nobody of them has signed must not go into their build.
+        listed = Path(scratch) / "allowed_signers"
+        listed.write_text(place.signers, encoding="utf-8")
+        flags["signers"] = str(listed)
     overrides = SandboxOverrides(network=place.network, memory=place.memory, cpus=place.cpus)
     session = BuildSession(
         workspace, resolve(workspace, os.environ, flags), Silent(), overrides=overrides
@@ -73,6 +81,19 @@ def open_place(place: Place, scratch: str) -> BuildSession:
     assert session.team is not None
     session.team.needed = True
     return session
+
+
+def need_key(place: Place, sign_with: str | None) -> None:
+    """Raise :class:`ConfigError` where a worker would make what nobody takes from it."""
+    if place.signers is not None and not sign_with:
+        from orchestrator.errors import ConfigError
+
+        msg = "this worker signs nothing, and only signed entries are taken (signers)"
+        hint = (
+            "Start it with HEFSMITH_SIGN_WITH=~/.ssh/id_ed25519, a key of its machine, and add the "
+            "key's .pub to the list of signers."
+        )
+        raise ConfigError(msg, hint=hint, code="cluster.unsigned")
 
 
 def cells_of(session: BuildSession, names: Sequence[Names]) -> tuple[Cell, ...]:

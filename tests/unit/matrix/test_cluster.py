@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from orchestrator import Event, Project
 from orchestrator.errors import ConfigError, EngineError, ExitCode
 from orchestrator.pipeline.matrix.cluster import ClusterBuilder, place_of, slots_in
 from orchestrator.pipeline.matrix.messages import event_document, read_event, told_error
+from orchestrator.pipeline.matrix.orders import need_key, open_place
 from orchestrator.pipeline.matrix.trials import TrialWorkers
+from orchestrator.pipeline.sharing.signing import signing_of
 from orchestrator.pipeline.tuning import Variant, applied
 
 from . import conftest, trivial
@@ -103,6 +106,15 @@ def shared(tmp_path: Path) -> Path:
     return share
 
 
+def signer(tmp_path: Path) -> tuple[Path, Path]:
+    """Return a new key and a list of signers that has it."""
+    key, listed = tmp_path / "key", tmp_path / "allowed_signers"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    kind, public = key.with_suffix(".pub").read_text().split()[:2]
+    listed.write_text(f"workers {kind} {public}\n")
+    return key, listed
+
+
 def digests(opened: Project) -> list[object]:
     return [cell.result.digests for cell in opened.build_all().cells if cell.result]
 
@@ -125,13 +137,16 @@ def here(tmp_path: Path, name: str) -> None:
 def test_two_workers_of_which_one_dies_give_what_one_machine_gives(
     project: conftest.Project, scheduler: str, start_worker: Start, tmp_path: Path
 ) -> None:
+    # All of it signed: by a key of the workers, of which this machine has the list.
     share, alone = shared(tmp_path), built_alone(project, tmp_path)
-    first = start_worker("first", TRIVIAL_SECONDS="0.6")
-    start_worker("second", TRIVIAL_SECONDS="0.6")
+    key, listed = signer(tmp_path)
+    signed = {"TRIVIAL_SECONDS": "0.6", "HEFSMITH_SIGN_WITH": str(key)}
+    first = start_worker("first", **signed)
+    start_worker("second", **signed)
     here(tmp_path, "first")
     here(tmp_path, "second")
     words = ("build", "--all", "--cluster", scheduler, "--json")
-    command = project.start(*words, HEFSMITH_STORE=str(share))
+    command = project.start(*words, HEFSMITH_STORE=str(share), HEFSMITH_SIGNERS=str(listed))
     # In mid-build: it has begun with its second cell, or with the compiler of its first.
     until(lambda: any("parse" in line for line in lines(tmp_path / "runs of first")))
     first.send_signal(signal.SIGKILL)
@@ -143,8 +158,36 @@ def test_two_workers_of_which_one_dies_give_what_one_machine_gives(
     assert lines(tmp_path / "runs of second")
     assert "finished" not in done[0]
     assert "compile: done" in done[1]
+    entries = [json.loads(file.read_text()) for file in share.rglob("entries/*/*.json")]
+    assert entries
+    assert all("SSH SIGNATURE" in entry["signature"] for entry in entries)
     with Project(store=str(share)) as opened:
         assert digests(opened) == alone
+
+
+def test_a_worker_takes_the_signers_of_who_gives_the_order_and_needs_a_key(
+    project: conftest.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, listed = signer(tmp_path)
+    monkeypatch.setenv("HEFSMITH_SIGNERS", str(listed))
+    with Project(store=str(shared(tmp_path))) as opened:
+        place = place_of(opened.session, "a-topic")
+    # The worker's own list is another one, or none.
+    monkeypatch.setenv("HEFSMITH_SIGNERS", str(tmp_path / "of the worker"))
+    session = open_place(place, str(tmp_path))
+    found = signing_of(session.settings, session.workspace.root).signers
+    assert found is not None
+    assert found.read_text() == listed.read_text()
+    need_key(place, "a key")
+    with pytest.raises(ConfigError, match="this worker signs nothing"):
+        need_key(place, None)
+    need_key(replace(place, signers=None), None)
+    monkeypatch.setenv("HEFSMITH_SIGNERS", str(tmp_path / "nowhere"))
+    with (
+        Project(store=str(tmp_path / "share")) as opened,
+        pytest.raises(ConfigError, match="nowhere cannot be read"),
+    ):
+        place_of(opened.session, "a-topic")
 
 
 @pytest.mark.timeout(120)

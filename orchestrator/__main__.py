@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -16,10 +15,12 @@ def _leave(_signum: int, _frame: object) -> None:
 
 
 if __name__ in ("__main__", "orchestrator.__main__") and hasattr(signal, "SIGINT"):
-    import threading
-
-    if threading.current_thread() is threading.main_thread():
+    try:  # noqa: SIM105 (contextlib takes as long to load as all the rest here)
         signal.signal(signal.SIGINT, _leave)
+    except ValueError:
+        pass  # loaded by another thread of a program, whose signals are its own
+
+import gc  # noqa: E402
 
 # Imports make many objects and no garbage: with the usual 700, a tenth of a short command's time
 # goes into looking for some.

@@ -94,7 +94,7 @@ def build_app(argv: Sequence[str] = ()) -> typer.Typer:
     app = typer.Typer(
         name="hef",
         help="Turn a trained PyTorch or ONNX model into a HEF that is proven on your Raspberry Pi.",
-        epilog="Start with: hef up",
+        epilog="Start with: hef init   or, to see it all once: hef up digits",
         invoke_without_command=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -134,7 +134,27 @@ def build_app(argv: Sequence[str] = ()) -> typer.Typer:
     for name in COMMAND_MODULES:
         if name != module:
             import_module(f"orchestrator.cli.{name}").register(app)
+    for command in app.registered_commands:
+        command.short_help = _brief((command.callback and command.callback.__doc__) or "")
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            group.short_help = _brief(str(group.typer_instance.info.help))
     return app
+
+
+#: Columns that the list of commands has for what one does, on a screen of 80.
+_ROOM = 64
+
+
+def _brief(text: str) -> str:
+    """Return as much of a command's first line as fits into the list, up to the end of a clause."""
+    line = text.strip().partition("\n")[0].rstrip(".")
+    while len(line) > _ROOM:
+        ends = [line.rfind(end) for end in (": ", "; ", ", ", " (")]
+        if max(ends) < 1:
+            break
+        line = line[: max(ends)]
+    return line.removesuffix(" and")
 
 
 def command_of(argv: Sequence[str]) -> str:

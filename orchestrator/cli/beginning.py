@@ -27,6 +27,12 @@ def next_steps(
             Step("hef doctor", "look for what is missing on this machine"),
             Step("hef --help", "every command"),
         ]
+    if not models and built:
+        return [
+            Step("hef init", "look around in this folder and write a recipe for your network"),
+            Step(f"hef report {built[0]}", "open the last build's report"),
+            Step("hef device add NAME USER@HOST", "make your Pi known"),
+        ]
     if not models:
         return [
             Step("hef init", "look around in this folder and write a recipe for your network"),
@@ -54,7 +60,7 @@ def print_next_steps() -> None:
     from orchestrator.cli.output import print_result
     from orchestrator.errors import ConfigError, escape_control
     from orchestrator.language import told
-    from orchestrator.project.workspace import open_workspace
+    from orchestrator.project.workspace import BUNDLED_MODEL, open_workspace
 
     broken = None
     models: list[str] = []
@@ -62,7 +68,8 @@ def print_next_steps() -> None:
     try:
         workspace = open_workspace()
         models = workspace.model_names()
-        built = [name for name in models if any(workspace.artifacts.glob(f"{name}/*/build.json"))]
+        known = [*models, BUNDLED_MODEL]
+        built = [name for name in known if any(workspace.artifacts.glob(f"{name}/*/build.json"))]
     except ConfigError as error:
         broken = error.message
     steps = next_steps(models, built, recipe_broken=broken)

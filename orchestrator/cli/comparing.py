@@ -134,7 +134,7 @@ def _escaped(text: str) -> str:
 
 def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) -> None:
     """Print every build of a model that is known, and write the chart."""
-    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.cli.output import emit_json, print_result, screen_width
     from orchestrator.cli.proving import recipe_folder
     from orchestrator.cli.summary import columns, painter
     from orchestrator.errors import ArtifactError, ConfigError
@@ -177,7 +177,7 @@ def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) ->
     rows = [["build", "finished (UTC)", "chip", measure or "measure", *heads[1:]]]
     rows += [[one.name, one.when, one.chip, *one.cells] for one in _points(entries, measure)[::-1]]
     paint = painter()
-    lines = columns(rows, paint)
+    lines = columns(narrowed(rows, screen_width()), paint)
     lines += [
         f"note     the manifest of {_name(one)} is not the one that it was finished with"
         for one in entries
@@ -185,6 +185,21 @@ def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) ->
     ]
     lines += ["", f"compare  hef report --compare {model}~1 {model}", f"page     {page}"]
     print_result("\n".join(line.rstrip() for line in lines))
+
+
+#: What a narrow screen goes without; the page has all of them. The first goes first.
+LESS = ("level", "pictures", "HEF", "SNR (dB)")
+
+
+def narrowed(rows: list[list[str]], width: int | None) -> list[list[str]]:
+    """Return a table, its header first, with no more columns than a screen has room for; pure."""
+    for head in LESS:
+        wide = sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
+        if width is None or wide <= width:
+            break
+        place = rows[0].index(head)
+        rows = [[*row[:place], *row[place + 1 :]] for row in rows]
+    return rows
 
 
 def _name(entry: Entry) -> str:

@@ -175,10 +175,13 @@ class LiveDisplay:
         elapsed = time.monotonic() - self._began.get(stage, time.monotonic())
         if total and 0 < done < total and elapsed > 2:
             count += f", {_clock(elapsed / done * (total - done))} left"
+        task = self._task(stage)
         if done == total:
-            # There may be work after the last sample: only the stage's own end is its end.
+            # There may be work after the last sample: only the stage's own end is its end. To
+            # rich, no total in an update means the one that it has.
             total = None
-        self._progress.update(self._task(stage), completed=done, total=total, count=count)
+            self._progress.tasks[self._progress.task_ids.index(task)].total = None
+        self._progress.update(task, completed=done, total=total, count=count)
 
     def finding(self, finding: Finding) -> None:
         """Show a finding above the bars."""

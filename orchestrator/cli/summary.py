@@ -51,7 +51,9 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
     lines = [paint("bold", title), *columns(_asked_and_ran(outcome), paint)]
     proof = outcome["proof"]
     if proof is not None and proof["verdict"]["steps"]:
-        table = [[told(cell) for cell in row] for row in step_table(proof["verdict"]["steps"])]
+        head, *rows = step_table(proof["verdict"]["steps"])
+        rows = [[told("exact") if cell == "exact" else told(cell) for cell in row] for row in rows]
+        table = [[told("step"), *map(told, head[1:])], *rows]
         lines += ["", *columns(table, paint, numbers=True)]
     lines += _findings(outcome, paint)
     files = [(f["path"], size_text(f["bytes"]), f["sha256"][:12]) for f in _shown_files(outcome)]
@@ -82,7 +84,8 @@ def next_step(outcome: Mapping[str, Any], proof: Mapping[str, Any]) -> str:
 
 
 def _titled(title: str, text: str) -> str:
-    return f"{told(title):<8} {text}"
+    wide = max(len(told(one)) for one in ("times", "device", "folder", "next", "verdict"))
+    return f"{told(title):<{wide}}  {text}"
 
 
 Paint = Callable[[str, str], str]

@@ -37,7 +37,7 @@ class Gpu(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add ``toolchain`` to the application."""
     group = typer.Typer(
-        help="Import Hailo's own compiler, list toolchains, pin one for this project.",
+        help="Import Hailo's compiler, list toolchains, pin one for a project.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.cli.app import run
 from orchestrator.cli.beginning import next_steps
+from orchestrator.cli.comparing import narrowed
 from orchestrator.cli.output import fitted
 from orchestrator.cli.summary import next_step
 
@@ -21,7 +22,9 @@ from orchestrator.cli.summary import next_step
     ("models", "built", "first"),
     [
         ([], [], "hef init"),
+        ([], ["digits"], "hef init"),
         (["waste"], [], "hef up waste"),
+        (["waste"], ["digits"], "hef up waste"),
         (["a", "b"], ["a"], "hef up b"),
         (["a"], ["a"], "hef report a"),
     ],
@@ -53,6 +56,17 @@ def test_long_lines_are_broken_between_words_below_their_beginning() -> None:
     assert all(len(line) <= 60 for line in lines)
     assert all(line.startswith(" " * 9) for line in lines[1:])
     assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+
+
+def test_a_narrow_screen_gets_fewer_columns_of_a_history() -> None:
+    head = ["build", "finished (UTC)", "chip", "top1", "float", "SNR (dB)", "level", "pictures"]
+    rows = [[*head, "HEF", "verdict"], ["now", "2026-11-29 11:12:22", "hailo8l (emulated)"]]
+    rows[1] += ["99.4%", "99.2%", "38.2", "1", "1024", "38 kB", "passed"]
+    assert narrowed(rows, None) == narrowed(rows, 120) == rows
+    narrow = narrowed(rows, 80)
+    assert "pictures" not in narrow[0]
+    assert [narrow[0][-1], narrow[1][-1]] == ["verdict", "passed"]
+    assert len(narrow[0]) == len(narrow[1])
 
 
 def test_a_path_stays_whole_and_colours_take_no_room() -> None:
@@ -99,3 +113,15 @@ def test_ctrl_c_says_what_is_kept(
     assert "finished stages are kept" in capsys.readouterr().err
     assert run(["doctor"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_no_line_of_the_list_of_commands_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["--help"]) == 0
+    told = capsys.readouterr().out
+    listed = told.partition("Commands:")[2]
+    assert "reproduce" in listed
+    assert "..." not in listed
+    assert all(len(line) <= 80 for line in told.splitlines())

@@ -29,6 +29,7 @@ WORKING = """
 from orchestrator.cli.display import open_display
 with open_display() as display:
     display.stage_started("export")
+    display.progress("export", 100, 360, "samples")
     display.progress("export", 360, 360, "samples")
 """
 

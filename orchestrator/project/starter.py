@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Families that are trained on letterboxed pictures of 0..1.
 _LETTERBOXED = re.compile(r"^(yolo|nanodet)")
+#: What pictures go through before they are turned round.
+_SCALES = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Sub"})
 _PLAIN_WORD = re.compile(r"^[A-Za-z_./][A-Za-z0-9_./-]*$")
 _RESERVED = frozenset(("true", "false", "null", "yes", "no", "on", "off", "~"))
 _SHOWN_REASONS = 4
@@ -119,7 +121,7 @@ def inputs_as_built(graph: Graph) -> dict[str, tuple[int, ...]]:
     found = {}
     for name, shape in graph.inputs.items():
         users = graph.consumers.get(name, [])
-        while users and all(node.op == "Cast" for node in users):
+        while users and all(node.op in _SCALES for node in users):
             users = [after for node in users for after in graph.consumers.get(node.outputs[0], [])]
         turned = bool(users) and all(
             node.op == "Transpose" and list(node.get("perm", ())) == [0, 3, 1, 2] for node in users

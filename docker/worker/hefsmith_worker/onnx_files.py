@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import shutil
 import threading
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from hefsmith_worker.contract.documents import NetworkFacts, TensorFacts
 
 Shapes = Mapping[str, Tuple[int, ...]]
+
+#: Whose operators ONNX Runtime has.
+_DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft"))
 
 #: Fixed, so that a container with fewer cores gives the same bytes.
 THREADS = 2
@@ -126,7 +130,9 @@ def checked(path: Path, shapes: Shapes) -> Any:
     model = load(path)
     if not model.graph.node:
         raise StageError("%s has no operations in it" % path.name, code="onnx.empty")
+    _refuse_custom(model)
     _set_shapes(model, shapes)
+    _infer_outputs(model)
     try:
         onnx.checker.check_model(model)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
@@ -135,6 +141,34 @@ def checked(path: Path, shapes: Shapes) -> Any:
             "%s is not valid ONNX: %s" % (path.name, _first_line(error)), code="onnx.invalid"
         )
     return model
+
+
+def _refuse_custom(model: Any) -> None:
+    """Raise for operators that are somebody's own: neither a runtime nor a compiler has them."""
+    own = {(function.domain, function.name) for function in model.functions}
+    for node in model.graph.node:
+        if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
+            raise StageError(
+                "the operator %s of %s is none of ONNX's own" % (node.op_type, node.domain),
+                code="onnx.custom-op",
+                fix="Export the network with standard operators only, or end the graph before it.",
+            )
+
+
+def _infer_outputs(model: Any) -> None:
+    """Give outputs the shapes that follow from the inputs, where a file leaves them out.
+
+    Runtimes take such files; ONNX's own checker does not.
+    """
+    import onnx
+
+    if all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
+        return
+    with contextlib.suppress(onnx.shape_inference.InferenceError):
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+        known = {value.name: value.type for value in inferred.graph.output}
+        for value in model.graph.output:
+            value.type.CopyFrom(known[value.name])
 
 
 def network_inputs(model: Any) -> List[Any]:

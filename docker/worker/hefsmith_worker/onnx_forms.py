@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 
@@ -22,6 +22,18 @@ TOLERANCE = 1e-4
 TOLERANCE_HALF = 2e-2
 
 _TO_NCHW = [0, 3, 1, 2]
+
+#: What pictures are scaled by before the first layer.
+_SCALES = ("Add", "Cast", "Div", "Identity", "Mul", "Sub")
+
+#: Numbers of a constant that may be one for each colour.
+_SMALL = 4096
+
+#: They compute with whole numbers, which only a network that is quantised has.
+_QUANTISED = frozenset(
+    ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
+     "ConvInteger", "MatMulInteger")
+)  # fmt: skip
 
 #: They move numbers about, whatever the type of these is.
 _MOVES = ("Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
@@ -42,6 +54,7 @@ def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[
     :class:`StageError` when the changed network answers otherwise than the original.
     """
     model = onnx_files.load(path)
+    refuse_quantised(model.graph)
     half = _floats(model.graph)
     changes = []
     if half:
@@ -61,6 +74,20 @@ def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[
         tolerance = TOLERANCE_HALF if half - {"double"} else TOLERANCE
         _compare(onnx_files.load(path), model, shapes, tolerance)
     return model, changes
+
+
+def refuse_quantised(graph: Any) -> None:
+    """Raise :class:`StageError` for a network that is quantised: the compiler does that itself."""
+    found = [node.op_type for node in graph.node if node.op_type in _QUANTISED]
+    if not found:
+        return
+    raise StageError(
+        "the network is quantised already: it has %d operations such as %s"
+        % (len(found), found[0]),
+        code="onnx.quantised",
+        fix="Give the float network that it was made from: the compiler quantises for its chip "
+        "itself, from float weights and calibration pictures.",
+    )
 
 
 def _floats(graph: Any) -> Set[str]:
@@ -164,23 +191,25 @@ def _casts_behind(graph: Any, name: str) -> List[Any]:
 
 
 def _inputs_to_nchw(graph: Any) -> List[Change]:
-    """Let pictures come as (1, C, H, W) where the graph begins by turning (1, H, W, C) round."""
+    """Let pictures come as (1, C, H, W) where the graph begins by turning (1, H, W, C) round.
+
+    A file may scale them first: by one number for all, or by one for each colour.
+    """
     changes = []
     for value in _inputs(graph):
         dims = value.type.tensor_type.shape.dim
-        users = _users(graph, value.name)
-        if len(dims) != 4 or not users:
+        way = _way_to_nchw(graph, value.name)
+        if len(dims) != 4 or way is None:
             continue
-        if any(
-            node.op_type != "Transpose" or _attribute(node, "perm") != _TO_NCHW for node in users
-        ):
-            continue
+        scaling, turns = way
         turned = [
             type(dims[index]).FromString(dims[index].SerializeToString()) for index in _TO_NCHW
         ]
         del dims[:]
         dims.extend(turned)
-        for node in users:
+        for node, index, constant in scaling:
+            _turn_constant(graph, node, index, constant)
+        for node in turns:
             _bypass(graph, node)
         changes.append(
             Change(
@@ -189,6 +218,66 @@ def _inputs_to_nchw(graph: Any) -> List[Change]:
             )
         )
     return changes
+
+
+#: A node, which of its inputs is constant, and that constant's numbers.
+_Scaling = List[Tuple[Any, int, np.ndarray]]
+
+
+def _way_to_nchw(graph: Any, name: str) -> Optional[Tuple[_Scaling, List[Any]]]:
+    """Return the scaling that a value goes through, and the nodes that turn it round behind."""
+    scaling: _Scaling = []
+    ends = {value.name for value in graph.output}
+    constants = _constants(graph)
+    while True:
+        users = _users(graph, name)
+        if users and all(
+            node.op_type == "Transpose" and _attribute(node, "perm") == _TO_NCHW for node in users
+        ):
+            return scaling, users
+        if len(users) != 1 or users[0].op_type not in _SCALES or name in ends:
+            return None
+        node = users[0]
+        others = [index for index, given in enumerate(node.input) if given != name]
+        if len(others) > 1:
+            return None
+        for index in others:
+            constant = constants.get(node.input[index])
+            # One number, or one for each colour, which is the last side here.
+            if constant is None or constant.size != (constant.shape or (1,))[-1]:
+                return None
+            scaling.append((node, index, constant))
+        name = node.output[0]
+
+
+def _turn_constant(graph: Any, node: Any, index: int, constant: np.ndarray) -> None:
+    """Give a node its numbers for colours that are the first side after the batch."""
+    from onnx import numpy_helper
+
+    if constant.size < 2:
+        return
+    taken = {tensor.name for tensor in graph.initializer}
+    name = "%s_by_colour" % node.input[index]
+    while name in taken:
+        name += "_"
+    graph.initializer.append(numpy_helper.from_array(constant.reshape(1, -1, 1, 1), name))
+    node.input[index] = name
+
+
+def _constants(graph: Any) -> Dict[str, np.ndarray]:
+    """Return the small constants of a graph."""
+    from onnx import numpy_helper
+
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        value = _attribute(node, "value") if node.op_type == "Constant" else None
+        if value is not None:
+            tensors[node.output[0]] = value
+    return {
+        name: numpy_helper.to_array(tensor)
+        for name, tensor in tensors.items()
+        if len(tensor.dims) <= 4 and int(np.prod(list(tensor.dims) or [1])) <= _SMALL
+    }
 
 
 def _batch_to_one(graph: Any, shapes: Mapping[str, Tuple[int, ...]]) -> List[Change]:

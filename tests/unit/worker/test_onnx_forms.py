@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from hefsmith_worker.onnx_external import external_files  # noqa: E402
-from hefsmith_worker.onnx_files import Session  # noqa: E402
+from hefsmith_worker.onnx_files import Session, checked  # noqa: E402
 from hefsmith_worker.onnx_forms import bring_into_form  # noqa: E402
 from hefsmith_worker.protocol import StageError  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -127,6 +127,79 @@ def test_every_form_gives_the_answers_of_the_plain_one(tmp_path: Path, form: str
     expected = answers(plain, SAMPLE)
     scale = float(np.abs(expected).max())
     np.testing.assert_allclose(answers(model, SAMPLE), expected, rtol=0, atol=5e-3 * scale)
+
+
+@pytest.mark.parametrize("bytes_", [False, True])
+@pytest.mark.parametrize("sides", [(3,), (1, 1, 3), (1,)])
+def test_pictures_that_are_scaled_before_they_are_turned_round(
+    tmp_path: Path, sides: tuple[int, ...], bytes_: bool
+) -> None:
+    random = np.random.default_rng(2)
+    mean = random.uniform(100, 130, sides).astype(np.float32)
+    kept = numpy_helper.from_array(np.float32(1 / 57).reshape((1,) * len(sides)))
+    scaled = (
+        *((CAST,) if bytes_ else ()),
+        helper.make_node("Constant", [], ["mean_"], value=numpy_helper.from_array(mean)),
+        helper.make_node("Constant", [], ["scale"], value=kept),
+        helper.make_node("Sub", ["floats" if bytes_ else "x", "mean_"], ["zero"]),
+        helper.make_node("Mul", ["scale", "zero"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["turned"], perm=[0, 3, 1, 2]),
+    )
+    kind = TensorProto.UINT8 if bytes_ else TensorProto.FLOAT
+    path = network(tmp_path, kind=kind, shape=(16, 16, 3), first=scaled, enters="turned")
+    model, changes = bring_into_form(path, SHAPES)
+    assert [change.code for change in changes] == ["onnx.input-type"] * bytes_ + ["onnx.layout"]
+    onnx.checker.check_model(model, full_check=True)
+    assert "Transpose" not in {node.op_type for node in model.graph.node}
+    turned = SAMPLE.transpose(0, 2, 3, 1).astype(np.uint8 if bytes_ else np.float32)
+    expected = answers(onnx.load(path), turned)
+    np.testing.assert_allclose(answers(model, SAMPLE), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_numbers_for_each_row_stay_where_they_are(tmp_path: Path) -> None:
+    rows = numpy_helper.from_array(np.linspace(0, 1, 16, dtype=np.float32).reshape(16, 1))
+    first = (
+        helper.make_node("Constant", [], ["rows"], value=rows),
+        helper.make_node("Mul", ["x", "rows"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["turned"], perm=[0, 3, 1, 2]),
+    )
+    path = network(tmp_path, shape=(16, 16, 3), first=first, enters="turned")
+    _, changes = bring_into_form(path, {"x": (1, 16, 16, 3)})
+    assert changes == []
+
+
+def test_a_network_that_is_quantised_already_is_refused(tmp_path: Path) -> None:
+    constants = (
+        helper.make_node("Constant", [], ["s"], value=numpy_helper.from_array(np.float32(0.02))),
+        helper.make_node("Constant", [], ["z"], value=numpy_helper.from_array(np.uint8(128))),
+    )
+    pair = (
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["whole"]),
+        helper.make_node("DequantizeLinear", ["whole", "s", "z"], ["back"]),
+    )
+    with pytest.raises(StageError, match="quantised already: it has 2 operations") as caught:
+        bring_into_form(network(tmp_path, first=(*constants, *pair), enters="back"), SHAPES)
+    assert "float network" in caught.value.fix
+
+
+def test_an_output_without_a_shape_gets_the_one_that_follows(tmp_path: Path) -> None:
+    path = network(tmp_path)
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, path)
+    (output,) = checked(path, SHAPES).graph.output
+    assert [dim.dim_value for dim in output.type.tensor_type.shape.dim] == [1, 5]
+
+
+def test_an_operator_of_somebodys_own_is_named(tmp_path: Path) -> None:
+    own = helper.make_node("Swirl", ["x"], ["swirled"], domain="com.example")
+    path = network(tmp_path, first=(own,), enters="swirled")
+    model = onnx.load(path)
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    onnx.save(model, path)
+    with pytest.raises(StageError, match=r"the operator Swirl of com\.example") as caught:
+        checked(path, SHAPES)
+    assert caught.value.code == "onnx.custom-op"
 
 
 def test_a_network_whose_samples_meet_is_not_made_one(tmp_path: Path) -> None:

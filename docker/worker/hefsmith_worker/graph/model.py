@@ -69,7 +69,7 @@ class Graph:
             for name in (*node.inputs, *node.captured):
                 self.consumers.setdefault(name, []).append(node)
         self.inputs: Dict[str, Tuple[int, ...]] = {
-            value.name: _declared_shape(value, 1, OPEN_SIDE)
+            value.name: self._with_channels(value)
             for value in graph.input
             if value.name not in self._tensors
         }
@@ -84,6 +84,17 @@ class Graph:
             shape = _declared_shape(value, 0, 0)
             if shape and all(shape):
                 self.declared[value.name] = shape
+
+    def _with_channels(self, value: onnx.ValueInfoProto) -> Tuple[int, ...]:
+        """Return an input's shape; channels that are left open are those of the first weights."""
+        shape = _declared_shape(value, 1, OPEN_SIDE)
+        if len(shape) != 4 or _dims(value)[1].dim_value > 0:
+            return shape
+        for node in self.consumers.get(value.name, []):
+            weights = self.size(node.inputs[1]) if node.op == "Conv" else None
+            if weights is not None and len(weights) == 4:
+                return (shape[0], weights[1] * int(node.get("group", 1)), *shape[2:])
+        return shape
 
     def size(self, name: str) -> Optional[Tuple[int, ...]]:
         """Return the dimensions of a constant, ``None`` when the tensor is none."""

@@ -270,10 +270,11 @@ def _known(head: Mapping[str, Any]) -> list[str]:
 
 
 def settings_for(head: Mapping[str, Any]) -> list[KnownSettings]:
-    """Return what is known for a head, for few and for many pictures; layers are not known yet."""
+    """Return what is known for a head, for few and for many pictures."""
     if not head:
         return []
-    found = [row for images in (1, FULL_IMAGES) for row in known_for(head, (), images)]
+    layers = tuple(str(one) for one in head.get("layers") or ())
+    found = [row for images in (1, FULL_IMAGES) for row in known_for(head, layers, images)]
     return list(dict.fromkeys(found))
 
 

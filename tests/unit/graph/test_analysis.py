@@ -244,4 +244,24 @@ def test_the_report_as_json_has_the_keys_of_the_contract() -> None:
     assert list(analyse(network("masks")).to_dict()) == [
         "task", "family", "end_nodes", "end_roles", "end_shapes", "classes", "strides",
         "regression_length", "anchors", "confidence", "reasons", "decoding", "nameless",
+        "layers",
     ]  # fmt: skip
+
+
+def test_kinds_of_layers_that_settings_are_known_for_are_named() -> None:
+    from onnx import helper
+
+    def kinds(*nodes: onnx.NodeProto, weights: tuple[str, ...] = ()) -> tuple[str, ...]:
+        graph = helper.make_graph(
+            list(nodes), "g",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 8, 8])],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+            [onnx.numpy_helper.from_array(np.ones((8, 8), np.float32), name) for name in weights],
+        )  # fmt: skip
+        return analyse(helper.make_model(graph)).layers
+
+    square = helper.make_node("MatMul", ["x", "x"], ["m"])
+    assert kinds(helper.make_node("Relu", ["x"], ["y"])) == ()
+    assert kinds(helper.make_node("MatMul", ["x", "w"], ["y"]), weights=("w",)) == ()
+    assert kinds(helper.make_node("Add", ["x", "w"], ["y"]), weights=("w",)) == ()
+    assert kinds(square, helper.make_node("Add", ["m", "x"], ["y"])) == ("ew_add", "matmul")

@@ -34,11 +34,16 @@ CASES = [
     (head("yolov8", "oriented boxes"), {"segmentation, pose and oriented boxes of YOLO"}),
     (head("other", "other", end_shapes=[[1, 1, 64, 64]]), {"maps of numbers (depth)"}),
     (head("classifier", "classification"), set()),
+    (head("classifier", "classification", layers=["ew_add"]), set()),
+    (head("other", "classification", layers=["matmul"]), {"attention"}),
+    (head("other", "classification", layers=["ew_add", "matmul"]), {"transformer", "attention"}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"), CASES, ids=[f"{c['family']}-{c['task']}" for c, _ in CASES]
+    ("found", "wanted"),
+    CASES,
+    ids=["-".join([c["family"], c["task"], *c.get("layers", ())]) for c, _ in CASES],
 )
 def test_each_family_gets_its_settings_with_their_sources(
     found: dict[str, Any], wanted: set[str]

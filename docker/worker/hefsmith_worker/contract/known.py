@@ -13,14 +13,18 @@ from typing import Any, List, Mapping, Optional, Tuple
 from hefsmith_worker.contract.options import FULL_IMAGES
 
 _PULLS = "https://github.com/ultralytics/ultralytics/pull/"
+_ZOO = (
+    "https://github.com/hailo-ai/hailo_model_zoo/blob/c83fc030e862de8daf05b783f503712d168ef620/"
+    "hailo_model_zoo/cfg/alls/generic/"
+)
 
 
 @dataclass(frozen=True)
 class KnownSettings:
     """Settings for networks whose family, task and layers fit.
 
-    ``family`` and ``task`` are patterns of the head finder's words, ``layer`` a type of layer that
-    must be there. It needs ``images`` calibration pictures at least, and less than ``below``.
+    ``family`` and ``task`` are patterns of the head finder's words, ``layers`` types of layers that
+    must all be there. It needs ``images`` calibration pictures at least, and less than ``below``.
     ``script`` are lines of the model script, where ``{images}`` is how many pictures there are.
     """
 
@@ -29,7 +33,7 @@ class KnownSettings:
     source: str
     family: str = "*"
     task: str = "*"
-    layer: Optional[str] = None
+    layers: Tuple[str, ...] = ()
     images: int = 0
     below: Optional[int] = None
     level: Optional[int] = None
@@ -87,10 +91,26 @@ KNOWN: Tuple[KnownSettings, ...] = (
         script=(_FINE_TUNE,),
     ),
     KnownSettings(
+        "transformer",
+        "16 bits for the sums that carry a transformer's values from block to block, and products "
+        "corrected, as 40 of the Model Zoo's own scripts have it (ViT, DeiT, LeViT, CLIP); the "
+        "products themselves stay in 8 bits, which a Hailo-8 has for them only",
+        _ZOO + "vit_base.alls",
+        layers=("matmul", "ew_add"),
+        script=(
+            "pre_quantization_optimization(ew_add_fusing, policy=disabled)",
+            (
+                "pre_quantization_optimization(matmul_correction, layers={matmul*}, "
+                "correction_type=zp_comp_block)"
+            ),
+            "quantization_param({ew_add*}, precision_mode=a16_w16)",
+        ),
+    ),
+    KnownSettings(
         "attention",
         "attention blocks lose more in 8 bits: a fine-tune on pictures of the own domain",
         _PULLS + "25260",
-        layer="matmul",
+        layers=("matmul",),
         level=2,
         script=(_FINE_TUNE,),
     ),
@@ -114,7 +134,7 @@ def known_for(
         for row in KNOWN
         if fnmatchcase(family, row.family)
         and fnmatchcase(task, row.task)
-        and (row.layer is None or row.layer in layers)
+        and set(row.layers) <= set(layers)
         and images >= row.images
         and (row.below is None or images < row.below)
     )

@@ -11,7 +11,12 @@ import onnx
 from hefsmith_worker.contract.families import family_of
 from hefsmith_worker.contract.trials import OPEN_SIDE
 from hefsmith_worker.graph.anchors import fused_anchors, separate_anchors
-from hefsmith_worker.graph.backbone import ancestors, describe_body, tower_of
+from hefsmith_worker.graph.backbone import (
+    ancestors,
+    describe_body,
+    kinds_of_layers,
+    tower_of,
+)
 from hefsmith_worker.graph.decoding import read_decoding
 from hefsmith_worker.graph.ends import Ends, find_ends
 from hefsmith_worker.graph.family import Evidence, Family, name_family, reasons_of
@@ -56,13 +61,15 @@ def _analyse(graph: Graph) -> HeadReport:
         f"input {name} leaves its size open: looked at with {OPEN_SIDE}"
         for name in graph.open_inputs
     ]
+    layers = kinds_of_layers(graph, values)
     picture = _picture(graph)
     if picture is None:
-        return HeadReport(reasons=("no input is one picture (1, channels, height, width)",))
+        why = "no input is one picture (1, channels, height, width)"
+        return HeadReport(reasons=(why,), layers=layers)
     report = read_plain(graph, values, ends) or _detection(graph, values, ends, picture)
     if report is None:
-        return HeadReport(reasons=(_why_not(graph, ends), *notes))
-    return _with_nameless(graph, _with_notes(report, notes))
+        return HeadReport(reasons=(_why_not(graph, ends), *notes), layers=layers)
+    return replace(_with_nameless(graph, _with_notes(report, notes)), layers=layers)
 
 
 def _with_nameless(graph: Graph, report: HeadReport) -> HeadReport:

@@ -196,6 +196,22 @@ def _is_attention(node: Node, graph: Graph, values: Values) -> bool:
     return all(graph.size(n) is None and values[n].constant is None for n in node.inputs)
 
 
+def kinds_of_layers(graph: Graph, values: Values) -> Tuple[str, ...]:
+    """Return kinds of layers that settings are known for, by the compiler's words for them.
+
+    ``matmul`` multiplies two computed tensors (attention), ``ew_add`` adds two.
+    """
+    found = set()
+    for node in graph.nodes:
+        if _is_attention(node, graph, values):
+            found.add("matmul")
+        elif node.op == "Add" and all(
+            graph.size(name) is None and values[name].constant is None for name in node.inputs
+        ):
+            found.add("ew_add")
+    return tuple(sorted(found))
+
+
 def _pool(node: Node) -> Tuple[int, int]:
     kernel = node.get("kernel_shape") or [0]
     return max(kernel), max(node.get("strides") or [1])

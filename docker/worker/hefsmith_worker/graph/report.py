@@ -39,6 +39,7 @@ class HeadReport:
     ``anchors`` are (width, height) in pixels per scale. ``confidence`` is 0..1. ``nameless``
     are those of the end nodes that have no name of their own: what stands for them is the name
     of their tensor, and :func:`~hefsmith_worker.graph.naming.name_nodes` makes it their name.
+    ``layers`` are kinds of layers in the graph that settings are known for.
     """
 
     task: str = "other"
@@ -54,6 +55,7 @@ class HeadReport:
     reasons: Tuple[str, ...] = ()
     decoding: Optional[Decoding] = None
     nameless: Tuple[str, ...] = ()
+    layers: Tuple[str, ...] = ()
 
     def to_dict(self) -> Dict[str, object]:
         """Return the report as JSON can hold it; the keys are a contract."""
@@ -71,4 +73,5 @@ class HeadReport:
             "reasons": list(self.reasons),
             "decoding": None if self.decoding is None else self.decoding.to_dict(),
             "nameless": list(self.nameless),
+            "layers": list(self.layers),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -253,7 +253,7 @@ def _shape(size: str) -> tuple[int, ...]:
     return shape
 
 
-def _declared(network: NetworkFile) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+def _declared(network: NetworkFile) -> tuple[dict[str, tuple[int, ...]], dict[str, object]]:
     """Return the inputs that a file states, read without the packages that made it."""
     if network.kind == "onnx":
         return _onnx_inputs(network.path, leave_open=True)
@@ -264,7 +264,7 @@ def _declared(network: NetworkFile) -> tuple[dict[str, tuple[int, ...]], dict[st
 
 def _onnx_inputs(
     path: Path, *, leave_open: bool = False
-) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+) -> tuple[dict[str, tuple[int, ...]], dict[str, object]]:
     """Return inputs and head of an ONNX file; sides of pictures that it leaves open may be 0."""
     from hefsmith_worker.contract.trials import OPEN_SIDE
 

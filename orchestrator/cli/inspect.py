@@ -143,7 +143,7 @@ def _report(
         # One file that cannot be read does not hide the others.
         from orchestrator.hef.document import error_document
 
-        told = {"code": error.code, "message": error.message, "hint": error.hint}
+        told: dict[str, object] = {"code": error.code, "message": error.message, "hint": error.hint}
         if isinstance(error, HefError):
             told = error_document(error)
         document = {"file": escape_control(path.name), "error": told}

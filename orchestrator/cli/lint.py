@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -141,7 +141,7 @@ def _show(script: Path, found: list[Finding], *, as_json: bool) -> None:
         print_result(f"{escape_control(str(script))}: {told('nothing to say')}")
 
 
-def _read_layers(path: Path) -> dict[str, Any]:
+def _read_layers(path: Path) -> dict[str, object]:
     """Return the layers of a parsed network by name: a HAR, or its HN as JSON."""
     from orchestrator.errors import ArtifactError, escape_control, shorten
     from orchestrator.inspect.har import find_member

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.hef.reader import Examination
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 
 def examination_document(examination: Examination) -> Json:

@@ -115,7 +115,7 @@ def matmuls_in(layers: Mapping[str, Any] | None) -> int:
     )
 
 
-def _head(path: Path) -> dict[str, Any] | None:
+def _head(path: Path) -> dict[str, object] | None:
     """Return what the graph analysis finds, ``None`` where it cannot tell."""
     try:
         from hefsmith_worker.graph import GraphError, analyse

@@ -383,7 +383,7 @@ class Searcher:
         else:
             study.tell(trial, point.value)
 
-    def _failed(self, error: str | None) -> dict[str, Any]:
+    def _failed(self, error: str | None) -> dict[str, object]:
         if error is None:
             return {}
         import optuna

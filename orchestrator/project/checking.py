@@ -54,7 +54,7 @@ def section_from(value: object, model: type[Model]) -> Model:
         raise Mistake(found.field, found.text) from None
 
 
-def json_schema(model: type[Section]) -> dict[str, Any]:
+def json_schema(model: type[Section]) -> dict[str, object]:
     """Return the JSON schema of a file, for editors: what may stand where, and what by default."""
     schema = TypeAdapter(model).json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

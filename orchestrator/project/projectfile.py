@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from hefsmith_worker.contract import chips
 
@@ -114,7 +114,7 @@ class MatrixEntry(Section):
 
     models: Annotated[tuple[str, ...], Spelled(_listed)] = ()
     arch: Annotated[tuple[str, ...], Spelled(_listed), Checked(_chips)] = ()
-    sets: Annotated[dict[str, dict[str, Any]], Checked(_folders)] = field(default_factory=dict)
+    sets: Annotated[dict[str, dict[str, object]], Checked(_folders)] = field(default_factory=dict)
     #: builds side by side, at most
     jobs: Annotated[int, Within(ge=1)] | None = None
 

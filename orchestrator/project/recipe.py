@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from hefsmith_worker.contract import chips, options, presets, sources
 from hefsmith_worker.contract.families import META_ARCHS
@@ -44,7 +44,7 @@ class Source(Section):
     #: ``file.py:factory``, relative to the recipe
     torch: Annotated[str, Checked(_factory)] | None = None
     weights: str | None = None
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: dict[str, object] = field(default_factory=dict)
     trust_pickle: bool = False
     onnx: str | None = None
     zoo: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.files import write_atomic
 from orchestrator.project.projectfile import ProjectFile
@@ -20,7 +20,7 @@ SCHEMAS: dict[str, type[Section]] = {"model": Recipe, "project": ProjectFile}
 FOLDER = ".hef"
 
 
-def schema_of(name: str) -> dict[str, Any]:
+def schema_of(name: str) -> dict[str, object]:
     """Return the schema of ``model`` (``model.yaml``) or ``project`` (``hef.yaml``)."""
     from orchestrator.project.checking import json_schema
 

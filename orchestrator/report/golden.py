@@ -224,7 +224,7 @@ def remove_step(folder: Path, step: str) -> Golden:
     return _store(folder, {**_added(folder), step: []})
 
 
-def _added(folder: Path) -> dict[str, Any]:
+def _added(folder: Path) -> dict[str, object]:
     try:
         document = read_json(folder / ADDED_IN_GOLDEN)
     except FileNotFoundError:

@@ -15,7 +15,6 @@ import json
 import os
 import re
 import sys
-from typing import Any
 
 from hailo_chip import open_chip
 
@@ -31,7 +30,7 @@ def in_a_line(error: BaseException) -> str:
     return (type(error).__name__ + ": " + str(error).strip().split("\n")[0])[:300]
 
 
-def work(request: dict[str, Any]) -> None:
+def work(request: dict[str, object]) -> None:
     """Ask one thing after the other."""
     import hailo_platform as hailo
     import numpy as np

@@ -144,7 +144,7 @@ class ClusterBuilder:
         self._client = client
         self._place = place
         self._hearers: dict[str, OnEvent] = {}
-        self._futures: dict[str, Any] = {}
+        self._futures: dict[str, object] = {}
         self._lock = threading.Lock()
         self._planning = threading.Lock()
         self._stopped = False

@@ -43,7 +43,7 @@ class Run:
     started: float
     prove: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values."""
         return asdict(self)
 
@@ -67,7 +67,7 @@ class Telling(NoView):
         self._client = client
         self._topic = topic
         #: How each cell is, by name; of one that an earlier driver has begun, too.
-        self.states: dict[str, dict[str, Any]] = dict(client.get_metadata([topic], {}))
+        self.states: dict[str, dict[str, object]] = dict(client.get_metadata([topic], {}))
         told = (message for _, message in client.get_events(topic))
         self._at = {one["cell"]: one["at"] for one in told if "at" in one}
 
@@ -93,13 +93,13 @@ class Telling(NoView):
             state = {**state, "state": "built", "worker": self._at.get(name)}
         self._keep(name, state)
 
-    def _keep(self, name: str, state: dict[str, Any]) -> None:
+    def _keep(self, name: str, state: dict[str, object]) -> None:
         self.states[name] = state
         self._client.set_metadata([self._topic, name], state)
         self._client.log_event(self._topic, {"cell": name, "state": state})
 
 
-def ending_document(result: CellResult) -> dict[str, Any]:
+def ending_document(result: CellResult) -> dict[str, object]:
     """Return how a cell ended as plain values."""
     return {
         "state": result.status,
@@ -109,7 +109,7 @@ def ending_document(result: CellResult) -> dict[str, Any]:
     }
 
 
-def drive(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def drive(document: Mapping[str, Any]) -> dict[str, dict[str, object]]:
     """Run a matrix from a worker; return by name how each cell ended."""
     from distributed import Event as Flag
     from distributed import worker_client

@@ -53,7 +53,7 @@ def signing_of(settings: Settings, project: Path) -> Signing:
     return Signing(path("sign_with"), path("signers"))
 
 
-def signed_document(document: Mapping[str, Any], signing: Signing) -> dict[str, Any]:
+def signed_document(document: Mapping[str, Any], signing: Signing) -> dict[str, object]:
     """Return an entry's document with its signature, or as it is where no key is named."""
     bare = {name: value for name, value in document.items() if name != FIELD}
     if signing.key is None:

@@ -304,7 +304,7 @@ def _called(
 ) -> Factory:
     """Return a class with the arguments that it was made with, and those that nobody knows."""
     parameters = _parameters(script, name)
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for caller in (script, *scripts):
         call = _call(caller, name)
         if call is None:

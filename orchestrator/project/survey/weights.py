@@ -239,7 +239,7 @@ def _unwrapped(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ..
     return found
 
 
-def _attributes(module: Remembered) -> dict[str, Any]:
+def _attributes(module: Remembered) -> dict[str, object]:
     state = module.state
     if isinstance(state, tuple):
         state = next((one for one in state if isinstance(one, dict)), None)

@@ -51,7 +51,7 @@ class LayerFacts:
 
 def layer_facts(
     network: Network, quantized: Quantized, data: Any, count: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, object]]:
     """Return the facts of every layer by its name (with scope), as JSON can hold them."""
     dataset = open_dataset(data, {p.name: input_shape(network, p) for p in network.inputs})
     graph = load_prepared(network, quantized)

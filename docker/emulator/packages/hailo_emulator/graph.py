@@ -107,7 +107,7 @@ class Graph:
 
 def read_node(proto: Any) -> Node:
     """Read one NodeProto; attributes become Python values (tensors become arrays)."""
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, object] = {}
     for attribute in proto.attribute:
         value = helper.get_attribute_value(attribute)
         if isinstance(value, onnx.TensorProto):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hailo_sdk_client.model_translator.exceptions import MisspellNodeError, UnsupportedModelError
 
@@ -29,7 +29,7 @@ def judge_file(
     shapes: Mapping[str, Sequence[int]],
     start_nodes: Sequence[str],
     end_nodes: Sequence[str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the problems of a network, each with its place, and where it can be cut.
 
     ``refused`` is what stands against the whole file, where something does.

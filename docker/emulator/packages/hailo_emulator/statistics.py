@@ -82,7 +82,7 @@ def collect_ranges(
 def _append_reduction(graph: Graph, op: str, tensor: str, result: str) -> None:
     rank = len(graph.shapes[tensor])
     axes = [axis for axis in range(rank) if axis != 1]
-    attributes: dict[str, Any] = {"keepdims": 0}
+    attributes: dict[str, object] = {"keepdims": 0}
     inputs: tuple[str, ...] = (tensor,)
     if graph.opset >= 18:
         name = f"statistics/axes{rank}"

@@ -116,7 +116,7 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=False, default=plain) + "\n").encode()
 
 
-def _modifications(network: Network) -> dict[str, Any]:
+def _modifications(network: Network) -> dict[str, object]:
     return {
         "inputs": {
             name: [{"cmd_type": step.command, "name": step.name} for step in chain]
@@ -125,7 +125,7 @@ def _modifications(network: Network) -> dict[str, Any]:
     }
 
 
-def _metadata(work: Workspace, state: str) -> dict[str, Any]:
+def _metadata(work: Workspace, state: str) -> dict[str, object]:
     return {
         "emulated": True,
         "model_name": work.native.name,
@@ -136,7 +136,7 @@ def _metadata(work: Workspace, state: str) -> dict[str, Any]:
     }
 
 
-def original_model_meta(work: Workspace) -> dict[str, Any]:
+def original_model_meta(work: Workspace) -> dict[str, object]:
     """What the network was before it was parsed."""
     return {
         "inputs": {p.original_name: list(p.onnx_shape) for p in work.native.inputs},
@@ -145,8 +145,8 @@ def original_model_meta(work: Workspace) -> dict[str, Any]:
     }
 
 
-def _emulator(work: Workspace) -> dict[str, Any]:
-    document: dict[str, Any] = {
+def _emulator(work: Workspace) -> dict[str, object]:
+    document: dict[str, object] = {
         "schema": SCHEMA,
         "name": work.source.name,
         "arch": work.arch,

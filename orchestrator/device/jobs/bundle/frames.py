@@ -121,7 +121,7 @@ def _camera(
     """Picamera2: the name BGR888 is by libcamera's order; its arrays have red first."""
     from picamera2 import Picamera2
 
-    streams: dict[str, Any] = {"main": {"size": size, "format": "BGR888"}}
+    streams: dict[str, object] = {"main": {"size": size, "format": "BGR888"}}
     if small is not None:
         streams["lores"] = {"size": small, "format": "BGR888"}
     with Picamera2(number) as camera:

@@ -101,7 +101,7 @@ class _Newer:
         self._configured = self._model.configure()
         self._configured.__enter__()
 
-    def run(self, frames: dict[str, Any]) -> dict[str, Any]:
+    def run(self, frames: dict[str, object]) -> dict[str, object]:
         bindings = self._configured.create_bindings()
         for name, frame in frames.items():
             bindings.input(name).set_buffer(buffer_of(frame, self._kinds[name]))
@@ -140,7 +140,7 @@ class _Older:
         self._activation = group.activate(group.create_params())
         self._activation.__enter__()
 
-    def run(self, frames: dict[str, Any]) -> dict[str, Any]:
+    def run(self, frames: dict[str, object]) -> dict[str, object]:
         data = {name: buffer_of(frame, self._kinds[name])[None] for name, frame in frames.items()}
         return {name: value[0] for name, value in self._pipeline.infer(data).items()}
 

@@ -60,7 +60,7 @@ class NmsConfig:
         """All streams that the decoders read."""
         return tuple(name for decoder in self.decoders for name in decoder.streams)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return what :meth:`from_json` reads."""
         return asdict(self)
 

@@ -221,7 +221,7 @@ class Struct:
         object.__setattr__(self, name, value)
 
 
-def _refusal(call: str, kinds: dict[str, Kind], given: dict[str, Any]) -> str:
+def _refusal(call: str, kinds: dict[str, Kind], given: dict[str, object]) -> str:
     taken = ", ".join(f"{name}: {kind.title}" for name, kind in kinds.items())
     shown = ", ".join(repr(given[name]) for name in kinds if name in given)
     return (

@@ -98,15 +98,11 @@ def _settings(source: str, web: str | None, mqtt: str | None) -> dict[str, str]:
 
 
 def _session_for(device: str | None) -> AbstractContextManager[SshSession]:
-    from orchestrator.cli.devices import ask_password, choose_devices
-    from orchestrator.errors import ConfigError
+    from orchestrator.cli.devices import ask_password, choose_device
     from orchestrator.pipeline.device_pool import open_pool
 
-    specs = choose_devices([device] if device else [])
-    if len(specs) != 1:
-        msg = "one device at a time, not " + ", ".join(spec.name for spec in specs)
-        raise ConfigError(msg, hint="Name one with --device.")
-    return open_pool().connect(specs[0], password=ask_password)
+    spec = choose_device(device)
+    return open_pool().connect(spec, password=ask_password)
 
 
 def _put(

@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli.contact_output import tell_report
 from orchestrator.cli.output import note
-from orchestrator.errors import ConfigError, ExitCode, HefsmithError
+from orchestrator.errors import ExitCode, HefsmithError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +36,9 @@ def check(
     run: Annotated[
         bool, typer.Option("--run/--no-run", help="Also run a small network there.")
     ] = True,
+    engine: Annotated[
+        str | None, typer.Option(help="Where that network is built: auto, docker, local, a name.")
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the report is written.")
     ] = Path("contact-report.json"),
@@ -45,24 +48,20 @@ def check(
 
     The report has nothing private in it: attach it when you report a fault.
     """
-    report = look(name, run=run)
+    report = look(name, run=run, engine=engine)
     tell_report(report, output, as_json=as_json)
     if not report.works:
         raise typer.Exit(int(ExitCode.DEVICE))
 
 
-def look(name: str | None, *, run: bool) -> ContactReport:
-    """Return all that was found of one device."""
-    from orchestrator.cli.devices import ask_password, choose_devices
+def look(name: str | None, *, run: bool, engine: str | None = None) -> ContactReport:
+    """Return all that was found of one device; the small network is built on ``engine``."""
+    from orchestrator.cli.devices import ask_password, choose_device
     from orchestrator.cli.doctor import device_results
     from orchestrator.contact_report import ContactReport, public
     from orchestrator.pipeline.device_pool import open_pool
 
-    specs = choose_devices([name] if name else [])
-    if len(specs) != 1:
-        msg = "one device at a time, not " + ", ".join(spec.name for spec in specs)
-        raise ConfigError(msg, hint="Name one: hef device check NAME")
-    spec = specs[0]
+    spec = choose_device(name)
     note(f"looking at {spec.name}")
     rows = [_as_row(one) for one in device_results(spec.name)]
     versions: dict[str, str] = {}
@@ -76,7 +75,7 @@ def look(name: str | None, *, run: bool) -> ContactReport:
             commands = [one.command.partition(" ")[2].strip() for one in identity.holders or ()]
             private += commands
             rows += _known(rows, identity)
-            rows += _runs(session, spec, identity) if run else []
+            rows += _runs(session, spec, identity, engine) if run else []
     report = ContactReport(subject="device", versions=versions, rows=tuple(rows))
     return public(report, private)
 
@@ -147,7 +146,9 @@ def _memory(identity: Identity) -> list[Row]:
     return [Row(check="memory", state="ok", found=text)]
 
 
-def _runs(session: SshSession, spec: DeviceSpec, identity: Identity) -> Iterator[Row]:
+def _runs(
+    session: SshSession, spec: DeviceSpec, identity: Identity, engine: str | None
+) -> Iterator[Row]:
     """Run the small network by each interface, then measure a rate."""
     from orchestrator.cli.toolchain_check import EMULATOR, build_probe, write_probe
     from orchestrator.contact_report import Row
@@ -167,7 +168,7 @@ def _runs(session: SshSession, spec: DeviceSpec, identity: Identity) -> Iterator
     with scratch("hefsmith-contact") as folder:
         project = write_probe(folder / "project", chip)
         note(f"building a small network for {chip}")
-        made = build_probe(project, title, toolchain, None)
+        made = build_probe(project, title, toolchain, _address(engine))
         build = read_build(project / "artifacts" / "probe" / chip)
         yield made
         if made.state == "error" or build is None:
@@ -179,6 +180,13 @@ def _runs(session: SshSession, spec: DeviceSpec, identity: Identity) -> Iterator
                 note(f"running it by {shown}")
                 yield _run(session, build, api, shown)
             yield _rate(session, build)
+
+
+def _address(engine: str | None) -> str | None:
+    """Return an engine as the small network's project knows it, which has no names of engines."""
+    from orchestrator.cli.doctor import named_engines
+
+    return None if engine is None else named_engines().get(engine, engine)
 
 
 def _toolchain_for(chip: str | None) -> str | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.device.fleet import VisitResult
     from orchestrator.device.registry import Registry
     from orchestrator.device.ship import ShipEvent
+    from orchestrator.pipeline.device_choice import DeviceChoice
     from orchestrator.project.workspace import Workspace
 
 
@@ -30,30 +31,27 @@ def known_devices(workspace: Workspace | None = None) -> Registry:
 def choose_devices(
     names: Sequence[str], workspace: Workspace | None = None
 ) -> tuple[DeviceSpec, ...]:
-    """Return the devices that a command is for: those named, else the project's, else the only one.
+    """Return the devices that a command is for, and say which where nobody named them."""
+    return _choice(names, workspace).specs
 
-    The embedded device is used when nothing else is known.
-    """
+
+def choose_device(name: str | None) -> DeviceSpec:
+    """Return the one device that a command is for, and say which where nobody named it."""
+    return _choice([name] if name else []).only
+
+
+def _choice(names: Sequence[str], workspace: Workspace | None = None) -> DeviceChoice:
     import os
 
-    from orchestrator.device.base import EMBEDDED
+    from orchestrator.pipeline.device_choice import device_choice
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     workspace = workspace or open_workspace()
-    registry = known_devices(workspace)
-    if names:
-        return registry.resolve(names)
-    setting = resolve(workspace, os.environ, {}).text("device")
-    if setting is not None:
-        return registry.resolve([setting])
-    if not registry.devices:
-        return (EMBEDDED,)
-    if len(registry.devices) == 1:
-        return tuple(registry.devices.values())
-    known = ", ".join(sorted(registry.devices))
-    msg = f"several devices are known: {known}"
-    raise ConfigError(msg, hint="Name one or more: --device NAME,NAME or --device all")
+    choice = device_choice(workspace, resolve(workspace, os.environ, {}), names)
+    if not choice.named:
+        note(escape_control(str(choice)))
+    return choice
 
 
 def ask_password(prompt: str) -> str:

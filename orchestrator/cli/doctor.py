@@ -39,7 +39,7 @@ def doctor(
     from orchestrator.diagnose.checks import run_checks
 
     results = [*run_checks(checks_host.CHECKS, facts.collect_host())]
-    found = facts.collect_engine(engine or _project_engine(), _named_engines())
+    found = facts.collect_engine(engine or _project_engine(), named_engines())
     results += run_checks(checks_engine.ENGINE_CHECKS, found)
     toolchains = facts.collect_toolchains(Path.cwd())
     results += run_checks(checks_engine.TOOLCHAIN_CHECKS, toolchains)
@@ -88,7 +88,8 @@ def device_results(name: str) -> tuple[Result, ...]:
     return tuple(results)
 
 
-def _named_engines() -> dict[str, str]:
+def named_engines() -> dict[str, str]:
+    """Return the engines that have names in ``hef.yaml``, where its user may name them."""
     from orchestrator.pipeline.trusting import own_engines
     from orchestrator.project.workspace import open_workspace
 

@@ -57,16 +57,11 @@ def device_for(
     """
     from dataclasses import replace
 
-    from orchestrator.cli.devices import ask_password, choose_devices
+    from orchestrator.cli.devices import ask_password, choose_device
     from orchestrator.device.services import service_stopped
     from orchestrator.pipeline.device_pool import open_pool
 
-    specs = choose_devices([device] if device else [])
-    if len(specs) != 1:
-        names = ", ".join(spec.name for spec in specs)
-        msg = f"one device at a time, not {names}"
-        raise ConfigError(msg, hint="Name one with --device.")
-    spec = specs[0]
+    spec = choose_device(device)
     if spec.about.any_chip and spec.emulated_chip is None:
         build = find_one_build(model, arch)
         spec = replace(spec, emulated_chip=build.arch)

@@ -51,7 +51,10 @@ ToolchainOption = Annotated[
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", help="Device of hef.yaml, user@host, or embedded (the default)."),
+    typer.Option(
+        "--device",
+        help="A known device, user@host, or embedded; default: the only one known, else embedded.",
+    ),
 ]
 StrictOption = Annotated[
     bool | None,

@@ -66,7 +66,7 @@ class Prover:
 
     def __init__(self, build_session: BuildSession) -> None:
         self._session = build_session
-        self._specs: tuple[DeviceSpec, ...] | None = None
+        self._spec: DeviceSpec | None = None
         self._sessions: dict[str, SshSession] = {}
 
     def __enter__(self) -> Self:
@@ -86,24 +86,15 @@ class Prover:
 
     @property
     def spec(self) -> DeviceSpec:
-        """The device that is meant; the embedded one when none is configured."""
-        if self._specs is None:
-            self._specs = self._resolve()
-        if len(self._specs) != 1:
-            names = ", ".join(spec.name for spec in self._specs) or "none"
-            msg = f"hef up proves a model on one device; these are meant: {names}"
-            raise ConfigError(msg, hint="Ship to several with: hef ship MODEL --device a,b,c")
-        return self._specs[0]
+        """The one device, by the rule of all commands; told once where nobody named it."""
+        if self._spec is None:
+            from orchestrator.pipeline.device_choice import device_choice
 
-    def _resolve(self) -> tuple[DeviceSpec, ...]:
-        from orchestrator.device.base import BUILT_IN, EMBEDDED
-
-        wanted = self._session.settings.text("device")
-        if wanted is None or wanted in BUILT_IN:
-            return (BUILT_IN[wanted or EMBEDDED.name],)
-        from orchestrator.pipeline.devices import load_devices
-
-        return load_devices(self._session.workspace).resolve([wanted])
+            choice = device_choice(self._session.workspace, self._session.settings)
+            self._spec = choice.only
+            if not choice.named:
+                self._session.observer.note(str(choice))
+        return self._spec
 
     def archs(self, loaded: LoadedRecipe, asked: Sequence[str] | None) -> tuple[Arch, ...]:
         """Return the chip to build for: the one asked for, the device's own, or the recipe's.

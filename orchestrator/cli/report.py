@@ -80,7 +80,9 @@ def _report(
         documents = [{"report": str(build.report), **told.to_json()} for build, told in made]
         emit_json({"reports": documents} if every else documents[0])
     elif form == "md":
-        print_result(render([_section(build, verdict) for build, verdict in made]).rstrip())
+        sections = [_section(build, verdict) for build, verdict in made]
+        missing = _not_built({one.name for one in sections}, arch) if every else []
+        print_result(render(sections, missing).rstrip())
     else:
         for build, _ in made:
             print_result(str(build.report))
@@ -115,6 +117,15 @@ def _builds(model: str | None, arch: str | None) -> list[Build]:
         and not build.folder.name.startswith(".")
         and arch in (None, build.arch)
     ]
+
+
+def _not_built(there: set[str], arch: str | None) -> list[str]:
+    """Return the builds that ``hef build --all`` would make and that are not there."""
+    from orchestrator import Project
+
+    with Project() as project:
+        cells = project.cells(archs=arch or (), everything=True) if project.models else ()
+    return [cell.name for cell in cells if cell.name not in there]
 
 
 def _recipe(build: Build) -> Path | None:

@@ -149,6 +149,8 @@ hefsmith:emulator:
       - artifacts/**/manifest.json
   rules:
     - if: $CI_PIPELINE_SOURCE == "merge_request_event"
+    - if: $CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS
+      when: never  # the same commit is built for its merge request
     - if: $CI_COMMIT_BRANCH
 
 hefsmith:suite:

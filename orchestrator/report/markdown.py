@@ -51,8 +51,11 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [*lines, *(f"| {' | '.join(row)} |" for row in rest)]
 
 
-def render(sections: Sequence[Section]) -> str:
-    """Return one document: a line for each build, then what each step gave."""
+def render(sections: Sequence[Section], not_built: Sequence[str] = ()) -> str:
+    """Return one document: a line for each build, then what each step gave.
+
+    ``not_built`` are builds that should be there: without them it would look as if all was well.
+    """
     lines = ["## hefsmith", ""]
     if any(one.emulated for one in sections):
         lines += [
@@ -69,7 +72,8 @@ def render(sections: Sequence[Section]) -> str:
         )
         for one in sections
     ]
-    lines += table(rows)
+    rows += [(name, "not built", "-", "-") for name in not_built]
+    lines += table(rows) if len(rows) > 1 else ["There is no model yet."]
     for one in sections:
         lines += ["", *_details(one)]
     return "\n".join(lines) + "\n"

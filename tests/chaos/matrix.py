@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.pipeline.sharing import readthrough
 from tests.chaos.builds import Ended, Place, at_write, die
 from tests.chaos.count import Count, Ground
 from tests.chaos.servers import KINDS, Served, serve
@@ -142,6 +143,11 @@ def users(ground: Ground, count: Count) -> None:
                     count.took(f"{kind}, event {at}: {wrong}", not wrong)
 
 
+def _patient() -> None:
+    """Wait for a store on a busy machine: what is asked is whether all is there, not how soon."""
+    readthrough.PATIENCE = 60.0
+
+
 def _two(folder: Path, served: Served, killed: Before, right: Digests) -> str | None:
     """Return what went wrong, nothing when nothing did, and ``None`` when none was killed."""
     folder.mkdir()
@@ -154,13 +160,22 @@ def _two(folder: Path, served: Served, killed: Before, right: Digests) -> str | 
     if "://" not in address:
         Path(address).mkdir()
     environ: dict[str, Any] = {"HEFSMITH_STORE": address, **served.environ}
-    first = alice.start(*MATRIX, before=killed, **environ)
-    second = bob.start(*MATRIX, **environ)
+
+    def begin() -> None:
+        _patient()
+        killed()
+
+    first = alice.start(*MATRIX, before=begin, **environ)
+    second = bob.start(*MATRIX, before=_patient, **environ)
     dead, other = alice.wait(first), bob.wait(second)
     if dead.code != -signal.SIGKILL:
         return None
-    ends = [other, alice.hef(*MATRIX, **environ), *(_sent(one, environ) for one in (alice, bob))]
-    third = carol.hef(*MATRIX, **environ)
+    ends = [
+        other,
+        alice.hef(*MATRIX, before=_patient, **environ),
+        *(_sent(one, environ) for one in (alice, bob)),
+    ]
+    third = carol.hef(*MATRIX, before=_patient, **environ)
     for ended in [*ends, third]:
         if ended.code != 0 or not ended.plain:
             return str(ended)

@@ -133,6 +133,20 @@ def test_a_failed_cell_costs_the_others_nothing(
     assert statuses(document(capsys, "build", "--all")) == {"built": 2, "cached": 2}
 
 
+def test_the_table_for_a_change_tells_of_what_was_not_built(
+    project: conftest.Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIVIAL_FAIL", "compile")
+    assert run(["build", "--all"]) == 1
+    capsys.readouterr()
+    assert run(["report", "--all", "--format", "md"]) == 0
+    said = capsys.readouterr().out
+    for model, arch in FOUR:
+        assert f"| {model} {arch} | not built | - | - |" in said
+    assert run(["report", "--all", "--format", "md", "--arch", "hailo8"]) == 0
+    assert "hailo8l" not in capsys.readouterr().out
+
+
 def test_cells_that_need_the_stage_that_failed_are_told_so_and_do_not_try(
     project: conftest.Project,
     capsys: pytest.CaptureFixture[str],

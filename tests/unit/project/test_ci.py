@@ -56,6 +56,8 @@ def test_it_is_yaml_and_keeps_what_people_look_for(workflow: tuple[str, Path]) -
         assert document["hefsmith:suite"]["tags"] == ["hailo"]
         assert "artifacts/**/report.html" in document["hefsmith:emulator"]["artifacts"]["paths"]
         assert "merge_request_event" in document["hefsmith:suite"]["rules"][0]["if"]
+        never = [one for one in document["hefsmith:emulator"]["rules"] if one.get("when")]
+        assert never == [{"if": "$CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS", "when": "never"}]
 
 
 def test_a_workflow_that_is_there_is_kept(

@@ -48,3 +48,10 @@ def test_names_and_messages_are_no_markup() -> None:
     assert "8 \\| images" in text
     assert plain("a|b`c`") == "a\\|b\\`c\\`"
     assert "\x1b" not in plain("\x1b")
+
+
+def test_what_is_not_built_has_a_line_too() -> None:
+    text = render([section()], ["other hailo8"])
+    assert "| other hailo8 | not built | - | - |" in text
+    assert "There is no model yet." in render([])
+    assert "| build |" not in render([])

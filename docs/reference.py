@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import ModuleType
 
     from hefsmith_worker.contract.commands import Argument
     from mkdocs.config.defaults import MkDocsConfig
@@ -34,9 +37,22 @@ def pages() -> dict[str, str]:
         "cli.md": cli(),
         "chips.md": chips(),
         "exit-codes.md": exit_codes(),
+        "fields.md": fields(),
+        "findings.md": findings(),
         "script-commands.md": script_commands(),
         "failures.md": failures(),
     }
+
+
+def _beside(name: str) -> ModuleType:
+    """Return a module of this folder; MkDocs loads each file alone."""
+    path = Path(__file__).resolve().with_name(f"{name}.py")
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
@@ -109,7 +125,34 @@ def exit_codes() -> str:
     rows.append((141, "The reader of the output went away (`hef ... | head`)."))
     return (
         f"# Exit codes\n\nThe same for every command.\n\n{table(('code', 'meaning'), rows)}\n"
-        "With `--json` an error is an object on stderr: `code` (stable), `message`, `hint`.\n"
+        "With `--json` the document on stdout is then `error`, with `code` (stable), `message` and "
+        "`hint`.\n"
+    )
+
+
+def fields() -> str:
+    """Return every key of the files that people write, with what it takes and its default."""
+    made = _beside("fields")
+    parts = [
+        "# Every key\n\nWhat they mean: [the recipe](../recipe.md). `hef config schema` is the same"
+    ]
+    parts.append(" for editors.\n")
+    for name, title in (("model", "`model.yaml`"), ("project", "`hef.yaml`")):
+        rows = table(("key", "takes", "default"), made.keys(name))
+        parts.append(f"\n## {title}\n\n{rows}")
+    head = ("preset", "size", "resize", "colour", "mean", "std", "what it is")
+    parts.append(f"\n## Presets of preprocessing\n\n{table(head, made.presets())}")
+    return "".join(parts)
+
+
+def findings() -> str:
+    """Return what builds and checks find, by code."""
+    made = _beside("fields")
+    head = ("code", "severity", "message", "what to do")
+    return (
+        "# Findings\n\nWhat a build, `hef lint` and `hef calib check` say, by the code in brackets "
+        "behind it. `…` stands for a value. An error makes the result impossible or wrong, a "
+        f"warning slow, odd or fragile.\n\n{table(head, made.findings())}"
     )
 
 

@@ -15,7 +15,10 @@ from tests.unit.test_house import REPOSITORY
 DOCS = REPOSITORY / "docs"
 
 #: Pages that exist twice; the English one is the measure.
-TRANSLATED = ("tutorial.md",)
+TRANSLATED = {
+    "tutorial": (DOCS / "tutorial.md", DOCS / "pt-BR" / "tutorial.md"),
+    "readme": (REPOSITORY / "README.md", REPOSITORY / "README.pt-BR.md"),
+}
 
 
 def blocks(page: Path, *kinds: str) -> list[str]:
@@ -39,6 +42,12 @@ def test_the_site_builds_and_every_link_leads_somewhere(tmp_path: Path) -> None:
     assert {"index.html", "tutorial/index.html", "reference/cli/index.html"} <= pages
     text = (tmp_path / "site/reference/cli/index.html").read_text()
     assert "hef deploy" in text
+    keys = (tmp_path / "site/reference/fields/index.html").read_text()
+    assert "preprocessing.normalize" in keys
+    assert "devices.NAME.host" in keys
+    assert "ultralytics-classify" in keys
+    found = (tmp_path / "site/reference/findings/index.html").read_text()
+    assert "calib.normalised-twice" in found
     failures = (tmp_path / "site/reference/failures/index.html").read_text()
     assert "K01" in failures
     assert "{layer" not in failures
@@ -46,17 +55,21 @@ def test_the_site_builds_and_every_link_leads_somewhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TRANSLATED)
 def test_translations_have_the_same_parts_and_commands(name: str) -> None:
-    english, other = DOCS / name, DOCS / "pt-BR" / name
-    assert blocks(english) == blocks(other)
-    heads = [
-        re.findall(r"^(#+ (?:\d\.)?)", page.read_text("utf-8"), re.MULTILINE)
-        for page in (english, other)
-    ]
-    assert heads[0] == heads[1]
+    english, other = (page.read_text("utf-8") for page in TRANSLATED[name])
+    assert blocks(TRANSLATED[name][0]) == blocks(TRANSLATED[name][1])
+    parts = [re.findall(r"^(#+ (?:\d\.)?)", text, re.MULTILINE) for text in (english, other)]
+    assert parts[0] == parts[1]
+    # What stands between backticks is typed or read on the screen: it is the same in both.
+    commands = [set(re.findall(r"`(hef [^`]+)`", text)) for text in (english, other)]
+    assert commands[0] == commands[1]
+    rows = [re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE) for text in (english, other)]
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.parametrize(
-    "page", [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name
+    "page",
+    [*sorted(REPOSITORY.glob("README*.md")), *sorted(DOCS.rglob("*.md"))],
+    ids=lambda page: page.name,
 )
 def test_pages_name_commands_that_there_are(page: Path) -> None:
     known = names_in(build_app())

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import platform
 import re
 import textwrap
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from orchestrator.errors import ArtifactError, escape_control
+from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -141,7 +141,7 @@ def read(text: str) -> ContactReport | None:
     if MARK not in text[:200]:
         return None
     try:
-        document = json.loads(text)
+        document = parse_json(text)
         if document[MARK] != SCHEMA:
             msg = f"the contact report has schema {document[MARK]!r}; this hefsmith reads {SCHEMA}"
             raise ArtifactError(msg)

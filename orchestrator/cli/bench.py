@@ -65,7 +65,9 @@ def _bench(
             on_phase=lambda name: note(f"  {name}"),
         )
     if csv_file is not None:
-        csv_file.write_text(result.to_csv(), encoding="utf-8", newline="")
+        from orchestrator.files import write_atomic
+
+        write_atomic(csv_file, result.to_csv())
     if as_json:
         emit_json({"model": build.model, "arch": build.arch, **result.to_json()})
     else:

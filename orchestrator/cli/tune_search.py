@@ -123,7 +123,7 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
     page = folder / PAGE
     outcome = Outcome(build, space, found, tuple(trials), choice, page)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(_page(loaded.name, outcome), encoding="utf-8", newline="\n")
+    write_atomic(page, _page(loaded.name, outcome))
     # Two searches, or what one kept and the build, are compared by this.
     text = json.dumps(_document(loaded.name, outcome), indent=1) + "\n"
     write_atomic(folder / TUNED, text)
@@ -187,8 +187,10 @@ def _also(
 
 
 def _lines_of(listed: Path) -> int:
+    from orchestrator.reading import read_text
+
     try:
-        lines = listed.read_text(encoding="utf-8").splitlines()
+        lines = read_text(listed).splitlines()
     except (OSError, ValueError):
         return 0
     return sum(1 for line in lines if line.strip() and not line.startswith("#"))

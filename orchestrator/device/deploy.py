@@ -7,7 +7,6 @@ without a login (lingering), and where that is refused it is said.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import shlex
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.device.address import device_word
 from orchestrator.errors import ConfigError, DeviceError, escape_control
+from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -268,7 +268,7 @@ class ServiceManager:
     def _told(self) -> Mapping[str, object]:
         path = f'"${{XDG_RUNTIME_DIR:-/run/user/$(id -u)}}/{_runtime(self.service)}/state.json"'
         try:
-            told = json.loads(self._shell(f"cat {path} 2>/dev/null").out or "{}")
+            told = parse_json(self._shell(f"cat {path} 2>/dev/null").out or "{}")
         except ValueError:
             return {}
         return told if isinstance(told, dict) else {}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator import paths
+from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +86,7 @@ def judge(
             timeout=PATIENCE,
             env=environ,
         )
-        return _read(json.loads(done.stdout)) if done.returncode == 0 else None
+        return _read(parse_json(done.stdout)) if done.returncode == 0 else None
     except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
         return None
 

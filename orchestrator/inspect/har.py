@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.errors import escape_control
 from orchestrator.hef.errors import HefTooLargeError, HefUnreadableError, ModelFileError
+from orchestrator.reading import parse_json
 from orchestrator.unpacking import DAMAGED, open_tar
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def _json(text: str | None, name: str, what: str) -> dict[str, object]:
     if text is None:
         return {}
     try:
-        return _mapping(json.loads(text))
-    except (ValueError, RecursionError) as error:
+        return _mapping(parse_json(text))
+    except ValueError as error:
         message = f"{what} inside {name} is not valid JSON: {error}"
         raise ModelFileError(message, code="har.json") from error
 

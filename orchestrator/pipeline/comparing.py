@@ -11,7 +11,7 @@ from hefsmith_worker.contract.layout import SCRIPT, SUMMARY
 from orchestrator.errors import ArtifactError, ConfigError, escape_control
 from orchestrator.pipeline.builds import Build, find_build, read_build
 from orchestrator.pipeline.history import past_builds
-from orchestrator.reading import read_json
+from orchestrator.reading import read_json, read_text
 from orchestrator.report.comparison import Comparison, SampleScore, Side, compare
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def side_of(title: str, build: Build, recipe_folder: Path | None) -> Side:
 
 def _lines(build: Build) -> list[str]:
     try:
-        return (build.folder / SCRIPT).read_text(encoding="utf-8").splitlines()
+        return read_text(build.folder / SCRIPT).splitlines()
     except (OSError, ValueError):
         return []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -27,8 +28,7 @@ from hefsmith_worker.contract.layout import (
 from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.builds import read_build
-from orchestrator.pipeline.digests import sha256_file
-from orchestrator.reading import read_json
+from orchestrator.reading import RECORD_LIMIT, read_json, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -212,7 +212,8 @@ def _whole(value: object) -> int | None:
 
 def _is_sound(build: Build) -> bool:
     try:
-        return sha256_file(build.folder / MANIFEST) == build.summary.get("manifest_sha256")
+        content = read_regular(build.folder / MANIFEST, limit=RECORD_LIMIT)
+        return hashlib.sha256(content).hexdigest() == build.summary.get("manifest_sha256")
     except OSError:
         return False
 

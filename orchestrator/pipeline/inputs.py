@@ -28,7 +28,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.pipeline.materials import BuildInput, Collector, Described
 from orchestrator.pipeline.network import describe_network, export_packages
 from orchestrator.project.recipe import Preprocessing, SourceOptions
-from orchestrator.reading import read_text
+from orchestrator.reading import SCRIPT_LIMIT, read_regular, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -350,5 +350,6 @@ def _script(collector: Collector) -> tuple[str, ...]:
     lines = list(optimization.script)
     if optimization.script_file is not None:
         path = collector.find(optimization.script_file, "optimization", "script_file")
-        lines = [*path.read_text(encoding="utf-8", errors="replace").splitlines(), *lines]
+        text = read_regular(path, limit=SCRIPT_LIMIT).decode("utf-8", "replace")
+        lines = [*text.splitlines(), *lines]
     return tuple(lines)

@@ -25,6 +25,7 @@ from orchestrator.engine.sandbox import HOW_TO_GET_ONE, boxed_program, bubblewra
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline import metric_program
 from orchestrator.pipeline.trusting import check_metric
+from orchestrator.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,10 +117,9 @@ def _run(place: Path, module: str, function: str, folder: Path) -> float:
         msg = f"postprocess.metric: {shown}:{function} did not end within {PATIENCE:.0f} s"
         raise ConfigError(msg, code="metric.timeout") from error
     try:
-        # A link would be one of the metric's making.
-        number = os.open(place / "answer.json", os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-        with os.fdopen(number, "rb") as stream:
-            found = json.loads(stream.read(ANSWER_BYTES))
+        # A link or a pipe would be one of the metric's making.
+        with open_regular(place / "answer.json", follow=False) as stream:
+            found = parse_json(stream.read(ANSWER_BYTES))
         score = found.get("score")
         stage, told = str(found.get("stage")), escape_control(str(found.get("error"))[:500])
     except (OSError, ValueError, AttributeError) as error:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import tempfile
 from copy import deepcopy
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, HefsmithError
 from orchestrator.project.loading import load_recipe
+from orchestrator.reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 _BOM = "\ufeff"
 
@@ -162,11 +165,15 @@ def amend(path: Path, changes: Mapping[str, object]) -> None:
     that these values change and nothing else.
     """
     path = path.resolve()  # a link stays one
-    before = path.read_bytes().decode("utf-8")
-    partial = path.with_name(path.name + ".partial")
+    before = read_text(path)
+    # Beside the recipe, whose paths are relative; of a name that nobody could lay a link at.
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    partial = Path(name)
     try:
-        after = amended(before, changes)
-        partial.write_bytes(after.encode("utf-8"))
+        with os.fdopen(number, "wb") as stream:
+            after = amended(before, changes)
+            stream.write(after.encode("utf-8"))
+        partial.chmod(path.stat().st_mode & 0o777)
         load_recipe(partial)
         if _plain(after) != _with(_plain(before), changes):
             msg = f"{path} was left as it was: the change would reach other places of the file"

@@ -11,6 +11,7 @@ from hefsmith_worker.contract import chips
 from orchestrator.files import write_atomic
 from orchestrator.project.recipe import MODEL_NAME
 from orchestrator.project.section import Checked, Section, Spelled, Within
+from orchestrator.reading import read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +165,7 @@ def write_toolchain(project: Path, name: str, *, only_if_set: bool = False) -> P
     With ``only_if_set`` a file that names none is left as it is.
     """
     path = project / PROJECT_FILE
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = read_text(path) if path.is_file() else ""
     if only_if_set and not _TOOLCHAIN_LINE.search(text):
         return path
     write_atomic(path, with_toolchain(text, name))

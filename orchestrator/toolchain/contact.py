@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from hefsmith_worker.contract.surface import SDK
 
 from orchestrator.contact_report import Row, State
+from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +107,7 @@ def read_answers(stdout: str) -> dict[str, Answer]:
         if not mark or len(found) >= MOST_ANSWERS:
             continue
         try:
-            answer = json.loads(text)
+            answer = parse_json(text)
             state, told = str(answer["state"]), str(answer["text"])
             seconds = float(answer.get("seconds") or 0)
         except (ValueError, KeyError, TypeError):

@@ -9,8 +9,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, escape_control
 from orchestrator.files import write_atomic
+from orchestrator.reading import TEXT_LIMIT, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,19 +63,19 @@ def read_document(project: Path) -> dict[str, Any]:
     """Return the lock as JSON values, empty without one; raises :class:`ConfigError`."""
     path = project / NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, limit=TEXT_LIMIT)
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']} is not known")  # noqa: EM102, TRY301
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     return dict(document)
 
 
 def _damaged(path: Path, error: Exception) -> ConfigError:
     return ConfigError(
-        f"{path}: this lock cannot be read: {error}",
+        f"{path}: this lock cannot be read: {escape_control(str(error))}",
         hint="Restore it from version control, or write it again: hef toolchain use NAME",
         code="lock.damaged",
     )

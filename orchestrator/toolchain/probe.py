@@ -6,11 +6,11 @@ the installed packages do not tell its version. Names, tags and labels are not l
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ArtifactError, escape_control
+from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +150,7 @@ def read_answer(stdout: str) -> Mapping[str, Any] | None:
         if not mark:
             continue
         try:
-            answer = json.loads(text)
+            answer = parse_json(text)
         except ValueError:
             continue
         if isinstance(answer, dict):

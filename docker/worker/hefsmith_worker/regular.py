@@ -18,13 +18,15 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path, limit: Optional[int] = None) -> IO[bytes]:
+def open_regular(path: Path, limit: Optional[int] = None, follow: bool = True) -> IO[bytes]:
     """Open a regular file of at most ``limit`` bytes; never waits, as opening a pipe would.
 
+    Without ``follow`` a link is refused (``ELOOP``), where the system can.
     Raises ``OSError``: ``EFBIG`` for a larger file, ``EINVAL`` or ``EISDIR`` for another kind,
     ``EAGAIN`` for a file of the kernel that waits for more.
     """
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= 0 if follow else getattr(os, "O_NOFOLLOW", 0)
     handle = os.open(str(path), flags | getattr(os, "O_NOCTTY", 0))
     try:
         check_regular(path, limit, os.fstat(handle))

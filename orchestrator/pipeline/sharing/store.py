@@ -31,6 +31,7 @@ from orchestrator.pipeline.plan import first_mark
 from orchestrator.pipeline.sharing import content as contents
 from orchestrator.pipeline.sharing.objects import StoreError, room_at
 from orchestrator.pipeline.sharing.signing import UNSIGNED, Signing, check_entry, signed_document
+from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -166,7 +167,7 @@ class SharedStore:
         return None if content is None else self._need_entry(content, key)
 
     def _need_signature(self, entry: CacheEntry, content: bytes) -> None:
-        fault = check_entry(json.loads(content), self.signing)
+        fault = check_entry(parse_json(content), self.signing)
         if fault is not None:
             msg = f"{self.address}: {entry.stage} ({entry.key[:12]}) is refused: {fault}"
             hint = f"Its maker sends it again, signed: hef cache push --anew ({self.signing.asked})"
@@ -278,7 +279,7 @@ def _checked(content: bytes, key: str) -> CacheEntry:
     if len(content) > ENTRY_BYTES:
         msg = f"it is larger than {ENTRY_BYTES >> 20} MiB"
         raise ValueError(msg)
-    document = json.loads(content)
+    document = parse_json(content)
     _check_values(document, DEPTH)
     entry = read_entry(document)
     _need(entry.key == key and digest_of(entry.why) == key, "it belongs to another key")

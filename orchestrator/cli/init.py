@@ -240,15 +240,18 @@ def _given(
 
 
 def _shape(size: str) -> tuple[int, ...]:
-    """Return (C, H, W), or (F,) for features, of what ``--size`` says."""
+    """Return (C, H, W) of what ``--size`` says, (L, C) for tokens or (F,) for features."""
     from orchestrator.errors import ConfigError
 
     try:
         shape = tuple(int(side) for side in size.split(","))
     except ValueError:
         shape = ()
-    if len(shape) not in (1, 3) or min(shape) < 1:
-        msg = "--size takes channels, height and width, such as 3,224,224"
+    if not 1 <= len(shape) <= 3 or min(shape) < 1:
+        msg = (
+            "--size takes channels, height and width, such as 3,224,224; length and channels of "
+            "tokens, such as 50,6; or a number of features, such as 12"
+        )
         raise ConfigError(msg, code="init.size")
     return shape
 

@@ -159,7 +159,7 @@ def _fix(refused: str) -> str:
             "forward takes inputs of several kinds. Do not run it here: hef init --no-run, then\n"
             "name each in the recipe, in order: inputs: {left: [1, 3, H, W], ...}"
         )
-    return "Say which it takes: --size C,H,W"
+    return "Say which it takes: --size C,H,W; L,C of tokens; or F of features"
 
 
 def _onnx(

@@ -27,6 +27,8 @@ ENGLISH = "en"
 
 #: A longer text is none of our messages.
 LONGEST = 4000
+#: A template of fewer letters stands for words only, not for sentences.
+LEAST = 4
 #: Parts of a message that are messages: a headline has a reason, which has a number.
 DEEPEST = 3
 #: What the end of any sentence may say.
@@ -135,6 +137,10 @@ class Catalogue(GNUTranslations):
                 continue
             found = _pattern(template).fullmatch(text)
             if found is None:
+                continue
+            short = len(re.findall(r"[^\W\d]", _VALUE.sub("", template))) < LEAST
+            if short and any(" " in value for value in found.groups()):
+                # "%1 for %2" would be found in the middle of any sentence.
                 continue
             values = [self.tell(value, depth + 1) for value in found.groups()]
             return _filled(self.gettext(template), values)

@@ -158,3 +158,12 @@ def test_templates_are_read_out_of_the_source() -> None:
     assert of('"%d of %.3g: 5 %%" % (a, b)') == "%1 of %2: 5 %"
     assert of('"a {} b".format(c)') == "a %1 b"
     assert of("name") is None
+
+
+def test_a_template_of_one_word_is_not_found_inside_sentences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HEFSMITH_LANG", "pt-BR")
+    assert language.told("waste for hailo8l") == "waste para hailo8l"
+    sentence = "accuracy may suffer, and heads for poses may not fit"
+    assert language.told(sentence) == sentence

@@ -35,6 +35,8 @@ class CatalogueError(HefsmithError):
 
 #: Answers that are kept for messages that come again.
 REMEMBERED = 8192
+_DIGIT = re.compile(r"\d")
+_DIGITS = {ord(digit): "0" for digit in "123456789"}
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,10 @@ class Index:
         self._answers: dict[str, tuple[Found, ...]] = {}
         # Words by their beginning: a line has fewer beginnings than the list has words.
         self._beginnings: dict[str, list[str]] = {}
-        for word in words:
+        self._numbered = [word for word in words if _DIGIT.search(word)]
+        self._known: dict[str, frozenset[str]] = {}
+        self._tried: dict[frozenset[str], tuple[tuple[Entry, Alternative], ...]] = {}
+        for word in words.difference(self._numbered):
             self._beginnings.setdefault(word[:SHORTEST], []).append(word)
 
     def wanted(self) -> Iterator[tuple[Words, ...]]:
@@ -182,15 +187,37 @@ class Index:
             for _, _, alternative in entries:
                 yield alternative.required
 
-    def _present(self, lower: str) -> set[str]:
+    def _present(self, lower: str) -> frozenset[str]:
         """Return the words of the list that are in a line."""
-        beginnings = {lower[at : at + SHORTEST] for at in range(len(lower) - SHORTEST + 1)}
-        return {
-            word
-            for beginning in beginnings & self._beginnings.keys()
-            for word in self._beginnings[beginning]
-            if word in lower
-        }
+        numbered = frozenset(word for word in self._numbered if word in lower)
+        # Lines differ in their numbers; what other words they have is found once for all of them.
+        shape = lower.translate(_DIGITS)
+        if shape not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            beginnings = {shape[at : at + SHORTEST] for at in range(len(shape) - SHORTEST + 1)}
+            self._known[shape] = frozenset(
+                word
+                for beginning in beginnings & self._beginnings.keys()
+                for word in self._beginnings[beginning]
+                if word in shape
+            )
+        return self._known[shape] | numbered
+
+    def _candidates(self, present: frozenset[str]) -> tuple[tuple[Entry, Alternative], ...]:
+        """Return what has all its words among ``present``, in the order of the list."""
+        if present not in self._tried:
+            if len(self._tried) >= REMEMBERED:
+                self._tried.clear()
+            found = {number: (entry, one) for number, entry, one in self._always}
+            for word in present & self._by_word.keys():
+                found.update({number: (entry, one) for number, entry, one in self._by_word[word]})
+            self._tried[present] = tuple(
+                found[number]
+                for number in sorted(found)
+                if not any(words.isdisjoint(present) for words in found[number][1].required)
+            )
+        return self._tried[present]
 
     def search(self, text: str) -> tuple[Found, ...]:
         """Return every entry that explains ``text`` (folded), with what was captured."""
@@ -202,15 +229,9 @@ class Index:
         return self._answers[text]
 
     def _search(self, text: str) -> Iterator[Found]:
-        present = self._present(text.lower())
-        candidates = {number: (entry, one) for number, entry, one in self._always}
-        for word in present & self._by_word.keys():
-            candidates.update({number: (entry, one) for number, entry, one in self._by_word[word]})
         done: set[str] = set()
-        for _, (entry, alternative) in sorted(candidates.items()):
+        for entry, alternative in self._candidates(self._present(text.lower())):
             if entry.id in done:
-                continue
-            if any(words.isdisjoint(present) for words in alternative.required):
                 continue
             captured = alternative.search(text)
             if captured is not None:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 #: What is captured in these groups is listed over all the lines that show an entry.
 LISTED = frozenset({"layer", "node", "op"})
 MOST_LISTED = 8
+#: A line that told nothing so many times in a row tells nothing the next time.
+STEADY = 8
 
 
 class VendorLog:
@@ -69,6 +71,8 @@ class VendorLog:
         self._last: dict[str, int] = {}
         self._listed: dict[tuple[str, str], dict[str, None]] = {}
         self._lines = 0
+        #: The last line and how often it came in a row, while it told nothing.
+        self._same, self._again = "", 0
         #: Where each file of the story begins: number of lines read before it, and its name.
         self._origins: list[tuple[int, str | None]] = [(0, file)]
         if self.asked.images is not None:
@@ -78,6 +82,11 @@ class VendorLog:
         """Take in one line; return the progress and the new findings that it shows."""
         # Drawings of one bar share the number of the line that they are drawn on.
         self._lines += 1
+        if line == self._same and self._again > STEADY:
+            # Nobody wanted to see it, alone or with those before; so it is once more.
+            self._matcher.pass_over(self._lines, line)
+            return []
+        given = line
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)
@@ -87,6 +96,11 @@ class VendorLog:
             news.extend(self._feed_part(texts.clean(part), verdict))
         if self._matcher.taken != before:
             self._prefilter.keep()
+        self._again = self._again + 1 if given == self._same else 0
+        self._same = given
+        wanted = verdict.readers or verdict.search or verdict.bulk or verdict.sounds_bad
+        if wanted or news or self._matcher.expects or not self._prefilter.steady:
+            self._again = 0
         return news
 
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 #: A message is never followed further than this many lines or characters.
 MOST_LINES = 4
 MOST_CHARACTERS = 700
+#: Lines of which all that a message may hold are together within its limit.
+SHORT = MOST_CHARACTERS // MOST_LINES
+#: After so many of them the message is the same, whatever was before.
+WASHED_OUT = 3 * MOST_LINES
 #: Lines shorter than this are not taken for wrapped ones, unless the next one is indented.
 WRAP_WIDTH = 24
 #: Lines that showed nothing and whose message is made only when a later line asks for it.
@@ -79,8 +83,12 @@ class Matcher:
         passed, self._passed = self._passed, []
         bare: list[str] = []
         start = len(passed)
-        while start > 0:
+        short = 0
+        while start > 0 and short < WASHED_OUT:
             start -= 1
+            # After some short lines in a row it does not matter what was before them: a message
+            # holds a few lines, and of these none is long enough to end it.
+            short = short + 1 if len(passed[start][1]) < SHORT else 0
             text = texts.strip_prefix(texts.clean(passed[start][1]))
             bare.append(text)
             # What was before the beginning of a message does not matter.

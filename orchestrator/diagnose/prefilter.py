@@ -106,6 +106,7 @@ class Prefilter:
         self._beginnings: dict[str, list[str]] = {}
         for word in self._bits:
             self._beginnings.setdefault(word[:SHORTEST], []).append(word)
+        self._longest = max(map(len, self._bits), default=1)
         self._short = [word for word in self._bits if len(word) < SHORTEST]
         self._shapes: dict[str, _Shape] = {}
         self._lines: dict[str, _Shape] = {}
@@ -167,7 +168,15 @@ class Prefilter:
         if shape.starts:
             self._before.clear()
         self._before.append(self._words)
-        self._tail = self._tail + shape.tail if shape.whole else shape.tail
+        tail = self._tail + shape.tail if shape.whole else shape.tail
+        # A word of the list that a break cuts in two lies in so much of what was before it.
+        self._tail = tail[-self._longest :]
+
+    @property
+    def steady(self) -> bool:
+        """Whether the same line again would be judged the same, and change nothing."""
+        shape = self._shown
+        return shape is not None and not shape.whole and len(self._before) == LINES
 
     def _shape(self, line: str) -> _Shape:
         known = self._lines.get(line)

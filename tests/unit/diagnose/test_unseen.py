@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,58 @@ def test_lines_that_pass_unread_would_have_told_nothing(seed: int) -> None:
         results.append((news, log.ran(), log.findings()))
     assert results[0] == results[1]
     assert passed > 20
+
+
+def _repeated(seed: int) -> list[str]:
+    """Lines that come again and again, long ones and single words, with failures in between."""
+    chance = random.Random(seed)
+    known = [text for texts in EXAMPLES["recorded"].values() for text in texts]
+    dull = ["some line that says nothing", "word", "   indented", "Error", "x" * 250, "0",
+            "A sentence that ended.", "some longer line that goes on and is dull"]  # fmt: skip
+    lines: list[str] = []
+    while len(lines) < 900:
+        lines.extend([chance.choice(dull)] * chance.choice([1, 2, 9, 10, 12, 40]))
+        text = chance.choice(known)
+        at = chance.randrange(len(text))
+        lines.extend([text[:at], text[at:]] if chance.random() < 0.5 else text.split("\n"))
+        lines.extend([chance.choice(["calibset_size=64", "Killed", "[info] Using dataset"])] * 12)
+    return lines
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lines_that_come_again_change_nothing(seed: int) -> None:
+    results = []
+    for prefilter in (None, Open()):
+        log = VendorLog(prefilter=prefilter)
+        news = [
+            (number, repr(one))
+            for number, line in enumerate(_repeated(seed))
+            for one in log.feed(line)
+        ]
+        last = dict(log._last), log.notable(9)
+        results.append((news, last, log.ran(), log.findings()))
+    assert results[0] == results[1]
+
+
+def test_lines_of_one_word_cost_the_same_each() -> None:
+    """What a break may cut in two is no longer than the words of the list."""
+    log = VendorLog()
+    for number in range(3000):
+        log.feed("abcdefgh" if number % 7 else "abcdefghq")
+    assert len(log._prefilter._tail) < 200
+
+
+@pytest.mark.bench
+def test_the_time_for_a_log_grows_with_its_length() -> None:
+    healthy = [line for path in sorted(HEALTHY.glob("*.log")) for line in path.open()]
+    took = []
+    for times in (20, 80):
+        log = VendorLog()
+        began = time.perf_counter()
+        for line in healthy * times:
+            log.feed(line.rstrip("\n"))
+        took.append(time.perf_counter() - began)
+    assert took[1] < 8 * took[0], took
 
 
 def test_the_prefilter_follows_from_the_patterns() -> None:

@@ -214,7 +214,10 @@ def finalists(found: Found, count: int) -> list[Point]:
 def _document(model: str, outcome: Outcome) -> dict[str, Any]:
     import json
 
+    from orchestrator.pipeline.tuning import front
+
     found, kept = outcome.found, outcome.choice
+    best = front(outcome.trials)
     compiled = [
         {
             "name": trial.variant.name,
@@ -225,6 +228,7 @@ def _document(model: str, outcome: Outcome) -> dict[str, Any]:
             "fps": trial.fps,
             "latency_ms": trial.latency_ms,
             "watts": trial.watts,
+            "front": trial in best if best else None,
             "folder": str(trial.build.folder) if trial.build is not None else None,
         }
         for trial in outcome.trials
@@ -365,6 +369,7 @@ def _print(document: dict[str, Any], file: str, *, applied: bool) -> None:
         rate = f", {one['fps']:.0f} FPS" if one["fps"] else ""
         rate += f", {one['latency_ms']:.1f} ms" if one["latency_ms"] else ""
         rate += f", {one['watts']:.2f} W" if one["watts"] else ""
+        rate += ", none is as good and faster" if one["front"] else ""
         lines.append(f"compiled {escape_control(one['name'])}: {size}{rate}")
     lines += [f"note     {note}" for note in document["notes"]]
     if document["stopped"] == "interrupted":

@@ -50,6 +50,8 @@ POINTS = "keypoint_distance"
 COSINE_GRAIN = 0.0005
 BOX_GRAIN = 0.005
 SNR_GRAIN = 1.0
+#: Of equals on a device those are kept whose rate is at least this share of the fastest's.
+RATE_SHARE = 0.95
 
 
 class Workers(Protocol):
@@ -321,7 +323,8 @@ def choose(trials: Sequence[Trial]) -> BestTrial | None:
     """Return the variant to keep, ``None`` when none could be built.
 
     Passing comes first, then the task's measure. What differs by less than one sample (or by
-    rounding) is equal; then the signal-to-noise ratio decides by whole decibels, then the order.
+    rounding) is equal; then the rate where a device told all of them, then the signal-to-noise
+    ratio by whole decibels, then the order.
     A variant that costs more than the recipe as it is must be better by the task's measure.
     """
     built = [trial for trial in trials if trial.verdict is not None and trial.measures]
@@ -334,10 +337,29 @@ def choose(trials: Sequence[Trial]) -> BestTrial | None:
     own = next((trial for trial in built if trial.variant.name == AS_IT_IS), None)
     if own in tied:
         tied = [one for one in tied if not _costlier(one, own)]
+    rates = [one.fps or 0.0 for one in tied]
+    if all(rates):
+        tied = [one for one in tied if (one.fps or 0.0) >= RATE_SHARE * max(rates)]
     clearest = max(_clearness(trial) for trial in tied)
     kept = next(one for one in tied if clearest - _clearness(one) < SNR_GRAIN)
     lead = None if own is None else _score(kept, measure) - _score(own, measure)
     return BestTrial(kept, measure, lead)
+
+
+def front(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that no other beats in both accuracy and rate, the fastest first.
+
+    Empty unless a device told the rate of all that were built.
+    """
+    built = [trial for trial in trials if trial.verdict is not None and trial.measures]
+    if not built or not all(trial.fps for trial in built):
+        return []
+    measure = decisive(built)
+    found: list[Trial] = []
+    for one in sorted(built, key=lambda trial: (-(trial.fps or 0.0), -_score(trial, measure))):
+        if not found or _score(one, measure) > _score(found[-1], measure):
+            found.append(one)
+    return found
 
 
 def _costlier(trial: Trial, own: Trial | None) -> bool:

@@ -218,3 +218,17 @@ def test_what_is_wrong_is_told_by_the_option_that_it_stood_in() -> None:
     for wrong in ("nonsense", "optimisation.level=1"):
         with pytest.raises(ConfigError, match=r"^--also: "):
             tuning.asked_variants([wrong], "--also")
+
+
+def test_of_equals_on_a_device_the_faster_is_kept() -> None:
+    slow = replace(trial("a", {"top1": 0.9, "snr_db": 30.0}), fps=100.0)
+    fast = replace(trial("b", {"top1": 0.9, "snr_db": 20.0}), fps=150.0)
+    better = replace(trial("c", {"top1": 0.95, "snr_db": 20.0}), fps=50.0)
+    assert kept(slow, fast) == "b"
+    # What a device does not tell of all of them decides nothing, nor does noise.
+    assert kept(replace(slow, fps=None), fast) == "a"
+    assert kept(replace(slow, fps=147.0), fast) == "a"
+    # Accuracy comes first, and the front has both.
+    assert kept(slow, fast, better) == "c"
+    assert [one.variant.name for one in tuning.front([slow, fast, better])] == ["b", "c"]
+    assert tuning.front([slow, replace(fast, fps=None)]) == []

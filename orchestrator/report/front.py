@@ -52,14 +52,16 @@ class SearchPage:
 
 def render_search(page: SearchPage) -> str:
     """Return the page as HTML text: no scripts, no network."""
+    # A column that no point has a figure for, such as a power that nobody measured, is left out.
+    shown = [i for i in range(len(page.heads)) if any(dot.cells[i] != "-" for dot in page.dots)]
     rows = "".join(
         f"<tr{' class=kept' if dot.kept else ''}><th scope=row>{escape(dot.name)}"
         f"{' <b>(keep)</b>' if dot.kept else ''}</th>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in dot.cells)
+        + "".join(f"<td>{escape(dot.cells[i])}</td>" for i in shown)
         + "</tr>"
         for dot in sorted(page.dots, key=lambda one: (one.part, -one.value, one.cost))
     )
-    heads = "".join(f"<th scope=col>{escape(head)}</th>" for head in page.heads)
+    heads = "".join(f"<th scope=col>{escape(page.heads[i])}</th>" for i in shown)
     failed = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in page.failed)
     failed = f"<section><h2>Not built</h2><ul>{failed}</ul></section>" if failed else ""
     return "\n".join(

@@ -6,6 +6,7 @@ The same drawing is made for the float network and for the last step, to be seen
 from __future__ import annotations
 
 import colorsys
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,6 +103,10 @@ def _of_head(
     report = {**head.report, "end_roles": head.roles}
     with np.errstate(over="ignore", invalid="ignore"):
         boxes, scores = decoding.candidates(some, report, head.size)
+        if head.has_angles:
+            places = decoding.turned_boxes(some, report)
+            rows, _ = decoding.survivors(places[0], scores[0], head.score, head.iou, head.max_boxes)
+            return _turned(rows, style, labels, head.size, size)
         rows, cells = decoding.survivors(boxes[0], scores[0], head.score, head.iou, head.max_boxes)
         drawn = ""
         if "mask" in head.roles and "prototypes" in head.roles:
@@ -112,6 +117,31 @@ def _of_head(
         if head.has_points:
             drawn += _points(decoding.key_points(some, report)[0, cells], style, head.size, size)
     return drawn
+
+
+def _turned(
+    rows: NDArray[np.float32],
+    style: str,
+    labels: Sequence[str],
+    network: tuple[int, int],
+    size: tuple[int, int],
+) -> str:
+    """Return oriented boxes (k, 7), in pixels of the network, as polygons: sides, score, class."""
+    from hefsmith_worker import decoding
+
+    scale = np.array([size[1] / network[1], size[0] / network[0]])
+    parts = []
+    for row, corners in zip(rows, decoding.corners(rows[:, :5]) * scale, strict=True):
+        if not np.isfinite(corners).all():
+            continue
+        number = int(row[6])
+        name = labels[number] if 0 <= number < len(labels) else str(number)
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+        parts.append(
+            f'<polygon class="{style}" points="{points}">'
+            f"<title>{escape(name)} {float(row[5]):.2f}</title></polygon>"
+        )
+    return "".join(parts)
 
 
 def _instances(

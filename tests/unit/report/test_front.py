@@ -42,3 +42,17 @@ def test_names_of_any_origin_are_tame() -> None:
 def test_a_search_without_points_is_a_page_all_the_same() -> None:
     assert "<svg" not in page()
     assert page(dot("one", 0.5)).count("<circle") == 1
+
+
+def test_a_column_that_nobody_measured_is_left_out() -> None:
+    def table(*cells: tuple[str, ...]) -> str:
+        dots = [Dot(name=f"p{n}", cost=1.0, value=0.5, cells=one) for n, one in enumerate(cells)]
+        return render_search(
+            SearchPage(title="t", note="n", measure="top-1", cost_title="cost", dots=dots,
+                       heads=("accuracy", "FPS", "watts"), lines="", ideal=0.9, grid=9)
+        )  # fmt: skip
+
+    text = table(("1", "-", "-"), ("2", "30", "-"))
+    assert "FPS" in text
+    assert "watts" not in text
+    assert text.count("<td") == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -211,6 +212,25 @@ def test_oriented_boxes_are_judged_as_they_lie(tmp_path: Path) -> None:
     assert verdict.passed
     assert verdict.headline.startswith("passed: the model's boxes are right at the step ONNX")
     assert "whether its angles are was not tested" in verdict.headline
+
+
+def test_oriented_boxes_are_drawn_as_they_lie(tmp_path: Path) -> None:
+    from orchestrator.report.views import overlay_of
+
+    head, good = turned_everywhere(2)
+    golden, found = fixture(tmp_path, {"onnx": good}, head, "obb")
+    drawn = overlay_of(
+        golden, found, "onnx", 0, style="ref", labels=("<a>",), size=(2 * SIDE, SIDE)
+    )
+    # 32 pixels long, flat, about (20, 28), at 45 degrees; the picture is twice as high.
+    reach = 16 / np.sqrt(2)
+    (points,) = re.findall(r'<polygon class="ref" points="([^"]+)">', drawn)
+    corners = np.array([[float(v) for v in pair.split(",")] for pair in points.split()])
+    assert corners.shape == (4, 2)
+    np.testing.assert_allclose(corners.mean(0), [20.0, 56.0], atol=0.1)
+    np.testing.assert_allclose(np.abs(corners - [20.0, 56.0]).max(0), [reach, 2 * reach], atol=0.2)
+    assert "<rect" not in drawn
+    assert "&lt;a&gt;" in drawn
 
 
 def test_the_first_tensor_of_a_head_is_no_heat_map(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def open_place(place: Place, scratch: str) -> BuildSession:
     if place.signers is not None:
         # Theirs, not this machine's: what nobody of them has signed must not go into their build.
         listed = Path(scratch) / "allowed_signers"
-        listed.write_text(place.signers, encoding="utf-8")
+        listed.write_text(place.signers, encoding="utf-8", newline="\n")
         flags["signers"] = str(listed)
     overrides = SandboxOverrides(network=place.network, memory=place.memory, cpus=place.cpus)
     session = BuildSession(

@@ -155,6 +155,22 @@ def test_every_bundle_says_emulated(tmp_path: Path) -> None:
         assert json.loads(files["hefsmith.json"].text or "")["emulated"] is True
 
 
+@pytest.mark.parametrize("target", [one.name for one in TARGETS.values() if one.programs])
+def test_every_kind_of_bundle_runs_on_the_stand_in_device(tmp_path: Path, target: str) -> None:
+    """Ultralytics runs its own: ``test_live.py`` has what that reads."""
+    folder = tmp_path / "bundle"
+    write_bundle(plan_bundle(detector(tmp_path), TARGETS[target]), folder)
+    lit = np.zeros((40, 64, 3), np.uint8)
+    lit[:, :32] = 250
+    Image.fromarray(lit).save(folder / "picture.png")
+    done = run(folder, "run.py", "picture.png", "--json", "--save", "seen.png")
+    assert done.returncode == 0, done.stderr
+    assert "lamp" in done.stdout
+    drawn = np.asarray(Image.open(folder / "seen.png").convert("RGB")).astype(int)
+    assert (abs(drawn - lit).sum(axis=-1) > 60).sum() > 40, "no box is drawn"
+    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=folder).returncode == 0
+
+
 def test_a_bundle_replaces_a_bundle_but_no_other_folder(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     write_bundle(plan_bundle(detector(tmp_path), TARGETS["frigate"]), folder)

@@ -112,6 +112,8 @@ def attach(
 ) -> None:
     """Follow a background build, or a run on a cluster, to its end and collect its results.
 
+    A build that is there is not proven yet: hef up MODEL then ships and validates it.
+
     Ctrl-C leaves it running.
     """
     from orchestrator.cli.cluster import attach_run, find_record
@@ -143,6 +145,8 @@ def attach(
         emit_json(summary)
     else:
         print_summary(summary)
+    # The device is not held while a build runs by itself.
+    note(f"not proven on a device yet: hef up {made.model}")
 
 
 def stop(build: BuildArgument = None) -> None:

@@ -121,7 +121,7 @@ def register(app: typer.Typer) -> None:
         locked: LockedOption = False,
         dry_run: DryOption = False,
         detach: Annotated[
-            bool, typer.Option("--detach", help="Build in the background; see hef ps.")
+            bool, typer.Option("--detach", help="Build in the background, ship later; see hef ps.")
         ] = False,
         memory: MemoryOption = None,
         cpus: CpusOption = None,

@@ -207,11 +207,13 @@ def confusion(golden: Golden, step: str) -> Confusion | None:
     """Return what a step takes the labelled samples for, ``None`` without labels or classes."""
     if golden.task != "classification" or not golden.outputs:
         return None
-    output = golden.load(step, 0)
+    output, reference = golden.load(step, 0), golden.load(golden.order[0], 0)
     labels = [sample.label for sample in golden.samples]
-    if isinstance(output, Detections) or not any(label is not None for label in labels):
+    if isinstance(output, Detections) or isinstance(reference, Detections):
         return None
-    guesses = metrics.top_classes(metrics.class_scores(output), 1)[:, 0].tolist()
+    if not any(label is not None for label in labels):
+        return None
+    guesses = metrics.top_classes(metrics.class_scores(output, reference), 1)[:, 0].tolist()
     pairs = [
         (label, guess) for label, guess in zip(labels, guesses, strict=True) if label is not None
     ]

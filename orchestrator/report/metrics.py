@@ -141,9 +141,18 @@ def _sides(array: Floats) -> str:
 # --- Classification --------------------------------------------------------------------------
 
 
-def class_scores(output: Floats) -> NDArray[np.float32]:
-    """Return (N, classes) from (N, classes), (N, 1, 1, classes) or (N, classes, 1, 1)."""
-    return np.asarray(output, np.float32).reshape(len(output), -1)
+def class_scores(output: Floats, like: Floats | None = None) -> NDArray[np.float32]:
+    """Return (N, classes) from (N, classes), (N, 1, 1, classes) or (N, classes, 1, 1).
+
+    One number is that of the second of two classes: a probability where all of the float model's
+    answers (``like``, or else these) lie within 0..1, otherwise a logit.
+    """
+    scores = np.asarray(output, np.float32).reshape(len(output), -1)
+    if scores.shape[1] != 1:
+        return scores
+    known = scores if like is None else np.asarray(like, np.float32)
+    probable = bool(known.size) and float(known.min()) >= 0.0 and float(known.max()) <= 1.0
+    return np.concatenate([1.0 - scores if probable else -scores, scores], axis=1)
 
 
 def top_classes(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
@@ -160,7 +169,7 @@ def classification_measures(
     ``agreement``: same first class. ``agreement5``: the reference's first class among the
     first five. ``top1``, ``top5``: the label is first, or among the first five.
     """
-    scores = class_scores(other)
+    scores = class_scores(other, reference)
     best = top_classes(scores, 5)
     wanted = top_classes(class_scores(reference), 1)[:, 0]
     found = {

@@ -391,7 +391,9 @@ def _label_trouble(
     known = np.array([sample.label is not None for sample in golden.samples])
     truth = np.array([-1 if s.label is None else s.label for s in golden.samples])[known]
     if label_names is not None and classes > 1 and len(label_names) != classes:
-        text = f"the list of labels has {len(label_names)} names, the network {classes} classes"
+        text = f"the list of labels has {_names(label_names)}, the network {classes} classes"
+        if output.size == len(output):
+            text += " (one number: that of the second; name both)"
         return "labels", text, {"label-count": text}
     if len(truth) and classes > 1 and int(truth.max()) >= classes:
         text = f"a sample has label {int(truth.max())}, the network has {classes} classes"
@@ -408,6 +410,10 @@ def _label_trouble(
         )
         return "labels", text, {"permuted-labels": text}
     return None
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"{len(names)} name{'' if len(names) == 1 else 's'}"
 
 
 def _no_better_than_guessing(
@@ -572,7 +578,7 @@ def _sample_scores(
         notes = [f"cosine {value:.4f}" for value in scores]
         if golden.task == "classification":
             left = metrics.top_classes(metrics.class_scores(good), 1)[:, 0]
-            right = metrics.top_classes(metrics.class_scores(mine), 1)[:, 0]
+            right = metrics.top_classes(metrics.class_scores(mine, good), 1)[:, 0]
             scores = scores - (left != right)
             for index in np.flatnonzero(left != right):
                 notes[index] = f"class {right[index]} instead of {left[index]}, {notes[index]}"

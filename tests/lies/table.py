@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hefsmith_worker.contract.layout import ONNX
 
-from tests.lies import detectors, networks
+from tests.lies import answers, detectors, networks
 from tests.lies.bench import ARCH, Bench, Said, flip, replace_quietly
 from tests.lies.liars import GIVEN
 
@@ -344,5 +344,5 @@ ROWS: tuple[Row, ...] = (
     *_entries(),
     *_arrays(),
     *_compilers(),
-    *(Row(*given) for given in (*GIVEN, *detectors.GIVEN)),
+    *(Row(*given) for given in (*GIVEN, *detectors.GIVEN, *answers.GIVEN)),
 )

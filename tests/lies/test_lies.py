@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 #: Each of these asks a device, which takes its time.
-ON_A_DEVICE = ("verdict", "device", "labels", "pictures")
+ON_A_DEVICE = ("verdict", "device", "labels", "pictures", "inputs", "tensorflow")
 
 
 @pytest.fixture(scope="module")
@@ -42,5 +42,5 @@ def test_the_table_is_as_long_as_it_was_promised() -> None:
     groups = Counter(row.group for row in ROWS)
     assert set(groups) == {
         "verdict", "less than asked", "damage", "stale input", "cache", "data", "compiler",
-        "device", "labels", "pictures",
+        "device", "labels", "pictures", "inputs", "tensorflow",
     }  # fmt: skip

@@ -287,6 +287,28 @@ def test_labels_that_judge_nothing_are_told(
     assert not any("not used" in note for note in bare.notes)
 
 
+@pytest.mark.parametrize("kind", ["probability", "logit"])
+def test_one_number_tells_two_classes(kind: str, tmp_path: Path) -> None:
+    labels = [number % 2 for number in range(N)]
+    logits = (np.array(labels, np.float32) * 2 - 1)[:, None] * (np.abs(normal(1)) + 0.5)
+    answers = 1 / (1 + np.exp(-logits)) if kind == "probability" else logits
+    for name, given, outcome in (
+        ("right", answers, "passed"),
+        ("the other way round", 1 - answers if kind == "probability" else -answers, "failed"),
+    ):
+        steps = {step: [given] for step in STEPS}
+        written = write_golden(tmp_path / name, steps, labels=labels)
+        verdict = decide(load_golden(written), label_names=["off", "on"])
+        assert verdict.outcome == outcome, verdict.headline
+    assert verdict.fault is not None
+    assert "classes renamed" in verdict.fault.reason
+    steps["device"] = [answers]
+    turned = decide(load_golden(write_golden(tmp_path / "device", steps, labels=labels)))
+    assert turned.outcome == "failed"
+    alone = decide(load_golden(written), label_names=["on"])
+    assert "name both" in alone.headline
+
+
 DEVICES = {
     "twice as large": lambda answers: answers * 2,
     "one for all": lambda answers: np.repeat(answers.mean(0, keepdims=True), len(answers), 0),

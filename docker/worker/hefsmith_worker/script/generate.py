@@ -18,6 +18,7 @@ from hefsmith_worker.contract.options import (
 )
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.script.merge import Line, ScriptConflict, merge, read_user_lines
+from hefsmith_worker.script.network import Layer
 from hefsmith_worker.script.nms import CONFIG_NAME, Nms, NoNms, own_config, plan_nms
 from hefsmith_worker.script.request import InputPlan, ScriptRequest
 from hefsmith_worker.script.syntax import Command, Script
@@ -184,6 +185,7 @@ def _head(request: ScriptRequest, nms: Union[Nms, NoNms]) -> List[Line]:
         for layer in request.network.producers():
             if layer.kind == "softmax" or "softmax" in layer.activation:
                 continue
+            _check_softmax(layer)
             lines.append(
                 Line(
                     Command(
@@ -197,6 +199,18 @@ def _head(request: ScriptRequest, nms: Union[Nms, NoNms]) -> List[Line]:
                 )
             )
     return lines
+
+
+def _check_softmax(layer: Layer) -> None:
+    """Raise :class:`StageError` where a softmax would say nothing."""
+    if layer.activation == "sigmoid":
+        why = "has probabilities already, by a sigmoid"
+    elif layer.shape and layer.shape[-1] == 1:
+        why = "is one number, whose softmax is always 1"
+    else:
+        return
+    msg = f"postprocess.softmax: the output {layer.short} {why}"
+    raise StageError(msg, code="script.softmax", fix="Leave out postprocess.softmax.")
 
 
 def _same_file(request: ScriptRequest) -> bool:

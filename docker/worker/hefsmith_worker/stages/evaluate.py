@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 import numpy as np
 import onnx
 
-from hefsmith_worker import decoding, onnx_files
+from hefsmith_worker import decoding, logits, onnx_files
 from hefsmith_worker.contract.answers import COMPILED_INFERENCE
 from hefsmith_worker.contract.layout import (
     GOLDEN,
@@ -18,6 +18,7 @@ from hefsmith_worker.contract.layout import (
     HEAD,
     ONNX,
     PARSED,
+    SCRIPT,
 )
 from hefsmith_worker.golden import (
     save_detections,
@@ -108,6 +109,12 @@ def measure(
         if chosen is not None:
             outputs = [output[chosen] for output in outputs]
         steps[framework] = [_laid_out(*pair) for pair in zip(outputs, layouts)]
+    script = workspace.needed(SCRIPT, "optimize").read_text(encoding="utf-8")
+    layers = [str(entry["stream"]) for entry in parsed["outputs"]]
+    softmax = logits.with_softmax(script)
+    for step in (*FRAMEWORKS, "onnx", "sdk_native") if softmax else ():
+        if step in steps:
+            steps[step] = logits.as_after(steps[step], layers, softmax)
     decoder = decoding.from_script(workspace, draft, nms)
     written = _write_steps(workspace, parsed, steps, decoder)
     runs = workspace.plan.work / GOLDEN

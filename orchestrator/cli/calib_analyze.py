@@ -240,10 +240,20 @@ def _class_name(number: int, request: CalibrationRequest) -> str:
 def _findings(
     names: Sequence[str], odd: Sequence[int], cuts: Sequence[Cut], *, bad: bool
 ) -> list[Any]:
-    from hefsmith_worker.calibration.coverage import by_group
+    from hefsmith_worker.calibration.coverage import LEAST, by_group
     from hefsmith_worker.contract.findings import ERROR, WARNING, Finding
 
     found = []
+    if len(names) < LEAST:
+        found.append(
+            Finding(
+                "calib.small",
+                WARNING,
+                f"only {len(names)} pictures: too few to say what they lack, and fewer than the "
+                f"{LEAST} that the compiler takes by itself",
+                "Add pictures of what the device will see, and run this again.",
+            )
+        )
     if odd:
         groups = ", ".join(
             f"{many} in {folder or 'the top folder'}"

@@ -280,6 +280,14 @@ def test_a_normalisation_that_answers_better_is_told(project: Path) -> None:
     assert told(0.0, 255.0, [(one + 3) % 7 for one in right][::-1]) == set()
 
 
+def test_a_handful_of_pictures_is_not_called_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(draw(1).pixels).save(tmp_path / "one.png")
+    assert run(["calib", "analyze", str(tmp_path), "--size", "32", "--json"]) == 0
+    assert codes(json.loads(capsys.readouterr().out)) == {"calib.small"}
+
+
 def test_pictures_without_a_network_and_sources_of_other_kinds(
     project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

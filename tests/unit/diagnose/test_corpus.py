@@ -24,6 +24,12 @@ def test_the_logs_that_were_kept_out_of_tuning_are_explained_as_well() -> None:
     assert len(results["right"]) >= NAMED * sum(map(len, results.values()))
 
 
+@pytest.mark.parametrize("case", load("healthy_round"), ids=lambda case: case.name)
+def test_the_noise_of_a_run_that_went_well_asserts_nothing(case: object) -> None:
+    told = judge(case).told  # type: ignore[arg-type]
+    assert {"fatal", "unknown", "possible"}.isdisjoint(told.values()), told
+
+
 def test_the_corpus_is_large_enough_and_half_of_it_is_kept_out() -> None:
     sizes = {part: len(load(part)) for part in PARTS}
     assert sum(sizes.values()) >= 150

@@ -85,8 +85,10 @@ def job_script(name: Literal["infer", "bench", "contact"]) -> Path:
 
 def beside_jobs() -> dict[str, Path]:
     """Return the files that each job finds beside itself on the device, by name."""
-    folder = job_script("infer").parent / "bundle"
-    return {"hailo_chip.py": folder / "hailo_chip.py"}
+    folder = job_script("infer").parent
+    return {
+        one.name: one for one in (folder / "bundle" / "hailo_chip.py", folder / "job_report.py")
+    }
 
 
 def run_golden(

@@ -1,6 +1,6 @@
 """Ask HailoRT's Python binding on this device what public sources leave open.
 
-hefsmith sends this one file to the device, runs it there and removes it again. It needs
+hefsmith sends this file to the device, runs it there and removes it again. It needs
 Python 3.9, numpy and hailo_platform, and nothing else. It runs no picture to its end.
 
 stdin:  {"hef": file of a HEF with one input}
@@ -17,12 +17,7 @@ import re
 import sys
 
 from hailo_chip import open_chip
-
-
-def tell(event: str, **facts: object) -> None:
-    """Print one event."""
-    sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
-    sys.stdout.flush()
+from job_report import tell
 
 
 def in_a_line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """Run golden samples through a HEF on this device and keep the outputs.
 
-hefsmith sends this one file to the device, runs it there and removes it again. It needs
+hefsmith sends this file to the device, runs it there and removes it again. It needs
 Python 3.9, numpy and hailo_platform (HailoRT's own Python package), and nothing else.
 
 stdin:  one JSON document, the request:
@@ -19,84 +19,14 @@ exit:   0 when every output is written, 1 when something failed (the last line s
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from hailo_chip import open_chip
-
-
-def tell(event: str, **facts: object) -> None:
-    """Print one event."""
-    sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
-    sys.stdout.flush()
-
-
-# --- What can go wrong -------------------------------------------------------------------------
-
-#: Status of the library -> the word that hefsmith uses for it.
-KINDS = {
-    4: "timeout",
-    7: "api",
-    26: "hef",
-    64: "no-driver",
-    73: "busy",
-    74: "busy",
-    76: "versions",
-    87: "timeout",
-    91: "hef",
-    92: "hef",
-    93: "wrong-chip",
-}
-CLASSES = {
-    "HailoRTTimeout": 4,
-    "HailoRTInvalidHEFException": 26,
-    "HailoRTHEFNotCompatibleWithDevice": 93,
-}
-
-
-def holders() -> list[dict[str, object]]:
-    """Return the other processes that have the chip's device node open."""
-    nodes = {str(node) for kind in ("hailo*", "h1x-*") for node in Path("/dev").glob(kind)}
-    if os.environ.get("HEFSMITH_EMULATED_NODE"):
-        nodes.add(os.environ["HEFSMITH_EMULATED_NODE"])
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        if int(folder.name) == os.getpid():
-            continue
-        try:
-            links = {str(link.readlink()) for link in (folder / "fd").iterdir()}
-            name = (folder / "comm").read_text(encoding="utf-8", errors="replace").strip()
-        except OSError:
-            continue  # the process ended, or belongs to somebody else
-        if nodes & links:
-            found.append({"pid": int(folder.name), "command": name})
-    return found
-
-
-def explain(error: BaseException) -> dict[str, object]:
-    """Return what hefsmith needs to know about an exception."""
-    name = type(error).__name__
-    number = re.search(r"error: (\d+) \((HAILO_\w+)\)", str(error))
-    status = int(number.group(1)) if number else CLASSES.get(name)
-    kind = KINDS.get(status, "runtime") if status is not None else "runtime"
-    if isinstance(error, ImportError):
-        kind = "versions" if "version" in str(error) or ".so" in str(error) else "no-binding"
-    facts: dict[str, object] = {
-        "class": name,
-        "message": str(error),
-        "status": status,
-        "kind": kind,
-    }
-    if kind == "busy":
-        facts["holders"] = holders()
-    return facts
-
+from job_report import run_job, tell
 
 # --- Streams -----------------------------------------------------------------------------------
 
@@ -297,19 +227,6 @@ class OlderInterface:
 # --- The job -----------------------------------------------------------------------------------
 
 
-def main() -> int:
-    """Do what the request says; return the exit status."""
-    request = json.load(sys.stdin)
-    start = time.monotonic()
-    try:
-        work(request)
-    except Exception as error:
-        tell("failed", **explain(error))
-        return 1
-    tell("done", seconds=round(time.monotonic() - start, 3))
-    return 0
-
-
 def work(request: dict[str, Any]) -> None:
     """Load the HEF, run every sample, write the outputs."""
     import hailo_platform as hailo
@@ -420,4 +337,4 @@ def repeat(model: Any, request: dict[str, Any], arrays: list[Any], first: list[A
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_job(work))

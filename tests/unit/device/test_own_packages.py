@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from orchestrator.device.base import DeviceSpec
 from orchestrator.device.faults import DeviceLacks
 from orchestrator.device.validation import raise_if_not_the_model
 from orchestrator.installation import install_command
@@ -14,7 +15,7 @@ FAILURE = {"kind": "no-binding", "message": "No module named 'onnxruntime'"}
 
 
 def runner(kind: str) -> object:
-    spec = SimpleNamespace(name="embedded", kind=kind, host="x", user=None, port=None)
+    spec = DeviceSpec(name="embedded", kind=kind, host="x")
     return SimpleNamespace(spec=spec)
 
 

@@ -293,7 +293,7 @@ def test_benchmark_of_a_hef_for_another_chip_is_an_artifact_error(tmp_path: Path
         run_benchmark(QuickRunner(), hef, device="pi5", options=BenchOptions(cli=False))
 
 
-@pytest.mark.parametrize("name", ["infer", "bench", "contact", "hailo_chip.py"])
+@pytest.mark.parametrize("name", ["infer", "bench", "contact", "hailo_chip.py", "job_report.py"])
 def test_jobs_are_for_python_3_9_and_need_only_what_goes_along(name: str) -> None:
     path = beside_jobs().get(name) or job_script(name)  # type: ignore[arg-type]
     text = path.read_text(encoding="utf-8")

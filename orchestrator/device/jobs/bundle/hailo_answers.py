@@ -7,7 +7,22 @@ used. ``hefsmith.json`` says which output is what.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
+
+
+class State(TypedDict, total=False):
+    """What a camera's picture shows, as viewers and brokers get it; ``seen`` are lines for people.
+
+    ``best`` and ``sure`` (percent) tell the class; ``counts`` go by label, ``numbers`` by number.
+    """
+
+    rate: float
+    seen: list[str]
+    best: str
+    sure: float
+    count: int
+    counts: dict[str, int]
+    numbers: dict[str, int]
 
 
 @dataclass

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from hailo_answers import State
 
 #: Seconds between two messages at least: a home needs no thirty a second.
 SECONDS = 1.0
@@ -28,7 +31,7 @@ class Broker:
             raise ValueError(msg)
         self._topic = "hefsmith/%s" % name
         self._sent = 0.0
-        self._state: Optional[dict[str, Any]] = None
+        self._state: Optional[State] = None
         versions = getattr(mqtt, "CallbackAPIVersion", None)
         first = () if versions is None else (versions.VERSION2,)
         self._client = mqtt.Client(*first, client_id="hefsmith-%s" % name)
@@ -54,7 +57,7 @@ class Broker:
             client.publish(topic, json.dumps(message), retain=True)
         client.publish(self._topic + "/online", "online", retain=True)
 
-    def tell(self, state: dict[str, Any]) -> None:
+    def tell(self, state: State) -> None:
         """Send what is seen, at most once a second, and at once when it is something else."""
         now = time.monotonic()
         old, self._state = self._state, state
@@ -70,7 +73,7 @@ class Broker:
         self._client.disconnect()
 
 
-def discovery(name: str, topic: str, labels: list[str], task: str) -> dict[str, Any]:
+def discovery(name: str, topic: str, labels: list[str], task: str) -> dict[str, dict[str, object]]:
     """Return the messages by which Home Assistant finds us, by topic."""
     device = {"identifiers": ["hefsmith_" + name], "name": name, "manufacturer": "hefsmith"}
     common = {
@@ -78,7 +81,7 @@ def discovery(name: str, topic: str, labels: list[str], task: str) -> dict[str, 
         "availability_topic": topic + "/online",
         "device": device,
     }
-    messages: dict[str, Any] = {}
+    messages: dict[str, dict[str, object]] = {}
 
     def add(kind: str, key: str, title: str, template: str, **more: Any) -> None:
         messages["homeassistant/%s/hefsmith_%s/%s/config" % (kind, name, key)] = {

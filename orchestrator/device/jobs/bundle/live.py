@@ -19,11 +19,14 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import checks
 import frames
 from hailo_model import HERE, Answer, Model, run_program
+
+if TYPE_CHECKING:
+    from hailo_answers import State
 
 #: Seconds between two lines of the state file and of the log.
 TELL_SECONDS = 5.0
@@ -143,7 +146,7 @@ class Watch:
             return 0.0
         return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
 
-    def _tell(self, state: dict[str, Any]) -> None:
+    def _tell(self, state: State) -> None:
         now = time.monotonic()
         due = self._done == 1 or now - self._told >= TELL_SECONDS
         if due:
@@ -158,7 +161,7 @@ class Watch:
             print("%6.1f FPS  %s" % (state["rate"], "; ".join(state["seen"]) or "nothing"),
                   flush=True)  # fmt: skip
 
-    def _show(self, frame: frames.Frame, answer: Answer, state: dict[str, Any]) -> None:
+    def _show(self, frame: frames.Frame, answer: Answer, state: State) -> None:
         from drawing import draw
         from PIL import Image
 
@@ -176,9 +179,9 @@ class Watch:
                 raise KeyboardInterrupt
 
 
-def describe(answer: Answer, score: float, rate: float) -> dict[str, Any]:
+def describe(answer: Answer, score: float, rate: float) -> State:
     """Return an answer as plain values, with lines for people."""
-    state: dict[str, Any] = {"rate": round(rate, 1)}
+    state: State = {"rate": round(rate, 1)}
     if answer.classes:
         label, sure = answer.classes[0]
         return {**state, "best": label, "sure": round(100 * sure, 1),

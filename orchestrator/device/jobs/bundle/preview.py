@@ -12,8 +12,11 @@ import secrets
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from hailo_answers import State
 
 #: Phones that may look at a time; each has a thread.
 VIEWERS = 8
@@ -84,7 +87,7 @@ class Preview:
         self.token = token or secrets.token_urlsafe(12)
         self._news = threading.Condition()
         self._picture: Optional[Callable[[], Any]] = None
-        self._answer: dict[str, Any] = {"rate": 0.0, "seen": []}
+        self._answer: State = {"rate": 0.0, "seen": []}
         self._number = 0
         self._jpeg: tuple[int, bytes] = (0, b"")
         self._encoding = threading.Lock()
@@ -103,7 +106,7 @@ class Preview:
         """The address to open, token included."""
         return "http://%s:%d/?token=%s" % (own_address(), self.port, self.token)
 
-    def show(self, picture: Callable[[], Any], answer: dict[str, Any]) -> None:
+    def show(self, picture: Callable[[], Any], answer: State) -> None:
         """Take the newest: ``picture`` makes a Pillow image and is called when somebody looks."""
         with self._news:
             self._picture, self._answer = picture, answer
@@ -121,7 +124,7 @@ class Preview:
         """Whether a token is ours, told in the same time whatever it is."""
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode("utf-8"))
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> State:
         """Return what was seen last."""
         with self._news:
             return self._answer

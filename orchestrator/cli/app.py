@@ -168,6 +168,18 @@ def command_of(argv: Sequence[str]) -> str:
     return ""
 
 
+def language_first(argv: Sequence[str]) -> list[str]:
+    """Return a command line with ``--lang`` before its command, wherever it was typed; pure."""
+    words = list(argv)
+    end = words.index("--") if "--" in words else len(words)
+    for place, word in enumerate(words[:end]):
+        if word.startswith("--lang="):
+            return [word, *words[:place], *words[place + 1 :]]
+        if word == "--lang" and place + 1 < end:
+            return [*words[place : place + 2], *words[:place], *words[place + 2 :]]
+    return words
+
+
 def names_in(app: typer.Typer) -> set[str]:
     """Return the names of the commands and groups that are registered."""
     commands = {
@@ -182,6 +194,7 @@ def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors become one message on stderr."""
+    argv = language_first(argv)
     debug = "--debug" in argv or bool(os.environ.get("HEFSMITH_DEBUG"))
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, _terminate)

@@ -42,7 +42,7 @@ def speak_plainly(*streams: object) -> None:
     for stream in streams:
         if not isinstance(stream, TextIOWrapper) or says_everything(stream.encoding):
             continue
-        if stream.errors == "strict":
+        if stream.errors in ("strict", "surrogateescape"):  # the latter in the locale C
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import language
-from orchestrator.cli.app import build_app, command_of, names_in, run
+from orchestrator.cli.app import build_app, command_of, language_first, names_in, run
 from tests.words.catalogue import catalogues, compiled, read, wanted
 from tests.words.source import template
 
@@ -139,6 +139,11 @@ def test_the_option_chooses_and_is_no_command(
     assert run(["--lang", "tlh", "ps"]) == 2
     assert command_of(["--lang", "pt-BR", "up", "digits"]) == "up"
     assert command_of(["--lang=pt-BR", "--debug", "build"]) == "build"
+    assert language_first(["up", "x", "--lang", "pt", "-v"]) == ["--lang", "pt", "up", "x", "-v"]
+    assert language_first(["up", "--lang=pt"]) == ["--lang=pt", "up"]
+    assert language_first(["up", "--lang"]) == ["up", "--lang"]
+    theirs = ["shell", "x", "--", "program", "--lang", "pt"]
+    assert language_first(theirs) == theirs
 
 
 def test_another_language_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,9 @@ def test_what_a_code_page_lacks_is_escaped_and_nothing_else() -> None:
         speak_plainly(one)
         assert one.errors == errors
         one.write("Gr\xfc\xdfe")
+    locale_c = stream("ascii", "surrogateescape")
+    speak_plainly(locale_c)
+    assert locale_c.errors == "backslashreplace"
     chosen = stream("cp437", "ignore")
     speak_plainly(chosen)
     assert chosen.errors == "ignore", "the user's own choice"

@@ -21,7 +21,7 @@ PACKAGES = (
 #: Program -> what it takes.
 TAKES: dict[str, str] = {
     "apt": r"update|full-upgrade|--fix-broken install"
-    rf"|(?:install(?: -y| --reinstall)?|purge) {PACKAGES}",
+    rf"|(?:install(?: -y| --reinstall| --only-upgrade)?|purge) {PACKAGES}",
     "apt-get": rf"update|(?:install(?: -y)?|purge) {PACKAGES}",
     "apt-cache": rf"(?:policy|show) {PACKAGES}",
     "apt-file": rf"update|search {WORD}",

@@ -143,6 +143,11 @@ class Catalogue(GNUTranslations):
                 # "%1 for %2" would be found in the middle of any sentence.
                 continue
             values = [self.tell(value, depth + 1) for value in found.groups()]
+            if _says_little(template) and any(
+                " " in value and value == found[number]
+                for number, value in enumerate(values, start=1)
+            ):
+                continue  # it may be another sentence that begins alike
             return _filled(self.gettext(template), values)
         return None
 
@@ -153,6 +158,11 @@ class Catalogue(GNUTranslations):
             found.sort(key=lambda one: len(_VALUE.sub("", one)), reverse=True)
             self._sorted = [(one, max(_VALUE.split(one)[::2], key=len)) for one in found]
         return self._sorted
+
+
+def _says_little(template: str) -> bool:
+    """Tell whether other messages may fit a template, too: it has less than four words."""
+    return len(re.findall(r"[A-Za-z]{2,}", _VALUE.sub(" ", template))) < 4
 
 
 def _filled(template: str, values: Sequence[str]) -> str:

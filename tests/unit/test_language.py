@@ -116,6 +116,11 @@ def test_english_and_what_nobody_translated_stay(monkeypatch: pytest.MonkeyPatch
     assert language.told("Run the same command again.") == "Run the same command again."
     monkeypatch.setenv(language.VARIABLE, "pt-BR")
     assert language.told("No message of ours.") == "No message of ours."
+    # Another sentence that begins like "there is no FILE".
+    assert (
+        language.told("there is no model in /home/ana yet") == "there is no model in /home/ana yet"
+    )
+    assert language.told("there is no a.sig") == "não existe a.sig"
     assert language.told("x" * 100_000) == "x" * 100_000
 
 

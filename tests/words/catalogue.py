@@ -16,7 +16,7 @@ from orchestrator.language import FOLDER
 from tests.words.source import messages, needs_words
 
 #: Kinds of messages that a catalogue has; errors are shown in English.
-KINDS = ("advice", "finding", "fix", "hint", "summary", "title", "why")
+KINDS = ("advice", "finding", "fix", "hint", "line", "summary", "title", "why")
 
 
 def wanted() -> dict[str, str]:

@@ -37,7 +37,7 @@ _FINDERS = {"finding": 2, "Finding": 2, "error": 0, "warning": 0, "at": 3}
 
 @dataclass(frozen=True)
 class Message:
-    """One message: its template, its kind (``error``, ``hint``, ``finding``, ``fix``, ...)."""
+    """One message: its template, its kind (``error``, ``hint``, ``line`` of one, ...)."""
 
     text: str
     kind: str
@@ -154,7 +154,7 @@ def needs_words(text: str) -> bool:
 
 def is_sentence(text: str) -> bool:
     """Tell whether a text has words in it, rather than a name or a format."""
-    return len(re.findall(r"\b[a-z]{2,}\b", re.sub(r"%\d", "", text))) > 1
+    return len(re.findall(r"\b[A-Z]?[a-z]{2,}\b", re.sub(r"%\d", "", text))) > 1
 
 
 def _choices(node: ast.expr) -> Iterator[ast.expr]:
@@ -166,6 +166,22 @@ def _choices(node: ast.expr) -> Iterator[ast.expr]:
             yield from _choices(value)
     else:
         yield node
+
+
+def _texts_in(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield the sentences of an expression: of a choice, a list, or the lines that are joined."""
+    inside = {
+        id(part)
+        for one in ast.walk(node)
+        if isinstance(one, ast.JoinedStr)
+        for part in ast.walk(one)
+        if part is not one
+    }
+    for one in ast.walk(node):
+        if isinstance(one, ast.Constant | ast.JoinedStr) and id(one) not in inside:
+            text = template(one)
+            if text is not None and is_sentence(text):
+                yield one
 
 
 def _name(node: ast.expr) -> str:
@@ -193,6 +209,10 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield from zip(("why", "fix"), node.args[1:3], strict=False)
         if name == "_known":
             yield from zip(("finding", "fix"), node.args[:2], strict=False)
+    elif isinstance(node, ast.FunctionDef) and re.search(r"hint|how_to|_fix$", node.name):
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Return) and inner.value is not None:
+                yield from (("line", one) for one in _texts_in(inner.value))
     elif isinstance(node, ast.Assign) and len(node.targets) == 1:
         name = _name(node.targets[0]).lower().lstrip("_")
         if name in ("hint", "fix", "advice") or name.endswith(("_fix", "_hint")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,8 @@ class Seen:
 
     ``kwargs`` are the factory's arguments that fit and ``opset`` the one that has the operators,
     both ``None`` where no torch code is run. ``left`` counts ways of preparing pictures that there
-    was no time for.
+    was no time for. ``end_nodes`` are where the network must end for the compiler, empty where it
+    is taken whole or nobody can tell.
     """
 
     runs: tuple[dict[str, tuple[int, ...]], ...]
@@ -58,6 +59,7 @@ class Seen:
     kwargs: Mapping[str, Any] | None = None
     opset: int | None = None
     left: int = 0
+    end_nodes: tuple[str, ...] = ()
 
 
 def look(session: BuildSession, wanted: Wanted) -> Seen:
@@ -87,6 +89,7 @@ def look(session: BuildSession, wanted: Wanted) -> Seen:
 
 def _run(session: BuildSession, wanted: Wanted, folder: Path) -> Seen:
     from orchestrator.pipeline.jobs import make_job
+    from orchestrator.pipeline.start_cut import ends_for
     from orchestrator.project.loading import load_recipe
 
     loaded = load_recipe(folder)
@@ -114,7 +117,8 @@ def _run(session: BuildSession, wanted: Wanted, folder: Path) -> Seen:
         },
     }
     (staging / PLAN).write_text(json.dumps(document), encoding="utf-8", newline="\n")
-    return _follow(session, segment.target.engine.start(job), staging)
+    seen = _follow(session, segment.target.engine.start(job), staging)
+    return replace(seen, end_nodes=ends_for(staging / "look.onnx", seen.runs[0]))
 
 
 def _lent_as(path: Path, lent: Mapping[Path, str]) -> str | None:

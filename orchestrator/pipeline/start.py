@@ -117,9 +117,16 @@ def start(
     network = replace(network, inputs=_sized(network.inputs, decision.section, seen, alike, ask))
     if given.size is None and written.size is None:
         draft.notes += _guessed_sizes(given, network, alike)
+    ends = seen.end_nodes if seen is not None else ()
     recipe = _compose(
         given, code, network, shown, labels, decision, folder.arrays, target, draft, ask
     )
+    if ends and network.head.get("task") in (None, "other", "classification"):
+        recipe["parser"] = {"end_nodes": list(ends)}
+        draft.said.append(
+            f"end nodes: {', '.join(ends)}; what is behind them is not for the chip, and runs on "
+            "the host"
+        )
     return Started(recipe, network, draft.files, draft.comments, draft.said, draft.notes)
 
 

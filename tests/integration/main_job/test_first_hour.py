@@ -233,3 +233,35 @@ def test_a_size_that_is_guessed_is_told(
     )
     told = init(project, "--size", "3,48,48", "--force")["notes"]
     assert not any("takes any size" in one for one in told)
+
+
+@pytest.mark.timeout(300)
+def test_a_network_is_ended_where_the_compiler_takes_no_more(
+    new_project: Callable[[str], Project],
+) -> None:
+    # Embeddings of faces are divided by their length, with an operator that no parser has.
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(), torch.nn.Linear(8, 16),
+    )  # fmt: skip
+
+    class Faces(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = network
+
+        def forward(self, image: Any) -> Any:
+            return torch.nn.functional.normalize(self.body(image))
+
+    project = new_project("faces")
+    path = str(project.root / "faces.onnx")
+    zeros = (torch.zeros(1, 3, 48, 48),)
+    torch.onnx.export(Faces().eval(), zeros, path, dynamo=False, input_names=["image"])
+    found = init(project)
+    recipe = (project.root / "models/faces/model.yaml").read_text()
+    (ends,) = [line for line in recipe.splitlines() if "end_nodes:" in line]
+    assert "Gemm" in ends
+    assert "," not in ends, "what follows from it is no end of its own"
+    assert any("runs on the host" in one for one in found["found"])
+    done = project.hef("lint", "faces")
+    assert "error" not in done.stdout, done.stdout

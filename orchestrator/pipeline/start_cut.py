@@ -1,0 +1,45 @@
+"""Where a first recipe ends the network, so that the compiler takes what is before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+def ends_for(path: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+    """Return the end nodes of an ONNX file with which the parser takes it, as few as do.
+
+    Empty where it is taken whole, where no cut behind the last learned layer helps, and where the
+    packages to tell are not there.
+    """
+    from orchestrator.inspect.compiler import judge
+
+    judged = judge(path, shapes=shapes)
+    if judged is None or judged.refused or not judged.problems or not judged.end_nodes:
+        return ()
+    if any(problem.place != "after" for problem in judged.problems):
+        return ()
+    ends = _needed(path, judged.end_nodes)
+    again = judge(path, shapes=shapes, end_nodes=ends)
+    return ends if again is not None and not again.refused and not again.problems else ()
+
+
+def _needed(path: Path, ends: Sequence[str]) -> tuple[str, ...]:
+    """Leave out the end nodes that the host can compute from the others."""
+    import onnx
+    from hefsmith_worker.graph import GraphError
+    from hefsmith_worker.graph.tail import cut_tail
+
+    model = onnx.load(str(path))
+    kept = list(ends)
+    for one in ends:
+        others = [name for name in kept if name != one]
+        try:
+            if others and cut_tail(model, others) is not None:
+                kept = others
+        except (GraphError, ValueError):
+            continue
+    return tuple(kept)

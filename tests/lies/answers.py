@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.lies import networks
 from tests.lies.bench import Bench, flip, replace_quietly
-from tests.lies.liars import Given, outcome
+from tests.lies.liars import Given, judged, outcome
 from tests.lies.networks import Builder, f32
 
 if TYPE_CHECKING:
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 
 #: Rows of a last layer by which a picture is dark, or bright (see ``networks.brightness``).
 DARK, BRIGHT = (0.0, 8.0), (8.0, 0.0)
-
-
-def _told(bench: Bench, name: str) -> str | None:
-    """Return what a build is told to be without a device, ``None`` for passed."""
-    built = bench.once(name, "build", name)
-    if built.code != 0:
-        return next((x for x in built.err.splitlines() if "error: " in x), f"exit {built.code}")
-    found = bench.once(f"{name} report", "report", name, "--json").document
-    return None if found["outcome"] == "passed" else f"{found['outcome']}: {found['headline']}"
 
 
 def _classifier(*rows: tuple[float, float], end: str = "", bias: float = 0.0) -> onnx.ModelProto:
@@ -92,7 +83,7 @@ def _answer(lie: str, bench: Bench, planted: bool) -> str | None:
     network, changes = ANSWERS[lie][0 if planted else 1]
     name = f"answers-{list(ANSWERS).index(lie)}-{'lie' if planted else 'honest'}"
     bench.model(name, network, changes=changes)
-    return _told(bench, name)
+    return judged(bench, name)
 
 
 # --- tokens ---------------------------------------------------------------------------------------
@@ -128,7 +119,7 @@ def _tokens(lie: str, bench: Bench, planted: bool) -> str | None:
         values = values.transpose(0, 2, 1)
     np.save(folder / "array.npy", values[:64])
     np.save(folder / "other.npy", values[64:])
-    return _told(bench, name)
+    return judged(bench, name)
 
 
 # --- several inputs -------------------------------------------------------------------------------
@@ -178,7 +169,7 @@ def _inputs(lie: str, bench: Bench, planted: bool) -> str | None:
     if lie == "one answer for all":
         name = f"pair-{planted}"
         _two(name, bench, blind=planted)
-        return _told(bench, name)
+        return judged(bench, name)
     if lie == "rows of one that others lack":
         name = f"pair-less-{planted}"
         _two(name, bench, less=7 if planted else 0)
@@ -302,7 +293,7 @@ def _tensorflow(kind: str, lie: str, bench: Bench, planted: bool) -> str | None:
     name = f"{kind}-{network}"
     changes = {"onnx: net.onnx": f"{kind}: ../../keras/{network}.{kind}"}
     bench.model(name, changes=changes)
-    return _told(bench, name)
+    return judged(bench, name)
 
 
 def _rows() -> Iterator[Given]:

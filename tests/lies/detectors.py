@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tests.lies import heads
-from tests.lies.liars import Given, lying_device, outcome
+from tests.lies.liars import Given, judged, lying_device, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,11 +83,7 @@ def _float(form: str, lie: str, bench: Bench, planted: bool) -> str | None:
     name = _model(bench, form, network if planted else {}, labelled=labelled)
     if form == "NMS in the HEF":
         return outcome(bench.once(name, "up", name, "--json"))
-    # What shows at every step needs no device.
-    built = bench.once(name, "build", name)
-    assert built.code == 0, built.err
-    found = bench.once(f"{name} report", "report", name, "--json").document
-    return None if found["outcome"] == "passed" else f"{found['outcome']}: {found['headline']}"
+    return judged(bench, name)
 
 
 # --- devices ------------------------------------------------------------------------------------

@@ -39,6 +39,18 @@ def outcome(said: Said) -> str | None:
     return None if (word, said.code) == ("passed", 0) else f"{word}, exit {said.code}"[-160:]
 
 
+def judged(bench: Bench, name: str) -> str | None:
+    """Return what a build is told to be where no device is needed to show it, ``None`` for passed.
+
+    What is wrong in the float network, its pictures or its labels shows at every step.
+    """
+    built = bench.once(name, "build", name)
+    if built.code != 0:
+        return next((x for x in built.err.splitlines() if "error: " in x), f"exit {built.code}")
+    found = bench.once(f"{name} report", "report", name, "--json").document
+    return None if found["outcome"] == "passed" else f"{found['outcome']}: {found['headline']}"
+
+
 # --- devices --------------------------------------------------------------------------------------
 
 
@@ -214,8 +226,8 @@ def _labels(lie: str, bench: Bench, planted: bool) -> str | None:
     words = LABELS[lie] if planted else "[dark, light]"
     name = f"labels-{lie.replace(' ', '-')}" if planted else "labels-honest"
     bench.model(name, changes={"task: classification": f"task: classification, labels: {words}"})
-    said = bench.once(name, "up", name, "--json")
-    told = outcome(said)
+    told = judged(bench, name)
+    said = bench.once(name, "build", name)
     marks = ("warning: ", "error: ")
     warned = [x for x in said.err.splitlines() if any(m in x for m in marks) and "label" in x]
     return told or (warned[0] if warned else None)
@@ -301,8 +313,8 @@ def _pictures(lie: str, bench: Bench, planted: bool) -> str | None:
     if not folder.exists():
         (PICTURES[lie] if planted else _honest)(folder)
     bench.model(name, changes={"../../pictures/validation": f"../../held-out/{name}"})
-    said = bench.once(name, "up", name, "--json")
-    told = outcome(said)
+    told = judged(bench, name)
+    said = bench.once(name, "build", name)
     warned = [x for x in said.err.splitlines() if "warning: " in x or "error: " in x]
     return told or (warned[0] if warned else None)
 

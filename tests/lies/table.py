@@ -17,7 +17,7 @@ from hefsmith_worker.contract.layout import ONNX
 
 from tests.lies import answers, detectors, networks
 from tests.lies.bench import ARCH, Bench, Said, flip, replace_quietly
-from tests.lies.liars import GIVEN
+from tests.lies.liars import GIVEN, judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +83,7 @@ def _verdict(task: str, lie: str, bench: Bench, planted: bool) -> str | None:
     made = EMPTY[task][lie] if planted else HONEST[task]
     name = f"{task}-{lie.replace(' ', '-')}" if planted else f"{task}-honest"
     bench.model(name, made, "other" if task == "embedding" else task)
-    said = bench.once(name, "up", name, "--json")
-    outcome = said.document["proof"]["verdict"]["outcome"] if said.out else said.err
-    return None if (outcome, said.code) == ("passed", 0) else f"{outcome}, exit {said.code}"
+    return judged(bench, name)
 
 
 def _verdicts() -> Iterator[Row]:

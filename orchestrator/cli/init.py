@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def init(
     name: Annotated[
-        str | None, typer.Argument(help="Name of the model; default: that of its file.")
+        str | None, typer.Argument(help="Name of the model, or its network's file.")
     ] = None,
     onnx: Annotated[Path | None, typer.Option(help="Network as ONNX.")] = None,
     torch: Annotated[
@@ -78,14 +78,18 @@ def init(
     from orchestrator.project.recipe import MODEL_NAME
     from orchestrator.project.workspace import open_workspace
 
-    if name is not None and not MODEL_NAME.match(name):
-        msg = "the name of a model has letters, digits, - and _ only, and starts with a letter"
-        raise ConfigError(msg, code="init.name")
     files = {
         "onnx": onnx, "tflite": tflite, "keras": keras, "saved_model": saved_model,
         "weights": weights,
     }  # fmt: skip
     named = {kind: path for kind, path in files.items() if path is not None}
+    if name is not None and not named and (kind := _kind_of(name)) is not None:
+        # A network in the place of a name is what many write.
+        named, name = {kind: Path(name)}, None
+    if name is not None and not MODEL_NAME.match(name):
+        msg = "the name of a model has letters, digits, - and _ only, and starts with a letter"
+        hint = "A network's file may stand there instead: hef init net.onnx"
+        raise ConfigError(msg, hint=hint, code="init.name")
     if len(named) + (from_hailomz is not None) > 1 or (torch is not None and named and not weights):
         msg = "give one of --onnx, --torch, --tflite, --keras, --saved-model and --from-hailomz"
         raise ConfigError(msg, hint="--weights goes with --torch", code="init.source")
@@ -101,6 +105,20 @@ def init(
     _refuse_existing(target, force=force)
     started = _start(given, folder, workspace, engine, ask)
     _write(workspace, target, started, as_json=as_json)
+
+
+#: What a network's file is called at its end, and which option takes it.
+_ENDINGS = {
+    ".onnx": "onnx", ".tflite": "tflite", ".keras": "keras", ".h5": "keras", ".pt": "weights",
+    ".pth": "weights", ".ckpt": "weights", ".safetensors": "weights",
+}  # fmt: skip
+
+
+def _kind_of(name: str) -> str | None:
+    """Return which kind of network a word names, ``None`` where it is a name."""
+    if (Path(name) / "saved_model.pb").is_file():
+        return "saved_model"
+    return _ENDINGS.get(Path(name).suffix.lower())
 
 
 def _look_around(workspace: Workspace, here: Path) -> Folder:

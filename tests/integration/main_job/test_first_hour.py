@@ -257,7 +257,7 @@ def test_a_network_is_ended_where_the_compiler_takes_no_more(
     path = str(project.root / "faces.onnx")
     zeros = (torch.zeros(1, 3, 48, 48),)
     torch.onnx.export(Faces().eval(), zeros, path, dynamo=False, input_names=["image"])
-    found = init(project)
+    found = init(project, "faces.onnx")
     recipe = (project.root / "models/faces/model.yaml").read_text()
     (ends,) = [line for line in recipe.splitlines() if "end_nodes:" in line]
     assert "Gemm" in ends

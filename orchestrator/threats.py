@@ -176,6 +176,19 @@ THREATS = (
         open="its outputs are what the verdict is made of: a Pi that lies can fake a proof",
     ),
     Threat(
+        source="a Dask cluster that --cluster or hef attach names",
+        reads="what a user's own process may: what comes from a scheduler is unpickled by Dask",
+        writes="as a user's own process",
+        runs="code on this machine and on each worker, whoever may reach its port",
+        enforced=(
+            "orchestrator.pipeline.trusting:check_settings",
+            "orchestrator.pipeline.matrix.cluster:connect",
+        ),
+        tests=("tests/security/test_project_trust.py::test_no_file_of_a_clone_names_a_cluster",),
+        open="Dask's protocol has pickles and no login: name only a scheduler in a network of your "
+        "own, or one with certificates (tls://); no file of a project can name one",
+    ),
+    Threat(
         source="a suite download",
         reads="nothing",
         writes="an image of the engine",
@@ -198,10 +211,11 @@ def table() -> str:
     found = []
     for one in THREATS:
         enforced = ", ".join(f"`{name}`" for name in one.enforced)
+        tests = ", ".join(f"`{name.rpartition('::')[2]}`" for name in one.tests)
         found.append(
             f"### {one.source[0].upper()}{one.source[1:]}\n\n"
             f"- May read: {one.reads}.\n- May write: {one.writes}.\n- May run: {one.runs}.\n"
-            f"- Enforced by: {enforced}.\n- Open: {one.open}.\n"
+            f"- Enforced by: {enforced}.\n- Attacked by: {tests}.\n- Open: {one.open}.\n"
         )
     return "\n".join(found)
 

@@ -344,6 +344,22 @@ def test_a_workflow_does_not_leave_the_project_by_a_link(
     assert not list(out.iterdir())
 
 
+def test_no_file_of_a_clone_names_a_cluster(clone: Path, tally: Tally) -> None:
+    # What a scheduler sends is unpickled by Dask: only the user's own command may name one.
+    folder = clone / "models" / "net"
+    for file, honest in ((clone / "hef.yaml", "schema: 1\n"), (folder / "model.yaml", RECIPE)):
+        for line in ("cluster: tcp://h:8786", "scheduler: tcp://h:8786", "run: {cluster: tcp://h}"):
+            file.write_text(f"{honest}{line}\n")
+            try:
+                ask(clone)
+            except ConfigError as error:
+                tally.held(f"{file.name} {line}", line.partition(":")[0] in error.message)
+            else:
+                tally.held(f"{file.name} {line}", False)
+            file.write_text(honest)
+    assert not [one.name for one in resolve(open_workspace(clone), {}, {}) if "cluster" in one.name]
+
+
 def test_the_command_says_it(clone: Path, tmp_path: Path) -> None:
     def hef(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "orchestrator", "trust", *words]

@@ -32,6 +32,16 @@ def test_what_attacks_a_row_is_there(threat: Threat, repository: Path) -> None:
         assert function in {one.name for one in tree.body if isinstance(one, ast.FunctionDef)}, name
 
 
+def test_each_row_of_the_page_names_what_enforces_and_what_attacks_it(repository: Path) -> None:
+    text = (repository / "SECURITY.md").read_text(encoding="utf-8")
+    rows = text.partition("<!-- threats: start -->")[2].partition("<!-- threats: end")[0]
+    sections = [one for one in rows.split("### ") if one.strip()]
+    assert len(sections) == len(THREATS)
+    for section, threat in zip(sections, THREATS, strict=True):
+        for name in (*threat.enforced, *(one.partition("::")[2] for one in threat.tests)):
+            assert f"`{name}`" in section, (threat.source, name)
+
+
 def test_the_page_shows_the_table(repository: Path) -> None:
     text = (repository / "SECURITY.md").read_text(encoding="utf-8")
     assert page(text) == text, "run: python -m orchestrator.threats"

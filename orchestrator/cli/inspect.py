@@ -70,7 +70,9 @@ def register(app: typer.Typer) -> None:
         if vendor:
             _print_like_vendor(files, parse_streams=parse_streams, verify=verify)
             return
-        several = len(files) > 1 or files[0].is_dir()
+        from orchestrator.inspect.source_files import is_source
+
+        several = len(files) > 1 or (files[0].is_dir() and not is_source(files[0]))
         reports = [
             _report(path, chip, hailort, verify=verify, several=several) for path in _files(files)
         ]
@@ -114,8 +116,10 @@ def _existing(path: Path) -> Path:
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
+    from orchestrator.inspect.source_files import SAVED_MODEL
+
     for path in map(_existing, paths):
-        if not path.is_dir():
+        if not path.is_dir() or (path / SAVED_MODEL).is_file():
             yield path
             continue
         found = sorted(item for item in path.iterdir() if item.suffix.lower() in _SUFFIXES)
@@ -129,10 +133,10 @@ def _report(
     path: Path, chip: str | None, hailort: str | None, *, verify: bool, several: bool
 ) -> _Report:
     from orchestrator.hef import HefError
-    from orchestrator.inspect.source_files import SUFFIXES
+    from orchestrator.inspect.source_files import is_source
 
     try:
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+        if is_source(path):
             return _source_report(path)
         if path.suffix.lower() in (".onnx", ".har"):
             return _model_report(path)

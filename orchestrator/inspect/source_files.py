@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ArtifactError, escape_control
 from orchestrator.reading import open_regular, parse_json
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt")
 SUFFIXES = (*CHECKPOINTS, ".safetensors", ".tflite")
+#: Of a SavedModel's folder, and of Keras (the older two in HDF5).
+SAVED_MODEL = "saved_model.pb"
+KERAS = (".keras", ".h5", ".hdf5")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 #: A safetensors file's header is never larger (its own specification).
 _LARGEST_HEADER = 100_000_000
@@ -31,12 +36,24 @@ class SourceFile:
     command: str
 
 
+def is_source(path: Path) -> bool:
+    """Tell whether :func:`describe_source` is for a file or folder, by its name."""
+    if path.is_dir():
+        return (path / SAVED_MODEL).is_file()
+    suffix = path.suffix.lower()
+    return path.is_file() and suffix in (*SUFFIXES, *KERAS)
+
+
 def describe_source(path: Path) -> SourceFile:
-    """Describe a checkpoint, a safetensors or a TFLite file by its suffix.
+    """Describe a checkpoint, a safetensors, a TFLite or a Keras file, or a SavedModel's folder.
 
     Raises :class:`ArtifactError` for a damaged file.
     """
     try:
+        if path.is_dir():
+            return _saved_model(path)
+        if path.suffix.lower() in KERAS:
+            return _keras(path)
         if path.suffix.lower() == ".tflite":
             return _tflite(path)
         if path.suffix.lower() == ".safetensors":
@@ -97,6 +114,53 @@ def _safetensors(path: Path) -> SourceFile:
     )
     command = f"hef init --weights {shlex.quote(str(path))}"
     return SourceFile("safetensors", facts, command)
+
+
+def _keras(path: Path) -> SourceFile:
+    command = f"hef init --keras {shlex.quote(str(path))}"
+    with open_regular(path) as stream:
+        start = stream.read(8)
+    if start == _HDF5:
+        return SourceFile("Keras network (HDF5)", (("network", "whole; Keras reads it"),), command)
+    try:
+        with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
+            config = _member(archive, "config.json")
+            version = _member(archive, "metadata.json").get("keras_version")
+    except (
+        zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError, RuntimeError,
+    ) as error:  # fmt: skip
+        msg = f"{escape_control(path.name)} is no Keras file, or a damaged one"
+        raise ArtifactError(msg, code="file.kind") from error
+    facts = [("network", f"whole, {config.get('class_name')}, Keras {version}")]
+    inner = config.get("config")
+    layers = inner.get("layers") if isinstance(inner, dict) else None
+    for layer in layers if isinstance(layers, list) else ():
+        if isinstance(layer, dict) and layer.get("class_name") == "InputLayer":
+            own = layer.get("config")
+            shape = own.get("batch_shape") if isinstance(own, dict) else None
+            if isinstance(own, dict) and isinstance(shape, list):
+                sides = "x".join("?" if side is None else str(side) for side in shape)
+                facts.append(("input", f"{own.get('name')}  {sides}"))
+    return SourceFile("Keras network", tuple(facts), command)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
+    with archive.open(name) as stream:
+        document = parse_json(stream.read(_LARGEST_HEADER))
+    if not isinstance(document, dict):
+        msg = f"{name} is no object"
+        raise TypeError(msg)
+    return document
+
+
+def _saved_model(path: Path) -> SourceFile:
+    with open_regular(path / SAVED_MODEL) as stream:
+        empty = not stream.read(1)
+    if empty:
+        msg = f"{escape_control(path.name)}/{SAVED_MODEL} is empty: a cut download or copy"
+        raise ArtifactError(msg, code="file.damaged")
+    facts = (("network", "whole, a folder; TensorFlow reads it"),)
+    return SourceFile("SavedModel", facts, f"hef init --saved-model {shlex.quote(str(path))}")
 
 
 def _tflite(path: Path) -> SourceFile:

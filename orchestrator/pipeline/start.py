@@ -434,7 +434,7 @@ def _compose(
             "together (left and right, before and after), give each its folder, with equal names"
         )
     if code.opset is not None:
-        recipe["export"]["opset"] = code.opset
+        recipe.setdefault("export", {})["opset"] = code.opset
     if code.packages:
         recipe.setdefault("export", {})["packages"] = list(code.packages)
     if shown is not None and shown.numbers and network.head.get("task") == "other":

@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--engine", default="local", help="where it builds; default: local")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "2")
+    sys.stdout.reconfigure(line_buffering=True)
     with tempfile.TemporaryDirectory(prefix="journey-") as place:
         wrong = _maker(Path(place, "maker"), options.engine)
         if options.long:
@@ -65,7 +66,6 @@ def _sources(root: Path, engine: str) -> int:
         wrong += bool(result.wrong)
         cells = f"{result.right:>10.1%}{result.device:>9.1%}{result.edits:>7}{result.seconds:>6.0f}"
         print(f"  {source:<32}{cells}  {'not run: ' if result.skipped else ''}{result.told}")
-        sys.stdout.flush()
     return wrong
 
 
@@ -82,7 +82,6 @@ def _normalisations(root: Path) -> int:
         section = {k: v for k, v in told["preprocessing"].items() if k != "size"}
         print(f"  {way.name:<16}{'found' if right else 'NOT FOUND':<11}"
               f"{time.monotonic() - began:4.0f} s  {section}")  # fmt: skip
-        sys.stdout.flush()
     print(f"\n  {found} of {len(WAYS)} ({WANTED} are asked for)")
     return int(found < WANTED)
 

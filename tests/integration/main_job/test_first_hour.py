@@ -265,3 +265,14 @@ def test_a_network_is_ended_where_the_compiler_takes_no_more(
     assert any("runs on the host" in one for one in found["found"])
     done = project.hef("lint", "faces")
     assert "error" not in done.stdout, done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_init_of_torchscript_writes_a_recipe(
+    network: Any, new_project: Callable[[str], Project]
+) -> None:
+    """A program, which no box of the local engine runs: the recipe says so and is there."""
+    project = new_project("script")
+    torch.jit.trace(network, torch.zeros(1, 3, 48, 48)).save(str(project.root / "waste.pt"))
+    init(project, "--size", "3,48,48")
+    assert "weights: ../../waste.pt" in (project.root / "models/waste/model.yaml").read_text()

@@ -92,3 +92,50 @@ def test_a_bad_file_does_not_hide_the_others(
     assert fine["next"].startswith("hef init --weights")
     assert run(["inspect", str(good)]) == 0
     assert "build it   hef init --weights" in capsys.readouterr().out
+
+
+def keras(path: Path, config: object) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
+    return path
+
+
+def test_a_keras_file_is_a_network_and_no_damaged_hef(tmp_path: Path) -> None:
+    layer = {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [None, 48, 48, 3]}}
+    config = {"class_name": "Functional", "config": {"layers": [layer, 3, {"class_name": "Add"}]}}
+    found = describe_source(keras(tmp_path / "n.keras", config))
+    assert found.facts == (
+        ("network", "whole, Functional, Keras 3.15.1"), ("input", "x  ?x48x48x3"),
+    )  # fmt: skip
+    assert found.command == f"hef init --keras {tmp_path / 'n.keras'}"
+
+
+@pytest.mark.parametrize("config", [[], "text", {"config": {"layers": {"a": 1}}}, {"config": 3}])
+def test_a_strange_keras_file_is_told_and_ends_in_no_traceback(
+    tmp_path: Path, config: object
+) -> None:
+    file = keras(tmp_path / "n.keras", config)
+    if isinstance(config, dict):
+        assert describe_source(file).kind == "Keras network"
+    else:
+        with pytest.raises(ArtifactError, match="no Keras file, or a damaged one"):
+            describe_source(file)
+
+
+def test_keras_in_hdf5_a_saved_model_and_what_only_looks_like_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 64)
+    assert describe_source(tmp_path / "old.h5").kind == "Keras network (HDF5)"
+    (tmp_path / "not.keras").write_bytes(b"no archive")
+    with pytest.raises(ArtifactError, match="no Keras file"):
+        describe_source(tmp_path / "not.keras")
+    folder = tmp_path / "my saved"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"\x08\x01")
+    assert run(["inspect", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["next"] == f"hef init --saved-model '{folder}'"
+    (folder / "saved_model.pb").write_bytes(b"")
+    assert run(["inspect", str(folder)]) == 6
+    assert "cut download" in capsys.readouterr().err

@@ -20,7 +20,8 @@ import pytest
 import torch
 from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
 from hefsmith_worker.graph import analyse, name_nodes
-from hefsmith_worker.script import generate, script_request
+from hefsmith_worker.script.generate import generate
+from hefsmith_worker.script.request import script_request
 from torch import nn
 
 from tests.unit.graph.networks import Anchored, Body, Decoupled, WithObjectness, conv, grids

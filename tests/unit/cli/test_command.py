@@ -12,6 +12,8 @@ import pytest
 
 from orchestrator.cli import app as application
 
+pytestmark = pytest.mark.slow
+
 #: What `hef --help` must not load: each costs more than the whole of it.
 HEAVY = (
     "asyncio",

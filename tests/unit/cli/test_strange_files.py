@@ -21,6 +21,8 @@ if sys.platform == "win32":
 
 from .bounded import run_bounded
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("fifo", "zero", "kmsg", "socket", "sparse", "folder", "packed", "pickle", "deep", "loop")
 
 COMMANDS = {

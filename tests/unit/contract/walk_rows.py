@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from hefsmith_worker.contract.options import OptimizeOptions
 from hefsmith_worker.pictures import Preprocess
-from hefsmith_worker.script import generate, script_request
+from hefsmith_worker.script.generate import generate
 from hefsmith_worker.script.lint import check_text
+from hefsmith_worker.script.request import script_request
 
 HEAD = {
     "task": "detection", "family": "yolo99", "end_nodes": ["/c64", "/c3"],

@@ -38,7 +38,7 @@ from orchestrator.errors import DeviceError
 from .hostile import DIGEST, HELLO, Liar, Lie, hostile_pi, resident_bytes
 
 #: No test of this file may take longer, whatever the device does.
-pytestmark = pytest.mark.timeout(20)
+pytestmark = [pytest.mark.timeout(20), pytest.mark.slow]
 
 MEGABYTE = 1 << 20
 

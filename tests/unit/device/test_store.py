@@ -16,6 +16,8 @@ from orchestrator.device.agent.store import ReleaseStore, release_id, releases_i
 
 from .die_everywhere import WHO, back, bring, record_of
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("die_everywhere.py")
 
 

@@ -18,6 +18,8 @@ from orchestrator.inspect.compiler import cure_of, judge
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 def network(bad: str | None, path: Path) -> Path:
     """Two convolutions with a remainder before, between or behind them."""

@@ -14,6 +14,8 @@ import pytest
 
 from tests.unit.emulator.test_optimize import NORMALIZE
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(6)
 #: Units in the last place by which sums come out otherwise.
 UNITS = 3

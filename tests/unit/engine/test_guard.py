@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hefsmith_worker import guard
 
+pytestmark = pytest.mark.slow
+
 
 def start(settings: dict[str, Any], *command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(

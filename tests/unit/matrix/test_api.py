@@ -15,6 +15,8 @@ from orchestrator.errors import ConfigError
 
 from . import conftest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 from orchestrator import BuildResult, CellResult, Event, MatrixResult, PlanResult, Project
 

@@ -31,6 +31,8 @@ from orchestrator.pipeline.tuning import Variant, applied
 
 from . import conftest, trivial
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("distributed")
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -13,6 +13,8 @@ from orchestrator import Project
 
 from . import conftest, trivial
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.bench
 def test_a_cell_costs_under_twenty_milliseconds(

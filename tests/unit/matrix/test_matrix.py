@@ -18,6 +18,8 @@ from orchestrator.errors import ConfigError
 
 from . import conftest
 
+pytestmark = pytest.mark.slow
+
 FOUR = {("one", "hailo8l"), ("one", "hailo8"), ("two", "hailo8l"), ("two", "hailo8")}
 
 

@@ -20,6 +20,8 @@ from orchestrator.pipeline.sharing.readthrough import TooSlow, Transfer
 
 from . import conftest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def share(tmp_path: Path, project: conftest.Project, monkeypatch: pytest.MonkeyPatch) -> Path:

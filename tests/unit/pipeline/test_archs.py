@@ -46,7 +46,7 @@ def prover(chip: str | None, session: BuildSession, kind: str = "ssh") -> Prover
     """Return a prover whose device has ``chip`` and HailoRT 4.20.0."""
     made = Prover(session)  # type: ignore[arg-type]
     identity = SimpleNamespace(chip=chip, hailort="4.20.0")
-    made._specs = (DeviceSpec(name="pi5", kind=kind),)
+    made._spec = DeviceSpec(name="pi5", kind=kind)
     made.session = lambda arch=None: SimpleNamespace(  # type: ignore[method-assign, assignment]
         identify=lambda: identity
     )

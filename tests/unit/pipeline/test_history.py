@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import ConfigError
+from orchestrator.files import sha256_of
 from orchestrator.pipeline import history
 from orchestrator.pipeline.builds import Build, read_build, replace_build
 from orchestrator.pipeline.comparing import TUNED, compare_builds, find_side
@@ -43,7 +44,7 @@ def stage(place: Path, key: str, net: Classifier, *, broken: bool = False, **mor
         "toolchain": "emulator", "hef": "model.hef", "stages": {}, "findings": [],
         "files": [{"path": "model.hef", "role": "hef", "bytes": 4000, "sha256": "ab"}],
         "asked": {"level": 0}, "ran": {"level_run": 0}, "thresholds": {},
-        "postprocess": {"metric": None}, "manifest_sha256": history.sha256_file(
+        "postprocess": {"metric": None}, "manifest_sha256": sha256_of(
             folder / "manifest.json"), **more,
     }  # fmt: skip
     (folder / "build.json").write_text(json.dumps(summary), encoding="utf-8")

@@ -181,7 +181,8 @@ def classifier(path: Path, classes: int = 10) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project that is the current folder."""
+    """An empty project that is the current folder; networks are looked at on this machine."""
+    monkeypatch.setenv("HEFSMITH_ENGINE", "local")
     root = tmp_path / "project"
     (root / "models").mkdir(parents=True)
     (root / "hef.yaml").write_text("", encoding="utf-8")

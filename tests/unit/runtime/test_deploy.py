@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from orchestrator.device.session import SshSession
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def session() -> Iterator[SshSession]:

@@ -17,6 +17,8 @@ from tests.unit.device import recorded
 from tests.unit.runtime import hefs
 from tests.unit.runtime.runner import QuickRunner, emulated_environment
 
+pytestmark = pytest.mark.slow
+
 NEWER = "5.2.0"
 
 

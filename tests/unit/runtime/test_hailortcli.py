@@ -16,6 +16,8 @@ from tests.unit.runtime.runner import emulated_environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = ("4.20.0", "4.21.0", "4.22.0", "4.23.0", "4.24.0", "5.0.0", "5.1.1", "5.2.0")
 
 

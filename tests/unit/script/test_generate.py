@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from hefsmith_worker.contract.options import OptimizeOptions
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.script import generate, parse, script_request
+from hefsmith_worker.script import parse
+from hefsmith_worker.script.generate import generate
 from hefsmith_worker.script.lint import check_text
+from hefsmith_worker.script.request import script_request
 
 STRIDES = (8, 16, 32)
 CELLS = {8: (40, 48), 16: (20, 24), 32: (10, 12)}

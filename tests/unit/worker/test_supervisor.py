@@ -14,6 +14,8 @@ from typing import Any
 import hefsmith_worker
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(hefsmith_worker.__file__).parent
 
 JOB = """

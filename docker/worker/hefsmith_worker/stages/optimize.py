@@ -22,8 +22,9 @@ from hefsmith_worker.contract.layout import (
 from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
 from hefsmith_worker.network import as_input
 from hefsmith_worker.protocol import Plan, StageError
-from hefsmith_worker.script import GeneratedScript, ScriptRequest, generate, script_request
+from hefsmith_worker.script.generate import GeneratedScript, generate
 from hefsmith_worker.script.precision import precision_table
+from hefsmith_worker.script.request import ScriptRequest, script_request
 from hefsmith_worker.workspace import Workspace
 
 if TYPE_CHECKING:

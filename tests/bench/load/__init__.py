@@ -1,0 +1,1 @@
+"""What much of everything costs: pictures, models, builds, lines, gigabytes, devices."""

@@ -1,0 +1,249 @@
+"""Measure what much of everything costs in seconds and memory: ``python -m tests.bench.load``.
+
+Each row is a program of its own, whose peak of memory is read from the system while it runs. What
+grows where it must not is an error, not a figure: memory and open files over many builds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PAGE = REPOSITORY / "docs" / "load.md"
+START, END = "<!-- figures: start -->\n", "<!-- figures: end -->"
+
+#: What is measured, by name: how many.
+AMOUNTS = {"pictures": 3000, "models": 100, "builds": 200, "lines": 1_000_000, "megabytes": 2100}
+#: By how much memory may grow between the twentieth build and the last, in MiB.
+MAY_GROW = 8
+
+
+def _hef(root: Path, *words: str) -> tuple[float, int, subprocess.CompletedProcess[str]]:
+    """Run a command; return its seconds, its peak in MiB with all that it starts, and its end."""
+    root.mkdir(parents=True, exist_ok=True)
+    places = {f"HEFSMITH_{name.upper()}": str(root / name) for name in ("cache", "data")}
+    environ = {**os.environ, **places, "HOME": str(root / "home"), "HEFSMITH_ENGINE": "local"}
+    began = time.monotonic()
+    with (root / "out").open("w+") as out, (root / "err").open("w+") as err:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", *words],
+            stdout=out, stderr=err, text=True, cwd=root, env=environ,
+        )  # fmt: skip
+        peak = 0
+        while started.poll() is None:
+            peak = max(peak, sum(_resident(pid) for pid in _with_children(started.pid)))
+            time.sleep(0.05)
+        seconds = time.monotonic() - began
+    said = ((root / one).read_text(errors="replace") for one in ("out", "err"))
+    return seconds, peak // 1024, subprocess.CompletedProcess(words, started.returncode, *said)
+
+
+def _with_children(pid: int) -> list[int]:
+    found = [pid]
+    for one in found:
+        try:
+            tasks = Path(f"/proc/{one}/task/{one}/children").read_text().split()
+        except OSError:
+            continue
+        found += map(int, tasks)
+    return found
+
+
+def _resident(pid: int) -> int:
+    """Return the memory of a process in KiB."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return int(status.partition("VmRSS:")[2].split()[0]) if "VmRSS:" in status else 0
+
+
+def pictures(folder: Path) -> tuple[str, str]:
+    """Build from many pictures of many kinds."""
+    from PIL import Image
+
+    count = AMOUNTS["pictures"]
+    random = np.random.default_rng(0)
+    there = folder / "photos"
+    there.mkdir()
+    modes, endings = ("RGB", "L", "RGBA", "P"), ("jpg", "png", "webp", "bmp")
+    for number in range(count):
+        side = 64 + int(random.integers(0, 640))
+        tile = random.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(tile).resize((side, 48 + side // 2))
+        ending = endings[number % 4]
+        mode = "RGB" if ending == "jpg" else modes[number // 4 % 4]
+        picture.convert(mode).save(there / f"{number}.{ending}")
+    _network(folder / "net.onnx", 1 << 10)
+    _, _, done = _hef(folder, "init", "net", "--onnx", "net.onnx", "--calib", "photos", "--yes")
+    assert done.returncode == 0, done.stderr
+    recipe = folder / "models/net/model.yaml"
+    text, changed = re.subn(r"count: \d+", f"count: {count}", recipe.read_text())
+    assert changed == 1
+    recipe.write_text(text)
+    seconds, peak, done = _hef(folder, "build", "net")
+    assert done.returncode == 0, done.stderr
+    return f"a build from {count} pictures of 4 kinds", f"{seconds:.0f} s, {peak} MiB at most"
+
+
+def models(folder: Path) -> tuple[str, str]:
+    """Look at a project of many models."""
+    from tests.unit.matrix import trivial
+
+    count = AMOUNTS["models"]
+    for number in range(count):
+        trivial.make_model(folder, f"net{number}")
+    listed, peak, done = _hef(folder)
+    assert done.returncode == 0, done.stderr
+    told, more, done = _hef(folder, "report", "--all", "--format", "md")
+    return (
+        f"`hef` and `hef report --all` in a project of {count} models",
+        f"{listed:.1f} s and {told:.1f} s, {max(peak, more)} MiB at most",
+    )
+
+
+BUILDS = """
+import os, sys
+from pathlib import Path
+from orchestrator import Project
+from tests.unit.matrix import trivial
+
+trivial.install()
+root, count = Path(sys.argv[1]), int(sys.argv[2])
+recipe = root / "models/net/model.yaml"
+plain = recipe.read_text()
+with Project(root) as project:
+    for number in range(count):
+        # Another mean each time: nothing is taken from before.
+        recipe.write_text(plain.replace("mean: [0]", f"mean: [{number}]"))
+        project.build("net", "hailo8l")
+        if number in (19, count - 1):
+            status = Path("/proc/self/status").read_text()
+            resident = int(status.partition("VmRSS:")[2].split()[0]) // 1024
+            print(resident, len(os.listdir("/proc/self/fd")))
+"""
+
+
+def builds(folder: Path) -> tuple[str, str]:
+    """Build again and again in one process."""
+    from tests.unit.matrix import trivial
+
+    count = AMOUNTS["builds"]
+    trivial.make_model(folder, "net")
+    environ = {**os.environ, "HEFSMITH_CACHE": str(folder / "cache"), "HEFSMITH_ENGINE": "local"}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", BUILDS, str(folder), str(count)],
+        capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (before, files), (after, more) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert after - before <= MAY_GROW, f"memory grew from {before} to {after} MiB"
+    assert more <= files, f"open files grew from {files} to {more}"
+    seconds = time.monotonic() - began
+    return (
+        f"{count} builds in one process, each of 7 trivial stages",
+        f"{seconds:.0f} s; {before} MiB after 20, {after} at the end; {more} open files both times",
+    )
+
+
+def lines(folder: Path) -> tuple[str, str]:
+    """Explain a log of a million lines with its cause near the end."""
+    count = AMOUNTS["lines"]
+    log = folder / "build.log"
+    with log.open("w") as file:
+        for number in range(count):
+            file.write(
+                f"[info] layer conv{number % 971}: {number * 7919 % 100003} of 100003 done\n"
+            )
+        file.write("UnsupportedOperationError: Einsum operation is unsupported\n")
+    seconds, peak, done = _hef(folder, "explain", "build.log")
+    assert "Einsum" in done.stdout, done.stdout
+    return f"`hef explain` of {count:,} lines", f"{seconds:.0f} s, {peak} MiB at most"
+
+
+def gigabytes(folder: Path) -> tuple[str, str]:
+    """Inspect and lint an ONNX file whose weights, beside it, have 2.1 GB."""
+    size = AMOUNTS["megabytes"]
+    _network(folder / "large.onnx", size << 18)
+    assert (folder / "large.onnx.data").stat().st_size > 2 << 30
+    seconds, peak, done = _hef(folder, "inspect", "large.onnx")
+    assert done.returncode == 0, done.stderr
+    return f"`hef inspect` of an ONNX file of {size} MB", f"{seconds:.1f} s, {peak} MiB at most"
+
+
+def _network(path: Path, numbers: int) -> None:
+    """Write a convolution and a layer of so many weights."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    def raw(name: str, *sides: int) -> onnx.TensorProto:
+        values = np.zeros(sides, np.float32)
+        values.reshape(-1)[:: max(1, values.size // 997)] = 0.01
+        return helper.make_tensor(name, TensorProto.FLOAT, sides, values.tobytes(), raw=True)
+
+    wide = max(1, numbers // 64)
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["c"], kernel_shape=[3, 3]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("GlobalAveragePool", ["r"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["f"]),
+        helper.make_node("Gemm", ["f", "large"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "large",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, wide])],
+        [raw("w", 64, 3, 3, 3), raw("large", 64, wide)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(
+        model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024
+    )
+
+
+ROWS: dict[str, Callable[[Path], tuple[str, str]]] = {
+    "pictures": pictures, "models": models, "builds": builds, "lines": lines,
+    "gigabytes": gigabytes,
+}  # fmt: skip
+
+
+def main() -> int:
+    """Print the figures; write them into the page on request."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.load", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*ROWS, []], help="default: all")
+    parser.add_argument("--write", action="store_true", help="into docs/load.md")
+    asked = parser.parse_args()
+    rows = []
+    for name in asked.names or ROWS:
+        with tempfile.TemporaryDirectory(prefix="load-") as folder:
+            rows.append(ROWS[name](Path(folder)))
+        print(": ".join(rows[-1]), flush=True)
+    if asked.write:
+        made = (
+            f"{time.strftime('%Y-%m-%d', time.gmtime())}, Python {platform.python_version()}, "
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, a load of "
+            f"{os.getloadavg()[0]:.0f} at the end."
+        )
+        table = ["| what | figure |", "|---|---|", *(f"| {what} | {said} |" for what, said in rows)]
+        text = "\n".join([*table, "", made, ""])
+        page = PAGE.read_text(encoding="utf-8")
+        page = re.sub(f"{START}.*?{END}", lambda _: f"{START}{text}{END}", page, flags=re.DOTALL)
+        PAGE.write_text(page, encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -33,10 +33,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # Twice is a failure.
         if item.get_closest_marker("second_try") is not None:
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
-        # One process for all that share an engine or a suite, one for each file of the others.
-        suite = "suite" in item.path.parts
-        shared = suite or item.get_closest_marker("engine") is not None
-        item.add_marker(pytest.mark.xdist_group("engine" if shared else str(item.path)))
     if ENGINE_TESTS:
         return
     wanted, left_out = [], []

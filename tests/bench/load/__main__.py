@@ -1,7 +1,7 @@
 """Measure what much of everything costs in seconds and memory: ``python -m tests.bench.load``.
 
-Each row is a program of its own, whose peak of memory is read from the system while it runs. What
-grows where it must not is an error, not a figure: memory and open files over many builds.
+Each row is a program of its own, whose memory, with that of all that it starts, is read from the
+system while it runs.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ PAGE = REPOSITORY / "docs" / "load.md"
 START, END = "<!-- figures: start -->\n", "<!-- figures: end -->"
 
 #: What is measured, by name: how many.
-AMOUNTS = {"pictures": 3000, "models": 100, "builds": 200, "lines": 1_000_000, "megabytes": 2100}
-#: By how much memory may grow between the twentieth build and the last, in MiB.
-MAY_GROW = 8
+AMOUNTS = {"pictures": 3000, "models": 100, "lines": 1_000_000, "megabytes": 2100}
 
 
 def _hef(root: Path, *words: str) -> tuple[float, int, subprocess.CompletedProcess[str]]:
@@ -113,51 +111,6 @@ def models(folder: Path) -> tuple[str, str]:
     )
 
 
-BUILDS = """
-import os, sys
-from pathlib import Path
-from orchestrator import Project
-from tests.unit.matrix import trivial
-
-trivial.install()
-root, count = Path(sys.argv[1]), int(sys.argv[2])
-recipe = root / "models/net/model.yaml"
-plain = recipe.read_text()
-with Project(root) as project:
-    for number in range(count):
-        # Another mean each time: nothing is taken from before.
-        recipe.write_text(plain.replace("mean: [0]", f"mean: [{number}]"))
-        project.build("net", "hailo8l")
-        if number in (19, count - 1):
-            status = Path("/proc/self/status").read_text()
-            resident = int(status.partition("VmRSS:")[2].split()[0]) // 1024
-            print(resident, len(os.listdir("/proc/self/fd")))
-"""
-
-
-def builds(folder: Path) -> tuple[str, str]:
-    """Build again and again in one process."""
-    from tests.unit.matrix import trivial
-
-    count = AMOUNTS["builds"]
-    trivial.make_model(folder, "net")
-    environ = {**os.environ, "HEFSMITH_CACHE": str(folder / "cache"), "HEFSMITH_ENGINE": "local"}
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", BUILDS, str(folder), str(count)],
-        capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environ,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (before, files), (after, more) = (map(int, line.split()) for line in done.stdout.splitlines())
-    assert after - before <= MAY_GROW, f"memory grew from {before} to {after} MiB"
-    assert more <= files, f"open files grew from {files} to {more}"
-    seconds = time.monotonic() - began
-    return (
-        f"{count} builds in one process, each of 7 trivial stages",
-        f"{seconds:.0f} s; {before} MiB after 20, {after} at the end; {more} open files both times",
-    )
-
-
 def lines(folder: Path) -> tuple[str, str]:
     """Explain a log of a million lines with its cause near the end."""
     count = AMOUNTS["lines"]
@@ -215,8 +168,7 @@ def _network(path: Path, numbers: int) -> None:
 
 
 ROWS: dict[str, Callable[[Path], tuple[str, str]]] = {
-    "pictures": pictures, "models": models, "builds": builds, "lines": lines,
-    "gigabytes": gigabytes,
+    "pictures": pictures, "models": models, "lines": lines, "gigabytes": gigabytes,
 }  # fmt: skip
 
 

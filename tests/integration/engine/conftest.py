@@ -198,6 +198,18 @@ class LoopbackSsh:
     def url(self) -> str:
         return f"ssh://root@127.0.0.1:{self.port}"
 
+    def sessions(self) -> int:
+        """Count the sessions that this server has open to the engine."""
+        table = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        ).stdout
+        rows = [row.split(maxsplit=2) for row in table.splitlines()]
+        ours = {str(self.process.pid)}
+        while found := {pid for pid, parent, *_ in rows if parent in ours} - ours:
+            ours |= found
+        # The shell that sshd starts has the words, too, until it becomes the program.
+        return sum(pid in ours and args == ["docker system dial-stdio"] for pid, _, *args in rows)
+
     def drop_sessions(self) -> int:
         """Kill the processes that serve connections, as a network that breaks does."""
         table = subprocess.run(

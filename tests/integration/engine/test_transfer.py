@@ -102,7 +102,10 @@ def test_shared_folders_copies_and_ssh_give_the_same_bytes(
         results[way] = (digest, lines)
         engine.close()
     assert len({str(one) for one in results.values()}) == 1, results
-    assert docker("volume", "ls", "-q", "--filter", "label=org.hefsmith.work") == before
+    # Another test may have one now, which goes with it; one of ours that was left would stay.
+    listed = ("volume", "ls", "-q", "--filter", "label=org.hefsmith.work")
+    left = set(docker(*listed).split()) - set(before.split())
+    wait_until(lambda: not left & set(docker(*listed).split()), 60)
 
 
 @pytest.mark.second_try("was seen to need one on a busy machine, for a reason not found yet")
@@ -254,10 +257,7 @@ def test_one_far_build_stays_within_the_sessions_that_sshd_allows(
     engine._blind = True
     for _ in range(2):
         run(engine, make_job(WORK, *inputs))
-    table = subprocess.run(
-        ["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True
-    ).stdout
-    assert table.count("docker system dial-stdio") <= 8
+    assert 1 <= ssh.sessions() <= 8
     engine.close()
 
 

@@ -146,20 +146,22 @@ def _network(path: Path, numbers: int) -> None:
         values.reshape(-1)[:: max(1, values.size // 997)] = 0.01
         return helper.make_tensor(name, TensorProto.FLOAT, sides, values.tobytes(), raw=True)
 
-    wide = max(1, numbers // 64)
+    # A tensor of more than 2 GiB is none that protobuf takes.
+    halves, wide = ("first", "second"), max(1, numbers // 128)
     nodes = [
         helper.make_node("Conv", ["image", "w"], ["c"], kernel_shape=[3, 3]),
         helper.make_node("Relu", ["c"], ["r"]),
         helper.make_node("GlobalAveragePool", ["r"], ["g"]),
         helper.make_node("Flatten", ["g"], ["f"]),
-        helper.make_node("Gemm", ["f", "large"], ["out"]),
+        *(helper.make_node("Gemm", ["f", name], [f"{name}.out"]) for name in halves),
+        helper.make_node("Concat", [f"{name}.out" for name in halves], ["out"], axis=1),
     ]
     graph = helper.make_graph(
         nodes,
         "large",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 64, 64])],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, wide])],
-        [raw("w", 64, 3, 3, 3), raw("large", 64, wide)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 2 * wide])],
+        [raw("w", 64, 3, 3, 3), *(raw(name, 64, wide) for name in halves)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(

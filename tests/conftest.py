@@ -44,6 +44,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = wanted
 
 
+#: What shares an engine's images and its imported suite: tests in these folders, in one process.
+SHARED = ("tests/integration/engine/", "tests/integration/suite/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each file to one process, as ``loadfile`` does, and all that shares an engine to one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "engine" if nodeid.startswith(SHARED) else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
+
+
 @contextlib.contextmanager
 def turn(folder: Path, *, alone: bool) -> Iterator[None]:
     """Wait until no other process runs a test, or only until none runs that must be alone."""

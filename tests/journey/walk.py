@@ -15,6 +15,10 @@ from orchestrator.paths import image_context
 #: Nothing of the person who runs the journey, such as a cache that is full or trust that was given.
 NOT_THEIRS = ("HEFSMITH_", "XDG_", "PYTHON")
 
+#: But images are built from what this machine has: an index may give a torch with CUDA, five
+#: gigabytes that every later test with an image of that name would carry.
+THE_MACHINES = ("HEFSMITH_WHEELS", "HEFSMITH_BASE_IMAGE")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -39,7 +43,11 @@ class Walker:
     @property
     def environ(self) -> dict[str, str]:
         """Return what a new user's shell has: the installed program and a home."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(NOT_THEIRS)}
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if key in THE_MACHINES or not key.startswith(NOT_THEIRS)
+        }
         return {**kept, "HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def type(self, command: str, *, in_folder: Path | None = None, **environ: str) -> Step:

@@ -19,6 +19,7 @@ import pytest
 from orchestrator.engine.address import Address
 from orchestrator.engine.base import IN, WORK, Box, Input, Job
 from orchestrator.engine.docker import DockerEngine
+from orchestrator.processes import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +86,11 @@ def docker(*words: str, host: str = SOCKET) -> str:
 
 
 def container_names(label: str = "org.hefsmith.build") -> list[str]:
-    return docker("ps", "-a", "--filter", f"label={label}", "--format", "{{.Names}}").split()
+    """Return the containers that this very process has; others may have theirs beside them."""
+    form = '{{.Names}} {{.Label "org.hefsmith.process"}}'
+    listed = docker("ps", "-a", "--filter", f"label={label}", "--format", form)
+    rows = [row.split() for row in listed.splitlines()]
+    return [name for name, process in rows if process == str(this_process())]
 
 
 def exists(name: str) -> bool:

@@ -159,12 +159,20 @@ def test_failure_and_cancel_are_told_and_leave_nothing(
 def test_a_build_goes_on_alone_and_is_picked_up_again(
     podman: DockerEngine, job: Callable[[str], Job], work: Path
 ) -> None:
-    code = "import time; print('a', flush=True); time.sleep(2); print('b')"
+    code = f"""
+import os, time
+print('a', flush=True)
+while not os.path.exists('{WORK}/go'): time.sleep(0.1)
+print('b')
+"""
     running = podman.start(job(code), detached=True)
     running.let_go()
     assert podman.status(running.record) == "running"
     with podman.attach(running.record) as again:
-        assert list(again.lines()) == ["a", "b"]
+        lines = again.lines()
+        assert next(lines) == "a"
+        (work / "go").touch()
+        assert list(lines) == ["b"]
         assert again.wait().ok
 
 

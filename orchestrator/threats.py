@@ -101,6 +101,7 @@ THREATS = (
             "hefsmith_worker.stages.tensorflow_code:code_in_keras",
             "hefsmith_worker.stages.tensorflow_code:code_in_saved_model",
             "hefsmith_worker.onnx_files:load",
+            "orchestrator.inspect.compiler:weight_of",
             "orchestrator.pipeline.session:BuildSession.engine",
         ),
         tests=(
@@ -112,6 +113,7 @@ THREATS = (
             "tests/security/test_tensorflow.py::test_operators_that_touch_files_are_seen_in_a_saved_model",
             "tests/security/test_names.py::test_the_worker_copies_weights_over_nothing",
             "tests/security/test_new_attacks.py::test_a_hostile_network_is_told",
+            "tests/security/test_large_networks.py::test_weights_beside_a_network_are_not_read_to_look_at_it",
         ),
         open="a SavedModel is a program of TensorFlow's operators; those known to touch files "
         "are refused, but its own saving may be called: use the Docker engine for it",

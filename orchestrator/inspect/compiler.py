@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator import paths
+from orchestrator.hef.errors import HefError
 from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 Place = Literal["before", "middle", "after"]
 
-#: Larger files are not judged beforehand: folding them takes as long as a build does.
+#: Larger networks, with the weights in files beside them, are not judged beforehand: folding them
+#: takes as long as a build does, and three times their size in memory.
 LARGEST = 512 << 20
 #: Seconds after which a report is given without the judgement.
 PATIENCE = 60.0
@@ -73,7 +75,7 @@ def judge(
     here = [paths.image_context("emulator") / "packages", paths.worker_package().parent]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, here))}
     try:
-        if path.stat().st_size > LARGEST:
+        if weight_of(path) > LARGEST:
             return None
         done = subprocess.run(
             [sys.executable, "-P", "-m", "hailo_emulator.judge"],
@@ -87,8 +89,28 @@ def judge(
             env=environ,
         )
         return _read(parse_json(done.stdout)) if done.returncode == 0 else None
-    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
+    except (OSError, ValueError, KeyError, TypeError, HefError, subprocess.SubprocessError):
         return None
+
+
+def weight_of(path: Path) -> int:
+    """Return how many bytes a network has: its file, and the weights that are loaded with it.
+
+    What its tensors claim counts, and what lies in the files that it names: either may be the
+    smaller one. Nothing of the weights is read. Raises ``OSError``, ``HefError``.
+    """
+    from hefsmith_worker.contract import names
+    from hefsmith_worker.onnx_external import external_files
+
+    from orchestrator.inspect.onnx_file import read_onnx
+
+    size = path.stat().st_size
+    if size > LARGEST:
+        return size
+    beside = [path.parent / name for name in external_files(path) if names.fault(name) is None]
+    there = sum(one.stat().st_size for one in beside if one.is_file())
+    claimed = sum(max(one.size, 0) for one in read_onnx(path).weights.values() if one.external)
+    return size + max(there, claimed)
 
 
 def _read(answer: Mapping[str, Any]) -> Judged:

@@ -33,7 +33,7 @@ def lint_graph(
 
     It is cut where the recipe says, else where a build would cut it.
     """
-    from orchestrator.inspect.compiler import judge
+    from orchestrator.inspect.compiler import LARGEST, judge, weight_of
     from orchestrator.inspect.onnx_file import read_onnx
     from orchestrator.inspect.onnx_report import find_objections
 
@@ -41,16 +41,28 @@ def lint_graph(
     judged = judge(path, shapes=shapes, start_nodes=start_nodes, end_nodes=ends)
     found = find_objections(read_onnx(path), ends, judged)
     given = set(shapes or {})
-    return [
+    unasked = [
         Finding(
-            f"onnx.{item.code}",
-            ERROR if item.known else WARNING,
-            f"{item.message}: {', '.join(item.nodes)}" if item.nodes else item.message,
-            fix=item.fix,
+            "lint.large-network",
+            INFO,
+            f"the network has over {LARGEST >> 20} MiB with its weights, so only its operators' "
+            "names were looked at",
+            fix="hef build asks the compiler's parser",
         )
-        for item in found
-        # The recipe's shapes fill what the file leaves open.
-        if not (item.code in ("dynamic-shape", "batch") and given)
+    ]
+    return [
+        *(unasked if judged is None and weight_of(path) > LARGEST else ()),
+        *(
+            Finding(
+                f"onnx.{item.code}",
+                ERROR if item.known else WARNING,
+                f"{item.message}: {', '.join(item.nodes)}" if item.nodes else item.message,
+                fix=item.fix,
+            )
+            for item in found
+            # The recipe's shapes fill what the file leaves open.
+            if not (item.code in ("dynamic-shape", "batch") and given)
+        ),
     ]
 
 

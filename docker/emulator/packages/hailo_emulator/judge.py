@@ -8,6 +8,7 @@ and ``end_nodes``. The answer is one on standard output.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -65,8 +66,24 @@ def judge_file(
     }
 
 
+#: Bytes of address space: a file may load the weights beside it as often as it likes.
+MEMORY = 6 << 30
+
+
+def limit_memory() -> None:
+    """Keep this process within bounds, where the system has them."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
+
+
 def main() -> int:
     """Answer one request."""
+    limit_memory()
     asked = json.load(sys.stdin)
     answer = judge_file(
         Path(asked["file"]), asked["shapes"], asked["start_nodes"], asked["end_nodes"]

@@ -120,6 +120,8 @@ class Graph:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             if self.folder is None:
                 return None
+            if _longest(tensor, self.folder) > LARGEST * 16:
+                return None
             copy = onnx.TensorProto()
             copy.CopyFrom(tensor)
             try:
@@ -133,6 +135,18 @@ class Graph:
             return np.asarray(numpy_helper.to_array(tensor))
         except (TypeError, ValueError):
             return None
+
+
+def _longest(tensor: onnx.TensorProto, folder: Path) -> int:
+    """Return how many bytes would be read for a tensor; its sides need not agree with them."""
+    said: Dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
+    try:
+        if said.get("length"):
+            return int(said["length"])
+        size: int = (folder / said.get("location", "")).stat().st_size
+        return size - int(said.get("offset", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 #: Bytes of an ONNX file; protobuf reads no larger one, the rest lies in files beside it.

@@ -42,6 +42,15 @@ EXTRA_OF: dict[str, Extra] = {
 }
 
 
+#: What the emulator needs to import; the extra `emulator` installs it.
+EMULATOR_NEEDS = ("numpy", "onnx", "onnxruntime", "onnxscript", "PIL", "torch", "xxhash")
+
+
+def missing_modules() -> tuple[str, ...]:
+    """Return which of the emulator's libraries this Python lacks; imports none of them."""
+    return tuple(name for name in EMULATOR_NEEDS if find_spec(name) is None)
+
+
 @dataclass(frozen=True)
 class Installation:
     """Where hefsmith came from and what manages it.

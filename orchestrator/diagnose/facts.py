@@ -117,7 +117,7 @@ def read(path: str) -> str:
 
 def collect_host() -> HostFacts:
     """Return the facts of this machine; takes well under a second."""
-    from orchestrator.engine.local import missing_modules
+    from orchestrator.installation import missing_modules
 
     system = platform.system()
     meminfo = read("/proc/meminfo")
@@ -275,7 +275,7 @@ def _long_paths(system: str) -> bool | None:
 def collect_engine(asked: str | None, named: Mapping[str, str] | None = None) -> EngineFacts:
     """Return the facts of the engine that ``asked`` means; an engine that is away is a fact."""
     from orchestrator.engine.choose import find_address, open_engine
-    from orchestrator.engine.local import missing_modules
+    from orchestrator.installation import missing_modules
 
     lacking = bool(missing_modules())
     try:

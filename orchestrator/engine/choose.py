@@ -86,7 +86,7 @@ def choose_engine(
     job needs an image (``need_docker``). An engine that was asked for by name must answer:
     raises :class:`EngineUnavailableError` if it does not.
     """
-    from orchestrator.engine.local import missing_modules
+    from orchestrator.installation import missing_modules
 
     address = find_address(asked, named)
     engine = open_engine(address)

@@ -315,8 +315,15 @@ def explain_contact(text: str, address: Address, *, windows: bool) -> tuple[str,
             f"{start}\nOr choose another one: --engine ssh://user@host, or a Docker context.\n"
             "hef doctor tells more. The emulator also runs without Docker: --engine local"
         )
-        return f"no Docker engine answers at {where}", hint
+        return f"no Docker engine answers at {where}", hint + _what_local_needs()
     return (
         f"no Docker engine answers at {where}: {escape_control(text[:200])}",
         "See whether it can be reached from here: docker info. hef doctor tells more.",
     )
+
+
+def _what_local_needs() -> str:
+    """Return the rest of a hint: what the local engine lacks here, as a command; or nothing."""
+    from orchestrator.installation import install_command, missing_modules
+
+    return f", after\n{install_command('emulator')}" if missing_modules() else ""

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -55,13 +54,10 @@ from orchestrator.engine.local_job import (
 )
 from orchestrator.engine.sandbox import boxed_program, bubblewrap
 from orchestrator.errors import EngineError
-from orchestrator.installation import install_command
+from orchestrator.installation import install_command, missing_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-#: What the emulator needs to import; the extra `emulator` installs it.
-NEEDED = ("numpy", "onnx", "onnxruntime", "onnxscript", "PIL", "torch", "xxhash")
 
 IMAGE = "local"
 
@@ -74,11 +70,6 @@ OLD = 7 * 86400.0
 #: Where a job in a box has its scratch files, and which folder of the host's that is.
 BOX_TMP = "/tmp"  # noqa: S108  the box's own
 SCRATCH = ".scratch"
-
-
-def missing_modules() -> tuple[str, ...]:
-    """Return which of the emulator's libraries this Python lacks; imports none of them."""
-    return tuple(name for name in NEEDED if find_spec(name) is None)
 
 
 def place_inside(path: PurePosixPath, inputs: Path, work: Path) -> Path:

@@ -32,7 +32,7 @@ def open_pool(
     The settings say which engine; without them those of the current folder do.
     """
     from orchestrator.device.connection_pool import default_pool
-    from orchestrator.engine.local import missing_modules
+    from orchestrator.installation import missing_modules
 
     pool = default_pool()
     if pool.box is None and missing_modules():

@@ -103,7 +103,7 @@ def start(
     inputs = _inputs(given, weights, written, alike)
     seen, failure = _look(given, session, code, inputs, shown, labels_before, written, target)
     if failure is not None:
-        draft.notes.append(f"the network was not run: {failure.message.splitlines()[0]}")
+        draft.notes.append(f"the network was not run: {_in_one_line(failure)}")
     elif seen is not None and seen.kwargs is not None:
         code = code.as_run(seen.kwargs, seen.opset)
     network = _network(seen, inputs, given)
@@ -128,6 +128,12 @@ def start(
             "the host"
         )
     return Started(recipe, network, draft.files, draft.comments, draft.said, draft.notes)
+
+
+def _in_one_line(failure: HefsmithError) -> str:
+    """Return a failure's first line; where that only announces lines, also the last of them."""
+    first, *rest = failure.message.splitlines()
+    return f"{first} {rest[-1].strip()}" if first.endswith(":") and rest else first
 
 
 def _ultralytics(given: Given, target: Path, draft: _Draft, ask: Ask) -> Started:

@@ -120,3 +120,15 @@ def test_a_command_that_needs_an_extra_names_it_in_one_line(
     assert "Traceback" not in done.stderr
     assert module in done.stderr
     assert f"[{EXTRA_OF[module]}]" in done.stderr
+
+
+@pytest.mark.parametrize("lacks", [(), ("torch",)])
+def test_without_an_engine_the_local_one_is_named_with_what_it_needs(
+    lacks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator import installation
+    from orchestrator.engine import failures
+
+    monkeypatch.setattr(installation, "missing_modules", lambda: lacks)
+    needs = failures._what_local_needs()
+    assert needs == (f", after\n{installation.install_command('emulator')}" if lacks else "")

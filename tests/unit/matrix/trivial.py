@@ -22,6 +22,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
+import numpy as np
+from hefsmith_worker.contract import layout
 from hefsmith_worker.contract.events import (
     Artifact,
     Done,
@@ -32,6 +34,7 @@ from hefsmith_worker.contract.events import (
     StageFinished,
     StageStarted,
 )
+from hefsmith_worker.contract.stages import BY_NAME
 
 from orchestrator.engine.base import Ending, EndKind, EngineInfo
 
@@ -108,8 +111,11 @@ class TrivialRunning:
     def _write(self, role: str, name: str, stage: str, plan: dict[str, Any]) -> Artifact:
         by_arch = stage not in ("export", "samples", "calibrate")
         told = [name, stage, plan["parameters"].get(stage), plan["arch"] if by_arch else None]
+        # As with every compiler, other inputs give another result.
+        read = [self._job.work / PASSED_ON[earlier] for earlier in BY_NAME[stage].after]
+        told.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in read])
         content = json.dumps([*told, plan["net_name"]], sort_keys=True).encode() * 20
-        content = _GOES_IN.get(role, lambda told: told)(content)
+        content = _GOES_IN.get(Path(name).suffix, lambda told: told)(content)
         path = self._job.work / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -117,11 +123,9 @@ class TrivialRunning:
 
 
 def files_of(stage: str, plan: dict[str, Any]) -> list[tuple[str, str]]:
-    if stage == "export":
-        return [("onnx", "model.onnx")]
-    if stage == "compile":
-        return [("har", "model.har"), ("hef", plan["hef_name"])]
-    return [("means", f"{stage}.bin")]
+    role = {"export": "onnx", "compile": "har"}.get(stage, "means")
+    hef = [("hef", plan["hef_name"])] if stage == "compile" else []
+    return [(role, PASSED_ON[stage]), *hef]
 
 
 def _onnx(told: bytes) -> bytes:
@@ -147,6 +151,12 @@ def _har(told: bytes) -> bytes:
     return stream.getvalue()
 
 
+def _npy(told: bytes) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.frombuffer(told, np.uint8))
+    return stream.getvalue()
+
+
 def _hef(told: bytes) -> bytes:
     from orchestrator.hef import NetworkSpec, StreamSpec, write_emulated_hef
 
@@ -158,8 +168,20 @@ def _hef(told: bytes) -> bytes:
     return write_emulated_hef(network, arch="hailo8l", resources={"told": told}, timestamp=1)
 
 
+#: The file of each stage that those after it read: where it is as it was, they need not run.
+PASSED_ON = {
+    "export": layout.ONNX,
+    "samples": f"{layout.GOLDEN}/told.bin",
+    "calibrate": f"{layout.CALIBRATION}/told.npy",
+    "parse": layout.HAR_NATIVE,
+    "optimize": layout.SCRIPT,
+    "compile": layout.HAR,
+    "evaluate": "evaluate.bin",
+    "analyze": "analyze.bin",
+}
+
 #: Files that a store looks into are what they are called.
-_GOES_IN = {"onnx": _onnx, "har": _har, "hef": _hef}
+_GOES_IN = {".onnx": _onnx, ".har": _har, ".hef": _hef, ".npy": _npy}
 
 
 def line(event: Event, stage: str | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ SAVED_MODEL = "saved_model.pb"
 KERAS = (".keras", ".h5", ".hdf5")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
-#: A safetensors file's header is never larger (its own specification).
-_LARGEST_HEADER = 100_000_000
+#: Bytes of a Keras file's JSON, and types of a safetensors file that are shown.
+_LARGEST_JSON = 64 << 20
+MOST_TYPES = 12
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,18 @@ def _checkpoint(path: Path) -> SourceFile:
 
 
 def _safetensors(path: Path) -> SourceFile:
-    with open_regular(path) as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        content = stream.read(length) if 0 < length <= _LARGEST_HEADER else b""
+    from hefsmith_worker.safetensors_header import read_header
+
     try:
-        header = parse_json(content)
-        header.pop("__metadata__", None)
-        shapes = [[int(side) for side in entry["shape"]] for entry in header.values()]
-        types = sorted({str(entry["dtype"]) for entry in header.values()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{escape_control(path.name)} is no safetensors file, or a damaged one"
+        entries = read_header(path).entries.values()
+    except ValueError as error:
+        msg = f"{escape_control(path.name)} is no safetensors file, or a damaged one: {error}"
         raise ArtifactError(msg, code="file.kind") from error
+    types = sorted({entry.dtype for entry in entries})
+    named = ", ".join(types[:MOST_TYPES]) + (", ..." if len(types) > MOST_TYPES else "")
     facts = (
-        ("tensors", f"{len(shapes)} ({', '.join(types)})"),
-        ("parameters", f"{sum(prod(shape) for shape in shapes):,}"),
+        ("tensors", f"{len(entries)} ({named})"),
+        ("parameters", f"{sum(prod(entry.shape) for entry in entries):,}"),
         ("network", "not in it: its code must lie in the folder where hef init runs"),
     )
     command = f"hef init --weights {shlex.quote(str(path))}"
@@ -146,7 +143,7 @@ def _keras(path: Path) -> SourceFile:
 
 def _member(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     with archive.open(name) as stream:
-        document = parse_json(stream.read(_LARGEST_HEADER))
+        document = parse_json(stream.read(_LARGEST_JSON))
     if not isinstance(document, dict):
         msg = f"{name} is no object"
         raise TypeError(msg)

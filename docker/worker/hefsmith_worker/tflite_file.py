@@ -26,8 +26,12 @@ TYPES = (
 #: Types that hold quantised values when a scale goes with them.
 QUANTISED_TYPES = frozenset(("int8", "uint8", "int16", "int4"))
 
-#: More tensors than any network has; a damaged file may tell any number.
-MOST = 1 << 20
+#: More tensors, sides and bytes of a name than any network has. A list costs its file nothing:
+#: each of its entries may be the same table, which is as large as the file.
+MOST = 1 << 16
+MOST_SIDES = 64
+MOST_ENDS = 256
+LONGEST_NAME = 1024
 
 Buffer = Union[bytes, mmap.mmap]
 
@@ -95,7 +99,7 @@ def _read(data: Buffer, name: str) -> Network:
         raise TfliteError("%s has no operations in it" % name)
     chosen = []
     for field in (1, 2):
-        numbers = graph.numbers(field)
+        numbers = graph.numbers(field, MOST_ENDS)
         if not numbers or any(not 0 <= number < len(tensors) for number in numbers):
             raise TfliteError("%s names no inputs or outputs" % name)
         chosen.append(tuple(tensors[number] for number in numbers))
@@ -105,7 +109,7 @@ def _read(data: Buffer, name: str) -> Network:
 def _tensor(table: "_Table") -> Tensor:
     number = table.byte(1)
     kind = TYPES[number] if number < len(TYPES) else "type %d" % number
-    shape = table.numbers(7) or table.numbers(0)
+    shape = table.numbers(7, MOST_SIDES) or table.numbers(0, MOST_SIDES)
     quantisation = table.table(4)
     scaled = quantisation is not None and quantisation.length(2) > 0
     return Tensor(table.text(3), tuple(shape), kind, scaled and kind in QUANTISED_TYPES)
@@ -144,36 +148,39 @@ class _Table(object):
         at = self._offset(field)
         return _Table(self._data, at + _u32(self._data, at)) if at else None
 
-    def _vector(self, field: int) -> Tuple[int, int]:
-        """Return the first element's place and the length of a vector."""
+    def _vector(self, field: int, width: int, most: int) -> Tuple[int, int]:
+        """Return the first element's place and the length of a vector of so wide elements."""
         at = self._offset(field)
         if not at:
             return 0, 0
         start = at + _u32(self._data, at)
         length = _u32(self._data, start)
-        if length > MOST or start + 4 + length > len(self._data):
+        if start + 4 + length * width > len(self._data):
             msg = "a list is longer than the file"
+            raise _Damaged(msg)
+        if length > most:
+            msg = "a list has %d entries, more than any network's" % length
             raise _Damaged(msg)
         return start + 4, length
 
     def length(self, field: int) -> int:
-        """Return the length of a vector."""
-        return self._vector(field)[1]
+        """Return the length of a vector of words."""
+        return self._vector(field, 4, len(self._data))[1]
 
     def tables(self, field: int) -> "List[_Table]":
         """Return a vector of tables."""
-        start, length = self._vector(field)
+        start, length = self._vector(field, 4, MOST)
         places = [start + 4 * index for index in range(length)]
         return [_Table(self._data, place + _u32(self._data, place)) for place in places]
 
-    def numbers(self, field: int) -> List[int]:
-        """Return a vector of 32-bit integers."""
-        start, length = self._vector(field)
+    def numbers(self, field: int, most: int) -> List[int]:
+        """Return a vector of at most so many 32-bit integers."""
+        start, length = self._vector(field, 4, most)
         return [_i32(self._data, start + 4 * index) for index in range(length)]
 
     def text(self, field: int) -> str:
         """Return a string."""
-        start, length = self._vector(field)
+        start, length = self._vector(field, 1, LONGEST_NAME)
         return bytes(self._data[start : start + length]).decode("utf-8")
 
 

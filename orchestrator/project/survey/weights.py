@@ -14,9 +14,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.safetensors_header import LARGEST_SIDE, MOST_SIDES, read_header
 from hefsmith_worker.stages.checkpoint import LARGEST_PICKLE, STATE_KEYS
 
-from orchestrator.reading import open_regular, parse_json
+from orchestrator.reading import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 #: Pickles before the one that holds the object, in files of PyTorch before 1.6.
 _OLD_PREAMBLE = 3
-_LARGEST_HEADER = 100_000_000
 _DEEPEST = 40
 _MOST_FACTS = 400
 
@@ -91,16 +91,9 @@ def read_weights(path: Path) -> Weights:
 
 
 def _safetensors(path: Path) -> Weights:
-    with open_regular(path) as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        content = stream.read(length) if 0 < length <= _LARGEST_HEADER else b""
-    header = parse_json(content)
-    meta = header.pop("__metadata__", None) or {}
-    placed = sorted(header.items(), key=lambda item: item[1]["data_offsets"][0])
-    shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in placed}
-    facts = {str(key): value for key, value in dict(meta).items() if isinstance(value, str)}
-    return Weights(_in_layer_order(_unwrapped(shapes)), facts)
+    header = read_header(path)
+    shapes = {name: entry.shape for name, entry in header.entries.items()}
+    return Weights(_in_layer_order(_unwrapped(shapes)), header.texts)
 
 
 def _in_layer_order(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -155,6 +148,11 @@ class Shape:
 
 def _tensor(_storage: object, _offset: object, size: object, *_rest: object) -> Shape:
     sides = tuple(size) if isinstance(size, tuple | list) else ()
+    if len(sides) > MOST_SIDES or not all(
+        isinstance(side, int) and 0 <= side <= LARGEST_SIDE for side in sides
+    ):
+        msg = "a tensor of sides that are none"
+        raise ValueError(msg)
     return Shape(tuple(int(side) for side in sides))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ HOSTILE = {
     "importlib": layer("import_module", "importlib"),
     "saving": layer("load_model", "keras.saving"),
     "tf io": {"class_name": "TFOpLambda", "config": {"function": "io.write_file"}},
+    "tensorflow's own": layer("function", "tensorflow.python.platform.gfile", config="Remove"),
     "raw": {"class_name": "TFOpLambda", "config": {"function": "raw_ops.WriteFile"}},
 }
 
@@ -89,8 +92,86 @@ def test_operators_that_touch_files_are_seen_in_a_saved_model(tmp_path: Path, ta
     graph = tmp_path / "saved_model.pb"
     graph.write_bytes(b"\x0a\x01a\x12\x06Conv2D\x0a\x09WriteFile\x12\x06SaveV2")
     _refuse_code(tmp_path, "saved_model")
-    for name in ("WriteFile", "ReadFile", "PyFunc", "EagerPyFunc", "PrintV2"):
-        graph.write_bytes(b"\x0a\x01a\x12" + bytes([len(name)]) + name.encode() + b"\x1a\x01x")
-        with pytest.raises(StageError) as caught:
-            _refuse_code(tmp_path, "saved_model")
-        tally.held(name, caught.value.code == "export.saved-model-code")
+    # A layer of that name is no operator.
+    graph.write_bytes(b"\x0a\x08ReadFile\x12\x06Conv2D\x1a\x08ReadFile")
+    _refuse_code(tmp_path, "saved_model")
+    for name in (
+        "WriteFile", "ReadFile", "PyFunc", "EagerPyFunc", "PrintV2", "TextLineReader",
+        "TextLineReaderV2", "TFRecordDataset", "CacheDatasetV2", "SnapshotDatasetV2",
+        "LMDBDataset", "DebugIdentityV3", "DebugNumericSummaryV2", "MatchingFiles", "SaveSlices",
+        "InitializeTableFromTextFileV2", "FixedLengthRecordReaderV2", "DatasetToTFRecord", "Rpc",
+        "ExperimentalSqlDataset", "CreateSummaryFileWriter", "DataServiceDatasetV4", "Save",
+    ):  # fmt: skip
+        size = bytes([len(name)])
+        # Protobuf takes numbers that are written longer than they need be.
+        longer = (b"\x12" + bytes([len(name) | 0x80]) + b"\0", b"\x92\0" + size,
+                  b"\x92\x80\x80\0" + bytes([len(name) | 0x80]) + b"\x80\x80\0")  # fmt: skip
+        for head in (b"\x12" + size, *longer):
+            graph.write_bytes(b"\x0a\x01a" + head + name.encode() + b"\x1a\x01x")
+            with contextlib.suppress(StageError):
+                _refuse_code(tmp_path, "saved_model")
+                tally.held(f"{name} {head!r}", False)
+            tally.held(name, True)
+
+
+def test_protobuf_takes_lengths_that_are_longer_than_needed() -> None:
+    node = pytest.importorskip("onnx").NodeProto()
+    node.ParseFromString(b"\x92\x80\x80\0\x89\x80\0WriteFile")
+    assert list(node.output) == ["WriteFile"]
+
+
+def _weights(path: Path, kind: str, secret: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(PLAIN)
+        group = file.create_group("layers/dense/vars")
+        if kind == "a link":
+            group["0"] = h5py.ExternalLink(str(secret), "/x")
+        elif kind == "a link for the whole":
+            file["model_weights"] = h5py.ExternalLink(str(secret), "/")
+        elif kind == "raw":
+            group.create_dataset("0", (8,), "u1", external=[(str(secret), 0, 8)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape=(4,), dtype="f4")
+            layout[:] = h5py.VirtualSource(str(secret), "x", shape=(4,))
+            group.create_virtual_dataset("0", layout)
+        else:
+            group["0"] = [1.0, 2.0]
+            # A group in itself ends, too; a soft link stays inside.
+            group["round"] = file["layers"]
+            group["soft"] = h5py.SoftLink("/layers/dense/vars/0")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_weights_that_lie_in_files_of_the_user_are_refused(
+    tmp_path: Path, suffix: str, tally: Tally
+) -> None:
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["x"] = [1.0, 2.0, 3.0, 4.0]
+    path = tmp_path / f"net{suffix}"
+    for kind in ("a link", "a link for the whole", "raw", "virtual", "nothing of it"):
+        plain = tmp_path / "weights.h5"
+        _weights(plain, kind, secret)
+        if suffix == ".keras":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("config.json", json.dumps(PLAIN))
+                archive.write(plain, "model.weights.h5")
+        else:
+            plain.replace(path)
+        found = code_in_keras(path)
+        tally.held(f"{kind}: {found}", ("another file" in found) == (kind != "nothing of it"))
+
+
+def test_a_file_of_two_kinds_is_refused(tmp_path: Path, tally: Tally) -> None:
+    """Keras reads the one or the other, by its version: a guard of the other sees nothing."""
+    hostile = written(tmp_path / "net.h5", network(HOSTILE["lambda"]))
+    with zipfile.ZipFile(hostile, "a") as archive:
+        archive.writestr("config.json", json.dumps(PLAIN))
+    with h5py.File(hostile, "r") as file:
+        assert "Lambda" in str(file.attrs["model_config"])
+    tally.held("HDF5 and zip", "two networks" in code_in_keras(hostile))
+    with zipfile.ZipFile(tmp_path / "net.keras", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("config.json", json.dumps(network(HOSTILE["lambda"])))
+        archive.writestr("config.json", json.dumps(PLAIN))
+    tally.held("two configurations", "two files" in code_in_keras(tmp_path / "net.keras"))

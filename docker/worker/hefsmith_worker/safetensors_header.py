@@ -10,7 +10,7 @@ import json
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from hefsmith_worker.regular import open_regular
 
@@ -75,18 +75,23 @@ def _once(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 def _entry(value: Any) -> Entry:
     fields = value if isinstance(value, dict) else {}
-    dtype, shape, place = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
+    dtype = fields.get("dtype")
     if not isinstance(dtype, str) or len(dtype) > 16 or not dtype.replace("_", "").isalnum():
         msg = "a tensor has no type"
         raise ValueError(msg)
-    if not _are_numbers(shape, LARGEST_SIDE) or len(shape) > MOST_SIDES:
+    shape = _numbers(fields.get("shape"), LARGEST_SIDE)
+    if shape is None or len(shape) > MOST_SIDES:
         msg = "the sides of a tensor are none"
         raise ValueError(msg)
-    if not _are_numbers(place, 1 << 62) or len(place) != 2 or place[0] > place[1]:
+    place = _numbers(fields.get("data_offsets"), 1 << 62)
+    if place is None or len(place) != 2 or place[0] > place[1]:
         msg = "the numbers of a tensor are nowhere"
         raise ValueError(msg)
-    return Entry(dtype, tuple(shape), place[0], place[1])
+    return Entry(dtype, shape, place[0], place[1])
 
 
-def _are_numbers(value: Any, most: int) -> bool:
-    return isinstance(value, list) and all(type(one) is int and 0 <= one <= most for one in value)
+def _numbers(value: object, most: int) -> Optional[Tuple[int, ...]]:
+    """Return a list of whole numbers from 0 to ``most``, ``None`` for anything else."""
+    if isinstance(value, list) and all(type(one) is int and 0 <= one <= most for one in value):
+        return tuple(value)
+    return None

@@ -105,10 +105,10 @@ def _lint_script(
         line=None if chip is None else chip.line.compiler,
     )
     if chip is not None:
-        from orchestrator.pipeline.judgement import sixteen_around_matmuls
-        from orchestrator.pipeline.linting import matmuls_in
+        from orchestrator.pipeline.judgement import products_in_8_bit
+        from orchestrator.pipeline.linting import asked_of_products
 
-        told = sixteen_around_matmuls(chip.name, matmuls_in(network), text.count("a16_w16"))
+        told = products_in_8_bit(chip.name, asked_of_products(text, network))
         found += [] if told is None else [told]
     _end(script, found, as_json=as_json)
 

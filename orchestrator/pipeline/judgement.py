@@ -135,26 +135,28 @@ def nms_finding(summary: Mapping[str, Any], wishes: Wishes) -> Finding | None:
 
 
 def matmul_finding(summary: Mapping[str, Any]) -> Finding | None:
-    """Return that 16 bits are asked around products which the chip computes in 8."""
-    return sixteen_around_matmuls(
-        str(summary["arch"]),
-        int(_result(summary["stages"], "parse").get("matmuls") or 0),
-        int(summary["asked"].get("a16_w16") or 0),
-    )
+    """Return that 16 bits were asked for products which the chip computes in 8."""
+    table = _result(summary["stages"], "optimize").get("precision") or {}
+    asked = table.get("asked") or {}
+    # The compiler names a layer after its kind: `net/matmul1`.
+    wide = {n: mode for n, mode in asked.items() if n.rpartition("/")[2].startswith("matmul")}
+    return products_in_8_bit(str(summary["arch"]), wide)
 
 
-def sixteen_around_matmuls(arch: str, matmuls: int, asked: int) -> Finding | None:
-    """Return what is wrong with 16 bits for a network of so many products on a chip."""
-    if not (matmuls and asked and arch in MATMUL_IN_8_BIT):
+def products_in_8_bit(arch: str, asked: Mapping[str, str]) -> Finding | None:
+    """Return what is wrong with the modes that products of a network are asked to have."""
+    wide = {name: mode for name, mode in sorted(asked.items()) if mode.startswith("a16")}
+    if not wide or arch not in MATMUL_IN_8_BIT:
         return None
+    mode = next(iter(wide.values()))
     return Finding(
         "precision.matmul",
         "warning",
-        f"16 bits (a16_w16) are asked for, and {arch} computes the network's {matmuls} "
-        "products of attention (MatMul) in 8 bits",
+        f"16 bits ({mode}) are asked for products of attention (MatMul), which {arch} computes "
+        f"in 8 bits: {_names(list(wide))}",
         stage="optimize",
-        asked="a16_w16",
-        got="a8_w8 in MatMul",
+        asked=mode,
+        got="a8_w8",
         fix="Name only layers behind the attention in quantization_param.",
     )
 

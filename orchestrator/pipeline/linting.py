@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import chips, layout
@@ -10,7 +9,7 @@ from hefsmith_worker.contract.families import proposed_cut
 from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
 
 from orchestrator.pipeline.inputs import collect
-from orchestrator.pipeline.judgement import scaling_findings, sixteen_around_matmuls
+from orchestrator.pipeline.judgement import products_in_8_bit, scaling_findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
-
-_SIXTEEN = re.compile(r"a16_w16")
 
 
 def lint_graph(
@@ -113,18 +110,24 @@ def lint_model(
             images=None,
             line=chips.by_name()[arch].line.compiler,
         )
-    told = sixteen_around_matmuls(
-        arch, matmuls_in(layers), sum(len(_SIXTEEN.findall(line)) for line in script)
-    )
+    told = products_in_8_bit(arch, asked_of_products("\n".join(script), layers))
     return [*found, *([] if told is None else [told])]
 
 
-def matmuls_in(layers: Mapping[str, Any] | None) -> int:
-    """Return how many products of two computed tensors a parsed network has."""
-    return sum(
-        isinstance(layer, dict) and layer.get("type") == "matmul"
-        for layer in (layers or {}).values()
-    )
+def asked_of_products(script: str, layers: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the modes that a script asks for, of layers that multiply two computed tensors."""
+    from hefsmith_worker.script.precision import precision_asked
+    from hefsmith_worker.script.syntax import ScriptSyntaxError
+
+    products = [
+        name
+        for name, layer in (layers or {}).items()
+        if isinstance(layer, dict) and layer.get("type") == "matmul"
+    ]
+    try:
+        return precision_asked(script, products)
+    except ScriptSyntaxError:  # a finding of its own
+        return {}
 
 
 def _head(path: Path) -> dict[str, object] | None:

@@ -149,11 +149,14 @@ def test_a_model_is_linted_as_its_build_would_be(
     assert run(["lint", "other"]) == 2
 
 
-def test_sixteen_bits_around_attention_are_told_beforehand(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("named", "told"), [("conv1", []), ("[conv1, matmul1]", ["m"]), ("{matmul*}", ["m"])]
+)
+def test_sixteen_bits_for_attention_are_told_beforehand(
+    named: str, told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = tmp_path / "my.alls"
-    script.write_text("quantization_param(conv1, precision_mode=a16_w16)\n", encoding="utf-8")
+    script.write_text(f"quantization_param({named}, precision_mode=a16_w16)\n", encoding="utf-8")
     hn = tmp_path / "net.hn"
     layers = {"net/conv1": {"type": "conv"}, "net/matmul1": {"type": "matmul"}}
     hn.write_text(json.dumps({"layers": layers}), encoding="utf-8")
@@ -162,5 +165,16 @@ def test_sixteen_bits_around_attention_are_told_beforehand(
         assert run(["lint", str(script), "--layers", str(hn), "--arch", arch, "--json"]) == 0
         return [one["code"] for one in json.loads(capsys.readouterr().out)["findings"]]
 
-    assert codes("hailo8l") == ["precision.matmul"]
+    assert codes("hailo8l") == ["precision.matmul"] * len(told)
     assert codes("hailo10h") == []
+
+
+def test_a_script_that_does_not_parse_is_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "my.alls"
+    script.write_text("quantization_param(\nconv1(]\n", encoding="utf-8")
+    hn = tmp_path / "net.hn"
+    hn.write_text(json.dumps({"layers": {"net/matmul1": {"type": "matmul"}}}), encoding="utf-8")
+    assert run(["lint", str(script), "--layers", str(hn), "--arch", "hailo8l"]) == 2
+    assert "expected" in capsys.readouterr().out

@@ -25,12 +25,12 @@ def summary(**more: Any) -> dict[str, Any]:
     nms = {"made": None, "engine": None, "why": "the anchors are not in the graph"}
     found: dict[str, Any] = {
         "arch": "hailo8",
-        "asked": {"nms": True, "a16_w16": 1},
+        "asked": {"nms": True},
         "ran": {},
         "postprocess": {"task": "auto"},
         "stages": {
             "optimize": {"result": {"nms": more.pop("nms", nms)}},
-            "parse": {"result": {"head": {"task": "detection"}, "matmuls": 2}},
+            "parse": {"result": {"head": {"task": "detection"}}},
         },
     }
     return {**found, **more}
@@ -69,12 +69,17 @@ def test_an_nms_that_was_left_out(
         ({}, True),
         ({"arch": "hailo8l"}, True),
         ({"arch": "hailo10h"}, False),
-        ({"asked": {"a16_w16": 0}}, False),
-        ({"stages": {"parse": {"result": {"matmuls": 0}}}}, False),
+        ({"asked": {}}, False),
+        ({"asked": {"net/matmul1": "a8_w8", "net/conv1": "a16_w16"}}, False),
+        ({"asked": {"net/matmul1": "a16_w16_a16"}}, True),
     ],
 )
-def test_16_bits_around_a_matmul_of_8(facts: dict[str, Any], told: bool) -> None:
-    assert (matmul_finding(summary(**facts)) is not None) is told
+def test_16_bits_for_a_matmul_of_8(facts: dict[str, Any], told: bool) -> None:
+    arch = facts.get("arch", "hailo8")
+    table = {"asked": facts.get("asked", {"net/matmul1": "a16_w16"})}
+    found = matmul_finding({"arch": arch, "stages": {"optimize": {"result": {"precision": table}}}})
+    assert (found is not None) is told
+    assert found is None or "net/matmul1" in found.message
 
 
 WARNING = {"code": "calib.noise", "severity": "warning", "message": "noise"}

@@ -85,7 +85,6 @@ def run(workspace: Workspace) -> Dict[str, object]:
         "cut": cut,
         "head": {key: head[key] for key in ("task", "family", "classes", "confidence")},
         "layers": len(hn["layers"]),
-        "matmuls": _matmuls(model),
         "sdk": _version(),
     }
 
@@ -208,15 +207,6 @@ def _save_tail(workspace: Workspace, model: Any, end_nodes: List[str]) -> None:
         path = workspace.path(TAIL)
         onnx_files.save(tail, path)
         workspace.announce("tail", path)
-
-
-def _matmuls(model: Any) -> int:
-    """Return how many products of two computed tensors a graph has (attention)."""
-    fixed = {tensor.name for tensor in model.graph.initializer}
-    fixed.update(o for node in model.graph.node if node.op_type == "Constant" for o in node.output)
-    return sum(
-        node.op_type == "MatMul" and not fixed.intersection(node.input) for node in model.graph.node
-    )
 
 
 def _version() -> str:

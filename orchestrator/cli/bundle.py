@@ -53,8 +53,8 @@ def _bundle(
             {"bundle": str(folder), "for": chosen.name, "emulated": build.emulated, "files": names}
         )
         return
-    for name in kept:
-        note(f"you had changed {name}: kept as {name}.old")
+    for name, now in kept.items():
+        note(f"you had changed {name}: kept as {now}")
     print_result(str(folder))
     if build.emulated:
         note("note: the HEF is emulated; no Hailo chip can run it")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -72,14 +73,14 @@ def plan_bundle(model: BundleModel, target: Target, folder: str = ".") -> tuple[
     return tuple(sorted(files, key=lambda file: file.name))
 
 
-def write_bundle(files: Sequence[BundleFile], folder: Path) -> tuple[str, ...]:
+def write_bundle(files: Sequence[BundleFile], folder: Path) -> dict[str, str]:
     """Write a bundle; the files of an earlier one in ``folder`` are replaced, others stay.
 
-    Returns the names of files of the earlier one that somebody had changed: they are kept beside,
-    as ``NAME.old``. Raises :class:`~orchestrator.errors.ConfigError` when ``folder`` holds
-    something else than a bundle.
+    Returns the files of the earlier one that somebody had changed, and what they are called now:
+    they are kept beside, as ``NAME.old``. Raises :class:`~orchestrator.errors.ConfigError` when
+    ``folder`` holds something else than a bundle.
     """
-    kept: tuple[str, ...] = ()
+    kept: dict[str, str] = {}
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (folder / FACTS).is_file():
             msg = f"{escape_control(str(folder))} is there and is no bundle of ours"
@@ -102,9 +103,9 @@ def _made(files: Sequence[BundleFile], folder: Path) -> str:
     return "".join(f"{sha256_of(folder / file.name)}  {file.name}\n" for file in files)
 
 
-def _clear(folder: Path) -> tuple[str, ...]:
+def _clear(folder: Path) -> dict[str, str]:
     """Remove the files of an earlier bundle, keep what somebody has changed or added."""
-    kept = []
+    kept = {}
     listed = folder / MADE
     for line in listed.read_text("utf-8").splitlines() if listed.is_file() else ():
         digest, _, name = line.partition("  ")
@@ -114,9 +115,11 @@ def _clear(folder: Path) -> tuple[str, ...]:
         if sha256_of(path) == digest:
             path.unlink()
         else:
-            path.replace(folder / f"{name}.old")
-            kept.append(name)
-    return tuple(kept)
+            # What was put aside before is somebody's work, too.
+            free = (f"{name}.old{number}" for number in ("", *range(2, 1000)))
+            kept[name] = next(one for one in free if not os.path.lexists(folder / one))
+            path.rename(folder / kept[name])
+    return kept
 
 
 def _facts(model: BundleModel, target: Target) -> str:

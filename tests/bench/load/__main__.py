@@ -24,7 +24,10 @@ PAGE = REPOSITORY / "docs" / "load.md"
 START, END = "<!-- figures: start -->\n", "<!-- figures: end -->"
 
 #: What is measured, by name: how many.
-AMOUNTS = {"pictures": 3000, "models": 100, "lines": 1_000_000, "megabytes": 2100}
+AMOUNTS = {
+    "pictures": 3000, "models": 100, "lines": 1_000_000, "megabytes": 2100, "builds": 200,
+    "devices": 30,
+}  # fmt: skip
 
 
 def _hef(root: Path, *words: str) -> tuple[float, int, subprocess.CompletedProcess[str]]:
@@ -136,6 +139,51 @@ def gigabytes(folder: Path) -> tuple[str, str]:
     return f"`hef inspect` of an ONNX file of {size} MB", f"{seconds:.1f} s, {peak} MiB at most"
 
 
+def builds(folder: Path) -> tuple[str, str]:
+    """Build again and again in one process."""
+    from tests.chaos.test_load import LOOP
+
+    count = AMOUNTS["builds"]
+    places = os.pathsep.join([*filter(None, sys.path[1:]), str(REPOSITORY)])
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", LOOP, str(folder / "project")],
+        capture_output=True, text=True, cwd=REPOSITORY, check=True,
+        env={**os.environ, "PYTHONPATH": places},
+    )  # fmt: skip
+    early, late = ([int(word) for word in line.split()] for line in done.stdout.splitlines())
+    memory = f"{early[0] >> 20} and {late[0] >> 20} MiB"
+    held = f"{early[1]} and {late[1]} open files, {early[2]} and {late[2]} threads"
+    seconds = time.monotonic() - began
+    return f"{count} builds in one process, at the 50th and the last", (
+        f"{seconds:.0f} s; {memory}, {held}"
+    )
+
+
+def fleet(folder: Path) -> tuple[str, str]:
+    """Ship 20 MB to two devices and to many (an sshd each, on this machine)."""
+    from tests.bench.device.sshd import start_sshds
+    from tests.bench.device.test_ship_bench import PROGRAM
+    from tests.unit.device.making import make_hef
+
+    count = AMOUNTS["devices"]
+    hef = make_hef(folder / "m.hef", size=20_000_000)
+    devices = start_sshds(folder / "sshd", count + 2)
+    try:
+
+        def peak(some: list[str]) -> int:
+            words = [sys.executable, "-P", "-c", PROGRAM, str(devices[0].key), str(hef), *some]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            return int(done.stdout)
+
+        ports = [str(one.port) for one in devices]
+        few, many = peak(ports[:2]), peak(ports[2:])
+    finally:
+        for one in devices:
+            one.stop()
+    return f"20 MB to 2 devices and to {count}", f"{few} and {many} MiB at most"
+
+
 def _network(path: Path, numbers: int) -> None:
     """Write a convolution and a layer of so many weights."""
     import onnx
@@ -171,7 +219,24 @@ def _network(path: Path, numbers: int) -> None:
 
 ROWS: dict[str, Callable[[Path], tuple[str, str]]] = {
     "pictures": pictures, "models": models, "lines": lines, "gigabytes": gigabytes,
+    "builds": builds, "fleet": fleet,
 }  # fmt: skip
+
+
+def _page(rows: dict[str, str]) -> str:
+    """Return the page with these rows; those of an earlier run that were not asked for stay."""
+    made = (
+        f"{time.strftime('%Y-%m-%d', time.gmtime())}, Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, a load of "
+        f"{os.getloadavg()[0]:.0f} at the end."
+    )
+    page = PAGE.read_text(encoding="utf-8")
+    figures = page.partition(START)[2].partition(END)[0]
+    before = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", figures, flags=re.MULTILINE))
+    before.pop("what", None)
+    lines = [f"| {what} | {said} |" for what, said in {**before, **rows}.items()]
+    text = "\n".join(["| what | figure |", "|---|---|", *lines, "", made, ""])
+    return re.sub(f"{START}.*?{END}", lambda _: f"{START}{text}{END}", page, flags=re.DOTALL)
 
 
 def main() -> int:
@@ -180,22 +245,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*ROWS, []], help="default: all")
     parser.add_argument("--write", action="store_true", help="into docs/load.md")
     asked = parser.parse_args()
-    rows = []
+    rows: dict[str, str] = {}
     for name in asked.names or ROWS:
         with tempfile.TemporaryDirectory(prefix="load-") as folder:
-            rows.append(ROWS[name](Path(folder)))
-        print(": ".join(rows[-1]), flush=True)
+            what, figure = ROWS[name](Path(folder))
+        rows[what] = figure
+        print(f"{what}: {figure}", flush=True)
     if asked.write:
-        made = (
-            f"{time.strftime('%Y-%m-%d', time.gmtime())}, Python {platform.python_version()}, "
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, a load of "
-            f"{os.getloadavg()[0]:.0f} at the end."
-        )
-        table = ["| what | figure |", "|---|---|", *(f"| {what} | {said} |" for what, said in rows)]
-        text = "\n".join([*table, "", made, ""])
-        page = PAGE.read_text(encoding="utf-8")
-        page = re.sub(f"{START}.*?{END}", lambda _: f"{START}{text}{END}", page, flags=re.DOTALL)
-        PAGE.write_text(page, encoding="utf-8", newline="\n")
+        PAGE.write_text(_page(rows), encoding="utf-8", newline="\n")
     return 0
 
 

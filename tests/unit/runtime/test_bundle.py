@@ -179,10 +179,16 @@ def test_a_bundle_replaces_a_bundle_but_no_other_folder(tmp_path: Path) -> None:
     # What somebody added stays, and what somebody changed is kept beside.
     (folder / "mine.txt").write_text("mine")
     (folder / "run.py").write_text("# better")
-    assert write_bundle(plan_bundle(detector(tmp_path), TARGETS["frigate"]), folder) == ("run.py",)
+    kept = write_bundle(plan_bundle(detector(tmp_path), TARGETS["frigate"]), folder)
+    assert kept == {"run.py": "run.py.old"}
     assert (folder / "mine.txt").read_text() == "mine"
     assert (folder / "run.py.old").read_text() == "# better"
     assert "better" not in (folder / "run.py").read_text()
+    (folder / "run.py").write_text("# better still")
+    kept = write_bundle(plan_bundle(detector(tmp_path), TARGETS["frigate"]), folder)
+    assert kept == {"run.py": "run.py.old2"}
+    assert (folder / "run.py.old").read_text() == "# better"
+    assert (folder / "run.py.old2").read_text() == "# better still"
     assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder).returncode == 0
     other = tmp_path / "other"
     other.mkdir()

@@ -16,7 +16,7 @@ from hefsmith_worker.contract import chips
 from orchestrator.diagnose.device_facts import packages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hefsmith_worker.contract.chips import ProductLine
 
@@ -28,7 +28,10 @@ MSI_OVERLAY = "dtoverlay=pciex1-compat-pi5,no-mip"
 _MSI = re.compile(r"hailo.*(?:Failed to enable MSI|Failed Enabling interrupts|error) -28\b")
 _FIRMWARE_FILE = re.compile(r"Firmware file not found \(([^)]+)\)")
 _FIRMWARE_LOAD = re.compile(r"Direct firmware load for (\S*hailo\S*) failed")
-_SIGNED = re.compile(r"Key was rejected by service|Required key not available|unsigned module")
+_SIGNED = re.compile(
+    r"Key was rejected by service|Required key not available|unsigned module"
+    r"|Loading of (?:unsigned )?module with unavailable key is rejected"
+)
 _BOOT = re.compile(r"Timeout waiting for vDMA boot data|Failed writing SOC \w+ firmware")
 _LINK = re.compile(r"hailo.*(?:D3cold|device inaccessible)|pcieport .*AER: .*[Uu]ncorrect")
 _PROBE = re.compile(r"(?:probe of \S+ failed|probe with driver \S+ failed) with error (-\d+)")
@@ -140,16 +143,35 @@ def _not_loaded(facts: DeviceFacts) -> Cause | None:
     why = f"its module is not there for kernel {kernel}, or was never installed"
     fix = f"{HEADERS} && sudo apt install {everything} && sudo dkms autoinstall; sudo reboot"
     follows = _ABOVE_DRIVER | {"firmware"}
-    built = _BUILT.search(facts.out("dkms"))
+    built = _BUILT.findall(facts.out("dkms"))
+    on_disk = facts.raw.output(f"modinfo_{line.driver}").out.strip()
+    if kernel in built or on_disk:
+        shut = [
+            path
+            for path, text in facts.raw.modprobe.items()
+            if re.search(rf"^\s*blacklist\s+{line.driver}\b", text, re.MULTILINE)
+        ]
+        return Cause(
+            "driver", card, *_of_loading(line.driver, kernel, shut), _ABOVE_DRIVER | {"firmware"}
+        )
     if other:
         why = f"{', '.join(other)} is of the other line and brings no driver for this card"
         fix = f"sudo apt purge {' '.join(other)}; {fix}"
         follows |= {"line", "binding"}
-    elif built is not None and built[1] != kernel:
-        why = f"its module was built for kernel {built[1]}, and {kernel} runs"
+    elif built:
+        why = f"its module was built for kernel {built[0]}, and {kernel} runs"
         follows |= set() if half_installed(facts) else {"dkms"}
         why += does_not_compile(kernel, facts.identity.hailort)
     return Cause("driver", card, why, fix, follows)
+
+
+def _of_loading(module: str, kernel: str, shut: Sequence[str]) -> tuple[str, str]:
+    """Return why a module that is there does not run, and what to do."""
+    if shut:
+        why = f"{module} is there for kernel {kernel}, and {shut[0]} keeps it from being loaded"
+        return why, f"Remove the line 'blacklist {module}' from {shut[0]}, then: sudo reboot"
+    why = f"{module} is there for kernel {kernel}, and was not loaded or gave up"
+    return why, f"sudo modprobe {module}  # what it says, and sudo dmesg, tell the reason"
 
 
 def _interrupts(facts: DeviceFacts) -> Cause | None:
@@ -188,6 +210,22 @@ def _boot(facts: DeviceFacts) -> Cause | None:
         "sudo apt install --reinstall "
         f"{packages(facts.product_line, 'driver', 'firmware')}  # then power off and on",
         _ABOVE_DRIVER,
+    )
+
+
+def _library_line(facts: DeviceFacts) -> Cause | None:
+    """The library is of the line that this card's driver cannot serve."""
+    library = facts.identity.hailort
+    other = facts.other_line
+    if facts.line is None or library is None or not library.startswith(f"{other.runtime}."):
+        return None
+    return Cause(
+        "library-line",
+        f"HailoRT {library} is of line {other.runtime}.x, and the card is {facts.card}",
+        f"line {other.runtime}.x drives {drives(other)}; {facts.card} needs "
+        f"line {facts.product_line.runtime}.x",
+        replace_line(other, facts.product_line),
+        frozenset({"node", "holders", "versions", "line", "binding", "reboot", "page-size"}),
     )
 
 
@@ -357,8 +395,8 @@ def _silent(facts: DeviceFacts) -> Cause | None:
 
 #: From the lowest layer up; the chip's silence is explained by the first that is broken.
 REASONS: tuple[Callable[[DeviceFacts], Cause | None], ...] = (
-    _wrong_line, _not_loaded, _interrupts, _firmware_file, _boot, _link_failed, _versions, _hangs,
-    _start, _node, _held, _no_card, _no_tool, _told, _supply, _silent,
+    _wrong_line, _not_loaded, _interrupts, _firmware_file, _boot, _link_failed, _library_line,
+    _versions, _hangs, _start, _node, _held, _no_card, _no_tool, _told, _supply, _silent,
 )  # fmt: skip
 
 

@@ -120,6 +120,15 @@ def _two_drivers(facts: DeviceFacts) -> Finding | None:
 
 def _binding(facts: DeviceFacts) -> Finding | None:
     identity = facts.identity
+    asked = facts.raw.commands.get("binding")
+    if identity.python_version is None and asked is not None and (asked.code or asked.timed_out):
+        last = ([""] + [line for line in f"{asked.out}\n{asked.err}".splitlines() if line])[-1]
+        ending = "it did not end" if asked.timed_out else f"it ended with code {asked.code}"
+        return error(
+            f"Python cannot import the binding: {ending}{': ' if last else ''}{last[:200]}",
+            "hefsmith's jobs on the device use it",
+            "python3 -c 'import numpy, hailo_platform'  # on the device: says more",
+        )
     if identity.python_version is None:
         return None
     problem = identity.binding_error or ""
@@ -206,12 +215,17 @@ def _page_size(facts: DeviceFacts) -> Finding | None:
     if noted:
         return warning(f"{found}; {setting} is in {noted[0]}, but not active yet",
                        "configuring a HEF fails until then", "sudo reboot")  # fmt: skip
-    return error(
-        found,
-        "identify works, but configuring a HEF fails: max_desc_page_size given 16384",
-        f"echo 'options hailo_pci {setting}' | sudo tee /etc/modprobe.d/hailo_pci.conf;"
-        " sudo reboot",
+    setting_by_driver = re.findall(r"etting max_desc_page_size to (\d+)", facts.kernel_log)
+    if setting_by_driver and setting_by_driver[-1] == "4096":
+        return ok(f"{found}, and the driver takes 4096")
+    fix = (
+        f"echo 'options hailo_pci {setting}' | sudo tee /etc/modprobe.d/hailo_pci.conf; sudo reboot"
     )
+    if not active and not setting_by_driver:
+        why = "where the driver takes pages as large, configuring a HEF fails; it did not say"
+        return warning(f"{found}, and no {setting} is seen", why, fix)
+    why = "identify works, but configuring a HEF fails: max_desc_page_size given 16384"
+    return error(found, why, fix)
 
 
 def _holders(facts: DeviceFacts) -> Finding | None:

@@ -12,7 +12,16 @@ from orchestrator.device.replies import Facts, OnShelf
 from orchestrator.diagnose.checks import run_checks
 from orchestrator.diagnose.checks_device import CHECKS, DeviceFacts
 
-from .recorded import IDENTIFY_10H, MISMATCH, VERSIONS_4, VERSIONS_5, binding, facts, output
+from .recorded import (
+    IDENTIFY_8L,
+    IDENTIFY_10H,
+    MISMATCH,
+    VERSIONS_4,
+    VERSIONS_5,
+    binding,
+    facts,
+    output,
+)
 
 
 def results(raw: Facts, **more: Any) -> dict[str, Any]:
@@ -62,9 +71,16 @@ def test_r03_a_driver_waits_for_the_next_boot() -> None:
 
 
 def test_r07_large_pages_need_a_driver_setting() -> None:
-    found = bad(facts("4.23.0", page_size=16384))
+    off = {"/sys/module/hailo_pci/parameters/force_desc_page_size": "0"}
+    found = bad(facts("4.23.0", page_size=16384, files=off))
     assert found["page-size"].severity == ERROR
     assert "options hailo_pci force_desc_page_size=4096" in found["page-size"].fix
+    log = {"kernel_log": output("hailo 0001:01:00.0: Probing: Setting max_desc_page_size to 16384")}
+    assert bad(facts("4.23.0", page_size=16384, commands=log))["page-size"].severity == ERROR
+    # Nobody could tell what the driver takes.
+    assert bad(facts("4.23.0", page_size=16384))["page-size"].severity == WARNING
+    forced = "hailo: Probing: Force setting max_desc_page_size to 4096 (recommended value is 16384)"
+    assert bad(facts("4.23.0", page_size=16384, commands={"kernel_log": output(forced)})) == {}
 
 
 def test_r07_the_setting_is_seen_when_active_and_when_it_waits_for_a_boot() -> None:
@@ -112,7 +128,10 @@ def test_r09_hailort_of_the_other_line_is_the_first_cause_and_the_rest_follows()
     assert "versions" not in found
     alone = facts("5.1.1", pci=[{"device": "0x2864"}], files={"/proc/modules": ""},
                   commands={"identify": output()})  # fmt: skip
-    assert "5.1.1 with a chip of the 4.x line" in bad(alone)["line"].message
+    assert "HailoRT 5.1.1 is of line 5.x" in bad(alone)["chip"].message
+    # The chip answers, of whatever line its library claims to be.
+    answers = facts("5.1.1", commands={"identify": output(IDENTIFY_8L.format(version="5.1.1"))})
+    assert "5.1.1 with a chip of the 4.x line" in bad(answers)["line"].message
 
 
 HANDS = ("seat", "cable", "screw")
@@ -127,10 +146,23 @@ BOOT_LOG = "[   42.1] hailo1x 0001:01:00.0: Timeout waiting for vDMA boot data c
 @pytest.mark.parametrize(
     ("raw", "found", "fix"),
     [
+        (facts("4.23.0", pci=[CARD_8], files=NO_MODULE, commands={"identify": output(),
+         "modinfo_hailo_pci": None}), "no driver is loaded", "hailo-all"),
         (facts("4.23.0", pci=[CARD_8], files=NO_MODULE, commands={"identify": output()}),
-         "no driver is loaded", "hailo-all"),
+         "no driver is loaded", "sudo modprobe hailo_pci"),
+        (facts("4.23.0", pci=[CARD_8], files=NO_MODULE, commands={"identify": output()},
+               modprobe={"/etc/modprobe.d/x.conf": "blacklist hailo_pci\n"}),
+         "no driver is loaded", "blacklist hailo_pci' from /etc/modprobe.d/x.conf"),
+        (facts("5.1.1", pci=[CARD_8], files={"/proc/modules": "hailo_pci 1 0 - Live 0x0",
+         "/sys/module/hailo_pci/version": "4.23.0"}, commands={"identify": output(
+             err=MISMATCH.format(driver="4.23.0", library="5.1.1"), code=76)}),
+         "HailoRT 5.1.1 is of line 5.x, and the card is a Hailo-8", "apt purge hailo-h10-all"),
+        (facts("4.23.0", pci=[CARD_8], files=NO_MODULE, commands={"identify": output(),
+         "kernel_log": output("Loading of module with unavailable key is rejected")}),
+         "refused its signature", "mokutil"),
         (facts("5.2.0", pci=[CARD_10], files={"/proc/modules": "",
-         "/sys/module/hailo1x_pci/version": None}, commands={"identify": output()}),
+         "/sys/module/hailo1x_pci/version": None},
+         commands={"identify": output(), "modinfo_hailo1x_pci": None}),
          "no driver is loaded", "hailo-h10-all"),
         (facts("4.23.0", pci=[CARD_10], commands={"identify": output()}),
          "is of line 4.x, and the card is a Hailo-10H", "hailo-h10-all"),
@@ -336,3 +368,9 @@ def test_who_else_uses_a_shared_chip_is_no_trouble() -> None:
     raw = facts("4.23.0", holders={"complete": True, "processes": [process]})
     assert results(raw, shared=True)["holders"].severity == OK
     assert "shared: true" in bad(raw)["holders"].fix
+
+
+def test_a_python_that_dies_while_it_imports_the_binding_is_told() -> None:
+    crashed = output(err="Segmentation fault", code=-11)
+    found = bad(facts("4.23.0", commands={"binding": crashed}))["binding"]
+    assert "code -11: Segmentation fault" in found.message

@@ -33,7 +33,13 @@ def _log(said: str) -> dict[str, Any]:
 
 
 SITUATIONS: dict[str, Facts] = {
-    "no module": facts("4.23.0", pci=[_CARD_8], files=_NO_MODULE, commands={"identify": output()}),
+    "no module": facts(
+        "4.23.0",
+        pci=[_CARD_8],
+        files=_NO_MODULE,
+        commands={"identify": output(), "modinfo_hailo_pci": None},
+    ),
+    "not loaded": facts("4.23.0", pci=[_CARD_8], files=_NO_MODULE, commands={"identify": output()}),
     "no module, 5.x": facts(
         "5.2.0", pci=[_CARD_10], files=_NO_MODULE_10, commands={"identify": output()}
     ),

@@ -50,9 +50,7 @@ def required_sets(pattern: str) -> tuple[Words, ...]:
 
 
 def branches(pattern: str) -> list[str]:
-    """Split ``a|b`` in two, each of which needs words of its own; not where groups are named."""
-    if "(?P<" in pattern:
-        return [pattern]
+    """Split ``a|b`` in two, each of which needs words of its own and may name its own groups."""
     found, depth, index = [""], 0, 0
     while index < len(pattern):
         char = pattern[index]

@@ -186,8 +186,10 @@ def _fill_text(text: str, known: Mapping[str, str]) -> str:
             return value if with_it is None else with_it.replace("%", value, 1)
         return without or ""
 
-    # Twice, since a placeholder may hold another one.
-    return _PLACEHOLDER.sub(replacement, _PLACEHOLDER.sub(replacement, text))
+    # A placeholder may hold another one, and that a third.
+    for _ in range(3):
+        text = _PLACEHOLDER.sub(replacement, text)
+    return text
 
 
 def fill(
@@ -338,7 +340,8 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
             if "*" in wanted and one.severity == "fatal":
                 # What is plain of any program yields to what is known of this one.
                 other = entries.get(one.id)
-                return other is not None and "*" not in other.yields_to
+                if other is not None and "*" not in other.yields_to:
+                    return True
             # Of two that only name a symptom the one that asserts stays, then the first.
             return named and one is not umbrella and _weight(one) < _weight(umbrella)
         if one.severity == "possible" and umbrella.severity != "possible":
@@ -369,11 +372,33 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
         )
 
     kept = [one for one in found if not beside(one) and not echoed(one)]
-    return [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
+    kept = [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
+    return _in_order(kept, entries)
+
+
+def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diagnosis]:
+    """Let only the first of several plain failures assert: what comes later may follow from it."""
+    plain = [
+        one
+        for one in found
+        if one.severity == "fatal"
+        and one.line is not None
+        and (entry := entries.get(one.id)) is not None
+        and "*" in entry.yields_to
+    ]
+    if len({one.file for one in plain}) > 1:
+        return list(found)
+    first = min((one.line or 0 for one in plain), default=0)
+    return [
+        possible(one, f"it stays when line {first} is mended")
+        if one in plain and one.line != first
+        else one
+        for one in found
+    ]
 
 
 #: Entries that only repeat what a program says of itself.
-OWN_WORDS = frozenset({"G51", "G57", "G80"})
+OWN_WORDS = frozenset({"G51", "G57", "G80", "Y31"})
 #: Entries that only say that something failed, or that something was ended.
 _SAY_LITTLE = ("T07", "T17", "K02", "R97")
 

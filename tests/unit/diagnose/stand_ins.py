@@ -16,7 +16,9 @@ WORDS = rf"{WORD}(?: {WORD})*"
 PACKAGES = (
     r"(?:(?:h10-hailort(?:-pcie-driver|\*)?|hailo-(?:all|h10-all|dkms|tappas-core|models)|hailofw"
     r"|hailort|python3-(?:h10-)?hailort|python3-gi|dkms|linux-headers-[\w.+-]+|linux-image-rpi-2712"
-    r"|rpicam-apps-hailo-postprocess|gstreamer1\.0-[\w-]+|libgl1|libglib2\.0-0)(?: |$))+"
+    r"|rpicam-apps-hailo-postprocess|gstreamer1\.0-[\w-]+|libgl1|libglib2\.0-0|ca-certificates"
+    r"|gir1\.2-[\w.-]+|python3-(?:full|tk|picamera2|libcamera|dev)|build-essential|git-lfs"
+    r"|docker-(?:compose|buildx)-plugin)(?: |$))+"
 )
 #: Program -> what it takes.
 TAKES: dict[str, str] = {
@@ -25,7 +27,7 @@ TAKES: dict[str, str] = {
     "apt-get": rf"update|(?:install(?: -y)?|purge) {PACKAGES}",
     "apt-cache": rf"(?:policy|show) {PACKAGES}",
     "apt-file": rf"update|search {WORD}",
-    "apt-mark": rf"(?:hold|unhold) {PACKAGES}",
+    "apt-mark": rf"(?:hold|unhold) {PACKAGES}|showhold",
     "cat": r"/\S+(?: /\S+)*",
     "chmod": rf"[0-7]{{3,4}} {WORDS}",
     "df": r"-h(?: \S+)?|",
@@ -54,19 +56,20 @@ TAKES: dict[str, str] = {
     "id": "",
     "ip": r"(?:-[46] )?(?:addr|route|link)",
     "ldconfig": "",
-    "ls": r"-l[dah]* \S+(?: \S+)*",
+    "ls": r"-l[dah]*(?: \S+)+|/\S+",
     "lsmod": "",
     "lspci": r"(?:-nn ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
     "modprobe": rf"(?:-r )?{WORD}",
-    "mokutil": r"--import /\S+",
+    "mokutil": r"--import /\S+|--sb-state",
     "newgrp": WORD,
     "nvidia-smi": "",
     "ping": rf"-c \d+ {WORD}",
-    "pip": rf"list|check|show {WORDS}|install (?:-e |--upgrade )?(?:\.|{WORDS})",
+    "pip": rf"list|check|show {WORDS}|cache purge|install (?:-e |--upgrade )?(?:\.|{WORDS})",
     "pkg-config": r"--list-all|--modversion \S+",
     "podman": r"system migrate|machine start|info",
-    "ps": r"-C \w[\w,.-]*|aux|-ef",
+    "ps": r"-C \w[\w,.-]*|aux|-e[Lf]+",
     "python": r"--version|-c .+|-m venv (?:--system-site-packages )?[^-\s]\S*",
+    "raspi-config": "",
     "rm": r"-rf? [~/]\S+",
     "rpi-eeprom-update": r"|-a",
     "rpicam-hello": r"--list-cameras|-t \d+",
@@ -85,6 +88,7 @@ TAKES: dict[str, str] = {
     "usermod": r"-aG [\w,]+ \w+|--add-subuids \d+-\d+ --add-subgids \d+-\d+ \w+",
     "v4l2-ctl": r"--list-devices|--list-formats-ext(?: -d /dev/video\d+)?",
     "vcgencmd": r"get_throttled|measure_temp",
+    "wc": "-l",
     "which": WORD,
     "wsl": r"--update|--shutdown",
 }

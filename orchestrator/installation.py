@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DISTRIBUTION = "hefsmith"
 
@@ -131,6 +134,19 @@ def install_command(extra: Extra, found: Installation | None = None) -> str:
     if known.editable:
         words = (*words, "--editable" if known.manager in ("pipx", "uv-tool") else "-e")
     return " ".join(quoted(word, windows=os.name == "nt") for word in (*words, target))
+
+
+def pip_command(packages: Sequence[str], found: Installation | None = None) -> str:
+    """Return the command that adds packages of other people to an installation's environment."""
+    known = found or this_installation()
+    words = {
+        "pip": (known.python, "-m", "pip", "install"),
+        "pipx": ("pipx", "inject", DISTRIBUTION),
+        # A tool of uv has no pip, and loses with its next install what was put into it by hand.
+        "uv-tool": ("uv", "pip", "install", "--python", known.python),
+        "uv-pip": ("uv", "pip", "install", "--python", known.python),
+    }[known.manager]
+    return " ".join(quoted(word, windows=os.name == "nt") for word in (*words, *packages))
 
 
 def quoted(word: str, *, windows: bool) -> str:

@@ -103,7 +103,7 @@ def init(
     given = _given(network, name, torch, size, calib, arch, folder, run=run)
     target = workspace.models / given.name / "model.yaml"
     _refuse_existing(target, force=force)
-    started = _start(given, folder, workspace, engine, ask)
+    started = _start(given, folder, engine, ask)
     _write(workspace, target, started, as_json=as_json)
 
 
@@ -118,14 +118,16 @@ def _kind_of(name: str) -> str | None:
     """Return which kind of network a word names, ``None`` where it is a name."""
     if (Path(name) / "saved_model.pb").is_file():
         return "saved_model"
-    return _ENDINGS.get(Path(name).suffix.lower())
+    from orchestrator.inspect.source_files import ending_of
+
+    return _ENDINGS.get(ending_of(Path(name)))
 
 
 def _look_around(workspace: Workspace, here: Path) -> Folder:
     from orchestrator.project.survey.folder import look_around
 
-    models = workspace.models if workspace.model_names() else None
-    return look_around(here, models=models)
+    # Among its recipes a user may keep weights and code of their own.
+    return look_around(here, recipes=workspace.models)
 
 
 def _refuse_existing(target: Path, *, force: bool) -> None:
@@ -333,20 +335,13 @@ def _tflite_inputs(path: Path) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _start(
-    given: Given, folder: Folder, workspace: Workspace, engine: str | None, ask: Asker
-) -> Started:
+def _start(given: Given, folder: Folder, engine: str | None, ask: Asker) -> Started:
     from orchestrator.cli.display import open_display
     from orchestrator.cli.up import make_session
     from orchestrator.pipeline.start import start
     from orchestrator.project.survey.code import read_script
 
-    models = workspace.models.resolve()
-    scripts = [
-        script
-        for path in folder.scripts
-        if models not in path.resolve().parents and (script := read_script(path)) is not None
-    ]
+    scripts = [found for path in folder.scripts if (found := read_script(path)) is not None]
     with (
         open_display() as display,
         make_session({"engine": engine}, observer=display) as session,

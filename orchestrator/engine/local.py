@@ -54,7 +54,7 @@ from orchestrator.engine.local_job import (
 )
 from orchestrator.engine.sandbox import boxed_program, bubblewrap
 from orchestrator.errors import EngineError
-from orchestrator.installation import install_command, missing_modules
+from orchestrator.installation import install_command, missing_modules, pip_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -148,11 +148,10 @@ class LocalEngine:
         from orchestrator.engine.packages import missing
 
         if unmet := missing(packages):
-            wanted = " ".join(f'"{one.partition(" (")[0]}"' for one in unmet)
+            wanted = [one.partition(" (")[0] for one in unmet]
             msg = f"the network needs packages that this Python lacks: {', '.join(unmet)}"
-            raise EngineUnavailableError(
-                msg, hint=f"pip install {wanted}, or use Docker: --engine docker"
-            )
+            hint = f"{pip_command(wanted)}\nor use Docker: --engine docker"
+            raise EngineUnavailableError(msg, hint=hint)
         return self.ensure_image("emulator")
 
     def python_path(self) -> tuple[Path, ...]:

@@ -36,12 +36,17 @@ class SourceFile:
     command: str
 
 
+def ending_of(path: Path) -> str:
+    """Return what a file's name ends in; ``net.pth.tar``, which is no archive, ends in ``.pth``."""
+    name = path.name.lower()
+    return path.with_name(name.removesuffix(".tar")).suffix if name != ".tar" else ""
+
+
 def is_source(path: Path) -> bool:
     """Tell whether :func:`describe_source` is for a file or folder, by its name."""
     if path.is_dir():
         return (path / SAVED_MODEL).is_file()
-    suffix = path.suffix.lower()
-    return path.is_file() and suffix in (*SUFFIXES, *KERAS)
+    return path.is_file() and ending_of(path) in (*SUFFIXES, *KERAS)
 
 
 def describe_source(path: Path) -> SourceFile:

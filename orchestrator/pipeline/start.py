@@ -534,9 +534,12 @@ def _as_written(shown: Shown | None, target: Path, draft: _Draft) -> Pictures:
             )
             draft.files[target / name] = text.getvalue()
         by = f" of each class of {shown.told_by}" if shown.told_by else " of each class"
+        how = f"every fifth{by if shown.folders else ''}"
+        if shown.parted:
+            how = f"those of {shown.parted}"
         draft.said.append(
             f"held out for validation: {len(held_out)} of {len(held_out) + len(rest)} pictures, "
-            f"every fifth{by if shown.folders else ''} (validation.txt)"
+            f"{how} (validation.txt)"
         )
         validation: Any = "validation.txt"
         if shown.masks is not None:

@@ -104,7 +104,7 @@ def _factory(
         raise _no_code(given, weights, scripts)
     if len(names) > 1 and _as_good(found, weights):
         options = tuple(
-            (str(number), f"{one.name} in {one.script.path.name}, line {one.lines[0]}")
+            (str(number), f"{one.name} in {one.script.path.name}, {one.script.place(one.lines[0])}")
             for number, one in enumerate(found[:6])
         )
         reason = "the names of its layers fit several"
@@ -168,7 +168,7 @@ def _placed(given: Given, factory: Factory, target: Path, ask: Ask) -> Code:
     absolute: dict[str, Any] = {}
     files: dict[Path, str] = {}
     draft: dict[str, str] = {}
-    said = [f"code: {factory.name} in {script.path.name}, line {factory.lines[0]}"]
+    said = [f"code: {factory.name} in {script.path.name}, {script.place(factory.lines[0])}"]
     if factory.library:
         said = [f"code: {factory.library}, as {script.path.name} builds it"]
     where, name, packages = script.path, factory.name, factory.packages
@@ -209,7 +209,9 @@ def _stem(given: Given, script: Script) -> str:
 
 def _agreed(factory: Factory, where: Path, ask: Ask) -> bool:
     script = factory.script
-    if factory.troubles:
+    if script.is_notebook:
+        reason = f"{script.path.name} is a notebook, which cannot be imported"
+    elif factory.troubles:
         lines = "; ".join(f"line {one.line}: {one.text[:60]}" for one in factory.troubles[:_QUOTED])
         reason = f"importing {script.path.name} does more than define the network ({lines})"
     else:
@@ -230,6 +232,8 @@ def _to_move(given: Given, factory: Factory, where: Path) -> ConfigError:
     first, last = factory.lines
     script = factory.script.path.name
     msg = f"{script} does more than define the network when it is imported"
+    if factory.script.is_notebook:
+        msg = f"{script} is a notebook, which cannot be imported"
     hint = (
         f"Move {', '.join(factory.file.names)} ({factory.name}: lines {first} to {last}) into a "
         f"file of their own, {relative(where, Path.cwd())}, and write in {script}:\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Names of the parts of a data set: those that were trained on, and those held out, best first.
-TRAINED = ("train", "training", "calibration", "calib")
-HELD_OUT = ("val", "valid", "validation", "test", "testing")
+#: In the languages of those who asked so far, accents left out.
+TRAINED = (
+    "train", "training", "calibration", "calib", "treino", "treinamento", "entrenamiento",
+    "entrainement", "allenamento", "trainset", "train_set", "train_data", "training_set",
+)  # fmt: skip
+HELD_OUT = (
+    "val", "valid", "validation", "dev", "eval", "validacao", "validacion", "validierung",
+    "validazione", "test", "testing", "teste", "prueba", "valset", "val_set", "val_data",
+    "validation_set", "testset", "test_set", "test_data",
+)  # fmt: skip
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
@@ -27,12 +36,29 @@ class PictureFolder:
     classes: tuple[str, ...] = ()
 
 
+def without_accents(name: str) -> str:
+    """Return a name whose letters have no marks."""
+    apart = unicodedata.normalize("NFKD", name)
+    return "".join(one for one in apart if not unicodedata.combining(one))
+
+
+def plain(name: str) -> str:
+    """Return a folder's name in small letters and without accents."""
+    return without_accents(name).casefold()
+
+
 def look(path: Path) -> PictureFolder:
     """Return what is seen from the names in a folder; what is no folder stays as it is."""
     if not path.is_dir():
         return PictureFolder(path)
+    own = _classes(path)
+    # A class may be called like a part: trains among vehicles.
+    parts = {plain(name) for name in own} & {*TRAINED, *HELD_OUT}
+    if len(parts) < 2 <= len(own) - len(parts):
+        beside = _part(path.parent, HELD_OUT) if plain(path.name) in TRAINED else None
+        return PictureFolder(path, beside, own)
     trained, held_out = _part(path, TRAINED), _part(path, HELD_OUT)
-    if trained is None and path.name.lower() in TRAINED:
+    if trained is None and plain(path.name) in TRAINED:
         # The part itself was named; the other one lies beside it.
         held_out = _part(path.parent, HELD_OUT)
     calibration = trained or path
@@ -42,7 +68,7 @@ def look(path: Path) -> PictureFolder:
 
 
 def _part(folder: Path, names: tuple[str, ...]) -> Path | None:
-    parts = {entry.name.lower(): entry for entry in _folders(folder)}
+    parts = {plain(entry.name): entry for entry in _folders(folder)}
     return next((parts[name] for name in names if name in parts), None)
 
 

@@ -123,8 +123,10 @@ def _how_to_start(known: list[str], folder: Path) -> str:
     """Return what to do next: name a model, or write the first recipe."""
     if known:
         return f"Models here: {', '.join(known)}."
-    networks = sorted(path.name for path in folder.iterdir() if path.suffix in STARTS)[:3]
-    shown = [STARTS[Path(name).suffix].format(shlex.quote(name)) for name in networks]
+    from orchestrator.inspect.source_files import ending_of
+
+    networks = sorted(path for path in folder.iterdir() if ending_of(path) in STARTS)[:3]
+    shown = [STARTS[ending_of(path)].format(shlex.quote(path.name)) for path in networks]
     first, *others = shown or ["hef init"]
     return "\n".join(
         [

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.reading import read_text
+from orchestrator.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _BUILTINS = frozenset(dir(builtins))
 _LARGEST = 2 << 20
+#: Notebooks hold the pictures that they have shown.
+_LARGEST_NOTEBOOK = 64 << 20
+NOTEBOOK = ".ipynb"
+#: Beginnings of cells that are Python all the same.
+_OF_PYTHON = ("%%time", "%%capture", "%%timeit")
 
 #: Calls in a constant's value that touch nothing: what a network's sizes are computed with.
 _HARMLESS = frozenset(
@@ -63,6 +69,18 @@ class Script:
     path: Path
     source: str
     tree: ast.Module = field(compare=False)
+    #: Of a notebook: the line with which each of its cells begins, by the cell's number.
+    cells: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether it is one, whose code no program can import."""
+        return bool(self.cells)
+
+    def place(self, line: int) -> str:
+        """Return where a line is, as its reader finds it: the line, or the cell of a notebook."""
+        before = [number for number, first in self.cells.items() if first <= line]
+        return f"cell {max(before)}" if before else f"line {line}"
 
     @cached_property
     def definitions(self) -> Mapping[str, Definition]:
@@ -238,14 +256,50 @@ def dotted(node: ast.AST) -> str:
 
 
 def read_script(path: Path) -> Script | None:
-    """Return a Python file, ``None`` for one that is too large or is no Python."""
+    """Return a Python file or a notebook, ``None`` for one that is too large or is neither."""
     try:
-        if path.stat().st_size > _LARGEST:
+        notebook = path.suffix.lower() == NOTEBOOK
+        if path.stat().st_size > (_LARGEST_NOTEBOOK if notebook else _LARGEST):
             return None
+        if notebook:
+            return _notebook(path)
         source = read_text(path)
         return Script(path, source, ast.parse(source))
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None
+
+
+def _notebook(path: Path) -> Script | None:
+    """Return the code of a notebook's cells, one after the other; cells number from one."""
+    cells: dict[int, int] = {}
+    lines: list[str] = []
+    whole = parse_json(path.read_bytes())
+    listed = whole.get("cells") if isinstance(whole, dict) else None
+    for number, cell in enumerate(listed if isinstance(listed, list) else (), 1):
+        text = _code_of(cell)
+        if text is not None:
+            cells[number] = len(lines) + 1
+            lines += text.splitlines() or [""]
+    if not cells:
+        return None
+    source = "\n".join(lines) + "\n"
+    return Script(path, source, ast.parse(source), cells)
+
+
+def _code_of(cell: object) -> str | None:
+    """Return a cell's Python, its magic turned into remarks; ``None`` for what is no Python."""
+    if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+        return None
+    given = cell.get("source")
+    text = "".join(map(str, given)) if isinstance(given, list) else str(given or "")
+    if text.lstrip().startswith("%%") and not text.lstrip().startswith(_OF_PYTHON):
+        return None
+    text = re.sub(r"^([ \t]*)([%!?].*)$", r"\1pass  # \2", text, flags=re.MULTILINE)
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+    return text
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ _PRETRAINED = {"pretrained": False, "weights": None, "weights_backbone": None}
 _REGISTERS = ("register_buffer", "register_parameter", "add_module", "register_module")
 #: How far a class is from weights whose names it computes: behind each that names them all.
 _COMPUTED = 1000
+#: Ranks of what may build a network, behind classes by their layers (0) and by those of the one
+#: network in them (1).
+_HIDING, _OF_LIBRARIES, _BY_NAME = 2, 3, 4
 #: Classes above a class that are looked at.
 _DEEPEST = 10
 
@@ -72,16 +75,62 @@ def find_factories(
     ``known`` are values by name that scripts compute of their data, such as class names.
     """
     found: list[tuple[tuple[int, ...], Factory]] = []
+    inner = weights.inner
     for script in scripts:
         for name in _networks(script, scripts):
             fit = _fit(script, name, weights, scripts)
             if fit is not None:
                 factory = _of_class(script, name, weights, known, scripts)
-                found.append(((0, fit, len(factory.missing)), factory))
-        found += [((1, 0, 0), one) for one in _built_elsewhere(script, weights, known)]
-        found += [((2, 0, 0), one) for one in _made_by_name(script, weights, known)]
+                # A wrapper of a training tool, which hands its input on, is not needed.
+                hides = inner is not None and bool(factory.packages) and _hands_on(script, name)
+                found.append(((_HIDING if hides else 0, fit, len(factory.missing)), factory))
+            elif inner is not None:
+                fit = _fit(script, name, inner, scripts)
+                if fit is not None:
+                    factory = _of_class(script, name, inner, known, scripts)
+                    found.append(((1, fit, len(factory.missing)), factory))
+        found += [((_OF_LIBRARIES, 0, 0), one) for one in _built_elsewhere(script, weights, known)]
+        found += [((_BY_NAME, 0, 0), one) for one in _made_by_name(script, weights, known)]
     found.sort(key=lambda pair: (pair[0], len(pair[1].troubles), str(pair[1].script.path)))
-    return [factory for _, factory in found]
+    return _without_strangers([(rank[0], factory) for rank, factory in found])
+
+
+def _without_strangers(found: Sequence[tuple[int, Factory]]) -> list[Factory]:
+    """Leave out, where a class has the layers, what hides it and functions that never make it."""
+    names = {one.name for rank, one in found if rank < _HIDING}
+    if not names:
+        return [one for _, one in found]
+    kept = []
+    for rank, one in found:
+        node = one.script.definitions.get(one.name)
+        makes = node is not None and any(
+            isinstance(part, ast.Call) and dotted(part.func).rpartition(".")[2] in names
+            for part in ast.walk(node)
+        )
+        if rank < _HIDING or rank == _OF_LIBRARIES or (rank == _BY_NAME and makes):
+            kept.append(one)
+    return kept
+
+
+def _hands_on(script: Script, name: str) -> bool:
+    """Tell whether a class's ``forward`` only calls one of its layers on what it is given."""
+    node = script.definitions.get(name)
+    body = node.body if isinstance(node, ast.ClassDef) else []
+    forward = next(
+        (one for one in body if isinstance(one, ast.FunctionDef) and one.name == "forward"), None
+    )
+    if forward is None or len(forward.args.args) != 2:
+        return False
+    own, given = (one.arg for one in forward.args.args)
+    said = [one for one in forward.body if not isinstance(one, ast.Expr)]
+    returned = said[0].value if len(said) == 1 and isinstance(said[0], ast.Return) else None
+    return (
+        isinstance(returned, ast.Call)
+        and dotted(returned.func).startswith(f"{own}.")
+        and dotted(returned.func).count(".") == 1
+        and [dotted(one) for one in returned.args] == [given]
+        and not returned.keywords
+    )
 
 
 def factory_of(
@@ -239,7 +288,7 @@ def _placed(factory: Factory, known: Mapping[str, object]) -> Factory:
     if factory.file is not None:
         return replace(factory, packages=alone, troubles=troubles)
     all_of_it = packages_of(script.source, script.path.parent)
-    if not troubles and all_of_it == alone:
+    if not troubles and all_of_it == alone and not script.is_notebook:
         return replace(factory, packages=alone)
     return replace(factory, packages=alone, troubles=troubles, file=own)
 

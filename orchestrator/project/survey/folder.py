@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from hefsmith_worker.contract.sources import BY_NAME, SOURCES, SourceKind
 
 from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
-from orchestrator.inspect.source_files import CHECKPOINTS
-from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED
+from orchestrator.inspect.source_files import CHECKPOINTS, ending_of
+from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED, plain, without_accents
+from orchestrator.project.survey.code import NOTEBOOK
 from orchestrator.project.survey.tables import SUFFIXES as TABLES
 from orchestrator.reading import open_regular
 
@@ -27,6 +28,7 @@ _DEEPEST = 6
 _MOST_ENTRIES = 60_000
 _MOST_SCRIPTS = 200
 _MOST_TABLES = 20
+_RECIPES = "*/model.yaml"
 #: Bytes of a YAML or JSON file that are looked at to tell what it is.
 _HEAD = 4096
 
@@ -36,8 +38,9 @@ PictureKind = Literal["classes", "yolo", "coco", "pictures"]
 
 #: Names that say nothing about a model.
 _PLAIN = re.compile(
-    r"^(best|melhor|mejor|meilleur|beste|last|ultimo|modelo?|modele|pesos|model|checkpoint|weights?|state(_dict)?|final|net(work)?|epoch\W*\d*|latest|"
-    r"pytorch_model|model_final|ckpt|export(ed)?|out(put)?|whole|full|script(ed)?|traced?)$",
+    r"^(best|melhor|mejor|meilleur|beste|last|ultimo|modelo?|modele|pesos|model|weights?|state(_dict)?|final|net(work)?|epoch|latest|"
+    r"pytorch_model|model_final|ckpts?|checkpoints?(\W*\d+)?|epoch\W*\d.*|version\W*\d+|runs?|logs?|"
+    r"export(ed)?|out(put)?|whole|full|script(ed)?|traced?)$",
     re.IGNORECASE,
 )
 #: What people call the best checkpoint of a run, in five languages.
@@ -109,10 +112,10 @@ class _Gathered:
     entries: int = 0
 
 
-def look_around(root: Path, *, models: Path | None = None) -> Folder:
-    """Return what lies in a folder and below; ``models`` are recipes already, not looked at."""
+def look_around(root: Path, *, recipes: Path | None = None) -> Folder:
+    """Return what lies in a folder and below; what a recipe of ``recipes`` has is left out."""
     found = _Gathered()
-    skipped = {path.resolve() for path in (models,) if path is not None}
+    skipped = set() if recipes is None else {x.parent.resolve() for x in recipes.glob(_RECIPES)}
     for folder, names, entries in _walk(root, skipped):
         found.entries += len(entries)
         whole = [kind for kind in SOURCES if kind.inside is not None and kind.inside in names]
@@ -177,13 +180,13 @@ def _walk(
 
 
 def _take(found: _Gathered, path: Path) -> None:
-    suffix = path.suffix.lower()
+    suffix = ending_of(path)
     if suffix in CHECKPOINTS or suffix == ".safetensors" or path.name == "pytorch_model.bin":
         checkpoint = read_checkpoint(path) if suffix in CHECKPOINTS else Checkpoint("weights")
         found.networks.append(NetworkFile("weights", path, checkpoint, _changed(path)))
     elif (kind := _kind_of(path, suffix)) is not None:
         found.networks.append(NetworkFile(kind.name, path, None, _changed(path)))
-    elif suffix == ".py":
+    elif suffix in (".py", NOTEBOOK):
         found.scripts.append(path)
     elif suffix in (".npy", ".npz"):
         found.arrays.append(path)
@@ -265,35 +268,37 @@ def _picture_sets(root: Path, counts: dict[Path, int]) -> Iterator[PictureSet]:
             groups.setdefault(folder.parent, []).append(folder)
     whole: dict[Path, int] = {}
     for parent, children in groups.items():
-        names = {child.name.lower() for child in children}
+        names = {plain(child.name) for child in children}
         if len(children) < 2 or names <= parts or names & {"images", "labels", "masks"}:
             continue
-        split = parent.name.lower() in parts and parent != root
+        split = plain(parent.name) in parts and parent != root
         top = parent.parent if split else parent
         whole[top] = whole.get(top, 0) + sum(counts[child] for child in children)
         taken.update(children)
     for top, count in whole.items():
         yield PictureSet("classes", top, count)
-    plain: dict[Path, int] = {}
+    loose: dict[Path, int] = {}
     for folder, count in counts.items():
         if folder in taken or any(top in folder.parents for top in whole):
             continue
-        top = folder.parent if folder.name.lower() in parts and folder != root else folder
-        plain[top] = plain.get(top, 0) + count
-    for top, count in plain.items():
+        top = folder.parent if plain(folder.name) in parts and folder != root else folder
+        loose[top] = loose.get(top, 0) + count
+    for top, count in loose.items():
         if count >= 2:
             yield PictureSet("pictures", top, count)
 
 
 def model_name(network: Path, root: Path) -> str:
     """Return a name for the model of a network: its file's, else its folder's."""
-    stem = network.name if network.is_dir() else network.stem
+    stem = network.name if network.is_dir() else network.name.removesuffix(".tar")
+    stem = stem if network.is_dir() else Path(stem).stem
     previous = None
     while stem != previous:
         previous, stem = stem, _ENDINGS.sub("", stem)
-    candidates = [stem, network.parent.name if network.parent != root else "", root.name, "model"]
+    above = [one.name for one in network.parents if one != root and root in one.parents]
+    candidates = [stem, *above[:1], root.name, "model"]
     for one in candidates:
-        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", one).strip("-_")[:63]
-        if plain and plain[0].isalpha() and not _PLAIN.match(plain):
-            return plain
+        word = re.sub(r"[^A-Za-z0-9_-]+", "-", without_accents(one)).strip("-_")[:63]
+        if word and word[0].isalpha() and not _PLAIN.match(word):
+            return word
     return "model"

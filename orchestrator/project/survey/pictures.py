@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.project.picture_folder import PICTURES, look
+from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED, look, plain
 from orchestrator.project.survey.code import Unknown
-from orchestrator.project.survey.tables import read_table
+from orchestrator.project.survey.tables import Table, read_table
 from orchestrator.reading import read_text
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ class Shown:
     ``calibration`` and ``held_out`` are folders, or files that data sets come in. ``folders`` are
     the names of class folders in their order. ``split`` are held-out pictures and the others, each
     a path below ``calibration`` with its class, where no folder parts them; ``told_by`` is the
-    table that told the classes, and ``numbers`` the names of the numbers that one gives each
-    picture instead. ``masks`` is a folder of pictures called like these.
+    table that told the classes, ``parted`` the one that told which are held out, and ``numbers``
+    the names of the numbers that one gives each picture instead. ``masks`` is a folder of pictures
+    called like these.
     """
 
     calibration: Path
@@ -55,6 +56,7 @@ class Shown:
     names: tuple[str, ...] = ()
     task: str | None = None
     told_by: str = ""
+    parted: str = ""
     masks: Path | None = None
     numbers: tuple[str, ...] = ()
 
@@ -144,9 +146,10 @@ def pictures_of(folder: Path) -> list[Path]:
 
 
 def _by_table(folder: Path, tables: Iterable[Path]) -> Shown | None:
-    """Return the pictures of a folder by the classes, or the numbers, that a table gives them."""
+    """Return the pictures of a folder by the classes, or the numbers, that tables give them."""
     numbers = None
     pictures: list[Path] | None = None
+    classes: list[Table] = []
     for path in tables:
         if pictures is None:
             pictures = [one for one in folder.rglob("*") if one.suffix.lower() in PICTURES]
@@ -154,13 +157,41 @@ def _by_table(folder: Path, tables: Iterable[Path]) -> Shown | None:
         if table is None:
             continue
         if len(table.classes) > 1:
-            pairs = [(one.relative_to(folder).as_posix(), label) for one, label in table.rows]
-            split = _split(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
-            if split is not None:
-                return Shown(folder, None, table.classes, split, told_by=path.name)
-        elif table.numbers:
+            classes.append(table)
+        elif table.numbers and numbers is None:
             numbers = Shown(folder, told_by=path.name, numbers=table.numbers)
+    parted = _parted(folder, classes)
+    if parted is not None:
+        return parted
+    for table in classes:
+        split = _split(_pairs(folder, table))
+        if split is not None:
+            return Shown(folder, None, table.classes, split, told_by=table.path.name)
     return numbers
+
+
+def _parted(folder: Path, tables: Sequence[Table]) -> Shown | None:
+    """Return the parts that a table of training and one of validation tell, by their names."""
+    trained = next((one for one in tables if _is_part(one.path, TRAINED)), None)
+    held_out = next((one for one in tables if _is_part(one.path, HELD_OUT)), None)
+    if trained is None or held_out is None or not set(held_out.classes) <= set(trained.classes):
+        return None
+    tested = {path for path, _ in held_out.rows}
+    rest = [pair for pair in trained.rows if pair[0] not in tested]
+    if not rest:
+        return None
+    split = (_pairs(folder, held_out), _pairs(folder, replace(trained, rows=tuple(rest))))
+    name = trained.path.name
+    return Shown(folder, None, trained.classes, split, told_by=name, parted=held_out.path.name)
+
+
+def _is_part(path: Path, names: Iterable[str]) -> bool:
+    return bool(set(re.split(r"[_\-. ]", plain(path.stem))) & set(names))
+
+
+def _pairs(folder: Path, table: Table) -> Labelled:
+    pairs = [(one.relative_to(folder).as_posix(), label) for one, label in table.rows]
+    return tuple(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
 
 
 def _split(pairs: Sequence[tuple[str, str]]) -> tuple[Labelled, Labelled] | None:

@@ -11,11 +11,11 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.safetensors_header import LARGEST_SIDE, MOST_SIDES, read_header
-from hefsmith_worker.stages.checkpoint import LARGEST_PICKLE, STATE_KEYS
+from hefsmith_worker.stages.checkpoint import LARGEST_PICKLE, WRAPPERS_OWN, find_state
 
 from orchestrator.reading import open_regular
 
@@ -28,8 +28,8 @@ _OLD_PREAMBLE = 3
 _DEEPEST = 40
 _MOST_FACTS = 400
 
-#: Prefixes that wrappers put before every name (data parallel, compile, Lightning).
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+#: Prefixes that wrappers put before every name (data parallel, compile).
+PREFIXES = ("module.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,22 @@ class Weights:
     """The tensors of a checkpoint: shapes by name, wrappers' prefixes taken off.
 
     ``facts`` are plain values that lie beside them (numbers, texts, lists of those) by dotted
-    name; ``classes`` the classes of a network that was saved whole, outermost first.
+    name; ``classes`` the classes of a network that was saved whole, outermost first. ``key`` tells
+    where in the file they lie, where that holds several.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    key: str = ""
+
+    @property
+    def inner(self) -> Weights | None:
+        """The same without the one name that is before all of them, as of a network in another."""
+        if len(self.roots) != 1 or self.classes or not all("." in name for name in self.shapes):
+            return None
+        shapes = {name.partition(".")[2]: shape for name, shape in self.shapes.items()}
+        return replace(self, shapes=shapes)
 
     @property
     def roots(self) -> frozenset[str]:
@@ -203,35 +213,33 @@ def _unpickled(path: Path) -> Any:
 
 def _weights(value: Any) -> Weights:
     classes: tuple[str, ...] = ()
-    state: Any = None
-    whole = value if isinstance(value, Remembered) else None
-    if isinstance(value, dict):
-        whole = next((o for key in STATE_KEYS if isinstance(o := value.get(key), Remembered)), None)
-        state = _state_in(value)
+    key = ""
+    state: Any = value
+    if isinstance(value, dict) and not any(isinstance(one, Shape) for one in value.values()):
+        key, state = find_state(value, _is_shape, _is_remembered) or ("", None)
     shapes: dict[str, tuple[int, ...]] = {}
-    if state is not None:
+    if isinstance(state, Remembered):
+        shapes = dict(_inside(state, "", 0))
+        classes = tuple(dict.fromkeys(_classes(state, 0)))
+    elif isinstance(state, dict):
         shapes = {str(name): one.sides for name, one in state.items() if isinstance(one, Shape)}
-    elif whole is not None:
-        shapes = dict(_inside(whole, "", 0))
-        classes = tuple(dict.fromkeys(_classes(whole, 0)))
     facts = dict(_facts(value, "", 0)) if isinstance(value, dict) else {}
-    return Weights(_unwrapped(shapes), facts, classes)
+    return Weights(_unwrapped(shapes), facts, classes, key)
 
 
-def _state_in(value: Mapping[Any, Any]) -> Mapping[Any, Any] | None:
-    if any(isinstance(one, Shape) for one in value.values()):
-        return value
-    for key in STATE_KEYS:
-        inner = value.get(key)
-        if isinstance(inner, dict) and any(isinstance(one, Shape) for one in inner.values()):
-            return inner
-    return None
+def _is_shape(value: object) -> bool:
+    return isinstance(value, Shape)
+
+
+def _is_remembered(value: object) -> bool:
+    return isinstance(value, Remembered)
 
 
 def _unwrapped(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """Take wrappers' prefixes off, as the export does."""
-    found = dict(shapes)
-    for prefix in PREFIXES[:2]:
+    found = {name: shape for name, shape in shapes.items() if name not in WRAPPERS_OWN}
+    # In either order: a compiled network in parallel, or a parallel one that was compiled.
+    for prefix in (*PREFIXES, PREFIXES[0]):
         if found and all(name.startswith(prefix) for name in found):
             found = {name[len(prefix) :]: shape for name, shape in found.items()}
     return found

@@ -16,22 +16,29 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.stages import structure, torchscript
 
-#: Where training tools put the weights, best first (EMA weights are what they validate with).
+#: Where training tools put the weights, best first: averaged ones are what they validate with.
 STATE_KEYS = (
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",
     "state_dict",
     "model_state_dict",
     "model_state",
-    "ema_state_dict",
-    "ema",
     "model",
     "net",
+    "network",
     "weights",
 )
+#: Where a value under one of them may hold them once more.
+INNER_KEYS = ("module", "state_dict", "model")
+#: Tensors that wrappers keep beside a network's own.
+WRAPPERS_OWN = frozenset({"n_averaged"})
 
 Name = Tuple[str, str]
 
@@ -193,6 +200,36 @@ def _refusal(path: Path, names: Set[Name], refused: Exception) -> StageError:
     )
 
 
+def find_state(
+    holder: Mapping[Any, Any],
+    is_tensor: Callable[[Any], bool],
+    is_network: Callable[[Any], bool],
+) -> Optional[Tuple[str, Any]]:
+    """Return the key and the weights, or the network, that a training tool's dictionary holds.
+
+    Averaged weights go first, unless they lack tensors that others have (such as the statistics
+    of batch normalisation). ``None`` where nothing lies under a known key.
+    """
+    found: List[Tuple[str, Any]] = []
+    for key in STATE_KEYS:
+        value = holder.get(key)
+        places = [(key, value)]
+        if isinstance(value, dict):
+            places += [("%s.%s" % (key, inner), value.get(inner)) for inner in INNER_KEYS]
+        for name, one in places:
+            if is_network(one):
+                return found[0] if found else (name, one)
+            if isinstance(one, dict) and any(is_tensor(tensor) for tensor in one.values()):
+                found.append((name, one))
+                break
+    most = max((_tensors(one, is_tensor) for _, one in found), default=0)
+    return next((pair for pair in found if _tensors(pair[1], is_tensor) == most), None)
+
+
+def _tensors(state: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> int:
+    return sum(is_tensor(one) for name, one in state.items() if name not in WRAPPERS_OWN)
+
+
 def _load_safetensors(path: Path) -> Any:
     try:
         from safetensors import SafetensorError
@@ -227,12 +264,13 @@ def state_of(checkpoint: Any) -> Dict[str, Any]:
         )
     if checkpoint and all(torch.is_tensor(value) for value in checkpoint.values()):
         return checkpoint
-    for key in STATE_KEYS:
-        inner = checkpoint.get(key)
-        if isinstance(inner, torch.nn.Module):
-            return dict(inner.state_dict())
-        if isinstance(inner, dict) and any(torch.is_tensor(v) for v in inner.values()):
-            return {name: v for name, v in inner.items() if torch.is_tensor(v)}
+    found = find_state(
+        checkpoint, torch.is_tensor, lambda value: isinstance(value, torch.nn.Module)
+    )
+    if found is not None:
+        inner = found[1]
+        state = inner.state_dict() if isinstance(inner, torch.nn.Module) else inner
+        return {name: v for name, v in state.items() if torch.is_tensor(v)}
     tensors = {name: v for name, v in checkpoint.items() if torch.is_tensor(v)}
     if tensors:
         return tensors

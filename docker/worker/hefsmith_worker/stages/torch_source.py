@@ -22,9 +22,6 @@ from hefsmith_worker.workspace import Workspace
 if TYPE_CHECKING:
     from hefsmith_worker.contract.documents import TensorFacts
 
-#: Prefixes that wrappers put before every name (data parallel, compile, Lightning).
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
-
 #: What the dynamo exporter notes of the code behind a node ends with this.
 TRACE = ".stack_trace"
 
@@ -188,15 +185,17 @@ def weight_shapes(
 
 
 def _named_as(own: Mapping[str, Any], loaded: Any) -> Dict[str, Any]:
-    """Return the tensors of a checkpoint without the prefix that a wrapper gave them all."""
-    state = checkpoint.state_of(loaded)
-    for prefix in PREFIXES:
-        if (
-            state
-            and all(key.startswith(prefix) for key in state)
-            and not any(key in own for key in state)
-        ):
-            state = {key[len(prefix) :]: value for key, value in state.items()}
+    """Return the tensors of a checkpoint without the prefixes that wrappers gave them all."""
+    given = checkpoint.state_of(loaded)
+    state = {key: value for key, value in given.items() if key not in checkpoint.WRAPPERS_OWN}
+    plain = dict(given) if any(key in own for key in given) else dict(state)
+    # Under whatever name: a network of Lightning calls it model, net, encoder or as it likes.
+    while state and not any(key in own for key in state):
+        roots = {key.partition(".")[0] for key in state}
+        if len(roots) != 1 or not all("." in key for key in state):
+            return plain
+        (root,) = roots
+        state = {key[len(root) + 1 :]: value for key, value in state.items()}
     return dict(state)
 
 

@@ -151,7 +151,8 @@ def test_labels_that_somebody_wrote_decide_the_order_of_the_folders(tmp_path: Pa
     [
         ("waste.pth", "waste"),
         ("waste_state.pt", "waste"),
-        ("runs/best.pt", "runs"),
+        ("garage/best.pt", "garage"),
+        ("runs/best.pt", "project"),
         ("best.pt", "project"),
         ("my net v2.onnx", "my-net-v2"),
     ],

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 #: Data folders of the code, and where an installation has them.
 DATA = {"docker/emulator": "_docker/emulator", "docker/pi": "_docker/pi", "models": "_models"}
@@ -23,3 +28,32 @@ def copy_tree(repository: Path, target: Path) -> Path:
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(target / folder)
     return target
+
+
+def add_rows(tree: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Write rows into files of a copy: file, the text that each stands before, the row."""
+    for name, before, row in rows:
+        text = (tree / name).read_text(encoding="utf-8")
+        assert text.count(before) == 1, (name, before)
+        (tree / name).write_text(text.replace(before, row + before), encoding="utf-8")
+
+
+def walk(script: str, tree: Path, folder: Path) -> Any:
+    """Run a script of this folder with the code of a copy; return its last line, from JSON."""
+    modules = ("docker/emulator/packages", "docker/worker", "")
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name(script)), str(folder)],
+        env={
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(folder.parent),
+            "PYTHONPATH": ":".join(str(tree / module) for module in modules),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

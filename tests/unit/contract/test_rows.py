@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ import pytest
 
 from orchestrator.errors import ConfigError
 from orchestrator.project.loading import load_recipe
-from tests.unit.contract.copies import copy_tree
+from tests.unit.contract.copies import add_rows, copy_tree, walk
 
 CONTRACT = "docker/worker/hefsmith_worker/contract"
 #: File, the text before which the row goes, the row.
@@ -40,10 +37,7 @@ postprocess: {nms: {family: yolo99, max_boxes: 9}}
 @pytest.fixture
 def tree(repository: Path, tmp_path: Path) -> Path:
     found = copy_tree(repository, tmp_path / "tree")
-    for name, before, row in ROWS:
-        text = (found / name).read_text(encoding="utf-8")
-        assert text.count(before) == 1, (name, before)
-        (found / name).write_text(text.replace(before, row + before), encoding="utf-8")
+    add_rows(found, ROWS)
     return found
 
 
@@ -57,23 +51,7 @@ def test_rows_alone_carry_a_preset_a_family_and_a_command_through_all_rooms(
     ends = [b.conv(x, width, stride=2, name=f"/c{width}") for width in (64, 3)]
     (folder / "net.onnx").write_bytes(b.build(ends).SerializeToString())
     (folder / "model.yaml").write_text(RECIPE, encoding="utf-8")
-    modules = ("docker/emulator/packages", "docker/worker", "")
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("walk_rows.py")), str(folder)],
-        env={
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(tmp_path),
-            "PYTHONPATH": ":".join(str(tree / module) for module in modules),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = walk("walk_rows.py", tree, folder)
     assert said == {
         "preset": ["walked", [1.0], 7],
         "family in recipe": "yolo99",

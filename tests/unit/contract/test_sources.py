@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from onnx import printer
 
 from orchestrator.pipeline import network
 from orchestrator.project.recipe import Source
-from tests.unit.contract.copies import copy_tree
+from tests.unit.contract.copies import add_rows, copy_tree, walk
 
 WORKER = "docker/worker/hefsmith_worker"
 #: File, the text before which the row goes, the row.
@@ -53,33 +50,14 @@ def test_a_new_kind_of_network_is_one_row_and_how_it_is_read(
     models: Any, repository: Path, tmp_path: Path
 ) -> None:
     tree = copy_tree(repository, tmp_path / "tree")
-    for name, before, row in ROWS:
-        text = (tree / name).read_text(encoding="utf-8")
-        assert text.count(before) == 1, (name, before)
-        (tree / name).write_text(text.replace(before, row + before), encoding="utf-8")
+    add_rows(tree, ROWS)
     folder = tmp_path / "net"
     folder.mkdir()
     made = models.fully_convolutional(channels=1)
     (folder / "net.onnxtxt").write_text(printer.to_text(made), encoding="utf-8")
     (folder / "model.yaml").write_text(RECIPE, encoding="utf-8")
     np.save(folder / "pictures.npy", np.zeros((8, 12, 12, 1), np.uint8))
-    modules = ("docker/emulator/packages", "docker/worker", "")
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("walk_source.py")), str(folder)],
-        env={
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(tmp_path),
-            "PYTHONPATH": ":".join(str(tree / module) for module in modules),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = walk("walk_source.py", tree, folder)
     assert "net.txt is not a ONNX text file (.onnxtxt)" in said.pop("refused")
     assert said == {
         "found": [["onnx_text", "ONNX text"]],

@@ -14,9 +14,9 @@ from orchestrator.pipeline import history
 from orchestrator.pipeline.builds import Build, read_build, replace_build
 from orchestrator.pipeline.comparing import TUNED, compare_builds, find_side
 from orchestrator.pipeline.history import history_of, past_builds, retire
-from orchestrator.report.comparison import Side, compare, render_comparison
+from orchestrator.report.comparison import compare, render_comparison
 from orchestrator.report.trend import TrendPoint, drawn_measure, render_trend, trend_chart
-from tests.unit.report.folders import Classifier, write_golden
+from tests.unit.report.folders import Classifier, side, write_golden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,14 +176,6 @@ def test_a_build_without_samples_is_compared_by_the_rest(tmp_path: Path, net: Cl
     assert any("not judged" in note for note in found.notes)
     assert found.script
     render_comparison(found, views)
-
-
-def side(**more: Any) -> Side:
-    given: dict[str, Any] = {
-        "title": "t", "arch": "hailo8l", "toolchain": "suite", "emulated": False,
-        "outcome": "passed", "headline": "passed", "step": "device", "measures": {}, "ideal": {},
-    }  # fmt: skip
-    return Side(**{**given, **more})
 
 
 def test_less_is_better_of_losses_and_exact_is_best_of_noise() -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orchestrator.report.comparison import Side
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -145,3 +147,12 @@ def boxes_of(random: np.random.Generator, count: int) -> list[NDArray[np.float32
         rows = np.hstack([corner, corner + size, scores, classes])
         found.append(rows.astype(np.float32))
     return found
+
+
+def side(**more: Any) -> Side:
+    """Return one side of a comparison, with nothing measured."""
+    given: dict[str, Any] = {
+        "title": "t", "arch": "hailo8l", "toolchain": "suite", "emulated": False,
+        "outcome": "passed", "headline": "passed", "step": "device", "measures": {}, "ideal": {},
+    }  # fmt: skip
+    return Side(**{**given, **more})

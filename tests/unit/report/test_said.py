@@ -13,7 +13,7 @@ from hefsmith_worker.contract.findings import Finding
 
 from orchestrator.report import html
 from orchestrator.report.boxes import compare_boxes
-from orchestrator.report.comparison import SampleScore, Side, compare, render_comparison
+from orchestrator.report.comparison import SampleScore, compare, render_comparison
 from orchestrator.report.golden import Detections, GoldenError, load_golden
 from orchestrator.report.html import AskedAndRan, Page, Picture, measure_cell, render
 from orchestrator.report.model import OutputAgreement, StepReport
@@ -21,7 +21,7 @@ from orchestrator.report.pictures import step_chart
 from orchestrator.report.symptoms import find_symptoms
 from orchestrator.report.trend import TrendPoint, render_trend, trend_chart
 from orchestrator.report.verdict import decide
-from tests.unit.report.folders import Classifier, boxes_of, write_golden
+from tests.unit.report.folders import Classifier, boxes_of, side, write_golden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,14 +179,6 @@ def test_a_chart_needs_two_steps_and_begins_below_the_least_value() -> None:
 
 
 # --- two builds, and many --------------------------------------------------------------------
-
-
-def side(**more: Any) -> Side:
-    given: dict[str, Any] = {
-        "title": "t", "arch": "hailo8l", "toolchain": "suite", "emulated": False,
-        "outcome": "passed", "headline": "passed", "step": "device", "measures": {}, "ideal": {},
-    }  # fmt: skip
-    return Side(**{**given, **more})
 
 
 def test_a_comparison_marks_the_better_output_and_the_layers_that_changed() -> None:

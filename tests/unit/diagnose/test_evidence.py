@@ -196,3 +196,16 @@ def test_an_empty_log_is_answered(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("")
     assert explain_logs([log], io.BytesIO()).notable == []
+
+
+def test_a_library_of_hailort_that_python_lacks_is_named_as_hailorts() -> None:
+    missing = "error while loading shared libraries: libhailort.so.4.20.0: cannot open shared"
+    missing += " object file: No such file or directory"
+    assert told(f"python3: {missing}") == {"R10": "fatal"}
+    assert told(f"frigate: {missing}") == {"R44": "fatal"}
+
+
+def test_a_driver_that_stops_with_22_is_the_wrong_one_only_where_the_card_is_seen() -> None:
+    stopped = "[   12.4] hailo1x 0001:01:00.0: probe with driver hailo1x failed with error -22"
+    assert told(stopped) == {"R55": "fatal", "R36": "possible"}
+    assert told(stopped.replace("probe", "1e60:2864 probe")) == {"R36": "fatal"}

@@ -135,16 +135,15 @@ def nms_finding(summary: Mapping[str, Any], wishes: Wishes) -> Finding | None:
 
 
 def matmul_finding(summary: Mapping[str, Any]) -> Finding | None:
-    """Return that 16 bits were asked for products which the chip computes in 8."""
+    """Return that 16 bits were asked for, or beside, products which the chip computes in 8."""
     table = _result(summary["stages"], "optimize").get("precision") or {}
     asked = table.get("asked") or {}
-    # The compiler names a layer after its kind: `net/matmul1`.
-    wide = {n: mode for n, mode in asked.items() if n.rpartition("/")[2].startswith("matmul")}
-    return products_in_8_bit(str(summary["arch"]), wide)
+    around = table.get("around_products") or ()
+    return products_in_8_bit(str(summary["arch"]), {name: asked[name] for name in around})
 
 
 def products_in_8_bit(arch: str, asked: Mapping[str, str]) -> Finding | None:
-    """Return what is wrong with the modes that products of a network are asked to have."""
+    """Return what is wrong with modes asked for products and the layers right beside them."""
     wide = {name: mode for name, mode in sorted(asked.items()) if mode.startswith("a16")}
     if not wide or arch not in MATMUL_IN_8_BIT:
         return None
@@ -152,8 +151,8 @@ def products_in_8_bit(arch: str, asked: Mapping[str, str]) -> Finding | None:
     return Finding(
         "precision.matmul",
         "warning",
-        f"16 bits ({mode}) are asked for products of attention (MatMul), which {arch} computes "
-        f"in 8 bits: {_names(list(wide))}",
+        f"16 bits ({mode}) are asked for or beside products of attention (MatMul), which {arch} "
+        f"computes in 8 bits: {_names(list(wide))}",
         stage="optimize",
         asked=mode,
         got="a8_w8",

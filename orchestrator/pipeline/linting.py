@@ -115,17 +115,12 @@ def lint_model(
 
 
 def asked_of_products(script: str, layers: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the modes that a script asks for, of layers that multiply two computed tensors."""
-    from hefsmith_worker.script.precision import precision_asked
+    """Return the modes that a script asks for, of products of two tensors and what is beside."""
+    from hefsmith_worker.script.precision import around_products, precision_asked
     from hefsmith_worker.script.syntax import ScriptSyntaxError
 
-    products = [
-        name
-        for name, layer in (layers or {}).items()
-        if isinstance(layer, dict) and layer.get("type") == "matmul"
-    ]
     try:
-        return precision_asked(script, products)
+        return precision_asked(script, sorted(around_products(layers or {})))
     except ScriptSyntaxError:  # a finding of its own
         return {}
 

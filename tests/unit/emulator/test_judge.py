@@ -150,7 +150,17 @@ def test_a_model_is_linted_as_its_build_would_be(
 
 
 @pytest.mark.parametrize(
-    ("named", "told"), [("conv1", []), ("[conv1, matmul1]", ["m"]), ("{matmul*}", ["m"])]
+    ("named", "told"),
+    [
+        ("conv1", []),
+        ("[conv1, matmul1]", ["m"]),
+        ("{matmul*}", ["m"]),
+        ("conv2", ["m"]),
+        ("conv3", ["m"]),
+        ("{*conv*}", ["m"]),
+        ("conv4", []),
+        ("output_layer1", []),
+    ],
 )
 def test_sixteen_bits_for_attention_are_told_beforehand(
     named: str, told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -158,7 +168,19 @@ def test_sixteen_bits_for_attention_are_told_beforehand(
     script = tmp_path / "my.alls"
     script.write_text(f"quantization_param({named}, precision_mode=a16_w16)\n", encoding="utf-8")
     hn = tmp_path / "net.hn"
-    layers = {"net/conv1": {"type": "conv"}, "net/matmul1": {"type": "matmul"}}
+    layers = {
+        "net/conv1": {"type": "conv", "output": ["net/conv2"]},
+        "net/conv2": {"type": "conv", "input": ["net/conv1"], "output": ["net/format1"]},
+        "net/format1": {"type": "format_conversion", "input": ["net/conv2"]},
+        "net/matmul1": {
+            "type": "matmul",
+            "input": ["net/format1", "net/format1"],
+            "output": ["net/conv3", "net/output_layer1"],
+        },
+        "net/conv3": {"type": "conv", "input": ["net/matmul1"], "output": ["net/conv4"]},
+        "net/conv4": {"type": "conv", "input": ["net/conv3"], "output": []},
+        "net/output_layer1": {"type": "output_layer", "input": ["net/matmul1"]},
+    }
     hn.write_text(json.dumps({"layers": layers}), encoding="utf-8")
 
     def codes(arch: str) -> list[str]:

@@ -51,5 +51,5 @@ def test_what_is_otherwise_is_told_and_what_nobody_knows_is_not() -> None:
     assert found["otherwise"] == [{"layer": "net/conv2", "asked": "a16_w16", "ran": "a8_w8"}]
     assert precision_table(script, hn())["otherwise"] == []
     assert precision_table(script, {}) == {
-        "counts": {}, "asked": {}, "layers": {}, "otherwise": [],
+        "counts": {}, "asked": {}, "layers": {}, "otherwise": [], "around_products": [],
     }  # fmt: skip

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Sequence, Set
 
 from hefsmith_worker.script.syntax import parse
 from hefsmith_worker.script.values import Glob
 
 #: The command that asks for a precision by layer, and its keyword.
 _COMMAND, _KEYWORD = "quantization_param", "precision_mode"
+#: A product of two computed tensors, an output, and kinds that hand numbers on as they are.
+_PRODUCT, _OUTPUT = "matmul", "output_layer"
+_CARRIERS = frozenset({"format_conversion", "feature_splitter", "slice", "shortcut", "concat"})
 
 
 def precision_asked(text: str, layers: Sequence[str]) -> Dict[str, str]:
@@ -33,6 +36,31 @@ def _meant(value: Any, layers: Sequence[str]) -> Iterator[str]:
         yield from (n for n in layers if wanted in (n, n.partition("/")[2]))
 
 
+def around_products(layers: Mapping[str, Any]) -> FrozenSet[str]:
+    """Return the products of a parsed network (attention) and what stands right beside them.
+
+    Beside are the layers that feed one or are fed by one, also through layers that only hand
+    numbers on: where these have other bits than the product, the precision changes at its door.
+    Outputs are left out: their bits are those of the answer.
+    """
+    known = {str(name): layer for name, layer in layers.items() if isinstance(layer, Mapping)}
+    products = {name for name, layer in known.items() if layer.get("type") == _PRODUCT}
+    found: Set[str] = set(products)
+    for key in ("input", "output"):
+        ahead = [str(one) for name in products for one in known[name].get(key) or ()]
+        seen: Set[str] = set()
+        while ahead:
+            name = ahead.pop()
+            if name in seen or name not in known:
+                continue
+            if known[name].get("type") != _OUTPUT:
+                seen.add(name)
+            if known[name].get("type") in _CARRIERS:
+                ahead.extend(str(one) for one in known[name].get(key) or ())
+        found |= seen
+    return frozenset(found)
+
+
 def precision_ran(hn: Mapping[str, Any]) -> Dict[str, str]:
     """Return the mode of each layer as a quantised network's description has it.
 
@@ -50,7 +78,8 @@ def precision_ran(hn: Mapping[str, Any]) -> Dict[str, str]:
 def precision_table(text: str, hn: Mapping[str, Any]) -> Dict[str, object]:
     """Return what a build keeps of it: layers by mode, what was asked, and what is otherwise.
 
-    ``layers`` has the modes other than the usual one by layer.
+    ``layers`` has the modes other than the usual one by layer, ``around_products`` the layers
+    of which a mode was asked that are products or right beside one.
     """
     ran = precision_ran(hn)
     asked = precision_asked(text, list(hn.get("layers") or {}))
@@ -66,4 +95,5 @@ def precision_table(text: str, hn: Mapping[str, Any]) -> Dict[str, object]:
         "asked": dict(sorted(asked.items())),
         "layers": {name: mode for name, mode in sorted(ran.items()) if mode != usual},
         "otherwise": otherwise,
+        "around_products": sorted(around_products(hn.get("layers") or {}).intersection(asked)),
     }

@@ -101,7 +101,21 @@ def find_mends(model: OnnxModel) -> tuple[str, ...]:
         node.op in ("Conv", "ConvTranspose") and not node.ints.get("kernel_shape")
         for node in model.nodes
     )
-    return (f"kernel_shape is added to {bare} convolutions",) if bare else ()
+    open_batches = sum(_leaves_batch_open(value) for value in model.inputs)
+    return (
+        *([f"kernel_shape is added to {bare} convolutions"] if bare else ()),
+        *([f"the open batch of {open_batches} inputs becomes 1"] if open_batches else ()),
+    )
+
+
+def _leaves_batch_open(value: Value) -> bool:
+    """Tell whether a shape is fixed but for its first side, which a build makes 1."""
+    first, *others = value.shape or (None,)
+    return (
+        bool(others)
+        and not (isinstance(first, int) and first > 0)
+        and all(isinstance(side, int) and side > 0 for side in others)
+    )
 
 
 def _on_data(model: OnnxModel, cut: Sequence[str]) -> list[tuple[Node, frozenset[str]]]:
@@ -144,6 +158,8 @@ def _is_refused(node: Node, live: frozenset[str]) -> bool:
 
 def _inputs(model: OnnxModel) -> Iterator[Objection]:
     for value in model.inputs:
+        if _leaves_batch_open(value):
+            continue
         if value.shape is None or not all(
             isinstance(side, int) and side > 0 for side in value.shape
         ):

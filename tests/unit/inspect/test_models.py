@@ -84,13 +84,23 @@ def test_what_the_parser_is_known_to_refuse_is_named_with_its_nodes(tmp_path: Pa
     conv = model.graph.node[0]
     conv.attribute.remove(next(item for item in conv.attribute if item.name == "kernel_shape"))
     objections = {item.code: item for item in find_objections(read_onnx(save(model, tmp_path)))}
-    assert objections.keys() == {"dynamic-shape", "opset", "operator"}
+    assert objections.keys() == {"opset", "operator"}
     assert find_mends(read_onnx(save(model, tmp_path))) == (
         "kernel_shape is added to 1 convolutions",
+        "the open batch of 1 inputs becomes 1",
     )
     assert objections["operator"].nodes == ("/head/TopK",)
     assert "UnsupportedOperationError" in objections["operator"].message
-    assert "batchx3x32x32" in objections["dynamic-shape"].message
+
+
+def test_an_open_side_other_than_the_batch_is_refused_as_a_build_does(tmp_path: Path) -> None:
+    model = small_model("batch")
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    found = read_onnx(save(model, tmp_path))
+    (objection,) = find_objections(found)
+    assert objection.code == "dynamic-shape"
+    assert "batchx3xheightx32" in objection.message
+    assert find_mends(found) == ()
 
 
 def test_a_layer_of_unknown_shape_is_said_and_not_counted(tmp_path: Path) -> None:

@@ -34,7 +34,9 @@ MOST_PASSED = 4096
 #: Bars and searches, drawn again and again. Nothing hides in them.
 _BARS = re.compile(
     r"^(?:\[info\] )?(?:iteration #\d+ - |\d+/\d+ [━=>.\[\] ]+(?!.*\b(?:nan|inf)\b)"
-    r"|[a-z ]{1,40}: +\d+%\|)",
+    r"|[a-z ]{1,40}: +\d+%\|"
+    # The code that a traceback shows: what was raised stands in a line of its own.
+    r"|raise (?:[a-z_]\w*\.)*[a-z_]\w*\()",
     re.IGNORECASE,
 )
 

@@ -377,21 +377,18 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
 
 
 def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diagnosis]:
-    """Let only the first of several plain failures assert: what comes later may follow from it."""
-    plain = [
+    """Let only the first of several failures assert: what comes later may follow from it."""
+    fatal = [
         one
         for one in found
-        if one.severity == "fatal"
-        and one.line is not None
-        and (entry := entries.get(one.id)) is not None
-        and "*" in entry.yields_to
+        if one.severity == "fatal" and one.line is not None and one.id in entries
     ]
-    if len({one.file for one in plain}) > 1:
+    if len({one.file for one in fatal}) > 1:
         return list(found)
-    first = min((one.line or 0 for one in plain), default=0)
+    first = min((one.line or 0 for one in fatal), default=0)
     return [
         possible(one, f"it stays when line {first} is mended")
-        if one in plain and one.line != first
+        if one in fatal and one.line != first
         else one
         for one in found
     ]

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from orchestrator.diagnose.checks import Result
 
 
+#: Where a check looks.
+_GROUP_TITLES = {
+    "host": "this machine",
+    "engine": "engine",
+    "toolchain": "toolchains",
+    "device": "device",
+}
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("doctor", epilog="Example: hef doctor --device kitchen --json")(doctor)
@@ -114,21 +123,22 @@ def _project_engine() -> str | None:
 
 
 def _print(results: Sequence[Result], *, verbose: bool) -> None:
+    from hefsmith_worker.contract.counting import counted
     from hefsmith_worker.contract.findings import ERROR, INFO, OK, WARNING
 
     from orchestrator.cli.output import print_result
     from orchestrator.errors import escape_control
     from orchestrator.language import told
 
-    marks = {OK: "ok", INFO: "info", WARNING: "warning", ERROR: "ERROR"}
+    marks = {OK: "ok", INFO: "info", WARNING: told("warning"), ERROR: told("error").upper()}
     group = None
     for one in results:
         if one.group != group:
             group = one.group
-            print_result(f"{group}:")
+            print_result(f"{told(_GROUP_TITLES[group])}:")
         finding = one.finding
         found = " / ".join(escape_control(line) for line in told(finding.message).splitlines())
-        print_result(f"  {marks[finding.severity]:<8}{one.title}: {found}")
+        print_result(f"  {marks[finding.severity]:<8}{told(one.title)}: {found}")
         if finding.severity == OK or (finding.severity == INFO and not verbose):
             continue
         if finding.why:
@@ -139,4 +149,9 @@ def _print(results: Sequence[Result], *, verbose: bool) -> None:
             title = " " * len(title)
     errors = sum(one.finding.severity == ERROR for one in results)
     warnings = sum(one.finding.severity == WARNING for one in results)
-    print_result(told(f"{errors} errors, {warnings} warnings, {len(results)} checks"))
+    counts = (
+        counted(errors, "error"),
+        counted(warnings, "warning"),
+        counted(len(results), "check"),
+    )
+    print_result(", ".join(map(told, counts)))

@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli.output import emit_json, print_result, screen_width
 from orchestrator.errors import escape_control
+from orchestrator.language import told
 
 if TYPE_CHECKING:
     from orchestrator.contact_report import ContactReport
@@ -66,69 +67,98 @@ def register(app: typer.Typer) -> None:
                 print_result(line)
         if not findings:
             print_result("")
-            print_result("Nothing known was found in it.")
+            print_result(told("Nothing known was found in it."))
         if notable and all(one.severity in {"unknown", "info"} for one in findings):
-            print_result("These lines are most likely to matter:")
+            print_result(told("These lines are most likely to matter:"))
             for number, file, text in notable:
-                where = f"{escape_control(file)}, line {number}" if file else f"line {number}"
+                line = told(f"line {number}")
+                where = f"{escape_control(file)}, {line}" if file else line
                 print_result(f"  {where}: {escape_control(text[:300])}")
+
+
+#: How bad a finding is, whose part is to be changed: the words of JSON, and those of the screen.
+_SEVERITY_TITLES = {
+    "fatal": "error",
+    "unknown": "error of unknown cause",
+    "possible": "possible cause",
+    "silent": "worse result, without an error",
+    "warn": "warning",
+    "info": "harmless",
+}
+_FAULT_TITLES = {
+    "machine": "the machine",
+    "model": "the model",
+    "recipe": "the recipe or command",
+    "vendor": "Hailo's software",
+}
+
+
+def _row(title: str, text: str) -> str:
+    """Return one fact of the table at the top; both parts are in the user's language already."""
+    return f"{title:<12}  {text}"
 
 
 def _summary(ran: Ran) -> list[str]:
     """Return what ran, one fact a line; what the log does not say is left out."""
-    outcome = {
-        "ok": "it ended well",
-        "failed": "it failed",
-        "unknown": "the log does not show an end; it may have been cut off",
-    }[ran.outcome]
-    lines = [f"outcome   {outcome}"]
+    ends = {
+        "ok": told("it ended well"),
+        "failed": told("it failed"),
+        "unknown": told("the log does not show an end; it may have been cut off"),
+    }
+    lines = [_row(told("outcome"), ends[ran.outcome])]
     if ran.step is not None:
-        state = "" if ran.step_done else " (its end is not in the log)"
-        lines.append(f"reached   {escape_control(ran.step)}{state}")
+        state = "" if ran.step_done else f" ({told('its end is not in the log')})"
+        lines.append(_row(told("reached"), f"{escape_control(ran.step)}{state}"))
+    unsaid = told("not said")
     if ran.level_run is not None or ran.level_asked is not None:
-        asked = "not said" if ran.level_asked is None else ran.level_asked
-        lines.append(
-            f"level     {'?' if ran.level_run is None else ran.level_run} (asked: {asked})"
-        )
+        asked = unsaid if ran.level_asked is None else ran.level_asked
+        run = "?" if ran.level_run is None else ran.level_run
+        lines.append(_row(told("level"), told(f"{run} (asked: {asked})")))
     if ran.images_used is not None or ran.images_given is not None:
-        given = "not said" if ran.images_given is None else ran.images_given
+        given = unsaid if ran.images_given is None else ran.images_given
         used = "?" if ran.images_used is None else ran.images_used
-        lines.append(f"images    {used} used (given: {given})")
+        lines.append(_row(told("images"), told(f"{used} used (given: {given})")))
     if ran.gpu is not None:
-        lines.append(f"ran on    {'a GPU' if ran.gpu else 'the CPU'}")
+        lines.append(_row(told("ran on"), told("the GPU") if ran.gpu else told("the CPU")))
     if ran.contexts is not None:
-        lines.append(f"contexts  {ran.contexts}")
+        lines.append(_row(told("contexts"), str(ran.contexts)))
     for layer, decibels in ran.snr.items():
-        lines.append(f"SNR       {decibels:g} dB  {escape_control(layer)}")
+        lines.append(_row("SNR", f"{decibels:g} dB  {escape_control(layer)}"))
     for name, values in (
-        ("skipped", ran.skipped),
-        ("4-bit", ran.four_bit_layers),
-        ("not 16-bit", ran.demoted_layers),
+        (told("skipped"), ran.skipped),
+        (told("4-bit"), ran.four_bit_layers),
+        (told("not 16-bit"), ran.demoted_layers),
     ):
         if values:
-            lines.append(f"{name:<9} {escape_control(', '.join(values))}")
+            lines.append(_row(name, escape_control(", ".join(values))))
     if ran.versions:
         shown = ", ".join(f"{name} {version}" for name, version in ran.versions.items())
-        lines.append(f"versions  {escape_control(shown)}")
+        lines.append(_row(told("versions"), escape_control(shown)))
     return lines
 
 
 def _paragraph(finding: Diagnosis) -> list[str]:
-    where = f"line {finding.line}" if finding.line else "over the whole log"
+    where = told(f"line {finding.line}" if finding.line else "over the whole log")
     if finding.file:
         where = f"{escape_control(finding.file)}, {where}"
-    state = "got over it" if finding.recovered else finding.severity
-    lines = [f"{finding.id}  {state}, {finding.stage}, {where} (up to: {finding.fault})"]
+    state = told(_SEVERITY_TITLES[finding.severity])
+    if finding.recovered:
+        state = told("the run went on")
+    whose = f"{told('to change')}: {told(_FAULT_TITLES[finding.fault])}"
+    lines = [f"{finding.id}  {state}, {finding.stage}, {where} ({whose})"]
     if finding.text:
         lines.append(f"  > {escape_control(finding.text[:300])}")
-    lines.append(f"  why:  {escape_control(finding.cause)}")
+    parts = [(told("why"), finding.cause)]
     if finding.severity == "possible" and finding.confirm:
-        lines.append(f"  sure, if:  {escape_control(finding.confirm)}")
-    lines.append(f"  do:   {escape_control(finding.remedy)}")
+        parts.append((told("certain if"), finding.confirm))
+    parts.append((told("fix"), finding.remedy))
+    wide = max(5, *(len(title) for title, _ in parts))
+    lines += [f"  {f'{title}:':<{wide}} {escape_control(told(text))}" for title, text in parts]
     if finding.recipe:
-        lines.append("  in the recipe:")
+        lines.append(f"  {told('in the recipe')}:")
         lines.extend(f"    {escape_control(line)}" for line in finding.recipe.splitlines())
-    lines.extend(f"  see:  {source}" for source in finding.sources if source.startswith("http"))
+    sources = [source for source in finding.sources if source.startswith("http")]
+    lines.extend(f"  {told('see')}: {source}" for source in sources)
     return lines
 
 

@@ -46,7 +46,7 @@ def check_system(facts: HostFacts) -> Finding | None:
         return info(
             f"Windows {facts.release}",
             "builds run in Docker Desktop's Linux machine; hef in a WSL 2 distribution is quicker",
-            "wsl --install -d Ubuntu-24.04, then install hef there",
+            "Install hef in a WSL 2 distribution: wsl --install -d Ubuntu-24.04",
         )
     return ok(f"{facts.system} {facts.release} {facts.machine}")
 

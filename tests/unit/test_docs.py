@@ -16,6 +16,7 @@ DOCS = REPOSITORY / "docs"
 
 #: Pages that exist twice; the English one is the measure.
 TRANSLATED = {
+    "index": (DOCS / "index.md", DOCS / "pt-BR" / "index.md"),
     "tutorial": (DOCS / "tutorial.md", DOCS / "pt-BR" / "tutorial.md"),
     "readme": (REPOSITORY / "README.md", REPOSITORY / "README.pt-BR.md"),
 }
@@ -62,6 +63,12 @@ def test_translations_have_the_same_parts_and_commands(name: str) -> None:
     # What stands between backticks is typed or read on the screen: it is the same in both.
     commands = [set(re.findall(r"`(hef [^`]+)`", text)) for text in (english, other)]
     assert commands[0] == commands[1]
+    # The same pages are linked, from one folder further down.
+    links = [
+        {path.rpartition("/")[2] for path in re.findall(r"\]\(([^):]+\.md)", text)}
+        for text in (english, other)
+    ]
+    assert {*links[0]} - {"README.pt-BR.md"} <= links[1]
     rows = [re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE) for text in (english, other)]
     assert rows[0] == rows[1]
 

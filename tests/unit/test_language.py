@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from io import BytesIO
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from orchestrator import language
 from orchestrator.cli.app import build_app, command_of, language_first, names_in, run
-from tests.words.catalogue import catalogues, compiled, read, wanted
+from tests.words.catalogue import KINDS, catalogues, compiled, read, renewed, wanted
 from tests.words.source import template
 
 VALUE = re.compile(r"%\d")
@@ -75,9 +74,12 @@ def test_the_program_reads_what_people_wrote(path: Path) -> None:
 
 def test_nearly_all_messages_are_in_portuguese() -> None:
     have = {one.id for one in read(language.FOLDER / "pt_BR.po") if one.string}
-    missing = [text for text in wanted() if text not in have]
+    missing = [text for text in wanted(KINDS) if text not in have]
     # New ones come every day; python -m tests.words puts them into the file to be translated.
-    assert len(missing) < len(wanted()) / 10, missing
+    assert len(missing) < len(wanted(KINDS)) / 10, missing
+    # Of errors, and of the causes and remedies of known failures, those that people meet.
+    for kind, most in (("error", 200), ("cause", 60), ("remedy", 60)):
+        assert len([text for text in wanted((kind,)) if text in have]) >= most, kind
 
 
 def filled(form: str, values: tuple[str, ...]) -> str:
@@ -118,7 +120,7 @@ def test_english_and_what_nobody_translated_stay(monkeypatch: pytest.MonkeyPatch
     assert language.told("No message of ours.") == "No message of ours."
     # Another sentence that begins like "there is no FILE".
     assert (
-        language.told("there is no model in /home/ana yet") == "there is no model in /home/ana yet"
+        language.told("there is no cable in /home/ana yet") == "there is no cable in /home/ana yet"
     )
     assert language.told("there is no a.sig") == "não existe a.sig"
     assert language.told("x" * 100_000) == "x" * 100_000
@@ -152,10 +154,27 @@ def test_the_option_chooses_and_is_no_command(
 
 
 def test_another_language_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(language.FOLDER / "pt_BR.mo", tmp_path / "es.mo")
+    # What python -m tests.words es writes, with two messages filled in by somebody.
+    path = tmp_path / "es.po"
+    path.write_bytes(renewed(path))
+    assert {one.id for one in read(path) if one.id} == set(wanted())
+    assert not any(one.string for one in read(path) if one.id)
+    said = {
+        "%1 of %2 images cannot be used: %3": "%3: mal %1 de %2",
+        "hint": "pista",
+    }
+    assert set(said) <= set(wanted())
+    path.write_bytes(renewed(path, said))
+    path.with_suffix(".mo").write_bytes(compiled(path))
     monkeypatch.setattr(language, "FOLDER", tmp_path)
+    language._catalogue.cache_clear()
+    monkeypatch.setenv(language.VARIABLE, "es_MX.UTF-8")
+
     assert language.languages() == ["en", "es"]
-    assert language.chosen({"LANG": "es_MX.UTF-8"}, language.languages()) == "es"
+    assert language.told("2 of 9 images cannot be used: a.png") == "a.png: mal 2 de 9"
+    assert language.told("hint") == "pista"
+    assert language.told("Run the same command again.") == "Run the same command again."
+    language._catalogue.cache_clear()
 
 
 def test_templates_are_read_out_of_the_source() -> None:

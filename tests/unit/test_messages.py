@@ -15,7 +15,7 @@ from orchestrator.diagnose.catalogue import load_catalogue
 from orchestrator.project.projectfile import ProjectFile
 from orchestrator.project.recipe import Recipe
 from orchestrator.project.section import Section
-from tests.words.source import Message, messages
+from tests.words.source import FAILURES, Message, messages
 
 HINTS = ("advice", "fix", "hint")
 STATEMENTS = ("error", "finding", "why")
@@ -154,7 +154,7 @@ def is_command(words: list[str]) -> bool:
 
 
 def test_every_command_and_option_exists() -> None:
-    ours = [one for one in SPOKEN if one.file not in HAILOMZ]
+    ours = [one for one in SPOKEN if one.file not in (*HAILOMZ, FAILURES)]
     wrong = {f"{one.file}:{one.line}: {step}" for one in ours for step in wrong_steps(one.text)}
     assert wrong == set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,17 +15,22 @@ from babel.messages.pofile import read_po, write_po
 from orchestrator.language import FOLDER
 from tests.words.source import messages, needs_words
 
-#: Kinds of messages that a catalogue has; errors are shown in English.
-KINDS = ("advice", "finding", "fix", "hint", "line", "summary", "title", "why")
+#: Kinds of messages that a language is held to have nearly all of.
+KINDS = ("advice", "count", "finding", "fix", "hint", "line", "summary", "title", "why")
+#: Kinds of which it has what users meet most: errors, and what ``hef explain`` says of a log.
+MORE = ("cause", "error", "filling", "remedy")
+
+#: Kinds that may be a word or two.
+SHORT = {"count": "[a-z]{3}", "filling": "^(?:an?|A|the) [a-z]{3}", "title": "[a-z]{3}"}
 
 
-def wanted() -> dict[str, str]:
+def wanted(kinds: Sequence[str] = (*KINDS, *MORE)) -> dict[str, str]:
     """Return the messages that catalogues have, each with the file that says it."""
     found = (
         one
         for one in messages()
-        if one.kind in KINDS
-        and (needs_words(one.text) or (one.kind == "title" and re.search("[a-z]{3}", one.text)))
+        if one.kind in kinds
+        and (needs_words(one.text) or (one.kind in SHORT and re.search(SHORT[one.kind], one.text)))
     )
     return {one.text: one.file for one in reversed(list(found))}
 

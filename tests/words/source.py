@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from orchestrator.diagnose.catalogue import load_catalogue
 from tests.unit.test_house import REPOSITORY
 
 #: Where messages are made.
@@ -29,10 +30,22 @@ SPOKEN = (
     "orchestrator/report/verdict.py",
 )
 #: Names of tables whose values are shown, one word or more.
-TITLES = ("COLUMNS", "MEASURE_TITLES", "SHORT_TITLES", "STEP_TITLES", "TAILS", "TITLES", "_MARKS")
+TITLES = (
+    *("COLUMNS", "MEASURE_TITLES", "SHORT_TITLES", "STEP_TITLES", "TAILS", "TITLES", "_MARKS"),
+    *("_FAULT_TITLES", "_GROUP_TITLES", "_SEVERITY_TITLES"),
+)
 _PERCENT = re.compile(r"%%|%[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]")
 #: Functions that make findings, and the place of their message among the arguments.
-_FINDERS = {"finding": 2, "Finding": 2, "error": 0, "warning": 0, "at": 3}
+_FINDERS = {
+    "finding": 2,
+    "Finding": 2,
+    "at": 3,
+    # Of doctor:
+    "error": 0,
+    "warning": 0,
+    "info": 0,
+    "ok": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,50 @@ def _braces(part: str | None) -> Iterator[str | None]:
 def messages() -> tuple[Message, ...]:
     """Return all messages of the source, each once for every place it stands at."""
     files = [path for room in CODE for path in sorted((REPOSITORY / room).rglob("*.py"))]
-    return tuple(found for path in files for found in _of_file(path))
+    return (*(found for path in files for found in _of_file(path)), *known_failures())
+
+
+#: What ``{name|words when nothing was captured}`` stands for in the list of known failures.
+_PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
+CHECKS = "orchestrator/diagnose/checks_"
+FAILURES = "orchestrator/diagnose/failures"
+
+
+def known_failures() -> Iterator[Message]:
+    """Yield the causes and remedies of ``hef explain``, and the words that fill them."""
+    for entry in load_catalogue().values():
+        for kind, text in (("cause", entry.cause), ("remedy", entry.remedy)):
+            if re.search(r"%\d", text):
+                continue  # an address that is written so
+            shape, words = _unfilled(text)
+            yield Message(shape, kind, FAILURES, 0)
+            yield from (Message(word, "filling", FAILURES, 0) for word in words)
+        if entry.confirm:
+            yield Message(_unfilled(entry.confirm)[0], "remedy", FAILURES, 0)
+
+
+def _unfilled(text: str) -> tuple[str, list[str]]:
+    """Return a text with ``%1`` for its outer placeholders, and the words they may hold.
+
+    A piece that is there only with a value (``{host? %}``) is one value, with its own words.
+    """
+    words: list[str] = []
+    inner = text
+    while True:
+        found = _PLACEHOLDER.search(inner)
+        if found is None:
+            break
+        _, with_it, without = found.groups()
+        for one in (with_it, without):
+            if one and re.search("[a-z]{2}", one):
+                words.append(one.replace("%", "%1", 1) if one is with_it else one)
+        inner = inner[: found.start()] + "\0" + inner[found.end() :]
+        inner = re.sub("\0+(?=[^{}]*})", "", inner) if "{" in inner[: found.start()] else inner
+    pieces = re.split("\0+", inner)
+    shape = pieces[0]
+    for number, piece in enumerate(pieces[1:], start=1):
+        shape += f"%{number}{piece}"
+    return shape, words
 
 
 def _of_file(path: Path) -> Iterator[Message]:
@@ -121,7 +177,7 @@ def _of_file(path: Path) -> Iterator[Message]:
         and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        for kind, value in _spoken(node):
+        for kind, value in (*_spoken(node), *(_rows(node) if name.startswith(CHECKS) else ())):
             for one in _choices(value):
                 text = template(one)
                 if text is not None and id(one) not in docs:
@@ -184,6 +240,21 @@ def _texts_in(node: ast.expr) -> Iterator[ast.expr]:
                 yield one
 
 
+def _rows(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Yield what a check of doctor puts together before it tells it."""
+    names = ("clean", "found", "said", "text")
+    if isinstance(node, ast.Assign) and _name(node.targets[0]) in names:
+        yield "line", node.value
+
+
+def _counts(words: list[ast.expr]) -> Iterator[ast.expr]:
+    """Yield ``%1 image`` and ``%1 images`` for ``counted(number, "image")``."""
+    said = [one.value for word in words for one in _choices(word) if isinstance(one, ast.Constant)]
+    both = [str(one) for one in said]
+    for one in both if len(both) > 1 else [*both, *(f"{one}s" for one in both)]:
+        yield ast.copy_location(ast.Constant(f"%1 {one}"), words[0])
+
+
 def _name(node: ast.expr) -> str:
     """Return the last word of what is called or assigned."""
     return str(getattr(node, "attr", None) or getattr(node, "id", ""))
@@ -203,9 +274,13 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "error", node.args[0]
         if name in ("told", "_titled") and node.args:
             yield "title", node.args[0]
+        if name == "counted" and len(node.args) > 1:
+            yield from (("count", value) for value in _counts(node.args[1:]))
         if name == "Row":
             yield from (("title", value) for value in node.args[:1])
-        if name in ("error", "warning"):  # of doctor: message, why, fix
+        if name == "Check" and len(node.args) > 2:
+            yield "title", node.args[2]
+        if name in ("error", "info", "warning"):  # of doctor: message, why, fix
             yield from zip(("why", "fix"), node.args[1:3], strict=False)
         if name == "_known":
             yield from zip(("finding", "fix"), node.args[:2], strict=False)

@@ -48,7 +48,7 @@ def test_people_get_why_and_what_to_do(tmp_path: Path, capsys: pytest.CaptureFix
     code, out, _ = explain(capsys, str(log))
     assert code == 0
     assert "it failed" in out
-    assert "S22  fatal" in out
+    assert "S22  error" in out
     assert "-e USER=hailo" in out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos import damage, disks, kills, matrix, network, speech, strangers, times
+from tests.chaos import damage, disks, engines, kills, matrix, network, speech, strangers, times
 from tests.chaos.count import Family
 
 _ALL = (
@@ -40,6 +40,13 @@ _ALL = (
         5,
         kills.kill_container,
     ),
+    Family(
+        "kill-engine",
+        "the Docker engine of a build (dockerd, containerd, the container's shim) ended",
+        0,
+        20,
+        engines.kill_engine,
+    ),
     Family("kill-agent", "the device's side ended at a file operation", 10, 80, kills.kill_agent),
     Family("flip-build", "a byte of a finished build's file", 4, 30, damage.flip_build),
     Family("flip-record", "a byte of what a build says of itself", 4, 20, damage.flip_record),
@@ -49,6 +56,13 @@ _ALL = (
         "disk-host", "a small disk for cache, results, data, scratch files", 3, 20, disks.full_host
     ),
     Family("disk-write", "no file may grow from a write on", 4, 30, disks.full_at_a_write),
+    Family(
+        "disk-engine",
+        "the Docker engine's disk is full, or becomes so in a build",
+        0,
+        12,
+        engines.full_engine,
+    ),
     Family("disk-device", "the device's disk is full", 5, 40, disks.full_device),
     Family(
         "net-device",

@@ -160,6 +160,8 @@ class _Digits:
     def __init__(self, root: Path, engine: str = "local") -> None:
         self.root = root
         self.engine = engine
+        #: of its commands, beside that of this process
+        self.environ: dict[str, str] = {}
         (root / "tmp").mkdir()
 
     def start(self) -> subprocess.Popen[str]:
@@ -172,7 +174,7 @@ class _Digits:
         return subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "build", "digits", "--engine", self.engine],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=self.root,
-            env={**os.environ, **places, "TMPDIR": str(self.root / "tmp")},
+            env={**os.environ, **places, **self.environ, "TMPDIR": str(self.root / "tmp")},
         )  # fmt: skip
 
     def digests(self) -> dict[str, str]:

@@ -161,27 +161,27 @@ def builds(folder: Path) -> tuple[str, str]:
 
 
 def fleet(folder: Path) -> tuple[str, str]:
-    """Ship 20 MB to two devices and to many (an sshd each, on this machine)."""
+    """Ship 20 MB to few devices, and to as many and more than are connected at a time."""
+    from orchestrator.device.fleet import CONNECTIONS
     from tests.bench.device.sshd import start_sshds
     from tests.bench.device.test_ship_bench import PROGRAM
     from tests.unit.device.making import make_hef
 
-    count = AMOUNTS["devices"]
+    counts = (2, CONNECTIONS, AMOUNTS["devices"], 2 * AMOUNTS["devices"])
     hef = make_hef(folder / "m.hef", size=20_000_000)
-    devices = start_sshds(folder / "sshd", count + 2)
-    try:
-
-        def peak(some: list[str]) -> int:
-            words = [sys.executable, "-P", "-c", PROGRAM, str(devices[0].key), str(hef), *some]
+    peaks = []
+    for count in counts:
+        devices = start_sshds(folder / f"sshd{count}", count)
+        try:
+            ports = [str(one.port) for one in devices]
+            words = [sys.executable, "-P", "-c", PROGRAM, str(devices[0].key), str(hef), *ports]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
-            return int(done.stdout)
-
-        ports = [str(one.port) for one in devices]
-        few, many = peak(ports[:2]), peak(ports[2:])
-    finally:
-        for one in devices:
-            one.stop()
-    return f"20 MB to 2 devices and to {count}", f"{few} and {many} MiB at most"
+            peaks.append(done.stdout.strip())
+        finally:
+            for one in devices:
+                one.stop()
+    what = f"20 MB to {', '.join(map(str, counts))} devices ({CONNECTIONS} at a time)"
+    return what, f"{', '.join(peaks)} MiB at most"
 
 
 def _network(path: Path, numbers: int) -> None:

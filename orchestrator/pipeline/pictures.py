@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from orchestrator import files, paths
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, escape_control
 from orchestrator.installation import install_command
+from orchestrator.project.trust import standing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.observer import Observer
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.workspace import Workspace
+
+
+#: The model that has such code, and what its recipe calls it.
+BUNDLED, MAKER = "digits", "data.py:prepare"
 
 
 def make_data(
@@ -32,13 +37,16 @@ def make_data(
     target = workspace.calibration / loaded.name
     if target.is_dir():
         return
-    file, _, function = loaded.recipe.data.rpartition(":")
-    script = loaded.folder / file
-    bundled = paths.bundled_model("digits")
-    trusted = loaded.folder.resolve() == bundled.resolve() or _same_text(script, bundled / file)
-    if not trusted:
+    # Never a file of the project's own, whatever the recipe calls it: what runs is what came with
+    # this program, and a copied recipe is known by the word and the text of the bundled one.
+    bundled = paths.bundled_model(BUNDLED)
+    file, _, function = MAKER.partition(":")
+    script = bundled / file
+    own = loaded.folder.resolve() == bundled.resolve()
+    if loaded.recipe.data != MAKER or not (own or _same_text(loaded.folder / file, script)):
         msg = f"{loaded.where('data')}: data: only the models that come with hefsmith run code here"
         raise ConfigError(msg, hint=f"Make the pictures yourself, in {target}, and remove data:.")
+    _check_place(workspace)
     key = hashlib.sha256(str(target.resolve()).encode()).hexdigest()
     with cache.lock(key, what=f"makes the pictures of {loaded.name}", tell=observer.note):
         if target.is_dir():
@@ -58,6 +66,19 @@ def make_data(
                     raise
         finally:
             files.remove_tree(draft)
+
+
+def _check_place(workspace: Workspace) -> None:
+    """Refuse a stranger's link in the place of the folder that pictures go to."""
+    about = standing(workspace.root)
+    place = workspace.calibration
+    if not about.stranger or place.resolve().is_relative_to(about.root):
+        return
+    msg = (
+        f"this project is not trusted ({about.foreign}), and pictures would go through a link of "
+        f"it to your files: {escape_control(f'{place} -> {place.resolve()}')}"
+    )
+    raise ConfigError(msg, hint="Remove the link, or: hef trust", code="trust.link")
 
 
 def _run_maker(loaded: LoadedRecipe, script: Path, function: str, target: Path) -> None:

@@ -70,13 +70,13 @@ class ProjectTrust:
 
         Raises :class:`~orchestrator.errors.ConfigError` for what a stranger's project may not do.
         """
-        if is_bundled(loaded, request):
-            return request
-        about = standing(loaded.folder)
         check_settings(self.workspace, self.settings)
         self._check_results(loaded.name)
+        if is_bundled(loaded):
+            return request
+        about = standing(loaded.folder)
         self._check_outside(loaded, request, about)
-        code = code_of(loaded, request)
+        code = () if is_bundled_code(loaded, request) else code_of(loaded, request)
         if not about.stranger and any(
             one.files is not None and one.path.is_relative_to(self.workspace.root)
             for one in request.materials
@@ -240,22 +240,37 @@ def check_metric(folder: Path, shown: str) -> None:
     raise ConfigError(msg, hint=hint, code="trust.no-box")
 
 
-def is_bundled(loaded: LoadedRecipe, request: BuildRequest) -> bool:
-    """Tell whether a recipe is one that comes with the program, or runs its very code."""
+def is_bundled(loaded: LoadedRecipe) -> bool:
+    """Tell whether a recipe is one that comes with the program, in its own folder."""
     try:
-        bundled = paths.bundled_model(loaded.name)
+        return loaded.folder.resolve() == paths.bundled_model(loaded.name).resolve()
     except HefsmithError:
         return False
-    if loaded.folder.resolve() == bundled.resolve():
-        return True
-    if loaded.recipe.postprocess.metric is not None or loaded.recipe.source.trust_pickle:
+
+
+def is_bundled_code(loaded: LoadedRecipe, request: BuildRequest) -> bool:
+    """Tell whether a recipe runs the very code of the bundled one of its name, as that does.
+
+    The same files alone do not tell: any name in them can be called a factory, with any values.
+    """
+    from orchestrator.project.loading import load_recipe
+
+    recipe = loaded.recipe
+    if recipe.postprocess.metric is not None or recipe.source.trust_pickle:
         return False
-    code = [one for one in request.materials if one.files is not None]
     try:
-        return bool(code) and all(
-            (one.path / name).read_bytes() == (bundled / name).read_bytes()
-            for one in code
-            for name in one.files or ()
+        bundled = paths.bundled_model(loaded.name)
+        own = load_recipe(bundled).recipe.source
+        code = [one for one in request.materials if one.files is not None]
+        return (
+            bool(code)
+            and recipe.source.torch == own.torch
+            and recipe.source.kwargs == own.kwargs
+            and all(
+                (one.path / name).read_bytes() == (bundled / name).read_bytes()
+                for one in code
+                for name in one.files or ()
+            )
         )
-    except OSError:
+    except (OSError, HefsmithError):
         return False

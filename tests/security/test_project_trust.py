@@ -13,14 +13,17 @@ import numpy as np
 import onnx
 import pytest
 
+from orchestrator import paths
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.registry import save_user_device
 from orchestrator.engine.base import EngineInfo
 from orchestrator.errors import ConfigError, EngineError
-from orchestrator.pipeline import metric, targets, trusting
+from orchestrator.pipeline import metric, pictures, targets, trusting
+from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.devices import load_devices
-from orchestrator.pipeline.inputs import BuildRequest
+from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.observer import Observer
+from orchestrator.pipeline.pictures import make_data
 from orchestrator.pipeline.session import BuildSession
 from orchestrator.project import trust
 from orchestrator.project.ci import write_workflow
@@ -394,3 +397,109 @@ def test_a_first_recipe_of_ones_own_is_trusted(clone: Path, tmp_path: Path) -> N
     shutil.copy(clone / "net.onnx", library)
     init("mine", library)
     assert not trust.standing(library).stranger
+
+
+# --- what calls itself bundled --------------------------------------------------------------------
+
+
+def bundled_clone(root: Path, *changes: tuple[str, str], name: str = "digits") -> Path:
+    """A repository that has the bundled model, as one that was begun with it has; cloned."""
+    origin = root / f"origin of {name}"
+    folder = origin / "models" / name
+    shutil.copytree(paths.bundled_model("digits"), folder)
+    text = (folder / "model.yaml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "model.yaml").write_text(text)
+    (folder / "evil.py").write_text(
+        f"def run(*_):\n    open({str(root / 'canary')!r}, 'w').write('run')\nrun()\n"
+    )
+    (origin / "hef.yaml").write_text("schema: 1\n")
+    git(origin, "init", "-q")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-qm", "first")
+    git(root, "clone", "-q", str(origin), f"clone of {name}")
+    return root / f"clone of {name}"
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        "/proc/self/cwd/models/digits/evil.py:run", "FOLDER/evil.py:run", "evil.py:run",
+        "./data.py:prepare", "../digits/evil.py:run", "train.py:main", "data.py:Path", ":run",
+        "data.py:prepare:prepare", "data.py",
+    ],
+)  # fmt: skip
+def test_a_recipe_names_no_code_for_its_pictures_but_the_bundled_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally, maker: str
+) -> None:
+    """It ran: an absolute path is the same file below whatever folder it is joined to."""
+    clone = bundled_clone(tmp_path, ("data.py:prepare", maker))
+    folder = clone / "models" / "digits"
+    recipe = folder / "model.yaml"
+    recipe.write_text(recipe.read_text().replace("FOLDER", str(folder)))
+    # What train.py imports is not what is compared.
+    for name in ("data.py", "model.py"):
+        (folder / name).write_text((folder / "evil.py").read_text())
+    monkeypatch.chdir(clone)
+    workspace = open_workspace(clone)
+    loaded = load_recipe(folder)
+    with pytest.raises(ConfigError, match="only the models that come with hefsmith"):
+        make_data(loaded, workspace, Screen(), StageCache(tmp_path / "cache"))
+    tally.held(maker, not (tmp_path / "canary").exists())
+
+
+def test_pictures_are_made_by_the_code_that_came_with_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    clone = bundled_clone(tmp_path)
+    ran: list[Path] = []
+    monkeypatch.setattr(
+        pictures, "_run_maker", lambda _l, script, _f, draft: ran.append(script) or draft.mkdir()
+    )
+    workspace = open_workspace(clone)
+    loaded = load_recipe(clone / "models" / "digits")
+    make_data(loaded, workspace, Screen(), StageCache(tmp_path / "cache"))
+    # Not the file of the clone, which may be another one by now.
+    tally.held(str(ran), ran == [paths.bundled_model("digits") / "data.py"])
+    shutil.rmtree(clone / "calib")
+    (tmp_path / "mine").mkdir()
+    (clone / "calib").symlink_to(tmp_path / "mine")
+    with pytest.raises(ConfigError, match="through a link"):
+        make_data(loaded, workspace, Screen(), StageCache(tmp_path / "cache"))
+    tally.held("a link", not list((tmp_path / "mine").iterdir()))
+
+
+def test_what_has_the_bundled_code_may_no_more_than_others(tmp_path: Path, tally: Tally) -> None:
+    """The same bytes: but another name in them as the factory, other values, other files."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "a.npy").write_bytes(b"x")
+    reads = ("source: calib/digits/calibration", f"source: {secret}")
+    clone = bundled_clone(tmp_path, reads, name="digits")
+    (clone / "calib/digits/validation").mkdir(parents=True)
+    loaded = load_recipe(clone / "models" / "digits")
+    workspace = open_workspace(clone)
+    judge = trusting.ProjectTrust(workspace, resolve(workspace, os.environ, {}), print)
+    with pytest.raises(ConfigError, match="outside of its"):
+        judge.judged(loaded, collect(loaded, clone, "hailo8l"))
+    tally.held("another's pictures", True)
+    for number, change in enumerate(
+        (("model.py:build", "data.py:prepare"), ("  weights:", "  kwargs: {a: 1}\n  weights:"))
+    ):
+        root = tmp_path / str(number)
+        root.mkdir()
+        clone = bundled_clone(root, change)
+        for part in ("calibration", "validation"):
+            (clone / "calib" / "digits" / part).mkdir(parents=True)
+        loaded = load_recipe(clone / "models" / "digits")
+        request = collect(loaded, clone, "hailo8l")
+        tally.held(str(change), not trusting.is_bundled_code(loaded, request))
+    (tmp_path / "same").mkdir()
+    pictured = ("source: calib/digits/", "source: models/")
+    same = bundled_clone(tmp_path / "same", ("count: 1024", "count: 4"), pictured)
+    for part in ("calibration", "validation"):
+        (same / "models" / part).mkdir()
+    loaded = load_recipe(same / "models" / "digits")
+    assert trusting.is_bundled_code(loaded, collect(loaded, same, "hailo8l"))

@@ -28,6 +28,10 @@ _STARTED = re.compile(rf"""["']({PACKAGE}(?:\.\w+)*)["']""".encode())
 #: Where statements hold statements: bodies, branches, handlers, cases.
 _BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
 
+#: Modules by the digest of the file that names them: a process that builds with several caches
+#: looks at a file once.
+_FOUND: dict[str, list[str]] = {}
+
 
 class CodeReader:
     """Finds the worker's files behind modules; each file is looked at once.
@@ -59,7 +63,13 @@ class CodeReader:
 
     def imports_of(self, path: Path, digest: str) -> list[str]:
         """Return the worker's modules that any file, with its digest, names in its imports."""
-        return self._memory.derived(digest, _KIND, lambda: sorted(_imports(path)))
+
+        def find() -> list[str]:
+            if digest not in _FOUND:
+                _FOUND[digest] = sorted(_imports(path))
+            return _FOUND[digest]
+
+        return self._memory.derived(digest, _KIND, find)
 
     def _look(self, name: str) -> tuple[str, tuple[str, ...]]:
         """Return a file's digest and the files of what it imports."""

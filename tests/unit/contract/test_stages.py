@@ -79,6 +79,7 @@ def work(models: Any, tmp_path: Path) -> tuple[Path, Path, planning.Plan]:
     return tmp_path / "work", inputs, plan
 
 
+@pytest.mark.slow
 def test_a_run_of_each_stage_imports_what_was_found_and_nothing_else(
     work: tuple[Path, Path, planning.Plan], tmp_path: Path
 ) -> None:
@@ -235,6 +236,10 @@ def test_imports_are_read_once_for_the_same_content(
     known = emulator_code(memory)
     memory.save()
     monkeypatch.setattr("orchestrator.pipeline.closure._imports", lambda _: pytest.fail("parsed"))
+    # This process needs no memory of it, and the next one finds it there.
+    other = DigestMemory(tmp_path / "other.json")
+    assert planning.code_digests(paths.worker_package(), other) == first
+    monkeypatch.setattr("orchestrator.pipeline.closure._FOUND", {})
     again = DigestMemory(tmp_path / "digests.json")
     assert planning.code_digests(paths.worker_package(), again) == first
     assert emulator_code(again) == known

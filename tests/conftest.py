@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Messages are tested in English, whatever the machine speaks.
 os.environ["HEFSMITH_LANG"] = "en"
+
+# Without it each program that a test starts would compile everything that it imports.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
+
+# Small networks: threads that wait for each other cost more than they give, most of all where
+# several processes test on the same cores. What is the same whatever their number has its test.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ENGINE_TESTS = os.environ.get("HEFSMITH_TEST_ENGINE") == "1"
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -26,11 +26,17 @@ def sources(*folders: str) -> Iterator[Path]:
 
 
 @cache
+def parsed(path: Path) -> tuple[ast.AST, ...]:
+    """Return all that a file says: once, since several rules look at all files."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
 def looked_at(path: Path) -> tuple[frozenset[str], frozenset[str]]:
     """Return the modules that a file imports, and what it takes from them as ``module.name``."""
     modules: set[str] = set()
     members: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in parsed(path):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -92,6 +98,7 @@ def test_pure_rooms_do_not_reach_for_those_that_act(room: str) -> None:
             assert not name.startswith(acting), f"{path}: {name}"
 
 
+@cache
 def architecture() -> ModuleType:
     path = REPOSITORY / "docs" / "architecture.py"
     spec = importlib.util.spec_from_file_location("architecture", path)
@@ -178,7 +185,9 @@ def test_no_constant_is_given_a_second_value() -> None:
     found = []
     for path in sources(*CODE):
         names: list[str] = []
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        (module, *_) = parsed(path)
+        assert isinstance(module, ast.Module)
+        for node in module.body:
             targets = node.targets if isinstance(node, ast.Assign) else []
             if isinstance(node, ast.AnnAssign):
                 targets = [node.target]

@@ -6,8 +6,11 @@ binding's fork handlers let them. Nothing is copied.
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
+import queue
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import hailo_platform as hailo
@@ -26,17 +29,40 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
 
 FLOAT32 = hailo.FormatType.FLOAT32
-LIMIT = 60
+#: Seconds that a process may take on a busy machine; its streams wait as long.
+LIMIT = 120
+PATIENT = {"timeout_ms": LIMIT * 1000}
 
 
 def process(target: Callable[..., None], *args: Any) -> Any:
-    made = multiprocessing.get_context("fork").Process(target=target, args=args, daemon=True)
+    made = multiprocessing.get_context("fork").Process(
+        target=watched, args=(target, *args), daemon=True
+    )
     made.start()
     return made
 
 
+def watched(target: Callable[..., None], *args: Any) -> None:
+    """Do it, and say where it hangs when it does."""
+    faulthandler.dump_traceback_later(LIMIT, exit=True, file=sys.__stderr__)
+    target(*args)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def next_of(answers: Any, running: list[Any]) -> Any:
+    """Return the next answer; fail as soon as none can come since a process has failed."""
+    end = time.monotonic() + 2 * LIMIT
+    while True:
+        try:
+            return answers.get(timeout=1)
+        except queue.Empty:
+            codes = [one.exitcode for one in running]
+            assert not any(codes), f"a process has failed: {codes}"
+            assert time.monotonic() < end, f"no answer in {2 * LIMIT} s: {codes}"
+
+
 def send(group: Any, frames: dict[str, np.ndarray], params: Any) -> None:
-    group.wait_for_activation(20000)
+    group.wait_for_activation(**PATIENT)
     with hailo.InputVStreams(group, params) as streams:
         buffers = {stream: np.ndarray([1, *stream.shape], stream.dtype) for stream in streams}
         for number in range(len(next(iter(frames.values())))):
@@ -48,7 +74,7 @@ def send(group: Any, frames: dict[str, np.ndarray], params: Any) -> None:
 
 
 def receive(group: Any, params: Any, count: int, answers: Any) -> None:
-    group.wait_for_activation(20000)
+    group.wait_for_activation(**PATIENT)
     with hailo.OutputVStreams(group, params) as streams:
         for _ in range(count):
             for stream in streams:
@@ -62,12 +88,12 @@ def tutorial_of_processes(path: str, frames: dict[str, np.ndarray]) -> dict[str,
     hef = hailo.HEF(path)
     with hailo.VDevice() as device:
         group = configured_group(device, hef)
-        sent = hailo.InputVStreamParams.make(group)
-        groups = hailo.OutputVStreamParams.make_groups(group, format_type=FLOAT32)
+        sent = hailo.InputVStreamParams.make(group, **PATIENT)
+        groups = hailo.OutputVStreamParams.make_groups(group, format_type=FLOAT32, **PATIENT)
         running = [process(send, group, frames, sent)]
         running += [process(receive, group, params, count, answers) for params in groups]
         with group.activate(group.create_params()):
-            found = collected(answers, count * len(hef.get_output_vstream_infos()))
+            found = collected(answers, running, count * len(hef.get_output_vstream_infos()))
             for one in running:
                 one.join(timeout=LIMIT)
                 assert one.exitcode == 0
@@ -79,7 +105,7 @@ def scheduler_example(path: str, frames: dict[str, np.ndarray]) -> dict[str, lis
     count = len(next(iter(frames.values())))
     answers = multiprocessing.get_context("fork").Queue()
     hef = hailo.HEF(path)
-    both: dict[str, Any] = {"quantized": False, "format_type": FLOAT32}
+    both: dict[str, Any] = {"quantized": False, "format_type": FLOAT32, **PATIENT}
     with hailo.VDevice(scheduled(group_id="SHARED")) as device:
         group = configured_group(device, hef)
         ins = hailo.InputVStreamParams.make_from_network_group(group, **both)
@@ -87,17 +113,17 @@ def scheduler_example(path: str, frames: dict[str, np.ndarray]) -> dict[str, lis
         running = [
             process(receive, group, outs, count, answers), process(send, group, frames, ins),
         ]  # fmt: skip
-        found = collected(answers, count * len(hef.get_output_vstream_infos()))
+        found = collected(answers, running, count * len(hef.get_output_vstream_infos()))
         for one in running:
             one.join(timeout=LIMIT)
             assert one.exitcode == 0
     return found
 
 
-def collected(answers: Any, count: int) -> dict[str, list[Any]]:
+def collected(answers: Any, running: list[Any], count: int) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for _ in range(count):
-        name, answer = answers.get(timeout=LIMIT)
+        name, answer = next_of(answers, running)
         found.setdefault(name, []).append(answer)
     return found
 
@@ -149,24 +175,25 @@ def test_a_car_hands_one_models_result_to_another(tmp_path: Path) -> None:
     middle, answers = context.Queue(), context.Queue()
     frames = {"net/input_layer1": FRAMES}
     with hailo.VDevice(scheduled()) as device:
+        kinds: dict[str, Any] = {"format_type": FLOAT32, **PATIENT}
         back = configured_group(device, hailo.HEF(back_path))
         head = configured_group(device, hailo.HEF(head_path))
-        ins = hailo.InputVStreamParams.make_from_network_group(back, format_type=FLOAT32)
-        outs = hailo.OutputVStreamParams.make_from_network_group(back, format_type=FLOAT32)
-        more = hailo.InputVStreamParams.make_from_network_group(head, format_type=FLOAT32)
-        last = hailo.OutputVStreamParams.make_from_network_group(head, format_type=FLOAT32)
+        ins = hailo.InputVStreamParams.make_from_network_group(back, **kinds)
+        outs = hailo.OutputVStreamParams.make_from_network_group(back, **kinds)
+        more = hailo.InputVStreamParams.make_from_network_group(head, **kinds)
+        last = hailo.OutputVStreamParams.make_from_network_group(head, **kinds)
         running = [
             process(send, back, frames, ins),
             process(relay, back, outs, len(FRAMES), middle),
         ]
-        logits = [middle.get(timeout=LIMIT) for _ in FRAMES]
+        logits = [next_of(middle, running) for _ in FRAMES]
         for frame in FRAMES[::-1]:
             middle.put(frame.astype(np.float32))
         running += [
             process(feed, head, more, len(FRAMES), middle),
             process(receive, head, last, len(FRAMES), answers),
         ]
-        found = [answers.get(timeout=LIMIT)[1] for _ in FRAMES]
+        found = [next_of(answers, running)[1] for _ in FRAMES]
         for one in running:
             one.join(timeout=LIMIT)
             assert one.exitcode == 0

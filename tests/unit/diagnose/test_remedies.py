@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ def test_there_are_commands_in_remedies() -> None:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize(("name", "command"), SHELL_COMMANDS)
+@pytest.mark.slow
 def test_a_command_of_a_remedy_runs_with_the_arguments_that_its_program_takes(
     name: str, command: str, path: str, tmp_path: Path
 ) -> None:
@@ -158,13 +160,18 @@ def test_a_hef_command_of_a_remedy_is_taken_by_hef(
     take_apart(words)
 
 
-def take_apart(words: list[str]) -> None:
-    """Let hef's own parser take ``words``; raise its usage error where it does not."""
+@cache
+def hef() -> Any:
     from typer.main import get_command
 
     from orchestrator.cli.app import build_app
 
-    command: Any = get_command(build_app())
+    return get_command(build_app())
+
+
+def take_apart(words: list[str]) -> None:
+    """Let hef's own parser take ``words``; raise its usage error where it does not."""
+    command = hef()
     while hasattr(command, "commands"):
         assert words, "the name of a group of commands is no command"
         assert words[0] in command.commands, words

@@ -30,6 +30,7 @@ def blocks(page: Path, *kinds: str) -> list[str]:
     return [text for kind, text in found if not kinds or kind in kinds]
 
 
+@pytest.mark.slow
 def test_the_site_builds_and_every_link_leads_somewhere(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")],

@@ -101,7 +101,7 @@ def is_running(name: str) -> bool:
     return bool(docker("ps", "-q", "--filter", f"name=^{name}$"))
 
 
-def wait_until(test: Callable[[], bool], seconds: float = 15.0) -> float:
+def wait_until(test: Callable[[], bool], seconds: float = 60.0) -> float:
     """Wait for ``test`` and return how long it took."""
     started = time.monotonic()
     while not test():

@@ -76,7 +76,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
     yield engine
     engine.close()
     service.terminate()
-    service.wait(20)
+    service.wait(60)
     subprocess.run(["podman", "rm", "-fa"], env=environ, capture_output=True, check=False)
     # Its layers stay mounted otherwise, and the folder cannot be removed.
     subprocess.run(["podman", "umount", "-a"], env=environ, capture_output=True, check=False)

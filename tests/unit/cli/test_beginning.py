@@ -89,7 +89,7 @@ def test_ctrl_c_in_the_first_moment_is_no_traceback(tmp_path: Path) -> None:
         "import signal, os, sys;"
         "import orchestrator.__main__ as m;"
         "os.kill(os.getpid(), signal.SIGINT);"
-        "import time; time.sleep(5)"
+        "import time; time.sleep(60)"
     )
     started = time.monotonic()
     done = subprocess.run(
@@ -97,7 +97,7 @@ def test_ctrl_c_in_the_first_moment_is_no_traceback(tmp_path: Path) -> None:
     )
     assert done.returncode == 130
     assert done.stderr.strip() == "interrupted: nothing was begun"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 45
     assert signal.SIGINT
 
 

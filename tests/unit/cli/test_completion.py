@@ -52,12 +52,14 @@ def taken(command: str, name: str) -> list[str]:
     raise LookupError(command, name)
 
 
+@pytest.mark.slow
 def test_a_shell_gets_commands_models_and_chips(project: Path) -> None:
     assert "build" in ask("hef bui", project)
     assert ask("hef build w", project) == ["waste", "wheels"]
     assert ask("hef build waste --arch hailo10", project) == ["hailo10h"]
 
 
+@pytest.mark.slow
 def test_no_only_model_and_a_broken_project_file_are_no_error(tmp_path: Path) -> None:
     (tmp_path / "hef.yaml").write_text("devices: [")
     assert ask("hef ship --device e", tmp_path) == []

@@ -99,6 +99,7 @@ def test_events_are_read_as_people_read_them() -> None:
     assert readable("[1]") == "[1]"
 
 
+@pytest.mark.slow
 def test_the_doctor_answers_in_json_with_a_status_for_each_group(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

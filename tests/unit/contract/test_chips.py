@@ -131,6 +131,7 @@ def network(models: Any, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("chip", ["hailo8r", "hailo12l"])
+@pytest.mark.slow
 def test_a_documented_chip_is_built_and_runs_on_its_own_stand_in(
     repository: Path, network: Path, tmp_path: Path, chip: str
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_documented_chip_is_built_and_runs_on_its_own_stand_in(
     assert chips.runs_on(chip, answer["device"])
 
 
+@pytest.mark.slow
 def test_a_new_chip_is_one_row(repository: Path, network: Path, tmp_path: Path) -> None:
     tree = copy_tree(repository, tmp_path / "tree")
     table = tree / "docker/worker/hefsmith_worker/contract/chips.py"

@@ -126,6 +126,7 @@ def torch_job(models: Any, folder: Path) -> Job:
     return made
 
 
+@pytest.mark.slow
 def test_each_stage_reads_what_the_table_says_and_nothing_else(
     models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def tree(repository: Path, tmp_path: Path) -> Path:
     return found
 
 
+@pytest.mark.slow
 def test_rows_alone_carry_a_preset_a_family_and_a_command_through_all_rooms(
     models: Any, tree: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ validation: {samples: 4}
 """
 
 
+@pytest.mark.slow
 def test_a_new_kind_of_network_is_one_row_and_how_it_is_read(
     models: Any, repository: Path, tmp_path: Path
 ) -> None:

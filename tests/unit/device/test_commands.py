@@ -38,6 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_build_for_the_devices_own_chip_is_shipped_with_what_goes_with_it(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,7 +52,7 @@ def test_a_command_that_is_not_there_is_a_result(session: SshSession) -> None:
 def test_a_command_past_its_limit_is_killed_with_its_children(session: SshSession) -> None:
     with pytest.raises(CommandTimeout, match="limit of 1 s"):
         session.run(["sh", "-c", "sleep 97.25 & wait"], timeout=1)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 45
     while "sleep\0" + "97.25" in _command_lines():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -172,7 +172,7 @@ def test_a_job_dies_with_the_connection(
     session = pool.connect(device)
     with pytest.raises(LinkLost):
         session.run_job(script, on_event=lambda _: cut(session))
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 45
     while Path(f"/proc/{mark.read_text()}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -264,7 +264,7 @@ def test_a_service_is_started_again_when_the_connection_dies(
     with pytest.raises(LinkLost), service_stopped(session, "frigate.service"):
         cut(session)
         session.ask(HELLO)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 45
     while log.read_text().split() != ["is-active", "stop", "start"]:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)

@@ -159,6 +159,7 @@ def test_a_failed_bias_correction_ends_in_level_0_and_says_so(
     assert len(announced) == 1
 
 
+@pytest.mark.slow
 def test_a_home_folder_that_takes_nothing_does_not_end_a_build(models: Any, tmp_path: Path) -> None:
     """The SDK may write there: a job without a home of its own gets one among its logs."""
     job = make(models, tmp_path, "classifier", level=0)

@@ -131,6 +131,7 @@ def ratio(runner, data):
     return 10 * np.log10((exact**2).sum() / ((exact - emulated) ** 2).sum())
 
 
+@pytest.mark.slow
 def test_both_trainings_win_back_what_four_bits_cost(net, pictures):
     calibration, held_out = pictures[:64], pictures[64:]
     four = "quantization_param({*}, precision_mode=a8_w4)\n"
@@ -148,6 +149,7 @@ def test_both_trainings_win_back_what_four_bits_cost(net, pictures):
     assert results["finetune"] > results["plain"] + 3.0
 
 
+@pytest.mark.slow
 def test_a_training_gives_the_same_bytes_again(net, pictures):
     script = (
         "model_optimization_flavor(optimization_level=2)\n"

@@ -50,21 +50,21 @@ def test_it_answers_the_hosts_mark_and_measures_the_inputs(tmp_path: Path) -> No
     assert (work / guard.ANSWER).read_text() == "m4rk"
     assert said["seen"] == dict(zip(paths, [["dir", 1], ["file", 5], None], strict=True))
     assert (tmp_path / "link" / "a").read_text() == "12345"
-    out, _ = process.communicate(b"go\n", timeout=20)
+    out, _ = process.communicate(b"go\n", timeout=50)
     assert (out, process.returncode) == (b"began\n", 0)
 
 
 def test_a_folder_without_the_mark_is_said(tmp_path: Path) -> None:
     process = start({"work": str(tmp_path), "patience": 0}, *python(""))
     assert report(process)["mark"] is None
-    process.communicate(b"", timeout=20)
+    process.communicate(b"", timeout=50)
 
 
 @pytest.mark.parametrize("word", [b"", b"stop\n", b"g"])
 def test_without_the_word_the_job_never_begins(tmp_path: Path, word: bytes) -> None:
     touch = tmp_path / "began"
     process = start({"patience": 0}, *python(f"open({str(touch)!r}, 'w')"))
-    process.communicate(word, timeout=20)
+    process.communicate(word, timeout=50)
     assert process.returncode == 143
     assert not touch.exists()
 
@@ -77,13 +77,13 @@ def test_the_jobs_status_is_the_guards(patience: float | None) -> None:
         ("import os; os.kill(os.getpid(), 9)", -9 if patience == 0 else 137),
     ):
         process = start({"patience": patience}, *python(code))
-        process.communicate(b"go\n", timeout=20)
+        process.communicate(b"go\n", timeout=50)
         assert process.returncode == status
 
 
 def test_what_follows_the_word_is_the_jobs() -> None:
     process = start({"patience": 0}, *python("import sys; print(sys.stdin.read())"))
-    out, _ = process.communicate(b"go\nrest", timeout=20)
+    out, _ = process.communicate(b"go\nrest", timeout=50)
     assert out.splitlines()[1:] == [b"rest"]
 
 
@@ -99,8 +99,8 @@ def test_beats_keep_a_far_job_alive_and_silence_ends_it() -> None:
         time.sleep(0.5)
     assert process.poll() is None, "three seconds of beats"
     started = time.monotonic()
-    out, _ = process.communicate(timeout=20)
-    assert 0.5 < time.monotonic() - started < 8
+    out, _ = process.communicate(timeout=50)
+    assert 0.5 < time.monotonic() - started < 40
     assert process.returncode == 143
     assert b"the host is gone" in out
 
@@ -109,7 +109,7 @@ def test_a_job_that_is_left_alone_outlives_its_host_and_notes_its_status(tmp_pat
     status = tmp_path / "status"
     code = "import time; time.sleep(1); raise SystemExit(5)"
     process = start({"patience": None, "status": str(status)}, *python(code))
-    process.communicate(b"go\n", timeout=20)
+    process.communicate(b"go\n", timeout=50)
     assert status.read_text() == "5"
 
 
@@ -146,5 +146,5 @@ def test_words_after_the_first_are_for_a_job_that_stays_beats_are_not(tmp_path: 
         process.stdin.flush()
         time.sleep(0.05)
     assert process.stdout.readline() == b"'begin\\n'\n"
-    process.communicate(timeout=20)
+    process.communicate(timeout=50)
     assert process.returncode == 0

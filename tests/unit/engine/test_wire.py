@@ -79,6 +79,6 @@ def test_a_cut_frame_is_an_end_and_closing_wakes_the_reader() -> None:
     reader = threading.Thread(target=lambda: seen.extend(split_lines(wire.frames())))
     reader.start()
     wire.close()
-    reader.join(5)
+    reader.join(60)
     assert not reader.is_alive()
     theirs.close()

@@ -264,6 +264,7 @@ def grown(path: Path) -> int:
         pytest.param(field(1, field(3, b"z" * (32 << 20))), id="text"),
     ],
 )
+@pytest.mark.slow
 def test_memory_stays_below_twice_the_metadata_and_64_mib(tmp_path: Path, proto: bytes) -> None:
     path = tmp_path / "big.hef"
     path.write_bytes(pack(START + proto, 3))

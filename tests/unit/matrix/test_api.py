@@ -53,7 +53,7 @@ def test_a_users_program_passes_the_strict_type_checker(tmp_path: Path) -> None:
     assert code == 0, out + err
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("jobs", [0, -3])
 def test_less_than_one_build_at_a_time_is_refused(project: conftest.Project, jobs: int) -> None:
     with Project() as opened, pytest.raises(ConfigError, match=f"jobs={jobs}"):

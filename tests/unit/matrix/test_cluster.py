@@ -89,7 +89,7 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def until(condition: Callable[[], object], seconds: float = 40.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to that"
@@ -274,7 +274,7 @@ class FakeClient:
         self.heard.append(handler)
 
     def ask(self) -> str:
-        return self.loop.submit(lambda: "an answer").result(timeout=5)
+        return self.loop.submit(lambda: "an answer").result(timeout=60)
 
 
 def test_who_holds_a_lock_and_asks_the_scheduler_is_answered_whatever_news_come(
@@ -294,7 +294,7 @@ def test_who_holds_a_lock_and_asks_the_scheduler_is_answered_whatever_news_come(
             for handler in client.heard:
                 client.loop.submit(handler, (0.0, message))
             assert client.ask() == "an answer"
-        assert heard.wait(5)
+        assert heard.wait(60)
         builder.close()
 
 

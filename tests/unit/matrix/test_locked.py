@@ -165,6 +165,7 @@ def test_a_signature_counts_when_the_list_has_its_key(
     assert state(*checked, code=6) == "bad"
 
 
+@pytest.mark.slow
 def test_a_build_is_made_again_elsewhere_and_is_the_same(
     project: conftest.Project,
     built: Path,

@@ -190,7 +190,7 @@ def test_ctrl_c_stops_what_runs_and_the_next_command_goes_on(project: conftest.P
         if "calibrate: done" in line:
             break
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     found = json.loads(out)
     assert found["counts"]["stopped"] == 4

@@ -61,7 +61,7 @@ def test_a_clone_with_an_empty_cache_makes_nothing(
     began = time.monotonic()
     with Project() as opened:
         second = opened.build_all()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert clone.runs == []
     assert {cell.status for cell in second.cells} == {"cached"}
     assert [cell.result.digests for cell in first.cells if cell.result] == [
@@ -214,7 +214,7 @@ def test_a_fault_of_a_library_is_told_and_nobody_waits_for_what_is_not_sent(
         assert opened.session.team is not None
         began = time.monotonic()
         assert not opened.session.team.flush(30)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25
     assert sum("ValueError: a fault of the library" in line for line in said) == 1
 
 

@@ -82,7 +82,7 @@ def test_a_job_that_is_still_being_started_stops_when_it_has_been(tmp_path: Path
     running, go, stopped = FakeRunning(), threading.Event(), threading.Event()
 
     def act(_: Path) -> PrestartedJob:
-        go.wait(10)
+        go.wait(60)
         return opened(running, segment(None, "export"))
 
     prestart = Prestart(tmp_path / "final", act)
@@ -90,7 +90,7 @@ def test_a_job_that_is_still_being_started_stops_when_it_has_been(tmp_path: Path
     dropping.start()
     assert not stopped.wait(0.2)
     go.set()
-    assert stopped.wait(5)
+    assert stopped.wait(60)
     assert running.heard == ["stop"]
 
 

@@ -83,7 +83,7 @@ def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     loop.close()
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 @pytest.mark.skipif("os.name == 'nt'", reason="the keys of this test lie in HOME")
 def test_a_server_that_says_nothing_is_left_in_time_and_said_to_be(
     silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -156,6 +156,7 @@ def test_every_bundle_says_emulated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", [one.name for one in TARGETS.values() if one.programs])
+@pytest.mark.slow
 def test_every_kind_of_bundle_runs_on_the_stand_in_device(tmp_path: Path, target: str) -> None:
     """Ultralytics runs its own: ``test_live.py`` has what that reads."""
     folder = tmp_path / "bundle"

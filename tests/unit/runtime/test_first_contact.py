@@ -136,6 +136,7 @@ def test_doctor_tells_of_an_old_wheel(numpy: str, reads: bool, status: str) -> N
 
 
 @pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.slow
 def test_a_bundle_answers_the_same_on_each_device(name: str, tmp_path: Path) -> None:
     model = test_bundle.detector(tmp_path)
     model.hef.write_bytes(hefs.detector(compiler=hefs.OLD_COMPILER))
@@ -161,6 +162,7 @@ def test_a_bundle_answers_the_same_on_each_device(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("chip", ["hailo8l", "hailo10h"])
+@pytest.mark.slow
 def test_programs_share_a_chip_in_one_group_and_only_there(chip: str, tmp_path: Path) -> None:
     """The lock is held by another process of the group; without the group nobody gets in."""
     import subprocess
@@ -202,7 +204,7 @@ def test_programs_share_a_chip_in_one_group_and_only_there(chip: str, tmp_path: 
                     env={**env, **given}, capture_output=True, text=True, check=False,
                 )  # fmt: skip
                 assert (done.returncode == 0) is works, (group, given, done.stderr)
-            holder.communicate("", timeout=30)
+            holder.communicate("", timeout=120)
 
 
 def _jobs() -> Path:

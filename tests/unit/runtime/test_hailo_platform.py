@@ -182,10 +182,10 @@ def test_asynchronous_runs_call_back_with_a_keyword(hef: str) -> None:
                 bindings = configured.create_bindings()
                 bindings.input().set_buffer(FRAME)
                 bindings.output().set_buffer(np.empty((5,), np.uint8))
-                configured.wait_for_async_ready(timeout_ms=1000)
+                configured.wait_for_async_ready(timeout_ms=60000)
                 jobs.append(configured.run_async([bindings], partial(callback, number=number)))
-            jobs[-1].wait(2000)
-            assert done.wait(2)
+            jobs[-1].wait(60000)
+            assert done.wait(60)
     assert sorted(number for number, _ in seen) == [0, 1, 2]
     assert all(error is None for _, error in seen)
 
@@ -410,7 +410,7 @@ def test_what_picamera2_does_works(boxes: str) -> None:
     buffers = {name: np.empty(model.output(name).shape, np.float32) for name in model.output_names}
     bindings = configured.create_bindings(output_buffers=buffers)
     bindings.input().set_buffer(np.full((16, 16, 1), 200, np.uint8))
-    configured.wait_for_async_ready(timeout_ms=10000)
+    configured.wait_for_async_ready(timeout_ms=60000)
     found: list[Any] = []
     ready = threading.Event()
 
@@ -419,7 +419,7 @@ def test_what_picamera2_does_works(boxes: str) -> None:
         ready.set()
 
     configured.run_async([bindings], partial(callback, bindings=bindings))
-    assert ready.wait(5)
+    assert ready.wait(60)
     del configured
     target.release()
     assert len(found[0]["net/yolov8_nms_postprocess"][0]) == 4

@@ -171,6 +171,7 @@ class AskedRunner(QuickRunner):
         return self._identity
 
 
+@pytest.mark.slow
 def test_a_shared_chip_is_measured_beside_another_program(
     tmp_path: Path, emulated_device: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_no_chip_at_all_is_not_taken_for_a_busy_one(tmp_path: Path, pictures: Pa
         ("binding_mismatch", "does not match pyhailort version"),
     ],
 )
+@pytest.mark.slow
 def test_faults_of_the_installation_are_the_devices_matter(
     tmp_path: Path, pictures: Path, fault: str, text: str
 ) -> None:

@@ -165,6 +165,7 @@ def test_4_17_ties_the_service_to_the_scheduler(monkeypatch: pytest.MonkeyPatch)
     assert params.multi_process_service is True
 
 
+@pytest.mark.slow
 def test_processes_share_the_chip_by_the_service(emulated_device: Path) -> None:
     code = (
         "import hailo_platform as h; p = h.VDevice.create_params(); p.group_id = 'SHARED'\n"
@@ -184,6 +185,7 @@ def test_processes_share_the_chip_by_the_service(emulated_device: Path) -> None:
             assert done.returncode == code_wanted, done.stderr
 
 
+@pytest.mark.slow
 def test_a_hailo_10h_refuses_the_service_and_shares_by_the_group(
     emulated_device: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ def test_our_stand_in_answers_as_expected() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_three_quirks_are_found_and_told() -> None:
     quirks = "numpy-hn,bias-correction-fails,compiled-not-inferred"
     answers, _ = ask(HEFSMITH_EMULATED_QUIRKS=quirks)
@@ -186,6 +187,7 @@ def test_three_quirks_are_found_and_told() -> None:
         ("no-home", "read-only root, home folder", ".hailo"),
     ],
 )
+@pytest.mark.slow
 def test_each_quirk_has_its_row(quirk: str, check: str, found: str, tmp_path: Path) -> None:
     answers, _ = ask(HEFSMITH_EMULATED_QUIRKS=quirk, HOME=str(tmp_path))
     rows = {row.check: row for row in contact.judge(answers)}
@@ -193,6 +195,7 @@ def test_each_quirk_has_its_row(quirk: str, check: str, found: str, tmp_path: Pa
     assert rows[check].state == "ok"
 
 
+@pytest.mark.slow
 def test_layers_without_the_names_of_nodes_are_a_warning() -> None:
     answers, _ = ask(HEFSMITH_EMULATED_QUIRKS="renamed-layers")
     rows = {row.check: row for row in contact.judge(answers)}
@@ -201,6 +204,7 @@ def test_layers_without_the_names_of_nodes_are_a_warning() -> None:
     assert all("hef inspect" in rows[name].fix for name in told)
 
 
+@pytest.mark.slow
 def test_a_chip_of_the_newer_line_is_asked_for_what_only_it_leaves_open() -> None:
     answers, _ = ask(chip="hailo10h", HEFSMITH_EMULATED_QUIRKS="strict-nms", **NEWER)
     rows = {row.check: row for row in contact.judge(answers)}

@@ -178,6 +178,7 @@ def test_the_same_network_gives_the_same_bytes(folder: Path) -> None:
     assert (folder / "work" / "model.onnx").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_the_dynamo_exporter_gives_the_same_bytes_wherever_the_code_lies(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

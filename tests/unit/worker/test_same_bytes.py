@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hefsmith_worker.contract import stages
 
 #: Exports a network with batch norms as the stage does, and prints a digest of it.
@@ -47,6 +48,7 @@ def exported(folder: Path, capability: str, threads: int) -> tuple[str, str]:
     return used, digest
 
 
+@pytest.mark.slow
 def test_an_export_has_the_same_bytes_whatever_the_processor_can(tmp_path: Path) -> None:
     plain, wide = exported(tmp_path, "default", 1), exported(tmp_path, "avx2", 2)
     assert plain[0] == "DEFAULT"

@@ -79,10 +79,10 @@ class Camera:
             }
             bindings = self.configured.create_bindings(output_buffers=buffers)
             bindings.input().set_buffer(frame)
-            self.configured.wait_for_async_ready(timeout_ms=10000)
+            self.configured.wait_for_async_ready(timeout_ms=60000)
             last = number == len(frames) - 1
             self.configured.run_async([bindings], partial(note, bindings=bindings, last=last))
-        return future.result(timeout=20)
+        return future.result(timeout=120)
 
     def close(self) -> None:
         del self.configured
@@ -139,7 +139,7 @@ class Engine:
             made = self.configured.create_bindings(output_buffers=buffers)
             made.input().set_buffer(np.array(frame))
             bindings.append(made)
-        self.configured.wait_for_async_ready(timeout_ms=10000)
+        self.configured.wait_for_async_ready(timeout_ms=60000)
         self.job = self.configured.run_async(bindings, partial(told, bindings_list=bindings))
         return self.job
 
@@ -155,12 +155,12 @@ class Engine:
                 found.append(result if whole else real(self.model.output(), result))
 
         for frame in frames:
-            self.run([frame], told).wait(3000)
+            self.run([frame], told).wait(60000)
         return found
 
     def close(self) -> None:
         if self.job is not None:
-            self.job.wait(10000)
+            self.job.wait(60000)
         self.context.__exit__(None, None, None)
 
 
@@ -208,21 +208,21 @@ def frigate(path: str, frames: np.ndarray) -> list[Any]:
                 }
                 bindings = configured.create_bindings(output_buffers=buffers)
                 bindings.input().set_buffer(np.array(frame))
-                configured.wait_for_async_ready(timeout_ms=10000)
+                configured.wait_for_async_ready(timeout_ms=60000)
                 told_one = partial(told, bindings_list=[bindings], numbers=[number])
                 job = configured.run_async([bindings], told_one)
             if job is not None:
-                job.wait(100)
+                job.wait(60000)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     found = {}
     for number, frame in enumerate(frames):
         asked.put((number, frame))
-        answer = answered.get(timeout=20)
+        answer = answered.get(timeout=120)
         found[answer[0]] = answer[1]
     asked.put(None)
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     assert not thread.is_alive()
     del target
     answers = [found[number] for number in range(len(frames))]
@@ -257,7 +257,7 @@ def viseron(path: str, frames: np.ndarray) -> list[Any]:
     finally:
         sys.path.pop()
     shape, found = answers.get(timeout=60)
-    process.join(timeout=20)
+    process.join(timeout=120)
     assert tuple(shape) == frames.shape[1:]
     return list(found)
 

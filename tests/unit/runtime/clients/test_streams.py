@@ -96,7 +96,7 @@ def own_buffers(path: str, frames: np.ndarray) -> list[Any]:
     found = []
     for frame in frames:
         bindings.input().set_buffer(np.ascontiguousarray(frame))
-        context.run([bindings], timeout=10000)
+        context.run([bindings], timeout=60000)
         found.append(buffers[names[0]].copy())
     del device
     return found

@@ -72,10 +72,10 @@ def race_of_interfaces(path: str, frames: np.ndarray) -> list[Any]:
             assert configured.get_async_queue_size() >= len(pool)
             jobs = []
             for bindings in pool:
-                configured.wait_for_async_ready(timeout_ms=10000)
+                configured.wait_for_async_ready(timeout_ms=60000)
                 jobs.append(configured.run_async([bindings]))
             for job in jobs:
-                job.wait(10000)
+                job.wait(60000)
         finally:
             configured.deactivate()
         found = [bindings.output().get_buffer() for bindings in pool]
@@ -106,8 +106,8 @@ def pose_thread(path: str, frames: np.ndarray) -> list[Any]:
             def work() -> None:
                 for frame in frames:
                     given[...] = frame
-                    configured.wait_for_async_ready(timeout_ms=5000)
-                    configured.run_async([bindings]).wait(5000)
+                    configured.wait_for_async_ready(timeout_ms=60000)
+                    configured.run_async([bindings]).wait(60000)
                     (name,) = outputs
                     found.append(kept(bindings.output(name).get_buffer()))
 
@@ -196,10 +196,10 @@ def gestures(path: str, frames: np.ndarray) -> list[Any]:
     thread.start()
     found = []
     for frame in frames:
-        asked.put(frame, timeout=20)
-        found.append(answered.get(timeout=20))
+        asked.put(frame, timeout=120)
+        found.append(answered.get(timeout=120))
     asked.put(None)
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     return found
 
 
@@ -240,7 +240,7 @@ def cameras(path: str, frames: np.ndarray) -> list[Any]:
                     thread.start()
                 found = {}
                 for _ in frames:
-                    number, frame = taken.get(timeout=20)
+                    number, frame = taken.get(timeout=120)
                     found[number] = next(iter(pipeline.infer({name: frame[None]}).values()))[0]
     return [found[number] for number in range(len(frames))]
 
@@ -392,10 +392,10 @@ def test_a_doorbell_finds_faces_and_then_knows_them(
     (find, found, _), (know, known, embeddings) = ready
     for scene, face in zip(SCENES, FRAMES[: len(SCENES)], strict=True):
         found.input().set_buffer(np.ascontiguousarray(scene))
-        find.run([found], timeout=10000)
+        find.run([found], timeout=60000)
         seen.append(kept(found.output().get_buffer()))
         known.input().set_buffer(np.ascontiguousarray(face))
-        know.run([known], timeout=10000)
+        know.run([known], timeout=60000)
         np.testing.assert_array_equal(
             known.output().get_buffer(), embeddings[next(iter(embeddings))]
         )

@@ -40,7 +40,7 @@ def tutorial_0(path: str) -> np.ndarray:
                 bindings.output().set_buffer(np.empty(model.output().shape, np.uint8))
                 configured.run([bindings], 1000)
                 once = bindings.output().get_buffer().copy()
-                configured.run_async([bindings]).wait(1000)
+                configured.run_async([bindings]).wait(60000)
                 np.testing.assert_array_equal(once, bindings.output().get_buffer())
                 rows.append(real(model.output(), once))
     return np.stack(rows)
@@ -65,10 +65,10 @@ def tutorial_1(path: str) -> np.ndarray:
                     bindings = configured.create_bindings()
                     bindings.input().set_buffer(frame.astype(np.float32))
                     bindings.output().set_buffer(np.empty(model.output().shape, np.float32))
-                    configured.wait_for_async_ready(timeout_ms=10000)
+                    configured.wait_for_async_ready(timeout_ms=60000)
                     told = partial(note, number, index, bindings=bindings)
                     job = configured.run_async([bindings], told)
-                job.wait(10000)
+                job.wait(60000)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
     for thread in threads:

@@ -16,6 +16,7 @@ from orchestrator.project.starter import (
     Network,
     Pictures,
     assumed_preprocessing,
+    is_array,
     is_picture,
     starter_recipe,
 )
@@ -476,19 +477,29 @@ def _with_masks(shown: Shown, network: Network, draft: _Draft) -> Shown:
 def _with_arrays(
     pictures: Pictures, network: Network, files: Sequence[Path], target: Path, draft: _Draft
 ) -> Pictures:
-    """Give each input that is no picture the array that fits it, or say which one it needs."""
+    """Give each input that is no picture the array that fits it, or say which one it needs.
+
+    Beside such an input a picture may come as an array, too: when no folder of pictures is named.
+    """
     data = {name: shape for name, shape in network.inputs.items() if not is_picture(shape)}
     if not data:
         return pictures
-    found, held_out = arrays_for(data, files)
-    for name, shape in data.items():
+    plain = isinstance(pictures.calibration, str) and is_array(pictures.calibration)
+    wanted = dict(network.inputs) if plain or pictures.calibration is None else data
+    found, held_out = arrays_for(wanted, files)
+    for name, shape in wanted.items():
         rows = ", ".join(map(str, ("N", *rows_of(shape))))
         if name in found:
             draft.said.append(f"input {name}: arrays of {found[name].name} ({rows})")
-        else:
+        elif name in data:
             draft.notes.append(
                 f"input {name} is no picture: it needs an array ({rows}) of float32, as the "
                 f"network takes it, in calib/{name}.npy"
+            )
+        elif len(wanted) > 1 and plain:
+            draft.notes.append(
+                f"input {name} takes pictures: name their folder, or an array ({rows}), in "
+                f"calibration.source; calib/{name}.npy is written there and is not made yet"
             )
     return replace(
         pictures,

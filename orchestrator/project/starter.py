@@ -77,7 +77,10 @@ def _sources(network: Network, pictures: Pictures) -> object:
     """Return the calibration's source: one, or one for each of several inputs."""
     free = pictures.calibration
     # An array that was named is for what is no picture, if there is such an input.
-    plain = isinstance(free, str) and free.lower().endswith((".npy", ".npz"))
+    plain = isinstance(free, str) and is_array(free)
+    if plain and free in pictures.arrays.values():
+        # Its shape told for which input it is.
+        free = None
     wants_data = plain and not all(map(is_picture, network.inputs.values()))
     found: dict[str, object] = {}
     for name, shape in network.inputs.items():
@@ -170,6 +173,11 @@ def assumed_preprocessing(network: Network) -> dict[str, Any]:
     section["color"] = "gray" if channels == 1 else "rgb"
     section["normalize"] = "chip"
     return section
+
+
+def is_array(source: str) -> bool:
+    """Tell whether a calibration source is a file of arrays."""
+    return source.lower().endswith((".npy", ".npz"))
 
 
 def is_picture(shape: Sequence[int]) -> bool:

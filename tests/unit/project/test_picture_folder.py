@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from orchestrator.project.checking import section_from
 from orchestrator.project.picture_folder import look
 from orchestrator.project.recipe import Recipe
 from orchestrator.project.starter import Network, Pictures, starter_recipe
+from orchestrator.project.survey.arrays import arrays_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,3 +93,18 @@ def test_each_of_several_inputs_has_its_own_source_and_preparation() -> None:
     assert written["calibration"]["source"] == {"x": "x.npy", "image": "calib/image.npy"}
     assert written["preprocessing"]["x"]["color"] == "data"
     assert written["preprocessing"]["image"]["color"] == "rgb"
+
+
+def test_an_array_of_pictures_is_for_the_input_that_it_fits(tmp_path: Path) -> None:
+    network = Network({"pose": (1, 7), "image": (1, 3, 8, 6)})
+    np.save(tmp_path / "frames.npy", np.zeros((4, 8, 6, 3), np.uint8))
+    np.save(tmp_path / "joints.npy", np.zeros((4, 7), np.float32))
+    files = [tmp_path / "frames.npy", tmp_path / "joints.npy"]
+    found, _ = arrays_for(network.inputs, files)
+    assert {name: path.name for name, path in found.items()} == {
+        "pose": "joints.npy",
+        "image": "frames.npy",
+    }
+    alone = Pictures("frames.npy", arrays={"image": "frames.npy"})
+    written = starter_recipe({"onnx": "n.onnx"}, network, pictures=alone, arch="hailo8")
+    assert written["calibration"]["source"] == {"pose": "calib/pose.npy", "image": "frames.npy"}

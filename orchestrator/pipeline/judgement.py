@@ -73,12 +73,14 @@ def asked_of(
     """Return what was asked, from the parameters of a plan and the stages' results."""
     optimize = parameters["optimize"]
     script = [str(line) for line in optimize.get("script") or ()]
+    export = parameters["export"]
     return {
         "level": optimize["level"],
         "compression": optimize["compression"],
         "images": _result(stages, "optimize").get("images_given"),
         "images_wanted": parameters["calibrate"]["count"],
-        "opset": parameters["export"]["opset"],
+        # An ONNX file has the opset that it has: none is asked for.
+        "opset": None if export["source"]["kind"] == "onnx" else export["opset"],
         "outputs_16bit": optimize["outputs_16bit"],
         "a16_w16": sum(len(_SIXTEEN.findall(line)) for line in script),
         "algorithms": algorithms(script),

@@ -12,6 +12,7 @@ from hefsmith_worker.contract.trials import OPEN_SIDE, SIDES
 
 from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control
 from orchestrator.pipeline import start_code
+from orchestrator.pipeline.start_cut import unasked
 from orchestrator.project.starter import (
     Network,
     Pictures,
@@ -122,7 +123,7 @@ def start(
     recipe = _compose(
         given, code, network, shown, labels, decision, folder.arrays, target, draft, ask
     )
-    if ends and network.head.get("task") in (None, "other", "classification"):
+    if ends := unasked(ends, network.head):
         recipe["parser"] = {"end_nodes": list(ends)}
         draft.said.append(
             f"end nodes: {', '.join(ends)}; what is behind them is not for the chip, and runs on "

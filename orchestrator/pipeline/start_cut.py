@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from hefsmith_worker.contract.families import proposed_cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+
+def unasked(ends: Sequence[str], head: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the end nodes that a recipe has to name: none where a build finds its own.
+
+    A build cuts a head that it is sure of. One that it is not sure of is cut nowhere, and what
+    the compiler refuses behind it, such as an NMS in the graph, would end the first build.
+    """
+    return () if proposed_cut(head) else tuple(ends)
 
 
 def ends_for(path: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[str, ...]:

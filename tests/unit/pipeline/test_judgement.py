@@ -11,6 +11,7 @@ from orchestrator.errors import StageFailed
 from orchestrator.pipeline.judgement import (
     Wishes,
     algorithms,
+    asked_of,
     matmul_finding,
     nms_finding,
     precision_finding,
@@ -186,3 +187,13 @@ def test_a_preset_shows_its_numbers() -> None:
     told = summary(preprocessing={"shared": {"preset": "imagenet", "color": "rgb"}})
     row = next(one for one in rows(told) if one.name == "normalisation")
     assert "123.675" in row.asked
+
+
+@pytest.mark.parametrize(("kind", "opset"), [("onnx", None), ("torch", 13)])
+def test_an_onnx_file_is_asked_for_no_opset(kind: str, opset: int | None) -> None:
+    parameters = {
+        "optimize": {"level": None, "compression": None, "outputs_16bit": False},
+        "calibrate": {"count": 64},
+        "export": {"source": {"kind": kind}, "opset": 13},
+    }
+    assert asked_of(parameters, {})["opset"] == opset

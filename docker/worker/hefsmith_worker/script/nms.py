@@ -141,7 +141,8 @@ def meta_arch_of(head: Mapping[str, Any]) -> Tuple[Optional[str], str]:
     if found is not None:
         return found
     name = head.get("family")
-    return None, f"the SDK has no NMS for the boxes of {name}; its outputs stay raw"
+    whose = "of this head" if name in (None, "other") else f"of {name}"
+    return None, f"the SDK has no NMS for the boxes {whose}; its outputs stay raw"
 
 
 _TOGETHER = frozenset(["box"])

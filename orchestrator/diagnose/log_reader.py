@@ -38,6 +38,32 @@ if TYPE_CHECKING:
 #: What is captured in these groups is listed over all the lines that show an entry.
 LISTED = frozenset({"layer", "node", "op"})
 MOST_LISTED = 8
+#: What is captured in these groups belongs to that one message, and fills no other entry's words.
+OWN = frozenset(
+    {
+        "wanted",
+        "got",
+        "said",
+        "more",
+        "what",
+        "one",
+        "two",
+        "value",
+        "code",
+        "n",
+        "shape",
+        "data",
+        "should",
+        "name",
+        "path",
+        "file",
+        "type",
+        "version",
+        "command",
+        "count",
+        "line",
+    }
+)
 #: A line that told nothing so many times in a row tells nothing the next time.
 STEADY = 8
 
@@ -162,7 +188,8 @@ class VendorLog:
             self._outcome.fail(hit.line, entry.stage)
         self._last[entry.id] = hit.line
         for name, value in hit.captured.items():
-            self._context.setdefault(name, value)
+            if name not in OWN:
+                self._context.setdefault(name, value)
             if name in LISTED:
                 self._listed.setdefault((entry.id, name), {})[value] = None
         kept = self._hits.get(entry.id)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.catalogue import load_index
+from orchestrator.diagnose.tracebacks import FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,10 @@ _BARS = re.compile(
 )
 
 
+#: Files of installed packages: what stands in their code says where a program was.
+_LIBRARY = re.compile(r"(?:site|dist)-packages|/usr/lib/|/lib/python3")
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """An entry that explains a message: where it was, and what was captured."""
@@ -65,6 +70,8 @@ class Matcher:
         self._in_message: dict[str, tuple[Entry, bool]] = {}
         self._withdrawn: set[str] = set()
         self._passed: list[tuple[int, str]] = []
+        #: The line before is the frame of a traceback; the code that it shows follows.
+        self._framed = False
         #: Number of lines that were looked at.
         self.taken = 0
 
@@ -100,6 +107,9 @@ class Matcher:
             if texts.says_nothing(text):
                 continue
             folded = texts.fold(text)
+            if self._is_code(text, folded):
+                self._forget()
+                continue
             if not folded or not self._continues(texts.clean(line), text):
                 self._forget()
             if folded:
@@ -115,6 +125,9 @@ class Matcher:
             self._forget()
             return []
         folded = texts.fold(bare)
+        if self._is_code(bare, folded):
+            self._forget()
+            return []
         wrapped = self._continues(line, bare)
         if not wrapped:
             self._forget()
@@ -133,6 +146,14 @@ class Matcher:
             hits.extend(self._search_wrapped(folded, bare.strip()))
         self._message.append((number, folded, bare.strip()))
         return hits
+
+    def _is_code(self, bare: str, folded: str) -> bool:
+        """Tell whether a line is the user's code in a traceback: its words are no message."""
+        code = self._framed and bare[:1].isspace()
+        lower = folded.lower()
+        frame = FRAME.match(lower) is not None
+        self._framed = frame and _LIBRARY.search(lower) is None
+        return code and not frame
 
     def _forget(self) -> None:
         """Let the message so far go; the next line begins another."""

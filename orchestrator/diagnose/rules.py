@@ -385,15 +385,22 @@ def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[
     ]
     if len({one.file for one in fatal}) > 1:
         return list(found)
-    first = min((one.line or 0 for one in fatal), default=0)
-    return [
-        possible(one, f"it stays when line {first} is mended")
-        if one in fatal and one.line != first
-        else one
-        for one in found
-    ]
+    first = min(fatal, key=lambda one: one.line or 0, default=None)
+    if first is None:
+        return list(found)
+
+    def follows(one: Diagnosis) -> bool:
+        if one not in fatal or one.line == first.line:
+            return False
+        plain = "*" in entries[one.id].yields_to or "*" in entries[first.id].yields_to
+        return plain or first.stage in _BEFORE
+
+    why = f"it stays when line {first.line} is mended"
+    return [possible(one, why) if follows(one) else one for one in found]
 
 
+#: Stages whose failure lets everything after it fail.
+_BEFORE = ("setup", "docker")
 #: Entries that only repeat what a program says of itself.
 OWN_WORDS = frozenset({"G51", "G57", "G80", "Y31"})
 #: Entries that only say that something failed, or that something was ended.

@@ -18,7 +18,9 @@ certainty. ``round_five`` and ``round_six`` are 30 situations each, mostly from 
 23 right and none wrong. ``round_seven`` looked further away still: 15 right and 2 wrong at first;
 ``round_eight`` are 15 more, 11 right at first and none wrong. ``round_nine`` was written by an
 examiner of its own, after public threads: of 30 logs 22 right at first, 4 possible, 1 wrong, and 3
-wrong with certainty (a consequence was named, and its cause stood some lines before).
+wrong with certainty (a consequence was named, and its cause stood some lines before);
+``round_ten``, 30 more of that examiner: 21 right, 3 possible, 2 unknown, 2 wrong, 2 wrong with
+certainty (the general answer of a compilation hid the line beside it).
 ``healthy_round`` are runs that went well, with the noise of all programs around, written by us: in
 them nothing may be asserted.
 """
@@ -34,7 +36,7 @@ from orchestrator.diagnose.log_reader import read_log
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("open", "held_out", "round_two", "round_three", "round_five", "round_six",
-         "round_seven", "round_eight", "round_nine", "healthy_round")  # fmt: skip
+         "round_seven", "round_eight", "round_nine", "round_ten", "healthy_round")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -209,3 +209,46 @@ def test_a_driver_that_stops_with_22_is_the_wrong_one_only_where_the_card_is_see
     stopped = "[   12.4] hailo1x 0001:01:00.0: probe with driver hailo1x failed with error -22"
     assert told(stopped) == {"R55": "fatal", "R36": "possible"}
     assert told(stopped.replace("probe", "1e60:2864 probe")) == {"R36": "fatal"}
+
+
+SCRIPT_GONE = "./run_tests.sh: line 8: setup_env.sh: No such file or directory"
+MODULE_GONE = "E   ModuleNotFoundError: No module named 'hailo'"
+NAME_GONE = "curl: (6) Could not resolve host: files.example"
+KEY_GONE = "gpg: no valid OpenPGP data found."
+PORT_TAKEN = "OSError: [Errno 98] Address already in use"
+
+
+@pytest.mark.parametrize(
+    ("lines", "asserted"),
+    [
+        ([SCRIPT_GONE, "Collecting pytest", MODULE_GONE], "M31"),
+        ([NAME_GONE, KEY_GONE], "G06"),
+        ([KEY_GONE, NAME_GONE], "M01"),
+        ([PORT_TAKEN, "", SCRIPT_GONE], "M31"),
+        ([NAME_GONE, "all tried again", PORT_TAKEN], "G06"),
+    ],
+)
+def test_of_several_failures_the_first_asserts_and_a_known_one_hides_a_plain_one(
+    lines: list[str], asserted: str
+) -> None:
+    found = told("\n".join(lines))
+    assert [name for name, severity in found.items() if severity == "fatal"] == [asserted]
+
+
+def test_both_causes_of_a_run_stay_where_none_lets_the_other_fail() -> None:
+    found = told(
+        "[HailoRT] [error] CHECK failed - Driver version (4.20.0) is different from library "
+        "version (4.21.0)\n"
+        "ERROR: *** no cameras available ***"
+    )
+    assert found == {"R03": "fatal", "V01": "fatal"}
+
+
+def test_the_users_code_in_a_traceback_is_no_message() -> None:
+    found = told(
+        "Traceback (most recent call last):\n"
+        '  File "opt.py", line 22, in <module>\n'
+        "    runner.optimize(no_images_found_in_calib_folder)\n"
+        "LookupError: DNN library is not found."
+    )
+    assert "C10" not in found, found

@@ -130,13 +130,16 @@ THREATS = (
         "are refused, but its own saving may be called: use the Docker engine for it",
     ),
     Threat(
-        source="pictures, arrays, archives and logs from a stranger",
+        source="pictures, arrays, data sets, archives, logs and names of classes from a stranger",
         reads="nothing",
         writes="scratch files of the job",
         runs="nothing",
         enforced=(
             "hefsmith_worker.calibration.archives:list_zip",
             "hefsmith_worker.calibration.arrays:list_npz",
+            "hefsmith_worker.calibration.datasets:list_coco",
+            "hefsmith_worker.calibration.datasets:list_yolo",
+            "hefsmith_worker.contract.names:label_fault",
             "orchestrator.report.golden:load_golden",
         ),
         tests=(
@@ -145,6 +148,10 @@ THREATS = (
             "tests/unit/calibration/test_sources.py::test_a_zip_bomb_is_refused_by_what_it_claims",
             "tests/security/test_new_attacks.py::test_hostile_calibration_data_is_told",
             "tests/security/test_model_files.py::test_hostile_logs_are_told",
+            "tests/security/test_data_sets.py::test_a_coco_file_with_wild_values_is_told",
+            "tests/security/test_data_sets.py::test_yolo_labels_with_wild_values_are_told",
+            "tests/security/test_data_sets.py::test_names_of_classes_stay_names_in_every_file_of_a_bundle",
+            "tests/security/test_data_sets.py::test_a_name_that_is_several_lines_or_none_is_refused",
         ),
         open="a fault in a decoder (Pillow, libjpeg) is a fault here; jobs have no network",
     ),

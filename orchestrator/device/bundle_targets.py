@@ -176,7 +176,7 @@ def _frigate(model: BundleModel) -> Mapping[str, str]:
         "  labelmap_path: /config/model_cache/labelmap.txt",
     ]
     if model.labels:
-        tracked = (f"    - {json.dumps(label)}" for label in model.labels)
+        tracked = (f"    - {_quoted(label)}" for label in model.labels)
         lines += ["", "objects:", "  track:", *tracked]
     labels = "".join(f"{number} {label}\n" for number, label in enumerate(model.labels))
     return {"frigate.yml": "\n".join(lines) + "\n", "labelmap.txt": labels}
@@ -211,8 +211,13 @@ def _ultralytics(model: BundleModel) -> Mapping[str, str]:
         "args": {"batch": 1},
     }
     lines = [f"{key}: {json.dumps(value)}" for key, value in fields.items()]
-    lines += ["names:", *(f"  {number}: {json.dumps(name)}" for number, name in names.items())]
+    lines += ["names:", *(f"  {number}: {_quoted(name)}" for number, name in names.items())]
     return {"metadata.yaml": "\n".join(lines) + "\n"}
+
+
+def _quoted(text: str) -> str:
+    """Return a text as YAML: JSON is YAML, but for characters that JSON writes as two halves."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def yolo_task(model: BundleModel) -> str:

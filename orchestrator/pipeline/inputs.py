@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hefsmith_worker.contract import names as safe_names
 from hefsmith_worker.contract import stages
 from hefsmith_worker.contract.options import (
     AnalyzeOptions,
@@ -24,7 +25,7 @@ from hefsmith_worker.contract.options import (
 from hefsmith_worker.contract.sources import BY_NAME, TENSORFLOW
 from hefsmith_worker.contract.stages import ANALYSIS, HEF
 
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.materials import BuildInput, Collector, Described
 from orchestrator.pipeline.network import describe_network, export_packages
 from orchestrator.project.recipe import Preprocessing, SourceOptions
@@ -193,16 +194,29 @@ def _labels(collector: Collector) -> tuple[str, ...]:
     labels = collector.loaded.recipe.postprocess.labels
     if labels is None:
         return ()
+    where = collector.loaded.where("postprocess", "labels")
     if isinstance(labels, tuple):
-        return labels
-    path = collector.find(labels, "postprocess", "labels")
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        where = collector.loaded.where("postprocess", "labels")
-        msg = f"{where}: postprocess.labels: {path} is not a text file with one label a line"
-        raise ConfigError(msg) from error
-    return tuple(line.strip() for line in lines if line.strip())
+        listed = tuple(enumerate(labels, 1))
+        place = "entry"
+    else:
+        path = collector.find(labels, "postprocess", "labels")
+        try:
+            text = read_text(path).removeprefix("\ufeff")
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"{where}: postprocess.labels: {path} is not a text file with one label a line"
+            raise ConfigError(msg) from error
+        # Not str.splitlines: it knows ends of lines that nobody else does who reads such a list.
+        lines = enumerate(text.replace("\r\n", "\n").split("\n"), 1)
+        listed = tuple((number, line.strip()) for number, line in lines if line.strip())
+        place = f"{escape_control(str(path))}: line"
+    for number, label in listed:
+        fault = safe_names.label_fault(label)
+        if fault is not None:
+            msg = (
+                f"{where}: postprocess.labels: {place} {number} {fault}: {safe_names.shown(label)}"
+            )
+            raise ConfigError(msg, hint="One line of text for each class.", code="recipe.labels")
+    return tuple(label for _, label in listed)
 
 
 def _preprocessing(loaded: LoadedRecipe) -> Mapping[str, object]:

@@ -272,7 +272,8 @@ def _candidates(
             yield names, f"{key} in the checkpoint"
     for path in files:
         try:
-            lines = [line.strip() for line in read_text(path).splitlines()]
+            text = read_text(path).removeprefix("\ufeff")
+            lines = [line.strip() for line in text.splitlines()]
         except (OSError, ValueError):
             continue
         yield tuple(line for line in lines if line), path.name

@@ -11,6 +11,7 @@ from hefsmith_worker.calibration.flat_yaml import read_flat_yaml
 from hefsmith_worker.calibration.folders import Mounts, list_file, list_folder, resolve
 from hefsmith_worker.calibration.items import Boxes, Item, Listing
 from hefsmith_worker.calibration.model import CalibrationError, Source
+from hefsmith_worker.contract import names
 from hefsmith_worker.contract.findings import WARNING
 from hefsmith_worker.regular import parse_json, read_regular
 
@@ -20,6 +21,9 @@ YAML_LIMIT = 1 << 20
 #: Bytes of one picture's boxes.
 BOXES_LIMIT = 16 << 20
 
+#: A coordinate or a class number above this is none.
+LARGEST = 1e6
+
 _COCO_FIX = "Name the folder of the pictures: source: {path: instances.json, images: folder}"
 
 
@@ -28,12 +32,13 @@ def list_coco(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
     try:
         document = parse_json(read_regular(path, COCO_LIMIT).decode("utf-8"))
         images = document["images"]
-        pictures = {entry["id"]: str(entry["file_name"]) for entry in images}
+        pictures = {entry["id"]: _picture_name(entry["file_name"]) for entry in images}
         categories = sorted(document.get("categories", ()), key=lambda entry: int(entry["id"]))
         numbers = {entry["id"]: index for index, entry in enumerate(categories)}
         boxes = _coco_boxes(document.get("annotations", ()), numbers)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{path}: not an annotation file in COCO's form ({type(error).__name__}: {error})"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        why = f"{type(error).__name__}: {str(error)[:200]}"
+        msg = f"{path}: not an annotation file in COCO's form ({why})"
         raise CalibrationError(msg, "calib.coco", _COCO_FIX, str(path)) from None
     if not pictures:
         msg = f"{path}: it lists no images"
@@ -48,12 +53,37 @@ def list_coco(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
     return Listing(items, classes=classes)
 
 
+def _picture_name(value: Any) -> str:
+    """Return the name of a picture; a path of any kind, which others judge, but a possible one."""
+    name = str(value)
+    if len(name) > names.LENGTH or "\0" in name:
+        msg = f"no picture is called {names.shown(name)}"
+        raise ValueError(msg)
+    return name
+
+
+def _plain_numbers(values: Sequence[Any]) -> List[float]:
+    """Return numbers that a picture may have; ``ValueError`` for infinite ones and none."""
+    found = [float(value) for value in values]
+    if not all(abs(value) <= LARGEST for value in found):
+        msg = "a number that is in no picture"
+        raise ValueError(msg)
+    return found
+
+
+def _class_number(value: float) -> int:
+    if value != int(value) or not 0 <= value <= LARGEST:
+        msg = f"a class number of {value:g}"
+        raise ValueError(msg)
+    return int(value)
+
+
 def _coco_boxes(annotations: Any, numbers: Dict[Any, int]) -> Dict[Any, List[Any]]:
     found: Dict[Any, List[Any]] = {}
     for entry in annotations:
         if "bbox" not in entry or entry.get("iscrowd"):
             continue
-        x, y, width, height = (float(value) for value in entry["bbox"])
+        x, y, width, height = _plain_numbers(entry["bbox"])
         row = (y, x, y + height, x + width, numbers[entry["category_id"]])
         found.setdefault(entry["image_id"], []).append(row)
     return found
@@ -70,8 +100,11 @@ def _coco_folder(path: Path, source: Source, first: str, mounts: Mounts) -> Path
     beside = (".", "images", split, f"../{split}", f"../images/{split}", "../images", "..")
     for name in beside:
         place = Path(os.path.normpath(resolve(name, path.parent, mounts)))
-        if (place / first).is_file():
-            return place
+        try:
+            if (place / first).is_file():
+                return place
+        except OSError:  # a name that no file system takes
+            continue
     msg = f"{path}: cannot find its pictures (looked for {first} beside it)"
     raise CalibrationError(msg, "calib.coco", _COCO_FIX, str(path))
 
@@ -140,11 +173,18 @@ def _from_data_yaml(
             raise CalibrationError(msg, "calib.yolo", "Correct path: in this file.", str(path))
         items.extend(part.items)
         notes.extend(part.notes)
-    names = document.get("names")
-    if isinstance(names, dict):
-        names = [names[key] for key in sorted(names, key=int)]
-    classes = tuple(str(name) for name in names) if isinstance(names, list) else ()
+    classes = _class_names(path, document.get("names"))
     return Listing(items, notes=notes), classes, _numbers_of_points(document.get("kpt_shape"))
+
+
+def _class_names(path: Path, value: Any) -> Tuple[str, ...]:
+    if isinstance(value, dict):
+        try:
+            value = [value[key] for key in sorted(value, key=int)]
+        except ValueError:
+            msg = f"{path}: names: its keys are no class numbers"
+            raise CalibrationError(msg, "calib.yolo", None, str(path)) from None
+    return tuple(str(name) for name in value) if isinstance(value, list) else ()
 
 
 def _numbers_of_points(shape: Any) -> int:
@@ -175,7 +215,7 @@ def _with_boxes(item: Item, notes: List[str], pose: int = 0) -> Item:
             lines = read_regular(label, BOXES_LIMIT).decode("utf-8").splitlines()
             rows.extend(_yolo_row(line, pose) for line in lines if line.strip())
         except (OSError, ValueError) as error:
-            notes.append(f"{label}: {error}")
+            notes.append(f"{label}: {str(error)[:200]}")
             return Item(item.name, item.path, group=item.group)
     boxes: Boxes = tuple(rows)
     return Item(item.name, item.path, group=item.group, boxes=boxes, relative=True)
@@ -186,8 +226,8 @@ def _yolo_row(line: str, pose: int) -> Tuple[float, float, float, float, int]:
 
     ``pose`` of its numbers are known to be key points, behind the box; else the line tells.
     """
-    values = [float(value) for value in line.split()]
-    number = int(values[0])
+    values = _plain_numbers(line.split())
+    number = _class_number(values[0])
     if len(values) == 5 or (pose and len(values) == 5 + pose) or _has_points(values):
         x, y, width, height = values[1:5]
         return (y - height / 2, x - width / 2, y + height / 2, x + width / 2, number)

@@ -61,6 +61,25 @@ def fault(name: object) -> Optional[str]:
     return None
 
 
+#: Most characters of a class's name.
+LABEL_LENGTH = 500
+
+
+def label_fault(label: str) -> Optional[str]:
+    """Return what is wrong with the name of a class, ``None`` for one line of text.
+
+    It goes into lists of a name a line, which programs in many languages read: what any of them
+    takes for the end of a line would give every later class the number of its neighbour.
+    """
+    if not label.strip():
+        return "is empty"
+    if len(label) > LABEL_LENGTH:
+        return "is too long"
+    if _ODD.search(label.replace("\t", " ")):
+        return "holds a control character, or an end of a line"
+    return None
+
+
 def _split(name: str) -> Tuple[str, ...]:
     return tuple(part for part in name.split("/") if part not in ("", "."))
 

@@ -51,6 +51,13 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             only_seen=True,
         ),
         _known(
+            "Red and blue are exchanged, which looks alike where colours tell the classes",
+            "Set preprocessing.color as in training; only one of the two is wrong.",
+            "A04",
+            findings=("calib.channel-order",),
+            only_seen=True,
+        ),
+        _known(
             "The list of labels belongs to another network: it has another number of classes",
             "Write one line per class of this network into the labels file.",
             "R22",

@@ -89,6 +89,7 @@ def test_swapped_channels_are_suspected_by_the_labels(
 
     assert seen.right == 0
     assert found["calib.channel-order"].got == "rgb"
+    assert "right on 8 of 8 with a known label against 0" in found["calib.channel-order"].message
     assert found["calib.float.wrong"].severity == "warning"
 
 

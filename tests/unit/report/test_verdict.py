@@ -10,6 +10,7 @@ import pytest
 from hefsmith_worker.contract.findings import Finding
 
 from orchestrator.report import GoldenError, Thresholds, Verdict, decide, load_golden
+from orchestrator.report.causes import likely_causes
 from tests.unit.report.folders import STEPS, Classifier, boxes_of, write_golden
 
 if TYPE_CHECKING:
@@ -331,3 +332,12 @@ def test_findings_that_point_to_causes_exist() -> None:
                 assert cause.cause.known in known
             for code in cause.findings:
                 assert code in known or f'"{code}"' in linter, code
+
+
+def test_renamed_classes_may_be_exchanged_colours_where_calibration_saw_that() -> None:
+    seen = Finding("calib.channel-order", "warning", "the float model does better on BGR")
+    plain = [one.known for one in likely_causes("labels", {"permuted-labels": "renamed"})]
+    assert plain == ["A08", None]
+    told = likely_causes("labels", {"permuted-labels": "renamed"}, [seen])
+    assert [one.known for one in told] == ["A08", "A04", None]
+    assert told[1].evidence == "the float model does better on BGR"

@@ -24,6 +24,8 @@ SAMPLES = 8
 #: the samples, before it is suspected to be the right one.
 BETTER_BY = 0.08
 BETTER_SHARE = 0.75
+#: From so many labelled samples on the labels decide, not the confidence.
+KNOWN_ENOUGH = 4
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def check_with_float_model(
         arrays[first.name] = turned(arrays[first.name], first.preprocess)
         swapped = _ask(run, specs, arrays, labels, task)
         if _clearly_better(swapped, answers, probe.truth):
-            found.append(_channel_order(answers, swapped, first))
+            found.append(_channel_order(answers, swapped, first, probe.truth))
     found += _normalisation(run, specs, probe, answers, labels, task)
     other = "letterbox" if first.preprocess.resize == "stretch" else "stretch"
     if first.preprocess.resize in ("stretch", "letterbox"):
@@ -74,7 +76,8 @@ def check_with_float_model(
         if arrays_as is not None:
             changed = _ask(run, specs, {**probe.arrays, first.name: arrays_as}, labels, task)
             if _clearly_better(changed, answers, probe.truth):
-                found.append(_resize(answers, changed, first.preprocess.resize, other))
+                how = _compare(answers, changed, probe.truth)
+                found.append(_resize(how, first.preprocess.resize, other))
     check = FloatCheck(
         probe.names,
         answers.texts,
@@ -143,7 +146,7 @@ def _lint_answers(answers: Answers, probe: Probe) -> List[Finding]:
             )
         )
     right, known = _right(answers, probe.truth), sum(1 for t in probe.truth if t is not None)
-    if right is not None and known >= 4 and right * 4 <= known:
+    if right is not None and known >= KNOWN_ENOUGH and right * 4 <= known:
         found.append(
             Finding(
                 "calib.float.wrong",
@@ -171,7 +174,7 @@ def _clearly_better(other: Answers, ours: Answers, truth: Sequence[Optional[int]
     right, other_right = _right(ours, truth), _right(other, truth)
     if right is not None and other_right is not None:
         known = sum(1 for label in truth if label is not None)
-        if known >= 4:
+        if known >= KNOWN_ENOUGH:
             return other_right - right >= max(2, 0.25 * known)
     if ours.scores is None or other.scores is None:
         return False
@@ -180,14 +183,16 @@ def _clearly_better(other: Answers, ours: Answers, truth: Sequence[Optional[int]
     return sum(gains) / len(gains) > BETTER_BY and better >= BETTER_SHARE * len(gains)
 
 
-def _channel_order(answers: Answers, swapped: Answers, spec: InputSpec) -> Finding:
+def _channel_order(
+    answers: Answers, swapped: Answers, spec: InputSpec, truth: Sequence[Optional[int]]
+) -> Finding:
     ours = spec.preprocess.color
     other = "bgr" if ours == "rgb" else "rgb"
     return Finding(
         "calib.channel-order",
         WARNING,
         f"the float model does better on {other.upper()} than on {ours.upper()} "
-        f"({_compare(answers, swapped)})",
+        f"({_compare(answers, swapped, truth)})",
         f"The network was probably trained on {other.upper()}: set preprocessing.color: {other}.",
         ours,
         other,
@@ -253,19 +258,23 @@ def _normalisation(
     ]
 
 
-def _resize(answers: Answers, changed: Answers, ours: str, other: str) -> Finding:
+def _resize(how: str, ours: str, other: str) -> Finding:
     return Finding(
         "calib.resize",
         WARNING,
-        f"the float model does better with resize: {other} than with {ours} "
-        f"({_compare(answers, changed)})",
+        f"the float model does better with resize: {other} than with {ours} ({how})",
         f"Training probably used it: set preprocessing.resize: {other}.",
         ours,
         other,
     )
 
 
-def _compare(ours: Answers, other: Answers) -> str:
+def _compare(ours: Answers, other: Answers, truth: Sequence[Optional[int]]) -> str:
+    """Return what :func:`_clearly_better` went by."""
+    right, other_right = _right(ours, truth), _right(other, truth)
+    known = sum(1 for label in truth if label is not None)
+    if right is not None and other_right is not None and known >= KNOWN_ENOUGH:
+        return f"right on {other_right} of {known} with a known label against {right}"
     before, after = _mean(ours.scores), _mean(other.scores)
     if before is None or after is None:
         return "by its answers"

@@ -45,7 +45,7 @@ def lint(
         from orchestrator.pipeline.linting import lint_graph
 
         _end(script, lint_graph(script), as_json=as_json)
-    elif not script.suffix and not script.is_file():
+    elif script.suffix.lower() in (".yaml", ".yml") or not (script.suffix or script.is_file()):
         _lint_model(str(script), arch, as_json=as_json)
     else:
         _lint_script(script, layers, images, arch, as_json=as_json)

@@ -59,6 +59,9 @@ class Collector:
             except OSError:
                 continue
         msg = f"{where}: {field}: no such file or folder: {escape_control(written)}"
+        if "://" in written:
+            hint = "A recipe names files of this machine: download it, and give its path."
+            raise ConfigError(msg, hint=hint, code="recipe.missing")
         looked = dict.fromkeys(str(candidate.resolve()) for candidate in candidates)
         raise ConfigError(
             msg, hint="Looked for " + "\nand for ".join(looked), code="recipe.missing"

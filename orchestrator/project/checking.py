@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
@@ -134,9 +135,23 @@ def _problem(value: object, detail: ErrorDetails, model: type[Section]) -> _Prob
         message = "expected a mapping (key: value)"
         if isinstance(given, str | int | float):
             message = f"{message}, got {shorten(str(given), 100)}"
+    elif detail["type"] in ("tuple_type", "list_type"):
+        message = "expected a list ([A, B])"
+        if isinstance(given, str | int | float):
+            message = f"{message}, got {shorten(str(given), 100)}"
     elif detail["type"] != "value_error" and isinstance(given, str | int | float | bool):
         message = f"{message} (got {shorten(str(given), 100)})"
+        if detail["type"] == "literal_error" and (meant := _meant(str(given), detail)):
+            message = f"{message}; did you mean {meant}?"
     return _Problem(location, field, message)
+
+
+def _meant(given: str, detail: ErrorDetails) -> str | None:
+    """Return the word of a closed list that a word is nearly, whatever its case and hyphens."""
+    known = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
+    plain = re.sub(r"[\s_-]", "", given.lower())
+    close = difflib.get_close_matches(plain, known, n=1, cutoff=0.7)
+    return close[0] if close else None
 
 
 def _real_location(value: Any, raw: Location) -> Location:

@@ -142,6 +142,7 @@ def test_a_model_is_linted_as_its_build_would_be(
     cut = "parser: {end_nodes: [/c2/Conv]}\n"
     (folder / "model.yaml").write_text(text + cut, encoding="utf-8")
     assert run(["lint", "net"]) == 0
+    assert run(["lint", "models/net/model.yaml"]) == 0
     script = "optimization: {script: ['quantisation_param(conv1, precision_mode=a16_w16)']}\n"
     (folder / "model.yaml").write_text(text + cut + script, encoding="utf-8")
     assert run(["lint", "net"]) == 2

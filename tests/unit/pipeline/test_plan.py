@@ -149,6 +149,14 @@ def test_a_missing_file_is_told_with_its_line(model: Path, old: str, new: str, w
     assert "Looked for" in (caught.value.hint or "")
 
 
+def test_an_address_is_no_file(model: Path) -> None:
+    text = RECIPE.replace("source: pictures", "source: https://pictures.example/a")
+    (model / "model.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        request(model)
+    assert "download it" in (caught.value.hint or "")
+
+
 def test_a_glob_hands_over_the_folder_before_the_pattern(model: Path) -> None:
     (model / "model.yaml").write_text(
         RECIPE.replace("source: pictures", 'source: "pictures/*.png"'), encoding="utf-8"

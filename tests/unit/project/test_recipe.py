@@ -50,6 +50,12 @@ def test_a_short_recipe_gets_the_documented_defaults(tmp_path: Path) -> None:
         (("calibration: {source: pictures}", "strict: false"), "calibration: this key is needed"),
         (("schema: 1", "schema: 2"), ":1:9: schema: input should be 1 (got 2)"),
         (("schema: 1", "arch: hailo9"), ":1:7: arch: input should be 'hailo8'"),
+        (("schema: 1", "arch: Hailo-8L"), "(got Hailo-8L); did you mean hailo8l?"),
+        (("schema: 1", "postprocess: {task: clasification}"), "; did you mean classification?"),
+        (
+            ("schema: 1", "preprocessing: {size: 32x32}"),
+            "size: expected a list ([A, B]), got 32x32",
+        ),
         (("schema: 1", "arch: []"), ":1:7: arch: needs at least one chip"),
         (("{source: pictures}", "pictures"), "calibration: expected a mapping (key: value), got"),
         (

@@ -6,9 +6,10 @@ edited while a build of two hours runs on the one that it was started with.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from orchestrator.pipeline.plan import (
     known_results,
     replan,
 )
-from orchestrator.reading import read_json
+from orchestrator.reading import RECORD_LIMIT, parse_json, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.context import PlanAgain, RunContext
+
+
+#: In the notes of a build's record, which no job can reach: the digest of its plan.
+WRITTEN = "plan_sha256"
 
 
 def start(
@@ -71,10 +76,11 @@ def start(
             finalize(build)
             files.remove_tree(staging)
             return None
-        _save(build, last)
+        written = _save(build, last)
         (staging / DETACHED).touch()
         known = known_results(build.plan, context.cache.meanings, again)
         job = make_job(build.plan, last, staging, known=carried_alone(build.plan, known))
+        job = replace(job, notes={**job.notes, WRITTEN: written})
         running = last.target.engine.start(job, detached=True)
     except BaseException:
         files.remove_tree(staging)
@@ -134,7 +140,8 @@ def finish(record: BuildRecord, engine: Engine, context: RunContext) -> Build:
     return made
 
 
-def _save(build: BuildContext, segment: Segment) -> None:
+def _save(build: BuildContext, segment: Segment) -> str:
+    """Write down the plan for :func:`finish`; return its digest."""
     plan = build.plan
     request = plan.request
     document = {
@@ -159,17 +166,26 @@ def _save(build: BuildContext, segment: Segment) -> None:
         "running": list(segment.stages),
         "facts": dict(segment.target.facts),
     }
-    (build.staging / HOST_PLAN).write_text(json.dumps(document), encoding="utf-8", newline="\n")
+    text = json.dumps(document)
+    (build.staging / HOST_PLAN).write_text(text, encoding="utf-8", newline="\n")
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[str]]:
     """Return a background build as it was written down, and the stages of its last job."""
     staging = record.work
     try:
-        document = read_json(staging / HOST_PLAN)
+        content = read_regular(staging / HOST_PLAN, limit=RECORD_LIMIT)
+        document = parse_json(content)
     except (OSError, ValueError) as error:
         msg = f"{staging} no longer holds the plan of this build"
         raise ConfigError(msg, hint="Start the build again: hef up MODEL") from error
+    if hashlib.sha256(content).hexdigest() != record.notes.get(WRITTEN):
+        # The job may write to this folder: it would say what the host calls its results, where
+        # they go, and what they replace there.
+        msg = f"{staging / HOST_PLAN} is not what this build began with"
+        hint = "Start the build again: hef up MODEL. Only its own job could have changed that file."
+        raise ConfigError(msg, hint=hint, code="build.plan-changed")
     asked = document["request"]
     request = BuildRequest(
         model=asked["model"],

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract import names
 from hefsmith_worker.contract.findings import ContractError, Finding
 from hefsmith_worker.contract.layout import DETACHED, GOLDEN, MANIFEST, REPORT, SUMMARY
 
@@ -108,6 +109,11 @@ def read_build(folder: Path) -> Build | None:
         build = Build(folder, summary)
         # The rest is whoever uses it to check: ``orchestrator.pipeline.soundness``.
         if not all(entry["sha256"] and entry["path"] for entry in summary["files"]):
+            return None
+        # A clone may come with builds: what they call themselves and their files names folders.
+        words = [summary[key] for key in ("model", "arch", "hef") if key in summary]
+        paths = [*words, *(entry["path"] for entry in summary["files"])]
+        if any(names.fault(one) is not None for one in paths) or "/" in "".join(words):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -10,10 +11,15 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from hefsmith_worker.contract import layout
 
 from orchestrator.errors import ConfigError
+from orchestrator.pipeline import background
+from orchestrator.pipeline.builds import read_build
 from orchestrator.pipeline.metric import load_metric
 
 from .conftest import Tally
@@ -148,3 +154,54 @@ def test_json_of_others_is_read_by_what_bounds_it(repository: Path) -> None:
             if re.search(r"json\.loads?\((?!json\.dumps)", line) and "plain = " not in line:
                 found.append(f"{file.name}:{number}")
     assert found == [], "write orchestrator.reading.parse_json: JSON may be nested without end"
+
+
+# --- builds that came with a clone, and plans that a job can reach --------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hef": "SECRET"}, {"hef": "../../../../secret"}, {"hef": "golden/../../../x"},
+        {"model": "../../evil"}, {"model": "a/b"}, {"model": "\x1b[2J"}, {"arch": "../.."},
+        {"arch": "/tmp"}, {"hef": 7}, {"hef": None}, {"model": ["a"]},
+        {"files": [{"path": "../../../../secret", "sha256": "0", "role": "hef", "bytes": 1}]},
+        {"files": [{"path": "/etc/passwd", "sha256": "0", "role": "onnx", "bytes": 1}]},
+        {"files": [{"path": ["x"], "sha256": "0", "role": "onnx", "bytes": 1}]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_build_that_names_other_files_is_none(
+    clone: Path, tmp_path: Path, tally: Tally, change: dict[str, object]
+) -> None:
+    """What a build calls its HEF is shipped and bundled, what it calls itself names folders."""
+    (tmp_path / "secret").write_text("PRIVATE")
+    folder = clone / "artifacts/one/hailo8l"
+    honest = json.loads((folder / "build.json").read_text())
+    assert read_build(folder) is not None
+    text = json.dumps({**honest, **change}).replace("SECRET", str(tmp_path / "secret"))
+    (folder / "build.json").write_text(text)
+    tally.held(str(change), read_build(folder) is None)
+
+
+def test_a_plan_that_its_job_has_changed_is_not_followed(tmp_path: Path, tally: Tally) -> None:
+    """The job of a build in the background may write to the folder that its plan lies in."""
+    content = json.dumps({"final": "artifacts/one/hailo8l"}).encode()
+    notes = {background.WRITTEN: hashlib.sha256(content).hexdigest()}
+    record: Any = SimpleNamespace(work=tmp_path, notes=notes, started=0.0)
+    place = tmp_path / layout.HOST_PLAN
+    place.write_bytes(content)
+    with pytest.raises(KeyError, match="request"):  # it is read on
+        background.finish(record, Any, Any)
+    for changed in (
+        json.dumps({"final": str(Path.home())}).encode(), content + b" ", b"{}", b"[" * 10_000,
+    ):  # fmt: skip
+        place.write_bytes(changed)
+        with pytest.raises(ConfigError) as caught:
+            background.finish(record, Any, Any)
+        tally.held(repr(changed[:30]), "plan" in str(caught.value))
+    place.write_bytes(content)
+    record.notes = {}
+    with pytest.raises(ConfigError):
+        background.finish(record, Any, Any)
+    tally.held("no word of it", True)

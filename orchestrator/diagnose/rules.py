@@ -404,7 +404,7 @@ _BEFORE = ("setup", "docker")
 #: Entries that only repeat what a program says of itself.
 OWN_WORDS = frozenset({"G51", "G57", "G80", "Y31"})
 #: Entries that only say that something failed, or that something was ended.
-_SAY_LITTLE = ("T07", "T17", "K02", "R97")
+_SAY_LITTLE = ("T07", "T17", "K02", "R97", "W02", "W03", "W14", "F09")
 
 
 def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:

@@ -16,7 +16,7 @@ WORDS = rf"{WORD}(?: {WORD})*"
 PACKAGES = (
     r"(?:(?:h10-hailort(?:-pcie-driver|\*)?|hailo-(?:all|h10-all|dkms|tappas-core|models)|hailofw"
     r"|hailort|python3-(?:h10-)?hailort|python3-gi|dkms|linux-headers-[\w.+-]+|linux-image-rpi-2712"
-    r"|rpicam-apps-hailo-postprocess|gstreamer1\.0-[\w-]+|libgl1|libglib2\.0-0|ca-certificates"
+    r"|rpicam-apps(?:-hailo-postprocess)?|gstreamer1\.0-[\w-]+|libgl1|libglib2\.0-0|ca-certificates"
     r"|gir1\.2-[\w.-]+|python3-(?:full|tk|picamera2|libcamera|dev)|build-essential|git-lfs"
     r"|docker-(?:compose|buildx)-plugin)(?: |$))+"
 )
@@ -74,7 +74,7 @@ TAKES: dict[str, str] = {
     "raspi-config": "",
     "rm": r"-rf? [~/]\S+",
     "rpi-eeprom-update": r"|-a",
-    "rpicam-hello": r"--list-cameras|-t \d+",
+    "rpicam-hello": r"--list-cameras|--help|-t \d+",
     "ss": r"-[tlnpu]+",
     "ssh": rf"(?:-[vp](?: \d+)? |-i \S+ |-F \S+ |-J \S+ |-o \w+=\S+ )*{WORD}",
     "ssh-copy-id": rf"(?:-p \d+ |-i \S+ |-F \S+ |-o \w+=\S+ )*{WORD}",

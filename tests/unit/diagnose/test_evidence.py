@@ -248,7 +248,7 @@ def test_the_users_code_in_a_traceback_is_no_message() -> None:
     found = told(
         "Traceback (most recent call last):\n"
         '  File "opt.py", line 22, in <module>\n'
-        "    runner.optimize(no_images_found_in_calib_folder)\n"
-        "LookupError: DNN library is not found."
+        "    runner.optimize(calib_dataset)\n"
+        "LookupError: the second part was not found"
     )
     assert "C10" not in found, found

@@ -150,7 +150,8 @@ def test_a_missing_file_is_told_with_its_line(model: Path, old: str, new: str, w
 
 
 def test_an_address_is_no_file(model: Path) -> None:
-    text = RECIPE.replace("source: pictures", "source: https://pictures.example/a")
+    text = "schema: 1\nsource: {onnx: 'https://nets.example/a.onnx'}\n"
+    text += "calibration: {source: pictures}\n"
     (model / "model.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         request(model)

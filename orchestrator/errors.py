@@ -96,3 +96,9 @@ def shorten(text: str, most: int = 200) -> str:
     """Return ``text`` as one visible line of at most ``most`` characters."""
     visible = escape_control(text[: most + 1])
     return visible if len(visible) <= most else f"{visible[: most - 3]}..."
+
+
+def in_one_line(failure: HefsmithError) -> str:
+    """Return a failure's first line; where that only announces lines, also the last of them."""
+    first, *rest = failure.message.splitlines()
+    return f"{first} {rest[-1].strip()}" if first.endswith(":") and rest else first

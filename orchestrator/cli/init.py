@@ -125,9 +125,11 @@ def _kind_of(name: str) -> str | None:
 
 def _look_around(workspace: Workspace, here: Path) -> Folder:
     from orchestrator.project.survey.folder import look_around
+    from orchestrator.project.workspace import BUNDLED_MODEL
 
-    # Among its recipes a user may keep weights and code of their own.
-    return look_around(here, recipes=workspace.models)
+    # Among its recipes a user may keep weights and code of their own. The demo's pictures are ours.
+    demo = workspace.calibration / BUNDLED_MODEL
+    return look_around(here, recipes=workspace.models, skipping=(demo,))
 
 
 def _refuse_existing(target: Path, *, force: bool) -> None:
@@ -379,7 +381,7 @@ def _write(workspace: Workspace, target: Path, started: Started, *, as_json: boo
         note(f"note: {escape_control(line)}")
     for path in written:
         print_result(escape_control(str(path)))
-    note(f"next: hef up {target.parent.name}")
+    note(f"next: {escape_control(started.first) or f'hef up {target.parent.name}'}")
 
 
 def _from_hailomz(

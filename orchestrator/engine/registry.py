@@ -83,7 +83,7 @@ def find(wanted: str | None) -> BuildRecord:
     names = ", ".join(f"{one.id} ({escape_control(one.name)})" for one in fitting or known)
     if not fitting:
         what = "no build runs" if wanted is None else f"no build {escape_control(wanted)!r} runs"
-        hint = f"Known builds: {names}." if known else "Start one with: hef up --detach"
+        hint = f"Known builds: {names}." if known else "Start one with: hef up MODEL --detach"
         raise ConfigError(what, hint=hint, code="engine.no-build")
     msg = "several builds fit"
     raise ConfigError(msg, hint=f"Name one of them: {names}", code="engine.many-builds")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.trials import OPEN_SIDE, SIDES
 
-from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control
+from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control, in_one_line
 from orchestrator.pipeline import start_code
 from orchestrator.pipeline.start_cut import unasked
 from orchestrator.project.starter import (
@@ -27,6 +27,7 @@ from orchestrator.project.survey.given import relative
 from orchestrator.project.survey.pictures import (
     Labels,
     Shown,
+    holds_pictures,
     labels_for,
     masks_beside,
     show,
@@ -66,6 +67,8 @@ class Started:
     comments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     said: Sequence[str] = ()
     notes: Sequence[str] = ()
+    #: What has to be done before it can be built, as a clause.
+    first: str = ""
 
 
 class _Draft:
@@ -76,6 +79,7 @@ class _Draft:
         self.comments: dict[str, list[str]] = {}
         self.said: list[str] = []
         self.notes: list[str] = []
+        self.first = ""
 
 
 def start(
@@ -88,7 +92,7 @@ def start(
     draft = _Draft()
     target = session.workspace.models / given.name
     if given.network.checkpoint is not None and given.network.checkpoint.kind == "ultralytics":
-        return _ultralytics(given, target, draft, ask)
+        return _ultralytics(given, folder, target, draft, ask)
     weights, facts = _weights(given)
     shown = given.calibration
     labels_before = labels_for(
@@ -105,7 +109,7 @@ def start(
     inputs = _inputs(given, weights, written, alike)
     seen, failure = _look(given, session, code, inputs, shown, labels_before, written, target)
     if failure is not None:
-        draft.notes.append(f"the network was not run: {_in_one_line(failure)}")
+        draft.notes.append(f"the network was not run: {in_one_line(failure)}")
     elif seen is not None and seen.kwargs is not None:
         code = code.as_run(seen.kwargs, seen.opset)
     network = _network(seen, inputs, given)
@@ -120,25 +124,19 @@ def start(
     if given.size is None and written.size is None:
         draft.notes += _guessed_sizes(given, network, alike)
     ends = seen.end_nodes if seen is not None else ()
-    recipe = _compose(
-        given, code, network, shown, labels, decision, folder.arrays, target, draft, ask
-    )
+    recipe = _compose(given, code, network, shown, labels, decision, folder, target, draft, ask)
     if ends := unasked(ends, network.head):
         recipe["parser"] = {"end_nodes": list(ends)}
         draft.said.append(
             f"end nodes: {', '.join(ends)}; what is behind them is not for the chip, and runs on "
             "the host"
         )
-    return Started(recipe, network, draft.files, draft.comments, draft.said, draft.notes)
+    return Started(
+        recipe, network, draft.files, draft.comments, draft.said, draft.notes, draft.first
+    )
 
 
-def _in_one_line(failure: HefsmithError) -> str:
-    """Return a failure's first line; where that only announces lines, also the last of them."""
-    first, *rest = failure.message.splitlines()
-    return f"{first} {rest[-1].strip()}" if first.endswith(":") and rest else first
-
-
-def _ultralytics(given: Given, target: Path, draft: _Draft, ask: Ask) -> Started:
+def _ultralytics(given: Given, folder: Folder, target: Path, draft: _Draft, ask: Ask) -> Started:
     """Return a recipe for a checkpoint of Ultralytics: its settings are those it trains with."""
     from orchestrator.project.starter import ultralytics_recipe
 
@@ -160,20 +158,30 @@ def _ultralytics(given: Given, target: Path, draft: _Draft, ask: Ask) -> Started
         recipe["postprocess"]["nms"]["classes"] = len(shown.names)
         draft.said.append(f"labels: {', '.join(shown.names[:8])} ({shown.calibration.name})")
     if shown is None:
-        draft.notes.append(_no_pictures(given))
+        _miss_pictures(given, folder, draft)
         recipe["calibration"]["source"] = f"calib/{given.name}"
     draft.comments["preprocessing"] = ["Ultralytics trains so."]
     shape = tuple(recipe["inputs"]["images"])
     head = {"task": checkpoint.task} if checkpoint.task else {}
     network = Network({"images": shape}, head)
-    return Started(recipe, network, draft.files, draft.comments, draft.said, draft.notes)
-
-
-def _no_pictures(given: Given) -> str:
-    return (
-        "no pictures were found: put some like those the camera will see into "
-        f"calib/{given.name}/, 64 at least"
+    return Started(
+        recipe, network, draft.files, draft.comments, draft.said, draft.notes, draft.first
     )
+
+
+def _miss_pictures(given: Given, folder: Folder, draft: _Draft) -> None:
+    """Note that there are none, and what comes before the build for that."""
+    packed = next((path for path in folder.packed if holds_pictures(path)), None)
+    if packed is not None:
+        name = escape_control(relative(packed, folder.root))
+        draft.notes.append(f"no pictures were found; {name} is packed, and was not looked into")
+        draft.first = f"unpack {name} here, then: hef init {given.name} --force"
+        return
+    place = f"calib/{given.name}/"
+    draft.notes.append(
+        f"no pictures were found: put some like those the camera will see into {place}, 64 at least"
+    )
+    draft.first = f"put pictures into {place}, then: hef up {given.name}"
 
 
 def _weights(given: Given) -> tuple[Weights, dict[str, Any]]:
@@ -420,7 +428,7 @@ def _compose(
     shown: Shown | None,
     labels: Labels,
     decision: decide.Decision,
-    arrays: Sequence[Path],
+    folder: Folder,
     target: Path,
     draft: _Draft,
     ask: Ask,
@@ -430,7 +438,7 @@ def _compose(
     pictures = _as_written(shown, target, draft)
     detects = shown is not None and shown.task == "detection"
     pictures = replace(pictures, classes=() if detects else labels.names)
-    pictures = _with_arrays(pictures, network, arrays, target, draft)
+    pictures = _with_arrays(pictures, network, folder.arrays, target, draft)
     recipe = starter_recipe(code.source, network, pictures=pictures, arch=_chip(given, ask))
     if _takes_pictures(network):
         shape = next(iter(network.inputs.values()))
@@ -454,7 +462,7 @@ def _compose(
         draft.comments["postprocess"] = [f"Labels: {labels.where}."]
         draft.said.append(f"labels: {', '.join(labels.names[:8])} ({labels.where})")
     if shown is None and _takes_pictures(network):
-        draft.notes.append(_no_pictures(given))
+        _miss_pictures(given, folder, draft)
         if recipe["calibration"]["source"] == "calib/images":
             recipe["calibration"]["source"] = f"calib/{given.name}"
     thresholds = _thresholds(recipe["postprocess"].get("task"))
@@ -502,6 +510,8 @@ def _with_arrays(
                 f"input {name} takes pictures: name their folder, or an array ({rows}), in "
                 f"calibration.source; calib/{name}.npy is written there and is not made yet"
             )
+    if len(found) < len(wanted):
+        draft.first = f"put arrays into calib/, then: hef up {target.name}"
     return replace(
         pictures,
         arrays={name: relative(path, target) for name, path in found.items()},

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.integration.main_job.first_hour import WAYS, photographs
-from tests.journey import maker, normalisations, ways
+from tests.journey import maker, normalisations, proposals, situations, ways
 from tests.journey.walk import program_of
 
 #: The same walk at 02464d6, the last commit before ``hef init`` looked around: init with all its
@@ -35,6 +35,7 @@ def main() -> int:
         if options.long:
             wrong += _sources(Path(place, "sources"), options.engine)
             wrong += _normalisations(Path(place, "ways"))
+            wrong += _proposals(Path(place, "proposals"))
     return 1 if wrong else 0
 
 
@@ -84,6 +85,18 @@ def _normalisations(root: Path) -> int:
               f"{time.monotonic() - began:4.0f} s  {section}")  # fmt: skip
     print(f"\n  {found} of {len(WAYS)} ({WANTED} are asked for)")
     return int(found < WANTED)
+
+
+def _proposals(root: Path) -> int:
+    root.mkdir()
+    makers = situations.Makers(root / "makers")
+    done = proposals.walk(situations.situations(makers, long=True), root)
+    wrong = [one for one in done if one.wrong]
+    typed = sum(one.step is not None for one in done)
+    print(f"\nCommands that screens propose: {typed} typed, {len(done) - typed} parsed\n")
+    for one in wrong:
+        print(f"  WRONG, {one.situation}, after {one.after}: {one.command}: {one.wrong}")
+    return len(wrong)
 
 
 if __name__ == "__main__":

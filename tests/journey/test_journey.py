@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
-from tests.journey import maker
+from tests.journey import maker, ways
 from tests.journey.walk import program_of, proposed
 
 
@@ -31,6 +31,19 @@ def test_from_photographs_to_a_program_on_the_device(tmp_path: Path) -> None:
     assert "validation:\n  source: ../../photos/val" in recipe
     assert (folder / ".gitignore").is_file()
     assert (folder / "hef.yaml").is_file()
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_is_looked_at_in_dockers_box(tmp_path: Path) -> None:
+    """A program of somebody's: only the box runs it, and there its preprocessing is found, too."""
+    result = ways.walk_source("PyTorch: TorchScript", ways.Studio(tmp_path), tmp_path / "walk")
+    assert (result.told, result.skipped, result.edits) == ("right", "", 0)
+    assert result.right > 0.7
+    recipe = (tmp_path / "walk" / "waste" / "models" / "waste" / "model.yaml").read_text()
+    assert "torchscript" in recipe or "weights: ../../waste.pt" in recipe
+    assert "labelled pictures are right" in recipe, "it was not looked at"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from orchestrator.paths import image_context
 
 #: Nothing of the person who runs the journey, such as a cache that is full or trust that was given.
 NOT_THEIRS = ("HEFSMITH_", "XDG_", "PYTHON")
+#: Where images are built from, which is the machine's: one without a registry has nothing else.
+OF_MACHINE = ("HEFSMITH_BASE_IMAGE", "HEFSMITH_WHEELS")
 
 #: But images are built from what this machine has: an index may give a torch with CUDA, five
 #: gigabytes that every later test with an image of that name would carry.

@@ -18,7 +18,7 @@ from orchestrator.project.survey.tables import SUFFIXES as TABLES
 from orchestrator.reading import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 #: Folders that hold no work of the user's.
 _OTHERS = frozenset(
@@ -28,6 +28,8 @@ _DEEPEST = 6
 _MOST_ENTRIES = 60_000
 _MOST_SCRIPTS = 200
 _MOST_TABLES = 20
+#: Archives in which people keep pictures.
+PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
 _RECIPES = "*/model.yaml"
 #: Bytes of a YAML or JSON file that are looked at to tell what it is.
 _HEAD = 4096
@@ -95,6 +97,7 @@ class Folder:
     hefs: tuple[Path, ...] = ()
     arrays: tuple[Path, ...] = ()
     tables: tuple[Path, ...] = ()
+    packed: tuple[Path, ...] = ()
     cut_short: bool = False
 
 
@@ -109,13 +112,21 @@ class _Gathered:
     hefs: list[Path] = field(default_factory=list)
     arrays: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+    packed: list[Path] = field(default_factory=list)
     entries: int = 0
 
 
-def look_around(root: Path, *, recipes: Path | None = None) -> Folder:
-    """Return what lies in a folder and below; what a recipe of ``recipes`` has is left out."""
+def look_around(
+    root: Path, *, recipes: Path | None = None, skipping: Iterable[Path] = ()
+) -> Folder:
+    """Return what lies in a folder and below, without what a recipe of ``recipes`` has.
+
+    ``skipping`` are folders that are left out, too.
+    """
     found = _Gathered()
-    skipped = set() if recipes is None else {x.parent.resolve() for x in recipes.glob(_RECIPES)}
+    skipped = {path.resolve() for path in skipping}
+    if recipes is not None:
+        skipped |= {path.parent.resolve() for path in recipes.glob(_RECIPES)}
     for folder, names, entries in _walk(root, skipped):
         found.entries += len(entries)
         whole = [kind for kind in SOURCES if kind.inside is not None and kind.inside in names]
@@ -141,6 +152,7 @@ def look_around(root: Path, *, recipes: Path | None = None) -> Folder:
         tuple(found.hefs),
         tuple(found.arrays),
         tuple(found.tables[:_MOST_TABLES]),
+        tuple(found.packed),
         found.entries > _MOST_ENTRIES,
     )
 
@@ -192,6 +204,8 @@ def _take(found: _Gathered, path: Path) -> None:
         found.arrays.append(path)
     elif suffix in TABLES:
         found.tables.append(path)
+    elif path.name.lower().endswith(PACKED):
+        found.packed.append(path)
     elif suffix == ".hef":
         found.hefs.append(path)
     elif suffix in (".yaml", ".yml"):

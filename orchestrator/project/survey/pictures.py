@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,17 @@ def show(found: PictureSet, tables: Iterable[Path] = ()) -> Shown:
         names = [(path.name, "") for path in pictures_of(seen.calibration)]
         split = _split(names)
     return Shown(seen.calibration, seen.held_out, seen.classes, split, masks=masks)
+
+
+def holds_pictures(archive: Path) -> bool:
+    """Tell whether an archive is one of pictures; of one that is no ZIP file its name must do."""
+    if archive.suffix.lower() != ".zip":
+        return True
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return any(name.lower().endswith(tuple(PICTURES)) for name in opened.namelist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return False
 
 
 def masks_beside(folder: Path) -> Path | None:

@@ -68,7 +68,7 @@ def test_without_a_build_each_command_says_how_to_start_one(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([command]) == 2
-    assert "hef up --detach" in capsys.readouterr().err
+    assert "hef up MODEL --detach" in capsys.readouterr().err
     assert run([command, "no\x1bsuch"]) == 2
     assert "\x1b" not in capsys.readouterr().err
 

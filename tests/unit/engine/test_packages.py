@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from orchestrator.engine.base import EngineUnavailableError
@@ -22,4 +24,26 @@ def test_what_is_absent_or_too_old_is_named() -> None:
 def test_the_local_engine_says_what_to_install() -> None:
     with pytest.raises(EngineUnavailableError) as caught:
         LocalEngine().add_packages("local", ("hefsmith-no-such-package>=2",), python="python")
-    assert 'pip install "hefsmith-no-such-package>=2"' in (caught.value.hint or "")
+    from orchestrator.installation import pip_command
+
+    # Word for word for this environment, whose Python may not be the one that `pip` is of.
+    first, other = (caught.value.hint or "").splitlines()
+    assert first == pip_command(["hefsmith-no-such-package>=2"])
+    assert other == "or use Docker: --engine docker"
+
+
+@pytest.mark.parametrize(
+    ("manager", "command"),
+    [
+        ("pip", "bin/python -m pip install timm 'av>=13'"),
+        ("pipx", "pipx inject hefsmith timm 'av>=13'"),
+        ("uv-pip", "uv pip install --python bin/python timm 'av>=13'"),
+        ("uv-tool", "uv pip install --python bin/python timm 'av>=13'"),
+    ],
+)
+def test_packages_are_added_by_what_manages_the_environment(manager: str, command: str) -> None:
+    from orchestrator.installation import Installation, pip_command
+
+    if os.name == "nt":
+        command = command.replace("'", '"').replace('"av>=13"', "av>=13")
+    assert pip_command(["timm", "av>=13"], Installation(manager, "bin/python")) == command

@@ -247,3 +247,31 @@ def test_a_table_of_validation_parts_the_pictures(tmp_path: Path) -> None:
     assert len(rest) == 29
     assert (shown.told_by, shown.parted) == ("train_labels.csv", "val_labels.csv")
     assert shown.folders == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "wanted"),
+    [("data.zip", "a/1.JPG", True), ("code.zip", "a/net.py", False), ("data.tar.gz", "", True)],
+)
+def test_pictures_in_an_archive_are_told_of(
+    name: str, inside: str, wanted: bool, tmp_path: Path
+) -> None:
+    import zipfile
+
+    from orchestrator.project.survey.pictures import holds_pictures
+
+    path = tmp_path / name
+    path.write_bytes(b"cut")
+    assert holds_pictures(path) is not name.endswith(".zip")
+    if inside:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(inside, b"")
+    assert look_around(tmp_path).packed == (path,)
+    assert holds_pictures(path) is wanted
+
+
+def test_the_demos_pictures_are_not_taken_for_the_users(tmp_path: Path) -> None:
+    pictures(tmp_path / "calib" / "digits", "0", "1", "2", count=40)
+    pictures(tmp_path / "photos", "a", "b")
+    found = look_around(tmp_path, skipping=(tmp_path / "calib" / "digits",))
+    assert [one.path.name for one in found.pictures] == ["photos"]

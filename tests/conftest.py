@@ -31,6 +31,9 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
 # Small networks: threads that wait for each other cost more than they give, most of all where
 # several processes test on the same cores. What is the same whatever their number has its test.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Training asks for two all the same: on a busy machine they would burn the time of one that is
+# not let run, waiting for it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ENGINE_TESTS = os.environ.get("HEFSMITH_TEST_ENGINE") == "1"
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -24,7 +24,8 @@ EMULATED = "HEFSMITH_EMULATED_"
 KEPT = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "LANG", "LC_ALL",
     "SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
-    "NUMBER_OF_PROCESSORS", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "VIRTUAL_ENV",
+    "NUMBER_OF_PROCESSORS", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
+    "VIRTUAL_ENV",
 )  # fmt: skip
 
 
@@ -42,6 +43,9 @@ def job_environment(
     """Return the variables of a job: a few of the user's, ours, and the job's own."""
     kept = {name: environ[name] for name in KEPT if name in environ}
     kept.setdefault("USER", "hefsmith")
+    # Threads of a training that wait by turning in circles keep a busy machine's other thread
+    # from the work that they wait for.
+    kept.setdefault("OMP_WAIT_POLICY", "passive")
     # Others of ours may hold a token or a store's password.
     kept |= {name: value for name, value in environ.items() if name.startswith(EMULATED)}
     return {

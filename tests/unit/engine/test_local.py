@@ -189,6 +189,12 @@ def test_a_job_gets_no_secrets_of_the_shell() -> None:
     assert env["USER"]
 
 
+def test_threads_of_a_job_do_not_turn_in_circles_while_they_wait_unless_they_are_to() -> None:
+    assert job_environment({}, {}, [])["OMP_WAIT_POLICY"] == "passive"
+    own = {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "3"}
+    assert job_environment(own, {}, []).items() >= own.items()
+
+
 def test_families_of_processes_are_found_in_a_table() -> None:
     table = read_table(" 1 0\n10 1\n11 10\n12 11\n20 1\n10 10\nodd line here\n")
     assert descendants(table, 10) == (11, 12)

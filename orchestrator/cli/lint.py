@@ -104,6 +104,11 @@ def _lint_script(
         images=images,
         line=None if chip is None else chip.line.compiler,
     )
+    if chip is None and layers is not None and layers.suffix.lower() not in (".json", ".hn"):
+        from orchestrator.inspect.har import read_har
+
+        # A HAR says for which chip it was made.
+        chip = chips.find(read_har(layers).hw_arch or "")
     if chip is not None:
         from orchestrator.pipeline.judgement import products_in_8_bit
         from orchestrator.pipeline.linting import asked_of_products

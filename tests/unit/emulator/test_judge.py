@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,6 +192,26 @@ def test_sixteen_bits_for_attention_are_told_beforehand(
 
     assert codes("hailo8l") == ["precision.matmul"] * len(told)
     assert codes("hailo10h") == []
+
+
+@pytest.mark.parametrize(("arch", "told"), [("hailo8", True), ("hailo10h", False), (None, False)])
+def test_a_har_tells_its_chip(
+    arch: str | None, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "my.alls"
+    script.write_text("quantization_param(matmul1, precision_mode=a16_w16)\n", encoding="utf-8")
+    members = {
+        "net.hn": {"layers": {"net/matmul1": {"type": "matmul"}}},
+        "net.metadata.json": {} if arch is None else {"hw_arch": arch},
+    }
+    with tarfile.open(tmp_path / "net.har", "w") as archive:
+        for name, content in members.items():
+            data = json.dumps(content).encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    assert run(["lint", str(script), "--layers", str(tmp_path / "net.har")]) == 0
+    assert ("precision.matmul" in capsys.readouterr().out) is told
 
 
 def test_a_script_that_does_not_parse_is_a_finding(

@@ -213,6 +213,7 @@ _TUNED = "Model Optimization Algorithm Quantization-Aware Fine-Tuning is done"
         ("", ["Quantization-Aware Fine-Tuning skipped", "Adaround skipped"], [_TUNED]),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_training_is_told_in_the_vendors_words(models, images, capsys, line, said, not_said):
     make(models, NORMALIZE + line + "\n").optimize(images)
     out = capsys.readouterr().out

@@ -457,7 +457,15 @@ def starting_at_a_convolution(b: Bench) -> Any:
     return runner.compile()
 
 
-@pytest.mark.parametrize("program", SEQUENCES, ids=lambda one: one.__name__)
+#: Programs whose script has the network trained.
+TRAINING = (exporter_of_ultralytics,)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(one, marks=pytest.mark.slow if one in TRAINING else ()) for one in SEQUENCES],
+    ids=lambda one: one.__name__,
+)
 def test_a_public_program_runs_to_its_end(
     models: Any, tmp_path: Path, program: Callable[[Bench], Any]
 ) -> None:

@@ -21,7 +21,7 @@ from tests.journey.walk import Step, Walker
 #: Where a command ends in a sentence.
 _ENDS = re.compile(
     r"  |`|: |, then |, or |, once |; | \(|\)|, where |, before |, after |\.$|\. |,$|;$"
-    r"| or hef | again| runs| takes | builds "
+    r"| or hef | again| runs| takes | builds | makes "
 )
 #: A word that its reader puts something in the place of.
 _OPEN = re.compile(r"\b[A-Z]{2,}\b|\.\.\.")

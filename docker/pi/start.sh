@@ -16,6 +16,11 @@ if [ ! -e /dev/hailo0 ]; then
     chmod 0666 /dev/hailo0
 fi
 
+# The folder of the user's session, which systemd makes on a real Pi.
+mkdir -p /run/user/1000
+chmod 0700 /run/user/1000
+chown 1000:1000 /run/user/1000
+
 # sshd does not hand on its own environment; what the stand-ins play is said in its settings.
 settings=$(env | grep '^HEFSMITH_EMULATED_' || true)
 cat >/etc/ssh/sshd_config <<END
@@ -28,10 +33,10 @@ MaxSessions 200
 PrintMotd no
 Subsystem sftp /usr/lib/openssh/sftp-server
 END
-if [ -n "$settings" ]; then
-    printf 'SetEnv'
-    printf '%s\n' "$settings" | while read -r setting; do printf ' "%s"' "$setting"; done
+{
+    printf 'SetEnv "XDG_RUNTIME_DIR=/run/user/1000"'
+    [ -z "$settings" ] || printf '%s\n' "$settings" | while read -r setting; do printf ' "%s"' "$setting"; done
     printf '\n'
-fi >>/etc/ssh/sshd_config
+} >>/etc/ssh/sshd_config
 
 exec "$(command -v sshd)" -D -e

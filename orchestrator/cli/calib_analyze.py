@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.counting import counted
+
 from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
@@ -249,7 +251,8 @@ def _findings(
             Finding(
                 "calib.small",
                 WARNING,
-                f"only {len(names)} pictures: too few to say what they lack, and fewer than the "
+                f"only {counted(len(names), 'picture')}: too few to say what they lack, and "
+                f"fewer than the "
                 f"{LEAST} that the compiler takes by itself",
                 "Add pictures of what the device will see, and run this again.",
             )
@@ -275,7 +278,7 @@ def _findings(
             Finding(
                 "calib.reach",
                 WARNING,
-                f"{len(worst)} layers reach further on held-out pictures than on these: in "
+                f"held-out pictures reach further than these in {counted(len(worst), 'layer')}: in "
                 f"{worst[0].layer} on {worst[0].share:.0%} of them",
                 "Add pictures like those: brighter, darker, or of the classes that are missing.",
             )

@@ -133,7 +133,7 @@ def _not_for_frigate(model: BundleModel) -> str | None:
 def _not_for_ultralytics(model: BundleModel) -> str | None:
     preprocess = model.inputs[0].preprocess
     if len(model.inputs) != 1 or preprocess.get("color") != "rgb":
-        return "its backend gives one RGB picture"
+        return "Ultralytics gives a network one picture in RGB, and this one takes something else"
     if preprocess.get("normalize") == "host":
         return (
             "its backend gives raw pixels, and this model wants normalised ones (normalize: host)"

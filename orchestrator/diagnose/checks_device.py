@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract import chips
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import OK, Finding
 
 from orchestrator.device.address import device_word
@@ -464,7 +465,7 @@ def _shipped_labels(facts: DeviceFacts) -> Finding | None:
         labels, classes = shelf.labels, shelf.classes
         if classes and labels and classes != labels:
             return warning(
-                f"{model}: {labels} labels for {classes} classes",
+                f"{model}: {counted(labels, 'label')} for {counted(classes, 'class', 'classes')}",
                 "wrong names are shown, or the program ends with an index error",
                 f"Correct labels in the recipe of {model}, build and ship it again.",
             )

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.layout import SCRIPT, SUMMARY
 
 from orchestrator.errors import ArtifactError, ConfigError, escape_control
@@ -58,7 +59,10 @@ def find_side(artifacts: Path, text: str, arch: str | None = None) -> tuple[str,
     chip = chip or find_build(artifacts, model).arch
     past = past_builds(artifacts, model, chip)
     if back > len(past):
-        msg = f"--compare: {shown}: {len(past)} earlier builds of {model} for {chip} are kept"
+        msg = (
+            f"--compare: {shown}: only {counted(len(past), 'earlier build')} of {model} "
+            f"for {chip} kept"
+        )
         raise ConfigError(
             msg, hint=f"See them: hef history {escape_control(model)}", code="compare.past"
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.chips import LINE_3, of_line
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.presets import PRESETS
 from hefsmith_worker.contract.trials import OF_PIXELS
@@ -292,17 +293,17 @@ def rows(summary: Mapping[str, Any]) -> list[Row]:
 
 def _weights(ran: Mapping[str, Any]) -> str:
     layers = ran.get("four_bit_layers") or []
-    return f"{len(layers)} layers with 4-bit weights" if layers else "8-bit weights"
+    return f"{counted(len(layers), 'layer')} with 4-bit weights" if layers else "8-bit weights"
 
 
 def _sixteen(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> Row:
     wanted = ["outputs"] if asked.get("outputs_16bit") else []
     if asked.get("a16_w16"):
-        wanted.append(f"{asked['a16_w16']} lines of the script")
+        wanted.append(f"{counted(asked['a16_w16'], 'line')} of the script")
     demoted = ran.get("demoted_layers") or []
-    got = (
-        f"8 bits in {len(demoted)} layers: {_names(demoted)}" if demoted else "no refusal is logged"
-    )
+    got = "no refusal is logged"
+    if demoted:
+        got = f"8 bits in {counted(len(demoted), 'layer')}: {_names(demoted)}"
     return Row("16 bits (a16_w16)", ", ".join(wanted) or "-", got, bool(demoted))
 
 
@@ -331,7 +332,7 @@ def precision_finding(summary: Mapping[str, Any]) -> Finding | None:
     return Finding(
         "precision.otherwise",
         "warning",
-        f"{len(otherwise)} layers have another precision than was asked: "
+        f"another precision than was asked in {counted(len(otherwise), 'layer')}: "
         f"{_names([one['layer'] for one in otherwise])} "
         f"({first['asked']} asked, {first['ran']} ran)",
         stage="optimize",

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from hefsmith_worker.contract import names
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.layout import ADDED_IN_GOLDEN, INDEX_IN_GOLDEN, MASKS_IN_GOLDEN
 
 from orchestrator.errors import ArtifactError, escape_control
@@ -140,7 +141,7 @@ class Golden:
             raise GoldenError(msg, hint="Build the model again.") from None
         if array.ndim == 0 or len(array) != len(self):
             found_n = len(array) if array.ndim else 0
-            msg = f"{path} holds {found_n} samples, golden.json names {len(self)}"
+            msg = f"{path} holds {counted(found_n, 'sample')}, golden.json names {len(self)}"
             raise GoldenError(msg, hint="Build the model again.")
         return array
 

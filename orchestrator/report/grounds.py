@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hefsmith_worker.contract.counting import counted
 
 from orchestrator.report import metrics
 from orchestrator.report.golden import Detections, Golden
@@ -107,7 +108,7 @@ def nothing_proven(
     if boxes:
         if not any(len(one.boxes) for one in boxes):
             return (
-                f"the float model itself finds no box in any of the {count} samples, so nothing "
+                f"the float model itself finds no box in {counted(count, 'sample')}, so nothing "
                 "is proven: use pictures that show what it was trained on, or a lower nms.score"
             )
         if count > 1 and all(_same_boxes(one) for one in boxes):
@@ -117,7 +118,8 @@ def nothing_proven(
         best = max(_highest_score(tensors[index]) for index in score_outputs)
         if best < score:
             return (
-                f"the float model's highest score in the {count} samples is {best:.2g}, below "
+                f"the float model's highest score in {counted(count, 'sample')} is "
+                f"{best:.2g}, below "
                 f"{score:g}: it finds nothing, so nothing is proven"
             )
     if count > 1 and all(same_answer(tensor) for tensor in tensors):
@@ -183,7 +185,7 @@ def _one_mask(output: NDArray[np.float32]) -> str | None:
             return None
     what = "the background" if seen == {0} else f"class {min(seen, default=0)}"
     return (
-        f"the float model finds only {what} in each of the {len(output)} samples, so nothing is "
+        f"the float model finds only {what} in {counted(len(output), 'sample')}, so nothing is "
         "proven: use pictures that show what it was trained on"
     )
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from hefsmith_worker.contract.counting import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -325,11 +327,12 @@ class Verdict:
             return f"passed: the model works {where}, {self._by_labels()}{tail}"
         if self.passed:
             return (
-                f"passed: agrees with your float model {where}, {self.samples} samples; whether "
+                f"passed: agrees with your float model {where}, "
+                f"{counted(self.samples, 'sample')}; whether "
                 f"that model is right was not tested{tail}"
             )
         if self.fault is None:
-            return f"failed {where}, {self.samples} samples{tail}"
+            return f"failed {where}, {counted(self.samples, 'sample')}{tail}"
         return f"failed: the fault is at the step {self.fault.title}: {self.fault.reason}{tail}"
 
     def _by_labels(self) -> str:
@@ -337,14 +340,15 @@ class Verdict:
         assert found is not None
         if found.measure == "label_iou":
             return (
-                f"mean IoU {found.value:.1%} with the masks of {found.samples} samples "
+                f"mean IoU {found.value:.1%} with the masks of {counted(found.samples, 'sample')} "
                 f"(guessing {found.chance:.1%})"
             )
         if found.low is None or found.high is None:
             name = MEASURE_TITLES[found.measure]
-            return f"{name} {found.value:.1%} by the labels of {found.samples} samples"
+            return f"{name} {found.value:.1%} by the labels of {counted(found.samples, 'sample')}"
         return (
-            f"right on {found.value:.1%} of {found.samples} labelled samples ({found.low:.1%} to "
+            f"right on {found.value:.1%} of {counted(found.samples, 'labelled sample')} "
+            f"({found.low:.1%} to "
             f"{found.high:.1%}; guessing {found.chance:.1%})"
         )
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hefsmith_worker.contract.counting import counted
 
 from orchestrator.report import boxes as box_measures
 from orchestrator.report import grounds, masks, metrics
@@ -493,7 +494,8 @@ def _notes(
     within = found.known_within if found is not None else None
     if found is not None and within is not None and within >= grounds.COARSE:
         notes.append(
-            f"{found.samples} samples: the accuracy is known to within {within:.0f} points."
+            f"{counted(found.samples, 'sample')}: the accuracy is known to within "
+            f"{within:.0f} points."
         )
     if golden.origin != "validation":
         notes.append(
@@ -508,7 +510,9 @@ def _notes(
     elif found is None:
         notes.append(_unused(golden))
     if len(golden) < 16 and within is None:
-        notes.append(f"Only {len(golden)} samples: one of them is {100 / len(golden):.0f} points.")
+        notes.append(
+            f"Only {counted(len(golden), 'sample')}: one is {100 / len(golden):.0f} points."
+        )
     if steps[0].step not in FRAMEWORK_STEPS:
         title = STEP_TITLES.get(steps[0].step, steps[0].step)
         notes.append(

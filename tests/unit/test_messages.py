@@ -104,6 +104,42 @@ def test_no_inside_no_chatter_and_one_spelling() -> None:
     assert breaking(every, lambda text: re.search("[‘’“”—]", text) is None) == []
 
 
+#: What there may be one of, behind a number.
+COUNTED = re.compile(
+    r"(?<!of )(?<!of the )(?<!of its )(?<!the )(?<!these )(?<!level )%\d "
+    r"(?:(?:usable|labelled|validation|calibration) )?"
+    r"(?:arguments|arrays|cameras|devices|errors|files|findings|images|inputs|labels|layers|lines"
+    r"|models|outputs|pictures|samples|warnings)\b"
+)
+#: Where the number is never one: a limit, a choice among several, or what is compared with one.
+SEVERAL = frozenset(
+    {
+        "%1 is %2 devices; name one",
+        "%1 pictures are needed, one for each input",
+        "the archive holds %1 images: %2",
+        "this model takes %1 pictures at a time",
+        # Damaged files, and answers of a device or worker that cannot be.
+        "%1: was asked about %2 files, told %3",
+        "context %1 writes %2 layers to memory and reads %3",
+        "%1 left %2 files, and %3 were told of",
+        "%1 is not a list of boxes for %2 samples",
+        # More than are allowed.
+        (
+            "%1: source.torch: the folder %2 has more code than a model needs "
+            "(over %3 files or %4 MiB)"
+        ),
+        "optimisation level %1 works with %2 images and gets %3: %4",
+    }
+)
+
+
+def test_one_is_no_plural() -> None:
+    every = (*HINTS, *STATEMENTS, "line", "summary", "title")
+    wrong = breaking(every, lambda text: COUNTED.search(text) is None)
+    left = [line for line in wrong if line.split(": ", 1)[1] not in SEVERAL]
+    assert left == [], "counted() of the contract says 1 image, 2 images"
+
+
 # --- one next step that exists ------------------------------------------------------------------
 
 

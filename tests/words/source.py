@@ -185,6 +185,8 @@ def _of_file(path: Path) -> Iterator[Message]:
     if name in SPOKEN:
         inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
                  for part in node.values}  # fmt: skip
+        inner |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.Call)
+                  and _name(node.func) == "counted" for part in node.args}  # fmt: skip
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in docs | inner:
                 text = template(node)

@@ -6,6 +6,7 @@ import json
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
 
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.protocol import StageError
 
 if TYPE_CHECKING:
@@ -53,8 +54,13 @@ def input_layers(hn: Mapping[str, Any], onnx_inputs: Sequence[str]) -> Dict[str,
     layers = [name for name, layer in hn["layers"].items() if layer.get("type") == "input_layer"]
     if len(layers) != len(onnx_inputs):
         raise StageError(
-            "the parsed network has %d inputs (%s), the ONNX file %d (%s)"
-            % (len(layers), ", ".join(layers), len(onnx_inputs), ", ".join(onnx_inputs)),
+            "the parsed network has %s (%s), the ONNX file %d (%s)"
+            % (
+                counted(len(layers), "input"),
+                ", ".join(layers),
+                len(onnx_inputs),
+                ", ".join(onnx_inputs),
+            ),
             code="parse.inputs",
         )
     found = {}

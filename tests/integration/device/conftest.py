@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.device.connection_pool import ConnectionPool
+from orchestrator.paths import image_context
 
 from .pi import Pi
 from .pi_image import DOCKER, pi_image, run
+
+# HEFs for bundles are made by the emulator's own code.
+sys.path.append(str(image_context("emulator") / "packages"))
 
 LABEL = "org.hefsmith.test=device"
 

@@ -235,7 +235,7 @@ def test_a_detector_that_never_finds_anything_proves_nothing(tmp_path: Path) -> 
     assert not verdict.passed
     assert verdict.outcome == "unproven"
     assert verdict.unproven is not None
-    assert "finds no box in any of the 40 samples" in verdict.unproven
+    assert "finds no box in 40 samples" in verdict.unproven
     assert verdict.headline.startswith("unproven on the device: ")
     assert decide(load_golden(written), Thresholds(f1=0.0)).passed, "unless nothing is demanded"
 

@@ -35,6 +35,7 @@ from orchestrator.device.embedded import EmbeddedServer
 from orchestrator.device.ship import ship
 from orchestrator.errors import ConfigError, DeviceError
 from tests.unit.runtime.test_bundle import detector
+from tests.unit.test_house import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ def home(session: SshSession) -> Iterator[Path]:
     home = Path(str(session.home))
     runtime = home.parent
     tools = runtime / "bin"
-    stand_in = Path(__file__).with_name("user_systemd.py").read_text()
+    stand_in = (REPOSITORY / "docker/pi/user_systemd.py").read_text()
     (tools / "systemctl").write_text(stand_in.replace("/usr/bin/env python3", sys.executable))
     (tools / "journalctl").write_text(f'#!/bin/sh\ntail -n 50 "{runtime}"/*.log\n')
     (tools / "loginctl").write_text(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 from hefsmith_worker.calibration.answers import Answers, read_answers
 from hefsmith_worker.calibration.model import FloatCheck, InputSpec
 from hefsmith_worker.calibration.preparation import turned
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
 from hefsmith_worker.pictures import normalise
 
@@ -141,7 +142,8 @@ def _lint_answers(answers: Answers, probe: Probe) -> List[Finding]:
             Finding(
                 "calib.float.constant",
                 WARNING,
-                f"the float model answers the same on all {len(probe.names)} calibration arrays",
+                f"the float model answers the same on "
+                f"{counted(len(probe.names), 'calibration array')}",
                 "Check preprocessing (mean, std, who normalises) and the weights.",
             )
         )

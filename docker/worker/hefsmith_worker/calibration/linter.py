@@ -14,6 +14,7 @@ from hefsmith_worker.calibration.data import is_data
 from hefsmith_worker.calibration.model import CalibrationRequest, ChannelStatistics, InputSpec
 from hefsmith_worker.calibration.statistics import as_counts
 from hefsmith_worker.calibration.work import TaskResult, Traits
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.enough import too_few
 from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
 
@@ -72,7 +73,8 @@ def lint_counts(evidence: Evidence) -> List[Finding]:
             Finding(
                 "calib.minimum",
                 ERROR,
-                f"only {used} usable images ({detail}), the minimum is {request.minimum}",
+                f"only {counted(used, 'usable image')} ({detail}), the minimum is "
+                f"{request.minimum}",
                 "Add pictures of the kind that the device will see.",
                 str(request.minimum),
                 str(used),
@@ -83,7 +85,7 @@ def lint_counts(evidence: Evidence) -> List[Finding]:
             Finding(
                 "calib.count",
                 INFO,
-                f"{used} images used, {request.count} asked for",
+                f"{counted(used, 'image')} used, {request.count} asked for",
                 "Add pictures, or lower calibration.count.",
                 str(request.count),
                 str(used),

@@ -18,6 +18,7 @@ from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
 from hefsmith_worker.calibration.work import Setup, Task, TaskResult
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import ERROR, WARNING, Finding
 
 SHOWN = 3
@@ -93,7 +94,8 @@ def _findings(same: Sequence[Tuple[str, str]], near: Sequence[Tuple[str, str]]) 
             Finding(
                 "calib.overlap",
                 ERROR,
-                f"{len(same)} validation pictures are in the calibration set: {_pairs(same)}",
+                f"{counted(len(same), 'validation picture')} also in the calibration set: "
+                f"{_pairs(same)}",
                 "Keep them apart: split the pictures into two folders.",
                 "0",
                 str(len(same)),
@@ -105,8 +107,8 @@ def _findings(same: Sequence[Tuple[str, str]], near: Sequence[Tuple[str, str]]) 
             Finding(
                 "calib.overlap.near",
                 WARNING,
-                f"{len(near)} validation pictures look almost like one of the calibration set: "
-                + _pairs(near),
+                f"{counted(len(near), 'validation picture')} almost like one of the "
+                f"calibration set: " + _pairs(near),
                 "Split by scene or by day, so that the verdict is about unseen pictures.",
                 "0",
                 str(len(near)),

@@ -26,6 +26,7 @@ from hefsmith_worker.calibration.model import (
 )
 from hefsmith_worker.calibration.sources import has_validation, list_source, pair_inputs, source_for
 from hefsmith_worker.calibration.work import prepare_item, row_of
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import ERROR, WARNING, Finding
 from hefsmith_worker.pictures import PictureError
 from hefsmith_worker.pictures.geometry import Placement
@@ -224,7 +225,7 @@ def _lint(
             Finding(
                 "samples.unreadable",
                 WARNING,
-                f"{len(broken)} validation images cannot be used: "
+                f"{counted(len(broken), 'validation image')} of no use: "
                 + ", ".join(broken[:SHOWN_NAMES]),
                 "Repair or remove them.",
                 files=tuple(broken),

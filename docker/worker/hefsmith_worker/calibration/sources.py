@@ -13,6 +13,7 @@ from hefsmith_worker.calibration import archives, arrays, datasets, folders, vid
 from hefsmith_worker.calibration.data import is_data
 from hefsmith_worker.calibration.items import Item, Listing, is_picture_name, with_plain_text
 from hefsmith_worker.calibration.model import ANY_INPUT, CalibrationError, InputSpec, Source
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.options import SOURCE_FORMS
 from hefsmith_worker.regular import read_regular
 
@@ -139,7 +140,7 @@ def pair_inputs(listings: Sequence[Tuple[InputSpec, Listing]]) -> List[Tuple[Ite
     for spec, listing in listings[1:]:
         if len(listing.items) != len(first.items):
             msg = (
-                f"input {first_spec.name} has {len(first.items)} samples, "
+                f"input {first_spec.name} has {counted(len(first.items), 'sample')}, "
                 f"input {spec.name} has {len(listing.items)}"
             )
             raise CalibrationError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.presets import (
     COLORS,
     INTERPOLATIONS,
@@ -88,7 +89,10 @@ class Preprocess:
         for name in ("pad", "mean", "std"):
             count = len(getattr(self, name))
             if count not in (1, self.channels):
-                msg = f"{name}: {count} values for {self.channels} channels ({self.color})"
+                msg = (
+                    f"{name}: {counted(count, 'value')} for "
+                    f"{counted(self.channels, 'channel')} ({self.color})"
+                )
                 raise PreprocessError(msg)
         if any(value < 0 or value > 255 for value in self.pad):
             msg = f"pad: values are 0..255, not {list(self.pad)}"

@@ -10,6 +10,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.families import META_ARCHS
 from hefsmith_worker.contract.options import (
     FINE_TUNE_LEVEL,
@@ -275,7 +276,7 @@ def _check_user(request: ScriptRequest, user: Script, nms: Union[Nms, NoNms]) ->
         size = command.keyword.get("calibset_size")
         if isinstance(size, int) and size > request.images:
             msg = (
-                f"optimization.script asks for {size} calibration images, "
+                f"optimization.script asks for {counted(size, 'calibration image')}, "
                 f"there are {request.images}:\n"
                 f"  optimization.script:{command.line}: {command.render()}\n"
                 f"  ours: model_optimization_config(calibration, calibset_size={request.images})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator, List, Mapping, Optional, Sequence
 
 from hefsmith_worker.contract.commands import COMMANDS, Argument, CommandSpec
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import ERROR, Finding
 from hefsmith_worker.script.finding import at, close_to
 from hefsmith_worker.script.kinds import IS_KIND
@@ -129,7 +130,7 @@ def _positional(command: Command, spec: CommandSpec) -> Iterator[Finding]:
             command.span,
             "error",
             "missing-argument",
-            f"{command.name} needs {spec.required} arguments, {len(given)} given; "
+            f"{command.name} needs {counted(spec.required, 'argument')}, {len(given)} given; "
             f"next would be {missing.kind}",
         )
     if len(given) > len(spec.positional) and not spec.repeats:
@@ -137,7 +138,8 @@ def _positional(command: Command, spec: CommandSpec) -> Iterator[Finding]:
             command.positional_spans[len(spec.positional)],
             "error",
             "too-many-arguments",
-            f"{command.name} takes at most {len(spec.positional)} arguments without a name",
+            f"{command.name} takes at most {counted(len(spec.positional), 'argument')} "
+            f"without a name",
         )
     for place, (value, span) in enumerate(zip(given, command.positional_spans)):
         if place >= len(spec.positional):

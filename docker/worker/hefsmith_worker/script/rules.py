@@ -6,6 +6,7 @@ from typing import Callable, Iterator, Mapping
 
 from hefsmith_worker.contract import commands as table
 from hefsmith_worker.contract.commands import COMMANDS
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.families import META_ARCHS
 from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.options import FOUR_BIT_SHARE, LEVELS
@@ -26,7 +27,7 @@ def _normalization(command: Command) -> Iterator[Finding]:
             command.positional_spans[1],
             "error",
             "normalization-length",
-            f"{len(mean)} means, but {len(std)} deviations",
+            f"{counted(len(mean), 'mean')}, but {counted(len(std), 'deviation')}",
         )
     if any(value == 0 for value in std):
         yield at(command.positional_spans[1], "error", "normalization-zero", "division by zero")

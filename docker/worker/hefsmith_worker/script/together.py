@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, Iterator, Optional
 
 from hefsmith_worker.contract.commands import COMMANDS, CommandSpec
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import WARNING, Finding
 from hefsmith_worker.contract.options import VENDOR_CALIBRATION_IMAGES
 from hefsmith_worker.script.finding import at
@@ -104,7 +105,7 @@ def _calibration(script: Script, images: Optional[int]) -> Iterator[Finding]:
                 command.keyword_spans["calibset_size"],
                 "error",
                 "too-few-images",
-                f"asks for {size} calibration images, there are {images}",
+                f"asks for {counted(size, 'calibration image')}, there are {images}",
             )
         elif isinstance(size, int) and size < images:
             yield at(

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from hefsmith_worker import onnx_files
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.layout import GOLDEN, ONNX
 from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.protocol import StageError
@@ -54,8 +55,8 @@ def _check_parity(
     framework = reader_of(wanted["source"]).title
     if len(torch_outputs) != len(onnx_outputs):
         raise StageError(
-            "the network gives %d outputs in %s and %d in ONNX"
-            % (len(torch_outputs), framework, len(onnx_outputs)),
+            "the network gives %s in %s and %d in ONNX"
+            % (counted(len(torch_outputs), "output"), framework, len(onnx_outputs)),
             code="export.parity",
         )
     worst, name = _worst(torch_outputs, onnx_outputs, outputs)
@@ -63,7 +64,8 @@ def _check_parity(
     if not worst <= tolerance:
         raise StageError(
             "%s and ONNX differ: output %s by %.3g of its range, the recipe allows %.3g "
-            "(%d %s samples)" % (framework, name, worst, tolerance, golden.count, golden.origin),
+            "(%s of the %s set)"
+            % (framework, name, worst, tolerance, counted(golden.count, "sample"), golden.origin),
             code="export.parity",
             fix="Try the other exporter or opset (export: {exporter: dynamo}), look for ops "
             "that depend on training mode or on the data, or raise export.tolerance.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.golden import GoldenWriter
 from hefsmith_worker.onnx_tokens import as_tokens
@@ -315,8 +316,8 @@ def _check_arity(module: Any, given: int) -> None:
         return
     if not len(needed) <= given <= len(plain):
         raise StageError(
-            "the network takes %d inputs (%s), the recipe gives %d"
-            % (len(needed), ", ".join(p.name for p in needed), given),
+            "the network takes %s (%s), the recipe gives %d"
+            % (counted(len(needed), "input"), ", ".join(p.name for p in needed), given),
             code="export.inputs",
         )
 

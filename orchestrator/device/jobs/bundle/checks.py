@@ -160,7 +160,7 @@ def _camera(number: str) -> list[Check]:
     cameras = Picamera2.global_camera_info()
     if int(number) >= len(cameras):
         fix = "Look at its cable; rpicam-hello --list-cameras shows what is seen."
-        return [module, Check("camera", BAD, "%d cameras are seen" % len(cameras), fix)]
+        return [module, Check("camera", BAD, "cameras seen: %d" % len(cameras), fix)]
     return [module, Check("camera", GOOD, str(cameras[int(number)].get("Model", "is there")))]
 
 

@@ -23,6 +23,7 @@ KNOWN = RUNTIME / "loaded"
 
 
 def main() -> int:
+    """Do what the command line asks; returns the exit status."""
     user, verb, *rest = sys.argv[1:]
     assert user == "--user"
     if verb == "--version":
@@ -58,20 +59,24 @@ def main() -> int:
 
 
 def read(unit: str) -> dict[str, str]:
+    """Return the keys of a loaded unit."""
     lines = (KNOWN / unit).read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
 
 
 def expand(text: str) -> str:
+    """Return a text of a unit with its specifiers filled in."""
     table = {"%h": str(HOME), "%t": str(RUNTIME), "%%": "%"}
     return re.sub("%.", lambda found: table[found[0]], text)
 
 
 def state_of(unit: str) -> Path:
+    """Return the file that says how a unit is."""
     return RUNTIME / f"{unit}.json"
 
 
 def show(unit: str) -> dict[str, object]:
+    """Return what ``show`` prints of a unit."""
     if not (KNOWN / unit).is_file():
         return {"LoadState": "not-found", "ActiveState": "inactive", "NRestarts": 0}
     path = state_of(unit)
@@ -80,6 +85,7 @@ def show(unit: str) -> dict[str, object]:
 
 
 def start(unit: str) -> None:
+    """Start a unit in the background."""
     if os.fork() == 0:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
@@ -92,11 +98,15 @@ def start(unit: str) -> None:
 
 
 def supervise(unit: str) -> None:
+    """Run a unit's program, and again after each end, until it is stopped."""
     keys = read(unit)
     folder = RUNTIME / keys["RuntimeDirectory"]
     folder.mkdir(exist_ok=True)
-    kept = ("HOME", "PYTHONPATH", "HEFSMITH_EMULATED_NODE", "HEFSMITH_EMULATED_CHIP", "USER")
-    env = {key: os.environ[key] for key in kept if key in os.environ}
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if key in ("HOME", "PYTHONPATH", "USER") or key.startswith("HEFSMITH_EMULATED_")
+    }
     env |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "XDG_RUNTIME_DIR": str(RUNTIME)}
     file = Path(expand(keys["EnvironmentFile"].lstrip("-")))
     if file.is_file():
@@ -129,6 +139,7 @@ def supervise(unit: str) -> None:
 
 
 def tell(unit: str, active: str, restarts: int, result: str) -> None:
+    """Write down how a unit is."""
     path = state_of(unit)
     part = path.with_suffix(".part")
     told = {"ActiveState": active, "NRestarts": restarts, "Result": result, "pid": os.getpid()}
@@ -137,6 +148,7 @@ def tell(unit: str, active: str, restarts: int, result: str) -> None:
 
 
 def stop(unit: str) -> None:
+    """End a unit and wait for it."""
     path = state_of(unit)
     if not path.is_file():
         return

@@ -18,7 +18,11 @@ class Step:
 
 
 def next_steps(
-    models: Sequence[str], built: Sequence[str], *, recipe_broken: str | None = None
+    models: Sequence[str],
+    built: Sequence[str],
+    *,
+    recipe_broken: str | None = None,
+    devices: Sequence[str] = (),
 ) -> list[Step]:
     """Return the three things to do next: pure, by the models of a folder and those built."""
     if recipe_broken is not None:
@@ -27,11 +31,14 @@ def next_steps(
             Step("hef doctor", "look for what is missing on this machine"),
             Step("hef --help", "every command"),
         ]
+    reach = Step("hef device add NAME USER@HOST", "make your Pi known")
+    if devices:
+        reach = Step(f"hef doctor --device {devices[0]}", "look at your Pi: card, driver, versions")
     if not models and built:
         return [
             Step("hef init", "look around in this folder and write a recipe for your network"),
             Step(f"hef report {built[0]}", "open the last build's report"),
-            Step("hef device add NAME USER@HOST", "make your Pi known"),
+            reach,
         ]
     if not models:
         return [
@@ -45,7 +52,7 @@ def next_steps(
         return [
             Step(f"hef up {name}", "build it, ship it to the device and prove it there"),
             Step(f"hef calib preview {name}", "see the pictures as the network is given them"),
-            Step("hef device add NAME USER@HOST", "make your Pi known"),
+            reach,
         ]
     name = models[0]
     return [
@@ -58,6 +65,7 @@ def next_steps(
 def print_next_steps() -> None:
     """Print them for the current folder, on stdout."""
     from orchestrator.cli.output import print_result
+    from orchestrator.device.registry import read_user_devices
     from orchestrator.errors import ConfigError, escape_control
     from orchestrator.language import told
     from orchestrator.project.workspace import BUNDLED_MODEL, open_workspace
@@ -65,14 +73,16 @@ def print_next_steps() -> None:
     broken = None
     models: list[str] = []
     built: list[str] = []
+    devices: list[str] = []
     try:
+        devices = sorted(read_user_devices())
         workspace = open_workspace()
         models = workspace.model_names()
         known = [*models, BUNDLED_MODEL]
         built = [name for name in known if any(workspace.artifacts.glob(f"{name}/*/build.json"))]
     except ConfigError as error:
         broken = error.message
-    steps = next_steps(models, built, recipe_broken=broken)
+    steps = next_steps(models, built, recipe_broken=broken, devices=devices)
     wide = max(len(step.command) for step in steps)
     print_result(
         told("hefsmith: from a trained network to a HEF that is proven on your Raspberry Pi")

@@ -76,7 +76,10 @@ def _write(stream: TextIO, text: str) -> None:
 #: Colours, which take no room on the screen.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: What a continued line keeps of its first: the indentation, a list's dash, a title and its gap.
-_LEAD = re.compile(r"^\s*(?:- |[\w-]+\s{2,}|(?:error|warning|note|hint|erro|aviso|nota|dica):\s+)?")
+_LEAD = re.compile(
+    r"^\s*(?:- |[\w-]+(?: [\w-]+){0,4}\s{2,}"
+    r"|(?:error|warning|note|hint|erro|aviso|nota|dica):\s+)?"
+)
 
 
 def fitted(text: str, width: int) -> str:

@@ -153,7 +153,7 @@ def check_folder(facts: HostFacts) -> Finding | None:
             "Set LongPathsEnabled to 1 (Group Policy: Enable Win32 long paths), or move the "
             "project nearer to the drive's root.",
         )
-    return ok(f"project folder on {facts.file_system or 'a local disk'}")
+    return ok(f"on {facts.file_system or 'a local disk'}")
 
 
 def check_case(facts: HostFacts) -> Finding | None:
@@ -195,7 +195,7 @@ def check_client(facts: HostFacts) -> Finding | None:
             "NVIDIA hook fails; hef then copies files, which is slower",
             "Install Docker's own packages, or keep projects below your home folder.",
         )
-    return ok(f"docker command {facts.docker_cli}; plugins: {parts or 'none (none are needed)'}")
+    return ok(f"{facts.docker_cli}; plugins: {parts or 'none (none are needed)'}")
 
 
 def check_gpu(facts: HostFacts) -> Finding | None:

@@ -17,7 +17,7 @@ from orchestrator.device.base import Release
 from orchestrator.device.bundle import plan_bundle, write_bundle
 from orchestrator.device.bundle_targets import TARGETS
 from orchestrator.device.connection_pool import ConnectionPool
-from orchestrator.device.deploy import SOURCE, TOKEN, WEB, Service, ServiceManager, written
+from orchestrator.device.deploy import SOURCE, WEB, Service, ServiceManager, written
 from orchestrator.device.ship import ship
 from tests.unit.runtime.test_bundle import classifier, detector
 
@@ -85,7 +85,7 @@ def test_every_kind_of_bundle_runs_there(home: Pi, tmp_path: Path) -> None:
 def test_a_unit_shows_a_page_with_boxes(home: Pi, pool: ConnectionPool, tmp_path: Path) -> None:
     home.sh_later("cd /home/pi && exec python3 -m http.server 9000")
     model = detector(tmp_path)
-    settings = {SOURCE: "http://127.0.0.1:9000/film.avi", WEB: "8080", TOKEN: "word"}
+    settings = {SOURCE: "http://127.0.0.1:9000/film.avi", WEB: "8080"}
     service = Service(model="net", settings=settings)
     with pool.connect(home.spec) as session:
         with written(plan_bundle(model, TARGETS["picamera2"])) as files:
@@ -99,7 +99,9 @@ def test_a_unit_shows_a_page_with_boxes(home: Pi, pool: ConnectionPool, tmp_path
         page = f"http://{home.address}:8080"
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{page}/", timeout=10)
-        assert coloured(first_picture(f"{page}/stream?token=word")) > 50
+        assert state.page is not None
+        token = state.page.partition("?")[2]
+        assert coloured(first_picture(f"{page}/stream?{token}")) > 50
         manager.stop()
         assert manager.state().active == "inactive"
         manager.remove()

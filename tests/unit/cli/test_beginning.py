@@ -37,6 +37,13 @@ def test_the_next_three_things_depend_on_what_is_here(
     assert steps[0].command == first
 
 
+def test_a_pi_that_is_known_is_not_to_be_added() -> None:
+    for models in ([], ["waste"]):
+        said = [step.command for step in next_steps(models, ["digits"], devices=["pi5"])]
+        assert "hef doctor --device pi5" in said
+        assert not any("device add" in command for command in said)
+
+
 def test_hef_alone_says_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,6 +63,8 @@ def test_long_lines_are_broken_between_words_below_their_beginning() -> None:
     assert all(len(line) <= 60 for line in lines)
     assert all(line.startswith(" " * 9) for line in lines[1:])
     assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+    _, more = fitted("  hef device add       make your Pi known, and more words", 50).split("\n")
+    assert more.startswith(" " * 23)
 
 
 def test_a_narrow_screen_gets_fewer_columns_of_a_history() -> None:

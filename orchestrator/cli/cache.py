@@ -27,6 +27,10 @@ CalibrationOption = Annotated[
     bool,
     typer.Option("--calibration", help="Also large calibration sets that no stage waits for."),
 ]
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--at", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
+]
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Say what would go and how much; copy nothing.")
 ]
@@ -39,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
     @group.command(epilog="Example: hef cache info --json")
     def info(
-        json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+        json_: JsonOption = False,
     ) -> None:
         """Show where the cache is and how much is in it."""
         from orchestrator.cli.output import emit_json, print_result
@@ -72,14 +76,11 @@ def register(app: typer.Typer) -> None:
         store: Annotated[
             bool, typer.Option("--store", help="Of the team's store instead: it is everybody's.")
         ] = False,
-        at: Annotated[
-            str | None,
-            typer.Option("--at", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
-        ] = None,
+        at: StoreOption = None,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="With --store: say what would go.")
         ] = False,
-        json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+        json_: JsonOption = False,
     ) -> None:
         """Remove old entries; builds in artifacts/ are never touched."""
         from orchestrator.pipeline.sizes import read_size
@@ -96,10 +97,7 @@ def register(app: typer.Typer) -> None:
         store: Annotated[
             bool, typer.Option("--store", help="The team's store instead of this cache.")
         ] = False,
-        at: Annotated[
-            str | None,
-            typer.Option("--at", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
-        ] = None,
+        at: StoreOption = None,
         repair: Annotated[
             bool, typer.Option("--repair", help="Remove what is damaged: it will be made again.")
         ] = False,
@@ -112,7 +110,7 @@ def register(app: typer.Typer) -> None:
     def why(
         model: Annotated[str, typer.Argument(help="Name of the model.")],
         arch: Annotated[str | None, typer.Option(help="Chip; default: the recipe's first.")] = None,
-        json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+        json_: JsonOption = False,
     ) -> None:
         """Tell which stages would run, and what changed since the last build."""
         from orchestrator.cli.output import emit_json, print_result

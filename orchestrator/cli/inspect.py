@@ -221,9 +221,10 @@ def _model_report(path: Path) -> _Report:
     from orchestrator.inspect.compiler import judge
     from orchestrator.inspect.onnx_file import read_onnx
     from orchestrator.inspect.onnx_report import onnx_document, render_onnx
+    from orchestrator.pipeline.linting import find_head
 
     model = read_onnx(path)
-    head = _find_head(path)
+    head = find_head(path)
     judged = judge(path, end_nodes=proposed_cut(head) if head else ())
     document = {**onnx_document(model, head, judged), "head": head}
     return _Report(document, partial(render_onnx, model, head, judged), good=True)
@@ -251,22 +252,6 @@ def _show_source(name: str, source: SourceFile, *, framed: bool) -> RenderableTy
     text = "\n".join(f"{title:<11}{escape_control(value)}" for title, value in lines)
     title = Text(escape_control(name), style="bold")
     return panel(title, [Text(text)], style="blue", framed=framed)
-
-
-def _find_head(path: Path) -> dict[str, object] | None:
-    """Ask the graph analysis what the network ends in; ``None`` where it cannot tell.
-
-    It needs the onnx package (``pip install 'hefsmith[emulator]'``); the rest of the report
-    does not.
-    """
-    try:
-        from hefsmith_worker.graph import GraphError, analyse
-    except ImportError:
-        return None
-    try:
-        return analyse(path).to_dict()
-    except (GraphError, OSError, ValueError, MemoryError, RecursionError):
-        return None
 
 
 def _print_json(reports: list[_Report], *, several: bool) -> None:

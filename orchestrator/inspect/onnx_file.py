@@ -98,7 +98,6 @@ class Node:
     ints: dict[str, tuple[int, ...]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     constant: Weight | None = None
-    has_subgraph: bool = False
 
 
 @dataclass(frozen=True)
@@ -240,7 +239,6 @@ class _Reader:
         ints: dict[str, tuple[int, ...]] = {}
         words: dict[str, str] = {}
         constant: Weight | None = None
-        subgraph = False
         for number, wire, value, stop in self._fields(start, end):
             if wire != BYTES:
                 continue
@@ -253,7 +251,6 @@ class _Reader:
                 ints[attribute.name] = attribute.ints
                 words[attribute.name] = attribute.text
                 constant = attribute.tensor or constant
-                subgraph = subgraph or attribute.is_graph
         return Node(
             texts[4],
             texts[3],
@@ -263,14 +260,12 @@ class _Reader:
             {name: values for name, values in ints.items() if values},
             {name: text for name, text in words.items() if text},
             constant,
-            subgraph,
         )
 
     def _attribute(self, start: int, end: int) -> _Attribute:
         name, text = "", ""
         ints: list[int] = []
         tensor: Weight | None = None
-        is_graph = False
         for number, wire, value, stop in self._fields(start, end):
             if number == 1 and wire == BYTES:
                 name = self._text(value, stop)
@@ -282,9 +277,7 @@ class _Reader:
                 text = self._text(value, stop)
             elif number == 5 and wire == BYTES:
                 tensor = self._tensor(value, stop)[1]
-            elif number in (6, 11):
-                is_graph = True
-        return _Attribute(name, tuple(ints[:_SMALL]), text, tensor, is_graph)
+        return _Attribute(name, tuple(ints[:_SMALL]), text, tensor)
 
     def _packed(self, start: int, end: int) -> list[int]:
         values, position = [], start
@@ -376,7 +369,6 @@ class _Attribute:
     ints: tuple[int, ...]
     text: str
     tensor: Weight | None
-    is_graph: bool
 
 
 def _signed(value: int) -> int:

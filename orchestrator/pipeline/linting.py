@@ -34,7 +34,7 @@ def lint_graph(
     from orchestrator.inspect.onnx_file import read_onnx
     from orchestrator.inspect.onnx_report import find_objections
 
-    ends = list(end_nodes) or proposed_cut(_head(path) or {})
+    ends = list(end_nodes) or proposed_cut(find_head(path) or {})
     judged = judge(path, shapes=shapes, start_nodes=start_nodes, end_nodes=ends)
     found = find_objections(read_onnx(path), ends, judged)
     given = set(shapes or {})
@@ -125,8 +125,11 @@ def asked_of_products(script: str, layers: Mapping[str, Any] | None) -> dict[str
         return {}
 
 
-def _head(path: Path) -> dict[str, object] | None:
-    """Return what the graph analysis finds, ``None`` where it cannot tell."""
+def find_head(path: Path) -> dict[str, object] | None:
+    """Return what the graph analysis says the network ends in, ``None`` where it cannot tell.
+
+    It needs the onnx package.
+    """
     try:
         from hefsmith_worker.graph import GraphError, analyse
     except ImportError:

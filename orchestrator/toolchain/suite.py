@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.toolchain.registry import ImportedToolchain
     from orchestrator.toolchain.versions import Line
 
-#: The user of the vendor's image; files staged for it must be readable by anyone.
-IMAGE_UID, IMAGE_GID = 10642, 10600
-
 #: Python of the export environment (docker/suite/export.Dockerfile); ``python`` on the image's
 #: search path is the compiler's own.
 EXPORT_PYTHON = "/local/hefsmith_export/bin/python"

@@ -15,16 +15,6 @@ TASKS = (
     "oriented boxes",
     "other",
 )
-ROLES = (
-    "box",
-    "class",
-    "objectness",
-    "mask",
-    "keypoints",
-    "angle",
-    "prototypes",
-    "logits",
-)
 
 
 @dataclass(frozen=True)

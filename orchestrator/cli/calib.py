@@ -289,14 +289,14 @@ def _progress() -> Iterator[Callable[[Any], None]]:
     if not screen.is_terminal:
         yield lambda _: None
         return
-    from hefsmith_worker.calibration import Progress
+    from hefsmith_worker.calibration import ImageProgress
     from rich.progress import Progress as Bar
 
     with Bar(console=screen, transient=True) as bar:
         task = bar.add_task("preparing", total=None)
 
         def emit(news: Any) -> None:
-            if isinstance(news, Progress):
+            if isinstance(news, ImageProgress):
                 bar.update(task, completed=news.done, total=news.total)
 
         yield emit

@@ -168,13 +168,13 @@ def _prepared(
 def _answers(request: CalibrationRequest, samples: Samples) -> list[Finding]:
     """Return what the float network's own answers say of colours and normalisation."""
     import numpy as np
-    from hefsmith_worker.calibration.float_check import Probe, check_with_float_model
+    from hefsmith_worker.calibration.float_check import ProbedRows, check_with_float_model
     from hefsmith_worker.contract.findings import INFO
 
     if request.model is None:
         return []
     some = np.linspace(0, len(samples.names) - 1, min(len(samples.names), ANSWERED)).astype(int)
-    probe = Probe(
+    probe = ProbedRows(
         {name: np.asarray(array)[some] for name, array in samples.arrays.items()},
         tuple(samples.names[index] for index in some),
         tuple(samples.labels[index] for index in some),

@@ -83,7 +83,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Node:
+class DeviceNode:
     """A device node that programs open, and whether this login may."""
 
     path: Short
@@ -126,7 +126,7 @@ class Facts:
     )
     files: Annotated[dict[Short, Text], Field(max_length=100)] = field(default_factory=dict)
     pci: Annotated[tuple[Card, ...], Field(max_length=100)] = ()
-    nodes: Annotated[tuple[Node, ...], Field(max_length=100)] = ()
+    nodes: Annotated[tuple[DeviceNode, ...], Field(max_length=100)] = ()
     holders: Processes | None = None
     model_zoo: Annotated[tuple[Short, ...], Field(max_length=2000)] = ()
     libraries: Annotated[tuple[Short, ...], Field(max_length=100)] = ()

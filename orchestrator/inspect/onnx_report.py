@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hefsmith_worker.contract.families import proposed_cut
 from hefsmith_worker.contract.findings import TOKENS_FIX
 from hefsmith_worker.contract.options import KNOWN_OPSETS, unknown_opset
-from hefsmith_worker.tokens import Reader, reads_tokens
+from hefsmith_worker.tokens import TensorReader, reads_tokens
 
 from orchestrator.errors import escape_control
 from orchestrator.inspect.compiler import cure_of
@@ -234,7 +234,7 @@ def _are_tokens(model: OnnxModel, name: str) -> bool:
     return reads_tokens(
         name,
         lambda tensor: (
-            Reader(node.op, node.inputs, node.outputs)
+            TensorReader(node.op, node.inputs, node.outputs)
             for node in model.nodes
             if tensor in node.inputs
         ),

@@ -43,7 +43,7 @@ _NO_BOXES = ("classification", "segmentation", "other")
 
 
 @dataclass(frozen=True)
-class Row:
+class AskedRow:
     """One line of "asked / ran"; ``differs`` when less, or something else, was done."""
 
     name: str
@@ -244,33 +244,33 @@ def refuse(
 # --- rows ---------------------------------------------------------------------------------------
 
 
-def rows(summary: Mapping[str, Any]) -> list[Row]:
+def rows(summary: Mapping[str, Any]) -> list[AskedRow]:
     """Return what was asked beside what ran; what nobody knows is left out, never guessed."""
     asked, ran = summary.get("asked") or {}, summary.get("ran") or {}
     stages = summary.get("stages") or {}
     opset = _result(stages, "export").get("opset")
     found = [
-        Row(
+        AskedRow(
             "optimisation level",
             _text(asked.get("level"), "vendor's default"),
             _text(ran.get("level_run")),
             None not in (asked.get("level"), ran.get("level_run"))
             and ran["level_run"] != asked["level"],
         ),
-        Row(
+        AskedRow(
             "calibration images",
             f"up to {_text(asked.get('images_wanted'), '-')}",
             f"{_text(asked.get('images'))} found, {_text(ran.get('images_used'))} used",
             None not in (asked.get("images"), ran.get("images_used"))
             and ran["images_used"] < asked["images"],
         ),
-        Row(
+        AskedRow(
             "ONNX opset",
             _text(asked.get("opset"), "-"),
             _text(opset),
             None not in (asked.get("opset"), opset) and opset != asked["opset"],
         ),
-        Row("compression", _text(asked.get("compression"), "-"), _weights(ran)),
+        AskedRow("compression", _text(asked.get("compression"), "-"), _weights(ran)),
     ]
     precision = _result(stages, "optimize").get("precision") or {}
     if precision.get("counts"):
@@ -283,11 +283,11 @@ def rows(summary: Mapping[str, Any]) -> list[Row]:
     parse = _result(stages, "parse")
     if asked.get("end_nodes") or parse.get("cut"):
         wanted, used = asked.get("end_nodes") or (), parse.get("end_nodes") or ()
-        found.append(Row("end nodes", _names(wanted) or "found by hef", _names(used) or "?"))
+        found.append(AskedRow("end nodes", _names(wanted) or "found by hef", _names(used) or "?"))
     found += _pictures(summary)
     mends = _result(stages, "export").get("mends") or ()
     if mends:
-        found.append(Row("the graph", "as it is", "; ".join(map(str, mends))))
+        found.append(AskedRow("the graph", "as it is", "; ".join(map(str, mends))))
     return found
 
 
@@ -296,7 +296,7 @@ def _weights(ran: Mapping[str, Any]) -> str:
     return f"{counted(len(layers), 'layer')} with 4-bit weights" if layers else "8-bit weights"
 
 
-def _sixteen(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> Row:
+def _sixteen(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> AskedRow:
     wanted = ["outputs"] if asked.get("outputs_16bit") else []
     if asked.get("a16_w16"):
         wanted.append(f"{counted(asked['a16_w16'], 'line')} of the script")
@@ -304,10 +304,10 @@ def _sixteen(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> Row:
     got = "no refusal is logged"
     if demoted:
         got = f"8 bits in {counted(len(demoted), 'layer')}: {_names(demoted)}"
-    return Row("16 bits (a16_w16)", ", ".join(wanted) or "-", got, bool(demoted))
+    return AskedRow("16 bits (a16_w16)", ", ".join(wanted) or "-", got, bool(demoted))
 
 
-def _precision(precision: Mapping[str, Any]) -> Row:
+def _precision(precision: Mapping[str, Any]) -> AskedRow:
     """Return the layers by mode, as asked by name and as the quantised network says."""
 
     def by_mode(counts: Mapping[str, int]) -> str:
@@ -319,7 +319,9 @@ def _precision(precision: Mapping[str, Any]) -> Row:
     got = by_mode(ran)
     if otherwise:
         got += f"; otherwise: {_names([one['layer'] for one in otherwise])}"
-    return Row("precision of layers", by_mode(Counter(asked.values())) or "-", got, bool(otherwise))
+    return AskedRow(
+        "precision of layers", by_mode(Counter(asked.values())) or "-", got, bool(otherwise)
+    )
 
 
 def precision_finding(summary: Mapping[str, Any]) -> Finding | None:
@@ -342,17 +344,19 @@ def precision_finding(summary: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _nms(asked: Mapping[str, Any], nms: Mapping[str, Any]) -> Row:
+def _nms(asked: Mapping[str, Any], nms: Mapping[str, Any]) -> AskedRow:
     if nms.get("made"):
         where = {"nn_core": "on the chip", "cpu": "on the host's CPU"}.get(str(nms.get("engine")))
         got = f"{nms['made']}, {where}" if where else str(nms["made"])
     else:
         got = f"none: {nms['why']}"
     wanted = bool(asked.get("nms"))
-    return Row("NMS in the HEF", "yes" if wanted else "no", got, wanted and not nms.get("made"))
+    return AskedRow(
+        "NMS in the HEF", "yes" if wanted else "no", got, wanted and not nms.get("made")
+    )
 
 
-def _pictures(summary: Mapping[str, Any]) -> list[Row]:
+def _pictures(summary: Mapping[str, Any]) -> list[AskedRow]:
     given = summary.get("preprocessing") or {}
     entries = given.get("by_input") or {"": given.get("shared") or {}}
     found = []
@@ -360,13 +364,13 @@ def _pictures(summary: Mapping[str, Any]) -> list[Row]:
         entry = _with_preset(stated)
         suffix = f" of {name}" if name else ""
         if entry.get("color"):
-            found.append(Row(f"colour{suffix}", str(entry["color"]), str(entry["color"])))
+            found.append(AskedRow(f"colour{suffix}", str(entry["color"]), str(entry["color"])))
         if entry.get("std") is not None or entry.get("mean") is not None:
             values = f"mean {_numbers(entry.get('mean'))}, std {_numbers(entry.get('std'))}"
             where = "in the HEF" if entry.get("normalize", "chip") == "chip" else "before the chip"
             if entry.get("normalize") == "none":
                 where = "not at all"
-            found.append(Row(f"normalisation{suffix}", values, where))
+            found.append(AskedRow(f"normalisation{suffix}", values, where))
     return found
 
 

@@ -42,7 +42,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Seen:
+class LookResult:
     """What the float network showed; ``trials`` are as the worker's stage ``look`` tells them.
 
     ``kwargs`` are the factory's arguments that fit and ``opset`` the one that has the operators,
@@ -62,7 +62,7 @@ class Seen:
     end_nodes: tuple[str, ...] = ()
 
 
-def look(session: BuildSession, wanted: Wanted) -> Seen:
+def look(session: BuildSession, wanted: Wanted) -> LookResult:
     """Run the look and return what was seen.
 
     Raises :class:`~orchestrator.errors.HefsmithError` where the network cannot be loaded, or no
@@ -87,7 +87,7 @@ def look(session: BuildSession, wanted: Wanted) -> Seen:
             raise ConfigError(message, hint=error.hint, code=error.code) from None
 
 
-def _run(session: BuildSession, wanted: Wanted, folder: Path) -> Seen:
+def _run(session: BuildSession, wanted: Wanted, folder: Path) -> LookResult:
     from orchestrator.pipeline.jobs import make_job
     from orchestrator.pipeline.start_cut import ends_for
     from orchestrator.project.loading import load_recipe
@@ -130,7 +130,7 @@ def _lent_as(path: Path, lent: Mapping[Path, str]) -> str | None:
     return None
 
 
-def _follow(session: BuildSession, started: Any, staging: Path) -> Seen:
+def _follow(session: BuildSession, started: Any, staging: Path) -> LookResult:
     from orchestrator.pipeline.events import EventReader
 
     with started as running, (staging / "log.txt").open("w", encoding="utf-8", newline="\n") as log:
@@ -142,7 +142,7 @@ def _follow(session: BuildSession, started: Any, staging: Path) -> Seen:
     if record is None or not record.finished:
         raise _failure(reader, ending.detail)
     result = record.result
-    return Seen(
+    return LookResult(
         tuple(
             {str(name): tuple(int(side) for side in shape) for name, shape in one.items()}
             for one in result["runs"]

@@ -33,5 +33,26 @@ class Observer(Protocol):
         """A line that the SDK printed."""
 
 
-class Silent(Observer):
-    """An observer that listens to nothing: it keeps the empty methods."""
+class Silent:
+    """An observer that listens to nothing."""
+
+    def note(self, text: str) -> None:
+        """Drop it."""
+
+    def stage_cached(self, stage: str) -> None:
+        """Drop it."""
+
+    def stage_started(self, stage: str) -> None:
+        """Drop it."""
+
+    def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
+        """Drop it."""
+
+    def finding(self, finding: Finding) -> None:
+        """Drop it."""
+
+    def stage_finished(self, stage: str, seconds: float) -> None:
+        """Drop it."""
+
+    def log(self, line: str) -> None:
+        """Drop it."""

@@ -40,7 +40,7 @@ from orchestrator.project.survey.weights import Weights, read_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.pipeline.look import Seen
+    from orchestrator.pipeline.look import LookResult
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.survey.code import Script
     from orchestrator.project.survey.folder import Folder
@@ -264,7 +264,7 @@ def _look(
     labels: Labels,
     written: stated.Stated,
     target: Path,
-) -> tuple[Seen | None, HefsmithError | None]:
+) -> tuple[LookResult | None, HefsmithError | None]:
     """Run the network once, and on labelled pictures where there are any."""
     from orchestrator.pipeline.look import Wanted, look
 
@@ -316,7 +316,7 @@ def _look(
 
 
 def _network(
-    seen: Seen | None, inputs: Sequence[Mapping[str, tuple[int, ...]]], given: Given
+    seen: LookResult | None, inputs: Sequence[Mapping[str, tuple[int, ...]]], given: Given
 ) -> Network:
     if seen is None:
         return Network(inputs[0], given.head)
@@ -334,7 +334,7 @@ def _of_numbers(shown: Shown) -> dict[str, Any]:
 
 
 def _decide(
-    written: stated.Stated, seen: Seen | None, network: Network, draft: _Draft, ask: Ask
+    written: stated.Stated, seen: LookResult | None, network: Network, draft: _Draft, ask: Ask
 ) -> decide.Decision:
     trials = [decide.Trial.read(one) for one in seen.trials] if seen is not None else []
     decision = decide.decide(written, trials, assumed_preprocessing(network))
@@ -392,7 +392,7 @@ def _brief(section: Mapping[str, Any]) -> str:
 def _sized(
     inputs: Mapping[str, tuple[int, ...]],
     section: Mapping[str, Any],
-    seen: Seen | None,
+    seen: LookResult | None,
     alike: tuple[int, int] | None,
     ask: Ask,
 ) -> dict[str, tuple[int, ...]]:

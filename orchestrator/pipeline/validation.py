@@ -124,7 +124,7 @@ def judge_build(
     from hefsmith_worker.contract.options import NmsOptions
 
     from orchestrator.pipeline.metric import load_metric, told_of_the_box
-    from orchestrator.report import Thresholds, decide, load_golden
+    from orchestrator.report import VerdictThresholds, decide, load_golden
 
     golden = golden if golden is not None else load_golden(build.golden)
     found = [*build.findings, *_start_findings(build)]
@@ -141,7 +141,7 @@ def judge_build(
     earlier = _earlier_trouble(build) if keep_trouble else {}
     verdict = decide(
         golden,
-        Thresholds.for_task(golden.task, build.thresholds),
+        VerdictThresholds.for_task(golden.task, build.thresholds),
         findings=[replace(one, message=escape_control(one.message)) for one in found],
         label_names=build.labels or None,
         metric=metric,

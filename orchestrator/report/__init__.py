@@ -1,8 +1,8 @@
 """Does the model still do its job after each step? Metrics, verdict, report page.
 
-    from orchestrator.report import load_golden, decide, Thresholds
+    from orchestrator.report import load_golden, decide, VerdictThresholds
 
-    verdict = decide(load_golden(folder), Thresholds.for_task("classification"))
+    verdict = decide(load_golden(folder), VerdictThresholds.for_task("classification"))
     print(verdict.headline)
 
 Importing this package is cheap; numpy is loaded by the first call that computes.
@@ -19,8 +19,8 @@ from orchestrator.report.model import (
     Fault,
     OutputAgreement,
     StepReport,
-    Thresholds,
     Verdict,
+    VerdictThresholds,
 )
 from orchestrator.report.verdict import decide
 
@@ -35,8 +35,8 @@ __all__ = [
     "Head",
     "OutputAgreement",
     "StepReport",
-    "Thresholds",
     "Verdict",
+    "VerdictThresholds",
     "decide",
     "load_golden",
     "read_head",

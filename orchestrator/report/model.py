@@ -103,7 +103,7 @@ DEFAULTS: Mapping[str, Mapping[str, float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thresholds:
+class VerdictThresholds:
     """What a verdict demands; ``None`` is not demanded.
 
     ``top1_drop``, ``map_drop`` and ``label_iou_drop`` are points (percent) against the float

@@ -31,8 +31,8 @@ from orchestrator.report.model import (
     Fault,
     OutputAgreement,
     StepReport,
-    Thresholds,
     Verdict,
+    VerdictThresholds,
     Worst,
 )
 from orchestrator.report.symptoms import find_symptoms
@@ -63,7 +63,7 @@ WORST_SHOWN = 8
 @np.errstate(invalid="ignore", over="ignore", divide="ignore")
 def decide(
     golden: Golden,
-    thresholds: Thresholds | None = None,
+    thresholds: VerdictThresholds | None = None,
     *,
     findings: Iterable[Finding] = (),
     label_names: Sequence[str] | None = None,
@@ -88,7 +88,7 @@ def decide(
     ``device_causes`` are what is known about its messages; they come first.
     Raises :class:`~orchestrator.report.golden.GoldenError` for a damaged folder.
     """
-    demands = thresholds if thresholds is not None else Thresholds.for_task(golden.task)
+    demands = thresholds if thresholds is not None else VerdictThresholds.for_task(golden.task)
     trouble = dict(device_symptoms or {})
     order = golden.order
     if not order:
@@ -258,7 +258,7 @@ def _plain(golden: Golden, step: str) -> list[object]:
 
 
 def _checks(
-    golden: Golden, base: StepReport, report: StepReport, demands: Thresholds
+    golden: Golden, base: StepReport, report: StepReport, demands: VerdictThresholds
 ) -> tuple[Check, ...]:
     checks: list[Check] = []
 
@@ -452,7 +452,7 @@ def _unproven(
     reference: str,
     decoded: Mapping[str, Decoded],
     found: Accuracy | None,
-    asked: Thresholds | None,
+    asked: VerdictThresholds | None,
     score_outputs: Sequence[int],
     score: float,
 ) -> str | None:

@@ -200,3 +200,42 @@ def test_what_is_in_a_dictionary_is_mostly_said() -> None:
     """A value that may be anything is checked by nobody: dataclasses, or ``dict[str, object]``."""
     texts = [path.read_text(encoding="utf-8") for path in sources(*CODE)]
     assert sum(text.count("dict[str, Any]") for text in texts) < 120
+
+
+#: Class names that a reader meets in two meanings, and why they stay.
+DOUBLES = {
+    "ImageStore": "what importing needs of the engine's: rooms beside each other share no class",
+    "Interrupted": "an event of the worker, and the error that the host makes of it",
+    "Model": "programs on the device: each stands alone",
+    "Node": "ONNX's own word: each reader of its files has one",
+    "StageFailed": "an event of the worker, and the error that the host makes of it",
+}
+
+
+def module_of(path: Path) -> str:
+    name = path.relative_to(REPOSITORY).with_suffix("").as_posix()
+    for folder in CODE[1:]:
+        name = name.removeprefix(f"{folder}/").removeprefix(f"{Path(folder).parent.as_posix()}/")
+    return name.replace("/", ".").removesuffix(".__init__")
+
+
+def test_a_class_name_means_one_thing_where_a_reader_meets_it() -> None:
+    """A room names a class once, and no file reaches for two modules that name one alike."""
+    defined: dict[str, set[str]] = {}
+    for path in sources(*CODE):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name, set()).add(module_of(path))
+    twice = {name: modules for name, modules in defined.items() if len(modules) > 1}
+    found: dict[str, str] = {}
+    for name, modules in twice.items():
+        parts = [one.split(".") for one in modules]
+        rooms = [".".join(one[:2]) if one[0] == "orchestrator" else one[0] for one in parts]
+        if len(set(rooms)) < len(rooms):
+            found[name] = f"{sorted(modules)}"
+    for path in sources(*CODE):
+        reached = modules_in(path) | {module_of(path)}
+        for name, modules in twice.items():
+            if len(modules & reached) > 1:
+                found[name] = f"{module_of(path)} reaches {sorted(modules & reached)}"
+    assert found.keys() == DOUBLES.keys(), found

@@ -278,7 +278,7 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "title", node.args[0]
         if name == "counted" and len(node.args) > 1:
             yield from (("count", value) for value in _counts(node.args[1:]))
-        if name == "Row":
+        if name in ("AskedRow", "Row"):
             yield from (("title", value) for value in node.args[:1])
         if name == "Check" and len(node.args) > 2:
             yield "title", node.args[2]

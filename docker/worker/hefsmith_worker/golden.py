@@ -19,8 +19,8 @@ import numpy as np
 from hefsmith_worker import onnx_files
 from hefsmith_worker.calibration import (
     CalibrationError,
+    ImageProgress,
     InputSpec,
-    Progress,
     Source,
     load_samples,
     read_sources,
@@ -140,7 +140,7 @@ def emit_to(workspace: Workspace) -> Any:
     """Return an ``emit`` for the calibration package that speaks on the event channel."""
 
     def emit(news: Any) -> None:
-        if isinstance(news, Progress):
+        if isinstance(news, ImageProgress):
             workspace.channel.progress(news.done, news.total, news.unit)
         elif isinstance(news, Finding):
             message = as_handed(workspace, news.message)

@@ -13,7 +13,7 @@ import numpy as np
 from hefsmith_worker import onnx_files
 from hefsmith_worker.contract.findings import TOKENS_FIX
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.tokens import Reader, reads_tokens
+from hefsmith_worker.tokens import TensorReader, reads_tokens
 
 Shapes = Mapping[str, Tuple[int, ...]]
 
@@ -27,14 +27,14 @@ def take_tokens(model: Any, shapes: Shapes) -> List[str]:
     ``shapes`` fill what the file leaves open. Other inputs of three dimensions stay.
     """
     ranks = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
-    readers: Dict[str, List[Reader]] = {}
+    readers: Dict[str, List[TensorReader]] = {}
     for node in model.graph.node:
         for attribute in node.attribute if node.op_type == "Constant" else ():
             if attribute.name == "value":
                 ranks[node.output[0]] = len(attribute.t.dims)
         for name in node.input:
             readers.setdefault(name, []).append(
-                Reader(node.op_type, list(node.input), list(node.output))
+                TensorReader(node.op_type, list(node.input), list(node.output))
             )
     told = []
     for value in onnx_files.network_inputs(model):

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
-from hefsmith_worker.tflite_file import Network
+from hefsmith_worker.tflite_file import TfliteNetwork
 
 #: How tf2onnx writes a name that it made up: a number at the end.
 _MADE_UP = re.compile(r"^(?P<base>.*?)__\d+(?P<port>:\d+)?$", re.DOTALL)
@@ -23,7 +23,7 @@ def quieten() -> None:
 
 
 def to_onnx(
-    path: Path, network: Network, *, opset: int, outputs: Optional[Sequence[str]] = None
+    path: Path, network: TfliteNetwork, *, opset: int, outputs: Optional[Sequence[str]] = None
 ) -> Any:
     """Return the ONNX model of a TFLite file, cut at the tensors ``outputs`` if given.
 

@@ -55,7 +55,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Network:
+class TfliteNetwork:
     """The first subgraph of a file: its inputs and outputs, and all of its tensors."""
 
     inputs: Tuple[Tensor, ...]
@@ -68,7 +68,7 @@ class Network:
         return tuple(tensor.name for tensor in self.tensors if tensor.quantised)
 
 
-def read_network(path: Path) -> Network:
+def read_network(path: Path) -> TfliteNetwork:
     """Read a file's inputs, outputs and types. Raises :class:`TfliteError` and ``OSError``."""
     with open_regular(path) as stream:
         if len(stream.read(8)) < 8:
@@ -86,7 +86,7 @@ def plain_name(name: str) -> str:
     return short[len("serving_default_") :] if short.startswith("serving_default_") else short
 
 
-def _read(data: Buffer, name: str) -> Network:
+def _read(data: Buffer, name: str) -> TfliteNetwork:
     if data[4:8] != IDENTIFIER:
         raise TfliteError("%s is not a TFLite file (no %s in it)" % (name, IDENTIFIER.decode()))
     model = _Table(data, _u32(data, 0))
@@ -103,7 +103,7 @@ def _read(data: Buffer, name: str) -> Network:
         if not numbers or any(not 0 <= number < len(tensors) for number in numbers):
             raise TfliteError("%s names no inputs or outputs" % name)
         chosen.append(tuple(tensors[number] for number in numbers))
-    return Network(chosen[0], chosen[1], tuple(tensors))
+    return TfliteNetwork(chosen[0], chosen[1], tuple(tensors))
 
 
 def _tensor(table: "_Table") -> Tensor:

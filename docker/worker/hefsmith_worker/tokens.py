@@ -17,7 +17,7 @@ _THROUGH = frozenset(
 )  # fmt: skip
 
 
-class Reader(NamedTuple):
+class TensorReader(NamedTuple):
     """A node that reads a tensor."""
 
     op: str
@@ -26,7 +26,7 @@ class Reader(NamedTuple):
 
 
 def reads_tokens(
-    name: str, readers: Callable[[str], Iterable[Reader]], is_matrix: Callable[[str], bool]
+    name: str, readers: Callable[[str], Iterable[TensorReader]], is_matrix: Callable[[str], bool]
 ) -> bool:
     """Tell whether a linear layer over the last axis reads an input of three dimensions.
 

@@ -61,8 +61,23 @@ class View(Protocol):
         """Stop showing."""
 
 
-class NoView(View):
-    """Shows nothing: it keeps the empty methods."""
+class NoView:
+    """Shows nothing."""
+
+    def open(self, board: Board) -> None:
+        """Drop it."""
+
+    def note(self, text: str) -> None:
+        """Drop it."""
+
+    def hear(self, cell: Cell, event: Event) -> None:
+        """Drop it."""
+
+    def ended(self, result: CellResult) -> None:
+        """Drop it."""
+
+    def close(self) -> None:
+        """Drop it."""
 
 
 class Forwarding(NoView):

@@ -40,7 +40,7 @@ Action = Literal[
 
 
 @dataclass(frozen=True)
-class Row:
+class StageRow:
     """What happened, or would happen, to one stage. ``bytes`` and ``files`` are what travels."""
 
     stage: str
@@ -57,7 +57,7 @@ class Exchanged:
 
     store: str
     dry_run: bool
-    rows: list[Row] = field(default_factory=list)
+    rows: list[StageRow] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def count(self, action: Action) -> int:
@@ -204,10 +204,10 @@ def push(session: BuildSession, store: SharedStore, wish: Wish) -> Exchanged:
                 store.send(parcel, session.cache, news.told, hidden)
         except RefusedError as error:
             outcome.warnings.append(f"{stage.name} is not sent: {error.message}")
-            outcome.rows.append(Row(stage.name, stage.key, stage.uses, "refused"))
+            outcome.rows.append(StageRow(stage.name, stage.key, stage.uses, "refused"))
             continue
         size, count = parcel.bytes, len(parcel.lacking)
-        outcome.rows.append(Row(stage.name, stage.key, stage.uses, "sent", count, size))
+        outcome.rows.append(StageRow(stage.name, stage.key, stage.uses, "sent", count, size))
     news.end()
     session.memory.save()
     outcome.sort(stages)
@@ -220,7 +220,7 @@ def _parcel(
     """Return what is to be sent of a stage; a row tells why nothing is."""
 
     def nothing(action: Action) -> None:
-        outcome.rows.append(Row(stage.name, stage.key, stage.uses, action))
+        outcome.rows.append(StageRow(stage.name, stage.key, stage.uses, action))
 
     entry = stage.entry
     idle = stage.is_idle(lambda key: session.cache.find(key) is not None)
@@ -318,7 +318,7 @@ def pull(session: BuildSession, store: SharedStore, wish: Wish) -> Exchanged:
     for stage in sorted(stages, key=lambda one: one.name == "calibrate"):
         action = _look(looked, stage, wish, has, coming, outcome)
         if action is not None:
-            outcome.rows.append(Row(stage.name, stage.key, stage.uses, action))
+            outcome.rows.append(StageRow(stage.name, stage.key, stage.uses, action))
     if coming and not wish.dry_run:
         text = unsigned_note(store.signing, store.address, session.cache)
         if text is not None:
@@ -373,12 +373,12 @@ def _bring(
                 size = store.take(entry, session.cache, session.memory, here, news.told)  # noqa: PLW2901
         except RefusedError as error:
             outcome.warnings.append(error.message)
-            outcome.rows.append(Row(stage.name, stage.key, stage.uses, "refused"))
+            outcome.rows.append(StageRow(stage.name, stage.key, stage.uses, "refused"))
             continue
         for use in () if outcome.dry_run else stage.uses:
             model, _, arch = use.rpartition("/")
             session.cache.note_meaning(scope_of(model, arch, stage.name), entry)
-        outcome.rows.append(Row(stage.name, stage.key, stage.uses, "fetched", count, size))
+        outcome.rows.append(StageRow(stage.name, stage.key, stage.uses, "fetched", count, size))
     news.end()
     session.memory.save()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hefsmith_worker.calibration import CalibrationError, Progress, build_calibration
+from hefsmith_worker.calibration import CalibrationError, ImageProgress, build_calibration
 from hefsmith_worker.calibration.pool import MOST_THREADS
 from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.pictures import normalise, prepare
@@ -159,7 +159,7 @@ def test_progress_reaches_the_end_and_findings_are_told(
 
     made = build_calibration(make_request(make_folder(), level=2), tmp_path / "out", news.append)
 
-    progress = [one for one in news if isinstance(one, Progress)]
+    progress = [one for one in news if isinstance(one, ImageProgress)]
     assert [(p.done, p.total) for p in progress][-1] == (8, 8)
     assert [one for one in news if isinstance(one, Finding)] == list(made.findings)
 
@@ -297,18 +297,18 @@ def test_all_validation_pictures_are_compared_and_the_same_pixels_are_told_from_
     folder, held_out = make_folder("c", 10), make_folder("v", 400, start=100)
     Image.fromarray(draw(3)).save(held_out / "same.bmp")
     Image.fromarray(draw(4)).save(held_out / "similar.jpg", quality=70)
-    told: list[Progress] = []
+    told: list[ImageProgress] = []
 
     made = build_calibration(
         make_request(folder, count=10, validation=str(held_out)),
         tmp_path / "o",
-        lambda news: told.append(news) if isinstance(news, Progress) else None,
+        lambda news: told.append(news) if isinstance(news, ImageProgress) else None,
     )
 
     found = {finding.code: finding.files for finding in made.findings}
     assert found["calib.overlap"] == ("same.bmp",)
     assert found["calib.overlap.near"] == ("similar.jpg",)
-    assert told[-1] == Progress(402, 402, "validation images")
+    assert told[-1] == ImageProgress(402, 402, "validation images")
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always text")

@@ -252,7 +252,7 @@ def test_arrays_of_another_scale_are_named(
 def test_a_normalisation_that_answers_better_is_told(project: Path) -> None:
     """By labels that are known; the network's own answers with it are taken for them here."""
     from hefsmith_worker.calibration import InputSpec
-    from hefsmith_worker.calibration.float_check import Probe, check_with_float_model
+    from hefsmith_worker.calibration.float_check import ProbedRows, check_with_float_model
     from hefsmith_worker.onnx_files import Session
     from hefsmith_worker.pictures import Preprocess
 
@@ -267,7 +267,7 @@ def test_a_normalisation_that_answers_better_is_told(project: Path) -> None:
     assert len(set(right)) > 2
 
     def told(mean: float, std: float, truth: list[int]) -> set[str]:
-        probe = Probe({"image": rows}, tuple(map(str, range(24))), tuple(truth))
+        probe = ProbedRows({"image": rows}, tuple(map(str, range(24))), tuple(truth))
         _, found = check_with_float_model(
             str(project / "net.onnx"), (spec(mean, std),), probe, (), "classification",
             lambda _: None,

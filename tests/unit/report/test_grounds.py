@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.report import decide, load_golden
 from orchestrator.report.grounds import wilson
-from orchestrator.report.model import Thresholds
+from orchestrator.report.model import VerdictThresholds
 from tests.unit.report.folders import STEPS, write_golden
 
 if TYPE_CHECKING:
@@ -349,4 +349,4 @@ def test_maps_of_another_scale_fail_unless_the_recipe_asks_for_less(
     steps["device"] = [answers * 2]
     golden = load_golden(write_golden(tmp_path, steps, task=task))
     assert decide(golden).outcome == "failed"
-    assert decide(golden, Thresholds.for_task(task, {"cosine": 0.9})).outcome == "passed"
+    assert decide(golden, VerdictThresholds.for_task(task, {"cosine": 0.9})).outcome == "passed"

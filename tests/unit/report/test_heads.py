@@ -11,7 +11,15 @@ import pytest
 from hefsmith_worker import decoding
 from hefsmith_worker.contract.options import NmsOptions
 
-from orchestrator.report import Golden, Head, Thresholds, Verdict, decide, load_golden, read_head
+from orchestrator.report import (
+    Golden,
+    Head,
+    Verdict,
+    VerdictThresholds,
+    decide,
+    load_golden,
+    read_head,
+)
 from orchestrator.report.heads import decode_steps
 from tests.unit.report.folders import write_golden
 
@@ -80,7 +88,7 @@ def fixture(
 
 
 def judge(golden: Golden, head: Head | None) -> Verdict:
-    return decide(golden, Thresholds.for_task(golden.task), head=head)
+    return decide(golden, VerdictThresholds.for_task(golden.task), head=head)
 
 
 def noisy(good: list[NDArray[np.float32]], size: float = 0.02) -> list[NDArray[np.float32]]:
@@ -123,7 +131,7 @@ def test_broken_boxes_fail_even_when_the_tensors_look_alike(tmp_path: Path) -> N
     golden, found = fixture(
         tmp_path, {"onnx": good, "sdk_quantized": noisy(good), "device": swapped}, head
     )
-    lenient = Thresholds.for_task("detection", {"cosine": -1.0})
+    lenient = VerdictThresholds.for_task("detection", {"cosine": -1.0})
     assert decide(golden, lenient).passed
     verdict = decide(golden, lenient, head=found)
     assert not verdict.passed

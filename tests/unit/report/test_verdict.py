@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hefsmith_worker.contract.findings import Finding
 
-from orchestrator.report import GoldenError, Thresholds, Verdict, decide, load_golden
+from orchestrator.report import GoldenError, Verdict, VerdictThresholds, decide, load_golden
 from orchestrator.report.causes import likely_causes
 from tests.unit.report.folders import STEPS, Classifier, boxes_of, write_golden
 
@@ -144,7 +144,7 @@ def test_the_step_that_spent_the_budget_is_blamed_not_the_one_that_tipped_it(
     golden = load_golden(written)
     found = {r.step: r.measures["cosine"] for r in decide(golden).steps}
     between = (found["sdk_quantized"] + found["device"]) / 2
-    verdict = decide(golden, Thresholds(cosine=between))
+    verdict = decide(golden, VerdictThresholds(cosine=between))
     assert verdict.fault is not None
     assert verdict.fault.step == "sdk_quantized"
 
@@ -156,13 +156,13 @@ def test_one_wrong_sample_is_not_finer_than_the_threshold(tmp_path: Path, net: C
     one[0, (right + 1) % net.classes] = one[0].max() + 0.01
     steps["device"] = [one]
     written = write_golden(tmp_path, steps, labels=net.labels)
-    verdict = decide(load_golden(written), Thresholds(top1_drop=0.5))
+    verdict = decide(load_golden(written), VerdictThresholds(top1_drop=0.5))
     assert verdict.passed
     two = one.copy()
     two[1, (int(np.argmax(one[1])) + 1) % net.classes] = one[1].max() + 0.01
     steps["device"] = [two]
     written = write_golden(tmp_path, steps, labels=net.labels)
-    assert not decide(load_golden(written), Thresholds(top1_drop=0.5)).passed
+    assert not decide(load_golden(written), VerdictThresholds(top1_drop=0.5)).passed
 
 
 def test_values_that_are_no_numbers_fail(tmp_path: Path, net: Classifier) -> None:
@@ -237,7 +237,9 @@ def test_a_detector_that_never_finds_anything_proves_nothing(tmp_path: Path) -> 
     assert verdict.unproven is not None
     assert "finds no box in 40 samples" in verdict.unproven
     assert verdict.headline.startswith("unproven on the device: ")
-    assert decide(load_golden(written), Thresholds(f1=0.0)).passed, "unless nothing is demanded"
+    assert decide(load_golden(written), VerdictThresholds(f1=0.0)).passed, (
+        "unless nothing is demanded"
+    )
 
 
 def test_segmentation_is_judged_by_mask_overlap(tmp_path: Path) -> None:
@@ -257,7 +259,7 @@ def test_a_metric_of_the_users_own_decides(tmp_path: Path, net: Classifier) -> N
         return float(np.mean(np.sort(outputs[0], axis=1)[:, -1]))
 
     steps = after(net.good(), "sdk_quantized", net.quantised(-0.4, 0.4))
-    demands = Thresholds(metric_drop=0.1)
+    demands = VerdictThresholds(metric_drop=0.1)
     verdict = judge(tmp_path, steps, net, thresholds=demands, metric=margin)
     assert verdict.fault is not None
     assert verdict.fault.step == "sdk_quantized"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hailo_emulator.dataset import Dataset
     from hailo_emulator.graph import Graph
     from hailo_emulator.network import Network
-    from hailo_emulator.options import Algorithm, Options
+    from hailo_emulator.options import Algorithm, ScriptOptions
     from hailo_emulator.statistics import Range
 
 #: Values of one frame that the percentiles are taken from, and frames.
@@ -29,7 +29,7 @@ def clip_ranges(
     network: Network,
     graph: Graph,
     ranges: dict[str, Range],
-    options: Options,
+    options: ScriptOptions,
     dataset: Dataset,
     entries: int,
 ) -> dict[str, Range]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hailo_sdk_client.model_translator.exceptions import MisspellNodeError, UnsupportedModelError
 from hailo_sdk_client.runner.exceptions import InvalidArgumentsException
 from hefsmith_worker.tflite_convert import to_onnx
-from hefsmith_worker.tflite_file import Network, TfliteError, read_network
+from hefsmith_worker.tflite_file import TfliteError, TfliteNetwork, read_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def _name_ends(model: onnx.ModelProto) -> None:
 
 
 def _check_names(
-    network: Network, start_names: Sequence[str] | None, end_names: Sequence[str] | None
+    network: TfliteNetwork, start_names: Sequence[str] | None, end_names: Sequence[str] | None
 ) -> None:
     known = {tensor.name for tensor in network.tensors}
     missing = [name for name in (*(start_names or ()), *(end_names or ())) if name not in known]
@@ -84,7 +84,7 @@ def _check_names(
         raise NotImplementedError(msg)
 
 
-def _shapes(network: Network, given: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(network: TfliteNetwork, given: Any) -> dict[str, tuple[int, ...]]:
     """Return the inputs' shapes as the ONNX model has them; a batch left open is 1."""
     if given is not None and not isinstance(given, Mapping):
         if len(network.inputs) != 1:
@@ -117,7 +117,9 @@ def _shapes(network: Network, given: Any) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _convert(path: Path, network: Network, end_names: Sequence[str] | None) -> onnx.ModelProto:
+def _convert(
+    path: Path, network: TfliteNetwork, end_names: Sequence[str] | None
+) -> onnx.ModelProto:
     try:
         return to_onnx(path, network, opset=_OPSET, outputs=end_names)
     except ImportError as error:

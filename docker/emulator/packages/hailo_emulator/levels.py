@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hefsmith_worker.contract.options import DEFAULT_LEVEL, FULL_IMAGES
 
 if TYPE_CHECKING:
-    from hailo_emulator.options import Options
+    from hailo_emulator.options import ScriptOptions
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Levels:
     lines: tuple[tuple[str, str], ...] = ()
 
 
-def decide_levels(options: Options, images: int, *, gpu: bool) -> Levels:
+def decide_levels(options: ScriptOptions, images: int, *, gpu: bool) -> Levels:
     """Decide on levels for a calibration set of ``images`` images."""
     asked = options.optimization_level
     compression = options.compression_level or 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hailo_emulator.conversions import Conversion
     from hailo_emulator.graph import Graph
     from hailo_emulator.network import Network, Port
-    from hailo_emulator.options import ActivationChange, InputStep, LogitsRequest, Options
+    from hailo_emulator.options import ActivationChange, InputStep, LogitsRequest, ScriptOptions
 
 _ACTIVATION_OPS = {
     "sigmoid": "Sigmoid", "relu": "Relu", "tanh": "Tanh", "elu": "Elu", "exp": "Exp",
@@ -26,7 +26,7 @@ _ACTIVATION_OPS = {
 _ACTIVATIONS = {*_ACTIVATION_OPS, "linear", "relu6", "silu", "swish", "mish", "softmax"}
 
 
-def apply_options(network: Network, options: Options) -> Network:
+def apply_options(network: Network, options: ScriptOptions) -> Network:
     """Return the network with the script's input steps, activations and post-process.
 
     Raises ``HailoNNException`` for a layer that does not exist,
@@ -60,7 +60,7 @@ def find_layer(network: Network, name: str) -> Layer | Port:
     raise HailoNNException(msg)
 
 
-def _check_precisions(network: Network, options: Options) -> None:
+def _check_precisions(network: Network, options: ScriptOptions) -> None:
     steps = {step.conversion.name for step in options.input_steps}
     for precision in options.precisions:
         for pattern in precision.layers:
@@ -69,7 +69,7 @@ def _check_precisions(network: Network, options: Options) -> None:
                 find_layer(network, pattern)
 
 
-def _add_input_steps(network: Network, options: Options) -> Network:
+def _add_input_steps(network: Network, options: ScriptOptions) -> Network:
     chains: dict[str, list[Conversion]] = {port.name: [] for port in network.inputs}
     for step in options.input_steps:
         taken = {s.name for chain in chains.values() for s in chain}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hailo_emulator.graph import Graph
     from hailo_emulator.levels import Levels
     from hailo_emulator.network import Network
-    from hailo_emulator.options import Options
+    from hailo_emulator.options import ScriptOptions
     from hailo_emulator.precision import Activations, Weights
     from hailo_emulator.quant import Quantization
     from hailo_emulator.statistics import Range
@@ -64,7 +64,7 @@ class Quantized:
 
 
 def quantize_network(
-    network: Network, options: Options, dataset: Dataset, levels: Levels
+    network: Network, options: ScriptOptions, dataset: Dataset, levels: Levels
 ) -> Quantized:
     """Calibrate on the dataset's first images and quantise ``network``.
 
@@ -139,7 +139,7 @@ def _tell_range(network: Network, ranges: dict[str, Range]) -> None:
             )
 
 
-def _enabled(options: Options, name: str, *, default: bool) -> bool:
+def _enabled(options: ScriptOptions, name: str, *, default: bool) -> bool:
     algorithm = options.algorithm(name)
     if algorithm is None or algorithm.policy is None:
         return default
@@ -181,7 +181,7 @@ class _Judge:
         self,
         graph: Graph,
         ranges: dict[str, Range],
-        options: Options,
+        options: ScriptOptions,
         weight_bits: dict[str, int],
     ) -> _Candidate:
         """Plan and measure a float graph."""
@@ -211,7 +211,9 @@ class _Judge:
         return result
 
 
-def _equalise(best: _Candidate, judge: _Judge, options: Options, weights: Weights) -> _Candidate:
+def _equalise(
+    best: _Candidate, judge: _Judge, options: ScriptOptions, weights: Weights
+) -> _Candidate:
     """Even out the channels, unless the script forbids it or the SNR does not rise."""
     if not _enabled(options, "equalization", default=True):
         log.info("Equalization skipped")
@@ -224,7 +226,7 @@ def _equalise(best: _Candidate, judge: _Judge, options: Options, weights: Weight
     return _keep("Equalization", best, better, f"{count} pairs of layers")
 
 
-def _correct(best: _Candidate, judge: _Judge, options: Options, levels: Levels) -> _Candidate:
+def _correct(best: _Candidate, judge: _Judge, options: ScriptOptions, levels: Levels) -> _Candidate:
     """Correct biases where level or script say so, unless the SNR does not rise."""
     if not _enabled(options, "bias_correction", default=levels.optimization >= 1):
         log.info("Bias Correction skipped")

@@ -80,7 +80,7 @@ class Algorithm:
 
 
 @dataclass(frozen=True)
-class Options:
+class ScriptOptions:
     """Everything a model script asks for."""
 
     input_steps: tuple[InputStep, ...] = ()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hailo_emulator.graph import Node
     from hailo_emulator.layers import Layer
     from hailo_emulator.network import Network, Port
-    from hailo_emulator.options import Options
+    from hailo_emulator.options import ScriptOptions
     from hailo_emulator.statistics import Range
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -42,7 +42,7 @@ class Weights:
 
 
 def choose_activations(
-    network: Network, options: Options, ranges: dict[str, Range], *, raw: bool
+    network: Network, options: ScriptOptions, ranges: dict[str, Range], *, raw: bool
 ) -> Activations:
     """Choose the quantisation of every tensor between layers.
 
@@ -100,7 +100,7 @@ def _choose_steps(
             tensors[result] = Quantization(1.0, 0, 8)
 
 
-def _layer_bits(network: Network, options: Options) -> dict[str, int]:
+def _layer_bits(network: Network, options: ScriptOptions) -> dict[str, int]:
     """Activation bits by scoped layer name; an output layer's wish goes to its source."""
     names = [network.scoped(layer.name) for layer in network.layers.layers]
     inputs = [port.name for port in network.inputs]
@@ -148,7 +148,7 @@ def _stream_quantization(
     return tensors[tensor]
 
 
-def _forced_ranges(network: Network, options: Options) -> dict[str, tuple[float, float]]:
+def _forced_ranges(network: Network, options: ScriptOptions) -> dict[str, tuple[float, float]]:
     names = [network.scoped(layer.name) for layer in network.layers.layers]
     forced: dict[str, tuple[float, float]] = {}
     for precision in options.precisions:
@@ -181,7 +181,7 @@ def weighted_nodes(network: Network, layer: Layer) -> list[Node]:
     ]
 
 
-def choose_weights(network: Network, options: Options, compression: int) -> Weights:
+def choose_weights(network: Network, options: ScriptOptions, compression: int) -> Weights:
     """Choose 4, 8 or 16 bits for every layer with weights.
 
     A compression level puts the largest layers into 4 bits until its share of all weights is

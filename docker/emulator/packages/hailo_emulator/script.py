@@ -1,4 +1,4 @@
-"""Read a model script into :class:`Options`, with the vendor's errors for what is wrong."""
+"""Read a model script into :class:`ScriptOptions`, with the vendor's errors for what is wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hailo_emulator.options import (
     LayerPrecision,
     LogitsRequest,
     NmsRequest,
-    Options,
+    ScriptOptions,
 )
 from hailo_emulator.quirks import quirk
 
@@ -36,18 +36,20 @@ _PRECISION = re.compile(r"a(\d+)_w(\d+)(?:_a(\d+))?\Z")
 _NOTICED_LATER = ("nms-engine", "unknown-choice", "missing-argument")
 
 
-def read_script(text: str, *, folder: Path | None = None, filename: str | None = None) -> Options:
+def read_script(
+    text: str, *, folder: Path | None = None, filename: str | None = None
+) -> ScriptOptions:
     """Read ``text``. Relative JSON paths start at ``folder`` (the script's own).
 
     Raises ``BackendScriptParserException`` with the vendor's text, ``Parsing failed at:`` and
     the line with ``>!<`` at the spot.
     """
-    return apply_script(Options(), text, folder=folder, filename=filename)
+    return apply_script(ScriptOptions(), text, folder=folder, filename=filename)
 
 
 def apply_script(
-    options: Options, text: str, *, folder: Path | None = None, filename: str | None = None
-) -> Options:
+    options: ScriptOptions, text: str, *, folder: Path | None = None, filename: str | None = None
+) -> ScriptOptions:
     """As :func:`read_script`, but on top of what earlier scripts asked."""
     try:
         script = parse(text, filename)
@@ -80,14 +82,14 @@ class _Reader:
         span = at or command.span
         return _failed(self.text, self.starts[span.line - 1] + span.column - 1, why)
 
-    def apply(self, options: Options, command: Command) -> Options:
+    def apply(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         for finding in check_command(command):
             if command.name == "nms_postprocess" and finding.code in _NOTICED_LATER:
                 continue
             # What the linter only doubts (a command of a newer version), a parser refuses.
             if finding.severity == "error" or finding.code == "unknown-command":
                 raise self.fail(command, finding.message, at=finding)
-        handler: Callable[[Options, Command], Options] | None = getattr(
+        handler: Callable[[ScriptOptions, Command], ScriptOptions] | None = getattr(
             self, f"_{command.name}", None
         )
         if handler is not None and command.owner is None:
@@ -99,21 +101,21 @@ class _Reader:
 
     # -- one method per command ------------------------------------------------------------
 
-    def _normalization(self, options: Options, command: Command) -> Options:
+    def _normalization(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         mean = self._numbers(command, 0)
         std = self._numbers(command, 1)
         after = self._layer(command, 2) if len(command.positional) > 2 else None
         conversion = Conversion("", "normalization", mean, std)
         return self._with_steps(options, command, after, conversion)
 
-    def _input_conversion(self, options: Options, command: Command) -> Options:
+    def _input_conversion(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         *layer, kind = command.positional
         if kind not in KINDS:
             raise self.fail(command, f"{kind} is no conversion", at=command.positional_spans[-1])
         after = self._layer(command, 0) if layer else None
         return self._with_steps(options, command, after, Conversion("", str(kind)))
 
-    def _resize(self, options: Options, command: Command) -> Options:
+    def _resize(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         size = command.keyword.get("resize_shapes")
         if not isinstance(size, tuple) or len(size) != 2:
             raise self.fail(command, "resize needs resize_shapes=[height,width]")
@@ -124,8 +126,8 @@ class _Reader:
         )
 
     def _with_steps(
-        self, options: Options, command: Command, after: str | None, conversion: Conversion
-    ) -> Options:
+        self, options: ScriptOptions, command: Command, after: str | None, conversion: Conversion
+    ) -> ScriptOptions:
         """Add a step after a named layer, or one per input: a name each on the left side."""
         # A conversion of two parts (nv12 to yuv to rgb) may name both; it is done at once here.
         parts = 2 if conversion.kind in HYBRIDS and len(command.targets) % 2 == 0 else 1
@@ -136,12 +138,12 @@ class _Reader:
         )
         return replace(options, input_steps=(*options.input_steps, *steps))
 
-    def _change_output_activation(self, options: Options, command: Command) -> Options:
+    def _change_output_activation(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         layer = self._layer(command, 0) if len(command.positional) == 2 else None
         change = ActivationChange(layer, str(command.positional[-1]))
         return replace(options, activations=(*options.activations, change))
 
-    def _nms_postprocess(self, options: Options, command: Command) -> Options:
+    def _nms_postprocess(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         config: Path | None = None
         arch: str | None = None
         for value in command.positional:
@@ -158,7 +160,7 @@ class _Reader:
         only = bool(plain.pop("bbox_decoding_only", False))
         return replace(options, nms=NmsRequest(config, arch, engine, only, plain))
 
-    def _logits_layer(self, options: Options, command: Command) -> Options:
+    def _logits_layer(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         if len(command.positional) < 4 and quirk("four-logits-arguments"):
             raise self.fail(command, "logits_layer takes a layer, a kind, an axis and a place")
         kind = str(command.positional[1])
@@ -168,7 +170,7 @@ class _Reader:
         request = LogitsRequest(command.targets[0], self._layer(command, 0), kind, axis)
         return replace(options, logits=(*options.logits, request))
 
-    def _model_optimization_config(self, options: Options, command: Command) -> Options:
+    def _model_optimization_config(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         if str(command.positional[0]) != "calibration":
             return replace(
                 options, without_effect=(*options.without_effect, command.source.strip())
@@ -179,7 +181,7 @@ class _Reader:
             batch_size=self._positive(command, "batch_size", options.batch_size) or 1,
         )
 
-    def _model_optimization_flavor(self, options: Options, command: Command) -> Options:
+    def _model_optimization_flavor(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         level = command.keyword.get("optimization_level", options.optimization_level)
         compression = command.keyword.get("compression_level", options.compression_level)
         return replace(
@@ -188,7 +190,7 @@ class _Reader:
             compression_level=compression,  # type: ignore[arg-type]
         )
 
-    def _quantization_param(self, options: Options, command: Command) -> Options:
+    def _quantization_param(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         mode = command.keyword.get("precision_mode")
         bits: tuple[int | None, int | None] = (None, None)
         if mode is not None:
@@ -209,10 +211,14 @@ class _Reader:
         )
         return replace(options, precisions=(*options.precisions, precision))
 
-    def _pre_quantization_optimization(self, options: Options, command: Command) -> Options:
+    def _pre_quantization_optimization(
+        self, options: ScriptOptions, command: Command
+    ) -> ScriptOptions:
         return replace(options, before=(*options.before, self._algorithm(command)))
 
-    def _post_quantization_optimization(self, options: Options, command: Command) -> Options:
+    def _post_quantization_optimization(
+        self, options: ScriptOptions, command: Command
+    ) -> ScriptOptions:
         return replace(options, after=(*options.after, self._algorithm(command)))
 
     # -- arguments -------------------------------------------------------------------------

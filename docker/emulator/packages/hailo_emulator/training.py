@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hailo_emulator.graph import Graph, Node
     from hailo_emulator.levels import Levels
     from hailo_emulator.network import Network
-    from hailo_emulator.options import Options
+    from hailo_emulator.options import ScriptOptions
     from hailo_emulator.quantize import QuantPlan
 
 #: Multiply-accumulates that a rehearsed training may take (some seconds on two cores).
@@ -55,7 +55,7 @@ class Wanted:
     rate: float | None
 
 
-def wanted_training(options: Options, levels: Levels, entries: int) -> list[Wanted]:
+def wanted_training(options: ScriptOptions, levels: Levels, entries: int) -> list[Wanted]:
     """Log what is skipped or starts, and return what trains, in order."""
     level, found = levels.optimization, []
     for name, key, on, usual in (

@@ -13,7 +13,7 @@ import numpy as np
 
 from hailo_emulator.hn import plain
 from hailo_emulator.line import toolchain_version
-from hailo_emulator.options import Options
+from hailo_emulator.options import ScriptOptions
 from hailo_emulator.quant import Quantization
 from hailo_emulator.quirks import quirk
 
@@ -53,7 +53,7 @@ class Workspace:
     source: Source
     native: Network
     scripts: tuple[ScriptPart, ...] = ()
-    options: Options = field(default_factory=Options)
+    options: ScriptOptions = field(default_factory=ScriptOptions)
     optimized: Network | None = None
     quantized: Quantized | None = None
     hef: bytes | None = field(default=None, repr=False)
@@ -208,7 +208,7 @@ def unpack_workspace(members: Mapping[str, bytes]) -> tuple[Workspace, str]:
         input_shapes=source.input_shapes,
     )
     parts = tuple(ScriptPart(**part) for part in document["scripts"])
-    options = Options()
+    options = ScriptOptions()
     for part in parts:
         options = apply_script(options, part.text, folder=Path(part.folder))
     work = Workspace(document["arch"], source, native, parts, options)

@@ -22,7 +22,7 @@ from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.classes import label_indices
 from hefsmith_worker.calibration.data import PIXELS, RANGE_ROWS, Range, is_data, range_of_rows
 from hefsmith_worker.calibration.fingerprints import Seen
-from hefsmith_worker.calibration.float_check import SAMPLES, Probe, check_with_float_model
+from hefsmith_worker.calibration.float_check import SAMPLES, ProbedRows, check_with_float_model
 from hefsmith_worker.calibration.items import Listing, close_archives, forget_maps, read_bytes
 from hefsmith_worker.calibration.model import (
     ANY_INPUT,
@@ -33,11 +33,10 @@ from hefsmith_worker.calibration.model import (
     Emit,
     FloatCheck,
     InputSpec,
-    Progress,
     Source,
     ignore,
 )
-from hefsmith_worker.calibration.overlap import find_overlap
+from hefsmith_worker.calibration.overlap import Counter, find_overlap
 from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import sample_digest
 from hefsmith_worker.calibration.sources import list_source, pair_inputs, source_for
@@ -127,7 +126,7 @@ def _build(request: CalibrationRequest, out_dir: Path, scratch: Path, emit: Emit
     outcomes = tuple(outcome for _, outcome in rows)
     columns = [[outcome.histograms[i] for outcome in outcomes] for i in range(len(files))]
     seen = tuple(channel_statistics(column, 0, (), span) for column, span in zip(columns, ranges))
-    evidence = linter.Evidence(
+    evidence = linter.CalibrationEvidence(
         request, names, outcomes, tuple(gathered.unreadable), tuple(gathered.repeated),
         len(candidates.samples), seen,
     )  # fmt: skip
@@ -216,7 +215,7 @@ def _gather(
         batch = samples[position : position + len(free)]
         position += len(batch)
         tasks = [Task(slot, sample) for slot, sample in zip(free, batch)]
-        progress = _Counter(len(gathered.rows), count, emit)
+        progress = Counter(count, emit, len(gathered.rows))
         outcomes = pool.run(tasks, progress.add)
         for task, outcome in zip(tasks, outcomes):
             name = task.sample[0].name
@@ -229,19 +228,6 @@ def _gather(
                 seen.add(outcome.print_, outcome.digests)
         free = [slot for slot in range(count) if slot not in gathered.rows]
     return gathered
-
-
-class _Counter:
-    """Tells progress; what turns out broken or repeated is taken back by the next round."""
-
-    def __init__(self, done: int, total: int, emit: Emit) -> None:
-        self._done = done
-        self._total = total
-        self._emit = emit
-
-    def add(self, new: int) -> None:
-        self._done += new
-        self._emit(Progress(self._done, self._total))
 
 
 def _compact(
@@ -297,7 +283,7 @@ def _check_float(
         for spec, file in zip(request.inputs, files)
     }
     truth, _ = label_indices([sample[0] for sample, _ in rows], request.labels, request.task)
-    probe = Probe(arrays, tuple(sample[0].name for sample in chosen), truth[: len(chosen)])
+    probe = ProbedRows(arrays, tuple(sample[0].name for sample in chosen), truth[: len(chosen)])
 
     def prepare_as(resize: str) -> Optional[Any]:
         if candidates.prepared[0]:

@@ -30,7 +30,7 @@ KNOWN_ENOUGH = 4
 
 
 @dataclass(frozen=True)
-class Probe:
+class ProbedRows:
     """The rows to look at: arrays by input (as fed), names, true labels where known."""
 
     arrays: Mapping[str, Any]
@@ -45,7 +45,7 @@ Prepare = Callable[[str], Optional[Any]]
 def check_with_float_model(
     model: str,
     specs: Sequence[InputSpec],
-    probe: Probe,
+    probe: ProbedRows,
     labels: Sequence[str],
     task: Optional[str],
     prepare_as: Prepare,
@@ -126,7 +126,7 @@ def as_network_input(row: np.ndarray[Any, Any], spec: InputSpec) -> np.ndarray[A
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None].astype(np.float32))
 
 
-def _lint_answers(answers: Answers, probe: Probe) -> List[Finding]:
+def _lint_answers(answers: Answers, probe: ProbedRows) -> List[Finding]:
     found = []
     if not answers.finite:
         found.append(
@@ -216,7 +216,7 @@ _KNOWN, _MORE = 8, 0.4
 def _normalisation(
     run: Callable[[Dict[str, Any]], List[Any]],
     specs: Sequence[InputSpec],
-    probe: Probe,
+    probe: ProbedRows,
     answers: Answers,
     labels: Sequence[str],
     task: Optional[str],

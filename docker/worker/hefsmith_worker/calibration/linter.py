@@ -23,7 +23,7 @@ SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CalibrationEvidence:
     """What the linter knows: accepted names and outcomes in row order, and what was left out.
 
     ``statistics`` are without padding: the mean and std of training know none.
@@ -38,7 +38,7 @@ class Evidence:
     statistics: Tuple[Tuple[ChannelStatistics, ...], ...]
 
 
-def lint(evidence: Evidence) -> List[Finding]:
+def lint(evidence: CalibrationEvidence) -> List[Finding]:
     """Return all findings, errors first."""
     found = [
         *lint_counts(evidence),
@@ -59,7 +59,7 @@ def in_order(findings: Sequence[Finding]) -> List[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda item: rank[item.severity])
 
 
-def lint_counts(evidence: Evidence) -> List[Finding]:
+def lint_counts(evidence: CalibrationEvidence) -> List[Finding]:
     """Compare the number of images with what was asked and what the level wants."""
     request, used = evidence.request, len(evidence.names)
     found = []
@@ -95,7 +95,7 @@ def lint_counts(evidence: Evidence) -> List[Finding]:
     return [*found, few] if few is not None else found
 
 
-def lint_unreadable(evidence: Evidence) -> List[Finding]:
+def lint_unreadable(evidence: CalibrationEvidence) -> List[Finding]:
     """Name every file that could not be used."""
     if not evidence.unreadable:
         return []
@@ -112,7 +112,7 @@ def lint_unreadable(evidence: Evidence) -> List[Finding]:
     ]
 
 
-def lint_duplicates(evidence: Evidence) -> List[Finding]:
+def lint_duplicates(evidence: CalibrationEvidence) -> List[Finding]:
     """Tell how many near-duplicates were left out; many of them mean one scene repeated."""
     repeated = len(evidence.repeated)
     if not repeated:
@@ -136,7 +136,7 @@ def lint_duplicates(evidence: Evidence) -> List[Finding]:
     ]
 
 
-def lint_pictures(evidence: Evidence, index: int) -> List[Finding]:
+def lint_pictures(evidence: CalibrationEvidence, index: int) -> List[Finding]:
     """Find constant, black and blown-out pictures."""
     kinds: Dict[str, List[str]] = {"constant": [], "black": [], "blown": []}
     data = is_data(evidence.request.inputs[index])
@@ -246,7 +246,7 @@ def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> L
     return found
 
 
-def lint_traits(evidence: Evidence, index: int, spec: InputSpec) -> List[Finding]:
+def lint_traits(evidence: CalibrationEvidence, index: int, spec: InputSpec) -> List[Finding]:
     """Tell what the stored pictures were: transparent, 16-bit, small, of another shape."""
     traits = [outcome.traits[index] for outcome in evidence.outcomes]
     known = [trait for trait in traits if trait.size != (0, 0)]

@@ -33,7 +33,7 @@ class CalibrationError(Exception):
 
 
 @dataclass(frozen=True)
-class Progress:
+class ImageProgress:
     """``done`` of ``total`` units are finished."""
 
     done: int
@@ -41,10 +41,10 @@ class Progress:
     unit: str = "images"
 
 
-Emit = Callable[[Union[Finding, Progress]], None]
+Emit = Callable[[Union[Finding, ImageProgress]], None]
 
 
-def ignore(event: Union[Finding, Progress]) -> None:
+def ignore(event: Union[Finding, ImageProgress]) -> None:
     """Be an ``emit`` for callers that do not listen."""
 
 

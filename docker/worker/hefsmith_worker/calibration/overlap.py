@@ -13,7 +13,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from hefsmith_worker.calibration.choice import Sample, order_samples
 from hefsmith_worker.calibration.fingerprints import Seen
-from hefsmith_worker.calibration.model import CalibrationRequest, Emit, Progress, ignore
+from hefsmith_worker.calibration.model import CalibrationRequest, Emit, ImageProgress, ignore
 from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
@@ -49,7 +49,7 @@ def find_overlap(
         seen.add(outcome.print_)
     stored = {outcome.digests[0]: name for name, outcome in zip(names, outcomes)}
     same: Dict[str, str] = {}
-    progress = _Counter(len(samples), emit)
+    progress = Counter(len(samples), emit, unit="validation images")
     with WorkerPool(setup, request.workers) as pool:
         looked = pool.run([Task(-1, sample) for sample in samples], progress.add)
     others: List[Tuple[Sample, bytes]] = []
@@ -76,15 +76,16 @@ def find_overlap(
     return _findings(sorted(same.items()), near)
 
 
-class _Counter:
-    def __init__(self, total: int, emit: Emit) -> None:
-        self._done = 0
-        self._total = total
-        self._emit = emit
+class Counter:
+    """Tells progress; what turns out broken or repeated is taken back by the next round."""
+
+    def __init__(self, total: int, emit: Emit, done: int = 0, unit: str = "images") -> None:
+        self._total, self._emit, self._done, self._unit = total, emit, done, unit
 
     def add(self, new: int) -> None:
+        """Tell that so many more are done."""
         self._done += new
-        self._emit(Progress(self._done, self._total, "validation images"))
+        self._emit(ImageProgress(self._done, self._total, self._unit))
 
 
 def _findings(same: Sequence[Tuple[str, str]], near: Sequence[Tuple[str, str]]) -> List[Finding]:

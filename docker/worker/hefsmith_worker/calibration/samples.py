@@ -18,8 +18,8 @@ from hefsmith_worker.calibration.masks import masks_of_samples
 from hefsmith_worker.calibration.model import (
     CalibrationError,
     Emit,
+    ImageProgress,
     InputSpec,
-    Progress,
     Samples,
     Source,
     ignore,
@@ -126,7 +126,7 @@ def _load(
         kept.append((sample, placement, digest))
         for column, array in zip(columns, row):
             column.append(array)
-        emit(Progress(len(kept), wanted))
+        emit(ImageProgress(len(kept), wanted))
     if not kept:
         msg = f"none of the {len(ordered)} validation images can be used; {broken[0]}"
         raise CalibrationError(msg, "samples.empty", "Check the validation source.")

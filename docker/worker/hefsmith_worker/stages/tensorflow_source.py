@@ -24,7 +24,7 @@ from hefsmith_worker.golden import GoldenWriter, to_nchw, to_nhwc
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.stages.tensorflow_code import code_in_keras, code_in_saved_model
 from hefsmith_worker.tflite_convert import quieten, to_onnx
-from hefsmith_worker.tflite_file import Network, TfliteError, plain_name, read_network
+from hefsmith_worker.tflite_file import TfliteError, TfliteNetwork, plain_name, read_network
 from hefsmith_worker.workspace import Workspace
 
 INSTALL = 'pip install "hefsmith[tensorflow]"'
@@ -36,7 +36,9 @@ GROUP = 32
 class TensorFlowSource(object):
     """The user's network: its TFLite file, and how to run what the user gave."""
 
-    def __init__(self, workspace: Workspace, tflite: Path, network: Network, original: Any) -> None:
+    def __init__(
+        self, workspace: Workspace, tflite: Path, network: TfliteNetwork, original: Any
+    ) -> None:
         self._workspace = workspace
         self._tflite = tflite
         self._network = network
@@ -161,7 +163,7 @@ def _opened(tensorflow: Any, given: Path, source: Mapping[str, Any]) -> Tuple[An
     return (_keras if source["kind"] == "keras" else _saved_model)(tensorflow, given, trusted)
 
 
-def checked_network(path: Path, shown: str) -> Network:
+def checked_network(path: Path, shown: str) -> TfliteNetwork:
     """Return the facts of a TFLite file; a quantised one is refused."""
     try:
         network = read_network(path)
@@ -300,7 +302,7 @@ def _in_order(sample: Mapping[str, np.ndarray], names: Sequence[str]) -> List[np
 
 
 def _write_onnx(
-    tflite: Path, network: Network, names: Mapping[str, str], opset: int, target: Path
+    tflite: Path, network: TfliteNetwork, names: Mapping[str, str], opset: int, target: Path
 ) -> None:
     import onnx
 
@@ -335,7 +337,7 @@ def _interpreter(path: Path, *, every_tensor: bool = False) -> Any:
         return tf.lite.Interpreter(str(path), **options)
 
 
-def _feed(interpreter: Any, network: Network, names: Mapping[str, str], sample: Any) -> None:
+def _feed(interpreter: Any, network: TfliteNetwork, names: Mapping[str, str], sample: Any) -> None:
     """Give the interpreter one sample (by plain name, NHWC) and run it."""
     places = {entry["name"]: entry for entry in interpreter.get_input_details()}
     arrays = {tensor.name: sample[names[tensor.name]] for tensor in network.inputs}
@@ -348,7 +350,7 @@ def _feed(interpreter: Any, network: Network, names: Mapping[str, str], sample: 
     interpreter.invoke()
 
 
-def _interpret(path: Path, network: Network, names: Mapping[str, str]) -> Any:
+def _interpret(path: Path, network: TfliteNetwork, names: Mapping[str, str]) -> Any:
     interpreter = _interpreter(path)
 
     def run(sample: Dict[str, np.ndarray]) -> List[np.ndarray]:
@@ -360,7 +362,7 @@ def _interpret(path: Path, network: Network, names: Mapping[str, str]) -> Any:
 
 
 def _all_tensors(
-    path: Path, network: Network, names: Mapping[str, str], sample: Mapping[str, np.ndarray]
+    path: Path, network: TfliteNetwork, names: Mapping[str, str], sample: Mapping[str, np.ndarray]
 ) -> Iterator[Tuple[str, np.ndarray]]:
     """Yield every float tensor with a batch of one that the interpreter can show."""
     interpreter = _interpreter(path, every_tensor=True)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hailo_emulator.runtime.hef import HEF
-    from hailo_emulator.runtime.network import Limits, Network
+    from hailo_emulator.runtime.network import Limits, LoadedNetwork
     from hailo_emulator.runtime.vdevice import VDevice
 
 #: Frames that may wait for the chip at once.
@@ -313,7 +313,7 @@ class ConfiguredInferModel:
                 for name, stream in held.items():
                     _check_buffer(word, name, stream.info, stream.buffer)
 
-    def __init__(self, infer_model: InferModel, network: Network, *, scheduled: bool) -> None:
+    def __init__(self, infer_model: InferModel, network: LoadedNetwork, *, scheduled: bool) -> None:
         self._network = network
         self._scheduled = scheduled
         self._active = scheduled

@@ -51,7 +51,7 @@ class Limits:
         return any(value is not None for value in vars(self).values())
 
 
-class Network:
+class LoadedNetwork:
     """The model of one HEF, ready to compute. Calls are serialised: there is one chip."""
 
     def __init__(self, hef: HEF) -> None:

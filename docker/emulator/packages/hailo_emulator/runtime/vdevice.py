@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hailo_emulator.runtime.infer_model import InferModel
-    from hailo_emulator.runtime.network import Network
+    from hailo_emulator.runtime.network import LoadedNetwork
     from hailo_emulator.runtime.vstreams import ConfiguredNetwork
 
 _OLDER_API_HINT = (
@@ -200,15 +200,15 @@ class VDevice:
             fail("HAILO_NOT_FOUND", f"HEF does not contain network_group with name {name}")
         return InferModel(self, hef)
 
-    def load(self, hef: HEF) -> Network:
+    def load(self, hef: HEF) -> LoadedNetwork:
         """Check a HEF against the chip and load it (not part of the vendor's interface)."""
-        from hailo_emulator.runtime.network import Network
+        from hailo_emulator.runtime.network import LoadedNetwork
 
         setup = read_setup()
         check_device(hef.content, setup)
         check_firmware(setup)
         check_page_size(setup)
-        return Network(hef)
+        return LoadedNetwork(hef)
 
     def get_physical_devices_ids(self) -> list[str]:
         """Return the identifiers of the chips behind this one."""

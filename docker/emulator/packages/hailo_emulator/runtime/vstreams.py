@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hailo_emulator.runtime.network import Network
+    from hailo_emulator.runtime.network import LoadedNetwork
     from hailo_emulator.runtime.vdevice import VDevice
 
 DEFAULT_VSTREAM_TIMEOUT_MS = 10000
@@ -68,7 +68,7 @@ class VStreamParams(Struct):
 class ConfiguredNetwork:
     """A model loaded to the chip."""
 
-    def __init__(self, network: Network, vdevice: VDevice) -> None:
+    def __init__(self, network: LoadedNetwork, vdevice: VDevice) -> None:
         self.network = network
         self.vdevice = vdevice
         #: Frames that are streamed by hand, and whether the group is active.
@@ -111,7 +111,7 @@ class ConfiguredNetwork:
 
     def activate(
         self, network_group_params: ActivateNetworkGroupParams | None = None
-    ) -> _Activation:
+    ) -> _ActivatedGroup:
         """Take the chip for this model while the returned context lasts."""
         if self.vdevice.scheduled:
             log(
@@ -120,7 +120,7 @@ class ConfiguredNetwork:
                 "versions this call will raise an error.",
                 source="HailoRT Python",
             )
-        return _Activation(self)
+        return _ActivatedGroup(self)
 
     def wait_for_activation(self, timeout_ms: int | None = None) -> None:
         """Return when active; HailoRTTimeout when that does not come."""
@@ -190,7 +190,7 @@ class ConfiguredNetwork:
         return {info.name: info.shape for info in self.get_output_vstream_infos()}
 
 
-class _Activation:
+class _ActivatedGroup:
     def __init__(self, group: ConfiguredNetwork) -> None:
         self._group = group
 

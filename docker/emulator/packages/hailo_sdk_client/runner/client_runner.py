@@ -326,7 +326,7 @@ class ClientRunner:
         self, model_script: str | os.PathLike[str] | None = None, append: bool = False
     ) -> None:
         """Read a model script: a text of several lines, or the path of a file."""
-        from hailo_emulator.options import Options
+        from hailo_emulator.options import ScriptOptions
         from hailo_emulator.script import apply_script
         from hailo_emulator.workspace import ScriptPart
 
@@ -335,7 +335,7 @@ class ClientRunner:
         text, folder, origin = script_text(model_script)
         log.info(f"Loading model script commands to {work.native.name} from {origin}")
         options = apply_script(
-            work.options if append else Options(), text, folder=Path(folder), filename=None
+            work.options if append else ScriptOptions(), text, folder=Path(folder), filename=None
         )
         for command in options.without_effect:
             log.info(f"No effect in the emulator: {command.splitlines()[0]}")

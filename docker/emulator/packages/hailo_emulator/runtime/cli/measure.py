@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hailo_emulator.runtime.network import Network
+    from hailo_emulator.runtime.network import LoadedNetwork
     from hailo_emulator.runtime.settings import Setup
 
 DEFAULT_SECONDS = 5
@@ -63,7 +63,7 @@ class Measurement:
 class Runner:
     """A loaded model and frames of noise to feed it."""
 
-    def __init__(self, network: Network, user_type: FormatType = FormatType.AUTO) -> None:
+    def __init__(self, network: LoadedNetwork, user_type: FormatType = FormatType.AUTO) -> None:
         self.network = network
         self.inputs = {name: network.resolve(name, user_type) for name in network.inputs}
         outputs = {
@@ -104,7 +104,7 @@ class Runner:
         return Measurement(sent, elapsed, bits_in * rate, bits_out * rate, latency, overall)
 
 
-def _load(options: argparse.Namespace) -> tuple[VDevice, Network]:
+def _load(options: argparse.Namespace) -> tuple[VDevice, LoadedNetwork]:
     log(
         "warning",
         "emulated by hefsmith: no Hailo chip is here, and no number below measures one",

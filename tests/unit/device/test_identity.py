@@ -221,3 +221,8 @@ def test_no_facts_at_all_are_an_identity_without_a_chip(raw: dict[str, object]) 
     assert identity.chip is None
     assert identity.versions_agree is None
     assert identity.to_json()["chip"] is None
+
+
+def test_a_board_without_vcgencmd_tells_thousandths_of_a_degree() -> None:
+    raw = {"files": {"/sys/class/thermal/thermal_zone0/temp": "45678"}}
+    assert read_identity(read_facts(json.dumps(raw).encode())).temperature_c == 45.678

@@ -29,6 +29,10 @@ def test_both_kinds_of_addresses_are_read_ipv4_first() -> None:
     assert decode_answer(packet, "PI.local.") == ["10.0.0.5", "fe80::1"]
 
 
+def test_a_question_is_two_questions_and_nothing_else() -> None:
+    assert struct.unpack("!6H", encode_question("pi.local", 7)[:12]) == (7, 0, 2, 0, 0, 0)
+
+
 def test_answers_for_others_and_questions_are_ignored() -> None:
     packet = answer("other.local", (1, bytes([10, 0, 0, 5])))
     assert decode_answer(packet, "pi.local") == []

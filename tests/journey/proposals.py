@@ -23,6 +23,8 @@ _ENDS = re.compile(
     r"  |`|: |, then |, or |, once |; | \(|\)|, where |, before |, after |\.$|\. |,$|;$"
     r"| or hef | again| runs| takes | builds | makes "
 )
+#: Verbs whose subject a command is: the sentence speaks of it, and does not propose it.
+_SUBJECTS = (" makes ", " takes ")
 #: A word that its reader puts something in the place of.
 _OPEN = re.compile(r"\b[A-Z]{2,}\b|\.\.\.")
 #: What is not typed here: it waits for a person or a device, changes this machine, or is walked
@@ -72,6 +74,8 @@ def commands_in(text: str) -> list[str]:
         for match in re.finditer(r"(?<![\w/.-])hef (?=[a-z-])", line):
             rest = line[match.end() :]
             end = _ENDS.search(rest)
+            if end and end.group() in _SUBJECTS:
+                continue
             command = rest[: end.start()] if end else rest
             command = command.strip().rstrip(".,;:")
             name = command.split(" ", 1)[0]

@@ -176,3 +176,19 @@ def test_the_emulator_compiles_for_every_chip_and_its_stand_in_takes_the_hef(
     check_device(hef, setup)
     assert row.shows in hef.chips
     assert f"Device Architecture: {row.printed}" in identity_lines(setup)
+
+
+def test_a_compilers_line_is_the_one_of_its_major_version() -> None:
+    for line in chips.LINES:
+        assert chips.line_of_compiler(line.compiler) is line
+    assert chips.line_of_compiler(99) is None
+
+
+def test_what_suits_a_chip_is_itself_first_and_once() -> None:
+    for chip in chips.usable():
+        found = chips.suitable_for(chip.name)
+        assert found[0] == chip.name
+        assert set(found) == {
+            one.name for one in chips.usable() if chips.runs_on(one.name, chip.name)
+        }
+        assert len(found) == len(set(found))

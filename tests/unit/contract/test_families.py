@@ -15,6 +15,7 @@ from hefsmith_worker.contract.families import (
     META_ARCHS,
     family_of,
     marked,
+    proposed_cut,
 )
 from hefsmith_worker.graph import family
 from hefsmith_worker.script.lint import check_text
@@ -93,3 +94,14 @@ def test_the_nms_of_a_plain_head_is_the_one_of_its_row() -> None:
 def test_an_unknown_family_is_decoded_like_the_nameless() -> None:
     assert family_of("yolov99") is FAMILIES["other"]
     assert family_of(None).decoded_here
+
+
+@pytest.mark.parametrize(
+    ("task", "confidence", "cut"),
+    [("detection", 1.0, ["a", "b"]), ("other", 1.0, []), ("detection", 0.1, [])],
+)
+def test_a_build_cuts_at_a_head_that_is_sure_and_needs_a_cut(
+    task: str, confidence: float, cut: list[str]
+) -> None:
+    head = {"task": task, "confidence": confidence, "end_nodes": ("a", "b")}
+    assert proposed_cut(head) == cut

@@ -69,6 +69,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
         def _split_scope(self, nodeid: str) -> str:
             return "engine" if nodeid.startswith(SHARED) else nodeid.partition("::")[0]
 
+    # Else the files with few tests come last, and those are the long ones.
+    config.option.loadscopereorder = False
     return ByFile(config, log)
 
 

@@ -81,6 +81,13 @@ class Container:
             time.sleep(0.03)
         return None
 
+    def has_ended(self) -> bool:
+        """Tell whether the engine says now that the container runs no more; asked once."""
+        try:
+            return not read_state(self.connection.api.inspect_container(self.name)).running
+        except all_errors():
+            return False
+
     def ping(self) -> bool:
         """Tell whether the engine answers."""
         try:

@@ -28,6 +28,9 @@ GUARD_LINE = '{"event": "guard"'
 #: Seconds in which the process of a job whose output ended must be gone, to be taken for ended.
 SEEN_AT_ONCE = 0.2
 
+#: Seconds of silence after which the engine is asked whether the job has ended.
+SILENT = 10.0
+
 #: Seconds between questions whether the engine is there, and how many may fail in a row.
 PING_EVERY = 15.0
 PINGS_LOST = 3
@@ -44,6 +47,7 @@ class Output:
         self._taken = {1: 0, 2: 0}
         self._over = False
         self._left = False
+        self._cut = False
         self._log: LogStream | None = None
         self._pulse: Pulse | None = None
         # A thread reads, so that Ctrl-C in the caller's loop never tears a frame apart.
@@ -67,12 +71,17 @@ class Output:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the job; see :meth:`orchestrator.engine.protocols.Running.lines`."""
+        heard = time.monotonic()
         while not self._over:
             try:
                 # With a time limit, since Windows cannot interrupt a wait without one.
                 line = self._queue.get(timeout=0.5)
             except queue.Empty:
+                if time.monotonic() - heard > SILENT:
+                    self._read_what_was_kept()
+                    heard = time.monotonic()
                 continue
+            heard = time.monotonic()
             if line is None:
                 self._over = True
             elif not line.startswith(GUARD_LINE):
@@ -84,6 +93,10 @@ class Output:
             frames = self._wire.frames() if self._wire is not None else self._logs()
             while True:
                 self._take(frames)
+                if self._cut and not self._left:
+                    self._cut = False
+                    frames = self._logs(follow=False)
+                    continue
                 if self._left or self._seen_to_end():
                     return
                 state = self._container.look()
@@ -94,6 +107,15 @@ class Output:
                 frames = self._resume(running=state.running)
         finally:
             self._queue.put(None)
+
+    def _read_what_was_kept(self) -> None:
+        """Follow a log no longer whose container has ended.
+
+        Podman 4.3 now and then never ends a log that is followed, and keeps its last lines back.
+        """
+        if self._wire is None and self._log is not None and self._container.has_ended():
+            self._cut = True
+            self._log.close()
 
     def _seen_to_end(self) -> bool:
         """Tell whether the job is over, before the engine has noted it.
@@ -129,11 +151,11 @@ class Output:
                 self._wire = open_wire(container.connection.api, container.name, output=False)
         return self._logs()
 
-    def _logs(self) -> Iterator[tuple[int, bytes]]:
+    def _logs(self, *, follow: bool = True) -> Iterator[tuple[int, bytes]]:
         """Yield the output that the engine kept, from the beginning, and what still comes."""
         container = self._container
         try:
-            stream = LogStream(container.connection.api, container.name, follow=True)
+            stream = LogStream(container.connection.api, container.name, follow=follow)
         except all_errors():
             return
         self._log = stream

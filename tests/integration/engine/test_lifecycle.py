@@ -165,7 +165,9 @@ def test_a_build_that_is_detached_outlives_its_command_and_is_collected_later(
     host_program: Callable[..., subprocess.Popen[str]], engine: DockerEngine, work: Path
 ) -> None:
     code = (
-        "import sys, time\nprint('before', flush=True); time.sleep(2); print('after')\n"
+        "import os, sys, time\nprint('before', flush=True)\n"
+        "while not os.path.exists('/hefsmith/work/go'): time.sleep(0.1)\n"
+        "print('after')\n"
         "open('/hefsmith/work/late', 'w').write('x')\nsys.stdin.read(0)"
     )
     process = host_program(code, detached=True)
@@ -177,6 +179,7 @@ def test_a_build_that_is_detached_outlives_its_command_and_is_collected_later(
     with engine.attach(record) as running:
         assert next(running.lines()) == "before"
     assert is_running(record.container), "watching is not owning"
+    (work / "go").touch()
     with engine.attach(record) as running:
         assert list(running.lines()) == ["before", "after"]
         assert running.wait().ok

@@ -20,7 +20,10 @@ SECONDS = 10
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended; ``code`` is ``None`` when it had to be killed."""
+    """How a command ended; ``code`` is ``None`` when it had to be killed.
+
+    ``megabytes`` is what it held beside what this process had when it was forked.
+    """
 
     code: int | None
     out: str
@@ -33,6 +36,7 @@ def run_bounded(argv: Sequence[str], *, memory: int = 3 << 30) -> Ended:
     """Run ``hef argv`` with 10 s of processor time, ``memory`` bytes beside ours."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.monotonic()
+        ours = int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / (1 << 20)
         child = os.fork()
         if child == 0:
             code = 99
@@ -63,4 +67,6 @@ def run_bounded(argv: Sequence[str], *, memory: int = 3 << 30) -> Ended:
             file.seek(0)
             texts.append(file.read(1 << 20).decode("utf-8", "replace"))
     code = os.waitstatus_to_exitcode(status)
-    return Ended(code if code >= 0 else None, *texts, seconds, usage.ru_maxrss / 1024)
+    return Ended(
+        code if code >= 0 else None, *texts, seconds, max(0.0, usage.ru_maxrss / 1024 - ours)
+    )

@@ -111,7 +111,7 @@ class Output:
     def _read_what_was_kept(self) -> None:
         """Follow a log no longer whose container has ended.
 
-        Podman 4.3 now and then never ends a log that is followed, and keeps its last lines back.
+        A followed log of Podman 4.3 was seen not to end, with its last line kept back.
         """
         if self._wire is None and self._log is not None and self._container.has_ended():
             self._cut = True

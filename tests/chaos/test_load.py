@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 if sys.platform == "win32":
-    pytest.skip("processes are forked", allow_module_level=True)
+    pytest.skip("forks processes, and Windows has no fork", allow_module_level=True)
 
 LOOP = """
 import os, sys

@@ -11,7 +11,7 @@ from tests.chaos.count import Count
 from tests.chaos.families import FAMILIES
 
 if sys.platform == "win32":
-    pytest.skip("processes are forked", allow_module_level=True)
+    pytest.skip("forks processes, and Windows has no fork", allow_module_level=True)
 
 
 @pytest.mark.timeout(240)

@@ -11,7 +11,10 @@ from tests.journey import proposals
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="what is quoted there is for PowerShell")
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="hints are quoted for PowerShell there; these are split as a POSIX shell does",
+)
 @pytest.mark.timeout(600)
 def test_proposed_commands_run_as_printed(tmp_path: Path) -> None:
     pytest.importorskip("torch")

@@ -10,7 +10,7 @@ import pytest
 from .conftest import Tally
 
 if sys.platform == "win32":
-    pytest.skip("processes are forked", allow_module_level=True)
+    pytest.skip("forks processes, and Windows has no fork", allow_module_level=True)
 
 from orchestrator.inspect.compiler import LARGEST, weight_of
 from orchestrator.pipeline.linting import lint_graph

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 if sys.platform == "win32":
-    pytest.skip("processes are forked", allow_module_level=True)
+    pytest.skip("forks processes, and Windows has no fork", allow_module_level=True)
 
 from ..unit.cli.bounded import Ended, run_bounded
 from .conftest import Tally

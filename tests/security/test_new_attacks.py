@@ -27,7 +27,7 @@ from orchestrator.report.markdown import plain
 from .conftest import Tally
 
 if sys.platform == "win32":
-    pytest.skip("processes are forked", allow_module_level=True)
+    pytest.skip("forks processes, and Windows has no fork", allow_module_level=True)
 
 from ..unit.cli.bounded import Ended, run_bounded
 from ..unit.device.making import make_hef

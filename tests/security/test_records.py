@@ -25,7 +25,7 @@ from orchestrator.pipeline.metric import load_metric
 from .conftest import Tally
 
 if sys.platform == "win32":
-    pytest.skip("processes are forked", allow_module_level=True)
+    pytest.skip("forks processes, and Windows has no fork", allow_module_level=True)
 
 from ..chaos.builds import Place
 from ..chaos.speech import twisted

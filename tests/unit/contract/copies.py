@@ -38,18 +38,18 @@ def add_rows(tree: Path, rows: Sequence[tuple[str, str, str]]) -> None:
         (tree / name).write_text(text.replace(before, row + before), encoding="utf-8")
 
 
-def walk(script: str, tree: Path, folder: Path) -> Any:
-    """Run a script of this folder with the code of a copy; return its last line, from JSON."""
+def walk(script: str, tree: Path, place: Path, *words: str) -> Any:
+    """Run a script of this folder with a copy's code; return its last line, from JSON."""
     modules = ("docker/emulator/packages", "docker/worker", "")
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name(script)), str(folder)],
+        [sys.executable, str(Path(__file__).with_name(script)), *words, str(place)],
         env={
             "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(folder.parent),
+            "HOME": str(place.parent),
             "PYTHONPATH": ":".join(str(tree / module) for module in modules),
             "PYTHONDONTWRITEBYTECODE": "1",
         },
-        cwd=folder.parent,
+        cwd=place.parent,
         capture_output=True,
         text=True,
         timeout=100,

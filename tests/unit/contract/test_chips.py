@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.pipeline.session import pick_archs
 from orchestrator.project.checking import Mistake, section_from
 from orchestrator.project.recipe import Recipe
-from tests.unit.contract.copies import copy_tree
+from tests.unit.contract.copies import copy_tree, walk
 from tests.unit.emulator.test_compile import cases, drive
 
 NEW = """
@@ -102,27 +99,6 @@ def test_the_page_about_recipes_names_every_chip_and_no_other(repository: Path) 
     assert set(re.findall(r"hailo\w+", row)) == set(names())
 
 
-def walk(tree: Path, chip: str, network: Path) -> dict[str, Any]:
-    modules = ("docker/emulator/packages", "docker/worker", "")
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("walk_chip.py")), chip, str(network)],
-        env={
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(network.parent),
-            "PYTHONPATH": ":".join(str(tree / module) for module in modules),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        cwd=network.parent,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
-
-
 @pytest.fixture
 def network(models: Any, tmp_path: Path) -> Path:
     path = tmp_path / "net.onnx"
@@ -135,7 +111,7 @@ def network(models: Any, tmp_path: Path) -> Path:
 def test_a_documented_chip_is_built_and_runs_on_its_own_stand_in(
     repository: Path, network: Path, tmp_path: Path, chip: str
 ) -> None:
-    answer = walk(copy_tree(repository, tmp_path / "tree"), chip, network)
+    answer = walk("walk_chip.py", copy_tree(repository, tmp_path / "tree"), network, chip)
     assert answer["recipe"] == [chip]
     assert answer["runs"]
     assert chips.runs_on(chip, answer["device"])
@@ -147,7 +123,7 @@ def test_a_new_chip_is_one_row(repository: Path, network: Path, tmp_path: Path) 
     table = tree / "docker/worker/hefsmith_worker/contract/chips.py"
     head, start, rows = table.read_text(encoding="utf-8").partition("CHIPS: Tuple[Chip, ...] = (")
     table.write_text(head + start + NEW + rows, encoding="utf-8")
-    assert walk(tree, "hailo19x", network) == {
+    assert walk("walk_chip.py", tree, network, "hailo19x") == {
         "recipe": ["hailo19x"],
         "lint": [],
         "hef": ["HAILO19X"],

@@ -87,6 +87,8 @@ class Entry:
     where: tuple[str, ...] = ()
     #: What would make a possible cause certain.
     confirm: str | None = None
+    #: What the innermost frame of the traceback must hold: the code in which it was raised.
+    frame: re.Pattern[str] | None = None
 
     def vetoed(self, text: str) -> bool:
         """Tell whether something in the message takes a match back."""
@@ -120,6 +122,7 @@ def _entry(raw: Mapping[str, Any]) -> Entry:
         rule=raw.get("rule"),
         where=tuple(raw.get("where", ())),
         confirm=raw.get("confirm"),
+        frame=re.compile(raw["frame"]) if "frame" in raw else None,
     )
 
 

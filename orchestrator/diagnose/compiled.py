@@ -135,7 +135,7 @@ def _entry(raw: dict[str, object]) -> dict[str, object]:
         entry["recipe"] = str(raw["recipe"]).rstrip("\n")
     if raw.get("umbrella"):
         entry["umbrella"] = True
-    for name in ("rule", "confirm"):
+    for name in ("rule", "confirm", "frame"):
         if raw.get(name):
             entry[name] = str(raw[name])
     return entry

@@ -82,9 +82,17 @@ class Evidence:
 
     def proof(self, hit: Hit) -> Support:
         """Tell whether ``hit`` proves its cause, only may mean it, or cannot mean it."""
+        frame = hit.entry.frame
+        if frame is not None and not frame.search(self.tracebacks.inner_at(hit.line)):
+            return "no"
         around = self.tracebacks.programs_at(hit.line) or self.programs
         fits = supports(hit.entry.where, around)
         return fits if hit.certain or fits == "no" else "open"
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next line belongs to what the last one said, whatever it holds."""
+        return self.tracebacks.waits
 
     @property
     def decisive(self) -> tuple[int, str] | None:

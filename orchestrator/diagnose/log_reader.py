@@ -132,7 +132,8 @@ class VendorLog:
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         readers = verdict.readers
         search = verdict.search or self._matcher.expects
-        if not (readers or search or verdict.bulk or verdict.sounds_bad):
+        waits = self._evidence.waits
+        if not (readers or search or verdict.bulk or verdict.sounds_bad or waits):
             self._matcher.pass_over(self._lines, line)
             return []
         news: list[Progress | Diagnosis] = []
@@ -158,7 +159,7 @@ class VendorLog:
             self._scene.feed(folded)
         if readers & OUTCOME:
             self._outcome.feed(self._lines, bare)
-        if readers & EVIDENCE or verdict.sounds_bad:
+        if readers & EVIDENCE or verdict.sounds_bad or waits:
             self._evidence.feed(self._lines, bare, folded)
         if search:
             news.extend(self._search(line))

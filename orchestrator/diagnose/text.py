@@ -22,13 +22,15 @@ _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]"
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+#: The box that rich draws around a traceback.
+_BORDERS = re.compile("^\\s*[\u2502\u2503]\\s?|\\s*[\u2502\u2503]\\s*$")
 _SPACES = re.compile(r"\s+")
 # Straight, grave, acute, and the curly ones of word processors and chat programs.
 _APOSTROPHE = "['`\u00b4\u2018\u2019]"
 _QUOTES = re.compile("[\"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]")
-_CONTRACTED = re.compile(rf"{_APOSTROPHE}(?:t|s)\b|\bcant?\b(?: not\b)?", re.IGNORECASE)
+_CONTRACTED = re.compile(rf"{_APOSTROPHE}(?:t|s)\b|\bcant?\b(?:\s+not\b)?", re.IGNORECASE)
 _CONTRACTIONS = (
-    (re.compile(rf"\bcan{_APOSTROPHE}?t\b|\bcan not\b", re.IGNORECASE), "cannot"),
+    (re.compile(rf"\bcan{_APOSTROPHE}?t\b|\bcan\s+not\b", re.IGNORECASE), "cannot"),
     (re.compile(rf"\bwon{_APOSTROPHE}t\b", re.IGNORECASE), "will not"),
     (re.compile(rf"(?<=[a-z])n{_APOSTROPHE}t\b", re.IGNORECASE), " not"),
     (re.compile(rf"\b(there|it|that){_APOSTROPHE}s\b", re.IGNORECASE), r"\1 is"),
@@ -72,6 +74,8 @@ def clean(line: str) -> str:
         line = f"{line[:keep]} ... {line[-keep:]}"
     if "\x1b" in line or "\x9b" in line:
         line = _ESCAPES.sub("", line)
+    if "\u2502" in line or "\u2503" in line:
+        line = _BORDERS.sub("", line)
     return _CONTROLS.sub("", line).rstrip()
 
 

@@ -13,10 +13,13 @@ from orchestrator.diagnose.programs import shown_by
 
 #: What a line must hold to matter here (for the prefilter).
 BEGINS = re.compile(r"traceback \(most recent call last")
-FRAME = re.compile(r"^\s*file \S.*, line \d+")
+#: A frame, also one that a narrow terminal cut in two, and as rich draws it.
+FRAME = re.compile(
+    r"^\s*(?:file (?:\S.*, line \d+|/\S+/\S*$)|[/~.]\S*/\S+\.py(?:,|:\d+(?: in \S+)?)\s*$)"
+)
 LINKED = re.compile(r"during handling of the above exception|above exception was the direct cause")
 RAISED = re.compile(
-    r"^(?:[a-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Timeout|Aborted\w*|Exit|Fault"
+    r"^\s*(?:[a-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Timeout|Aborted\w*|Exit|Fault"
     r"|Warning|WithDevice|NotFound|IterationStop|Unavailable)(?:\s*:|\s*$|\s*\()"
 )
 #: Chains that are remembered; a program that retries forever prints thousands.
@@ -32,6 +35,8 @@ class Trace:
     linked: bool
     programs: set[str] = field(default_factory=set)
     raised: tuple[int, str] | None = None
+    #: The innermost frame, folded and in small letters.
+    inner: str = ""
 
 
 class Tracebacks:
@@ -41,10 +46,21 @@ class Tracebacks:
         self._traces: list[Trace] = []
         self._open: Trace | None = None
         self._link = False
+        #: What was raised with nothing but a colon: its message stands in the next line.
+        self._bare: Trace | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next line is the message of what was raised."""
+        return self._bare is not None
 
     def feed(self, number: int, bare: str, folded: str) -> None:
         """Take in one line (without prefix), as printed and folded."""
         lower = folded.lower()
+        if self._bare is not None and self._bare.raised is not None and bare.strip():
+            first, said = self._bare.raised
+            self._bare.raised = (first, f"{said} {bare.strip()}")
+            self._bare = None
         if LINKED.search(lower):
             self._link = True
             return
@@ -59,9 +75,11 @@ class Tracebacks:
         self._open.last = number
         if frame:
             self._open.programs |= shown_by(lower)
+            self._open.inner = lower
         elif RAISED.match(bare):
             self._open.raised = (number, bare.strip())
             self._open.programs |= shown_by(lower)
+            self._bare = self._open if folded.endswith(":") else None
             self._open = None
 
     @property
@@ -79,6 +97,13 @@ class Tracebacks:
             if one.first <= number <= one.last:
                 return frozenset(one.programs)
         return frozenset()
+
+    def inner_at(self, number: int) -> str:
+        """Return the innermost frame of the traceback that line ``number`` belongs to."""
+        for one in reversed(self._traces):
+            if one.first <= number <= one.last:
+                return one.inner
+        return ""
 
     def cause_of(self, number: int) -> int | None:
         """Return the line of the exception that another one, at ``number``, only followed."""

@@ -252,3 +252,39 @@ def test_the_users_code_in_a_traceback_is_no_message() -> None:
         "LookupError: the second part was not found"
     )
     assert "C10" not in found, found
+
+
+_IN_OPTIMISER = "/v/lib/python3.10/site-packages/hailo_model_optimization/flows/flow.py"
+
+
+def test_whose_code_raised_decides_what_a_bare_error_means() -> None:
+    begin = "Traceback (most recent call last):"
+    inside = [begin, f'  File "{_IN_OPTIMISER}", line 9, in run', "KeyError: 'meta'"]
+    below = [*inside[:2], '  File "/home/me/feed.py", line 3, in images', "KeyError: 'meta'"]
+    assert [one.id for one in read_log(inside).findings()] == ["O60"]
+    assert [one.id for one in read_log(below).findings()] == ["G23"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        [f'  File "{_IN_OPTIMISER}", line 9, in run'],
+        [f'  File "{_IN_OPTIMISER}"', ", line 9, in run"],
+        ["  File", f'"{_IN_OPTIMISER}",', "line 9, in run"],
+        [f"│ {_IN_OPTIMISER}:9 in run        │", "│ ❱ 9 │   meta = self.config['meta'] │"],
+    ],
+    ids=["plain", "cut at the line", "cut at each word", "drawn by rich"],
+)
+def test_a_frame_is_read_in_whatever_form_it_stands(frame: list[str]) -> None:
+    log = ["Traceback (most recent call last):", *frame, "    KeyError: 'meta'"]
+    assert [one.id for one in read_log(log).findings()] == ["O60"]
+
+
+def test_a_message_below_the_name_of_its_exception_is_shown_with_it() -> None:
+    log = [
+        "Traceback (most recent call last):", '  File "x.py", line 1, in <module>',
+        "acme.errors.ResourceError:", "the bucket is wet and the rope is short",
+    ]  # fmt: skip
+    (found,) = read_log(log).findings()
+    assert found.id == "U01"
+    assert "the bucket is wet" in found.cause

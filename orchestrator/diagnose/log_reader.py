@@ -270,17 +270,19 @@ class VendorLog:
             for name, hit in self._hits.items()
             if self._still_holds(hit) and self._evidence.proof(hit) != "no"
         }
-        found = [
-            rules.soften(
-                self._finding(hit),
-                self._outcome.recovered(self._last[name], hit.entry.stage),
-            )
+        failed = self._outcome.outcome == "failed"
+        over = {
+            name
             for name, hit in hits.items()
-        ]
+            if self._outcome.recovered(self._last[name], hit.entry.stage, name)
+            or (hit.warned and not failed)
+        }
+        found = [rules.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found.extend(rules.computed(self._observed, self.asked, self._scene, set(hits)))
         found = [self._as_symptom(one, found) for one in found]
         found = rules.shade(once(found), {name: hit.entry for name, hit in self._hits.items()})
-        failed = self._outcome.outcome == "failed"
+        at, _ = self._outcome.failed_at
+        failed = failed and at not in {self._last[name] for name in over}
         if failed and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))
         return sorted(found, key=rules.rank)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.catalogue import load_index
+from orchestrator.diagnose.survived import proves
 from orchestrator.diagnose.tracebacks import FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.diagnose.catalogue import Entry
+    from orchestrator.diagnose.catalogue import Entry, Found
 
 #: A message is never followed further than this many lines or characters.
 MOST_LINES = 4
@@ -58,6 +59,14 @@ class Hit:
     certain: bool = True
     #: The message went on and takes an earlier hit of this entry back.
     withdrawn: bool = False
+    #: The wording is proof, but the line only warns.
+    warned: bool = False
+
+
+def _hit(found: Found, line: int, text: str, folded: str) -> Hit:
+    """Return what was found in a message; the line of a warning proves less."""
+    warned = found.certain and not proves(found.entry, folded)
+    return Hit(found.entry, line, text, found.captured, found.certain and not warned, warned=warned)
 
 
 class Matcher:
@@ -134,10 +143,7 @@ class Matcher:
         if _BARS.match(folded):
             self._message.append((number, folded, bare.strip()))
             return []
-        hits = [
-            Hit(one.entry, number, bare.strip(), one.captured, one.certain)
-            for one in self._index.search(folded)
-        ]
+        hits = [_hit(one, number, bare.strip(), folded) for one in self._index.search(folded)]
         for hit in hits:
             if not hit.entry.rule:
                 _, before = self._in_message.get(hit.entry.id, (hit.entry, False))
@@ -183,12 +189,14 @@ class Matcher:
         # A fixed-width wrap may cut within a word: then the parts belong together without space.
         for glue in (" ", ""):
             joined = glue.join([*parts, folded])
-            for entry, captured, certain in self._index.search(joined):
+            for one in self._index.search(joined):
+                hit = _hit(one, first, printed, joined)
+                entry = hit.entry
                 _, before = self._in_message.get(entry.id, (entry, None))
-                if before is None or (certain and not before):
+                if before is None or (hit.certain and not before):
                     if not entry.rule:
-                        self._in_message[entry.id] = (entry, certain)
-                    hits.append(Hit(entry, first, printed, captured, certain))
+                        self._in_message[entry.id] = (entry, hit.certain)
+                    hits.append(hit)
             for entry, _ in self._in_message.values():
                 if entry.id in self._withdrawn or not entry.vetoed(joined):
                     continue

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from orchestrator.diagnose.survived import MENDED, OVER, mended_by
 from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
@@ -119,14 +120,14 @@ _ZOO = re.compile(r"<hailo model zoo")
 #: All that is looked for; a line that none of these matches tells nothing of an end.
 PATTERNS = (
     _ZOO, _COMMAND, _SAVED_HEF, _SAVED_HAR, _EXIT_WORDS, _RAISED, _HARD, _SOFT,
-    *(pattern for _, pattern in (*_STARTS, *_ENDS, *_GOOD_ENDS)),
+    *(pattern for _, pattern in (*_STARTS, *_ENDS, *_GOOD_ENDS, *MENDED)),
 )  # fmt: skip
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _kinds(bare: str) -> tuple[str, bool, bool, bool, bool]:
-    """Return a line in small letters, and whether it may speak of a command, an error, a stage
-    (its end included), or an exit code; long logs say the same again and again."""
+def _kinds(bare: str) -> tuple[str, bool, bool, bool, bool, str | None]:
+    """Return a line in small letters, whether it may speak of a command, an error, a stage (its
+    end included), or an exit code, and what it mends; long logs say the same again and again."""
     lower = _SPACES.sub(" ", bare.lower())
     patterns = (*_STARTS, *_ENDS, *_GOOD_ENDS)
     return (
@@ -136,6 +137,7 @@ def _kinds(bare: str) -> tuple[str, bool, bool, bool, bool]:
         bool(_SAVED_HEF.search(lower) or _SAVED_HAR.search(lower))
         or any(pattern.search(lower) for _, pattern in patterns),
         _EXIT_WORDS.search(lower) is not None,
+        mended_by(lower.lstrip()),
     )
 
 
@@ -159,6 +161,7 @@ class OutcomeReader:
         self._exit: int | None = None
         self._stage: str | None = None
         self._ended: str | None = None
+        self._mended: dict[str, int] = {}
 
     @property
     def stage(self) -> str | None:
@@ -167,7 +170,9 @@ class OutcomeReader:
 
     def feed(self, number: int, bare: str) -> None:
         """Take in one line (cleaned, without prefix)."""
-        lower, commands, errors, stages, exits = _kinds(bare)
+        lower, commands, errors, stages, exits, mended = _kinds(bare)
+        if mended:
+            self._mended[mended] = number
         if _ZOO.search(lower):
             self._zoo = True
         command = _COMMAND.search(lower) if commands else None
@@ -286,8 +291,11 @@ class OutcomeReader:
             return "ok" if self._success else "unknown"
         return "unknown"
 
-    def recovered(self, number: int, stage: str) -> bool:
-        """Tell whether the run of ``stage`` ended well after line ``number``."""
+    def recovered(self, number: int, stage: str, entry: str = "") -> bool:
+        """Tell whether the run of ``stage`` ended well after line ``number``, or the step in
+        which ``entry`` (an id) occurred."""
+        if any(last > number and entry in OVER[kind] for kind, last in self._mended.items()):
+            return True
         for mark in self._success:
             if mark.line <= number or mark.stage not in ORDER or stage not in ORDER:
                 continue

@@ -220,8 +220,8 @@ def fill(
 
 
 def soften(finding: Diagnosis, recovered: bool) -> Diagnosis:
-    """Return a fatal finding as harmless when the same run ended well after it."""
-    if recovered and finding.severity == "fatal":
+    """Return a failure, proven or possible, as harmless when the same run ended well after it."""
+    if recovered and finding.severity in {"fatal", "possible"}:
         return replace(finding, severity="info", recovered=True)
     return finding
 

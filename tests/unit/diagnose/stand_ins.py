@@ -18,7 +18,8 @@ PACKAGES = (
     r"|hailort|python3-(?:h10-)?hailort|python3-gi|dkms|linux-headers-[\w.+-]+|linux-image-rpi-2712"
     r"|rpicam-apps(?:-hailo-postprocess)?|gstreamer1\.0-[\w-]+|libgl1|libglib2\.0-0|ca-certificates"
     r"|gir1\.2-[\w.-]+|python3-(?:full|tk|picamera2|libcamera|dev)|build-essential|git-lfs"
-    r"|docker-(?:compose|buildx)-plugin)(?: |$))+"
+    r"|docker-(?:compose|buildx)-plugin|passt|slirp4netns|uidmap|fuse-overlayfs|git|cmake|locales"
+    r")(?: |$))+"
 )
 #: Program -> what it takes.
 TAKES: dict[str, str] = {
@@ -35,12 +36,14 @@ TAKES: dict[str, str] = {
     "dkms": r"autoinstall|status|remove [\w.-]+/[\w.-]+ --all",
     "dmesg": r"|-[HTwk]+",
     "docker": (
-        rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network prune|image ls|login|version|system df"
+        rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network (?:prune|create {WORD})|image ls"
+        rf"|login|version|info|system df|manifest inspect {WORD}"
         rf"|compose config|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
         rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
         rf"| --ulimit \w+=\d+)* {WORDS}"
     ),
-    "dpkg": r"-l|--configure -a",
+    "dpkg": r"-l|--configure -a|--print-architecture",
+    "dpkg-reconfigure": WORD,
     "free": r"-[mgh]|",
     "fuser": r"-v /\S+(?: /\S+)*",
     "getent": rf"hosts {WORD}",
@@ -56,6 +59,7 @@ TAKES: dict[str, str] = {
     ),
     "id": "",
     "ip": r"(?:-[46] )?(?:addr|route|link)",
+    "journalctl": rf"-u {WORD}(?: -n \d+)?|-b(?: -\d+)? -e",
     "ldconfig": "",
     "ls": r"-l[dah]*(?: \S+)+|/\S+",
     "lsmod": "",
@@ -64,13 +68,17 @@ TAKES: dict[str, str] = {
     "modinfo": WORD,
     "mokutil": r"--import /\S+|--sb-state",
     "newgrp": WORD,
+    "nvidia-ctk": r"runtime configure --runtime=(?:docker|containerd)|cdi generate --output=/\S+",
     "nvidia-smi": "",
     "ping": rf"-c \d+ {WORD}",
-    "pip": rf"list|check|show {WORDS}|cache purge|install (?:-e |--upgrade )?(?:\.|{WORDS})",
+    "pip": rf"list|check|show {WORDS}|cache purge|debug --verbose"
+    r"|install (?:-e |--upgrade |--force-reinstall |--no-cache-dir |--ignore-installed )*"
+    rf"(?:\.|{WORDS})",
     "pkg-config": r"--list-all|--modversion \S+",
     "podman": r"system migrate|machine start|info",
     "ps": r"-C \w[\w,.-]*|aux|-e[Lf]+",
-    "python": r"--version|-c .+|-m venv (?:--system-site-packages )?[^-\s]\S*",
+    "python": r"--version|-c .+|-m json\.tool \S+|-m ensurepip --upgrade"
+    r"|-m venv (?:--system-site-packages )?[^-\s]\S*",
     "raspi-config": "",
     "rm": r"-rf? [~/]\S+",
     "rpi-eeprom-update": r"|-a",
@@ -83,6 +91,7 @@ TAKES: dict[str, str] = {
         r"(?:--user )?(?:(?:restart|start|stop|status|enable|disable) (?:--now )?[\w@.-]+"
         r"|daemon-reload|list-unit-files)"
     ),
+    "sysctl": r"[\w.]+(?:=\d+)?",
     "tail": r"-\d+(?: /\S+)*",
     "timedatectl": r"|set-ntp (?:true|false)",
     "udevadm": r"control --reload-rules|trigger",
@@ -92,7 +101,7 @@ TAKES: dict[str, str] = {
     "vcgencmd": r"get_throttled|measure_temp",
     "wc": "-l",
     "which": WORD,
-    "wsl": r"--update|--shutdown",
+    "wsl": r"--update|--shutdown|-l -v",
 }
 TAKES["python3"] = TAKES["python"]
 

@@ -1,0 +1,65 @@
+"""Tells what a program survived: a line that only warns, and a step that went well when repeated.
+
+What is plain of any program ("no such file", "no module named") proves a failure only where the
+program stopped at it. A warning does not say that, and a download that came after some attempts
+says the opposite.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose.text import REMEMBERED
+
+if TYPE_CHECKING:
+    from orchestrator.diagnose.catalogue import Entry
+
+#: A line, in small letters, that says itself that the program goes on. pip calls each attempt a
+#: warning; whether the last one came through is told by what follows.
+_WARNED = re.compile(
+    r"^(?!.{0,40}\b(?:retrying|erroneous pipeline)\b)(?:"
+    r"[^a-z]*(?:[\w.:/-]+ ){0,4}?[\[<(]?(?:\w+)?warn(?:ing)?[\])>]?(?=[\s:*!]|$)"
+    r"|.{0,80}-warning \*\*|w\d{4} \d|\S+: w \w+/|\[w\]|w: "
+    # What a login script names and is gone by now; nobody asked for it.
+    r"|-?(?:ba|da|z)?sh: \S+(?:/env|/setup\.(?:ba|z)?sh|rc|profile): no such file"
+    r"|.{0,160}\b(?:falling back|fall back to|will fall back|skipping|not required|is optional"
+    r"|\(optional\)|optional (?:module|dependency|package|feature)|ignor(?:ed|ing)\b"
+    r"|if you do not have a gpu|continuing (?:anyway|without)|will be disabled|support disabled)"
+    r"|(?:exception|error) ignored in"
+    r")"
+)
+#: Steps that went well, as package tools and engines say it.
+MENDED = (
+    ("pip", re.compile(r"^successfully installed \S")),
+    ("apt", re.compile(r"^(?:setting up \S+ \(|processing triggers for \S+ \(|upgraded \d+, new)")),
+    ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"
+                        r"|writing manifest to image destination|loaded image(?: id)?: )")),
+    ("git", re.compile(r"^(?:resolving deltas: 100%|updating files: 100%|successfully rebased"
+                       r"|already up.to.date)")),
+)  # fmt: skip
+#: What each of them shows to be over: the network, lists that were old, a lock that was held.
+_NETWORK = ("G05", "G06", "G12", "G14", "G17", "G74", "L06", "L07", "Y30")
+OVER = {
+    "pip": (*_NETWORK, "M03"),
+    "apt": (*_NETWORK, "B02", "B03", "B13", "L08", "G70"),
+    "pull": (*_NETWORK, "S40", "S47", "S63"),
+    "git": (*_NETWORK, "G44", "G87"),
+}
+
+
+@lru_cache(maxsize=REMEMBERED)
+def warned(folded: str) -> bool:
+    """Tell whether a line (folded) only warns, or says that the program goes on without it."""
+    return _WARNED.match(folded.lower()) is not None
+
+
+def proves(entry: Entry, folded: str) -> bool:
+    """Tell whether a line may assert ``entry``: what is plain of any program not by a warning."""
+    return entry.severity != "fatal" or "*" not in entry.yields_to or not warned(folded)
+
+
+def mended_by(lower: str) -> str | None:
+    """Return the step of :data:`MENDED` that a line (in small letters) says went well."""
+    return next((name for name, pattern in MENDED if pattern.search(lower)), None)

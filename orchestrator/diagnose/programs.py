@@ -39,7 +39,7 @@ SIGNS: dict[str, re.Pattern[str]] = {
         "packages": r"\bapt(?:-get)?\b|\bdpkg\b|\bpip3?\b|unmet dependencies|\.whl\b",
         "dkms": r"\bdkms\b|/lib/modules|modprobe|insmod",
         "kernel": r"\bhailo(?:1x)? [0-9a-f]{4}:[0-9a-f]{2}|\bprobing:|\bpcieport\b",
-        "export": r"torch[./]onnx|ultralytics|onnxscript|yolo export|tf2onnx"
+        "export": r"torch[./]onnx|ultralytics|onnxscript|yolo export|tf2onnx|onnx-?sim|onnxslim"
         r"|\b(?:onnx|torchscript|pytorch|openvino|tensorflow savedmodel): (?:starting|export )",
         "onnx": r"onnxruntime|onnx\.checker|onnx_cpp2py",
     }.items()

@@ -80,11 +80,13 @@ PATTERNS = (
 #: Begin and end of a step of the vendor's tools, by the name that they give it.
 STEP_BEGINS = re.compile(
     r"^(?:\[info\]\s*)?(?:Starting\s+(?P<name>[A-Z][\w /-]{2,50}?)\s*$"
-    r"|(?P<other>Translation) started\b|(?P<hef>Building HEF))"
+    r"|(?P<other>Translation) started\b|(?P<hef>Building HEF)"
+    r"|(?P<export>(?:ONNX|TorchScript|OpenVINO|Hailo|TensorFlow \w+)): starting export\b)"
 )
 STEP_ENDS = re.compile(
     r"(?:Algorithm\s+)?(?P<name>[A-Z][\w /-]{2,50}?)\s+(?:is done|completed|skipped)\b"
-    r"|(?P<compiled>Successful Compilation)|(?P<saved>saved|written) (?:to|as)"
+    r"|(?P<compiled>Successful Compilation|export (?:success|failure))"
+    r"|(?P<saved>saved|written) (?:to|as)"
 )
 
 
@@ -101,6 +103,7 @@ class Steps:
         begins = STEP_BEGINS.match(bare)
         if begins:
             name = begins["name"] or begins["other"] or begins["hef"]
+            name = name or f"{begins['export']} export"
             if name.lower().startswith(("model optimi", "hailo allocation")):
                 self._outer = name
             self.name, self.done = name, False

@@ -13,14 +13,16 @@ from orchestrator.diagnose.programs import shown_by
 
 #: What a line must hold to matter here (for the prefilter).
 BEGINS = re.compile(r"traceback \(most recent call last")
-#: A frame, also one that a narrow terminal cut in two, and as rich draws it.
+#: A frame; also one that a narrow terminal cut in two, and as rich and IPython draw it.
 FRAME = re.compile(
-    r"^\s*(?:file (?:\S.*, line \d+|/\S+/\S*$)|[/~.]\S*/\S+\.py(?:,|:\d+(?: in \S+)?)\s*$)"
+    r"^\s*>?\s*(?:file (?:\S.*, line \d+|[/~]\S+/\S*$|\S+\.py:\d+, in )"
+    r"|[/~.]\S*/\S+\.py(?:,|:\d+(?: in \S+)?)\s*$"
+    r"|\[?[/~]\S*/\S+\.py\]?(?:\(\S+\))? in \w)"
 )
 LINKED = re.compile(r"during handling of the above exception|above exception was the direct cause")
 RAISED = re.compile(
     r"^\s*(?:[a-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Timeout|Aborted\w*|Exit|Fault"
-    r"|Warning|WithDevice|NotFound|IterationStop|Unavailable)(?:\s*:|\s*$|\s*\()"
+    r"|Warning|WithDevice|NotFound|IterationStop|Unavailable|Unsupported)(?:\s*:|\s*$|\s*\()"
 )
 #: Chains that are remembered; a program that retries forever prints thousands.
 MOST = 64

@@ -166,7 +166,7 @@ class Project:
         if observer is None:
             observer = Silent() if on_event is None else Teller(on_event)
         if folder is not None and not Path(folder).is_dir():
-            msg = f"{escape_control(str(folder))} is no folder"
+            msg = f"{escape_control(str(folder))} is not a folder"
             raise ConfigError(
                 msg, hint="Name the folder of hef.yaml, or leave it out.", code="project.folder"
             )

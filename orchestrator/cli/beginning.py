@@ -31,7 +31,7 @@ def next_steps(
             Step("hef doctor", "look for what is missing on this machine"),
             Step("hef --help", "every command"),
         ]
-    reach = Step("hef device add NAME USER@HOST", "make your Pi known")
+    reach = Step("hef device add NAME USER@HOST", "add your Pi")
     if devices:
         reach = Step(f"hef doctor --device {devices[0]}", "look at your Pi: card, driver, versions")
     if not models and built:
@@ -51,7 +51,7 @@ def next_steps(
         name = open_ones[0]
         return [
             Step(f"hef up {name}", "build it, ship it to the device and prove it there"),
-            Step(f"hef calib preview {name}", "see the pictures as the network is given them"),
+            Step(f"hef calib preview {name}", "see the pictures as the network gets them"),
             reach,
         ]
     name = models[0]

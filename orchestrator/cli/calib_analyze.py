@@ -251,8 +251,7 @@ def _findings(
             Finding(
                 "calib.small",
                 WARNING,
-                f"only {counted(len(names), 'picture')}: too few to say what they lack, and "
-                f"fewer than the "
+                f"only {counted(len(names), 'picture')}: too few to judge, and fewer than the "
                 f"{LEAST} that the compiler takes by itself",
                 "Add pictures of what the device will see, and run this again.",
             )
@@ -266,7 +265,7 @@ def _findings(
             Finding(
                 "calib.unlike",
                 ERROR if bad else WARNING,
-                f"{len(odd)} of {len(names)} calibration pictures do in the network what no "
+                f"{len(odd)} of {len(names)} calibration pictures drive the network as no "
                 f"held-out one does ({groups}), such as {', '.join(names[i] for i in odd[:3])}",
                 "They set ranges that the device will never need: take pictures of the kind that "
                 "it will see, prepared in the same way.",

@@ -23,7 +23,7 @@ def find_record(wanted: str | None, *, builds: int) -> RunRecord | None:
         return None
     if len(found) > 1:
         names = ", ".join(f"{one.id} ({one.root})" for one in found)
-        msg = "several runs on a cluster fit"
+        msg = "several runs on a cluster match"
         raise ConfigError(msg, hint=f"Name one of them: {names}", code="cluster.run")
     return found[0]
 

@@ -148,7 +148,7 @@ def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) ->
     if not MODEL_NAME.match(model):
         from orchestrator.errors import escape_control
 
-        msg = f"{escape_control(model)} is no name of a model"
+        msg = f"{escape_control(model)} is not the name of a model"
         raise ConfigError(msg, hint="hef history MODEL", code="usage")
     artifacts = _artifacts()
     entries = []

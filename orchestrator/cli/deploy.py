@@ -61,12 +61,12 @@ def _deploy(
     from orchestrator.errors import ConfigError, escape_control
 
     if kind not in ("service", "files"):
-        msg = f"--as: no {escape_control(kind)!r}"
-        raise ConfigError(msg, hint="service, or files.")
+        msg = f"--as: unknown way {escape_control(kind)!r}"
+        raise ConfigError(msg, hint="Ways: service, files.")
     asked = dict(zip(ACTIONS, (status, log, stop, start, remove), strict=True))
     chosen = [name for name, is_asked in asked.items() if is_asked]
     if len(chosen) > 1:
-        msg = "one at a time: " + ", ".join(f"--{name}" for name in chosen)
+        msg = "only one of these at a time: " + ", ".join(f"--{name}" for name in chosen)
         raise ConfigError(msg)
     if chosen:
         with _session_for(device) as session:

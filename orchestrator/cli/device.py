@@ -168,7 +168,7 @@ def _trust_one(
         )  # fmt: skip
     if not accepted and shown not in old:
         if not sys.stdin.isatty():
-            msg = f"{name}: {label} shows {trust.fingerprint(key)}; nobody is there to confirm it"
+            msg = f"{name}: {label} shows {trust.fingerprint(key)}; no terminal to confirm it at"
             raise ConfigError(msg, hint=f"hef device trust {again} --fingerprint {shown}")
         note(f"{label} shows {trust.fingerprint(key)}")
         note("On the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
@@ -264,7 +264,7 @@ def _remove(
 
     spec = remove_user_device(name)
     if spec is None:
-        msg = f"there is no device {escape_control(name)!r} of yours"
+        msg = f"you have added no device {escape_control(name)!r}"
         raise ConfigError(msg, hint="Those of hef.yaml are removed there. See: hef device list")
     forgotten = forget_key and forget(read_route(spec).label)
     if as_json:

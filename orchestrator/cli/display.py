@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -44,19 +45,40 @@ def open_display(*, verbose: bool = False) -> PlainDisplay | LiveDisplay:
     return LiveDisplay(verbose=verbose) if sys.stderr.isatty() else PlainDisplay(verbose=verbose)
 
 
-class PlainDisplay:
-    """One line for each thing that happens, with the seconds since the start."""
+#: Seconds without a line after which a log is told what still runs.
+QUIET = 30.0
 
-    def __init__(self, *, verbose: bool = False) -> None:
+
+class PlainDisplay:
+    """One line for each thing that happens, with the seconds since the start.
+
+    A stage that says nothing for ``quiet`` seconds is named again, with its last line.
+    """
+
+    def __init__(self, *, verbose: bool = False, quiet: float = QUIET) -> None:
         self._verbose = verbose
-        self._start = time.monotonic()
-        self._tenth: dict[str, int] = {}
+        self._start = self._said = time.monotonic()
+        self._quarter: dict[str, int] = {}
+        self._running: dict[str, float] = {}
+        self._last = ""
+        self._quiet = quiet
+        self._ended = threading.Event()
+        self._writing = threading.Lock()
 
     def __enter__(self) -> Self:
+        threading.Thread(target=self._beat, name="display", daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Nothing to put back."""
+        self._ended.set()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._quiet / 4):
+            now = time.monotonic()
+            if self._running and now - self._said >= self._quiet:
+                stage, began = list(self._running.items())[-1]
+                said = told(f"running for {_clock(now - began)}")
+                self._line(f"{stage}: {said}" + (f" ({self._last})" if self._last else ""))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -64,9 +86,10 @@ class PlainDisplay:
         yield
 
     def _line(self, text: str) -> None:
-        elapsed = time.monotonic() - self._start
-        sys.stderr.write(f"[{elapsed:6.1f}s] {text}\n")
-        sys.stderr.flush()
+        with self._writing:
+            self._said = time.monotonic()
+            sys.stderr.write(f"[{self._said - self._start:6.1f}s] {text}\n")
+            sys.stderr.flush()
 
     def note(self, text: str) -> None:
         """Print a sentence."""
@@ -78,7 +101,9 @@ class PlainDisplay:
 
     def stage_started(self, stage: str) -> None:
         """Say that a stage begins."""
-        self._tenth.pop(stage, None)
+        self._quarter.pop(stage, None)
+        self._last = ""
+        self._running[stage] = time.monotonic()
         self._line(f"{stage}: {told(TITLES.get(stage, stage))}")
 
     def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
@@ -86,9 +111,9 @@ class PlainDisplay:
         if total is None or total <= 0:
             return
         quarter = 4 * done // total
-        if 0 < quarter < 4 and quarter > self._tenth.get(stage, 0):
+        if 0 < quarter < 4 and quarter > self._quarter.get(stage, 0):
             self._line(f"{stage}: {_amount(done, unit, total)}")
-            self._tenth[stage] = quarter
+            self._quarter[stage] = quarter
 
     def finding(self, finding: Finding) -> None:
         """Print a finding and its fix."""
@@ -101,12 +126,15 @@ class PlainDisplay:
 
     def stage_finished(self, stage: str, seconds: float) -> None:
         """Say that a stage is done."""
+        self._running.pop(stage, None)
         self._line(f"{stage}: {told(f'done in {seconds:.1f} s')}")
 
     def log(self, line: str) -> None:
-        """Print what the SDK says, if wanted."""
+        """Print what the SDK says, if wanted; else keep it for the time of silence."""
         if self._verbose:
             self._line(f"  | {escape_control(line)}")
+        elif line.strip():
+            self._last = escape_control(line.strip())[:100]
 
 
 class LiveDisplay:

@@ -163,7 +163,7 @@ def stop(build: BuildArgument = None) -> None:
     record = registry.find(build)
     if not record.detached and processes.is_alive(record.process):
         number = record.process.partition("-")[0] or "?"
-        msg = f"the build {record.id} belongs to a hef that runs (process {number})"
+        msg = f"the build {record.id} belongs to another hef that still runs (process {number})"
         raise ConfigError(msg, hint="Press Ctrl-C there.", code="engine.not-detached")
     engine = _open(record)
     try:

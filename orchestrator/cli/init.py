@@ -136,7 +136,7 @@ def _refuse_existing(target: Path, *, force: bool) -> None:
     from orchestrator.errors import ConfigError
 
     if target.exists() and not force:
-        msg = f"{target} is there already"
+        msg = f"{target} already exists"
         hint = f"--force replaces it; hef up {target.parent.name} builds it"
         raise ConfigError(msg, hint=hint, code="init.exists")
 
@@ -151,7 +151,7 @@ def _chosen(
 
     for kind, path in named.items():
         if not path.exists():
-            msg = f"{path} is not there"
+            msg = f"{path} does not exist"
             raise ConfigError(msg, code="init.file")
         if kind != "weights":
             return NetworkFile(kind, path)

@@ -91,7 +91,7 @@ def _lint_script(
     try:
         text = read_regular(script, limit=SCRIPT_LIMIT).decode("utf-8-sig")
     except UnicodeDecodeError:
-        msg = f"{script} is no text file"
+        msg = f"{script} is not a text file"
         raise ConfigError(msg, code="lint.file") from None
     except OSError as error:
         msg = f"{script} cannot be read: {error.strerror}"
@@ -166,6 +166,6 @@ def _read_layers(path: Path) -> dict[str, object]:
                 network = parse_json(stream.read(RECORD_LIMIT))
         return {str(name): layer for name, layer in dict(network["layers"]).items()}
     except (OSError, EOFError, ValueError, KeyError, TypeError, *DAMAGED) as error:
-        msg = f"{escape_control(str(path))} is no parsed network: {shorten(str(error))}"
+        msg = f"{escape_control(str(path))} is not a parsed network: {shorten(str(error))}"
         hint = "Give the .har of a build, or the HN as JSON"
         raise ArtifactError(msg, hint=hint, code="lint.layers") from None

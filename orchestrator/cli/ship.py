@@ -51,7 +51,7 @@ def _ship(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ship a model's build to one or more devices; what is there already is not sent again."""
+    """Ship a model's build to one or more devices; what already exists is not sent again."""
     from orchestrator.cli.devices import (
         FleetView,
         ask_password,

@@ -33,7 +33,7 @@ def print_plan(plans: Sequence[Mapping[str, Any]]) -> None:
         for stage in plan["stages"]:
             print_result(f"  {stage['name']:<10} {stage['action']:<11} {stage['key'][:12]}")
         if not plan["commands"]:
-            print_result("  nothing to run: everything is there")
+            print_result("  nothing to run: everything is up to date")
         for command in plan["commands"]:
             print_result(f"  $ {command}")
         for finding in plan["findings"]:

@@ -31,7 +31,7 @@ def trust(
 
     if list_:
         if revoke or folder is not None:
-            msg = "--list stands alone"
+            msg = "--list takes no other options"
             raise ConfigError(msg, code="trust.list")
         listed = kept.trusted_folders()
         if as_json:

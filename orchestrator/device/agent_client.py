@@ -379,8 +379,8 @@ class AgentClient:
     def _misbehaves(self, *, how: str) -> DeviceError:
         return DeviceMisbehaves(
             f"{self.name}: our helper on the device {escape_control(how)[:300]}",
-            hint="That is not how it talks: is that the device you mean? Look at what its "
-            "python3 is, and update hefsmith.",
+            hint="It answered with something else: is it the device that you mean? Check its "
+            "python3, and update hefsmith.",
         )
 
     def _lost(self, error: Exception | None) -> DeviceError:
@@ -388,7 +388,7 @@ class AgentClient:
         if said and not isinstance(error, asyncssh.Error | OSError):
             last = escape_control(said.splitlines()[-1])[:300]
             return DeviceError(
-                f"{self.name}: our helper on the device ended: {last}",
+                f"{self.name}: hefsmith's helper on the device ended: {last}",
                 code="device.helper-ended",
             )
         if isinstance(error, asyncio.IncompleteReadError):

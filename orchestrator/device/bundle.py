@@ -83,7 +83,7 @@ def write_bundle(files: Sequence[BundleFile], folder: Path) -> dict[str, str]:
     kept: dict[str, str] = {}
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (folder / FACTS).is_file():
-            msg = f"{escape_control(str(folder))} is there and is no bundle of ours"
+            msg = f"{escape_control(str(folder))} exists and is not a bundle that hefsmith made"
             raise ConfigError(msg, hint="Name another folder with --output.")
         kept = _clear(folder)
     for file in files:

@@ -253,6 +253,6 @@ def target_of(name: str) -> Target:
     from orchestrator.errors import escape_control
 
     if name not in TARGETS:
-        msg = f"--for: no target {escape_control(name)!r}"
+        msg = f"--for: unknown target {escape_control(name)!r}"
         raise ConfigError(msg, hint=f"Targets: {', '.join(TARGETS)}.")
     return TARGETS[name]

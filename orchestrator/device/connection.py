@@ -98,7 +98,7 @@ def read_route(spec: DeviceSpec) -> Route:
     if spec.identity_file is not None:
         path = spec.identity_file.expanduser()
         if not path.is_file():
-            msg = f"{spec.name}: identity file {path} is not there"
+            msg = f"{spec.name}: identity file {path} does not exist"
             raise ConfigError(msg, hint="Name the private key, or leave it out to use the agent.")
         given["client_keys"] = [str(path)]
     try:
@@ -173,7 +173,7 @@ async def open_connection(
     secret = None
     if spec.ask_password and not any_key:
         if password is None:
-            msg = f"{spec.name}: a password is needed, and nobody is there to ask"
+            msg = f"{spec.name}: a password is needed, but there is no terminal to ask at"
             raise LoginRefused(msg, hint=f"Install a key: {copy_id_command(spec)}")
         secret = password(f"Password for {route.address}: ")
     direct = tunnel is None and not route.proxied
@@ -294,7 +294,7 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
     name, where = escape_control(spec.name), escape_control(route.address)
     if isinstance(error, asyncssh.PermissionDenied):
         return LoginRefused(
-            f"{name}: {where} accepts none of our keys",
+            f"{name}: {where} accepts none of your keys",
             hint=(
                 f"Install one: {escape_control(copy_id_command(spec))}\n"
                 "or name one: hef device add NAME ADDRESS --identity KEY; one with a passphrase\n"

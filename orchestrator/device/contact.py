@@ -88,7 +88,7 @@ def _exit(done: JobResult, why: str) -> Row:
             check=EXIT,
             state="warning",
             found=f"{done.code} after all was done: HailoRT's binding dies while Python ends",
-            fix="Our jobs count what was announced. Your own programs: end with os._exit(0).",
+            fix="Jobs of hefsmith are not harmed. End your own programs with os._exit(0).",
         )
     last = done.log.strip().splitlines()
     found = f"{done.code}, before the end{': ' + last[-1] if last else ''}"

@@ -150,7 +150,7 @@ def parse_address(text: str) -> DeviceSpec:
     user, _, rest = text.rpartition("@")
     host, port = _split_port(rest)
     if not host or not text.isprintable() or " " in text or "-" in (host[:1], user[:1]):
-        msg = f"{escape_control(text)!r} is no address of a device"
+        msg = f"{escape_control(text)!r} is not the address of a device"
         raise ConfigError(
             msg, hint="Write user@host or user@host:port, such as pi@raspberrypi.local"
         )

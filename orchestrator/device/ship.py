@@ -174,7 +174,7 @@ def _send_files(
     wanted = [entry.to_record() for entry in listing.files]
     asked = session.ask(HAVE, seconds=2 * listing.total_bytes / CARD_RATE, files=wanted)
     if len(asked.files) != len(wanted):
-        msg = f"{session.spec.name}: was asked about {len(wanted)} files, told {len(asked.files)}"
+        msg = f"{session.spec.name}: asked about {len(wanted)} files, told about {len(asked.files)}"
         raise DeviceMisbehaves(msg)
     uploads = [
         plan_upload(entry, there, listing.id)

@@ -190,7 +190,7 @@ def _check_own_packages(name: str, told: str) -> None:
     if lacking is None or extra is None:
         return
     msg = (
-        f"{name}: the device in this process runs the network with {lacking.group(1)}, which is "
+        f"{name}: the embedded device runs the network with {lacking.group(1)}, which is "
         "not installed; the build is finished and kept"
     )
     hint = f"{install_command(extra)}\nor take your Pi: hef device add NAME USER@HOST"

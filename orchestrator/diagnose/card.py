@@ -140,7 +140,7 @@ def _not_loaded(facts: DeviceFacts) -> Cause | None:
         )
     theirs = {*facts.other_line.packages.values()} - {*line.packages.values()}
     other = [name for name in facts.identity.packages if name in theirs]
-    why = f"its module is not there for kernel {kernel}, or was never installed"
+    why = f"it has no module for kernel {kernel}, or was never installed"
     fix = f"{HEADERS} && sudo apt install {everything} && sudo dkms autoinstall; sudo reboot"
     follows = _ABOVE_DRIVER | {"firmware"}
     built = _BUILT.findall(facts.out("dkms"))

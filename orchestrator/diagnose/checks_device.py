@@ -128,7 +128,7 @@ def _binding(facts: DeviceFacts) -> Finding | None:
         return error(
             f"Python cannot import the binding: {ending}{': ' if last else ''}{last[:200]}",
             "hefsmith's jobs on the device use it",
-            "python3 -c 'import numpy, hailo_platform'  # on the device: says more",
+            "python3 -c 'import numpy, hailo_platform'  # on the device: tells more",
         )
     if identity.python_version is None:
         return None
@@ -196,7 +196,7 @@ def _python(facts: DeviceFacts) -> Finding | None:
     version = facts.identity.python_version
     if version is None or _numbers(version) >= (3, 9):
         return None
-    return error(f"Python {version}", "our jobs need 3.9 or newer",
+    return error(f"Python {version}", "hefsmith's jobs on the device need 3.9 or newer",
                  "Upgrade Raspberry Pi OS to Bookworm or newer.")  # fmt: skip
 
 
@@ -234,11 +234,11 @@ def _holders(facts: DeviceFacts) -> Finding | None:
     if holders is None:
         if not facts.identity.device_nodes:
             return None
-        return info("it cannot be told who uses the chip",
+        return info("it cannot be told which process uses the chip",
                     "other users' processes are hidden from this login",
                     "Allow sudo without a password, or ask: sudo fuser -v /dev/hailo0")  # fmt: skip
     if not holders:
-        return ok("nobody uses the chip")
+        return ok("no process uses the chip")
     holder = holders[0]
     if facts.shared:
         return ok(f"shared; process {holder.pid} uses it, too: {holder.command}")
@@ -339,7 +339,7 @@ def _apt(facts: DeviceFacts) -> Finding | None:
     if found.get(wanted, "(none)") == "(none)" and found.get(other, "(none)") != "(none)":
         return warning(
             f"apt offers {other} {found[other]}, but no {wanted}",
-            "guides with pinned versions end in: Package is not available",
+            "instructions that pin a version fail: Package is not available",
             f"apt-cache policy {wanted}  # Hailo-8 packages are in Raspberry Pi OS as hailo-all",
         )
     held = facts.out("held").split()

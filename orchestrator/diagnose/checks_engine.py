@@ -115,7 +115,7 @@ def check_clock(facts: EngineFacts) -> Finding | None:
     if abs(facts.skew) > 30:
         fix = None if facts.info is None else products.find(facts.info.product).clock
         return warning(
-            f"the engine's clock is {facts.skew:+.0f} s off ours",
+            f"the engine's clock is {facts.skew:+.0f} s off this machine's",
             "time stamps in logs and manifests are wrong, and certificates may not be valid",
             fix or "Set the time there (NTP).",
         )

@@ -78,7 +78,7 @@ def check_avx(facts: HostFacts) -> Finding | None:
             "In a virtual machine choose the host's CPU model (cpu=host). An old processor "
             "cannot do it: --engine ssh://user@other-box. The emulator works all the same.",
         )
-    return ok("AVX is there")
+    return ok("AVX is available")
 
 
 def check_memory(facts: HostFacts) -> Finding | None:
@@ -160,7 +160,7 @@ def check_case(facts: HostFacts) -> Finding | None:
     """Names that differ only in case are one file on Windows and macOS."""
     if facts.case_sensitive is False:
         return info(
-            "file names here do not tell upper from lower case",
+            "file names here ignore upper and lower case",
             "two pictures or labels that differ only in case overwrite each other",
         )
     return None
@@ -228,7 +228,7 @@ def check_libraries(facts: HostFacts) -> Finding | None:
             "without them the emulator runs in Docker only",
             install_command("emulator"),
         )
-    return ok("the emulator's libraries are there (--engine local works)")
+    return ok("the emulator's libraries are installed (--engine local works)")
 
 
 CHECKS: tuple[Check[HostFacts], ...] = (

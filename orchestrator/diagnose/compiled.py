@@ -60,7 +60,7 @@ def compile_failures(texts: Mapping[str, str]) -> str:
     raw = [entry for document in documents.values() for entry in document]
     known = {str(entry["id"]): entry for entry in raw}
     if len(known) != len(raw):
-        msg = "an id stands twice in the lists"
+        msg = "an id occurs twice in the lists"
         raise ValueError(msg)
     for group in groups:
         patterns = status_patterns(group)

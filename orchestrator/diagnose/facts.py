@@ -230,7 +230,7 @@ def _free(folder: Path) -> int | None:
 
 
 def _case_sensitive(folder: Path) -> bool | None:
-    """Return whether names that differ in case are two files, from what is there already."""
+    """Return whether names that differ in case are two files, from what already exists."""
     try:
         for one in folder.iterdir():
             other = one.with_name(one.name.swapcase())

@@ -237,7 +237,7 @@ def _checked(call: Callable[..., Any], name: str, kind: type[object]) -> Callabl
             isinstance(found, list) and not all(isinstance(one, dict) for one in found)
         ):
             msg = (
-                f"what answers is no Docker engine: {name.replace('_', ' ')} gave "
+                f"what answers there is not a Docker engine: {name.replace('_', ' ')} gave "
                 f"{escape_control(repr(found)[:80])}"
             )
             raise EngineError(

@@ -28,7 +28,7 @@ def wsl_folder(info: EngineInfo) -> str | None:
 
 
 def variables(info: EngineInfo, library_path: str | None) -> dict[str, str]:
-    """Return the variables; ``library_path`` is the ``LD_LIBRARY_PATH`` that is there already."""
+    """Return the variables; ``library_path`` is the ``LD_LIBRARY_PATH`` that already exists."""
     found = {"NVIDIA_DISABLE_REQUIRE": "1"}
     if info.wsl:
         found["LD_LIBRARY_PATH"] = ":".join(filter(None, (str(WSL / "lib"), library_path)))

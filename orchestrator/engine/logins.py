@@ -104,6 +104,6 @@ def _within(seconds: float, act: Callable[[], Any]) -> Any:
     if failure:
         raise failure[0]
     if not answer:
-        msg = f"the program that keeps logins did not answer within {seconds:.0f} s"
+        msg = f"the credential helper did not answer within {seconds:.0f} s"
         raise TimeoutError(msg)
     return answer[0]

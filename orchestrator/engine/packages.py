@@ -73,8 +73,8 @@ def add(
         msg = f"installing {escape_control(', '.join(packages))} for the export failed: {error}"
         raise ImageBuildError(
             msg,
-            hint="export.packages of the recipe takes only what has wheels, and nothing that\n"
-            "wants other versions than the image has.\n" + (error.hint or ""),
+            hint="export.packages of the recipe takes only packages that have wheels\n"
+            "and accept the versions in the image.\n" + (error.hint or ""),
         ) from error
 
 

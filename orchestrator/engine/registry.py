@@ -85,5 +85,5 @@ def find(wanted: str | None) -> BuildRecord:
         what = "no build runs" if wanted is None else f"no build {escape_control(wanted)!r} runs"
         hint = f"Known builds: {names}." if known else "Start one with: hef up MODEL --detach"
         raise ConfigError(what, hint=hint, code="engine.no-build")
-    msg = "several builds fit"
+    msg = "several builds match"
     raise ConfigError(msg, hint=f"Name one of them: {names}", code="engine.many-builds")

@@ -69,7 +69,7 @@ class Forward:
     def seek(self, position: int) -> None:
         """Drop what comes before ``position``; what was taken cannot be had again."""
         if position < self._position:
-            msg = "the archive leads back"
+            msg = "the archive leads out of its folder"
             raise tarfile.StreamError(msg)
         while self._position < position and self.piece(position - self._position):
             pass

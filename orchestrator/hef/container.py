@@ -164,7 +164,7 @@ def _length_problem(source: Source, header: Header) -> HefError:
     lenient = bool(header.proto_xxh3_64)
     if missing > _POSSIBLE:
         return HefTruncatedError(
-            f"the header speaks of {header.size + stated} bytes, which no file has; "
+            f"the header says {header.size + stated} bytes, which no file has; "
             f"this one has {source.size}",
             missing=missing,
             hint="The header was damaged; a tool that took the file for text does that.",
@@ -183,7 +183,7 @@ def _length_problem(source: Source, header: Header) -> HefError:
             status=14 if lenient and in_proto else 0 if lenient else 91,
         )
     return HefCorruptError(
-        f"{-missing} bytes too many: the header speaks of {header.size + stated}, "
+        f"{-missing} bytes too many: the header says {header.size + stated}, "
         f"the file has {source.size}",
         code="hef.length",
         hint="Something was appended to the file, or its header was damaged.",

@@ -142,9 +142,7 @@ def _read_mux(mux: Any, place: Place, direction: Direction, network: str) -> Lay
     base = _read_base(mux.base, place, transposed=False, in_mux=True, name=mux.name)
     _require_buffer(mux.base, mux.name)
     if mux.data.count > len(mux.predecessors):
-        message = (
-            f"mux {mux.name!r} speaks of {mux.data.count} layers and has {len(mux.predecessors)}"
-        )
+        message = f"mux {mux.name!r} counts {mux.data.count} and has {len(mux.predecessors)} layers"
         raise CrashError(message)
     members = []
     for edge in mux.predecessors[: mux.data.count]:
@@ -154,7 +152,7 @@ def _read_mux(mux: Any, place: Place, direction: Direction, network: str) -> Lay
         elif kind == "mux":
             members.append(_read_mux(edge.mux, place, direction, network))
         else:
-            message = f"mux {mux.name!r} holds something that is no layer"
+            message = f"mux {mux.name!r} holds something that is not a layer"
             raise invalid(message, 8)
     return replace(
         base,
@@ -179,7 +177,7 @@ def _read_planes(planes: Any, place: Place, direction: Direction, network: str) 
     members = []
     for edge in planes.planes:
         if edge.WhichOneof("edge") != "info":
-            message = f"planes {planes.name!r} hold something that is no plain layer"
+            message = f"planes {planes.name!r} hold something that is not a plain layer"
             raise invalid(message, 8)
         members.append(_read_info(edge.info, place, direction, network, in_mux=False))
     if not members:
@@ -249,7 +247,7 @@ def _read_format(
     if swapped:
         shape = (shape[1], shape[0], shape[2])
     if base.host_argmax:
-        message = f"layer {name!r} wants an argmax on the host as files before 4.14 did"
+        message = f"layer {name!r} asks for an argmax on the host, as files before 4.14 did"
         raise HefInvalidError(
             message, status=92, code="hef.host-argmax", hint="Compile the model again."
         )

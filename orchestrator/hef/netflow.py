@@ -121,7 +121,7 @@ def _read_nms(op: Any, pads: _Pads, network: str) -> Op:
     inputs = pads.feeding(op, "NMS")
     kind = op.nms.WhichOneof("family")
     if kind is None:
-        message = f"the NMS op {op.name!r} is of no family that HailoRT knows"
+        message = f"the NMS op {op.name!r} is of a family that HailoRT does not know"
         raise invalid(message, 8)
     family = getattr(op.nms, kind)
     decoders = _read_decoders(kind, family, pads)
@@ -203,7 +203,7 @@ def _judge(
         message = f"the mask layer {family.proto.layer!r} does not feed the NMS op"
         raise invalid(message)
     if nms.box_decoding_only and kind in ("yolox_nms_op", "ssd_nms_op", "yolo_seg_op"):
-        message = f"box decoding alone is not possible for {FAMILIES[kind]}"
+        message = f"box decoding without the rest of the NMS is not possible for {FAMILIES[kind]}"
         raise invalid(message, 2)
     if kind == "ssd_nms_op":
         _judge_anchors(decoders)

@@ -165,7 +165,7 @@ def _require_possible_nms(nms: NmsSpec, outputs: Sequence[str]) -> None:
     if nms.output in outputs or not 0 < len(nms.output.encode()) <= _MAX_NAME:
         _refuse(f"the NMS output cannot be called {nms.output!r}")
     if nms.box_decoding_only and nms.family not in ("yolov5", "yolov8"):
-        _refuse(f"box decoding alone is not possible for {nms.family}")
+        _refuse(f"box decoding without the rest of the NMS is not possible for {nms.family}")
     if nms.family == "yolov5_seg" and not nms.proto_layer:
         _refuse("yolov5_seg needs its proto layer")
 

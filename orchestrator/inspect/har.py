@@ -54,7 +54,7 @@ def read_har(path: Path) -> Har:
         with open_tar(path) as tar:
             members = _members(tar, path.name)
             if not members:
-                message = f"{path.name} is not a HAR: it is an archive of nothing"
+                message = f"{path.name} is not a HAR: the archive is empty"
                 raise ModelFileError(message, code="har.not-a-har")
             texts = {
                 suffix: _text(tar, members, suffix)

@@ -76,7 +76,7 @@ def _checkpoint(path: Path) -> SourceFile:
         start = stream.read(2)
     # A zip archive (torch 1.6 and later) or a pickle.
     if start not in (b"PK", b"\x80\x02", b"\x80\x04"):
-        msg = f"{escape_control(path.name)} is no PyTorch checkpoint"
+        msg = f"{escape_control(path.name)} is not a PyTorch checkpoint"
         raise ArtifactError(msg, code="file.kind")
     if start == b"PK" and not zipfile.is_zipfile(path):
         msg = f"{escape_control(path.name)} ends too early: a cut download or copy"
@@ -105,7 +105,7 @@ def _safetensors(path: Path) -> SourceFile:
     try:
         entries = read_header(path).entries.values()
     except ValueError as error:
-        msg = f"{escape_control(path.name)} is no safetensors file, or a damaged one: {error}"
+        msg = f"{escape_control(path.name)} is not a safetensors file, or a damaged one: {error}"
         raise ArtifactError(msg, code="file.kind") from error
     types = sorted({entry.dtype for entry in entries})
     named = ", ".join(types[:MOST_TYPES]) + (", ..." if len(types) > MOST_TYPES else "")
@@ -131,7 +131,7 @@ def _keras(path: Path) -> SourceFile:
     except (
         zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError, RuntimeError,
     ) as error:  # fmt: skip
-        msg = f"{escape_control(path.name)} is no Keras file, or a damaged one"
+        msg = f"{escape_control(path.name)} is not a Keras file, or a damaged one"
         raise ArtifactError(msg, code="file.kind") from error
     facts = [("network", f"whole, {config.get('class_name')}, Keras {version}")]
     inner = config.get("config")
@@ -150,7 +150,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     with archive.open(name) as stream:
         document = parse_json(stream.read(_LARGEST_JSON))
     if not isinstance(document, dict):
-        msg = f"{name} is no object"
+        msg = f"{name} is not an object"
         raise TypeError(msg)
     return document
 

@@ -143,7 +143,7 @@ def read_statement(path: Path) -> Statement:
         raise ConfigError(msg, code="file.missing") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = str(error) if type(error) is ValueError else f"it lacks what one has ({error})"
-        msg = f"{escape_control(str(path))} is no manifest of a build: {escape_control(why)}"
+        msg = f"{escape_control(str(path))} is not the manifest of a build: {escape_control(why)}"
         raise ArtifactError(msg, code="verify.form") from error
 
 
@@ -179,7 +179,7 @@ def attest(
         wanted = statement.subjects
         if only is not None:
             if only not in wanted:
-                msg = f"{statement.path} does not vouch for {escape_control(only)}"
+                msg = f"{statement.path} does not name the file {escape_control(only)}"
                 raise ArtifactError(msg, code="verify.subject")
             wanted = {only: wanted[only]}
         subjects = [

@@ -183,7 +183,7 @@ def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[
     if hashlib.sha256(content).hexdigest() != record.notes.get(WRITTEN):
         # The job may write to this folder: it would say what the host calls its results, where
         # they go, and what they replace there.
-        msg = f"{staging / HOST_PLAN} is not what this build began with"
+        msg = f"{staging / HOST_PLAN} has changed since this build began"
         hint = "Start the build again: hef up MODEL. Only its own job could have changed that file."
         raise ConfigError(msg, hint=hint, code="build.plan-changed")
     asked = document["request"]

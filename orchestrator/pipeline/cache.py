@@ -370,7 +370,7 @@ def read_entry(document: Mapping[str, Any]) -> CacheEntry:
         names.parts(file["path"])
     same_as = document.get("same_as")
     if same_as is not None and not KEY.fullmatch(same_as):
-        msg = "same_as is no key"
+        msg = "same_as is not a key"
         raise ValueError(msg)
     return CacheEntry(
         key=document["key"],

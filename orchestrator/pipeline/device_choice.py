@@ -29,7 +29,7 @@ class DeviceChoice:
         """The one device. Raises :class:`ConfigError` where more or none are meant."""
         if len(self.specs) != 1:
             names = ", ".join(spec.name for spec in self.specs) or "none"
-            msg = f"one device at a time; these are meant: {names}"
+            msg = f"one device at a time; this names {names}"
             raise ConfigError(
                 msg, hint="Name one with --device. Several are shipped to by: hef ship MODEL"
             )

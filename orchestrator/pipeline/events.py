@@ -106,7 +106,7 @@ class EventReader:
         try:
             message = read_line(line)
         except ContractError as error:
-            msg = f"the worker told something that cannot be: {escape_control(str(error))}"
+            msg = f"the worker sent an impossible message: {escape_control(str(error))}"
             hint = (
                 "The code in the container does not fit this hefsmith, or something wrote into it."
             )
@@ -165,8 +165,8 @@ class EventReader:
         # Announced twice (a folder that grew) means the later one.
         record.files = list({file.path: file for file in record.files}.values())
         if event.files is not None and event.files != len(record.files):
-            msg = f"{stage} left {event.files} files, and {len(record.files)} were told of"
-            hint = "A line of the worker's was lost or written over: run the same command again."
+            msg = f"{stage} left {event.files} files and announced {len(record.files)}"
+            hint = "A line of the worker's log was lost or overwritten: run the same command again."
             raise BuildFailed(msg, hint=hint, code="worker.event")
         record.finished = True
         if self._reader is not None:

@@ -106,7 +106,7 @@ def _retire(old: Path, final: Path) -> None:
 
 
 def accept(current: Build, plan: Plan, record: Record, run: RunContext) -> Build:
-    """Judge a build that is there already by what is asked today, as if it was made just now.
+    """Judge a build that already exists by what is asked today, as if it was made just now.
 
     What of the recipe no stage reads (thresholds, labels, preprocessing's words) is written anew.
     Raises :class:`~orchestrator.errors.StageFailed` as :func:`finalize` does.

@@ -36,7 +36,7 @@ LIBRARIES = (
 #: extra ``tensorflow`` names the same (tests/unit/pipeline/test_identity.py).
 TENSORFLOW = {"tensorflow": "2.21.0", "keras": "3.15.1", "tf2onnx": "1.17.0"}
 
-#: The same as pip takes them for an image; the build without CUDA exists for x86-64 alone.
+#: The same as pip takes them for an image; the build without CUDA exists for x86-64 only.
 TENSORFLOW_PACKAGES = (
     'tensorflow-cpu==2.21.0; platform_machine == "x86_64"',
     'tensorflow==2.21.0; platform_machine != "x86_64"',

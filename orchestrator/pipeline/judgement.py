@@ -340,7 +340,7 @@ def precision_finding(summary: Mapping[str, Any]) -> Finding | None:
         stage="optimize",
         asked=first["asked"],
         got=first["ran"],
-        fix="Look which modes the chip has for these layers; name others in quantization_param.",
+        fix="Check which modes the chip has for these layers; name those in quantization_param.",
     )
 
 

@@ -149,7 +149,7 @@ def _decoded(numbers: str) -> list[float]:
     except binascii.Error as error:
         raise ValueError(str(error)) from error
     if len(packed) % 4:
-        msg = "it holds no whole numbers of four bytes"
+        msg = "it does not hold 4-byte integers"
         raise ValueError(msg)
     return list(struct.unpack(f"<{len(packed) // 4}f", packed))
 

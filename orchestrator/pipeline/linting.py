@@ -97,7 +97,7 @@ def lint_model(
             Finding(
                 "lint.no-graph",
                 INFO,
-                "there is no ONNX file yet, so the network itself was not looked at",
+                "there is not an ONNX file yet, so the network itself was not looked at",
                 fix=f"hef build {loaded.name}, then lint it again",
             )
         )

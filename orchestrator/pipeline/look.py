@@ -160,7 +160,7 @@ def _follow(session: BuildSession, started: Any, staging: Path) -> LookResult:
 def _failure(reader: EventReader, detail: str) -> HefsmithError:
     failure = reader.failure
     if failure is None:
-        msg = f"the look at the network ended without a word ({detail})"
+        msg = f"the process that reads the network ended without a message ({detail})"
         return EngineError(msg, hint="\n".join(reader.tail[-5:]) or None, code="look")
     told = failure.told
     return StageFailed(told.message, hint=told.fix, code=told.known or "look")

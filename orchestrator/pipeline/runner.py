@@ -45,7 +45,7 @@ WORTH_BRINGING = 20.0
 
 
 def up_to_date(plan: Plan, final: Path, context: RunContext) -> Build | None:
-    """Return the build that is there already when the plan would give the same one.
+    """Return the build that already exists when the plan would give the same one.
 
     The cache may have been emptied since: a whole build needs nothing of it. Files that were
     damaged are taken from the cache again, else there is no such build.
@@ -248,11 +248,11 @@ def _raise_unless_whole(build: BuildContext, stages: Sequence[str]) -> None:
     progress = build.progress
     for name in stages:
         if name not in progress.published:
-            msg = f"stage {name} said that it was done, but its files are not there"
+            msg = f"stage {name} reported success, but its files are missing"
             raise StageFailed(msg, hint=f"The log is {build.failed_log}.")
     if changed := progress.intake.changed():
         # What the manifest says of a file must be true of it.
-        msg = f"{escape_control(changed[0])} is no longer as the worker announced it"
+        msg = f"{escape_control(changed[0])} has changed since the worker announced it"
         raise StageFailed(msg, hint=f"The log is {build.failed_log}.")
 
 
@@ -342,7 +342,7 @@ def _raise_unless_done(build: BuildContext, reader: EventReader, ending: Ending)
         hint = "\n".join(part for part in (ending.hint, log_hint) if part)
         raise StageFailed(msg, hint=hint, code=f"stage.{ending.kind}")
     if failure is None:
-        msg = f"the worker ended without a word ({ending.detail})"
+        msg = f"the worker ended without a message ({ending.detail})"
         tail = "\n".join(escape_control(line) for line in reader.tail[-15:])
         raise StageFailed(msg, hint="\n".join(part for part in (tail, log_hint) if part))
     where_failed = f"stage {failure.stage}: " if failure.stage else ""

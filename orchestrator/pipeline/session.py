@@ -319,8 +319,8 @@ class BuildSession:
                     prestart.discard()
                 self.memory.save()
             return build, made
-        msg = f"{request.model}: its inputs go on changing while it is built"
-        raise StageFailed(msg, hint="Build it when they are written.", code="inputs.changing")
+        msg = f"{request.model}: its inputs keep changing during the build"
+        raise StageFailed(msg, hint="Build when nothing writes to them.", code="inputs.changing")
 
     def plan_with_store(
         self, request: BuildRequest, final: Path

@@ -38,7 +38,7 @@ def sign(content: bytes, key: Path, purpose: str) -> str:
     """
     shown = escape_control(str(key))
     if not key.is_file():
-        msg = f"the key {shown} is not there, which is to sign"
+        msg = f"the signing key {shown} does not exist"
         raise ConfigError(msg, hint="ssh-keygen -t ed25519 makes one.", code="sign.key")
     # A lone dash, or a name that begins with one, is never an option after this.
     done = _keygen("sign", "-q", "-n", purpose, "-f", str(key.absolute()), content=content)
@@ -55,8 +55,8 @@ def check(content: bytes, signature: str, signers: Path, purpose: str) -> Signed
     Raises :class:`~orchestrator.errors.ConfigError` where nobody can be asked.
     """
     if not signers.is_file():
-        msg = f"the list of signers {escape_control(str(signers))} is not there"
-        raise ConfigError(msg, hint="A name and a public key a line.", code="sign.signers")
+        msg = f"the list of signers {escape_control(str(signers))} does not exist"
+        raise ConfigError(msg, hint="One name and one public key per line.", code="sign.signers")
     if len(signature) > LONGEST:
         return Signed("bad", why="it is longer than any signature")
     with files.scratch("hefsmith-signature") as folder:
@@ -91,11 +91,11 @@ def _keygen(
             start_new_session=True,
         )
     except FileNotFoundError:
-        msg = "ssh-keygen is not installed, which makes and checks signatures"
+        msg = "ssh-keygen, which makes and checks signatures, is not installed"
         raise ConfigError(msg, hint="Install OpenSSH.", code="verify.ssh") from None
     except subprocess.TimeoutExpired:
         msg = f"ssh-keygen did not answer within {PATIENCE:.0f} s"
-        raise ConfigError(msg, hint="Is there an agent that waits?", code="sign.time") from None
+        raise ConfigError(msg, hint="Does an SSH agent wait for you?", code="sign.time") from None
     texts = [one.decode("utf-8", "replace") for one in (done.stdout, done.stderr)]
     return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 

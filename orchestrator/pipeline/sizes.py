@@ -20,6 +20,6 @@ def read_size(text: str, origin: str) -> int:
     except (ValueError, OverflowError):
         size = 0
     if size <= 0:
-        msg = f"{origin}: {escape_control(text)!r} is no size; write 12g or 512m"
+        msg = f"{origin}: {escape_control(text)!r} is not a size; write 12g or 512m"
         raise ConfigError(msg)
     return size

@@ -78,7 +78,7 @@ def find_code(
     if factory.missing:
         call = f"{factory.name}({', '.join(f'{one}=...' for one in factory.missing)})"
         msg = (
-            f"{factory.script.path.name}: {factory.name} needs arguments that nobody here states: "
+            f"{factory.script.path.name}: {factory.name} needs arguments that are nowhere stated: "
             f"{', '.join(factory.missing)}"
         )
         hint = (
@@ -135,11 +135,11 @@ def _named(
         raise ConfigError(msg, code="init.torch")
     path = Path(file)
     if not path.is_file():
-        msg = f"{path} is not there"
+        msg = f"{path} does not exist"
         raise ConfigError(msg, code="init.file")
     script = read_script(path)
     if script is None:
-        msg = f"{path} is no Python file that can be read"
+        msg = f"{path} cannot be read as a Python file"
         raise ConfigError(msg, code="init.torch")
     return factory_of(script, function, weights, known, scripts)
 

@@ -73,7 +73,7 @@ def check(started: Started) -> None:
     try:
         section_from(started.recipe, Recipe)
     except Mistake as mistake:
-        msg = f"no recipe comes of it: {mistake}"
+        msg = f"no recipe can be made of it: {mistake}"
         raise ConfigError(escape_control(msg), code="init.recipe") from None
     given = started.recipe.get("preprocessing") or {}
     by_input = bool(given) and all(isinstance(one, dict) for one in given.values())

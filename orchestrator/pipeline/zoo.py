@@ -91,7 +91,7 @@ def _from_suite(
     try:
         store = engine.image_store()
         if store is None:
-            msg = f"{where}: source.zoo: toolchain {chosen.name} was imported to no Docker engine"
+            msg = f"{where}: source.zoo: toolchain {chosen.name} is imported in no Docker engine"
             raise ConfigError(
                 msg, hint="Import it again: hef toolchain import FILE", code="zoo.engine"
             )

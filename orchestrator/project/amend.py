@@ -182,7 +182,7 @@ def amend(path: Path, changes: Mapping[str, object]) -> None:
     except HefsmithError as error:
         if error.code == "tune.apply":
             raise
-        msg = f"{path} was left as it was: with the changes it is no recipe ({error.message})"
+        msg = f"{path} was left as it was: with the changes it is not a recipe ({error.message})"
         raise ConfigError(msg, code="tune.apply") from None
     finally:
         partial.unlink(missing_ok=True)

@@ -178,14 +178,14 @@ TEXTS: Mapping[str, str] = {"github": GITHUB, "gitlab": GITLAB}
 def write_workflow(project: Path, service: str, *, force: bool = False) -> Path:
     """Write the workflow of a service into a project and return the file.
 
-    Raises :class:`ConfigError` for a service that is not known, or a file that is there already.
+    Raises :class:`ConfigError` for a service that is not known, or a file that already exists.
     """
     if service not in PLACES:
         msg = f"--ci: {service!r} is not known"
         raise ConfigError(msg, hint="It writes workflows for: github, gitlab.", code="init.ci")
     path = project / PLACES[service]
     if path.exists() and not force:
-        msg = f"{path} is there already"
+        msg = f"{path} already exists"
         raise ConfigError(msg, hint="--force replaces it", code="init.exists")
     if not path.parent.resolve().is_relative_to(project.resolve()):
         msg = f"{path.parent} is a link to {path.parent.resolve()}: the workflow would go there"

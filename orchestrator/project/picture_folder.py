@@ -48,7 +48,7 @@ def plain(name: str) -> str:
 
 
 def look(path: Path) -> PictureFolder:
-    """Return what is seen from the names in a folder; what is no folder stays as it is."""
+    """Return what is seen from the names in a folder; what is not a folder stays as it is."""
     if not path.is_dir():
         return PictureFolder(path)
     own = _classes(path)

@@ -91,12 +91,12 @@ def _to_json(value: object) -> Any:
         return [_to_json(one) for one in value]
     if isinstance(value, dict):
         if any(name.startswith("$") for name in value):
-            msg = "a key that means something here"
+            msg = "a key that begins with $"
             raise ValueError(msg)
         return {name: _to_json(one) for name, one in value.items()}
     if value is None or type(value) in (str, bool, int, float):
         return value
-    msg = f"no place for {type(value).__name__}"
+    msg = f"a value cannot be kept: {type(value).__name__}"
     raise TypeError(msg)
 
 

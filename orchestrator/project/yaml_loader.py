@@ -43,7 +43,7 @@ class LimitedLoader(yaml.SafeLoader):
         try:
             super().__init__(text)
         except yaml.reader.ReaderError as error:
-            msg = f"a character that YAML has no room for: {_name(error.character)}"
+            msg = f"a character that YAML does not allow: {_name(error.character)}"
             raise refused(problem=msg, mark=_mark(text, error.position)) from None
         self._depth = 0
         self._sizes: dict[int, int] = {}

@@ -95,7 +95,7 @@ def _dashed(word: str) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        msg = f"this is no hailomz command: {escape_control(message)}"
+        msg = f"this is not a hailomz command: {escape_control(message)}"
         raise ConfigError(
             msg,
             hint="hailomz compile --ckpt M.onnx --calib-path DIR --yaml Y --hw-arch hailo8l",
@@ -190,7 +190,7 @@ def _load(path: Path, notes: list[str], depth: int, files: Iterator[int]) -> dic
     except ConfigError as error:
         raise ConfigError(error.message, hint=error.hint, code="zoo.yaml") from None
     if not value:
-        msg = f"{escape_control(str(path))} is no network of the Model Zoo: it has no keys"
+        msg = f"{escape_control(str(path))} is not a network of the Model Zoo: it has no keys"
         raise ConfigError(msg, code="zoo.yaml")
     merged: dict[str, object] = {}
     bases = value.pop("base", None)
@@ -433,7 +433,7 @@ def _archs(document: Mapping[str, Any], command: HailomzCommand) -> list[str]:
     known = tuple(chip.name for chip in chips.usable())
     if command.arch is not None:
         if command.arch not in known:
-            msg = f"--hw-arch {escape_control(command.arch)} is no chip that this program knows"
+            msg = f"--hw-arch {escape_control(command.arch)} is not a chip that hefsmith knows"
             raise ConfigError(msg, hint="one of " + ", ".join(known), code="zoo.arch")
         return [command.arch]
     listed = [str(arch) for arch in _at(document, "info", "supported_hw_arch") or []]

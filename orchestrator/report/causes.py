@@ -51,7 +51,7 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             only_seen=True,
         ),
         _known(
-            "Red and blue are exchanged, which looks alike where colours tell the classes",
+            "Red and blue are swapped, which looks the same where colours distinguish the classes",
             "Set preprocessing.color as in training; only one of the two is wrong.",
             "A04",
             findings=("calib.channel-order",),
@@ -134,7 +134,7 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
         ),
         _known(
             "The ONNX file is of another checkpoint than the weights",
-            "Delete the old file or build from source.torch only.",
+            "Delete the old file, or build from source.torch only.",
         ),
         _known(
             "The exporter or the opset translates an operation wrongly",
@@ -228,14 +228,14 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             findings=("C03", "calib.range", "calib.dtype", "calib.normalised-twice"),
         ),
         _known(
-            "Boxes lose their precision while classes survive: box outputs need more bits",
+            "Boxes become inexact while classes stay right: the box outputs need more bits",
             "Set optimization.outputs_16bit: true, or give more images at level 2.",
             "A09",
             symptom="broken-boxes",
             only_seen=True,
         ),
         _known(
-            "Weights were squeezed to 4 bits",
+            "Weights were reduced to 4 bits",
             "Set optimization.compression: 0.",
             "O13",
             findings=("D04", "O13"),

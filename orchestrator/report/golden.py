@@ -207,7 +207,7 @@ def load_golden(folder: Path) -> Golden:
         msg = f"{path} is not of the form that the worker writes: {escape_control(repr(error))}"
         raise GoldenError(msg, hint="Build the model again.") from None
     if [output.index for output in golden.outputs] != list(range(len(golden.outputs))):
-        msg = f"{path} numbers its outputs in no order"
+        msg = f"{path} does not number its outputs in order"
         raise GoldenError(msg, hint="Build the model again.")
     if not golden.samples or not golden.outputs:
         msg = f"{path} names no {'outputs' if golden.samples else 'samples'}"
@@ -255,7 +255,7 @@ def _sample(entry: Mapping[str, Any]) -> Sample:
         msg = "a sample's boxes are not rows of five numbers"
         raise ValueError(msg)
     if rows is not None and not all(0 <= row[4] <= _LARGEST_LABEL for row in rows):
-        msg = "a sample's boxes have a class that is no class number"
+        msg = "a sample's boxes have a class that is not a class number"
         raise ValueError(msg)
     number = None if label is None else int(label)
     if number is not None and not 0 <= number <= _LARGEST_LABEL:

@@ -46,10 +46,12 @@ def compare_tensors(name: str, reference: Floats, other: Floats) -> OutputAgreem
         a = np.asarray(left, np.float64).ravel()
         b = np.asarray(right, np.float64).ravel()
         if not np.isfinite(b).all():
-            return OutputAgreement(output=name, problem="has values that are no numbers (NaN, inf)")
+            return OutputAgreement(
+                output=name, problem="has values that are not numbers (NaN, inf)"
+            )
         if not np.isfinite(a).all():
             return OutputAgreement(
-                output=name, problem="the float model gives values that are no numbers (NaN, inf)"
+                output=name, problem="the float model gives values that are not numbers (NaN, inf)"
             )
         difference = a - b
         cosines.append(_cosine(a, b))

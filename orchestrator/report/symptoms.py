@@ -52,7 +52,7 @@ def _tensor_symptoms(
     found: dict[str, str] = {}
     finite_good = good[np.isfinite(good)]
     if not np.isfinite(mine).all() or not finite_good.size:
-        return {"not-a-number": f"{title} has values that are no numbers"}
+        return {"not-a-number": f"{title} has values that are not numbers"}
     spread = float(np.ptp(finite_good))
     if len(mine) > 1 and spread > 0:
         across = float(np.abs(mine - mine[:1]).max())

@@ -426,7 +426,7 @@ def _no_better_than_guessing(
         return None
     if own.measure == "map50":
         text = (
-            f"the float model itself finds next to nothing of what the labels of {own.samples} "
+            f"the float model itself finds almost nothing of what the labels of {own.samples} "
             f"samples show (mAP@50 {own.value:.1%})"
         )
     elif own.measure == "label_iou":
@@ -500,7 +500,7 @@ def _notes(
     if golden.origin != "validation":
         notes.append(
             f"The samples come from the {golden.origin} set, not from a validation set: the "
-            "verdict is kinder than it should be."
+            "verdict is too favourable."
         )
     if not labelled:
         notes.append(
@@ -534,7 +534,7 @@ def _unused(golden: Golden) -> str:
     if any(sample.boxes for sample in golden.samples):
         why = "no boxes can be decoded from these outputs"
     elif any(sample.mask is not None for sample in golden.samples):
-        why = "the first output is no map of classes, which masks would judge"
+        why = "the first output is not a map of classes, which masks could judge"
     else:
         why = f"they are classes, and the task is {golden.task}"
     return f"The labels of the samples were not used: {why}."

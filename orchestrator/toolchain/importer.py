@@ -302,16 +302,16 @@ def _record(
 
 
 def _check_processor(found: Found, shown: str) -> None:
-    """Refuse an image for another processor: Hailo has its compiler for x86-64 alone."""
+    """Refuse an image for another processor: Hailo has its compiler for x86-64 only."""
     if found.architecture in ("amd64", ""):
         return
     msg = (
         f"image {escape_control(shown)} is for {escape_control(found.architecture)}, and Hailo's "
-        "compiler exists for x86-64 alone"
+        "compiler exists for x86-64 only"
     )
     raise ConfigError(
         msg,
-        hint="It is no AI Software Suite, or one that was rebuilt on this machine. Import the\n"
+        hint="It is not an AI Software Suite, or it was rebuilt on this machine. Import the\n"
         "download itself.",
         code="toolchain.processor",
     )
@@ -369,7 +369,7 @@ def find_wheels(folder: Path) -> Wheels:
         msg = f"{escape_control(foreign[0])} is not for Linux on x86-64"
         raise ConfigError(
             msg,
-            hint="The compiler exists for Linux on x86-64 alone; what is for aarch64 belongs on\n"
+            hint="The compiler exists for Linux on x86-64 only; what is for aarch64 belongs on\n"
             "the Pi (HailoRT). Download the compiler's own wheel.",
             code="toolchain.wheels",
         )

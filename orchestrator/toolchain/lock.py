@@ -85,7 +85,7 @@ def write_pin(project: Path, toolchain: ImportedToolchain) -> Path:
     """Pin a toolchain for its line in ``hef.lock`` and return the file."""
     line = toolchain.line
     if line is None:
-        msg = f"toolchain {toolchain.name} belongs to no line that is known"
+        msg = f"toolchain {toolchain.name} belongs to no product line that hefsmith knows"
         raise ConfigError(msg, hint="hef toolchain list shows its versions.", code="lock.line")
     pins = read_lock(project)
     pins[line] = Pin(toolchain.image, dict(toolchain.versions), toolchain.name, toolchain.content)

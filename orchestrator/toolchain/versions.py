@@ -142,7 +142,7 @@ def fits(dfc: Version, hailort: Version | None) -> Fit:
         return Fit(True, "the device's HailoRT is not known")
     made_for = runtime_of_compiler(dfc)
     if made_for is None:
-        return Fit(False, f"compiler {dfc} belongs to no line that is known")
+        return Fit(False, f"compiler {dfc} belongs to no product line that hefsmith knows")
     if made_for.major != hailort.major:
         return Fit(False, f"compiler {dfc} is for HailoRT {made_for.major}.x, not for {hailort}")
     if (made_for.major, made_for.minor) <= (hailort.major, hailort.minor):

@@ -75,7 +75,7 @@ def bring(
     that the zoo does not have, with those that are like it.
     """
     if not name.replace("_", "").replace(".", "").replace("-", "").isalnum():
-        msg = f"{where}: source.zoo: {escape_control(name)!r} is no name of a network"
+        msg = f"{where}: source.zoo: {escape_control(name)!r} is not the name of a network"
         raise ConfigError(msg, code="zoo.name")
     folder = cache / toolchain.image.removeprefix("sha256:")[:24] / name
     yaml = folder / "networks" / f"{name}.yaml"

@@ -184,7 +184,7 @@ def hostile(hef: bytes) -> dict[str, dict[str, bytes]]:
         },
         "a picture as a HAR": {"model.har": b"\xff\xd8\xff" + bytes(600)},
         "a HAR of nothing": {"model.har": har(readme="nothing")},
-        "a HAR whose network is no JSON": {"model.har": har(net_hn="[" * 3000)},
+        "a HAR whose network is not JSON": {"model.har": har(net_hn="[" * 3000)},
         "an array of objects": {"calibration/x.npy": array(np.array([print]), allow_pickle=True)},
         "an array that says more than it has": {"calibration/x.npy": lying_array()},
         "an array whose header is code": {

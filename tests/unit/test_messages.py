@@ -35,6 +35,14 @@ CHATTER = re.compile(
 AMERICAN = re.compile(
     r"\b(?:colors?|gray|normaliz\w+|optimiz\w+|quantiz\w+|behavior|initializ\w+|recogniz\w+)\b"
 )
+#: Turns of phrase that a reader stumbles over, and what plain English has for them: "is not a
+#: folder", "does not exist", "already exists", "no process", "hefsmith's", "only", "says".
+MANNERED = re.compile(
+    r"(?<![Tt]here )\b(?:is|are) no (?!longer\b|more\b|less\b)"
+    r"|(?<!that )\b(?:is|are) not there\b|\bthere already\b|\bnobody\b|\bsomebody\b|\bof no use\b"
+    r"|\b(?:ours(?!:)|our(?! own)|we|us)\b|\bspeaks? (?:of|to)?\b|\bwithout a word\b|\bcalled so\b"
+    r"|\btold of\b|\bis to [a-z]+\b|\bgo(?:es)? on [a-z]+ing\b|\bwritten over\b"
+)
 #: Code, names, paths, keys with their values: no prose.
 CODE = re.compile(r"`[^`]*`|\S*[._:/=(<\[{-]\S+|\b\w+: \{?\w*|'[^']*'|\w+_\w+")
 
@@ -104,6 +112,15 @@ def test_no_inside_no_chatter_and_one_spelling() -> None:
     assert breaking(every, lambda text: re.search("[‘’“”—]", text) is None) == []
 
 
+def test_it_is_plain_english() -> None:
+    every = (*HINTS, *STATEMENTS, "line", "summary", "title")
+    assert breaking(every, lambda text: MANNERED.search(re.sub("`[^`]*`", "", text)) is None) == []
+    for wrong in ("x is no folder", "x is there already", "our helper ended", "nobody uses it"):
+        assert MANNERED.search(wrong), wrong
+    for right in ("there is no folder", "it is no longer read", "our own", "nothing is missing"):
+        assert not MANNERED.search(right), right
+
+
 #: What there may be one of, behind a number.
 COUNTED = re.compile(
     r"(?<!of )(?<!of the )(?<!of its )(?<!the )(?<!these )(?<!level )%\d "
@@ -119,9 +136,9 @@ SEVERAL = frozenset(
         "the archive holds %1 images: %2",
         "this model takes %1 pictures at a time",
         # Damaged files, and answers of a device or worker that cannot be.
-        "%1: was asked about %2 files, told %3",
+        "%1: asked about %2 files, told about %3",
         "context %1 writes %2 layers to memory and reads %3",
-        "%1 left %2 files, and %3 were told of",
+        "%1 left %2 files and announced %3",
         "%1 is not a list of boxes for %2 samples",
         # More than are allowed.
         (

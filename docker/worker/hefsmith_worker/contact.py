@@ -52,7 +52,7 @@ def look_up(surface: List[Dict[str, Any]], module: Any) -> None:
             for part in name.split("."):
                 thing = getattr(thing, part)
         except AttributeError:
-            tell(check, NO, "%s.%s is not there" % (module.__name__, name))
+            tell(check, NO, "%s.%s does not exist" % (module.__name__, name))
             continue
         wrong = misfits(thing, use["keywords"], int(use.get("positional", 0)))
         if wrong:

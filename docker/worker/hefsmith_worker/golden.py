@@ -85,7 +85,7 @@ def input_specs(
                 "%d x %d" % (name, spec.channels, spec.height, spec.width, shape[1], *size),
                 code="preprocess.shape",
                 fix="Correct preprocessing.size or preprocessing.color in the recipe (data for "
-                "what is no picture).",
+                "what is not a picture).",
             )
         specs.append(InputSpec(name, spec))
     return specs

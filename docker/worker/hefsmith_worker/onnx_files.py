@@ -72,7 +72,7 @@ def copy_onnx(source: Path, target: Path) -> None:
     Raises :class:`StageError` for weights that are not beside it, or would overwrite anything.
     """
     if not source.is_file():
-        raise StageError("%s is not there" % source.name, code="export.missing")
+        raise StageError("%s does not exist" % source.name, code="export.missing")
     shutil.copyfile(str(source), str(target))
     # Weights may lie in files beside the model.
     for name in external_files(source):
@@ -149,7 +149,7 @@ def _refuse_custom(model: Any) -> None:
     for node in model.graph.node:
         if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
             raise StageError(
-                "the operator %s of %s is none of ONNX's own" % (node.op_type, node.domain),
+                "the operator %s of %s is not one of ONNX's own" % (node.op_type, node.domain),
                 code="onnx.custom-op",
                 fix="Export the network with standard operators only, or end the graph before it.",
             )
@@ -310,9 +310,9 @@ class Session(object):
             if not late.is_set():
                 raise
             raise StageError(
-                "the network was not done with one sample after %d s" % SAMPLE_SECONDS,
+                "the network did not finish one sample within %d s" % SAMPLE_SECONDS,
                 code="onnx.endless",
-                fix="Has it a Loop whose condition never becomes false? Look at it in Netron.",
+                fix="Does it have a Loop that never ends? Look at it in Netron.",
             )
         finally:
             alarm.cancel()

@@ -54,7 +54,7 @@ def read_header(path: Path) -> Header:
         msg = "nested too deeply"
         raise ValueError(msg) from error
     if not isinstance(document, dict):
-        msg = "its header is no object"
+        msg = "its header is not an object"
         raise ValueError(msg)  # noqa: TRY004 - a damaged file, not a wrong call
     texts = document.pop("__metadata__", None) or {}
     if not isinstance(texts, dict):
@@ -68,7 +68,7 @@ def read_header(path: Path) -> Header:
 def _once(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        msg = "a name stands in it twice"
+        msg = "a name occurs in it twice"
         raise ValueError(msg)
     return found
 
@@ -81,11 +81,11 @@ def _entry(value: Any) -> Entry:
         raise ValueError(msg)
     shape = _numbers(fields.get("shape"), LARGEST_SIDE)
     if shape is None or len(shape) > MOST_SIDES:
-        msg = "the sides of a tensor are none"
+        msg = "a tensor has impossible dimensions"
         raise ValueError(msg)
     place = _numbers(fields.get("data_offsets"), 1 << 62)
     if place is None or len(place) != 2 or place[0] > place[1]:
-        msg = "the numbers of a tensor are nowhere"
+        msg = "the data of a tensor lies outside of the file"
         raise ValueError(msg)
     return Entry(dtype, shape, place[0], place[1])
 

@@ -163,7 +163,7 @@ class FileLock:
         while not _try_lock(stream):
             if time.monotonic() >= deadline:
                 stream.close()
-                msg = "another hefsmith is changing this model here"
+                msg = "another hefsmith is changing this model on this device"
                 raise Refused(msg, code="busy", holder=read_json(self.note) or {})
             time.sleep(0.1)
         self._stream = stream

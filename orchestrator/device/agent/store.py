@@ -236,7 +236,7 @@ class ReleaseStore:
             raise Refused(msg, code="no_earlier")
         wrong = self.verify(history[-1])
         if wrong is not None:
-            msg = f"the release before, {history[-1][:12]}, is not whole: {wrong}"
+            msg = f"the previous release, {history[-1][:12]}, is incomplete: {wrong}"
             raise Refused(msg, code="damaged")
         self._switch(history[-1])
         self._write_history(history)

@@ -43,7 +43,7 @@ def receive_file(link: Link, part: Path, offset: int, sha256: str, size: int) ->
         return False
     if part.stat().st_size != size or receiver.digest.hexdigest() != sha256:
         part.unlink()
-        msg = "what arrived is not what was sent"
+        msg = "the file that arrived differs from the one that was sent"
         raise Refused(msg, code="digest")
     remember(part, sha256)
     return True
@@ -69,7 +69,7 @@ class _Receiver:
         while left:
             block = stream.read(min(BLOCK, left))
             if not block:
-                msg = "the part that was here has shrunk"
+                msg = "the part that had arrived became shorter"
                 raise Refused(msg, code="incomplete")
             self.digest.update(block)
             left -= len(block)

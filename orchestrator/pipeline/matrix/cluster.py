@@ -2,7 +2,7 @@
 
 Dask decides who makes what, and gives the cells of a worker that died to another one. What a
 worker makes goes to the team's store, and comes from there: so the results are those of one
-machine, byte for byte, and a cell that is there already is not sent out at all. A worker must see
+machine, byte for byte, and a cell that already exists is not sent out at all. A worker must see
 the project's folder under the same path, and the store.
 """
 
@@ -89,12 +89,12 @@ def place_of(session: BuildSession, topic: str) -> Place:
     """Return what workers need to build as this session does; raises :class:`ConfigError`."""
     settings, overrides = session.settings, session.overrides
     if session.fresh:
-        msg = "--fresh does not go with --cluster: what workers make is known by what it is made of"
-        hint = "Leave out one of the two; a worker never takes what differs in a byte."
+        msg = "--fresh cannot be used with --cluster, whose workers share finished stages"
+        hint = "Leave out one of the two."
         raise ConfigError(msg, hint=hint, code="cluster.fresh")
     store = settings.text("store")
     if not store:
-        msg = "--cluster needs a store that the workers see: what they make comes from there"
+        msg = "--cluster needs a store that the workers see: results travel through it"
         hint = "store: in hef.yaml, or HEFSMITH_STORE; a shared folder is enough."
         raise ConfigError(msg, hint=hint, code="cluster.store")
     assert session.team is not None

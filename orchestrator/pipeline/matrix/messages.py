@@ -31,7 +31,7 @@ class Mailbox:
         self._letters.put(letter)
 
     def close(self) -> None:
-        """Read what is there already, and end."""
+        """Read what already exists, and end."""
         self._letters.put(None)
 
     def _read(self) -> None:

@@ -88,7 +88,7 @@ def need_key(place: Place, sign_with: str | None) -> None:
     if place.signers is not None and not sign_with:
         from orchestrator.errors import ConfigError
 
-        msg = "this worker signs nothing, and only signed entries are taken (signers)"
+        msg = "this worker has no signing key, and only signed entries are accepted (signers)"
         hint = (
             "Start it with HEFSMITH_SIGN_WITH=~/.ssh/id_ed25519, a key of its machine, and add the "
             "key's .pub to the list of signers."

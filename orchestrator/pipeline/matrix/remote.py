@@ -124,7 +124,7 @@ class ClusterRun:
         here = str(self._session.workspace.root)
         if found.place.root != here:
             msg = f"the run {short(run)} is of the project {escape_control(found.place.root)}"
-            raise ConfigError(msg, hint="Go there, and attach from there.", code="cluster.project")
+            raise ConfigError(msg, hint="Run hef attach in that project.", code="cluster.project")
         return found
 
     def _catch_up(self) -> None:
@@ -143,7 +143,7 @@ class ClusterRun:
         states: Mapping[str, Mapping[str, Any]] = {}
         try:
             states = future.result()
-            over: BaseException = lost("the run", RuntimeError("it ended without a word of this"))
+            over: BaseException = lost("the run", RuntimeError("it ended without reporting this"))
         except BaseException as error:  # told by each cell that waits
             over = error
         self._news.put(lambda: self._end(states, over))  # after what was told before

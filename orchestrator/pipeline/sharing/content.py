@@ -56,7 +56,7 @@ def check_content(entry: CacheEntry, folder: Path) -> None:
 
 
 def _other(path: str, why: str) -> OtherContentError:
-    return OtherContentError(f"{shorten(path, 120)} is not what it is called: {shorten(why)}")
+    return OtherContentError(f"{shorten(path, 120)} is not what its name says: {shorten(why)}")
 
 
 def _need(right: bool, otherwise: str) -> None:

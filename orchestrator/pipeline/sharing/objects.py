@@ -128,12 +128,12 @@ def open_objects(address: str, base: Path, *, writing: bool) -> Objects:
         return _open_remote(address)
     shown = escape_control(address)
     if _LIKE_SCP.match(address):
-        msg = f"store {shown}: this is no address"
+        msg = f"store {shown}: this is not an address"
         host, _, path = address.partition(":")
         hint = f"Over SSH it is sftp://{host}/{path.lstrip('/')} (a path from the root)."
         raise ConfigError(msg, hint=hint, code="store.address")
     if found := _ONE_SLASH.match(address):
-        msg = f"store {shown}: this is no address"
+        msg = f"store {shown}: this is not an address"
         hint = f"With two slashes: {found[1]}://{escape_control(found[2])}; a folder: ./{shown}"
         raise ConfigError(msg, hint=hint, code="store.address")
     if not address.strip() or "\0" in address:
@@ -147,11 +147,11 @@ def _open_folder(root: Path, *, writing: bool) -> Folder:
     if root.is_dir() or (writing and root.parent.is_dir() and not root.exists()):
         return Folder(root)
     if root.exists():
-        msg = f"the store {escape_control(str(root))} is no folder"
+        msg = f"the store {escape_control(str(root))} is not a folder"
         raise ConfigError(
             msg, hint="A store is a folder, or s3://bucket/prefix.", code="store.file"
         )
-    msg = f"the store {escape_control(str(root))} is not there"
+    msg = f"the store {escape_control(str(root))} does not exist"
     hint = "If it is on a network share: is that mounted?"
     if writing:
         hint += f"\nTo begin a store there: mkdir -p {root}"
@@ -270,7 +270,7 @@ class Folder:
             if error.errno in FULL:
                 hint = f"See: df -h {self.address}. Smaller, for everybody: hef cache gc --store"
             elif error.errno == errno.EROFS:
-                hint = "It is mounted to be read only."
+                hint = "It is mounted read-only."
             raise StoreError(msg, hint=hint) from error
 
 

@@ -170,7 +170,7 @@ class SharedStore:
         fault = check_entry(parse_json(content), self.signing)
         if fault is not None:
             msg = f"{self.address}: {entry.stage} ({entry.key[:12]}) is refused: {fault}"
-            hint = f"Its maker sends it again, signed: hef cache push --anew ({self.signing.asked})"
+            hint = f"Its author can sign it: hef cache push --anew ({self.signing.asked})"
             raise UnsignedError(msg, hint=hint)
 
     def _need_entry(self, content: bytes, key: str) -> CacheEntry:
@@ -355,7 +355,7 @@ def _check_ran(ran: Any) -> None:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return "it is no JSON document"
+        return "it is not JSON document"
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     if isinstance(error, KeyError | TypeError | AttributeError):

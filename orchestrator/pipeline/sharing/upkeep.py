@@ -199,7 +199,7 @@ def collect_store(
     objects: Objects = store.objects
     listed = list(objects.listed())
     if listed and not any(_is_entry(one.name) or _is_file(one.name) for one in listed):
-        msg = f"{store.address} is no store of hefsmith"
+        msg = f"{store.address} is not a store of hefsmith"
         raise ConfigError(msg, hint="Check the address.", code="store.address")
     kept = []
     for one in listed:

@@ -161,7 +161,7 @@ def _tensor(_storage: object, _offset: object, size: object, *_rest: object) -> 
     if len(sides) > MOST_SIDES or not all(
         isinstance(side, int) and 0 <= side <= LARGEST_SIDE for side in sides
     ):
-        msg = "a tensor of sides that are none"
+        msg = "a tensor with impossible dimensions"
         raise ValueError(msg)
     return Shape(tuple(int(side) for side in sides))
 

@@ -53,7 +53,7 @@ def test_the_way_of_a_new_pi_from_add_to_identify_on_the_command_line(start_pi: 
 
     fingerprint = pi.sh("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").split()[1]
     assert fingerprint in refused.stderr
-    assert hef("device", "trust", "pi5").returncode == 2  # nobody is there to confirm it
+    assert hef("device", "trust", "pi5").returncode == 2  # no terminal to confirm it at
     assert hef("device", "trust", "pi5", "--fingerprint", "SHA256:wrong").returncode == 2
     assert hef("device", "trust", "pi5", "--fingerprint", fingerprint).returncode == 0
 

@@ -418,7 +418,7 @@ def test_a_packed_array_of_nothing_is_a_bomb(
 ) -> None:
     path = packed_array(tmp_path / "set.npz", (20_000, 8, 8, 3), monkeypatch)
     (tmp_path / "scratch").mkdir()
-    with pytest.raises(CalibrationError, match="looks like a bomb"):
+    with pytest.raises(CalibrationError, match="looks like a decompression bomb"):
         names(path, tmp_path / "scratch")
     assert list((tmp_path / "scratch").iterdir()) == []
 

@@ -6,6 +6,11 @@ import os
 import pty
 import subprocess
 import sys
+import time
+
+import pytest
+
+from orchestrator.cli.display import PlainDisplay
 
 SCRIPT = """
 import time
@@ -90,3 +95,20 @@ def test_without_a_terminal_each_event_is_a_plain_line() -> None:
     ]
     assert "\x1b" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_log_says_what_still_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    display = PlainDisplay(quiet=0.02)
+    with display:
+        display.stage_started("image")
+        display.log("Step 9/16 : RUN install")
+        said = ""
+        for _ in range(1000):
+            time.sleep(0.01)
+            if "running for" in (said := capsys.readouterr().err):
+                break
+        assert "image: running for 0:00 (Step 9/16 : RUN install)" in said
+        display.stage_finished("image", 1.0)
+        capsys.readouterr()
+        time.sleep(0.1)
+    assert "running for" not in capsys.readouterr().err

@@ -87,7 +87,7 @@ def document(event: Event) -> dict[str, Any]:
         (EXAMPLES[2], {"done": "3"}, "done is no count"),
         (EXAMPLES[2], {"t": "noon"}, "t is no time"),
         (EXAMPLES[6], {"seconds": float("nan")}, "seconds is no number of seconds"),
-        (EXAMPLES[6], {"result": [1]}, "result is no object"),
+        (EXAMPLES[6], {"result": [1]}, "result is not an object"),
         (EXAMPLES[7], {"class": None}, "class is no text"),
         (EXAMPLES[7], {"fix": 3}, "fix is no text"),
         (EXAMPLES[3], {"severity": "fatal"}, "severity 'fatal' is not one of error, warning"),

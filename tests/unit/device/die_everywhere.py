@@ -75,7 +75,7 @@ def check(store: ReleaseStore, allowed: set[str], when: str) -> list[str]:
     if current not in allowed:
         wrong.append(f"{when}: current is {current}")
     elif (problem := store.verify(current)) is not None:
-        wrong.append(f"{when}: current is not whole: {problem}")
+        wrong.append(f"{when}: current is incomplete: {problem}")
     return wrong
 
 

@@ -50,7 +50,7 @@ def test_several_are_not_guessed_among() -> None:
         choose(registry, [], UNSET, registry.devices)
     assert "--device embedded" in str(told.value.hint)
     both = choose(registry, ["all"], UNSET, registry.devices)
-    with pytest.raises(ConfigError, match="one device at a time; these are meant: pi5, shed"):
+    with pytest.raises(ConfigError, match="one device at a time; this names pi5, shed"):
         _ = both.only
 
 

@@ -61,7 +61,7 @@ def test_a_password_is_asked_for_only_when_the_entry_says_so(
         asked.append(prompt)
         return SECRET
 
-    with pytest.raises(LoginRefused, match="accepts none of our keys"):
+    with pytest.raises(LoginRefused, match="accepts none of your keys"):
         pool.connect(spec, password=answer)
     assert asked == []
     pool.connect(replace(spec, ask_password=True), password=answer).close()

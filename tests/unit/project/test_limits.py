@@ -56,7 +56,7 @@ MERGES = "a0: &a0 {k: v}\n" + "".join(
         ('a: "\\x1b[2J"\n', "U\\+001B"),
         ('a: "x\\u202ey"\n', "U\\+202E"),
         ('"\\x00": 1\n', ":1:1: text with an invisible character: U\\+0000"),
-        ("a: 1\nb: \x07\n", ":2:4: a character that YAML has no room for: U\\+0007"),
+        ("a: 1\nb: \x07\n", ":2:4: a character that YAML does not allow: U\\+0007"),
         ('a: "\\U00110000"\n', ":1:"),
         ("a: !!bool perhaps\n", ":1:4: perhaps is no bool"),
         ("a: !!int x\n", ":1:4: x is no int"),

@@ -111,7 +111,7 @@ class _Reader:
     def _input_conversion(self, options: ScriptOptions, command: Command) -> ScriptOptions:
         *layer, kind = command.positional
         if kind not in KINDS:
-            raise self.fail(command, f"{kind} is no conversion", at=command.positional_spans[-1])
+            raise self.fail(command, f"{kind} is not a conversion", at=command.positional_spans[-1])
         after = self._layer(command, 0) if layer else None
         return self._with_steps(options, command, after, Conversion("", str(kind)))
 

@@ -119,7 +119,7 @@ def _refuse_climbing(path: Path, name: str) -> None:
     # Archives of Windows part names by backslashes.
     fault = names.fault(name.replace("\\", "/"))
     if fault is not None:
-        msg = f"{path}: the member {names.shown(name)} {fault}: no file of a folder is called so"
+        msg = f"{path}: the member {names.shown(name)} {fault}: no file can have that name"
         raise CalibrationError(
             msg, "calib.archive.path", "Do not use this archive; pack the pictures anew.", str(path)
         )

@@ -77,7 +77,10 @@ def list_npz(path: Path, spec: InputSpec, scratch: Path) -> Listing:
                 info.file_size > RATIO_FROM_BYTES
                 and info.file_size > MAX_RATIO * max(1, info.compress_size)
             ):
-                msg = f"{path}: {key} unpacks to {info.file_size} bytes; looks like a bomb"
+                msg = (
+                    f"{path}: {key} unpacks to {info.file_size} bytes; "
+                    f"looks like a decompression bomb"
+                )
                 raise CalibrationError(msg, "calib.archive.bomb", None, str(path))
             with archive.open(info) as packed:
                 _check_header(packed, spec, f"{path.name}:{key}")
@@ -167,7 +170,7 @@ def _check_values(
     rows = np.unique(np.linspace(0, array.shape[0] - 1, RANGE_ROWS).astype(int))
     low, high = range_of(array, rows)
     if not np.isfinite(low) or not np.isfinite(high):
-        msg = f"{where}: the array has values that are no numbers (NaN or infinity)"
+        msg = f"{where}: the array has values that are not numbers (NaN or infinity)"
         raise CalibrationError(msg, "calib.nan", None, where)
     notes = []
     if array.dtype.itemsize > 4:

@@ -58,7 +58,7 @@ def _table(
         note = Finding(
             "samples.labels.unknown",
             WARNING,
-            f"{len(unknown)} of {len(given)} folders are no label: {', '.join(unknown[:5])}",
+            f"{len(unknown)} of {len(given)} folders match no label: {', '.join(unknown[:5])}",
             "Their pictures count as unlabelled. Compare the names with the labels file.",
         )
         return table, [note]

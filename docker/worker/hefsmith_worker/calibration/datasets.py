@@ -182,7 +182,7 @@ def _class_names(path: Path, value: Any) -> Tuple[str, ...]:
         try:
             value = [value[key] for key in sorted(value, key=int)]
         except ValueError:
-            msg = f"{path}: names: its keys are no class numbers"
+            msg = f"{path}: names: its keys are not class numbers"
             raise CalibrationError(msg, "calib.yolo", None, str(path)) from None
     return tuple(str(name) for name in value) if isinstance(value, list) else ()
 

@@ -90,7 +90,7 @@ def read_mask(path: Path, placement: Placement) -> np.ndarray:
     if values.dtype == bool:
         values = values.astype(np.uint8)
     if values.ndim != 2 or values.min() < 0 or values.max() > MASK_UNKNOWN:
-        msg = "a mask whose values are no class numbers of 0..255"
+        msg = "a mask whose values are not class numbers of 0..255"
         raise PictureError(msg)
     high, wide = values.shape
     if abs(high * placement.source[1] - wide * placement.source[0]) > max(high, wide):

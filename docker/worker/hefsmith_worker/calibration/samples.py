@@ -225,7 +225,7 @@ def _lint(
             Finding(
                 "samples.unreadable",
                 WARNING,
-                f"{counted(len(broken), 'validation image')} of no use: "
+                f"{counted(len(broken), 'validation image')} cannot be used: "
                 + ", ".join(broken[:SHOWN_NAMES]),
                 "Repair or remove them.",
                 files=tuple(broken),

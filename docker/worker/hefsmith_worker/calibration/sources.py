@@ -58,7 +58,7 @@ def _kind_of_file(path: Path) -> str:
     if path.suffix.lower() in by_suffix:
         return by_suffix[path.suffix.lower()]
     if is_picture_name(name):
-        msg = f"{path}: a single picture is no calibration set"
+        msg = f"{path}: a single picture is not a calibration set"
         raise CalibrationError(msg, "calib.source", "Name the folder that holds it.", str(path))
     msg = f"{path}: not a kind of source that is known"
     fix = "Use a folder, glob, list file, .npy/.npz, tar, zip, video, COCO .json or YOLO .yaml."
@@ -112,7 +112,7 @@ def list_source(source: Source, spec: InputSpec, scratch: Path, wanted: int) -> 
         shape = ", ".join(str(side) for side in ("N", *spec.preprocess.shape))
         msg = (
             f"{source.path}: pictures cannot fill the input {spec.name}, which takes "
-            f"{spec.preprocess.channels} values a place"
+            f"{spec.preprocess.channels} values per position"
         )
         fix = f"Name a .npy or .npz file with an array of shape ({shape})."
         raise CalibrationError(msg, "calib.channels", fix, source.path)

@@ -54,7 +54,7 @@ SOURCES = (
         shared_endings=(".h5", ".hdf5"),
         magic=b"\x89HDF",
         by_ending=True,
-        advice="Keras tells its formats by the name's ending.",
+        advice="Keras tells its formats apart by the suffix of the name.",
         rank=4,
     ),
     SourceKind(

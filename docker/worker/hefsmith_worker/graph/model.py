@@ -165,7 +165,7 @@ def read_graph(source: Union[str, Path, onnx.ModelProto]) -> Graph:
         msg = f"{path}: {error.strerror or error}"
         raise GraphError(msg) from None
     except Exception as error:  # protobuf's own class differs between its versions
-        msg = f"{path} is no ONNX file: {error}"
+        msg = f"{path} is not an ONNX file: {error}"
         raise GraphError(msg) from None
     if not model.graph.node:
         msg = f"{path} has no nodes"

@@ -237,7 +237,7 @@ def own_config(request: ScriptRequest) -> str:
     try:
         document = json.loads(text)
     except ValueError as error:
-        msg = f"postprocess.nms.config is no JSON: {error}"
+        msg = f"postprocess.nms.config is not JSON: {error}"
         raise StageError(msg, code="script.nms-json", fix="Correct the file.") from None
     if classes is None or not isinstance(document, dict):
         return text
@@ -252,7 +252,7 @@ def _declared(config: str) -> Optional[str]:
         document = json.loads(config)
         decoder = document["bbox_decoders"][0]
     except (ValueError, KeyError, IndexError, TypeError):
-        msg = "postprocess.nms.config is no NMS JSON: it needs a list bbox_decoders"
+        msg = "postprocess.nms.config is not an NMS JSON: it needs a list bbox_decoders"
         raise StageError(
             msg,
             code="script.nms-json",

@@ -73,7 +73,7 @@ def _activation(command: Command) -> Iterator[Finding]:
                 command.positional_spans[0],
                 "error",
                 "unknown-choice",
-                f"{render(value)} is no activation",
+                f"{render(value)} is not an activation",
                 f"known are {', '.join(sorted(choices))}; a layer goes before it",
             )
     elif command.positional and not is_layers(command.positional[0]):
@@ -93,7 +93,7 @@ def _conversion(command: Command) -> Iterator[Finding]:
             command.positional_spans[0],
             "error",
             "unknown-choice",
-            f"{command.positional[0]} is no conversion",
+            f"{command.positional[0]} is not a conversion",
             f"did you mean {close}?" if close else f"known are {', '.join(sorted(choices))}",
         )
 

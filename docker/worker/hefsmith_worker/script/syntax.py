@@ -269,7 +269,7 @@ class _Parser:
         name = words[0]
         match = _COMMAND.match(name.text)
         if name.kind != "word" or match is None:
-            raise self.error(name.start, f"{name.text} is no name of a command")
+            raise self.error(name.start, f"{name.text} is not the name of a command")
         self.expect("(", f"after {name.text}")
         self.depth += 1
         positional, positional_spans, keyword, keyword_spans = self.arguments(name)

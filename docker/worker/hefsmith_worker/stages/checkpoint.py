@@ -53,7 +53,7 @@ def load(path: Path, trust_pickle: bool, own: Optional[Any] = None, boxed: bool 
     import torch
 
     if not path.is_file():
-        raise StageError("the weights %s are not there" % path.name, code="export.weights-missing")
+        raise StageError("the weights %s do not exist" % path.name, code="export.weights-missing")
     if path.suffix.lower() == ".safetensors":
         return _load_safetensors(path)
     if torchscript.is_one(path):

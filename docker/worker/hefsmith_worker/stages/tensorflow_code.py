@@ -55,7 +55,7 @@ JSON_BYTES = 64 << 20
 def code_in_keras(path: Path) -> str:
     """Return the first thing in a Keras file that is code or leads to some, ``""`` for none.
 
-    Raises ``OSError``, ``ValueError`` or ``KeyError`` for a file that is no Keras file.
+    Raises ``OSError``, ``ValueError`` or ``KeyError`` for a file that is not a Keras file.
     """
     import h5py
 

@@ -82,7 +82,7 @@ def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
     """Return the user's file as a module; its folder is importable from then on."""
     file = workspace.plan.input(source["file"])
     if not file.is_file():
-        raise StageError("%s is not there" % source["file"], code="export.factory-missing")
+        raise StageError("%s does not exist" % source["file"], code="export.factory-missing")
     sys.path.insert(0, str(file.parent))
 
     def execute() -> Any:

@@ -61,7 +61,7 @@ def check(path: Path, allowed: bool) -> None:
             "%s is TorchScript that calls %s, which computes nothing and may touch files"
             % (path.name, shown(found)),
             code="export.torchscript-refused",
-            fix="Do not use this file; ask its maker for the weights alone.",
+            fix="Do not use this file; ask its author for the weights only.",
         )
 
 

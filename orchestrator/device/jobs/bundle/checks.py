@@ -168,7 +168,7 @@ def _usb(where: str) -> list[Check]:
     module = _module("cv2", "python3-opencv")
     node = Path("/dev/video%s" % where if where.isdigit() else where)
     if not node.exists():
-        return [module, Check("camera", BAD, "%s is not there" % node, "v4l2-ctl --list-devices")]
+        return [module, Check("camera", BAD, "%s does not exist" % node, "v4l2-ctl --list-devices")]
     if not os.access(str(node), os.R_OK | os.W_OK):
         fix = "sudo usermod -aG video $USER, then log in again"
         return [module, Check("camera", BAD, "%s may not be opened" % node, fix)]

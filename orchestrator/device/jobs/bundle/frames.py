@@ -159,9 +159,7 @@ class _Capture:
         self._source, self._size = source, size
         self._capture = self._open()
         if not self._capture.isOpened():
-            raise RuntimeError(
-                "cannot open %s (is it there, and used by nobody else?)" % masked(source.where)
-            )
+            raise RuntimeError("cannot open %s (is it connected, and free?)" % masked(source.where))
 
     def _open(self) -> Any:
         import cv2

@@ -46,7 +46,7 @@ def use(name: str) -> None:
     """Speak a language from here on. Raises :class:`ConfigError` where there is no such one."""
     known = languages()
     if _fitting(name, known) is None:
-        msg = f"hef has no translation into {escape_control(name)!r}"
+        msg = f"hef is not translated into {escape_control(name)!r}"
         raise ConfigError(msg, hint=f"Languages: {', '.join(known)}.", code="language.missing")
     os.environ[VARIABLE] = name
 

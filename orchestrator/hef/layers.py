@@ -142,7 +142,7 @@ def _read_mux(mux: Any, place: Place, direction: Direction, network: str) -> Lay
     base = _read_base(mux.base, place, transposed=False, in_mux=True, name=mux.name)
     _require_buffer(mux.base, mux.name)
     if mux.data.count > len(mux.predecessors):
-        message = f"mux {mux.name!r} counts {mux.data.count} and has {len(mux.predecessors)} layers"
+        message = f"mux {mux.name!r} has {len(mux.predecessors)} of its {mux.data.count} layers"
         raise CrashError(message)
     members = []
     for edge in mux.predecessors[: mux.data.count]:

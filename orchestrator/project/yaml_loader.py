@@ -97,14 +97,14 @@ class LimitedLoader(yaml.SafeLoader):
             )
         if not node.tag.endswith(":str") and len(text) > LONGEST_NUMBER:
             raise refused(
-                problem=f"a value of {len(text)} characters that is no text", mark=node.start_mark
+                problem=f"a value of {len(text)} characters that is not text", mark=node.start_mark
             )
         try:
             value = self.construct_object(node, deep=True)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             kind = shorten(node.tag.rpartition(":")[2], 20)
             raise refused(
-                problem=f"{shorten(text, 60)} is no {kind}", mark=node.start_mark
+                problem=f"{shorten(text, 60)} is not of type {kind}", mark=node.start_mark
             ) from error
         if isinstance(value, float) and not math.isfinite(value):
             raise refused(

@@ -34,7 +34,7 @@ TESTS = (
 _SHIP = "tests/unit/device/test_commands.py"
 #: Those that run the emulator on this machine, whose packages are left out above.
 NEED_EMULATOR = (
-    "tests/unit/cli/test_command.py::test_wrong_usage_is_exit_2[arguments1-is no size]",
+    "tests/unit/cli/test_command.py::test_wrong_usage_is_exit_2[arguments1-is not a size]",
     f"{_SHIP}::test_the_build_for_the_devices_own_chip_is_shipped_with_what_goes_with_it",
 )
 

@@ -345,13 +345,15 @@ def test_what_cannot_be_asked_is_an_error_and_no_yes(
     tmp_path: Path, share: Path, alice: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = sent(alice, opened(share, key=alice.key()), FILES)
-    with pytest.raises(ConfigError, match="is not there"):
+    with pytest.raises(ConfigError, match="does not exist"):
         opened(share, signers=tmp_path / "none").look(entry.key)
     (tmp_path / "empty").write_text("")
     with pytest.raises(UnsignedError):
         opened(share, signers=tmp_path / "empty").look(entry.key)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="ssh-keygen is not installed"):
+    with pytest.raises(
+        ConfigError, match="ssh-keygen, which makes and checks signatures, is not installed"
+    ):
         opened(share, signers=tmp_path / "empty").look(entry.key)
 
 
@@ -365,7 +367,7 @@ def test_a_key_that_wants_a_passphrase_waits_for_nobody(
     )
     with pytest.raises(ConfigError, match="does not sign"):
         sent(alice, opened(share, key=key), FILES)
-    with pytest.raises(ConfigError, match="is not there"):
+    with pytest.raises(ConfigError, match="does not exist"):
         sent(alice, opened(share, key=tmp_path / "no such key"), FILES)
 
 

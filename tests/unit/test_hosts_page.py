@@ -139,7 +139,7 @@ def test_names_that_differ_in_case_are_noticed_where_they_are_one() -> None:
     for facts in (WINDOWS, MAC):
         finding = check_case(replace(facts, case_sensitive=False))
         assert finding is not None
-        assert "upper from lower" in finding.message
+        assert "ignore upper and lower case" in finding.message
     assert check_case(replace(LINUX, case_sensitive=True)) is None
     assert check_case(replace(LINUX, case_sensitive=None)) is None, "what is not known is not said"
 

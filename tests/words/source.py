@@ -197,8 +197,9 @@ def _of_file(path: Path) -> Iterator[Message]:
 #: Beginnings of a command, which is the same in every language, unless it goes on in words.
 _COMMAND = re.compile(r"(?:hef|sudo|pip|echo|apt-cache|hailomz|ssh-keygen|%1)\b")
 _WORDS = re.compile(
-    r"\b(?:a|agrees?|are|at|be|but|for|found|goes|has|ignored|in|is|it|knows|makes|matches|must|needs|no|of|or|"
-    r"replaces|say|shows|takes|tells|than|the|then|to|with|works|whose|rule)\b"
+    r"\b(?:a|about|agrees?|already|announced|are|at|be|but|cannot|contradict|did|does|exist|for|found|goes"
+    r"|has|holds|ignored|in|is|it|knows|makes|matches|must|needs|no|not|occurs|of|or|raised|replaces|say"
+    r"|shipped|shows|takes|tells|than|the|then|to|was|were|will|with|works|whose|rule)\b"
 )
 
 

@@ -232,7 +232,7 @@ class SharedStore:
         name = file_name(file.sha256)
         digest = self.objects.fetch(name, file.bytes, target, told)
         if digest != file.sha256 or target.stat().st_size != file.bytes:
-            what = "is not there" if digest is None else "has another content"
+            what = "is missing" if digest is None else "has another content"
             msg = f"{self.address}: {escape_control(file.path)} {what} ({name})"
             raise RefusedError(msg)
         then = target.stat().st_mtime_ns - _BACK
@@ -355,7 +355,7 @@ def _check_ran(ran: Any) -> None:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return "it is not JSON document"
+        return "it is not a JSON document"
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     if isinstance(error, KeyError | TypeError | AttributeError):

@@ -110,7 +110,7 @@ def verify_store(store: SharedStore, *, repair: bool = False) -> Verified:
                 found.files += 1
                 size = sizes.get(file_name(file.sha256))
                 if size != file.bytes:
-                    why = f"{file.path} " + ("is not there" if size is None else "is cut off")
+                    why = f"{file.path} " + ("is missing" if size is None else "is cut off")
                     break
         except UnsignedError as error:
             # It may be whole, and good for people who ask for no signatures: it stays.

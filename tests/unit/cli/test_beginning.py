@@ -63,7 +63,7 @@ def test_long_lines_are_broken_between_words_below_their_beginning() -> None:
     assert all(len(line) <= 60 for line in lines)
     assert all(line.startswith(" " * 9) for line in lines[1:])
     assert " ".join(" ".join(lines).split()) == " ".join(text.split())
-    _, more = fitted("  hef device add       add your Pi, and more words", 50).split("\n")
+    _, more = fitted("  hef device add       add your Pi, and many more words", 50).split("\n")
     assert more.startswith(" " * 23)
 
 

@@ -116,7 +116,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("up", "digits", "--arch", "hailo9"), "no chip 'hailo9'"),
-        (("up", "digits", "--engine", "local", "--memory", "much"), "is no size"),
+        (("up", "digits", "--engine", "local", "--memory", "much"), "is not a size"),
         (("build", "digits", "--toolchain", "nosuch"), "nosuch"),
         (("up", "--gpu", "maybe"), "gpu is one of auto, on, off"),
         (("nonsense",), "No such command"),

@@ -79,5 +79,5 @@ def test_a_wrong_password_is_refused_and_not_shown(pool: ConnectionPool, spec: D
 def test_without_anybody_to_ask_a_password_is_no_way_in(
     pool: ConnectionPool, spec: DeviceSpec
 ) -> None:
-    with pytest.raises(LoginRefused, match="nobody is there to ask"):
+    with pytest.raises(LoginRefused, match="no terminal to ask at"):
         pool.connect(replace(spec, ask_password=True))

@@ -161,7 +161,7 @@ def test_a_damaged_configuration_is_one_clear_message(ssh_config: Path) -> None:
 
 
 def test_a_missing_identity_file_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"/nowhere/id is not there"):
+    with pytest.raises(ConfigError, match=r"/nowhere/id does not exist"):
         read_route(DeviceSpec(name="x", host="x", identity_file=Path("/nowhere/id")))
 
 

@@ -96,7 +96,7 @@ def test_rollback_refuses_a_release_that_has_been_damaged(store: ReleaseStore) -
     damaged = store.releases / ids(1)[0] / "net.hef"
     damaged.chmod(0o644)
     damaged.write_bytes(b"short")
-    with pytest.raises(Refused, match=r"not whole: net\.hef is damaged"):
+    with pytest.raises(Refused, match=r"incomplete: net\.hef is damaged"):
         roll_back(store)
     assert store.current() == ids(2)[0]
 

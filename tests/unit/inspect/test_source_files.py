@@ -119,7 +119,7 @@ def test_a_strange_keras_file_is_told_and_ends_in_no_traceback(
     if isinstance(config, dict):
         assert describe_source(file).kind == "Keras network"
     else:
-        with pytest.raises(ArtifactError, match="no Keras file, or a damaged one"):
+        with pytest.raises(ArtifactError, match="not a Keras file, or a damaged one"):
             describe_source(file)
 
 
@@ -129,7 +129,7 @@ def test_keras_in_hdf5_a_saved_model_and_what_only_looks_like_them(
     (tmp_path / "old.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 64)
     assert describe_source(tmp_path / "old.h5").kind == "Keras network (HDF5)"
     (tmp_path / "not.keras").write_bytes(b"no archive")
-    with pytest.raises(ArtifactError, match="no Keras file"):
+    with pytest.raises(ArtifactError, match="not a Keras file"):
         describe_source(tmp_path / "not.keras")
     folder = tmp_path / "my saved"
     folder.mkdir()

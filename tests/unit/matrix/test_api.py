@@ -87,7 +87,7 @@ def test_one_name_stands_for_a_list_of_one(project: conftest.Project) -> None:
 
 
 def test_a_project_is_a_folder_that_is_there(project: conftest.Project) -> None:
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(ConfigError, match="not a folder"):
         Project(project.root / "typo")
     with pytest.raises(TypeError, match="on_event is a function"):
         Project(on_event=3)  # type: ignore[arg-type]

@@ -181,7 +181,7 @@ def test_a_worker_takes_the_signers_of_who_gives_the_order_and_needs_a_key(
     assert found is not None
     assert found.read_text() == listed.read_text()
     need_key(place, "a key")
-    with pytest.raises(ConfigError, match="this worker signs nothing"):
+    with pytest.raises(ConfigError, match="this worker has no signing key"):
         need_key(place, None)
     need_key(replace(place, signers=None), None)
     monkeypatch.setenv("HEFSMITH_SIGNERS", str(tmp_path / "nowhere"))

@@ -212,7 +212,7 @@ def test_what_is_damaged_in_the_store_is_a_warning_and_a_miss(
     assert run(["cache", "pull"]) == 0
     said = capsys.readouterr()
     assert said.err.count("warning: ") == 3
-    assert "no JSON document" in said.err
+    assert "not a JSON document" in said.err
     assert "has another content" in said.err
     assert said.out.count("refused") == 3
     assert "push --anew" in said.out

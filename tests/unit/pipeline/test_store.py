@@ -283,7 +283,7 @@ def test_a_lost_file_is_a_miss(here: Side, there: Side, folder: Path, store: Sha
     entry = here.make()
     here.send(store, entry)
     blob(folder, entry).unlink()
-    with pytest.raises(RefusedError, match="is not there"):
+    with pytest.raises(RefusedError, match="is missing"):
         there.take(store, entry.key)
 
 
@@ -304,7 +304,7 @@ def test_what_is_no_plain_file_is_not_read(
     else:
         place.unlink()
         place.mkdir()
-    with pytest.raises(RefusedError, match="is not there"):
+    with pytest.raises(RefusedError, match="is missing"):
         there.take(store, entry.key)
 
 
@@ -521,11 +521,11 @@ def test_a_folder_needs_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("nowhere/share", "is not there"),
-        ("pi@nas:/srv/hef", "no address"),
+        ("nowhere/share", "does not exist"),
+        ("pi@nas:/srv/hef", "not an address"),
         ("", "is empty"),
-        ("s3:/bucket/team", "no address"),
-        ("net.onnx", "is no folder"),
+        ("s3:/bucket/team", "not an address"),
+        ("net.onnx", "is not a folder"),
         ("nosuch://bucket", "Protocol not known: nosuch"),
     ],
 )
@@ -535,7 +535,7 @@ def test_an_address_that_leads_nowhere_is_told(tmp_path: Path, address: str, say
         open_objects(address, tmp_path, writing=True)
 
 
-@pytest.mark.parametrize(("number", "hint"), [(errno.ENOSPC, "df -h"), (errno.EROFS, "read only")])
+@pytest.mark.parametrize(("number", "hint"), [(errno.ENOSPC, "df -h"), (errno.EROFS, "read-only")])
 def test_why_a_folder_cannot_be_written_leads_to_the_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
 ) -> None:
@@ -551,7 +551,7 @@ def test_why_a_folder_cannot_be_written_leads_to_the_hint(
 
 
 def test_a_folder_that_is_missing_is_not_made_for_a_pull(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not there"):
+    with pytest.raises(ConfigError, match="does not exist"):
         open_objects("share", tmp_path, writing=False)
     assert not (tmp_path / "share").exists()
 

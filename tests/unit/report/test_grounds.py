@@ -135,7 +135,7 @@ CASES = {
         for task, part in (("pose", "key points"), ("segmentation", "masks"), ("obb", "angles"))
     },
     "no box where the labels are": Case(
-        "detection", boxes(), "failed", "next to nothing", {"boxes": ELSEWHERE}
+        "detection", boxes(), "failed", "almost nothing", {"boxes": ELSEWHERE}
     ),
     # heads that nobody can decode here
     "raw scores below the least": Case(
@@ -273,7 +273,7 @@ def test_each_class_has_its_figures(tmp_path: Path) -> None:
     [
         ("detection", {"boxes": truth_of(SOME)}, "no boxes can be decoded"),
         ("other", {"labels": [0, 1] * (N // 2)}, "they are classes, and the task is other"),
-        ("other", {"masks": np.zeros((N, 4, 4))}, "the first output is no map of classes"),
+        ("other", {"masks": np.zeros((N, 4, 4))}, "the first output is not a map of classes"),
     ],
 )
 def test_labels_that_judge_nothing_are_told(

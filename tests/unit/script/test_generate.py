@@ -289,7 +289,7 @@ def test_a_json_without_a_line_takes_the_heads_meta_architecture() -> None:
     config = json.dumps({"classes": 7, "bbox_decoders": [{"reg_layer": "conv1"}]})
     script = made(V8, nms_config=config)
     assert json.loads(script.files["nms_config.json"])["bbox_decoders"][0]["reg_layer"] == "conv1"
-    with pytest.raises(StageError, match="no JSON"):
+    with pytest.raises(StageError, match="not JSON"):
         made(V8, nms_config="{")
 
 

@@ -102,7 +102,7 @@ def test_what_the_parser_reads_of_the_zoo_is_no_error(form: str) -> None:
          "calibration?"),
         ("quantization_param(conv1, precision_mode=a16w16)", "unknown-choice", 27, "a16_w16?"),
         ("change_output_activation(conv1, sigmoyd)", "unknown-choice", 33, "sigmoid?"),
-        ("change_output_activation(conv1)", "unknown-choice", 26, "no activation"),
+        ("change_output_activation(conv1)", "unknown-choice", 26, "not an activation"),
         ('nms_postprocess("a.json", meta_arch=yolov8, engine=nn_core)', "nms-engine", 45,
          "engine=cpu"),
         ("nms_postprocess(engine=cpu)", "missing-argument", 1, "JSON"),

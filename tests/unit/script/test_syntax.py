@@ -123,7 +123,7 @@ def test_a_quoted_word_is_text_and_a_bare_word_is_a_name() -> None:
         ("model_optimization_flavor", 1, 26, "expected '('"),
         ("a = ", 1, 5, "expected a command"),
         ("f(a; b)", 1, 4, "unexpected character ';'"),
-        ("x = 3(a)", 1, 5, "no name of a command"),
+        ("x = 3(a)", 1, 5, "not the name of a command"),
         ("f(" + "[" * 2000, 1, 23, "too many lists"),
     ],
 )

@@ -245,7 +245,7 @@ def test_a_compiler_that_lacks_a_name_or_a_keyword(tmp_path: Path) -> None:
     rows = {row.check: row for row in contact.judge(answers)}
     names = rows["names and keywords"]
     assert names.state == "error"
-    assert "optimize_full_precision is not there" in names.found
+    assert "optimize_full_precision does not exist" in names.found
     assert "takes no end_node_names, net_input_shapes" in names.found
     assert "save_har takes 0 arguments by place, not 1" in names.found
     assert "get_hn_dict needs why" in names.found

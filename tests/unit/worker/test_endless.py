@@ -51,7 +51,7 @@ def test_a_loop_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_files, "SAMPLE_SECONDS", 1.0)
     session = onnx_files.Session(endless().SerializeToString())
     began = time.monotonic()
-    with pytest.raises(StageError, match="not done with one sample after 1 s") as told:
+    with pytest.raises(StageError, match="not finish one sample within 1 s") as told:
         session.run({"x": np.zeros((1, 2), np.float32)})
     assert told.value.code == "onnx.endless"
     assert time.monotonic() - began < 45

@@ -200,7 +200,7 @@ def test_the_dynamo_exporter_gives_the_same_bytes_wherever_the_code_lies(
         ({"source": {"factory": "biuld"}}, "export.factory-missing", "no function biuld"),
         ({"source": {"factory": "broken"}}, "export.factory-raised", "KeyError: 'no such layer'"),
         ({"source": {"factory": "number"}}, "export.factory-type", "returned int"),
-        ({"source": {"file": "source/absent.py"}}, "export.factory-missing", "not there"),
+        ({"source": {"file": "source/absent.py"}}, "export.factory-missing", "does not exist"),
         ({"source": {"weights": "absent.pt"}}, "export.weights-missing", "absent.pt"),
         ({"source": {"kwargs": {"classes": 7}}}, "export.weights-fit", "head.weight is [4, 8]"),
         ({"source": {"kwargs": {"klasses": 7}}}, "export.factory-raised", "klasses"),

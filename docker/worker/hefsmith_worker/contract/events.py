@@ -32,7 +32,7 @@ Check = Callable[[Any], Optional[str]]
 def _text(limit: int) -> Check:
     def check(value: Any) -> Optional[str]:
         if not isinstance(value, str):
-            return "is no text"
+            return "is not a text"
         return "has more than %d characters" % limit if len(value) > limit else None
 
     return check
@@ -40,21 +40,21 @@ def _text(limit: int) -> Check:
 
 def _count(value: Any) -> Optional[str]:
     right = type(value) is int and 0 <= value <= LARGEST
-    return None if right else "is no count from 0 to %d" % LARGEST
+    return None if right else "is not a count from 0 to %d" % LARGEST
 
 
 def _seconds(value: Any) -> Optional[str]:
     right = type(value) in (int, float) and math.isfinite(value) and value >= 0
-    return None if right else "is no number of seconds"
+    return None if right else "is not a number of seconds"
 
 
 def _sha256(value: Any) -> Optional[str]:
     right = isinstance(value, str) and _SHA256.fullmatch(value) is not None
-    return None if right else "is no sha256 in lower-case hex"
+    return None if right else "is not a sha256 in lower-case hex"
 
 
 def _object(value: Any) -> Optional[str]:
-    return None if isinstance(value, dict) else "is no object"
+    return None if isinstance(value, dict) else "is not an object"
 
 
 def _path(value: Any) -> Optional[str]:
@@ -63,7 +63,7 @@ def _path(value: Any) -> Optional[str]:
         return wrong
     parts = value.split("/")
     inside = all(part not in ("", ".", "..") for part in parts) and not re.search(r"[\\\0]", value)
-    return None if inside else "is no path below the work folder"
+    return None if inside else "is not a path below the work folder"
 
 
 def _of(check: Check) -> Any:
@@ -261,7 +261,7 @@ def read_line(line: str) -> Optional[Message]:
     elif stage is None and kind in _OF_A_STAGE:
         wrong.append("stage is missing")
     if _seconds(sent) is not None:
-        wrong.append("t is no time")
+        wrong.append("t is not a time")
     try:
         event = None if kind is None else _read(kind, document)
     except ContractError as error:

@@ -282,7 +282,9 @@ class VendorLog:
         found = [self._as_symptom(one, found) for one in found]
         found = rules.shade(once(found), {name: hit.entry for name, hit in self._hits.items()})
         at, _ = self._outcome.failed_at
-        failed = failed and at not in {self._last[name] for name in over}
+        failed = failed and not any(
+            hits[name].line <= (at or 0) <= self._last[name] for name in over
+        )
         if failed and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))
         return sorted(found, key=rules.rank)

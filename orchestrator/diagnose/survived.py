@@ -30,6 +30,10 @@ _WARNED = re.compile(
     r"|(?:exception|error) ignored in"
     r")"
 )
+#: Advice for the case that something happens; it did not.
+_ADVICE = re.compile(
+    r"^.{0,40}\bif you (?:still )?(?:see|get|encounter|receive|run into|are (?:seeing|getting))\b"
+)
 #: Steps that went well, as package tools and engines say it.
 MENDED = (
     ("pip", re.compile(r"^successfully installed \S")),
@@ -45,7 +49,7 @@ OVER = {
     "pip": (*_NETWORK, "M03"),
     "apt": (*_NETWORK, "B02", "B03", "B13", "L08", "G70"),
     "pull": (*_NETWORK, "S40", "S47", "S63"),
-    "git": (*_NETWORK, "G44", "G87"),
+    "git": (*_NETWORK, "G44", "G87", "J20", "J29", "J30"),
 }
 
 
@@ -56,7 +60,9 @@ def warned(folded: str) -> bool:
 
 
 def proves(entry: Entry, folded: str) -> bool:
-    """Tell whether a line may assert ``entry``: what is plain of any program not by a warning."""
+    """Tell whether a line may assert ``entry``: advice nothing, a warning nothing that is plain."""
+    if _ADVICE.search(folded.lower()):
+        return False
     return entry.severity != "fatal" or "*" not in entry.yields_to or not warned(folded)
 
 

@@ -37,7 +37,7 @@ TAKES: dict[str, str] = {
     "dmesg": r"|-[HTwk]+",
     "docker": (
         rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network (?:prune|create {WORD})|image ls"
-        rf"|login|version|info|system df|manifest inspect {WORD}"
+        rf"|login|version|info|system df|buildx create --use|manifest inspect {WORD}"
         rf"|compose config|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
         rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
         rf"| --ulimit \w+=\d+)* {WORDS}"
@@ -64,14 +64,17 @@ TAKES: dict[str, str] = {
     "ls": r"-l[dah]*(?: \S+)+|/\S+",
     "lsmod": "",
     "lspci": r"(?:-nn ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
+    "mkdir": r"-p /\S+",
     "modprobe": rf"(?:-r )?{WORD}",
     "modinfo": WORD,
     "mokutil": r"--import /\S+|--sb-state",
+    "mount": r"/\S+",
     "newgrp": WORD,
     "nvidia-ctk": r"runtime configure --runtime=(?:docker|containerd)|cdi generate --output=/\S+",
     "nvidia-smi": "",
     "ping": rf"-c \d+ {WORD}",
     "pip": rf"list|check|show {WORDS}|cache purge|debug --verbose"
+    rf"|uninstall -y {WORDS}"
     r"|install (?:-e |--upgrade |--force-reinstall |--no-cache-dir |--ignore-installed )*"
     rf"(?:\.|{WORDS})",
     "pkg-config": r"--list-all|--modversion \S+",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "hefsmith"
 
-Extra = Literal["cluster", "demo", "emulator", "store", "tensorflow", "tune"]
+Extra = Literal["cluster", "emulator", "store", "tensorflow", "tune"]
 Manager = Literal["pip", "pipx", "uv-tool", "uv-pip"]
 
 #: The extra that brings a module which the base installation does without.
@@ -38,7 +38,6 @@ EXTRA_OF: dict[str, Extra] = {
     "optuna": "tune",
     "ruamel": "tune",
     "safetensors": "emulator",
-    "sklearn": "demo",
     "tensorflow": "tensorflow",
     "tf2onnx": "tensorflow",
     "torch": "emulator",

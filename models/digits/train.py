@@ -27,11 +27,10 @@ BATCH = 64
 SIZE = (32, 32)
 
 
-def to_tensor(scans: np.ndarray) -> torch.Tensor:
-    """Return (N, 1, 32, 32) float32 in 0..1 from scans (N, 8, 8) uint8."""
-    large = [
-        np.asarray(Image.fromarray(scan).resize(SIZE, Image.Resampling.BILINEAR)) for scan in scans
-    ]
+def to_tensor(scans: list[data.Scan]) -> torch.Tensor:
+    """Return (N, 1, 32, 32) float32 in 0..1."""
+    small = [Image.frombytes("L", (data.SIDE, data.SIDE), scan.points) for scan in scans]
+    large = [np.asarray(scan.resize(SIZE, Image.Resampling.BILINEAR)) for scan in small]
     return torch.from_numpy(np.stack(large)).unsqueeze(1).float() / 255.0
 
 
@@ -61,9 +60,10 @@ def main() -> None:
     torch.manual_seed(0)
     torch.use_deterministic_algorithms(mode=True)
     chance = torch.Generator().manual_seed(1)
-    scans, labels, held_out = data.load()
-    images, targets = to_tensor(scans), torch.from_numpy(labels)
-    seen, unseen = torch.from_numpy(~held_out), torch.from_numpy(held_out)
+    scans = data.load()
+    images, targets = to_tensor(scans), torch.tensor([scan.label for scan in scans])
+    unseen = torch.tensor([scan.held_out for scan in scans])
+    seen = ~unseen
     network = model.build()
     steps = EPOCHS * (int(seen.sum()) // BATCH + 1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)

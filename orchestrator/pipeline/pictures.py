@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator import files, paths
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.installation import install_command
 from orchestrator.project.trust import standing
 
 if TYPE_CHECKING:
@@ -95,7 +94,8 @@ def _run_maker(loaded: LoadedRecipe, script: Path, function: str, target: Path) 
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         msg = f"the pictures of {loaded.name} could not be made: {last}"
-        raise ConfigError(msg, hint=install_command("demo"), code="recipe.data")
+        hint = f"See that there is room for 10 MB in {target.parent}, and that you may write there."
+        raise ConfigError(msg, hint=hint, code="recipe.data")
 
 
 def _same_text(left: Path, right: Path) -> bool:

@@ -58,7 +58,7 @@ jobs:
           path: .hefsmith
           key: hefsmith-${{ github.run_id }}
           restore-keys: hefsmith-
-      - run: pip install "hefsmith[demo]"
+      - run: pip install "hefsmith[emulator]"
       - name: Build and prove on the stand-in device
         run: hef up --all --engine local --toolchain emulator --json > hefsmith.json
       - name: Report
@@ -129,7 +129,7 @@ hefsmith:emulator:
     key: hefsmith
     paths: [.hefsmith/]
   script:
-    - pip install "hefsmith[demo]"
+    - pip install "hefsmith[emulator]"
     - hef up --all --engine local --toolchain emulator --json > hefsmith.json
   after_script:
     - hef report --all --format md > hefsmith.md

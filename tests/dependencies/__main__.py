@@ -19,7 +19,7 @@ PACKAGES = ("pip-audit>=2.9", "cyclonedx-bom>=7", "uv>=0.8")
 #: pinned to one version, so those tests would say nothing new.
 RUNNERS = (
     "pytest", "pytest-timeout", "pytest-rerunfailures", "pytest-xdist", "hypothesis",
-    "pillow", "scikit-learn",  # the pictures of digits are made before its words are judged
+    "pillow",
 )  # fmt: skip
 EXTRAS = ("store", "tune", "cluster")
 #: Tests that need nothing but the dependencies themselves, and meet each of them.

@@ -24,40 +24,43 @@ PYTHON = ".venv/bin/python"
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Installation("pip", PYTHON), [PYTHON, "-m", "pip", "install", "hefsmith[demo]"]),
+        (Installation("pip", PYTHON), [PYTHON, "-m", "pip", "install", "hefsmith[emulator]"]),
         (
             Installation("pip", PYTHON, "file:///home/ana/hef%20smith", folder=True),
-            [PYTHON, "-m", "pip", "install", "/home/ana/hef smith[demo]"],
+            [PYTHON, "-m", "pip", "install", "/home/ana/hef smith[emulator]"],
         ),
         (
             Installation("pip", PYTHON, "file:///src/hefsmith", folder=True, editable=True),
-            [PYTHON, "-m", "pip", "install", "-e", "/src/hefsmith[demo]"],
+            [PYTHON, "-m", "pip", "install", "-e", "/src/hefsmith[emulator]"],
         ),
         (
             Installation("pip", PYTHON, "file:///dl/hefsmith-1-py3-none-any.whl"),
             [PYTHON, "-m", "pip", "install",
-             "hefsmith[demo] @ file:///dl/hefsmith-1-py3-none-any.whl"],
+             "hefsmith[emulator] @ file:///dl/hefsmith-1-py3-none-any.whl"],
         ),
-        (Installation("pipx", PYTHON), ["pipx", "install", "--force", "hefsmith[demo]"]),
+        (Installation("pipx", PYTHON), ["pipx", "install", "--force", "hefsmith[emulator]"]),
         (
             Installation("pipx", PYTHON, "file:///src/hefsmith", folder=True, editable=True),
-            ["pipx", "install", "--force", "--editable", "/src/hefsmith[demo]"],
+            ["pipx", "install", "--force", "--editable", "/src/hefsmith[emulator]"],
         ),
-        (Installation("uv-tool", PYTHON), ["uv", "tool", "install", "--force", "hefsmith[demo]"]),
+        (
+            Installation("uv-tool", PYTHON),
+            ["uv", "tool", "install", "--force", "hefsmith[emulator]"],
+        ),
         (
             Installation("uv-pip", PYTHON),
-            ["uv", "pip", "install", "--python", PYTHON, "hefsmith[demo]"],
+            ["uv", "pip", "install", "--python", PYTHON, "hefsmith[emulator]"],
         ),
     ],
 )  # fmt: skip
 def test_a_shell_takes_the_command_as_it_stands(found: Installation, words: list[str]) -> None:
-    assert shlex.split(install_command("demo", found)) == words
+    assert shlex.split(install_command("emulator", found)) == words
 
 
 @pytest.mark.parametrize(
     ("word", "posix", "windows"),
     [
-        ("hefsmith[demo]", "'hefsmith[demo]'", '"hefsmith[demo]"'),
+        ("hefsmith[emulator]", "'hefsmith[emulator]'", '"hefsmith[emulator]"'),
         (r"C:\Users\J Doe\python.exe", r"'C:\Users\J Doe\python.exe'",
          r'"C:\Users\J Doe\python.exe"'),
         ("-m", "-m", "-m"),

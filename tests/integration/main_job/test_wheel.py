@@ -149,7 +149,7 @@ def test_without_an_engine_the_one_extra_is_named(installed: Installed, maker: P
     assert "emulator" in named_extra(done.stdout.replace("fix: ", ""), installed)[-1]
     done = installed.hef("up digits", here, **none)
     assert done.returncode == 2
-    assert "[demo] @ file://" in named_extra(done.stderr, installed)[-1]
+    assert "[emulator] @ file://" in named_extra(done.stderr, installed)[-1]
     for kind, source in (("weights", "waste.pt"), ("onnx", "waste.onnx")):
         folder = shutil.copytree(maker / kind, maker / f"{kind}-bare")
         done = installed.hef("init --yes", folder, **none)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -63,6 +65,16 @@ def test_all_1797_digits_are_in_two_parts_without_a_common_one(digits: Path) -> 
     contents = [{path.read_bytes() for path in part} for part in parts]
     assert not contents[0] & contents[1]
     assert [path.name for path in digits.parent.iterdir()] == ["digits"]
+
+
+def test_the_digits_are_made_by_the_standard_library(tmp_path: Path, repository: Path) -> None:
+    """The base installation and an engine suffice for `hef up digits`."""
+    script = repository / "models" / "digits" / "data.py"
+    words = [sys.executable, "-I", "-S", str(script), str(tmp_path / "made")]
+    subprocess.run(words, check=True)
+    with Image.open(next((tmp_path / "made").rglob("0000.png"))) as first:
+        assert (first.mode, first.size) == ("L", (8, 8))
+        assert first.tobytes()[:4] == bytes([0, 0, 80, 207])
 
 
 def test_eight_by_eight_scans_are_not_taken_for_duplicates(digits: Path) -> None:

@@ -30,10 +30,13 @@ def digits(repository: Path, tmp_path_factory: pytest.TempPathFactory):
     from PIL import Image
 
     folder = repository / "models" / "digits"
-    scans, labels, held_out = _module(folder / "data.py").load()
-    pictures = np.stack(
-        [np.asarray(Image.fromarray(s).resize((32, 32), Image.Resampling.BILINEAR)) for s in scans]
-    )[..., None]
+    scans = _module(folder / "data.py").load()
+    labels = np.array([scan.label for scan in scans])
+    held_out = np.array([scan.held_out for scan in scans])
+    small = [Image.frombytes("L", (8, 8), scan.points) for scan in scans]
+    pictures = np.stack([np.asarray(s.resize((32, 32), Image.Resampling.BILINEAR)) for s in small])[
+        ..., None
+    ]
     network = _module(folder / "model.py").build()
     network.load_state_dict(torch.load(folder / "digits.pt", weights_only=True))
     path = tmp_path_factory.mktemp("digits") / "digits.onnx"

@@ -27,8 +27,7 @@ def test_both_engines_install_the_same_versions(repository: Path) -> None:
 def test_the_compose_image_has_what_the_program_needs(repository: Path) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     image = requirements(repository / "docker/emulator/requirements-host.txt")
-    demo = {one for one in project["optional-dependencies"]["demo"] if "hefsmith" not in one}
-    assert set(project["dependencies"]) | demo == image, "and what its bundled models need"
+    assert set(project["dependencies"]) == image
 
 
 def test_no_dockerfile_takes_whatever_is_newest(repository: Path) -> None:

@@ -30,6 +30,8 @@ wrong with certainty; of 12 runs that survived such messages 6 were wrong with c
 ``compiler_two`` are 30 more of that side: 20 right
 at first (67 %), 1 wrong with certainty; then 26 of exporters, notebooks and the zoo's own
 commands: 13 right (50 %), 1 wrong with certainty. With them near misses, where nothing is asserted.
+``runtime_one`` are 33 about driver, bus, bootloader and the chip's own messages: 15 right at
+first, one wrong with certainty.
 ``healthy_round`` are runs that went well, with the noise of all programs around, written by us: in
 them nothing may be asserted.
 """
@@ -46,7 +48,9 @@ from orchestrator.diagnose.log_reader import read_log
 HERE = Path(__file__).resolve().parent
 PARTS = ("open", "held_out", "round_two", "round_three", "round_five", "round_six",
          "round_seven", "round_eight", "round_nine", "round_ten", "compiler_one", "round_hosts",
-         "compiler_two", "healthy_round")  # fmt: skip
+         "compiler_two",
+         "runtime_one",
+         "healthy_round")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,11 @@ HELD_OUT = (
     "validazione", "test", "testing", "teste", "prueba", "valset", "val_set", "val_data",
     "validation_set", "testset", "test_set", "test_data",
 )  # fmt: skip
+#: What folders of masks are called.
+MASKS = (
+    "masks", "mask", "labels", "annotations", "annots", "gt", "ground_truth", "groundtruth",
+    "segmentationclass", "trimaps", "targets",
+)  # fmt: skip
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 

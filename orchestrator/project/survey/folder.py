@@ -12,7 +12,14 @@ from hefsmith_worker.contract.sources import BY_NAME, SOURCES, SourceKind
 
 from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
 from orchestrator.inspect.source_files import CHECKPOINTS, ending_of
-from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED, plain, without_accents
+from orchestrator.project.picture_folder import (
+    HELD_OUT,
+    MASKS,
+    PICTURES,
+    TRAINED,
+    plain,
+    without_accents,
+)
 from orchestrator.project.survey.code import NOTEBOOK
 from orchestrator.project.survey.tables import SUFFIXES as TABLES
 from orchestrator.reading import open_regular
@@ -145,7 +152,7 @@ def look_around(
     return Folder(
         root,
         tuple(sorted(found.networks, key=_worth)),
-        tuple(sorted(sets, key=lambda one: (order[one.kind], -one.count, str(one.path)))),
+        tuple(sorted(sets, key=lambda one: (order[one.kind], *_many(one, root)))),
         tuple(sorted(found.scripts, key=lambda path: (len(path.parts), path))[:_MOST_SCRIPTS]),
         tuple(found.labels),
         tuple(found.zoo),
@@ -155,6 +162,12 @@ def look_around(
         tuple(found.packed),
         found.entries > _MOST_ENTRIES,
     )
+
+
+def _many(one: PictureSet, root: Path) -> tuple[bool, int, str]:
+    """Order sets of a kind: the largest first, and masks after the pictures that they are of."""
+    above = {part.lower() for part in one.path.relative_to(root).parts}
+    return one.kind == "pictures" and bool(above & {*MASKS}), -one.count, str(one.path)
 
 
 def _walk(

@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.project.picture_folder import HELD_OUT, PICTURES, TRAINED, look, plain
+from orchestrator.project.picture_folder import HELD_OUT, MASKS, PICTURES, TRAINED, look, plain
 from orchestrator.project.survey.code import Unknown
 from orchestrator.project.survey.tables import Table, read_table
 from orchestrator.reading import read_text
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 #: Pictures on which ways of preparing them are tried.
 TRIED = 96
-#: What folders of masks are called.
-MASKS = ("masks", "mask", "labels", "annotations", "annots", "gt", "ground_truth", "groundtruth",
-         "segmentationclass", "trimaps", "targets")  # fmt: skip
 #: One picture of so many is held out where a data set has no such part.
 EVERY = 5
 #: Fewer pictures of a class than these are all calibrated on.
@@ -74,6 +71,8 @@ def show(found: PictureSet, tables: Iterable[Path] = ()) -> Shown:
     if found.kind == "coco":
         return Shown(found.path, task="detection")
     seen = look(found.path)
+    if not seen.classes and seen.held_out is None:
+        seen = replace(seen, held_out=_part_of_another(seen.calibration))
     if seen.classes and seen.held_out is None:
         pairs = [
             (f"{name}/{path.name}", name)
@@ -92,6 +91,15 @@ def show(found: PictureSet, tables: Iterable[Path] = ()) -> Shown:
     return Shown(seen.calibration, seen.held_out, seen.classes, split, masks=masks)
 
 
+def _part_of_another(folder: Path) -> Path | None:
+    """Return ``val/images`` for ``train/images``: the folder of that name in the held-out part."""
+    if plain(folder.parent.name) not in TRAINED:
+        return None
+    parts = {plain(entry.name): entry for entry in _entries(folder.parent.parent)}
+    named = [parts[name] / folder.name for name in HELD_OUT if name in parts]
+    return next((one for one in named if pictures_of(one)), None)
+
+
 def holds_pictures(archive: Path) -> bool:
     """Tell whether an archive is one of pictures; of one that is no ZIP file its name must do."""
     if archive.suffix.lower() != ".zip":
@@ -104,17 +112,27 @@ def holds_pictures(archive: Path) -> bool:
 
 
 def masks_beside(folder: Path) -> Path | None:
-    """Return the folder beside pictures that has a picture for nearly each of them, of its name."""
+    """Return the folder beside pictures that has a picture for nearly each of them, of its name.
+
+    For ``images/train`` it may also be the part ``masks/train`` of a folder beside ``images``.
+    """
     names = {_plain_stem(path) for path in pictures_of(folder)}
-    try:
-        beside = [entry for entry in folder.parent.iterdir() if entry.name.lower() in MASKS]
-    except OSError:
-        return None
-    for other in sorted(beside):
+    beside = [entry for entry in _entries(folder.parent) if entry.name.lower() in MASKS]
+    for above in _entries(folder.parent.parent):
+        if above.name.lower() in MASKS:
+            beside += [part for part in _entries(above) if plain(part.name) == plain(folder.name)]
+    for other in beside:
         there = {_plain_stem(path) for path in pictures_of(other)}
         if other != folder and names and len(names & there) >= 0.9 * len(names):
             return other
     return None
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _plain_stem(path: Path) -> str:
@@ -150,11 +168,7 @@ def _yolo_names(text: str) -> tuple[str, ...]:
 
 def pictures_of(folder: Path) -> list[Path]:
     """Return the pictures of one folder, sorted."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return []
-    return [path for path in entries if path.suffix.lower() in PICTURES and path.is_file()]
+    return [path for path in _entries(folder) if path.suffix.lower() in PICTURES and path.is_file()]
 
 
 def _by_table(folder: Path, tables: Iterable[Path]) -> Shown | None:

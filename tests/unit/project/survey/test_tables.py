@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.project.survey.folder import PictureSet
-from orchestrator.project.survey.pictures import show, to_try
+from orchestrator.project.survey.folder import PictureSet, look_around
+from orchestrator.project.survey.pictures import masks_beside, show, to_try
 from orchestrator.project.survey.tables import read_table
 
 if TYPE_CHECKING:
@@ -133,3 +133,20 @@ def test_masks_beside_pictures_are_found_by_their_names(tmp_path: Path) -> None:
     assert (len(held_out), len(rest)) == (4, 16)
     (tmp_path / "masks").rename(tmp_path / "thumbnails")
     assert show(PictureSet("pictures", tmp_path / "images", 20)).masks is None
+
+
+@pytest.mark.parametrize(
+    ("pictures", "masks"),
+    [("images/{}", "masks/{}"), ("imgs/{}", "SegmentationClass/{}"), ("{}/images", "{}/masks")],
+)
+def test_masks_are_paired_part_by_part(tmp_path: Path, pictures: str, masks: str) -> None:
+    for part, count in (("train", 20), ("val", 6)):
+        for folder in (pictures.format(part), masks.format(part)):
+            (tmp_path / folder).mkdir(parents=True)
+            for number in range(count):
+                (tmp_path / folder / f"{part}{number}.png").touch()
+    shown = show(look_around(tmp_path).pictures[0])
+    assert shown.calibration == tmp_path / pictures.format("train")
+    assert shown.held_out == tmp_path / pictures.format("val")
+    assert shown.masks == tmp_path / masks.format("train")
+    assert masks_beside(shown.held_out) == tmp_path / masks.format("val")

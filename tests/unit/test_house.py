@@ -223,7 +223,7 @@ def test_a_class_name_means_one_thing_where_a_reader_meets_it() -> None:
     """A room names a class once, and no file reaches for two modules that name one alike."""
     defined: dict[str, set[str]] = {}
     for path in sources(*CODE):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in parsed(path):
             if isinstance(node, ast.ClassDef):
                 defined.setdefault(node.name, set()).add(module_of(path))
     twice = {name: modules for name, modules in defined.items() if len(modules) > 1}

@@ -56,16 +56,16 @@ def writes(node: ast.Call) -> bool:
 def found_in(path: Path, name: str) -> Iterator[str]:
     """Yield ``file::function`` for every call that writes."""
 
-    def walk(node: ast.AST, inside: str) -> Iterator[str]:
+    left: list[tuple[ast.AST, str]] = [(ast.parse(path.read_text(encoding="utf-8")), "")]
+    while left:
+        node, inside = left.pop()
         for child in ast.iter_child_nodes(node):
             within = inside
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 within = f"{inside}.{child.name}" if inside else child.name
             if isinstance(child, ast.Call) and writes(child):
                 yield f"{name}::{inside}"
-            yield from walk(child, within)
-
-    yield from walk(ast.parse(path.read_text(encoding="utf-8")), "")
+            left.append((child, within))
 
 
 def places(repository: Path) -> set[str]:

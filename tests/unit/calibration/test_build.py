@@ -291,6 +291,7 @@ def test_validation_pictures_that_are_almost_the_same_are_a_warning(
     assert codes(made.findings)["calib.overlap.near"] == "warning"
 
 
+@pytest.mark.slow
 def test_all_validation_pictures_are_compared_and_the_same_pixels_are_told_from_similar_ones(
     make_folder: Any, make_request: Any, draw: Any, tmp_path: Path
 ) -> None:

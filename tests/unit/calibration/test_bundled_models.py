@@ -58,6 +58,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_all_1797_digits_are_in_two_parts_without_a_common_one(digits: Path) -> None:
     parts = [sorted((digits / part).rglob("*.png")) for part in ("calibration", "validation")]
 
@@ -77,6 +78,7 @@ def test_the_digits_are_made_by_the_standard_library(tmp_path: Path, repository:
         assert first.tobytes()[:4] == bytes([0, 0, 80, 207])
 
 
+@pytest.mark.slow
 def test_eight_by_eight_scans_are_not_taken_for_duplicates(digits: Path) -> None:
     scans = sorted((digits / "calibration").rglob("*.png"))[::5]
 
@@ -92,6 +94,7 @@ def test_digits_are_read_right_by_the_float_model(digits: Path, repository: Path
     assert accuracy(folder, "digits", digits / "validation", preprocess_of(folder)) >= 0.97
 
 
+@pytest.mark.slow
 def test_shapes_are_read_right_and_faults_of_preparation_show(
     tmp_path: Path, repository: Path
 ) -> None:

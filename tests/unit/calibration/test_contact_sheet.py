@@ -59,6 +59,7 @@ def test_large_inputs_are_reduced_by_averaging(
     assert np.array_equal(shown, np.asarray(reference))
 
 
+@pytest.mark.slow
 def test_sixty_four_tiles_stand_for_a_large_set_and_none_overlap(
     make_folder: Any, make_request: Any, tmp_path: Path
 ) -> None:

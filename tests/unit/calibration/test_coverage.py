@@ -137,6 +137,7 @@ def analysed(capsys: pytest.CaptureFixture[str], *more: str, code: int = 0) -> A
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_sound_set_is_told_what_it_lacks_and_the_list_is_one_that_a_recipe_takes(
     project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_sound_set_is_told_what_it_lacks_and_the_list_is_one_that_a_recipe_tak
     assert json.loads(capsys.readouterr().out)["used"] == len(listed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plant", ["noise", "dark", "negative"])
 def test_a_planted_bad_set_is_named(
     project: Path, capsys: pytest.CaptureFixture[str], plant: str
@@ -194,6 +196,7 @@ def codes(found: Any) -> set[str]:
     return {one["code"] for one in found["findings"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swapped", [True, False])
 def test_swapped_colours_are_named_and_others_are_not(
     project: Path, capsys: pytest.CaptureFixture[str], swapped: bool
@@ -208,6 +211,7 @@ def test_swapped_colours_are_named_and_others_are_not(
         assert "nearer in the network" in told["message"]
 
 
+@pytest.mark.slow
 def test_redder_pictures_are_no_swapped_ones(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,6 +226,7 @@ def _printed(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "told"),
     [
@@ -249,6 +254,7 @@ def test_arrays_of_another_scale_are_named(
     assert bool(errors) is told
 
 
+@pytest.mark.slow
 def test_a_normalisation_that_answers_better_is_told(project: Path) -> None:
     """By labels that are known; the network's own answers with it are taken for them here."""
     from hefsmith_worker.calibration import InputSpec
@@ -288,6 +294,7 @@ def test_a_handful_of_pictures_is_not_called_enough(
     assert codes(json.loads(capsys.readouterr().out)) == {"calib.small"}
 
 
+@pytest.mark.slow
 def test_pictures_without_a_network_and_sources_of_other_kinds(
     project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

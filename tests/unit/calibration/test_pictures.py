@@ -164,6 +164,7 @@ def test_a_reduced_and_turned_jpeg_is_the_same_as_a_full_one(
     assert np.abs(shown.astype(int) - np.asarray(reference)).mean() <= 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["ultralytics", "torchvision", "ultralytics-classify"])
 @pytest.mark.parametrize(("quality", "subsampling"), [(75, 2), (90, 1), (95, 0)])
 def test_reduced_jpegs_stay_within_a_level_of_pillows_full_decode(

@@ -330,6 +330,7 @@ def test_a_compressed_tar_may_not_unpack_without_end(tmp_path: Path) -> None:
         names(path, scratch)
 
 
+@pytest.mark.slow
 def test_a_picture_that_unpacks_to_a_huge_one_is_one_bad_picture(
     make_request: Any, make_folder: Any, tmp_path: Path
 ) -> None:

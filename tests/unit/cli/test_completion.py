@@ -66,6 +66,7 @@ def test_no_only_model_and_a_broken_project_file_are_no_error(tmp_path: Path) ->
     assert ask("hef validate --arch hailo8l", tmp_path) == ["hailo8l"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_bash_itself_completes(project: Path) -> None:
     home = project / "bin"
@@ -83,6 +84,7 @@ def test_bash_itself_completes(project: Path) -> None:
     assert done.stdout.splitlines() == ["complete -o default -F _hef_completion hef", "kitchen"]
 
 
+@pytest.mark.slow
 def test_names_of_each_kind(project: Path) -> None:
     assert taken("ship", "device") == ["kitchen", "shed", "embedded"]
     assert taken("device trust", "name") == ["kitchen", "shed", "embedded"]

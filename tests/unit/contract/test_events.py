@@ -153,6 +153,7 @@ _FIELDS = [
 ]
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(events._BY_NAME)), st.dictionaries(st.sampled_from(_FIELDS), _JSON))
 def test_whatever_an_event_holds_it_is_right_or_refused(name: str, values: dict[str, Any]) -> None:
     try:

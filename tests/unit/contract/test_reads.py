@@ -154,6 +154,7 @@ def test_each_stage_reads_what_the_table_says_and_nothing_else(
                 assert path.read_bytes() == (together.work / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_job_leaves_out_what_the_host_has_already(models: Any, tmp_path: Path) -> None:
     made = make(models, tmp_path, "classifier")
     stages = [stage.name for stage in STAGES]

@@ -90,6 +90,7 @@ def test_input_of_any_length_arrives_and_ends(session: SshSession) -> None:
     assert "700001" in str(done.out)
 
 
+@pytest.mark.slow
 def test_files_go_there_and_back(session: SshSession, tmp_path: Path) -> None:
     sent = tmp_path / "sent.bin"
     sent.write_bytes(os.urandom(300_000))

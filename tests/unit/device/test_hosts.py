@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 SCRIPT = """
@@ -44,6 +46,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 def test_nothing_of_posix_is_needed_to_know_devices_and_projects(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],

@@ -58,6 +58,7 @@ def test_a_command_past_its_limit_is_killed_with_its_children(session: SshSessio
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_the_interpreter_is_ours_and_has_the_stand_ins(session: SshSession) -> None:
     code = "import sys, hailo_platform; print(sys.executable, hailo_platform.__emulated__)"
     assert session.run(["python3", "-c", code]).out.split() == [sys.executable, "True"]

@@ -92,6 +92,7 @@ def test_only_what_changed_is_sent(session: SshSession, tmp_path: Path) -> None:
     assert result.sent_bytes == len("horse\n")
 
 
+@pytest.mark.slow
 def test_rollback_brings_back_the_release_before(session: SshSession, tmp_path: Path) -> None:
     first = ship(session, make_release(tmp_path / "1", seed=1))
     second = ship(session, make_release(tmp_path / "2", seed=2))
@@ -131,6 +132,7 @@ def test_a_part_that_is_no_prefix_is_sent_anew(
     assert (folder_of(session) / "current" / release.hef).read_bytes() == entry.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_sent_never_becomes_current(
     session: SshSession, tmp_path: Path
 ) -> None:
@@ -158,6 +160,7 @@ def test_a_hef_for_another_chip_is_refused_before_anything_is_made(
     assert not folder_of(session).exists()
 
 
+@pytest.mark.slow
 def test_a_hef_for_the_smaller_chip_runs_on_the_larger_with_a_warning(
     pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:
@@ -179,6 +182,7 @@ def test_a_damaged_hef_is_refused_before_anything_is_made(
     assert not folder_of(session).exists()
 
 
+@pytest.mark.slow
 def test_without_a_chip_nothing_is_sent(
     pool: ConnectionPool, device: DeviceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +203,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(
     assert [path.name for path in folder_of(session).iterdir()] == ["holiday.jpg"]
 
 
+@pytest.mark.slow
 def test_two_ships_at_once_never_mix(
     pool: ConnectionPool, device: DeviceSpec, tmp_path: Path
 ) -> None:
@@ -210,6 +215,7 @@ def test_two_ships_at_once_never_mix(
         assert ship(second, make_release(tmp_path)).changed
 
 
+@pytest.mark.slow
 @pytest.mark.second_try("a real link is cut or slowed")
 def test_the_lock_is_free_when_the_connection_that_held_it_is_gone(
     pool: ConnectionPool, device: DeviceSpec, tmp_path: Path

@@ -18,6 +18,7 @@ def test_an_open_log_is_explained_rightly(case: object) -> None:
     assert result.verdict == "right", result
 
 
+@pytest.mark.slow
 def test_the_logs_that_were_kept_out_of_tuning_are_explained_as_well() -> None:
     results = score("held_out")
     assert [one.case.name for one in results["wrong"]] == []

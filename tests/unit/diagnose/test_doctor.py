@@ -206,6 +206,7 @@ def test_numbers_are_read_from_what_systems_print() -> None:
     assert facts.clock_skew("soon", 0.0) is None
 
 
+@pytest.mark.slow
 def test_facts_of_this_machine_are_collected_without_an_error() -> None:
     found = facts.collect_host()
     assert found.python >= (3, 11, 0)

@@ -99,6 +99,7 @@ def test_logs_in_other_encodings_are_read(tmp_path: Path, encoding: str) -> None
     assert [one.id for one in findings] == ["S22"]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_log_is_answered_with_nothing(tmp_path: Path) -> None:
     log = tmp_path / "x.hef"
     log.write_bytes(bytes(range(256)) * 4000)

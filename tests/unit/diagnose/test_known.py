@@ -126,6 +126,7 @@ def test_recipe_lines_are_a_recipe() -> None:
                 assert set(document) <= sections, entry.id
 
 
+@pytest.mark.slow
 def test_the_compiled_list_is_that_of_the_file_that_people_write() -> None:
     """After a change of failures/*.yaml: python -m orchestrator.diagnose.compiled."""
     folder = Path(compiled.__file__).parent
@@ -171,6 +172,7 @@ def test_the_words_that_a_pattern_needs_are_never_claimed_wrongly(
     assert required_words(pattern) == words
 
 
+@pytest.mark.slow
 def test_no_required_word_rejects_a_message_that_its_pattern_matches() -> None:
     import re
 

@@ -97,6 +97,7 @@ def _lines(seed: int) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_lines_that_pass_unread_would_have_told_nothing(seed: int) -> None:
     results = []

@@ -65,6 +65,7 @@ def _run(path, script, calibration, images):
     return votes
 
 
+@pytest.mark.slow
 def test_top_1_stays_within_one_and_a_half_points(digits):
     path, calibration, images, labels = digits
     exact, quantized = _run(path, NORMALIZE + CALIBRATION, calibration, images)
@@ -73,6 +74,7 @@ def test_top_1_stays_within_one_and_a_half_points(digits):
     assert np.mean(exact == quantized) >= 0.97
 
 
+@pytest.mark.slow
 def test_black_images_wreck_the_accuracy(digits):
     path, calibration, images, labels = digits
     black = np.zeros_like(calibration[:64])
@@ -80,6 +82,7 @@ def test_black_images_wreck_the_accuracy(digits):
     assert np.mean(quantized == labels) < 0.6
 
 
+@pytest.mark.slow
 def test_0_to_255_where_0_to_1_is_meant_wrecks_the_accuracy(digits):
     path, calibration, images, labels = digits
     exact, quantized = _run(
@@ -89,6 +92,7 @@ def test_0_to_255_where_0_to_1_is_meant_wrecks_the_accuracy(digits):
     assert np.mean(quantized == labels) < 0.6
 
 
+@pytest.mark.slow
 def test_scaled_twice_wrecks_the_accuracy(digits):
     path, calibration, images, labels = digits
     _, quantized = _run(path, NORMALIZE, calibration.astype(np.float32) / 255, images)

@@ -64,6 +64,7 @@ def drive(case, arch="hailo8l", count=12):
     return runner, frames, runner.compile()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["classifier", "detector", "two inputs", "16-bit outputs", "one channel"]
 )
@@ -112,6 +113,7 @@ def test_the_hef_says_what_was_compiled_and_that_it_is_emulated(models):
     assert "emulated" in str(read.header).lower() or "emulated" in str(read).lower()
 
 
+@pytest.mark.slow
 def test_the_hef_of_a_detector_has_the_nms(models):
     from orchestrator.hef import read_hef
 
@@ -155,6 +157,7 @@ def test_a_har_holds_the_vendors_members(models, tmp_path):
     assert members["net.hef"] == hef
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["classifier", "detector"])
 def test_a_har_goes_on_where_it_was_saved(models, tmp_path, name):
     from hailo_sdk_client import ClientRunner, InferenceContext, States
@@ -198,6 +201,7 @@ def test_what_is_no_har_or_not_ours_is_said_so(tmp_path):
         ClientRunner(har=tmp_path / "none.har")
 
 
+@pytest.mark.slow
 def test_the_estimate_follows_the_work_and_the_chip(models):
     from hailo_emulator.cost import estimate_cost
     from hailo_emulator.translate import translate

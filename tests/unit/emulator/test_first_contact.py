@@ -133,6 +133,7 @@ def test_a_dataset_is_taken_as_itself_and_from_a_callable(models: Any, images: A
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.slow
 def test_an_archive_holds_three_descriptions_and_is_read_by_name(
     models: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_lowering_the_level_switches_compression_off(models, images, capsys):
     assert "4bit" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_compression_puts_weights_into_four_bits_and_costs_accuracy(models, images, capsys):
     b = models.Builder()
     y = b.input("x", [1, 3, 16, 16])
@@ -261,6 +262,7 @@ def test_unusable_calibration_data_is_refused(models, tmp_path):
         make(models).optimize(np.full((2, 16, 16, 3), np.nan, np.float32))
 
 
+@pytest.mark.slow
 def test_all_forms_of_the_same_data_give_the_same_network(models, images, tmp_path):
     np.save(tmp_path / "calib.npy", images)
     folder = tmp_path / "frames"

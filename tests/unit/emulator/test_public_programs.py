@@ -461,6 +461,7 @@ def starting_at_a_convolution(b: Bench) -> Any:
 TRAINING = (exporter_of_ultralytics,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [pytest.param(one, marks=pytest.mark.slow if one in TRAINING else ()) for one in SEQUENCES],

@@ -123,6 +123,7 @@ MORE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("classifier", name) for name in ("", *QUIRKS)]
@@ -145,6 +146,7 @@ def test_a_build_passes_under_every_quirk(
         np.testing.assert_allclose(job.step("sdk_native"), job.step("onnx"), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_failed_bias_correction_ends_in_level_0_and_says_so(
     models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_failure_that_nobody_expects_is_the_users_to_know(
         job.run(*ALL)
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_seen_in_the_numbers(
     models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +234,7 @@ class TestAnswers:
         assert (finding["asked"], finding["got"]) == (1, 0)
         assert "optimization_level=0" in (job.work / "model.alls").read_text(encoding="utf-8")
 
+    @pytest.mark.slow
     def test_an_nms_that_was_refused_is_not_tried(
         self, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

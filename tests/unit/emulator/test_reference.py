@@ -50,6 +50,7 @@ def test_the_record_is_what_aimet_says_here():
     assert layer.loss(made) == pytest.approx(layer.loss(recorded), rel=0.2)
 
 
+@pytest.mark.slow
 def test_fine_tuning_rounds_as_torch_does_and_lets_the_same_gradients_pass():
     import torch
     from hailo_emulator.finetune import _fake, _round_weight

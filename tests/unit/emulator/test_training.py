@@ -33,6 +33,7 @@ def test_the_covariance_form_is_the_error_on_the_data(rng):
     np.testing.assert_allclose(got, direct - constant, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_learnt_rounding_is_near_the_best_of_all_roundings():
     """Over many small layers, most of what exhaustive search gains over the nearest integers."""
     from hailo_emulator.adaround import error, learn_rounding, moments
@@ -185,6 +186,7 @@ def test_what_torch_computes_is_what_the_emulator_runs(models, rng):
                 np.testing.assert_allclose(got[key][number].numpy(), wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_clipping_takes_outliers_out_of_the_range(net, pictures):
     """One white picture among dark ones stretches every range; percentiles cut that off."""
     dark = (pictures // 8).copy()
@@ -227,6 +229,7 @@ def test_noise_of_layers_is_told_of_the_network_that_was_quantised(models, rng):
     assert facts["net/conv1"]["clipped"] < 0.01
 
 
+@pytest.mark.slow
 def test_an_outlier_channel_is_seen_and_named_worst(models, rng):
     import onnx
 

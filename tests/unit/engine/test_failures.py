@@ -160,6 +160,7 @@ def test_settings_of_docker_that_are_odd_cost_one_line_at_most(
         assert error.code == "engine.docker-settings"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/version", "/info", "/images/", "/build"])
 @pytest.mark.parametrize(
     "answer",

@@ -137,6 +137,7 @@ print(json.dumps([
 """
 
 
+@pytest.mark.slow
 def test_a_new_product_is_one_row(repository: Path, tmp_path: Path) -> None:
     tree = copy_tree(repository, tmp_path / "tree")
     table = tree / "orchestrator/engine/products.py"

@@ -76,6 +76,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_build_that_is_up_to_date_asks_nobody_and_loads_little(project: Path) -> None:
     command = ("build", "net", "--arch", "hailo8l", "--engine", "local")
     said, modules = run_and_list(*command, folder=project)

@@ -113,6 +113,7 @@ def test_gives_the_same_answer_when_every_name_is_another(name: str) -> None:
     assert list(analyse(bare).end_nodes) == [bare.graph.node[index].output[0] for index in wanted]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [11, 17])
 def test_reads_old_and_new_operator_sets_alike(opset: int) -> None:
     for name in ("distributions, joined first", "anchors", "key points"):

@@ -57,6 +57,7 @@ def test_bytes_that_are_no_protobuf_are_status_91(proto: bytes) -> None:
         assert (caught.value.code, caught.value.status) == ("hef.proto", 91)
 
 
+@pytest.mark.slow
 def test_every_error_of_a_file_has_its_name(tmp_path: Path) -> None:
     path = tmp_path / "broken.hef"
     for proto in (b"\x0a", b"\xff" * 30, START + b"\x0b" * 4000, field(5, b"") * 100_100):
@@ -277,6 +278,7 @@ def test_a_claim_of_gigabytes_costs_no_memory(tmp_path: Path) -> None:
     assert grown(path) < 16 << 20
 
 
+@pytest.mark.slow
 def test_weights_are_not_kept_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "weights.hef"
     path.write_bytes(pack(START, 3, bytes(100 << 20)))
@@ -298,6 +300,7 @@ def test_a_file_cut_by_another_program_while_it_is_read_does_not_end_us(tmp_path
             list(source.pieces(0, 100))
 
 
+@pytest.mark.slow
 def test_files_that_change_all_the_time_give_answers_or_plain_errors(tmp_path: Path) -> None:
     data = pack(START + field(3, b"m" * 3_000_000), ccws=b"w" * 3_000_000)
     path = tmp_path / "changing.hef"

@@ -80,6 +80,7 @@ def network_specs(draw: st.DrawFn) -> NetworkSpec:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(network_specs(), st.sampled_from(ARCHS), st.dictionaries(names, st.binary(max_size=200)))
 def test_what_is_written_is_read_back(

@@ -206,6 +206,7 @@ def test_names_with_terminal_codes_are_made_visible(
     assert "line\\nbreak" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_onnx_and_har_files_are_inspected_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -224,6 +224,7 @@ def test_what_is_folded_or_cut_off_is_no_objection(tmp_path: Path) -> None:
     assert refused("where", ("end",)) == []
 
 
+@pytest.mark.slow
 def test_an_opset_of_which_nothing_is_known_is_no_refusal(tmp_path: Path) -> None:
     """Lint, inspect and the build say the same of it: that it is not known."""
     from hefsmith_worker.stages import export

@@ -28,6 +28,7 @@ def built(project: conftest.Project) -> Path:
         return opened.build("one", "hailo8l").folder
 
 
+@pytest.mark.slow
 def test_a_locked_build_goes_on_as_long_as_nothing_differs(
     project: conftest.Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

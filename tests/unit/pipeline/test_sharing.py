@@ -111,6 +111,7 @@ SHARED = ["export", "samples", "calibrate"]
 BY_ARCH = ["parse", "optimize", "compile", "evaluate"]
 
 
+@pytest.mark.slow
 def test_what_one_has_built_the_other_need_not(
     project: Path,
     bob: Path,
@@ -131,6 +132,7 @@ def test_what_one_has_built_the_other_need_not(
     assert set(actions(hef(capsys, "push"))) == {"there"}
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_what_would_go_and_copies_nothing(
     project: Path, bob: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ def test_a_dry_run_tells_what_would_go_and_copies_nothing(
     assert {**planned, "dry_run": False} == hef(capsys, "pull")
 
 
+@pytest.mark.slow
 def test_a_large_calibration_set_travels_only_when_somebody_needs_it(
     project: Path, bob: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

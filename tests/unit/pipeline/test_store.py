@@ -224,6 +224,7 @@ for _ in range(20):
 """
 
 
+@pytest.mark.slow
 def test_two_people_may_send_the_same_at_once(
     here: Side, there: Side, folder: Path, store: SharedStore
 ) -> None:

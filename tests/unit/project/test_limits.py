@@ -80,6 +80,7 @@ def test_a_recipe_that_is_none_is_told_at_its_place(tmp_path: Path, text: str, s
     assert all(line.isprintable() for line in told.value.message.splitlines())
 
 
+@pytest.mark.slow
 def test_a_file_as_long_as_it_may_be_is_read_in_time(tmp_path: Path) -> None:
     path = tmp_path / "hef.yaml"
     path.write_text("a:\n" + "".join(f"  - label {n}\n" for n in range(20_000)))
@@ -166,6 +167,7 @@ def test_what_is_shown_is_one_line() -> None:
     assert shorten("x" * 1_000_000, 10) == "xxxxxxx..."
 
 
+@pytest.mark.slow
 def test_a_message_never_fills_more_than_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
     print_error(ConfigError("\n".join(["\x1b[2J" + "x" * 10_000] * 1000)), as_json=False)
     told = capsys.readouterr().err

@@ -191,6 +191,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_init_writes_what_the_graph_says_and_the_loader_reads_it(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_classifier_answers_as_the_network_does(tmp_path: Path) -> None:
     assert (folder / "seen.png").is_file()
 
 
+@pytest.mark.slow
 def test_boxes_come_back_in_the_pixels_of_the_picture_despite_letterbox(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     write_bundle(plan_bundle(detector(tmp_path), TARGETS["picamera2"]), folder)
@@ -199,6 +200,7 @@ def test_a_bundle_replaces_a_bundle_but_no_other_folder(tmp_path: Path) -> None:
     assert (other / "thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_a_hef_of_another_build_is_refused_by_the_script(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     write_bundle(plan_bundle(classifier(tmp_path), TARGETS["python"]), folder)
@@ -211,6 +213,7 @@ def test_a_hef_of_another_build_is_refused_by_the_script(tmp_path: Path) -> None
     assert "another build" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_one_line_and_not_a_traceback(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     write_bundle(plan_bundle(classifier(tmp_path), TARGETS["python"]), folder)

@@ -71,6 +71,7 @@ def test_each_device_can_be_measured(name: str, tmp_path: Path) -> None:
     assert run_benchmark(runner, hef, device="pi5", options=options).rates[0].fps > 0
 
 
+@pytest.mark.slow
 def test_results_count_when_the_process_crashes_at_exit(tmp_path: Path) -> None:
     runner = LocalRunner(HEFSMITH_EMULATED_QUIRKS="crash-at-exit")
     done, found = detect(tmp_path, runner)
@@ -92,6 +93,7 @@ def test_a_job_is_done_when_it_says_so_last(names: list[str], wanted: bool) -> N
     assert is_done([{"event": name} for name in names]) is wanted
 
 
+@pytest.mark.slow
 def test_an_old_wheel_beside_numpy_2_is_named(tmp_path: Path) -> None:
     runner = LocalRunner(HEFSMITH_EMULATED_QUIRKS="numpy2-nbytes")
     with pytest.raises(DeviceLacks, match="built for numpy 1") as caught:

@@ -144,6 +144,7 @@ def test_a_device_that_answers_differently_each_time_is_told(
     assert "5 of 5" in done.trouble["unstable"]
 
 
+@pytest.mark.slow
 def test_a_busy_chip_is_refused_with_the_holders_name(
     tmp_path: Path, pictures: Path, emulated_device: Path
 ) -> None:
@@ -258,6 +259,7 @@ def test_hailo10h_has_no_older_interface(tmp_path: Path, pictures: Path) -> None
     assert "use InferModel" in done.trouble["api"]
 
 
+@pytest.mark.slow
 def test_benchmark_measures_and_says_emulated(tmp_path: Path, pictures: Path) -> None:
     hef = tmp_path / "model.emulated.hef"
     hef.write_bytes(hefs.classifier())
@@ -280,6 +282,7 @@ def test_benchmark_measures_and_says_emulated(tmp_path: Path, pictures: Path) ->
     assert all(line.endswith(",true") for line in lines[1:])
 
 
+@pytest.mark.slow
 def test_benchmark_by_the_older_interface(tmp_path: Path) -> None:
     hef = tmp_path / "model.emulated.hef"
     hef.write_bytes(hefs.classifier())

@@ -382,6 +382,7 @@ def test_a_password_of_a_camera_is_not_shown(bundle: Path) -> None:
     assert done.stdout.splitlines() == ["rtsp://me:***@10.0.0.2:554/live", "film.mp4"]
 
 
+@pytest.mark.slow
 def test_a_classifier_says_its_best_class(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     write_bundle(plan_bundle(classifier(tmp_path), TARGETS["usb"]), folder)

@@ -119,6 +119,7 @@ def test_a_missing_file_and_a_folder_are_configuration_errors(tmp_path: Path) ->
             archives.look_at(path)
 
 
+@pytest.mark.slow
 def test_a_large_archive_passes_through_in_small_pieces(tmp_path: Path) -> None:
     path = tmp_path / "big.tar"
     head = image_tar()

@@ -116,6 +116,7 @@ def _is_sdk(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and _is_runner(node.value)
 
 
+@pytest.mark.slow
 def test_everything_that_the_worker_uses_is_looked_up() -> None:
     listed = {use.name.rpartition(".")[2]: set(use.keywords) for use in SDK}
     used = _used()
@@ -138,6 +139,7 @@ def test_nothing_is_looked_up_that_the_worker_does_not_use() -> None:
             assert word in text, word
 
 
+@pytest.mark.slow
 def test_every_module_and_every_argument_by_place_is_looked_up() -> None:
     listed = {use.name for use in SDK}
     modules = _modules()
@@ -156,6 +158,7 @@ def test_every_module_and_every_argument_by_place_is_looked_up() -> None:
 # The program.
 
 
+@pytest.mark.slow
 def test_our_stand_in_answers_as_expected() -> None:
     answers, code = ask()
     assert code == 0

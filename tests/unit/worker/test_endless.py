@@ -46,6 +46,7 @@ def endless() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[opset], ir_version=8)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_loop_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_files, "SAMPLE_SECONDS", 1.0)

@@ -162,6 +162,7 @@ def test_a_gray_network_may_flatten_with_view(folder: Path) -> None:
     assert result["parity"]["error"] < 1e-5
 
 
+@pytest.mark.slow
 def test_the_opset_is_read_back_from_the_file(folder: Path) -> None:
     pytest.importorskip("onnxscript")
     result, events = run(folder, exporter="dynamo", opset=13)

@@ -167,6 +167,7 @@ def feed(group: Any, params: Any, count: int, store: Any) -> None:
                 stream.send(np.ascontiguousarray(first[None]))
 
 
+@pytest.mark.slow
 def test_a_car_hands_one_models_result_to_another(tmp_path: Path) -> None:
     """Hailo-Application-Code-Examples' PETR: backbone, a store, transformer; a process for each."""
     context = multiprocessing.get_context("fork")

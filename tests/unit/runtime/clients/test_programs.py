@@ -305,6 +305,7 @@ def ultralytics(path: str, frames: np.ndarray) -> list[Any]:
 CLIENTS = (picamera2, hailo_apps, frigate, viseron, ultralytics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)
 def test_a_program_reads_the_logits_that_our_job_reads(
     client: Callable[[str, np.ndarray], list[Any]], tmp_path: Path
@@ -314,6 +315,7 @@ def test_a_program_reads_the_logits_that_our_job_reads(
     np.testing.assert_array_equal(np.stack(client(path, FRAMES)), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)
 def test_a_program_reads_the_boxes_that_our_job_reads(
     client: Callable[[str, np.ndarray], list[Any]], tmp_path: Path

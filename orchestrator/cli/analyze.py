@@ -40,8 +40,10 @@ def _analyze(
     verbose: VerboseOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Quantise the network as a build would, compare each layer with the float one, and say what
-    would help. Nothing is compiled.
+    """Show where quantisation loses accuracy, and what would help.
+
+    The network is quantised as a build would, and each layer compared with the float one.
+    Nothing is compiled.
     """
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json

@@ -142,19 +142,9 @@ def build_app(argv: Sequence[str] = ()) -> typer.Typer:
     return app
 
 
-#: Columns that the list of commands has for what one does, on a screen of 80.
-_ROOM = 64
-
-
 def _brief(text: str) -> str:
-    """Return as much of a command's first line as fits into the list, up to the end of a clause."""
-    line = text.strip().partition("\n")[0].rstrip(".")
-    while len(line) > _ROOM:
-        ends = [line.rfind(end) for end in (": ", "; ", ", ", " (")]
-        if max(ends) < 1:
-            break
-        line = line[: max(ends)]
-    return line.removesuffix(" and")
+    """Return a command's first sentence; a test holds each to the room in the list."""
+    return text.strip().partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
 def command_of(argv: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ def _bench(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure rate, latency, temperature and power on the device; a busy chip is refused."""
+    """Measure rate, latency, temperature and power on the device. A busy chip is refused."""
     from orchestrator.cli.output import emit_json, note
     from orchestrator.cli.proving import device_for
     from orchestrator.device.benchmark import BenchOptions, run_benchmark

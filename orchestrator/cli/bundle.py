@@ -35,7 +35,7 @@ def _bundle(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a folder with HEF, labels, settings and programs that work, to copy to the Pi."""
+    """Write a folder for the Pi: HEF, labels and camera programs."""
     from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.cli.proving import find_one_build
     from orchestrator.device.bundle import plan_bundle, write_bundle

@@ -103,7 +103,7 @@ def register(app: typer.Typer) -> None:
         ] = False,
         json_: JsonOption = False,
     ) -> None:
-        """Read every file and compare it with its digest; exit code 6 when one is damaged."""
+        """Read every file and compare it with its digest. Exit code 6: one is damaged."""
         _verify(at, of_store=store or at is not None, repair=repair, as_json=json_)
 
     @group.command(epilog="Example: hef cache why digits --arch hailo8l")
@@ -164,7 +164,7 @@ def register(app: typer.Typer) -> None:
         dry_run: DryOption = False,
         json_: JsonOption = False,
     ) -> None:
-        """Copy finished stages to a store that others pull from: your pictures are in them."""
+        """Copy finished stages to a store that others pull from. Your pictures are in them."""
         from orchestrator.errors import ConfigError
         from orchestrator.pipeline.sharing.exchange import Wish
 
@@ -190,7 +190,7 @@ def register(app: typer.Typer) -> None:
         dry_run: DryOption = False,
         json_: JsonOption = False,
     ) -> None:
-        """Copy what a build would make from a store, where somebody has made it before."""
+        """Copy from a store what a build would make."""
         from orchestrator.pipeline.sharing.exchange import Wish
 
         wish = Wish(models or (), arch or (), calibration=calibration, dry_run=dry_run)

@@ -68,7 +68,7 @@ def register(app: typer.Typer) -> None:
         ] = False,
         json_: JsonOption = False,
     ) -> None:
-        """Choose, prepare and examine the pictures as a build would; change nothing."""
+        """Examine the pictures as a build would. Nothing is changed."""
         wanted = _wanted(what, size, color, count)
         with _built(wanted) as (calibration, _):
             worst = _tell(calibration, as_json=json_)
@@ -120,7 +120,7 @@ def register(app: typer.Typer) -> None:
         ] = False,
         json_: JsonOption = False,
     ) -> None:
-        """Say which pictures matter, which repeat others, which are odd, and how few do."""
+        """Say which pictures matter, repeat others or look odd. Say also how few suffice."""
         _analyze(what, most, size, color, write, measure=measure, as_json=json_)
 
     @group.command(epilog="Example: hef calib fetch yolov8n")
@@ -128,7 +128,7 @@ def register(app: typer.Typer) -> None:
         model: Model,
         json_: JsonOption = False,
     ) -> None:
-        """Copy a recipe's remote sources (s3://, gs://, https://) to calib/ of this project."""
+        """Copy a recipe's remote pictures to calib/. Sources are s3://, gs:// and https://."""
         places = _fetch(model)
         from orchestrator.pipeline.sharing.objects import without_password
 

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
         device: Annotated[str | None, typer.Option(help="As if this were given.")] = None,
         json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
-        """Show settings by precedence: defaults < hef.yaml < environment < flags."""
+        """Show settings and their origin. Defaults < hef.yaml < environment < flags."""
         import os
 
         from orchestrator.cli.output import emit_json, print_result
@@ -77,7 +77,7 @@ def register(app: typer.Typer) -> None:
             str, typer.Argument(help="model (model.yaml) or project (hef.yaml).")
         ] = "model",
     ) -> None:
-        """Print the JSON schema of a file, by which editors complete and check it."""
+        """Print the JSON schema of a file, for editors. They complete and check it by that."""
         from orchestrator.cli.output import emit_json
         from orchestrator.errors import ConfigError
         from orchestrator.project.schemas import SCHEMAS, schema_of

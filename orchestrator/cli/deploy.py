@@ -49,7 +49,7 @@ def _deploy(
     remove: Annotated[bool, typer.Option("--remove", help="Stop and remove it.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a model's camera program on the Pi, start it, and show that it sees something.
+    """Put a model's camera program on the Pi and start it. Shows that it sees something.
 
     The environment's MQTT_PASSWORD goes along, into a file that only the Pi's user may read.
     """

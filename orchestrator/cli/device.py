@@ -97,7 +97,7 @@ def _trust(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Look at a device's host key, and trust it from now on if you say so."""
+    """Show a device's host key, and trust it if you say so."""
 
     from orchestrator.device import trust
     from orchestrator.device.address import device_argument
@@ -209,7 +209,7 @@ def _list(as_json: Json = False) -> None:
         extra = f"  groups: {', '.join(groups)}" if groups else ""
         print_result(f"{name:<16} {spec.address:<32} {origin}{extra}")
     if not rows:
-        note("No device is noted. The embedded one is always there.")
+        note("No Pi is known yet. The embedded device is always there.")
         note("Add one: hef device add pi5 pi@raspberrypi.local")
 
 
@@ -219,7 +219,7 @@ def _identify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask devices what they are: chip, versions, board, link, temperature, room, holders."""
+    """Ask devices for chip, versions, board and temperature. Free space and holders, too."""
     from orchestrator.cli.devices import (
         ask_password,
         choose_devices,

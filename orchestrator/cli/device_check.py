@@ -44,7 +44,7 @@ def check(
     ] = Path("contact-report.json"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Look at a device, run a small network by both interfaces, and compare the numbers.
+    """Run a small network on a device and compare the numbers.
 
     The report has nothing private in it: attach it when you report a fault.
     """

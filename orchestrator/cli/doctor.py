@@ -36,7 +36,7 @@ def doctor(
         bool, typer.Option("--verbose", "-v", help="Show what is well, too.")
     ] = False,
 ) -> None:
-    """Check host, engine, toolchains and device: what is found, why it matters, how to fix it.
+    """Check this machine, the engine and the Pi. Says why it matters and how to fix it.
 
     Ends with status 3 if something of the engine, 4 if something of the device, and 2 if
     something else makes builds impossible.

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_builds(as_json: JsonOption = False) -> None:
-    """List the builds that run in the background, and those that wait to be collected."""
+    """List the builds that run in the background. Those that wait to be collected, too."""
     import time
     from pathlib import Path
 
@@ -110,7 +110,7 @@ def attach(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow a background build, or a run on a cluster, to its end and collect its results.
+    """Follow a background build or a cluster run to its end. Its results are collected then.
 
     A build that is there is not proven yet: hef up MODEL then ships and validates it.
 
@@ -150,7 +150,7 @@ def attach(
 
 
 def stop(build: BuildArgument = None) -> None:
-    """Stop a build: interrupt, wait, terminate, wait, kill; what it made so far is dropped."""
+    """Stop a build. What it made so far is dropped."""
     from orchestrator import processes
     from orchestrator.cli.cluster import find_record, stop_record
     from orchestrator.cli.output import note
@@ -178,7 +178,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove from an engine our images of other versions, inputs that were sent, and leftovers.
+    """Remove what hefsmith left on an engine. Old images, sent inputs and leftovers go.
 
     Layers for exports go when what they stand on is no emulator of this version and no imported
     toolchain. Images of a suite, what others made, and what a container uses are never touched.
@@ -228,7 +228,7 @@ def shell(
         bool, typer.Option("--dry-run", help="Print the docker command only.")
     ] = False,
 ) -> None:
-    """Open a shell in the box that builds run in: same image, same limits, no network."""
+    """Open a shell in the box that builds run in. Same image and limits, no network."""
     import shutil
     import subprocess
     from pathlib import Path

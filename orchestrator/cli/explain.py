@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
         ],
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
-        """Explain any log of Hailo's tools, docker, pip, scp or dmesg; also ones made without us.
+        """Explain a log of Hailo's tools, docker, pip, scp or dmesg.
 
         Several files are read in the order given, as one story.
         """

@@ -67,7 +67,7 @@ def init(
         typer.Option("--ci", metavar="github|gitlab", help="Write a CI workflow instead."),
     ] = None,
 ) -> None:
-    """Look around in this folder and write models/NAME/model.yaml, ready to build."""
+    """Look around in this folder and write a recipe that builds."""
     if ci is not None:
         from orchestrator.cli.workflow import write
 

@@ -60,7 +60,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--verify/--no-verify", help="Compute every checksum.")
         ] = True,
     ) -> None:
-        """Show what is in a HEF (also .onnx, .har, .pt, .tflite), check it, and say where it runs.
+        """Show what is in a HEF, ONNX, HAR, checkpoint or TFLite file. A HEF is checked, too.
 
         No Hailo software is needed. Exit code 6 when a file is damaged or does not run there.
         """
@@ -89,7 +89,7 @@ def register(app: typer.Typer) -> None:
         after: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     ) -> None:
-        """Show what changed between two HEFs; exit code 0 when nothing did, else 1.
+        """Show what changed between two HEFs. Exit code 0 when nothing did, else 1.
 
         Builds of the same inputs that give the same numbers (60 dB) count as the same, whatever
         their bytes.
@@ -111,7 +111,8 @@ def _existing(path: Path) -> Path:
         path.lstat()
     except (OSError, ValueError) as error:
         message = f"no such file or folder: {escape_control(str(path))}"
-        raise ConfigError(message, code="file.missing") from error
+        hint = "Builds by their names: hef report --compare MODEL~1 MODEL"
+        raise ConfigError(message, hint=hint, code="file.missing") from error
     return path
 
 

@@ -40,7 +40,7 @@ def lint(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a model as its build would: its graph and its script; or one of these alone."""
+    """Check a model's graph and script as a build would. Or one of these files."""
     if script.suffix.lower() == ".onnx" and script.is_file():
         from orchestrator.pipeline.linting import lint_graph
 

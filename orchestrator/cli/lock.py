@@ -35,7 +35,7 @@ def _lock(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write into hef.lock what compiles and exports, and the digests of weights and pictures."""
+    """Pin in hef.lock what builds are made with and of."""
     from orchestrator.api import Options, Project
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.toolchain.lock import NAME

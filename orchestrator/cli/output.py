@@ -75,6 +75,8 @@ def _write(stream: TextIO, text: str) -> None:
 
 #: Colours, which take no room on the screen.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: What a line is not broken in: a word, or a number with its unit.
+_PIECE = re.compile(r"\s*(?:\d\S* (?:s|ms|B|kB|MB|GB|dB)\b\S*|\S+)")
 #: What a continued line keeps of its first: the indentation, a list's dash, a title and its gap.
 _LEAD = re.compile(
     r"^\s*(?:- |[\w-]+(?: [\w-]+){0,4}\s{2,}"
@@ -101,7 +103,7 @@ def _fitted(line: str, width: int) -> list[str]:
     indent = min(lead.end() if lead is not None else 0, width // 2)
     made: list[str] = []
     current = ""
-    for word in re.findall(r"\s*\S+", line):
+    for word in _PIECE.findall(line):
         if current and room(current + word) > width:
             made.append(current)
             current = " " * indent + word.lstrip()

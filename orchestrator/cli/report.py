@@ -51,7 +51,7 @@ def _report(
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the report of a build as one HTML file that needs no network, or as Markdown."""
+    """Write the report of a build, as HTML or Markdown. The page needs no network."""
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.errors import ConfigError
     from orchestrator.report.markdown import render
@@ -94,7 +94,7 @@ def _history(
     show: Annotated[bool, typer.Option("--open", help="Open the chart in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the builds of a model over time: accuracy, size, level; with a chart as HTML file."""
+    """Show the builds of a model over time. A chart of them is written as HTML."""
     from orchestrator.cli.comparing import print_history
 
     print_history(model, arch, show=show, as_json=as_json)

@@ -51,7 +51,7 @@ def _ship(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ship a model's build to one or more devices; what already exists is not sent again."""
+    """Ship a model's build to one or more devices. What is there is not sent again."""
     from orchestrator.cli.devices import (
         FleetView,
         ask_password,
@@ -91,7 +91,7 @@ def _rollback(
     connections: Jobs = 16,
     as_json: Json = False,
 ) -> None:
-    """Go back to the release before the current one, in one rename, after checking its files."""
+    """Go back to the previous release on the device. Its files are checked first."""
     from orchestrator.cli.devices import ask_password, choose_devices
     from orchestrator.device.fleet import run_fleet
     from orchestrator.device.ship import rollback

@@ -58,7 +58,7 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
     lines += _findings(outcome, paint)
     files = [(f["path"], size_text(f["bytes"]), f["sha256"][:12]) for f in _shown_files(outcome)]
     lines += ["", *columns(files, paint, header=False)]
-    lines.append(_titled("times", ", ".join(_times(outcome))))
+    lines.append(_titled("times", ", ".join(_times(outcome)) or told("all stages cached")))
     if proof is not None:
         if proof.get("ship"):
             lines.append(
@@ -66,16 +66,18 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
             )
         lines += _verdict(proof, paint)
     lines.append(_titled("folder", str(outcome["folder"])))
-    if proof is not None and proof["passed"]:
+    if proof is None or proof["passed"]:
         lines.append(_titled("next", told(next_step(outcome, proof))))
     from orchestrator.cli.output import print_result
 
     print_result("\n".join(line.rstrip() for line in lines))
 
 
-def next_step(outcome: Mapping[str, Any], proof: Mapping[str, Any]) -> str:
-    """Return what to do with a build that has passed: the command, and what it is for."""
+def next_step(outcome: Mapping[str, Any], proof: Mapping[str, Any] | None) -> str:
+    """Return what to do with a build that has passed, or was not tried on a device yet."""
     model = escape_control(outcome["model"])
+    if proof is None:
+        return f"hef up {model}: ship it to the device and prove it there"
     if outcome["emulated"]:
         return f"hef toolchain import FILE (Hailo's suite), then hef up {model}: a HEF for a chip"
     if str(proof.get("device", "")).startswith("embedded"):
@@ -119,13 +121,15 @@ def columns(
 
 
 def _times(outcome: Mapping[str, Any]) -> list[str]:
-    found = []
-    for name, stage in outcome["stages"].items():
-        if stage["cached"]:
-            found.append(f"{name} {told('cached')}")
-        elif stage["seconds"] is not None:
-            found.append(f"{name} {stage['seconds']:.1f} s")
-    return found
+    """Return what each stage took; nothing where all came from the cache."""
+    stages = outcome["stages"]
+    if all(stage["cached"] for stage in stages.values()):
+        return []
+    return [
+        f"{name} " + (told("cached") if stage["cached"] else f"{stage['seconds']:.1f} s")
+        for name, stage in stages.items()
+        if stage["cached"] or stage["seconds"] is not None
+    ]
 
 
 def _asked_and_ran(outcome: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -112,7 +112,7 @@ def import_(
 
 
 def list_(engine: _ENGINE = None, as_json: _JSON = False) -> None:
-    """Show the toolchains that were imported, and whether their engine still has them."""
+    """List the imported toolchains. Says whether their engine still has them."""
     from orchestrator.toolchain import registry
 
     known = registry.load_all()
@@ -144,7 +144,7 @@ def use(
     ] = Path(),
     as_json: _JSON = False,
 ) -> None:
-    """Pin a toolchain in hef.lock, so that the whole team builds with the same image.
+    """Pin a toolchain in hef.lock, for the whole team.
 
     The emulator has no image to pin: it is named in hef.yaml.
     """

@@ -74,7 +74,7 @@ def check(
     engine: Annotated[str | None, typer.Option("--engine", help="Engine that has it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Ask a compiler what we assume of it, and build a small network with it.
+    """Try a compiler with a small network.
 
     The report has nothing private in it: attach it when you report a fault. Exit 1 where a build
     would fail.

@@ -19,7 +19,7 @@ def trust(
     revoke: Annotated[bool, typer.Option("--revoke", help="Take it back.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Trust a project, and all below it, as you trust a program that you start.
+    """Trust a project, and all below it. Its code may then run as a program of yours.
 
     One that was cloned or downloaded runs its code in a box alone, and reads nothing outside of
     its folder, until you say this. Your own projects need none of it.

@@ -87,7 +87,7 @@ def _tune(
     verbose: VerboseOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Search for the settings that keep most accuracy, and say what to write into the recipe.
+    """Search for the settings that keep most accuracy. Says what to write into the recipe.
 
     The network is analysed; 16 bits for its worst layers, levels, AdaRound, fine-tunes and more
     are tried on the quantised network, judged on the held-out samples, and the best are compiled;

@@ -130,7 +130,7 @@ def register(app: typer.Typer) -> None:
         verbose: VerboseOption = False,
         json_: JsonOption = False,
     ) -> None:
-        """Build a model, ship it to the device and prove it there: the main job."""
+        """Build a model, ship it to the device and prove it there. The main job."""
         from orchestrator.api import Options
 
         options = Options(
@@ -169,7 +169,7 @@ def register(app: typer.Typer) -> None:
         verbose: VerboseOption = False,
         json_: JsonOption = False,
     ) -> None:
-        """Build a model: export, calibrate, parse, optimize, compile, evaluate."""
+        """Build a model's HEF: export, calibrate, quantise, compile."""
         from orchestrator.api import Options
 
         options = Options(

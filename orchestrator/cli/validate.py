@@ -35,7 +35,7 @@ def _validate(
     ] = 5,
     as_json: Json = False,
 ) -> None:
-    """Run the golden samples on the device and say which step, if any, broke the model."""
+    """Run the samples on the device and give the verdict. It names the step at fault."""
     from orchestrator.cli.output import emit_json, note
     from orchestrator.cli.proving import device_for, recipe_folder
     from orchestrator.errors import ConfigError, ExitCode, escape_control

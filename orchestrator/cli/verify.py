@@ -38,7 +38,7 @@ def _verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare files with the manifest of their build, and check its signature if there is one."""
+    """Compare files with the manifest of their build. A signature is checked, too."""
     from orchestrator.cli.output import emit_json
     from orchestrator.errors import ConfigError, ExitCode
     from orchestrator.pipeline import attest
@@ -104,7 +104,7 @@ def _reproduce(
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Build again what a manifest tells of, with nothing from the cache, and compare.
+    """Build again by a manifest, and compare. Nothing comes from the cache.
 
     Exit code 0 for the same bytes or the same numbers (60 dB and more at every step), else 6.
     """

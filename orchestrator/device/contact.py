@@ -60,7 +60,7 @@ def _read_only(answers: Mapping[str | None, str | None], why: str) -> Row:
     found = answers.get("read-only")
     if found is None:
         return _not_asked(READ_ONLY, why)
-    told = "taken" if found == "taken" else "refused, as known; ours are writable"
+    told = "taken" if found == "taken" else "refused, as known; hefsmith's are writable"
     return Row(check=READ_ONLY, state="ok", found=told)
 
 

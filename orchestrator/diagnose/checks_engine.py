@@ -119,7 +119,7 @@ def check_clock(facts: EngineFacts) -> Finding | None:
             "time stamps in logs and manifests are wrong, and certificates may not be valid",
             fix or "Set the time there (NTP).",
         )
-    return ok(f"clocks agree ({facts.skew:+.1f} s)")
+    return ok(f"clocks agree (within {abs(facts.skew):.1f} s)")
 
 
 def check_architecture(facts: EngineFacts) -> Finding | None:

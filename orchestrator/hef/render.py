@@ -214,7 +214,9 @@ def _contexts(group: NetworkGroup) -> str:
 def _tensors(group: NetworkGroup) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
-    table.add_column("name", overflow="fold")
+    # A name is copied: other columns give way to it, unless it is very long.
+    longest = max((len(one.name) for one in (*group.inputs, *group.outputs)), default=0)
+    table.add_column("name", overflow="fold", min_width=min(longest, 32))
     table.add_column("type and shape", overflow="fold")
     table.add_column("bytes", justify="right")
     table.add_column("scale, zero point", overflow="fold")

@@ -142,7 +142,7 @@ def _surface(answers: Mapping[str, Answer]) -> Row:
         return Row(check=title, state="not asked", found="")
     needed = [name for name in wrong if not next(u.when for u in SDK if u.name == name)]
     if not wrong:
-        return Row(check=title, state="ok", found=f"all {len(looked)} that are used are there")
+        return Row(check=title, state="ok", found=f"all {len(looked)} that are used exist")
     return Row(
         check=title,
         state="error" if needed else "warning",

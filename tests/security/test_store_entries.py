@@ -235,7 +235,7 @@ def test_a_file_that_is_not_what_it_is_called_is_refused(
         try:
             came = taken(bob, opened(share), entry.key)
         except RefusedError as error:
-            came = not error.message.isprintable() or "is not what it is called" not in str(error)
+            came = not error.message.isprintable() or "is not what its name says" not in str(error)
         tally.held(name, not came and bob.cache.find(entry.key) is None)
     assert not list(bob.cache.incoming.iterdir())
     assert not [one for one in (bob.cache.root / "stages").rglob("*") if one.is_file()]

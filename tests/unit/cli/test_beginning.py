@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from orchestrator.cli.app import run
+from orchestrator.cli.app import build_app, run
 from orchestrator.cli.beginning import next_steps
 from orchestrator.cli.comparing import narrowed
 from orchestrator.cli.output import fitted
@@ -65,6 +68,8 @@ def test_long_lines_are_broken_between_words_below_their_beginning() -> None:
     assert " ".join(" ".join(lines).split()) == " ".join(text.split())
     _, more = fitted("  hef device add       add your Pi, and many more words", 50).split("\n")
     assert more.startswith(" " * 23)
+    # A number and its unit stay together.
+    assert fitted("times    export 3.9 s, samples 2.0 s", 33).endswith("\n         2.0 s")
 
 
 def test_a_narrow_screen_gets_fewer_columns_of_a_history() -> None:
@@ -90,6 +95,7 @@ def test_after_passed_the_next_step_is_named() -> None:
     assert next_step(real, {"device": "pi5"}).startswith("hef bundle waste")
     assert "hef device add" in next_step(real, {"device": "embedded"})
     assert "hef toolchain import" in next_step({**real, "emulated": True}, {"device": "embedded"})
+    assert next_step(real, None).startswith("hef up waste")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -134,3 +140,16 @@ def test_no_line_of_the_list_of_commands_is_cut(
     assert "reproduce" in listed
     assert "..." not in listed
     assert all(len(line) <= 80 for line in told.splitlines())
+
+
+def test_what_a_list_of_commands_says_of_one_is_a_whole_sentence() -> None:
+    def walk(command: Any, path: str) -> Iterator[str]:
+        below = getattr(command, "commands", {})
+        room = 80 - 6 - max((len(name) for name in below), default=0)
+        for name, one in below.items():
+            said = one.get_short_help_str(1000)
+            if len(said) > room or said not in (one.help or "").replace("\n", " "):
+                yield f"{path} {name}: {said}"
+            yield from walk(one, f"{path} {name}")
+
+    assert list(walk(get_command(build_app()), "hef")) == []

@@ -147,8 +147,10 @@ class VendorLog:
             news.append(progress)
             drawn = progress.done is not None and progress.total is not None
             if drawn and progress.done != progress.total and "nan" not in bare:
-                # A bar on its way: nothing else is in it.
-                return news
+                # A bar on its way: nothing else is in it, but what a program that dies prints.
+                line = bare = texts.behind_bar(bare)
+                if not bare:
+                    return news
         folded = texts.fold(bare)
         if not folded:
             self._matcher.feed(self._lines, "")

@@ -46,7 +46,10 @@ _PREFIX = re.compile(
     r"\s\S+\s[^\s:\[]{1,40}(?:\[\d+\])?:"  # syslog
     r"|[\w.-]{1,60}\s+\|(?=\s|$)"  # docker compose
     r"|\d{1,6}\s{2,}(?=\[|<hailo)|(?<=\s)\d{1,6}(?:\t|\s{2})"  # cat -n, history
-    r"|(?:>|\||#)\s(?=\s*(?:\[|<hailo))"  # quoted in a report
+    r"|(?:\||#)\s(?=\s*(?:\[|<hailo))"  # quoted in a report
+    r"|(?:> ?)+(?=\s*[\w\"'/\[<])(?<!>>>)(?<!>>> )"
+    r"|#\d+ \d+\.\d{1,3}(?=\s)"  # docker build
+    r"|-\s(?:[\w.]{1,40} - )?(?:info|debug|stdout|stderr) -(?=\s)"  # a program's own log
     r")\s*",
     re.IGNORECASE,
 )
@@ -105,6 +108,12 @@ def strip_prefix(line: str) -> str:
 def says_nothing(bare: str) -> bool:
     """Tell whether a line is one of the bulk of a long log: one for each layer, step, cluster."""
     return _BULK.match(bare) is not None
+
+
+def behind_bar(bare: str) -> str:
+    """Return what stands behind a progress bar (``]Killed``); nearly always nothing."""
+    tail = bare.rpartition("]")[2].strip()
+    return tail if tail[:1].isalpha() and len(tail) > 3 else ""
 
 
 def stamped_by_system(line: str) -> bool:

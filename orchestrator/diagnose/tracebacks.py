@@ -17,8 +17,9 @@ BEGINS = re.compile(r"traceback \(most recent call last")
 FRAME = re.compile(
     r"^\s*>?\s*(?:file (?:\S.*, line \d+|[/~]\S+/\S*$|\S+\.py:\d+, in )"
     r"|[/~.]\S*/\S+\.py(?:,|:\d+(?: in \S+)?)\s*$"
-    r"|\[?[/~]\S*/\S+\.py\]?(?:\(\S+\))? in \w)"
+    r"|\[[/~]\S*/\S+\.py\]\(\S+|[/~]\S*/\S+\.py in \w)"
 )
+CUT = re.compile(r"^\s*file [/~]\S+$")
 LINKED = re.compile(r"during handling of the above exception|above exception was the direct cause")
 RAISED = re.compile(
     r"^\s*(?:[a-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Timeout|Aborted\w*|Exit|Fault"
@@ -50,11 +51,13 @@ class Tracebacks:
         self._link = False
         #: What was raised with nothing but a colon: its message stands in the next line.
         self._bare: Trace | None = None
+        #: A frame that was cut in two: its other half is the next line.
+        self._half: Trace | None = None
 
     @property
     def waits(self) -> bool:
-        """Whether the next line is the message of what was raised."""
-        return self._bare is not None
+        """Whether the next line is the message of what was raised, or the rest of a frame."""
+        return self._bare is not None or self._half is not None
 
     def feed(self, number: int, bare: str, folded: str) -> None:
         """Take in one line (without prefix), as printed and folded."""
@@ -63,6 +66,10 @@ class Tracebacks:
             first, said = self._bare.raised
             self._bare.raised = (first, f"{said} {bare.strip()}")
             self._bare = None
+        if self._half is not None and not FRAME.match(lower) and not RAISED.match(bare):
+            self._half.inner += lower.strip()
+            self._half.programs |= shown_by(self._half.inner)
+        self._half = None
         if LINKED.search(lower):
             self._link = True
             return
@@ -78,6 +85,7 @@ class Tracebacks:
         if frame:
             self._open.programs |= shown_by(lower)
             self._open.inner = lower
+            self._half = self._open if CUT.match(lower) else None
         elif RAISED.match(bare):
             self._open.raised = (number, bare.strip())
             self._open.programs |= shown_by(lower)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.corpus import HERE, PARTS, judge, load, score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Parts that rules were tuned on: all of them must be right.
 TUNED = tuple(part for part in PARTS if part != "held_out")
@@ -29,6 +35,29 @@ def test_the_logs_that_were_kept_out_of_tuning_are_explained_as_well() -> None:
 def test_the_noise_of_a_run_that_went_well_asserts_nothing(case: object) -> None:
     told = judge(case).told  # type: ignore[arg-type]
     assert {"fatal", "unknown", "possible"}.isdisjoint(told.values()), told
+
+
+#: How a log arrives: what other programs put before each line, and what terminals do to it.
+FORMS: dict[str, Callable[[str], str]] = {
+    "journal": lambda line: f"Nov 29 10:11:12 box docker[812]: {line}",
+    "compose": lambda line: f"dfc-1  | 2026-11-29T10:11:12.123456789Z {line}",
+    "build": lambda line: f"#12 88.311 {line}",
+    "quoted": lambda line: f"> {line}",
+    "program's own log": lambda line: f"2026-11-29 10:11:12,123 - INFO - {line}",
+    "two prefixes": lambda line: f"dfc-1  | Nov 29 10:11:12 box hailo[1]: {line}",
+    "coloured": lambda line: f"\x1b[33m{line}\x1b[0m\r",
+    "wrapped": lambda line: "\n".join(line[at : at + 80] for at in range(0, len(line) or 1, 80)),
+    "rich": lambda line: f"│ {line} │",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_form_in_which_a_log_arrives_changes_nothing(form: str) -> None:
+    cases = [one for one in load("compiler_one", "compiler_two") if one.name.startswith("sdk-")]
+    number = list(FORMS).index(form)
+    for case in cases[number % 3 :: 3]:
+        log = "\n".join(map(FORMS[form], case.log.split("\n")))
+        assert judge(replace(case, log=log)).verdict == "right", case.name
 
 
 def test_the_corpus_is_large_enough_and_half_of_it_is_kept_out() -> None:

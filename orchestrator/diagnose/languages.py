@@ -258,6 +258,18 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "commande non trouvée",
     ),
     "core dumped": ("speicherabzug geschrieben",),
+    "trying to overwrite": (
+        "intentando sobreescribir",
+        "tentative de remplacement de",
+        "a tentar sobre-escrever",
+        "tentando sobrescrever",
+    ),
+    "which is also in package": (
+        "zu überschreiben, welches auch in paket",
+        "que está también en el paquete",
+        "qui appartient aussi au paquet",
+        "que também está no pacote",
+    ),
     "remote host identification has changed": (
         "die identifikation des entfernten rechners hat sich geändert",
     ),

@@ -40,6 +40,7 @@ MENDED = (
     ("apt", re.compile(r"^(?:setting up \S+ \(|processing triggers for \S+ \(|upgraded \d+, new)")),
     ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
+    ("fetch", re.compile(r"^100 +\S+ +100 +\S+ |\bsaved \[\d+(?:/\d+)?\]$")),
     ("git", re.compile(r"^(?:resolving deltas: 100%|updating files: 100%|successfully rebased"
                        r"|already up.to.date)")),
 )  # fmt: skip
@@ -49,6 +50,7 @@ OVER = {
     "pip": (*_NETWORK, "M03"),
     "apt": (*_NETWORK, "B02", "B03", "B13", "L08", "G70"),
     "pull": (*_NETWORK, "S40", "S47", "S63"),
+    "fetch": _NETWORK,
     "git": (*_NETWORK, "G44", "G87", "J20", "J29", "J30"),
 }
 

@@ -180,6 +180,7 @@ class VendorLog:
             kept = self._hits.get(hit.entry.id)
             if kept is not None and kept.line >= hit.line:
                 del self._hits[hit.entry.id]
+                self._outcome.take_back(kept.line)
             return None
         if not rules.holds(hit.entry.rule, hit.captured, self._observed, self.asked):
             return None

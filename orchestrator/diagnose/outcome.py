@@ -77,6 +77,8 @@ _GOOD_ENDS = (
     ),
     ("run", re.compile(r"^\s*(?:hw latency|overall latency|recv rate)\s*:")),
     ("run", re.compile(r"^\s*[\w./-]+: fps: [\d.]+\s*$")),
+    # Pictures come out: of Hailo's GStreamer examples, of rpicam-apps.
+    ("run", re.compile(r"^\s*fps measured: (?!0+\.?0*\b)[\d.]+|^\s*#\d+ \((?!0\.0)[\d.]+ fps\)")),
     ("identify", re.compile(r"device architecture\s*:\s*\S+")),
     ("identify", re.compile(r"^\s*\[-\] device:\s*\S+")),
     ("inspect", re.compile(r"^\s*output\s+\S+\s+(?:u?int|float)\d+,")),
@@ -246,6 +248,11 @@ class OutcomeReader:
     def fail(self, number: int, stage: str) -> None:
         """Note a failure that something else (the catalogue) recognised."""
         self._failure = _Mark(number, stage)
+
+    def take_back(self, number: int) -> None:
+        """Forget a failure that the catalogue recognised in line ``number`` and then did not."""
+        if self._failure is not None and self._failure == _Mark(number, self._failure.stage):
+            self._failure = None
 
     def _read_errors(self, number: int, bare: str, lower: str) -> None:
         if _HARD.search(lower) or _RAISED.match(bare):

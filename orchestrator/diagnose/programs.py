@@ -31,7 +31,9 @@ SIGNS: dict[str, re.Pattern[str]] = {
         r"|[\w./-]+/(?:conv|dw|matmul|input_layer|output_layer|concat|ew_add)\d+",
         "runtime": r"\[hailort|hailo_platform|hailortcli|pyhailort|libhailort"
         r"|hailort(?:status)?exception|\bvdevice\b|\bhailort\b",
-        "camera": r"picamera2|libcamera|rpicam-|v4l2_videodevice\.cpp|error: \*\*\* .* \*\*\*",
+        "camera": r"picamera2|libcamera|rpicam-|v4l2_videodevice\.cpp|error: \*\*\* .* \*\*\*"
+        r"|\b(?:info|warn|error) \w+ (?:camera|pisp|vc4|v4l2_|ipa_|pipeline_|dma_|rpi|media_)"
+        r"\w*\.cpp:\d",
         "gstreamer": r"gst_|gstreamer|hailonet|gst\.|v4l2src",
         "docker": r"error response from daemon|\bdocker\b|docker-compose|oci runtime|containerd",
         "podman": r"\bpodman\b|\bbuildah\b",

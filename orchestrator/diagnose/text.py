@@ -65,6 +65,9 @@ _BULK = re.compile(
 _MARKER = re.compile(
     r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
     r"\s*\]|<hailo model zoo [a-z]+>|traceback \(most recent|error\s*:|warning\s*:|\$ "
+    # Loggers of Python programs: name and level, in either order.
+    r"|(?-i:(?:[|-]\s*)?(?:[\w.:]+\s+(?:[|-]\s+)?)?"
+    r"(?:INFO|WARN(?:ING)?|ERROR|DEBUG|CRITICAL|SUCCESS)\s*[|:-]\s)"
     r"|calibration:|[iwef]\d{4} |[iwef] \S+/\S+:\d+\]|(?:info|debug)\s*:|step \d+/\d+)",
     re.IGNORECASE,
 )

@@ -19,6 +19,8 @@ PACKAGES = (
     r"|rpicam-apps(?:-hailo-postprocess)?|gstreamer1\.0-[\w-]+|libgl1|libglib2\.0-0|ca-certificates"
     r"|gir1\.2-[\w.-]+|python3-(?:full|tk|picamera2|libcamera|dev)|build-essential|git-lfs"
     r"|docker-(?:compose|buildx)-plugin|passt|slirp4netns|uidmap|fuse-overlayfs|git|cmake|locales"
+    r"|meson|ninja-build|libopencv-dev|rapidjson-dev|imx500-all|libcamera-ipa|python3-opencv"
+    r"|libxcb-cursor0"
     r")(?: |$))+"
 )
 #: Program -> what it takes.
@@ -73,8 +75,7 @@ TAKES: dict[str, str] = {
     "nvidia-ctk": r"runtime configure --runtime=(?:docker|containerd)|cdi generate --output=/\S+",
     "nvidia-smi": "",
     "ping": rf"-c \d+ {WORD}",
-    "pip": rf"list|check|show {WORDS}|cache purge|debug --verbose"
-    rf"|uninstall -y {WORDS}"
+    "pip": rf"list|check|show {WORDS}|cache purge|debug --verbose|uninstall (?:-y )?{WORDS}"
     r"|install (?:-e |--upgrade |--force-reinstall |--no-cache-dir |--ignore-installed )*"
     rf"(?:\.|{WORDS})",
     "pkg-config": r"--list-all|--modversion \S+",
@@ -85,7 +86,7 @@ TAKES: dict[str, str] = {
     "raspi-config": "",
     "rm": r"-rf? [~/]\S+",
     "rpi-eeprom-update": r"|-a",
-    "rpicam-hello": r"--list-cameras|--help|-t \d+",
+    "rpicam-hello": r"--list-cameras|--help|--version|-t \d+",
     "ss": r"-[tlnpu]+",
     "ssh": rf"(?:-[vp](?: \d+)? |-i \S+ |-F \S+ |-J \S+ |-o \w+=\S+ )*{WORD}",
     "ssh-copy-id": rf"(?:-p \d+ |-i \S+ |-F \S+ |-o \w+=\S+ )*{WORD}",

@@ -142,7 +142,8 @@ def matmul_finding(summary: Mapping[str, Any]) -> Finding | None:
     table = _result(summary["stages"], "optimize").get("precision") or {}
     asked = table.get("asked") or {}
     around = table.get("around_products") or ()
-    return products_in_8_bit(str(summary["arch"]), {name: asked[name] for name in around})
+    known = {name: asked[name] for name in around if name in asked}
+    return products_in_8_bit(str(summary["arch"]), known)
 
 
 def products_in_8_bit(arch: str, asked: Mapping[str, str]) -> Finding | None:

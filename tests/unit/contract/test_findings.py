@@ -31,6 +31,9 @@ def test_a_finding_comes_back_from_json_as_it_was() -> None:
 def test_there_is_one_scale() -> None:
     with pytest.raises(ContractError, match="severity 'warn'"):
         Finding("a.b", "warn", "m")
+    at_none = {"code": "a", "severity": "info", "message": "", "column": 0}
+    with pytest.raises(ContractError, match="column is a number from 1 on"):
+        Finding.from_json(at_none)
     with pytest.raises(ContractError, match="an object, not list"):
         Finding.from_json([])
     ranks = [Finding("a.b", severity, "m") for severity in reversed(SEVERITIES)]

@@ -97,7 +97,7 @@ def _text(document: Mapping[str, Any], name: str) -> str:
 
 def _place(document: Mapping[str, Any], name: str) -> Optional[int]:
     value = document.get(name)
-    if value is None or (type(value) is int and value >= 0):
+    if value is None or (type(value) is int and value >= 1):
         return value
     raise ContractError("a finding's %s is a number from 1 on" % name)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -15,11 +13,11 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from tests import figures
 from tests.chaos.count import Count, Family, Ground
 from tests.chaos.families import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "chaos.md"
 SEED = 20261129
 
 
@@ -55,7 +53,6 @@ def row(family: Family, count: Count) -> str:
     return f"{family.name}: {count.tried} tried, {len(count.lost)} lost"
 
 
-START, END = "<!-- chaos: start -->\n", "<!-- chaos: end -->"
 HEAD = "| family | fault | wanted | tried | lost | made |\n|---|---|---:|---:|---:|---|\n"
 
 
@@ -71,17 +68,7 @@ def table(found: list[tuple[Family, Count]], before: str) -> str:
     numbers = [[int(n) if n.isdigit() else 0 for n in one.split(" | ")[3:5]] for one in kept]
     tried, lost = (sum(column) for column in zip(*numbers, strict=True))
     total = f"| **all** | | | **{tried}** | **{lost}** | |"
-    made = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}."
-    return HEAD + "\n".join([*kept, total]) + f"\n\n{made}\n"
-
-
-def write(found: list[tuple[Family, Count]]) -> None:
-    """Put the table between the marks of the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before = page.partition(START)[2].partition(END)[0]
-    text = table(found, before)
-    page = re.sub(f"{START}.*?{END}", lambda _: f"{START}{text}{END}", page, flags=re.DOTALL)
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    return HEAD + "\n".join([*kept, total]) + f"\n\n{figures.machine()}.\n"
 
 
 def main() -> int:
@@ -110,7 +97,8 @@ def main() -> int:
         for one in count.lost[:5]:
             print(f"    {one}", flush=True)
         if asked.write:
-            write([(family, count)])  # now: a run may be stopped
+            # now: a run may be stopped
+            figures.show("chaos.md", table([(family, count)], figures.shown("chaos.md")))
     lost = sum(len(count.lost) for _, count in found)
     print(f"\n{sum(count.tried for _, count in found)} tried, {lost} lost")
     return 1 if lost else 0

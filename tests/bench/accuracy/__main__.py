@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import figures
 from tests.bench.accuracy.networks import BY_NAME, KINDS, make_project
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PAGE = REPOSITORY / "docs" / "accuracy.md"
-START, END = "<!-- figures: start -->", "<!-- figures: end -->"
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     print(table(rows))
     if asked.write:
-        text = PAGE.read_text(encoding="utf-8")
-        before, _, rest = text.partition(START)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{START}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+        figures.show("accuracy.md", table(rows))
 
 
 if __name__ == "__main__":

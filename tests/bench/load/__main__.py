@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -19,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tests import figures
+
 REPOSITORY = Path(__file__).resolve().parents[3]
-PAGE = REPOSITORY / "docs" / "load.md"
-START, END = "<!-- figures: start -->\n", "<!-- figures: end -->"
 
 #: What is measured, by name: how many.
 AMOUNTS = {
@@ -223,22 +222,6 @@ ROWS: dict[str, Callable[[Path], tuple[str, str]]] = {
 }  # fmt: skip
 
 
-def _page(rows: dict[str, str]) -> str:
-    """Return the page with these rows; those of an earlier run that were not asked for stay."""
-    made = (
-        f"{time.strftime('%Y-%m-%d', time.gmtime())}, Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, a load of "
-        f"{os.getloadavg()[0]:.0f} at the end."
-    )
-    page = PAGE.read_text(encoding="utf-8")
-    figures = page.partition(START)[2].partition(END)[0]
-    before = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", figures, flags=re.MULTILINE))
-    before.pop("what", None)
-    lines = [f"| {what} | {said} |" for what, said in {**before, **rows}.items()]
-    text = "\n".join(["| what | figure |", "|---|---|", *lines, "", made, ""])
-    return re.sub(f"{START}.*?{END}", lambda _: f"{START}{text}{END}", page, flags=re.DOTALL)
-
-
 def main() -> int:
     """Print the figures; write them into the page on request."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.load", description=__doc__)
@@ -252,7 +235,10 @@ def main() -> int:
         rows[what] = figure
         print(f"{what}: {figure}", flush=True)
     if asked.write:
-        PAGE.write_text(_page(rows), encoding="utf-8", newline="\n")
+        # Rows of an earlier run that were not asked for stay.
+        before = dict(re.findall(r"(?m)^\| (.+?) \| (.+?) \|$", figures.shown("load.md")))
+        before.pop("what", None)
+        figures.show("load.md", figures.table({**before, **rows}.items()))
     return 0
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator import Project
+from tests import figures
 from tests.chaos.builds import Place
 from tests.chaos.servers import KINDS, Served, serve
 from tests.unit.matrix import trivial
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "team.md"
-START, END = "<!-- figures: start -->\n", "<!-- figures: end -->"
 MODELS, CHIPS = 50, ("hailo8l", "hailo8", "hailo8r", "hailo10h")
 PROCESSES = 8
 
@@ -150,18 +147,8 @@ def main() -> int:
                 print(": ".join(row), flush=True)
                 rows.append(row)
     if asked.write:
-        load = os.getloadavg()[0]
-        day = time.strftime("%Y-%m-%d", time.gmtime())
-        lines = ["| what | figure |", "|---|---|", *(f"| {what} | {said} |" for what, said in rows)]
-        made = (
-            f"{day}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
-            f""
-            f"{os.cpu_count()} cores with a load of {load:.0f}; the servers on the same machine."
-        )
-        text = "\n".join([*lines, "", made, ""])
-        page = PAGE.read_text(encoding="utf-8")
-        page = re.sub(f"{START}.*?{END}", lambda _: f"{START}{text}{END}", page, flags=re.DOTALL)
-        PAGE.write_text(page, encoding="utf-8", newline="\n")
+        text = figures.table(rows)
+        figures.show("team.md", f"{text[:-1]}; the servers on the same machine.")
     return 0
 
 

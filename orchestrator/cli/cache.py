@@ -40,164 +40,171 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 def register(app: typer.Typer) -> None:
     """Add the command group."""
     group = typer.Typer(help="The cache of finished stages.", no_args_is_help=True)
-
-    @group.command(epilog="Example: hef cache info --json")
-    def info(
-        json_: JsonOption = False,
-    ) -> None:
-        """Show where the cache is and how much is in it."""
-        from orchestrator.cli.output import emit_json, print_result
-
-        cache = _open()
-        usage = cache.usage()
-        if json_:
-            emit_json(
-                {
-                    "folder": str(cache.root),
-                    "entries": usage.entries,
-                    "bytes": usage.bytes,
-                    "oldest": usage.oldest,
-                }
-            )
-            return
-        print_result(f"folder   {cache.root}")
-        print_result(f"entries  {usage.entries}")
-        print_result(f"size     {usage.bytes / 1e6:.1f} MB")
-
-    @group.command(epilog="Example: hef cache gc --days 30   or: hef cache gc --max-size 5g")
-    def gc(
-        days: Annotated[
-            float, typer.Option(min=0, help="Remove what was not used for so many days.")
-        ] = 30.0,
-        max_size: Annotated[
-            str | None,
-            typer.Option(help="Remove the longest unused until so much is left, such as 5g."),
-        ] = None,
-        store: Annotated[
-            bool, typer.Option("--store", help="Of the team's store instead: it is everybody's.")
-        ] = False,
-        at: StoreOption = None,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="With --store: say what would go.")
-        ] = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Remove old entries; builds in artifacts/ are never touched."""
-        from orchestrator.pipeline.sizes import read_size
-
-        size = read_size(max_size, "--max-size") if max_size is not None else None
-        seconds = None if size is not None else days * 86400
-        if store or at is not None:
-            _collect_store(at, seconds, size, dry_run, json_)
-        else:
-            _collect(seconds, size, json_)
-
-    @group.command(epilog="Example: hef cache verify   or: hef cache verify --store --repair")
-    def verify(
-        store: Annotated[
-            bool, typer.Option("--store", help="The team's store instead of this cache.")
-        ] = False,
-        at: StoreOption = None,
-        repair: Annotated[
-            bool, typer.Option("--repair", help="Remove what is damaged: it will be made again.")
-        ] = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Read every file and compare it with its digest. Exit code 6: one is damaged."""
-        _verify(at, of_store=store or at is not None, repair=repair, as_json=json_)
-
-    @group.command(epilog="Example: hef cache why digits --arch hailo8l")
-    def why(
-        model: Annotated[str, typer.Argument(help="Name of the model.")],
-        arch: Annotated[str | None, typer.Option(help="Chip; default: the recipe's first.")] = None,
-        json_: JsonOption = False,
-    ) -> None:
-        """Tell which stages would run, and what changed since the last build."""
-        from orchestrator.cli.output import emit_json, print_result
-        from orchestrator.cli.up import make_session
-        from orchestrator.pipeline.builds import read_build
-        from orchestrator.pipeline.plan import explain_difference
-        from orchestrator.pipeline.session import pick_archs
-
-        with make_session({}) as session:
-            loaded = session.recipe(model)
-            chip = pick_archs(loaded, arch)[0]
-            made, _, _ = session.plan(session.request(loaded, chip))
-            build = read_build(session.final_folder(loaded.name, chip))
-            last = build.summary.get("why", {}) if build else {}
-        rows = [
-            {
-                "stage": stage.name,
-                "cached": stage.entry is not None,
-                "changed": explain_difference(last[stage.name], stage.why)
-                if stage.name in last
-                else None,
-            }
-            for stage in made.stages
-        ]
-        if json_:
-            emit_json({"model": loaded.name, "arch": chip, "stages": rows})
-            return
-        for row in rows:
-            print_result(f"{row['stage']:<10} {'cached' if row['cached'] else 'must run'}")
-            changed = row["changed"]
-            for line in changed if isinstance(changed, list) else []:
-                print_result(f"           {line}")
-
-    @group.command(epilog="Example: hef cache push --to s3://bucket/hefsmith")
-    def push(
-        models: Models = None,
-        to: Annotated[
-            str | None,
-            typer.Option("--to", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
-        ] = None,
-        arch: ArchOption = None,
-        engine: EngineOption = None,
-        toolchain: ToolchainOption = None,
-        everything: Annotated[
-            bool, typer.Option("--all", help="The whole cache, not only what the models use now.")
-        ] = False,
-        calibration: CalibrationOption = False,
-        anew: Annotated[
-            bool, typer.Option("--anew", help="Send all, also over what is there: mends a store.")
-        ] = False,
-        dry_run: DryOption = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Copy finished stages to a store that others pull from. Your pictures are in them."""
-        from orchestrator.errors import ConfigError
-        from orchestrator.pipeline.sharing.exchange import Wish
-
-        if everything and (models or arch):
-            msg = "--all means the whole cache: name no models and no chips"
-            raise ConfigError(msg, hint="Leave out --all, or the names.")
-        wish = Wish(models or (), arch or (), everything, calibration, anew, dry_run)
-        _share(wish, to, {"engine": engine, "toolchain": toolchain}, writing=True, as_json=json_)
-
-    @group.command(epilog="Example: hef cache pull digits --from s3://bucket/hefsmith")
-    def pull(
-        models: Models = None,
-        from_: Annotated[
-            str | None,
-            typer.Option(
-                "--from", metavar="STORE", help="Folder or URL; default: hef.yaml's store."
-            ),
-        ] = None,
-        arch: ArchOption = None,
-        engine: EngineOption = None,
-        toolchain: ToolchainOption = None,
-        calibration: CalibrationOption = False,
-        dry_run: DryOption = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Copy from a store what a build would make."""
-        from orchestrator.pipeline.sharing.exchange import Wish
-
-        wish = Wish(models or (), arch or (), calibration=calibration, dry_run=dry_run)
-        flags = {"engine": engine, "toolchain": toolchain}
-        _share(wish, from_, flags, writing=False, as_json=json_)
-
+    group.command("info", epilog="Example: hef cache info --json")(info)
+    group.command("gc", epilog="Example: hef cache gc --days 30   or: hef cache gc --max-size 5g")(
+        gc
+    )
+    group.command(
+        "verify", epilog="Example: hef cache verify   or: hef cache verify --store --repair"
+    )(verify)
+    group.command("why", epilog="Example: hef cache why digits --arch hailo8l")(why)
+    group.command("push", epilog="Example: hef cache push --to s3://bucket/hefsmith")(push)
+    group.command("pull", epilog="Example: hef cache pull digits --from s3://bucket/hefsmith")(pull)
     app.add_typer(group, name="cache")
+
+
+def info(
+    json_: JsonOption = False,
+) -> None:
+    """Show where the cache is and how much is in it."""
+    from orchestrator.cli.output import emit_json, print_result
+
+    cache = _open()
+    usage = cache.usage()
+    if json_:
+        emit_json(
+            {
+                "folder": str(cache.root),
+                "entries": usage.entries,
+                "bytes": usage.bytes,
+                "oldest": usage.oldest,
+            }
+        )
+        return
+    print_result(f"folder   {cache.root}")
+    print_result(f"entries  {usage.entries}")
+    print_result(f"size     {usage.bytes / 1e6:.1f} MB")
+
+
+def gc(
+    days: Annotated[
+        float, typer.Option(min=0, help="Remove what was not used for so many days.")
+    ] = 30.0,
+    max_size: Annotated[
+        str | None,
+        typer.Option(help="Remove the longest unused until so much is left, such as 5g."),
+    ] = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="Of the team's store instead: it is everybody's.")
+    ] = False,
+    at: StoreOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --store: say what would go.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Remove old entries; builds in artifacts/ are never touched."""
+    from orchestrator.pipeline.sizes import read_size
+
+    size = read_size(max_size, "--max-size") if max_size is not None else None
+    seconds = None if size is not None else days * 86400
+    if store or at is not None:
+        _collect_store(at, seconds, size, dry_run, json_)
+    else:
+        _collect(seconds, size, json_)
+
+
+def verify(
+    store: Annotated[
+        bool, typer.Option("--store", help="The team's store instead of this cache.")
+    ] = False,
+    at: StoreOption = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Remove what is damaged: it will be made again.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Read every file and compare it with its digest. Exit code 6: one is damaged."""
+    _verify(at, of_store=store or at is not None, repair=repair, as_json=json_)
+
+
+def why(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    arch: Annotated[str | None, typer.Option(help="Chip; default: the recipe's first.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Tell which stages would run, and what changed since the last build."""
+    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.cli.up import make_session
+    from orchestrator.pipeline.builds import read_build
+    from orchestrator.pipeline.plan import explain_difference
+    from orchestrator.pipeline.session import pick_archs
+
+    with make_session({}) as session:
+        loaded = session.recipe(model)
+        chip = pick_archs(loaded, arch)[0]
+        made, _, _ = session.plan(session.request(loaded, chip))
+        build = read_build(session.final_folder(loaded.name, chip))
+        last = build.summary.get("why", {}) if build else {}
+    rows = [
+        {
+            "stage": stage.name,
+            "cached": stage.entry is not None,
+            "changed": explain_difference(last[stage.name], stage.why)
+            if stage.name in last
+            else None,
+        }
+        for stage in made.stages
+    ]
+    if json_:
+        emit_json({"model": loaded.name, "arch": chip, "stages": rows})
+        return
+    for row in rows:
+        print_result(f"{row['stage']:<10} {'cached' if row['cached'] else 'must run'}")
+        changed = row["changed"]
+        for line in changed if isinstance(changed, list) else []:
+            print_result(f"           {line}")
+
+
+def push(
+    models: Models = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
+    ] = None,
+    arch: ArchOption = None,
+    engine: EngineOption = None,
+    toolchain: ToolchainOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The whole cache, not only what the models use now.")
+    ] = False,
+    calibration: CalibrationOption = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Send all, also over what is there: mends a store.")
+    ] = False,
+    dry_run: DryOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Copy finished stages to a store that others pull from. Your pictures are in them."""
+    from orchestrator.errors import ConfigError
+    from orchestrator.pipeline.sharing.exchange import Wish
+
+    if everything and (models or arch):
+        msg = "--all means the whole cache: name no models and no chips"
+        raise ConfigError(msg, hint="Leave out --all, or the names.")
+    wish = Wish(models or (), arch or (), everything, calibration, anew, dry_run)
+    _share(wish, to, {"engine": engine, "toolchain": toolchain}, writing=True, as_json=json_)
+
+
+def pull(
+    models: Models = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STORE", help="Folder or URL; default: hef.yaml's store."),
+    ] = None,
+    arch: ArchOption = None,
+    engine: EngineOption = None,
+    toolchain: ToolchainOption = None,
+    calibration: CalibrationOption = False,
+    dry_run: DryOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Copy from a store what a build would make."""
+    from orchestrator.pipeline.sharing.exchange import Wish
+
+    wish = Wish(models or (), arch or (), calibration=calibration, dry_run=dry_run)
+    flags = {"engine": engine, "toolchain": toolchain}
+    _share(wish, from_, flags, writing=False, as_json=json_)
 
 
 def _collect(older_than_s: float | None, down_to_bytes: int | None, as_json: bool) -> None:

@@ -56,90 +56,94 @@ def register(app: typer.Typer) -> None:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.add_typer(group, name="calib")
+    group.command(
+        "check", epilog="Example: hef calib check yolov8n   or: hef calib check photos.zip"
+    )(check)
+    group.command("preview", epilog="Example: hef calib preview digits")(preview)
+    group.command("analyze", epilog="Example: hef calib analyze digits --measure")(analyze)
+    group.command("fetch", epilog="Example: hef calib fetch yolov8n")(fetch)
 
-    @group.command(epilog="Example: hef calib check yolov8n   or: hef calib check photos.zip")
-    def check(
-        what: What,
-        count: CountOption = None,
-        size: SizeOption = None,
-        color: ColorOption = "rgb",
-        strict: Annotated[
-            bool, typer.Option("--strict", help="Warnings fail the check, too.")
-        ] = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Examine the pictures as a build would. Nothing is changed."""
-        wanted = _wanted(what, size, color, count)
-        with _built(wanted) as (calibration, _):
-            worst = _tell(calibration, as_json=json_)
-        if worst == "error" or (strict and worst == "warning"):
-            raise typer.Exit(int(ExitCode.STAGE_FAILED))
 
-    @group.command(epilog="Example: hef calib preview digits")
-    def preview(
-        what: What,
-        count: CountOption = None,
-        size: SizeOption = None,
-        color: ColorOption = "rgb",
-        output: Annotated[
-            Path | None, typer.Option("--output", "-o", help="PNG file to write.")
-        ] = None,
-        open_: Annotated[bool, typer.Option("--open", help="Show it in a viewer.")] = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Draw a contact sheet of what the network will really be given."""
-        wanted = _wanted(what, size, color, count)
-        with _built(wanted) as (calibration, folder):
-            files = _draw(wanted, calibration, folder, output)
-        if json_:
-            emit_json({"files": [str(file) for file in files], **_document(calibration)})
-        else:
-            for file in files:
-                print_result(str(file))
-        if open_:
-            for file in files:
-                typer.launch(str(file))
+def check(
+    what: What,
+    count: CountOption = None,
+    size: SizeOption = None,
+    color: ColorOption = "rgb",
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail the check, too.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Examine the pictures as a build would. Nothing is changed."""
+    wanted = _wanted(what, size, color, count)
+    with _built(wanted) as (calibration, _):
+        worst = _tell(calibration, as_json=json_)
+    if worst == "error" or (strict and worst == "warning"):
+        raise typer.Exit(int(ExitCode.STAGE_FAILED))
 
-    @group.command(epilog="Example: hef calib analyze digits --measure")
-    def analyze(
-        what: Annotated[str, typer.Argument(metavar="MODEL|SOURCE")] = "digits",
-        most: Annotated[
-            int, typer.Option("--most", min=8, help="Look at this many pictures at most.")
-        ] = 2000,
-        size: SizeOption = None,
-        color: ColorOption = "rgb",
-        write: Annotated[
-            Path | None,
-            typer.Option("--write", help="List file of the smallest good set; default: calib/."),
-        ] = None,
-        measure: Annotated[
-            bool,
-            typer.Option(
-                "--measure", help="Quantise with 64, 256, 1024 and the chosen pictures, and judge."
-            ),
-        ] = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Say which pictures matter, repeat others or look odd. Say also how few suffice."""
-        _analyze(what, most, size, color, write, measure=measure, as_json=json_)
 
-    @group.command(epilog="Example: hef calib fetch yolov8n")
-    def fetch(
-        model: Model,
-        json_: JsonOption = False,
-    ) -> None:
-        """Copy a recipe's remote pictures to calib/. Sources are s3://, gs:// and https://."""
-        places = _fetch(model)
-        from orchestrator.pipeline.sharing.objects import without_password
+def preview(
+    what: What,
+    count: CountOption = None,
+    size: SizeOption = None,
+    color: ColorOption = "rgb",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="PNG file to write.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in a viewer.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Draw a contact sheet of what the network will really be given."""
+    wanted = _wanted(what, size, color, count)
+    with _built(wanted) as (calibration, folder):
+        files = _draw(wanted, calibration, folder, output)
+    if json_:
+        emit_json({"files": [str(file) for file in files], **_document(calibration)})
+    else:
+        for file in files:
+            print_result(str(file))
+    if open_:
+        for file in files:
+            typer.launch(str(file))
 
-        if json_:
-            shown = {without_password(address): str(place) for address, place in places}
-            emit_json({"sources": shown})
-            return
-        for address, place in places:
-            print_result(f"{without_password(address)} -> {place}")
-        if not places:
-            note(f"{model} has no remote sources")
+
+def analyze(
+    what: Annotated[str, typer.Argument(metavar="MODEL|SOURCE")] = "digits",
+    most: Annotated[
+        int, typer.Option("--most", min=8, help="Look at this many pictures at most.")
+    ] = 2000,
+    size: SizeOption = None,
+    color: ColorOption = "rgb",
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", help="List file of the smallest good set; default: calib/."),
+    ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="Quantise with 64, 256, 1024 and the chosen pictures, and judge."
+        ),
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Say which pictures matter, repeat others or look odd. Say also how few suffice."""
+    _analyze(what, most, size, color, write, measure=measure, as_json=json_)
+
+
+def fetch(
+    model: Model,
+    json_: JsonOption = False,
+) -> None:
+    """Copy a recipe's remote pictures to calib/. Sources are s3://, gs:// and https://."""
+    places = _fetch(model)
+    from orchestrator.pipeline.sharing.objects import without_password
+
+    if json_:
+        shown = {without_password(address): str(place) for address, place in places}
+        emit_json({"sources": shown})
+        return
+    for address, place in places:
+        print_result(f"{without_password(address)} -> {place}")
+    if not places:
+        note(f"{model} has no remote sources")
 
 
 def _analyze(

@@ -22,58 +22,59 @@ _EXAMPLE = (
 
 def register(app: typer.Typer) -> None:
     """Add ``explain`` to the application."""
+    app.command("explain", epilog=_EXAMPLE)(explain)
 
-    @app.command(epilog=_EXAMPLE)
-    def explain(
-        logs: Annotated[
-            list[Path], typer.Argument(metavar="LOG...", help="Log files; - is standard input.")
-        ],
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    ) -> None:
-        """Explain a log of Hailo's tools, docker, pip, scp or dmesg.
 
-        Several files are read in the order given, as one story.
-        """
-        import sys
+def explain(
+    logs: Annotated[
+        list[Path], typer.Argument(metavar="LOG...", help="Log files; - is standard input.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Explain a log of Hailo's tools, docker, pip, scp or dmesg.
 
-        from orchestrator.diagnose.explain import explain_logs
+    Several files are read in the order given, as one story.
+    """
+    import sys
 
-        if len(logs) == 1 and (report := _contact_report(logs[0])) is not None:
-            from orchestrator.contact_report import as_text
+    from orchestrator.diagnose.explain import explain_logs
 
-            if as_json:
-                emit_json(report.to_json())
-            else:
-                for line in as_text(report, screen_width()).splitlines():
-                    print_result(escape_control(line))
-            return
-        ran, findings, notable = explain_logs(logs, sys.stdin.buffer)
+    if len(logs) == 1 and (report := _contact_report(logs[0])) is not None:
+        from orchestrator.contact_report import as_text
+
         if as_json:
-            emit_json(
-                {
-                    "ran": ran.as_json(),
-                    "findings": [finding.as_json() for finding in findings],
-                    "notable": [
-                        {"line": line, "file": file, "text": text} for line, file, text in notable
-                    ],
-                }
-            )
-            return
-        for line in _summary(ran):
+            emit_json(report.to_json())
+        else:
+            for line in as_text(report, screen_width()).splitlines():
+                print_result(escape_control(line))
+        return
+    ran, findings, notable = explain_logs(logs, sys.stdin.buffer)
+    if as_json:
+        emit_json(
+            {
+                "ran": ran.as_json(),
+                "findings": [finding.as_json() for finding in findings],
+                "notable": [
+                    {"line": line, "file": file, "text": text} for line, file, text in notable
+                ],
+            }
+        )
+        return
+    for line in _summary(ran):
+        print_result(line)
+    for finding in findings:
+        print_result("")
+        for line in _paragraph(finding):
             print_result(line)
-        for finding in findings:
-            print_result("")
-            for line in _paragraph(finding):
-                print_result(line)
-        if not findings:
-            print_result("")
-            print_result(told("Nothing known was found in it."))
-        if notable and all(one.severity in {"unknown", "info"} for one in findings):
-            print_result(told("These lines are most likely to matter:"))
-            for number, file, text in notable:
-                line = told(f"line {number}")
-                where = f"{escape_control(file)}, {line}" if file else line
-                print_result(f"  {where}: {escape_control(text[:300])}")
+    if not findings:
+        print_result("")
+        print_result(told("Nothing known was found in it."))
+    if notable and all(one.severity in {"unknown", "info"} for one in findings):
+        print_result(told("These lines are most likely to matter:"))
+        for number, file, text in notable:
+            line = told(f"line {number}")
+            where = f"{escape_control(file)}, {line}" if file else line
+            print_result(f"  {where}: {escape_control(text[:300])}")
 
 
 #: How bad a finding is, whose part is to be changed: the words of JSON, and those of the screen.

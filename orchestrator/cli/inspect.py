@@ -32,69 +32,72 @@ _SUFFIXES = (".hef", ".onnx", ".har")
 
 def register(app: typer.Typer) -> None:
     """Add ``inspect`` and ``diff``."""
-
-    @app.command(
+    app.command(
+        "inspect",
         epilog="Example: hef inspect yolov8n.hef --for hailo8l --hailort 4.20.0",
-    )
-    def inspect(
-        files: Annotated[
-            list[Path],
-            typer.Argument(metavar="FILE...", help="HEF, ONNX or HAR files, or folders of them."),
-        ],
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-        vendor: Annotated[
-            bool, typer.Option("--vendor", help="Print exactly what hailortcli parse-hef prints.")
-        ] = False,
-        parse_streams: Annotated[
-            bool, typer.Option("--parse-streams", help="With --vendor: the chip's streams too.")
-        ] = False,
-        chip: Annotated[
-            str | None,
-            typer.Option("--for", metavar="CHIP", help="Will it run there? (hailo8l, hailo10h...)"),
-        ] = None,
-        hailort: Annotated[
-            str | None,
-            typer.Option("--hailort", metavar="VERSION", help="With --for: the device's HailoRT."),
-        ] = None,
-        verify: Annotated[
-            bool, typer.Option("--verify/--no-verify", help="Compute every checksum.")
-        ] = True,
-    ) -> None:
-        """Show what is in a HEF, ONNX, HAR, checkpoint or TFLite file. A HEF is checked, too.
+    )(inspect)
+    app.command("diff", epilog="Example: hef diff old.hef new.hef")(diff)
 
-        No Hailo software is needed. Exit code 6 when a file is damaged or does not run there.
-        """
-        if hailort is not None and chip is None:
-            message = "--hailort needs --for"
-            raise ConfigError(message, hint="For example: --for hailo8l --hailort 4.20.0")
-        if vendor:
-            _print_like_vendor(files, parse_streams=parse_streams, verify=verify)
-            return
-        from orchestrator.inspect.source_files import is_source
 
-        several = len(files) > 1 or (files[0].is_dir() and not is_source(files[0]))
-        reports = [
-            _report(path, chip, hailort, verify=verify, several=several) for path in _files(files)
-        ]
-        if as_json:
-            _print_json(reports, several=several)
-        else:
-            _print_panels(reports)
-        if not all(report.good for report in reports):
-            raise typer.Exit(int(ExitCode.ARTIFACT))
+def inspect(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="HEF, ONNX or HAR files, or folders of them."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    vendor: Annotated[
+        bool, typer.Option("--vendor", help="Print exactly what hailortcli parse-hef prints.")
+    ] = False,
+    parse_streams: Annotated[
+        bool, typer.Option("--parse-streams", help="With --vendor: the chip's streams too.")
+    ] = False,
+    chip: Annotated[
+        str | None,
+        typer.Option("--for", metavar="CHIP", help="Will it run there? (hailo8l, hailo10h...)"),
+    ] = None,
+    hailort: Annotated[
+        str | None,
+        typer.Option("--hailort", metavar="VERSION", help="With --for: the device's HailoRT."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compute every checksum.")
+    ] = True,
+) -> None:
+    """Show what is in a HEF, ONNX, HAR, checkpoint or TFLite file. A HEF is checked, too.
 
-    @app.command(epilog="Example: hef diff old.hef new.hef")
-    def diff(
-        before: Annotated[Path, typer.Argument(metavar="A", help="A HEF, or a build.")],
-        after: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    ) -> None:
-        """Show what changed between two HEFs. Exit code 0 when nothing did, else 1.
+    No Hailo software is needed. Exit code 6 when a file is damaged or does not run there.
+    """
+    if hailort is not None and chip is None:
+        message = "--hailort needs --for"
+        raise ConfigError(message, hint="For example: --for hailo8l --hailort 4.20.0")
+    if vendor:
+        _print_like_vendor(files, parse_streams=parse_streams, verify=verify)
+        return
+    from orchestrator.inspect.source_files import is_source
 
-        Builds of the same inputs that give the same numbers (60 dB) count as the same, whatever
-        their bytes.
-        """
-        _print_diff(_existing(before), _existing(after), as_json=as_json)
+    several = len(files) > 1 or (files[0].is_dir() and not is_source(files[0]))
+    reports = [
+        _report(path, chip, hailort, verify=verify, several=several) for path in _files(files)
+    ]
+    if as_json:
+        _print_json(reports, several=several)
+    else:
+        _print_panels(reports)
+    if not all(report.good for report in reports):
+        raise typer.Exit(int(ExitCode.ARTIFACT))
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="A HEF, or a build.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show what changed between two HEFs. Exit code 0 when nothing did, else 1.
+
+    Builds of the same inputs that give the same numbers (60 dB) count as the same, whatever
+    their bytes.
+    """
+    _print_diff(_existing(before), _existing(after), as_json=as_json)
 
 
 class _Report:

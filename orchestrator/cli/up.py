@@ -104,87 +104,89 @@ class _Wish:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command("up", epilog="Example: hef up digits --device pi5")(up)
+    app.command("build", epilog="Example: hef build digits --arch hailo8l --strict")(build)
 
-    @app.command(epilog="Example: hef up digits --device pi5")
-    def up(
-        models: Models = None,
-        all_: AllOption = False,
-        arch: ArchOption = None,
-        sets: SetOption = None,
-        jobs: JobsOption = None,
-        cluster: ClusterOption = None,
-        device: DeviceOption = None,
-        engine: EngineOption = None,
-        toolchain: ToolchainOption = None,
-        strict: StrictOption = None,
-        fresh: FreshOption = False,
-        locked: LockedOption = False,
-        dry_run: DryOption = False,
-        detach: Annotated[
-            bool, typer.Option("--detach", help="Build in the background, ship later; see hef ps.")
-        ] = False,
-        memory: MemoryOption = None,
-        cpus: CpusOption = None,
-        allow_network: NetworkOption = False,
-        gpu: GpuOption = None,
-        verbose: VerboseOption = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Build a model, ship it to the device and prove it there. The main job."""
-        from orchestrator.api import Options
 
-        options = Options(
-            engine=engine,
-            toolchain=toolchain,
-            device=device,
-            gpu=gpu,
-            strict=strict,
-            memory=memory,
-            cpus=cpus,
-            allow_network=allow_network,
-            fresh=fresh,
-            locked=locked,
-        )
-        wish = _Wish(models, arch, sets, all_, jobs, cluster, prove=True)
-        _run(wish, options, dry_run=dry_run, detach=detach, verbose=verbose, as_json=json_)
+def up(
+    models: Models = None,
+    all_: AllOption = False,
+    arch: ArchOption = None,
+    sets: SetOption = None,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
+    device: DeviceOption = None,
+    engine: EngineOption = None,
+    toolchain: ToolchainOption = None,
+    strict: StrictOption = None,
+    fresh: FreshOption = False,
+    locked: LockedOption = False,
+    dry_run: DryOption = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Build in the background, ship later; see hef ps.")
+    ] = False,
+    memory: MemoryOption = None,
+    cpus: CpusOption = None,
+    allow_network: NetworkOption = False,
+    gpu: GpuOption = None,
+    verbose: VerboseOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Build a model, ship it to the device and prove it there. The main job."""
+    from orchestrator.api import Options
 
-    @app.command(epilog="Example: hef build digits --arch hailo8l --strict")
-    def build(
-        models: Models = None,
-        all_: AllOption = False,
-        arch: ArchOption = None,
-        sets: SetOption = None,
-        jobs: JobsOption = None,
-        cluster: ClusterOption = None,
-        engine: EngineOption = None,
-        toolchain: ToolchainOption = None,
-        strict: StrictOption = None,
-        fresh: FreshOption = False,
-        locked: LockedOption = False,
-        dry_run: DryOption = False,
-        memory: MemoryOption = None,
-        cpus: CpusOption = None,
-        allow_network: NetworkOption = False,
-        gpu: GpuOption = None,
-        verbose: VerboseOption = False,
-        json_: JsonOption = False,
-    ) -> None:
-        """Build a model's HEF: export, calibrate, quantise, compile."""
-        from orchestrator.api import Options
+    options = Options(
+        engine=engine,
+        toolchain=toolchain,
+        device=device,
+        gpu=gpu,
+        strict=strict,
+        memory=memory,
+        cpus=cpus,
+        allow_network=allow_network,
+        fresh=fresh,
+        locked=locked,
+    )
+    wish = _Wish(models, arch, sets, all_, jobs, cluster, prove=True)
+    _run(wish, options, dry_run=dry_run, detach=detach, verbose=verbose, as_json=json_)
 
-        options = Options(
-            engine=engine,
-            toolchain=toolchain,
-            gpu=gpu,
-            strict=strict,
-            memory=memory,
-            cpus=cpus,
-            allow_network=allow_network,
-            fresh=fresh,
-            locked=locked,
-        )
-        wish = _Wish(models, arch, sets, all_, jobs, cluster, prove=False)
-        _run(wish, options, dry_run=dry_run, detach=False, verbose=verbose, as_json=json_)
+
+def build(
+    models: Models = None,
+    all_: AllOption = False,
+    arch: ArchOption = None,
+    sets: SetOption = None,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
+    engine: EngineOption = None,
+    toolchain: ToolchainOption = None,
+    strict: StrictOption = None,
+    fresh: FreshOption = False,
+    locked: LockedOption = False,
+    dry_run: DryOption = False,
+    memory: MemoryOption = None,
+    cpus: CpusOption = None,
+    allow_network: NetworkOption = False,
+    gpu: GpuOption = None,
+    verbose: VerboseOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Build a model's HEF: export, calibrate, quantise, compile."""
+    from orchestrator.api import Options
+
+    options = Options(
+        engine=engine,
+        toolchain=toolchain,
+        gpu=gpu,
+        strict=strict,
+        memory=memory,
+        cpus=cpus,
+        allow_network=allow_network,
+        fresh=fresh,
+        locked=locked,
+    )
+    wish = _Wish(models, arch, sets, all_, jobs, cluster, prove=False)
+    _run(wish, options, dry_run=dry_run, detach=False, verbose=verbose, as_json=json_)
 
 
 def _run(

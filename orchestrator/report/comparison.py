@@ -340,7 +340,9 @@ def _measures(found: Comparison) -> str:
             + "</tr>"
         )
     table = _table(("at the last step", "float", "A", "B"), rows)
-    return f"<section><h2>Measures</h2><p>An arrow: better.</p>{table}</section>"
+    decided = any(row.better for row in found.measures)
+    key = "<p>The arrow marks the better value.</p>" if decided else ""
+    return f"<section><h2>Measures</h2>{key}{table}</section>"
 
 
 def _output_table(found: Comparison) -> str:

@@ -172,5 +172,5 @@ border-radius:5px;margin-left:12px}.key .kept{background:var(--good)}
 pre{overflow-x:auto;padding:10px 12px;background:var(--panel);border:1px solid var(--line);
 border-radius:6px}tr.kept th,tr.kept td{color:var(--good)}
 @media(max-width:560px){pre{white-space:pre-wrap;overflow-wrap:anywhere}
-.front text{font-size:20px}main{padding:18px 12px 40px}}
+.front text{font-size:22px}main{padding:18px 12px 40px}}
 """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import escape_control
 from orchestrator.report.model import MEASURE_TITLES, SHORT_TITLES, STEP_TITLES
-from orchestrator.report.pictures import step_chart
+from orchestrator.report.pictures import step_chart, step_legend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,7 +220,8 @@ def _steps(verdict: Verdict) -> str:
     return (
         f"<section><h2>Agreement by step</h2><p>{escape(samples)}, {kind}; the reference is "
         f"{escape(STEP_TITLES.get(verdict.reference, verdict.reference))}.</p>"
-        f"<div class=wide>{step_chart(verdict.steps, verdict.checks, guilty)}</div>"
+        f"<div class='wide plot'>{step_chart(verdict.steps, verdict.checks, guilty)}</div>"
+        f"{step_legend(verdict.steps)}"
         f"{wide(f'<tr><th></th>{head}</tr>' + ''.join(rows))}</section>"
     )
 
@@ -490,6 +491,9 @@ small{white-space:pre-wrap}
 .line.c3,.limit.c3{stroke:var(--c3)}.dot.c3,.name.c3{fill:var(--c3)}
 .line.c4,.limit.c4{stroke:var(--c4)}.dot.c4,.name.c4{fill:var(--c4)}
 .line.c5,.limit.c5{stroke:var(--c5)}.dot.c5,.name.c5{fill:var(--c5)}
+.legend{display:none;margin:0 0 10px;font-size:13px;font-weight:600}
+.legend .c0{color:var(--c0)}.legend .c1{color:var(--c1)}.legend .c2{color:var(--c2)}
+.legend .c3{color:var(--c3)}.legend .c4{color:var(--c4)}.legend .c5{color:var(--c5)}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:14px}
 .card{margin:0;border:1px solid var(--line);border-radius:6px;overflow:hidden;
 background:var(--panel)}
@@ -499,7 +503,7 @@ background:var(--panel)}
 .card svg{display:block;flex:1 1 0;min-width:0;width:100%;height:170px;background:#000}
 .card image{image-rendering:pixelated}
 .card figcaption{padding:6px 10px 8px;font-size:13px;overflow-wrap:anywhere}
-.card small{color:var(--soft)}
+.card small{color:var(--soft);font-size:12px}
 .sheet{display:block;max-width:100%;height:auto;margin-top:10px;border:1px solid var(--line);
 border-radius:6px}
 circle.ref{fill:#39d98a}circle.last{fill:#ff9f43}.ref,.last{fill:none;vector-effect:non-scaling-stroke;stroke-width:2}
@@ -511,7 +515,8 @@ circle.ref{fill:#39d98a}circle.last{fill:#ff9f43}.ref,.last{fill:none;vector-eff
 .stack td{display:block;padding-left:12px}
 .stack td::before{content:attr(data-head) " ";color:var(--soft);margin-right:6px}
 .stack td:empty{display:none}
-.chart{min-width:0}.chart .tick{font-size:19px}.chart .name{font-size:16px}
+.plot{overflow:hidden}.chart{min-width:0;width:128%}.chart .tick{font-size:19px}
+.chart .name{display:none}.legend{display:block}
 .chart .step{text-anchor:end;transform-box:fill-box;transform-origin:100% 50%;
 transform:rotate(-20deg);font-size:16px}}
 .ref{stroke:#39d98a}.last{stroke:#ff9f43;stroke-dasharray:4 3}

@@ -27,7 +27,7 @@ DRAWN = ("top1", "agreement", "map50", "label_iou", "f1", "mean_iou", "cosine")
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 _WIDTH, _HEIGHT = 760, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 170, 18, 64
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 170, 18, 64
 
 
 def png_uri(picture: NDArray[np.generic]) -> str:
@@ -101,7 +101,7 @@ def step_chart(steps: Sequence[StepReport], checks: Sequence[Check], fault: str 
 
     The scale begins at the least value shown, rounded down, so that small losses can be seen.
     """
-    names = [name for name in DRAWN if sum(name in step.measures for step in steps) > 1]
+    names = _drawn(steps)
     if not names or len(steps) < 2:
         return ""
     values = [step.measures[name] for step in steps for name in names if name in step.measures]
@@ -146,6 +146,19 @@ def step_chart(steps: Sequence[StepReport], checks: Sequence[Check], fault: str 
     parts += _legend(ends)
     parts.append("</svg>")
     return "".join(parts)
+
+
+def step_legend(steps: Sequence[StepReport]) -> str:
+    """Return the lines' names for below the chart, as a telephone has no room beside them."""
+    keys = (
+        f'<span class="c{number}">&#9679; {escape(SHORT_TITLES.get(name, name))}</span>'
+        for number, name in enumerate(_drawn(steps))
+    )
+    return f"<p class=legend aria-hidden=true>{' '.join(keys)}</p>"
+
+
+def _drawn(steps: Sequence[StepReport]) -> list[str]:
+    return [name for name in DRAWN if sum(name in step.measures for step in steps) > 1]
 
 
 def _grid(low: float, high: float, y: object) -> list[str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Measures by which builds are drawn: the first that most of them have.
 DRAWN = ("metric", "top1", "map50", "f1", "mean_iou", "agreement", "keypoint_distance", "cosine")
+#: Measures that may be above one; the others are shares.
+UNBOUNDED = frozenset({"keypoint_distance", "metric", "snr_db"})
 _WIDTH, _HEIGHT = 680, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 88, 20, 20, 46
 
@@ -84,6 +86,8 @@ def trend_chart(measure: str, points: Sequence[TrendPoint]) -> str:
     if not known:
         return "<p>No build was judged.</p>"
     low, high = span_of(min(known), max(known))
+    if measure not in UNBOUNDED:
+        high = min(high, 1.0)
 
     def x(place: int) -> float:
         return _LEFT + (place + 0.5) * (_WIDTH - _LEFT - _RIGHT) / max(longest, 1)

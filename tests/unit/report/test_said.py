@@ -249,3 +249,12 @@ def test_the_trend_draws_the_builds_and_the_float_network_where_they_are() -> No
     text = render_trend("net <1>", "top1", (), points)
     assert "<title>net &lt;1&gt;</title>" in text
     assert text.count("<tr class=bad>") == 3
+
+
+def test_a_chart_of_shares_ends_at_all_of_them() -> None:
+    one = TrendPoint(
+        chip="a", name="n", when="w", value=0.999, ideal=0.998, cells=(), outcome="passed"
+    )
+    points = [one, one]
+    assert "100.0%" in trend_chart("top1", points)
+    assert "100.4%" not in trend_chart("top1", points)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from orchestrator.cli.app import build_app
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/devices.md", "docs/questions.md")
+ROOT = Path(__file__).parents[3]
+DOCUMENTS = (
+    *("README.md", "README.pt-BR.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *sorted(one.relative_to(ROOT).as_posix() for one in (ROOT / "docs").rglob("*.md")),
+)
 
 
 def lines_with_commands(text: str) -> list[str]:
@@ -44,7 +46,7 @@ def check(words: list[str], command: Any) -> str | None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_of_the_documents_exist(repository: Path, document: str) -> None:
     lines = lines_with_commands((repository / document).read_text(encoding="utf-8"))
-    assert document == "CONTRIBUTING.md" or len(lines) > 8
+    assert document not in ("README.md", "docs/devices.md") or len(lines) > 8
     root = get_command(build_app())
     wrong = []
     for line in lines:
@@ -62,7 +64,9 @@ def test_the_check_finds_what_is_wrong(line: str) -> None:
 
 
 def test_links_between_the_documents_lead_somewhere(repository: Path) -> None:
-    for document in (*DOCUMENTS, "docs/recipe.md", "docs/head-finder.md"):
+    for document in DOCUMENTS:
         path = repository / document
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / target).exists(), (document, target)
+            # docs/reference is made with the site, whose build checks the links into it.
+            made = "reference/" in target
+            assert made or (path.parent / target).exists(), (document, target)

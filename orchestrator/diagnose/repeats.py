@@ -23,6 +23,9 @@ SAME: tuple[tuple[str, ...], ...] = (
     ("R95", "R29"),  # the card went away for want of power
     ("G87", "H05"),  # git's own login, not a device's
     ("P50", "P21"),  # a shape that the parser got wrong
+    ("G59", "E61"),  # what it wants to know of the sizes
+    ("E79", "G25"),
+    ("E80", "G25"),  # files of different versions
     ("E74", "E06"),  # what PyTorch's exporter cannot write
     ("B01", "Z61"),  # a build that lacks headers
 )

@@ -84,7 +84,7 @@ class Tracebacks:
         self._open.last = number
         if frame:
             self._open.programs |= shown_by(lower)
-            self._open.inner = lower
+            self._open.inner = lower.replace("\\", "/")
             self._half = self._open if CUT.match(lower) else None
         elif RAISED.match(bare):
             self._open.raised = (number, bare.strip())

@@ -238,3 +238,52 @@ def test_a_program_on_the_device_hands_over_arrays_as_they_are() -> None:
         prepare(row, chip)
     with pytest.raises(PictureError, match="shape"):
         prepare(np.zeros((16, 16, 3), np.uint8), replace(chip))
+
+
+def spread(root: Path, shape: tuple[int, ...], count: int = 12) -> np.ndarray:
+    """Write samples as files of two class folders in a form; return them as the compiler takes."""
+    array = rows((1, 1, 12, 10), count)
+    for number, row in enumerate(array):
+        place = root / ("dog" if number % 2 else "cat")
+        place.mkdir(parents=True, exist_ok=True)
+        np.save(place / f"{number:02d}.npy", row.reshape(shape))
+    return array
+
+
+@pytest.mark.parametrize("shape", [(12, 10, 1), (1, 12, 10), (12, 10), (1, 1, 12, 10)])
+def test_folders_of_one_array_a_sample_are_classes(shape: tuple[int, ...], tmp_path: Path) -> None:
+    array = spread(tmp_path / "set", shape)
+    made = specs((1, 1, 12, 10), color="data", normalize="host")
+    found = load_samples(made, read_sources(str(tmp_path / "set")), None, labels=("cat", "dog"))
+    order = [int(name[4:6]) for name in found.names]
+    assert sorted(order) == list(range(12))
+    assert (found.arrays["x"] == array[order]).all()
+    assert list(found.labels) == [number % 2 for number in order]
+    listed = tmp_path / "set.txt"
+    listed.write_text("set/cat/00.npy,cat\nset/dog/01.npy,dog\n")
+    found = load_samples(made, read_sources(str(listed)), None, labels=("cat", "dog"))
+    assert sorted(zip(found.names, found.labels, strict=True)) == [
+        ("set/cat/00.npy", 0), ("set/dog/01.npy", 1),
+    ]  # fmt: skip
+    wanted = request(tmp_path / "set", (1, 1, 12, 10))
+    wanted = replace(wanted, inputs=tuple(made))
+    built = build_calibration(wanted, tmp_path / "out")
+    kept = np.load(tmp_path / "out" / built.inputs[0].file)
+    assert sorted(kept.sum((1, 2, 3))) == pytest.approx(sorted(array.sum((1, 2, 3))), rel=1e-5)
+
+
+def test_channels_first_is_turned_and_other_shapes_are_refused(tmp_path: Path) -> None:
+    array = rows(SPECTRAL, 4)
+    (tmp_path / "first").mkdir()
+    for number, row in enumerate(array):
+        np.save(tmp_path / "first" / f"{number}.npy", row.transpose(2, 0, 1))
+    made = specs(SPECTRAL, normalize="host")
+    found = load_samples(made, read_sources(str(tmp_path / "first")), None)
+    order = [int(name[0]) for name in found.names]
+    assert (found.arrays["x"] == array[order]).all()
+    np.save(tmp_path / "first" / "4.npy", np.zeros((3, 3), np.float32))
+    with pytest.raises(CalibrationError, match=r"4\.npy: array of shape"):
+        load_samples(made, read_sources(str(tmp_path / "first")), None)
+    (tmp_path / "first" / "4.npy").write_bytes(b"no array")
+    with pytest.raises(CalibrationError, match=r"4\.npy: "):
+        load_samples(made, read_sources(str(tmp_path / "first")), None)

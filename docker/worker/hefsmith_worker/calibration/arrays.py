@@ -46,7 +46,7 @@ def list_npy(path: Path, spec: InputSpec, shown: Optional[str] = None) -> Listin
         msg = f"{path}: holds a single number, not a set of pictures"
         raise CalibrationError(msg, "calib.shape", None, str(path))
     check_shape(array.shape, spec, str(path))
-    notes = _check_values(array, spec, str(path))
+    notes = check_values(array, spec, str(path))
     items = [Item(f"{name}[{row}]", str(path), row=row) for row in range(array.shape[0])]
     return Listing(items, prepared=True, notes=notes)
 
@@ -152,7 +152,7 @@ def check_shape(shape: Tuple[int, ...], spec: InputSpec, where: str) -> None:
     raise CalibrationError(msg, code, fix, where)
 
 
-def _check_values(
+def check_values(
     array: np.ndarray[Any, Any], spec: InputSpec, where: str
 ) -> List[Tuple[str, str, str, str]]:
     """Look at type and range; return notes."""

@@ -8,9 +8,14 @@ import os
 import posixpath
 import re
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Set, Tuple
 
-from hefsmith_worker.calibration.items import Item, Listing, is_picture_name
+from hefsmith_worker.calibration.items import (
+    Item,
+    Listing,
+    is_array_name,
+    is_picture_name,
+)
 from hefsmith_worker.calibration.model import CalibrationError
 from hefsmith_worker.contract.findings import WARNING
 from hefsmith_worker.regular import read_regular
@@ -20,12 +25,15 @@ Mounts = Sequence[Tuple[str, str]]
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
-def list_folder(folder: Path) -> Listing:
-    """List pictures below a folder, all levels, sorted; links are followed, loops are not."""
+def list_folder(folder: Path, wanted: Callable[[str], bool] = is_picture_name) -> Listing:
+    """List pictures below a folder, all levels, sorted; links are followed, loops are not.
+
+    ``wanted`` tells by their names which files are looked for, where it is not pictures.
+    """
     items = [
         Item(relative, str(folder / relative), group=tuple(relative.split("/")[:-1]),
              label=_class_of(relative))
-        for relative in sorted(_walk(folder))
+        for relative in sorted(_walk(folder, wanted))
     ]  # fmt: skip
     return Listing(items)
 
@@ -36,7 +44,7 @@ def _class_of(relative: str) -> Optional[str]:
     return parts[-2] if len(parts) > 1 else None
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, wanted: Callable[[str], bool]) -> Iterator[str]:
     """Yield picture paths relative to ``folder``, with forward slashes.
 
     A folder that is reached a second time through a link (a loop, or two links to one place)
@@ -55,7 +63,7 @@ def _walk(folder: Path) -> Iterator[str]:
             if _is_folder(entry):
                 queue = links if entry.is_symlink() else real
                 queue.append((Path(entry.path), f"{prefix}{entry.name}/"))
-            elif is_picture_name(entry.name):
+            elif wanted(entry.name):
                 yield prefix + entry.name
 
 
@@ -130,7 +138,7 @@ def list_file(path: Path, mounts: Mounts = ()) -> Listing:
     missing = []
     for number, line in enumerate(text.splitlines(), 1):
         entry, label = _split_line(line)
-        if not entry or (number == 1 and not is_picture_name(entry) and label is not None):
+        if not entry or (number == 1 and not _is_sample(entry) and label is not None):
             continue  # empty, a comment, or a header such as "path,label"
         target = resolve(entry, path.parent, mounts)
         if not target.exists():
@@ -151,11 +159,15 @@ def list_file(path: Path, mounts: Mounts = ()) -> Listing:
     return listing
 
 
+def _is_sample(name: str) -> bool:
+    return is_picture_name(name) or is_array_name(name)
+
+
 def _split_line(line: str) -> Tuple[str, Optional[str]]:
     line = line.strip()
     if not line or line.startswith("#"):
         return "", None
-    if is_picture_name(line):
+    if _is_sample(line):
         return line, None
     if "\t" in line:
         entry, _, label = line.partition("\t")

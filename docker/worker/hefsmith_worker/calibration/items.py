@@ -39,7 +39,7 @@ class Item:
 
     ``name`` is what the user sees; ``group`` are the folders that the choice spreads over;
     ``member`` is a name inside an archive; ``span`` is (offset, length) of a tar member;
-    ``row`` is the row of an array file.
+    ``row`` is the row of an array file; an array file without one is one sample.
     """
 
     name: str
@@ -93,6 +93,12 @@ def is_picture_name(name: str) -> bool:
     """Tell by the suffix; macOS' hidden companions (``._x.jpg``) are no pictures."""
     last = name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
     return not last.startswith("._") and last.lower().endswith(SUFFIXES)
+
+
+def is_array_name(name: str) -> bool:
+    """Tell by the suffix; hidden files are none."""
+    last = name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
+    return last.lower().endswith(".npy") and not last.startswith(".")
 
 
 #: Open archives, one for each thread: a zip file's reader is not made to be shared.
@@ -178,6 +184,27 @@ def read_row(item: Item) -> Any:
     if array is None:
         array = _maps[item.path] = np.load(item.path, mmap_mode="r", allow_pickle=False)
     return np.asarray(array[item.row])
+
+
+def read_array(item: Item) -> Any:
+    """Return the only array of an item's file, as stored. Raises :class:`PictureError`."""
+    import numpy as np
+
+    path = Path(item.path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            msg = "not a regular file"
+            raise PictureError(msg)
+        array = np.load(item.path, mmap_mode="r", allow_pickle=False)
+        if not hasattr(array, "shape") or array.ndim == 0:
+            msg = "it holds a single number"
+            raise PictureError(msg)
+        return np.array(array)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        reason = str(error)
+        if "pickle" in reason.lower() or "object" in reason.lower():
+            reason = "it holds Python objects, not numbers"
+        raise PictureError(reason[:200]) from None
 
 
 def forget_maps() -> None:

@@ -9,9 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
-from hefsmith_worker.calibration import archives, arrays, datasets, folders, video
+from hefsmith_worker.calibration import (
+    archives,
+    array_files,
+    arrays,
+    datasets,
+    folders,
+    video,
+)
 from hefsmith_worker.calibration.data import is_data
-from hefsmith_worker.calibration.items import Item, Listing, is_picture_name, with_plain_text
+from hefsmith_worker.calibration.items import (
+    Item,
+    Listing,
+    is_array_name,
+    is_picture_name,
+    with_plain_text,
+)
 from hefsmith_worker.calibration.model import ANY_INPUT, CalibrationError, InputSpec, Source
 from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.options import SOURCE_FORMS
@@ -88,7 +101,7 @@ def list_source(source: Source, spec: InputSpec, scratch: Path, wanted: int) -> 
     kind = kind_of(source)
     path = Path(source.path)
     readers: Dict[str, Callable[[], Listing]] = {
-        "folder": lambda: folders.list_folder(path),
+        "folder": lambda: _folder(path),
         "glob": lambda: folders.list_glob(source.path),
         "list": lambda: folders.list_file(path, source.mounts),
         "npy": lambda: arrays.list_npy(path, spec),
@@ -103,6 +116,9 @@ def list_source(source: Source, spec: InputSpec, scratch: Path, wanted: int) -> 
         msg = f"{path}: a folder, but the source says kind: {kind}"
         raise CalibrationError(msg, "calib.source", None, str(path))
     listing = readers[kind]()
+    if kind in ("folder", "list") and listing.items and _all_arrays(listing):
+        files = array_files.list_arrays(listing.items, spec, source.path)
+        listing = replace(files, notes=[*listing.notes, *files.notes])
     listing.items = [with_plain_text(item) for item in listing.items]
     if not listing.items:
         msg = f"{source.path}: no pictures in it"
@@ -117,6 +133,16 @@ def list_source(source: Source, spec: InputSpec, scratch: Path, wanted: int) -> 
         fix = f"Name a .npy or .npz file with an array of shape ({shape})."
         raise CalibrationError(msg, "calib.channels", fix, source.path)
     return listing
+
+
+def _folder(path: Path) -> Listing:
+    """List a folder's pictures, or its arrays where it has no pictures."""
+    found = folders.list_folder(path)
+    return found if found.items else folders.list_folder(path, is_array_name)
+
+
+def _all_arrays(listing: Listing) -> bool:
+    return all(is_array_name(item.path) for item in listing.items)
 
 
 def source_for(sources: Mapping[str, Source], name: str) -> Source:

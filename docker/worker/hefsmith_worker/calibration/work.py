@@ -8,13 +8,15 @@ sends back a few hundred bytes per picture, never pixels.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from hefsmith_worker.calibration import data as plain_data
+from hefsmith_worker.calibration.array_files import in_rows
 from hefsmith_worker.calibration.choice import chance_for
 from hefsmith_worker.calibration.fingerprints import SIDE, thumbnail
-from hefsmith_worker.calibration.items import Item, read_bytes, read_row
+from hefsmith_worker.calibration.items import Item, read_array, read_bytes, read_row
 from hefsmith_worker.calibration.model import InputSpec
 from hefsmith_worker.pictures import PictureError, normalise
 from hefsmith_worker.pictures.decode import open_picture
@@ -245,9 +247,14 @@ def row_of(item: Item, spec: InputSpec) -> Tuple[np.ndarray[Any, Any], bytes]:
     """Return a stored row in the type that is fed, and its bytes as stored."""
     import numpy as np
 
-    row = np.ascontiguousarray(read_row(item))
+    wanted = spec.preprocess.shape
+    row = read_row(item) if item.row is not None else in_rows(read_array(item), wanted)
+    row = np.ascontiguousarray(row)
     raw = row.tobytes()
-    row = row.reshape(spec.preprocess.shape)
+    if row.size != math.prod(wanted):
+        msg = f"an array of shape {row.shape}, and the input takes {wanted}"
+        raise PictureError(msg)
+    row = row.reshape(wanted)
     if spec.preprocess.normalize == "host":
         if row.dtype.kind == "f":
             return row.astype(np.float32), raw

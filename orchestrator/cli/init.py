@@ -185,6 +185,10 @@ def _say_found(folder: Folder) -> None:
         count = f"{one.count} pictures" if one.count else ""
         what = " ".join(part for part in (count, kinds.get(one.kind, "")) if part)
         lines.append(("pictures", f"{below(one.path)}  ({what})"))
+    lines += [
+        ("arrays", f"{below(one.path)}  ({one.count} in class folders)")
+        for one in folder.array_sets[:2]
+    ]
     lines += [("labels", below(path)) for path in (*folder.labels, *folder.tables)[:3]]
     lines += [("code", below(path)) for path in folder.scripts[:4]]
     lines += [("hailomz", f"{below(path)}  (hef init --from-hailomz)") for path in folder.zoo[:2]]
@@ -243,7 +247,7 @@ def _given(
     *,
     run: bool,
 ) -> Given:
-    from orchestrator.pipeline.start import pictures_near
+    from orchestrator.project.survey.chosen import pictures_near
     from orchestrator.project.survey.folder import model_name
     from orchestrator.project.survey.given import Given
 

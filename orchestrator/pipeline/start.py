@@ -22,7 +22,7 @@ from orchestrator.project.starter import (
     starter_recipe,
 )
 from orchestrator.project.survey import decide, stated
-from orchestrator.project.survey.arrays import arrays_for, rows_of
+from orchestrator.project.survey.arrays import arrays_for, inputs_of, rows_of
 from orchestrator.project.survey.given import relative
 from orchestrator.project.survey.pictures import (
     Labels,
@@ -30,7 +30,6 @@ from orchestrator.project.survey.pictures import (
     holds_pictures,
     labels_for,
     masks_beside,
-    show,
     to_try,
 )
 from orchestrator.project.survey.questions import Question
@@ -107,12 +106,16 @@ def start(
     written = written.over(stated.stated_in_scripts(_own_first(scripts, code.script)))
     alike = common_size(shown) if written.size is None and shown is not None else None
     inputs = _inputs(given, weights, written, alike)
+    if shown is not None and shown.array is not None and given.size is None and not given.inputs:
+        inputs = inputs_of(shown.array, weights.rank, weights.channels)
     seen, failure = _look(given, session, code, inputs, shown, labels_before, written, target)
     if failure is not None:
         draft.notes.append(f"the network was not run: {in_one_line(failure)}")
     elif seen is not None and seen.kwargs is not None:
         code = code.as_run(seen.kwargs, seen.opset)
     network = _network(seen, inputs, given)
+    if shown is not None and shown.array is not None:
+        network = replace(network, arrays=True)
     if shown is not None and shown.numbers and network.head.get("task") == "classification":
         network = replace(network, head=_of_numbers(shown))
     if seen is not None and len(seen.input_scaling) == len(network.inputs) == 1:
@@ -379,7 +382,7 @@ def _decide(
 
 def _takes_pictures(network: Network) -> bool:
     shapes = list(network.inputs.values())
-    return len(shapes) == 1 and is_picture(shapes[0])
+    return not network.arrays and len(shapes) == 1 and is_picture(shapes[0])
 
 
 def _brief(section: Mapping[str, Any]) -> str:
@@ -491,7 +494,7 @@ def _with_arrays(
     Beside such an input a picture may come as an array, too: when no folder of pictures is named.
     """
     data = {name: shape for name, shape in network.inputs.items() if not is_picture(shape)}
-    if not data:
+    if not data or network.arrays:
         return pictures
     plain = isinstance(pictures.calibration, str) and is_array(pictures.calibration)
     wanted = dict(network.inputs) if plain or pictures.calibration is None else data
@@ -560,7 +563,8 @@ def _as_written(shown: Shown | None, target: Path, draft: _Draft) -> Pictures:
         if shown.parted:
             how = f"those of {shown.parted}"
         draft.said.append(
-            f"held out for validation: {len(held_out)} of {len(held_out) + len(rest)} pictures, "
+            f"held out for validation: {len(held_out)} of {len(held_out) + len(rest)} "
+            f"{'pictures' if shown.array is None else 'arrays'}, "
             f"{how} (validation.txt)"
         )
         validation: Any = "validation.txt"
@@ -578,19 +582,3 @@ def _as_written(shown: Shown | None, target: Path, draft: _Draft) -> Pictures:
         }
         held_out_path = {"path": held_out_path, **given}
     return Pictures(calibration, held_out_path, classes=shown.folders or shown.names)
-
-
-def pictures_near(folder: Folder, chosen: Path | None) -> Shown | None:
-    """Return the pictures that are meant: those named, else the best set of the folder."""
-    from orchestrator.project.survey.folder import PictureSet, look_around
-
-    if chosen is None:
-        return show(folder.pictures[0], folder.tables) if folder.pictures else None
-    if chosen.is_dir():
-        inside = look_around(chosen).pictures
-        if inside and inside[0].kind == "classes":
-            return show(inside[0])
-        return show(PictureSet("classes", chosen), folder.tables)
-    if chosen.is_file() and chosen.suffix.lower() in (".yaml", ".yml"):
-        return show(PictureSet("yolo", chosen))
-    return Shown(chosen)

@@ -25,6 +25,7 @@ MASKS = (
     "masks", "mask", "labels", "annotations", "annots", "gt", "ground_truth", "groundtruth",
     "segmentationclass", "trimaps", "targets",
 )  # fmt: skip
+ARRAYS = frozenset({".npy"})
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
@@ -52,11 +53,14 @@ def plain(name: str) -> str:
     return without_accents(name).casefold()
 
 
-def look(path: Path) -> PictureFolder:
-    """Return what is seen from the names in a folder; what is not a folder stays as it is."""
+def look(path: Path, kinds: frozenset[str] = PICTURES) -> PictureFolder:
+    """Return what is seen from the names in a folder; what is not a folder stays as it is.
+
+    ``kinds`` are the suffixes of what is looked for.
+    """
     if not path.is_dir():
         return PictureFolder(path)
-    own = _classes(path)
+    own = _classes(path, kinds)
     # A class may be called like a part: trains among vehicles.
     parts = {plain(name) for name in own} & {*TRAINED, *HELD_OUT}
     if len(parts) < 2 <= len(own) - len(parts):
@@ -69,7 +73,7 @@ def look(path: Path) -> PictureFolder:
     calibration = trained or path
     if trained is None and held_out is not None and held_out.parent == path:
         return PictureFolder(path)
-    return PictureFolder(calibration, held_out, _classes(calibration))
+    return PictureFolder(calibration, held_out, _classes(calibration, kinds))
 
 
 def _part(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -77,12 +81,12 @@ def _part(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next((parts[name] for name in names if name in parts), None)
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
+def _classes(folder: Path, kinds: frozenset[str]) -> tuple[str, ...]:
     """Return the folders of a folder that has nothing but folders of pictures."""
     names = [entry.name for entry in _folders(folder)]
-    if len(names) < 2 or _has_pictures(folder):
+    if len(names) < 2 or _has_any(folder, kinds):
         return ()
-    return tuple(sorted(names)) if all(_has_pictures(folder / name) for name in names) else ()
+    return tuple(sorted(names)) if all(_has_any(folder / name, kinds) for name in names) else ()
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -92,8 +96,8 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _has_pictures(folder: Path) -> bool:
+def _has_any(folder: Path, kinds: frozenset[str]) -> bool:
     try:
-        return any(entry.suffix.lower() in PICTURES for entry in folder.iterdir())
+        return any(entry.suffix.lower() in kinds for entry in folder.iterdir())
     except OSError:
         return False

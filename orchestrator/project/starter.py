@@ -29,10 +29,14 @@ _SHOWN_REASONS = 4
 
 @dataclass(frozen=True)
 class Network:
-    """What is known of the network: its inputs (NCHW) and the report on its head."""
+    """What is known of the network: its inputs (NCHW) and the report on its head.
+
+    ``arrays`` tells that its samples are arrays, although its input could be that of pictures.
+    """
 
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     head: Mapping[str, Any] = field(default_factory=dict)
+    arrays: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,8 @@ def assumed_preprocessing(network: Network) -> dict[str, Any]:
             name: assumed_preprocessing(Network({name: shape}, network.head))
             for name, shape in network.inputs.items()
         }
-    if network.inputs and not all(is_picture(shape) for shape in network.inputs.values()):
+    shapes = network.inputs.values()
+    if network.inputs and (network.arrays or not all(is_picture(shape) for shape in shapes)):
         # Arrays of the user's own; who normalises them nobody can know.
         return {"color": "data", "normalize": "host"}
     pictures = [shape for shape in network.inputs.values() if len(shape) == 4]

@@ -17,6 +17,26 @@ def rows_of(shape: Sequence[int]) -> tuple[int, ...]:
     return (*shape[2:], shape[1]) if len(shape) == 4 else tuple(shape[1:])
 
 
+def inputs_of(
+    sample: Sequence[int], rank: int | None, channels: int | None
+) -> list[dict[str, tuple[int, ...]]]:
+    """Return the inputs that a network may have whose samples have a shape, the likeliest first.
+
+    ``rank`` is that of the first layer's weights: 4 for pictures and spectrograms, 3 for signals,
+    2 for features; ``channels`` those of the first convolution.
+    """
+    sides = tuple(sample[1:] if len(sample) > 1 and sample[0] == 1 else sample)
+    if rank == 4 and len(sides) < 3:
+        sides = (1, 1, *sides)[-3:]
+    elif rank == 3 and len(sides) < 2:
+        sides = (1, *sides)
+    found = [sides]
+    if len(sides) == 3 and channels not in (None, sides[0]):
+        turned = (sides[2], *sides[:2])
+        found = [turned] if sides[2] == channels else [sides, turned]
+    return [{"features" if len(one) == 1 else "data": (1, *one)} for one in found]
+
+
 def array_shape(path: Path) -> tuple[int, ...] | None:
     """Return the shape of a ``.npy``, or of the first array of a ``.npz``; ``None`` for neither."""
     import numpy as np

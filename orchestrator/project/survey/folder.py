@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ from hefsmith_worker.contract.sources import BY_NAME, SOURCES, SourceKind
 from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
 from orchestrator.inspect.source_files import CHECKPOINTS, ending_of
 from orchestrator.project.picture_folder import (
+    ARRAYS,
     HELD_OUT,
     MASKS,
     PICTURES,
@@ -43,7 +45,7 @@ _HEAD = 4096
 
 #: A kind of ``SOURCES`` that is a file, or ``weights`` of torch.
 NetworkKind = str
-PictureKind = Literal["classes", "yolo", "coco", "pictures"]
+PictureKind = Literal["classes", "yolo", "coco", "pictures", "arrays"]
 
 #: Names that say nothing about a model.
 _PLAIN = re.compile(
@@ -103,6 +105,7 @@ class Folder:
     zoo: tuple[Path, ...] = ()
     hefs: tuple[Path, ...] = ()
     arrays: tuple[Path, ...] = ()
+    array_sets: tuple[PictureSet, ...] = ()
     tables: tuple[Path, ...] = ()
     packed: tuple[Path, ...] = ()
     cut_short: bool = False
@@ -158,6 +161,7 @@ def look_around(
         tuple(found.zoo),
         tuple(found.hefs),
         tuple(found.arrays),
+        tuple(_array_sets(root, found.arrays)),
         tuple(found.tables[:_MOST_TABLES]),
         tuple(found.packed),
         found.entries > _MOST_ENTRIES,
@@ -313,6 +317,14 @@ def _picture_sets(root: Path, counts: dict[Path, int]) -> Iterator[PictureSet]:
     for top, count in loose.items():
         if count >= 2:
             yield PictureSet("pictures", top, count)
+
+
+def _array_sets(root: Path, arrays: Iterable[Path]) -> Iterator[PictureSet]:
+    """Yield folders of classes that have one array a sample, the largest first."""
+    counts = Counter(path.parent for path in arrays if path.suffix.lower() in ARRAYS)
+    found = [one for one in _picture_sets(root, counts) if one.kind == "classes"]
+    for one in sorted(found, key=lambda each: (-each.count, str(each.path))):
+        yield replace(one, kind="arrays")
 
 
 def model_name(network: Path, root: Path) -> str:

@@ -7,7 +7,16 @@ import zipfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.project.picture_folder import HELD_OUT, MASKS, PICTURES, TRAINED, look, plain
+from orchestrator.project.picture_folder import (
+    ARRAYS,
+    HELD_OUT,
+    MASKS,
+    PICTURES,
+    TRAINED,
+    look,
+    plain,
+)
+from orchestrator.project.survey.arrays import array_shape
 from orchestrator.project.survey.code import Unknown
 from orchestrator.project.survey.tables import Table, read_table
 from orchestrator.reading import read_text
@@ -16,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from orchestrator.project.picture_folder import PictureFolder
     from orchestrator.project.survey.code import Script
     from orchestrator.project.survey.folder import PictureSet
 
@@ -42,7 +52,8 @@ class Shown:
     a path below ``calibration`` with its class, where no folder parts them; ``told_by`` is the
     table that told the classes, ``parted`` the one that told which are held out, and ``numbers``
     the names of the numbers that one gives each picture instead. ``masks`` is a folder of pictures
-    called like these.
+    called like these. ``array`` is the shape of a sample where they are no pictures: one array file
+    each.
     """
 
     calibration: Path
@@ -56,6 +67,7 @@ class Shown:
     told_by: str = ""
     parted: str = ""
     masks: Path | None = None
+    array: tuple[int, ...] | None = None
     numbers: tuple[str, ...] = ()
 
     @property
@@ -70,16 +82,13 @@ def show(found: PictureSet, tables: Iterable[Path] = ()) -> Shown:
         return _yolo(found.path)
     if found.kind == "coco":
         return Shown(found.path, task="detection")
+    if found.kind == "arrays":
+        return _arrays(found.path)
     seen = look(found.path)
     if not seen.classes and seen.held_out is None:
         seen = replace(seen, held_out=_part_of_another(seen.calibration))
     if seen.classes and seen.held_out is None:
-        pairs = [
-            (f"{name}/{path.name}", name)
-            for name in seen.classes
-            for path in pictures_of(seen.calibration / name)
-        ]
-        return Shown(seen.calibration, None, seen.classes, _split(pairs))
+        return Shown(seen.calibration, None, seen.classes, _split_classes(seen))
     told = _by_table(seen.calibration, tables) if not seen.classes else None
     if told is not None:
         return told
@@ -89,6 +98,27 @@ def show(found: PictureSet, tables: Iterable[Path] = ()) -> Shown:
         names = [(path.name, "") for path in pictures_of(seen.calibration)]
         split = _split(names)
     return Shown(seen.calibration, seen.held_out, seen.classes, split, masks=masks)
+
+
+def _arrays(folder: Path) -> Shown:
+    """Return class folders of arrays; the first file tells what a sample is like."""
+    seen = look(folder, ARRAYS)
+    files = [one for name in seen.classes for one in files_of(seen.calibration / name, ARRAYS)]
+    shape = array_shape(files[0]) if files else None
+    split = _split_classes(seen, ARRAYS) if seen.held_out is None else None
+    return Shown(seen.calibration, seen.held_out, seen.classes, split, array=shape)
+
+
+def _split_classes(
+    seen: PictureFolder, kinds: frozenset[str] = PICTURES
+) -> tuple[Labelled, Labelled] | None:
+    return _split(
+        [
+            (f"{name}/{path.name}", name)
+            for name in seen.classes
+            for path in files_of(seen.calibration / name, kinds)
+        ]
+    )
 
 
 def _part_of_another(folder: Path) -> Path | None:
@@ -168,7 +198,12 @@ def _yolo_names(text: str) -> tuple[str, ...]:
 
 def pictures_of(folder: Path) -> list[Path]:
     """Return the pictures of one folder, sorted."""
-    return [path for path in _entries(folder) if path.suffix.lower() in PICTURES and path.is_file()]
+    return files_of(folder, PICTURES)
+
+
+def files_of(folder: Path, kinds: frozenset[str]) -> list[Path]:
+    """Return the files of one folder with one of some suffixes, sorted."""
+    return [path for path in _entries(folder) if path.suffix.lower() in kinds and path.is_file()]
 
 
 def _by_table(folder: Path, tables: Iterable[Path]) -> Shown | None:
@@ -241,7 +276,7 @@ def to_try(shown: Shown, labels: Sequence[str]) -> list[tuple[Path, int]]:
     folders = [
         (name, numbers[name.casefold()]) for name in shown.folders if name.casefold() in numbers
     ]
-    if len(folders) != len(shown.folders) or not folders:
+    if len(folders) != len(shown.folders) or not folders or shown.array is not None:
         return []
     each = max(2, TRIED // len(folders))
     found: list[tuple[Path, int]] = []

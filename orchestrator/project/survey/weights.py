@@ -70,6 +70,12 @@ class Weights:
         return None
 
     @property
+    def rank(self) -> int | None:
+        """Sides of the first layer's weights: 4 of a convolution over pictures, 3 over signals."""
+        ranks = [len(s) for n, s in self.shapes.items() if n.endswith("weight") and len(s) >= 2]
+        return ranks[0] if ranks else None
+
+    @property
     def features(self) -> int | None:
         """Numbers that the first layer takes where that is a linear one."""
         for name, shape in self.shapes.items():

@@ -277,8 +277,11 @@ class VendorLog:
         over = {
             name
             for name, hit in hits.items()
-            if self._outcome.recovered(self._last[name], hit.entry.stage, name)
-            or (hit.warned and not failed)
+            if self._outcome.recovered(
+                self._last[name], hit.entry.stage, name, hit.captured.get("module", "")
+            )
+            # The log goes on after the warning, so that the program did.
+            or (hit.warned and not failed and self._last[name] + 1 < self._lines)
         }
         found = [rules.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found.extend(rules.computed(self._observed, self.asked, self._scene, set(hits)))

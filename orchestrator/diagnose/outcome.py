@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.survived import MENDED, OVER, mended_by
+from orchestrator.diagnose.survived import MENDED, OVER, installed, mended_by, package_of
 from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ class OutcomeReader:
         self._stage: str | None = None
         self._ended: str | None = None
         self._mended: dict[str, int] = {}
+        self._installed: dict[str, int] = {}
 
     @property
     def stage(self) -> str | None:
@@ -175,6 +176,8 @@ class OutcomeReader:
         lower, commands, errors, stages, exits, mended = _kinds(bare)
         if mended:
             self._mended[mended] = number
+            if mended == "pip":
+                self._installed.update(dict.fromkeys(installed(lower), number))
         if _ZOO.search(lower):
             self._zoo = True
         command = _COMMAND.search(lower) if commands else None
@@ -298,9 +301,11 @@ class OutcomeReader:
             return "ok" if self._success else "unknown"
         return "unknown"
 
-    def recovered(self, number: int, stage: str, entry: str = "") -> bool:
+    def recovered(self, number: int, stage: str, entry: str = "", module: str = "") -> bool:
         """Tell whether the run of ``stage`` ended well after line ``number``, or the step in
-        which ``entry`` (an id) occurred."""
+        which ``entry`` (an id) occurred, or ``module`` was installed after it."""
+        if module and self._installed.get(package_of(module), 0) > number:
+            return True
         if any(last > number and entry in OVER[kind] for kind, last in self._mended.items()):
             return True
         for mark in self._success:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _WARNED = re.compile(
     r"^(?!.{0,40}\b(?:retrying|erroneous pipeline)\b)(?:"
     r"[^a-z]*(?:[\w.:/-]+ ){0,4}?[\[<(]?(?:\w+)?warn(?:ing)?[\])>]?(?=[\s:*!]|$)"
-    r"|.{0,80}-warning \*\*|w\d{4} \d|\S+: w \w+/|\[w\]|w: "
+    r"|.{0,80}-warning \*\*|w\d{4} \d|\S+: w \w+/|\[w\]|w: (?!gpg error|failed to fetch)"
+    # Tools that look around say what they did not find or may not read, and go on.
+    r"|(?:find|grep|du|rm|rmdir|cat|head|tail|stat|readlink): (?!.{0,80}/dev/(?:hailo|h1x))"
     # What a login script names and is gone by now; nobody asked for it.
     r"|-?(?:ba|da|z)?sh: \S+(?:/env|/setup\.(?:ba|z)?sh|rc|profile): no such file"
     r"|.{0,160}\b(?:falling back|fall back to|will fall back|skipping|not required|is optional"
@@ -41,6 +43,7 @@ MENDED = (
     ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
     ("fetch", re.compile(r"^100 +\S+ +100 +\S+ |\bsaved \[\d+(?:/\d+)?\]$")),
+    ("up", re.compile(r"^container \S+ +(?:is )?healthy\b")),
     ("git", re.compile(r"^(?:resolving deltas: 100%|updating files: 100%|successfully rebased"
                        r"|already up.to.date)")),
 )  # fmt: skip
@@ -51,8 +54,26 @@ OVER = {
     "apt": (*_NETWORK, "B02", "B03", "B13", "L08", "G70"),
     "pull": (*_NETWORK, "S40", "S47", "S63"),
     "fetch": _NETWORK,
+    "up": ("G05", "L07", "G74"),
     "git": (*_NETWORK, "G44", "G87", "J20", "J29", "J30"),
 }
+#: Modules whose package has another name.
+_PACKAGES = {"cv2": "opencv_python", "yaml": "pyyaml", "pil": "pillow", "sklearn": "scikit_learn"}
+_INSTALLED = re.compile(r"^successfully installed (?P<names>\S.*)")
+_VERSION = re.compile(r"-v?\d[\w.+!]*$")
+
+
+def installed(lower: str) -> frozenset[str]:
+    """Return the packages that a line of pip's, in small letters, says were installed."""
+    match = _INSTALLED.match(lower.lstrip())
+    names = match["names"].split() if match else []
+    return frozenset(_VERSION.sub("", one).replace("-", "_") for one in names)
+
+
+def package_of(module: str) -> str:
+    """Return the package that brings ``module``, as pip says it, as far as the name tells."""
+    top = module.lower().split(".")[0]
+    return _PACKAGES.get(top, top)
 
 
 @lru_cache(maxsize=REMEMBERED)

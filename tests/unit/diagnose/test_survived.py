@@ -1,0 +1,66 @@
+"""What a program got over proves nothing, and what came after that proves all the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.diagnose.log_reader import read_log
+from orchestrator.diagnose.survived import installed, package_of, warned
+
+MISSING = "ModuleNotFoundError: No module named 'requests'"
+INSTALLED = "Successfully installed idna-3.7 requests-2.32.0"
+NO_NAME = "curl: (6) Could not resolve host: example.com"
+FETCHED = "100  20M  100  20M    0     0  10.0M      0  0:00:02  0:00:02 --:--:-- 10.0M"
+
+
+def told(*lines: str) -> dict[str, str]:
+    return {one.id: one.severity for one in read_log(lines).findings()}
+
+
+def test_a_module_that_pip_installed_afterwards_is_no_cause_and_another_one_is() -> None:
+    assert told(MISSING) == {"G03": "fatal"}
+    assert told(MISSING, INSTALLED, "server started") == {"G03": "info"}
+    assert told(MISSING, "Successfully installed idna-3.7", "$")["G03"] == "fatal"
+    assert told(MISSING, INSTALLED, MISSING)["G03"] == "fatal"
+
+
+def test_a_download_that_came_through_is_no_failure_and_one_that_did_not_is() -> None:
+    assert told(NO_NAME, FETCHED, "saved")["G06"] == "info"
+    assert told(FETCHED, NO_NAME)["G06"] == "fatal"
+
+
+def test_a_warning_may_be_the_cause_where_nothing_comes_after_it() -> None:
+    warning = "WARNING Could not import apex: No module named 'apex'"
+    assert told(warning) == {"G03": "possible"}
+    assert told(warning, "Epoch 1/100", "Results saved") == {"G03": "info"}
+    assert told("ERROR Could not import apex: No module named 'apex'", "end", "") == {
+        "G03": "fatal"
+    }
+
+
+def test_advice_for_a_failure_is_none() -> None:
+    said = "permission denied while trying to connect to the Docker daemon socket"
+    assert told(said)["S08"] == "fatal"
+    assert told(f"tip: if you see '{said}', join the group", "ready", "")["S08"] == "info"
+
+
+@pytest.mark.parametrize(
+    ("line", "warns"),
+    [("warning: redirecting to x", True), ("(python3:1): Gtk-WARNING **: 10:00: no x", True),
+     ("app.py:3: UserWarning: no x", True), ("cupy not found, falling back to numpy", True),
+     ("grep: /etc/x: No such file or directory", True),
+     ("WARNING: erroneous pipeline: no element hailonet", False),
+     ("WARNING: Retrying after connection broken", False), ("W: GPG error: http://x", False),
+     ("error: no x", False), ("the forewarned: no x", False)],
+)  # fmt: skip
+def test_which_lines_only_warn(line: str, warns: bool) -> None:
+    assert warned(line) is warns
+
+
+def test_names_of_packages_are_read_without_their_versions() -> None:
+    assert installed("successfully installed hailo-apps-25.7.0 pyyaml-6.0.2") == {
+        "hailo_apps",
+        "pyyaml",
+    }
+    assert package_of("yaml.loader") == "pyyaml"
+    assert package_of("hailo_apps.python") == "hailo_apps"

@@ -100,7 +100,9 @@ def _fitted(line: str, width: int) -> list[str]:
     if room(line) <= width or width < 20:
         return [line]
     lead = _LEAD.match(_COLOUR.sub("", line))
-    indent = min(lead.end() if lead is not None else 0, width // 2)
+    indent = lead.end() if lead is not None else 0
+    if indent > width // 2:
+        indent = 4  # below its beginning there would be no room
     made: list[str] = []
     current = ""
     for word in _PIECE.findall(line):

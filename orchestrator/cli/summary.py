@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def print_plan(plans: Sequence[Mapping[str, Any]]) -> None:
 
 def print_summary(outcome: Mapping[str, Any]) -> None:
     """Print an outcome for people, on stdout; colours only on a terminal."""
+    from orchestrator.cli.output import print_result, screen_width
+
     paint = painter()
     title = told(f"{outcome['model']} for {outcome['arch']}")
     if outcome["emulated"]:
@@ -53,7 +56,7 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
     if proof is not None and proof["verdict"]["steps"]:
         head, *rows = step_table(proof["verdict"]["steps"])
         rows = [[told("exact") if cell == "exact" else told(cell) for cell in row] for row in rows]
-        table = [[told("step"), *map(told, head[1:])], *rows]
+        table = shortened([[told("step"), *map(told, head[1:])], *rows], screen_width())
         lines += ["", *columns(table, paint, numbers=True)]
     lines += _findings(outcome, paint)
     files = [(f["path"], size_text(f["bytes"]), f["sha256"][:12]) for f in _shown_files(outcome)]
@@ -68,9 +71,15 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
     lines.append(_titled("folder", str(outcome["folder"])))
     if proof is None or proof["passed"]:
         lines.append(_titled("next", told(next_step(outcome, proof))))
-    from orchestrator.cli.output import print_result
-
     print_result("\n".join(line.rstrip() for line in lines))
+
+
+def shortened(table: list[list[str]], width: int | None) -> list[list[str]]:
+    """Return a table of steps without the SDK's names for them where a screen is too narrow."""
+    wide = sum(max(map(len, column)) + 2 for column in zip(*table, strict=True)) - 2
+    if width is None or wide <= width:
+        return table
+    return [[re.sub(r" \(SDK_\w+\)$", "", row[0]), *row[1:]] for row in table]
 
 
 def next_step(outcome: Mapping[str, Any], proof: Mapping[str, Any] | None) -> str:

@@ -93,11 +93,18 @@ def _details(one: Section) -> list[str]:
         lines += [*table(one.steps), ""]
     lines += [f"- failed: {plain(check.text)}" for check in verdict.checks if not check.passed]
     for cause in verdict.fault.causes if verdict.fault else ():
-        lines.append(f"- {plain(cause.text)} {plain(cause.advice)}")
+        lines.append(f"- {_sentence(cause.text)} {plain(cause.advice)}")
     told = [finding for finding in one.findings if finding.severity != "info"]
     for finding in told[:MOST]:
-        fix = f" {plain(' '.join(finding.fix.split()))}" if finding.fix else ""
-        lines.append(f"- {finding.severity} ({plain(finding.code)}): {plain(finding.message)}{fix}")
+        said = plain(finding.message)
+        if finding.fix:
+            said = f"{_sentence(finding.message)} {plain(' '.join(finding.fix.split()))}"
+        lines.append(f"- {finding.severity} ({plain(finding.code)}): {said}")
     if len(told) > MOST:
         lines.append(f"- and {len(told) - MOST} more")
     return [*lines, "", "</details>"]
+
+
+def _sentence(text: str) -> str:
+    """Return a message with the full stop that it needs before its advice."""
+    return f"{plain(text).rstrip('.')}."

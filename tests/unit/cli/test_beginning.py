@@ -18,7 +18,7 @@ from orchestrator.cli.app import build_app, run
 from orchestrator.cli.beginning import next_steps
 from orchestrator.cli.comparing import narrowed
 from orchestrator.cli.output import fitted
-from orchestrator.cli.summary import next_step
+from orchestrator.cli.summary import next_step, shortened
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,17 @@ def test_long_lines_are_broken_between_words_below_their_beginning() -> None:
     assert more.startswith(" " * 23)
     # A number and its unit stay together.
     assert fitted("times    export 3.9 s, samples 2.0 s", 33).endswith("\n         2.0 s")
+
+
+def test_a_long_title_leaves_room_for_what_goes_on_below_it() -> None:
+    text = f"{'long_name_' * 6} for hailo8l  EMULATED: made without Hailo's compiler"
+    assert fitted(text, 80).split("\n")[1].startswith("    EMULATED: made")
+
+
+def test_a_narrow_screen_gets_short_names_of_steps() -> None:
+    table = [["step", "top1"], ["parsed network (SDK_NATIVE)", "50.0%"]]
+    assert shortened(table, 60) == shortened(table, None) == table
+    assert shortened(table, 30)[1] == ["parsed network", "50.0%"]
 
 
 def test_a_narrow_screen_gets_fewer_columns_of_a_history() -> None:

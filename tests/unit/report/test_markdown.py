@@ -28,7 +28,7 @@ def section(
 def test_each_build_has_a_line_and_what_failed_is_open() -> None:
     fault = Fault(
         step="sdk_quantized", measure="cosine", reason="it falls",
-        causes=(Cause(text="Too few pictures.", advice="Give 1024."),),
+        causes=(Cause(text="Too few pictures", advice="Give 1024."),),
     )  # fmt: skip
     text = render([section(), section("bad hailo8", passed=False, fault=fault)])
     assert "| net hailo8l | passed | 38 kB | 1 |" in text

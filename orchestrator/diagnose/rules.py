@@ -402,7 +402,7 @@ def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[
 #: Stages whose failure lets everything after it fail.
 _BEFORE = ("setup", "docker")
 #: Entries that only repeat what a program says of itself.
-OWN_WORDS = frozenset({"F24", "F33", "F34", "F35", "G51", "G57", "G80", "V38", "Y31"})
+OWN_WORDS = frozenset({"F24", "F33", "F34", "F35", "G51", "G57", "G80", "V30", "V38", "Y31"})
 #: Entries that only say that something failed, or that something was ended.
 _SAY_LITTLE = ("T07", "T17", "K02", "R97", "W02", "W03", "W14", "F09")
 

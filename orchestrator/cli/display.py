@@ -47,17 +47,19 @@ def open_display(*, verbose: bool = False) -> PlainDisplay | LiveDisplay:
 
 #: Seconds without a line after which a log is told what still runs.
 QUIET = 30.0
+#: The beginning that the seconds of a log count from, whoever writes a line.
+_BEGAN = time.monotonic()
 
 
 class PlainDisplay:
-    """One line for each thing that happens, with the seconds since the start.
+    """One line for each thing that happens, with the seconds since the command began.
 
     A stage that says nothing for ``quiet`` seconds is named again, with its last line.
     """
 
     def __init__(self, *, verbose: bool = False, quiet: float = QUIET) -> None:
         self._verbose = verbose
-        self._start = self._said = time.monotonic()
+        self._said = time.monotonic()
         self._quarter: dict[str, int] = {}
         self._running: dict[str, float] = {}
         self._last = ""
@@ -88,7 +90,7 @@ class PlainDisplay:
     def _line(self, text: str) -> None:
         with self._writing:
             self._said = time.monotonic()
-            sys.stderr.write(f"[{self._said - self._start:6.1f}s] {text}\n")
+            sys.stderr.write(f"[{self._said - _BEGAN:6.1f}s] {text}\n")
             sys.stderr.flush()
 
     def note(self, text: str) -> None:

@@ -31,6 +31,8 @@ LONGEST = 4000
 LEAST = 4
 #: Parts of a message that are messages: a headline has a reason, which has a number.
 DEEPEST = 3
+#: What stands before a sentence, with a colon.
+HEADS = ("error", "hint", "next", "note", "taken", "warning")
 #: What the end of any sentence may say.
 TAILS = (" (emulated)",)
 
@@ -127,6 +129,9 @@ class Catalogue(GNUTranslations):
         found = self._by_template(text, depth)
         if found is not None:
             return found
+        head, colon, rest = text.partition(": ")
+        if colon and head in HEADS:
+            return f"{self.gettext(head)}: {self.tell(rest, depth)}"
         if "\n" in text:
             return "\n".join(self.tell(line, depth + 1) for line in text.split("\n"))
         return text

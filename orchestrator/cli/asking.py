@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import note
+from orchestrator.language import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,12 +31,13 @@ class Asker:
         from orchestrator.errors import escape_control
 
         meant = dict(question.options)
-        shown = escape_control(meant.get(question.default, ""))
+        shown = escape_control(told(meant.get(question.default, "")))
         if not self._asks:
             default = f"{question.default} ({shown})" if shown else question.default
             if question.default.isdigit() and shown:
                 default = shown
-            note(f"taken: {escape_control(question.text)} {default}: {_plain(question.reason)}")
+            asked = escape_control(told(question.text))
+            note(f"{told('taken')}: {asked} {default}: {_plain(question.reason)}")
             return question.default
         with self.around():
             return self._ask(question, meant)
@@ -49,9 +51,9 @@ class Asker:
         note(f"  ({_plain(question.reason)})")
         for answer, meaning in question.options:
             mark = "*" if answer == question.default else " "
-            note(f"  {mark} {answer:<10} {escape_control(meaning)}")
+            note(f"  {mark} {answer:<10} {escape_control(told(meaning))}")
         for _ in range(PATIENCE):
-            sys.stderr.write(f"answer [{question.default}]: ")
+            sys.stderr.write(f"{told('answer')} [{question.default}]: ")
             sys.stderr.flush()
             line = sys.stdin.readline()
             answer = line.strip()
@@ -71,4 +73,4 @@ class Asker:
 def _plain(text: str) -> str:
     from orchestrator.errors import escape_control
 
-    return escape_control(" ".join(text.split()))
+    return escape_control(" ".join(told(text).split()))

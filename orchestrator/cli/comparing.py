@@ -58,7 +58,7 @@ def print_comparison(
     if as_json:
         emit_json({**found.to_json(), "page": str(page)})
     elif form == "md":
-        print_result(_markdown(found))
+        print_result(_markdown(found), quoted=True)
     else:
         print_result("\n".join(_told(found, page)))
 

@@ -42,7 +42,8 @@ def show(
         import yaml
 
         print_result(f"# {recipe.document.path}, with every default")
-        print_result(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip())
+        every = yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip()
+        print_result(every, quoted=True)
         return
     flags = {"engine": engine, "toolchain": toolchain, "device": device}
     settings = resolve(workspace, os.environ, flags)

@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli.output import emit_json, note, print_result
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.language import told
 
 if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec, Identity
@@ -172,7 +173,7 @@ def _trust_one(
             raise ConfigError(msg, hint=f"hef device trust {again} --fingerprint {shown}")
         note(f"{label} shows {trust.fingerprint(key)}")
         note("On the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
-        if not typer.confirm("Is that the same?", err=True):
+        if not typer.confirm(told("Is that the same?"), err=True):
             msg = f"{name}: not trusted"
             raise ConfigError(msg, code="device.not-trusted")
     comment = name if NAME.match(name) and name in known_devices().devices else "hefsmith"

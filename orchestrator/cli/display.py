@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from hefsmith_worker.contract.findings import Finding
     from rich.progress import TaskID
 
+#: What is counted while a stage runs, as workers and stages say it.
+UNITS = (
+    "files", "frames", "images", "pictures", "samples", "steps", "ways", "validation images",
+)  # fmt: skip
 #: What a person calls each part of the job.
 TITLES = {
     "image": "build the emulator image",
@@ -204,7 +208,7 @@ class LiveDisplay:
         count = f"{_amount(done, unit)}" if total is None else f"{_amount(done, unit, total)}"
         elapsed = time.monotonic() - self._began.get(stage, time.monotonic())
         if total and 0 < done < total and elapsed > 2:
-            count += f", {_clock(elapsed / done * (total - done))} left"
+            count += f", {told(f'{_clock(elapsed / done * (total - done))} left')}"
         task = self._task(stage)
         if done == total:
             # There may be work after the last sample: only the stage's own end is its end. To
@@ -241,7 +245,8 @@ class LiveDisplay:
 def _amount(done: int, unit: str, total: int | None = None) -> str:
     if unit == "bytes":
         text = _size(done)
-        return text if total is None else f"{text} of {_size(total)}"
+        return text if total is None else f"{text} / {_size(total)}"
+    unit = told(unit)
     return f"{done} {unit}" if total is None else f"{done}/{total} {unit}"
 
 

@@ -97,7 +97,7 @@ def show_log(
         for line in engine.log(record, follow=follow):
             text = line if raw else readable(line)
             if text is not None:
-                print_result(text)
+                print_result(text, quoted=True)
     finally:
         engine.close()
 
@@ -250,7 +250,7 @@ def shell(
         if dry_run:
             import shlex
 
-            print_result(shlex.join(words))
+            print_result(shlex.join(words), quoted=True)
             return
         client = shutil.which(words[0])
         if client is None:

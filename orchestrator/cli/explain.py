@@ -46,7 +46,7 @@ def explain(
             emit_json(report.to_json())
         else:
             for line in as_text(report, screen_width()).splitlines():
-                print_result(escape_control(line))
+                print_result(escape_control(line), quoted=True)
         return
     ran, findings, notable = explain_logs(logs, sys.stdin.buffer)
     if as_json:
@@ -61,11 +61,11 @@ def explain(
         )
         return
     for line in _summary(ran):
-        print_result(line)
+        print_result(line, quoted=True)
     for finding in findings:
         print_result("")
         for line in _paragraph(finding):
-            print_result(line)
+            print_result(line, quoted=True)
     if not findings:
         print_result("")
         print_result(told("Nothing known was found in it."))
@@ -74,7 +74,7 @@ def explain(
         for number, file, text in notable:
             line = told(f"line {number}")
             where = f"{escape_control(file)}, {line}" if file else line
-            print_result(f"  {where}: {escape_control(text[:300])}")
+            print_result(f"  {where}: {escape_control(text[:300])}", quoted=True)
 
 
 #: How bad a finding is, whose part is to be changed: the words of JSON, and those of the screen.

@@ -54,14 +54,23 @@ def emit_json(document: object) -> None:
     sys.stdout.flush()
 
 
-def print_result(text: str) -> None:
-    """Print lines of result on stdout; on a terminal, long ones go on in the next line."""
-    _write(sys.stdout, text)
+def print_result(text: str, *, quoted: bool = False) -> None:
+    """Print lines of result on stdout; on a terminal, long ones go on in the next line.
+
+    They are told in the user's language; ``quoted`` lines are a file's or another program's.
+    """
+    _write(sys.stdout, text if quoted else _told(text))
 
 
 def note(text: str) -> None:
-    """Print plain lines for the person at the terminal, on stderr."""
-    _write(sys.stderr, text)
+    """Print plain lines for the person at the terminal, on stderr, in the user's language."""
+    _write(sys.stderr, _told(text))
+
+
+def _told(text: str) -> str:
+    from orchestrator.language import told
+
+    return told(text)
 
 
 def _write(stream: TextIO, text: str) -> None:

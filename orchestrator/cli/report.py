@@ -82,7 +82,7 @@ def _report(
     elif form == "md":
         sections = [_section(build, verdict) for build, verdict in made]
         missing = _not_built({one.name for one in sections}, arch) if every else []
-        print_result(render(sections, missing).rstrip())
+        print_result(render(sections, missing).rstrip(), quoted=True)
     else:
         for build, _ in made:
             print_result(str(build.report))

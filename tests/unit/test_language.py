@@ -196,3 +196,29 @@ def test_a_template_of_one_word_is_not_found_inside_sentences(
     assert language.told("waste for hailo8l") == "waste para hailo8l"
     sentence = "accuracy may suffer, and heads for poses may not fit"
     assert language.told(sentence) == sentence
+
+
+def test_printed_lines_are_told_and_quoted_ones_are_not(
+    portuguese: None, capsys: pytest.CaptureFixture
+) -> None:
+    from orchestrator.cli.output import note, print_result
+
+    line = "no build runs; start one in the background with: hef up MODEL --detach"
+    note(f"note: {line}")
+    print_result(line)
+    print_result(line, quoted=True)
+    shown = capsys.readouterr()
+    assert shown.err.startswith("nota: nenhum build em execução")
+    told, quoted = shown.out.splitlines()
+    assert told.startswith("nenhum build")
+    assert quoted == line
+
+
+def test_a_question_is_asked_in_it(portuguese: None, capsys: pytest.CaptureFixture) -> None:
+    from orchestrator.cli.asking import Asker
+    from orchestrator.project.survey.questions import Question
+
+    reason = "several are here; the first is whole, or the newest"
+    question = Question("network", "Which network?", (("0", "a.pt"), ("1", "b.pt")), "0", reason)
+    assert Asker(yes=True)(question) == "0"
+    assert capsys.readouterr().err.startswith("adotado: Qual rede? a.pt: há várias aqui")

@@ -18,7 +18,7 @@ from tests.words.source import messages, needs_words
 #: Kinds of messages that a language is held to have nearly all of.
 KINDS = ("advice", "count", "finding", "fix", "hint", "line", "summary", "title", "why")
 #: Kinds of which it has what users meet most: errors, and what ``hef explain`` says of a log.
-MORE = ("cause", "error", "filling", "remedy")
+MORE = ("cause", "error", "filling", "remedy", "said")
 
 #: Kinds that may be a word or two.
 SHORT = {"count": "[a-z]{3}", "filling": "^(?:an?|A|the) [a-z]{3}", "title": "[a-z]{3}"}

@@ -20,8 +20,11 @@ from tests.unit.test_house import REPOSITORY
 CODE = ("orchestrator", "docker/worker/hefsmith_worker")
 #: Modules whose sentences are all for people: the summary and the verdict.
 SPOKEN = (
+    "orchestrator/cli/asking.py",
     "orchestrator/cli/beginning.py",
     "orchestrator/cli/summary.py",
+    "orchestrator/engine/choose.py",
+    "orchestrator/pipeline/device_choice.py",
     "orchestrator/pipeline/judgement.py",
     "orchestrator/report/causes.py",
     "orchestrator/report/grounds.py",
@@ -29,10 +32,17 @@ SPOKEN = (
     "orchestrator/report/symptoms.py",
     "orchestrator/report/verdict.py",
 )
+#: Modules whose lines go into files, or are another program's.
+WRITTEN = (
+    "orchestrator/hef/vendor.py",
+    "orchestrator/project/starter.py",
+    "orchestrator/report/markdown.py",
+    "orchestrator/toolchain/contact.py",
+)
 #: Names of tables whose values are shown, one word or more.
 TITLES = (
-    *("COLUMNS", "MEASURE_TITLES", "SHORT_TITLES", "STEP_TITLES", "TAILS", "TITLES", "_MARKS"),
-    *("_FAULT_TITLES", "_GROUP_TITLES", "_SEVERITY_TITLES"),
+    *("COLUMNS", "HEADS", "MEASURE_TITLES", "SHORT_TITLES", "STEP_TITLES", "TAILS", "TITLES"),
+    *("UNITS", "_MARKS", "_FAULT_TITLES", "_GROUP_TITLES", "_SEVERITY_TITLES"),
 )
 _PERCENT = re.compile(r"%%|%[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]")
 #: Functions that make findings, and the place of their message among the arguments.
@@ -169,18 +179,13 @@ def _unfilled(text: str) -> tuple[str, list[str]]:
 def _of_file(path: Path) -> Iterator[Message]:
     name = path.relative_to(REPOSITORY).as_posix()
     tree = ast.parse(path.read_text("utf-8"))
-    docs = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-    }
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    quiet = name in WRITTEN
     for node in ast.walk(tree):
         for kind, value in (*_spoken(node), *(_rows(node) if name.startswith(CHECKS) else ())):
             for one in _choices(value):
                 text = template(one)
-                if text is not None and id(one) not in docs:
+                if text is not None and id(one) not in docs and not (quiet and kind == "said"):
                     yield Message(text, kind, name, one.lineno)
     if name in SPOKEN:
         inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
@@ -258,6 +263,18 @@ def _counts(words: list[ast.expr]) -> Iterator[ast.expr]:
         yield ast.copy_location(ast.Constant(f"%1 {one}"), words[0])
 
 
+def _printed(node: ast.Call, name: str) -> Iterator[ast.expr]:
+    """Yield the sentences of a call that prints a line, keeps one to be printed, or asks."""
+    if name in ("add_task", "confirm", "note", "print_result") and node.args:
+        yield node.args[0]
+    elif name == "append" and node.args and isinstance(node.func, ast.Attribute):
+        if _name(node.func.value) in ("lines", "notes", "said"):
+            yield node.args[0]
+    elif name == "Question":
+        for part in node.args:
+            yield from _texts_in(part)
+
+
 def _name(node: ast.expr) -> str:
     """Return the last word of what is called or assigned."""
     return str(getattr(node, "attr", None) or getattr(node, "id", ""))
@@ -277,6 +294,8 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "error", node.args[0]
         if name in ("told", "_titled") and node.args:
             yield "title", node.args[0]
+        if name == "DeviceChoice" and len(node.args) > 1:
+            yield "said", node.args[1]
         if name == "counted" and len(node.args) > 1:
             yield from (("count", value) for value in _counts(node.args[1:]))
         if name in ("AskedRow", "Row"):
@@ -285,6 +304,8 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "title", node.args[2]
         if name in ("error", "info", "warning"):  # of doctor: message, why, fix
             yield from zip(("why", "fix"), node.args[1:3], strict=False)
+        yield from (("said", one) for one in _printed(node, name))
+        yield from (("said", one.value) for one in node.keywords if one.arg in ("reason", "said"))
         if name == "_known":
             yield from zip(("finding", "fix"), node.args[:2], strict=False)
     elif isinstance(node, ast.FunctionDef) and re.search(r"hint|how_to|_fix$", node.name):
@@ -297,6 +318,8 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "hint", node.value
         elif name in ("msg", "message", "problem"):
             yield "error", node.value
+        elif name in ("note", "reason", "said", "text", "words"):
+            yield "said", node.value
         if _name(node.targets[0]) in TITLES:
             inside = getattr(node.value, "values", None) or getattr(node.value, "elts", ())
             yield from (("title", value) for value in inside)

@@ -64,7 +64,7 @@ def run_on_terminal(script: str = SCRIPT) -> str:
 def test_a_terminal_gets_bars_and_findings_above_them() -> None:
     screen = run_on_terminal()
     assert "10/100 images" in screen
-    assert "5 MB of 20 MB" in screen
+    assert "5 MB / 20 MB" in screen
     assert "cached" in screen
     assert "64 of 1339 images used" in screen
     assert "ask for more" in screen
@@ -87,7 +87,7 @@ def test_without_a_terminal_each_event_is_a_plain_line() -> None:
         "engine: local \\x1b[31mevil",
         "export: cached",
         "calibrate: prepare calibration",
-        "image: 5 MB of 20 MB",
+        "image: 5 MB / 20 MB",
         "warning: 64 of 1339 images used [C05]",
         "  ask for more",
         "calibrate: done in 1.5 s",

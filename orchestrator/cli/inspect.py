@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from orchestrator.errors import ArtifactError, ConfigError, ExitCode, escape_control
+from orchestrator.errors import ArtifactError, ConfigError, ExitCode, HefsmithError, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 _SUFFIXES = (".hef", ".onnx", ".har")
+#: HEFs of a model that a hint names.
+_SHOWN = 6
 
 
 def register(app: typer.Typer) -> None:
@@ -114,9 +116,36 @@ def _existing(path: Path) -> Path:
         path.lstat()
     except (OSError, ValueError) as error:
         message = f"no such file or folder: {escape_control(str(path))}"
-        hint = "Builds by their names: hef report --compare MODEL~1 MODEL"
+        built = _built(path)
+        if built:
+            message = f"{escape_control(path.name)} is a model here, and no file"
+        hint = built or "Builds by their names: hef report --compare MODEL~1 MODEL"
         raise ConfigError(message, hint=hint, code="file.missing") from error
     return path
+
+
+def _built(named: Path) -> str:
+    """Say which HEFs a model of this project has; nothing where the name is none of a model."""
+    from orchestrator.project.workspace import open_workspace
+
+    if len(named.parts) != 1:
+        return ""
+    try:
+        workspace = open_workspace()
+        known = named.name in workspace.model_names()
+    except (HefsmithError, OSError, ValueError):
+        return ""
+    folder = workspace.artifacts / named.name
+    if not known and not folder.is_dir():
+        return ""
+    here = Path.cwd()
+    hefs = [Path(os.path.relpath(one, here)) for one in sorted(folder.glob("*/*.hef"))]
+    shown = [escape_control(one.as_posix()) for one in hefs[:_SHOWN]]
+    name = escape_control(named.name)
+    if not shown:
+        return f"Build it first: hef build {name}"
+    others = f"Or two of its builds: hef report --compare {name}~1 {name}"
+    return f"Its HEFs: {', '.join(shown)}\n{others}"
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Seconds for the questions; starting Python and opening the chip takes most of them.
 LIMIT: Final = 60.0
 
-READ_ONLY, NUMPY, EXIT = "read-only arrays", "numpy and the binding", "exit status"
+READ_ONLY, NUMPY, EXIT = "read-only arrays", "numpy and the binding", "end of the program"
 
 #: How the library's log names the bytes that it saw of a frame.
 _SEEN: Final = re.compile(r"(?:buffer size|passed size -) ?(\d+)\b")
@@ -82,14 +82,14 @@ def _exit(done: JobResult, why: str) -> Row:
         # What the chip answered is in the rows of the runs, with its cure.
         return Row(check=EXIT, state="not asked", found=escape_control(why))
     if done.code == 0:
-        return Row(check=EXIT, state="ok", found="0")
+        return Row(check=EXIT, state="ok", found="as it should")
     if bool(done):
         return Row(
             check=EXIT,
             state="warning",
-            found=f"{done.code} after all was done: HailoRT's binding dies while Python ends",
+            found=f"code {done.code} after all was done: HailoRT's binding dies while Python ends",
             fix="Jobs of hefsmith are not harmed. End your own programs with os._exit(0).",
         )
     last = done.log.strip().splitlines()
-    found = f"{done.code}, before the end{': ' + last[-1] if last else ''}"
+    found = f"code {done.code}, before all was done{': ' + last[-1] if last else ''}"
     return Row(check=EXIT, state="error", found=escape_control(found), fix="hef doctor --device")

@@ -278,12 +278,12 @@ class Thresholds(Section):
     ``snr_db`` is in decibels.
     """
 
-    top1_drop: Annotated[float, Within(ge=0)] | None = None
+    top1_drop: Annotated[float, Within(ge=0, le=100)] | None = None
     agreement: Annotated[float, Within(ge=0, le=1)] | None = None
     cosine: Annotated[float, Within(ge=-1, le=1)] | None = None
     snr_db: float | None = None
-    map_drop: Annotated[float, Within(ge=0)] | None = None
-    label_iou_drop: Annotated[float, Within(ge=0)] | None = None
+    map_drop: Annotated[float, Within(ge=0, le=100)] | None = None
+    label_iou_drop: Annotated[float, Within(ge=0, le=100)] | None = None
     r2: Annotated[float, Within(le=1)] | None = None
     f1: Annotated[float, Within(ge=0, le=1)] | None = None
     mean_iou: Annotated[float, Within(ge=0, le=1)] | None = None

@@ -47,7 +47,7 @@ def test_the_bytes_that_the_library_saw_decide(log: str, state: str, words: str)
 def test_what_was_announced_counts_whatever_the_exit(
     code: int, events: tuple[dict[str, Any], ...], state: str
 ) -> None:
-    assert rows(*events, code=code)["exit status"][0] == state
+    assert rows(*events, code=code)["end of the program"][0] == state
 
 
 def test_what_was_not_reached_is_not_asked_and_says_why() -> None:
@@ -66,6 +66,6 @@ def test_a_probe_that_hangs_ends_in_rows() -> None:
             raise DeviceError(msg)
 
     found = {row.check: row for row in ask_binding(Hangs(), Path("x.hef"))}  # type: ignore[arg-type]
-    assert found["exit status"].state == "error"
-    assert "limit of 60 s" in found["exit status"].found
+    assert found["end of the program"].state == "error"
+    assert "limit of 60 s" in found["end of the program"].found
     assert found["read-only arrays"].state == "not asked"

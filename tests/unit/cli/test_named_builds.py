@@ -1,0 +1,39 @@
+"""``hef diff`` of models by their names: what is there, and what to type."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.app import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def project(folder: Path) -> Path:
+    (folder / "models" / "cats").mkdir(parents=True)
+    (folder / "models" / "cats" / "model.yaml").write_text("schema: 1\n")
+    (folder / "hef.yaml").write_text("schema: 1\n")
+    return folder
+
+
+def test_models_instead_of_files_are_told_with_their_hefs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project(tmp_path))
+    assert run(["diff", "cats", "dogs"]) == 2
+    assert "hint:  Build it first: hef build cats" in capsys.readouterr().err
+    for arch in ("hailo8", "hailo8l"):
+        (tmp_path / "artifacts" / "cats" / arch).mkdir(parents=True)
+        (tmp_path / "artifacts" / "cats" / arch / f"model.{arch}.hef").touch()
+    assert run(["diff", "cats", "dogs"]) == 2
+    told = re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert "cats is a model here, and no file" in told
+    assert "artifacts/cats/hailo8/model.hailo8.hef" in told
+    assert "artifacts/cats/hailo8l/model.hailo8l.hef" in told
+    assert "hef report --compare cats~1 cats" in told
+    assert run(["diff", "dogs", "cats"]) == 2
+    assert "no such file or folder: dogs" in capsys.readouterr().err

@@ -20,7 +20,7 @@ PACKAGES = (
     r"|gir1\.2-[\w.-]+|python3-(?:full|tk|picamera2|libcamera|dev)|build-essential|git-lfs"
     r"|docker-(?:compose|buildx)-plugin|passt|slirp4netns|uidmap|fuse-overlayfs|git|cmake|locales"
     r"|meson|ninja-build|libopencv-dev|rapidjson-dev|imx500-all|libcamera-ipa|python3-opencv"
-    r"|libxcb-cursor0"
+    r"|libxcb-cursor0|python3-gst-1\.0"
     r")(?: |$))+"
 )
 #: Program -> what it takes.

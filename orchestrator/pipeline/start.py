@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.trials import OPEN_SIDE, SIDES
@@ -13,23 +10,18 @@ from hefsmith_worker.contract.trials import OPEN_SIDE, SIDES
 from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control, in_one_line
 from orchestrator.pipeline import start_code
 from orchestrator.pipeline.start_cut import unasked
+from orchestrator.pipeline.start_recipe import Draft, takes_pictures
 from orchestrator.project.starter import (
     Network,
-    Pictures,
     assumed_preprocessing,
-    is_array,
-    is_picture,
-    starter_recipe,
 )
 from orchestrator.project.survey import decide, stated
-from orchestrator.project.survey.arrays import arrays_for, inputs_of, rows_of
+from orchestrator.project.survey.arrays import inputs_of
 from orchestrator.project.survey.given import relative
 from orchestrator.project.survey.pictures import (
     Labels,
     Shown,
-    holds_pictures,
     labels_for,
-    masks_beside,
     to_try,
 )
 from orchestrator.project.survey.questions import Question
@@ -38,6 +30,7 @@ from orchestrator.project.survey.weights import Weights, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from orchestrator.pipeline.look import LookResult
     from orchestrator.pipeline.session import BuildSession
@@ -70,17 +63,6 @@ class Started:
     first: str = ""
 
 
-class _Draft:
-    """What is gathered on the way."""
-
-    def __init__(self) -> None:
-        self.files: dict[Path, str] = {}
-        self.comments: dict[str, list[str]] = {}
-        self.said: list[str] = []
-        self.notes: list[str] = []
-        self.first = ""
-
-
 def start(
     given: Given, folder: Folder, scripts: Sequence[Script], session: BuildSession, ask: Ask
 ) -> Started:
@@ -88,10 +70,10 @@ def start(
 
     Raises :class:`ConfigError` where none can be written that builds, in the words of the build.
     """
-    draft = _Draft()
     target = session.workspace.models / given.name
+    draft = Draft(given, folder, target, ask)
     if given.network.checkpoint is not None and given.network.checkpoint.kind == "ultralytics":
-        return _ultralytics(given, folder, target, draft, ask)
+        return _ultralytics(draft)
     weights, facts = _weights(given)
     shown = given.calibration
     labels_before = labels_for(
@@ -127,7 +109,7 @@ def start(
     if given.size is None and written.size is None:
         draft.notes += _guessed_sizes(given, network, alike)
     ends = seen.end_nodes if seen is not None else ()
-    recipe = _compose(given, code, network, shown, labels, decision, folder, target, draft, ask)
+    recipe = draft.compose(code, network, shown, labels, decision.section)
     if ends := unasked(ends, network.head):
         recipe["parser"] = {"end_nodes": list(ends)}
         draft.said.append(
@@ -139,21 +121,22 @@ def start(
     )
 
 
-def _ultralytics(given: Given, folder: Folder, target: Path, draft: _Draft, ask: Ask) -> Started:
+def _ultralytics(draft: Draft) -> Started:
     """Return a recipe for a checkpoint of Ultralytics: its settings are those it trains with."""
     from orchestrator.project.starter import ultralytics_recipe
 
+    given, target = draft.given, draft.target
     checkpoint, shown = given.network.checkpoint, given.calibration
     assert checkpoint is not None
     found = read_weights(given.network.path)
     side = stated.stated_in_facts(found.facts, given.network.path.name).size
-    pictures = _as_written(shown, target, draft)
+    pictures = draft.as_written(shown)
     detects = shown is not None and shown.task == "detection"
     recipe = ultralytics_recipe(
         relative(given.network.path, target),
         checkpoint.task or "detection",
         pictures=replace(pictures, classes=() if detects else pictures.classes),
-        arch=_chip(given, ask),
+        arch=draft.chip(),
         side=given.size[-1] if given.size is not None else side[0] if side is not None else None,
     )
     if detects and shown is not None and shown.names and "nms" in recipe["postprocess"]:
@@ -161,7 +144,7 @@ def _ultralytics(given: Given, folder: Folder, target: Path, draft: _Draft, ask:
         recipe["postprocess"]["nms"]["classes"] = len(shown.names)
         draft.said.append(f"labels: {', '.join(shown.names[:8])} ({shown.calibration.name})")
     if shown is None:
-        _miss_pictures(given, folder, draft)
+        draft.miss_pictures()
         recipe["calibration"]["source"] = f"calib/{given.name}"
     draft.comments["preprocessing"] = ["Ultralytics trains so."]
     shape = tuple(recipe["inputs"]["images"])
@@ -170,21 +153,6 @@ def _ultralytics(given: Given, folder: Folder, target: Path, draft: _Draft, ask:
     return Started(
         recipe, network, draft.files, draft.comments, draft.said, draft.notes, draft.first
     )
-
-
-def _miss_pictures(given: Given, folder: Folder, draft: _Draft) -> None:
-    """Note that there are none, and what comes before the build for that."""
-    packed = next((path for path in folder.packed if holds_pictures(path)), None)
-    if packed is not None:
-        name = escape_control(relative(packed, folder.root))
-        draft.notes.append(f"no pictures were found; {name} is packed, and was not looked into")
-        draft.first = f"unpack {name} here, then: hef init {given.name} --force"
-        return
-    place = f"calib/{given.name}/"
-    draft.notes.append(
-        f"no pictures were found: put some like those the camera will see into {place}, 64 at least"
-    )
-    draft.first = f"put pictures into {place}, then: hef up {given.name}"
 
 
 def _weights(given: Given) -> tuple[Weights, dict[str, Any]]:
@@ -337,11 +305,11 @@ def _of_numbers(shown: Shown) -> dict[str, Any]:
 
 
 def _decide(
-    written: stated.Stated, seen: LookResult | None, network: Network, draft: _Draft, ask: Ask
+    written: stated.Stated, seen: LookResult | None, network: Network, draft: Draft, ask: Ask
 ) -> decide.Decision:
     trials = [decide.Trial.read(one) for one in seen.trials] if seen is not None else []
     decision = decide.decide(written, trials, assumed_preprocessing(network))
-    if not _takes_pictures(network):
+    if not takes_pictures(network):
         return replace(decision, section=assumed_preprocessing(network), asks=False)
     if decision.asks and decision.options:
         said = decision.contradicts or "these do equally well on your pictures"
@@ -378,11 +346,6 @@ def _decide(
             "these the network's classes, in its order?"
         )
     return decision
-
-
-def _takes_pictures(network: Network) -> bool:
-    shapes = list(network.inputs.values())
-    return not network.arrays and len(shapes) == 1 and is_picture(shapes[0])
 
 
 def _brief(section: Mapping[str, Any]) -> str:
@@ -422,163 +385,3 @@ def _sized(
         )
         high, wide = named[ask(question)]
     return {name: (1, shape[1], int(high), int(wide))}
-
-
-def _compose(
-    given: Given,
-    code: start_code.Code,
-    network: Network,
-    shown: Shown | None,
-    labels: Labels,
-    decision: decide.Decision,
-    folder: Folder,
-    target: Path,
-    draft: _Draft,
-    ask: Ask,
-) -> dict[str, Any]:
-    if shown is not None and shown.masks is not None:
-        shown = _with_masks(shown, network, draft)
-    pictures = _as_written(shown, target, draft)
-    detects = shown is not None and shown.task == "detection"
-    pictures = replace(pictures, classes=() if detects else labels.names)
-    pictures = _with_arrays(pictures, network, folder.arrays, target, draft)
-    recipe = starter_recipe(code.source, network, pictures=pictures, arch=_chip(given, ask))
-    if _takes_pictures(network):
-        shape = next(iter(network.inputs.values()))
-        recipe["preprocessing"] = {**decision.section, "size": list(shape[2:])}
-    twice = [name for name, shape in network.inputs.items() if is_picture(shape)]
-    if shown is not None and len(twice) > 1:
-        draft.notes.append(
-            f"inputs {' and '.join(twice)} are calibrated on the same pictures: where yours come "
-            "together (left and right, before and after), give each its folder, with equal names"
-        )
-    if code.opset is not None:
-        recipe.setdefault("export", {})["opset"] = code.opset
-    if code.packages:
-        recipe.setdefault("export", {})["packages"] = list(code.packages)
-    if shown is not None and shown.numbers and network.head.get("task") == "other":
-        recipe["postprocess"]["task"] = "other"
-    if detects and labels.names and "nms" in recipe["postprocess"]:
-        recipe["postprocess"]["labels"] = list(labels.names)
-        recipe["postprocess"]["nms"]["classes"] = len(labels.names)
-    if labels.names and "labels" in recipe["postprocess"]:
-        draft.comments["postprocess"] = [f"Labels: {labels.where}."]
-        draft.said.append(f"labels: {', '.join(labels.names[:8])} ({labels.where})")
-    if shown is None and _takes_pictures(network):
-        _miss_pictures(given, folder, draft)
-        if recipe["calibration"]["source"] == "calib/images":
-            recipe["calibration"]["source"] = f"calib/{given.name}"
-    thresholds = _thresholds(recipe["postprocess"].get("task"))
-    if thresholds and "validation" in recipe:
-        recipe["validation"]["thresholds"] = thresholds
-    return recipe
-
-
-def _with_masks(shown: Shown, network: Network, draft: _Draft) -> Shown:
-    """Keep masks for a network that gives one; for another, pictures beside are only pictures."""
-    assert shown.masks is not None
-    if network.head.get("task") != "segmentation":
-        return replace(shown, masks=None, split=None)
-    draft.said.append(f"masks: {shown.masks.name}, which the verdict is measured by")
-    if shown.held_out is not None and (beside := masks_beside(shown.held_out)) is not None:
-        options = (*shown.held_out_options, ("masks", str(beside)))
-        return replace(shown, held_out_options=options)
-    return shown
-
-
-def _with_arrays(
-    pictures: Pictures, network: Network, files: Sequence[Path], target: Path, draft: _Draft
-) -> Pictures:
-    """Give each input that is no picture the array that fits it, or say which one it needs.
-
-    Beside such an input a picture may come as an array, too: when no folder of pictures is named.
-    """
-    data = {name: shape for name, shape in network.inputs.items() if not is_picture(shape)}
-    if not data or network.arrays:
-        return pictures
-    plain = isinstance(pictures.calibration, str) and is_array(pictures.calibration)
-    wanted = dict(network.inputs) if plain or pictures.calibration is None else data
-    found, held_out = arrays_for(wanted, files)
-    for name, shape in wanted.items():
-        rows = ", ".join(map(str, ("N", *rows_of(shape))))
-        if name in found:
-            draft.said.append(f"input {name}: arrays of {found[name].name} ({rows})")
-        elif name in data:
-            draft.notes.append(
-                f"input {name} is no picture: it needs an array ({rows}) of float32, as the "
-                f"network takes it, in calib/{name}.npy"
-            )
-        elif len(wanted) > 1 and plain:
-            draft.notes.append(
-                f"input {name} takes pictures: name their folder, or an array ({rows}), in "
-                f"calibration.source; calib/{name}.npy is written there and is not made yet"
-            )
-    if len(found) < len(wanted):
-        draft.first = f"put arrays into calib/, then: hef up {target.name}"
-    return replace(
-        pictures,
-        arrays={name: relative(path, target) for name, path in found.items()},
-        held_out_arrays={name: relative(path, target) for name, path in held_out.items()},
-    )
-
-
-def _chip(given: Given, ask: Ask) -> str:
-    if given.arch is not None:
-        return given.arch
-    question = Question(
-        "arch",
-        "Which chip does your Pi have?",
-        (
-            ("hailo8l", "AI Kit, AI HAT+ 13 TOPS"),
-            ("hailo8", "AI HAT+ 26 TOPS"),
-            ("hailo10h", "AI HAT+ 2"),
-        ),
-        "hailo8l",
-        "hef up takes the chip of the device that it reaches; this is for building without one",
-    )
-    return ask(question)
-
-
-def _thresholds(task: object) -> dict[str, object]:
-    from orchestrator.report.model import DEFAULTS
-
-    return dict(DEFAULTS.get(str(task), {})) if task == "classification" else {}
-
-
-def _as_written(shown: Shown | None, target: Path, draft: _Draft) -> Pictures:
-    """Return the pictures by the paths of the recipe; lists that part them are to be written."""
-    if shown is None:
-        return Pictures()
-    if shown.split is not None:
-        held_out, rest = shown.split
-        base = relative(shown.calibration, target)
-        for name, entries in (("calibration.txt", rest), ("validation.txt", held_out)):
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows(
-                (f"{base}/{entry}", *([label] if label else [])) for entry, label in entries
-            )
-            draft.files[target / name] = text.getvalue()
-        by = f" of each class of {shown.told_by}" if shown.told_by else " of each class"
-        how = f"every fifth{by if shown.folders else ''}"
-        if shown.parted:
-            how = f"those of {shown.parted}"
-        draft.said.append(
-            f"held out for validation: {len(held_out)} of {len(held_out) + len(rest)} "
-            f"{'pictures' if shown.array is None else 'arrays'}, "
-            f"{how} (validation.txt)"
-        )
-        validation: Any = "validation.txt"
-        if shown.masks is not None:
-            validation = {"path": validation, "masks": relative(shown.masks, target)}
-        return Pictures("calibration.txt", validation, classes=shown.folders)
-    calibration: Any = relative(shown.calibration, target)
-    held_out_path: Any = None if shown.held_out is None else relative(shown.held_out, target)
-    if shown.options:
-        calibration = {"path": calibration, **dict(shown.options)}
-    if held_out_path is not None and shown.held_out_options:
-        given = {
-            key: relative(Path(value), target) if key == "masks" else value
-            for key, value in shown.held_out_options
-        }
-        held_out_path = {"path": held_out_path, **given}
-    return Pictures(calibration, held_out_path, classes=shown.folders or shown.names)

@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from orchestrator.errors import ConfigError, HefsmithError, escape_control
+from orchestrator.pipeline.archs import pick_archs
 from orchestrator.pipeline.news import Event, Teller
 from orchestrator.pipeline.observer import Silent
 from orchestrator.pipeline.outcome import BuildResult, StageOutcome, outcome_of
-from orchestrator.pipeline.session import BuildSession, pick_archs
+from orchestrator.pipeline.session import BuildSession
 from orchestrator.pipeline.targets import SandboxOverrides
 from orchestrator.project.settings import resolve
 from orchestrator.project.workspace import open_workspace

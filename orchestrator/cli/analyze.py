@@ -49,7 +49,7 @@ def _analyze(
     from orchestrator.cli.output import emit_json
     from orchestrator.cli.up import make_session
     from orchestrator.pipeline.analysing import analyse
-    from orchestrator.pipeline.session import pick_archs
+    from orchestrator.pipeline.archs import pick_archs
     from orchestrator.report.analysis import worst_layers
 
     flags = {"engine": engine, "toolchain": toolchain}

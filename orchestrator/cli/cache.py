@@ -126,9 +126,9 @@ def why(
     """Tell which stages would run, and what changed since the last build."""
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.cli.up import make_session
+    from orchestrator.pipeline.archs import pick_archs
     from orchestrator.pipeline.builds import read_build
     from orchestrator.pipeline.plan import explain_difference
-    from orchestrator.pipeline.session import pick_archs
 
     with make_session({}) as session:
         loaded = session.recipe(model)

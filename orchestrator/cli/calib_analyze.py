@@ -336,7 +336,7 @@ def measure_sets(
     from orchestrator.cli.display import open_display
     from orchestrator.cli.up import make_session
     from orchestrator.pipeline import tuning
-    from orchestrator.pipeline.session import pick_archs
+    from orchestrator.pipeline.archs import pick_archs
     from orchestrator.pipeline.validation import judge_build
 
     found: list[dict[str, object]] = []

@@ -61,8 +61,8 @@ def _lint_model(name: str, arch: str | None, *, as_json: bool) -> None:
     from hefsmith_worker.contract import layout
 
     from orchestrator.cli.up import make_session
+    from orchestrator.pipeline.archs import pick_archs
     from orchestrator.pipeline.linting import lint_model
-    from orchestrator.pipeline.session import pick_archs
 
     with make_session({}) as session:
         loaded = session.recipe(name)

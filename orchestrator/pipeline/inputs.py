@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.project.loading import LoadedRecipe
-    from orchestrator.project.recipe import Arch, PictureSource
+    from orchestrator.project.recipe import Arch, PictureSource, Recipe
     from orchestrator.project.section import Section
 
 _GLOB = re.compile(r"[*?\[]")
@@ -81,80 +81,28 @@ class BuildRequest:
         return BY_NAME[kind].framework == TENSORFLOW
 
 
+@dataclass(frozen=True)
+class _Gathered:
+    """What a recipe names, as it was found; ``nms_files`` are names of materials."""
+
+    source: Described
+    labels: tuple[str, ...]
+    preprocessing: Mapping[str, object]
+    calibration: Described
+    samples: Described
+    nms: NmsOptions
+    nms_files: tuple[str, ...]
+    script: tuple[str, ...]
+
+
 def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
     """Return the request for one model and chip.
 
     Raises :class:`ConfigError` for every path that is not there.
     """
-    recipe = loaded.recipe
     collector = Collector(loaded, project)
-    source = describe_network(collector)
-    labels = _labels(collector)
-    preprocessing = _preprocessing(loaded)
-    calibration = _pictures(
-        collector, recipe.calibration.source, "calibration", ("calibration", "source")
-    )
-    origin = "validation" if recipe.validation.source is not None else "calibration"
-    if recipe.validation.source is not None:
-        samples = _pictures(
-            collector, recipe.validation.source, "validation", ("validation", "source")
-        )
-    else:
-        samples = calibration
-    task = None if recipe.postprocess.task == "auto" else recipe.postprocess.task
-    nms = _group(recipe.postprocess.nms, NmsOptions)
-    optimize_names: tuple[str, ...] = ()
-    if nms.config is not None:
-        config = collector.find(nms.config, "postprocess", "nms", "config")
-        nms = replace(nms, config=collector.add(config.name, config))
-        optimize_names = (str(nms.config),)
-    script = _script(collector)
-    optimization = recipe.optimization
-    packages = export_packages(recipe)
-    parameters: Mapping[str, Mapping[str, object]] = {
-        "export": {
-            "source": source.plan,
-            "inputs": {name: list(shape) for name, shape in recipe.inputs.items()},
-            **_group(recipe.export, ExportOptions).plain(),
-            "packages": packages,
-        },
-        "samples": {
-            "source": source.plan,
-            "tolerance": recipe.export.tolerance,
-            "packages": packages,
-            "sources": samples.plan,
-            "origin": origin,
-            "count": recipe.validation.samples,
-            "seed": recipe.validation.seed,
-            "labels": list(labels),
-            "task": task,
-            "preprocessing": preprocessing,
-        },
-        "calibrate": {
-            "sources": calibration.plan,
-            "validation": samples.plan if origin == "validation" else None,
-            **_group(recipe.calibration, CalibrationOptions).plain(),
-            "script": list(script),
-            "labels": list(labels),
-            "task": task,
-            "preprocessing": preprocessing,
-        },
-        "parse": {
-            "start_nodes": list(recipe.parser.start_nodes),
-            "end_nodes": list(recipe.parser.end_nodes),
-        },
-        "optimize": replace(
-            _group(optimization, OptimizeOptions),
-            level=optimization.named_level,
-            script=tuple(script),
-            task=task,
-            softmax=recipe.postprocess.softmax,
-            nms=nms,
-        ).plain(),
-        "analyze": {**nms.plain(), **AnalyzeOptions().plain()},
-        "compile": {},
-        "evaluate": nms.plain(),
-    }
+    found = _gather(collector)
+    parameters = _parameters(loaded.recipe, found)
     return BuildRequest(
         model=loaded.name,
         arch=arch,
@@ -165,18 +113,98 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
             for stage in stages.STAGES
         },
         used_by={
-            "export": source.materials,
-            "samples": (*source.materials, *samples.materials),
-            "calibrate": (*calibration.materials, *samples.materials),
+            "export": found.source.materials,
+            "samples": (*found.source.materials, *found.samples.materials),
+            "calibrate": (*found.calibration.materials, *found.samples.materials),
             "parse": (),
-            "optimize": optimize_names,
+            "optimize": found.nms_files,
             "analyze": (),
             "compile": (),
             "evaluate": (),
         },
-        labels=labels,
-        trust_pickle=recipe.source.trust_pickle,
+        labels=found.labels,
+        trust_pickle=loaded.recipe.source.trust_pickle,
     )
+
+
+def _gather(collector: Collector) -> _Gathered:
+    recipe = collector.loaded.recipe
+    source = describe_network(collector)
+    labels = _labels(collector)
+    where = ("calibration", "source")
+    calibration = _pictures(collector, recipe.calibration.source, where[0], where)
+    samples = calibration
+    if recipe.validation.source is not None:
+        where = ("validation", "source")
+        samples = _pictures(collector, recipe.validation.source, where[0], where)
+    nms = _group(recipe.postprocess.nms, NmsOptions)
+    nms_files: tuple[str, ...] = ()
+    if nms.config is not None:
+        config = collector.find(nms.config, "postprocess", "nms", "config")
+        nms = replace(nms, config=collector.add(config.name, config))
+        nms_files = (str(nms.config),)
+    return _Gathered(
+        source,
+        labels,
+        _preprocessing(collector.loaded),
+        calibration,
+        samples,
+        nms,
+        nms_files,
+        _script(collector),
+    )
+
+
+def _parameters(recipe: Recipe, found: _Gathered) -> Mapping[str, Mapping[str, object]]:
+    """Return the values of each stage's options."""
+    task = None if recipe.postprocess.task == "auto" else recipe.postprocess.task
+    origin = "calibration" if recipe.validation.source is None else "validation"
+    optimization = recipe.optimization
+    packages = export_packages(recipe)
+    return {
+        "export": {
+            "source": found.source.plan,
+            "inputs": {name: list(shape) for name, shape in recipe.inputs.items()},
+            **_group(recipe.export, ExportOptions).plain(),
+            "packages": packages,
+        },
+        "samples": {
+            "source": found.source.plan,
+            "tolerance": recipe.export.tolerance,
+            "packages": packages,
+            "sources": found.samples.plan,
+            "origin": origin,
+            "count": recipe.validation.samples,
+            "seed": recipe.validation.seed,
+            "labels": list(found.labels),
+            "task": task,
+            "preprocessing": found.preprocessing,
+        },
+        "calibrate": {
+            "sources": found.calibration.plan,
+            "validation": found.samples.plan if origin == "validation" else None,
+            **_group(recipe.calibration, CalibrationOptions).plain(),
+            "script": list(found.script),
+            "labels": list(found.labels),
+            "task": task,
+            "preprocessing": found.preprocessing,
+        },
+        "parse": {
+            "start_nodes": list(recipe.parser.start_nodes),
+            "end_nodes": list(recipe.parser.end_nodes),
+        },
+        "optimize": replace(
+            _group(optimization, OptimizeOptions),
+            level=optimization.named_level,
+            script=found.script,
+            task=task,
+            softmax=recipe.postprocess.softmax,
+            nms=found.nms,
+        ).plain(),
+        "analyze": {**found.nms.plain(), **AnalyzeOptions().plain()},
+        "compile": {},
+        "evaluate": found.nms.plain(),
+    }
 
 
 def _group(section: Section, options: type[Group]) -> Group:

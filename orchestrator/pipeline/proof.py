@@ -102,7 +102,7 @@ class Prover:
         A real device is asked before anything is built: it is no use to compile for another
         chip than the one that it has, or with a compiler that its HailoRT cannot follow.
         """
-        from orchestrator.pipeline.session import pick_archs
+        from orchestrator.pipeline.archs import pick_archs
 
         chips = pick_archs(loaded, asked)
         if asked and len(chips) > 1:

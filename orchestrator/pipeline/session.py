@@ -11,10 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hefsmith_worker.contract import chips
-
 from orchestrator import paths
-from orchestrator.errors import ConfigError, EngineError, StageFailed, escape_control
+from orchestrator.errors import EngineError, StageFailed
 from orchestrator.pipeline import builds, plan, runner, targets
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.claims import claim
@@ -575,23 +573,3 @@ class BuildSession:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-
-
-def pick_archs(loaded: LoadedRecipe, asked: str | Sequence[str] | None) -> tuple[Arch, ...]:
-    """Return the chips to build for: those asked for, each once, else the recipe's."""
-    return named_archs(asked) if asked else loaded.recipe.arch
-
-
-def named_archs(asked: str | Sequence[str]) -> tuple[Arch, ...]:
-    """Return chips by their names, each once; raises :class:`ConfigError` for what is none."""
-    found: list[Arch] = []
-    words = [asked] if isinstance(asked, str) else asked
-    for text in [part.strip() for word in words for part in word.split(",")]:
-        chip = chips.find(text)
-        if chip is None or chip.refused:
-            known = ", ".join(one.name for one in chips.usable())
-            why = "" if chip is None else f": nothing can be built for it: {chip.refused}"
-            msg = f"--arch: no chip {escape_control(text)!r}{why}"
-            raise ConfigError(msg, hint=f"Chips: {known}.")
-        found.append(chip.name)
-    return tuple(dict.fromkeys(found))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.pipeline.session import named_archs, pick_archs
+from orchestrator.pipeline.archs import named_archs, pick_archs
 from orchestrator.pipeline.tuning import Variant, applied
 
 if TYPE_CHECKING:

@@ -99,8 +99,8 @@ def need_key(place: Place, sign_with: str | None) -> None:
 def cells_of(session: BuildSession, names: Sequence[Names]) -> tuple[Cell, ...]:
     """Return the cells of these names, as the project has them now; one may say what is wrong."""
     from orchestrator.errors import HefsmithError
+    from orchestrator.pipeline.archs import pick_archs
     from orchestrator.pipeline.matrix.cells import Asked, Cell, wanted_cells
-    from orchestrator.pipeline.session import pick_archs
 
     load: Callable[[str], Any] = session.recipe
     known: dict[str, Any] = {}

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.pipeline.archs import pick_archs
 from orchestrator.pipeline.digests import digest_of
 from orchestrator.pipeline.plan import scope_of
-from orchestrator.pipeline.session import pick_archs
 from orchestrator.pipeline.sharing.objects import Folder, open_objects
 from orchestrator.pipeline.sharing.places import private_folders
 from orchestrator.pipeline.sharing.signing import signing_of, unsigned_note

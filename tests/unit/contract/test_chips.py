@@ -12,7 +12,7 @@ import pytest
 from hefsmith_worker.contract import chips
 
 from orchestrator.errors import ConfigError
-from orchestrator.pipeline.session import pick_archs
+from orchestrator.pipeline.archs import pick_archs
 from orchestrator.project.checking import Mistake, section_from
 from orchestrator.project.recipe import Recipe
 from tests.unit.contract.copies import copy_tree, walk

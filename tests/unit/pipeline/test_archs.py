@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.device.base import DeviceSpec
 from orchestrator.errors import ConfigError
+from orchestrator.pipeline.archs import pick_archs
 from orchestrator.pipeline.proof import Prover
-from orchestrator.pipeline.session import pick_archs
 from orchestrator.project.loading import LoadedRecipe, load_recipe
 
 RECIPE = """\

@@ -43,6 +43,10 @@ _BARS = re.compile(
 )
 
 
+#: What a compiler prints before its message, where a line was wrapped between the two.
+_PLACE = re.compile(r"\S\.\w{1,4}:\d+(?::\d+)?:$")
+_SAYS = re.compile(r"\s*(?:fatal )?(?:error|warning):", re.IGNORECASE)
+
 #: Files of installed packages: what stands in their code says where a program was.
 _LIBRARY = re.compile(r"(?:site|dist)-packages|/usr/lib/|/lib/python3")
 
@@ -168,7 +172,9 @@ class Matcher:
         self._withdrawn.clear()
 
     def _continues(self, line: str, bare: str) -> bool:
-        if not self._message or texts.starts_message(bare):
+        if not self._message:
+            return False
+        if texts.starts_message(bare) and not self._of_place(bare):
             return False
         if len(bare) < len(line) and texts.stamped_by_system(line):
             return False
@@ -179,6 +185,10 @@ class Matcher:
             return True
         # A sentence that ended was not wrapped there.
         return len(before) >= WRAP_WIDTH and before[-1] not in ".!?"
+
+    def _of_place(self, bare: str) -> bool:
+        """Tell whether ``bare`` is what a compiler says of the place that the line before names."""
+        return _PLACE.search(self._message[-1][1]) is not None and _SAYS.match(bare) is not None
 
     def _search_wrapped(self, folded: str, bare: str) -> list[Hit]:
         """Try the message that ends in ``folded``, with and without a space at each break."""

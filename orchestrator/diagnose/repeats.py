@@ -20,6 +20,7 @@ SAME: tuple[tuple[str, ...], ...] = (
     ("O13", "D04"),  # 4-bit weights
     ("A05", "D05"),  # 8 bits instead of 16
     ("R96", "R08"),  # HailoRT of the other line finds no device
+    ("L53", "B40"),  # Yocto left a recipe out for its licence
     ("R95", "R29"),  # the card went away for want of power
     ("G87", "H05"),  # git's own login, not a device's
     ("P50", "P21"),  # a shape that the parser got wrong

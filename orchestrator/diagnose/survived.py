@@ -42,7 +42,8 @@ MENDED = (
     ("apt", re.compile(r"^(?:setting up \S+ \(|processing triggers for \S+ \(|upgraded \d+, new)")),
     ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
-    ("fetch", re.compile(r"^100 +\S+ +100 +\S+ |\bsaved \[\d+(?:/\d+)?\]$")),
+    # Of curl's percentages only 100 has three digits; "100" itself looks like any stamp's zeros.
+    ("fetch", re.compile(r"^\d{3} +\S+ +\d{3} +\S+ .*--:--:--|\bsaved \[\d+(?:/\d+)?\]$")),
     ("up", re.compile(r"^container \S+ +(?:is )?healthy\b")),
     ("git", re.compile(r"^(?:resolving deltas: 100%|updating files: 100%|successfully rebased"
                        r"|already up.to.date)")),

@@ -39,7 +39,9 @@ _STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 #: What programs put before a line that is not theirs.
 _PREFIX = re.compile(
     r"^\s*(?:"
-    rf"\[?{_STAMP}\]?"  # docker logs -t, GitHub, loguru
+    rf"{_STAMP}\s\S+\s(?:kernel|[^\s:\[]{{1,40}}\[\d+\]):"  # journalctl with full stamps
+    rf"|\[?{_STAMP}\]?"  # docker logs -t, GitHub, loguru
+    r"|std(?:out|err)\s[FP](?=\s)"  # container runtimes of Kubernetes
     r"|\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?(?=\s|$)"  # a clock alone
     r"|\[\s*\d{1,7}\.\d{6}\]"  # dmesg
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\s+\d+\s\d\d:\d\d:\d\d"
@@ -53,7 +55,12 @@ _PREFIX = re.compile(
     r")\s*",
     re.IGNORECASE,
 )
-_SYSTEM = re.compile(r"^\s*(?:\[\s*\d+\.\d{6}\]|[A-Z][a-z]{2}\s+\d+\s\d\d:\d\d:\d\d\s)")
+_SYSTEM = re.compile(
+    r"^\s*(?:\[\s*\d+\.\d{6}\]|[A-Z][a-z]{2}\s+\d+\s\d\d:\d\d:\d\d\s"
+    rf"|{_STAMP}\s\S+\s(?:kernel|[^\s:\[]{{1,40}}\[\d+\]):)"
+)
+#: Prefixes that may stand one before the other.
+_MOST_PREFIXES = 4
 #: Nothing hides in these, and nothing of them is read.
 _BULK = re.compile(
     r"^(?:\[info\] )?(?:[\w./-]+: pass|\+[-+]+\+|reverts on .*|iterations: \d+"
@@ -99,7 +106,7 @@ def split_feed(chunk: str) -> list[str]:
 @lru_cache(maxsize=REMEMBERED)
 def strip_prefix(line: str) -> str:
     """Return ``line`` without time stamps, container names and the like before the message."""
-    for _ in range(4):
+    for _ in range(_MOST_PREFIXES):
         match = _PREFIX.match(line)
         if match is None or match.end() == 0:
             break
@@ -120,8 +127,18 @@ def behind_bar(bare: str) -> str:
 
 
 def stamped_by_system(line: str) -> bool:
-    """Tell whether the kernel or syslog wrote ``line``: each of theirs is a message of its own."""
-    return _SYSTEM.match(line) is not None
+    """Tell whether the kernel or syslog wrote ``line``: each of theirs is a message of its own.
+
+    An engine or a report may have put a prefix of its own before theirs.
+    """
+    for _ in range(_MOST_PREFIXES):
+        if _SYSTEM.match(line):
+            return True
+        match = _PREFIX.match(line)
+        if match is None or match.end() == 0:
+            return False
+        line = line[match.end() :]
+    return False
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -42,6 +42,9 @@ its first 24 after public reports that no rule cited, 17 right at first (71 %), 
 24 more of them, looked for further away: 12 right (50 %), 1 wrong with certainty; then
 20 after the mending: 14 right (70 %), 1 wrong with certainty. With them stand an examiner's logs
 of that side, and messages of those programs' sources (``-said-``).
+``runtime_two`` are 32 more of ``runtime_one``'s side, with ten near misses: 22 right at first
+(69 %), three wrong with certainty, and two of the near misses; with them an examiner's last
+batch of that side.
 ``healthy_round`` are runs that went well, with the noise of all programs around, written by us: in
 them nothing may be asserted.
 """
@@ -60,7 +63,8 @@ PARTS = ("open", "held_out", "round_two", "round_three", "round_five", "round_si
          "round_seven", "round_eight", "round_nine", "round_ten", "compiler_one", "round_hosts",
          "compiler_two",
          "runtime_one",
-         "apps_one", "healthy_round")  # fmt: skip
+         "apps_one", "runtime_two",
+         "healthy_round")  # fmt: skip
 
 
 @dataclass(frozen=True)

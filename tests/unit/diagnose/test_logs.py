@@ -387,3 +387,30 @@ def test_the_end_of_a_log_decides(case: dict[str, object]) -> None:
 def test_images_that_cannot_be_used_are_none_that_were() -> None:
     told = read_log(["[   2.0s] warning: 4 of 68 images cannot be used [calib.unreadable]"])
     assert (told.ran().images_used, told.ran().images_given) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "haos  | ", "2026-11-29T10:11:12.1Z stderr F ", "> ", "> > ", "[10:11:12] "],
+)
+@pytest.mark.parametrize(
+    "stamp",
+    ["Dec 13 09:11:02 pi5 kernel: ", "2025-12-13T09:11:02+0100 pi5 kernel: ", "[ 2.256442] "],
+)
+def test_lines_of_the_kernel_stay_apart_behind_any_prefix(before: str, stamp: str) -> None:
+    lines = [
+        "hailo: Init module. driver version 4.18.0",
+        "hailo 0000:01:00.0: Probing on: 1e60:2864...",
+        "hailo 0000:01:00.0: Firmware file not found (/lib/firmware/hailo/hailo8_fw.bin)",
+    ]
+    found = read_log(f"{before}{stamp}{line}" for line in lines).findings()
+    assert [one.id for one in found] == ["R18"]
+
+
+def test_a_compilers_place_and_its_message_are_one_though_the_line_was_wrapped_between() -> None:
+    place = "/var/lib/dkms/hailo_pci/4.13.0/build/linux/pcie/src/pcie.c:841:41:"
+    message = "error: too many arguments to function class_create"
+    assert [one.id for one in read_log([place, message]).findings()] == ["R81"]
+    # Without a place before it the line begins a message of its own.
+    apart = read_log(["the driver hailo_pci/linux/pcie/src/pcie.c:841 is built now:", message])
+    assert "R81" not in {one.id for one in apart.findings()}

@@ -55,4 +55,11 @@ CHANGES: dict[str, Change] = {
         'Traceback (most recent call last):\n  File "/x/y.py", line 12, in <module>\n'
         f"    main()\n{text}"
     ),
+    "compose over syslog": each_line(
+        lambda line: f"app-1  | Nov 22 10:00:01 pi5 hailo[123]: {line}"
+    ),
+    "journal -o short-iso": each_line(
+        lambda line: f"2025-11-22T10:00:01+0100 pi5 hailo[123]: {line}"
+    ),
+    "quoted": each_line(lambda line: f"> {line}"),
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hefsmith_worker.contract import names
 from hefsmith_worker.contract.chips import runs_on
-from hefsmith_worker.contract.events import LONGEST_NAME, ContractError, read_line
+from hefsmith_worker.contract.events import LONGEST_NAME, ContractError, Message, read_line
+from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.known import KNOWN, known_for
 from hefsmith_worker.contract.needs import NEEDS, OTHER, memory_for
 
@@ -83,6 +84,15 @@ def test_an_event_names_what_is_wrong_with_its_stage() -> None:
             continue
         with pytest.raises(ContractError, match=f"stage has more than {LONGEST_NAME} characters"):
             read_line(line)
+
+
+def test_an_event_is_one_line_whatever_its_text_holds() -> None:
+    line = Message(Finding("a.b", "info", "\ud800\n"), None, 0.0).to_line()
+    read = read_line(line.decode("utf-8"))
+    assert line.count(b"\n") == 1
+    assert read is not None
+    assert isinstance(read.event, Finding)
+    assert read.event.message == "?\n"
 
 
 def test_what_is_known_depends_on_head_layers_and_number_of_pictures() -> None:

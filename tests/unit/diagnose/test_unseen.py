@@ -112,7 +112,8 @@ def test_lines_that_pass_unread_would_have_told_nothing(seed: int) -> None:
             passed += verdict is not None and not verdict.readers and not verdict.search
         results.append((news, log.ran(), log.findings()))
     assert results[0] == results[1]
-    assert passed > 20
+    # Some pass, else the comparison says nothing; the longer the list, the fewer of this mixture.
+    assert passed > 5
 
 
 def _repeated(seed: int) -> list[str]:

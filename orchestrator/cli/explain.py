@@ -145,8 +145,11 @@ def _paragraph(finding: Diagnosis) -> list[str]:
     state = told(_SEVERITY_TITLES[finding.severity])
     if finding.recovered:
         state = told("the run went on")
-    whose = f"{told('to change')}: {told(_FAULT_TITLES[finding.fault])}"
-    lines = [f"{finding.id}  {state}, {finding.stage}, {where} ({whose})"]
+    # Nobody knows what to change where nobody knows the cause.
+    title = _FAULT_TITLES.get(finding.fault)
+    whose = f" ({told('to change')}: {told(title)})" if title else ""
+    stage = "" if finding.stage == "unknown" else f"{finding.stage}, "
+    lines = [f"{finding.id}  {state}, {stage}{where}{whose}"]
     if finding.text:
         lines.append(f"  > {escape_control(finding.text[:300])}")
     parts = [(told("why"), finding.cause)]

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 #: ``info``: harmless, but it frightens people.
 Severity = Literal["fatal", "unknown", "silent", "possible", "warn", "info"]
 
-#: Who has to act: the machine's owner, the author of the model, of the recipe, or the vendor.
-Fault = Literal["machine", "model", "recipe", "vendor"]
+#: Who has to act: the machine's owner, the author of the model, of the recipe, or the vendor;
+#: of a failure that nothing explains nobody can say.
+Fault = Literal["machine", "model", "recipe", "vendor", "unknown"]
 
 Outcome = Literal["ok", "failed", "unknown"]
 

@@ -28,6 +28,7 @@ from orchestrator.diagnose.prefilter import (
 from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
+from orchestrator.diagnose.tracebacks import CALM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -112,6 +113,8 @@ class VendorLog:
             # Nobody wanted to see it, alone or with those before; so it is once more.
             self._matcher.pass_over(self._lines, line)
             return []
+        if self._evidence.tracebacks.caught and CALM.match(line):
+            self._evidence.tracebacks.calm()
         given = line
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
@@ -163,6 +166,8 @@ class VendorLog:
             self._outcome.feed(self._lines, bare)
         if readers & EVIDENCE or verdict.sounds_bad or waits:
             self._evidence.feed(self._lines, bare, folded)
+            if self._evidence.tracebacks.named == self._lines:
+                self._outcome.fail(self._lines, self._outcome.stage or "")
         if search:
             news.extend(self._search(line))
         else:
@@ -257,8 +262,12 @@ class VendorLog:
         if stage is None:
             shown = {STAGES[name] for name in self._evidence.programs if name in STAGES}
             stage = shown.pop() if len(shown) == 1 else None
+        outcome = self._outcome.outcome
+        at, _ = self._outcome.failed_at
+        if outcome == "failed" and at and self._evidence.tracebacks.lived_on(at):
+            outcome = "unknown"
         return replace(
-            self._observed.ran(self._outcome.outcome, stage),
+            self._observed.ran(outcome, stage),
             step=self._steps.name,
             step_done=self._steps.done,
         )
@@ -280,6 +289,7 @@ class VendorLog:
             if self._outcome.recovered(
                 self._last[name], hit.entry.stage, name, hit.captured.get("module", "")
             )
+            or ("*" in hit.entry.yields_to and self._evidence.tracebacks.lived_on(self._last[name]))
             # The log goes on after the warning, so that the program did.
             or (hit.warned and not failed and self._last[name] + 1 < self._lines)
         }

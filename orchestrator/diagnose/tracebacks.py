@@ -25,6 +25,16 @@ RAISED = re.compile(
     r"^\s*(?:[a-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Timeout|Aborted\w*|Exit|Fault"
     r"|Warning|WithDevice|NotFound|IterationStop|Unavailable|Unsupported)(?:\s*:|\s*$|\s*\()"
 )
+#: What ends a traceback, whatever the class is called: at the margin, a name and a message.
+NAMED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: \S|:?$)|^[A-Z]\w*[a-z]\w*: \S")
+#: Lines that may stand between a frame and what was raised: its code, and marks below it.
+MOST_CODE = 3
+#: What a logger says of an exception that the program caught: its traceback is the next line.
+LOGGED = re.compile(r"^\W*(?:\S+ ){0,3}?\W*(?:ERROR|WARNING|CRITICAL|EXCEPTION)\b")
+#: What a logger says when nothing is wrong.
+CALM = re.compile(r"^.{0,80}?(?<![\w/.])(?:INFO|DEBUG)\b(?!\.)")
+#: Lines of the logger after which the program plainly lives.
+ENOUGH_CALM = 2
 #: Chains that are remembered; a program that retries forever prints thousands.
 MOST = 64
 
@@ -40,6 +50,9 @@ class Trace:
     raised: tuple[int, str] | None = None
     #: The innermost frame, folded and in small letters.
     inner: str = ""
+    #: A logger printed it, and how often the logger spoke calmly afterwards.
+    caught: bool = False
+    calm: int = 0
 
 
 class Tracebacks:
@@ -53,11 +66,18 @@ class Tracebacks:
         self._bare: Trace | None = None
         #: A frame that was cut in two: its other half is the next line.
         self._half: Trace | None = None
+        #: The line that was looked at last: its number, and whether a logger's error is in it.
+        self._logged = (0, False)
+        #: Line of what was raised last where only its place shows that it was, else 0.
+        self.named = 0
+        #: The line of the last frame, and how many may still belong to it.
+        self._frame_at = 0
+        self._behind_frame = 0
 
     @property
     def waits(self) -> bool:
-        """Whether the next line is the message of what was raised, or the rest of a frame."""
-        return self._bare is not None or self._half is not None
+        """Whether the next line is the message of what was raised, or belongs to a frame."""
+        return self._bare is not None or self._half is not None or self._behind_frame > 0
 
     def feed(self, number: int, bare: str, folded: str) -> None:
         """Take in one line (without prefix), as printed and folded."""
@@ -74,23 +94,58 @@ class Tracebacks:
             self._link = True
             return
         frame = FRAME.match(lower)
+        logged, self._logged = self._logged, (number, LOGGED.match(bare) is not None)
+        if self._logged[1] and self.caught:
+            self._traces[-1].calm = 0
         if BEGINS.search(lower) or (frame and self._open is None):
-            self._open = Trace(number, number, self._link)
+            caught = logged == (number - 1, True)
+            if self._link and self._traces:
+                caught = self._traces[-1].caught
+            self._open = Trace(number, number, self._link, caught=caught)
             self._link = False
             self._traces.append(self._open)
             del self._traces[:-MOST]
         if self._open is None:
             return
         self._open.last = number
+        self._behind_frame = MOST_CODE if frame else max(self._behind_frame - 1, 0)
+        if frame:
+            self._frame_at = number
         if frame:
             self._open.programs |= shown_by(lower)
             self._open.inner = lower.replace("\\", "/")
             self._half = self._open if CUT.match(lower) else None
-        elif RAISED.match(bare):
+        elif RAISED.match(bare) or self._ends(number, bare):
+            self._behind_frame = 0
+            self.named = 0 if RAISED.match(bare) else number
             self._open.raised = (number, bare.strip())
             self._open.programs |= shown_by(lower)
             self._bare = self._open if folded.endswith(":") else None
             self._open = None
+
+    def _ends(self, number: int, bare: str) -> bool:
+        """Tell whether a line so near a frame ends the traceback by its form alone."""
+        return number - self._frame_at <= MOST_CODE and NAMED.match(bare) is not None
+
+    @property
+    def caught(self) -> bool:
+        """Whether what was raised last was caught and logged, and nothing was raised since."""
+        return self._open is None and bool(self._traces) and self._traces[-1].caught
+
+    def calm(self) -> None:
+        """Take note that the logger goes on calmly after the exception that it printed."""
+        self._traces[-1].calm += 1
+
+    def lived_on(self, number: int) -> bool:
+        """Tell whether line ``number`` belongs to an exception that the program got over."""
+        for index in range(len(self._traces) - 1, -1, -1):
+            if self._traces[index].first <= number <= self._traces[index].last:
+                chain = self._traces[index:]
+                linked = next(
+                    (n for n, one in enumerate(chain[1:], 1) if not one.linked), len(chain)
+                )
+                return any(one.caught and one.calm >= ENOUGH_CALM for one in chain[:linked])
+        return False
 
     @property
     def decisive(self) -> tuple[int, str] | None:

@@ -64,3 +64,29 @@ def test_names_of_packages_are_read_without_their_versions() -> None:
     }
     assert package_of("yaml.loader") == "pyyaml"
     assert package_of("hailo_apps.python") == "hailo_apps"
+
+
+CAUGHT = (
+    "2026-01-02 10:00:00,100 ERROR could not read the labels",
+    "Traceback (most recent call last):",
+    '  File "app.py", line 12, in load',
+    "    import cv2",
+    "ModuleNotFoundError: No module named 'cv2'",
+)
+CALM = ("2026-01-02 10:00:01,200 INFO using PIL", "2026-01-02 10:00:02,200 INFO frame 1: 12 ms")
+
+
+def test_an_exception_that_a_program_logs_and_gets_over_is_no_cause() -> None:
+    assert told(*CAUGHT, *CALM) == {"G03": "info"}
+    assert read_log([*CAUGHT, *CALM]).ran().outcome == "unknown"
+    # Nobody caught it; it ends there; the logger goes on to say that it does not go on.
+    assert told(*CAUGHT[1:], *CALM) == {"G03": "fatal"}
+    assert told(*CAUGHT) == told(*CAUGHT, CALM[0]) == {"G03": "fatal"}
+    assert told(*CAUGHT, *CALM, "2026-01-02 10:00:03,200 ERROR cannot go on") == {"G03": "fatal"}
+
+
+def test_what_ends_a_traceback_was_raised_whatever_it_is_called() -> None:
+    lines = [*CAUGHT[1:4], "mypkg.core.NoSuchThing: the widget has no gadget"]
+    assert [(one.id, one.line) for one in read_log(lines).findings()] == [("U01", 4)]
+    assert read_log([*lines[:3], "Widgets: none"]).ran().outcome == "failed"
+    assert read_log([*lines[:3], "    x = 1", "", "", "Widgets: none"]).findings() == []

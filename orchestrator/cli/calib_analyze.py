@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from orchestrator.cli.calib_request import Wanted
 
-#: Pictures that are looked at, of either side; a network runs on each.
-MOST = 2000
 #: Sizes of sets whose coverage is told.
 SIZES = (64, 256, 1024)
 SHOWN = 5

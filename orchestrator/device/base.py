@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FactLevel = Literal["quick", "full", "deep"]
-
-#: Folder on the device, below the login's home, that holds everything of ours.
-DEVICE_FOLDER = PurePosixPath(".hefsmith")
 
 #: A link that says nothing for so long (interval x count + one more) is given up: about 6 s.
 KEEPALIVE_SECONDS = 2.0
@@ -269,7 +268,7 @@ class ShipResult:
 
 
 class JobRunner(Protocol):
-    """The part of a session that runs one Python file over there."""
+    """The part of a connection that runs one Python file over there."""
 
     def run_job(
         self,
@@ -292,48 +291,3 @@ class JobRunner(Protocol):
         missing one is an error. The folder is removed in every case, and the script is killed
         when the connection ends.
         """
-
-
-class Session(JobRunner, Protocol):
-    """One open connection. Use as a context manager; methods may be called from any thread."""
-
-    spec: DeviceSpec
-
-    @property
-    def home(self) -> PurePosixPath:
-        """Return the login's home folder on the device, absolute."""
-
-    def identify(self, *, level: FactLevel = "full", refresh: bool = False) -> Identity:
-        """Ask the device what it is.
-
-        ``quick`` reads chip and HailoRT version only, ``deep`` adds what ``hef doctor`` needs.
-        """
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes | None = None,
-        timeout: float = 60.0,
-        env: Mapping[str, str] | None = None,
-    ) -> Completed:
-        """Run one command to its end. A non-zero exit is a result, not an error.
-
-        Raises :class:`CommandTimeout` and :class:`LinkLost`.
-        """
-
-    def put(self, local: Path, remote: PurePosixPath, *, progress: Progress | None = None) -> None:
-        """Write one file there: temporary name, flushed, sha256 compared, renamed.
-
-        Relative paths are below the home folder. Parent folders are made.
-        """
-
-    def get(self, remote: PurePosixPath, local: Path) -> None:
-        """Fetch one file; ``local`` is replaced only when all of it has come."""
-
-    def close(self) -> None:
-        """End the connection; safe to call twice."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exc: object) -> None: ...

@@ -370,11 +370,6 @@ def read_line(payload: bytes) -> Line:
     return _read(Line, payload)
 
 
-def read_facts(payload: bytes) -> Facts:
-    """Return facts that were written down; ``ValueError`` as above."""
-    return _read(Facts, payload)
-
-
 def _read(shape: type[T], payload: bytes) -> T:
     try:
         value: T = _adapter(cast("Any", shape)).validate_json(payload, strict=True)

@@ -1,7 +1,4 @@
-"""One open connection to a device: run, put, get, jobs, identify. Synchronous.
-
-See :class:`orchestrator.device.base.Session` for the contract of each method.
-"""
+"""One open connection to a device: run, put, get, jobs, identify. Synchronous."""
 
 from __future__ import annotations
 
@@ -71,7 +68,10 @@ def sharing(spec: DeviceSpec) -> dict[str, str]:
 
 
 class SshSession:
-    """A session over asyncssh, for an SSH device or the embedded one."""
+    """One open connection over asyncssh, to an SSH device or the embedded one.
+
+    Use as a context manager; methods may be called from any thread.
+    """
 
     def __init__(
         self, thread: LoopThread, spec: DeviceSpec, conn: asyncssh.SSHClientConnection
@@ -83,15 +83,16 @@ class SshSession:
         self._identities: dict[FactLevel, Identity] = {}
         self._closed = False
 
-    # The contract.
-
     @property
     def home(self) -> PurePosixPath:
         """Return the login's home folder on the device, absolute."""
         return PurePosixPath(self.agent().hello.home)
 
     def identify(self, *, level: FactLevel = "full", refresh: bool = False) -> Identity:
-        """Ask the device what it is; the answer is kept for the session."""
+        """Ask the device what it is; the answer is kept for the session.
+
+        ``quick`` reads chip and HailoRT version only, ``deep`` adds what ``hef doctor`` needs.
+        """
         from orchestrator.device.identity import read_identity
 
         if refresh:
@@ -114,7 +115,10 @@ class SshSession:
         timeout: float = 60.0,
         env: Mapping[str, str] | None = None,
     ) -> Completed:
-        """Run one command to its end; a non-zero exit is a result, not an error."""
+        """Run one command to its end; a non-zero exit is a result, not an error.
+
+        Raises :class:`CommandTimeout` and :class:`LinkLost`.
+        """
         words = tuple(str(word) for word in argv)
         settings = [f"{name}={value}" for name, value in (env or {}).items()]
         command = shlex.join((["env", *settings] if settings else []) + list(words))
@@ -122,7 +126,10 @@ class SshSession:
         return self._thread.call(work, doing=f"{self.spec.name}: running {words[0]}")
 
     def put(self, local: Path, remote: PurePosixPath, *, progress: Progress | None = None) -> None:
-        """Write one file there: temporary name, flushed, sha256 compared, renamed."""
+        """Write one file there: temporary name, flushed, sha256 compared, renamed.
+
+        Relative paths are below the home folder. Parent folders are made.
+        """
         digest, size = file_digest(local)
         self.upload(PUT, local, 0, size, progress, path=str(remote), sha256=digest, size=size)
 
@@ -152,7 +159,7 @@ class SshSession:
         timeout: float = 600.0,
         on_event: Callable[[Mapping[str, object]], None] | None = None,
     ) -> JobResult:
-        """Run one Python file in a temporary folder on the device."""
+        """See :meth:`orchestrator.device.base.JobRunner.run_job`."""
         started = time.monotonic()
         sent = {**(files or {}), script.name: script}
         listed = []

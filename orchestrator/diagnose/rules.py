@@ -39,9 +39,6 @@ _NORMALIZATION = re.compile(r"=\s*normalization\(\s*\[[^\]]*\]\s*,\s*\[\s*(\d+(?
 _UNIT_RANGE = re.compile(r"\(\s*-?[01](?:\.\d+)?\s*,\s*1(?:\.0*)?\s*\)")
 _ZERO_POINT = re.compile(r"(?:qp_zp|zero[ _-]?point)\W{1,4}(\d{3,6})")
 _PROMPT = re.compile(r"(?:^|[\s(])\S*@\S*:(?P<cwd>[/~][\w./-]*)[$#]")
-_NMS_COMMAND = re.compile(r"\b(?:nms_postprocess|normalization)\d*\s*(?:=\s*normalization)?\(")
-
-
 _UINT8 = re.compile(r"uint8")
 _OLD_CARD = re.compile(r"\b1e60:2864\b")
 _NEW_DRIVER = re.compile(r"hailo1x: (?:init module|hailo|driver)|/drivers/hailo1x\b")

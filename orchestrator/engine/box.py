@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.engine import graphics
-from orchestrator.engine.base import GIB, IN, ROOT, WORK, WORKER, Box, EngineInfo, ImageInfo, Job
+from orchestrator.engine.base import IN, ROOT, WORK, WORKER, Box, EngineInfo, ImageInfo, Job
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -355,14 +355,3 @@ def shell_line(spec: ContainerSpec, *, client: str = "docker") -> str:
 def _mount_words(mount: Mount) -> str:
     words = f"type={mount.kind},source={mount.source},target={mount.target}"
     return f"{words},readonly" if mount.read_only else words
-
-
-def parse_size(text: str) -> int:
-    """Return bytes for ``16g``, ``512m``, ``1.5GiB`` or a plain number; powers of 1024."""
-    cleaned = text.strip().lower().removesuffix("b").removesuffix("i")
-    factor = {"k": 1024, "m": 1024**2, "g": GIB, "t": 1024**4}.get(cleaned[-1:], 1)
-    number = cleaned[:-1] if factor != 1 else cleaned
-    value = float(number) * factor
-    if not 0 < value < 2**62:
-        raise ValueError(text)
-    return int(value)

@@ -369,9 +369,3 @@ class Recipe(Section):
         if self.source.kind == "torch" and not self.inputs:
             msg = "a torch source needs inputs: with the name and shape of each, (1, C, H, W)"
             raise ValueError(msg)
-
-    def preprocessing_of(self, input_name: str) -> Preprocessing:
-        """Return the preprocessing of one input."""
-        if isinstance(self.preprocessing, Preprocessing):
-            return self.preprocessing
-        return self.preprocessing.get(input_name, Preprocessing())

@@ -149,17 +149,6 @@ def _fair_level(reference: Detections, other: Detections) -> float:
     return max(floor, min(floor + SCORE_SLACK, float(np.median(reference.boxes[:, 4]))))
 
 
-def average_precision(
-    found: Detections, truth: Sequence[Sequence[Sequence[float]]], level: float
-) -> dict[int, float]:
-    """Return the AP of each class that the truth has, at overlap ``level``.
-
-    101-point interpolation as COCO does it; each true box is found once, best score first.
-    ``truth`` has, per sample, rows of y_min, x_min, y_max, x_max, class.
-    """
-    return {number: _precision_at(tables, level) for number, tables in _class_tables(found, truth)}
-
-
 @dataclass(frozen=True)
 class _Table:
     """Boxes of one class in one sample: scores, best first, and overlaps with the true ones."""

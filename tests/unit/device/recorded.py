@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.device.replies import Facts, read_facts
+from orchestrator.device.replies import Facts, read_reply
 
 VERSIONS_4 = ("4.17.0", "4.18.0", "4.19.0", "4.20.0", "4.21.0", "4.22.0", "4.23.0", "4.24.0")
 VERSIONS_5 = ("5.0.0", "5.1.0", "5.1.1", "5.2.0")
@@ -137,4 +138,11 @@ def facts(version: str = "4.20.0", **changes: Any) -> Facts:
         merged = {**raw[name], **changes.pop(name, {})}
         raw[name] = {key: value for key, value in merged.items() if value is not None}
     raw.update(changes)
-    return read_facts(json.dumps(raw).encode())
+    return facts_of(raw)
+
+
+def facts_of(raw: Mapping[str, object]) -> Facts:
+    """Read what an agent would answer."""
+    facts = read_reply(Facts, json.dumps(raw).encode())
+    assert isinstance(facts, Facts)
+    return facts

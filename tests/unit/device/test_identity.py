@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from orchestrator.device.identity import (
@@ -12,7 +10,6 @@ from orchestrator.device.identity import (
     read_packages,
     read_throttled,
 )
-from orchestrator.device.replies import read_facts
 
 from .recorded import (
     IDENTIFY_HAT,
@@ -22,6 +19,7 @@ from .recorded import (
     VERSIONS_5,
     binding,
     facts,
+    facts_of,
     output,
 )
 
@@ -217,7 +215,7 @@ def test_only_installed_packages_count() -> None:
 
 @pytest.mark.parametrize("raw", [{}, {"commands": {}}, {"commands": {"identify": None}}])
 def test_no_facts_at_all_are_an_identity_without_a_chip(raw: dict[str, object]) -> None:
-    identity = read_identity(read_facts(json.dumps(raw).encode()))
+    identity = read_identity(facts_of(raw))
     assert identity.chip is None
     assert identity.versions_agree is None
     assert identity.to_json()["chip"] is None
@@ -225,4 +223,4 @@ def test_no_facts_at_all_are_an_identity_without_a_chip(raw: dict[str, object]) 
 
 def test_a_board_without_vcgencmd_tells_thousandths_of_a_degree() -> None:
     raw = {"files": {"/sys/class/thermal/thermal_zone0/temp": "45678"}}
-    assert read_identity(read_facts(json.dumps(raw).encode())).temperature_c == 45.678
+    assert read_identity(facts_of(raw)).temperature_c == 45.678

@@ -15,7 +15,6 @@ from orchestrator.engine.box import (
     ContainerSpec,
     create_config,
     environment,
-    parse_size,
     plan_container,
     safe_name,
     shell_line,
@@ -184,17 +183,3 @@ def test_what_is_loosened_is_named() -> None:
 )
 def test_any_name_becomes_one_that_docker_takes(name: str, safe: str) -> None:
     assert safe_name(name) == safe
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("16g", 16 * GIB), ("512m", GIB // 2), ("1.5GiB", GIB * 3 // 2), ("2 KB", 2048), ("77", 77)],
-)
-def test_sizes_are_read(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "g", "-1g", "16x", "nan", "0"])
-def test_nonsense_is_no_size(text: str) -> None:
-    with pytest.raises(ValueError):
-        parse_size(text)

@@ -14,7 +14,6 @@ import onnxruntime
 import pytest
 import torch
 from hefsmith_worker.graph import GraphError, HeadReport, analyse, cut_tail
-from hefsmith_worker.graph.report import TASKS
 
 from tests.unit.graph.networks import CASES, OTHERS, Case, SharedTowers
 
@@ -236,7 +235,9 @@ def test_a_damaged_graph_is_an_answer_or_an_error_of_ours(seed: int) -> None:
         else:
             node.op_type = chance.choice(["Reshape", "Split", "Conv", "Slice", "Unheard"])
     try:
-        assert analyse(model).task in TASKS
+        assert analyse(model).task in {
+            "classification", "detection", "segmentation", "pose", "oriented boxes", "other"
+        }  # fmt: skip
     except GraphError as error:
         assert str(error)
 

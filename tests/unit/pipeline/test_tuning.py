@@ -14,6 +14,7 @@ from orchestrator.pipeline.builds import Build
 from orchestrator.pipeline.observer import Silent
 from orchestrator.pipeline.tuning import AS_IT_IS, Trial, Variant
 from orchestrator.project.loading import LoadedRecipe, load_recipe
+from orchestrator.project.recipe import Preprocessing
 from orchestrator.report.model import StepReport, Verdict
 
 if TYPE_CHECKING:
@@ -87,7 +88,10 @@ def test_wishes_are_combined() -> None:
 def test_values_are_yaml(loaded: LoadedRecipe) -> None:
     found = tuning.asked_variants(["preprocessing.mean=[0, 0, 0],[127.5]", "outputs_16bit=true"])
     recipes = [tuning.applied(loaded, one).recipe for one in found]
-    assert [one.preprocessing_of("x").mean for one in recipes] == [(1, 2, 3), (0, 0, 0), (127.5,)]
+    means = [
+        one.preprocessing.mean for one in recipes if isinstance(one.preprocessing, Preprocessing)
+    ]
+    assert means == [(1, 2, 3), (0, 0, 0), (127.5,)]
     assert [one.optimization.outputs_16bit for one in recipes] == [False, True, True]
     assert all(one.optimization.script == ("a line",) for one in recipes)
 

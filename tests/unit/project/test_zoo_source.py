@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.errors import ConfigError
 from orchestrator.project.loading import load_recipe
+from orchestrator.project.recipe import Preprocessing, Recipe
 from orchestrator.project.workspace import open_workspace
 from orchestrator.project.zoo_source import expand
 
@@ -57,11 +58,16 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
+def shared_preprocessing(recipe: Recipe) -> Preprocessing:
+    assert isinstance(recipe.preprocessing, Preprocessing)
+    return recipe.preprocessing
+
+
 def test_the_zoo_gives_what_hailomz_would_take_from_it(model: Path) -> None:
     recipe = open_workspace(model).recipe("plates").recipe
     assert recipe.source.onnx == str(model / "plates.onnx")
     assert recipe.source.zoo is None
-    shared = recipe.preprocessing_of("images")
+    shared = shared_preprocessing(recipe)
     assert (shared.resize, shared.pad, shared.size) == ("letterbox", 114, (640, 480))
     assert (shared.mean, shared.std, shared.normalize) == ((1, 2, 3), (4, 5, 6), "chip")
     assert recipe.parser.end_nodes == ("/head/a", "/head/b")
@@ -79,7 +85,7 @@ def test_each_chip_has_its_own_script(model: Path) -> None:
     loaded = load_recipe(model)
     full, _ = expand(loaded, model / "zoo/networks/plates.yaml", "hailo8")
     assert full.recipe.optimization.script == ()
-    assert full.recipe.preprocessing_of("x").std == (1,)
+    assert shared_preprocessing(full.recipe).std == (1,)
     # No nms_postprocess in that script: hailomz adds none either.
     assert full.recipe.postprocess.nms.enabled is False
 
@@ -92,7 +98,7 @@ def test_what_the_recipe_states_goes_before_the_zoo(model: Path) -> None:
     )
     (model / "model.yaml").write_text(text, encoding="utf-8")
     recipe = open_workspace(model).recipe("plates").recipe
-    shared = recipe.preprocessing_of("images")
+    shared = shared_preprocessing(recipe)
     assert (shared.mean, shared.std, shared.resize, shared.pad) == ((7,), (8,), "stretch", 114)
     assert recipe.postprocess.nms.classes == 3
     assert recipe.parser.end_nodes == ("/mine",)
@@ -133,4 +139,4 @@ def test_a_scale_that_nobody_states_is_not_guessed(model: Path) -> None:
     (model / "model.yaml").write_text(
         RECIPE + "preprocessing: {preset: imagenet}\n", encoding="utf-8"
     )
-    assert open_workspace(model).recipe("plates").recipe.preprocessing_of("x").mean is None
+    assert shared_preprocessing(open_workspace(model).recipe("plates").recipe).mean is None

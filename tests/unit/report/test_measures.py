@@ -185,9 +185,7 @@ def test_average_precision_by_hand() -> None:
     ]
     # Scores .9 hit, .8 miss, .7 hit: precision 1 up to recall .5, then 2/3.
     expected = (51 * 1.0 + 50 * 2 / 3) / 101
-    assert box_measures.average_precision(detections(rows), truth, 0.5)[0] == pytest.approx(
-        expected
-    )
+    assert box_measures.map_measures(detections(rows), truth)["map50"] == pytest.approx(expected)
 
 
 def test_a_true_box_is_found_once() -> None:

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Tuple
 
-Numbers = Tuple[int, ...]
-
 
 @dataclass(frozen=True)
 class ProductLine:

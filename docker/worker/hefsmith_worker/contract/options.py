@@ -16,7 +16,6 @@ Level = Literal[-100, 0, 1, 2, 3, 4]
 #: ``auto`` is the vendor's default level, the only one that it lowers by itself.
 AnyLevel = Literal["auto", -100, 0, 1, 2, 3, 4]
 NmsEngine = Literal["auto", "cpu", "nn_core"]
-Task = Literal["classification", "detection", "segmentation", "pose", "obb", "other"]
 AnyTask = Literal["auto", "classification", "detection", "segmentation", "pose", "obb", "other"]
 SourceForm = Literal[
     "auto", "folder", "glob", "list", "npy", "npz", "tar", "zip", "video", "coco", "yolo"

@@ -7,15 +7,6 @@ from typing import Dict, List, Optional, Tuple
 
 from hefsmith_worker.graph.decoding import Decoding
 
-TASKS = (
-    "classification",
-    "detection",
-    "segmentation",
-    "pose",
-    "oriented boxes",
-    "other",
-)
-
 
 @dataclass(frozen=True)
 class HeadReport:

@@ -102,11 +102,6 @@ class Setup:
         return self.hailort >= (5, 1, 0) or (4, 23, 0) <= self.hailort < (5, 0, 0)
 
     @property
-    def has_infer_model(self) -> bool:
-        """4.17 has InferVStreams only."""
-        return self.hailort >= (4, 18, 0)
-
-    @property
     def has_older_api(self) -> bool:
         """Hailo-10H is driven by calls to its own processor: InferModel only."""
         return self.chip.older_api

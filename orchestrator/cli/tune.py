@@ -17,9 +17,48 @@ from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orchestrator.cli.tune_search import Wish
     from orchestrator.pipeline.session import BuildSession
-    from orchestrator.pipeline.tuning import BestTrial, Trial
+    from orchestrator.pipeline.tuning import BestTrial, Trial, Variant
     from orchestrator.project.loading import LoadedRecipe
+
+
+ArchOption = Annotated[
+    str | None, typer.Option("--arch", help="Chip; default: the device's, else the recipe's first.")
+]
+TryOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--try",
+        metavar="KEY=A,B",
+        help="Values for a key of the recipe, such as level=0,1,2; several are combined.",
+    ),
+]
+AlsoOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also",
+        metavar="KEY=A,B",
+        help="Let the search choose among these, too: calibration.source, parser.end_nodes, "
+        "preprocessing.size and other keys of the recipe.",
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="Run and time each variant there: name, user@host, or embedded."),
+]
+MinutesOption = Annotated[
+    float | None, typer.Option("--minutes", min=0.1, help="Stop the search after so long.")
+]
+CompilesOption = Annotated[
+    int, typer.Option("--compiles", min=1, help="How many of the best points are compiled.")
+]
+HoursOption = Annotated[
+    float, typer.Option("--hours", min=0.0, help="Longest training on a CPU that may start.")
+]
+AtMostOption = Annotated[
+    int, typer.Option("--at-most", min=2, help="More variants than this are refused.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,57 +72,26 @@ def _tune(
     model: Annotated[
         str | None, typer.Argument(help="Model by name or folder; default: the only one there is.")
     ] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option("--arch", help="Chip; default: the device's, else the recipe's first."),
-    ] = None,
-    tries: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--try",
-            metavar="KEY=A,B",
-            help="Values for a key of the recipe, such as level=0,1,2; several are combined.",
-        ),
-    ] = None,
-    also: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--also",
-            metavar="KEY=A,B",
-            help="Let the search choose among these, too: calibration.source, parser.end_nodes, "
-            "preprocessing.size and other keys of the recipe.",
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device", help="Run and time each variant there: name, user@host, or embedded."
-        ),
-    ] = None,
+    arch: ArchOption = None,
+    tries: TryOption = None,
+    also: AlsoOption = None,
+    device: DeviceOption = None,
     engine: EngineOption = None,
     toolchain: ToolchainOption = None,
     cluster: ClusterOption = None,
     trials: Annotated[
         int, typer.Option("--trials", min=1, help="Points that the search tries.")
     ] = 12,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.1, help="Stop the search after so long.")
-    ] = None,
-    compiles: Annotated[
-        int, typer.Option("--compiles", min=1, help="How many of the best points are compiled.")
-    ] = 3,
-    hours: Annotated[
-        float, typer.Option("--hours", min=0.0, help="Longest training on a CPU that may start.")
-    ] = 1.0,
+    minutes: MinutesOption = None,
+    compiles: CompilesOption = 3,
+    hours: HoursOption = 1.0,
     apply: Annotated[
         bool, typer.Option("--apply", help="Write what is kept into the recipe.")
     ] = False,
     simple: Annotated[
         bool, typer.Option("--simple", help="Compare a few levels only, without a search.")
     ] = False,
-    at_most: Annotated[
-        int, typer.Option("--at-most", min=2, help="More variants than this are refused.")
-    ] = 12,
+    at_most: AtMostOption = 12,
     verbose: VerboseOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -94,63 +102,58 @@ def _tune(
     with --device run on the chip, with its rate. Ctrl-C stops; the same command goes on later.
     With --try, every combination of the values given is built instead.
     """
+    from orchestrator.cli.tune_search import Wish, run_search
+    from orchestrator.errors import ConfigError
+
+    if also and (tries or simple):
+        msg = "--also is for the search: leave out --try and --simple"
+        raise ConfigError(msg, code="usage")
+    wish = Wish(
+        model=model,
+        arch=arch,
+        device=device,
+        engine=engine,
+        toolchain=toolchain,
+        trials=trials,
+        minutes=minutes,
+        compiles=compiles,
+        hours=hours,
+        apply=apply,
+        cluster=cluster,
+        also=tuple(also or ()),
+    )
+    if tries or simple or not _can_search():
+        _compare(wish, tries or [], at_most, verbose=verbose, as_json=json_)
+    else:
+        run_search(wish, verbose=verbose, as_json=json_)
+
+
+def _compare(wish: Wish, tries: list[str], at_most: int, *, verbose: bool, as_json: bool) -> None:
+    """Build each combination of ``tries`` (without any: a few levels), print which one to keep."""
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json
     from orchestrator.cli.up import make_session
     from orchestrator.errors import ConfigError, ExitCode
     from orchestrator.pipeline import tuning
 
-    if also and (tries or simple):
-        msg = "--also is for the search: leave out --try and --simple"
-        raise ConfigError(msg, code="usage")
-    if not tries and not simple and _can_search():
-        from orchestrator.cli.tune_search import Wish, run_search
-
-        run_search(
-            Wish(
-                model,
-                arch,
-                device,
-                engine,
-                toolchain,
-                trials,
-                minutes,
-                compiles,
-                hours,
-                apply,
-                cluster,
-                tuple(also or ()),
-            ),
-            verbose=verbose,
-            as_json=json_,
-        )
-        return
-    flags = {"engine": engine, "toolchain": toolchain, "device": device}
+    flags = {"engine": wish.engine, "toolchain": wish.toolchain, "device": wish.device}
     with (
         open_display(verbose=verbose) as display,
         make_session(flags, observer=display) as session,
     ):
-        loaded = session.recipe(model or session.workspace.unnamed_model())
+        loaded = session.recipe(wish.model or session.workspace.unnamed_model())
         chosen = tuning.asked_variants(tries) if tries else tuning.usual_variants(loaded.recipe)
         if len(chosen) > at_most:
             msg = f"--try: that makes {len(chosen)} variants, more than {at_most}"
             raise ConfigError(msg, hint=f"Try less, or say --at-most {len(chosen)}.")
-        built = _try(
-            session,
-            loaded,
-            arch,
-            chosen,
-            wider=not tries,
-            on_device=session.settings.text("device") is not None,
-            cluster=cluster,
-        )
+        built = _try(session, loaded, wish, chosen, wider=not tries)
     choice = tuning.choose(built)
     document = _document(loaded.name, built, choice)
-    if json_:
+    if as_json:
         emit_json(document)
     else:
         _print(document, str(loaded.document.path))
-    if apply and choice is not None and choice.trial.variant.changes:
+    if wish.apply and choice is not None and choice.trial.variant.changes:
         from orchestrator.project.amend import amend
 
         amend(loaded.document.path, choice.trial.variant.changes)
@@ -176,20 +179,19 @@ def _can_search() -> bool:
 def _try(
     session: BuildSession,
     loaded: LoadedRecipe,
-    arch: str | None,
-    variants: Sequence[Any],
+    wish: Wish,
+    variants: Sequence[Variant],
     *,
     wider: bool,
-    on_device: bool,
-    cluster: str | None,
 ) -> list[Trial]:
     from orchestrator.cli.tune_search import trial_workers
     from orchestrator.pipeline import tuning
     from orchestrator.pipeline.proof import Prover
 
-    with Prover(session) as prover, trial_workers(session, cluster) as workers:
-        chip = prover.archs(loaded, [arch] if arch else None)[0]
+    with Prover(session) as prover, trial_workers(session, wish.cluster) as workers:
+        chip = prover.archs(loaded, [wish.arch] if wish.arch else None)[0]
         folder = session.artifacts / loaded.name / ".tune" / chip
+        on_device = session.settings.text("device") is not None
         device = prover.session(chip) if on_device else None
         runner = tuning.TrialRunner(session, loaded, chip, folder, device, workers)
         runner.check(variants)

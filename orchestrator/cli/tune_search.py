@@ -100,7 +100,7 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
     from orchestrator.pipeline.analysing import analyse
     from orchestrator.pipeline.comparing import TUNED
     from orchestrator.pipeline.proof import Prover
-    from orchestrator.pipeline.search import Budget, Searcher
+    from orchestrator.pipeline.search import Budget, SearchContext, Searcher
 
     with Prover(session) as prover, trial_workers(session, wish.cluster) as workers:
         chip: Arch = prover.archs(loaded, [wish.arch] if wish.arch else None)[0]
@@ -110,8 +110,8 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
         for note in space.notes:
             session.observer.note(note)
         samples = int(build.summary["stages"]["analyze"]["result"]["samples"])
-        searcher = Searcher(session, loaded, chip, folder, space, analysis, samples, workers)
-        found = searcher.search(Budget(wish.trials, wish.minutes, wish.compiles))
+        context = SearchContext(session, loaded, chip, folder, space, analysis, samples, workers)
+        found = Searcher(context).search(Budget(wish.trials, wish.minutes, wish.compiles))
         trials: list[Trial] = []
         if found.stopped != "interrupted":
             on_device = session.settings.text("device") is not None

@@ -77,6 +77,15 @@ def process_labels(*, detached: bool = False) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Planned:
+    """A container before it is made: what it is, what is noted of it, what is sent to it."""
+
+    spec: ContainerSpec
+    record: BuildRecord
+    parcels: tuple[volumes.Parcel, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Launcher:
     """Starts containers of jobs on one engine, for one user."""
 
@@ -98,10 +107,47 @@ class Launcher:
         build = secrets.token_hex(4)
         staged: Path | None = None
         if transfer == "bind":
-            files.remove_abandoned(job.work.parent, ".hefsmith-in")
-            kept = f".hefsmith-kept-{build}"
-            staged = job.work.with_name(kept if detached else files.marked_name(".hefsmith-in"))
-            job = replace(job, inputs=stage_links(job.inputs, staged))
+            job, staged = _stage(job, build, detached=detached)
+        else:
+            report("preparing files for an engine that does not see ours")
+        planned = self._plan(job, build, image, info, staged, detached=detached, transfer=transfer)
+        record = planned.record
+        mark = secrets.token_hex(16)
+        marked = job.work / MARK
+        running: DockerRunning | None = None
+        try:
+            if transfer == "bind":
+                marked.write_bytes(mark.encode("ascii"))
+            running = self._create(job, planned, info, report)
+            if running is None:
+                return None
+            said = _hear_guard(running, info)
+            if transfer == "bind" and not self._agrees(said, job, mark, info):
+                running.stop()
+                return None
+        except BaseException:
+            if running is not None:
+                running.let_go()
+            undisturbed(lambda: remove_container(self.connection, record))
+            raise
+        finally:
+            marked.unlink(missing_ok=True)
+            (job.work / ANSWER).unlink(missing_ok=True)
+        registry.save(record)
+        return running
+
+    def _plan(
+        self,
+        job: Job,
+        build: str,
+        image: ImageInfo,
+        info: EngineInfo,
+        staged: Path | None,
+        *,
+        detached: bool,
+        transfer: Literal["bind", "copy"],
+    ) -> _Planned:
+        """Decide what the container is, what is sent to it, and what is noted of it."""
         lifeline: Lifeline = "eof"
         if detached:
             lifeline = "none"
@@ -111,7 +157,6 @@ class Launcher:
         named: dict[str, str] = {}
         parcels: tuple[volumes.Parcel, ...] = ()
         if transfer == "copy":
-            report("preparing files for an engine that does not see ours")
             named, parcels = volumes.plan_parcels(job, worker)
             named["work"] = f"hefsmith-work-{build}"
         spec = plan_container(
@@ -143,39 +188,12 @@ class Launcher:
             verify_tls=self.address.verify_tls,
             notes=dict(job.notes),
         )
-        mark = secrets.token_hex(16)
-        marked = job.work / MARK
-        running: DockerRunning | None = None
-        try:
-            if transfer == "bind":
-                marked.write_bytes(mark.encode("ascii"))
-            running = self._create(job, spec, record, parcels, info, report)
-            if running is None:
-                return None
-            said = _hear_guard(running, info)
-            if transfer == "bind" and not self._agrees(said, job, mark, info):
-                running.stop()
-                return None
-        except BaseException:
-            if running is not None:
-                running.let_go()
-            undisturbed(lambda: remove_container(self.connection, record))
-            raise
-        finally:
-            marked.unlink(missing_ok=True)
-            (job.work / ANSWER).unlink(missing_ok=True)
-        registry.save(record)
-        return running
+        return _Planned(spec, record, parcels)
 
     def _create(
-        self,
-        job: Job,
-        spec: ContainerSpec,
-        record: BuildRecord,
-        parcels: tuple[volumes.Parcel, ...],
-        info: EngineInfo,
-        report: Report,
+        self, job: Job, planned: _Planned, info: EngineInfo, report: Report
     ) -> DockerRunning | None:
+        spec, record, parcels = planned.spec, planned.record, planned.parcels
         uid, gid = (int(part) for part in spec.user.split(":"))
         with self.connection.calls("creating the container"):
             api = self.connection.api
@@ -246,6 +264,14 @@ class Launcher:
             if theirs is None or ours is None or tuple(theirs) != ours:
                 return False
         return True
+
+
+def _stage(job: Job, build: str, *, detached: bool) -> tuple[Job, Path]:
+    """Gather links to inputs beside the build's folder; return the job with them, and where."""
+    files.remove_abandoned(job.work.parent, ".hefsmith-in")
+    kept = f".hefsmith-kept-{build}"
+    staged = job.work.with_name(kept if detached else files.marked_name(".hefsmith-in"))
+    return replace(job, inputs=stage_links(job.inputs, staged)), staged
 
 
 def _hear_guard(running: DockerRunning, info: EngineInfo) -> Mapping[str, Any]:

@@ -125,24 +125,38 @@ def front_of(points: Sequence[Point]) -> list[Point]:
     return found
 
 
+@dataclass(frozen=True)
+class SearchContext:
+    """What a search is given: one model for one chip, and where its points may lie.
+
+    ``folder`` keeps the journal and the trial builds, ``analysis`` is the one that ``space`` was
+    made from, ``samples`` is how many held-out samples there are. With ``workers`` points are
+    quantised ahead on a cluster.
+    """
+
+    session: BuildSession
+    loaded: LoadedRecipe
+    arch: Arch
+    folder: Path
+    space: Space
+    analysis: Analysis
+    samples: int
+    workers: tuning.Workers | None = None
+
+    def variant(self, choice: Choice) -> Variant:
+        """Return what a point changes in the recipe."""
+        return variant_of(choice, self.space, self.loaded.recipe)
+
+    def cost(self, choice: Choice) -> Cost:
+        """Return what a point's network weighs and computes."""
+        return cost_of(choice, self.space, self.analysis, self.loaded.recipe.inputs)
+
+
 class Searcher:
     """Tries points of one model for one chip."""
 
-    def __init__(
-        self,
-        session: BuildSession,
-        loaded: LoadedRecipe,
-        arch: Arch,
-        folder: Path,
-        space: Space,
-        analysis: Analysis,
-        samples: int,
-        workers: tuning.Workers | None = None,
-    ) -> None:
-        self._workers = workers
-        self._session, self._loaded, self._arch = session, loaded, arch
-        self._folder, self._space, self._analysis = folder, space, analysis
-        self._samples = samples
+    def __init__(self, context: SearchContext) -> None:
+        self._context = context
         self.found = Found()
 
     def search(self, budget: Budget, tell: Callable[[Found], None] = lambda _: None) -> Found:
@@ -197,27 +211,27 @@ class Searcher:
     def _next(self, study: Any, asked: list[tuple[Any, Choice]], budget: Budget) -> Any:
         """Return the next trial and its point; with workers several are made ahead at once."""
         count = 1
-        if self._workers is not None:
-            count = max(1, min(self._workers.slots, budget.trials - len(self.found.points)))
+        if self._context.workers is not None:
+            count = max(1, min(self._context.workers.slots, budget.trials - len(self.found.points)))
         for _ in range(count):
             trial = study.ask()
             asked.append((trial, self._ask(trial)))
-        if self._workers is not None and count > 1:
-            recipe, first = self._loaded.recipe, not self.found.points
+        if self._context.workers is not None and count > 1:
+            first = not self.found.points
             tries = []
             for number, (_, choice) in enumerate(asked):
                 if any(one.choice == choice for one in self.found.points):
                     continue
                 samples = None if first and number == 0 else self._few()
-                variant = variant_of(choice, self._space, recipe)
+                variant = self._context.variant(choice)
                 tries.append((variant, AnalyzeOptions(samples=samples, layers=False)))
-            self._workers.make(self._loaded, self._arch, tries)
+            self._context.workers.make(self._context.loaded, self._context.arch, tries)
         return asked.pop(0)
 
     def _few(self) -> int | None:
         """Return on how many samples a point is looked at first, ``None`` for all of them."""
-        few = max(FIRST_LEAST, int(self._samples * FIRST_SHARE))
-        return few if few < self._samples else None
+        few = max(FIRST_LEAST, int(self._context.samples * FIRST_SHARE))
+        return few if few < self._context.samples else None
 
     # --- one point -------------------------------------------------------------------------------
 
@@ -225,16 +239,14 @@ class Searcher:
         self, choice: Choice, budget: Budget, spent: float, tried: int, elapsed: float
     ) -> None:
         done = len(self.found.points)
-        name = variant_of(choice, self._space, self._loaded.recipe).name
+        name = self._context.variant(choice).name
         left = left_text(spent, tried, done, budget, elapsed)
-        self._session.observer.note(f"trial {done + 1} of {budget.trials}{left}: {name}")
+        self._context.session.observer.note(f"trial {done + 1} of {budget.trials}{left}: {name}")
 
     def _try(self, choice: Choice, trial: Any) -> Point:
-        recipe = self._loaded.recipe
-        variant = variant_of(choice, self._space, recipe)
+        variant, cost = self._context.variant(choice), self._context.cost(choice)
         odd = other_pictures(variant.changes) and self.found.measure not in ABSOLUTE
-        cost = cost_of(choice, self._space, self._analysis, self._loaded.recipe.inputs)
-        began, samples = time.monotonic(), self._samples
+        began, samples = time.monotonic(), self._context.samples
         if odd:
             # Against a float network that sees other pictures, agreement says nothing.
             told = "another input can only be compared by labels or a metric of your own"
@@ -268,13 +280,13 @@ class Searcher:
     def _judge(self, variant: Variant, samples: int | None) -> Verdict:
         from orchestrator.pipeline.validation import judge_build
 
-        loaded = tuning.applied(self._loaded, variant)
-        place = self._folder / "trial"
+        loaded = tuning.applied(self._context.loaded, variant)
+        place = self._context.folder / "trial"
         options = AnalyzeOptions(samples=samples, layers=False)
-        if self._workers is not None:
-            self._workers.need(self._loaded, self._arch, variant, options)
-        build, _ = self._session.build(loaded, self._arch, place, options)
-        return judge_build(build, recipe_folder=self._loaded.folder)
+        if self._context.workers is not None:
+            self._context.workers.need(self._context.loaded, self._context.arch, variant, options)
+        build, _ = self._context.session.build(loaded, self._context.arch, place, options)
+        return judge_build(build, recipe_folder=self._context.loaded.folder)
 
     def _settle(self, verdict: Verdict) -> None:
         """Choose the measure that decides, and what the float network reaches by it."""
@@ -303,8 +315,8 @@ class Searcher:
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = str(self._folder / JOURNAL)
+        self._context.folder.mkdir(parents=True, exist_ok=True)
+        path = str(self._context.folder / JOURNAL)
         storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
         study = optuna.create_study(
             storage=storage,
@@ -320,19 +332,19 @@ class Searcher:
         have = {one.choice for one in self.found.points}
         waiting = len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))
         if not waiting:
-            for choice in self._space.first:
+            for choice in self._context.space.first:
                 if choice not in have:
                     study.enqueue_trial(choice.to_json())
         return study
 
     def _study_name(self) -> str:
         document = [
-            self._loaded.document.value,
-            self._arch,
-            {name: list(values) for name, values in self._space.axes.items()},
-            self._space.worst,
-            self._space.also,
-            self._samples,
+            self._context.loaded.document.value,
+            self._context.arch,
+            {name: list(values) for name, values in self._context.space.axes.items()},
+            self._context.space.worst,
+            self._context.space.also,
+            self._context.samples,
         ]
         text = json.dumps(document, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -351,8 +363,8 @@ class Searcher:
             self.found.points.append(
                 Point(
                     choice,
-                    variant_of(choice, self._space, self._loaded.recipe),
-                    cost_of(choice, self._space, self._analysis, self._loaded.recipe.inputs),
+                    self._context.variant(choice),
+                    self._context.cost(choice),
                     kept["measures"],
                     kept["samples"],
                     kept["seconds"],
@@ -366,7 +378,7 @@ class Searcher:
         return Choice(
             **{
                 name: trial.suggest_categorical(name, list(values))
-                for name, values in self._space.axes.items()
+                for name, values in self._context.space.axes.items()
             }
         )
 

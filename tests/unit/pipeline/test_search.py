@@ -18,7 +18,7 @@ from orchestrator.pipeline.candidates import (
     variant_of,
 )
 from orchestrator.pipeline.observer import Silent
-from orchestrator.pipeline.search import Budget, Found, Point, Searcher, front_of
+from orchestrator.pipeline.search import Budget, Found, Point, SearchContext, Searcher, front_of
 from orchestrator.project.amend import amend, amended
 from orchestrator.project.loading import LoadedRecipe, load_recipe
 from orchestrator.report.analysis import Analysis, LayerReport
@@ -164,7 +164,8 @@ class Session:
 def judge(loaded: LoadedRecipe, folder: Path, stop_after: int | None = None) -> Judge:
     pytest.importorskip("optuna")
     analysis = network(60.0, 12.0, 25.0, 55.0)
-    made = Judge(Session(), loaded, "hailo8l", folder, space_of(loaded, analysis), analysis, 200)  # type: ignore[arg-type]
+    space = space_of(loaded, analysis)
+    made = Judge(SearchContext(Session(), loaded, "hailo8l", folder, space, analysis, 200))  # type: ignore[arg-type]
     made.looks, made.stop_after = [], stop_after
     return made
 

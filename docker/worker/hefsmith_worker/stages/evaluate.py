@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -69,22 +69,38 @@ def measure(
 
     draft: Draft = workspace.read_json(GOLDEN_DRAFT, "samples")
     parsed: Parsed = workspace.read_json(PARSED, "parse")
-    first = runner
     chosen = _chosen(len(draft["samples"]), samples)
     if chosen is not None:
         draft = draft.copy()
         draft["samples"] = [draft["samples"][index] for index in chosen]
     raw = raw_inputs(workspace, draft, parsed, chosen)
     floats = _float_inputs(raw, draft, parsed)
-    reference = _onnx_at_cut(workspace, draft, parsed, floats)
-
-    steps: Dict[str, List[np.ndarray]] = {"onnx": reference}
+    steps: Dict[str, List[np.ndarray]] = {"onnx": _onnx_at_cut(workspace, draft, parsed, floats)}
     # The parsed network is the one before the script: it takes what torch took.
-    for step, context, inputs in (
+    contexts = (
         ("sdk_native", InferenceContext.SDK_NATIVE, floats),
         ("sdk_fp_optimized", InferenceContext.SDK_FP_OPTIMIZED, raw),
         ("sdk_quantized", InferenceContext.SDK_QUANTIZED, raw),
-    ):
+    )
+    steps.update(_in_contexts(workspace, parsed, runner, contexts))
+    _align(workspace, draft, parsed, steps, chosen)
+    decoder = decoding.from_script(workspace, draft, nms)
+    written = _write_steps(workspace, parsed, steps, decoder)
+    index = _index(workspace, draft, parsed, written, whole=chosen is None)
+    workspace.write_json(GOLDEN_INDEX, index)
+    workspace.announce_tree(GOLDEN, workspace.plan.work / GOLDEN)
+    return {"samples": len(draft["samples"]), "steps": list(written["steps"])}
+
+
+def _in_contexts(
+    workspace: Workspace,
+    parsed: Parsed,
+    runner: Any,
+    contexts: Sequence[Tuple[str, Any, Dict[str, np.ndarray]]],
+) -> Dict[str, List[np.ndarray]]:
+    """Run each of (step, context of the SDK, inputs); return the outputs of each step."""
+    first, steps = runner, {}
+    for step, context, inputs in contexts:
         shaped = {name: as_input(data, parsed["hn"], name) for name, data in inputs.items()}
         try:
             steps[step] = _infer(runner, context, shaped, workspace, step)
@@ -95,6 +111,20 @@ def measure(
             # A compiled network that was loaded anew may be good for nothing but the chip.
             runner = workspace.reload(HAR_QUANTIZED, "optimize")
             steps[step] = _infer(runner, context, shaped, workspace, step)
+    return steps
+
+
+def _align(
+    workspace: Workspace,
+    draft: Draft,
+    parsed: Parsed,
+    steps: Dict[str, List[np.ndarray]],
+    chosen: Optional[List[int]],
+) -> None:
+    """Bring what ran outside the SDK into its layouts, and all steps behind the same softmax.
+
+    The framework's answers to the ``chosen`` samples are added to ``steps``, where they exist.
+    """
     layouts = [
         _layout(raw_output, native)
         for raw_output, native in zip(steps["onnx"], steps["sdk_native"])
@@ -115,33 +145,31 @@ def measure(
     for step in (*FRAMEWORKS, "onnx", "sdk_native") if softmax else ():
         if step in steps:
             steps[step] = logits.as_after(steps[step], layers, softmax)
-    decoder = decoding.from_script(workspace, draft, nms)
-    written = _write_steps(workspace, parsed, steps, decoder)
-    runs = workspace.plan.work / GOLDEN
+
+
+def _index(
+    workspace: Workspace, draft: Draft, parsed: Parsed, written: GoldenSteps, *, whole: bool
+) -> Dict[str, object]:
+    """Return ``golden.json``; inputs have their pictures there only where all are ``whole``."""
     head = workspace.read_json(HEAD, "parse")
-    workspace.write_json(
-        GOLDEN_INDEX,
-        {
-            "schema": 1,
-            "task": draft.get("task") or str(head["task"]),
-            "origin": draft["origin"],
-            "samples": _samples(draft, head),
-            "inputs": [
-                {
-                    "name": parsed["inputs"][entry["onnx_name"]],
-                    "onnx_name": entry["onnx_name"],
-                    "file": entry["file"],
-                    "preprocess": entry["preprocess"],
-                }
-                for entry in (draft["inputs"] if chosen is None else ())
-            ],
-            "outputs": written["outputs"],
-            "steps": written["steps"],
-            "graph": draft["graph"],
-        },
-    )
-    workspace.announce_tree(GOLDEN, runs)
-    return {"samples": len(draft["samples"]), "steps": list(written["steps"])}
+    return {
+        "schema": 1,
+        "task": draft.get("task") or str(head["task"]),
+        "origin": draft["origin"],
+        "samples": _samples(draft, head),
+        "inputs": [
+            {
+                "name": parsed["inputs"][entry["onnx_name"]],
+                "onnx_name": entry["onnx_name"],
+                "file": entry["file"],
+                "preprocess": entry["preprocess"],
+            }
+            for entry in (draft["inputs"] if whole else ())
+        ],
+        "outputs": written["outputs"],
+        "steps": written["steps"],
+        "graph": draft["graph"],
+    }
 
 
 def _samples(draft: Draft, head: Mapping[str, Any]) -> List[SampleDocument]:

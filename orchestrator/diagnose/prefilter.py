@@ -237,12 +237,13 @@ class Prefilter:
     @staticmethod
     def _readers_of(seen: str, bare: str) -> int:
         found = EVIDENCE if matters(bare) else 0
-        texts_of = (bare, bare.lower(), texts.fold(bare).lower(), bare.strip())
-        for reader, want in READERS.items():
-            if any(
-                all(any(_plain(word) in seen for word in words) for words in sets)
-                for sets in want.sets
-            ) or any(pattern.search(text) for pattern in want.blind for text in texts_of):
+        texts_of = dict.fromkeys((bare, bare.lower(), texts.fold(bare).lower(), bare.strip()))
+        words, wanting = _looked_for()
+        present = frozenset(word for word in words if word in seen)
+        for reader, alternatives, blind in wanting:
+            if any(not any(map(present.isdisjoint, sets)) for sets in alternatives) or any(
+                pattern.search(text) for pattern in blind for text in texts_of
+            ):
                 found |= reader
         return found
 
@@ -290,6 +291,25 @@ class Prefilter:
                 for parts in several
             )
         return verdict
+
+
+#: A reader, the words of each of its alternatives, and its patterns without a word.
+_Wants = tuple[int, list[tuple[frozenset[str], ...]], tuple[re.Pattern[str], ...]]
+
+
+@cache
+def _looked_for() -> tuple[frozenset[str], list[_Wants]]:
+    """Return all words that a reader looks for, and each reader with its own, as shapes are."""
+    wanting = [
+        (
+            reader,
+            [tuple(frozenset(map(_plain, words)) for words in sets) for sets in want.sets],
+            want.blind,
+        )
+        for reader, want in READERS.items()
+    ]
+    words = (word for _, each, _ in wanting for sets in each for words in sets for word in words)
+    return frozenset(words), wanting
 
 
 @cache

@@ -48,6 +48,23 @@ def programs_run_the_code_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 UNNOTICED = (0, 5, 33)
 
 
+#: Says of a folder that it is a copy that was kept, and may be made anew.
+MARK = ".mutants"
+
+
+def clear(folder: Path) -> None:
+    """Make an empty folder; results of an earlier run would count as ones of this.
+
+    Raises ``SystemExit`` for a folder that holds something else than an earlier copy.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / MARK).is_file():
+            sys.exit(f"{folder} holds something else than an earlier copy: name another folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
 def prepare(copy: Path, sources: list[str], tests: list[str]) -> None:
     """Copy what git has and put the settings in."""
     listed = subprocess.run(
@@ -88,12 +105,17 @@ def main() -> None:
     parser.add_argument("files", nargs="*", help="files of the room; default: all")
     parser.add_argument("--sample", type=int, default=60)
     parser.add_argument("--seed", type=int, default=14)
-    parser.add_argument("--keep", type=Path, help="the copy's folder, for `mutmut show NAME`")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="the copy's folder, for `mutmut show NAME`; made anew if it is there",
+    )
     asked = parser.parse_args()
     source, tests = ROOMS[asked.room]
     sources = [f"{source}/{name}" for name in asked.files] or [source]
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         copy = asked.keep or Path(scratch)
+        clear(copy)
         prepare(copy, sources, [f"tests/unit/{name}" for name in tests.split()])
         mutmut(copy, "nothing")  # makes them all and stops
         every = sorted(results(copy))

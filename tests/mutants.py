@@ -112,6 +112,10 @@ def main() -> None:
     )
     asked = parser.parse_args()
     source, tests = ROOMS[asked.room]
+    for name in asked.files:
+        # Else it is found out after a run of the tests, as "0 of 0 changes".
+        if not (REPOSITORY / source.replace("src/", "docker/worker/", 1) / name).is_file():
+            parser.error(f"no file {name} in {asked.room}")
     sources = [f"{source}/{name}" for name in asked.files] or [source]
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         copy = asked.keep or Path(scratch)

@@ -15,6 +15,7 @@ from tests.words.catalogue import KINDS, catalogues, compiled, read, renewed, wa
 from tests.words.source import template
 
 VALUE = re.compile(r"%\d")
+CODE = re.compile(r"`[^`]*`")
 KNOWN = ("en", "pt-BR")
 
 
@@ -58,6 +59,8 @@ def test_a_catalogue_has_only_messages_that_there_are_and_keeps_their_values(pat
             assert token in said, (one.id, token)
         for command in re.findall(r"\bhef ([a-z]+)\b", one.id):
             assert command not in commands or f"hef {command}" in said, (one.id, command)
+        # What stands in backticks is typed, or is a line of another program.
+        assert sorted(CODE.findall(one.id)) == sorted(CODE.findall(said)), one.id
     stale = [one.id for one in messages if one.id not in known]
     # What is said in other words today is English until python -m tests.words has been run.
     assert len(stale) < len(messages) / 30, stale
@@ -80,6 +83,14 @@ def test_nearly_all_messages_are_in_portuguese() -> None:
     # Of errors, and of the causes and remedies of known failures, those that people meet.
     for kind, most in (("error", 200), ("cause", 60), ("remedy", 60)):
         assert len([text for text in wanted((kind,)) if text in have]) >= most, kind
+
+
+def test_hailort_is_masculine_in_portuguese() -> None:
+    feminine = re.compile(
+        r"\b(?:a|à|da|na|pela|uma|esta|desta|nesta|toda)( própria)? HailoRT\b", re.IGNORECASE
+    )
+    messages = [str(one.string) for one in read(language.FOLDER / "pt_BR.po") if one.id]
+    assert not [said for said in messages if feminine.search(said)]
 
 
 def filled(form: str, values: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator import language
 from orchestrator.cli.app import build_app, command_of, language_first, names_in, run
+from orchestrator.diagnose.catalogue import load_catalogue
 from tests.words.catalogue import KINDS, catalogues, compiled, read, renewed, wanted
 from tests.words.source import template
 
@@ -108,6 +109,14 @@ def test_every_message_is_found_again_with_values_in_it(path: Path) -> None:
         # Two messages may be alike once they are filled; the values are kept in any case.
         kept = all(values[int(one[1]) - 1] in shown for one in VALUE.findall(text))
         assert shown == filled(said, values) or kept, text
+
+
+def test_what_a_status_of_hailort_means_is_told(portuguese: None) -> None:
+    # It is a value of a cause: taken over as it is, it would stand there in English.
+    found = [entry.cause for entry in load_catalogue().values() if "{meaning|" in entry.cause]
+    cause = re.sub(r"\{meaning\|[^}]*\}", "there are no DMA descriptors left", found[0])
+    cause = re.sub(r"\{status\|[^}]*\}", "HAILO_OUT_OF_DESCRIPTORS (47)", cause)
+    assert "HAILO_OUT_OF_DESCRIPTORS (47): não há mais descritores de DMA." in language.told(cause)
 
 
 def test_parts_of_a_message_are_messages(portuguese: None) -> None:

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 from orchestrator.diagnose.catalogue import load_catalogue
+from orchestrator.diagnose.compiled import STATUSES, sources
 from tests.unit.test_house import REPOSITORY
 
 #: Where messages are made.
@@ -130,7 +133,8 @@ def _braces(part: str | None) -> Iterator[str | None]:
 def messages() -> tuple[Message, ...]:
     """Return all messages of the source, each once for every place it stands at."""
     files = [path for room in CODE for path in sorted((REPOSITORY / room).rglob("*.py"))]
-    return (*(found for path in files for found in _of_file(path)), *known_failures())
+    found = (one for path in files for one in _of_file(path))
+    return (*found, *known_failures(), *statuses())
 
 
 #: What ``{name|words when nothing was captured}`` stands for in the list of known failures.
@@ -150,6 +154,13 @@ def known_failures() -> Iterator[Message]:
             yield from (Message(word, "filling", FAILURES, 0) for word in words)
         if entry.confirm:
             yield Message(_unfilled(entry.confirm)[0], "remedy", FAILURES, 0)
+
+
+def statuses() -> Iterator[Message]:
+    """Yield what each status of HailoRT means, which ``hef explain`` puts into a cause."""
+    for group in yaml.safe_load(sources()[STATUSES]):
+        for _, meaning, *_ in group["names"].values():
+            yield Message(meaning, "filling", f"orchestrator/diagnose/{STATUSES}", 0)
 
 
 def _unfilled(text: str) -> tuple[str, list[str]]:

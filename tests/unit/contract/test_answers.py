@@ -28,6 +28,19 @@ def test_a_message_shows_no_secret_of_an_address(text: str, safe: str) -> None:
     assert addresses.hidden(text) == safe
 
 
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("ssh://me:secret@far:22/x", "ssh://me:***@far:22/x"),
+        ("https://token@far/x?y=1 is not there", "https://***@far/x?*** is not there"),
+        ("s3://bucket/x#part", "s3://bucket/x?***"),
+        ("what? no address: me@far", "what? no address: me@far"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(text: str, safe: str) -> None:
+    assert addresses.shown(text) == safe
+
+
 def test_a_choice_among_words_is_a_word_and_takes_those() -> None:
     made = commands._one("bilinear", "nearest_neighbor")
     assert made == commands.Argument(commands.WORD, frozenset({"bilinear", "nearest_neighbor"}))
@@ -49,15 +62,15 @@ def test_pictures_are_too_few_below_what_the_level_works_with(level: int, wanted
 @pytest.mark.parametrize(
     ("level", "effect"),
     [
-        (1, "become a guess"),
-        (None, "lowers its default level"),
-        (2, "trained on them all the same"),
+        (1, "ranges become a guess"),
+        (None, "the compiler lowers its default level to 1, or to 0 without a GPU"),
+        (2, "it is trained on them all the same, and can end worse than untrained"),
     ],
 )
 def test_what_too_few_pictures_do_depends_on_the_level(level: int | None, effect: str) -> None:
     found = too_few(level, 10)
     assert found is not None
-    assert effect in found.message
+    assert found.message.partition(": ")[2] == effect
 
 
 def test_a_text_may_be_as_long_as_its_limit() -> None:

@@ -36,7 +36,8 @@ HEADS = ("error", "hint", "next", "note", "taken", "warning")
 #: What the end of any sentence may say.
 TAILS = (" (emulated)",)
 
-_VALUE = re.compile(r"%(\d)")
+#: A value; not the ``%40`` of an address.
+_VALUE = re.compile(r"%(\d)(?!\d)")
 
 
 def languages() -> list[str]:
@@ -166,8 +167,12 @@ class Catalogue(GNUTranslations):
 
 
 def _says_little(template: str) -> bool:
-    """Tell whether other messages may fit a template, too: it has less than four words."""
-    return len(re.findall(r"[A-Za-z]{2,}", _VALUE.sub(" ", template))) < 4
+    """Tell whether other messages may fit a template, too: it has less than four words.
+
+    Three do where a colon says that another program's words follow.
+    """
+    quotes = re.search(r": %\d\.?$", template) is not None
+    return len(re.findall(r"[A-Za-z]{2,}", _VALUE.sub(" ", template))) < (3 if quotes else 4)
 
 
 def _filled(template: str, values: Sequence[str]) -> str:

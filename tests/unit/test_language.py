@@ -15,7 +15,7 @@ from orchestrator.diagnose.catalogue import load_catalogue
 from tests.words.catalogue import KINDS, catalogues, compiled, read, renewed, wanted
 from tests.words.source import template
 
-VALUE = re.compile(r"%\d")
+VALUE = re.compile(r"%\d(?!\d)")
 CODE = re.compile(r"`[^`]*`")
 KNOWN = ("en", "pt-BR")
 
@@ -117,6 +117,21 @@ def test_what_a_status_of_hailort_means_is_told(portuguese: None) -> None:
     cause = re.sub(r"\{meaning\|[^}]*\}", "there are no DMA descriptors left", cause)
     cause = re.sub(r"\{status\|[^}]*\}", "HAILO_OUT_OF_DESCRIPTORS (47)", cause)
     assert "HAILO_OUT_OF_DESCRIPTORS (47): não há mais descritores de DMA." in language.told(cause)
+
+
+def test_an_address_has_no_value_and_a_quotation_may_be_any_words(portuguese: None) -> None:
+    remedy = load_catalogue()["V18"].remedy
+    assert "%40" in remedy
+    assert language.told(remedy).startswith("Ponha usuário e senha no endereço")
+    assert "%40" in language.told(remedy)
+    # Three words say enough where a colon ends them; what follows is another program's.
+    quoted = "no route to 10.0.0.7 from here"
+    assert language.told(f"DeGirum's library stopped: {quoted}.") == (
+        f"A biblioteca da DeGirum parou: {quoted}."
+    )
+    assert language.told("it stays when line 7 is mended") == (
+        "continua depois que a linha 7 é corrigida"
+    )
 
 
 def test_parts_of_a_message_are_messages(portuguese: None) -> None:

@@ -147,8 +147,6 @@ def known_failures() -> Iterator[Message]:
     """Yield the causes and remedies of ``hef explain``, and the words that fill them."""
     for entry in load_catalogue().values():
         for kind, text in (("cause", entry.cause), ("remedy", entry.remedy)):
-            if re.search(r"%\d", text):
-                continue  # an address that is written so
             shape, words = _unfilled(text)
             yield Message(shape, kind, FAILURES, 0)
             yield from (Message(word, "filling", FAILURES, 0) for word in words)
@@ -329,7 +327,7 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "hint", node.value
         elif name in ("msg", "message", "problem"):
             yield "error", node.value
-        elif name in ("note", "reason", "said", "text", "words"):
+        elif name in ("confirm", "note", "reason", "said", "text", "why", "words"):
             yield "said", node.value
         if _name(node.targets[0]) in TITLES:
             inside = getattr(node.value, "values", None) or getattr(node.value, "elts", ())

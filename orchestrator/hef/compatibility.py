@@ -27,16 +27,6 @@ _OLDEST: Final = (4, 17, 0)
 _NEWEST: Final = (5, 2, 999)
 #: First HailoRT that understands a header version.
 _HEADER_SINCE: Final = {0: (4, 0), 1: (4, 17), 2: (4, 20), 3: (4, 21)}
-#: Until 5.0 a device listed the files that it takes, by the number in the file.
-_OLD_TABLE: Final = {
-    "HAILO8": frozenset({1, 2, 3}),
-    "HAILO8L": frozenset({3}),
-    "HAILO15H": frozenset({4, 5, 103, 104, 105}),
-    "HAILO10H": frozenset({4, 5, 103, 104, 105}),
-    "HAILO15L": frozenset({6, 106}),
-    "HAILO15M": frozenset({4}),
-    "HAILO12L": frozenset({108}),
-}
 #: From 4.22 the 4.x line takes files for Hailo-8 only.
 _HAILO8_FILES: Final = frozenset(
     code.number for chip in CHIPS if chip.line is LINE_3 for code in chip.codes
@@ -193,8 +183,7 @@ def _device(hef: Hef, chip: Chip, release: Release | None) -> Iterator[Reason]:
     if release is None or release >= (5, 1, 0):
         fits = device in hef.chips
     else:
-        table = _OLD_TABLE if release >= (5, 0, 0) else {**_OLD_TABLE, "HAILO12L": frozenset()}
-        fits = hef.hw_arch_id in table.get(device, frozenset())
+        fits = hef.hw_arch_id in chip.listed and release[:2] >= chip.listed_since
     is_unknown = hef.chips == (formats.UNKNOWN_CHIP,)
     made_for = f"architecture {hef.hw_arch_id}" if is_unknown else hef.chips[0]
     if is_unknown and not fits:

@@ -97,6 +97,8 @@ class Chip:
     ``shows`` is the ``Device Architecture`` that HailoRT's library gives, ``device_number`` its
     number there, ``identifies`` what ``hailortcli fw-control identify`` prints where that differs.
     ``takes`` names the chips whose HEFs run there besides those with a code of its own.
+    ``listed`` are the numbers of the files that it takes by HailoRT's list, which counted up to
+    5.0 and has it since ``listed_since``.
     ``since`` is the first compiler of the line that knows it. ``older_api``: InferVStreams works.
     ``refused`` says why nothing can be built for it; figures are needed only without that.
     """
@@ -111,6 +113,8 @@ class Chip:
     pci: Optional[str] = None
     also_called: Tuple[str, ...] = ()
     takes: Tuple[str, ...] = ()
+    listed: Tuple[int, ...] = ()
+    listed_since: Tuple[int, int] = (4, 0)
     since: Tuple[int, int] = (0, 0)
     multi_layout: bool = False
     integrated: bool = False
@@ -140,6 +144,7 @@ class Chip:
 
 _MIB = 1024 * 1024
 _HAILO15 = (HefCode(103, "HAILO1XH", 15), HefCode(104, "GINGER", 15), HefCode(105, "LAVENDER", 15))
+_LISTED_15 = (4, 5, 103, 104, 105)
 
 #: A HEF names the chips that take it in this order, its own before those that take it too.
 CHIPS: Tuple[Chip, ...] = (
@@ -158,6 +163,7 @@ CHIPS: Tuple[Chip, ...] = (
         device_number=1,
         pci="0x2864",
         takes=("hailo8l", "hailo8r"),
+        listed=(1, 2, 3),
         figures=Figures(
             26.0, 12 * _MIB, "Hailo-8", "HAILO-8 AI ACC M.2 M KEY MODULE", "HM218B1C2FAE"
         ),
@@ -170,6 +176,7 @@ CHIPS: Tuple[Chip, ...] = (
         "HAILO8L",
         device_number=2,
         pci="0x2864",
+        listed=(3,),
         multi_layout=True,
         figures=Figures(13.0, 6 * _MIB, "Hailo-8", "HAILO-8L AI ACC M.2 B+M KEY", "HM21LB1C2LAE"),
     ),
@@ -182,6 +189,7 @@ CHIPS: Tuple[Chip, ...] = (
         "HAILO8",
         pci="0x2864",
         takes=("hailo8", "hailo8l"),
+        listed=(1, 2, 3),
         figures=Figures(20.0, 12 * _MIB, "Hailo-8", "HAILO-8R", "H8R"),
     ),
     Chip(
@@ -202,6 +210,7 @@ CHIPS: Tuple[Chip, ...] = (
         device_number=3,
         also_called=("mercury",),
         takes=("hailo15m",),
+        listed=_LISTED_15,
         integrated=True,
         figures=Figures(20.0, 8 * _MIB, "Hailo-15H", "HAILO-15H", "H15H"),
     ),
@@ -215,6 +224,7 @@ CHIPS: Tuple[Chip, ...] = (
         device_number=6,
         pci="0x45c4",
         takes=("hailo15m",),
+        listed=_LISTED_15,
         older_api=False,
         zoo_scripts_of="hailo15h",
         figures=Figures(20.0, 8 * _MIB, "Hailo-10H", "HAILO-10H AI ACC", "HM10HB1C2LAE"),
@@ -226,6 +236,7 @@ CHIPS: Tuple[Chip, ...] = (
         (HefCode(4, "HAILO15M", 15),),
         "HAILO15M",
         device_number=5,
+        listed=(4,),
         multi_layout=True,
         integrated=True,
         figures=Figures(11.0, 6 * _MIB, "Hailo-15M", "HAILO-15M", "H15M"),
@@ -239,6 +250,7 @@ CHIPS: Tuple[Chip, ...] = (
         device_number=4,
         pci="0x43a2",
         also_called=("pluto",),
+        listed=(6, 106),
         integrated=True,
         figures=Figures(7.0, 4 * _MIB, "Hailo-15L", "HAILO-15L", "H15L"),
     ),
@@ -252,6 +264,8 @@ CHIPS: Tuple[Chip, ...] = (
         identifies="MARS",
         pci="0x26a2",
         also_called=("mars",),
+        listed=(108,),
+        listed_since=(5, 0),
         since=(5, 1),
         older_api=False,
         figures=Figures(7.0, 4 * _MIB, "Hailo-12L", "HAILO-12L", "H12L"),

@@ -33,7 +33,7 @@ def check_reached(facts: EngineFacts) -> Finding | None:
                 "For other people's models use Docker: --engine docker\n"
                 f"or give the local engine a box. {HOW_TO_GET_ONE}",
             )
-        return ok(f"{facts.info.product} {facts.info.version} answers at {where}")
+        return ok(f"{facts.info.product} {facts.info.version} answers at the address {where}")
     if facts.host_lacks_emulator:
         return error(facts.problem, "nothing can be built without an engine", facts.hint)
     return warning(

@@ -153,7 +153,7 @@ def check_folder(facts: HostFacts) -> Finding | None:
             "Set LongPathsEnabled to 1 (Group Policy: Enable Win32 long paths), or move the "
             "project nearer to the drive's root.",
         )
-    return ok(f"on {facts.file_system or 'a local disk'}")
+    return ok(f"its file system is {facts.file_system or 'local'}")
 
 
 def check_case(facts: HostFacts) -> Finding | None:

@@ -181,9 +181,11 @@ class Check:
     def text(self) -> str:
         """The check as a phrase."""
         loss = self.measure.endswith("_drop")
-        sign = "at most" if loss else "at least"
         name = MEASURE_TITLES.get(self.measure, self.measure)
-        return f"{name} is {self.value:.4g}, {sign} {self.limit:.4g} is asked"
+        # Whole sentences, each a message that other languages have.
+        if loss:
+            return f"{name} is {self.value:.4g}, at most {self.limit:.4g} is asked"
+        return f"{name} is {self.value:.4g}, at least {self.limit:.4g} is asked"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,10 @@ import pytest
 
 from orchestrator import language
 from orchestrator.cli.app import build_app, command_of, language_first, names_in, run
+from orchestrator.device.base import EMBEDDED
 from orchestrator.diagnose.catalogue import load_catalogue
+from orchestrator.pipeline.device_choice import DeviceChoice
+from orchestrator.report.model import Check
 from tests.words.catalogue import KINDS, catalogues, compiled, read, renewed, wanted
 from tests.words.source import template
 
@@ -132,6 +135,15 @@ def test_an_address_has_no_value_and_a_quotation_may_be_any_words(portuguese: No
     assert language.told("it stays when line 7 is mended") == (
         "continua depois que a linha 7 é corrigida"
     )
+
+
+def test_the_line_of_a_device_and_what_was_asked_are_told(portuguese: None) -> None:
+    choice = DeviceChoice((EMBEDDED,), "no Pi is known; hef device add makes one known")
+    assert language.told(str(choice)) == (
+        "dispositivo: embedded (nenhum Pi cadastrado; hef device add cadastra um)"
+    )
+    check = Check(measure="top1_drop", step="device", value=0.5, limit=1.5, passed=True)
+    assert language.told(check.text).endswith("é 0.5, pede-se no máximo 1.5")
 
 
 def test_parts_of_a_message_are_messages(portuguese: None) -> None:

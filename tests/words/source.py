@@ -309,6 +309,8 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield from (("count", value) for value in _counts(node.args[1:]))
         if name in ("AskedRow", "Row"):
             yield from (("title", value) for value in node.args[:1])
+        if name == "_check" and len(node.args) == 3:  # of doctor: name, title, what checks
+            yield "title", node.args[1]
         if name == "Check" and len(node.args) > 2:
             yield "title", node.args[2]
         if name in ("error", "info", "warning"):  # of doctor: message, why, fix
@@ -317,6 +319,9 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         yield from (("said", one.value) for one in node.keywords if one.arg in ("reason", "said"))
         if name == "_known":
             yield from zip(("finding", "fix"), node.args[:2], strict=False)
+    elif isinstance(node, ast.FunctionDef) and node.name == "__str__":
+        yield from (("title", one.value) for one in node.body if isinstance(one, ast.Return)
+                    and one.value is not None)  # fmt: skip
     elif isinstance(node, ast.FunctionDef) and re.search(r"hint|how_to|_fix$", node.name):
         for inner in ast.walk(node):
             if isinstance(inner, ast.Return) and inner.value is not None:

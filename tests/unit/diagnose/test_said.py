@@ -39,7 +39,10 @@ def test_a_good_machine_is_described_by_its_figures() -> None:
     assert said["engine.version"] == "API 1.52"
     assert said["engine.disk"] == "200 GiB free in /var/lib/docker"
     assert said["engine.memory"] == "32.0 GiB in the engine's machine"
-    assert said["engine.reached"] == "docker 29.0.1 answers at unix:///x (Docker's default)"
+    assert (
+        said["engine.reached"]
+        == "docker 29.0.1 answers at the address unix:///x (Docker's default)"
+    )
 
 
 def test_a_machine_for_which_there_is_no_suite_is_named() -> None:

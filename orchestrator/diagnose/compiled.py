@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from collections import Counter
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from orchestrator.diagnose.finding import Fault, Severity
 from orchestrator.diagnose.required import branches, required_sets
 
 if TYPE_CHECKING:
@@ -48,8 +51,11 @@ def sources() -> dict[str, str]:
 
 
 def compile_failures(texts: Mapping[str, str]) -> str:
-    """Return the JSON for the lists ``texts``; raises ``ValueError``, ``KeyError`` or
-    ``TypeError`` for one that is no list of failures."""
+    """Return the JSON for the lists ``texts``.
+
+    Raises ``ValueError`` that names the entry and what is wrong with it; ``KeyError`` or
+    ``TypeError`` for what is no list of failures at all.
+    """
     import yaml
 
     try:
@@ -58,9 +64,12 @@ def compile_failures(texts: Mapping[str, str]) -> str:
         raise ValueError(str(error)) from error
     groups = documents.pop(STATUSES)
     raw = [entry for document in documents.values() for entry in document]
+    for entry in raw:
+        _check(entry)
     known = {str(entry["id"]): entry for entry in raw}
     if len(known) != len(raw):
-        msg = "an id occurs twice in the lists"
+        ids = Counter(str(entry["id"]) for entry in raw)
+        msg = "in the lists twice: " + ", ".join(name for name, count in ids.items() if count > 1)
         raise ValueError(msg)
     for group in groups:
         patterns = status_patterns(group)
@@ -74,6 +83,25 @@ def compile_failures(texts: Mapping[str, str]) -> str:
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
     meanings = json.dumps(_meanings(groups), ensure_ascii=False)
     return f'{{"source": "{digest}", "statuses": {meanings}, "failures": [\n{lines}\n]}}\n'
+
+
+#: What each entry of the lists has, and what it may have.
+_NEEDED = ("id", "stage", "severity", "fault", "cause", "remedy", "source")
+_ALLOWED = ("match", "hint", "unless", "where", "yields_to", "umbrella", "confirm", "frame", "rule",
+            "recipe")  # fmt: skip
+
+
+def _check(entry: Mapping[str, object]) -> None:
+    """See to it that an entry is whole: a misspelt key would be left out in silence."""
+    wrong = [f"has no {name}" for name in _NEEDED if entry.get(name) is None]
+    strange = sorted(entry.keys() - {*_NEEDED, *_ALLOWED})
+    wrong += [f"has {name}, which nothing reads" for name in strange]
+    for name, words in (("severity", get_args(Severity)), ("fault", get_args(Fault))):
+        if entry.get(name, words[0]) not in words:
+            wrong.append(f"{name} is one of {', '.join(words)}, not {entry[name]}")
+    if wrong:
+        msg = f"entry {entry.get('id', '?')} of the lists {'; '.join(wrong)}"
+        raise ValueError(msg)
 
 
 #: What all groups of statuses have in common.
@@ -164,7 +192,11 @@ def _strings(value: object) -> list[str]:
 def main() -> None:
     """Write ``failures.json`` beside the lists."""
     target = resources.files("orchestrator.diagnose").joinpath(COMPILED)
-    Path(str(target)).write_text(compile_failures(sources()), encoding="utf-8", newline="\n")
+    try:
+        text = compile_failures(sources())
+    except ValueError as error:
+        sys.exit(str(error))
+    Path(str(target)).write_text(text, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

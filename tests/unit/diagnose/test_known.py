@@ -133,6 +133,27 @@ def test_the_compiled_list_is_that_of_the_file_that_people_write() -> None:
     assert (folder / COMPILED).read_text("utf-8") == compile_failures(sources())
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"remedy": None}, "entry X01 of the lists has no remedy$"),
+        ({"hints": ["x"]}, "entry X01 of the lists has hints, which nothing reads"),
+        ({"fault": "moon"}, "fault is one of machine, .*, not moon"),
+        ({"severity": "bad"}, "severity is one of fatal, .*, not bad"),
+        ({"id": None}, r"entry None of the lists has no id"),
+        ({}, "in the lists twice: X01$"),
+    ],
+)
+def test_a_wrong_entry_is_named_with_what_is_wrong(change: dict[str, object], said: str) -> None:
+    good = {"id": "X01", "stage": "setup", "severity": "fatal", "fault": "machine",
+            "cause": "c", "remedy": "r", "source": ["https://x"], "match": ["a b"]}  # fmt: skip
+    # JSON is YAML.
+    texts = {"one.yaml": json.dumps([good]), compiled.STATUSES: "[]"}
+    assert '"X01"' in compile_failures(texts)
+    with pytest.raises(ValueError, match=said):
+        compile_failures({**texts, "two.yaml": json.dumps([{**good, **change}])})
+
+
 def test_every_alternative_needs_a_word_so_that_few_are_tried() -> None:
     assert [entry.id for _, entry, _ in load_index()._always] == []
 

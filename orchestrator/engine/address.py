@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator.engine import products
@@ -18,6 +18,8 @@ from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from orchestrator.engine.base import EngineKind
 
 SCHEMES = ("unix", "npipe", "tcp", "http", "https", "ssh")
 
@@ -32,7 +34,7 @@ BY_DEFAULT = "Docker's default"
 class Address:
     """Where an engine is. ``origin`` says in words who chose it; ``tls`` holds the PEM files."""
 
-    kind: Literal["docker", "local"]
+    kind: EngineKind
     url: str
     origin: str
     tls: Path | None = None

@@ -34,7 +34,7 @@ DEEPEST = 3
 #: What stands before a sentence, with a colon.
 HEADS = ("error", "hint", "next", "note", "taken", "warning")
 #: What the end of any sentence may say.
-TAILS = (" (emulated)",)
+TAILS = (" (emulated)", " (emulated: no chip is measured)")
 
 #: A value; not the ``%40`` of an address.
 _VALUE = re.compile(r"%(\d)(?!\d)")
@@ -133,6 +133,10 @@ class Catalogue(GNUTranslations):
         head, colon, rest = text.partition(": ")
         if colon and head in HEADS:
             return f"{self.gettext(head)}: {self.tell(rest, depth)}"
+        bare = text.lstrip(" ")
+        if bare != text:
+            # How far a line stands in is no part of its message.
+            return text.removesuffix(bare) + self.tell(bare, depth)
         if "\n" in text:
             return "\n".join(self.tell(line, depth + 1) for line in text.split("\n"))
         return text

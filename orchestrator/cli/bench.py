@@ -98,34 +98,35 @@ def _frame(text: str) -> tuple[int, int] | None:
 
 def _print(result: BenchResult) -> None:
     from orchestrator.cli.output import note, print_result
+    from orchestrator.language import told
 
     mark = "  EMULATED" if result.emulated else ""
     print_result(f"{result.device}  HailoRT {result.hailort or '?'}{mark}")
     lines = [
-        ("hardware only", result.hw_only_fps, "FPS"),
-        ("streaming", result.streaming_fps, "FPS"),
-        *((f"Python, batch {rate.batch}", rate.fps, "FPS") for rate in result.rates),
-        ("end to end (camera frame to result)", result.end_to_end_fps, "FPS"),
-        ("latency of the chip", result.hw_latency_ms, "ms"),
+        (told("hardware only"), result.hw_only_fps, "FPS"),
+        (told("streaming"), result.streaming_fps, "FPS"),
+        *((told(f"Python, batch {rate.batch}"), rate.fps, "FPS") for rate in result.rates),
+        (told("end to end (camera frame to result)"), result.end_to_end_fps, "FPS"),
+        (told("latency of the chip"), result.hw_latency_ms, "ms"),
     ]
     if result.latency is not None:
         lines += [
-            ("latency from Python, p50", result.latency.p50_ms, "ms"),
-            ("latency from Python, p95", result.latency.p95_ms, "ms"),
-            ("latency from Python, p99", result.latency.p99_ms, "ms"),
+            (told("latency from Python, p50"), result.latency.p50_ms, "ms"),
+            (told("latency from Python, p95"), result.latency.p95_ms, "ms"),
+            (told("latency from Python, p99"), result.latency.p99_ms, "ms"),
         ]
     lines += [
-        ("chip temperature before", result.chip_c_before, "C"),
-        ("chip temperature after", result.chip_c_after, "C"),
-        ("board temperature after", result.board_c_after, "C"),
-        ("power", result.watts, "W"),
+        (told("chip temperature before"), result.chip_c_before, "C"),
+        (told("chip temperature after"), result.chip_c_after, "C"),
+        (told("board temperature after"), result.board_c_after, "C"),
+        (told("power drawn"), result.watts, "W"),
     ]
     for name, value, unit in lines:
         if value is not None:
             print_result(f"  {name:<36} {value:10.2f} {unit}")
     if result.pcie_speed:
-        print_result(f"  {'PCIe link':<36} {result.pcie_speed} x{result.pcie_width}")
+        print_result(f"  {told('PCIe link'):<36} {result.pcie_speed} x{result.pcie_width}")
     if result.of_predicted is not None:
-        print_result(f"  {'of the predicted rate':<36} {result.of_predicted:10.0%}")
+        print_result(f"  {told('of the predicted rate'):<36} {result.of_predicted:10.0%}")
     for text in result.notes:
         note(f"note: {text}")

@@ -75,6 +75,7 @@ def _value(row: Row, value: float | None) -> str:
 
 def _told(found: Comparison, page: Path) -> list[str]:
     from orchestrator.cli.summary import columns, painter, size_text
+    from orchestrator.language import told
     from orchestrator.report.model import SHORT_TITLES
 
     paint = painter()
@@ -84,12 +85,12 @@ def _told(found: Comparison, page: Path) -> list[str]:
         + f"\n   {side.headline}"
         for letter, side in (("A", found.a), ("B", found.b))
     ]
-    rows = [["measure", "float", "A", "B", "better"]]
+    rows = [[told("measure"), told("float"), "A", "B", told("better")]]
     for row in found.measures:
         ideal = found.a.ideal.get(row.name, found.b.ideal.get(row.name))
         rows.append(
             [
-                SHORT_TITLES.get(row.name, row.name),
+                told(SHORT_TITLES.get(row.name, row.name)),
                 "-" if ideal is None else _value(row, ideal),
                 _value(row, row.a),
                 _value(row, row.b),
@@ -102,7 +103,7 @@ def _told(found: Comparison, page: Path) -> list[str]:
     lines += [f"note     {note}" for note in found.notes]
     lines += [f"set      {name}: {a} -> {b}" for name, a, b in found.settings]
     changed = [one for one in found.script if one[:1] in "+-" and one[:3] not in ("+++", "---")]
-    lines += [f"script   {line}" for line in changed] or ["script   the same"]
+    lines += [f"script   {line}" for line in changed] or [f"script   {told('the same')}"]
     lines.append(f"page     {page}")
     return [line.rstrip() for line in lines]
 

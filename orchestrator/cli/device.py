@@ -291,31 +291,31 @@ def describe_identity(spec: DeviceSpec, identity: Identity) -> list[str]:
     def add(label: str, *values: object) -> None:
         shown = "  ".join(escape_control(str(value)) for value in values if value not in (None, ""))
         if shown:
-            lines.append(f"  {label:<12} {shown}")
+            lines.append(f"  {told(label):<12} {shown}")
 
-    add("chip", identity.chip or "none answers", identity.product_name)
+    add("chip", identity.chip or told("none answers"), identity.product_name)
     add("serial", identity.serial)
     add("HailoRT", identity.hailort)
     add("driver", identity.driver_version, identity.driver_module)
     add("firmware", identity.firmware)
-    binding = f"binding {identity.binding_version or 'missing'}"
+    binding = told(f"binding {identity.binding_version or 'missing'}")
     add("Python", identity.python_version, binding, f"numpy {identity.numpy_version or 'missing'}")
     if identity.versions_agree is not None:
-        add("versions", "agree" if identity.versions_agree else "DO NOT AGREE")
+        add("versions", told("agree" if identity.versions_agree else "DO NOT AGREE"))
     add("board", identity.board_model)
     add("system", identity.os_name, identity.kernel, identity.machine,
-        identity.page_size and f"{identity.page_size // 1024} KB pages")  # fmt: skip
+        identity.page_size and told(f"{identity.page_size // 1024} KB pages"))  # fmt: skip
     if identity.pcie is not None:
-        add("PCIe", f"generation {identity.pcie.generation}, width x{identity.pcie.width}")
+        add("PCIe", told(f"generation {identity.pcie.generation}, width x{identity.pcie.width}"))
     add("temperature", identity.temperature_c and f"{identity.temperature_c:.1f} C")
     if identity.throttled is not None:
-        add("throttling", ", ".join(identity.throttled) or "none since boot")
+        add("throttling", ", ".join(identity.throttled) or told("none since boot"))
     if identity.disk_free is not None:
         add("free disk", f"{identity.disk_free / 1e9:.1f} GB")
     for holder in identity.holders or ():
-        add("held by", f"process {holder.pid}", holder.command, holder.unit)
+        add("held by", told(f"process {holder.pid}"), holder.command, holder.unit)
     if identity.model_zoo:
-        add("model zoo", f"{len(identity.model_zoo)} HEF files")
+        add("model zoo", told(f"{len(identity.model_zoo)} HEF files"))
     for text in identity.notes:
-        add("note", text)
+        add("note", told(text))
     return lines

@@ -146,6 +146,11 @@ def test_the_line_of_a_device_and_what_was_asked_are_told(portuguese: None) -> N
     assert language.told(check.text).endswith("é 0.5, pede-se no máximo 1.5")
 
 
+def test_how_far_a_line_stands_in_is_no_part_of_its_message(portuguese: None) -> None:
+    shown = language.told("digits\n   Run the same command again.")
+    assert shown == "digits\n   Rode o mesmo comando de novo."
+
+
 def test_parts_of_a_message_are_messages(portuguese: None) -> None:
     headline = (
         "passed: the model works on the device, right on 97.5% of 40 labelled samples "

@@ -307,6 +307,8 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "said", node.args[1]
         if name == "counted" and len(node.args) > 1:
             yield from (("count", value) for value in _counts(node.args[1:]))
+        if name == "add" and isinstance(node.func, ast.Name) and len(node.args) > 1:
+            yield "title", node.args[0]
         if name in ("AskedRow", "Row"):
             yield from (("title", value) for value in node.args[:1])
         if name == "_check" and len(node.args) == 3:  # of doctor: name, title, what checks

@@ -347,9 +347,12 @@ def _summary(calibration: CalibrationSet) -> list[str]:
 
 
 def _finding_lines(finding: Finding) -> list[str]:
-    lines = [f"{finding.severity:<9} {escape_control(finding.message)} [{finding.code}]"]
+    from orchestrator.language import told
+
+    said = escape_control(told(finding.message))
+    lines = [f"{told(finding.severity):<9} {said} [{finding.code}]"]
     if finding.fix:
-        lines.append(f"          {escape_control(finding.fix)}")
+        lines.append(f"          {escape_control(told(finding.fix))}")
     return lines
 
 

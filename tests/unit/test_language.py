@@ -266,6 +266,19 @@ def test_printed_lines_are_told_and_quoted_ones_are_not(
     assert quoted == line
 
 
+def test_findings_about_calibration_are_told(portuguese: None) -> None:
+    from hefsmith_worker.contract.findings import Finding
+
+    from orchestrator.cli.calib import _finding_lines
+
+    text = "3 of 4 images are at most half the network's 32x32 and are enlarged"
+    finding = Finding("calib.small", "warning", text, fix="Run the same command again.")
+    first, second = _finding_lines(finding)
+    assert first.startswith("aviso     3 de 4 imagens têm no máximo metade dos 32x32")
+    assert first.endswith("[calib.small]")
+    assert second.strip() == "Rode o mesmo comando de novo."
+
+
 def test_a_question_is_asked_in_it(portuguese: None, capsys: pytest.CaptureFixture) -> None:
     from orchestrator.cli.asking import Asker
     from orchestrator.project.survey.questions import Question

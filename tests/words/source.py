@@ -334,7 +334,7 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "hint", node.value
         elif name in ("msg", "message", "problem"):
             yield "error", node.value
-        elif name in ("confirm", "note", "reason", "said", "text", "why", "words"):
+        elif name in ("confirm", "note", "reason", "said", "text", "what", "why", "words"):
             yield "said", node.value
         if _name(node.targets[0]) in TITLES:
             inside = getattr(node.value, "values", None) or getattr(node.value, "elts", ())

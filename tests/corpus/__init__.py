@@ -65,7 +65,7 @@ PARTS = ("open", "held_out", "round_two", "round_three", "round_five", "round_si
          "compiler_two",
          "runtime_one",
          "apps_one", "runtime_two",
-         "healthy_round")  # fmt: skip
+         "examined", "healthy_round")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def test_all_1797_digits_are_in_two_parts_without_a_common_one(digits: Path) -> 
     assert [path.name for path in digits.parent.iterdir()] == ["digits"]
 
 
+@pytest.mark.slow
 def test_the_digits_are_made_by_the_standard_library(tmp_path: Path, repository: Path) -> None:
     """The base installation and an engine suffice for `hef up digits`."""
     script = repository / "models" / "digits" / "data.py"
@@ -87,6 +88,7 @@ def test_eight_by_eight_scans_are_not_taken_for_duplicates(digits: Path) -> None
     assert duplicates(prints) == [-1] * len(scans)
 
 
+@pytest.mark.slow
 def test_digits_are_read_right_by_the_float_model(digits: Path, repository: Path) -> None:
     folder = repository / "models" / "digits"
 

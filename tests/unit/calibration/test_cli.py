@@ -85,6 +85,7 @@ def test_an_error_in_the_set_fails_the_check(
     assert "[calib.normalised-twice]" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_warnings_fail_only_when_strict(project: Path) -> None:
     assert run(["calib", "check", "net"]) == 0
     assert run(["calib", "check", "net", "--strict"]) == 1

@@ -93,6 +93,7 @@ def test_swapped_channels_are_suspected_by_the_labels(
     assert found["calib.float.wrong"].severity == "warning"
 
 
+@pytest.mark.slow
 def test_swapped_channels_are_suspected_by_confidence_alone(
     make_request: Any, draw: Any, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def run(workspace):
 """
 
 
+@pytest.mark.slow
 def test_a_new_stage_is_one_row_and_its_module(
     work: tuple[Path, Path, planning.Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

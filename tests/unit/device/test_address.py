@@ -136,6 +136,7 @@ def servers() -> Iterator[tuple[int, asyncssh.SSHKey, int, asyncssh.SSHKey]]:
     loop.close()
 
 
+@pytest.mark.slow
 def test_the_very_line_that_the_hint_prints_trusts_a_device_behind_a_jump_host(
     servers: tuple[int, asyncssh.SSHKey, int, asyncssh.SSHKey],
     tmp_path: Path,

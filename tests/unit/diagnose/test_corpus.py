@@ -60,6 +60,7 @@ def test_the_form_in_which_a_log_arrives_changes_nothing(form: str) -> None:
         assert judge(replace(case, log=log)).verdict == "right", case.name
 
 
+@pytest.mark.slow
 def test_the_corpus_is_large_enough_and_half_of_it_is_kept_out() -> None:
     sizes = {part: len(load(part)) for part in PARTS}
     assert sum(sizes.values()) >= 150

@@ -50,6 +50,7 @@ CASES = [
 SHARE = 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "text", "index"), CASES)
 def test_a_known_failure_is_found_whatever_its_dress(name: str, text: str, index: int) -> None:
     turn = (zlib.crc32(name.encode()) + index) % SHARE
@@ -86,6 +87,7 @@ def test_every_entry_of_the_original_list_is_there_and_says_what_to_do() -> None
         assert set(entry.where) <= set(SIGNS), entry.id
 
 
+@pytest.mark.slow
 def test_every_entry_with_words_has_a_recorded_line() -> None:
     with_words = {entry.id for entry in load_catalogue().values() if entry.match}
     computed = {"C09", "S20", "E02"}
@@ -214,6 +216,7 @@ def test_no_required_word_rejects_a_message_that_its_pattern_matches() -> None:
     assert checked > 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -152,6 +152,7 @@ def test_compression_puts_weights_into_four_bits_and_costs_accuracy(models, imag
     assert results[0] > results[1] + 1.0 > results[2] + 1.0
 
 
+@pytest.mark.slow
 def test_bias_correction_does_not_lower_the_snr(models, images):
     by_level = []
     for level in (-100, 0, 1):

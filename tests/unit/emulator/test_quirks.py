@@ -220,6 +220,7 @@ def test_a_quirk_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 class TestAnswers:
     """What the contact test was told, and what the worker then does not try again."""
 
+    @pytest.mark.slow
     def test_bias_correction_is_not_tried_where_it_is_known_to_fail(
         self, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -247,6 +248,7 @@ class TestAnswers:
         assert "optimize.nms-refused" in job.findings
         assert "nms_postprocess" not in (job.work / "model.alls").read_text(encoding="utf-8")
 
+    @pytest.mark.slow
     def test_a_compiled_network_that_infers_nothing_is_not_asked(
         self, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -258,6 +260,7 @@ class TestAnswers:
         job.run("evaluate")
         assert calls == ["infer"] * 3
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("answer", ["yes", "failed no end after 240 seconds", ""])
     def test_any_other_answer_leaves_the_usual_form(
         self, models: Any, tmp_path: Path, answer: str

@@ -128,6 +128,7 @@ def test_answers_other_where_nothing_is_known(name: str) -> None:
     assert report.reasons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("anchors", "centre", "family", "roles"),
     [

@@ -130,6 +130,7 @@ def test_what_is_no_manifest_of_ours_is_refused(
     assert run(["verify", str(odd)]) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH")
 def test_a_signature_counts_when_the_list_has_its_key(
     built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

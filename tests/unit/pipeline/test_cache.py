@@ -95,6 +95,7 @@ StageCache(root).publish(CacheEntry(key=key, stage="export", files=(file,)), wor
 """
 
 
+@pytest.mark.slow
 def test_processes_may_publish_the_same_key_at_once(cache: StageCache, tmp_path: Path) -> None:
     workers = [
         subprocess.Popen(

@@ -85,6 +85,7 @@ def test_a_short_wait_is_not_told(tmp_path: Path) -> None:
         end(first)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_wait(tmp_path: Path) -> None:
     file = tmp_path / "a.lock"
     first, second = holder(file), None

@@ -170,6 +170,7 @@ def judge(loaded: LoadedRecipe, folder: Path, stop_after: int | None = None) -> 
     return made
 
 
+@pytest.mark.slow
 def test_the_best_is_found_and_a_failed_point_is_told(loaded: LoadedRecipe, tmp_path: Path) -> None:
     found = judge(loaded, tmp_path).search(Budget(trials=12))
     assert (found.measure, found.ideal) == ("top1", 0.95)

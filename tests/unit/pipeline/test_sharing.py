@@ -200,6 +200,7 @@ def test_a_damaged_entry_of_ours_is_not_passed_on(
     assert "damaged in this cache" in sent["warnings"][0]
 
 
+@pytest.mark.slow
 def test_what_is_damaged_in_the_store_is_a_warning_and_a_miss(
     project: Path, bob: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ def test_an_old_wheel_beside_numpy_2_is_named(tmp_path: Path) -> None:
     assert "numpy<2" in (caught.value.hint or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content", "wanted"), [(b"..NumpyVersion..", True), (b"..", False)])
 def test_the_binding_is_asked_which_numpy_it_reads(
     content: bytes, wanted: bool, tmp_path: Path

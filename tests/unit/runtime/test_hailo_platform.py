@@ -377,6 +377,7 @@ def test_logs_go_to_the_folder_that_is_named(
     assert "Cannot create log file hailort.log!" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "text"),
     [

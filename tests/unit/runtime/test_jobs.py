@@ -332,6 +332,7 @@ def test_jobs_are_for_python_3_9_and_need_only_what_goes_along(name: str) -> Non
     assert imported <= allowed
 
 
+@pytest.mark.slow
 def test_what_holds_the_board_back_is_told(tmp_path: Path) -> None:
     """``vcgencmd`` of a Pi that is throttled now and had under-voltage before the run."""
     tools = tmp_path / "bin"

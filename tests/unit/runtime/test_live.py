@@ -96,6 +96,7 @@ def half_lit() -> Image.Image:
     return Image.fromarray(pixels)
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_is_a_source(bundle: Path) -> None:
     done = run(bundle, "live.py", "--source", "../pictures", "--json", "--state", "state.json")
     assert done.returncode == 0, done.stderr
@@ -341,6 +342,7 @@ def test_a_check_names_what_is_missing_and_the_package(bundle: Path) -> None:
     assert "another program has the chip" in row["fix"]
 
 
+@pytest.mark.slow
 def test_a_check_takes_the_packages_of_the_chip_s_line(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     model = replace(detector(tmp_path), arch="hailo10h")

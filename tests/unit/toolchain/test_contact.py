@@ -243,6 +243,7 @@ class ClientRunner:
 """
 
 
+@pytest.mark.slow
 def test_a_compiler_that_lacks_a_name_or_a_keyword(tmp_path: Path) -> None:
     answers, _ = ask(sdk=_sdk(tmp_path, _LACKING))
     rows = {row.check: row for row in contact.judge(answers)}

@@ -65,6 +65,7 @@ def save(kind: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
     "kind", ["state", "wrapped", "dict", "whole", "safetensors", "torchscript", "old"]

@@ -8,46 +8,8 @@ of the programs are theirs.
 Rules are tuned on ``open`` alone. ``held_out`` is only run; a rule that lowers its precision is not
 taken. ``python -m tests.corpus`` prints the score.
 
-The first two parts were written by the hands that wrote the rules. ``round_two`` was gathered
-before its author had read a rule: 71 situations, of which 41 were named (57 %), 5 were among the
-possible ones, 22 stayed unknown and 3 were wrong with certainty. Then rules were mended by kind,
-so that part counts as open now. ``round_three`` are 38 more, most of them rare messages from the
-programs' public sources: 20 were named at first, 2 among the possible ones wrongly, none wrong with
-certainty. ``round_five`` and ``round_six`` are 30 situations each, mostly from around Hailo's tools
-(packages, cameras, containers, export, kernel): at first 17 right and 2 wrong with certainty, then
-23 right and none wrong. ``round_seven`` looked further away still: 15 right and 2 wrong at first;
-``round_eight`` are 15 more, 11 right at first and none wrong. ``round_nine`` was written by an
-examiner of its own, after public threads: of 30 logs 22 right at first, 4 possible, 1 wrong, and 3
-wrong with certainty (a consequence was named, and its cause stood some lines before);
-``round_ten``, 30 more of that examiner: 21 right, 3 possible, 2 unknown, 2 wrong, 2 wrong with
-certainty (the general answer of a compilation hid the line beside it).
-``compiler_one`` are logs of the compile side alone, after public reports that no rule cited: of
-30 logs 17 right at first (57 %) and 2 wrong with certainty; every third is kept out. With it stand
-those of an examiner's last batch that belong to that side.
-``round_hosts`` is around the tools alone (engines, WSL, pip, apt, git, PyTorch): its first 24
-were written after public reports before a rule was looked at, 14 right, 2 possible, 5 unknown, 3
-wrong with certainty; of 12 runs that survived such messages 6 were wrong with certainty.
-The next 26 were met by 14 right, 3 wrong with certainty (of 11 survived 1), and 23 more by 15
-right, 2 wrong with certainty (of 10 survived 2), the last 15 by 8 right, 1 wrong with certainty;
-each round was mended by kind before the next.
-``compiler_two`` are 30 more of that side: 20 right
-at first (67 %), 1 wrong with certainty; then 26 of exporters, notebooks and the zoo's own
-commands: 13 right (50 %), 1 wrong with certainty; then 24 of calls and command lines: 17
-right (71 %), 1 wrong with certainty; then 20 of training, its images and other converters: 13
-right (65 %), 1 wrong with certainty; then 12 of converters: 9 right (75 %), none wrong. With them
-near misses, where nothing is asserted.
-``runtime_one`` are 33 about driver, bus, bootloader and the chip's own messages: 15 right at
-first, one wrong with certainty.
-``apps_one`` is around the programs that a HEF runs in (cameras, GStreamer, Frigate, DeGirum, ROS):
-its first 24 after public reports that no rule cited, 17 right at first (71 %), 1 too certain; then
-24 more of them, looked for further away: 12 right (50 %), 1 wrong with certainty; then
-20 after the mending: 14 right (70 %), 1 wrong with certainty. With them stand an examiner's logs
-of that side, and messages of those programs' sources (``-said-``).
-``runtime_two`` are 32 more of ``runtime_one``'s side, with ten near misses: 22 right at first
-(69 %), three wrong with certainty, and two of the near misses; with them an examiner's last
-batch of that side.
-``healthy_round`` are runs that went well, with the noise of all programs around, written by us: in
-them nothing may be asserted.
+A part is a folder with a file ``about.txt``: where its logs come from, and how many were right when
+it was first run, before anything was mended after it.
 """
 
 from __future__ import annotations
@@ -60,12 +22,7 @@ import yaml
 from orchestrator.diagnose.log_reader import read_log
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("open", "held_out", "round_two", "round_three", "round_five", "round_six",
-         "round_seven", "round_eight", "round_nine", "round_ten", "compiler_one", "round_hosts",
-         "compiler_two",
-         "runtime_one",
-         "apps_one", "runtime_two",
-         "examined", "healthy_round")  # fmt: skip
+PARTS = tuple(sorted(path.parent.name for path in HERE.glob("*/about.txt")))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.corpus import PARTS, score
+from tests.corpus import HERE, PARTS, score
 
 for part in PARTS:
     results = score(part)
@@ -10,6 +10,7 @@ for part in PARTS:
     right, wrong, unknown = (len(results[name]) for name in ("right", "wrong", "unknown"))
     print(f"{part}: {total} logs, {right} right ({right / total:.0%}), {wrong} wrong fatal, "
           f"{unknown} unknown")  # fmt: skip
+    print("  " + (HERE / part / "about.txt").read_text("utf-8").strip())
     if part == "open":
         for result in (*results["wrong"], *results["unknown"]):
             print(f"  {result.verdict:8}{result.case.name}: {result.case.expect}, {result.told}")

@@ -17,6 +17,7 @@ from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
+from orchestrator.diagnose.pasted import Pasted
 from orchestrator.diagnose.prefilter import (
     EVIDENCE,
     OBSERVED,
@@ -86,6 +87,7 @@ class VendorLog:
     ) -> None:
         self.asked = asked or Asked()
         self._context: dict[str, str] = dict(context or {})
+        self._pasted = Pasted()
         self._matcher = Matcher()
         self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
@@ -115,7 +117,7 @@ class VendorLog:
             return []
         if self._evidence.tracebacks.caught and CALM.match(line):
             self._evidence.tracebacks.calm()
-        given = line
+        given, line = line, self._pasted.as_printed(line)
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)

@@ -73,6 +73,18 @@ def _hit(found: Found, line: int, text: str, folded: str) -> Hit:
     return Hit(found.entry, line, text, found.captured, found.certain and not warned, warned=warned)
 
 
+def _shortest(entry: Entry, parts: list[str], glue: str) -> str:
+    """Return the end of a message, of as few lines as possible, that still holds the proof.
+
+    Whether it only warns is told by its beginning, and lines before it may belong to another.
+    """
+    for at in range(len(parts) - 1, 0, -1):
+        end = glue.join(parts[at:])
+        if any(one.search(end) is not None for one in entry.match):
+            return end
+    return glue.join(parts)
+
+
 class Matcher:
     """Feeds on cleaned lines and tells which known failures they show."""
 
@@ -82,6 +94,8 @@ class Matcher:
         self._message: deque[tuple[int, str, str]] = deque(maxlen=MOST_LINES - 1)
         self._in_message: dict[str, tuple[Entry, bool]] = {}
         self._withdrawn: set[str] = set()
+        #: Entries whose words stand in a line of the message that only warns.
+        self._warned: set[str] = set()
         self._passed: list[tuple[int, str]] = []
         #: The line before is the frame of a traceback; the code that it shows follows.
         self._framed = False
@@ -149,6 +163,8 @@ class Matcher:
             return []
         hits = [_hit(one, number, bare.strip(), folded) for one in self._index.search(folded)]
         for hit in hits:
+            if hit.warned:
+                self._warned.add(hit.entry.id)
             if not hit.entry.rule:
                 _, before = self._in_message.get(hit.entry.id, (hit.entry, False))
                 self._in_message[hit.entry.id] = (hit.entry, before or hit.certain)
@@ -170,6 +186,7 @@ class Matcher:
         self._message.clear()
         self._in_message.clear()
         self._withdrawn.clear()
+        self._warned.clear()
 
     def _continues(self, line: str, bare: str) -> bool:
         if not self._message:
@@ -200,8 +217,11 @@ class Matcher:
         for glue in (" ", ""):
             joined = glue.join([*parts, folded])
             for one in self._index.search(joined):
-                hit = _hit(one, first, printed, joined)
-                entry = hit.entry
+                entry = one.entry
+                if entry.id in self._warned:
+                    continue
+                said = _shortest(entry, [*parts, folded], glue) if one.certain else joined
+                hit = _hit(one, first, printed, said)
                 _, before = self._in_message.get(entry.id, (entry, None))
                 if before is None or (hit.certain and not before):
                     if not entry.rule:

@@ -92,4 +92,4 @@ def proves(entry: Entry, folded: str) -> bool:
 
 def mended_by(lower: str) -> str | None:
     """Return the step of :data:`MENDED` that a line (in small letters) says went well."""
-    return next((name for name, pattern in MENDED if pattern.search(lower)), None)
+    return next((name for name, pattern in MENDED if pattern.search(lower.strip())), None)

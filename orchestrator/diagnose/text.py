@@ -48,7 +48,7 @@ _PREFIX = re.compile(
     r"\s\S+\s[^\s:\[]{1,40}(?:\[\d+\])?:"  # syslog
     r"|[\w.-]{1,60}\s+\|(?=\s|$)"  # docker compose
     r"|\d{1,6}\s{2,}(?=\[|<hailo)|(?<=\s)\d{1,6}(?:\t|\s{2})"  # cat -n, history
-    r"|(?:\||#)\s(?=\s*(?:\[|<hailo))"  # quoted in a report
+    r"|(?:\||#|[-*\u2022])\s(?=\s*(?:\[|<hailo))"  # quoted in a report
     r"|(?:> ?)+(?=\s*[\w\"'/\[<])(?<!>>>)(?<!>>> )"
     r"|#\d+ \d+\.\d{1,3}(?=\s)"  # docker build
     r"|-\s(?:[\w.]{1,40} - )?(?:info|debug|stdout|stderr) -(?=\s)"  # a program's own log

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.corpus import HERE, PARTS, judge, load, score
+from orchestrator.diagnose.pasted import Pasted
+from tests.corpus import HERE, PARTS, Case, judge, load, score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +52,33 @@ FORMS: dict[str, Callable[[str], str]] = {
     "coloured": lambda line: f"\x1b[33m{line}\x1b[0m\r",
     "wrapped": lambda line: "\n".join(line[at : at + 80] for at in range(0, len(line) or 1, 80)),
     "rich": lambda line: f"│ {line} │",
+    "page": lambda line: html.escape(line) + "<br>",
+    "page in a page": lambda line: html.escape(html.escape(line)),
+    "Markdown": lambda line: re.sub(r"([_*<>\[\]])", r"\\\1", line),
+    "code of one line": lambda line: f"`{line}`" if line else "",
+    "no-break spaces": lambda line: line.replace(" ", "\u00a0"),
+    "moved": lambda line: f"        {line}",
+    "Docker's file": lambda line: json.dumps({"log": f"{line}\n", "stream": "stderr", "time": "x"}),
+    "journal's export": lambda line: json.dumps({"PRIORITY": "3", "MESSAGE": line}),
 }
+
+
+@pytest.mark.parametrize("case", [one for one in load() if one.expect == "none"],
+                         ids=lambda case: case.name)  # fmt: skip
+def test_what_stands_before_a_harmless_line_makes_no_proof_of_it(case: Case) -> None:
+    line = "Now the next step of the long script is run on this machine"
+    assert judge(replace(case, log=f"{line}\n{case.log}")).verdict == "right"
+
+
+def test_fences_and_an_answer_of_a_server_are_no_log_lines() -> None:
+    case = next(one for one in load() if one.name == "grep-noise")
+    assert judge(replace(case, log=f"I see this:\n```bash\n{case.log}\n```")).verdict == "right"
+    printed = Pasted().as_printed
+    assert printed('{"error": "model not found"}') == '{"error": "model not found"}'
+    assert printed('{"msg": "stopped", "exc_info": "Traceback\\nError: 1"}').count("\n") == 2
+    assert printed('{"msg": 1') == '{"msg": 1'
+    assert printed("[[" * 20_000) == "[[" * 20_000
+    assert printed("{" + '"a":[' * 5_000 + "}").startswith('{"a"')
 
 
 @pytest.mark.parametrize("form", FORMS)

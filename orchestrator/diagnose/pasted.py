@@ -1,0 +1,88 @@
+"""Undoes what pages, chats and log stores do to a line before somebody copies it from there.
+
+A log rarely comes as it was printed: a page has written its signs as entities, Markdown has put
+marks before them, an engine keeps each line as an object of JSON. Here it becomes again what the
+program printed, before anything else looks at it.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+
+#: What is worth a closer look; nearly no line of a log has any of it.
+_TOUCHED = re.compile(
+    '&(?:[a-z]{2,6}|#x?[0-9a-fA-F]{1,6});|\\\\[_\\[\\]*<>#~|`]|^\\s*(?:\\{\\s*"|```|~~~|`)'
+    "|</?(?:br|p|pre|code|span|div|li)\\b|[\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff]"
+    '|^\\s+traceback \\(most recent|^\\s{3,}file "',
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#x?[0-9a-fA-F]{1,6});", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:br|p|pre|code|span|div|li)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
+_ESCAPED = re.compile(r"\\([_\[\]*<>#~|`])")
+_FENCE = re.compile(r"^\s*(?:```|~~~)\s*[\w+-]{0,16}\s*$")
+_WIDE = re.compile("[\u00a0\u2007\u202f]")
+_NO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
+#: The beginning of a traceback, and a frame; each with where it stands when nobody moved it.
+_PLACES = ((re.compile(r"\s*Traceback \(most recent call last"), 0), (re.compile(r'\s*File "'), 2))
+#: What stores of logs call the words of the program (Docker, journald, loggers that write JSON).
+_WORDS = ("log", "message", "MESSAGE", "msg", "event")
+#: What they keep beside it. Alone it is a server's answer, and stays as it is.
+_BESIDE = ("error", "exception", "exc_info")
+#: Longer objects are data, no line of a log.
+_LONGEST = 1 << 15
+
+
+def _stored(line: str) -> str:
+    """Return what a program printed, out of the object in which a store of logs keeps it."""
+    if len(line) > _LONGEST or not line.rstrip().endswith("}"):
+        return line
+    try:
+        kept = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    said = [kept[name] for name in (*_WORDS, *_BESIDE) if isinstance(kept.get(name), str)]
+    if kept.keys().isdisjoint(_WORDS) or not said:
+        return line
+    return "\n".join(one.rstrip("\n") for one in dict.fromkeys(said))
+
+
+class Pasted:
+    """Takes the lines of one log in order; :meth:`as_printed` gives each as it was printed."""
+
+    def __init__(self) -> None:
+        #: How far the traceback that is being read was moved to the right.
+        self._margin = 0
+
+    def as_printed(self, line: str) -> str:
+        """Return ``line`` as the program printed it; an object of JSON may hold several lines."""
+        if self._margin:
+            if line[: self._margin].isspace():
+                line = line[self._margin :]
+            elif line.strip():
+                self._margin = 0
+        if _TOUCHED.search(line) is None:
+            return line
+        if _FENCE.match(line):
+            return ""
+        line = _NO_WIDTH.sub("", _WIDE.sub(" ", line))
+        # Twice: what was quoted out of a page may be written so once more.
+        line = _ENTITY.sub(_sign, _ENTITY.sub(_sign, _TAG.sub("", line)))
+        if line.lstrip().startswith("{"):
+            return _stored(line)
+        line = _ESCAPED.sub(r"\1", line)
+        bare = line.strip()
+        if len(bare) > 2 and bare[0] == bare[-1] == "`":
+            line = bare.strip("`")
+        for pattern, place in _PLACES:
+            moved = len(line) - len(line.lstrip()) - place
+            if moved > 0 and pattern.match(line):
+                self._margin += moved
+                return line[moved:]
+        return line
+
+
+def _sign(match: re.Match[str]) -> str:
+    sign = html.unescape(match[0])
+    return " " if sign.isspace() else sign

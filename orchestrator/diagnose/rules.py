@@ -334,7 +334,7 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
         wanted = entry.yields_to if entry and entry.yields_to else (umbrella.stage,)
         named = one.id in wanted or one.id[0] in wanted
         if one.umbrella:
-            if "*" in wanted and one.severity == "fatal":
+            if "*" in wanted and one.severity == "fatal" and one.id not in _SAY_LITTLE:
                 # What is plain of any program yields to what is known of this one.
                 other = entries.get(one.id)
                 if other is not None and "*" not in other.yields_to:

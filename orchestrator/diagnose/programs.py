@@ -30,7 +30,8 @@ SIGNS: dict[str, re.Pattern[str]] = {
         r"|\[error\] (?:mapping|compilation) failed|failed to produce compiled"
         r"|[\w./-]+/(?:conv|dw|matmul|input_layer|output_layer|concat|ew_add)\d+",
         "runtime": r"\[hailort|hailo_platform|hailortcli|pyhailort|libhailort"
-        r"|hailort(?:status)?exception|\bvdevice\b|\bhailort\b",
+        # The compiler says which HailoRT is there, and what that could do; it is no run of it.
+        r"|hailort(?:status)?exception|\bvdevice\b|\bhailort\b(?! (?:version: |post-?processing))",
         "camera": r"picamera2|libcamera|rpicam-|v4l2_videodevice\.cpp|error: \*\*\* .* \*\*\*"
         r"|\b(?:info|warn|error) \w+ (?:camera|pisp|vc4|v4l2_|ipa_|pipeline_|dma_|rpi|media_)"
         r"\w*\.cpp:\d",

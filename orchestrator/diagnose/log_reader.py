@@ -6,6 +6,7 @@ version of the tools never breaks a build because its prints changed.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from orchestrator.diagnose.prefilter import (
 from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
+from orchestrator.diagnose.session import Session
 from orchestrator.diagnose.tracebacks import CALM
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ OWN = frozenset(
         "line",
     }
 )
+#: What a prompt must hold.
+PROMPTS = re.compile(r"[$#%>\u276f\u279c]\s+\S")
 #: A line that told nothing so many times in a row tells nothing the next time.
 STEADY = 8
 
@@ -88,6 +92,7 @@ class VendorLog:
         self.asked = asked or Asked()
         self._context: dict[str, str] = dict(context or {})
         self._pasted = Pasted()
+        self._session = Session()
         self._matcher = Matcher()
         self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
@@ -120,6 +125,8 @@ class VendorLog:
         given, line = line, self._pasted.as_printed(line)
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
+        if PROMPTS.search(line) is not None or not self._session.spoke:
+            self._session.feed(self._lines, texts.strip_prefix(texts.clean(line)))
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)
         before = self._matcher.taken
         news: list[Progress | Diagnosis] = []
@@ -204,10 +211,22 @@ class VendorLog:
             if name in LISTED:
                 self._listed.setdefault((entry.id, name), {})[value] = None
         kept = self._hits.get(entry.id)
-        if kept is not None and (kept.certain or not hit.certain):
+        if kept is not None and not self._replaces(hit, kept):
             return None
         self._hits[entry.id] = hit
         return self._finding(hit)
+
+    def _replaces(self, hit: Hit, kept: Hit) -> bool:
+        """Tell whether a later hit of an entry says more than the one that is kept."""
+        if not hit.certain or not kept.certain:
+            return hit.certain
+        again = self._session.again(kept.line)
+        if again is not None and hit.line >= again[0]:
+            return True
+        # What is plain was only mentioned there; here a program stopped at it.
+        traces = self._evidence.tracebacks
+        other = "*" in hit.entry.yields_to and hit.captured != kept.captured
+        return other and bool(traces.inner_at(hit.line)) and not traces.inner_at(kept.line)
 
     def _finding(self, hit: Hit) -> Diagnosis:
         words = rules.words(self._observed, self.asked) | self._context | dict(hit.captured)
@@ -285,10 +304,12 @@ class VendorLog:
             if self._still_holds(hit) and self._evidence.proof(hit) != "no"
         }
         failed = self._outcome.outcome == "failed"
+        tried_again = self._tried_again(hits)
         over = {
             name
             for name, hit in hits.items()
-            if self._outcome.recovered(
+            if name in tried_again
+            or self._outcome.recovered(
                 self._last[name], hit.entry.stage, name, hit.captured.get("module", "")
             )
             or ("*" in hit.entry.yields_to and self._evidence.tracebacks.lived_on(self._last[name]))
@@ -306,6 +327,25 @@ class VendorLog:
         if failed and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))
         return sorted(found, key=rules.rank)
+
+    def _tried_again(self, hits: Mapping[str, Hit]) -> set[str]:
+        """Return the entries of attempts that are over: the same command ran again since, and
+        went well or failed for a reason that is proven, too."""
+        proven = [
+            hit.line
+            for hit in hits.values()
+            if hit.entry.severity == "fatal" and self._evidence.proof(hit) == "yes"
+        ]
+        bad = [*self._evidence.bad, *proven]
+        over = set()
+        for name, hit in hits.items():
+            again = self._session.again(hit.line)
+            if again is None:
+                continue
+            failed = any(again[0] <= line <= again[1] for line in bad)
+            if not failed or any(again[0] <= line <= again[1] for line in proven):
+                over.add(name)
+        return over
 
     def _as_symptom(self, finding: Diagnosis, found: Sequence[Diagnosis]) -> Diagnosis:
         """Return a finding from a later exception of a chain as possible, unless the first

@@ -1,0 +1,84 @@
+"""Follows a terminal session: which command was typed when, and which one was tried again.
+
+People paste whole sessions: a command fails, something is mended, the same command runs again. What
+the first attempt said is over then, and the last one is what they ask about.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+_PROMPT = re.compile(
+    r"^\s*(?:\([\w.+-]{1,40}\)\s*)*(?:"
+    r"[\w.-]+@[\w.-]+(?::[^$#%]{0,200})?\s?[$#%]"  # user@host:~/folder$
+    r"|\[[\w.-]+@[\w.-]+ [^\]]{1,100}\][$#]"  # [user@host folder]$
+    r"|[\w.-]+@[\w.-]+ [^\s%]{1,100} %"  # user@host folder %
+    r"|(?:ba|z|da)?sh-[\d.]+[$#]|\$|\u276f|\u279c\s+\S+"
+    r"|(?:PS )?[A-Za-z]:\\[^<>|]{0,200}>"  # PS C:\folder>
+    r")\s+(?P<command>\S.*)$"
+)
+#: What may stand before the program, and is not it.
+_BEFORE = re.compile(r"^(?:sudo(?: -\S+)*|time|nohup|env|[A-Z_][A-Z0-9_]*=\S*)\s+")
+#: Programs that are asked for another thing each time: only the whole command is the same again.
+_EACH_ITS_OWN = re.compile(
+    r"^(?:\S*/)?(?:pip[\d.]*|python[\d.]* -m pip|apt(?:-get)?|conda|mamba|uv|npm|snap|dpkg|git|wget"
+    r"|curl|docker (?:pull|load|run|exec)|dkms|modprobe|insmod|systemctl|ls|cat|cp|mv|rm|cd|export"
+    r"|source|\.|echo|grep|sed|nano|vim?|chmod|chown|mkdir|make)\b"
+)
+_SPACES = re.compile(r"\s+")
+#: Commands that are remembered.
+MOST = 512
+
+
+def _name(command: str) -> str:
+    """Return what makes two commands the same one: program and verb, or all of it."""
+    while (before := _BEFORE.match(command)) is not None:
+        command = command[before.end() :]
+    words = _SPACES.split(command.strip())
+    if _EACH_ITS_OWN.match(" ".join(words)):
+        return " ".join(words)
+    # An option may stand before the script (`python3 -u detect.py`).
+    named = [word for word in words if not word.startswith("-")]
+    return " ".join(named[:2])
+
+
+class Session:
+    """Takes in the lines of a log; tells which of them were printed by an attempt before."""
+
+    def __init__(self) -> None:
+        self._first: list[int] = []
+        self._names: list[str] = []
+        #: The last command has printed something; nobody asks that before the first.
+        self.spoke = True
+
+    def feed(self, number: int, line: str) -> None:
+        """Take in one line, without colours and prefixes."""
+        prompt = _PROMPT.match(line)
+        if prompt is None:
+            self.spoke = self.spoke or bool(line.strip())
+            return
+        if len(self._first) >= MOST:
+            del self._first[0], self._names[0]
+        if self._first and not self.spoke:
+            # Nothing is known of a command that printed nothing.
+            self._names[-1] = ""
+        self._first.append(number)
+        self._names.append(_name(prompt["command"]))
+        self.spoke = False
+
+    def _run_of(self, number: int) -> int:
+        return bisect_right(self._first, number) - 1
+
+    def again(self, number: int) -> tuple[int, int] | None:
+        """Return first and last line of the last time that the command which printed line
+        ``number`` ran again, ``None`` where it did not, or printed nothing then."""
+        run = self._run_of(number)
+        if run < 0 or not self._names[run]:
+            return None
+        last = len(self._names) - (1 if self.spoke else 2)
+        for later in range(last, run, -1):
+            if self._names[later] == self._names[run]:
+                end = self._first[later + 1] - 1 if later + 1 < len(self._first) else 1 << 60
+                return self._first[later], end
+        return None

@@ -1,0 +1,95 @@
+"""Terminal sessions with several attempts: the last one is what the person asks about."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.diagnose.log_reader import VendorLog, read_log
+
+MISSING = """\
+Traceback (most recent call last):
+  File "/home/pi/detect.py", line 3, in <module>
+    import {0}
+ModuleNotFoundError: No module named '{0}'
+"""
+INSTALLED = "Successfully installed numpy-1.26.4 {}-4.10.0\n"
+
+
+def explain(log: str) -> VendorLog:
+    return read_log(log.rstrip("\n").split("\n"))
+
+
+def asserted(log: str) -> dict[str, str]:
+    """Return what is asserted, by id, with its cause."""
+    return {one.id: one.cause for one in explain(log).findings() if one.severity == "fatal"}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "$ ",
+        "pi@raspberrypi:~/work $ ",
+        "(venv) pi@raspberrypi:~/work$ ",
+        "(base) [pi@box work]$ ",
+        "root@0f3a:/# ",
+        "PS C:\\work> ",
+        "me@mac work % ",
+    ],
+)
+def test_the_same_command_again_is_what_counts(prompt: str) -> None:
+    log = (
+        f"{prompt}python3 detect.py\n{MISSING.format('cv2')}"
+        f"{prompt}pip install opencv-python\n{INSTALLED.format('opencv-python')}"
+        f"{prompt}python3 -u detect.py\n{MISSING.format('imutils')}"
+    )
+    assert list(asserted(log)) == ["G03"]
+    assert "imutils" in asserted(log)["G03"]
+
+
+def test_an_attempt_that_came_through_leaves_nothing_to_explain() -> None:
+    log = (
+        "$ scp a.hef pi@raspberrypi.local:/tmp\n"
+        "ssh: Could not resolve hostname raspberrypi.local: Name or service not known\n"
+        "lost connection\n"
+        "$ scp a.hef pi@192.168.1.20:/tmp\n"
+        "a.hef                              100% 4123KB  11.2MB/s   00:00\n"
+    )
+    assert asserted(log) == {}
+    told = explain(
+        f"{log}$ ssh pi@rpi5\nssh: Could not resolve hostname rpi5: Name or service not known"
+    )
+    found = [one for one in told.findings() if one.severity == "fatal"]
+    assert [(one.line, "rpi5" in one.cause) for one in found if one.id == "H06"] == [(7, True)]
+
+
+def test_an_attempt_that_fails_without_a_known_reason_leaves_the_first_reason() -> None:
+    log = (
+        f"$ python3 detect.py\n{MISSING.format('cv2')}$ python3 detect.py\nError: it failed again\n"
+    )
+    assert list(asserted(log)) == ["G03"]
+
+
+def test_a_command_that_printed_nothing_mends_nothing() -> None:
+    log = f"$ python3 detect.py\n{MISSING.format('cv2')}$ python3 detect.py\n$ ls\na.hef\n"
+    assert list(asserted(log)) == ["G03"]
+    assert list(asserted(log.removesuffix("$ ls\na.hef\n"))) == ["G03"]
+
+
+def test_another_package_is_another_command() -> None:
+    first = "E: Unable to locate package hailo-all\n"
+    install = "$ sudo apt install hailo-all\n"
+    log = f"{install}{first}$ sudo apt install tmux\ntmux is already the newest.\n"
+    assert list(asserted(log)) == ["R09"]
+    again = f"{install}{first}{install}Setting up hailo-all (4.20.0) ...\n"
+    assert asserted(again) == {}
+
+
+def test_what_stopped_the_program_counts_before_what_was_only_mentioned() -> None:
+    log = f"plugin overlay: No module named 'shapely'\n{MISSING.format('imutils')}"
+    assert "imutils" in asserted(log)["G03"]
+    assert "shapely" in asserted(log.split("\n", maxsplit=1)[0])["G03"]
+
+
+def test_a_comment_or_a_list_is_no_prompt() -> None:
+    log = f"# python3 detect.py\n{MISSING.format('cv2')}> python3 detect.py\nall is well\n"
+    assert list(asserted(log)) == ["G03"]

@@ -31,6 +31,7 @@ TAKES: dict[str, str] = {
     "apt-cache": rf"(?:policy|show) {PACKAGES}",
     "apt-file": rf"update|search {WORD}",
     "apt-mark": rf"(?:hold|unhold) {PACKAGES}|showhold",
+    "ausearch": r"-m avc -ts recent",
     "cat": r"/\S+(?: /\S+)*",
     "chmod": rf"[0-7]{{3,4}} {WORDS}",
     "depmod": "-a",
@@ -90,7 +91,9 @@ TAKES: dict[str, str] = {
     "ss": r"-[tlnpu]+",
     "ssh": rf"(?:-[vp](?: \d+)? |-i \S+ |-F \S+ |-J \S+ |-o \w+=\S+ )*{WORD}",
     "ssh-copy-id": rf"(?:-p \d+ |-i \S+ |-F \S+ |-o \w+=\S+ )*{WORD}",
-    "ssh-keygen": rf"-lf /\S+|(?:-f \S+ )?-R {WORD}",
+    "setenforce": r"[01]",
+    "setsebool": r"-P \w+ [01]",
+    "ssh-keygen": rf"-A|-lf /\S+|(?:-f \S+ )?-R {WORD}",
     "systemctl": (
         r"(?:--user )?(?:(?:restart|start|stop|status|enable|disable) (?:--now )?[\w@.-]+"
         r"|daemon-reload|list-unit-files)"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.catalogue import load_index
 from orchestrator.diagnose.survived import proves
-from orchestrator.diagnose.tracebacks import FRAME
+from orchestrator.diagnose.tracebacks import FRAME, RAISED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -175,7 +175,8 @@ class Matcher:
 
     def _is_code(self, bare: str, folded: str) -> bool:
         """Tell whether a line is the user's code in a traceback: its words are no message."""
-        code = self._framed and bare[:1].isspace()
+        # A frame without code (of what is run from a string) is followed by what was raised.
+        code = self._framed and bare[:1].isspace() and RAISED.match(bare) is None
         lower = folded.lower()
         frame = FRAME.match(lower) is not None
         self._framed = frame and _LIBRARY.search(lower) is None

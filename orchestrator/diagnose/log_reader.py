@@ -324,7 +324,9 @@ class VendorLog:
         failed = failed and not any(
             hits[name].line <= (at or 0) <= self._last[name] for name in over
         )
-        if failed and not any(one.severity in {"fatal", "possible"} for one in found):
+        # What is only a warning may be the very line that the log calls an error.
+        told = any(hit.entry.severity == "warn" and hit.line == at for hit in hits.values())
+        if failed and not told and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))
         return sorted(found, key=rules.rank)
 

@@ -27,6 +27,8 @@ RAISED = re.compile(
 )
 #: What ends a traceback, whatever the class is called: at the margin, a name and a message.
 NAMED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: \S|:?$)|^[A-Z]\w*[a-z]\w*: \S")
+#: What was raised without a word.
+BARE = re.compile(r"[\w.]+:?")
 #: Lines that may stand between a frame and what was raised: its code, and marks below it.
 MOST_CODE = 3
 #: What a logger says of an exception that the program caught: its traceback is the next line.
@@ -178,5 +180,8 @@ class Tracebacks:
                 while first > 0 and self._traces[first].linked:
                     first -= 1
                 raised = self._traces[first].raised
-                return raised[0] if raised and raised[0] != number else None
+                if raised is None or BARE.fullmatch(raised[1]):
+                    # It says nothing; what the program made of it is all there is.
+                    return None
+                return raised[0] if raised[0] != number else None
         return None

@@ -31,7 +31,7 @@ from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.session import Session
-from orchestrator.diagnose.tracebacks import CALM
+from orchestrator.diagnose.tracebacks import CALM, Ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -101,6 +101,7 @@ class VendorLog:
         self._scene = rules.Scene()
         self._steps = Steps()
         self._evidence = Evidence()
+        self._ignored = Ignored()
         self._hits: dict[str, Hit] = {}
         self._last: dict[str, int] = {}
         self._listed: dict[tuple[str, str], dict[str, None]] = {}
@@ -131,7 +132,11 @@ class VendorLog:
         before = self._matcher.taken
         news: list[Progress | Diagnosis] = []
         for part in texts.split_feed(line):
-            news.extend(self._feed_part(texts.clean(part), verdict))
+            cleaned = texts.clean(part)
+            if self._is_ignored(cleaned):
+                self._matcher.feed(self._lines, "")
+            else:
+                news.extend(self._feed_part(cleaned, verdict))
         if self._matcher.taken != before:
             self._prefilter.keep()
         self._again = self._again + 1 if given == self._same else 0
@@ -140,6 +145,12 @@ class VendorLog:
         if wanted or news or self._matcher.expects or not self._prefilter.steady:
             self._again = 0
         return news
+
+    def _is_ignored(self, line: str) -> bool:
+        """Tell whether a line belongs to an exception that Python only mentions."""
+        if not self._ignored.inside and "xception ignored in" not in line:
+            return False
+        return self._ignored.covers(texts.strip_prefix(line))
 
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         readers = verdict.readers

@@ -36,6 +36,12 @@ _WARNED = re.compile(
 _ADVICE = re.compile(
     r"^.{0,40}\bif you (?:still )?(?:see|get|encounter|receive|run into|are (?:seeing|getting))\b"
 )
+#: A warning of the compiler that says itself what it does instead: no failure, whatever else it
+#: speaks of.
+_GOES_ON = re.compile(
+    r"^\[warning\].*\b(?:will not (?:generate|be \w+)|will be (?:ignored|skipped|disabled)|skipp\w+"
+    r"|proceed\w*|revert\w+ to|fall\w* back|trying again|retrying)\b"
+)
 #: Steps that went well, as package tools and engines say it.
 MENDED = (
     ("pip", re.compile(r"^successfully installed \S")),
@@ -85,7 +91,8 @@ def warned(folded: str) -> bool:
 
 def proves(entry: Entry, folded: str) -> bool:
     """Tell whether a line may assert ``entry``: advice nothing, a warning nothing that is plain."""
-    if _ADVICE.search(folded.lower()):
+    lower = folded.lower()
+    if _ADVICE.search(lower) or (entry.severity == "fatal" and _GOES_ON.match(lower)):
         return False
     return entry.severity != "fatal" or "*" not in entry.yields_to or not warned(folded)
 

@@ -29,6 +29,8 @@ RAISED = re.compile(
 NAMED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: \S|:?$)|^[A-Z]\w*[a-z]\w*: \S")
 #: What was raised without a word.
 BARE = re.compile(r"[\w.]+:?")
+#: What Python says before the traceback of an exception that nobody can take.
+_IGNORED = re.compile(r"^\s*exception ignored in\b")
 #: Lines that may stand between a frame and what was raised: its code, and marks below it.
 MOST_CODE = 3
 #: What a logger says of an exception that the program caught: its traceback is the next line.
@@ -55,6 +57,26 @@ class Trace:
     #: A logger printed it, and how often the logger spoke calmly afterwards.
     caught: bool = False
     calm: int = 0
+
+
+class Ignored:
+    """Knows the tracebacks of exceptions that Python ignores, at its end mostly: none failed."""
+
+    def __init__(self) -> None:
+        self.inside = False
+
+    def covers(self, bare: str) -> bool:
+        """Tell whether a line (without prefix) belongs to such a traceback."""
+        lower = bare.lower()
+        if _IGNORED.match(lower):
+            self.inside = True
+            return True
+        if not self.inside:
+            return False
+        if not bare.strip() or bare[0].isspace() or BEGINS.match(lower):
+            return True
+        self.inside = False
+        return RAISED.match(bare) is not None
 
 
 class Tracebacks:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _WARNED = re.compile(
     r"^(?!.{0,40}\b(?:retrying|erroneous pipeline)\b)(?:"
     r"[^a-z]*(?:[\w.:/-]+ ){0,4}?[\[<(]?(?:\w+)?warn(?:ing)?[\])>]?(?=[\s:*!]|$)"
+    # The engines' own loggers name the level in a field.
+    r"|(?:time=\S+ )?(?:level=warn(?:ing)? |warn\[\d+\] )"
     r"|.{0,80}-warning \*\*|w\d{4} \d|\S+: w \w+/|\[w\]|w: (?!gpg error|failed to fetch)"
     # Tools that look around say what they did not find or may not read, and go on.
     r"|(?:find|grep|du|rm|rmdir|cat|head|tail|stat|readlink): (?!.{0,80}/dev/(?:hailo|h1x))"

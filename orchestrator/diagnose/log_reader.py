@@ -15,6 +15,7 @@ from orchestrator.diagnose import rules
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.evidence import Evidence
 from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
+from orchestrator.diagnose.listings import Listings
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
@@ -93,6 +94,7 @@ class VendorLog:
         self._context: dict[str, str] = dict(context or {})
         self._pasted = Pasted()
         self._session = Session()
+        self._listings = Listings()
         self._matcher = Matcher()
         self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
@@ -128,6 +130,7 @@ class VendorLog:
             line = line[:-1]
         if PROMPTS.search(line) is not None or not self._session.spoke:
             self._session.feed(self._lines, texts.strip_prefix(texts.clean(line)))
+        self._listings.feed(line)
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)
         before = self._matcher.taken
         news: list[Progress | Diagnosis] = []
@@ -175,13 +178,13 @@ class VendorLog:
                 if not bare:
                     return news
         folded = texts.fold(bare)
-        if not folded:
-            self._matcher.feed(self._lines, "")
-            return news
         if readers & OBSERVED:
             self._observed.feed(folded)
         if readers & SCENE:
             self._scene.feed(folded)
+        if not folded or self._listings.shows(bare):
+            self._matcher.feed(self._lines, "")
+            return news
         if readers & OUTCOME:
             self._outcome.feed(self._lines, bare)
         if readers & EVIDENCE or verdict.sounds_bad or waits:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
-_PROMPT = re.compile(
+#: A line in which somebody typed a command.
+PROMPT = re.compile(
     r"^\s*(?:\([\w.+-]{1,40}\)\s*)*(?:"
     r"[\w.-]+@[\w.-]+(?::[^$#%]{0,200})?\s?[$#%]"  # user@host:~/folder$
     r"|\[[\w.-]+@[\w.-]+ [^\]]{1,100}\][$#]"  # [user@host folder]$
@@ -54,7 +55,7 @@ class Session:
 
     def feed(self, number: int, line: str) -> None:
         """Take in one line, without colours and prefixes."""
-        prompt = _PROMPT.match(line)
+        prompt = PROMPT.match(line)
         if prompt is None:
             self.spoke = self.spoke or bool(line.strip())
             return

@@ -26,7 +26,7 @@ _CODE = re.compile(
     r"|#\s*(?:include|define|ifn?def|endif|pragma)\b|\}\s*(?:else|catch)\b.*\{\s*$"
     r"|(?:std::)?(?:cout|cerr|printf|fprintf|throw|console\.\w+)\b\s*(?:<<|\(|std::|\w+\().*"
     r"|(?!\[|.{0,200}\b(?:error|warning):)[^:]{0,200}[(=][^;]*;\s*(?://.*)?$|HAILO_STATUS__X\("
-    r"|\"[^\"]*\",\s*$"
+    r"|\"[^\"/]*\",\s*$"
     # What grep found in sources.
     r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js|md|rst|ya?ml|sh):\d+[:-]\s{2,}\S"
     # Comments, as far as nothing else begins so (`#12` is docker's, `* ` is curl's).

@@ -37,6 +37,7 @@ from orchestrator.diagnose.tracebacks import CALM, Ignored
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from orchestrator.diagnose.catalogue import Entry
     from orchestrator.diagnose.prefilter import Prefilter, Verdict
 
 
@@ -73,6 +74,21 @@ OWN = frozenset(
 PROMPTS = re.compile(r"[$#%>\u276f\u279c]\s+\S")
 #: A line that told nothing so many times in a row tells nothing the next time.
 STEADY = 8
+
+
+#: Entries whose captured name is that of a package, which pip may have installed afterwards.
+PACKAGES = frozenset({"B06", "B07"})
+
+
+def _is_plain(entry: Entry) -> bool:
+    """Tell whether an entry may come of any program, so that it is no word about this one."""
+    return "*" in entry.yields_to or entry.id.startswith("Y")
+
+
+def _package(entry: str, captured: Mapping[str, str]) -> str:
+    """Return the module or package that a hit of ``entry`` (an id) speaks of, else nothing."""
+    name = captured.get("name", "") if entry in PACKAGES else ""
+    return captured.get("module") or name
 
 
 class VendorLog:
@@ -324,9 +340,10 @@ class VendorLog:
             for name, hit in hits.items()
             if name in tried_again
             or self._outcome.recovered(
-                self._last[name], hit.entry.stage, name, hit.captured.get("module", "")
+                self._last[name], hit.entry.stage, name, _package(name, hit.captured)
             )
-            or ("*" in hit.entry.yields_to and self._evidence.tracebacks.lived_on(self._last[name]))
+            or self._evidence.tracebacks.ignored(self._last[name])
+            or (_is_plain(hit.entry) and self._evidence.tracebacks.lived_on(self._last[name]))
             # The log goes on after the warning, so that the program did.
             or (hit.warned and not failed and self._last[name] + 1 < self._lines)
         }

@@ -47,6 +47,8 @@ _BARS = re.compile(
 _PLACE = re.compile(r"\S\.\w{1,4}:\d+(?::\d+)?:$")
 _SAYS = re.compile(r"\s*(?:fatal )?(?:error|warning):", re.IGNORECASE)
 
+#: What CMake writes above the indented lines of a warning.
+_BLOCK = ("CMake Warning", "CMake Deprecation Warning", "CMake Author Warning")
 #: Files of installed packages: what stands in their code says where a program was.
 _LIBRARY = re.compile(r"(?:site|dist)-packages|/usr/lib/|/lib/python3")
 
@@ -67,9 +69,10 @@ class Hit:
     warned: bool = False
 
 
-def _hit(found: Found, line: int, text: str, folded: str) -> Hit:
-    """Return what was found in a message; the line of a warning proves less."""
-    warned = found.certain and not proves(found.entry, folded)
+def _hit(found: Found, line: int, text: str, folded: str, *, mild: bool = False) -> Hit:
+    """Return what was found in a message; a warning, or what was only typed, proves less."""
+    mild = mild and found.entry.severity == "fatal"
+    warned = found.certain and (mild or not proves(found.entry, folded))
     return Hit(found.entry, line, text, found.captured, found.certain and not warned, warned=warned)
 
 
@@ -99,6 +102,8 @@ class Matcher:
         self._passed: list[tuple[int, str]] = []
         #: The line before is the frame of a traceback; the code that it shows follows.
         self._framed = False
+        #: Within what CMake only warns of: indented lines below its first.
+        self._block = False
         #: Number of lines that were looked at.
         self.taken = 0
 
@@ -110,9 +115,17 @@ class Matcher:
     def pass_over(self, number: int, line: str) -> None:
         """Take note of a line that shows nothing, alone or with those before."""
         self.taken += 1
+        self._follow(line)
         self._passed.append((number, line))
         if len(self._passed) > MOST_PASSED:
             self._catch_up()
+
+    def _follow(self, line: str) -> None:
+        """Take note where a warning of several lines begins and ends."""
+        if line.startswith(_BLOCK):
+            self._block = True
+        elif self._block and line and not line[0].isspace():
+            self._block = False
 
     def _catch_up(self) -> None:
         """Make the message of the lines that were passed over, as :meth:`feed` would have."""
@@ -145,6 +158,7 @@ class Matcher:
     def feed(self, number: int, line: str) -> list[Hit]:
         """Return what ``line`` (cleaned, number ``number``) shows, alone or with those before."""
         self.taken += 1
+        self._follow(line)
         if self._passed:
             self._catch_up()
         bare = texts.strip_prefix(line)
@@ -155,13 +169,17 @@ class Matcher:
         if self._is_code(bare, folded):
             self._forget()
             return []
-        wrapped = self._continues(line, bare)
+        typed = texts.is_typed(bare)
+        wrapped = not typed and self._continues(line, bare)
         if not wrapped:
             self._forget()
         if _BARS.match(folded):
             self._message.append((number, folded, bare.strip()))
             return []
-        hits = [_hit(one, number, bare.strip(), folded) for one in self._index.search(folded)]
+        mild = self._block or typed
+        hits = [
+            _hit(one, number, bare.strip(), folded, mild=mild) for one in self._index.search(folded)
+        ]
         for hit in hits:
             if hit.warned:
                 self._warned.add(hit.entry.id)
@@ -170,11 +188,16 @@ class Matcher:
                 self._in_message[hit.entry.id] = (hit.entry, before or hit.certain)
         if wrapped:
             hits.extend(self._search_wrapped(folded, bare.strip()))
+        if typed:
+            self._forget()
+            return hits
         self._message.append((number, folded, bare.strip()))
         return hits
 
     def _is_code(self, bare: str, folded: str) -> bool:
-        """Tell whether a line is the user's code in a traceback: its words are no message."""
+        """Tell whether a line is code, as of the user's in a traceback: its words say nothing."""
+        if not bare.lstrip().startswith("raise ") and texts.is_code(bare):
+            return True
         # A frame without code (of what is run from a string) is followed by what was raised.
         code = self._framed and bare[:1].isspace() and RAISED.match(bare) is None
         lower = folded.lower()
@@ -222,7 +245,7 @@ class Matcher:
                 if entry.id in self._warned:
                     continue
                 said = _shortest(entry, [*parts, folded], glue) if one.certain else joined
-                hit = _hit(one, first, printed, said)
+                hit = _hit(one, first, printed, said, mild=self._block)
                 _, before = self._in_message.get(entry.id, (entry, None))
                 if before is None or (hit.certain and not before):
                     if not entry.rule:

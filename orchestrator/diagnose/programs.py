@@ -25,6 +25,7 @@ SIGNS: dict[str, re.Pattern[str]] = {
         r"|backendallocator|allocatorscript|parsingwithrecommendation"
         r"|unsupported\w+(?:layer|operation|model)error|unsupportedoperationerror"
         r"|unsupportedmodelerror|unexpectednodeerror|misspellnodeerror|agent infeasible"
+        r"|valid partition to contexts|failed to reach required fps on"
         r"|no successful assignments|negativeslopeexponent|badinputs?shape|bbox_decoders"
         r"|kernel features: \d|hailonnexception|nmsconfigpostprocess"
         r"|\[error\] (?:mapping|compilation) failed|failed to produce compiled"

@@ -382,6 +382,11 @@ def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[
     ]
     if len({one.file for one in fatal}) > 1:
         return list(found)
+    after = [one for one in fatal if one.id not in _OF_ONE_SOURCE]
+    if any(one.stage not in _BEFORE for one in after):
+        fatal = after
+        why = "what is missing comes from that source"
+        found = [possible(one, why) if one.id in _OF_ONE_SOURCE else one for one in found]
     first = min(fatal, key=lambda one: one.line or 0, default=None)
     if first is None:
         return list(found)
@@ -398,10 +403,12 @@ def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[
 
 #: Stages whose failure lets everything after it fail.
 _BEFORE = ("setup", "docker")
+#: What apt says of one source, and goes on with the lists that it has of it.
+_OF_ONE_SOURCE = ("B05", "M01")
 #: Entries that only repeat what a program says of itself.
 OWN_WORDS = frozenset({"F24", "F33", "F34", "F35", "G51", "G57", "G80", "V30", "V38", "Y31"})
 #: Entries that only say that something failed, or that something was ended.
-_SAY_LITTLE = ("T07", "T17", "K02", "R97", "W02", "W03", "W14", "F09")
+_SAY_LITTLE = ("T07", "T17", "K02", "R97", "W02", "W03", "W14", "F09", "Y38")
 
 
 def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:

@@ -25,14 +25,21 @@ _WARNED = re.compile(
     r"|(?:time=\S+ )?(?:level=warn(?:ing)? |warn\[\d+\] )"
     r"|.{0,80}-warning \*\*|w\d{4} \d|\S+: w \w+/|\[w\]|w: (?!gpg error|failed to fetch)"
     # Tools that look around say what they did not find or may not read, and go on.
-    r"|(?:find|grep|du|rm|rmdir|cat|head|tail|stat|readlink): (?!.{0,80}/dev/(?:hailo|h1x))"
+    r"|(?:find|grep|du|rm|rmdir|cat|head|tail|tee|stat|readlink): (?!.{0,80}/dev/(?:hailo|h1x))"
     # What a login script names and is gone by now; nobody asked for it.
     r"|-?(?:ba|da|z)?sh: \S+(?:/env|/setup\.(?:ba|z)?sh|rc|profile): no such file"
-    r"|.{0,160}\b(?:falling back|fall back to|will fall back|skipping|not required|is optional"
-    r"|\(optional\)|optional (?:module|dependency|package|feature)|ignor(?:ed|ing)\b"
-    r"|if you do not have a gpu|continuing (?:anyway|without)|will be disabled|support disabled)"
+    r"|.{0,160}\b(?:is optional|optional (?:module|dependency|package|feature)|\(optional\))"
     r"|(?:exception|error) ignored in"
     r")"
+)
+#: What a line says of the program itself: that it goes on, whatever was wrong.
+_GOES_ON = re.compile(
+    r"^.{0,240}?\b(?:falling back|(?:will )?fall back to|skipping|not required|ignor(?:ed|ing)\b"
+    r"|if you do not have a gpu|continuing (?:anyway|without)|going on without|will be disabled"
+    r"|support disabled|default(?:ing)? to\b|using (?:the )?defaults?\b"
+    # What a compiler, and programs that write fields, call a warning themselves.
+    r"|\.\w{1,4}:\d+(?::\d+)?: (?:warning|note):|\blevel=(?:warn|info|debug)"
+    r"|(?<=[,.;!-] )(?:now |trying to |will )?download(?:ing)?\b(?!.{0,60}\bfail))"
 )
 #: Advice for the case that something happens; it did not.
 _ADVICE = re.compile(
@@ -40,7 +47,7 @@ _ADVICE = re.compile(
 )
 #: A warning of the compiler that says itself what it does instead: no failure, whatever else it
 #: speaks of.
-_GOES_ON = re.compile(
+_INSTEAD = re.compile(
     r"^\[warning\].*\b(?:will not (?:generate|be \w+)|will be (?:ignored|skipped|disabled)|skipp\w+"
     r"|proceed\w*|revert\w+ to|fall\w* back|trying again|retrying)\b"
 )
@@ -48,6 +55,11 @@ _GOES_ON = re.compile(
 MENDED = (
     ("pip", re.compile(r"^successfully installed \S")),
     ("apt", re.compile(r"^(?:setting up \S+ \(|processing triggers for \S+ \(|upgraded \d+, new)")),
+    ("lists", re.compile(r"^\d+ upgraded, \d+ newly installed")),
+    ("identify", re.compile(r"^device architecture: hailo")),
+    ("link", re.compile(r"brcm-pcie \S+\.pcie: link up")),
+    ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
+    ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),
     ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
     # Of curl's percentages only 100 has three digits; "100" itself looks like any stamp's zeros.
@@ -59,8 +71,14 @@ MENDED = (
 #: What each of them shows to be over: the network, lists that were old, a lock that was held.
 _NETWORK = ("G05", "G06", "G12", "G14", "G17", "G74", "L06", "L07", "Y30")
 OVER = {
-    "pip": (*_NETWORK, "M03"),
-    "apt": (*_NETWORK, "B02", "B03", "B13", "L08", "G70"),
+    "link": ("R65",),
+    "node": ("R33",),
+    "configured": ("B01", "F36", "F41", "V11"),
+    "pip": (*_NETWORK, "M03", "S42"),
+    "apt": (*_NETWORK, "B02", "B03", "B13", "L08", "G70", "M11"),
+    "lists": ("B02",),
+    # The firmware answers, so that a driver is loaded.
+    "identify": ("R39", "R40", "R41", "R42", "R43"),
     "pull": (*_NETWORK, "S40", "S47", "S63"),
     "fetch": _NETWORK,
     "up": ("G05", "L07", "G74"),
@@ -81,20 +99,28 @@ def installed(lower: str) -> frozenset[str]:
 
 def package_of(module: str) -> str:
     """Return the package that brings ``module``, as pip says it, as far as the name tells."""
-    top = module.lower().split(".")[0]
+    top = module.lower().split(".")[0].replace("-", "_")
     return _PACKAGES.get(top, top)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def warned(folded: str) -> bool:
     """Tell whether a line (folded) only warns, or says that the program goes on without it."""
-    return _WARNED.match(folded.lower()) is not None
+    lower = folded.lower()
+    return _WARNED.match(lower) is not None or goes_on(lower)
+
+
+def goes_on(lower: str) -> bool:
+    """Tell whether a line (in small letters) says that the program goes on."""
+    return _GOES_ON.match(lower) is not None or _INSTEAD.match(lower) is not None
 
 
 def proves(entry: Entry, folded: str) -> bool:
     """Tell whether a line may assert ``entry``: advice nothing, a warning nothing that is plain."""
     lower = folded.lower()
-    if _ADVICE.search(lower) or (entry.severity == "fatal" and _GOES_ON.match(lower)):
+    if _ADVICE.search(lower):
+        return False
+    if entry.severity == "fatal" and goes_on(lower):
         return False
     return entry.severity != "fatal" or "*" not in entry.yields_to or not warned(folded)
 

@@ -61,6 +61,7 @@ OWN = frozenset(
         "data",
         "should",
         "name",
+        "kind",
         "path",
         "file",
         "type",

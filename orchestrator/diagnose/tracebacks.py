@@ -23,7 +23,7 @@ CUT = re.compile(r"^\s*file [/~]\S+$")
 LINKED = re.compile(r"during handling of the above exception|above exception was the direct cause")
 RAISED = re.compile(
     r"^\s*(?:[a-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Timeout|Aborted\w*|Exit|Fault"
-    r"|Warning|WithDevice|NotFound|IterationStop|Unavailable|Unsupported)(?:\s*:|\s*$|\s*\()"
+    r"|Warning|WithDevice|NotFound|Stop(?:Async)?Iteration|Unavailable|Unsupported)(?:\s*:|\s*$|\s*\()"
 )
 #: What ends a traceback, whatever the class is called: at the margin, a name and a message.
 NAMED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: \S|:?$)|^[A-Z]\w*[a-z]\w*: \S")

@@ -290,6 +290,14 @@ FORMED: dict[str, tuple[str, ...]] = {
         "não foi possível encontrar o pacote %s",
         "impossível encontrar o pacote %s",
     ),
+    "Package %s has no installation candidate": (
+        "für paket %s existiert kein installationskandidat",
+        "paket %s hat keinen installationskandidaten",
+        "el paquete %s no tiene un candidato para la instalación",
+        "le paquet « %s » n'a pas de version susceptible d'être installée",
+        "o pacote %s não tem candidato para instalação",
+        "o pacote %s não tem candidato para a instalação",
+    ),
 }
 
 _QUOTE = "[\"'`\u00b4\u2018\u2019\u201c\u201d]"

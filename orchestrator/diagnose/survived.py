@@ -26,6 +26,7 @@ _WARNED = re.compile(
     r"|.{0,80}-warning \*\*|w\d{4} \d|\S+: w \w+/|\[w\]|w: (?!gpg error|failed to fetch)"
     # Tools that look around say what they did not find or may not read, and go on.
     r"|(?:find|grep|du|rm|rmdir|cat|head|tail|tee|stat|readlink): (?!.{0,80}/dev/(?:hailo|h1x))"
+    r"|ls: (?=.{0,60}/dev/)(?!.{0,80}/dev/(?:hailo|h1x))"
     # What a login script names and is gone by now; nobody asked for it.
     r"|-?(?:ba|da|z)?sh: \S+(?:/env|/setup\.(?:ba|z)?sh|rc|profile): no such file"
     r"|.{0,160}\b(?:is optional|optional (?:module|dependency|package|feature)|\(optional\))"

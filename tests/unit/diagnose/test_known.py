@@ -261,3 +261,15 @@ def test_entries_that_tell_one_fact_propose_one_next_step(group: tuple[str, ...]
         numbers = {int(one) for one in re.findall(r"\b\d{3,}\b", recipe or "")}
         assert numbers <= {384}, (name, recipe)
     assert levels <= {1}, levels
+
+
+def test_no_entry_says_a_thing_twice() -> None:
+    """A reader of YAML takes the last of two like keys and says nothing; merges leave pairs."""
+    for name, text in sources().items():
+        said: set[str] = set()
+        for line in text.splitlines():
+            if line.startswith("- "):
+                said = set()
+            elif key := re.match(r"  (\w+):", line):
+                assert key[1] not in said, f"{name}: {key[1]} twice near {line!r}"
+                said.add(key[1])

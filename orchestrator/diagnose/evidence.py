@@ -85,7 +85,9 @@ class Evidence:
         frame = hit.entry.frame
         if frame is not None and not frame.search(self.tracebacks.inner_at(hit.line)):
             return "no"
-        around = self.tracebacks.programs_at(hit.line) or self.programs
+        around = self.tracebacks.programs_at(hit.line)
+        if not around and not self.tracebacks.own_code(hit.line):
+            around = self.programs
         fits = supports(hit.entry.where, around)
         return fits if hit.certain or fits == "no" else "open"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.catalogue import load_index
-from orchestrator.diagnose.survived import proves
+from orchestrator.diagnose.survived import chatter, only_shown, proves
 from orchestrator.diagnose.tracebacks import FRAME, RAISED
 
 if TYPE_CHECKING:
@@ -69,10 +69,13 @@ class Hit:
     warned: bool = False
 
 
-def _hit(found: Found, line: int, text: str, folded: str, *, mild: bool = False) -> Hit:
+def _hit(
+    found: Found, line: int, text: str, folded: str, *, mild: bool = False, by_the_way: bool = False
+) -> Hit:
     """Return what was found in a message; a warning, or what was only typed, proves less."""
     mild = mild and found.entry.severity == "fatal"
-    warned = found.certain and (mild or not proves(found.entry, folded))
+    told = not proves(found.entry, folded, by_the_way=by_the_way)
+    warned = found.certain and (mild or told)
     return Hit(found.entry, line, text, found.captured, found.certain and not warned, warned=warned)
 
 
@@ -169,6 +172,12 @@ class Matcher:
         if self._is_code(bare, folded):
             self._forget()
             return []
+        if only_shown(line, bare):
+            # A command may say what was left out; that something failed it does not say.
+            self._forget()
+            found = [one for one in self._index.search(folded) if one.entry.severity != "fatal"]
+            return [_hit(one, number, bare.strip(), folded, by_the_way=True) for one in found]
+        by_the_way = chatter(line)
         typed = texts.is_typed(bare)
         wrapped = not typed and self._continues(line, bare)
         if not wrapped:
@@ -178,7 +187,8 @@ class Matcher:
             return []
         mild = self._block or typed
         hits = [
-            _hit(one, number, bare.strip(), folded, mild=mild) for one in self._index.search(folded)
+            _hit(one, number, bare.strip(), folded, mild=mild, by_the_way=by_the_way)
+            for one in self._index.search(folded)
         ]
         for hit in hits:
             if hit.warned:
@@ -187,7 +197,7 @@ class Matcher:
                 _, before = self._in_message.get(hit.entry.id, (hit.entry, False))
                 self._in_message[hit.entry.id] = (hit.entry, before or hit.certain)
         if wrapped:
-            hits.extend(self._search_wrapped(folded, bare.strip()))
+            hits.extend(self._search_wrapped(folded, bare.strip(), by_the_way=by_the_way))
         if typed:
             self._forget()
             return hits
@@ -231,7 +241,7 @@ class Matcher:
         """Tell whether ``bare`` is what a compiler says of the place that the line before names."""
         return _PLACE.search(self._message[-1][1]) is not None and _SAYS.match(bare) is not None
 
-    def _search_wrapped(self, folded: str, bare: str) -> list[Hit]:
+    def _search_wrapped(self, folded: str, bare: str, *, by_the_way: bool) -> list[Hit]:
         """Try the message that ends in ``folded``, with and without a space at each break."""
         first = self._message[0][0]
         parts = [part for _, part, _ in self._message]
@@ -245,7 +255,7 @@ class Matcher:
                 if entry.id in self._warned:
                     continue
                 said = _shortest(entry, [*parts, folded], glue) if one.certain else joined
-                hit = _hit(one, first, printed, said, mild=self._block)
+                hit = _hit(one, first, printed, said, mild=self._block, by_the_way=by_the_way)
                 _, before = self._in_message.get(entry.id, (entry, None))
                 if before is None or (hit.certain and not before):
                     if not entry.rule:

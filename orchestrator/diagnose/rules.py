@@ -32,6 +32,8 @@ _CONFIRM = "the lines around it speak of the same thing"
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
 #: What may stand in a command as it is.
 _SAFE = re.compile(r"(?:-p \d+ )?(?!-)(?:[\w@%+=:,./~-]|'[\w@:./\[\]%-]+')+\Z")
+#: Chips at the beginning of a text, several with commas between them.
+_CHIPS = re.compile(r"hailo\d+[lhmr]?(?:,? hailo\d+[lhmr]?)*")
 _NUMBERS = re.compile(r"\d+")
 _COMMAND = re.compile(r"\bhailo(?: |\.)(optimize|compiler)\b(?P<rest>.*)")
 _SCRIPTED = re.compile(r"--model-script|--auto-model-script|loading model script commands")
@@ -141,6 +143,19 @@ def _is_channels_first(captured: Mapping[str, str]) -> bool:
     return data[0] in {1, 3, 4} and min(data[1:]) > 4
 
 
+def _is_same(captured: Mapping[str, str]) -> bool:
+    """Tell whether the data has the network's shape, but for the number of images."""
+    data, wanted = _shape(captured.get("data")), _shape(captured.get("wanted"))
+    return bool(wanted) and data[-len(wanted) :] == wanted
+
+
+def _other_chip(captured: Mapping[str, str]) -> bool:
+    """Tell whether the chip of the file is another than the device's, as far as both are named."""
+    device = captured.get("device", "").lower().replace("-", "")
+    built = _CHIPS.match(captured.get("hefarch", "").lower().replace("-", ""))
+    return not device or built is None or device not in re.split(r"[, ]+", built[0])
+
+
 def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: Asked) -> bool:
     """Tell whether a matched entry really applies, given what else is known."""
     if rule == "calibset":
@@ -150,7 +165,9 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
     if rule == "channels-first":
         return _is_channels_first(captured)
     if rule == "not-channels-first":
-        return not _is_channels_first(captured)
+        return not _is_channels_first(captured) and not _is_same(captured)
+    if rule == "other-chip":
+        return _other_chip(captured)
     if rule == "few-images":
         return int(captured["n"].replace(",", "")) < DEFAULT_CALIBSET
     if rule == "nonzero":

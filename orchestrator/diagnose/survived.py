@@ -25,12 +25,16 @@ _WARNED = re.compile(
     r"|(?:time=\S+ )?(?:level=warn(?:ing)? |warn\[\d+\] )"
     r"|.{0,80}-warning \*\*|w\d{4} \d|\S+: w \w+/|\[w\]|w: (?!gpg error|failed to fetch)"
     # Tools that look around say what they did not find or may not read, and go on.
-    r"|(?:find|grep|du|rm|rmdir|cat|head|tail|tee|stat|readlink): (?!.{0,80}/dev/(?:hailo|h1x))"
+    r"|(?:find|grep|du|rm|rmdir|cat|head|tail|tee|stat|readlink|ln|mkdir|touch|ch(?:own|mod)): "
+    r"(?!.*(?:space left|read-only|output error))(?!.{0,80}/dev/(?:hailo|h1x))"
     r"|ls: (?=.{0,60}/dev/)(?!.{0,80}/dev/(?:hailo|h1x))"
     # What a login script names and is gone by now; nobody asked for it.
     r"|-?(?:ba|da|z)?sh: \S+(?:/env|/setup\.(?:ba|z)?sh|rc|profile): no such file"
     r"|.{0,160}\b(?:is optional|optional (?:module|dependency|package|feature)|\(optional\))"
     r"|(?:exception|error) ignored in"
+    r"|[^a-z]*optional\b"
+    # What a browser or a program made with one says of itself, and never stops at.
+    r"|\[\d+:\d+:[\d/.:]+:(?:error|warning):\w+\.cc\("
     r")"
 )
 #: What a line says of the program itself: that it goes on, whatever was wrong.
@@ -45,6 +49,47 @@ _GOES_ON = re.compile(
 #: Advice for the case that something happens; it did not.
 _ADVICE = re.compile(
     r"^.{0,40}\bif you (?:still )?(?:see|get|encounter|receive|run into|are (?:seeing|getting))\b"
+    r"|^\W*(?:tip|note|hint): (?!you )"
+)
+#: What went on without it says so; then also what is known of one program did not stop it.
+_WENT_ON = re.compile(
+    r"\b(?:support (?:is )?disabled|will be disabled|is optional|\(optional\)|continuing without"
+    r"|trying (?:again|another|port \d+|the next)"
+    r"|(?:installing|creating|downloading) (?:it|one|now)\b"
+    r"|(?:is|are) now\b|, waiting)"
+)
+#: Loggers that only tell what they do. The kernel calls its hung tasks "INFO".
+_TOLD = re.compile(
+    r"^.{0,60}?(?<![\w/.])(?:INFO|DEBUG|TRACE)(?=[\s:\]|]+(?!.{0,40}\bstderr\b))(?!: task )"
+)
+#: Lines that show words instead of saying them: commands (of a prompt, `set -x`, a Dockerfile),
+#: comments, changes, titles of commits, names of tests, and the code around a failure.
+_SHOWN = re.compile(
+    r"^\s*(?:[$%] \S|\S+@[^\s:]+:[^$#]{0,80}[$#] ?\S|PS [A-Z]:\\[^>]*>|>>> |\.\.\. |In \[\d+\]:"
+    r"|\++ [a-z_./\[(]|#+!? ?[A-Za-z]"
+    r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
+    r"(?:run|cmd|env|arg|copy|entrypoint)\b"
+    r"|\S+\.py::\w|\s+--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
+    r"|[-dlcbps](?:[r-][w-][xsStT-]){3}[.+@]?\s+\d"
+    r"|[-+] {3,}\S"
+    r"|(?=\w*\d)(?=\w*[a-f])[0-9a-f]{7,10} (?:\([^)]*\) )?"
+    r"(?-i:[A-Z][a-z]+ \S|[a-z]+(?:\([\w-]+\))?: \w)"
+    # What a trace of system calls looked for; of the card's node it is told by its own entry.
+    r"|(?!.*/dev/(?:hailo|h1x))\w+\(.*\) += -1 E[A-Z]+ \("
+    r"|(?:[\u2771>] *)?\d{1,5} [\u2502|] |-{1,4}> ?\d{1,5} "
+    r"|(?:except|elif|if|with|class|def|catch)\b.*[:{]$|(?:raise|throw|assert) [\w.]+\("
+    r"|\S+\.(?:md|rst|html|py|js):\d+:\s{2,}\S)",
+    re.IGNORECASE,
+)
+#: Programs of the system whose failures at the start of a machine stop nothing of the user's.
+_DAEMONS = re.compile(
+    r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ (?:systemd-(?!coredump)[\w-]+|avahi-daemon|chronyd|ntpd|dhcpcd"
+    r"|dhclient|networkmanager|wpa_supplicant|bluetoothd|cupsd|cups-browsed|modemmanager"
+    r"|rtkit-daemon|lightdm|gdm\S*|gnome-\S+|pulseaudio|wireplumber|pipewire\S*|xdg-\S+|snapd"
+    r"|dbus-daemon|polkitd|thermald|udisksd|colord|gvfsd?|labwc|wayfire|lxpanel|lxsession"
+    r"|pcmanfm|wf-panel-pi|sshd|rsyslogd|alsactl|triggerhappy|thd|anacron|fwupd\S*"
+    r"|packagekitd?|accounts-daemon|kdeconnectd|plasmashell|tracker-\S+)(?:\[\d+\])?:",
+    re.IGNORECASE,
 )
 #: A warning of the compiler that says itself what it does instead: no failure, whatever else it
 #: speaks of.
@@ -65,7 +110,14 @@ MENDED = (
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
     # Of curl's percentages only 100 has three digits; "100" itself looks like any stamp's zeros.
     ("fetch", re.compile(r"^\d{3} +\S+ +\d{3} +\S+ .*--:--:--|\bsaved \[\d+(?:/\d+)?\]$")),
+    ("docker", re.compile(r"^(?:hello from docker!|server version: \d)")),
     ("up", re.compile(r"^container \S+ +(?:is )?healthy\b")),
+    ("make", re.compile(r"^make(?:\[\d+\])?: \[.*\] error \d+ \(ignored\)")),
+    ("ssh", re.compile(r"^(?:warning: permanently added|last login: "
+                       r"|linux \S+ \d\S+ .*(?:aarch64|armv\dl|x86_64)\b)")),
+    ("net", re.compile(r"^connection to \S+ .*\bport .*succeeded!|^\* connected to \S+ \("
+                       r"|(?<!not )(?<!get )\b(?:re)?connected to \S*\d\.\d"
+                       r"|successfully (?:re)?connected")),
     ("git", re.compile(r"^(?:resolving deltas: 100%|updating files: 100%|successfully rebased"
                        r"|already up.to.date)")),
 )  # fmt: skip
@@ -74,15 +126,19 @@ _NETWORK = ("G05", "G06", "G12", "G14", "G17", "G74", "L06", "L07", "Y30")
 OVER = {
     "link": ("R65",),
     "node": ("R33",),
-    "configured": ("B01", "F36", "F41", "V11"),
+    "configured": ("B01", "F36", "F41", "G04", "G29", "G72", "M14", "V11"),
     "pip": (*_NETWORK, "M03", "S42"),
-    "apt": (*_NETWORK, "B02", "B03", "B13", "L08", "G70", "M11"),
+    "apt": (*_NETWORK, "B02", "B03", "B05", "B13", "G70", "L08", "M01", "M11"),
     "lists": ("B02",),
     # The firmware answers, so that a driver is loaded.
     "identify": ("R39", "R40", "R41", "R42", "R43"),
-    "pull": (*_NETWORK, "S40", "S47", "S63"),
+    "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "J11"),
     "fetch": _NETWORK,
     "up": ("G05", "L07", "G74"),
+    "docker": ("S07", "S08", "S37"),
+    "make": ("G01", "G02", "G04", "G69", "G72"),
+    "ssh": ("G05", "H06", "H09", "L07"),
+    "net": ("G05", "G06", "G17", "L07", "Y38"),
     "git": (*_NETWORK, "G44", "G87", "J20", "J29", "J30"),
 }
 #: Modules whose package has another name.
@@ -116,14 +172,36 @@ def goes_on(lower: str) -> bool:
     return _GOES_ON.match(lower) is not None or _INSTEAD.match(lower) is not None
 
 
-def proves(entry: Entry, folded: str) -> bool:
-    """Tell whether a line may assert ``entry``: advice nothing, a warning nothing that is plain."""
+#: What sshd tells of others that came to this machine.
+_CAME = re.compile(r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ sshd(?:-session)?\[\d+\]: ")
+
+
+@lru_cache(maxsize=REMEMBERED)
+def only_shown(line: str, bare: str) -> bool:
+    """Tell whether a line (with its prefix, and without) shows words that no program of this
+    story said: a command, code, or what others met who came here."""
+    return _SHOWN.match(bare) is not None or _CAME.match(line) is not None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def chatter(line: str) -> bool:
+    """Tell whether a line (with its prefix) is told by the way, or by a daemon of the system."""
+    return _TOLD.match(line) is not None or _DAEMONS.match(line) is not None
+
+
+def proves(entry: Entry, folded: str, *, by_the_way: bool = False) -> bool:
+    """Tell whether a line may assert ``entry``: advice nothing, a warning nothing that is plain,
+    and neither what is told ``by_the_way``."""
     lower = folded.lower()
     if _ADVICE.search(lower):
         return False
     if entry.severity == "fatal" and goes_on(lower):
         return False
-    return entry.severity != "fatal" or "*" not in entry.yields_to or not warned(folded)
+    if entry.severity != "fatal":
+        return True
+    if _WENT_ON.search(lower):
+        return False
+    return "*" not in entry.yields_to or not (by_the_way or warned(folded))
 
 
 def mended_by(lower: str) -> str | None:

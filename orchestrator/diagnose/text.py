@@ -46,7 +46,7 @@ _PREFIX = re.compile(
     r"|\[\s*\d{1,7}\.\d{6}\]"  # dmesg
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\s+\d+\s\d\d:\d\d:\d\d"
     r"\s\S+\s[^\s:\[]{1,40}(?:\[\d+\])?:"  # syslog
-    r"|[\w.-]{1,60}\s+\|(?=\s|$)"  # docker compose
+    r"|(?!(?:info|warn|warning|error|debug|critical)\s)[\w.-]{1,60}\s+\|(?=\s|$)"  # docker compose
     r"|\d{1,6}\s{2,}(?=\[|<hailo)|(?<=\s)\d{1,6}(?:\t|\s{2})"  # cat -n, history
     r"|(?:\||#|[-*\u2022])\s(?=\s*(?:\[|<hailo))"  # quoted in a report
     r"|(?:> ?)+(?=\s*[\w\"'/\[<])(?<!>>>)(?<!>>> )"
@@ -98,6 +98,8 @@ _MARKER = re.compile(
     # Loggers of Python programs: name and level, in either order.
     r"|(?-i:(?:[|-]\s*)?(?:[\w.:]+\s+(?:[|-]\s+)?)?"
     r"(?:INFO|WARN(?:ING)?|ERROR|DEBUG|CRITICAL|SUCCESS)\s*[|:-]\s)"
+    # What ldd prints: each library is a message of its own.
+    r"|lib\S+\.so[\d.]* =>"
     r"|calibration:|[iwef]\d{4} |[iwef] \S+/\S+:\d+\]|(?:info|debug)\s*:|step \d+/\d+)",
     re.IGNORECASE,
 )

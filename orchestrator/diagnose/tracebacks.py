@@ -25,6 +25,8 @@ RAISED = re.compile(
     r"^\s*(?:[a-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Timeout|Aborted\w*|Exit|Fault"
     r"|Warning|WithDevice|NotFound|Stop(?:Async)?Iteration|Unavailable|Unsupported)(?:\s*:|\s*$|\s*\()"
 )
+#: Files of installed packages, of Python itself, and what has no file.
+INSTALLED = re.compile(r"(?:site|dist)-packages|/usr/|/lib/python3|/opt/|<\w+>")
 #: What ends a traceback, whatever the class is called: at the margin, a name and a message.
 NAMED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: \S|:?$)|^[A-Z]\w*[a-z]\w*: \S")
 #: What was raised without a word.
@@ -202,6 +204,11 @@ class Tracebacks:
             if one.first <= number <= one.last:
                 return frozenset(one.programs)
         return frozenset()
+
+    def own_code(self, number: int) -> bool:
+        """Tell whether line ``number`` was raised in a file of no installed package."""
+        inner = self.inner_at(number)
+        return "/" in inner and INSTALLED.search(inner) is None
 
     def inner_at(self, number: int) -> str:
         """Return the innermost frame of the traceback that line ``number`` belongs to."""

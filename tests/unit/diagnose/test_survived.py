@@ -90,3 +90,50 @@ def test_what_ends_a_traceback_was_raised_whatever_it_is_called() -> None:
     assert [(one.id, one.line) for one in read_log(lines).findings()] == [("U01", 4)]
     assert read_log([*lines[:3], "Widgets: none"]).ran().outcome == "failed"
     assert read_log([*lines[:3], "    x = 1", "", "", "Widgets: none"]).findings() == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["+ echo 'a.yaml: No such file or directory: /opt/a.yaml'",
+     'anna@box:~$ grep -c "no space left on device" /var/log/syslog',
+     "# without it pip says: externally-managed-environment",
+     "#9 [5/7] RUN test -f /opt/a || echo 'a: No such file or directory: /opt/a'",
+     "    except FileNotFoundError:", "tests/test_a.py::test_raises_FileNotFoundError PASSED",
+     "3f2a91c Fix permission denied: /dev/video0", "-    raise PermissionError(path)",
+     '  --skip-missing   go on after "no such file or directory: /x/y"'],
+)  # fmt: skip
+def test_a_line_that_shows_words_instead_of_saying_them_proves_nothing(line: str) -> None:
+    assert told("start", line, "end") == {}
+
+
+def test_a_daemon_of_the_system_stops_nothing_of_the_users() -> None:
+    unreachable = "Failed to connect to 10.0.0.1:123: Network is unreachable"
+    assert (
+        told(f"Mar 01 10:00:01 pi systemd-timesyncd[345]: {unreachable}", "x", "y")["L07"] == "info"
+    )
+    assert told(f"Mar 01 10:00:01 pi upload[345]: {unreachable}", "x")["L07"] == "fatal"
+
+
+def test_a_message_is_no_better_proven_by_the_line_before_a_warning() -> None:
+    said = (
+        "s6-rc: info: service log-prepare: starting",
+        "cat: /config/.x: No such file or directory",
+    )
+    assert told(*said, "starting", "started")["G01"] == "info"
+
+
+def test_what_a_program_goes_on_without_did_not_stop_it() -> None:
+    assert told("hailo_platform is not installed", "x")["S28"] == "fatal"
+    gone_on = told("hailo_platform is not installed, Hailo support disabled", "x", "y")
+    assert gone_on["S28"] == "info"
+
+
+def test_a_users_own_code_within_a_log_of_the_compiler_is_not_the_compiler() -> None:
+    step = "[info] Translation started on ONNX model net"
+    failed = "ValueError: operands could not be broadcast together with shapes (12,4) (11,4)"
+    frame = '  File "{}", line 9, in draw'
+    trace = ("Traceback (most recent call last):", "    y = a + b", failed)
+    own = told(step, trace[0], frame.format("/home/anna/eval/plot.py"), *trace[1:])
+    assert own["P07"] == "possible"
+    inside = frame.format("/venv/lib/python3.10/site-packages/hailo_sdk_client/x.py")
+    assert told(step, trace[0], inside, *trace[1:])["P07"] == "fatal"

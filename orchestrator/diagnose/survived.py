@@ -71,7 +71,7 @@ _SHOWN = re.compile(
     r"(?:run|cmd|env|arg|copy|entrypoint)\b"
     r"|\S+\.py::\w|\s+--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
     r"|[-dlcbps](?:[r-][w-][xsStT-]){3}[.+@]?\s+\d"
-    r"|[-+] {3,}\S"
+    r"|[-+] {3,}\S|(?-i:[A-Z][A-Z0-9_]+ ?= ?-?(?:0x)?\d+,)"
     r"|(?=\w*\d)(?=\w*[a-f])[0-9a-f]{7,10} (?:\([^)]*\) )?"
     r"(?-i:[A-Z][a-z]+ \S|[a-z]+(?:\([\w-]+\))?: \w)"
     # What a trace of system calls looked for; of the card's node it is told by its own entry.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrator.diagnose.session import PROMPT
 from orchestrator.diagnose.text import REMEMBERED
 
 _CODE = re.compile(
@@ -58,5 +57,5 @@ class Listings:
             self._inside = None
 
     def shows(self, bare: str) -> bool:
-        """Tell whether the line (without prefix) is no message: part of a listing, or typed."""
-        return self._inside is not None or is_code(bare) or PROMPT.match(bare) is not None
+        """Tell whether the line (without prefix) is no message, but part of a listing."""
+        return self._inside is not None or is_code(bare)

@@ -412,7 +412,8 @@ def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[
         if one not in fatal or one.line == first.line:
             return False
         plain = "*" in entries[one.id].yields_to or "*" in entries[first.id].yields_to
-        return plain or first.stage in _BEFORE
+        # Two of one kind in one run: the second nearly always follows from the first.
+        return plain or first.stage in _BEFORE or one.id[0] == first.id[0]
 
     why = f"it stays when line {first.line} is mended"
     return [possible(one, why) if follows(one) else one for one in found]

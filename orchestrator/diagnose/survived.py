@@ -97,6 +97,9 @@ _INSTEAD = re.compile(
     r"^\[warning\].*\b(?:will not (?:generate|be \w+)|will be (?:ignored|skipped|disabled)|skipp\w+"
     r"|proceed\w*|revert\w+ to|fall\w* back|trying again|retrying)\b"
 )
+#: First letters of entries about systems, packages and Python: a program that only warns of such
+#: a thing goes on without it.
+_OF_ANY_PROGRAM = "BEGLMQYZ"
 #: Steps that went well, as package tools and engines say it.
 MENDED = (
     ("pip", re.compile(r"^successfully installed \S")),
@@ -105,6 +108,7 @@ MENDED = (
     ("identify", re.compile(r"^device architecture: hailo")),
     ("link", re.compile(r"brcm-pcie \S+\.pcie: link up")),
     ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
+    ("sent", re.compile(r"\.hef\s+100%\s")),
     ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),
     ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
@@ -125,9 +129,10 @@ MENDED = (
 _NETWORK = ("G05", "G06", "G12", "G14", "G17", "G74", "L06", "L07", "Y30")
 OVER = {
     "link": ("R65",),
+    "sent": ("G05", "G06", "L07", "Y30"),
     "node": ("R33",),
     "configured": ("B01", "F36", "F41", "G04", "G29", "G72", "M14", "V11"),
-    "pip": (*_NETWORK, "M03", "S42"),
+    "pip": (*_NETWORK, "M03", "S42", "S54"),
     "apt": (*_NETWORK, "B02", "B03", "B05", "B13", "G70", "L08", "M01", "M11"),
     "lists": ("B02",),
     # The firmware answers, so that a driver is loaded.
@@ -201,7 +206,8 @@ def proves(entry: Entry, folded: str, *, by_the_way: bool = False) -> bool:
         return True
     if _WENT_ON.search(lower):
         return False
-    return "*" not in entry.yields_to or not (by_the_way or warned(folded))
+    general = "*" in entry.yields_to or entry.id[0] in _OF_ANY_PROGRAM
+    return not general or not (by_the_way or warned(folded))
 
 
 def mended_by(lower: str) -> str | None:

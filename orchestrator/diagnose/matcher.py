@@ -185,10 +185,11 @@ class Matcher:
         if _BARS.match(folded):
             self._message.append((number, folded, bare.strip()))
             return []
-        mild = self._block or typed
         hits = [
-            _hit(one, number, bare.strip(), folded, mild=mild, by_the_way=by_the_way)
+            _hit(one, number, bare.strip(), folded, mild=self._block, by_the_way=by_the_way)
             for one in self._index.search(folded)
+            # What is typed may be wrong itself; what it names did not happen there.
+            if not typed or one.entry.severity not in {"fatal", "possible"}
         ]
         for hit in hits:
             if hit.warned:

@@ -97,9 +97,9 @@ _INSTEAD = re.compile(
     r"^\[warning\].*\b(?:will not (?:generate|be \w+)|will be (?:ignored|skipped|disabled)|skipp\w+"
     r"|proceed\w*|revert\w+ to|fall\w* back|trying again|retrying)\b"
 )
-#: First letters of entries about systems, packages and Python: a program that only warns of such
+#: First letters of entries about Python itself: a program that only warns of such
 #: a thing goes on without it.
-_OF_ANY_PROGRAM = "BEGLMQYZ"
+_OF_ANY_PROGRAM = "Y"
 #: Steps that went well, as package tools and engines say it.
 MENDED = (
     ("pip", re.compile(r"^successfully installed \S")),

@@ -98,6 +98,9 @@ class Matcher:
         self._index = load_index()
         #: Number, folded text and text as printed.
         self._message: deque[tuple[int, str, str]] = deque(maxlen=MOST_LINES - 1)
+        #: Whether this line may be the second half of a word: a terminal that wraps puts nothing
+        #: before it, no stamp and no name.
+        self._plain = True
         self._in_message: dict[str, tuple[Entry, bool]] = {}
         self._withdrawn: set[str] = set()
         #: Entries whose words stand in a line of the message that only warns.
@@ -180,6 +183,7 @@ class Matcher:
         by_the_way = chatter(line)
         typed = texts.is_typed(bare)
         wrapped = not typed and self._continues(line, bare)
+        self._plain = len(bare) == len(line)
         if not wrapped:
             self._forget()
         if _BARS.match(folded):
@@ -249,7 +253,7 @@ class Matcher:
         printed = " ".join([*(text for _, _, text in self._message), bare])
         hits: list[Hit] = []
         # A fixed-width wrap may cut within a word: then the parts belong together without space.
-        for glue in (" ", ""):
+        for glue in (" ", "") if self._plain else (" ",):
             joined = glue.join([*parts, folded])
             for one in self._index.search(joined):
                 entry = one.entry

@@ -95,6 +95,9 @@ _TYPED = re.compile(
 _MARKER = re.compile(
     r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
     r"\s*\]|<hailo model zoo [a-z]+>|traceback \(most recent|error\s*:|warning\s*:|\$ "
+    # Tools of the shell: each says who it is, and says it in one line.
+    r"|(?:stat|ls|cat|cp|mv|rm|ln|chmod|chown|mkdir|tar|sed|(?:group|user)(?:mod|add)|mount"
+    r"|modprobe|insmod|systemctl|(?:/bin/)?(?:ba|da)?sh): "
     # Loggers of Python programs: name and level, in either order.
     r"|(?-i:(?:[|-]\s*)?(?:[\w.:]+\s+(?:[|-]\s+)?)?"
     r"(?:INFO|WARN(?:ING)?|ERROR|DEBUG|CRITICAL|SUCCESS)\s*[|:-]\s)"

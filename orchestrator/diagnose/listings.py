@@ -1,7 +1,8 @@
-"""Tells lines of programs, settings and changes, which a report shows beside its log.
+"""Tells lines that show words instead of saying them: programs, settings, changes, commands.
 
-``raise RuntimeError("Mapping Failed")`` in a listing is no failure, and neither is a comment that
-says what to do when one comes.
+A report shows more than its log. ``raise RuntimeError("Mapping Failed")`` in a listing is no
+failure, and neither is a comment that says what to do when one comes, or a command that looks
+for one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import lru_cache
 
 from orchestrator.diagnose.text import REMEMBERED
 
+#: Lines of programs, whatever they would print.
 _CODE = re.compile(
     r"^\s*(?:"
     # Python.
@@ -27,11 +29,46 @@ _CODE = re.compile(
     r"|(?!\[|.{0,200}\b(?:error|warning):)[^:]{0,200}[(=][^;]*;\s*(?://.*)?$|HAILO_STATUS__X\("
     r"|\"[^\"/]*\",\s*$"
     # What grep found in sources.
-    r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js|md|rst|ya?ml|sh):\d+[:-]\s{2,}\S"
+    r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js|md|rst|html|ya?ml|sh):\d+[:-]\s{2,}\S"
     # Comments, as far as nothing else begins so (`#12` is docker's, `* ` is curl's).
     r"|//\s|/\*|#\s+(?!\[|<hailo)(?=\S)"
     r")"
 )
+#: Code that would say something, wherever it stands in a line.
+_SAYING = re.compile(
+    r"(?:^|[\s;&|({:])(?:echo|printf)\s+(?:-\w+\s+)*[\"']"
+    r"|\b(?:print|sys\.exit|warnings?\.warn|(?:self\.)?log\w*\.\w+|raise [\w.]+|throw [\w:]+"
+    r"|console\.\w+)\s*\(\s*[a-zA-Z]{0,2}[\"']"
+    r"|\bstd::c(?:out|err)\s*<<"
+)
+#: What an engine or a shell says of a command that it shows in the same line.
+_OF_COMMAND = re.compile(
+    r"did not complete|failed to solve|executor failed|returned? (?:a )?non-zero"
+    r"|exit(?:ed)? (?:code|status|with)|syntax error",
+    re.IGNORECASE,
+)
+#: Commands (of a prompt, `set -x`, a Dockerfile), help, titles of commits, names of tests, lists
+#: of files, and the code around a failure.
+_SHOWN = re.compile(
+    r"^\s*(?:[$%] \S|[\w.-]+@[\w.-]+(?::| |~)[^$#]{0,80}[$#] ?\S|PS [A-Z]:\\[^>]*>|>>> |\.\.\. "
+    r"|In \[\d+\]:|\++ ?[a-z_./\[(]|#+!? ?[A-Za-z]"
+    r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
+    r"(?:run|cmd|env|arg|copy|entrypoint)\b"
+    r"|\S+\.py::\w|\s+(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
+    r"|[-dlcbps](?:[r-][w-][xsStT-]){3}[.+@]?\s+\d"
+    r"|[-+] {3,}\S|(?-i:[A-Z][A-Z0-9_]+ ?= ?-?(?:0x)?\d+,)"
+    r"|(?=\w*\d)(?=\w*[a-f])[0-9a-f]{7,10} (?:\([^)]*\) )?"
+    r"(?-i:[A-Z][a-z]+ \S|[a-z]+(?:\([\w-]+\))?: \w)"
+    r"|(?:[-*\u2022] |[0-9a-f]{7,12} )(?:fix(?:ed|es)?|add(?:ed|s)?|handled?|handles"
+    r"|improved?|revert|merge)\b(?! .{0,40}\bfailed\b)"
+    # What a trace of system calls looked for; of the card's node it is told by its own entry.
+    r"|(?!.*/dev/(?:hailo|h1x))\w+\(.*\) += -1 E[A-Z]+ \("
+    r"|(?:[\u2771>] *)?\d{1,5} [\u2502|] |-{1,4}> ?\d{1,5} "
+    r"|(?:except|elif|if|with|class|def|catch)\b.*[:{]$|(?:raise|throw|assert) [\w.]+\()",
+    re.IGNORECASE,
+)
+#: What sshd tells of others that came to this machine.
+_CAME = re.compile(r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ sshd(?:-session)?\[\d+\]: ")
 _BEGINNINGS = ("diff --git ", "@@ -", "Index: ", "commit ")
 _CHANGE = re.compile(r"^(?:[+\- ]|@@ |index |---|\+\+\+|diff --git |new file|deleted file|\\ No)")
 _OF_COMMIT = re.compile(r"^(?:commit |(?:Author|Date|Merge|Commit\w*):|\s{4}|\s*$)")
@@ -39,8 +76,17 @@ _OF_COMMIT = re.compile(r"^(?:commit |(?:Author|Date|Merge|Commit\w*):|\s{4}|\s*
 
 @lru_cache(maxsize=REMEMBERED)
 def is_code(bare: str) -> bool:
-    """Tell whether a line (without prefix) is plainly one of a program or a comment."""
-    return _CODE.match(bare) is not None
+    """Tell whether a line (without prefix) is plainly one of a program, or a comment."""
+    if _CODE.match(bare) is not None:
+        return True
+    return _SAYING.search(bare) is not None and _OF_COMMAND.search(bare) is None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def only_shown(line: str, bare: str) -> bool:
+    """Tell whether a line (with its prefix, and without) shows words that no program of this
+    story said: a command, a list, or what others met who came here."""
+    return _SHOWN.match(bare) is not None or _CAME.match(line) is not None
 
 
 class Listings:

@@ -168,7 +168,7 @@ class VendorLog:
 
     def _is_ignored(self, line: str) -> bool:
         """Tell whether a line belongs to an exception that Python only mentions."""
-        if not self._ignored.inside and "xception ignored in" not in line:
+        if not self._ignored.inside and "xception ignored " not in line:
             return False
         return self._ignored.covers(texts.strip_prefix(line))
 
@@ -343,7 +343,6 @@ class VendorLog:
             or self._outcome.recovered(
                 self._last[name], hit.entry.stage, name, _package(name, hit.captured)
             )
-            or self._evidence.tracebacks.ignored(self._last[name])
             or (_is_plain(hit.entry) and self._evidence.tracebacks.lived_on(self._last[name]))
             # The log goes on after the warning, so that the program did.
             or (hit.warned and not failed and self._last[name] + 1 < self._lines)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.catalogue import load_index
-from orchestrator.diagnose.survived import chatter, only_shown, proves
+from orchestrator.diagnose.listings import is_code, only_shown
+from orchestrator.diagnose.survived import chatter, proves
 from orchestrator.diagnose.tracebacks import FRAME, RAISED
 
 if TYPE_CHECKING:
@@ -178,11 +179,13 @@ class Matcher:
         if only_shown(line, bare):
             # A command may say what was left out; that something failed it does not say.
             self._forget()
-            found = [one for one in self._index.search(folded) if one.entry.severity != "fatal"]
-            return [_hit(one, number, bare.strip(), folded, by_the_way=True) for one in found]
+            return [
+                _hit(one, number, bare.strip(), folded)
+                for one in self._index.search(folded)
+                if one.entry.severity not in {"fatal", "possible"}
+            ]
         by_the_way = chatter(line)
-        typed = texts.is_typed(bare)
-        wrapped = not typed and self._continues(line, bare)
+        wrapped = self._continues(line, bare)
         self._plain = len(bare) == len(line)
         if not wrapped:
             self._forget()
@@ -192,8 +195,6 @@ class Matcher:
         hits = [
             _hit(one, number, bare.strip(), folded, mild=self._block, by_the_way=by_the_way)
             for one in self._index.search(folded)
-            # What is typed may be wrong itself; what it names did not happen there.
-            if not typed or one.entry.severity not in {"fatal", "possible"}
         ]
         for hit in hits:
             if hit.warned:
@@ -203,15 +204,12 @@ class Matcher:
                 self._in_message[hit.entry.id] = (hit.entry, before or hit.certain)
         if wrapped:
             hits.extend(self._search_wrapped(folded, bare.strip(), by_the_way=by_the_way))
-        if typed:
-            self._forget()
-            return hits
         self._message.append((number, folded, bare.strip()))
         return hits
 
     def _is_code(self, bare: str, folded: str) -> bool:
         """Tell whether a line is code, as of the user's in a traceback: its words say nothing."""
-        if not bare.lstrip().startswith("raise ") and texts.is_code(bare):
+        if is_code(bare):
             return True
         # A frame without code (of what is run from a string) is followed by what was raised.
         code = self._framed and bare[:1].isspace() and RAISED.match(bare) is None

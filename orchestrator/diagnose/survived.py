@@ -62,25 +62,6 @@ _WENT_ON = re.compile(
 _TOLD = re.compile(
     r"^.{0,60}?(?<![\w/.])(?:INFO|DEBUG|TRACE)(?=[\s:\]|]+(?!.{0,40}\bstderr\b))(?!: task )"
 )
-#: Lines that show words instead of saying them: commands (of a prompt, `set -x`, a Dockerfile),
-#: comments, changes, titles of commits, names of tests, and the code around a failure.
-_SHOWN = re.compile(
-    r"^\s*(?:[$%] \S|\S+@[^\s:]+:[^$#]{0,80}[$#] ?\S|PS [A-Z]:\\[^>]*>|>>> |\.\.\. |In \[\d+\]:"
-    r"|\++ [a-z_./\[(]|#+!? ?[A-Za-z]"
-    r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
-    r"(?:run|cmd|env|arg|copy|entrypoint)\b"
-    r"|\S+\.py::\w|\s+--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
-    r"|[-dlcbps](?:[r-][w-][xsStT-]){3}[.+@]?\s+\d"
-    r"|[-+] {3,}\S|(?-i:[A-Z][A-Z0-9_]+ ?= ?-?(?:0x)?\d+,)"
-    r"|(?=\w*\d)(?=\w*[a-f])[0-9a-f]{7,10} (?:\([^)]*\) )?"
-    r"(?-i:[A-Z][a-z]+ \S|[a-z]+(?:\([\w-]+\))?: \w)"
-    # What a trace of system calls looked for; of the card's node it is told by its own entry.
-    r"|(?!.*/dev/(?:hailo|h1x))\w+\(.*\) += -1 E[A-Z]+ \("
-    r"|(?:[\u2771>] *)?\d{1,5} [\u2502|] |-{1,4}> ?\d{1,5} "
-    r"|(?:except|elif|if|with|class|def|catch)\b.*[:{]$|(?:raise|throw|assert) [\w.]+\("
-    r"|\S+\.(?:md|rst|html|py|js):\d+:\s{2,}\S)",
-    re.IGNORECASE,
-)
 #: Programs of the system whose failures at the start of a machine stop nothing of the user's.
 _DAEMONS = re.compile(
     r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ (?:systemd-(?!coredump)[\w-]+|avahi-daemon|chronyd|ntpd|dhcpcd"
@@ -175,17 +156,6 @@ def warned(folded: str) -> bool:
 def goes_on(lower: str) -> bool:
     """Tell whether a line (in small letters) says that the program goes on."""
     return _GOES_ON.match(lower) is not None or _INSTEAD.match(lower) is not None
-
-
-#: What sshd tells of others that came to this machine.
-_CAME = re.compile(r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ sshd(?:-session)?\[\d+\]: ")
-
-
-@lru_cache(maxsize=REMEMBERED)
-def only_shown(line: str, bare: str) -> bool:
-    """Tell whether a line (with its prefix, and without) shows words that no program of this
-    story said: a command, code, or what others met who came here."""
-    return _SHOWN.match(bare) is not None or _CAME.match(line) is not None
 
 
 @lru_cache(maxsize=REMEMBERED)

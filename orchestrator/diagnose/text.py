@@ -68,29 +68,6 @@ _BULK = re.compile(
     r"|^\s*worker\d\b",
     re.IGNORECASE,
 )
-#: Code that would say something, shown by a trace of the shell, a search, a diff or an editor.
-_CODE = re.compile(
-    r"^\+{1,4} \S"
-    r"|(?:^|[\s;&|({:])(?:echo|printf)\s+(?:-\w+\s+)*[\"']"
-    r"|\b(?:print|sys\.exit|warnings?\.warn|(?:self\.)?log\w*\.\w+|raise [\w.]+|throw [\w:]+"
-    r"|console\.\w+)"
-    r"\s*\(\s*[a-zA-Z]{0,2}[\"']"
-    r"|\bstd::c(?:out|err)\s*<<"
-)
-#: What an engine or a shell says of a command that it shows in the same line.
-_OF_COMMAND = re.compile(
-    r"did not complete|failed to solve|executor failed|returned? (?:a )?non-zero"
-    r"|exit(?:ed)? (?:code|status|with)|syntax error",
-    re.IGNORECASE,
-)
-#: A command behind the prompt of a shell, a comment, help: what it names did not happen there.
-_TYPED = re.compile(
-    r"^\s*(?:[\w.-]+@[\w.-]+(?::| |~)[^$#]{0,60}[$#]|\$|#{1,6}) +[^\s\[<]"
-    # A line of a help text; of a list of changes.
-    r"|^\s+(?:-\w,? )?--[\w-]+(?:[ =][A-Z\[<{]\S*)?\s{2,}\S"
-    r"|^\s*(?:[-*\u2022] |[0-9a-f]{7,12} )(?:(?i:fix(?:ed|es)?|add(?:ed|s)?|handled?|handles"
-    r"|improved?|revert|merge))\b(?! .{0,40}\bfailed\b)"
-)
 #: A new message of the vendor's own tools starts here.
 _MARKER = re.compile(
     r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
@@ -173,18 +150,6 @@ def stamped_by_system(line: str) -> bool:
 def starts_message(line: str) -> bool:
     """Tell whether ``line`` (without prefix) begins a message, so that it continues nothing."""
     return _MARKER.match(line) is not None
-
-
-@lru_cache(maxsize=REMEMBERED)
-def is_code(bare: str) -> bool:
-    """Tell whether a line (without prefix) is code that would print a message, and no message."""
-    return _CODE.search(bare) is not None and _OF_COMMAND.search(bare) is None
-
-
-@lru_cache(maxsize=REMEMBERED)
-def is_typed(bare: str) -> bool:
-    """Tell whether a line (without prefix) is a command that somebody typed, or a comment."""
-    return _TYPED.match(bare) is not None
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -32,13 +32,11 @@ NAMED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: \S|:?$)|^[A-Z]\w*[a-z]\w*:
 #: What was raised without a word.
 BARE = re.compile(r"[\w.]+:?")
 #: What Python says before the traceback of an exception that nobody can take.
-_IGNORED = re.compile(r"^\s*exception ignored in\b")
+_IGNORED = re.compile(r"^\s*exception ignored (?:in|while|on)\b")
 #: Lines that may stand between a frame and what was raised: its code, and marks below it.
 MOST_CODE = 3
 #: What a logger says of an exception that the program caught: its traceback is the next line.
 LOGGED = re.compile(r"^\W*(?:\S+ ){0,3}?\W*(?:ERROR|WARNING|CRITICAL|EXCEPTION)\b")
-#: What Python says of an exception that nobody can catch (in a finaliser); it goes on.
-IGNORED = re.compile(r"^exception ignored (?:in|while|on)\b")
 #: What a logger says when nothing is wrong.
 CALM = re.compile(r"^.{0,80}?(?<![\w/.])(?:INFO|DEBUG)\b(?!\.)")
 #: Lines of the logger after which the program plainly lives.
@@ -61,8 +59,6 @@ class Trace:
     #: A logger printed it, and how often the logger spoke calmly afterwards.
     caught: bool = False
     calm: int = 0
-    #: Python itself went on after it.
-    ignored: bool = False
 
 
 class Ignored:
@@ -98,8 +94,6 @@ class Tracebacks:
         self._half: Trace | None = None
         #: The line that was looked at last: its number, and whether a logger's error is in it.
         self._logged = (0, False)
-        #: The last line in which Python says that it ignores an exception.
-        self._ignored = 0
         #: Line of what was raised last where only its place shows that it was, else 0.
         self.named = 0
         #: The line of the last frame, and how many may still belong to it.
@@ -126,8 +120,6 @@ class Tracebacks:
             self._link = True
             return
         frame = FRAME.match(lower)
-        if IGNORED.match(lower):
-            self._ignored = number
         logged, self._logged = self._logged, (number, LOGGED.match(bare) is not None)
         if self._logged[1] and self.caught:
             self._traces[-1].calm = 0
@@ -135,8 +127,7 @@ class Tracebacks:
             caught = logged == (number - 1, True)
             if self._link and self._traces:
                 caught = self._traces[-1].caught
-            ignored = 0 < self._ignored >= number - 1
-            self._open = Trace(number, number, self._link, caught=caught, ignored=ignored)
+            self._open = Trace(number, number, self._link, caught=caught)
             self._link = False
             self._traces.append(self._open)
             del self._traces[:-MOST]
@@ -180,13 +171,6 @@ class Tracebacks:
                     (n for n, one in enumerate(chain[1:], 1) if not one.linked), len(chain)
                 )
                 return any(one.caught and one.calm >= ENOUGH_CALM for one in chain[:linked])
-        return False
-
-    def ignored(self, number: int) -> bool:
-        """Tell whether line ``number`` belongs to an exception that Python itself ignored."""
-        for one in reversed(self._traces):
-            if one.first <= number <= one.last:
-                return one.ignored
         return False
 
     @property

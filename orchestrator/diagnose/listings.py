@@ -51,7 +51,7 @@ _OF_COMMAND = re.compile(
 #: of files, and the code around a failure.
 _SHOWN = re.compile(
     r"^\s*(?:[$%] \S|[\w.-]+@[\w.-]+(?::| |~)[^$#]{0,80}[$#] ?\S|PS [A-Z]:\\[^>]*>|>>> |\.\.\. "
-    r"|In \[\d+\]:|\++ ?[a-z_./\[(]|#+!? ?[A-Za-z]"
+    r"|In \[\d+\]:|\+{1,4} \S|#+!? ?[A-Za-z]"
     r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
     r"(?:run|cmd|env|arg|copy|entrypoint)\b"
     r"|\S+\.py::\w|\s+(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"

@@ -1,8 +1,9 @@
 """What the system says on machines of other languages, in the words that patterns are written for.
 
 The sentences are those of the message catalogues of glibc (2.36 and what older ones said), bash and
-apt in German, Spanish, French and Portuguese (of Portugal and of Brazil). Quotes are written as
-``'`` here, and any kind of quote stands for it.
+apt in German, Spanish, French and Portuguese (of Portugal and of Brazil), and the commonest of them
+in Italian, Russian, Japanese and Chinese. Quotes are written as ``'`` here, and any kind of quote
+stands for it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "sem espaço livre no dispositivo",
         "não há espaço disponível no dispositivo",
         "espaço insuficiente no dispositivo",
+        "spazio esaurito sul device",
+        "spazio esaurito sul dispositivo",
+        "на устройстве не осталось свободного места",
+        "デバイスに空き領域がありません",
+        "设备上没有空间",
     ),
     "Permission denied": (
         "keine berechtigung",
@@ -30,12 +36,20 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "permissão recusada",
         "permissão negada",
         "permission refusée",
+        "permesso negato",
+        "отказано в доступе",
+        "許可がありません",
+        "权限不够",
     ),
     "Operation not permitted": (
         "die operation ist nicht erlaubt",
         "operación no permitida",
         "opération non permise",
         "operação não permitida",
+        "operazione non permessa",
+        "операция не позволена",
+        "許可されていない操作です",
+        "不允许的操作",
     ),
     "Connection refused": (
         "verbindungsaufbau abgelehnt",
@@ -44,6 +58,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "ligação recusada",
         "conexão recusada",
         "conexión rechazada",
+        "connessione rifiutata",
+        "в соединении отказано",
+        "接続を拒否されました",
+        "拒绝连接",
     ),
     "No such file or directory": (
         "datei oder verzeichnis nicht gefunden",
@@ -54,6 +72,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "ficheiro ou directoria inexistente",
         "no existe el archivo o el directorio",
         "aucun fichier ou répertoire de ce type",
+        "file o directory non esistente",
+        "нет такого файла или каталога",
+        "そのようなファイルやディレクトリはありません",
+        "没有那个文件或目录",
     ),
     "No route to host": (
         "keine route zum zielrechner",
@@ -90,6 +112,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "ne peut allouer de la mémoire",
         "impossível alocar memória",
         "não foi possível alocar memória",
+        "impossibile allocare memoria",
+        "невозможно выделить память",
+        "メモリを確保できません",
+        "无法分配内存",
     ),
     "Read-only file system": (
         "das dateisystem ist nur lesbar",
@@ -118,6 +144,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "périphérique ou ressource occupé",
         "dispositivo ou recurso ocupado",
         "dispositivo ou recurso está ocupado",
+        "dispositivo o risorsa occupata",
+        "устройство или ресурс занято",
+        "デバイスもしくはリソースがビジー状態です",
+        "设备或资源忙",
     ),
     "Exec format error": (
         "fehler im format der programmdatei",
@@ -256,6 +286,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "comando não encontrado",
         "commande introuvable",
         "commande non trouvée",
+        "comando non trovato",
+        "команда не найдена",
+        "コマンドが見つかりません",
+        "未找到命令",
     ),
     "core dumped": ("speicherabzug geschrieben",),
     "trying to overwrite": (
@@ -359,7 +393,8 @@ def to_english(line: str) -> str:
     """Return ``line`` with what the system says in another language said in English."""
     if line.isascii() and _ASCII.search(line) is None:
         return line
-    line = _SYSTEM.sub(_known_by(_SAID), line)
+    # Chinese and Japanese shells write a wide colon, with no space after it.
+    line = _SYSTEM.sub(_known_by(_SAID), line.replace("\uff1a", ": "))
     line = _ALONE_ON_LINE.sub(
         lambda match: (
             (match["before"] or match["job"] or "")

@@ -56,10 +56,17 @@ _CARD_LOST = re.compile(
     r"hailo\S* .{0,60}(?:device disconnected|is not responding|dropped off)"
     r"|device disconnected while|hailo\S* .{0,40}card .{0,20}(?:removed|gone)"
 )
+#: A distribution of WSL 1: its row in `wsl -l -v`, its kernel's name, or what somebody says of it.
+_WSL_1 = re.compile(
+    r"^\W{0,3}(?P<name>[\w.-]+) +(?:running|stopped) +(?P<version>[12])\W*$"
+    r"|\b4\.4\.0-\d+-microsoft\b"
+    r"|\b(?:im|i am|we are) (?:using|running|on) (?:windows (?:\d+ )?(?:with|and|under|in) )?wsl ?1\b"
+    r"(?!\.)"
+)
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
-    _OLD_LIBRARY, _LOW_VOLTAGE, _CARD_LOST,
+    _OLD_LIBRARY, _LOW_VOLTAGE, _CARD_LOST, _WSL_1,
 )  # fmt: skip
 
 
@@ -82,6 +89,9 @@ class Scene:
     #: Too little voltage, and a card that went away after it.
     low_voltage: str | None = None
     lost_power: str | None = None
+    #: What shows that the log is of a distribution of WSL 1, and that one of WSL 2 is there, too.
+    wsl_1: str | None = None
+    wsl_2: bool = False
     names: dict[str, str] = field(default_factory=dict)
 
     def feed(self, folded: str) -> None:
@@ -109,6 +119,11 @@ class Scene:
                 self.wide_zero_point = int(point[1])
         if _UINT8.search(lower):
             self.uint8 = True
+        shown = _WSL_1.search(lower)
+        if shown and shown["version"] == "2":
+            self.wsl_2 = True
+        elif shown:
+            self.wsl_1 = folded
         self._feed_device(folded, lower)
 
     def _feed_device(self, folded: str, lower: str) -> None:
@@ -240,6 +255,13 @@ def soften(finding: Diagnosis, recovered: bool) -> Diagnosis:
     return finding
 
 
+#: Causes and the symptoms that each explains: what is proven lets the symptom unsaid.
+EXPLAINED = {
+    "S260": frozenset({"S08", "S37", "S59"}),
+    # Why a module of another maker does not build says more than that it does not.
+    "R145": frozenset({"G71"}),
+    "G260": frozenset({"G71", "R42"}),
+}
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "T11"}
 
@@ -271,6 +293,8 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
         yield "R96", scene.new_card
     if scene.lost_power:
         yield "R95", scene.lost_power
+    if scene.wsl_1 and not scene.wsl_2 and hit & EXPLAINED["S260"]:
+        yield "S260", scene.wsl_1
     if seen.hef and _in_container_folder(seen.hef, scene.cwd):
         yield "H01", seen.hef
 
@@ -385,7 +409,9 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
             for other in found
         )
 
-    kept = [one for one in found if not beside(one) and not echoed(one)]
+    proven = (one.id for one in found if one.severity == "fatal")
+    shown = {name for cause in proven for name in EXPLAINED.get(cause, ())}
+    kept = [one for one in found if one.id not in shown and not beside(one) and not echoed(one)]
     kept = [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
     return _in_order(kept, entries)
 

@@ -6,6 +6,9 @@ in Italian, Russian, Japanese and Chinese. Quotes are written as ``'`` here, and
 stands for it.
 """
 
+# The letters of Russian are meant.
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re

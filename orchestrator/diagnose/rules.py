@@ -60,8 +60,8 @@ _CARD_LOST = re.compile(
 _WSL_1 = re.compile(
     r"^\W{0,3}(?P<name>[\w.-]+) +(?:running|stopped) +(?P<version>[12])\W*$"
     r"|\b4\.4\.0-\d+-microsoft\b"
-    r"|\b(?:im|i am|we are) (?:using|running|on) (?:windows (?:\d+ )?(?:with|and|under|in) )?wsl ?1\b"
-    r"(?!\.)"
+    r"|\b(?:im|i am|we are) (?:using|running|on) "
+    r"(?:windows (?:\d+ )?(?:with|and|under|in) )?wsl ?1\b(?!\.)"
 )
 #: All that :class:`Scene` looks for.
 PATTERNS = (

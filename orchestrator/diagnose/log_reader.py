@@ -81,6 +81,10 @@ STEADY = 8
 PACKAGES = frozenset({"B06", "B07"})
 
 
+#: What makes sure of a package that is missing, though it was there before in the same log.
+GONE = "it was not taken away on purpose: its own code ran in the lines before"
+
+
 def _is_plain(entry: Entry) -> bool:
     """Tell whether an entry may come of any program, so that it is no word about this one."""
     return "*" in entry.yields_to or entry.id.startswith("Y")
@@ -335,7 +339,8 @@ class VendorLog:
             if self._still_holds(hit) and self._evidence.proof(hit) != "no"
         }
         failed = self._outcome.outcome == "failed"
-        tried_again = self._tried_again(hits)
+        gone = self._taken_away(hits)
+        tried_again = self._tried_again({n: hit for n, hit in hits.items() if n not in gone})
         over = {
             name
             for name, hit in hits.items()
@@ -348,6 +353,7 @@ class VendorLog:
             or (hit.warned and not failed and self._last[name] + 1 < self._lines)
         }
         found = [rules.soften(self._finding(hit), name in over) for name, hit in hits.items()]
+        found = [rules.possible(one, GONE) if one.id in gone else one for one in found]
         found.extend(rules.computed(self._observed, self.asked, self._scene, set(hits)))
         found = [self._as_symptom(one, found) for one in found]
         found = rules.shade(once(found), {name: hit.entry for name, hit in self._hits.items()})
@@ -379,6 +385,18 @@ class VendorLog:
             if not failed or any(again[0] <= line <= again[1] for line in proven):
                 over.add(name)
         return over
+
+    def _taken_away(self, hits: Mapping[str, Hit]) -> set[str]:
+        """Return the entries that miss a package whose own code ran, and failed, before: somebody
+        took it away in between, and asks about the failure before that."""
+        gone = set()
+        for name, hit in hits.items():
+            ran = self._evidence.tracebacks.loaded.get(hit.captured.get("module", "").lower())
+            if ran is not None and ran < hit.line:
+                raised = self._evidence.tracebacks.raised_at(ran)
+                if any(one.line == raised for other, one in hits.items() if other != name):
+                    gone.add(name)
+        return gone
 
     def _as_symptom(self, finding: Diagnosis, found: Sequence[Diagnosis]) -> Diagnosis:
         """Return a finding from a later exception of a chain as possible, unless the first

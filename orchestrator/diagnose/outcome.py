@@ -110,7 +110,7 @@ _HARD = re.compile(
     r"|^\s*[\w.-]+(?: [\w-]+)?: error: "
     r"|^\s*(?:scp|ssh|sftp|rsync): .*(?:fail|error|no such|denied|refused|closed|lost|timed out"
     r"|unreachable|no route|not found)|^\s*failed\s*:"
-    r"|^\s*(?:aborted|bus error|trace/breakpoint trap|floating point exception)\b"
+    r"|^\s*(?:aborted|abort trap|bus error|trace/breakpoint trap|floating point exception)\b"
     r"|^(?!.*critical \*\*).*\bassertion .{1,160} failed"
     r"|double free or corruption|corrupted double-linked list"
     r"|failed with status\s?=\s?hailo_|devices? not found|watchdog expired"

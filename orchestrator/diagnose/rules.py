@@ -393,8 +393,9 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
         """Tell whether a possible cause is idle, since one is proven for that line or stage."""
         return one.severity == "possible" and any(
             other.severity == "fatal"
-            and not other.umbrella
             and (one.umbrella or other.line == one.line or other.stage == one.stage)
+            # What names only a symptom makes idle what is no more, of the same line.
+            and (not other.umbrella or (one.umbrella and other.line == one.line))
             for other in found
         )
 
@@ -464,12 +465,15 @@ def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:
     )
 
 
-def rank(finding: Diagnosis) -> tuple[int, bool, bool, bool, int]:
+def rank(finding: Diagnosis) -> tuple[int, bool, bool, bool, bool, int]:
     """Order: worst first, specific before general before umbrella, then as they came."""
     entry = load_catalogue().get(finding.id)
     general = entry is not None and bool(entry.yields_to)
+    # What costs accuracy without a word is no reason why something ended.
+    silent = entry is not None and entry.severity == "silent"
     return (
         SEVERITIES.index(finding.severity),
+        silent and finding.severity == "possible",
         finding.umbrella,
         general,
         finding.id in _SAY_LITTLE,

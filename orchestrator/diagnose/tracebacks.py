@@ -13,6 +13,8 @@ from orchestrator.diagnose.programs import shown_by
 
 #: What a line must hold to matter here (for the prefilter).
 BEGINS = re.compile(r"traceback \(most recent call last")
+#: The package whose code a frame (in small letters, with slashes) shows at work.
+PACKAGE = re.compile(r"(?:site|dist)-packages/(?P<name>[a-z_]\w*)/")
 #: A frame; also one that a narrow terminal cut in two, and as rich and IPython draw it.
 FRAME = re.compile(
     r"^\s*>?\s*(?:file (?:\S.*, line \d+|[/~]\S+/\S*$|\S+\.py:\d+, in )"
@@ -99,6 +101,8 @@ class Tracebacks:
         #: The line of the last frame, and how many may still belong to it.
         self._frame_at = 0
         self._behind_frame = 0
+        #: Packages whose own code ran, and the line of the first frame that shows it.
+        self.loaded: dict[str, int] = {}
 
     @property
     def waits(self) -> bool:
@@ -140,6 +144,8 @@ class Tracebacks:
         if frame:
             self._open.programs |= shown_by(lower)
             self._open.inner = lower.replace("\\", "/")
+            if (package := PACKAGE.search(self._open.inner)) is not None:
+                self.loaded.setdefault(package["name"], number)
             self._half = self._open if CUT.match(lower) else None
         elif RAISED.match(bare) or self._ends(number, bare):
             self._behind_frame = 0
@@ -200,6 +206,13 @@ class Tracebacks:
             if one.first <= number <= one.last:
                 return one.inner
         return ""
+
+    def raised_at(self, number: int) -> int | None:
+        """Return the line of what was raised in the traceback that line ``number`` is in."""
+        for one in reversed(self._traces):
+            if one.first <= number <= one.last:
+                return one.raised[0] if one.raised else None
+        return None
 
     def cause_of(self, number: int) -> int | None:
         """Return the line of the exception that another one, at ``number``, only followed."""

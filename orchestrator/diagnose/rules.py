@@ -261,6 +261,8 @@ EXPLAINED = {
     # Why a module of another maker does not build says more than that it does not.
     "R145": frozenset({"G71"}),
     "G260": frozenset({"G71", "R42"}),
+    # Which program was drawn from which list says more than that a list was too short.
+    "E263": frozenset({"P21"}),
 }
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "T11"}

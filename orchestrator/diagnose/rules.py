@@ -263,6 +263,8 @@ EXPLAINED = {
     "G260": frozenset({"G71", "R42"}),
     # Which program was drawn from which list says more than that a list was too short.
     "E263": frozenset({"P21"}),
+    # Who has the camera is known: the program itself.
+    "V262": frozenset({"V02"}),
 }
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "T11"}

@@ -393,13 +393,17 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
         proves = one.severity == "fatal" or one.recovered
         return proves and (named or one.stage in wanted or "*" in wanted)
 
+    def plain(one: Diagnosis) -> bool:
+        entry = entries.get(one.id)
+        return one.umbrella and entry is not None and "*" in entry.yields_to
+
     def beside(one: Diagnosis) -> bool:
         """Tell whether a possible cause is idle, since one is proven for that line or stage."""
         return one.severity == "possible" and any(
             other.severity == "fatal"
             and (one.umbrella or other.line == one.line or other.stage == one.stage)
-            # What names only a symptom makes idle what is no more, of the same line.
-            and (not other.umbrella or (one.umbrella and other.line == one.line))
+            # What names only a symptom makes idle what may come of any program, of the same line.
+            and (not other.umbrella or (plain(one) and other.line == one.line))
             for other in found
         )
 

@@ -14,7 +14,7 @@ from orchestrator.diagnose.text import REMEMBERED
 
 #: Lines of programs, whatever they would print.
 _CODE = re.compile(
-    r"^\s*(?:"
+    r"^\s{0,160}(?:"
     # Python.
     r"(?:async )?def \w+\s*\(|class \w+\s*(?:\([\w., ]*\))?:\s*$|@\w[\w.]*(?:\(.*\))?\s*$"
     r"|(?:el)?if\s.*(?:==|!=|[<>]=?|\b(?:is|in|not|and|or)\b|\w\().*:\s*(?:#.*)?$"
@@ -50,11 +50,11 @@ _OF_COMMAND = re.compile(
 #: Commands (of a prompt, `set -x`, a Dockerfile), help, titles of commits, names of tests, lists
 #: of files, and the code around a failure.
 _SHOWN = re.compile(
-    r"^\s*(?:[$%] \S|[\w.-]+@[\w.-]+(?::| |~)[^$#]{0,80}[$#] ?\S|PS [A-Z]:\\[^>]*>|>>> |\.\.\. "
-    r"|In \[\d+\]:|\+{1,4} \S|#+!? ?[A-Za-z]"
+    r"^\s{0,160}(?:[$%] \S|[\w.-]+@[\w.-]+(?::| |~)[^$#]{0,80}[$#] ?\S|PS [A-Z]:\\[^>]*>"
+    r"|>>> |\.\.\. |In \[\d+\]:|\+{1,4} \S|#+!? ?[A-Za-z]"
     r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
     r"(?:run|cmd|env|arg|copy|entrypoint)\b"
-    r"|\S+\.py::\w|\s+(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
+    r"|\S+\.py::\w|\s(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
     r"|[-dlcbps](?:[r-][w-][xsStT-]){3}[.+@]?\s+\d"
     r"|[-+] {3,}\S|(?-i:[A-Z][A-Z0-9_]+ ?= ?-?(?:0x)?\d+,)"
     r"|(?=\w*\d)(?=\w*[a-f])[0-9a-f]{7,10} (?:\([^)]*\) )?"

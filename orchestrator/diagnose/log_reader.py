@@ -6,7 +6,6 @@ version of the tools never breaks a build because its prints changed.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -72,7 +71,7 @@ OWN = frozenset(
     }
 )
 #: What a prompt must hold.
-PROMPTS = re.compile(r"[$#%>\u276f\u279c]\s+\S")
+PROMPTS = ("$", "#", "%", ">", "\u276f", "\u279c")
 #: A line that told nothing so many times in a row tells nothing the next time.
 STEADY = 8
 
@@ -149,7 +148,7 @@ class VendorLog:
         given, line = line, self._pasted.as_printed(line)
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
-        if PROMPTS.search(line) is not None or not self._session.spoke:
+        if not self._session.spoke or any(sign in line for sign in PROMPTS):
             self._session.feed(self._lines, texts.strip_prefix(texts.clean(line)))
         self._listings.feed(line)
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)

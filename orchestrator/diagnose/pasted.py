@@ -18,6 +18,9 @@ _TOUCHED = re.compile(
     '|^\\s+traceback \\(most recent|^\\s{3,}file "',
     re.IGNORECASE,
 )
+#: How such a line begins, and what else it must hold.
+_FIRST = frozenset(" \t{`~")
+_SIGNS = ("&", "\\", "<")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#x?[0-9a-fA-F]{1,6});", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:br|p|pre|code|span|div|li)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\([_\[\]*<>#~|`])")
@@ -62,7 +65,8 @@ class Pasted:
                 line = line[self._margin :]
             elif line.strip():
                 self._margin = 0
-        if _TOUCHED.search(line) is None:
+        plain = line.isascii() and line[:1] not in _FIRST
+        if (plain and not any(sign in line for sign in _SIGNS)) or not _TOUCHED.search(line):
             return line
         if _FENCE.match(line):
             return ""

@@ -23,6 +23,14 @@ SHORTEST = 3
 #: A set with more words than this is not worth looking for.
 MOST = 14
 
+#: Words of so many lines of any log that they rule little out.
+_COMMON = frozenset(
+    {
+        "cannot", "config", "could", "directory", "error", "exception", "exist", "fail", "failed",
+        "file", "found", "http", "memory", "not", "response", "returned", "server", "source",
+        "status", "the", "type", "unable", "value",
+    }
+)  # fmt: skip
 _WORD = re.compile(rf"[a-z0-9_]{{{SHORTEST},}}")
 _CUT = "\0"
 
@@ -153,9 +161,9 @@ def _certain(text: str, index: int) -> tuple[list[Words], int]:
     return found, index
 
 
-def _worth(words: Words) -> tuple[int, int]:
-    """Few and long words are worth most."""
-    return (-len(words), min(len(word) for word in words))
+def _worth(words: Words) -> tuple[int, int, int]:
+    """Few, rare and long words are worth most."""
+    return (-len(words), -len(words & _COMMON), min(len(word) for word in words))
 
 
 def _group(text: str, index: int) -> tuple[Words, bool, int]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: warning; whether the last one came through is told by what follows.
 _WARNED = re.compile(
     r"^(?!.{0,40}\b(?:retrying|erroneous pipeline)\b)(?:"
-    r"[^a-z]*(?:[\w.:/-]+ ){0,4}?[\[<(]?(?:\w+)?warn(?:ing)?[\])>]?(?=[\s:*!]|$)"
+    r"[^a-z]{0,60}(?:[\w.:/-]{1,60} ){0,4}?[\[<(]?(?:\w{1,30})?warn(?:ing)?[\])>]?(?=[\s:*!]|$)"
     # The engines' own loggers name the level in a field.
     r"|(?:time=\S+ )?(?:level=warn(?:ing)? |warn\[\d+\] )"
     r"|.{0,80}-warning \*\*|w\d{4} \d|\S+: w \w+/|\[w\]|w: (?!gpg error|failed to fetch)"

@@ -17,7 +17,7 @@ BEGINS = re.compile(r"traceback \(most recent call last")
 PACKAGE = re.compile(r"(?:site|dist)-packages/(?P<name>[a-z_]\w*)/")
 #: A frame; also one that a narrow terminal cut in two, and as rich and IPython draw it.
 FRAME = re.compile(
-    r"^\s*>?\s*(?:file (?:\S.*, line \d+|[/~]\S+/\S*$|\S+\.py:\d+, in )"
+    r"^\s{0,160}>?\s{0,160}(?:file (?:\S.*, line \d+|[/~]\S+/\S*$|\S+\.py:\d+, in )"
     r"|[/~.]\S*/\S+\.py(?:,|:\d+(?: in \S+)?)\s*$"
     r"|\[[/~]\S*/\S+\.py\]\(\S+|[/~]\S*/\S+\.py in \w)"
 )
@@ -38,7 +38,7 @@ _IGNORED = re.compile(r"^\s*exception ignored (?:in|while|on)\b")
 #: Lines that may stand between a frame and what was raised: its code, and marks below it.
 MOST_CODE = 3
 #: What a logger says of an exception that the program caught: its traceback is the next line.
-LOGGED = re.compile(r"^\W*(?:\S+ ){0,3}?\W*(?:ERROR|WARNING|CRITICAL|EXCEPTION)\b")
+LOGGED = re.compile(r"^\W{0,20}(?:\S{1,80} ){0,3}?\W{0,20}(?:ERROR|WARNING|CRITICAL|EXCEPTION)\b")
 #: What a logger says when nothing is wrong.
 CALM = re.compile(r"^.{0,80}?(?<![\w/.])(?:INFO|DEBUG)\b(?!\.)")
 #: Lines of the logger after which the program plainly lives.

@@ -42,6 +42,7 @@ TAKES: dict[str, str] = {
         rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network (?:prune|create {WORD})|image ls"
         rf"|login|version|info|system df|buildx create --use|manifest inspect {WORD}"
         rf"|compose config|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
+        rf"|build(?: --build-arg \w+=\S+)* \."
         rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
         rf"| --ulimit \w+=\d+)* {WORDS}"
     ),
@@ -86,6 +87,7 @@ TAKES: dict[str, str] = {
     r"|-m venv (?:--system-site-packages )?[^-\s]\S*",
     "raspi-config": "",
     "rm": r"-rf? [~/]\S+",
+    "rpi-eeprom-config": r"|--edit|-e",
     "rpi-eeprom-update": r"|-a",
     "rpicam-hello": r"--list-cameras|--help|--version|-t \d+",
     "ss": r"-[tlnpu]+",

@@ -41,7 +41,7 @@ TAKES: dict[str, str] = {
     "docker": (
         rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network (?:prune|create {WORD})|image ls"
         rf"|login|version|info|system df|buildx create --use|manifest inspect {WORD}"
-        rf"|compose config|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
+        rf"|compose config|context use {WORD}|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
         rf"|build(?: --build-arg \w+=\S+)* \."
         rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
         rf"| --ulimit \w+=\d+)* {WORDS}"
@@ -51,7 +51,7 @@ TAKES: dict[str, str] = {
     "free": r"-[mgh]|",
     "fuser": r"-v /\S+(?: /\S+)*",
     "getent": rf"hosts {WORD}",
-    "grep": rf"(?:-[icEv]+ )*{WORD}(?: /\S+)?",
+    "grep": rf"(?:-[icEv]+ )*{WORD}(?: /\S+)?|-rl \S.* [\w/]+",
     "groups": "",
     "gst-inspect-1.0": WORD,
     "hailo": rf"(?:parser onnx|optimize|compiler|profiler) {WORD}(?: --hw-arch hailo\w+"
@@ -110,7 +110,7 @@ TAKES: dict[str, str] = {
     "vcgencmd": r"get_throttled|measure_temp",
     "wc": "-l",
     "which": WORD,
-    "wsl": r"--update|--shutdown|-l -v",
+    "wsl": r"--update|--shutdown|-l -v|--set-version \w\S* [12]|--set-default-version [12]",
 }
 TAKES["python3"] = TAKES["python"]
 

@@ -261,8 +261,10 @@ EXPLAINED = {
     # Why a module of another maker does not build says more than that it does not.
     "R145": frozenset({"G71"}),
     "G260": frozenset({"G71", "R42"}),
-    # Which program was drawn from which list says more than that a list was too short.
+    # Whose list was too short is known, and it was not the parser's.
     "E263": frozenset({"P21"}),
+    "O60": frozenset({"P21"}),
+    "C02": frozenset({"P21"}),
     # Who has the camera is known: the program itself.
     "V262": frozenset({"V02"}),
 }

@@ -299,6 +299,8 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
         yield "R96", scene.new_card
     if scene.lost_power:
         yield "R95", scene.lost_power
+    if {"E260", "Y03"} <= hit:
+        yield "E264", None
     if scene.wsl_1 and not scene.wsl_2 and hit & EXPLAINED["S260"]:
         yield "S260", scene.wsl_1
     if seen.hef and _in_container_folder(seen.hef, scene.cwd):

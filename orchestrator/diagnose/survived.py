@@ -87,7 +87,7 @@ MENDED = (
     ("apt", re.compile(r"^(?:setting up \S+ \(|processing triggers for \S+ \(|upgraded \d+, new)")),
     ("lists", re.compile(r"^\d+ upgraded, \d+ newly installed")),
     ("identify", re.compile(r"^device architecture: hailo")),
-    ("ran", re.compile(r"^> inference result:|^fps +\(hw_only\) +=")),
+    ("ran", re.compile(r"^(?:> )?inference result:|^fps +\(hw_only\) +=")),
     ("link", re.compile(r"brcm-pcie \S+\.pcie: link up")),
     ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
     ("sent", re.compile(r"\.hef\s+100%\s")),
@@ -119,7 +119,7 @@ OVER = {
     "lists": ("B02",),
     # The firmware answers, so that a driver is loaded.
     "identify": ("R39", "R40", "R41", "R42", "R43", "R287", "X280", "X281"),
-    # Library and driver speak with each other; to identify is not enough, where a container differs.
+    # Library and driver speak with each other; a container may differ, where one only identifies.
     "ran": ("X282",),
     "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "J11"),
     "fetch": _NETWORK,

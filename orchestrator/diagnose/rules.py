@@ -48,6 +48,8 @@ _NEW_DRIVER = re.compile(r"hailo1x: (?:init module|hailo|driver)|/drivers/hailo1
 _NEW_CARD = re.compile(
     r"/dev/h1x-\d+\s*$|^hailo1x_pci \d+|\b1e60:45c4\b|device architecture: hailo1[05]"
 )
+#: The module of line 4.x in `lsmod`; where both are loaded the other one shows no card of 5.x.
+_OLD_MODULE = re.compile(r"^hailo_pci \d+ \d+")
 _OLD_LIBRARY = re.compile(
     r"\blibhailort\.so\.4\.|\bhailo-tappas-core\s+3\.|\b(?:python3-)?hailort\s+4\.\d+"
 )
@@ -66,7 +68,7 @@ _WSL_1 = re.compile(
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
-    _OLD_LIBRARY, _LOW_VOLTAGE, _CARD_LOST, _WSL_1,
+    _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1,
 )  # fmt: skip
 
 
@@ -86,6 +88,7 @@ class Scene:
     #: The same the other way round: a card of line 5.x, and software of line 4.x.
     new_card: str | None = None
     old_library: bool = False
+    old_module: bool = False
     #: Too little voltage, and a card that went away after it.
     low_voltage: str | None = None
     lost_power: str | None = None
@@ -134,6 +137,8 @@ class Scene:
             self.new_driver = folded
         if _NEW_CARD.search(lower):
             self.new_card = folded
+        if _OLD_MODULE.search(lower):
+            self.old_module = True
         if _OLD_LIBRARY.search(lower):
             self.old_library = True
         if _LOW_VOLTAGE.search(lower):
@@ -295,8 +300,11 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
     if scene.old_card and scene.new_driver and "R36" not in hit:
         yield "R36", scene.new_driver
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
-    if scene.new_card and old_library and hit & _NO_DEVICE:
-        yield "R96", scene.new_card
+    new_card = scene.new_card
+    if new_card and scene.old_module and new_card.startswith("hailo1x_pci "):
+        new_card = None
+    if new_card and old_library and hit & _NO_DEVICE:
+        yield "R96", new_card
     if scene.lost_power:
         yield "R95", scene.lost_power
     if {"E260", "Y03"} <= hit:

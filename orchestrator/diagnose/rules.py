@@ -491,11 +491,13 @@ def rank(finding: Diagnosis) -> tuple[int, bool, bool, bool, bool, int]:
     general = entry is not None and bool(entry.yields_to)
     # What costs accuracy without a word is no reason why something ended.
     silent = entry is not None and entry.severity == "silent"
+    # That an argument or a call is not valid says less than HailoRT's own words before it.
+    alone = finding.id in {"T01", "T04"} and "HAILO_INVALID_" in finding.cause
     return (
         SEVERITIES.index(finding.severity),
         silent and finding.severity == "possible",
-        finding.umbrella,
+        finding.umbrella or alone,
         general,
-        finding.id in _SAY_LITTLE,
+        finding.id in _SAY_LITTLE or alone,
         finding.line or 1 << 60,
     )

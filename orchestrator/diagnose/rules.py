@@ -97,6 +97,12 @@ class Scene:
     wsl_2: bool = False
     names: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def card_of_line_5(self) -> str | None:
+        """The line that shows a card of line 5.x; with both modules loaded, theirs does not."""
+        by_module = (self.new_card or "").startswith("hailo1x_pci ")
+        return None if by_module and self.old_module else self.new_card
+
     def feed(self, folded: str) -> None:
         """Take in one folded line."""
         lower = folded.lower()
@@ -300,11 +306,8 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
     if scene.old_card and scene.new_driver and "R36" not in hit:
         yield "R36", scene.new_driver
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
-    new_card = scene.new_card
-    if new_card and scene.old_module and new_card.startswith("hailo1x_pci "):
-        new_card = None
-    if new_card and old_library and hit & _NO_DEVICE:
-        yield "R96", new_card
+    if scene.card_of_line_5 and old_library and hit & _NO_DEVICE:
+        yield "R96", scene.card_of_line_5
     if scene.lost_power:
         yield "R95", scene.lost_power
     if {"E260", "Y03"} <= hit:

@@ -276,6 +276,8 @@ EXPLAINED = {
     "E263": frozenset({"P21"}),
     "O60": frozenset({"P21"}),
     "C02": frozenset({"P21"}),
+    # Why the card is not there is known: nobody holds it.
+    **dict.fromkeys(("R18", "R38", "X01", "X281", "X300"), frozenset({"R08"})),
     # Who has the camera is known: the program itself.
     "V262": frozenset({"V02"}),
 }

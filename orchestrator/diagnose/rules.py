@@ -490,6 +490,13 @@ def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:
     )
 
 
+#: Words of HailoRT's own that name what failed and no reason; the status beside them says as much.
+_NO_REASON = re.compile(
+    r"says why: (?:failed to (?:create|send|configure|run|wait)|waiting for|timeout)|status ?=",
+    re.IGNORECASE,
+)
+
+
 def rank(finding: Diagnosis) -> tuple[int, bool, bool, bool, bool, int]:
     """Order: worst first, specific before general before umbrella, then as they came."""
     entry = load_catalogue().get(finding.id)
@@ -498,11 +505,14 @@ def rank(finding: Diagnosis) -> tuple[int, bool, bool, bool, bool, int]:
     silent = entry is not None and entry.severity == "silent"
     # That an argument or a call is not valid says less than HailoRT's own words before it.
     alone = finding.id in {"T01", "T04"} and "HAILO_INVALID_" in finding.cause
+    # HailoRT's own words (R97) say more than that something was not found or not supported.
+    said = finding.id == "R97" and not _NO_REASON.search(finding.cause)
+    bare = finding.id in {"T02", "T06", "T08", "T20"}
     return (
         SEVERITIES.index(finding.severity),
         silent and finding.severity == "possible",
-        finding.umbrella or alone,
-        general,
+        (finding.umbrella and not said) or alone,
+        general or bare,
         finding.id in _SAY_LITTLE or alone,
         finding.line or 1 << 60,
     )

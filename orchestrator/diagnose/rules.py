@@ -492,7 +492,8 @@ def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:
 
 #: Words of HailoRT's own that name what failed and no reason; the status beside them says as much.
 _NO_REASON = re.compile(
-    r"says why: (?:failed to (?:create|send|configure|run|wait)|waiting for|timeout)|queue .*is full|status ?=",
+    r"says why: (?:failed to (?:create|send|configure|run|wait)|waiting for|timeout)"
+    r"|queue .*is full|status ?=",
     re.IGNORECASE,
 )
 

@@ -498,7 +498,7 @@ _NO_REASON = re.compile(
 )
 
 
-def rank(finding: Diagnosis) -> tuple[int, bool, bool, bool, bool, int]:
+def rank(finding: Diagnosis) -> tuple[int, bool, int, bool, bool, int]:
     """Order: worst first, specific before general before umbrella, then as they came."""
     entry = load_catalogue().get(finding.id)
     general = entry is not None and bool(entry.yields_to)
@@ -509,10 +509,13 @@ def rank(finding: Diagnosis) -> tuple[int, bool, bool, bool, bool, int]:
     # HailoRT's own words (R97) say more than that something was not found or not supported.
     said = finding.id == "R97" and not _NO_REASON.search(finding.cause)
     bare = finding.id in {"T02", "T06", "T08", "T20"}
+    # A status that names the service or the driver says more than either.
+    telling = finding.id.startswith("T") and not bare
+    general_words = 1 if said or telling else 2
     return (
         SEVERITIES.index(finding.severity),
         silent and finding.severity == "possible",
-        (finding.umbrella and not said) or alone,
+        2 if alone else general_words if finding.umbrella else 0,
         general or bare,
         finding.id in _SAY_LITTLE or alone,
         finding.line or 1 << 60,

@@ -76,11 +76,11 @@ _GOOD_ENDS = (
         ),
     ),
     ("run", re.compile(r"^\s*(?:hw latency|overall latency|recv rate)\s*:")),
-    ("run", re.compile(r"^\s*[\w./-]+: fps: [\d.]+\s*$")),
+    ("run", re.compile(r"^\s*[\w./-]+: fps: [\d.]+\s*$|^(?:> )?inference result:")),
     # Pictures come out: of Hailo's GStreamer examples, of rpicam-apps.
     ("run", re.compile(r"^\s*fps measured: (?!0+\.?0*\b)[\d.]+|^\s*#\d+ \((?!0\.0)[\d.]+ fps\)")),
     ("identify", re.compile(r"device architecture\s*:\s*\S+")),
-    ("identify", re.compile(r"^\s*\[-\] device:\s*\S+")),
+    ("scan", re.compile(r"^\s*\[-\] device:\s*\S+")),
     ("inspect", re.compile(r"^\s*output\s+\S+\s+(?:u?int|float)\d+,")),
     (
         "docker",
@@ -139,7 +139,8 @@ def _kinds(bare: str) -> tuple[str, bool, bool, bool, bool, str | None]:
         bool(_SAVED_HEF.search(lower) or _SAVED_HAR.search(lower))
         or any(pattern.search(lower) for _, pattern in patterns),
         _EXIT_WORDS.search(lower) is not None,
-        mended_by(lower.lstrip()),
+        mended_by(lower)
+        or next((stage for stage, pattern in _GOOD_ENDS if pattern.search(lower)), None),
     )
 
 
@@ -306,7 +307,9 @@ class OutcomeReader:
         which ``entry`` (an id) occurred, or ``module`` was installed after it."""
         if module and self._installed.get(package_of(module), 0) > number:
             return True
-        if any(last > number and entry in OVER[kind] for kind, last in self._mended.items()):
+        if any(
+            last > number and entry in OVER.get(kind, ()) for kind, last in self._mended.items()
+        ):
             return True
         for mark in self._success:
             if mark.line <= number or mark.stage not in ORDER or stage not in ORDER:

@@ -81,16 +81,13 @@ _INSTEAD = re.compile(
 #: First letters of entries about Python itself: a program that only warns of such
 #: a thing goes on without it.
 _OF_ANY_PROGRAM = "Y"
-#: Steps that went well, as package tools and engines say it.
+#: Steps that went well, as package tools and engines say it; the good ends of a run
+#: (:mod:`orchestrator.diagnose.outcome`) are others.
 MENDED = (
-    ("pip", re.compile(r"^successfully installed \S")),
     ("apt", re.compile(r"^(?:setting up \S+ \(|processing triggers for \S+ \(|upgraded \d+, new)")),
     ("lists", re.compile(r"^\d+ upgraded, \d+ newly installed")),
-    ("identify", re.compile(r"^device architecture: hailo")),
-    ("ran", re.compile(r"^(?:> )?inference result:|^fps +\(hw_only\) +=")),
     ("link", re.compile(r"brcm-pcie \S+\.pcie: link up")),
     ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
-    ("sent", re.compile(r"\.hef\s+100%\s")),
     ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),
     ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
@@ -111,7 +108,7 @@ MENDED = (
 _NETWORK = ("G05", "G06", "G12", "G14", "G17", "G74", "L06", "L07", "Y30")
 OVER = {
     "link": ("R65",),
-    "sent": ("G05", "G06", "L07", "Y30"),
+    "ship": ("G05", "G06", "L07", "Y30"),
     "node": ("R33",),
     "configured": ("B01", "F36", "F41", "G04", "G29", "G72", "M14", "V11"),
     "pip": (*_NETWORK, "M03", "S42", "S54"),
@@ -120,7 +117,7 @@ OVER = {
     # The firmware answers, so that a driver is loaded.
     "identify": ("R39", "R40", "R41", "R42", "R43", "R287", "X280", "X281"),
     # Library and driver speak with each other; a container may differ, where one only identifies.
-    "ran": ("X282",),
+    "run": ("X282",),
     "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "J11"),
     "fetch": _NETWORK,
     "up": ("G05", "L07", "G74"),

@@ -76,7 +76,7 @@ _GOOD_ENDS = (
         ),
     ),
     ("run", re.compile(r"^\s*(?:hw latency|overall latency|recv rate)\s*:")),
-    ("run", re.compile(r"^\s*[\w./-]+: fps: [\d.]+\s*$|^(?:> )?inference result:")),
+    ("run", re.compile(r"^\s*[\w./-]+: fps: [\d.]+\s*$")),
     # Pictures come out: of Hailo's GStreamer examples, of rpicam-apps.
     ("run", re.compile(r"^\s*fps measured: (?!0+\.?0*\b)[\d.]+|^\s*#\d+ \((?!0\.0)[\d.]+ fps\)")),
     ("identify", re.compile(r"device architecture\s*:\s*\S+")),

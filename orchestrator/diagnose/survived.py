@@ -86,6 +86,8 @@ _OF_ANY_PROGRAM = "Y"
 MENDED = (
     ("apt", re.compile(r"^(?:setting up \S+ \(|processing triggers for \S+ \(|upgraded \d+, new)")),
     ("lists", re.compile(r"^\d+ upgraded, \d+ newly installed")),
+    # Figures follow, so that the card was used; a run that ends well says more.
+    ("run", re.compile(r"^(?:> )?inference result:")),
     ("link", re.compile(r"brcm-pcie \S+\.pcie: link up")),
     ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
     ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from orchestrator.diagnose.session import PROMPT
 from orchestrator.diagnose.text import REMEMBERED
 
 #: Lines of programs, whatever they would print.
@@ -47,11 +48,10 @@ _OF_COMMAND = re.compile(
     r"|exit(?:ed)? (?:code|status|with)|syntax error",
     re.IGNORECASE,
 )
-#: Commands (of a prompt, `set -x`, a Dockerfile), help, titles of commits, names of tests, lists
+#: Commands (of `set -x`, a Dockerfile), help, titles of commits, names of tests, lists
 #: of files, and the code around a failure.
 _SHOWN = re.compile(
-    r"^\s{0,160}(?:[$%] \S|[\w.-]+@[\w.-]+(?::| |~)[^$#]{0,80}[$#] ?\S|PS [A-Z]:\\[^>]*>"
-    r"|>>> |\.\.\. |In \[\d+\]:|\+{1,4} \S|#+!? ?[A-Za-z]"
+    r"^\s{0,160}(?:% \S|>>> |\.\.\. |In \[\d+\]:|\+{1,4} \S|#+!? ?[A-Za-z]"
     r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
     r"(?:run|cmd|env|arg|copy|entrypoint)\b"
     r"|\S+\.py::\w|\s(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
@@ -63,8 +63,7 @@ _SHOWN = re.compile(
     r"|improved?|revert|merge)\b(?! .{0,40}\bfailed\b)"
     # What a trace of system calls looked for; of the card's node it is told by its own entry.
     r"|(?!.*/dev/(?:hailo|h1x))\w+\(.*\) += -1 E[A-Z]+ \("
-    r"|(?:[\u2771>] *)?\d{1,5} [\u2502|] |-{1,4}> ?\d{1,5} "
-    r"|(?:except|elif|if|with|class|def|catch)\b.*[:{]$|(?:raise|throw|assert) [\w.]+\()",
+    r"|(?:[\u2771>] *)?\d{1,5} [\u2502|] |-{1,4}> ?\d{1,5} )",
     re.IGNORECASE,
 )
 #: What sshd tells of others that came to this machine.
@@ -86,7 +85,8 @@ def is_code(bare: str) -> bool:
 def only_shown(line: str, bare: str) -> bool:
     """Tell whether a line (with its prefix, and without) shows words that no program of this
     story said: a command, a list, or what others met who came here."""
-    return _SHOWN.match(bare) is not None or _CAME.match(line) is not None
+    typed = PROMPT.match(bare) is not None
+    return typed or _SHOWN.match(bare) is not None or _CAME.match(line) is not None
 
 
 class Listings:

@@ -46,11 +46,18 @@ def speak_plainly(*streams: object) -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+#: What a terminal takes for a command or an order of writing, and half signs; JSON can say them in
+#: ASCII.
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
+
 def emit_json(document: object) -> None:
     """Print ``document`` as the one JSON document of this command, on stdout."""
     escaped = not says_everything(getattr(sys.stdout, "encoding", "utf-8"))
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=escaped, default=str)
-    sys.stdout.write("\n")
+    text = json.dumps(document, indent=2, ensure_ascii=escaped, default=str)
+    sys.stdout.write(_UNSEEN.sub(lambda sign: json.dumps(sign[0])[1:-1], text) + "\n")
     sys.stdout.flush()
 
 

@@ -56,6 +56,18 @@ def test_json_stays_json(monkeypatch: pytest.MonkeyPatch) -> None:
         assert json.loads(buffer.getvalue().decode(encoding)) == document
 
 
+def test_json_holds_nothing_that_a_terminal_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {"said": "\x1b[31m \x9d0;title\x9c \u202e \u2066 \u2028 \ud800 \U000e0041 \xe9"}
+    out = stream("utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    emit_json(document)
+    buffer = out.buffer
+    assert isinstance(buffer, io.BytesIO)
+    text = buffer.getvalue().decode("utf-8")
+    assert json.loads(text) == document
+    assert {sign for sign in text if not sign.isprintable()} == {"\n"}
+
+
 def test_a_name_that_the_code_page_lacks_is_told_in_one_document(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:

@@ -92,11 +92,6 @@ class Evidence:
         return fits if hit.certain or fits == "no" else "open"
 
     @property
-    def bad(self) -> list[int]:
-        """Lines that sound bad, as far as they are kept."""
-        return [number for number, text in self._notable if weight(text) > 0]
-
-    @property
     def waits(self) -> bool:
         """Whether the next line belongs to what the last one said, whatever it holds."""
         return self.tracebacks.waits

@@ -28,7 +28,7 @@ _CODE = re.compile(
     r"|#\s*(?:include|define|ifn?def|endif|pragma)\b|\}\s*(?:else|catch)\b.*\{\s*$"
     r"|(?:std::)?(?:cout|cerr|printf|fprintf|throw|console\.\w+)\b\s*(?:<<|\(|std::|\w+\().*"
     r"|(?!\[|.{0,200}\b(?:error|warning):)[^:]{0,200}[(=][^;]*;\s*(?://.*)?$|HAILO_STATUS__X\("
-    r"|\"[^\"/]*\",\s*$"
+    r"|\"[^\"\s/]*\",\s*$"
     # What grep found in sources.
     r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js|md|rst|html|ya?ml|sh):\d+[:-]\s{2,}\S"
     # Comments, as far as nothing else begins so (`#12` is docker's, `* ` is curl's).
@@ -68,9 +68,10 @@ _SHOWN = re.compile(
 )
 #: What sshd tells of others that came to this machine.
 _CAME = re.compile(r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ sshd(?:-session)?\[\d+\]: ")
-_BEGINNINGS = ("diff --git ", "@@ -", "Index: ", "commit ")
-_CHANGE = re.compile(r"^(?:[+\- ]|@@ |index |---|\+\+\+|diff --git |new file|deleted file|\\ No)")
-_OF_COMMIT = re.compile(r"^(?:commit |(?:Author|Date|Merge|Commit\w*):|\s{4}|\s*$)")
+_HUNK = re.compile(r"^@@ -\d+(?:,(?P<old>\d+))? \+\d+(?:,(?P<new>\d+))? @@")
+_COMMIT = re.compile(r"^commit [0-9a-f]{7,40}(?: \(.{1,200}\))?$")
+_BY = re.compile(r"^(?:Author|Merge|AuthorDate|Commit): ")
+_OF_COMMIT = re.compile(r"^(?:(?:Author|Date|AuthorDate|Commit|CommitDate):|\s{4}|\s*$)")
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -93,15 +94,29 @@ class Listings:
     """Follows what is shown over several lines: changes of git, and its history."""
 
     def __init__(self) -> None:
-        self._inside: re.Pattern[str] | None = None
+        #: Lines of the old and of the new text that the change still has.
+        self._old = self._new = 0
+        #: The last line begins a commit; lines of one follow.
+        self._begins = self._commit = False
+        self._inside = False
 
     def feed(self, line: str) -> None:
         """Take in each line of the log, before :meth:`shows` is asked for it."""
-        if line.startswith(_BEGINNINGS):
-            self._inside = _OF_COMMIT if line.startswith("commit ") else _CHANGE
-        elif self._inside is not None and not self._inside.match(line):
-            self._inside = None
+        self._inside = False
+        if self._old > 0 or self._new > 0:
+            self._inside = line[:1] in {" ", "+", "-", "\\", ""}
+            self._old -= line[:1] in {" ", "-", ""}
+            self._new -= line[:1] in {" ", "+", ""}
+            if not self._inside:
+                self._old = self._new = 0
+        elif line.startswith("@@ ") and (hunk := _HUNK.match(line)):
+            self._old, self._new = (int(hunk[side] or 1) for side in ("old", "new"))
+        elif self._begins or self._commit:
+            self._inside = (_BY if self._begins else _OF_COMMIT).match(line) is not None
+            self._commit, self._begins = self._inside, False
+        if line.startswith("commit ") and _COMMIT.match(line):
+            self._begins, self._inside = True, True
 
     def shows(self, bare: str) -> bool:
         """Tell whether the line (without prefix) is no message, but part of a listing."""
-        return self._inside is not None or is_code(bare)
+        return self._inside or is_code(bare)

@@ -148,14 +148,14 @@ class VendorLog:
         given, line = line, self._pasted.as_printed(line)
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
-        if not self._session.spoke or any(sign in line for sign in PROMPTS):
-            self._session.feed(self._lines, texts.strip_prefix(texts.clean(line)))
-        self._listings.feed(line)
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)
         before = self._matcher.taken
         news: list[Progress | Diagnosis] = []
         for part in texts.split_feed(line):
             cleaned = texts.clean(part)
+            if not self._session.spoke or any(sign in part for sign in PROMPTS):
+                self._session.feed(self._lines, texts.strip_prefix(cleaned))
+            self._listings.feed(cleaned)
             if self._is_ignored(cleaned):
                 self._matcher.feed(self._lines, "")
             else:
@@ -368,20 +368,20 @@ class VendorLog:
 
     def _tried_again(self, hits: Mapping[str, Hit]) -> set[str]:
         """Return the entries of attempts that are over: the same command ran again since, and
-        went well or failed for a reason that is proven, too."""
+        went well by its own words or failed for a reason that is proven, too."""
         proven = [
             hit.line
             for hit in hits.values()
             if hit.entry.severity == "fatal" and self._evidence.proof(hit) == "yes"
         ]
-        bad = [*self._evidence.bad, *proven]
         over = set()
         for name, hit in hits.items():
             again = self._session.again(hit.line)
             if again is None:
                 continue
-            failed = any(again[0] <= line <= again[1] for line in bad)
-            if not failed or any(again[0] <= line <= again[1] for line in proven):
+            if self._outcome.went_well(*again) or any(
+                again[0] <= line <= again[1] for line in proven
+            ):
                 over.add(name)
         return over
 

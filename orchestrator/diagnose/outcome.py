@@ -302,6 +302,11 @@ class OutcomeReader:
             return "ok" if self._success else "unknown"
         return "unknown"
 
+    def went_well(self, first: int, last: int) -> bool:
+        """Tell whether something says that it went well, from line ``first`` to ``last``."""
+        said = [*(mark.line for mark in self._success), *self._mended.values()]
+        return any(first <= line <= last for line in said)
+
     def recovered(self, number: int, stage: str, entry: str = "", module: str = "") -> bool:
         """Tell whether the run of ``stage`` ended well after line ``number``, or the step in
         which ``entry`` (an id) occurred, or ``module`` was installed after it."""

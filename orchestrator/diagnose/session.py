@@ -19,6 +19,10 @@ PROMPT = re.compile(
     r"|(?:PS )?[A-Za-z]:\\[^<>|]{0,200}>"  # PS C:\folder>
     r")\s+(?P<command>\S.*)$"
 )
+#: Programs whose verb is the third word.
+_DEEPER = re.compile(r"^(?:docker|podman) compose\b")
+#: What only asks a program about itself.
+_ASKS = re.compile(r"\s(?:--?h(?:elp)?|--?V|--version)\b")
 #: What may stand before the program, and is not it.
 _BEFORE = re.compile(r"^(?:sudo(?: -\S+)*|time|nohup|env|[A-Z_][A-Z0-9_]*=\S*)\s+")
 #: Programs that are asked for another thing each time: only the whole command is the same again.
@@ -39,9 +43,11 @@ def _name(command: str) -> str:
     words = _SPACES.split(command.strip())
     if _EACH_ITS_OWN.match(" ".join(words)):
         return " ".join(words)
+    if _ASKS.search(command):
+        return ""
     # An option may stand before the script (`python3 -u detect.py`).
     named = [word for word in words if not word.startswith("-")]
-    return " ".join(named[:2])
+    return " ".join(named[: 3 if _DEEPER.match(" ".join(named)) else 2])
 
 
 class Session:

@@ -88,6 +88,7 @@ MENDED = (
     ("lists", re.compile(r"^\d+ upgraded, \d+ newly installed")),
     # Figures follow, so that the card was used; a run that ends well says more.
     ("run", re.compile(r"^(?:> )?inference result:")),
+    ("plugin", re.compile(r"^factory details:")),
     ("link", re.compile(r"brcm-pcie \S+\.pcie: link up")),
     ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
     ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),
@@ -112,6 +113,7 @@ OVER = {
     "link": ("R65",),
     "ship": ("G05", "G06", "L07", "Y30"),
     "node": ("R33",),
+    "plugin": ("V03",),
     "configured": ("B01", "F36", "F41", "G04", "G29", "G72", "M14", "V11"),
     "pip": (*_NETWORK, "M03", "S42", "S54"),
     "apt": (*_NETWORK, "B02", "B03", "B05", "B13", "G70", "L08", "M01", "M11"),

@@ -66,6 +66,27 @@ def test_the_log_beside_it_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "before",
+    [
+        "commit 1a2b3c4 works; with master I get:",
+        "commit 1a2b3c4",
+        "diff --git a/x b/x",
+        "@@ -1,2 +1,2 @@\n-a\n+b\n c",
+        "commit 1a2b3c4\nAuthor: A <a@example.org>\n\n    Mend it\n\nand then:",
+    ],
+)
+def test_the_log_behind_the_beginning_of_a_listing_is_read(before: str) -> None:
+    log = f"{before}\n    ModuleNotFoundError: No module named 'hailo_platform'"
+    found = read_log(log.split("\n")).findings()
+    assert [one.id for one in found if one.severity == "fatal"] == ["S28"]
+
+
+def test_a_log_kept_as_a_list_of_texts_is_read() -> None:
+    found = read_log(['"[error] Mapping Failed (allocation time: 1s)",']).findings()
+    assert "K02" in {one.id for one in found}
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "E: Unable to locate package hailo-all",

@@ -69,6 +69,22 @@ def test_an_attempt_that_fails_without_a_known_reason_leaves_the_first_reason() 
     assert list(asserted(log)) == ["G03"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "printed"),
+    [
+        ("python3 detect.py", "python3 detect.py", "^C"),
+        ("python3 detect.py", "python3 detect.py --help", "usage: detect.py [-h]"),
+        ("docker compose up", "docker compose ps", "NAME   IMAGE"),
+        ("hailortcli run x.hef", "sudo hailortcli run x.hef", "[sudo] password for pi:"),
+    ],
+)
+def test_what_does_not_say_that_it_went_well_mends_nothing(
+    first: str, second: str, printed: str
+) -> None:
+    log = f"$ {first}\n{MISSING.format('cv2')}$ {second}\n{printed}\n"
+    assert list(asserted(log)) == ["G03"]
+
+
 def test_a_command_that_printed_nothing_mends_nothing() -> None:
     log = f"$ python3 detect.py\n{MISSING.format('cv2')}$ python3 detect.py\n$ ls\na.hef\n"
     assert list(asserted(log)) == ["G03"]

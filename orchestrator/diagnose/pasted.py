@@ -30,7 +30,7 @@ _NO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
 #: The beginning of a traceback, and a frame; each with where it stands when nobody moved it.
 _PLACES = ((re.compile(r"\s*Traceback \(most recent call last"), 0), (re.compile(r'\s*File "'), 2))
 #: What stores of logs call the words of the program (Docker, journald, loggers that write JSON).
-_WORDS = ("log", "message", "MESSAGE", "msg", "event")
+_WORDS = ("log", "message", "MESSAGE", "msg", "event", "text", "line")
 #: What they keep beside it. Alone it is a server's answer, and stays as it is.
 _BESIDE = ("error", "exception", "exc_info")
 #: Longer objects are data, no line of a log.
@@ -45,10 +45,14 @@ def _stored(line: str) -> str:
         kept = json.loads(line)
     except (ValueError, RecursionError):
         return line
+    inner = next((kept[name] for name in _WORDS if isinstance(kept.get(name), dict)), None)
+    kept = inner if inner is not None else kept
     said = [kept[name] for name in (*_WORDS, *_BESIDE) if isinstance(kept.get(name), str)]
     if kept.keys().isdisjoint(_WORDS) or not said:
         return line
-    return "\n".join(one.rstrip("\n") for one in dict.fromkeys(said))
+    text = "\n".join(one.rstrip("\n") for one in dict.fromkeys(said))
+    # Half a sign, as only JSON can write it, is none that could be printed.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class Pasted:

@@ -34,6 +34,8 @@ _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
 _SAFE = re.compile(r"(?:-p \d+ )?(?!-)(?:[\w@%+=:,./~-]|'[\w@:./\[\]%-]+')+\Z")
 #: Chips at the beginning of a text, several with commas between them.
 _CHIPS = re.compile(r"hailo\d+[lhmr]?(?:,? hailo\d+[lhmr]?)*")
+#: Stands for a brace out of a log; no log has it.
+_BRACE = "\0"
 _NUMBERS = re.compile(r"\d+")
 _COMMAND = re.compile(r"\bhailo(?: |\.)(optimize|compiler)\b(?P<rest>.*)")
 _SCRIPTED = re.compile(r"--model-script|--auto-model-script|loading model script commands")
@@ -223,13 +225,15 @@ def _fill_text(text: str, known: Mapping[str, str]) -> str:
         value = known.get(name)
         # A command is copied into a shell: what a log holds must not become a command of its own.
         if value and (match.string.count("`", 0, match.start()) % 2 == 0 or _SAFE.match(value)):
+            # What looks like a placeholder in a log is none.
+            value = value.replace("{", _BRACE)
             return value if with_it is None else with_it.replace("%", value, 1)
         return without or ""
 
     # A placeholder may hold another one, and that a third.
     for _ in range(3):
         text = _PLACEHOLDER.sub(replacement, text)
-    return text
+    return text.replace(_BRACE, "{")
 
 
 def fill(

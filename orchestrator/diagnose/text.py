@@ -21,7 +21,10 @@ REMEMBERED = 8192
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]"
 )
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+#: No word of a message is so long; matching takes the square of it.
+_LONG_WORD = re.compile(r"\S{400,}")
+_KEPT = 150
 #: The box that rich draws around a traceback.
 _BORDERS = re.compile("^\\s*[\u2502\u2503]\\s?|\\s*[\u2502\u2503]\\s*$")
 _SPACES = re.compile(r"\s+")
@@ -94,7 +97,10 @@ def clean(line: str) -> str:
         line = _ESCAPES.sub("", line)
     if "\u2502" in line or "\u2503" in line:
         line = _BORDERS.sub("", line)
-    return _CONTROLS.sub("", line).rstrip()
+    line = _CONTROLS.sub("", line).rstrip()
+    if len(line) < 400:
+        return line
+    return _LONG_WORD.sub(lambda word: f"{word[0][:_KEPT]}...{word[0][-_KEPT:]}", line)
 
 
 def split_feed(chunk: str) -> list[str]:

@@ -87,7 +87,7 @@ GPU_NO = re.compile(
 )
 
 SNR = re.compile(
-    r"(?P<layer>[\w./-]+)(?: ?(?:output)? ?\(?\bsnr\b\)?|: snr) ?(?:is|=|:)? ?"
+    r"(?<![\w./-])(?P<layer>[\w./-]+)(?: ?(?:output)? ?\(?\bsnr\b\)?|: snr) ?(?:is|=|:)? ?"
     r"(?P<db>-?(?:\d+(?:[.,]\d+)?(?:e-?\d+)?|inf|nan)) ?db\b",
     re.IGNORECASE,
 )
@@ -138,7 +138,7 @@ ARCH = re.compile(
     r"(?:--hw[-_]arch[ =]|initializing the |hw architecture: |device architecture: "
     r"|hef was compiled for: |hw_arch[=: ]+)(hailo\d+[a-z]*)"
 )
-HEF = re.compile(r"([\w./\\:~-]*[\w-]\.hef)\b", re.IGNORECASE)
+HEF = re.compile(r"(?<![\w./\\:~-])([\w./\\:~-]*[\w-]\.hef)\b", re.IGNORECASE)
 HEF_SAVED = re.compile(r"(?:written|saved|wrote|writing|saving)\b.*\.hef\b")
 
 _VERSION = r"v?(\d+(?:\.\d+){1,3}(?:[a-z]\d*)?)"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.diagnose.pasted import Pasted
+from orchestrator.diagnose.text import clean
 from tests.corpus import HERE, PARTS, Case, judge, load, score
 
 if TYPE_CHECKING:
@@ -77,8 +78,20 @@ def test_fences_and_an_answer_of_a_server_are_no_log_lines() -> None:
     assert printed('{"error": "model not found"}') == '{"error": "model not found"}'
     assert printed('{"msg": "stopped", "exc_info": "Traceback\\nError: 1"}').count("\n") == 2
     assert printed('{"msg": 1') == '{"msg": 1'
+    assert printed('{"log": "\\ud800 x"}') == "? x"
+    assert printed('{"log": {"message": "stopped"}}') == "stopped"
     assert printed("[[" * 20_000) == "[[" * 20_000
     assert printed("{" + '"a":[' * 5_000 + "}").startswith('{"a"')
+
+
+def test_a_word_that_fills_a_page_is_shortened_before_anything_is_matched() -> None:
+    """Patterns may take the square of a word's length; a message has no such word."""
+    line = f"No such file or directory: {'_' * 60_000} [31m\x9b\x9b31m31m"
+    cleaned = clean(line)
+    assert len(cleaned) < 700 and cleaned.startswith("No such file or directory: ___")
+    assert cleaned.isprintable()
+    path = "/nix/store/" + "a" * 300 + "/lib.so"
+    assert clean(path) == path
 
 
 @pytest.mark.parametrize("form", FORMS)

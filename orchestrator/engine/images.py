@@ -184,6 +184,12 @@ def mark_stages(context: contexts.Context, labels: Mapping[str, str]) -> context
     return contexts.Context({**context.blobs, "Dockerfile": blob}, context.wheels)
 
 
+def _last_words(tail: list[str]) -> list[str]:
+    """Return the last lines of a build: eight, or more when what failed began further up."""
+    failed = (n for n, line in enumerate(tail) if re.match(r"(?i)\s*(?:error|fatal|e):", line))
+    return tail[min(next(failed, len(tail)), max(len(tail) - 8, 0)) :]
+
+
 def explain_failure(
     tag: str, said: str, tail: list[str], login: str | None = None
 ) -> ImageBuildError:
@@ -191,7 +197,7 @@ def explain_failure(
 
     ``login`` is why no login could be had for the registry of the base.
     """
-    lines = "\n".join(escape_control(line) for line in [*tail[-8:], said.strip()])
+    lines = "\n".join(escape_control(line) for line in [*_last_words(tail), said.strip()])
     text = lines.lower()
     hint = "Run again with --debug for the whole output."
     code = None

@@ -76,3 +76,36 @@ def test_an_engine_that_tells_no_layers_gives_no_content() -> None:
 def test_a_base_that_no_engine_can_fetch_is_explained(said: str) -> None:
     hint = explain_failure("hefsmith-emulator:1", said, ["Step 1/4 : FROM base:1"]).hint or ""
     assert "HEFSMITH_BASE_IMAGE" in hint
+
+
+#: What pip says, in the order in which it came out of one build.
+CONFLICT = """
+Looking in links: /build/wheels
+Processing /build/wheels/paint-1.0-py3-none-any.whl
+ERROR: Cannot install paint because these package versions have conflicting dependencies.
+
+The conflict is caused by:
+    paint 1.0 depends on numpy<1.20
+    sketch 2.0 depends on numpy>=2
+    The user requested (constraint) numpy==2.2.6
+
+Additionally, some packages in these conflicts have no matching distributions available for you:
+    numpy
+
+To fix this you could try to:
+1. loosen the range of package versions you've specified
+2. remove package versions to allow pip to attempt to solve the dependency conflict
+
+ERROR: ResolutionImpossible: for help visit the page of pip
+"""
+
+
+def test_a_build_that_failed_is_told_from_where_its_failure_begins() -> None:
+    tail = [line for line in CONFLICT.splitlines() if line.strip()]
+    told = str(explain_failure("hefsmith-export:1", "returned a non-zero code: 1", tail))
+    assert "paint 1.0 depends on numpy<1.20" in told
+    assert "Processing" not in told
+    steps = [f"Step {number}/20 : RUN true" for number in range(20)]
+    told = str(explain_failure("hefsmith-export:1", "returned a non-zero code: 1", steps))
+    assert "Step 11/20" not in told
+    assert "Step 12/20" in told

@@ -8,8 +8,9 @@ program printed, before anything else looks at it.
 from __future__ import annotations
 
 import html
-import json
 import re
+
+from orchestrator.reading import parse_json
 
 #: What is worth a closer look; nearly no line of a log has any of it.
 _TOUCHED = re.compile(
@@ -42,8 +43,8 @@ def _stored(line: str) -> str:
     if len(line) > _LONGEST or not line.rstrip().endswith("}"):
         return line
     try:
-        kept = json.loads(line)
-    except (ValueError, RecursionError):
+        kept = parse_json(line)
+    except ValueError:
         return line
     inner = next((kept[name] for name in _WORDS if isinstance(kept.get(name), dict)), None)
     kept = inner if inner is not None else kept

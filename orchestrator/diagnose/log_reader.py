@@ -361,7 +361,10 @@ class VendorLog:
             hits[name].line <= (at or 0) <= self._last[name] for name in over
         )
         # What is only a warning may be the very line that the log calls an error.
-        told = any(hit.entry.severity == "warn" and hit.line == at for hit in hits.values())
+        told = any(
+            hit.entry.severity == "warn" and at in {hit.line, self._last[name]}
+            for name, hit in hits.items()
+        )
         if failed and not told and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))
         return sorted(found, key=rules.rank)

@@ -1,7 +1,8 @@
 """Follows a terminal session: which command was typed when, and which one was tried again.
 
 People paste whole sessions: a command fails, something is mended, the same command runs again. What
-the first attempt said is over then, and the last one is what they ask about.
+the first attempt said is over then, and the last one is what they ask about. HailoRT appends every
+run of a program to one hailort.log; there a run begins where it notes the system's version.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ _EACH_ITS_OWN = re.compile(
     r"|source|\.|echo|grep|sed|nano|vim?|chmod|chown|mkdir|make)\b"
 )
 _SPACES = re.compile(r"\s+")
+#: What HailoRT writes into its log once it has opened a device, with the number of the thread.
+_LOGGED = re.compile(
+    r"^\[(?P<thread>\d+)\] \[HailoRT\] \[info\] \[device\.cpp:\d+\] \[Device\] OS Version: "
+)
+#: Stands for the command where a log of HailoRT begins another run; no command has this name.
+_RUN = "\0hailort"
 #: Commands that are remembered.
 MOST = 512
 
@@ -58,20 +65,27 @@ class Session:
         self._names: list[str] = []
         #: The last command has printed something; nobody asks that before the first.
         self.spoke = True
+        #: The thread that opened the device last, in a log of HailoRT.
+        self._thread: str | None = None
 
     def feed(self, number: int, line: str) -> None:
         """Take in one line, without colours and prefixes."""
+        logged = _LOGGED.match(line)
         prompt = PROMPT.match(line)
-        if prompt is None:
+        # A thread that opens a second device still belongs to the same run.
+        begins = logged is not None and logged["thread"] != self._thread
+        if prompt is None and not begins:
             self.spoke = self.spoke or bool(line.strip())
             return
+        if logged is not None:
+            self._thread = logged["thread"]
         if len(self._first) >= MOST:
             del self._first[0], self._names[0]
         if self._first and not self.spoke:
             # Nothing is known of a command that printed nothing.
             self._names[-1] = ""
         self._first.append(number)
-        self._names.append(_name(prompt["command"]))
+        self._names.append(_RUN if prompt is None else _name(prompt["command"]))
         self.spoke = False
 
     def _run_of(self, number: int) -> int:

@@ -89,6 +89,9 @@ MENDED = (
     # Figures follow, so that the card was used; a run that ends well says more.
     ("run", re.compile(r"^(?:> )?inference result:")),
     ("plugin", re.compile(r"^factory details:")),
+    # Into its log HailoRT writes that the network is on the chip.
+    ("loaded", re.compile(r"^\[\d+\] \[hailort\] \[info\] .*\] (?:activating \S+ took"
+                          r"|configuring hef (?:on vdevice )?took)")),
     ("link", re.compile(r"brcm-pcie \S+\.pcie: link up")),
     ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
     ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),

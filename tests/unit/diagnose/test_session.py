@@ -109,3 +109,22 @@ def test_what_stopped_the_program_counts_before_what_was_only_mentioned() -> Non
 def test_a_comment_or_a_list_is_no_prompt() -> None:
     log = f"# python3 detect.py\n{MISSING.format('cv2')}> python3 detect.py\nall is well\n"
     assert list(asserted(log)) == ["G03"]
+
+
+def hailort(thread: int, *lines: str) -> str:
+    """Return a run as HailoRT writes it into its log."""
+    said = ("[info] [device.cpp:49] [Device] OS Version: Linux 6.12 #1 SMP aarch64", *lines)
+    return "".join(f"[2025-08-06 03:40:44.531] [{thread}] [HailoRT] {one}\n" for one in said)
+
+
+NO_FILE = "[error] [file_utils.cpp:40] [read_binary_file] CHECK failed - Error opening file a.hef"
+LOADED = "[info] [vdevice.cpp:749] [configure] Configuring HEF on VDevice took 26.3 milliseconds"
+
+
+def test_a_log_of_hailort_holds_many_runs_and_the_last_one_counts() -> None:
+    assert list(asserted(hailort(11, NO_FILE))) == ["R80"]
+    assert asserted(hailort(11, NO_FILE) + hailort(12, LOADED)) == {}
+    assert list(asserted(hailort(11, LOADED) + hailort(12, NO_FILE))) == ["R80"]
+    # A run that only identifies the card mends nothing, and neither does a second device.
+    assert list(asserted(hailort(11, NO_FILE) + hailort(12, "[info] a"))) == ["R80"]
+    assert list(asserted(hailort(11, NO_FILE) + hailort(11, LOADED))) == ["R80"]

@@ -90,6 +90,14 @@ _GOOD_ENDS = (
     ),
     ("pip", re.compile(r"^successfully installed ")),
     ("export", re.compile(r"export (?:success|complete)")),
+    # A training, which comes before the export and answers for all that went before it.
+    (
+        "export",
+        re.compile(
+            r"^\d+ epochs completed in [\d.]+ hours|^results saved to \S*\bruns/"
+            r"|trainer\.fit\W* stopped: \W*max_(?:epochs|steps)"
+        ),
+    ),
     ("ship", re.compile(r"\.hef\s+100%\s")),
 )
 _EXIT = re.compile(

@@ -99,6 +99,9 @@ MENDED = (
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
     # Of curl's percentages only 100 has three digits; "100" itself looks like any stamp's zeros.
     ("fetch", re.compile(r"^\d{3} +\S+ +\d{3} +\S+ .*--:--:--|\bsaved \[\d+(?:/\d+)?\]$")),
+    ("again", re.compile(r"\bre-?downloading\b(?!.*\bfail)")),
+    # Ultralytics' loader fetches the set that it did not find.
+    ("dataset", re.compile(r"^dataset download success\b")),
     ("docker", re.compile(r"^(?:hello from docker!|server version: \d)")),
     ("up", re.compile(r"^container \S+ +(?:is )?healthy\b")),
     ("make", re.compile(r"^make(?:\[\d+\])?: \[.*\] error \d+ \(ignored\)")),
@@ -127,6 +130,8 @@ OVER = {
     "run": ("X282",),
     "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "J11"),
     "fetch": _NETWORK,
+    "again": ("G68", "S40"),
+    "dataset": (*_NETWORK, "E81"),
     "up": ("G05", "L07", "G74"),
     "docker": ("S07", "S08", "S37"),
     "make": ("G01", "G02", "G04", "G69", "G72"),

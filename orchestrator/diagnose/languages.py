@@ -2,8 +2,8 @@
 
 The sentences are those of the message catalogues of glibc (2.36 and what older ones said), bash and
 apt in German, Spanish, French and Portuguese (of Portugal and of Brazil), and the commonest of them
-in Italian, Russian, Japanese and Chinese. Quotes are written as ``'`` here, and any kind of quote
-stands for it.
+in Italian, Russian, Japanese, Chinese, Korean, Polish and Turkish. Quotes are written as ``'``
+here, and any kind of quote stands for it.
 """
 
 # The letters of Russian are meant.
@@ -31,6 +31,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "на устройстве не осталось свободного места",
         "デバイスに空き領域がありません",
         "设备上没有空间",
+        "장치에 남은 공간이 없음",
+        "裝置上已無多餘空間",
+        "brak miejsca na urządzeniu",
+        "aygıt üzerinde boş yer yok",
     ),
     "Permission denied": (
         "keine berechtigung",
@@ -43,6 +47,9 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "отказано в доступе",
         "許可がありません",
         "权限不够",
+        "허가 거부",
+        "拒絕不符權限的操作",
+        "erişim engellendi",
     ),
     "Operation not permitted": (
         "die operation ist nicht erlaubt",
@@ -53,6 +60,8 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "операция не позволена",
         "許可されていない操作です",
         "不允许的操作",
+        "명령을 허용하지 않음",
+        "此項操作並不被允許",
     ),
     "Connection refused": (
         "verbindungsaufbau abgelehnt",
@@ -65,6 +74,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "в соединении отказано",
         "接続を拒否されました",
         "拒绝连接",
+        "연결이 거부됨",
+        "連線被拒絕",
+        "połączenie odrzucone",
+        "bağlantı reddedildi",
     ),
     "No such file or directory": (
         "datei oder verzeichnis nicht gefunden",
@@ -79,6 +92,9 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "нет такого файла или каталога",
         "そのようなファイルやディレクトリはありません",
         "没有那个文件或目录",
+        "그런 파일이나 디렉터리가 없습니다",
+        "沒有此一檔案或目錄",
+        "böyle bir dosya ya da dizin yok",
     ),
     "No route to host": (
         "keine route zum zielrechner",
@@ -86,6 +102,12 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "aucun chemin d'accès pour atteindre l'hôte cible",
         "sem caminho para o anfitrião",
         "não há rota para o host",
+        "ホストへの経路がありません",
+        "호스트로 갈 루트가 없음",
+        "没有到主机的路由",
+        "找不到通往該主機的路由路徑",
+        "нет маршрута до узла",
+        "makinaya ağ üzerinden yol yok",
     ),
     "Network is unreachable": (
         "das netzwerk ist nicht erreichbar",
@@ -93,6 +115,13 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "le réseau n'est pas accessible",
         "rede inacessível",
         "a rede está fora de alcance",
+        "ネットワークに届きません",
+        "네트워크가 접근 불가능합니다",
+        "网络不可达",
+        "無法接觸網路",
+        "сеть недоступна",
+        "sieć jest niedostępna",
+        "ağ erişilebilir durumda değil",
     ),
     "Connection timed out": (
         "die wartezeit für die verbindung ist abgelaufen",
@@ -101,6 +130,17 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "ligação expirada",
         "tempo esgotado para conexão",
         "zeitüberschreitung bei der verbindung",
+        "接続がタイムアウトしました",
+        "연결 시간 초과",
+        "连接超时",
+        "連線超過時間",
+        "連線逾時",
+        "время ожидания соединения истекло",
+        "время ожидания для соединения истекло",
+        "przekroczony czas oczekiwania na połączenie",
+        "przekroczenie czasu połączenia",
+        "bağlantıda zaman aşımı",
+        "bağlantı zaman aşımına uğradı",
     ),
     "Connection reset by peer": (
         "die verbindung wurde vom kommunikationspartner zurückgesetzt",
@@ -108,6 +148,13 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "connexion ré-initialisée par le correspondant",
         "ligação reposta pelo peer",
         "conexão fechada pela outra ponta",
+        "接続が相手からリセットされました",
+        "상대편이 연결을 끊음",
+        "连接被对方重设",
+        "連線被對方重設",
+        "соединение разорвано другой стороной",
+        "połączenie zerwane przez drugą stronę",
+        "bağlantı karşıdan kesildi",
     ),
     "Cannot allocate memory": (
         "nicht genügend hauptspeicher verfügbar",
@@ -119,6 +166,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "невозможно выделить память",
         "メモリを確保できません",
         "无法分配内存",
+        "메모리를 할당할 수 없습니다",
+        "無法配置記憶體",
+        "nie można przydzielić pamięci",
+        "bellek ayrılamadı",
     ),
     "Read-only file system": (
         "das dateisystem ist nur lesbar",
@@ -126,6 +177,12 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "système de fichiers accessible en lecture seulement",
         "sistema de ficheiros só de leitura",
         "sistema de arquivos somente para leitura",
+        "読み込み専用ファイルシステムです",
+        "읽기전용 파일 시스템",
+        "只读文件系统",
+        "唯讀的檔案系統",
+        "файловая система доступна только для чтения",
+        "system plików wyłącznie do odczytu",
     ),
     "Is a directory": (
         "ist ein verzeichnis",
@@ -151,6 +208,10 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "устройство или ресурс занято",
         "デバイスもしくはリソースがビジー状態です",
         "设备或资源忙",
+        "장치나 자원이 동작 중",
+        "裝置或系統資源忙碌中",
+        "urządzenie lub zasoby zajęte",
+        "aygıt ya da özkaynak meşgul",
     ),
     "Exec format error": (
         "fehler im format der programmdatei",
@@ -160,12 +221,26 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "erro no formato exec",
         "falsches dateiformat",
         "fehler beim ausführen des formats",
+        "実行形式エラー",
+        "exec 형식 오류",
+        "可执行文件格式错误",
+        "可執行檔格式錯誤",
+        "ошибка формата выполняемого файла",
+        "błędny format pliku wykonywalnego",
+        "çalıştırılabilir biçem hatası",
     ),
     "Input/output error": (
         "eingabe-/ausgabefehler",
         "error de entrada/salida",
         "erreur d'entrée/sortie",
         "erro de entrada/saída",
+        "入力/出力エラーです",
+        "입력/출력 오류",
+        "输入/输出错误",
+        "輸入/輸出錯誤",
+        "ошибка ввода/вывода",
+        "błąd wejścia/wyjścia",
+        "girdi/çıktı hatası",
     ),
     "No such device or address": (
         "kein passendes gerät bzw. keine passende adresse gefunden",
@@ -173,12 +248,26 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "aucun périphérique ou adresse",
         "dispositivo ou endereço inexistente",
         "endereço ou dispositivo inexistente",
+        "そのようなデバイスやアドレスはありません",
+        "그런 장치 혹은 주소가 없음",
+        "没有那个设备或地址",
+        "沒有此一裝置或位址",
+        "нет такого устройства или адреса",
+        "nie ma takiego urządzenia ani adresu",
+        "böyle bir aygıt ya da adres yok",
     ),
     "No such device": (
         "kein passendes gerät gefunden",
         "no existe el dispositivo",
         "aucun périphérique de ce type",
         "dispositivo inexistente",
+        "そのようなデバイスはありません",
+        "그런 장치가 없음",
+        "没有那个设备",
+        "沒有此一裝置",
+        "нет такого устройства",
+        "nie ma takiego urządzenia",
+        "böyle bir aygıt yok",
     ),
     "Disk quota exceeded": (
         "der zugewiesene plattenplatz (quota) ist überschritten",
@@ -186,12 +275,25 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "débordement du quota d'espace disque",
         "quota do disco excedida",
         "cota da disco excedida",
+        "ディスク使用量制限を超過しました",
+        "디스크 할당량이 초과됨",
+        "超出磁盘限额",
+        "磁碟配額已滿",
+        "превышена дисковая квота",
+        "disk kotası aşıldı",
     ),
     "Address already in use": (
         "die adresse wird bereits verwendet",
         "la dirección ya se está usando",
         "adresse déjà utilisée",
         "endereço já em uso",
+        "アドレスは既に使用中です",
+        "주소가 이미 사용 중입니다",
+        "地址已在使用",
+        "位址已經有在使用",
+        "адрес уже используется",
+        "adres jest już w użyciu",
+        "adres zaten kullanımda",
     ),
     "Too many open files": (
         "zu viele offene dateien",
@@ -199,6 +301,13 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "trop de fichiers ouverts",
         "demasiados ficheiros abertos",
         "muitos arquivos abertos",
+        "ファイルを開きすぎです",
+        "열린 파일이 너무 많음",
+        "打开的文件过多",
+        "開啟太多檔案",
+        "слишком много открытых файлов",
+        "za dużo otwartych plików",
+        "çok fazla açık dosya var",
     ),
     "Broken pipe": (
         "datenübergabe unterbrochen (broken pipe)",
@@ -220,6 +329,16 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "nom ou service inconnu",
         "nome ou serviço desconhecidos",
         "nome ou serviço desconhecido",
+        "名前またはサービスが不明です",
+        "이름 혹은 서비스를 알 수 없습니다",
+        "알 수 없는 이름 또는 서비스",
+        "未知的名称或服务",
+        "名称或服务未知",
+        "名稱或服務未知",
+        "неизвестное имя или служба",
+        "неизвестное имя или сервис",
+        "ta nazwa lub usługa jest nieznana",
+        "nieznana nazwa lub usługa",
     ),
     "Temporary failure in name resolution": (
         "temporärer fehler bei der namensauflösung",
@@ -227,6 +346,17 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "échec temporaire dans la résolution du nom",
         "falha temporária na resolução de nome",
         "falha temporário na resolução de nome",
+        "名前解決に一時的に失敗しました",
+        "name resolution에서 일시적인 실패",
+        "일시적 이름 해석 실패",
+        "域名解析暂时失败",
+        "域名解析出现暂时性错误",
+        "解析名稱時發生暫時性錯誤",
+        "временный сбой в разрешении имен",
+        "временный сбой разрешения имен",
+        "odwzorowanie nazwy jest chwilowo niemożliwe",
+        "tymczasowy błąd rozwiązywania nazw",
+        "ad çözümlenmesinde geçici başarısızlık",
     ),
     "No address associated with hostname": (
         "zu diesem hostnamen gehört keine adresse",
@@ -248,6 +378,16 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "erreur de segmentation",
         "falta de segmentação",
         "falha de segmentação",
+        "セグメンテーションフォルト",
+        "세그멘테이션 오류",
+        "세그먼테이션 오류",
+        "段错误",
+        "程式記憶體區段錯誤",
+        "ошибка сегментирования",
+        "ошибка сегментации",
+        "нарушение сегментирования",
+        "naruszenie ochrony pamięci",
+        "błąd segmentacji",
     ),
     "Illegal instruction": (
         "ungültiger maschinenbefehl",
@@ -261,6 +401,13 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "ne peut ouvrir le fichier d'objet partagé",
         "impossível abrir ficheiro-objecto partilhado",
         "não é possível abrir arquivo compartilhado",
+        "共有オブジェクトファイルを開けません",
+        "동적 오브젝트 파일을 열 수 없습니다",
+        "无法打开共享对象文件",
+        "無法開啟共用物件",
+        "невозможно открыть разделяемый объектный файл",
+        "nie można otworzyć pliku obiektu dzielonego",
+        "paylaşımlı nesne dosyası açılamıyor",
     ),
     "error while loading shared libraries": (
         "fehler beim laden der shared libraries",
@@ -268,6 +415,13 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "erreur lors du chargement des librairies partagées",
         "erro ao carregar bibliotecas partilhadas",
         "erro ao carregar bibliotecas compartilhadas",
+        "共有ライブラリのロード中にエラーが発生しました",
+        "동적 라이브러리를 읽어들이는데 오류가 발생했습니다",
+        "载入共享库时出错",
+        "載入共用函式庫時發生錯誤",
+        "ошибка при загрузке разделяемых библиотек",
+        "błąd podczas wczytywania bibliotek dzielonych",
+        "paylaşımlı kitaplıklar yüklenirken hata oluştu",
     ),
     "Argument list too long": (
         "die argumentliste ist zu lang",
@@ -293,6 +447,8 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "команда не найдена",
         "コマンドが見つかりません",
         "未找到命令",
+        "명령어를 찾을 수 없음",
+        "指令找不到",
     ),
     "core dumped": ("speicherabzug geschrieben",),
     "trying to overwrite": (
@@ -321,6 +477,7 @@ ALONE: dict[str, tuple[str, ...]] = {
 #: Sentences with a word of their own; ``%s`` is that word.
 FORMED: dict[str, tuple[str, ...]] = {
     "Unable to locate package %s": (
+        "paket %s kann nicht gefunden werden.",
         "paket %s kann nicht gefunden werden",
         "no se ha podido localizar el paquete %s",
         "impossible de trouver le paquet %s",
@@ -334,6 +491,35 @@ FORMED: dict[str, tuple[str, ...]] = {
         "le paquet « %s » n'a pas de version susceptible d'être installée",
         "o pacote %s não tem candidato para instalação",
         "o pacote %s não tem candidato para a instalação",
+        "パッケージ %s にはインストール候補がありません",
+        "%s 패키지는 설치할 수 있는 후보가 없습니다",
+        "软件包 %s 没有可安装候选",
+        "套件 %s 沒有可安裝的候選版本",
+        "для пакета %s не найден кандидат на установку",
+        "%s paketi için kurulum adayı yok",
+    ),
+    # Of apt alone: the words are ordinary ones.
+    "E: Unable to locate package %s": (
+        "e: パッケージ %s が見つかりません",
+        "e: %s 패키지를 찾을 수 없습니다",
+        "e: 无法定位软件包 %s",
+        "e: 找不到套件 %s",
+        "e: невозможно найти пакет %s",
+        "e: nie udało się odnaleźć pakietu %s",
+        "e: %s paketi bulunamadı",
+    ),
+    "cannot access %s": (
+        "%s にアクセスできません",
+        "%s에 접근할 수 없음",
+        "无法访问 %s",
+        "無法存取 %s",
+        "невозможно получить доступ к %s",
+        "%s ögesine erişilemedi",
+        "zugriff auf %s nicht möglich",
+        "impossible d'accéder à %s",
+        "não foi possível acessar %s",
+        "impossível aceder a %s",
+        "не вдалося отримати доступ до %s",
     ),
 }
 
@@ -363,11 +549,18 @@ _ALONE_ON_LINE = re.compile(
     rf"|(?P<job>: +\d+ +)(?P<ended>{_ALONE.pattern})(?=\s|$)",
     re.IGNORECASE,
 )
+#: The longest word of each sentence, without which there is no use in looking for it.
 _FORMED = tuple(
-    (re.compile(_written(one).replace("%s", r"(\S+)"), re.IGNORECASE), english)
+    (
+        max(re.split(r"['\s]|%s", one), key=len),
+        re.compile(_written(one).replace("%s", r"(\S+)"), re.IGNORECASE),
+        english,
+    )
     for english, others in FORMED.items()
     for one in others
 )
+#: The space that French writes before a colon.
+_FRENCH = re.compile(r"(?<=\S)[ \u00a0]:[ \u00a0](?=command not found|No such file)")
 
 
 def _known_by(said: dict[str, str]) -> Callable[[re.Match[str]], str]:
@@ -405,6 +598,8 @@ def to_english(line: str) -> str:
         ),
         line,
     )
-    for pattern, english in _FORMED:
-        line = pattern.sub(_filled(english), line)
-    return line
+    lower = line.lower()
+    for word, pattern, english in _FORMED:
+        if word in lower:
+            line = pattern.sub(_filled(english), line)
+    return _FRENCH.sub(": ", line)

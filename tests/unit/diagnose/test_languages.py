@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.diagnose.languages import ALONE, SYSTEM, sentences, to_english
+from orchestrator.diagnose.languages import ALONE, FORMED, SYSTEM, sentences, to_english
 from orchestrator.diagnose.log_reader import read_log
 
 LANGUAGES = ("de", "es", "fr", "pt", "pt_BR")
@@ -79,7 +79,21 @@ def test_words_within_a_sentence_are_left_as_they_are() -> None:
 
 
 def test_a_package_that_apt_does_not_find_is_named_in_every_language() -> None:
-    for sentence in sentences():
-        if "%s" in sentence:
-            found = read_log([f"E: {sentence.replace('%s', 'hailo-all').capitalize()}"]).findings()
+    assert {one for others in FORMED.values() for one in others} <= set(sentences())
+    for english, others in FORMED.items():
+        for sentence in others if "ackage" in english else ():
+            said = sentence.removeprefix("e: ").replace("%s", "hailo-all").capitalize()
+            found = read_log([f"E: {said}"]).findings()
             assert "R09" in {one.id for one in found}, sentence
+
+
+def test_a_node_that_ls_does_not_find_is_named_in_every_language() -> None:
+    for sentence in FORMED["cannot access %s"]:
+        said = sentence.replace("%s", "'/dev/hailo0'").capitalize()
+        found = read_log([f"ls: {said}: No such file or directory"]).findings()
+        assert "R33" in {one.id for one in found}, sentence
+
+
+def test_the_space_before_a_french_colon_is_no_part_of_the_name() -> None:
+    line = "bash: hailortcli\u00a0: commande introuvable"
+    assert to_english(line) == "bash: hailortcli: command not found"

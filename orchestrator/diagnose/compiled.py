@@ -121,16 +121,25 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
         for name in (words[0], *words[2:])
     )
     numbers = "|".join(str(number) for number in group["names"])
+    api = (
+        r"(?:vdevice|hef|infer_?model|configuredinfermodel|network_?group"
+        r"|(?:input|output)?vstreams?)(?:::|\.)\w+(?:\(\))?"
+    )
+    bad = "failed|error|could not|cannot|unable"
     call = "infer model|vdevice|hef|network group|vstreams?|device|inference|pipeline"
     number = f"(?P<code>{numbers})"
-    wrapper = r"(?:libhailort failed with error|hailortstatusexception)\W{1,3}"
+    wrapper = (
+        r"(?:libhailort failed with error|hailortstatusexception|\bhailo(?:rt)?[ _]status)\W{1,3}"
+    )
     patterns = [
         rf"\b(?P<status>hailo_(?:{'|'.join(named)}))\b",
         rf"{wrapper}{number}\b(?! ?\(hailo_)",
-        rf"(?:failed|error)\b.{{0,80}}\b(?:{call})\b.{{0,30}}\bstatus ?[:=] ?{number}\b(?!/)",
+        rf"(?:{bad})\b.{{0,80}}\b(?:{call})\b.{{0,30}}\bstatus ?[:=] ?{number}\b(?!/)",
+        rf"\b{api} failed\W{{1,3}}(?:(?:with )?(?:status|error|code)\W{{1,3}})?{number}\)?$",
+        rf"\bhailortexception\W{{1,3}}{number}$",
     ]
     classes = [name.lower() for name in group.get("classes", ())]
-    return [*patterns, *(rf"\b{name}\b" for name in classes)]
+    return [*patterns, *(rf"\b{name}\b" for name in classes), *group.get("said", ())]
 
 
 def _meanings(groups: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -48,6 +48,9 @@ _BARS = re.compile(
 _PLACE = re.compile(r"\S\.\w{1,4}:\d+(?::\d+)?:$")
 _SAYS = re.compile(r"\s*(?:fatal )?(?:error|warning):", re.IGNORECASE)
 
+#: What HailoRT tells by the way in its log file: waits that it may have, streams that it ends.
+_TELLS = re.compile(r"(?:\[\d*\] ?){0,2}\[hailort\] \[(?:info|debug|trace)\]", re.IGNORECASE)
+
 #: What CMake writes above the indented lines of a warning.
 _BLOCK = ("CMake Warning", "CMake Deprecation Warning", "CMake Author Warning")
 #: Files of installed packages: what stands in their code says where a program was.
@@ -176,7 +179,7 @@ class Matcher:
         if self._is_code(bare, folded):
             self._forget()
             return []
-        if only_shown(line, bare):
+        if _TELLS.match(bare) or only_shown(line, bare):
             # A command may say what was left out; that something failed it does not say.
             self._forget()
             return [

@@ -74,7 +74,9 @@ _BULK = re.compile(
 #: A new message of the vendor's own tools starts here.
 _MARKER = re.compile(
     r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
-    r"\s*\]|<hailo model zoo [a-z]+>|traceback \(most recent|error\s*:|warning\s*:|\$ "
+    # HailoRT's log file: the number of the process before its name.
+    r"\s*\]|(?:\[\d*\]\s*){1,2}\[hailort\]"
+    r"|<hailo model zoo [a-z]+>|traceback \(most recent|error\s*:|warning\s*:|\$ "
     # Tools of the shell: each says who it is, and says it in one line.
     r"|(?:stat|ls|cat|cp|mv|rm|ln|chmod|chown|mkdir|tar|sed|(?:group|user)(?:mod|add)|mount"
     r"|modprobe|insmod|systemctl|(?:/bin/)?(?:ba|da)?sh): "

@@ -353,7 +353,8 @@ class VendorLog:
         }
         found = [rules.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found = [rules.possible(one, GONE) if one.id in gone else one for one in found]
-        found.extend(rules.computed(self._observed, self.asked, self._scene, set(hits)))
+        counted = set(hits) - (over & rules.OF_A_FAILURE)
+        found.extend(rules.computed(self._observed, self.asked, self._scene, counted))
         found = [self._as_symptom(one, found) for one in found]
         found = rules.shade(once(found), {name: hit.entry for name, hit in self._hits.items()})
         at, _ = self._outcome.failed_at

@@ -67,10 +67,15 @@ _WSL_1 = re.compile(
     r"|\b(?:im|i am|we are) (?:using|running|on) "
     r"(?:windows (?:\d+ )?(?:with|and|under|in) )?wsl ?1\b(?!\.)"
 )
+#: Code of the old API, which a Hailo-10H does not have.
+_OLD_API = re.compile(
+    r"\binfervstreams\b|configureparams\.create_from_hef|create_configure_params"
+    r"|(?:vdevice|vdev|target|device)\.configure\("
+)
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
-    _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1,
+    _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API,
 )  # fmt: skip
 
 
@@ -97,6 +102,8 @@ class Scene:
     #: What shows that the log is of a distribution of WSL 1, and that one of WSL 2 is there, too.
     wsl_1: str | None = None
     wsl_2: bool = False
+    #: A line of the old API (VStreams).
+    old_api: str | None = None
     names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -130,6 +137,8 @@ class Scene:
                 self.wide_zero_point = int(point[1])
         if _UINT8.search(lower):
             self.uint8 = True
+        if _OLD_API.search(lower):
+            self.old_api = folded
         shown = _WSL_1.search(lower)
         if shown and shown["version"] == "2":
             self.wsl_2 = True
@@ -282,9 +291,13 @@ EXPLAINED = {
     "C02": frozenset({"P21"}),
     # Why the card is not there is known: nobody holds it.
     **dict.fromkeys(("R18", "R38", "X01", "X281", "X300"), frozenset({"R08"})),
+    # There is no node, so that nobody can hold it.
+    "R33": frozenset({"R08"}),
     # Who has the camera is known: the program itself.
     "V262": frozenset({"V02"}),
 }
+#: What shows another failure only where it was not got over.
+OF_A_FAILURE = frozenset({"T430"})
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "T11"}
 
@@ -314,6 +327,8 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
     if scene.card_of_line_5 and old_library and hit & _NO_DEVICE:
         yield "R96", scene.card_of_line_5
+    if scene.old_api and "T430" in hit and "R16" not in hit:
+        yield "R16", scene.old_api
     if scene.lost_power:
         yield "R95", scene.lost_power
     if {"E260", "Y03"} <= hit:

@@ -137,8 +137,6 @@ class Scene:
                 self.wide_zero_point = int(point[1])
         if _UINT8.search(lower):
             self.uint8 = True
-        if _OLD_API.search(lower):
-            self.old_api = folded
         shown = _WSL_1.search(lower)
         if shown and shown["version"] == "2":
             self.wsl_2 = True
@@ -158,6 +156,8 @@ class Scene:
             self.old_module = True
         if _OLD_LIBRARY.search(lower):
             self.old_library = True
+        if _OLD_API.search(lower):
+            self.old_api = folded
         if _LOW_VOLTAGE.search(lower):
             self.low_voltage = folded
         if self.low_voltage and _CARD_LOST.search(lower):
@@ -322,6 +322,19 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
     poor = {name: value for name, value in seen.snr.items() if not value >= USELESS_SNR}
     if poor:
         yield "A10", ", ".join(f"{name}: {value:g} dB" for name, value in poor.items())
+    yield from _of_the_device(seen, scene, hit)
+    if {"E260", "Y03"} <= hit:
+        yield "E264", None
+    if scene.wsl_1 and not scene.wsl_2 and hit & EXPLAINED["S260"]:
+        yield "S260", scene.wsl_1
+    if seen.hef and _in_container_folder(seen.hef, scene.cwd):
+        yield "H01", seen.hef
+
+
+def _of_the_device(
+    seen: Observed, scene: Scene, hit: set[str]
+) -> Iterator[tuple[str, str | None]]:
+    """Yield entries that follow from which card, driver, library and API the log shows."""
     if scene.old_card and scene.new_driver and "R36" not in hit:
         yield "R36", scene.new_driver
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
@@ -331,12 +344,6 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
         yield "R16", scene.old_api
     if scene.lost_power:
         yield "R95", scene.lost_power
-    if {"E260", "Y03"} <= hit:
-        yield "E264", None
-    if scene.wsl_1 and not scene.wsl_2 and hit & EXPLAINED["S260"]:
-        yield "S260", scene.wsl_1
-    if seen.hef and _in_container_folder(seen.hef, scene.cwd):
-        yield "H01", seen.hef
 
 
 def _in_container_folder(hef: str, cwd: str | None) -> bool:

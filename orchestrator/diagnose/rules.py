@@ -331,9 +331,7 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
         yield "H01", seen.hef
 
 
-def _of_the_device(
-    seen: Observed, scene: Scene, hit: set[str]
-) -> Iterator[tuple[str, str | None]]:
+def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple[str, str | None]]:
     """Yield entries that follow from which card, driver, library and API the log shows."""
     if scene.old_card and scene.new_driver and "R36" not in hit:
         yield "R36", scene.new_driver

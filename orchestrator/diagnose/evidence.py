@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.programs import Support, shown_by, supports
+from orchestrator.diagnose.programs import Support, only_mentioned, shown_by, supports
 from orchestrator.diagnose.progress import STEP_BEGINS, STEP_ENDS
 from orchestrator.diagnose.text import REMEMBERED, fold
 from orchestrator.diagnose.tracebacks import BEGINS, FRAME, LINKED, RAISED, Tracebacks
@@ -68,13 +68,19 @@ class Evidence:
 
     def __init__(self) -> None:
         self.tracebacks = Tracebacks()
+        #: Programs that said something, and those that are only named.
         self.programs: frozenset[str] = frozenset()
+        self._named: frozenset[str] = frozenset()
         self._notable: list[tuple[int, str]] = []
 
     def feed(self, number: int, bare: str, folded: str) -> None:
         """Take in one line (without prefix), as printed and folded."""
         self.tracebacks.feed(number, bare, folded)
-        self.programs |= shown_by(folded.lower())
+        shown = shown_by(folded.lower())
+        if shown and only_mentioned(folded):
+            self._named |= shown
+        else:
+            self.programs |= shown
         if sounds_bad(folded):
             self._notable.append((number, bare.strip()))
             if len(self._notable) > MOST_NOTABLE:
@@ -86,9 +92,10 @@ class Evidence:
         if frame is not None and not frame.search(self.tracebacks.inner_at(hit.line)):
             return "no"
         around = self.tracebacks.programs_at(hit.line)
+        named: frozenset[str] = frozenset()
         if not around and not self.tracebacks.own_code(hit.line):
-            around = self.programs
-        fits = supports(hit.entry.where, around)
+            around, named = self.programs, self._named
+        fits = supports(hit.entry.where, around, named)
         return fits if hit.certain or fits == "no" else "open"
 
     @property

@@ -31,6 +31,7 @@ from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.session import Session
+from orchestrator.diagnose.told import as_it_is_now
 from orchestrator.diagnose.tracebacks import CALM, Ignored
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ class VendorLog:
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)
+        if verdict.search or verdict.sounds_bad:
+            line = as_it_is_now(line)
         before = self._matcher.taken
         news: list[Progress | Diagnosis] = []
         for part in texts.split_feed(line):

@@ -62,9 +62,16 @@ class Pasted:
     def __init__(self) -> None:
         #: How far the traceback that is being read was moved to the right.
         self._margin = 0
+        #: The last line was one of a quotation.
+        self._quoted = False
 
     def as_printed(self, line: str) -> str:
         """Return ``line`` as the program printed it; an object of JSON may hold several lines."""
+        quoted = line[:1] == ">"
+        if quoted and self._quoted:
+            # One such line alone is a mark of pytest's or a prompt; several are a quotation.
+            line = line[2:] if line[1:2] == " " else line[1:]
+        self._quoted = quoted
         if self._margin:
             if line[: self._margin].isspace():
                 line = line[self._margin :]

@@ -69,11 +69,32 @@ def shown_by(lower: str) -> frozenset[str]:
     return frozenset(name for name, sign in SIGNS.items() if sign.search(lower))
 
 
-def supports(where: tuple[str, ...], seen: frozenset[str]) -> Support:
+#: What names a program and is no word of a run of it: parts of a report, the settings beside it,
+#: what is installed, what a card answers when it is asked who it is, and what the asker tells.
+_MENTIONS = re.compile(
+    r"^\s*(?:#{1,6} |\*\*\S|[-*] \[[ xX]\] |\| \S|(?:- )?[\w-]{1,40}:(?: \S+)?$|- /\S+:/\S+$"
+    r"|[A-Za-z][\w+.-]*(?: [A-Za-z0-9][\w+.-]*){0,3}$)"
+    r"|\bhailortcli (?:fw-control identify|scan|--version|-v)\b"
+    r"|^(?:ii|hi|rc) +\S|^\S+==\d|^\S+ +\d+\.\d[\w.+~:-]*$"
+    r"|^hailort(?:-cli)?(?: version:?)? v?\d+\.\d\S*$"
+    r"|\b(?:I(?:'m|'ve)? (?!cam|/)[a-z]{2,}|[Mm]y [a-z]+|[Ww]e (?:have|use|are|want|tried)"
+    r"|[Tt]hank(?:s| you)\b)"
+)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def only_mentioned(folded: str) -> bool:
+    """Tell whether a line (folded) speaks of programs, and none of them printed it in a run."""
+    return _MENTIONS.search(folded) is not None
+
+
+def supports(
+    where: tuple[str, ...], seen: frozenset[str], named: frozenset[str] = frozenset()
+) -> Support:
     """Tell whether a cause that occurs in ``where`` fits the programs ``seen``.
 
-    ``open`` is a log that gives no program away.
+    ``open`` is a log that gives no program away, or only names it (``named``).
     """
     if not where or not seen.isdisjoint(where):
         return "yes"
-    return "no" if seen else "open"
+    return "no" if seen and named.isdisjoint(where) else "open"

@@ -288,3 +288,41 @@ def test_a_message_below_the_name_of_its_exception_is_shown_with_it() -> None:
     (found,) = read_log(log).findings()
     assert found.id == "U01"
     assert "the bucket is wet" in found.cause
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I already fixed the HAILO_OUT_OF_PHYSICAL_DEVICES error by ending the other process.",
+        "I have no 'Firmware file not found' in dmesg.",
+        "Others had 'no element \"hailonet\"', I don't.",
+        "I get HAILO_OUT_OF_PHYSICAL_DEVICES without the card, that is expected.",
+        "- [x] I have read what HAILO_OUT_OF_PHYSICAL_DEVICES means",
+    ],
+)
+def test_what_a_person_says_is_over_or_of_others_is_no_evidence(said: str) -> None:
+    assert told(said) == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I fixed the driver mismatch and now get HAILO_OUT_OF_PHYSICAL_DEVICES(74).",
+        "After I resolved the camera it says HAILO_OUT_OF_PHYSICAL_DEVICES(74) and stops.",
+        "Does anybody know why I get HAILO_OUT_OF_PHYSICAL_DEVICES(74)?",
+        "I had no luck. It prints HAILO_OUT_OF_PHYSICAL_DEVICES(74).",
+    ],
+)
+def test_what_a_person_says_comes_now_is_evidence(said: str) -> None:
+    assert told(said) == {"R08": "fatal"}
+
+
+def test_a_card_that_answers_makes_no_other_program_one_of_hailort() -> None:
+    raised = "AttributeError: 'list' object has no attribute 'shape'"
+    assert told(f"$ hailortcli fw-control identify\n{raised}")["R15"] == "possible"
+    assert told(f"[HailoRT] [info] x\n{raised}")["R15"] == "fatal"
+
+
+def test_a_quotation_is_read_without_its_marks() -> None:
+    listing = '> usage: run.py\n> # no element "hailonet" means that the plug-in is missing'
+    assert told(listing) == {}

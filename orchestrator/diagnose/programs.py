@@ -72,7 +72,8 @@ def shown_by(lower: str) -> frozenset[str]:
 #: What names a program and is no word of a run of it: parts of a report, the settings beside it,
 #: what is installed, what a card answers when it is asked who it is, and what the asker tells.
 _MENTIONS = re.compile(
-    r"^\s*(?:#{1,6} |\*\*\S|[-*] \[[ xX]\] |\| \S|(?:- )?[\w-]{1,40}:(?: \S+)?$|- /\S+:/\S+$"
+    r"^\s*(?:#{1,6} |\*\*\S|[-*] \[[ xX]\] |\| \S"
+    r"|(?:- )?(?!\w*(?:Error|Exception):)[\w-]{1,40}:(?: \S+)?$|- /\S+:/\S+$"
     r"|[A-Za-z][\w+.-]*(?: [A-Za-z0-9][\w+.-]*){0,3}$)"
     r"|\bhailortcli (?:fw-control identify|scan|--version|-v)\b"
     r"|^(?:ii|hi|rc) +\S|^\S+==\d|^\S+ +\d+\.\d[\w.+~:-]*$"

@@ -63,7 +63,9 @@ _SHOWN = re.compile(
     r"|improved?|revert|merge)\b(?! .{0,40}\bfailed\b)"
     # What a trace of system calls looked for; of the card's node it is told by its own entry.
     r"|(?!.*/dev/(?:hailo|h1x))\w+\(.*\) += -1 E[A-Z]+ \("
-    r"|(?:[\u2771>] *)?\d{1,5} [\u2502|] |-{1,4}> ?\d{1,5} )",
+    r"|(?:[\u2771>] *)?\d{1,5} [\u2502|] |-{1,4}> ?\d{1,5} "
+    # A tree of names, such as that of a library's exceptions.
+    r"|[\u2502 ]{0,40}[\u251c\u2514]\u2500{1,2} ?[A-Za-z_]\w*(?: \([^)]*\))?\s*$)",
     re.IGNORECASE,
 )
 #: What sshd tells of others that came to this machine.

@@ -127,6 +127,8 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
     )
     bad = "failed|error|could not|cannot|unable"
     call = "infer model|vdevice|hef|network group|vstreams?|device|inference|pipeline"
+    own = r"\b(?:infer model|vdevice|hef|network group|vstreams?|infervstreams)\b[\w ]{0,30}"
+    after = r"(?:: |, | ?= ?|\()(?:error |status |code )?:? ?"
     number = f"(?P<code>{numbers})"
     wrapper = (
         r"(?:libhailort failed with error|hailortstatusexception|\bhailo(?:rt)?[ _]status)\W{1,3}"
@@ -137,6 +139,9 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
         rf"(?:{bad})\b.{{0,80}}\b(?:{call})\b.{{0,30}}\bstatus ?[:=] ?{number}\b(?!/)",
         rf"\b{api} failed\W{{1,3}}(?:(?:with )?(?:status|error|code)\W{{1,3}})?{number}\)?$",
         rf"\bhailortexception\W{{1,3}}{number}$",
+        # Programs of users print the bare number behind words that are HailoRT's alone.
+        rf"(?:{bad})\b.{{0,40}}{own}{after}{number}\)?$",
+        rf"\bhailo(?:rt)?[ _]?(?:error|status)[ (:](?:code)?[ :=]{{0,2}}{number}\)?$",
     ]
     classes = [name.lower() for name in group.get("classes", ())]
     return [*patterns, *(rf"\b{name}\b" for name in classes), *group.get("said", ())]

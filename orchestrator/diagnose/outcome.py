@@ -108,7 +108,8 @@ _EXIT = re.compile(
 _EXIT_WORDS = re.compile(r"exit|return(?:ed)? (?:code|non-zero)|(?:^|\W)rc\s*[=:]|_status\s*=")
 _RC = re.compile(r"(?:(?:^|\W)rc\s*[=:]|_status\s*=)\s*(-?\d{1,3})\b")
 _RAISED = re.compile(
-    r"^\s*(?:[a-z_][\w]*\.)*[A-Za-z_]*(?:Error|Exception|Interrupt|Timeout)(?:\s*:|\s*$|\s*\()"
+    r"^\s*(?:[a-z_][\w]*\.)*(?:[A-Za-z_]*(?:Error|Exception)|[A-Za-z_]+(?:Interrupt|Timeout))"
+    r"(?:\s*:|\s*$|\s*\()"
 )
 _HARD = re.compile(
     r"\[error\].*(?:mapping failed|failed to produce|exception|compilation failed|error:)"

@@ -72,10 +72,23 @@ _OLD_API = re.compile(
     r"\binfervstreams\b|configureparams\.create_from_hef|create_configure_params"
     r"|(?:vdevice|vdev|target|device)\.configure\("
 )
+#: A program of the user's that says it is done, and a crash.
+_DONE = re.compile(
+    r"^\W*(?:(?:all )?done|finished|completed|bye|exiting|cleanup (?:done|complete\w*)"
+    r"|(?:inference|processing|application) (?:is )?(?:done|finished|completed))\b"
+)
+_CRASH = re.compile(r"^(?:segmentation fault|aborted|bus error|double free|free\(\): )")
+#: The card's node is missing, the driver makes it; a new start of the machine, or somebody's hand.
+_NODE_MISSING = re.compile(
+    r"(?:failed to open device file|no such file .{0,20}) ?/dev/(?:hailo|h1x)\S* with error 2\b"
+)
+_NODE_MADE = re.compile(r"\badded board \S+ /dev/(?:hailo|h1x)")
+_BETWEEN = re.compile(r"\blinux version \d|^-- (?:re)?boot\b|modprobe|insmod|\bdkms\b|\bapt\b")
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
-    _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API,
+    _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
+    _NODE_MISSING, _NODE_MADE, _BETWEEN,
 )  # fmt: skip
 
 
@@ -104,6 +117,12 @@ class Scene:
     wsl_2: bool = False
     #: A line of the old API (VStreams).
     old_api: str | None = None
+    #: A crash right after the program said that it is done.
+    done: bool = False
+    crashed_at_end: str | None = None
+    #: The node was missing, and the driver made it later in the same start of the machine.
+    node_missing: str | None = None
+    too_early: str | None = None
     names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -142,7 +161,26 @@ class Scene:
             self.wsl_2 = True
         elif shown:
             self.wsl_1 = folded
+        self._feed_end(folded, lower)
         self._feed_device(folded, lower)
+        self._feed_node(folded, lower)
+
+    def _feed_node(self, folded: str, lower: str) -> None:
+        """Note that the card's node was missing, and was made later in the same start."""
+        if _BETWEEN.search(lower):
+            self.node_missing = None
+        if _NODE_MISSING.search(lower):
+            self.node_missing = self.node_missing or folded
+        if self.node_missing and _NODE_MADE.search(lower):
+            self.too_early = self.node_missing
+
+    def _feed_end(self, folded: str, lower: str) -> None:
+        """Note a crash right after a program's last words."""
+        if not lower.strip():
+            return
+        if self.done and _CRASH.search(lower):
+            self.crashed_at_end = folded
+        self.done = _DONE.search(lower) is not None
 
     def _feed_device(self, folded: str, lower: str) -> None:
         """Note what a line shows of card, driver, library and supply."""
@@ -154,7 +192,8 @@ class Scene:
             self.new_card = folded
         if _OLD_MODULE.search(lower):
             self.old_module = True
-        if _OLD_LIBRARY.search(lower):
+        # "rc" is what dpkg keeps of a package that was removed.
+        if _OLD_LIBRARY.search(lower) and not lower.startswith("rc "):
             self.old_library = True
         if _OLD_API.search(lower):
             self.old_api = folded
@@ -293,6 +332,8 @@ EXPLAINED = {
     **dict.fromkeys(("R18", "R38", "X01", "X281", "X300"), frozenset({"R08"})),
     # There is no node, so that nobody can hold it.
     "R33": frozenset({"R08"}),
+    # The node came by itself: nothing is wrong with driver and card.
+    "K411": frozenset({"R33", "T14"}),
     # Who has the camera is known: the program itself.
     "V262": frozenset({"V02"}),
 }
@@ -323,6 +364,7 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
     if poor:
         yield "A10", ", ".join(f"{name}: {value:g} dB" for name, value in poor.items())
     yield from _of_the_device(seen, scene, hit)
+    yield from _of_its_time(scene, hit)
     if {"E260", "Y03"} <= hit:
         yield "E264", None
     if scene.wsl_1 and not scene.wsl_2 and hit & EXPLAINED["S260"]:
@@ -336,10 +378,18 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
     if scene.old_card and scene.new_driver and "R36" not in hit:
         yield "R36", scene.new_driver
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
-    if scene.card_of_line_5 and old_library and hit & _NO_DEVICE:
+    if scene.card_of_line_5 and old_library and hit & (_NO_DEVICE | {"R97"}):
         yield "R96", scene.card_of_line_5
     if scene.old_api and "T430" in hit and "R16" not in hit:
         yield "R16", scene.old_api
+
+
+def _of_its_time(scene: Scene, hit: set[str]) -> Iterator[tuple[str, str]]:
+    """Yield entries that follow from what came before or after the failure."""
+    if scene.too_early:
+        yield "K411", scene.too_early
+    if scene.crashed_at_end and "G11" in hit:
+        yield "R410", scene.crashed_at_end
     if scene.lost_power:
         yield "R95", scene.lost_power
 

@@ -32,6 +32,8 @@ _WARNED = re.compile(
     r"|-?(?:ba|da|z)?sh: \S+(?:/env|/setup\.(?:ba|z)?sh|rc|profile): no such file"
     r"|.{0,160}\b(?:is optional|optional (?:module|dependency|package|feature)|\(optional\))"
     r"|(?:exception|error) ignored in"
+    # Scripts of users mark by this sign what they go on after.
+    r"|[^a-z]{0,20}(?:\u26a0|\bskip\b)"
     r"|[^a-z]*optional\b"
     # What a browser or a program made with one says of itself, and never stops at.
     r"|\[\d+:\d+:[\d/.:]+:(?:error|warning):\w+\.cc\("
@@ -42,6 +44,7 @@ _GOES_ON = re.compile(
     r"^.{0,240}?\b(?:falling back|(?:will )?fall back to|skipping|not required|ignor(?:ed|ing)\b"
     r"|if you do not have a gpu|continuing (?:anyway|without)|going on without|will be disabled"
     r"|support disabled|default(?:ing)? to\b|using (?:the )?defaults?\b"
+    r"|starting (?:fresh|empty|from scratch)|\bcpu fallback\b|(?:mock|simulation|demo) mode"
     # What a compiler, and programs that write fields, call a warning themselves.
     r"|\.\w{1,4}:\d+(?::\d+)?: (?:warning|note):|\blevel=(?:warn|info|debug)"
     r"|(?<=[,.;!-] )(?:now |trying to |will )?download(?:ing)?\b(?!.{0,60}\bfail))"

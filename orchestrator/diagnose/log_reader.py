@@ -31,7 +31,7 @@ from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.session import Session
-from orchestrator.diagnose.told import as_it_is_now
+from orchestrator.diagnose.told import as_it_is_now, is_doubtful, moved_on
 from orchestrator.diagnose.tracebacks import CALM, Ignored
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ class VendorLog:
         self._last: dict[str, int] = {}
         self._listed: dict[tuple[str, str], dict[str, None]] = {}
         self._lines = 0
+        #: The last line in which somebody says that another failure follows, else 0.
+        self._turn = 0
         #: The last line and how often it came in a row, while it told nothing.
         self._same, self._again = "", 0
         #: Where each file of the story begins: number of lines read before it, and its name.
@@ -150,6 +152,8 @@ class VendorLog:
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)
+        if moved_on(line):
+            self._turn = self._lines
         if verdict.search or verdict.sounds_bad:
             line = as_it_is_now(line)
         before = self._matcher.taken
@@ -222,7 +226,10 @@ class VendorLog:
 
     def _search(self, line: str) -> list[Diagnosis]:
         """Return the new findings that a line shows, each fact once."""
-        taken = [self._take(hit) for hit in self._matcher.feed(self._lines, line)]
+        hits = self._matcher.feed(self._lines, line)
+        if hits and is_doubtful(line):
+            hits = [replace(hit, certain=False) for hit in hits]
+        taken = [self._take(hit) for hit in hits]
         return [one for one in taken if one is not None and not told_already(one.id, self._hits)]
 
     def _take(self, hit: Hit) -> Diagnosis | None:
@@ -241,7 +248,7 @@ class VendorLog:
             return None
         if entry.severity == "fatal" and proof == "yes":
             self._outcome.fail(hit.line, entry.stage)
-        self._last[entry.id] = hit.line
+        self._last[entry.id] = max(hit.line, self._last.get(entry.id, 0))
         for name, value in hit.captured.items():
             if name not in OWN:
                 self._context.setdefault(name, value)
@@ -375,14 +382,18 @@ class VendorLog:
 
     def _tried_again(self, hits: Mapping[str, Hit]) -> set[str]:
         """Return the entries of attempts that are over: the same command ran again since, and
-        went well by its own words or failed for a reason that is proven, too."""
+        went well by its own words or failed for a reason that is proven, too; or somebody says
+        that another failure came then, and it is proven."""
         proven = [
             hit.line
             for hit in hits.values()
             if hit.entry.severity == "fatal" and self._evidence.proof(hit) == "yes"
         ]
         over = set()
+        turn = self._turn if any(line > self._turn for line in proven) else 0
         for name, hit in hits.items():
+            if self._last[name] < turn:
+                over.add(name)
             again = self._session.again(hit.line)
             if again is None:
                 continue

@@ -15,7 +15,7 @@ from orchestrator.reading import parse_json
 #: What is worth a closer look; nearly no line of a log has any of it.
 _TOUCHED = re.compile(
     '&(?:[a-z]{2,6}|#x?[0-9a-fA-F]{1,6});|\\\\[_\\[\\]*<>#~|`]|^\\s*(?:\\{\\s*"|```|~~~|`)'
-    "|</?(?:br|p|pre|code|span|div|li)\\b|[\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff]"
+    "|</?(?:br|p|pre|code|span|div|li)\\b|[\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff\u2013\u2014]"
     '|^\\s+traceback \\(most recent|^\\s{3,}file "',
     re.IGNORECASE,
 )
@@ -26,6 +26,8 @@ _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#x?[0-9a-fA-F]{1,6});", re.I
 _TAG = re.compile(r"</?(?:br|p|pre|code|span|div|li)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\([_\[\]*<>#~|`])")
 _FENCE = re.compile(r"^\s*(?:```|~~~)\s*[\w+-]{0,16}\s*$")
+#: Pages write a dash for the two before an option.
+_DASHED = re.compile(r"(?<![^\s\"'`\u2018\u201c(\[|])[\u2013\u2014](?=[a-z][a-z-])")
 _WIDE = re.compile("[\u00a0\u2007\u202f]")
 _NO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
 #: The beginning of a traceback, and a frame; each with where it stands when nobody moved it.
@@ -82,7 +84,7 @@ class Pasted:
             return line
         if _FENCE.match(line):
             return ""
-        line = _NO_WIDTH.sub("", _WIDE.sub(" ", line))
+        line = _DASHED.sub("--", _NO_WIDTH.sub("", _WIDE.sub(" ", line)))
         # Twice: what was quoted out of a page may be written so once more.
         line = _ENTITY.sub(_sign, _ENTITY.sub(_sign, _TAG.sub("", line)))
         if line.lstrip().startswith("{"):

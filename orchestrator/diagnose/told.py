@@ -13,8 +13,8 @@ import re
 _PERSON = re.compile(
     r"\b(?:I(?:['\u2019](?:m|ve|d))? (?:have|had|am|was|did|do|don|can|could|get|got|tried|already"
     r"|fixed|solved|resolved|see|saw|use|used|set|switched|also|now|then|know|think|found|read"
-    r"|installed|changed|ruled|just|unplug|worked|never)\b|[Mm]y [a-z]"
-    r"|[Ww]e (?:have|had|tried|fixed|solved|use)\b"
+    r"|installed|changed|ruled|just|unplug|worked|never|checked|reinstalled|remove|want|need"
+    r"|followed|run|ran)\b|[Mm]y [a-z]|[Ww]e (?:have|had|tried|fixed|solved|used?)\b"
     r"|[Oo]thers? (?:had|have|people|users|issues|threads|posts|get|got|report)"
     r"|[Ss]imilar (?:issue|problem|post|thread)s?\b|[Cc]ould (?:this|it) be\b"
     r"|[Ii]s (?:it|this) (?:because|due|caused|related)\b|[Tt]his is not the same)"
@@ -33,9 +33,7 @@ _BEHIND = re.compile(
     r" (?:I|we|it)\b"
     r"|(?:I|we)(?:['\u2019]ve| have)? (?:already |now |just |finally )*"
     r"(?:fixed|solved|resolved|got rid of|worked around|got past|ruled out)\b"
-    r"|(?:I|we) (?:do not|don['\u2019]t|did not|didn['\u2019]t|never)"
-    r" (?:have|had|get|got|see|saw)\b"
-    r"|(?:I|we) (?:have|had|get|got|see|saw) no\b|others? (?:had|have|get|got|report\w*)\b"
+    r"|others? (?:had|have|get|got|report\w*)\b"
     r"|(?:similar|other) (?:issues?|problems?|posts?|threads?|people|users)"
     r" (?:had|have|mention\w*|report\w*|got|get|about|with|say|saw|see)\b"
     r"|not the same (?:\w+ )?as\b|unrelated to\b"
@@ -43,17 +41,62 @@ _BEHIND = re.compile(
     rf"{_QUOTED}*?(?={_END})",
     re.IGNORECASE,
 )
+#: What did not come; what did may stand behind it.
+_ABSENT = re.compile(
+    r"\b(?:I|we) (?:(?:do not|don['\u2019]t|did not|didn['\u2019]t|never)"
+    r" (?:have|had|get|got|see|saw)|(?:have|had|get|got|see|saw) no)\b"
+    rf"{_QUOTED}*?(?=:(?:\s|$)|,? (?:only|just|except|why|what|how|where|before|with|it is)\b"
+    rf"|{_END})",
+    re.IGNORECASE,
+)
 #: And before these, as far as its sentence reaches.
 _BEFORE = re.compile(
     r"(?:(?<=[.!?;] )|^)(?:(?![.!?;] +[A-Z]).)*?(?:"
     r"\bwhich (?:I|we|is|was|were)(?: \w+){0,2}? (?:fixed|solved|resolved|gone)\b"
     r"|\bwent away\b|\bdisappeared\b"
-    r"|\b(?:is|was|are|were) (?:now |already )?(?:gone|solved|fixed|resolved)\b"
+    r"|(?<!nothing )\b(?:is|was|are|were) (?:now |already )?(?:gone|solved|fixed|resolved)\b"
     r"|\bso I (?:used|use|switched|went|took|changed)\b"
     r"|\b(?:that|this|it|which) is (?:expected|normal)\b)"
 )
+#: Sentences in which a message may well be none of this failure.
+_NARRATED = re.compile(
+    r"^\W{0,3}(?:Expected|Previously|Tried|Re-?installing|Installing|Downgrading|Upgrading|After"
+    r"|Without the|It (?:works|worked|ran|runs))\b"
+)
+_DOUBT = re.compile(
+    r"\bas expected\b|^\W{0,3}expected:|^\W{0,3}previously:|\bdocs?(?:umentation)? says?\b"
+    r"|\bif I (?:remove|unplug|take|leave|delete|stop)\b|\bused to (?:have|get|see|say)\b"
+    r"|\bon (?:another|the other|the old|an old|my other|my old|my pc)\b"
+    r"|\bnot (?:my|the) (?:problem|reason|cause|issue)\b|\bI (?:know|can confirm) that\b"
+    r"|\bg[eo]t (?:rid of|past)\b|\bno longer\b|\bmeans\b|\bdifferent one\b"
+    r"|\bdoes(?: not|n['\u2019]t) (?:come|appear|happen|occur)\b|\bwithout the\b|\(no [A-Z'`\"]"
+    r"|\bonce \(|\ban error like\b",
+    re.IGNORECASE,
+)
 #: What the form of a report has its writer confirm.
 _TICKED = re.compile(r"^\s*[-*] \[[ xX]\] ")
+#: Somebody says that what stands above is over, and that another failure follows.
+_TURN = re.compile(
+    r"\b(?:that|this|it|the (?:first|old|above|previous|former|last))(?: \w+)?(?: above)?"
+    r" (?:is|was|has been|got) (?:now |then |already )?(?:solved|fixed|resolved|gone)\b"
+    r"|\b(?:I|we)(?:['\u2019]ve| have)? (?:then |now |already )?(?:fixed|solved|resolved)"
+    r" (?:that|this|it|the (?:first|above|previous))\b"
+    r"|\b(?:now|then|so|but|that,?|time,?|instead) (?:I|we|it|there|comes?)(?: \w+){0,3}?"
+    r" (?:a|an|the|this|yet)? ?(?:new|different|other|another|next|second)(?: \w+)? "
+    r"(?:error|problem|issue|message|failure)s?\b"
+    r"|\b(?:I|we) (?:now )?(?:get|got|have|see)(?: \w+)? (?:new|different|other|another) (?:\w+ )?"
+    r"(?:error|problem|issue|message|failure)s?\b",
+    re.IGNORECASE,
+)
+#: One of these is in each such sentence; nearly no other line has any.
+_TURNED = ("solved", "fixed", "gone", "new ", "ther ", "different", "next ", "second ")
+
+
+def moved_on(line: str) -> bool:
+    """Tell whether somebody says in ``line`` that the failure above is over, and another came."""
+    if len(line) > 2000 or not any(word in line for word in _TURNED):
+        return False
+    return _TURN.search(line) is not None
 
 
 def as_it_is_now(line: str) -> str:
@@ -62,4 +105,11 @@ def as_it_is_now(line: str) -> str:
         return ""
     if len(line) > 2000 or _PERSON.search(line) is None:
         return line
-    return _BEFORE.sub(" ", _BEHIND.sub(" ", line))
+    return _BEFORE.sub(" ", _ABSENT.sub(" ", _BEHIND.sub(" ", line)))
+
+
+def is_doubtful(line: str) -> bool:
+    """Tell whether a person speaks of messages in ``line`` that may be none of this failure."""
+    if len(line) > 2000 or _DOUBT.search(line) is None:
+        return False
+    return _PERSON.search(line) is not None or _NARRATED.match(line) is not None

@@ -68,16 +68,21 @@ class Ignored:
 
     def __init__(self) -> None:
         self.inside = False
+        #: The last line was a frame; its code may follow, without its margin where pages took it.
+        self._frame = False
 
     def covers(self, bare: str) -> bool:
         """Tell whether a line (without prefix) belongs to such a traceback."""
         lower = bare.lower()
+        behind, self._frame = self._frame, FRAME.search(lower) is not None
         if _IGNORED.match(lower):
             self.inside = True
             return True
         if not self.inside:
             return False
-        if not bare.strip() or bare[0].isspace() or BEGINS.match(lower):
+        if not bare.strip() or bare[0].isspace() or BEGINS.match(lower) or self._frame:
+            return True
+        if behind and RAISED.match(bare) is None:
             return True
         self.inside = False
         return RAISED.match(bare) is not None

@@ -317,6 +317,26 @@ def test_what_a_person_says_comes_now_is_evidence(said: str) -> None:
     assert told(said) == {"R08": "fatal"}
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "If I remove the card I get HAILO_OUT_OF_PHYSICAL_DEVICES as expected.",
+        "Expected: boxes, or an error like HAILO_OUT_OF_PHYSICAL_DEVICES.",
+    ],
+)
+def test_what_a_person_may_only_mention_is_possible(said: str) -> None:
+    assert told(said)["R08"] == "possible"
+
+
+def test_the_failure_that_came_after_the_solved_one_is_the_one_asked_about() -> None:
+    first = "[HailoRT] [error] CHECK failed - Driver version (4.20.0) is different from library"
+    first += " version (4.19.0)"
+    then = "HEF format is not compatible with device. Device arch: HAILO8L, HEF arch: HAILO8"
+    turned = told(f"{first}\nThat was solved by an update. Now comes another error:\n{then}")
+    assert turned == {"R01": "fatal", "R03": "info"}
+    assert told(f"{first}\nEDIT: this is solved now.")["R03"] == "fatal"
+
+
 def test_a_card_that_answers_makes_no_other_program_one_of_hailort() -> None:
     raised = "AttributeError: 'list' object has no attribute 'shape'"
     assert told(f"$ hailortcli fw-control identify\n{raised}")["R15"] == "possible"

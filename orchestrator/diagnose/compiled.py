@@ -133,6 +133,11 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
     wrapper = (
         r"(?:libhailort failed with error|hailortstatusexception|\bhailo(?:rt)?[ _]status)\W{1,3}"
     )
+    function = (
+        "hailo_(?:create|configure|init|open|scan|get|set|release|activate|wait|make|identify"
+        "|v?device|v?streams?|network|infer)_[a-z_]+"
+    )
+    told = r"(?!.{0,12}\bexit).{0,12}?(?:status|code|with)\W{1,3}"
     patterns = [
         rf"\b(?P<status>hailo_(?:{'|'.join(named)}))\b",
         rf"{wrapper}{number}\b(?! ?\(hailo_)",
@@ -142,6 +147,11 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
         # Programs of users print the bare number behind words that are HailoRT's alone.
         rf"(?:{bad})\b.{{0,40}}{own}{after}{number}\)?$",
         rf"\bhailo(?:rt)?[ _]?(?:error|status)[ (:](?:code)?[ :=]{{0,2}}{number}\)?$",
+        # Bindings for other languages, the C functions, and Hailo's own examples.
+        rf"\bhailort: [\w ]{{2,40}}: status[_ ]{number}$",
+        rf"\b{function}\W{{0,4}}(?:failed|returned|error)\W{told}{number}\b(?![./\d])",
+        rf"^(?:\W*error\W*)?failed (?:reading|writing|inferr?ing) with status ?= ?{number}$",
+        rf"^(?:\W*error\W*)?failed (?:to )?creat(?:e|ing) v(?:device|streams?):? ?{number}$",
     ]
     classes = [name.lower() for name in group.get("classes", ())]
     return [*patterns, *(rf"\b{name}\b" for name in classes), *group.get("said", ())]

@@ -586,11 +586,13 @@ def rank(finding: Diagnosis) -> tuple[int, bool, int, bool, bool, int]:
     # A status that names the service or the driver says more than either.
     telling = finding.id.startswith("T") and not bare
     general_words = 1 if said or telling else 2
+    # A program that ends by its own exception has said before what it could not do.
+    thrown = finding.id == "G51" or (finding.id == "G11" and "(std::" in finding.cause)
     return (
         SEVERITIES.index(finding.severity),
         silent and finding.severity == "possible",
         2 if alone else general_words if finding.umbrella else 0,
         general or bare,
-        finding.id in _SAY_LITTLE or alone,
+        finding.id in _SAY_LITTLE or alone or thrown,
         finding.line or 1 << 60,
     )

@@ -126,7 +126,9 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
         r"|(?:input|output)?vstreams?)(?:::|\.)\w+(?:\(\))?"
     )
     bad = "failed|error|could not|cannot|unable"
-    call = "infer model|vdevice|hef|network group|vstreams?|device|inference|pipeline"
+    # Other programs have devices, too: HailoRT's are created, opened and configured.
+    device = r"(?:creat|open|configur|scann?|identify|hailo)\w* (?:(?:a|the|pcie) )?device"
+    call = rf"infer model|vdevice|hef|network group|vstreams?|{device}|inference|pipeline"
     own = r"\b(?:infer model|vdevice|hef|network group|vstreams?|infervstreams)\b[\w ]{0,30}"
     after = r"(?:: |, | ?= ?|\()(?:error |status |code )?:? ?"
     number = f"(?P<code>{numbers})"

@@ -329,16 +329,25 @@ EXPLAINED = {
     "O60": frozenset({"P21"}),
     "C02": frozenset({"P21"}),
     # Why the card is not there is known: nobody holds it.
-    **dict.fromkeys(("R18", "R38", "X01", "X281", "X300"), frozenset({"R08"})),
+    **dict.fromkeys(("R18", "R38", "X01", "X300"), frozenset({"R08"})),
+    "X281": frozenset({"R08", "R36"}),
     # There is no node, so that nobody can hold it.
     "R33": frozenset({"R08"}),
     # The node came by itself: nothing is wrong with driver and card.
     "K411": frozenset({"R33", "T14"}),
+    # How many devices the program wants is known to be the reason.
+    **dict.fromkeys(("R345", "R471"), frozenset({"R08"})),
+    # Why the driver could not take up the card is known, and it is not of another line.
+    "R474": frozenset({"R36"}),
+    # What could not be opened is the firmware's file.
+    "R80": frozenset({"W25"}),
     # Who has the camera is known: the program itself.
     "V262": frozenset({"V02"}),
 }
 #: What shows another failure only where it was not got over.
 OF_A_FAILURE = frozenset({"T430"})
+#: What only may be the cause, and what it leaves no proof of: two drivers, and no free device.
+DOUBTED = {"R331": frozenset({"R08"})}
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "T11"}
 
@@ -509,6 +518,8 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
             for other in found
         )
 
+    doubted = {name for one in found for name in DOUBTED.get(one.id, ())}
+    found = [possible(one, None) if one.id in doubted else one for one in found]
     proven = (one.id for one in found if one.severity == "fatal")
     shown = {name for cause in proven for name in EXPLAINED.get(cause, ())}
     kept = [one for one in found if one.id not in shown and not beside(one) and not echoed(one)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import text as texts
@@ -31,6 +32,8 @@ SHORT = MOST_CHARACTERS // MOST_LINES
 WASHED_OUT = 3 * MOST_LINES
 #: Lines shorter than this are not taken for wrapped ones, unless the next one is indented.
 WRAP_WIDTH = 24
+#: Narrower than any terminal: a number was not cut there.
+TERMINAL_WIDTH = 64
 #: Lines that showed nothing and whose message is made only when a later line asks for it.
 MOST_PASSED = 4096
 
@@ -254,7 +257,12 @@ class Matcher:
         printed = " ".join([*(text for _, _, text in self._message), bare])
         hits: list[Hit] = []
         # A fixed-width wrap may cut within a word: then the parts belong together without space.
-        for glue in (" ", "") if self._plain else (" ",):
+        # Two numbers would make a third, unless the first line is as wide as terminals are.
+        whole = all(
+            len(one) >= TERMINAL_WIDTH or not (one[-1:] + two[:1]).isdigit()
+            for one, two in pairwise([*parts, folded])
+        )
+        for glue in (" ", "") if self._plain and whole else (" ",):
             joined = glue.join([*parts, folded])
             for one in self._index.search(joined):
                 entry = one.entry

@@ -16,11 +16,11 @@ from orchestrator.reading import parse_json
 _TOUCHED = re.compile(
     '&(?:[a-z]{2,6}|#x?[0-9a-fA-F]{1,6});|\\\\[_\\[\\]*<>#~|`]|^\\s*(?:\\{\\s*"|```|~~~|`)'
     "|</?(?:br|p|pre|code|span|div|li)\\b|[\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff\u2013\u2014]"
-    '|^\\s+traceback \\(most recent|^\\s{3,}file "',
+    '|^\\s+traceback \\(most recent|^\\s{3,}file "|^\\s*(?:[-\u2022*|] |\\d{1,2}[.)] |\\*\\*|")',
     re.IGNORECASE,
 )
 #: How such a line begins, and what else it must hold.
-_FIRST = frozenset(" \t{`~")
+_FIRST = frozenset(' \t{`~-*|"0123456789')
 _SIGNS = ("&", "\\", "<")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#x?[0-9a-fA-F]{1,6});", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:br|p|pre|code|span|div|li)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
@@ -28,20 +28,28 @@ _ESCAPED = re.compile(r"\\([_\[\]*<>#~|`])")
 _FENCE = re.compile(r"^\s*(?:```|~~~)\s*[\w+-]{0,16}\s*$")
 #: Pages write a dash for the two before an option.
 _DASHED = re.compile(r"(?<![^\s\"'`\u2018\u201c(\[|])[\u2013\u2014](?=[a-z][a-z-])")
+#: The mark of a list; curl's and the shell's own marks are no such.
+_LISTED = re.compile(r"^\s{0,8}(?:[-\u2022] |\d{1,2}[.)] |\* (?=[`*\[]))(?=\S|$)")
+#: What stands round a whole line that somebody made bold, or put into a table or a string.
+_ROUND = (("**", "**"), ("| ", " |"), ('"', '",'))
 _WIDE = re.compile("[\u00a0\u2007\u202f]")
 _NO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
 #: The beginning of a traceback, and a frame; each with where it stands when nobody moved it.
 _PLACES = ((re.compile(r"\s*Traceback \(most recent call last"), 0), (re.compile(r'\s*File "'), 2))
 #: What stores of logs call the words of the program (Docker, journald, loggers that write JSON).
 _WORDS = ("log", "message", "MESSAGE", "msg", "event", "text", "line")
-#: What they keep beside it. Alone it is a server's answer, and stays as it is.
-_BESIDE = ("error", "exception", "exc_info")
+#: What they keep beside it. Without words and without a stamp it is a server's answer, and stays.
+_BESIDE = ("error", "err", "exception", "exc_info", "stack")
+_STAMPS = frozenset(("level", "levelname", "severity", "time", "timestamp", "@timestamp", "ts"))
 #: Longer objects are data, no line of a log.
 _LONGEST = 1 << 15
 
 
-def _stored(line: str) -> str:
-    """Return what a program printed, out of the object in which a store of logs keeps it."""
+def _stored(line: str, *, again: bool = True) -> str:
+    """Return what a program printed, out of the object in which a store of logs keeps it.
+
+    A store may keep what a logger had written as an object already: ``again`` looks into that.
+    """
     if len(line) > _LONGEST or not line.rstrip().endswith("}"):
         return line
     try:
@@ -51,9 +59,11 @@ def _stored(line: str) -> str:
     inner = next((kept[name] for name in _WORDS if isinstance(kept.get(name), dict)), None)
     kept = inner if inner is not None else kept
     said = [kept[name] for name in (*_WORDS, *_BESIDE) if isinstance(kept.get(name), str)]
-    if kept.keys().isdisjoint(_WORDS) or not said:
+    if (kept.keys().isdisjoint(_WORDS) and kept.keys().isdisjoint(_STAMPS)) or not said:
         return line
     text = "\n".join(one.rstrip("\n") for one in dict.fromkeys(said))
+    if again and text.startswith("{"):
+        text = "\n".join(_stored(one, again=False) for one in text.split("\n"))
     # Half a sign, as only JSON can write it, is none that could be printed.
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -89,8 +99,12 @@ class Pasted:
         line = _ENTITY.sub(_sign, _ENTITY.sub(_sign, _TAG.sub("", line)))
         if line.lstrip().startswith("{"):
             return _stored(line)
-        line = _ESCAPED.sub(r"\1", line)
+        line = _LISTED.sub("", _ESCAPED.sub(r"\1", line))
         bare = line.strip()
+        for before, after in _ROUND:
+            inner = bare[len(before) : -len(after)]
+            if bare.startswith(before) and bare.endswith(after) and before[0] not in inner:
+                line = bare = inner
         if len(bare) > 2 and bare[0] == bare[-1] == "`":
             line = bare.strip("`")
         for pattern, place in _PLACES:

@@ -49,10 +49,10 @@ _GOES_ON = re.compile(
     r"|\.\w{1,4}:\d+(?::\d+)?: (?:warning|note):|\blevel=(?:warn|info|debug)"
     r"|(?<=[,.;!-] )(?:now |trying to |will )?download(?:ing)?\b(?!.{0,60}\bfail))"
 )
-#: Advice for the case that something happens; it did not.
+#: Advice for the case that something happens, and a list of changes; it did not.
 _ADVICE = re.compile(
     r"^.{0,40}\bif you (?:still )?(?:see|get|encounter|receive|run into|are (?:seeing|getting))\b"
-    r"|^\W*(?:tip|note|hint): (?!you )"
+    r"|^\W*(?:tip|note|hint): (?!you )|^\W*(?:bug ?)?fix(?:ed|es)?\b[:( ]"
 )
 #: What went on without it says so; then also what is known of one program did not stop it.
 _WENT_ON = re.compile(

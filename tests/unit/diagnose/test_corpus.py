@@ -60,6 +60,15 @@ FORMS: dict[str, Callable[[str], str]] = {
     "no-break spaces": lambda line: line.replace(" ", "\u00a0"),
     "moved": lambda line: f"        {line}",
     "Docker's file": lambda line: json.dumps({"log": f"{line}\n", "stream": "stderr", "time": "x"}),
+    "a logger's object in Docker's file": lambda line: json.dumps(
+        {"log": json.dumps({"level": "error", "msg": line}) + "\n", "stream": "stderr"}
+    ),
+    "error alone": lambda line: json.dumps({"level": "error", "time": 1.5, "error": line}),
+    "list": lambda line: line if line[:1].isspace() else f"- {line}",
+    "numbered list": lambda line: line if line[:1].isspace() else f"3. {line}",
+    "bold": lambda line: f"**{line}**" if line.strip() else "",
+    "cell of a table": lambda line: f"| {line} |",
+    "quoted by a string": lambda line: f'"{line}",',
     "journal's export": lambda line: json.dumps({"PRIORITY": "3", "MESSAGE": line}),
 }
 

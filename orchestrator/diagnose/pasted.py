@@ -28,8 +28,8 @@ _ESCAPED = re.compile(r"\\([_\[\]*<>#~|`])")
 _FENCE = re.compile(r"^\s*(?:```|~~~)\s*[\w+-]{0,16}\s*$")
 #: Pages write a dash for the two before an option.
 _DASHED = re.compile(r"(?<![^\s\"'`\u2018\u201c(\[|])[\u2013\u2014](?=[a-z][a-z-])")
-#: The mark of a list; curl's and the shell's own marks are no such.
-_LISTED = re.compile(r"^\s{0,8}(?:[-\u2022] |\d{1,2}[.)] |\* (?=[`*\[]))(?=\S|$)")
+#: The mark of a list; curl's and the shell's own marks are no such, and a box to tick is prose.
+_LISTED = re.compile(r"^\s{0,8}(?:[-\u2022] |\d{1,2}[.)] |\* (?=[`*\[]))(?=\S|$)(?!\[[ xX]\])")
 #: What stands round a whole line that somebody made bold, or put into a table or a string.
 _ROUND = (("**", "**"), ("| ", " |"), ('"', '",'))
 _WIDE = re.compile("[\u00a0\u2007\u202f]")
@@ -103,7 +103,12 @@ class Pasted:
         bare = line.strip()
         for before, after in _ROUND:
             inner = bare[len(before) : -len(after)]
-            if bare.startswith(before) and bare.endswith(after) and before[0] not in inner:
+            if (
+                bare.startswith(before)
+                and bare.endswith(after)
+                and before[0] not in inner
+                and " " in inner
+            ):
                 line = bare = inner
         if len(bare) > 2 and bare[0] == bare[-1] == "`":
             line = bare.strip("`")

@@ -125,7 +125,14 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
         r"(?:vdevice|hef|infer_?model|configuredinfermodel|network_?group"
         r"|(?:input|output)?vstreams?)(?:::|\.)\w+(?:\(\))?"
     )
+    word = r"(?<!exit )(?<!return )\bstatus(?: code)?"
     bad = "failed|error|could not|cannot|unable"
+    asked = (
+        r"vdevice|hefs?(?: file)?|network groups?|(?:(?:in|out)put )?vstreams?(?: params| infos)?"
+        r"|(?:hef|device) (?:from hef|object)|(?:configured )?infer model|hailo\w* device"
+        r"|hailo_(?:create|init|open|scan|configure|activate|make|get|set|wait|infer|vstream)\w*"
+        r"|(?:async |infer ){1,2}job|wait_for_async_ready"
+    )
     # Other programs have devices, too: HailoRT's are created, opened and configured.
     device = r"(?:creat|open|configur|scann?|identify|hailo)\w* (?:(?:a|the|pcie) )?device"
     call = rf"infer model|vdevice|hef|network group|vstreams?|{device}|inference|pipeline"
@@ -143,7 +150,11 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
     patterns = [
         rf"\b(?P<status>hailo_(?:{'|'.join(named)}))\b",
         rf"{wrapper}{number}\b(?! ?\(hailo_)",
-        rf"(?:{bad})\b.{{0,80}}\b(?:{call})\b.{{0,30}}\bstatus ?[:=] ?{number}\b(?!/)",
+        rf"(?:{bad})\b.{{0,80}}\b(?:{call})\b.{{0,30}}\bstatus ?[:=] ?{number}\b(?!/| of\b)",
+        # A program's own words around a call of HailoRT, whatever it is asked to say of the status.
+        rf"(?:{bad})\b.{{0,60}}\b(?:{asked})\W.{{0,24}}?{word} ?[:=]? ?{number}\b(?!/| of\b)",
+        rf"\b(?:{asked})\b.{{0,24}}\bfailed\W.{{0,12}}?{word} ?[:=]? ?{number}\b(?!/| of\b)",
+        rf"(?:{bad})\b.{{0,40}}\b(?:{asked})\W{{0,2}}[:=(]\W{{0,2}}{number}\)?$",
         rf"\b{api} failed\W{{1,3}}(?:(?:with )?(?:status|error|code)\W{{1,3}})?{number}\)?$",
         rf"\bhailortexception\W{{1,3}}{number}$",
         # Programs of users print the bare number behind words that are HailoRT's alone.

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.diagnose.languages import ALONE, FORMED, SYSTEM, sentences, to_english
+from orchestrator.diagnose.languages import sentences, to_english
 from orchestrator.diagnose.log_reader import read_log
+from orchestrator.diagnose.sentences import ALONE, FORMED, SYSTEM
 
 LANGUAGES = ("de", "es", "fr", "pt", "pt_BR")
 #: A line as ssh, a shell or Python print it, with %s for the system's words -> the cause.

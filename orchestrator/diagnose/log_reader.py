@@ -31,7 +31,7 @@ from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.session import Session
-from orchestrator.diagnose.told import as_it_is_now, is_doubtful, moved_on
+from orchestrator.diagnose.told import as_it_is_now, heads_aside, is_doubtful, moved_on
 from orchestrator.diagnose.tracebacks import CALM, Ignored
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ PACKAGES = frozenset({"B06", "B07"})
 
 #: What makes sure of a package that is missing, though it was there before in the same log.
 GONE = "it was not taken away on purpose: its own code ran in the lines before"
+#: And of what a report tells beside its failure.
+ASIDE = "it came in the run that is asked about, too"
 
 
 def _is_plain(entry: Entry) -> bool:
@@ -131,6 +133,9 @@ class VendorLog:
         self._lines = 0
         #: The last line in which somebody says that another failure follows, else 0.
         self._turn = 0
+        #: The part of a report that is being read stands beside its failure; entries shown there.
+        self._aside = False
+        self._asides: set[str] = set()
         #: The last line and how often it came in a row, while it told nothing.
         self._same, self._again = "", 0
         #: Where each file of the story begins: number of lines read before it, and its name.
@@ -154,6 +159,8 @@ class VendorLog:
         verdict = self._prefilter.judge(line, told=self._outcome.took_note)
         if moved_on(line):
             self._turn = self._lines
+        aside = heads_aside(line)
+        self._aside = self._aside if aside is None else aside
         if verdict.search or verdict.sounds_bad:
             line = as_it_is_now(line)
         before = self._matcher.taken
@@ -255,6 +262,10 @@ class VendorLog:
             if name in LISTED:
                 self._listed.setdefault((entry.id, name), {})[value] = None
         kept = self._hits.get(entry.id)
+        if not self._aside:
+            self._asides.discard(entry.id)
+        elif kept is None:
+            self._asides.add(entry.id)
         if kept is not None and not self._replaces(hit, kept):
             return None
         self._hits[entry.id] = hit
@@ -363,6 +374,8 @@ class VendorLog:
         }
         found = [rules.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found = [rules.possible(one, GONE) if one.id in gone else one for one in found]
+        if any(one.severity == "fatal" and one.id not in self._asides for one in found):
+            found = [rules.possible(one, ASIDE) if one.id in self._asides else one for one in found]
         counted = set(hits) - (over & rules.OF_A_FAILURE)
         found.extend(rules.computed(self._observed, self.asked, self._scene, counted))
         found = [self._as_symptom(one, found) for one in found]

@@ -61,7 +61,7 @@ _BEFORE = re.compile(
 #: Sentences in which a message may well be none of this failure.
 _NARRATED = re.compile(
     r"^\W{0,3}(?:Expected|Previously|Tried|Re-?installing|Installing|Downgrading|Upgrading|After"
-    r"|Without the|It (?:works|worked|ran|runs))\b"
+    r"|Without the|With the wrong|It (?:works|worked|ran|runs|should)|Related|See also|Same as)\b"
 )
 _DOUBT = re.compile(
     r"\bas expected\b|^\W{0,3}expected:|^\W{0,3}previously:|\bdocs?(?:umentation)? says?\b"
@@ -70,7 +70,15 @@ _DOUBT = re.compile(
     r"|\bnot (?:my|the) (?:problem|reason|cause|issue)\b|\bI (?:know|can confirm) that\b"
     r"|\bg[eo]t (?:rid of|past)\b|\bno longer\b|\bmeans\b|\bdifferent one\b"
     r"|\bdoes(?: not|n['\u2019]t) (?:come|appear|happen|occur)\b|\bwithout the\b|\(no [A-Z'`\"]"
-    r"|\bonce \(|\ban error like\b",
+    r"|\bonce \(|\ban error like\b|^\W{0,3}(?:related|see also)\b|\bthere it (?:was|is)\b"
+    r"|\b(?:I|we|it) (?:would|should) (?:get|see|expect|say|print)\b",
+    re.IGNORECASE,
+)
+#: Headings of a report, and those under which stands what did not come, or came by the way.
+_HEADING = re.compile(r"^\s{0,3}(?:#{1,6} +|\*\*)(?P<title>[^#*`]{2,80}?)(?:\*\*)?:?\s*$")
+_ASIDE = re.compile(
+    r"expected|\btried\b|\battempts?\b|\brelated\b|workarounds?|\b(?:possible|proposed|suggested) "
+    r"(?:fix|solution|cause|change)",
     re.IGNORECASE,
 )
 #: What the form of a report has its writer confirm.
@@ -90,6 +98,15 @@ _TURN = re.compile(
 )
 #: One of these is in each such sentence; nearly no other line has any.
 _TURNED = ("solved", "fixed", "gone", "new ", "ther ", "different", "next ", "second ")
+
+
+def heads_aside(line: str) -> bool | None:
+    """Tell whether what follows the heading ``line`` stands beside the report of the failure;
+    ``None`` for any other line."""
+    if line[:1] not in "#* ":
+        return None
+    heading = _HEADING.match(line)
+    return None if heading is None else _ASIDE.search(heading["title"]) is not None
 
 
 def moved_on(line: str) -> bool:

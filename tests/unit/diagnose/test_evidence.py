@@ -337,6 +337,15 @@ def test_the_failure_that_came_after_the_solved_one_is_the_one_asked_about() -> 
     assert told(f"{first}\nEDIT: this is solved now.")["R03"] == "fatal"
 
 
+def test_what_a_report_tells_beside_its_failure_is_possible_where_that_is_known() -> None:
+    missing = "no element \"hailonet\""
+    tried = f"### What I tried\n\n{missing}\n"
+    assert told(tried) == {"V03": "fatal"}
+    log = "\n## Log\n\nHEF format is not compatible with device. Device arch: HAILO8L, HEF arch:"
+    assert told(f"{tried}{log} HAILO8") == {"R01": "fatal", "V03": "possible"}
+    assert told(f"{tried}{log} HAILO8\n{missing}") == {"R01": "fatal", "V03": "fatal"}
+
+
 def test_a_card_that_answers_makes_no_other_program_one_of_hailort() -> None:
     raised = "AttributeError: 'list' object has no attribute 'shape'"
     assert told(f"$ hailortcli fw-control identify\n{raised}")["R15"] == "possible"

@@ -120,50 +120,31 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
         for _, words in group["names"].items()
         for name in (words[0], *words[2:])
     )
-    numbers = "|".join(str(number) for number in group["names"])
-    api = (
-        r"(?:vdevice|hef|infer_?model|configuredinfermodel|network_?group"
-        r"|(?:input|output)?vstreams?)(?:::|\.)\w+(?:\(\))?"
-    )
-    word = r"(?<!exit )(?<!return )\bstatus(?: code)?"
-    bad = "failed|error|could not|cannot|unable"
+    number = f"(?P<code>{'|'.join(map(str, group['names']))})"
+    # What HailoRT is asked for, in its own names and in those of programs and bindings. Others
+    # have devices, too: HailoRT's are created, opened and configured.
     asked = (
-        r"vdevice|hefs?(?: file)?|network groups?|(?:(?:in|out)put )?vstreams?(?: params| infos)?"
-        r"|(?:hef|device) (?:from hef|object)|(?:configured )?infer model|hailo\w* device"
-        r"|hailo_(?:create|init|open|scan|configure|activate|make|get|set|wait|infer|vstream)\w*"
-        r"|(?:async |infer ){1,2}job|wait_for_async_ready"
+        r"(?<!status=)hailo_(?:create|configure|init|open|scan|get|set|release|activate|wait|make|identify"
+        r"|v?device|v?stream|network|infer)_\w+|wait_for_async_ready"
+        r"|vdevice|hefs?|(?:configured ?)?infer ?model|network[ _]?groups?|hailo\w* device"
+        r"|(?:infer|(?:in|out)put ?)?vstreams?|(?:async |infer ){1,2}job"
+        r"|(?:creat|open|configur|scann?|identify)\w* (?:(?:a|the|pcie) )?device"
     )
-    # Other programs have devices, too: HailoRT's are created, opened and configured.
-    device = r"(?:creat|open|configur|scann?|identify|hailo)\w* (?:(?:a|the|pcie) )?device"
-    call = rf"infer model|vdevice|hef|network group|vstreams?|{device}|inference|pipeline"
-    own = r"\b(?:infer model|vdevice|hef|network group|vstreams?|infervstreams)\b[\w ]{0,30}"
-    after = r"(?:: |, | ?= ?|\()(?:error |status |code )?:? ?"
-    number = f"(?P<code>{numbers})"
-    wrapper = (
-        r"(?:libhailort failed with error|hailortstatusexception|\bhailo(?:rt)?[ _]status)\W{1,3}"
-    )
-    function = (
-        "hailo_(?:create|configure|init|open|scan|get|set|release|activate|wait|make|identify"
-        "|v?device|v?streams?|network|infer)_[a-z_]+"
-    )
-    told = r"(?!.{0,12}\bexit).{0,12}?(?:status|code|with)\W{1,3}"
+    call = rf"\b(?:{asked})\b(?:(?:::|\.)\w+)?"
+    bad = r"\b(?:failed|error|could not|cannot|unable)\b"
+    status = rf"(?<!exit )(?<!return )\bstatus(?: code)?\W{{0,3}}{number}\b(?![/\d]|\.\d| of\b)"
+    alone = rf"(?:: |, | ?= ?|\(| with |\W+(?:error|code)\W{{1,3}}){number}\)?$"
+    own = r"libhailort failed with error|hailortstatusexception|\bhailo(?:rt)?[ _](?:status|error)"
     patterns = [
         rf"\b(?P<status>hailo_(?:{'|'.join(named)}))\b",
-        rf"{wrapper}{number}\b(?! ?\(hailo_)",
-        rf"(?:{bad})\b.{{0,80}}\b(?:{call})\b.{{0,30}}\bstatus ?[:=] ?{number}\b(?!/| of\b)",
-        # A program's own words around a call of HailoRT, whatever it is asked to say of the status.
-        rf"(?:{bad})\b.{{0,60}}\b(?:{asked})\W.{{0,24}}?{word} ?[:=]? ?{number}\b(?!/| of\b)",
-        rf"\b(?:{asked})\b.{{0,24}}\bfailed\W.{{0,12}}?{word} ?[:=]? ?{number}\b(?!/| of\b)",
-        rf"(?:{bad})\b.{{0,40}}\b(?:{asked})\W{{0,2}}[:=(]\W{{0,2}}{number}\)?$",
-        rf"\b{api} failed\W{{1,3}}(?:(?:with )?(?:status|error|code)\W{{1,3}})?{number}\)?$",
-        rf"\bhailortexception\W{{1,3}}{number}$",
-        # Programs of users print the bare number behind words that are HailoRT's alone.
-        rf"(?:{bad})\b.{{0,40}}{own}{after}{number}\)?$",
-        rf"\bhailo(?:rt)?[ _]?(?:error|status)[ (:](?:code)?[ :=]{{0,2}}{number}\)?$",
-        # Bindings for other languages, the C functions, and Hailo's own examples.
-        rf"\bhailort: [\w ]{{2,40}}: status[_ ]{number}$",
-        rf"\b{function}\W{{0,4}}(?:failed|returned|error)\W{told}{number}\b(?![./\d])",
-        rf"^(?:\W*error\W*)?failed (?:reading|writing|inferr?ing) with status ?= ?{number}$",
+        rf"(?:{own})(?: code)?\W{{1,3}}{number}\b(?! ?\(hailo_)",
+        rf"\bhailort(?:exception)?: (?:[\w ]{{2,40}}: status[_ ])?{number}$",
+        rf"{bad}.{{0,60}}(?:{call}|\b(?:inference|pipeline)\b).{{0,30}}?{status}",
+        rf"{call}.{{0,24}}?{bad}.{{0,12}}?{status}",
+        rf"{bad}.{{0,40}}{call}[\w ]{{0,30}}?{alone}",
+        rf"{call}(?:\(\))? failed{alone}",
+        # Hailo's own examples.
+        rf"^(?:\W*error\W*)?failed (?:(?:reading|writing|inferr?ing) with|creating \w+):? ?{status}",
         rf"^(?:\W*error\W*)?failed (?:to )?creat(?:e|ing) v(?:device|streams?):? ?{number}$",
     ]
     classes = [name.lower() for name in group.get("classes", ())]

@@ -144,7 +144,7 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
         rf"{bad}.{{0,40}}{call}[\w ]{{0,30}}?{alone}",
         rf"{call}(?:\(\))? failed{alone}",
         # Hailo's own examples.
-        rf"^(?:\W*error\W*)?failed (?:(?:reading|writing|inferr?ing) with|creating \w+):? ?{status}",
+        rf"^(?:\W*error\W*)?failed (?:reading|writing|inferr?ing) with {status}",
         rf"^(?:\W*error\W*)?failed (?:to )?creat(?:e|ing) v(?:device|streams?):? ?{number}$",
     ]
     classes = [name.lower() for name in group.get("classes", ())]

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import rules
+from orchestrator.diagnose import ranking, rules
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.evidence import Evidence
 from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
@@ -296,7 +296,7 @@ class VendorLog:
         found = rules.fill(hit.entry, words, line=line, text=hit.text, file=file)
         if self._evidence.proof(hit) == "yes":
             return found
-        return rules.possible(found, found.confirm)
+        return ranking.possible(found, found.confirm)
 
     def _where(self, number: int) -> tuple[int, str | None]:
         """Return line and file of the line that was read as number ``number`` over all."""
@@ -372,14 +372,16 @@ class VendorLog:
             # The log goes on after the warning, so that the program did.
             or (hit.warned and not failed and self._last[name] + 1 < self._lines)
         }
-        found = [rules.soften(self._finding(hit), name in over) for name, hit in hits.items()]
-        found = [rules.possible(one, GONE) if one.id in gone else one for one in found]
+        found = [ranking.soften(self._finding(hit), name in over) for name, hit in hits.items()]
+        found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
         if any(one.severity == "fatal" and one.id not in self._asides for one in found):
-            found = [rules.possible(one, ASIDE) if one.id in self._asides else one for one in found]
-        counted = set(hits) - (over & rules.OF_A_FAILURE)
+            found = [
+                ranking.possible(one, ASIDE) if one.id in self._asides else one for one in found
+            ]
+        counted = set(hits) - (over & ranking.OF_A_FAILURE)
         found.extend(rules.computed(self._observed, self.asked, self._scene, counted))
         found = [self._as_symptom(one, found) for one in found]
-        found = rules.shade(once(found), {name: hit.entry for name, hit in self._hits.items()})
+        found = ranking.shade(once(found), {name: hit.entry for name, hit in self._hits.items()})
         at, _ = self._outcome.failed_at
         failed = failed and not any(
             hits[name].line <= (at or 0) <= self._last[name] for name in over
@@ -391,7 +393,7 @@ class VendorLog:
         )
         if failed and not told and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))
-        return sorted(found, key=rules.rank)
+        return sorted(found, key=ranking.rank)
 
     def _tried_again(self, hits: Mapping[str, Hit]) -> set[str]:
         """Return the entries of attempts that are over: the same command ran again since, and
@@ -436,7 +438,7 @@ class VendorLog:
         cause = self._evidence.tracebacks.cause_of(finding.line)
         if cause is None or any(one.line == cause for one in found):
             return finding
-        return rules.possible(finding, "the first exception of the chain means the same")
+        return ranking.possible(finding, "the first exception of the chain means the same")
 
 
 def read_log(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from orchestrator.device.address import SSH_PORT, device_argument, host_label, ssh_target
 from orchestrator.device.base import DeviceSpec
 from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
-from orchestrator.diagnose.finding import SEVERITIES, Asked, Diagnosis
+from orchestrator.diagnose.finding import Asked, Diagnosis
+from orchestrator.diagnose.ranking import EXPLAINED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from orchestrator.diagnose.observed import Observed
 
@@ -28,7 +29,6 @@ USELESS_SNR = 5.0
 #: An 8-bit tensor cannot have a zero point above this.
 HIGHEST_8BIT_ZERO_POINT = 255
 
-_CONFIRM = "the lines around it speak of the same thing"
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
 #: What may stand in a command as it is.
 _SAFE = re.compile(r"(?:-p \d+ )?(?!-)(?:[\w@%+=:,./~-]|'[\w@:./\[\]%-]+')+\Z")
@@ -311,43 +311,6 @@ def fill(
     )
 
 
-def soften(finding: Diagnosis, recovered: bool) -> Diagnosis:
-    """Return a failure, proven or possible, as harmless when the same run ended well after it."""
-    if recovered and finding.severity in {"fatal", "possible"}:
-        return replace(finding, severity="info", recovered=True)
-    return finding
-
-
-#: Causes and the symptoms that each explains: what is proven lets the symptom unsaid.
-EXPLAINED = {
-    "S260": frozenset({"S08", "S37", "S59"}),
-    # Why a module of another maker does not build says more than that it does not.
-    "R145": frozenset({"G71"}),
-    "G260": frozenset({"G71", "R42"}),
-    # Whose list was too short is known, and it was not the parser's.
-    "E263": frozenset({"P21"}),
-    "O60": frozenset({"P21"}),
-    "C02": frozenset({"P21"}),
-    # Why the card is not there is known: nobody holds it.
-    **dict.fromkeys(("R18", "R38", "X01", "X300"), frozenset({"R08"})),
-    "X281": frozenset({"R08", "R36"}),
-    # There is no node, so that nobody can hold it.
-    "R33": frozenset({"R08"}),
-    # The node came by itself: nothing is wrong with driver and card.
-    "K411": frozenset({"R33", "T14"}),
-    # How many devices the program wants is known to be the reason.
-    **dict.fromkeys(("R345", "R471"), frozenset({"R08"})),
-    # Why the driver could not take up the card is known, and it is not of another line.
-    "R474": frozenset({"R36"}),
-    # What could not be opened is the firmware's file.
-    "R80": frozenset({"W25"}),
-    # Who has the camera is known: the program itself.
-    "V262": frozenset({"V02"}),
-}
-#: What shows another failure only where it was not got over.
-OF_A_FAILURE = frozenset({"T430"})
-#: What only may be the cause, and what it leaves no proof of: two drivers, and no free device.
-DOUBTED = {"R331": frozenset({"R08"})}
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "T11"}
 
@@ -431,13 +394,6 @@ def unexplained(
     return replace(found, stage=stage or found.stage)
 
 
-def possible(finding: Diagnosis, confirm: str | None) -> Diagnosis:
-    """Return a finding as one that may be: its wording is no proof, or it stands elsewhere."""
-    if finding.severity in {"info", "possible"}:
-        return replace(finding, confirm=confirm) if finding.severity == "possible" else finding
-    return replace(finding, severity="possible", confirm=confirm or _CONFIRM)
-
-
 _LABEL = re.compile(r"\[(?P<host>[^\]]+)\]:(?P<port>\d+)\Z")
 
 
@@ -466,144 +422,3 @@ def status_words(captured: Mapping[str, str]) -> dict[str, str]:
     status = captured.get("status") or captured.get("code")
     found = meaning_of(status) if status else None
     return {"status": found[0], "meaning": found[1]} if found else {}
-
-
-def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diagnosis]:
-    """Drop umbrella findings wherever a specific one explains the same failure.
-
-    ``yields_to`` names ids, stages, first letters of ids, or ``*`` for anything specific.
-    """
-
-    def covers(one: Diagnosis, umbrella: Diagnosis) -> bool:
-        entry = entries.get(umbrella.id)
-        wanted = entry.yields_to if entry and entry.yields_to else (umbrella.stage,)
-        named = one.id in wanted or one.id[0] in wanted
-        if one.umbrella:
-            if "*" in wanted and one.severity == "fatal" and one.id not in _SAY_LITTLE:
-                # What is plain of any program yields to what is known of this one.
-                other = entries.get(one.id)
-                if other is not None and "*" not in other.yields_to:
-                    return True
-            # Of two that only name a symptom the one that asserts stays, then the first.
-            return named and one is not umbrella and _weight(one) < _weight(umbrella)
-        if one.severity == "possible" and umbrella.severity != "possible":
-            return False
-        if one.id in wanted:
-            return True
-        proves = one.severity == "fatal" or one.recovered
-        return proves and (named or one.stage in wanted or "*" in wanted)
-
-    def plain(one: Diagnosis) -> bool:
-        entry = entries.get(one.id)
-        return one.umbrella and entry is not None and "*" in entry.yields_to
-
-    def beside(one: Diagnosis) -> bool:
-        """Tell whether a possible cause is idle, since one is proven for that line or stage."""
-        return one.severity == "possible" and any(
-            other.severity == "fatal"
-            and (one.umbrella or other.line == one.line or other.stage == one.stage)
-            # What names only a symptom makes idle what may come of any program, of the same line.
-            and (not other.umbrella or (plain(one) and other.line == one.line))
-            for other in found
-        )
-
-    def echoed(one: Diagnosis) -> bool:
-        """Tell whether a program's own message is said already by what explains that line."""
-        return one.id in OWN_WORDS and any(
-            other.id not in OWN_WORDS
-            and (
-                other.severity == "fatal"
-                or (other.severity == "possible" and other.line == one.line)
-            )
-            for other in found
-        )
-
-    doubted = {name for one in found for name in DOUBTED.get(one.id, ())}
-    found = [possible(one, None) if one.id in doubted else one for one in found]
-    proven = (one.id for one in found if one.severity == "fatal")
-    shown = {name for cause in proven for name in EXPLAINED.get(cause, ())}
-    kept = [one for one in found if one.id not in shown and not beside(one) and not echoed(one)]
-    kept = [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
-    return _in_order(kept, entries)
-
-
-def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diagnosis]:
-    """Let only the first of several failures assert: what comes later may follow from it."""
-    fatal = [
-        one
-        for one in found
-        if one.severity == "fatal" and one.line is not None and one.id in entries
-    ]
-    if len({one.file for one in fatal}) > 1:
-        return list(found)
-    after = [one for one in fatal if one.id not in _OF_ONE_SOURCE]
-    if any(one.stage not in _BEFORE for one in after):
-        fatal = after
-        why = "what is missing comes from that source"
-        found = [possible(one, why) if one.id in _OF_ONE_SOURCE else one for one in found]
-    first = min(fatal, key=lambda one: one.line or 0, default=None)
-    if first is None:
-        return list(found)
-
-    def follows(one: Diagnosis) -> bool:
-        if one not in fatal or one.line == first.line:
-            return False
-        plain = "*" in entries[one.id].yields_to or "*" in entries[first.id].yields_to
-        # Two of one kind in one run: the second nearly always follows from the first.
-        return plain or first.stage in _BEFORE or one.id[0] == first.id[0]
-
-    why = f"it stays when line {first.line} is mended"
-    return [possible(one, why) if follows(one) else one for one in found]
-
-
-#: Stages whose failure lets everything after it fail.
-_BEFORE = ("setup", "docker")
-#: What apt says of one source, and goes on with the lists that it has of it.
-_OF_ONE_SOURCE = ("B05", "M01")
-#: Entries that only repeat what a program says of itself.
-OWN_WORDS = frozenset({"F24", "F33", "F34", "F35", "G51", "G57", "G80", "V30", "V38", "Y31"})
-#: Entries that only say that something failed, or that something was ended.
-_SAY_LITTLE = ("T07", "T17", "K02", "R97", "W02", "W03", "W14", "F09", "Y38")
-
-
-def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:
-    return (
-        SEVERITIES.index(finding.severity),
-        finding.id in _SAY_LITTLE,
-        finding.line or 1 << 60,
-        finding.id,
-    )
-
-
-#: Words of HailoRT's own that name what failed and no reason; the status beside them says as much.
-_NO_REASON = re.compile(
-    r"says why: (?:failed to (?:create|send|configure|run|wait)|waiting for|timeout)"
-    r"|queue .*is full|status ?=",
-    re.IGNORECASE,
-)
-
-
-def rank(finding: Diagnosis) -> tuple[int, bool, int, bool, bool, int]:
-    """Order: worst first, specific before general before umbrella, then as they came."""
-    entry = load_catalogue().get(finding.id)
-    general = entry is not None and bool(entry.yields_to)
-    # What costs accuracy without a word is no reason why something ended.
-    silent = entry is not None and entry.severity == "silent"
-    # That an argument or a call is not valid says less than HailoRT's own words before it.
-    alone = finding.id in {"T01", "T04"} and "HAILO_INVALID_" in finding.cause
-    # HailoRT's own words (R97) say more than that something was not found or not supported.
-    said = finding.id == "R97" and not _NO_REASON.search(finding.cause)
-    bare = finding.id in {"T02", "T06", "T08", "T20"}
-    # A status that names the service or the driver says more than either.
-    telling = finding.id.startswith("T") and not bare
-    general_words = 1 if said or telling else 2
-    # A program that ends by its own exception has said before what it could not do.
-    thrown = finding.id == "G51" or (finding.id == "G11" and "(std::" in finding.cause)
-    return (
-        SEVERITIES.index(finding.severity),
-        silent and finding.severity == "possible",
-        2 if alone else general_words if finding.umbrella else 0,
-        general or bare,
-        finding.id in _SAY_LITTLE or alone or thrown,
-        finding.line or 1 << 60,
-    )

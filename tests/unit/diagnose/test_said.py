@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.diagnose import facts, rules
+from orchestrator.diagnose import facts, ranking
 from orchestrator.diagnose.catalogue import load_catalogue
 from orchestrator.diagnose.checks import run_checks
 from orchestrator.diagnose.checks_engine import TOOLCHAIN_CHECKS
@@ -125,7 +125,7 @@ def test_what_the_lists_say_reaches_the_finding() -> None:
 @pytest.mark.parametrize(
     ("severity", "asked", "then", "said"),
     [
-        ("error", None, "possible", rules._CONFIRM),
+        ("error", None, "possible", ranking._CONFIRM),
         ("error", "look at x", "possible", "look at x"),
         ("possible", "look at x", "possible", "look at x"),
         ("info", "look at x", "info", None),
@@ -135,7 +135,7 @@ def test_a_possible_cause_says_what_would_make_it_sure(
     severity: str, asked: str | None, then: str, said: str | None
 ) -> None:
     given = Diagnosis("X", "run", severity, "user", "cause", "remedy")  # type: ignore[arg-type]
-    found = rules.possible(given, asked)
+    found = ranking.possible(given, asked)
     assert (found.severity, found.confirm) == (then, said)
 
 

@@ -58,8 +58,17 @@ def compile_failures(texts: Mapping[str, str]) -> str:
     """
     import yaml
 
+    class Once(yaml.SafeLoader):
+        """Refuses a key that stands twice, as two changes of one entry leave when merged."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            found = super().construct_mapping(node, deep)
+            if len(found) < len(node.value):
+                raise yaml.MarkedYAMLError(None, None, "a key stands twice", node.start_mark)
+            return found
+
     try:
-        documents = {name: yaml.safe_load(text) for name, text in texts.items()}
+        documents = {name: yaml.load(text, Once) for name, text in texts.items()}  # noqa: S506
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     groups = documents.pop(STATUSES)

@@ -159,6 +159,12 @@ def test_a_wrong_entry_is_named_with_what_is_wrong(change: dict[str, object], sa
         compile_failures({**texts, "two.yaml": json.dumps([{**good, **change}])})
 
 
+def test_a_key_that_stands_twice_is_no_entry() -> None:
+    texts = {"one.yaml": "- {id: X01, cause: a, cause: b}", compiled.STATUSES: "[]"}
+    with pytest.raises(ValueError, match=r"a key stands twice(?s:.*)line 1, column 3"):
+        compile_failures(texts)
+
+
 def test_every_alternative_needs_a_word_so_that_few_are_tried() -> None:
     assert [entry.id for _, entry, _ in load_index()._always] == []
 

@@ -32,6 +32,10 @@ EXPLAINED = {
     "X281": frozenset({"R08", "R36"}),
     # There is no node, so that nobody can hold it.
     "R33": frozenset({"R08"}),
+    # The node has another name: the card is there, and its driver.
+    "R490": frozenset({"R08", "R33"}),
+    # Which library is another one than PyTorch's is known.
+    "S491": frozenset({"G16"}),
     # The node came by itself: nothing is wrong with driver and card.
     "K411": frozenset({"R33", "T14"}),
     # How many devices the program wants is known to be the reason.
@@ -45,8 +49,9 @@ EXPLAINED = {
 }
 #: What shows another failure only where it was not got over.
 OF_A_FAILURE = frozenset({"T430"})
-#: What only may be the cause, and what it leaves no proof of: two drivers, and no free device.
-DOUBTED = {"R331": frozenset({"R08"})}
+#: What only may be the cause, and what it leaves no proof of: two drivers, and no free device, or
+#: a card that does not answer.
+DOUBTED = {"R331": frozenset({"R08", "X281"})}
 #: Stages whose failure lets everything after it fail.
 _BEFORE = ("setup", "docker")
 #: What apt says of one source, and goes on with the lists that it has of it.

@@ -67,6 +67,9 @@ _WSL_1 = re.compile(
     r"|\b(?:im|i am|we are) (?:using|running|on) "
     r"(?:windows (?:\d+ )?(?:with|and|under|in) )?wsl ?1\b(?!\.)"
 )
+#: The driver of a 10H names the node that it made; somebody asks for the other name.
+_OTHER_NODE = re.compile(r"\bdevice created at /dev/h1x-?\d|\badded board \S+ /dev/h1x-?\d")
+_OLD_NODE = re.compile(r"/dev/hailo\d")
 #: Code of the old API, which a Hailo-10H does not have.
 _OLD_API = re.compile(
     r"\binfervstreams\b|configureparams\.create_from_hef|create_configure_params"
@@ -88,7 +91,7 @@ _BETWEEN = re.compile(r"\blinux version \d|^-- (?:re)?boot\b|modprobe|insmod|\bd
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
-    _NODE_MISSING, _NODE_MADE, _BETWEEN,
+    _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE,
 )  # fmt: skip
 
 
@@ -123,6 +126,9 @@ class Scene:
     #: The node was missing, and the driver made it later in the same start of the machine.
     node_missing: str | None = None
     too_early: str | None = None
+    #: The driver made the node under the newer name, and the older one is spoken of.
+    other_node: str | None = None
+    old_node: bool = False
     names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -173,6 +179,10 @@ class Scene:
             self.node_missing = self.node_missing or folded
         if self.node_missing and _NODE_MADE.search(lower):
             self.too_early = self.node_missing
+        if _OTHER_NODE.search(lower):
+            self.other_node = folded
+        elif _OLD_NODE.search(lower):
+            self.old_node = True
 
     def _feed_end(self, folded: str, lower: str) -> None:
         """Note a crash right after a program's last words."""
@@ -311,6 +321,8 @@ def fill(
     )
 
 
+#: Entries that say that no GPU is seen, by a program that goes on without.
+_NO_GPU = {"G62", "O20"}
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "T11"}
 
@@ -341,6 +353,8 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
         yield "E264", None
     if scene.wsl_1 and not scene.wsl_2 and hit & EXPLAINED["S260"]:
         yield "S260", scene.wsl_1
+    elif scene.wsl_1 and not scene.wsl_2 and hit & _NO_GPU:
+        yield "S490", scene.wsl_1
     if seen.hef and _in_container_folder(seen.hef, scene.cwd):
         yield "H01", seen.hef
 
@@ -352,6 +366,8 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
     if scene.card_of_line_5 and old_library and hit & (_NO_DEVICE | {"R97"}):
         yield "R96", scene.card_of_line_5
+    if scene.other_node and scene.old_node and "R33" in hit:
+        yield "R490", scene.other_node
     if scene.old_api and "T430" in hit and "R16" not in hit:
         yield "R16", scene.old_api
 

@@ -107,6 +107,8 @@ MENDED = (
     ("dataset", re.compile(r"^dataset download success\b")),
     ("docker", re.compile(r"^(?:hello from docker!|server version: \d)")),
     ("up", re.compile(r"^container \S+ +(?:is )?healthy\b")),
+    # The zoo counts the pictures of an evaluation that is over, and says how good they were.
+    ("evaluated", re.compile(r"^<hailo model zoo info> done \d+ images\b")),
     ("make", re.compile(r"^make(?:\[\d+\])?: \[.*\] error \d+ \(ignored\)")),
     ("ssh", re.compile(r"^(?:warning: permanently added|last login: "
                        r"|linux \S+ \d\S+ .*(?:aarch64|armv\dl|x86_64)\b)")),
@@ -137,6 +139,7 @@ OVER = {
     "dataset": (*_NETWORK, "E81"),
     "up": ("G05", "L07", "G74"),
     "docker": ("S07", "S08", "S37"),
+    "evaluated": ("O14",),
     "make": ("G01", "G02", "G04", "G69", "G72"),
     "ssh": ("G05", "H06", "H09", "L07"),
     "net": ("G05", "G06", "G17", "L07", "Y38"),

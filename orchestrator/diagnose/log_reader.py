@@ -340,8 +340,14 @@ class VendorLog:
             stage = shown.pop() if len(shown) == 1 else None
         outcome = self._outcome.outcome
         at, _ = self._outcome.failed_at
-        if outcome == "failed" and at and self._evidence.tracebacks.lived_on(at):
-            outcome = "unknown"
+        if outcome == "failed" and at:
+            mended = any(
+                hit.line <= at == self._last[name]
+                and self._outcome.recovered(at, "", name, _package(name, hit.captured))
+                for name, hit in self._hits.items()
+            )
+            if mended or self._evidence.tracebacks.lived_on(at):
+                outcome = "unknown"
         return replace(
             self._observed.ran(outcome, stage),
             step=self._steps.name,

@@ -91,6 +91,10 @@ MENDED = (
     ("lists", re.compile(r"^\d+ upgraded, \d+ newly installed")),
     # Figures follow, so that the card was used; a run that ends well says more.
     ("run", re.compile(r"^(?:> )?inference result:")),
+    # A program of the user's infers, and tells a rate that was measured: no whole number, as
+    # those are that a camera is asked for.
+    ("rate", re.compile(r"(?<![\w.])(?!0+\.0+ )\d+\.\d+ fps\b"
+                        r"|\bfps(?: \([\w_]+\))?\s?[:=] ?(?!0+\.0+(?!\d))\d+\.\d")),
     ("plugin", re.compile(r"^factory details:")),
     # Into its log HailoRT writes that the network is on the chip.
     ("loaded", re.compile(r"^\[\d+\] \[hailort\] \[info\] .*\] (?:activating \S+ took"
@@ -133,6 +137,8 @@ OVER = {
     "identify": ("R39", "R40", "R41", "R42", "R43", "R287", "X280", "X281"),
     # Library and driver speak with each other; a container may differ, where one only identifies.
     "run": ("X282",),
+    # HailoRT only warns of another firmware; it may refuse an operation, or all may go on.
+    "rate": ("R34",),
     "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "J11"),
     "fetch": _NETWORK,
     "again": ("G68", "S40"),

@@ -21,6 +21,10 @@ SAME: tuple[tuple[str, ...], ...] = (
     ("A05", "D05"),  # 8 bits instead of 16
     ("R96", "R08"),  # HailoRT of the other line finds no device
     ("L53", "B40"),  # Yocto left a recipe out for its licence
+    ("R520", "R24"),  # no driver for the kernel that runs, and what comes of it
+    ("R520", "R33"),
+    ("R520", "R40"),
+    ("R520", "R53"),
     ("R95", "R29"),  # the card went away for want of power
     ("G87", "H05"),  # git's own login, not a device's
     ("P50", "P21"),  # a shape that the parser got wrong

@@ -87,11 +87,24 @@ _NODE_MISSING = re.compile(
 )
 _NODE_MADE = re.compile(r"\badded board \S+ /dev/(?:hailo|h1x)")
 _BETWEEN = re.compile(r"\blinux version \d|^-- (?:re)?boot\b|modprobe|insmod|\bdkms\b|\bapt\b")
+#: The kernel that runs, as `uname` and the kernel itself say it, and kernels that have a driver.
+_KERNEL = re.compile(
+    r"^(?:linux \S+ |linux version |\S*\bkernel(?: version)?: )?(?P<kernel>\d+\.\d+\.\d+[\w.+-]*)"
+    r"(?=$| #\d| \()"
+)
+_ASKED_KERNEL = re.compile(r"\buname -r\b")
+_DRIVER_OF = re.compile(
+    r"/lib/modules/(?P<kernel>[^/\s]+)/\S*\bhailo\w*\.ko"
+    r"|^hailo\w*[/,] ?[\d.]+, (?P<built>\d[^\s,]+), \w+: installed"
+)
+#: A driver of the card that is at work, whatever it was built for.
+_LOADED = re.compile(r"^hailo(?:1x)?_pci \d+ \d+|hailo\w*: init module|\bhailo \S+: probing")
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
-    _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE,
+    _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
+    _DRIVER_OF, _LOADED,
 )  # fmt: skip
 
 
@@ -129,6 +142,11 @@ class Scene:
     #: The driver made the node under the newer name, and the older one is spoken of.
     other_node: str | None = None
     old_node: bool = False
+    #: The kernel that runs, those that have a driver of the card, and whether `uname` was asked.
+    kernel: str | None = None
+    driver_of: set[str] = field(default_factory=set)
+    asked_kernel: bool = False
+    driver_loaded: bool = False
     names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -170,6 +188,7 @@ class Scene:
         self._feed_end(folded, lower)
         self._feed_device(folded, lower)
         self._feed_node(folded, lower)
+        self._feed_kernel(lower)
 
     def _feed_node(self, folded: str, lower: str) -> None:
         """Note that the card's node was missing, and was made later in the same start."""
@@ -183,6 +202,24 @@ class Scene:
             self.other_node = folded
         elif _OLD_NODE.search(lower):
             self.old_node = True
+
+    def _feed_kernel(self, lower: str) -> None:
+        """Note which kernel runs, and for which ones a driver of the card was built."""
+        shown = _KERNEL.search(lower)
+        if shown and (self.asked_kernel or shown.end("kernel") < len(lower)):
+            self.kernel = shown["kernel"]
+        self.asked_kernel = _ASKED_KERNEL.search(lower) is not None
+        if _LOADED.search(lower):
+            self.driver_loaded = True
+        for one in _DRIVER_OF.finditer(lower):
+            self.driver_of.add(one["kernel"] or one["built"])
+
+    @property
+    def driver_of_another(self) -> str | None:
+        """What shows that the driver is there for other kernels than the one that runs."""
+        if self.driver_loaded or not self.driver_of or self.kernel in {None, *self.driver_of}:
+            return None
+        return f"kernel {self.kernel} runs, the driver is for {', '.join(sorted(self.driver_of))}"
 
     def _feed_end(self, folded: str, lower: str) -> None:
         """Note a crash right after a program's last words."""
@@ -380,6 +417,8 @@ def _of_its_time(scene: Scene, hit: set[str]) -> Iterator[tuple[str, str]]:
         yield "R410", scene.crashed_at_end
     if scene.lost_power:
         yield "R95", scene.lost_power
+    if scene.driver_of_another and "R40" in hit:
+        yield "R520", scene.driver_of_another
 
 
 def _in_container_folder(hef: str, cwd: str | None) -> bool:

@@ -206,7 +206,9 @@ class Scene:
     def _feed_kernel(self, lower: str) -> None:
         """Note which kernel runs, and for which ones a driver of the card was built."""
         shown = _KERNEL.search(lower)
-        if shown and (self.asked_kernel or shown.end("kernel") < len(lower)):
+        # A bare number is a kernel's where `uname` was asked, and not a release of HailoRT.
+        asked = self.asked_kernel and re.search(r"[-+]", lower)
+        if shown and (asked or shown.end("kernel") < len(lower)):
             self.kernel = shown["kernel"]
         self.asked_kernel = _ASKED_KERNEL.search(lower) is not None
         if _LOADED.search(lower):

@@ -122,19 +122,20 @@ _STATUS = {
 }
 
 
-def status_patterns(group: Mapping[str, Any]) -> list[str]:
+def status_patterns(group: Mapping[str, Any]) -> list[str | list[str]]:
     """Return patterns for the names, numbers and exceptions of a group of statuses."""
     named = sorted(
         name.lower().removeprefix("hailo_")
         for _, words in group["names"].items()
         for name in (words[0], *words[2:])
     )
-    number = f"(?P<code>{'|'.join(map(str, group['names']))})"
+    numbers = "|".join(map(str, group["names"]))
+    number = f"(?P<code>{numbers})"
     # What HailoRT is asked for, in its own names and in those of programs and bindings. Others
     # have devices, too: HailoRT's are created, opened and configured.
     asked = (
-        r"(?<!status=)hailo_(?:create|configure|init|open|scan|get|set|release|activate|wait|make|identify"
-        r"|v?device|v?stream|network|infer)_\w+|wait_for_async_ready"
+        r"(?<!status=)hailo_(?:create|configure|init|open|scan|get|set|release|activate|wait|make"
+        r"|identify|v?device|v?stream|network|infer)_\w+|wait_for_async_ready"
         r"|vdevice|hefs?|(?:configured ?)?infer ?model|network[ _]?groups?|hailo\w* device"
         r"|(?:infer|(?:in|out)put ?)?vstreams?|(?:async |infer ){1,2}job"
         r"|(?:creat|open|configur|scann?|identify)\w* (?:(?:a|the|pcie) )?device"
@@ -143,15 +144,18 @@ def status_patterns(group: Mapping[str, Any]) -> list[str]:
     bad = r"\b(?:failed|error|could not|cannot|unable)\b"
     status = rf"(?<!exit )(?<!return )\bstatus(?: code)?\W{{0,3}}{number}\b(?![/\d]|\.\d| of\b)"
     alone = rf"(?:: |, | ?= ?|\(| with |\W+(?:error|code)\W{{1,3}}){number}\)?$"
-    own = r"libhailort failed with error|hailortstatusexception|\bhailo(?:rt)?[ _](?:status|error)"
-    patterns = [
+    # Most lines that speak of a failure have none of the numbers, and are left at once.
+    there = rf"\b(?:{numbers})\b"
+    running = rf"{call}|\b(?:inference|pipeline)\b"
+    bare = r"\b(?! ?\(hailo_)"
+    patterns: list[str | list[str]] = [
         rf"\b(?P<status>hailo_(?:{'|'.join(named)}))\b",
-        rf"(?:{own})(?: code)?\W{{1,3}}{number}\b(?! ?\(hailo_)",
+        rf"(?:libhailort failed with error|hailortstatusexception)\W{{1,3}}{number}{bare}",
+        rf"\bhailo(?:rt)?[ _]?(?:status|error)(?: code)?\W{{1,3}}{number}{bare}",
         rf"\bhailort(?:exception)?: (?:[\w ]{{2,40}}: status[_ ])?{number}$",
-        rf"{bad}.{{0,60}}(?:{call}|\b(?:inference|pipeline)\b).{{0,30}}?{status}",
-        rf"{call}.{{0,24}}?{bad}.{{0,12}}?{status}",
-        rf"{bad}.{{0,40}}{call}[\w ]{{0,30}}?{alone}",
-        rf"{call}(?:\(\))? failed{alone}",
+        [there, running, rf"{bad}.{{0,60}}(?:{running}).{{0,30}}?{status}"],
+        [there, call, rf"{call}.{{0,24}}?{bad}.{{0,12}}?{status}"],
+        [there, call, rf"(?:{bad}.{{0,40}}{call}[\w ]{{0,30}}?|{call}(?:\(\))? failed){alone}"],
         # Hailo's own examples.
         rf"^(?:\W*error\W*)?failed (?:reading|writing|inferr?ing) with {status}",
         rf"^(?:\W*error\W*)?failed (?:to )?creat(?:e|ing) v(?:device|streams?):? ?{number}$",

@@ -54,6 +54,8 @@ _NEW_CARD = re.compile(
 _OLD_MODULE = re.compile(r"^hailo_pci \d+ \d+")
 _OLD_LIBRARY = re.compile(
     r"\blibhailort\.so\.4\.|\bhailo-tappas-core\s+3\.|\b(?:python3-)?hailort\s+4\.\d+"
+    # Its own number says nothing: it wants HailoRT of line 4.x whatever it is.
+    r"|^ii hailo-all\b"
 )
 _LOW_VOLTAGE = re.compile(r"under-?voltage detected")
 _CARD_LOST = re.compile(
@@ -363,7 +365,7 @@ def fill(
 #: Entries that say that no GPU is seen, by a program that goes on without.
 _NO_GPU = {"G62", "O20"}
 #: Entries that say that HailoRT found no device it could take.
-_NO_DEVICE = {"R08", "T11"}
+_NO_DEVICE = {"R08", "R53", "T11"}
 
 
 def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple[str, str | None]]:

@@ -27,7 +27,7 @@ _WARNED = re.compile(
     # Tools that look around say what they did not find or may not read, and go on.
     r"|(?:find|grep|du|rm|rmdir|cat|head|tail|tee|stat|readlink|ln|mkdir|touch|ch(?:own|mod)): "
     r"(?!.*(?:space left|read-only|output error))(?!.{0,80}/dev/(?:hailo|h1x))"
-    r"|ls: (?=.{0,60}/dev/)(?!.{0,80}/dev/(?:hailo|h1x))"
+    r"|ls: (?=.{0,60}/(?:dev|sys|proc)/)(?!.{0,80}/dev/(?:hailo|h1x))"
     # What a login script names and is gone by now; nobody asked for it.
     r"|-?(?:ba|da|z)?sh: \S+(?:/env|/setup\.(?:ba|z)?sh|rc|profile): no such file"
     r"|.{0,160}\b(?:is optional|optional (?:module|dependency|package|feature)|\(optional\))"
@@ -118,7 +118,9 @@ MENDED = (
                        r"|linux \S+ \d\S+ .*(?:aarch64|armv\dl|x86_64)\b)")),
     ("net", re.compile(r"^connection to \S+ .*\bport .*succeeded!|^\* connected to \S+ \("
                        r"|(?<!not )(?<!get )\b(?:re)?connected to \S*\d\.\d"
-                       r"|successfully (?:re)?connected")),
+                       r"|successfully (?:re)?connected"
+                       r"|\b(?:database|broker|redis|postgres\w*|mongo\w*|mqtt|websocket) "
+                       r"(?:is (?:now )?)?(?:re)?connected\b")),
     ("git", re.compile(r"^(?:resolving deltas: 100%|updating files: 100%|successfully rebased"
                        r"|already up.to.date)")),
 )  # fmt: skip

@@ -13,6 +13,12 @@ from functools import lru_cache
 from orchestrator.diagnose.session import PROMPT
 from orchestrator.diagnose.text import REMEMBERED
 
+#: What somebody notes below a command: what came of it.
+_CAME_OF_IT = (
+    r"(?:results?|outputs?|\u7d50\u679c|\u7ed3\u679c|\u51fa\u529b|\u8f93\u51fa"
+    r"|\u30a8\u30e9\u30fc|\u62a5\u9519|ergebnis|ausgabe|r\u00e9sultat|resultado|risultato"
+    r"|\u0440\u0435\u0437\u0443\u043b\u044c\u0442\u0430\u0442)\s?[:\uff1a]"
+)
 #: Lines of programs, whatever they would print.
 _CODE = re.compile(
     r"^\s{0,160}(?:"
@@ -32,7 +38,7 @@ _CODE = re.compile(
     # What grep found in sources.
     r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js|md|rst|html|ya?ml|sh):\d+[:-]\s{2,}\S"
     # Comments, as far as nothing else begins so (`#12` is docker's, `* ` is curl's).
-    r"|//\s|/\*|#\s+(?!\[|<hailo)(?=\S)"
+    r"|//\s|/\*|#\s+(?!\[|<hailo|" + _CAME_OF_IT + r")(?=\S)"
     r")"
 )
 #: Code that would say something, wherever it stands in a line.
@@ -51,7 +57,7 @@ _OF_COMMAND = re.compile(
 #: Commands (of `set -x`, a Dockerfile), help, titles of commits, names of tests, lists
 #: of files, and the code around a failure.
 _SHOWN = re.compile(
-    r"^\s{0,160}(?:% \S|>>> |\.\.\. |In \[\d+\]:|\+{1,4} \S|#+!? ?[A-Za-z]"
+    r"^\s{0,160}(?:% \S|>>> |\.\.\. |In \[\d+\]:|\+{1,4} \S|#+!? ?(?!" + _CAME_OF_IT + r")[A-Za-z]"
     r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
     r"(?:run|cmd|env|arg|copy|entrypoint)\b"
     r"|\S+\.py::\w|\s(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"

@@ -40,7 +40,8 @@ SIGNS: dict[str, re.Pattern[str]] = {
         "docker": r"error response from daemon|\bdocker\b|docker-compose|oci runtime|containerd",
         "podman": r"\bpodman\b|\bbuildah\b",
         "ssh": r"\bssh\b|\bscp\b|\bsftp\b|\brsync\b|ssh-copy-id|paramiko",
-        "packages": r"\bapt(?:-get)?\b|\bdpkg\b|\bpip3?\b|unmet dependencies|\.whl\b",
+        "packages": r"\bapt(?:-get)?\b|\bdpkg\b|\bpip3?\b|un(?:met|satisfied) dependencies"
+        r"|\.whl\b",
         "dkms": r"\bdkms\b|/lib/modules|modprobe|insmod",
         "kernel": r"\bhailo(?:1x)? [0-9a-f]{4}:[0-9a-f]{2}|\bprobing:|\bpcieport\b",
         "export": r"torch[./]onnx|ultralytics|onnxscript|yolo export|tf2onnx|onnx-?sim|onnxslim"

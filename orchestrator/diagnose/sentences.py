@@ -456,6 +456,38 @@ SYSTEM: dict[str, tuple[str, ...]] = {
         "qui appartient aussi au paquet",
         "que também está no pacote",
     ),
+    # Of apt.
+    "you have held broken packages": (
+        "sie haben zurückgehaltene defekte pakete",
+        "usted ha retenido paquetes rotos",
+        "des paquets défectueux sont en mode « garder en l'état »",
+        "você manteve (hold) pacotes quebrados",
+        "você possui pacotes mantidos (hold) quebrados",
+        "ci sono pacchetti danneggiati bloccati",
+    ),
+    "have unmet dependencies": (
+        "haben unerfüllte abhängigkeiten",
+        "tienen dependencias incumplidas",
+        "contiennent des dépendances non satisfaites",
+        "têm dependências desencontradas",
+        "hanno dipendenze non soddisfatte",
+    ),
+    "Unsatisfied dependencies:": ("nichterfüllte abhängigkeiten:",),
+    "Depends:": ("hängt ab von:", "depende:", "dépend:", "dipende:"),
+    "but it is not installable": (
+        "ist aber nicht installierbar",
+        "pero no es instalable",
+        "mais il n'est pas installable",
+        "mas não é instalável",
+        "ma non è installabile",
+    ),
+    "but it is not going to be installed": (
+        "soll aber nicht installiert werden",
+        "pero no va a instalarse",
+        "mais ne sera pas installé",
+        "mas não será instalado",
+        "ma non sta per essere installato",
+    ),
     # What programs of users say themselves.
     "could not open camera": (
         "无法打开摄像头",

@@ -124,6 +124,11 @@ _HARD = re.compile(
     r"|double free or corruption|corrupted double-linked list"
     r"|failed with status\s?=\s?hailo_|devices? not found|watchdog expired"
 )
+#: What no answer of a card mends.
+_CRASHED = re.compile(r"segmentation fault|core dumped|^(?:aborted|bus error)\b", re.IGNORECASE)
+#: What only asks a card or a file about itself: the answers, and the commands.
+_ASKED = frozenset({"identify", "scan", "inspect"})
+_ASKS = frozenset({"fw-control", "scan", "parse-hef"})
 _SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:|e: )")
 
 
@@ -181,6 +186,12 @@ class OutcomeReader:
         """The stage that was worked on last, ``None`` where none was announced."""
         return self._stage
 
+    @property
+    def _crashed(self) -> bool:
+        """Whether the failure so far is a crash in native code."""
+        text = self._failure.text if self._failure is not None else None
+        return text is not None and _CRASHED.search(text) is not None
+
     def feed(self, number: int, bare: str) -> None:
         """Take in one line (cleaned, without prefix)."""
         lower, commands, errors, stages, exits, mended = _kinds(bare)
@@ -194,9 +205,12 @@ class OutcomeReader:
         if command:
             tool = command["tool"].rsplit("/", 1)[-1]
             self._command = f"{tool} {command['verb']}"
-            self._begin(
-                "parse" if "hailomz" in tool else self._open or _VERBS.get(command["verb"], "setup")
-            )
+            if not (self._crashed and command["verb"] in _ASKS):
+                self._begin(
+                    "parse"
+                    if "hailomz" in tool
+                    else self._open or _VERBS.get(command["verb"], "setup")
+                )
         if errors or self._soft is not None:
             self._read_errors(number, bare, lower)
         if stages:
@@ -253,7 +267,8 @@ class OutcomeReader:
         if len(self._success) > 64:
             del self._success[:32]
         self._open = None
-        self._failure = None
+        if not (self._crashed and stage in _ASKED):
+            self._failure = None
         self._soft = None
         if stage in ORDER:
             self._stage = stage

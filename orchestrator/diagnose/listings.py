@@ -35,7 +35,17 @@ _CODE = re.compile(
     r"|(?:std::)?(?:cout|cerr|printf|fprintf|throw|console\.\w+)\b\s*(?:<<|\(|std::|\w+\().*"
     r"|(?!\[|.{0,200}\b(?:error|warning):)[^:]{0,200}[(=][^;]*;\s*(?://.*)?$|HAILO_STATUS__X\("
     r"|\"[^\"\s/]*\",\s*$"
-    # What grep found in sources.
+    # Tests, and what a program looks for in the words of another.
+    r"|(?:self\.)?assert\w*\(|expect\(|with pytest\.raises\(|\w+ = re\.\w+\("
+    r"|(?:el)?if (?:! )?grep -|\*[\"'].*[\"']\*\)"
+    r"|(?:export )?(?:const|let|var|constexpr|static)\s[\w:<>*&\[\] ]{1,80}=\s*[\"'`]"
+    # A table of messages, by their numbers or names; a list of rules.
+    r"|[\"']?(?:\d{1,3}|HAILO_[A-Z_]+)[\"']?\s*(?::|=>)\s*[\"'].*[\"'],\s*$"
+    r"|(?:- )?(?:match|pattern|regex|contains|expect(?:ed)?):\s*[\"'/|]"
+    r"|<!--.*-->\s*$|[rf]?\"\"\"[^\"]+\"\"\"\s*$"
+    # What grep found in sources and papers.
+    r"|[\w./-]+\.(?:md|rst|html):\d+[:-]"
+    r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js):\d+[:-]\s?(?:LOGGER__|CHECK\w*\()"
     r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js|md|rst|html|ya?ml|sh):\d+[:-]\s{2,}\S"
     # Comments, as far as nothing else begins so (`#12` is docker's, `* ` is curl's).
     r"|//\s|/\*|#\s+(?!\[|<hailo|" + _CAME_OF_IT + r")(?=\S)"
@@ -60,7 +70,9 @@ _SHOWN = re.compile(
     r"^\s{0,160}(?:% \S|>>> |\.\.\. |In \[\d+\]:|\+{1,4} \S|#+!? ?(?!" + _CAME_OF_IT + r")[A-Za-z]"
     r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
     r"(?:run|cmd|env|arg|copy|entrypoint)\b"
-    r"|\S+\.py::\w|\s(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
+    r"|\S+\.py::\w|SKIPPED \[\d+\] |ok \d+ |test_\w+ \([\w.]+\) \.\.\. "
+    # A list of what stands elsewhere.
+    r"|\[.*\]\((?:#|https?:)\S*\)\s*$|\s(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
     r"|[-dlcbps](?:[r-][w-][xsStT-]){3}[.+@]?\s+\d"
     r"|[-+] {3,}\S|(?-i:[A-Z][A-Z0-9_]+ ?= ?-?(?:0x)?\d+,)"
     r"|(?=\w*\d)(?=\w*[a-f])[0-9a-f]{7,10} (?:\([^)]*\) )?"
@@ -107,6 +119,8 @@ class Listings:
         #: The last line begins a commit; lines of one follow.
         self._begins = self._commit = False
         self._inside = False
+        #: A comment of C is open.
+        self._comment = False
 
     def feed(self, line: str) -> None:
         """Take in each line of the log, before :meth:`shows` is asked for it."""
@@ -124,6 +138,12 @@ class Listings:
             self._commit, self._begins = self._inside, False
         if line.startswith("commit ") and _COMMIT.match(line):
             self._begins, self._inside = True, True
+        if self._comment:
+            self._comment = line.lstrip()[:1] == "*"
+            self._inside = self._inside or self._comment
+        if "/*" in line or self._comment:
+            opened = self._comment or line.lstrip().startswith("/*")
+            self._comment = opened and "*/" not in line
 
     def shows(self, bare: str) -> bool:
         """Tell whether the line (without prefix) is no message, but part of a listing."""

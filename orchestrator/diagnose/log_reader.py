@@ -31,7 +31,7 @@ from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.session import Session
-from orchestrator.diagnose.told import as_it_is_now, heads_aside, is_doubtful, moved_on
+from orchestrator.diagnose.told import Manual, as_it_is_now, heads_aside, is_doubtful, moved_on
 from orchestrator.diagnose.tracebacks import CALM, Ignored
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class VendorLog:
         self._pasted = Pasted()
         self._session = Session()
         self._listings = Listings()
+        self._manual = Manual()
         self._matcher = Matcher()
         self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
@@ -153,6 +154,8 @@ class VendorLog:
             return []
         if self._evidence.tracebacks.caught and CALM.match(line):
             self._evidence.tracebacks.calm()
+        if ago := self._manual.feed(line):
+            self._answered(self._lines - ago)
         given, line = line, self._pasted.as_printed(line)
         if line.endswith("\r") and "\r" not in line[:-1]:
             line = line[:-1]
@@ -182,6 +185,12 @@ class VendorLog:
         if wanted or news or self._matcher.expects or not self._prefilter.steady:
             self._again = 0
         return news
+
+    def _answered(self, since: int) -> None:
+        """Doubt what was read from line ``since``: a manual tells there what to do about it."""
+        for name, hit in self._hits.items():
+            if hit.line >= since:
+                self._hits[name] = replace(hit, certain=False)
 
     def _is_ignored(self, line: str) -> bool:
         """Tell whether a line belongs to an exception that Python only mentions."""
@@ -234,7 +243,7 @@ class VendorLog:
     def _search(self, line: str) -> list[Diagnosis]:
         """Return the new findings that a line shows, each fact once."""
         hits = self._matcher.feed(self._lines, line)
-        if hits and is_doubtful(line):
+        if hits and (self._manual.inside or is_doubtful(line)):
             hits = [replace(hit, certain=False) for hit in hits]
         taken = [self._take(hit) for hit in hits]
         return [one for one in taken if one is not None and not told_already(one.id, self._hits)]

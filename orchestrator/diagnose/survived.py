@@ -43,6 +43,7 @@ _WARNED = re.compile(
 _GOES_ON = re.compile(
     r"^.{0,240}?\b(?:falling back|(?:will )?fall back to|skipping|not required|ignor(?:ed|ing)\b"
     r"|if you do not have a gpu|continuing (?:anyway|without)|going on without|will be disabled"
+    r"|\busing (?:the )?(?:cpu|software|onnx\w*|mock|dummy) (?:backend|inference|runtime|instead)"
     r"|support disabled|default(?:ing)? to\b|using (?:the )?defaults?\b"
     r"|starting (?:fresh|empty|from scratch)|\bcpu fallback\b|(?:mock|simulation|demo) mode"
     # What a compiler, and programs that write fields, call a warning themselves.
@@ -52,7 +53,8 @@ _GOES_ON = re.compile(
 #: Advice for the case that something happens, and a list of changes; it did not.
 _ADVICE = re.compile(
     r"^.{0,40}\bif you (?:still )?(?:see|get|encounter|receive|run into|are (?:seeing|getting))\b"
-    r"|^\W*(?:tip|note|hint): (?!you )|^\W*(?:bug ?)?fix(?:ed|es)?\b[:( ]"
+    r"|^\W*(?:tip|note|hint): (?!you )"
+    r"|^\W*(?:bug ?)?fix(?:ed|es)?\b[:( ](?! ?failed\b)(?!.{0,80}\b(?:now|but|still)\b)"
 )
 #: What went on without it says so; then also what is known of one program did not stop it.
 _WENT_ON = re.compile(

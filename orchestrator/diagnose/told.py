@@ -23,7 +23,7 @@ _PERSON = re.compile(
 _END = (
     r"(?:,? (?:which|but|and now|now|however|yet|and then|then|instead)\b"
     r"|,? (?:and )?(?:it|this|the \w+) (?:now )?(?:says|prints|gives|shows|fails|stops|ends)\b"
-    r"|,? (?:and )?(?:I|we) (?:now |still |always )?(?:get|got|see)\b"
+    r"|,? (?:and )?(?:I|we) (?:now |still |always )?(?:get|got|see)\b| ?(?:[-=]>|\u2192)"
     r"|[.!?;](?=\s+[A-Z(]|\s*$)|$)"
 )
 _QUOTED = r"(?:`[^`]*`|\"[^\"]*\"|\u201c[^\u201d]*\u201d|[^`\"\u201c])"
@@ -45,18 +45,28 @@ _BEHIND = re.compile(
 _ABSENT = re.compile(
     r"\b(?:I|we) (?:(?:do not|don['\u2019]t|did not|didn['\u2019]t|never)"
     r" (?:have|had|get|got|see|saw)|(?:have|had|get|got|see|saw) no)\b"
-    rf"{_QUOTED}*?(?=:(?:\s|$)|,? (?:only|just|except|why|what|how|where|before|with|it is)\b"
-    rf"|{_END})",
+    r"(?! (?:an? |any )?(?:idea|clue|luck|success|solution)\b)"
+    # Some plain words, and then what did come: "I see no picture, ...", "no picture - ...".
+    r"(?:(?: (?-i:[a-z]+)){1,5}(?=(?:,| [-\u2013\u2014]+>?) (?!(?:or|nor|and|no)\b))"
+    rf"|{_QUOTED}*?(?=(?-i:(?<![a-z]Error)(?<![a-z]Exception)):(?:\s|$)"
+    r"|,? (?:only|just|except|why|what|how|where|before|with|it is)\b"
+    rf"|{_END}))",
     re.IGNORECASE,
 )
 #: And before these, as far as its sentence reaches.
 _BEFORE = re.compile(
-    r"(?:(?<=[.!?;] )|^)(?:(?![.!?;] +[A-Z]).)*?(?:"
-    r"\bwhich (?:I|we|is|was|were)(?: \w+){0,2}? (?:fixed|solved|resolved|gone)\b"
-    r"|\bwent away\b|\bdisappeared\b"
-    r"|(?<!nothing )\b(?:is|was|are|were) (?:now |already )?(?:gone|solved|fixed|resolved)\b"
+    r"(?:(?<=[.!?;] )|^)(?:(?![.!?;] +[A-Z]"
+    # What is said of something else, which is set fast or mended by now.
+    r"|\b(?:although|though|while|because|but)\b"
+    r"|\band (?:the|my) (?!error|problem|issue|message|failure|first|old|other)).)*?(?:"
+    r"\bwhich (?:I|we|is|was|were)(?: (?!never\b|not\b)\w+){0,2}? (?:fixed|solved|resolved|gone)\b"
+    r"|(?<!never )\b(?:went away|disappeared)\b"
+    r"|(?<!nothing )\b(?:is|was|are|were) (?:now |already )?"
+    r"(?:gone|solved|resolved|fixed(?! (?:at|to)\b))\b"
     r"|\bso I (?:used|use|switched|went|took|changed)\b"
-    r"|\b(?:that|this|it|which) is (?:expected|normal)\b)"
+    r"(?!.*\b(?:same|still|no luck|not help|n['\u2019]t help|no success|again)\b)"
+    r"|(?:^|[,;(\u2013\u2014-] ?|\b(?:and|but) |(?<=[.!?] ))"
+    r"(?:that|this|it|which) is (?:expected|normal)\b)"
 )
 #: Sentences in which a message may well be none of this failure.
 _NARRATED = re.compile(
@@ -72,6 +82,48 @@ _DOUBT = re.compile(
     r"|\bdoes(?: not|n['\u2019]t) (?:come|appear|happen|occur)\b|\bwithout the\b|\(no [A-Z'`\"]"
     r"|\bonce \(|\ban error like\b|^\W{0,3}(?:related|see also)\b|\bthere it (?:was|is)\b"
     r"|\b(?:I|we|it) (?:would|should) (?:get|see|expect|say|print)\b",
+    re.IGNORECASE,
+)
+#: A message is explained, asked after, or told to be over: nobody says that it is here.
+_TAUGHT = re.compile(
+    r"[`\"'\u201d] means\b|\b(?:usually|often|typically|generally|normally|commonly) (?:means?"
+    r"|indicates?|comes?|happens?|occurs?|is caused)\b|^\W*What (?:does|do|causes)\b.*\?\s*$"
+    r"|^\W*(?:solved|resolved|fixed)\b[\])*]*[.:!]|\b(?:the|this|that) (?:error|message|problem)"
+    r"\b.*\b(?:is|was) (?:now )?gone\b|^\W*After \w+ing\b.*\b(?<!never )(?:went away|disappeared)\b"
+    r"|^\W*(?:in case of|when(?:ever)? you (?:see|get|encounter|receive))\b"
+    r"|^\W*if (?:this|it|that|the [\w ]{1,30}) (?:still )?(?:fails|ends|stops|crashes|dies) with\b"
+    r"|^\W*this (?:happens|occurs|appears) (?:when|if) (?!I\b|we\b|my\b|you\b)"
+    # "If ... comes, install ..." in other languages.
+    r"|^\W*falls\b.*\b(?:erscheint|kommt|auftritt|angezeigt)|^\W*si (?:vous (?:voyez|obtenez)"
+    r"|aparece|ves|obtienes)\b|^\W*se (?:aparecer|ocorrer|receber|voc\u00ea vir)\b"
+    r"|(?:\u5982\u679c|\u82e5)(?:\u51fa\u73b0|\u51fa\u73fe|\u9047\u5230|\u63d0\u793a|\u770b\u5230|\u62a5)"
+    r"|\u3068(?:\u8868\u793a\u3055\u308c|\u51fa)\u305f(?:\u3089|\u5834\u5408)",
+    re.IGNORECASE,
+)
+#: Headings of a manual, under which stand messages that may come, or that came before a version.
+_MANUAL = re.compile(
+    r"^\W*(?:faq|frequently asked questions|troubleshooting(?: guide)?|known (?:issues|problems)"
+    r"|(?:common|frequent) (?:errors|issues|problems)|change ?log|release notes|bug ?fixes|fixed"
+    r"|fixes)\W*$",
+    re.IGNORECASE,
+)
+#: A table that says what to do about each message.
+_GUIDE = re.compile(
+    r"^\s*\|.*\b(?:errors?|symptoms?|problems?|issues?|messages?|codes?|status|names?)\b.*\|"
+    r".*\b(?:fix|solutions?|causes?|meanings?|remedy|resolution|what (?:to do|it means)|action)\b",
+    re.IGNORECASE,
+)
+#: A pair of a manual: a failure, and in the next line what to do.
+_PROBLEM = re.compile(
+    r"^\W{0,6}(?:problem|issue|symptom|question|q)\W|^\W{0,3}\*\*\w", re.IGNORECASE
+)
+_SOLUTION = re.compile(
+    r"^\W{0,6}(?:solution|fix|resolution|remedy|answer|a)(?:\*\*)?:(?:\*\*)?\s+\w", re.IGNORECASE
+)
+#: Words before a turn by which it is none: hoped for, told by others, not come.
+_UNTURNED = re.compile(
+    r"\b(?:thought|hop(?:e|ed|ing)|should|supposed|said|says|claims?|if|until|unless|read|not"
+    r"|never|whether|assumed?|believed?|seems?|seemed)\b[^.!?;:]{0,80}$|n['\u2019]t\b[^.!?;:]{0,80}$",
     re.IGNORECASE,
 )
 #: Headings of a report, and those under which stands what did not come, or came by the way.
@@ -113,7 +165,8 @@ def moved_on(line: str) -> bool:
     """Tell whether somebody says in ``line`` that the failure above is over, and another came."""
     if len(line) > 2000 or not any(word in line for word in _TURNED):
         return False
-    return _TURN.search(line) is not None
+    turn = _TURN.search(line)
+    return turn is not None and _UNTURNED.search(line[: turn.start()]) is None
 
 
 def as_it_is_now(line: str) -> str:
@@ -127,6 +180,45 @@ def as_it_is_now(line: str) -> str:
 
 def is_doubtful(line: str) -> bool:
     """Tell whether a person speaks of messages in ``line`` that may be none of this failure."""
-    if len(line) > 2000 or _DOUBT.search(line) is None:
+    if len(line) > 2000:
+        return False
+    if _TAUGHT.search(line) is not None:
+        return True
+    if _DOUBT.search(line) is None:
         return False
     return _PERSON.search(line) is not None or _NARRATED.match(line) is not None
+
+
+class Manual:
+    """Follows where a manual is shown: its part on failures, or a table of messages."""
+
+    def __init__(self) -> None:
+        #: Level of the heading of that part; 0 outside of one.
+        self._level = 0
+        self._table = False
+        #: How many lines ago a failure was named, to which an answer may follow; 0: none was.
+        self._ago = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether what is read now is what a manual says of messages."""
+        return self._level > 0 or self._table
+
+    def feed(self, line: str) -> int:
+        """Take in each line, before :attr:`inside` is asked for it; return how many lines ago
+        stood the failure that this line answers, 0 where it answers none."""
+        ago = self._ago + 1 if self._ago else 0
+        answered = ago if ago and _SOLUTION.match(line) else 0
+        self._ago = ago if ago < 3 and not answered else 0
+        if _PROBLEM.match(line):
+            self._ago = 1
+        if line[:1] == "#":
+            title = line.lstrip("#")
+            level = len(line) - len(title)
+            if title[:1] == " " and level <= 6 and (not self._level or level <= self._level):
+                self._level = level if _MANUAL.match(title) else 0
+        if line.lstrip()[:1] != "|":
+            self._table = False
+        elif not self._table and len(line) <= 2000:
+            self._table = _GUIDE.match(line) is not None
+        return answered - 1 if answered else 0

@@ -27,6 +27,39 @@ if (HAILO_SUCCESS != status) {
     throw std::runtime_error("No module named 'hailo'");
 }
 // HAILO_OUT_OF_PHYSICAL_DEVICES: stop other programs""",
+    "tests": """\
+    self.assertIn("HEF file length does not match", out)
+    expect(out).toContain("KV-Cache is already in use");
+    with pytest.raises(RuntimeError, match="KV-Cache is already in use"):
+match = re.search(r"HEF file length does not match", text)
+tests/x.py::test XFAIL (KV-Cache is already in use)
+SKIPPED [1] tests/x.py:3: could not import: No module named 'hailo_platform'
+ok 1 - HEF file length does not match
+test_length (tests.T) ... [HailoRT] [error] CHECK failed - HEF file length does not match""",
+    "what a shell looks for": """\
+if grep -q "HEF file length does not match" log.txt; then
+case "$out" in
+  *"KV-Cache is already in use"*) exit 1 ;;""",
+    "tables of messages": """\
+const ERR = "KV-Cache is already in use"
+ERRORS = {
+    "26": "HEF file length does not match",
+    76: "Driver version (4.20.0) is different from library version (4.21.0)",
+rules:
+  - match: "KV-Cache is already in use\"""",
+    "comments": '''\
+<!-- HEF file length does not match -->
+/**
+ * HEF file length does not match
+ * KV-Cache is already in use
+ */
+"""Raised when HEF file length does not match."""''',
+    "found by grep": """\
+src/vdevice.cpp:33: LOGGER__ERROR("there are not enough free devices. requested: 1, found: 0")
+docs/faq.md:20:[HailoRT] [error] CHECK failed - HEF file length does not match""",
+    "a list of parts": """\
+1. [ModuleNotFoundError: No module named 'hailo_platform'](#a)
+- [HEF file length does not match](https://example.org/b)""",
     "header": "/usr/include/hailort.h:80:    HAILO_STATUS__X(74, HAILO_OUT_OF_PHYSICAL_DEVICES)",
     "settings": """\
 detectors:
@@ -101,6 +134,11 @@ def test_a_log_kept_as_a_list_of_texts_is_read() -> None:
         '{"error": "model not found"}',
         "with errors: 3 of 10 failed",
         "for loop at line 3: failed",
+        'ERROR: "HEF file length does not match"',
+        '12: "HEF file length does not match"',
+        '"MESSAGE" : "HEF file length does not match",',
+        "README.md:12 lines. HEF file length does not match",
+        "expected: ok, got: HEF file length does not match",
     ],
 )
 def test_a_message_is_no_code(line: str) -> None:

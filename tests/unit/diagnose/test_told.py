@@ -1,0 +1,86 @@
+"""What a post says of messages: which it asks about, and which are over, taught, or another's."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.diagnose.log_reader import read_log
+
+MODULE = "ModuleNotFoundError: No module named 'hailo_platform'"
+LIBRARY = "libhailort.so.4.20.0: cannot open shared object file: No such file or directory"
+CACHE = "[HailoRT] [error] CHECK failed - KV-Cache is already in use"
+LENGTH = "HEF file length does not match"
+
+
+def asserted(text: str) -> set[str]:
+    found = read_log(text.split("\n")).findings()
+    return {one.id for one in found if one.severity == "fatal"}
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (f"I get 'CHECK failed - {LENGTH}' although the size is fixed", "H03"),
+        (f"I get `{LIBRARY}` and the version is fixed in requirements", "R10"),
+        (f"I get `{MODULE}`, so I used sudo and it is the same.", "S28"),
+        (f"I get '{LENGTH}' and not the output that is expected", "H03"),
+        (f"I get {LIBRARY} and it never went away", "R10"),
+        (f"I get {LIBRARY}, which was never fixed", "R10"),
+        (f"I don't see the video, {LIBRARY}", "R10"),
+        (f"I get no detections - [HailoRT] [error] CHECK failed - {LENGTH}", "H03"),
+        (f"I have no clue about this error - {LIBRARY}", "R10"),
+        (f"I fixed the path -> {MODULE}", "S28"),
+        (f"Fixed the path, but now: {MODULE}", "S28"),
+        (f"{CACHE}\nI thought this was fixed in 4.21.\n{MODULE}", "N300"),
+        (f"## Troubleshooting\nrebooted\n\n## Log\n{CACHE}", "N300"),
+        (f"# Fixed\n\n# Open\n{CACHE}", "N300"),
+        (f"| Test | Said |\n|---|---|\n| a | {MODULE} |", "S28"),
+        (f"Problem: {MODULE}\nI have no solution.", "S28"),
+        (f"**Error:**\n{MODULE}\n**Fix:**\n?", "S28"),
+        (f"It usually happens after a minute:\n{CACHE}", "N300"),
+        (f"The device is gone.\n{CACHE}", "N300"),
+        (f"If it fails with the model I get:\n{CACHE}", "N300"),
+        (f"/* build log\n{CACHE}", "N300"),
+    ],
+)
+def test_what_came_is_not_taken_for_what_is_over(text: str, cause: str) -> None:
+    assert cause in asserted(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"I do not get {MODULE} any more.",
+        f"I don't get {LENGTH} or any other error here.",
+        f"Solved. The error was '{LENGTH}', another download mended it.",
+        "What does HAILO_OUT_OF_PHYSICAL_DEVICES(74) mean?",
+        f'assistant: The error "{MODULE}" usually means that the wheel is not installed.',
+        f"The error {MODULE} is gone now.",
+        f"After installing the wheel, {MODULE} went away.",
+        f"When you see `{MODULE}`, activate the environment.\nThis happens when {LENGTH}.",
+        "In case of OSError: [Errno 28] No space left on device, remove old images.",
+        "If this fails with OSError: [Errno 28] No space left on device, free some.\nSaved m.har",
+        f"如果出现 {MODULE} 请安装",
+        f"Falls `{LIBRARY}` erscheint, ldconfig ausfuehren.",
+        f"もし「{MODULE}」と表示されたら、インストールしてください。",
+        f"Si vous voyez `{LIBRARY}`, lancez ldconfig.",
+        f"Se aparecer `{MODULE}`, instale o pacote.",
+        f"Si aparece el error `{MODULE}`, instale el paquete.",
+        f"# FAQ\n## {MODULE}\nInstall it.\n## {LIBRARY}\nRun ldconfig",
+        f"## Known issues\n- {MODULE} when run with sudo\n- KV-Cache is already in use",
+        f"# Changelog\n## [1.2.0]\n### Fixed\n- {MODULE} in the environment\n- {LIBRARY}",
+        f"| Error | Fix |\n|---|---|\n| `{MODULE}` | install it |\n| {LENGTH} | load it again |",
+        f"| Code | Meaning |\n|---|---|\n| HAILO_INVALID_HEF(26) | bad |\n| 26 | {LENGTH} |",
+        f"Problem: {MODULE}\nSolution: install the wheel\n\nProblem: {LENGTH}\nSolution: again",
+        f"**Error:** `{LIBRARY}`\n**Fix:** run ldconfig",
+        f"hailo_platform not found ({MODULE}), using CPU backend\nFPS: 3",
+    ],
+)
+def test_what_is_taught_or_over_is_not_asserted(text: str) -> None:
+    assert asserted(text) == set()
+
+
+def test_a_device_of_another_maker_is_none_of_hailorts() -> None:
+    assert asserted("v4l2: Failed to open device: 16") == set()
+    named = read_log(["v4l2 source: Failed to open hailo device: 16"]).findings()
+    assert [one.id for one in named][:1] == ["T09"]

@@ -81,12 +81,13 @@ def compile_failures(texts: Mapping[str, str]) -> str:
         msg = "in the lists twice: " + ", ".join(name for name, count in ids.items() if count > 1)
         raise ValueError(msg)
     for group in groups:
-        patterns = status_patterns(group)
+        patterns, weak = status_patterns(group)
         if group.get("entry"):
             entry = known[group["id"]]
             entry["match"] = [*entry.get("match", []), *patterns]
+            entry["hint"] = [*entry.get("hint", []), *weak]
         else:
-            raw.append({**_STATUS, **group, "match": patterns})
+            raw.append({**_STATUS, **group, "match": patterns, "hint": weak})
     entries = [_entry(entry) for entry in raw]
     digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
@@ -122,8 +123,18 @@ _STATUS = {
 }
 
 
-def status_patterns(group: Mapping[str, Any]) -> list[str | list[str]]:
-    """Return patterns for the names, numbers and exceptions of a group of statuses."""
+#: Others' devices, unless HailoRT is named beside them.
+_OTHERS = (
+    r"^(?!.*\b(?:v4l2?|libusb|usb|alsa|audio|portaudio|camera|serial|i2c|spi|drm|cuda|bluetooth|hci\d"
+    r"|mdadm|nvidia|vulkan|network|disk|block|display)\b"
+    r"(?!.*(?:hailo|hef|v(?:device|stream)|infer)))"
+)
+_Patterns = list[str | list[str]]
+
+
+def status_patterns(group: Mapping[str, Any]) -> tuple[_Patterns, _Patterns]:
+    """Return patterns for the names, numbers and exceptions of a group of statuses, and those
+    for numbers that may be another program's: no word of HailoRT's stands beside them."""
     named = sorted(
         name.lower().removeprefix("hailo_")
         for _, words in group["names"].items()
@@ -131,37 +142,49 @@ def status_patterns(group: Mapping[str, Any]) -> list[str | list[str]]:
     )
     numbers = "|".join(map(str, group["names"]))
     number = f"(?P<code>{numbers})"
-    # What HailoRT is asked for, in its own names and in those of programs and bindings. Others
-    # have devices, too: HailoRT's are created, opened and configured.
+    # What HailoRT is asked for, in its own names and in those of programs and bindings.
     asked = (
         r"(?<!status=)hailo_(?:create|configure|init|open|scan|get|set|release|activate|wait|make"
         r"|identify|v?device|v?stream|network|infer)_\w+|wait_for_async_ready"
         r"|vdevice|hefs?|(?:configured ?)?infer ?model|network[ _]?groups?|hailo\w* device"
         r"|(?:infer|(?:in|out)put ?)?vstreams?|(?:async |infer ){1,2}job"
-        r"|(?:creat|open|configur|scann?|identify)\w* (?:(?:a|the|pcie) )?device"
     )
+    # Others have devices, too, which they create, open and configure.
+    device = r"\b(?:creat|open|configur|scann?|identify)\w* (?:(?:a|the|pcie) )?device\b"
     call = rf"\b(?:{asked})\b(?:(?:::|\.)\w+)?"
     bad = r"\b(?:failed|error|could not|cannot|unable)\b"
     status = rf"(?<!exit )(?<!return )\bstatus(?: code)?\W{{0,3}}{number}\b(?![/\d]|\.\d| of\b)"
     alone = rf"(?:: |, | ?= ?|\(| with |\W+(?:error|code)\W{{1,3}}){number}\)?$"
     # Most lines that speak of a failure have none of the numbers, and are left at once.
     there = rf"\b(?:{numbers})\b"
-    running = rf"{call}|\b(?:inference|pipeline)\b"
+    running = rf"{device}|\b(?:inference|pipeline)\b"
     bare = r"\b(?! ?\(hailo_)"
-    patterns: list[str | list[str]] = [
+    weak: _Patterns = [
+        [there, running, rf"{bad}.{{0,60}}(?:{running}).{{0,30}}?{status}"],
+        [there, device, rf"{device}.{{0,24}}?{bad}.{{0,12}}?{status}"],
+        [
+            there,
+            device,
+            _OTHERS,
+            rf"(?:{bad}.{{0,40}}{device}[\w ]{{0,30}}?|{device} failed){alone}",
+        ],
+    ]
+    patterns: _Patterns = [
         rf"\b(?P<status>hailo_(?:{'|'.join(named)}))\b",
         rf"(?:libhailort failed with error|hailortstatusexception)\W{{1,3}}{number}{bare}",
         rf"\bhailo(?:rt)?[ _]?(?:status|error)(?: code)?\W{{1,3}}{number}{bare}",
         rf"\bhailort(?:exception)?: (?:[\w ]{{2,40}}: status[_ ])?{number}$",
-        [there, running, rf"{bad}.{{0,60}}(?:{running}).{{0,30}}?{status}"],
+        [there, call, rf"{bad}.{{0,60}}{call}.{{0,30}}?{status}"],
         [there, call, rf"{call}.{{0,24}}?{bad}.{{0,12}}?{status}"],
-        [there, call, rf"(?:{bad}.{{0,40}}{call}[\w ]{{0,30}}?|{call}(?:\(\))? failed){alone}"],
+        [there, call, rf"{bad}.{{0,40}}{call}[\w ]{{0,30}}?{alone}"],
+        # Not how many of them failed.
+        [there, call, rf"(?<!\d ){call}(?:\(\))? failed{alone}"],
         # Hailo's own examples.
         rf"^(?:\W*error\W*)?failed (?:reading|writing|inferr?ing) with {status}",
         rf"^(?:\W*error\W*)?failed (?:to )?creat(?:e|ing) v(?:device|streams?):? ?{number}$",
     ]
     classes = [name.lower() for name in group.get("classes", ())]
-    return [*patterns, *(rf"\b{name}\b" for name in classes), *group.get("said", ())]
+    return [*patterns, *(rf"\b{name}\b" for name in classes), *group.get("said", ())], weak
 
 
 def _meanings(groups: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -86,8 +86,10 @@ _SHOWN = re.compile(
     r"|[\u2502 ]{0,40}[\u251c\u2514]\u2500{1,2} ?[A-Za-z_]\w*(?: \([^)]*\))?\s*$)",
     re.IGNORECASE,
 )
-#: What sshd tells of others that came to this machine.
-_CAME = re.compile(r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ sshd(?:-session)?\[\d+\]: ")
+#: What sshd tells of others that came to this machine; a client that is too old is one's own.
+_CAME = re.compile(
+    r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ sshd(?:-session)?\[\d+\]: (?!.{0,40}kex protocol error)"
+)
 _HUNK = re.compile(r"^@@ -\d+(?:,(?P<old>\d+))? \+\d+(?:,(?P<new>\d+))? @@")
 _COMMIT = re.compile(r"^commit [0-9a-f]{7,40}(?: \(.{1,200}\))?$")
 _BY = re.compile(r"^(?:Author|Merge|AuthorDate|Commit): ")

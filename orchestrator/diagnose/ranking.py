@@ -20,6 +20,10 @@ _CONFIRM = "the lines around it speak of the same thing"
 #: Causes and the symptoms that each explains: what is proven lets the symptom unsaid.
 EXPLAINED = {
     "S260": frozenset({"S08", "S37", "S59"}),
+    # Why Docker could not be installed is known.
+    "G540": frozenset({"S37"}),
+    # What the daemon may not do is known.
+    "S540": frozenset({"J07"}),
     # Why a module of another maker does not build says more than that it does not.
     "R145": frozenset({"G71"}),
     "G260": frozenset({"G71", "R42"}),

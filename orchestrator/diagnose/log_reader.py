@@ -30,6 +30,7 @@ from orchestrator.diagnose.prefilter import (
 from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
+from orchestrator.diagnose.scene import Scene
 from orchestrator.diagnose.session import Session
 from orchestrator.diagnose.told import Manual, as_it_is_now, heads_aside, is_doubtful, moved_on
 from orchestrator.diagnose.tracebacks import CALM, Ignored
@@ -124,7 +125,7 @@ class VendorLog:
         self._progress = ProgressReader()
         self._observed = Observed()
         self._outcome = OutcomeReader()
-        self._scene = rules.Scene()
+        self._scene = Scene()
         self._steps = Steps()
         self._evidence = Evidence()
         self._ignored = Ignored()

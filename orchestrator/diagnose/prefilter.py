@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import outcome, progress, rules, wordings
+from orchestrator.diagnose import outcome, progress, scene, wordings
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.catalogue import load_index
 from orchestrator.diagnose.evidence import matters, sounds_bad
@@ -52,7 +52,7 @@ EVERYONE = PROGRESS | OBSERVED | SCENE | OUTCOME | EVIDENCE
 READERS: dict[int, Wanted] = {
     PROGRESS: wanted(progress.PATTERNS),
     OBSERVED: wanted(wordings.PATTERNS),
-    SCENE: wanted(rules.PATTERNS),
+    SCENE: wanted(scene.PATTERNS),
     OUTCOME: wanted(outcome.PATTERNS),
 }
 

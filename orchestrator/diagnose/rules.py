@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.device.address import SSH_PORT, device_argument, host_label, ssh_target
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from orchestrator.diagnose.observed import Observed
+    from orchestrator.diagnose.scene import Scene
 
 #: The SDK's own calibration set size when nobody asks for another (user_pains.md C05).
 DEFAULT_CALIBSET = 64
 #: Below this signal-to-noise ratio in dB an output holds little but noise.
 USELESS_SNR = 5.0
-#: An 8-bit tensor cannot have a zero point above this.
-HIGHEST_8BIT_ZERO_POINT = 255
 
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
 #: What may stand in a command as it is.
@@ -37,221 +36,7 @@ _CHIPS = re.compile(r"hailo\d+[lhmr]?(?:,? hailo\d+[lhmr]?)*")
 #: Stands for a brace out of a log; no log has it.
 _BRACE = "\0"
 _NUMBERS = re.compile(r"\d+")
-_COMMAND = re.compile(r"\bhailo(?: |\.)(optimize|compiler)\b(?P<rest>.*)")
-_SCRIPTED = re.compile(r"--model-script|--auto-model-script|loading model script commands")
-_NORMALIZATION = re.compile(r"=\s*normalization\(\s*\[[^\]]*\]\s*,\s*\[\s*(\d+(?:\.\d+)?)")
 _UNIT_RANGE = re.compile(r"\(\s*-?[01](?:\.\d+)?\s*,\s*1(?:\.0*)?\s*\)")
-_ZERO_POINT = re.compile(r"(?:qp_zp|zero[ _-]?point)\W{1,4}(\d{3,6})")
-_PROMPT = re.compile(r"(?:^|[\s(])\S*@\S*:(?P<cwd>[/~][\w./-]*)[$#]")
-_UINT8 = re.compile(r"uint8")
-_OLD_CARD = re.compile(r"\b1e60:2864\b")
-_NEW_DRIVER = re.compile(r"hailo1x: (?:init module|hailo|driver)|/drivers/hailo1x\b")
-#: A card of line 5.x that is there (its node, its driver at work), and software of line 4.x.
-_NEW_CARD = re.compile(
-    r"/dev/h1x-\d+\s*$|^hailo1x_pci \d+|\b1e60:45c4\b|device architecture: hailo1[05]"
-)
-#: The module of line 4.x in `lsmod`; where both are loaded the other one shows no card of 5.x.
-_OLD_MODULE = re.compile(r"^hailo_pci \d+ \d+")
-_OLD_LIBRARY = re.compile(
-    r"\blibhailort\.so\.4\.|\bhailo-tappas-core\s+3\.|\b(?:python3-)?hailort\s+4\.\d+"
-    # Its own number says nothing: it wants HailoRT of line 4.x whatever it is.
-    r"|^ii hailo-all\b"
-)
-_LOW_VOLTAGE = re.compile(r"under-?voltage detected")
-_CARD_LOST = re.compile(
-    r"hailo\S* .{0,60}(?:device disconnected|is not responding|dropped off)"
-    r"|device disconnected while|hailo\S* .{0,40}card .{0,20}(?:removed|gone)"
-)
-#: A distribution of WSL 1: its row in `wsl -l -v`, its kernel's name, or what somebody says of it.
-_WSL_1 = re.compile(
-    r"^\W{0,3}(?P<name>[\w.-]+) +(?:running|stopped) +(?P<version>[12])\W*$"
-    r"|\b4\.4\.0-\d+-microsoft\b"
-    r"|\b(?:im|i am|we are) (?:using|running|on) "
-    r"(?:windows (?:\d+ )?(?:with|and|under|in) )?wsl ?1\b(?!\.)"
-)
-#: The driver of a 10H names the node that it made; somebody asks for the other name.
-_OTHER_NODE = re.compile(r"\bdevice created at /dev/h1x-?\d|\badded board \S+ /dev/h1x-?\d")
-_OLD_NODE = re.compile(r"/dev/hailo\d")
-#: Code of the old API, which a Hailo-10H does not have.
-_OLD_API = re.compile(
-    r"\binfervstreams\b|configureparams\.create_from_hef|create_configure_params"
-    r"|(?:vdevice|vdev|target|device)\.configure\("
-)
-#: A program of the user's that says it is done, and a crash.
-_DONE = re.compile(
-    r"^\W*(?:(?:all )?done|finished|completed|bye|exiting|cleanup (?:done|complete\w*)"
-    r"|(?:inference|processing|application) (?:is )?(?:done|finished|completed))\b"
-)
-_CRASH = re.compile(r"^(?:segmentation fault|aborted|bus error|double free|free\(\): )")
-#: The card's node is missing, the driver makes it; a new start of the machine, or somebody's hand.
-_NODE_MISSING = re.compile(
-    r"(?:failed to open device file|no such file .{0,20}) ?/dev/(?:hailo|h1x)\S* with error 2\b"
-)
-_NODE_MADE = re.compile(r"\badded board \S+ /dev/(?:hailo|h1x)")
-_BETWEEN = re.compile(r"\blinux version \d|^-- (?:re)?boot\b|modprobe|insmod|\bdkms\b|\bapt\b")
-#: The kernel that runs, as `uname` and the kernel itself say it, and kernels that have a driver.
-_KERNEL = re.compile(
-    r"^(?:linux \S+ |linux version |\S*\bkernel(?: version)?: )?(?P<kernel>\d+\.\d+\.\d+[\w.+-]*)"
-    r"(?=$| #\d| \()"
-)
-_ASKED_KERNEL = re.compile(r"\buname -r\b")
-_DRIVER_OF = re.compile(
-    r"/lib/modules/(?P<kernel>[^/\s]+)/\S*\bhailo\w*\.ko"
-    r"|^hailo\w*[/,] ?[\d.]+, (?P<built>\d[^\s,]+), \w+: installed"
-)
-#: A driver of the card that is at work, whatever it was built for.
-_LOADED = re.compile(r"^hailo(?:1x)?_pci \d+ \d+|hailo\w*: init module|\bhailo \S+: probing")
-#: All that :class:`Scene` looks for.
-PATTERNS = (
-    _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
-    _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
-    _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
-    _DRIVER_OF, _LOADED,
-)  # fmt: skip
-
-
-@dataclass
-class Scene:
-    """Things that matter only together with others."""
-
-    optimized_plain: bool = False
-    compiled_scripted: bool = False
-    script_divides: bool = False
-    cwd: str | None = None
-    wide_zero_point: int | None = None
-    uint8: bool = False
-    #: Lines that show a card of line 4.x, and a driver of line 5.x that started.
-    old_card: bool = False
-    new_driver: str | None = None
-    #: The same the other way round: a card of line 5.x, and software of line 4.x.
-    new_card: str | None = None
-    old_library: bool = False
-    old_module: bool = False
-    #: Too little voltage, and a card that went away after it.
-    low_voltage: str | None = None
-    lost_power: str | None = None
-    #: What shows that the log is of a distribution of WSL 1, and that one of WSL 2 is there, too.
-    wsl_1: str | None = None
-    wsl_2: bool = False
-    #: A line of the old API (VStreams).
-    old_api: str | None = None
-    #: A crash right after the program said that it is done.
-    done: bool = False
-    crashed_at_end: str | None = None
-    #: The node was missing, and the driver made it later in the same start of the machine.
-    node_missing: str | None = None
-    too_early: str | None = None
-    #: The driver made the node under the newer name, and the older one is spoken of.
-    other_node: str | None = None
-    old_node: bool = False
-    #: The kernel that runs, those that have a driver of the card, and whether `uname` was asked.
-    kernel: str | None = None
-    driver_of: set[str] = field(default_factory=set)
-    asked_kernel: bool = False
-    driver_loaded: bool = False
-    names: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def card_of_line_5(self) -> str | None:
-        """The line that shows a card of line 5.x; with both modules loaded, theirs does not."""
-        by_module = (self.new_card or "").startswith("hailo1x_pci ")
-        return None if by_module and self.old_module else self.new_card
-
-    def feed(self, folded: str) -> None:
-        """Take in one folded line."""
-        lower = folded.lower()
-        if "@" in lower:
-            prompt = _PROMPT.search(lower)
-            if prompt:
-                self.cwd = prompt["cwd"]
-        if "hailo" in lower:
-            command = _COMMAND.search(lower)
-            if command and not re.search(r"(?:^|\s)(?:-h|--help)\b", command["rest"]):
-                scripted = _SCRIPTED.search(command["rest"]) is not None
-                if command[1] == "optimize":
-                    self.optimized_plain = not scripted
-                elif scripted:
-                    self.compiled_scripted = True
-        if "normalization(" in lower:
-            divisor = _NORMALIZATION.search(lower)
-            if divisor and float(divisor[1]) > 2:
-                self.script_divides = True
-        if "zp" in lower or "zero" in lower:
-            point = _ZERO_POINT.search(lower)
-            if point and int(point[1]) > HIGHEST_8BIT_ZERO_POINT:
-                self.wide_zero_point = int(point[1])
-        if _UINT8.search(lower):
-            self.uint8 = True
-        shown = _WSL_1.search(lower)
-        if shown and shown["version"] == "2":
-            self.wsl_2 = True
-        elif shown:
-            self.wsl_1 = folded
-        self._feed_end(folded, lower)
-        self._feed_device(folded, lower)
-        self._feed_node(folded, lower)
-        self._feed_kernel(lower)
-
-    def _feed_node(self, folded: str, lower: str) -> None:
-        """Note that the card's node was missing, and was made later in the same start."""
-        if _BETWEEN.search(lower):
-            self.node_missing = None
-        if _NODE_MISSING.search(lower):
-            self.node_missing = self.node_missing or folded
-        if self.node_missing and _NODE_MADE.search(lower):
-            self.too_early = self.node_missing
-        if _OTHER_NODE.search(lower):
-            self.other_node = folded
-        elif _OLD_NODE.search(lower):
-            self.old_node = True
-
-    def _feed_kernel(self, lower: str) -> None:
-        """Note which kernel runs, and for which ones a driver of the card was built."""
-        shown = _KERNEL.search(lower)
-        # A bare number is a kernel's where `uname` was asked, and not a release of HailoRT.
-        asked = self.asked_kernel and re.search(r"[-+]", lower)
-        if shown and (asked or shown.end("kernel") < len(lower)):
-            self.kernel = shown["kernel"]
-        self.asked_kernel = _ASKED_KERNEL.search(lower) is not None
-        if _LOADED.search(lower):
-            self.driver_loaded = True
-        for one in _DRIVER_OF.finditer(lower):
-            self.driver_of.add(one["kernel"] or one["built"])
-
-    @property
-    def driver_of_another(self) -> str | None:
-        """What shows that the driver is there for other kernels than the one that runs."""
-        if self.driver_loaded or not self.driver_of or self.kernel in {None, *self.driver_of}:
-            return None
-        return f"kernel {self.kernel} runs, the driver is for {', '.join(sorted(self.driver_of))}"
-
-    def _feed_end(self, folded: str, lower: str) -> None:
-        """Note a crash right after a program's last words."""
-        if not lower.strip():
-            return
-        if self.done and _CRASH.search(lower):
-            self.crashed_at_end = folded
-        self.done = _DONE.search(lower) is not None
-
-    def _feed_device(self, folded: str, lower: str) -> None:
-        """Note what a line shows of card, driver, library and supply."""
-        if _OLD_CARD.search(lower):
-            self.old_card = True
-        if _NEW_DRIVER.search(lower):
-            self.new_driver = folded
-        if _NEW_CARD.search(lower):
-            self.new_card = folded
-        if _OLD_MODULE.search(lower):
-            self.old_module = True
-        # "rc" is what dpkg keeps of a package that was removed.
-        if _OLD_LIBRARY.search(lower) and not lower.startswith("rc "):
-            self.old_library = True
-        if _OLD_API.search(lower):
-            self.old_api = folded
-        if _LOW_VOLTAGE.search(lower):
-            self.low_voltage = folded
-        if self.low_voltage and _CARD_LOST.search(lower):
-            self.lost_power = self.low_voltage
 
 
 def _shape(text: str | None) -> tuple[int, ...]:

@@ -89,8 +89,9 @@ def container_names(label: str = "org.hefsmith.build") -> list[str]:
     """Return the containers that this very process has; others may have theirs beside them."""
     form = '{{.Names}} {{.Label "org.hefsmith.process"}}'
     listed = docker("ps", "-a", "--filter", f"label={label}", "--format", form)
-    rows = [row.split() for row in listed.splitlines()]
-    return [name for name, process in rows if process == str(this_process())]
+    # An image of ours gives its owner to every container of it, also where nobody noted a process.
+    rows = [row.partition(" ") for row in listed.splitlines()]
+    return [name for name, _, process in rows if process == str(this_process())]
 
 
 def exists(name: str) -> bool:

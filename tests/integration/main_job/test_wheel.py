@@ -184,8 +184,9 @@ def left_containers() -> list[str]:
          "--format", '{{.Names}} {{.Label "org.hefsmith.process"}}'],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    rows = [row.split() for row in listed.splitlines()]
-    return [name for name, owner in rows if not Path("/proc", owner.partition("-")[0]).exists()]
+    rows = [row.partition(" ") for row in listed.splitlines()]
+    ended = [(name, owner.partition("-")[0]) for name, _, owner in rows if owner]
+    return [name for name, process in ended if not Path("/proc", process).exists()]
 
 
 @pytest.mark.parametrize("kind", ["weights", "onnx"])

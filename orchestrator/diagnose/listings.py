@@ -43,10 +43,22 @@ _CODE = re.compile(
     r"|[\"']?(?:\d{1,3}|HAILO_[A-Z_]+)[\"']?\s*(?::|=>)\s*[\"'].*[\"'],\s*$"
     r"|(?:- )?(?:match|pattern|regex|contains|expect(?:ed)?):\s*[\"'/|]"
     r"|<!--.*-->\s*$|[rf]?\"\"\"[^\"]+\"\"\"\s*$"
-    # What grep found in sources and papers.
+    # What grep found in sources and papers. It puts nothing between the place and the text; what
+    # compilers and loggers print there looks otherwise.
+    r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|cxx|py|js|ts|rs|go|java|ya?ml|toml|cmake|sh|bb):\d+[:-]"
+    r"(?=[^\s\d:\[])(?!(?:(?:fatal )?error|warning|note)\b"
+    r"|(?:ERROR|WARN(?:ING)?|INFO|DEBUG|CRITICAL|FATAL|[EWIF])\b)"
     r"|[\w./-]+\.(?:md|rst|html):\d+[:-]"
     r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js):\d+[:-]\s?(?:LOGGER__|CHECK\w*\()"
     r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js|md|rst|html|ya?ml|sh):\d+[:-]\s{2,}\S"
+    # Names of tests, by their runners.
+    r"|Start +\d+: \S|\d+/\d+ Test +#\d+: (?!.*Exception)|[\u2713\u2714\u221a] "
+    r"|[\u2715\u2717\u00d7] .*\(\d+(?:\.\d+)? ?m?s\)$|test [\w:]+ \.\.\. (?:ok|ignored)$"
+    # Issues, and what was found in sources: a number, and then a title or a line of the file. A
+    # number is docker's where a time or a step follows, and a debugger's before a function.
+    r"|\d{1,6}\s+(?:OPEN|CLOSED|MERGED)\s|\d{1,5}[:-](?: {2,}|\t)\S"
+    r"|\[?(?:[\w.-]+/[\w.-]+)?#\d{1,6}\]?[:)]? (?=[A-Za-z`\"']|\[HailoRT)(?!0x|.* (?:at|from) \S+$"
+    r"|(?:ERROR|CANCELED|DONE|CACHED|sha256|[a-z]+ing|resolve|inferred|pull)\b)"
     # Comments, as far as nothing else begins so (`#12` is docker's, `* ` is curl's).
     r"|//\s|/\*|#\s+(?!\[|<hailo|" + _CAME_OF_IT + r")(?=\S)"
     r")"
@@ -70,7 +82,7 @@ _SHOWN = re.compile(
     r"^\s{0,160}(?:% \S|>>> |\.\.\. |In \[\d+\]:|\+{1,4} \S|#+!? ?(?!" + _CAME_OF_IT + r")[A-Za-z]"
     r"|(?:#\d+ )?(?:\[[\w-]* ?\d+/\d+\] |step \d+/\d+ : |=?> \[.{1,20}\] )"
     r"(?:run|cmd|env|arg|copy|entrypoint)\b"
-    r"|\S+\.py::\w|SKIPPED \[\d+\] |ok \d+ |test_\w+ \([\w.]+\) \.\.\. "
+    r"|\S+\.py::\w|SKIPPED \[\d+\] |(?:not )?ok \d+ |test_\w+ \([\w.]+\) \.\.\. "
     # A list of what stands elsewhere.
     r"|\[.*\]\((?:#|https?:)\S*\)\s*$|\s(?:-\w,? )?--?[a-z][\w-]*(?:[ ,=].*?)? {2,}\w"
     r"|[-dlcbps](?:[r-][w-][xsStT-]){3}[.+@]?\s+\d"

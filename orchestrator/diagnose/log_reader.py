@@ -32,6 +32,7 @@ from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.scene import Scene
 from orchestrator.diagnose.session import Session
+from orchestrator.diagnose.tested import Tests
 from orchestrator.diagnose.told import Manual, as_it_is_now, heads_aside, is_doubtful, moved_on
 from orchestrator.diagnose.tracebacks import CALM, Ignored
 
@@ -120,6 +121,7 @@ class VendorLog:
         self._session = Session()
         self._listings = Listings()
         self._manual = Manual()
+        self._tests = Tests()
         self._matcher = Matcher()
         self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
@@ -174,7 +176,9 @@ class VendorLog:
             if not self._session.spoke or any(sign in part for sign in PROMPTS):
                 self._session.feed(self._lines, texts.strip_prefix(cleaned))
             self._listings.feed(cleaned)
-            if self._is_ignored(cleaned):
+            if since := self._tests.feed(self._lines, cleaned):
+                self._was_tested(since)
+            if self._tests.shown or self._is_ignored(cleaned):
                 self._matcher.feed(self._lines, "")
             else:
                 news.extend(self._feed_part(cleaned, verdict))
@@ -192,6 +196,11 @@ class VendorLog:
         for name, hit in self._hits.items():
             if hit.line >= since:
                 self._hits[name] = replace(hit, certain=False)
+
+    def _was_tested(self, since: int) -> None:
+        """Let go what a test printed from line ``since`` on: it passed."""
+        self._hits = {name: hit for name, hit in self._hits.items() if hit.line < since}
+        self._outcome.forget(since)
 
     def _is_ignored(self, line: str) -> bool:
         """Tell whether a line belongs to an exception that Python only mentions."""

@@ -8,6 +8,7 @@ was begun after them. A log that stops early is therefore never ``ok``.
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Order of the work: a good end of one stage also answers for what went wrong before it.
 ORDER = ("setup", "docker", "export", "parse", "calibrate", "optimize", "compile", "ship", "run")
+#: Failures that are remembered beside the last one.
+MOST_FORMER = 64
 
 _SPACES = re.compile(r"[ \t]{2,}")
 _COMMAND = re.compile(
@@ -174,6 +177,8 @@ class OutcomeReader:
         self._open: str | None = None
         self._success: list[_Mark] = []
         self._failure: _Mark | None = None
+        #: The last failures before it, of the same run.
+        self._former: deque[_Mark] = deque(maxlen=MOST_FORMER)
         self._soft: _Mark | None = None
         self._exit: int | None = None
         self._stage: str | None = None
@@ -222,6 +227,7 @@ class OutcomeReader:
         self._open = stage
         self._stage = stage
         self._failure = None
+        self._former.clear()
         self._exit = None
         self._ended = None
 
@@ -269,23 +275,36 @@ class OutcomeReader:
         self._open = None
         if not (self._crashed and stage in _ASKED):
             self._failure = None
+            self._former.clear()
         self._soft = None
         if stage in ORDER:
             self._stage = stage
 
     def fail(self, number: int, stage: str) -> None:
         """Note a failure that something else (the catalogue) recognised."""
-        self._failure = _Mark(number, stage)
+        self._fails(_Mark(number, stage))
+
+    def _fails(self, mark: _Mark) -> None:
+        if self._failure is not None:
+            self._former.append(self._failure)
+        self._failure = mark
 
     def take_back(self, number: int) -> None:
         """Forget a failure that the catalogue recognised in line ``number`` and then did not."""
         if self._failure is not None and self._failure == _Mark(number, self._failure.stage):
             self._failure = None
 
+    def forget(self, since: int) -> None:
+        """Forget a failure of line ``since`` or later: a test that passed has printed it."""
+        while self._failure is not None and self._failure.line >= since:
+            self._failure = self._former.pop() if self._former else None
+        if self._soft is not None and self._soft.line >= since:
+            self._soft = None
+
     def _read_errors(self, number: int, bare: str, lower: str) -> None:
         if _HARD.search(lower) or _RAISED.match(bare):
             if "recoverable single context" not in lower and "warning" not in lower[:40]:
-                self._failure = _Mark(number, self._stage or "", bare.strip())
+                self._fails(_Mark(number, self._stage or "", bare.strip()))
         elif _SOFT.match(lower) and "layer latency" not in lower:
             self._soft = _Mark(number, self._stage or "", bare.strip())
         elif self._soft is not None and lower.startswith(("[info]", "<hailo model zoo info>")):
@@ -301,7 +320,7 @@ class OutcomeReader:
         code = int(match[1])
         self._exit = code
         if code != 0:
-            self._failure = _Mark(number, self._stage or "", bare.strip())
+            self._fails(_Mark(number, self._stage or "", bare.strip()))
 
     @property
     def took_note(self) -> bool:

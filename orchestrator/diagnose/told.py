@@ -84,6 +84,15 @@ _DOUBT = re.compile(
     r"|\b(?:I|we|it) (?:would|should) (?:get|see|expect|say|print)\b",
     re.IGNORECASE,
 )
+#: A program says itself that it only plays: nothing failed, and it prints what would be said.
+_PRETENDED = re.compile(
+    r"\[(?:mock(?:ed)?|dry[ -]?run|fake|simulat(?:ed|ion|or)|stub)\]|^\W*dry[ -]run\b"
+    r"|^.{0,80}?\bwould (?:print|say|log|show|raise|fail|exit|report) ?(?:with\b|:)"
+    r"|\b(?:simulat(?:ed|ing)|inject(?:ed|ing)|mock(?:ed)?|faked?|dummy|deliberate|provoked"
+    r"|intended|expected) (?:an? )?(?:\w+ )?(?:errors?|failures?|exceptions?|faults?|messages?"
+    r"|crash(?:es)?)\b(?!\W*but\b)",
+    re.IGNORECASE,
+)
 #: A message is explained, asked after, or told to be over: nobody says that it is here.
 _TAUGHT = re.compile(
     r"[`\"'\u201d] means\b|\b(?:usually|often|typically|generally|normally|commonly) (?:means?"
@@ -120,6 +129,9 @@ _PROBLEM = re.compile(
 _SOLUTION = re.compile(
     r"^\W{0,6}(?:solution|fix|resolution|remedy|answer|a)(?:\*\*)?:(?:\*\*)?\s+\w", re.IGNORECASE
 )
+#: A row of a table of HailoRT's statuses; with so many in a row none of them came.
+_STATUS_ROW = re.compile(r"\W{0,6}(?:\d{1,3}\W{1,5})?(?P<name>HAILO_[A-Z_]{4,})\b")
+_ROWS = 3
 #: Words before a turn by which it is none: hoped for, told by others, not come.
 _UNTURNED = re.compile(
     r"\b(?:thought|hop(?:e|ed|ing)|should|supposed|said|says|claims?|if|until|unless|read|not"
@@ -182,7 +194,7 @@ def is_doubtful(line: str) -> bool:
     """Tell whether a person speaks of messages in ``line`` that may be none of this failure."""
     if len(line) > 2000:
         return False
-    if _TAUGHT.search(line) is not None:
+    if _TAUGHT.search(line) is not None or _PRETENDED.search(line) is not None:
         return True
     if _DOUBT.search(line) is None:
         return False
@@ -198,11 +210,13 @@ class Manual:
         self._table = False
         #: How many lines ago a failure was named, to which an answer may follow; 0: none was.
         self._ago = 0
+        #: Names of statuses in the last lines, one in each.
+        self._statuses: list[str] = []
 
     @property
     def inside(self) -> bool:
         """Whether what is read now is what a manual says of messages."""
-        return self._level > 0 or self._table
+        return self._level > 0 or self._table or len(set(self._statuses)) >= _ROWS
 
     def feed(self, line: str) -> int:
         """Take in each line, before :attr:`inside` is asked for it; return how many lines ago
@@ -221,4 +235,12 @@ class Manual:
             self._table = False
         elif not self._table and len(line) <= 2000:
             self._table = _GUIDE.match(line) is not None
+        row = _STATUS_ROW.match(line) if "HAILO_" in line else None
+        if row is None:
+            self._statuses.clear()
+        else:
+            before = len(set(self._statuses))
+            self._statuses.append(row["name"])
+            if before < _ROWS <= len(set(self._statuses)):
+                answered = max(answered, len(self._statuses))
         return answered - 1 if answered else 0

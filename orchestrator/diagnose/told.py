@@ -53,6 +53,12 @@ _ABSENT = re.compile(
     rf"|{_END}))",
     re.IGNORECASE,
 )
+#: What somebody looked at and found to be none of it, in sentences without a person, too.
+_RULED_OUT = re.compile(
+    r"(?<!not )(?<!n['\u2019]t )(?<!never )\b(?:to rule|ruled|ruling) out\b"
+    rf"{_QUOTED}*?(?={_END})",
+    re.IGNORECASE,
+)
 #: And before these, as far as its sentence reaches.
 _BEFORE = re.compile(
     r"(?:(?<=[.!?;] )|^)(?:(?![.!?;] +[A-Z]"
@@ -185,7 +191,11 @@ def as_it_is_now(line: str) -> str:
     """Return ``line`` without what its writer does not ask about; a program's line as it is."""
     if _TICKED.match(line):
         return ""
-    if len(line) > 2000 or _PERSON.search(line) is None:
+    if len(line) > 2000:
+        return line
+    if " out" in line:
+        line = _RULED_OUT.sub(" ", line)
+    if _PERSON.search(line) is None:
         return line
     return _BEFORE.sub(" ", _ABSENT.sub(" ", _BEHIND.sub(" ", line)))
 

@@ -48,6 +48,10 @@ EXPLAINED = {
     "R474": frozenset({"R36"}),
     # What could not be opened is the firmware's file.
     "R80": frozenset({"W25"}),
+    # Who may not open the node is known: nobody in a container without root.
+    "G670": frozenset({"G02", "G490", "R07", "R32"}),
+    # Which of two copies of a library was loaded is known; the system is not too old.
+    "G674": frozenset({"S56"}),
     # Who has the camera is known: the program itself.
     "V262": frozenset({"V02"}),
 }

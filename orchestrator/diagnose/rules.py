@@ -194,6 +194,8 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
         yield "R96", scene.card_of_line_5
     if scene.other_node and scene.old_node and "R33" in hit:
         yield "R490", scene.other_node
+    if scene.nobodys_node and hit & EXPLAINED["G670"]:
+        yield "G670", scene.nobodys_node
     if scene.old_api and "T430" in hit and "R16" not in hit:
         yield "R16", scene.old_api
 

@@ -75,12 +75,14 @@ _DRIVER_OF = re.compile(
 )
 #: A driver of the card that is at work, whatever it was built for.
 _LOADED = re.compile(r"^hailo(?:1x)?_pci \d+ \d+|hailo\w*: init module|\bhailo \S+: probing")
+#: A device's node in `ls -l` that belongs to nobody: one of the host's in a rootless container.
+_NOBODYS_NODE = re.compile(r"^[bc][rwx-]{6}--\S?\S? \d+ nobody no(?:group|body) \d+, ?\d+ ")
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
-    _DRIVER_OF, _LOADED,
+    _DRIVER_OF, _LOADED, _NOBODYS_NODE,
 )  # fmt: skip
 
 
@@ -123,6 +125,8 @@ class Scene:
     driver_of: set[str] = field(default_factory=set)
     asked_kernel: bool = False
     driver_loaded: bool = False
+    #: A node of the host's, seen from a container that has no rights of root.
+    nobodys_node: str | None = None
     names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -168,6 +172,8 @@ class Scene:
 
     def _feed_node(self, folded: str, lower: str) -> None:
         """Note that the card's node was missing, and was made later in the same start."""
+        if _NOBODYS_NODE.search(lower):
+            self.nobodys_node = folded
         if _BETWEEN.search(lower):
             self.node_missing = None
         if _NODE_MISSING.search(lower):

@@ -83,6 +83,10 @@ STEADY = 8
 PACKAGES = frozenset({"B06", "B07"})
 
 
+#: Stages of what is made of one network.
+COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
+
+
 #: What makes sure of a package that is missing, though it was there before in the same log.
 GONE = "it was not taken away on purpose: its own code ran in the lines before"
 #: And of what a report tells beside its failure.
@@ -92,6 +96,13 @@ ASIDE = "it came in the run that is asked about, too"
 def _is_plain(entry: Entry) -> bool:
     """Tell whether an entry may come of any program, so that it is no word about this one."""
     return "*" in entry.yields_to or entry.id.startswith("Y")
+
+
+def _is_of_one_network(entry: Entry) -> bool:
+    """Tell whether an entry is about the network or file at hand, and not about the machine."""
+    return entry.id in ranking.OF_ONE_FILE or (
+        entry.stage in COMPILING and entry.fault != "machine"
+    )
 
 
 def _package(entry: str, captured: Mapping[str, str]) -> str:
@@ -294,7 +305,7 @@ class VendorLog:
         """Tell whether a later hit of an entry says more than the one that is kept."""
         if not hit.certain or not kept.certain:
             return hit.certain
-        again = self._session.again(kept.line)
+        again = self._session.again(kept.line, network=_is_of_one_network(kept.entry))
         if again is not None and hit.line >= again[0]:
             return True
         # What is plain was only mentioned there; here a program stopped at it.
@@ -391,7 +402,11 @@ class VendorLog:
             for name, hit in hits.items()
             if name in tried_again
             or self._outcome.recovered(
-                self._last[name], hit.entry.stage, name, _package(name, hit.captured)
+                self._last[name],
+                hit.entry.stage,
+                name,
+                _package(name, hit.captured),
+                self._session.of_another if _is_of_one_network(hit.entry) else None,
             )
             or (_is_plain(hit.entry) and self._evidence.tracebacks.lived_on(self._last[name]))
             # The log goes on after the warning, so that the program did.
@@ -406,7 +421,9 @@ class VendorLog:
         counted = set(hits) - (over & ranking.OF_A_FAILURE)
         found.extend(rules.computed(self._observed, self.asked, self._scene, counted))
         found = [self._as_symptom(one, found) for one in found]
-        found = ranking.shade(once(found), {name: hit.entry for name, hit in self._hits.items()})
+        found = ranking.shade(
+            once(found), {name: hit.entry for name, hit in self._hits.items()}, self._apart
+        )
         at, _ = self._outcome.failed_at
         failed = failed and not any(
             hits[name].line <= (at or 0) <= self._last[name] for name in over
@@ -419,6 +436,15 @@ class VendorLog:
         if failed and not told and not any(one.severity in {"fatal", "possible"} for one in found):
             found.append(self.unexplained(""))
         return sorted(found, key=ranking.rank)
+
+    def _apart(self, first: str, second: str) -> bool:
+        """Tell whether the failure of the entry ``second`` needs none of ``first``'s."""
+        one, two = self._hits.get(first), self._hits.get(second)
+        if one is None or two is None or one.line >= two.line:
+            return False
+        if _is_of_one_network(one.entry) and self._session.of_another(one.line, two.line):
+            return True
+        return self._session.apart(one.line, two.line)
 
     def _tried_again(self, hits: Mapping[str, Hit]) -> set[str]:
         """Return the entries of attempts that are over: the same command ran again since, and
@@ -434,7 +460,7 @@ class VendorLog:
         for name, hit in hits.items():
             if self._last[name] < turn:
                 over.add(name)
-            again = self._session.again(hit.line)
+            again = self._session.again(hit.line, network=_is_of_one_network(hit.entry))
             if again is None:
                 continue
             if self._outcome.went_well(*again) or any(

@@ -17,6 +17,8 @@ from orchestrator.diagnose.survived import MENDED, OVER, installed, mended_by, p
 from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.diagnose.finding import Outcome
 
 #: Order of the work: a good end of one stage also answers for what went wrong before it.
@@ -350,9 +352,19 @@ class OutcomeReader:
         said = [*(mark.line for mark in self._success), *self._mended.values()]
         return any(first <= line <= last for line in said)
 
-    def recovered(self, number: int, stage: str, entry: str = "", module: str = "") -> bool:
+    def recovered(
+        self,
+        number: int,
+        stage: str,
+        entry: str = "",
+        module: str = "",
+        of_another: Callable[[int, int], bool] | None = None,
+    ) -> bool:
         """Tell whether the run of ``stage`` ended well after line ``number``, or the step in
-        which ``entry`` (an id) occurred, or ``module`` was installed after it."""
+        which ``entry`` (an id) occurred, or ``module`` was installed after it.
+
+        ``of_another`` tells of two lines that they are about other networks; a good end of such a
+        run is none of this one."""
         if module and self._installed.get(package_of(module), 0) > number:
             return True
         if any(
@@ -360,6 +372,8 @@ class OutcomeReader:
         ):
             return True
         for mark in self._success:
+            if of_another is not None and of_another(number, mark.line):
+                continue
             if mark.line <= number or mark.stage not in ORDER or stage not in ORDER:
                 continue
             later = ORDER.index(mark.stage) >= ORDER.index(stage)

@@ -14,7 +14,7 @@ from orchestrator.diagnose.catalogue import Entry, load_catalogue
 from orchestrator.diagnose.finding import SEVERITIES, Diagnosis
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _CONFIRM = "the lines around it speak of the same thing"
 #: Causes and the symptoms that each explains: what is proven lets the symptom unsaid.
@@ -60,6 +60,13 @@ OF_A_FAILURE = frozenset({"T430"})
 #: What only may be the cause, and what it leaves no proof of: two drivers, and no free device, or
 #: a card that does not answer.
 DOUBTED = {"R331": frozenset({"R08", "X281"})}
+#: Entries that are about one HEF: another that runs is no end of them.
+OF_ONE_FILE = frozenset(
+    {
+        *("R01", "R02", "R03", "R04", "R05", "R06", "R23", "R35", "R56", "R59", "R71", "R391"),
+        *("R470", "R473", "N280", "N340", "H03", "H04", "F29", "F46", "R314", "T13"),
+    }
+)
 #: Stages whose failure lets everything after it fail.
 _BEFORE = ("setup", "docker")
 #: What apt says of one source, and goes on with the lists that it has of it.
@@ -90,13 +97,20 @@ def possible(finding: Diagnosis, confirm: str | None) -> Diagnosis:
     return replace(finding, severity="possible", confirm=confirm or _CONFIRM)
 
 
-def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diagnosis]:
+def shade(
+    found: Sequence[Diagnosis],
+    entries: Mapping[str, Entry],
+    apart: Callable[[str, str], bool] = lambda _first, _second: False,
+) -> list[Diagnosis]:
     """Drop umbrella findings wherever a specific one explains the same failure.
 
-    ``yields_to`` names ids, stages, first letters of ids, or ``*`` for anything specific.
+    ``yields_to`` names ids, stages, first letters of ids, or ``*`` for anything specific. ``apart``
+    tells of two entries whether the second needs nothing of what failed first.
     """
 
     def covers(one: Diagnosis, umbrella: Diagnosis) -> bool:
+        if "fatal" == one.severity == umbrella.severity and apart(umbrella.id, one.id):
+            return False
         entry = entries.get(umbrella.id)
         wanted = entry.yields_to if entry and entry.yields_to else (umbrella.stage,)
         named = one.id in wanted or one.id[0] in wanted
@@ -146,10 +160,12 @@ def shade(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diag
     shown = {name for cause in proven for name in EXPLAINED.get(cause, ())}
     kept = [one for one in found if one.id not in shown and not beside(one) and not echoed(one)]
     kept = [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
-    return _in_order(kept, entries)
+    return _in_order(kept, entries, apart)
 
 
-def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[Diagnosis]:
+def _in_order(
+    found: Sequence[Diagnosis], entries: Mapping[str, Entry], apart: Callable[[str, str], bool]
+) -> list[Diagnosis]:
     """Let only the first of several failures assert: what comes later may follow from it."""
     fatal = [
         one
@@ -167,15 +183,27 @@ def _in_order(found: Sequence[Diagnosis], entries: Mapping[str, Entry]) -> list[
     if first is None:
         return list(found)
 
-    def follows(one: Diagnosis) -> bool:
+    def followed(one: Diagnosis) -> Diagnosis | None:
+        """Return the failure before ``one`` that it may follow from."""
         if one not in fatal or one.line == first.line:
-            return False
-        plain = "*" in entries[one.id].yields_to or "*" in entries[first.id].yields_to
+            return None
+        # Another command needs nothing of some that failed before it.
+        before = [x for x in fatal if (x.line or 0) < (one.line or 0) and not apart(x.id, one.id)]
+        earlier = min(before, key=lambda one: one.line or 0, default=None)
+        if earlier is None:
+            return None
+        plain = "*" in entries[one.id].yields_to or "*" in entries[earlier.id].yields_to
         # Two of one kind in one run: the second nearly always follows from the first.
-        return plain or first.stage in _BEFORE or one.id[0] == first.id[0]
+        kin = plain or earlier.stage in _BEFORE or one.id[0] == earlier.id[0]
+        return earlier if kin else None
 
-    why = f"it stays when line {first.line} is mended"
-    return [possible(one, why) if follows(one) else one for one in found]
+    def told(one: Diagnosis) -> Diagnosis:
+        earlier = followed(one)
+        if earlier is None:
+            return one
+        return possible(one, f"it stays when line {earlier.line} is mended")
+
+    return [told(one) for one in found]
 
 
 def _weight(finding: Diagnosis) -> tuple[int, bool, int, str]:

@@ -32,6 +32,26 @@ _EACH_ITS_OWN = re.compile(
     r"|curl|docker (?:pull|load|run|exec)|dkms|modprobe|insmod|systemctl|ls|cat|cp|mv|rm|cd|export"
     r"|source|\.|echo|grep|sed|nano|vim?|chmod|chown|mkdir|make)\b"
 )
+#: Programs that bring packages, that run containers, and that fetch files.
+_PACKAGES = re.compile(
+    r"(?:\S*/)?(?:pip[\d.]*|python[\d.]* -m (?:pip|venv)|uv|pipx|conda|mamba|poetry|npm)\b"
+)
+_ENGINES = re.compile(r"(?:docker|podman|docker-compose)\b")
+_OF_CONTAINERS = re.compile(
+    r"docker|podman|compose|containerd|^(?:dmesg|journalctl|ausearch|systemctl|cat|tail|less|getenforce)\b"
+)
+_FETCHES = re.compile(r"(?:git (?:clone|pull|fetch)|wget|curl|scp|rsync|gdown)\b")
+#: Programs that ask the card or load its driver, and need nothing of these. The kernel's log may
+#: say why any of them failed.
+_OF_THE_CARD = re.compile(
+    r"hailortcli (?:scan|fw-control|fw-config|sensor-config|monitor)|lsmod|lspci"
+    r"|(?:/sbin/)?modprobe|insmod"
+)
+#: And those that use the card, with files that are there already.
+_USES_THE_CARD = re.compile(r"hailortcli|gst-launch-1\.0|rpicam-\w+|libcamera-\w+")
+#: What a command is about: the networks that it names, by the last part of their paths.
+_SUBJECT = re.compile(r"([^\s/\\=\"',]+\.(?:hef|onnx|har|tflite|pth?|ckpt|alls))(?![\w.])")
+_ZOO = re.compile(r"hailomz \w+ ([a-z]\w*)")
 _SPACES = re.compile(r"\s+")
 #: What HailoRT writes into its log once it has opened a device, with the number of the thread.
 _LOGGED = re.compile(
@@ -43,10 +63,21 @@ _RUN = "\0hailort"
 MOST = 512
 
 
-def _name(command: str) -> str:
-    """Return what makes two commands the same one: program and verb, or all of it."""
+def _typed(command: str) -> str:
+    """Return a command without what may stand before its program."""
     while (before := _BEFORE.match(command)) is not None:
         command = command[before.end() :]
+    return command
+
+
+def _subject(command: str) -> frozenset[str]:
+    """Return the networks that a command names."""
+    return frozenset(_SUBJECT.findall(command)) or frozenset(_ZOO.findall(command))
+
+
+def _name(command: str) -> str:
+    """Return what makes two commands the same one: program and verb, or all of it."""
+    command = _typed(command)
     words = _SPACES.split(command.strip())
     if _EACH_ITS_OWN.match(" ".join(words)):
         return " ".join(words)
@@ -63,6 +94,7 @@ class Session:
     def __init__(self) -> None:
         self._first: list[int] = []
         self._names: list[str] = []
+        self._commands: list[str] = []
         #: The last command has printed something; nobody asks that before the first.
         self.spoke = True
         #: The thread that opened the device last, in a log of HailoRT.
@@ -80,26 +112,53 @@ class Session:
         if logged is not None:
             self._thread = logged["thread"]
         if len(self._first) >= MOST:
-            del self._first[0], self._names[0]
+            del self._first[0], self._names[0], self._commands[0]
         if self._first and not self.spoke:
             # Nothing is known of a command that printed nothing.
             self._names[-1] = ""
         self._first.append(number)
         self._names.append(_RUN if prompt is None else _name(prompt["command"]))
+        self._commands.append("" if prompt is None else _typed(prompt["command"]))
         self.spoke = False
 
     def _run_of(self, number: int) -> int:
         return bisect_right(self._first, number) - 1
 
-    def again(self, number: int) -> tuple[int, int] | None:
+    def again(self, number: int, *, network: bool) -> tuple[int, int] | None:
         """Return first and last line of the last time that the command which printed line
-        ``number`` ran again, ``None`` where it did not, or printed nothing then."""
+        ``number`` ran again, ``None`` where it did not, or printed nothing then. With ``network``
+        it is another command where it names another network."""
         run = self._run_of(number)
         if run < 0 or not self._names[run]:
             return None
         last = len(self._names) - (1 if self.spoke else 2)
         for later in range(last, run, -1):
-            if self._names[later] == self._names[run]:
+            if self._names[later] == self._names[run] and not (
+                network and self._differ(run, later)
+            ):
                 end = self._first[later + 1] - 1 if later + 1 < len(self._first) else 1 << 60
                 return self._first[later], end
         return None
+
+    def _differ(self, run: int, other: int) -> bool:
+        """Tell whether two commands name networks, and none that both name."""
+        one, two = _subject(self._commands[run]), _subject(self._commands[other])
+        return bool(one and two) and not one & two
+
+    def of_another(self, number: int, other: int) -> bool:
+        """Tell whether lines ``number`` and ``other`` are of commands about other networks."""
+        run, later = self._run_of(number), self._run_of(other)
+        return min(run, later) >= 0 and self._differ(run, later)
+
+    def apart(self, number: int, later: int) -> bool:
+        """Tell whether the command that printed line ``later`` needs nothing of what the one
+        that printed line ``number`` would have brought."""
+        run, other = self._run_of(number), self._run_of(later)
+        if not 0 <= run < other:
+            return False
+        first, second = self._commands[run], self._commands[other]
+        if _ENGINES.match(first):
+            return second != "" and _OF_CONTAINERS.search(second) is None
+        if _OF_THE_CARD.match(second):
+            return (_PACKAGES.match(first) or _FETCHES.match(first)) is not None
+        return _PACKAGES.match(first) is not None and _USES_THE_CARD.match(second) is not None

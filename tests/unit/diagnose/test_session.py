@@ -128,3 +128,82 @@ def test_a_log_of_hailort_holds_many_runs_and_the_last_one_counts() -> None:
     # A run that only identifies the card mends nothing, and neither does a second device.
     assert list(asserted(hailort(11, NO_FILE) + hailort(12, "[info] a"))) == ["R80"]
     assert list(asserted(hailort(11, NO_FILE) + hailort(11, LOADED))) == ["R80"]
+
+
+WHEEL = (
+    "$ pip install hailort-4.20.0-cp311-cp311-linux_aarch64.whl\n"
+    "ERROR: hailort-4.20.0-cp311-cp311-linux_aarch64.whl is not a supported wheel on this platform."
+)
+ENGINE = (
+    "$ docker run app\ndocker: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. "
+    "Is the docker daemon running?."
+)
+NODE = "[HailoRT] [error] Failed to open device file /dev/hailo0 with error 2"
+CHIP = (
+    "[HailoRT] [error] HEF format is not compatible with device. "
+    "Device arch: HAILO8L, HEF arch: HAILO8"
+)
+CUT = "[HailoRT] [error] CHECK failed - HEF file length does not match"
+NO_MODULE = "modprobe: FATAL: Module hailo_pci not found in directory /lib/modules/6.12.25"
+NO_PLACE = (
+    "hailo_sdk_client.sdk_backend.sdk_backend_exceptions.BackendAllocatorException: Compilation "
+    "failed: No successful assignments: concat1 errors: Agent infeasible"
+)
+WRITTEN = "<Hailo Model Zoo INFO> HEF file written to yolov8n.hef"
+RAN = "> Inference result:\n    FPS: 240.12"
+SPACE = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("log", "ids"),
+    [
+        (f"{WHEEL}\n$ hailortcli scan\n{NODE}", ["S36", "R33"]),
+        (f"{ENGINE}\n$ python3 detect.py\n{MISSING.format('hailo_platform')}", ["S37", "S28"]),
+        (f"$ hailortcli run a.hef\n{CHIP}\n$ hailortcli run b.hef\n{CUT}", ["R01", "H03"]),
+        (f"{WHEEL}\n$ hailortcli run a.hef\n{CUT}", ["S36", "H03"]),
+    ],
+)
+def test_a_second_failure_that_needs_none_of_the_first_is_told_too(
+    log: str, ids: list[str]
+) -> None:
+    assert list(asserted(log)) == ids
+
+
+@pytest.mark.parametrize(
+    ("log", "first"),
+    [
+        (f"{WHEEL}\n$ python3 detect.py\n{MISSING.format('hailo_platform')}", "S36"),
+        (
+            f"$ pip install torch\n{SPACE}\n$ hailo parser onnx a\nbash: hailo: command not found",
+            "S18",
+        ),
+        (f"$ sudo modprobe hailo_pci\n{NO_MODULE}\n$ hailortcli scan\n{NODE}", "R40"),
+        (f"{WHEEL}\n{NODE}", "S36"),
+    ],
+)
+def test_what_may_follow_from_the_first_failure_is_not_asserted(log: str, first: str) -> None:
+    assert list(asserted(log)) == [first]
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (f"$ hailortcli run a.hef\n{CHIP}\n$ hailortcli run b.hef\n{RAN}", "R01"),
+        (f"$ python3 a.py --net /x/a.hef\n{CUT}\n$ python3 a.py --net b.hef\n{RAN}", "H03"),
+        (f"$ hailomz compile yolov8s\n{NO_PLACE}\n$ hailomz compile yolov8n\n{WRITTEN}", "K01"),
+    ],
+)
+def test_another_network_that_works_does_not_hide_the_failure(log: str, cause: str) -> None:
+    assert list(asserted(log)) == [cause]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        f"$ hailortcli run a.hef\n{CUT}\n$ hailortcli run a.hef\n{RAN}",
+        f"$ hailortcli run /tmp/a.hef\n{CUT}\n$ hailortcli run a.hef\n{RAN}",
+        f"$ hailortcli run a.hef\n{NODE}\n$ hailortcli run b.hef\n{RAN}",
+    ],
+)
+def test_the_same_network_or_card_that_works_later_is_no_failure(log: str) -> None:
+    assert asserted(log) == {}

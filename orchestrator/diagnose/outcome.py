@@ -134,7 +134,8 @@ _CRASHED = re.compile(r"segmentation fault|core dumped|^(?:aborted|bus error)\b"
 #: What only asks a card or a file about itself: the answers, and the commands.
 _ASKED = frozenset({"identify", "scan", "inspect"})
 _ASKS = frozenset({"fw-control", "scan", "parse-hef"})
-_SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:|e: )")
+#: "error:" alone is how somebody heads what follows.
+_SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:(?=.*\w)|e: )")
 
 
 _ZOO = re.compile(r"<hailo model zoo")

@@ -29,7 +29,8 @@ SIGNS: dict[str, re.Pattern[str]] = {
         r"|no successful assignments|negativeslopeexponent|badinputs?shape|bbox_decoders"
         r"|kernel features: \d|hailonnexception|nmsconfigpostprocess"
         r"|\[error\] (?:mapping|compilation) failed|failed to produce compiled"
-        r"|[\w./-]+/(?:conv|dw|matmul|input_layer|output_layer|concat|ew_add)\d+",
+        # Not the names of Keras, which are like conv2d_1.
+        r"|[\w./-]+/(?:conv|dw|matmul|input_layer|output_layer|concat|ew_add)\d+(?![a-z\d])",
         "runtime": r"\[hailort|hailo_platform|hailortcli|pyhailort|libhailort"
         # The compiler says which HailoRT is there, and what that could do; it is no run of it.
         r"|hailort(?:status)?exception|\bvdevice\b|\bhailort\b(?! (?:version: |post-?processing))",

@@ -149,6 +149,8 @@ def fill(
 
 #: Entries that say that no GPU is seen, by a program that goes on without.
 _NO_GPU = {"G62", "O20"}
+#: Entries that say already why no GPU is used, or what follows of it.
+_GPU_SAID = {*_NO_GPU, "O01", "O72", "O120", "O122"}
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "R53", "T11"}
 
@@ -206,6 +208,10 @@ def _of_its_time(scene: Scene, hit: set[str]) -> Iterator[tuple[str, str]]:
         yield "K411", scene.too_early
     if scene.crashed_at_end and "G11" in hit:
         yield "R410", scene.crashed_at_end
+    if scene.crashed_simplifying and hit & {"G11", "E65"}:
+        yield "E630", scene.crashed_simplifying
+    if scene.without_gpu and scene.asks_gpu and not hit & _GPU_SAID:
+        yield "O630", scene.without_gpu
     if scene.lost_power:
         yield "R95", scene.lost_power
     if scene.driver_of_another and "R40" in hit:

@@ -57,6 +57,24 @@ _DONE = re.compile(
     r"|(?:inference|processing|application) (?:is )?(?:done|finished|completed))\b"
 )
 _CRASH = re.compile(r"^(?:segmentation fault|aborted|bus error|double free|free\(\): )")
+#: The simplifier's turn comes, and a step that it, or the export, ended with.
+_SIMPLIFIES = re.compile(
+    r"\b(?:onnx: )?(?:simplifying|slimming) with onnx-?(?:sim|slim)\w*|^simplifying\W*$"
+    r"|\bgenerated onnx model named \S+"
+)
+_EXPORTED = re.compile(r"export (?:success|complete|failure)|simplifier failure|[$#] \S|^finish!")
+#: TensorFlow has no GPU and goes on; somebody asks why.
+_WITHOUT_GPU = re.compile(
+    r"could not find cuda drivers on your machine|skipping registering gpu devices"
+    r"|\bgpus?(?: available)?:? (?:\[\]|0\s*$)|list_physical_devices\(gpu\)\)?\s*(?:\[\]|$)"
+)
+_NEGATED = r"(?:not|cannot|can ?not|unable to|fails? to|failed to|without|never|no)"
+_ASKS_GPU = re.compile(
+    rf"\b{_NEGATED} (?:\w+ ){{0,4}}?(?:gpus?|cuda)\b"
+    rf"|\b(?:gpus?|cuda)\b(?: \w+){{0,4}}? {_NEGATED} (?:\w+ )?"
+    r"(?:use|found|find|detect|see|recogni[sz]|work|available|visible|list)\w*"
+)
+_OF_TENSORFLOW = re.compile(r"\.(?:cc|py):\d+\]|^\W*(?:warning|info|error|w|i|e)\b[]: ]")
 #: The card's node is missing, the driver makes it; a new start of the machine, or somebody's hand.
 _NODE_MISSING = re.compile(
     r"(?:failed to open device file|no such file .{0,20}) ?/dev/(?:hailo|h1x)\S* with error 2\b"
@@ -82,7 +100,7 @@ PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
-    _DRIVER_OF, _LOADED, _NOBODYS_NODE,
+    _DRIVER_OF, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
 )  # fmt: skip
 
 
@@ -114,6 +132,12 @@ class Scene:
     #: A crash right after the program said that it is done.
     done: bool = False
     crashed_at_end: str | None = None
+    #: A crash in the simplifier of ONNX models.
+    simplifies: bool = False
+    crashed_simplifying: str | None = None
+    #: TensorFlow's line that it works without a GPU, and whether somebody asks for one.
+    without_gpu: str | None = None
+    asks_gpu: bool = False
     #: The node was missing, and the driver made it later in the same start of the machine.
     node_missing: str | None = None
     too_early: str | None = None
@@ -206,12 +230,22 @@ class Scene:
         return f"kernel {self.kernel} runs, the driver is for {', '.join(sorted(self.driver_of))}"
 
     def _feed_end(self, folded: str, lower: str) -> None:
-        """Note a crash right after a program's last words."""
+        """Note a crash at a program's end or in a simplifier, and a GPU that is missed."""
         if not lower.strip():
             return
         if self.done and _CRASH.search(lower):
             self.crashed_at_end = folded
         self.done = _DONE.search(lower) is not None
+        if self.simplifies and _CRASH.search(lower):
+            self.crashed_simplifying = folded
+        if _SIMPLIFIES.search(lower):
+            self.simplifies = True
+        elif _EXPORTED.search(lower):
+            self.simplifies = False
+        if _WITHOUT_GPU.search(lower):
+            self.without_gpu = folded
+        elif _ASKS_GPU.search(lower) and not _OF_TENSORFLOW.search(lower):
+            self.asks_gpu = True
 
     def _feed_device(self, folded: str, lower: str) -> None:
         """Note what a line shows of card, driver, library and supply."""

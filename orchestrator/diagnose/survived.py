@@ -45,6 +45,8 @@ _GOES_ON = re.compile(
     r"|if you do not have a gpu|continuing (?:anyway|without)|going on without|will be disabled"
     r"|\busing (?:the )?(?:cpu|software|onnx\w*|mock|dummy) (?:backend|inference|runtime|instead)"
     r"|support disabled|default(?:ing)? to\b|using (?:the )?defaults?\b"
+    # YOLOv5's export tries this format, too, unless it is told which ones are wanted.
+    r"|\bcoreml: export failure"
     r"|starting (?:fresh|empty|from scratch)|\bcpu fallback\b|(?:mock|simulation|demo) mode"
     # What a compiler, and programs that write fields, call a warning themselves.
     r"|\.\w{1,4}:\d+(?::\d+)?: (?:warning|note):|\blevel=(?:warn|info|debug)"

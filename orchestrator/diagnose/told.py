@@ -17,7 +17,8 @@ _PERSON = re.compile(
     r"|followed|run|ran)\b|[Mm]y [a-z]|[Ww]e (?:have|had|tried|fixed|solved|used?)\b"
     r"|[Oo]thers? (?:had|have|people|users|issues|threads|posts|get|got|report)"
     r"|[Ss]imilar (?:issue|problem|post|thread)s?\b|[Cc]ould (?:this|it) be\b"
-    r"|[Ii]s (?:it|this) (?:because|due|caused|related)\b|[Tt]his is not the same)"
+    r"|[Ii]s (?:it|this) (?:because|due|caused|related)\b|[Tt]his is not the same"
+    r"|\b(?:seems?|appears?) to (?:be|have been) (?:fixed|solved|resolved|gone)\b)"
 )
 #: Where a part of a sentence ends. A dot inside of a version or a name of a file ends none.
 _END = (
@@ -69,6 +70,7 @@ _BEFORE = re.compile(
     r"|(?<!never )\b(?:went away|disappeared)\b"
     r"|(?<!nothing )\b(?:is|was|are|were) (?:now |already )?"
     r"(?:gone|solved|resolved|fixed(?! (?:at|to)\b))\b"
+    r"|(?<!nothing )\b(?:seems?|appears?) to (?:be|have been) (?:fixed|solved|resolved|gone)\b"
     r"|\bso I (?:used|use|switched|went|took|changed)\b"
     r"(?!.*\b(?:same|still|no luck|not help|n['\u2019]t help|no success|again)\b)"
     r"|(?:^|[,;(\u2013\u2014-] ?|\b(?:and|but) |(?<=[.!?] ))"

@@ -158,7 +158,8 @@ VERSIONS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("firmware", rf"\bfirmware version:? {_VERSION}"),
         ("model_zoo", rf"\bhailo[ _-]model[ _-]zoo(?: version)?(?:==|[ :=v-])+{_VERSION}"),
         ("tensorflow", rf"\btensorflow(?: version|==|-)[ :=]*{_VERSION}"),
-        ("python", rf"(?:^|\s)python (?:version:? )?{_VERSION}"),
+        # A program may say which one it wants before the one that is there.
+        ("python", rf"(?:^|\s)python (?:version:? )?{_VERSION}(?![\d.]* (?:is required|or newer))"),
         ("suite", r"\b(?:hailo8?_)?ai_sw_suite_(\d{4}-\d{2})\b"),
     )
 )

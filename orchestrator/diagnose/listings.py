@@ -100,7 +100,8 @@ _SHOWN = re.compile(
 )
 #: What sshd tells of others that came to this machine; a client that is too old is one's own.
 _CAME = re.compile(
-    r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ sshd(?:-session)?\[\d+\]: (?!.{0,40}kex protocol error)"
+    r"^.{0,60}?\d\d:\d\d:\d\d\S* \S+ sshd(?:-session)?\[\d+\]: "
+    r"(?!.{0,40}kex protocol error|[Aa]uthentication refused: bad own)"
 )
 _HUNK = re.compile(r"^@@ -\d+(?:,(?P<old>\d+))? \+\d+(?:,(?P<new>\d+))? @@")
 _COMMIT = re.compile(r"^commit [0-9a-f]{7,40}(?: \(.{1,200}\))?$")

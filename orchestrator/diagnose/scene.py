@@ -95,12 +95,21 @@ _DRIVER_OF = re.compile(
 _LOADED = re.compile(r"^hailo(?:1x)?_pci \d+ \d+|hailo\w*: init module|\bhailo \S+: probing")
 #: A device's node in `ls -l` that belongs to nobody: one of the host's in a rootless container.
 _NOBODYS_NODE = re.compile(r"^[bc][rwx-]{6}--\S?\S? \d+ nobody no(?:group|body) \d+, ?\d+ ")
+#: Somebody is in WSL 2, its USB bus has a camera, and there is no node of one.
+_IN_WSL_2 = re.compile(r"\bwsl ?2\b|microsoft-standard-wsl2")
+_NO_VIDEO = re.compile(
+    r"cannot (?:access|open)(?: device)? (?:file )?/dev/video(?:\d+|\*)(?=, exiting|: no such|\s*$)"
+)
+_USB_CAMERA = re.compile(
+    r"^bus \d{3} device \d{3}: id [0-9a-f:]{9} .*\b(?:cam|webcam|camera|uvc)\b"
+)
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
     _DRIVER_OF, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
+    _IN_WSL_2, _NO_VIDEO, _USB_CAMERA,
 )  # fmt: skip
 
 
@@ -149,6 +158,10 @@ class Scene:
     driver_of: set[str] = field(default_factory=set)
     asked_kernel: bool = False
     driver_loaded: bool = False
+    #: WSL 2, a camera on its USB bus, and the line that shows no node of it.
+    in_wsl_2: bool = False
+    usb_camera: bool = False
+    no_video: str | None = None
     #: A node of the host's, seen from a container that has no rights of root.
     nobodys_node: str | None = None
     names: dict[str, str] = field(default_factory=dict)
@@ -196,6 +209,10 @@ class Scene:
 
     def _feed_node(self, folded: str, lower: str) -> None:
         """Note that the card's node was missing, and was made later in the same start."""
+        self.in_wsl_2 = self.in_wsl_2 or _IN_WSL_2.search(lower) is not None
+        self.usb_camera = self.usb_camera or _USB_CAMERA.search(lower) is not None
+        if _NO_VIDEO.search(lower):
+            self.no_video = self.no_video or folded
         if _NOBODYS_NODE.search(lower):
             self.nobodys_node = folded
         if _BETWEEN.search(lower):

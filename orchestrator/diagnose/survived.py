@@ -75,7 +75,8 @@ _DAEMONS = re.compile(
     r"|dhclient|networkmanager|wpa_supplicant|bluetoothd|cupsd|cups-browsed|modemmanager"
     r"|rtkit-daemon|lightdm|gdm\S*|gnome-\S+|pulseaudio|wireplumber|pipewire\S*|xdg-\S+|snapd"
     r"|dbus-daemon|polkitd|thermald|udisksd|colord|gvfsd?|labwc|wayfire|lxpanel|lxsession"
-    r"|pcmanfm|wf-panel-pi|sshd|rsyslogd|alsactl|triggerhappy|thd|anacron|fwupd\S*"
+    r"|pcmanfm|wf-panel-pi|sshd(?!\[\d+\]: authentication refused: bad own)|rsyslogd"
+    r"|alsactl|triggerhappy|thd|anacron|fwupd\S*"
     r"|packagekitd?|accounts-daemon|kdeconnectd|plasmashell|tracker-\S+)(?:\[\d+\])?:",
     re.IGNORECASE,
 )

@@ -179,6 +179,12 @@ def status_patterns(group: Mapping[str, Any]) -> tuple[_Patterns, _Patterns]:
         [there, call, rf"{bad}.{{0,40}}{call}[\w ]{{0,30}}?{alone}"],
         # Not how many of them failed.
         [there, call, rf"(?<!\d ){call}(?:\(\))? failed{alone}"],
+        # Its own checks, and what its logger prints.
+        [
+            there,
+            r"\bcheck_\w+ failed\b|\[hailort[^\]]*\] \[(?:error|critical|warning)\]",
+            rf"{bad}.{{0,160}}?{status}",
+        ],
         # Hailo's own examples.
         rf"^(?:\W*error\W*)?failed (?:reading|writing|inferr?ing) with {status}",
         rf"^(?:\W*error\W*)?failed (?:to )?creat(?:e|ing) v(?:device|streams?):? ?{number}$",

@@ -57,9 +57,9 @@ EXPLAINED = {
 }
 #: What shows another failure only where it was not got over.
 OF_A_FAILURE = frozenset({"T430"})
-#: What only may be the cause, and what it leaves no proof of: two drivers, and no free device, or
-#: a card that does not answer.
-DOUBTED = {"R331": frozenset({"R08", "X281"})}
+#: What only may be the cause, and what it leaves no proof of: two drivers, and no free
+#: device, none at all, or a card that does not answer.
+DOUBTED = {"R331": frozenset({"R08", "R53", "X281"})}
 #: Entries that are about one HEF: another that runs is no end of them.
 OF_ONE_FILE = frozenset(
     {

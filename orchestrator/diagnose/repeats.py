@@ -27,6 +27,10 @@ SAME: tuple[tuple[str, ...], ...] = (
     ("R520", "R33"),
     ("R520", "R40"),
     ("R520", "R53"),
+    ("R691", "R24"),  # the driver was never built
+    ("R691", "R33"),
+    ("R691", "R40"),
+    ("R691", "R53"),
     ("R95", "R29"),  # the card went away for want of power
     ("G87", "H05"),  # git's own login, not a device's
     ("P50", "P21"),  # a shape that the parser got wrong

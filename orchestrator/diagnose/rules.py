@@ -15,7 +15,7 @@ from orchestrator.device.address import SSH_PORT, device_argument, host_label, s
 from orchestrator.device.base import DeviceSpec
 from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
 from orchestrator.diagnose.finding import Asked, Diagnosis
-from orchestrator.diagnose.ranking import EXPLAINED
+from orchestrator.diagnose.ranking import EXPLAINED, possible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -151,6 +151,9 @@ def fill(
 _NO_GPU = {"G62", "O20"}
 #: Entries that say already why no GPU is used, or what follows of it.
 _GPU_SAID = {*_NO_GPU, "O01", "O72", "O120", "O122"}
+#: Entries that say that the kernel that runs has no driver; and what makes sure of it.
+_UNBUILT = {"R520", "R691"}
+_NO_MODULE = "`sudo modprobe hailo_pci` (hailo1x_pci for a 10H) does not find the module"
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "R53", "T11"}
 
@@ -216,8 +219,11 @@ def _of_its_time(scene: Scene, hit: set[str]) -> Iterator[tuple[str, str]]:
         yield "O630", scene.without_gpu
     if scene.lost_power:
         yield "R95", scene.lost_power
-    if scene.driver_of_another and "R40" in hit:
+    missing = hit & {"R40", "R33", "R53"}
+    if scene.driver_of_another and missing:
         yield "R520", scene.driver_of_another
+    if scene.driver_of_none and missing:
+        yield "R691", scene.driver_of_none
 
 
 def _in_container_folder(hef: str, cwd: str | None) -> bool:
@@ -234,9 +240,11 @@ def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[
         "layers": ", ".join(seen.four_bit or seen.demoted),
         "layer": next(iter(seen.four_bit or seen.demoted), ""),
     }
-    return [
+    found = [
         fill(catalogue[name], known, text=text) for name, text in _computed_ids(seen, scene, hit)
     ]
+    unsure = scene.may_have_its_own and "R40" not in hit
+    return [possible(one, _NO_MODULE) if unsure and one.id in _UNBUILT else one for one in found]
 
 
 def unexplained(

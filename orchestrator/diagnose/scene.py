@@ -91,6 +91,8 @@ _DRIVER_OF = re.compile(
     r"/lib/modules/(?P<kernel>[^/\s]+)/\S*\bhailo\w*\.ko"
     r"|^hailo\w*[/,] ?[\d.]+, (?P<built>\d[^\s,]+), \w+: installed"
 )
+#: The driver's source, as DKMS knows it that has built it for no kernel yet.
+_NOT_BUILT = re.compile(r"^hailo\w*[/,] ?[\d.]+: (?:added|built)\b")
 #: A driver of the card that is at work, whatever it was built for.
 _LOADED = re.compile(r"^hailo(?:1x)?_pci \d+ \d+|hailo\w*: init module|\bhailo \S+: probing")
 #: A device's node in `ls -l` that belongs to nobody: one of the host's in a rootless container.
@@ -108,7 +110,7 @@ PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
-    _DRIVER_OF, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
+    _DRIVER_OF, _NOT_BUILT, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
     _IN_WSL_2, _NO_VIDEO, _USB_CAMERA,
 )  # fmt: skip
 
@@ -164,6 +166,7 @@ class Scene:
     no_video: str | None = None
     #: A node of the host's, seen from a container that has no rights of root.
     nobodys_node: str | None = None
+    not_built: str | None = None
     names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -205,7 +208,7 @@ class Scene:
         self._feed_end(folded, lower)
         self._feed_device(folded, lower)
         self._feed_node(folded, lower)
-        self._feed_kernel(lower)
+        self._feed_kernel(folded, lower)
 
     def _feed_node(self, folded: str, lower: str) -> None:
         """Note that the card's node was missing, and was made later in the same start."""
@@ -226,7 +229,7 @@ class Scene:
         elif _OLD_NODE.search(lower):
             self.old_node = True
 
-    def _feed_kernel(self, lower: str) -> None:
+    def _feed_kernel(self, folded: str, lower: str) -> None:
         """Note which kernel runs, and for which ones a driver of the card was built."""
         shown = _KERNEL.search(lower)
         # A bare number is a kernel's where `uname` was asked, and not a release of HailoRT.
@@ -236,6 +239,8 @@ class Scene:
         self.asked_kernel = _ASKED_KERNEL.search(lower) is not None
         if _LOADED.search(lower):
             self.driver_loaded = True
+        if _NOT_BUILT.search(lower):
+            self.not_built = folded
         for one in _DRIVER_OF.finditer(lower):
             self.driver_of.add(one["kernel"] or one["built"])
 
@@ -245,6 +250,16 @@ class Scene:
         if self.driver_loaded or not self.driver_of or self.kernel in {None, *self.driver_of}:
             return None
         return f"kernel {self.kernel} runs, the driver is for {', '.join(sorted(self.driver_of))}"
+
+    @property
+    def driver_of_none(self) -> str | None:
+        """What shows that the driver's source is there, and was built for no kernel."""
+        return None if self.driver_loaded or self.driver_of else self.not_built
+
+    @property
+    def may_have_its_own(self) -> bool:
+        """Whether the kernel that runs is not known, or is one of a Pi, which may have a driver."""
+        return self.kernel is None or "rpi" in self.kernel or "rpt" in self.kernel
 
     def _feed_end(self, folded: str, lower: str) -> None:
         """Note a crash at a program's end or in a simplifier, and a GPU that is missed."""

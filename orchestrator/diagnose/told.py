@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from orchestrator.diagnose import abroad
+
 #: A line in which a person speaks, and not a program.
 _PERSON = re.compile(
     r"\b(?:I(?:['\u2019](?:m|ve|d))? (?:have|had|am|was|did|do|don|can|could|get|got|tried|already"
@@ -183,7 +185,11 @@ def heads_aside(line: str) -> bool | None:
 
 def moved_on(line: str) -> bool:
     """Tell whether somebody says in ``line`` that the failure above is over, and another came."""
-    if len(line) > 2000 or not any(word in line for word in _TURNED):
+    if len(line) > 2000:
+        return False
+    if any(word in line for word in abroad.TURNED) and abroad.TURN.search(line) is not None:
+        return True
+    if not any(word in line for word in _TURNED):
         return False
     turn = _TURN.search(line)
     return turn is not None and _UNTURNED.search(line[: turn.start()]) is None
@@ -207,6 +213,8 @@ def is_doubtful(line: str) -> bool:
     if len(line) > 2000:
         return False
     if _TAUGHT.search(line) is not None or _PRETENDED.search(line) is not None:
+        return True
+    if abroad.DOUBTFUL.search(line) is not None:
         return True
     if _DOUBT.search(line) is None:
         return False

@@ -97,3 +97,62 @@ def test_a_number_without_a_word_of_hailorts_may_be_anothers(line: str) -> None:
 def test_a_device_of_another_maker_is_none_of_hailorts() -> None:
     assert read_log(["v4l2: Failed to open device: 16"]).findings() == []
     assert asserted("v4l2 source: Failed to open hailo device: 16") == {"T09"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Der Fehler `{MODULE}` ist jetzt behoben.",
+        f"Gelöst. Der Fehler war `{LENGTH}`.",
+        f"Ich bekomme keinen Fehler wie `{LENGTH}`.",
+        f"Ist es vielleicht wegen `{LENGTH}`?",
+        f"L'erreur `{MODULE}` a disparu.",
+        f"Résolu : c'était `{LENGTH}`.",
+        f"El error `{LENGTH}` ya no aparece.",
+        f"Solucionado: {LENGTH}",
+        f"O erro `{LENGTH}` não aparece mais, agora funciona.",
+        f"之前报 {MODULE} 已经解决了",
+        f"没有出现 {LENGTH} 这样的错误",
+        f"{LENGTH} 是什么意思？",
+        f"{LENGTH} というエラーは解決しました。",
+        f"{LENGTH} とはどういう意味ですか？",
+        f"{LENGTH} 오류는 해결되었습니다.",
+    ],
+)
+def test_what_is_over_or_asked_after_in_another_language_is_not_asserted(text: str) -> None:
+    assert asserted(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (f"Ich bekomme: {LENGTH}", "H03"),
+        (f"Das Problem ist nicht behoben: {LENGTH}", "H03"),
+        (f"Ça ne marche pas : {LENGTH}", "H03"),
+        (f"No funciona, sale: {LENGTH}", "H03"),
+        (f"Não funciona: {LENGTH}", "H03"),
+        (f"我遇到 {MODULE} 怎么解决？", "S28"),
+        (f"还没有解决：{MODULE}", "S28"),
+        (f"{LENGTH} というエラーが出ます。", "H03"),
+        (f"{LENGTH} 오류가 발생합니다.", "H03"),
+        ("没有看到 /dev/hailo0: No such file or directory", "R33"),
+    ],
+)
+def test_what_came_in_another_language_is_asserted(text: str, cause: str) -> None:
+    assert cause in asserted(text)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "Das ist behoben, jetzt kommt ein anderer Fehler:",
+        "C'est mieux, mais maintenant j'ai une autre erreur :",
+        "Eso ya está, pero ahora sale otro error:",
+        "Mas agora aparece outro erro:",
+        "这个好了，但出现新的错误：",
+        "今度は別のエラーが出ました。",
+        "그런데 다른 오류가 나옵니다.",
+    ],
+)
+def test_another_failure_that_came_then_is_told_in_another_language(turn: str) -> None:
+    assert asserted(f"{MODULE}\n{turn}\n{CACHE}") == {"N300"}

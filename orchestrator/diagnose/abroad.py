@@ -1,0 +1,72 @@
+"""What people say of a message in other languages than English: that it is over, or never came.
+
+The words around a log may raise no certainty. Where a sentence says that a message is gone, that it
+did not come, what it means, or asks whether it is that, the message proves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Sentences of a person by which a message is none of what is asked about.
+DOUBTFUL = re.compile(
+    # German.
+    r"^\W*(?:gel(?:ö|oe)st|behoben|erledigt)\b"
+    r"|\b(?:ist|sind|war|wurde|hat sich)\b.{0,40}\b(?:behoben|gel(?:ö|oe)st|erledigt"
+    r"|verschwunden)\b(?<!nicht behoben)(?<!nicht gelöst)"
+    r"|\b(?:tritt|kommt|erscheint|tauch\w+)\b.{0,30}\bnicht mehr\b"
+    r"|\b(?:funktioniert|geht|l(?:ä|ae)uft) (?:jetzt|nun|wieder)\b(?! (?:nicht|auch nicht))"
+    r"|\bkein(?:e|en|er)? (?:\w+ )?(?:fehler|meldung|problem)\w*\b"
+    r"|\b(?:fr(?:ü|ue)her|zuerst|anfangs|vorher) (?:hatte|bekam|kam)\b"
+    r"|\bbedeutet\b|\bhei(?:ß|ss)t das\b"
+    r"|^\W*(?:ist|liegt|kann|k(?:ö|oe)nnte) (?:es|das)\b.*\?"
+    # French.
+    r"|^\W*(?:résolu|corrigé)\b"
+    r"|\b(?:est|a été|sont) (?:maintenant |désormais )?(?:résolue?s?|corrigée?s?)\b"
+    r"|\ba disparu\b|\bn['\u2019]appara(?:î|i)t plus\b|\b(?:fonctionne|marche) maintenant\b"
+    r"|\bje n['\u2019]ai (?:pas|plus|aucune?) (?:\w+ )?(?:[ld]['\u2019])?(?:erreur|problème)"
+    r"|\bsignifie\b|\bveut dire\b|^\W*est-ce (?:que c|à cause)"
+    # Spanish and Portuguese.
+    r"|^\W*(?:resuelto|solucionado|arreglado|resolvido|corrigido)\b"
+    r"|\b(?:está|fue|ha sido|quedó|foi|estão) (?:ya |já )?"
+    r"(?:resuelt|solucionad|arreglad|resolvid|corrigid)[oa]s?\b"
+    r"|\b(?:ha )?desapareci(?:ó|do)\b|\bdesapareceu\b|\bsumiu\b"
+    r"|\bya no (?:aparece|sale|me sale|da)\b|\bnão (?:aparece|ocorre|dá) mais\b"
+    r"|\b(?:ya|ahora|agora|já) (?:sí )?funciona\b"
+    r"|\bno (?:me )?(?:sale|aparece|tengo|hay) ningún (?:error|mensaje|problema)\b"
+    r"|\bnão (?:tenho|aparece) nenhuma? (?:erro|mensagem|problema)\b"
+    r"|\bsignifica\b|\bquer dizer\b|\bquiere decir\b"
+    # Chinese.
+    r"|(?<![没未不])(?<!没有)(?:已经?|都)(?:解决|修复|搞定)"
+    r"|(?:不再|没再|没有再|没有|沒有|没)(?:出现|出現|报|遇到|看到).{0,80}(?:错|异常|问题)"
+    r"|现在(?:可以|能|正常)(?:了|用|运行|工作|跑)|消失了|是什么意思|的意思是"
+    r"|是不是因为|是因为.*吗"
+    # Japanese.
+    r"|(?:解決|解消|修正)(?:しました|した|されました|された|済み)|直りました|治りました"
+    r"|(?:出|表示され|発生し)なくな|消え(?:まし)?た|動くようにな"
+    r"|という意味|どういう意味|のせいでしょうか|が原因でしょうか"
+    # Korean.
+    r"|해결(?:되었|됐|됨|했|하였)|사라졌|더 ?이상 (?:나오|발생)|이제 (?:작동|동작|됩니다)"
+    r"|무슨 (?:뜻|의미)|(?:오류|에러)\S? (?:나오|발생하)지 않",
+    re.IGNORECASE,
+)
+#: Somebody says that what stands above is over, and that another failure follows.
+TURN = re.compile(
+    r"\b(?:das|dies\w*|(?:der|dieser) (?:erste |obige )?fehler) (?:ist|wurde) "
+    r"(?:jetzt |nun |inzwischen )?(?:behoben|gel(?:ö|oe)st|weg)\b"
+    r"|\b(?:jetzt|nun|danach|dann|aber) (?:kommt|kam|bekomme ich|habe ich|erscheint|tritt)\b.{0,30}"
+    r"\b(?:ander|neu|n(?:ä|ae)chst)e\w* (?:fehler|problem|meldung)"
+    r"|\b(?:maintenant|mais|puis) .{0,30}\b(?:une? (?:autre|nouvelle)) (?:erreur|problème)"
+    r"|\b(?:ahora|pero|agora|mas|luego|depois) .{0,30}"
+    r"\b(?:otro|outro|nuevo|novo) (?:error|erro|problema)\b"
+    r"|(?:但|现在|又|接着|然后).{0,12}(?:新的|另一个|别的|其他)的?(?:错误|问题|报错)"
+    r"|(?:今度は|次は|しかし).{0,16}(?:別の|新しい|違う)(?:エラー|問題)"
+    r"|(?:이제|그런데|이번에는).{0,16}(?:다른|새로운) (?:오류|에러|문제)",
+    re.IGNORECASE,
+)
+#: One of these is in each such sentence.
+TURNED = (
+    "behoben", "gelöst", "geloest", "weg", "Fehler", "Meldung", "erreur", "problème",
+    " erro", " problema", "错", "问题", "問題", "エラー", "오류", "에러",
+    "문제",
+)  # fmt: skip

@@ -39,6 +39,7 @@ _VERBS = {
     "fw-control": "run", "parse-hef": "run", "eval": "run",
 }  # fmt: skip
 _STARTS = (
+    ("export", re.compile(r"^(?!.*\bfail)[a-z][\w ]{2,30}: starting export with\b")),
     ("parse", re.compile(r"translation started on|retrying (?:the )?pars")),
     ("optimize", re.compile(r"start(?:ing|ed) (?:the )?model (?:optimi[sz]|quanti[sz])ation")),
     (

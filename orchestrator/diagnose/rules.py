@@ -215,6 +215,8 @@ def _of_its_time(scene: Scene, hit: set[str]) -> Iterator[tuple[str, str]]:
         yield "R410", scene.crashed_at_end
     if scene.crashed_simplifying and hit & {"G11", "E65"}:
         yield "E630", scene.crashed_simplifying
+    if scene.gone_exporting:
+        yield "E642", scene.gone_exporting
     if scene.without_gpu and scene.asks_gpu and not hit & _GPU_SAID:
         yield "O630", scene.without_gpu
     if scene.lost_power:

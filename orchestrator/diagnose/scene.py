@@ -62,6 +62,9 @@ _SIMPLIFIES = re.compile(
     r"\b(?:onnx: )?(?:simplifying|slimming) with onnx-?(?:sim|slim)\w*|^simplifying\W*$"
     r"|\bgenerated onnx model named \S+"
 )
+_EXPORTING = re.compile(r"^onnx: starting export with\b")
+#: A shell asks for the next command.
+_PROMPTED = re.compile(r"^(?:\([\w.-]+\) ?)?(?:ps )?(?:[a-z]:\\[^>]*>|\S+@\S+:\S*[$#])\s*$")
 _EXPORTED = re.compile(r"export (?:success|complete|failure)|simplifier failure|[$#] \S|^finish!")
 #: TensorFlow has no GPU and goes on; somebody asks why.
 _WITHOUT_GPU = re.compile(
@@ -111,7 +114,7 @@ PATTERNS = (
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
     _DRIVER_OF, _NOT_BUILT, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
-    _IN_WSL_2, _NO_VIDEO, _USB_CAMERA,
+    _IN_WSL_2, _NO_VIDEO, _USB_CAMERA, _EXPORTING, _PROMPTED,
 )  # fmt: skip
 
 
@@ -146,6 +149,9 @@ class Scene:
     #: A crash in the simplifier of ONNX models.
     simplifies: bool = False
     crashed_simplifying: str | None = None
+    #: The line with which an export began, and the same when a prompt followed at once.
+    exporting: str | None = None
+    gone_exporting: str | None = None
     #: TensorFlow's line that it works without a GPU, and whether somebody asks for one.
     without_gpu: str | None = None
     asks_gpu: bool = False
@@ -274,6 +280,12 @@ class Scene:
             self.simplifies = True
         elif _EXPORTED.search(lower):
             self.simplifies = False
+        if self.exporting and _PROMPTED.search(lower):
+            self.gone_exporting = self.exporting
+        elif _EXPORTING.search(lower):
+            self.exporting = folded
+        elif _EXPORTED.search(lower):
+            self.exporting = None
         if _WITHOUT_GPU.search(lower):
             self.without_gpu = folded
         elif _ASKS_GPU.search(lower) and not _OF_TENSORFLOW.search(lower):

@@ -50,19 +50,49 @@ class Alternative:
     certain: bool = True
 
     @cached_property
-    def patterns(self) -> tuple[re.Pattern[str], ...]:
-        """The parts, compiled on first use."""
-        return tuple(re.compile(expand(part), re.IGNORECASE) for part in self.parts)
+    def patterns(self) -> tuple[tuple[re.Pattern[str], bool], ...]:
+        """The parts, compiled on first use, each with whether it is for text in small letters."""
+        return tuple(_compile(expand(part)) for part in self.parts)
 
-    def search(self, text: str) -> Mapping[str, str] | None:
-        """Return what was captured when every part is in ``text``, else ``None``."""
-        captured: dict[str, str] = {}
-        for pattern in self.patterns:
-            match = pattern.search(text)
+    def search(self, text: str, lower: str | None = None) -> Mapping[str, str] | None:
+        """Return what was captured when every part is in ``text``, else ``None``.
+
+        ``lower`` is ``text`` in small letters, if it is plain ASCII: looked through much faster.
+        """
+        captured: dict[str, str] | None = None
+        for pattern, small in self.patterns:
+            if lower is not None and small:
+                match = pattern.search(lower)
+            else:
+                match = (_any_case(pattern) if small else pattern).search(text)
             if match is None:
                 return None
-            captured.update({k: v.strip() for k, v in match.groupdict().items() if v})
-        return captured
+            if captured is None:
+                captured = {}
+            for name in pattern.groupindex:
+                start, end = match.span(name)
+                # What is not there lies at -1.
+                if start < end:
+                    captured[name] = text[start:end].strip()
+        return captured if captured is not None else {}
+
+
+#: Signs by which a pattern looks at the case of letters, or names one in capitals. Escapes and
+#: names of groups are taken out before.
+_CASED = re.compile(r"[A-Z]|\(\?-?[a-z]*i|\(\?P=")
+_NO_CASE = re.compile(r"\\.|\(\?P<\w+>")
+
+
+def _compile(pattern: str) -> tuple[re.Pattern[str], bool]:
+    """Compile a pattern of the list; one that has no capitals is for text in small letters."""
+    small = pattern.isascii() and _CASED.search(_NO_CASE.sub("", pattern)) is None
+    return re.compile(pattern, 0 if small else re.IGNORECASE), small
+
+
+@cache
+def _any_case(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """Return ``pattern`` for text in which the case of letters is as it was."""
+    return re.compile(pattern.pattern, re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -163,7 +193,7 @@ class Index:
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         # Each alternative with its place in the file, which decides between two that match.
         self._always: list[tuple[int, Entry, Alternative]] = []
-        self._by_word: dict[str, list[tuple[int, Entry, Alternative]]] = {}
+        self._by_word: dict[str, list[tuple[int, Entry, Alternative, tuple[Words, ...]]]] = {}
         words: set[str] = set()
         known = ((entry, one) for entry in entries.values() for one in (*entry.match, *entry.hint))
         for number, (entry, alternative) in enumerate(known):
@@ -173,8 +203,11 @@ class Index:
                 self._always.append((number, entry, alternative))
                 continue
             # The rarest part decides where to look: few words, and long ones.
-            for word in min(required, key=lambda some: (len(some), -min(map(len, some)))):
-                self._by_word.setdefault(word, []).append((number, entry, alternative))
+            ranked = sorted(required, key=lambda some: (len(some), -min(map(len, some))))
+            # Where that part is, the next rarest one says most.
+            rest = tuple(ranked[1:])
+            for word in ranked[0]:
+                self._by_word.setdefault(word, []).append((number, entry, alternative, rest))
         self._answers: dict[str, tuple[Found, ...]] = {}
         # Words by their beginning: a line has fewer beginnings than the list has words.
         self._beginnings: dict[str, list[str]] = {}
@@ -186,8 +219,10 @@ class Index:
 
     def wanted(self) -> Iterator[tuple[Words, ...]]:
         """Yield the sets of words that each alternative needs; none for what is always tried."""
-        for entries in (self._always, *self._by_word.values()):
-            for _, _, alternative in entries:
+        for _, _, alternative in self._always:
+            yield alternative.required
+        for entries in self._by_word.values():
+            for _, _, alternative, _ in entries:
                 yield alternative.required
 
     def _present(self, lower: str) -> frozenset[str]:
@@ -214,12 +249,13 @@ class Index:
                 self._tried.clear()
             found = {number: (entry, one) for number, entry, one in self._always}
             for word in present & self._by_word.keys():
-                found.update({number: (entry, one) for number, entry, one in self._by_word[word]})
-            self._tried[present] = tuple(
-                found[number]
-                for number in sorted(found)
-                if not any(words.isdisjoint(present) for words in found[number][1].required)
-            )
+                for number, entry, one, rest in self._by_word[word]:
+                    for words in rest:
+                        if words.isdisjoint(present):
+                            break
+                    else:
+                        found[number] = (entry, one)
+            self._tried[present] = tuple(found[number] for number in sorted(found))
         return self._tried[present]
 
     def search(self, text: str) -> tuple[Found, ...]:
@@ -233,10 +269,12 @@ class Index:
 
     def _search(self, text: str) -> Iterator[Found]:
         done: set[str] = set()
-        for entry, alternative in self._candidates(self._present(text.lower())):
+        lower = text.lower()
+        plain = lower if text.isascii() else None
+        for entry, alternative in self._candidates(self._present(lower)):
             if entry.id in done:
                 continue
-            captured = alternative.search(text)
+            captured = alternative.search(text, plain)
             if captured is not None:
                 done.add(entry.id)
                 if not entry.vetoed(text):

@@ -238,7 +238,10 @@ class Matcher:
             return False
         if len(bare) < len(line) and texts.stamped_by_system(line):
             return False
-        before = self._message[-1][1]
+        _, before, said = self._message[-1]
+        if bare[:1].isupper() and RAISED.match(bare) and RAISED.match(said):
+            # One exception below another: each is a message of its own.
+            return False
         if sum(len(part) for _, part, _ in self._message) > MOST_CHARACTERS:
             return False
         if bare[:1] in " \t([/" or bare[:1].islower():

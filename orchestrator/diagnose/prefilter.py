@@ -214,9 +214,9 @@ class Prefilter:
         bare = texts.strip_prefix(cleaned)
         folded = _plain(texts.fold(bare))
         lower = _plain(cleaned)
-        seen = f"{whole}\n{lower}\n{folded}"
+        seen = "\n".join(dict.fromkeys((whole, lower, folded)))
         found = 0
-        for text in (whole, folded):
+        for text in {whole, folded}:
             found |= self._present(text)
         tail = _TAIL.search(whole)
         heads = {head[0] for text in (whole, folded) if (head := _HEAD.match(text))}
@@ -238,12 +238,22 @@ class Prefilter:
     def _readers_of(seen: str, bare: str) -> int:
         found = EVIDENCE if matters(bare) else 0
         texts_of = dict.fromkeys((bare, bare.lower(), texts.fold(bare).lower(), bare.strip()))
-        words, wanting = _looked_for()
-        present = frozenset(word for word in words if word in seen)
-        for reader, alternatives, blind in wanting:
-            if any(not any(map(present.isdisjoint, sets)) for sets in alternatives) or any(
-                pattern.search(text) for pattern in blind for text in texts_of
-            ):
+        words, wanting, blind = _looked_for()
+        beginnings = {seen[at : at + SHORTEST] for at in range(len(seen) - SHORTEST + 1)}
+        # A number is one sign in a shape, and is looked for in each line.
+        beginnings.update("0")
+        present = frozenset(
+            word
+            for beginning in beginnings & words.keys()
+            for word in words[beginning]
+            if word in seen
+        )
+        for word in present:
+            for reader, sets in wanting.get(word, ()):
+                if not (found & reader or any(map(present.isdisjoint, sets))):
+                    found |= reader
+        for reader, pattern in blind:
+            if not found & reader and any(pattern.search(text) for text in texts_of):
                 found |= reader
         return found
 
@@ -293,23 +303,27 @@ class Prefilter:
         return verdict
 
 
-#: A reader, the words of each of its alternatives, and its patterns without a word.
-_Wants = tuple[int, list[tuple[frozenset[str], ...]], tuple[re.Pattern[str], ...]]
+#: By a word of one set of an alternative: the reader that it is of, and the other sets.
+_Wants = dict[str, list[tuple[int, tuple[frozenset[str], ...]]]]
 
 
 @cache
-def _looked_for() -> tuple[frozenset[str], list[_Wants]]:
-    """Return all words that a reader looks for, and each reader with its own, as shapes are."""
-    wanting = [
-        (
-            reader,
-            [tuple(frozenset(map(_plain, words)) for words in sets) for sets in want.sets],
-            want.blind,
-        )
-        for reader, want in READERS.items()
-    ]
-    words = (word for _, each, _ in wanting for sets in each for words in sets for word in words)
-    return frozenset(words), wanting
+def _looked_for() -> tuple[dict[str, list[str]], _Wants, list[tuple[int, re.Pattern[str]]]]:
+    """Return the words that readers look for, by their beginnings, as shapes are; who wants them;
+    and the patterns that have no word."""
+    wanting: _Wants = {}
+    words: set[str] = set()
+    for reader, want in READERS.items():
+        for sets in want.sets:
+            plain = sorted((frozenset(map(_plain, some)) for some in sets), key=len)
+            words.update(*plain)
+            for word in plain[0]:
+                wanting.setdefault(word, []).append((reader, tuple(plain[1:])))
+    blind = [(reader, pattern) for reader, want in READERS.items() for pattern in want.blind]
+    beginnings: dict[str, list[str]] = {}
+    for word in words:
+        beginnings.setdefault(word[:SHORTEST], []).append(word)
+    return beginnings, wanting, blind
 
 
 @cache

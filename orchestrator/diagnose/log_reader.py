@@ -35,6 +35,7 @@ from orchestrator.diagnose.session import Session
 from orchestrator.diagnose.tested import Tests
 from orchestrator.diagnose.told import Manual, as_it_is_now, heads_aside, is_doubtful, moved_on
 from orchestrator.diagnose.tracebacks import CALM, Ignored
+from orchestrator.diagnose.units import Units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -133,6 +134,7 @@ class VendorLog:
         self._listings = Listings()
         self._manual = Manual()
         self._tests = Tests()
+        self._units = Units()
         self._matcher = Matcher()
         self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
@@ -189,6 +191,8 @@ class VendorLog:
             self._listings.feed(cleaned)
             if since := self._tests.feed(self._lines, cleaned):
                 self._was_tested(since)
+            if since := self._units.feed(self._lines, cleaned):
+                self._runs_since(since)
             if self._tests.shown or self._is_ignored(cleaned):
                 self._matcher.feed(self._lines, "")
             else:
@@ -211,6 +215,13 @@ class VendorLog:
     def _was_tested(self, since: int) -> None:
         """Let go what a test printed from line ``since`` on: it passed."""
         self._hits = {name: hit for name, hit in self._hits.items() if hit.line < since}
+        self._outcome.forget(since)
+
+    def _runs_since(self, since: int) -> None:
+        """Doubt what a unit said from line ``since`` on: it was started again, and runs."""
+        for name, hit in self._hits.items():
+            if hit.line >= since and self._units.says(hit.text):
+                self._hits[name] = replace(hit, certain=False)
         self._outcome.forget(since)
 
     def _is_ignored(self, line: str) -> bool:

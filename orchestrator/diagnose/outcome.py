@@ -299,7 +299,7 @@ class OutcomeReader:
             self._failure = None
 
     def forget(self, since: int) -> None:
-        """Forget a failure of line ``since`` or later: a test that passed has printed it."""
+        """Forget a failure of line ``since`` or later: what has printed it went well."""
         while self._failure is not None and self._failure.line >= since:
             self._failure = self._former.pop() if self._former else None
         if self._soft is not None and self._soft.line >= since:

@@ -223,7 +223,7 @@ PORT_TAKEN = "OSError: [Errno 98] Address already in use"
     [
         ([SCRIPT_GONE, "Collecting pytest", MODULE_GONE], "M31"),
         ([NAME_GONE, KEY_GONE], "G06"),
-        ([KEY_GONE, NAME_GONE], "M01"),
+        ([KEY_GONE, NAME_GONE], "M590"),
         ([PORT_TAKEN, "", SCRIPT_GONE], "M31"),
         ([NAME_GONE, "all tried again", PORT_TAKEN], "G06"),
     ],

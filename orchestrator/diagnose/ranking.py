@@ -50,6 +50,8 @@ EXPLAINED = {
     "R80": frozenset({"W25"}),
     # Who may not open the node is known: nobody in a container without root.
     "G670": frozenset({"G02", "G490", "R07", "R32"}),
+    # Why the container may not use the device is known: its list has the old key.
+    "R671": frozenset({"R142"}),
     # Which of two copies of a library was loaded is known; the system is not too old.
     "G674": frozenset({"S56"}),
     # Who has the camera is known: the program itself.

@@ -201,6 +201,8 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
         yield "R490", scene.other_node
     if scene.nobodys_node and hit & EXPLAINED["G670"]:
         yield "G670", scene.nobodys_node
+    if scene.lxc_1 and not scene.lxc_2 and hit & EXPLAINED["R671"]:
+        yield "R671", scene.lxc_1
     if scene.in_wsl_2 and scene.usb_camera and scene.no_video:
         yield "V672", scene.no_video
     if scene.old_api and "T430" in hit and "R16" not in hit:

@@ -100,6 +100,8 @@ _NOT_BUILT = re.compile(r"^hailo\w*[/,] ?[\d.]+: (?:added|built)\b")
 _LOADED = re.compile(r"^hailo(?:1x)?_pci \d+ \d+|hailo\w*: init module|\bhailo \S+: probing")
 #: A device's node in `ls -l` that belongs to nobody: one of the host's in a rootless container.
 _NOBODYS_NODE = re.compile(r"^[bc][rwx-]{6}--\S?\S? \d+ nobody no(?:group|body) \d+, ?\d+ ")
+#: A container's list of devices under the key of control groups of version 1, or of version 2.
+_LXC = re.compile(r"^lxc\.cgroup(?P<two>2?)\.devices\.allow\s*[:=]")
 #: Somebody is in WSL 2, its USB bus has a camera, and there is no node of one.
 _IN_WSL_2 = re.compile(r"\bwsl ?2\b|microsoft-standard-wsl2")
 _NO_VIDEO = re.compile(
@@ -114,7 +116,7 @@ PATTERNS = (
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
     _DRIVER_OF, _NOT_BUILT, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
-    _IN_WSL_2, _NO_VIDEO, _USB_CAMERA, _EXPORTING, _PROMPTED,
+    _IN_WSL_2, _NO_VIDEO, _USB_CAMERA, _EXPORTING, _PROMPTED, _LXC,
 )  # fmt: skip
 
 
@@ -166,6 +168,9 @@ class Scene:
     driver_of: set[str] = field(default_factory=set)
     asked_kernel: bool = False
     driver_loaded: bool = False
+    #: The list of devices of an LXC container, under the old key.
+    lxc_1: str | None = None
+    lxc_2: bool = False
     #: WSL 2, a camera on its USB bus, and the line that shows no node of it.
     in_wsl_2: bool = False
     usb_camera: bool = False
@@ -220,6 +225,10 @@ class Scene:
         """Note that the card's node was missing, and was made later in the same start."""
         self.in_wsl_2 = self.in_wsl_2 or _IN_WSL_2.search(lower) is not None
         self.usb_camera = self.usb_camera or _USB_CAMERA.search(lower) is not None
+        listed = _LXC.search(lower)
+        if listed:
+            self.lxc_1 = self.lxc_1 if listed["two"] else folded
+            self.lxc_2 = self.lxc_2 or bool(listed["two"])
         if _NO_VIDEO.search(lower):
             self.no_video = self.no_video or folded
         if _NOBODYS_NODE.search(lower):

@@ -130,23 +130,32 @@ MENDED = (
                        r"|already up.to.date)")),
 )  # fmt: skip
 #: What each of them shows to be over: the network, lists that were old, a lock that was held.
-_NETWORK = ("G05", "G06", "G12", "G14", "G17", "G74", "L06", "L07", "Y30")
+_NETWORK = (
+    "G05", "G06", "G12", "G14", "G17", "G74", "G621", "J592", "J593", "J601", "L06", "L07", "L590",
+    "M598", "Y30",
+)  # fmt: skip
 OVER = {
     "link": ("R65",),
     "ship": ("G05", "G06", "L07", "Y30"),
     "node": ("R33",),
     "plugin": ("V03",),
-    "configured": ("B01", "F36", "F41", "G04", "G29", "G72", "M14", "V11"),
+    "configured": (
+        "B01", "B550", "B551", "F36", "F41", "G04", "G29", "G72", "G677", "M14", "M595", "M597",
+        "V11",
+    ),
     "pip": (*_NETWORK, "M03", "S42", "S54"),
-    "apt": (*_NETWORK, "B02", "B03", "B05", "B13", "G70", "L08", "M01", "M11"),
+    "apt": (
+        *_NETWORK, "B02", "B03", "B05", "B13", "B552", "B553", "G70", "L08", "M01", "M11", "M590",
+        "M591", "M596",
+    ),
     "lists": ("B02",),
     # The firmware answers, so that a driver is loaded.
-    "identify": ("R39", "R40", "R41", "R42", "R43", "R287", "X280", "X281"),
+    "identify": ("R39", "R40", "R41", "R42", "R43", "R287", "R571", "R574", "X280", "X281"),
     # Library and driver speak with each other; a container may differ, where one only identifies.
     "run": ("X282",),
     # HailoRT only warns of another firmware; it may refuse an operation, or all may go on.
     "rate": ("R34",),
-    "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "J11"),
+    "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "S571", "J11", "J606"),
     "fetch": _NETWORK,
     "again": ("G68", "S40"),
     "dataset": (*_NETWORK, "E81"),
@@ -154,10 +163,10 @@ OVER = {
     "docker": ("S07", "S08", "S37"),
     "evaluated": ("O14",),
     "make": ("G01", "G02", "G04", "G69", "G72"),
-    "ssh": ("G05", "H06", "H09", "L07"),
-    "net": ("G05", "G06", "G17", "L07", "Y38"),
+    "ssh": ("G05", "H06", "H09", "H552", "H553", "H555", "H557", "H671", "L07"),
+    "net": ("G05", "G06", "G17", "J601", "L07", "Y38"),
     "git": (*_NETWORK, "G44", "G87", "J20", "J29", "J30"),
-}
+}  # fmt: skip
 #: Modules whose package has another name.
 _PACKAGES = {"cv2": "opencv_python", "yaml": "pyyaml", "pil": "pillow", "sklearn": "scikit_learn"}
 _INSTALLED = re.compile(r"^successfully installed (?P<names>\S.*)")

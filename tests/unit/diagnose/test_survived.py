@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.diagnose.catalogue import load_catalogue
 from orchestrator.diagnose.log_reader import read_log
-from orchestrator.diagnose.survived import installed, package_of, warned
+from orchestrator.diagnose.survived import OVER, installed, package_of, warned
 
 MISSING = "ModuleNotFoundError: No module named 'requests'"
 INSTALLED = "Successfully installed idna-3.7 requests-2.32.0"
@@ -27,6 +28,30 @@ def test_a_module_that_pip_installed_afterwards_is_no_cause_and_another_one_is()
 def test_a_download_that_came_through_is_no_failure_and_one_that_did_not_is() -> None:
     assert told(NO_NAME, FETCHED, "saved")["G06"] == "info"
     assert told(FETCHED, NO_NAME)["G06"] == "fatal"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "over"),
+    [
+        ("M596", "E: Repository 'http://deb.example.com stable InRelease' changed its 'Suite' value "
+         "from 'stable' to 'oldstable'", "Setting up curl (7.88.1-10) ..."),
+        ("M590", "gpg: no valid OpenPGP data found.", "Setting up docker-ce (5:27.0.1) ..."),
+        ("J601", "dial tcp: lookup registry.example.com on 192.168.1.1:53: server misbehaving",
+         "Status: Downloaded newer image for registry.example.com/x:1"),
+        ("M595", "configure: error: C compiler cannot create executables", "-- Configuring done"),
+    ],
+)  # fmt: skip
+def test_what_came_through_at_last_takes_back_what_stopped_it(
+    name: str, line: str, over: str
+) -> None:
+    assert told(line)[name] == "fatal"
+    assert told(line, over, "$")[name] == "info"
+    assert told(over, line)[name] == "fatal"
+
+
+def test_what_may_be_over_is_in_the_list() -> None:
+    known = load_catalogue()
+    assert [one for each in OVER.values() for one in each if one not in known] == []
 
 
 def test_a_warning_may_be_the_cause_where_nothing_comes_after_it() -> None:

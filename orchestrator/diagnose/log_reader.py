@@ -155,6 +155,8 @@ class VendorLog:
         self._asides: set[str] = set()
         #: The last line and how often it came in a row, while it told nothing.
         self._same, self._again = "", 0
+        #: Whether the line that is read showed something of the list, alone or with those before.
+        self._hit = False
         #: Where each file of the story begins: number of lines read before it, and its name.
         self._origins: list[tuple[int, str | None]] = [(0, file)]
         if self.asked.images is not None:
@@ -165,7 +167,7 @@ class VendorLog:
         # Drawings of one bar share the number of the line that they are drawn on.
         self._lines += 1
         if line == self._same and self._again > STEADY:
-            # Nobody wanted to see it, alone or with those before; so it is once more.
+            # It showed nothing, alone or with those before; so it is once more.
             self._matcher.pass_over(self._lines, line)
             return []
         if self._evidence.tracebacks.caught and CALM.match(line):
@@ -183,6 +185,7 @@ class VendorLog:
         if verdict.search or verdict.sounds_bad:
             line = as_it_is_now(line)
         before = self._matcher.taken
+        self._hit = False
         news: list[Progress | Diagnosis] = []
         for part in texts.split_feed(line):
             cleaned = texts.clean(part)
@@ -201,7 +204,7 @@ class VendorLog:
             self._prefilter.keep()
         self._again = self._again + 1 if given == self._same else 0
         self._same = given
-        wanted = verdict.readers or verdict.search or verdict.bulk or verdict.sounds_bad
+        wanted = verdict.readers or self._hit or verdict.bulk or verdict.sounds_bad
         if wanted or news or self._matcher.expects or not self._prefilter.steady:
             self._again = 0
         return news
@@ -275,6 +278,7 @@ class VendorLog:
     def _search(self, line: str) -> list[Diagnosis]:
         """Return the new findings that a line shows, each fact once."""
         hits = self._matcher.feed(self._lines, line)
+        self._hit = self._hit or bool(hits)
         if hits and (self._manual.inside or is_doubtful(line)):
             hits = [replace(hit, certain=False) for hit in hits]
         taken = [self._take(hit) for hit in hits]

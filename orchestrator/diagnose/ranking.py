@@ -203,7 +203,8 @@ def _in_order(
         earlier = followed(one)
         if earlier is None:
             return one
-        return possible(one, f"it stays when line {earlier.line} is mended")
+        why = f"it stays when line {earlier.line} is mended"
+        return possible(one, why)
 
     return [told(one) for one in found]
 

@@ -338,7 +338,7 @@ def test_the_failure_that_came_after_the_solved_one_is_the_one_asked_about() -> 
 
 
 def test_what_a_report_tells_beside_its_failure_is_possible_where_that_is_known() -> None:
-    missing = "no element \"hailonet\""
+    missing = 'no element "hailonet"'
     tried = f"### What I tried\n\n{missing}\n"
     assert told(tried) == {"V03": "fatal"}
     log = "\n## Log\n\nHEF format is not compatible with device. Device arch: HAILO8L, HEF arch:"

@@ -33,7 +33,7 @@ def test_a_download_that_came_through_is_no_failure_and_one_that_did_not_is() ->
 @pytest.mark.parametrize(
     ("name", "line", "over"),
     [
-        ("M596", "E: Repository 'x InRelease' changed its 'Suite' value from 'a' to 'b'",
+        ("M596", "E: Repository 'x a InRelease' changed its 'Suite' value from 'a' to 'b'",
          "Setting up curl (7.88.1-10) ..."),
         ("M590", "gpg: no valid OpenPGP data found.", "Setting up docker-ce (5:27.0.1) ..."),
         ("J601", "dial tcp: lookup registry.example.com on 192.168.1.1:53: server misbehaving",

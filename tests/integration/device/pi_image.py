@@ -6,12 +6,18 @@ seconds under qemu instead of minutes. The tar is kept in ``.ci/cache`` between 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CACHE = Path(os.environ.get("HEFSMITH_CI_CACHE", REPOSITORY / ".ci" / "cache"))
@@ -49,7 +55,24 @@ def run(*words: str | Path, timeout: float = 600, text: str | None = None) -> st
 
 
 def pi_image(arch: str = "amd64") -> str:
-    """Return the tag of the stand-in Pi's image, built now if need be."""
+    """Return the tag of the stand-in Pi's image, built now if need be.
+
+    Several processes of one test run ask for it; only one of them lays out and builds.
+    """
+    with _alone(f"pi-{arch}"):
+        return _made(arch)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Wait until no other process does what ``name`` stands for."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _made(arch: str) -> str:
     base = base_image(arch)
     context = CACHE / f"pi-context-{arch}"
     shutil.rmtree(context, ignore_errors=True)

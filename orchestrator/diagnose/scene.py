@@ -219,20 +219,11 @@ class Scene:
         self._feed_end(folded, lower)
         self._feed_device(folded, lower)
         self._feed_node(folded, lower)
+        self._feed_guest(folded, lower)
         self._feed_kernel(folded, lower)
 
     def _feed_node(self, folded: str, lower: str) -> None:
         """Note that the card's node was missing, and was made later in the same start."""
-        self.in_wsl_2 = self.in_wsl_2 or _IN_WSL_2.search(lower) is not None
-        self.usb_camera = self.usb_camera or _USB_CAMERA.search(lower) is not None
-        listed = _LXC.search(lower)
-        if listed:
-            self.lxc_1 = self.lxc_1 if listed["two"] else folded
-            self.lxc_2 = self.lxc_2 or bool(listed["two"])
-        if _NO_VIDEO.search(lower):
-            self.no_video = self.no_video or folded
-        if _NOBODYS_NODE.search(lower):
-            self.nobodys_node = folded
         if _BETWEEN.search(lower):
             self.node_missing = None
         if _NODE_MISSING.search(lower):
@@ -243,6 +234,19 @@ class Scene:
             self.other_node = folded
         elif _OLD_NODE.search(lower):
             self.old_node = True
+
+    def _feed_guest(self, folded: str, lower: str) -> None:
+        """Note what WSL or a container lets through of the host's devices."""
+        self.in_wsl_2 = self.in_wsl_2 or _IN_WSL_2.search(lower) is not None
+        self.usb_camera = self.usb_camera or _USB_CAMERA.search(lower) is not None
+        listed = _LXC.search(lower)
+        if listed:
+            self.lxc_1 = self.lxc_1 if listed["two"] else folded
+            self.lxc_2 = self.lxc_2 or bool(listed["two"])
+        if _NO_VIDEO.search(lower):
+            self.no_video = self.no_video or folded
+        if _NOBODYS_NODE.search(lower):
+            self.nobodys_node = folded
 
     def _feed_kernel(self, folded: str, lower: str) -> None:
         """Note which kernel runs, and for which ones a driver of the card was built."""

@@ -20,6 +20,7 @@ PASSED = {
 {NODE}
 [       OK ] HefTest.NoDevice (3 ms)
 [  PASSED  ] 2 tests.""",
+    # "# TODO" is TAP's own mark of a test that may fail.
     "TAP": f"""\
 1..3
 ok 1 - opens the device

@@ -13,6 +13,7 @@ from orchestrator.language import told
 
 if TYPE_CHECKING:
     from orchestrator.contact_report import ContactReport
+    from orchestrator.diagnose.explain import Explained
     from orchestrator.diagnose.finding import Diagnosis, Ran
 
 _EXAMPLE = (
@@ -48,7 +49,8 @@ def explain(
             for line in as_text(report, screen_width()).splitlines():
                 print_result(escape_control(line), quoted=True)
         return
-    ran, findings, notable = explain_logs(logs, sys.stdin.buffer)
+    read = explain_logs(logs, sys.stdin.buffer)
+    ran, findings, notable = read.ran, read.findings, read.notable
     if as_json:
         emit_json(
             {
@@ -69,12 +71,28 @@ def explain(
     if not findings:
         print_result("")
         print_result(told("Nothing known was found in it."))
+        if not notable and (advice := _what_next(read)):
+            print_result(advice)
     if notable and all(one.severity in {"unknown", "info"} for one in findings):
         print_result(told("These lines are most likely to matter:"))
         for number, file, text in notable:
             line = told(f"line {number}")
             where = f"{escape_control(file)}, {line}" if file else line
             print_result(f"  {where}: {escape_control(text[:300])}", quoted=True)
+
+
+def _what_next(read: Explained) -> str:
+    """Return what to do where a log shows nothing; nothing where it says that all went well."""
+    if read.empty:
+        return told("It is empty. Take errors along, too: COMMAND 2>&1 | hef explain -")
+    if read.strange:
+        return told(
+            "It is not a text file. Use hef inspect FILE for a HEF. If it is a picture of the "
+            "screen, copy the text instead."
+        )
+    if read.ran.outcome == "ok":
+        return ""
+    return told("Give more of it: the command, and all that it printed (2>&1 takes errors along).")
 
 
 #: How bad a finding is, whose part is to be changed: the words of JSON, and those of the screen.

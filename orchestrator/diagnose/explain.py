@@ -112,11 +112,31 @@ def _open_log(path: Path) -> BinaryIO:
 
 
 class Explained(NamedTuple):
-    """What ran, what is known of it, and the lines (number, file, words) most likely to matter."""
+    """What ran, what is known of it, and the lines (number, file, words) most likely to matter.
+
+    ``empty`` and ``strange``: nothing was read but white space; bytes that are no text among it.
+    """
 
     ran: Ran
     findings: list[Diagnosis]
     notable: list[tuple[int, str | None, str]]
+    empty: bool = False
+    strange: bool = False
+
+
+class _Kind:
+    """Passes lines on and notes whether they are text."""
+
+    def __init__(self) -> None:
+        self.empty = True
+        self.strange = False
+
+    def of(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the same lines."""
+        for line in lines:
+            self.strange = self.strange or "\0" in line or line.count("\ufffd") * 4 > len(line)
+            self.empty = self.empty and not line.strip(" \t\r\ufeff")
+            yield line
 
 
 def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
@@ -126,16 +146,17 @@ def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
     """
     several = list(paths)
     log = VendorLog()
+    kind = _Kind()
     for path in several:
         named = str(path) if len(several) > 1 else None
         log.begin_file(named)
         if str(path) == "-":
-            for line in lines_of(stdin):
+            for line in kind.of(lines_of(stdin)):
                 log.feed(line)
             continue
         try:
             with _open_log(path) as stream:
-                for line in lines_of(stream):
+                for line in kind.of(lines_of(stream)):
                     log.feed(line)
         except OSError as error:
             msg = f"{escape_control(str(path))}: {error.strerror or error}"
@@ -144,4 +165,4 @@ def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
                 hint="Give the path of a log file, or - for standard input.",
                 code="explain.file",
             ) from error
-    return Explained(log.ran(), log.findings(), log.notable())
+    return Explained(log.ran(), log.findings(), log.notable(), kind.empty, kind.strange)

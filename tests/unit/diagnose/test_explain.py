@@ -73,7 +73,7 @@ def test_several_files_are_one_story_with_places_of_their_own(tmp_path: Path) ->
     first, second = tmp_path / "optimize.log", tmp_path / "compile.log"
     first.write_text("a\nb\n[info] Using dataset with 64 entries for calibration\n")
     second.write_text(FAILED)
-    ran, findings, _ = explain_logs([first, second], io.BytesIO())
+    ran, findings, *_ = explain_logs([first, second], io.BytesIO())
     assert ran.images_used == 64
     places = {one.id: (one.line, one.file) for one in findings}
     assert places == {"S22": (2, str(second)), "C05": (3, str(first))}
@@ -95,15 +95,39 @@ def test_control_characters_of_a_log_never_reach_the_terminal(
 def test_logs_in_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     log = tmp_path / "run.log"
     log.write_bytes(f"Größe\r\n{FAILED}".encode(encoding))
-    _, findings, _ = explain_logs([log], io.BytesIO())
+    findings = explain_logs([log], io.BytesIO()).findings
     assert [one.id for one in findings] == ["S22"]
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"", "It is empty. Take errors along, too"),
+        (b" \n\r\n\t\n", "It is empty."),
+        (b"\x01HEF\0\0\0\2" + bytes(200), "It is not a text file. Use hef inspect"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "It is not a text file."),
+        (b"hello\nworld\n", "Give more of it: the command"),
+        (FAILED.encode(), ""),
+    ],
+)
+def test_a_log_that_shows_nothing_is_told_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, advice: str
+) -> None:
+    log = tmp_path / "run.log"
+    log.write_bytes(content)
+    code, out, _ = explain(capsys, str(log))
+    assert code == 0
+    if advice:
+        assert advice in out.splitlines()[-1]
+    else:
+        assert "Give more of it" not in out
 
 
 @pytest.mark.slow
 def test_a_file_that_is_no_log_is_answered_with_nothing(tmp_path: Path) -> None:
     log = tmp_path / "x.hef"
     log.write_bytes(bytes(range(256)) * 4000)
-    ran, findings, _ = explain_logs([log], io.BytesIO())
+    ran, findings, *_ = explain_logs([log], io.BytesIO())
     assert ran.outcome == "unknown"
     assert findings == []
 

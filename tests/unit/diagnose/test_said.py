@@ -105,8 +105,8 @@ def test_logs_go_on_after_standard_input(tmp_path: Path) -> None:
     log.write_text(
         "docker: permission denied while trying to connect to the Docker daemon socket\n"
     )
-    _, alone, _ = explain_logs([log], io.BytesIO())
-    _, found, _ = explain_logs([AnyPath("-"), log], io.BytesIO(b"nothing in here\n"))
+    alone = explain_logs([log], io.BytesIO()).findings
+    found = explain_logs([AnyPath("-"), log], io.BytesIO(b"nothing in here\n")).findings
     assert alone
     assert [one.id for one in found] == [one.id for one in alone]
     assert found[0].file == str(log)

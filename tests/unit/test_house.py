@@ -140,7 +140,8 @@ def modules_in(path: Path) -> frozenset[str]:
 
 
 def test_no_file_has_two_nouns_in_it() -> None:
-    for path in [*sources(*CODE), *sources("tests")]:
+    lists = (REPOSITORY / "orchestrator/diagnose/failures").glob("*.yaml")
+    for path in [*sources(*CODE), *sources("tests"), *lists]:
         lines = len(path.read_text(encoding="utf-8").splitlines())
         assert lines <= 600, f"{path.relative_to(REPOSITORY)} has {lines} lines"
 

@@ -163,14 +163,15 @@ def _paragraph(finding: Diagnosis) -> list[str]:
     state = told(_SEVERITY_TITLES[finding.severity])
     if finding.recovered:
         state = told("the run went on")
-    # Nobody knows what to change where nobody knows the cause.
-    title = _FAULT_TITLES.get(finding.fault)
+    # Nobody knows what to change where nobody knows the cause; a general entry tells what stopped
+    # the program, and why only as far as the line does.
+    title = None if finding.umbrella else _FAULT_TITLES.get(finding.fault)
     whose = f" ({told('to change')}: {told(title)})" if title else ""
     stage = "" if finding.stage == "unknown" else f"{finding.stage}, "
     lines = [f"{finding.id}  {state}, {stage}{where}{whose}"]
     if finding.text:
         lines.append(f"  > {escape_control(finding.text[:300])}")
-    parts = [(told("why"), finding.cause)]
+    parts = [(told("what") if finding.umbrella else told("why"), finding.cause)]
     if finding.severity == "possible" and finding.confirm:
         parts.append((told("certain if"), finding.confirm))
     parts.append((told("fix"), finding.remedy))

@@ -33,7 +33,14 @@ from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.scene import Scene
 from orchestrator.diagnose.session import Session
 from orchestrator.diagnose.tested import Tests
-from orchestrator.diagnose.told import Manual, as_it_is_now, heads_aside, is_doubtful, moved_on
+from orchestrator.diagnose.told import (
+    Manual,
+    as_it_is_now,
+    heads_aside,
+    is_doubtful,
+    moved_on,
+    title_of,
+)
 from orchestrator.diagnose.tracebacks import CALM, Ignored
 from orchestrator.diagnose.units import Units
 
@@ -153,6 +160,8 @@ class VendorLog:
         #: The part of a report that is being read stands beside its failure; entries shown there.
         self._aside = False
         self._asides: set[str] = set()
+        #: The first line, where it may be the heading of a post; what it tells is only possible.
+        self._title = ""
         #: The last line and how often it came in a row, while it told nothing.
         self._same, self._again = "", 0
         #: Whether the line that is read showed something of the list, alone or with those before.
@@ -186,7 +195,7 @@ class VendorLog:
             line = as_it_is_now(line)
         before = self._matcher.taken
         self._hit = False
-        news: list[Progress | Diagnosis] = []
+        news: list[Progress | Diagnosis] = list(self._read_title(given))
         for part in texts.split_feed(line):
             cleaned = texts.clean(part)
             if not self._session.spoke or any(sign in part for sign in PROMPTS):
@@ -208,6 +217,15 @@ class VendorLog:
         if wanted or news or self._matcher.expects or not self._prefilter.steady:
             self._again = 0
         return news
+
+    def _read_title(self, line: str) -> list[Diagnosis]:
+        """Return what the heading of a post tells, once ``line`` shows that it was one: a comment
+        has no empty line below it. It is no line of a program, and proves nothing."""
+        title, self._title = self._title, title_of(line) if self._lines == 1 else ""
+        if not title or line.strip():
+            return []
+        hits = [replace(hit, certain=False) for hit in self._matcher.feed(1, title)]
+        return [one for one in map(self._take, hits) if one is not None]
 
     def _answered(self, since: int) -> None:
         """Doubt what was read from line ``since``: a manual tells there what to do about it."""

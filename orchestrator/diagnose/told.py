@@ -183,6 +183,13 @@ def heads_aside(line: str) -> bool | None:
     return None if heading is None else _ASIDE.search(heading["title"]) is not None
 
 
+def title_of(line: str) -> str:
+    """Return the words of a line that may be the heading of a whole post, without its marks."""
+    if line[:2] != "# " or len(line) > 500 or _MANUAL.match(line[1:]) is not None:
+        return ""
+    return line[2:].strip()
+
+
 def moved_on(line: str) -> bool:
     """Tell whether somebody says in ``line`` that the failure above is over, and another came."""
     if len(line) > 2000:

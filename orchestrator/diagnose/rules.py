@@ -205,6 +205,10 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
         yield "R671", scene.lxc_1
     if scene.in_wsl_2 and scene.usb_camera and scene.no_video:
         yield "V672", scene.no_video
+    if scene.camera_of_root and "V741" not in hit:
+        yield "V741", scene.camera_of_root
+    elif scene.upstream and scene.no_camera and not scene.camera_of_root:
+        yield "V740", scene.no_camera
     if scene.old_api and "T430" in hit and "R16" not in hit:
         yield "R16", scene.old_api
 

@@ -110,6 +110,11 @@ _NO_VIDEO = re.compile(
 _USB_CAMERA = re.compile(
     r"^bus \d{3} device \d{3}: id [0-9a-f:]{9} .*\b(?:cam|webcam|camera|uvc)\b"
 )
+#: A camera that is not found, and is when root asks; and a libcamera built from its own sources.
+_NO_CAMERA = re.compile(r"\bno cameras? available\b")
+_ASKS_CAMERA = re.compile(r"(?P<root>\bsudo (?:-\S+ )?)?\b(?:rpicam|libcamera)-(?:hello|still|vid|jpeg)\b")
+_CAMERAS = re.compile(r"^available cameras\b")
+_UPSTREAM = re.compile(r"\bgit clone \S+(?:git\.libcamera\.org|/libcamera-org)/libcamera")
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
@@ -117,6 +122,7 @@ PATTERNS = (
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
     _DRIVER_OF, _NOT_BUILT, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
     _IN_WSL_2, _NO_VIDEO, _USB_CAMERA, _EXPORTING, _PROMPTED, _LXC,
+    _NO_CAMERA, _ASKS_CAMERA, _CAMERAS, _UPSTREAM,
 )  # fmt: skip
 
 
@@ -178,6 +184,12 @@ class Scene:
     #: A node of the host's, seen from a container that has no rights of root.
     nobodys_node: str | None = None
     not_built: str | None = None
+    #: A line that says that there is no camera, the same where root found one, and libcamera.org's
+    #: sources.
+    no_camera: str | None = None
+    asked_as_root: bool = False
+    camera_of_root: str | None = None
+    upstream: bool = False
     names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -220,6 +232,7 @@ class Scene:
         self._feed_device(folded, lower)
         self._feed_node(folded, lower)
         self._feed_guest(folded, lower)
+        self._feed_camera(folded, lower)
         self._feed_kernel(folded, lower)
 
     def _feed_node(self, folded: str, lower: str) -> None:
@@ -247,6 +260,18 @@ class Scene:
             self.no_video = self.no_video or folded
         if _NOBODYS_NODE.search(lower):
             self.nobodys_node = folded
+
+    def _feed_camera(self, folded: str, lower: str) -> None:
+        """Note that a camera is found by root alone, and whose libcamera was built."""
+        asked = _ASKS_CAMERA.search(lower)
+        if asked:
+            self.asked_as_root = asked["root"] is not None
+        if _NO_CAMERA.search(lower) and not self.asked_as_root:
+            self.no_camera = folded
+        if self.no_camera and self.asked_as_root and _CAMERAS.search(lower):
+            self.camera_of_root = self.no_camera
+        if _UPSTREAM.search(lower):
+            self.upstream = True
 
     def _feed_kernel(self, folded: str, lower: str) -> None:
         """Note which kernel runs, and for which ones a driver of the card was built."""

@@ -73,7 +73,7 @@ _BEFORE = re.compile(
     r"|(?<!nothing )\b(?:is|was|are|were) (?:now |already )?"
     r"(?:gone|solved|resolved|fixed(?! (?:at|to)\b))\b"
     r"|(?<!nothing )\b(?:seems?|appears?) to (?:be|have been) (?:fixed|solved|resolved|gone)\b"
-    r"|\bso I (?:used|use|switched|went|took|changed)\b"
+    r"|\bso (?:I (?:used|use|switched|went|took|changed)|added|(?:I )?(?:increased|reduced|lowered))\b"
     r"(?!.*\b(?:same|still|no luck|not help|n['\u2019]t help|no success|again)\b)"
     r"|(?:^|[,;(\u2013\u2014-] ?|\b(?:and|but) |(?<=[.!?] ))"
     r"(?:that|this|it|which) is (?:expected|normal)\b)"

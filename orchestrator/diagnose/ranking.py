@@ -25,7 +25,8 @@ EXPLAINED = {
     # What the daemon may not do is known.
     "S540": frozenset({"J07"}),
     # Why a module of another maker does not build says more than that it does not.
-    **dict.fromkeys(("R145", "R741"), frozenset({"G71"})),
+    "R145": frozenset({"G71"}),
+    "R741": frozenset({"G71", "R42"}),
     "G260": frozenset({"G71", "R42"}),
     # Whose list was too short is known, and it was not the parser's.
     "E263": frozenset({"P21"}),

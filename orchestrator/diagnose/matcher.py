@@ -57,7 +57,9 @@ _TELLS = re.compile(r"(?:\[\d*\] ?){0,2}\[hailort\] \[(?:info|debug|trace)\]", r
 #: What CMake writes above the indented lines of a warning.
 _BLOCK = ("CMake Warning", "CMake Deprecation Warning", "CMake Author Warning")
 #: Files of installed packages: what stands in their code says where a program was.
-_LIBRARY = re.compile(r"(?:site|dist)-packages|/usr/lib/|/lib/python3|^file (?:picamera2|torch|onnx)/")
+_LIBRARY = re.compile(
+    r"(?:site|dist)-packages|/usr/lib/|/lib/python3|^file (?:picamera2|torch|onnx)/"
+)
 
 
 @dataclass(frozen=True, slots=True)

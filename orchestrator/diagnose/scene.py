@@ -112,7 +112,9 @@ _USB_CAMERA = re.compile(
 )
 #: A camera that is not found, and is when root asks; and a libcamera built from its own sources.
 _NO_CAMERA = re.compile(r"\bno cameras? available\b")
-_ASKS_CAMERA = re.compile(r"(?P<root>\bsudo (?:-\S+ )?)?\b(?:rpicam|libcamera)-(?:hello|still|vid|jpeg)\b")
+_ASKS_CAMERA = re.compile(
+    r"(?P<root>\bsudo (?:-\S+ )?)?\b(?:rpicam|libcamera)-(?:hello|still|vid|jpeg)\b"
+)
 _CAMERAS = re.compile(r"^available cameras\b")
 _UPSTREAM = re.compile(r"\bgit clone \S+(?:git\.libcamera\.org|/libcamera-org)/libcamera")
 #: All that :class:`Scene` looks for.

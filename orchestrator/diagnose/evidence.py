@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.programs import Support, only_mentioned, shown_by, supports
+from orchestrator.diagnose.programs import Support, of_another, only_mentioned, shown_by, supports
 from orchestrator.diagnose.progress import STEP_BEGINS, STEP_ENDS
 from orchestrator.diagnose.text import REMEMBERED, fold
 from orchestrator.diagnose.tracebacks import BEGINS, FRAME, LINKED, RAISED, Tracebacks
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Lines that sound bad: the first ones and the last ones are kept.
 MOST_NOTABLE = 40
+#: Programs that stamp their lines themselves, or not at all.
+_OF_HAILO = frozenset({"compiler", "runtime"})
 
 _BAD = re.compile(
     r"\b(?:error|fail\w*|cannot|unable|invalid|illegal|bad|wrong|denied|refused|unsupported"
@@ -96,6 +98,10 @@ class Evidence:
         if not around and not self.tracebacks.own_code(hit.line):
             around, named = self.programs, self._named
         fits = supports(hit.entry.where, around, named)
+        where = hit.entry.where
+        if where and fits == "yes" and _OF_HAILO.issuperset(where) and of_another(hit.text):
+            # The program is there, and the line is another's.
+            fits = "open"
         return fits if hit.certain or fits == "no" else "open"
 
     @property

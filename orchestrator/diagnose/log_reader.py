@@ -6,13 +6,14 @@ version of the tools never breaks a build because its prints changed.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import ranking, rules
 from orchestrator.diagnose import text as texts
-from orchestrator.diagnose.evidence import Evidence
+from orchestrator.diagnose.evidence import Evidence, weight
 from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.listings import Listings
 from orchestrator.diagnose.matcher import Hit, Matcher
@@ -95,6 +96,13 @@ PACKAGES = frozenset({"B06", "B07"})
 COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
 
 
+#: A line of this weight tells of a failure.
+_WEIGHTY = 3
+#: Words that say something, and the class before the message of an exception.
+_WORD = re.compile(r"[a-z_]{4,}")
+_CLASS = re.compile(r"^\s*[\w.]+:")
+
+
 #: What makes sure of a package that is missing, though it was there before in the same log.
 GONE = "it was not taken away on purpose: its own code ran in the lines before"
 #: And of what a report tells beside its failure.
@@ -111,6 +119,11 @@ def _is_of_one_network(entry: Entry) -> bool:
     return entry.id in ranking.OF_ONE_FILE or (
         entry.stage in COMPILING and entry.fault != "machine"
     )
+
+
+def _words(text: str) -> frozenset[str]:
+    """Return the words of a message, without the class of what was raised."""
+    return frozenset(_WORD.findall(_CLASS.sub("", text).lower()))
 
 
 def _package(entry: str, captured: Mapping[str, str]) -> str:
@@ -160,6 +173,8 @@ class VendorLog:
         #: The part of a report that is being read stands beside its failure; entries shown there.
         self._aside = False
         self._asides: set[str] = set()
+        #: Outside of it a line tells of a failure that nothing in the list knows.
+        self._bad_apart = False
         #: The first line, where it may be the heading of a post; what it tells is only possible.
         self._title = ""
         #: The last line and how often it came in a row, while it told nothing.
@@ -209,6 +224,8 @@ class VendorLog:
                 self._matcher.feed(self._lines, "")
             else:
                 news.extend(self._feed_part(cleaned, verdict))
+        if verdict.sounds_bad and not self._aside and not self._hit and self._asides:
+            self._bad_apart = self._bad_apart or weight(texts.clean(line)) >= _WEIGHTY
         if self._matcher.taken != before:
             self._prefilter.keep()
         self._again = self._again + 1 if given == self._same else 0
@@ -447,13 +464,16 @@ class VendorLog:
         }
         found = [ranking.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
-        if any(one.severity == "fatal" and one.id not in self._asides for one in found):
+        if self._bad_apart or any(
+            one.severity == "fatal" and one.id not in self._asides for one in found
+        ):
             found = [
                 ranking.possible(one, ASIDE) if one.id in self._asides else one for one in found
             ]
         counted = set(hits) - (over & ranking.OF_A_FAILURE)
         found.extend(rules.computed(self._observed, self.asked, self._scene, counted))
         found = [self._as_symptom(one, found) for one in found]
+        found = self._before_another(found)
         found = ranking.shade(
             once(found), {name: hit.entry for name, hit in self._hits.items()}, self._apart
         )
@@ -513,6 +533,28 @@ class VendorLog:
                 if any(one.line == raised for other, one in hits.items() if other != name):
                     gone.add(name)
         return gone
+
+    def _before_another(self, found: list[Diagnosis]) -> list[Diagnosis]:
+        """Return what stands before the exception that ended the program as possible, where
+        nothing in the list knows that one, and no word of it is that of another line."""
+        ended = self._evidence.tracebacks.ended_by()
+        if ended is None or len(self._origins) > 1:
+            return found
+        line, said = ended
+        first = self._evidence.tracebacks.first_of(line)
+        words = _words(said)
+        told = [hit for hit in self._hits.values() if hit.entry.severity in {"fatal", "possible"}]
+        if any(hit.line >= first or self._last[hit.entry.id] >= first for hit in told):
+            return found
+        if any(words & _words(hit.text) for hit in told):
+            return found
+        why = f"line {line}, which ended the program, comes of the same"
+        return [
+            ranking.possible(one, why)
+            if one.severity == "fatal" and one.line and self._session.same_run(one.line, line)
+            else one
+            for one in found
+        ]
 
     def _as_symptom(self, finding: Diagnosis, found: Sequence[Diagnosis]) -> Diagnosis:
         """Return a finding from a later exception of a chain as possible, unless the first

@@ -65,6 +65,21 @@ STAGES = {
 }
 
 
+#: Other programs' stamps at the beginning of a line: none of the tools of Hailo printed it.
+_STAMPS = re.compile(
+    r"\s*(?:cv2\.error:|opencv\(|\[ ?(?:warn|error|info): ?\d+@[\d.]+\]|\[(?:tensorrt|trt)\]"
+    r"|\[\d\d/\d\d/\d{4}-[\d:]+\] \[(?:trt\] \[)?[iwev]\]|onnxruntime: |\S+ \[[ew]:onnxruntime:"
+    r"|\[[\w,]+ @ 0x[0-9a-f]{4,}\]|(?:ggml|llama|clip)_\w+: |tvm\.\S+: "
+    r"|(?:(?!\S*hailo)\S+:\d+: )?(?:user|future|deprecation|runtime|resource|syntax)warning: )"
+)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def of_another(text: str) -> bool:
+    """Tell whether a line or message carries the stamp of a program that is none of Hailo's."""
+    return _STAMPS.match(text.lower()) is not None
+
+
 @lru_cache(maxsize=REMEMBERED)
 def shown_by(lower: str) -> frozenset[str]:
     """Return the programs that a line (in small letters) gives away."""

@@ -20,6 +20,9 @@ _PROMPT = re.compile(r"(?:^|[\s(])\S*@\S*:(?P<cwd>[/~][\w./-]*)[$#]")
 _UINT8 = re.compile(r"uint8")
 _OLD_CARD = re.compile(r"\b1e60:2864\b")
 _NEW_DRIVER = re.compile(r"hailo1x: (?:init module|hailo|driver)|/drivers/hailo1x\b")
+#: The driver of line 5.x got every window of the card's memory, and then does not take it: it is of
+#: another kind. Where it gives another reason in between, that one counts.
+_STEP = re.compile(r"\bhailo1x \S+ probing: (?P<step>mapped bar|failed init pcie resources)?")
 #: A card of line 5.x that is there (its node, its driver at work), and software of line 4.x.
 _NEW_CARD = re.compile(
     r"/dev/h1x-\d+\s*$|^hailo1x_pci \d+|\b1e60:45c4\b|device architecture: hailo1[05]"
@@ -119,7 +122,7 @@ _CAMERAS = re.compile(r"^available cameras\b")
 _UPSTREAM = re.compile(r"\bgit clone \S+(?:git\.libcamera\.org|/libcamera-org)/libcamera")
 #: All that :class:`Scene` looks for.
 PATTERNS = (
-    _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _NEW_CARD,
+    _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _STEP, _NEW_CARD,
     _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
     _DRIVER_OF, _NOT_BUILT, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
@@ -141,6 +144,9 @@ class Scene:
     #: Lines that show a card of line 4.x, and a driver of line 5.x that started.
     old_card: bool = False
     new_driver: str | None = None
+    #: Its last step was to map a window; what it said after that.
+    mapped: bool = False
+    refused: str | None = None
     #: The same the other way round: a card of line 5.x, and software of line 4.x.
     new_card: str | None = None
     old_library: bool = False
@@ -337,6 +343,11 @@ class Scene:
             self.old_card = True
         if _NEW_DRIVER.search(lower):
             self.new_driver = folded
+        step = _STEP.search(lower)
+        if step:
+            if self.mapped and step["step"] == "failed init pcie resources":
+                self.refused = folded
+            self.mapped = step["step"] == "mapped bar"
         if _NEW_CARD.search(lower):
             self.new_card = folded
         if _OLD_MODULE.search(lower):

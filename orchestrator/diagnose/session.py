@@ -145,6 +145,10 @@ class Session:
         one, two = _subject(self._commands[run]), _subject(self._commands[other])
         return bool(one and two) and not one & two
 
+    def same_run(self, number: int, other: int) -> bool:
+        """Tell whether one command printed lines ``number`` and ``other``."""
+        return self._run_of(number) == self._run_of(other)
+
     def of_another(self, number: int, other: int) -> bool:
         """Tell whether lines ``number`` and ``other`` are of commands about other networks."""
         run, later = self._run_of(number), self._run_of(other)

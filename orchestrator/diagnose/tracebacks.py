@@ -33,6 +33,8 @@ INSTALLED = re.compile(r"(?:site|dist)-packages|/usr/|/lib/python3|/opt/|<\w+>")
 NAMED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: \S|:?$)|^[A-Z]\w*[a-z]\w*: \S")
 #: What was raised without a word.
 BARE = re.compile(r"[\w.]+:?")
+#: Somebody ended the program, or it ended itself.
+_STOPPED = re.compile(r"(?:\w+\.)*(?:KeyboardInterrupt|SystemExit)\b")
 #: What Python says before the traceback of an exception that nobody can take.
 _IGNORED = re.compile(r"^\s*exception ignored (?:in|while|on)\b")
 #: Lines that may stand between a frame and what was raised: its code, and marks below it.
@@ -193,6 +195,17 @@ class Tracebacks:
                 return next((one.raised for one in chain if one.raised), None)
         return None
 
+    def ended_by(self) -> tuple[int, str] | None:
+        """Return the exception of a user's own code that ended the program: line and words."""
+        last = self._traces[-1] if self._traces else None
+        if last is None or last.raised is None or last.linked or last.caught:
+            return None
+        line, said = last.raised
+        own = "/" in last.inner and INSTALLED.search(last.inner) is None
+        if not own or BARE.fullmatch(said) or _STOPPED.match(said):
+            return None
+        return last.raised
+
     def programs_at(self, number: int) -> frozenset[str]:
         """Return the programs whose frames lead to what line ``number`` says."""
         for one in reversed(self._traces):
@@ -211,6 +224,10 @@ class Tracebacks:
             if one.first <= number <= one.last:
                 return one.inner
         return ""
+
+    def first_of(self, number: int) -> int:
+        """Return the first line of the traceback that line ``number`` belongs to."""
+        return next((one.first for one in self._traces if one.first <= number <= one.last), number)
 
     def raised_at(self, number: int) -> int | None:
         """Return the line of what was raised in the traceback that line ``number`` is in."""

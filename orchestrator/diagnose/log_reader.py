@@ -224,8 +224,7 @@ class VendorLog:
                 self._matcher.feed(self._lines, "")
             else:
                 news.extend(self._feed_part(cleaned, verdict))
-        if verdict.sounds_bad and not self._aside and not self._hit and self._asides:
-            self._bad_apart = self._bad_apart or weight(texts.clean(line)) >= _WEIGHTY
+        self._look_apart(line, verdict)
         if self._matcher.taken != before:
             self._prefilter.keep()
         self._again = self._again + 1 if given == self._same else 0
@@ -243,6 +242,11 @@ class VendorLog:
             return []
         hits = [replace(hit, certain=False) for hit in self._matcher.feed(1, title)]
         return [one for one in map(self._take, hits) if one is not None]
+
+    def _look_apart(self, line: str, verdict: Verdict) -> None:
+        """Take note of a failure outside of what stands aside, that nothing in the list knows."""
+        if self._asides and verdict.sounds_bad and not (self._aside or self._hit):
+            self._bad_apart |= weight(texts.clean(line)) >= _WEIGHTY
 
     def _answered(self, since: int) -> None:
         """Doubt what was read from line ``since``: a manual tells there what to do about it."""

@@ -200,7 +200,7 @@ class Tracebacks:
         last = self._traces[-1] if self._traces else None
         if last is None or last.raised is None or last.linked or last.caught:
             return None
-        line, said = last.raised
+        said = last.raised[1]
         own = "/" in last.inner and INSTALLED.search(last.inner) is None
         if not own or BARE.fullmatch(said) or _STOPPED.match(said):
             return None

@@ -477,7 +477,7 @@ class VendorLog:
         counted = set(hits) - (over & ranking.OF_A_FAILURE)
         found.extend(rules.computed(self._observed, self.asked, self._scene, counted))
         found = [self._as_symptom(one, found) for one in found]
-        found = self._before_another(found)
+        found = self._beside_another(found)
         found = ranking.shade(
             once(found), {name: hit.entry for name, hit in self._hits.items()}, self._apart
         )
@@ -538,27 +538,33 @@ class VendorLog:
                     gone.add(name)
         return gone
 
-    def _before_another(self, found: list[Diagnosis]) -> list[Diagnosis]:
-        """Return what stands before the exception that ended the program as possible, where
-        nothing in the list knows that one, and no word of it is that of another line."""
-        ended = self._evidence.tracebacks.ended_by()
-        if ended is None or len(self._origins) > 1:
+    def _beside_another(self, found: list[Diagnosis]) -> list[Diagnosis]:
+        """Return what stands before or after an exception that ended the program as possible,
+        where nothing in the list knows that one, and no word of it is that of another line."""
+        if len(self._origins) > 1:
             return found
-        line, said = ended
-        first = self._evidence.tracebacks.first_of(line)
-        words = _words(said)
         told = [hit for hit in self._hits.values() if hit.entry.severity in {"fatal", "possible"}]
-        if any(hit.line >= first or self._last[hit.entry.id] >= first for hit in told):
-            return found
-        if any(words & _words(hit.text) for hit in told):
-            return found
-        why = f"line {line}, which ended the program, comes of the same"
-        return [
-            ranking.possible(one, why)
-            if one.severity == "fatal" and one.line and self._session.same_run(one.line, line)
-            else one
-            for one in found
-        ]
+        for first, line, said in self._evidence.tracebacks.ends():
+            words = _words(said)
+            if not any(
+                first <= hit.line <= line
+                or first <= self._last[hit.entry.id] <= line
+                or words & _words(hit.text)
+                for hit in told
+            ):
+                found = [self._doubt_beside(one, first, line) for one in found]
+        return found
+
+    def _doubt_beside(self, one: Diagnosis, first: int, line: int) -> Diagnosis:
+        """Return a finding as possible that an exception unknown to the list stands beside."""
+        if one.severity != "fatal" or one.line is None:
+            return one
+        if not self._session.same_run(one.line, line):
+            return one
+        # What was raised is no consequence of what ended the program before.
+        if one.line > first and self._evidence.tracebacks.inner_at(one.line):
+            return one
+        return ranking.possible(one, f"line {line}, which ended the program, comes of the same")
 
     def _as_symptom(self, finding: Diagnosis, found: Sequence[Diagnosis]) -> Diagnosis:
         """Return a finding from a later exception of a chain as possible, unless the first

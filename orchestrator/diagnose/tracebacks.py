@@ -195,16 +195,19 @@ class Tracebacks:
                 return next((one.raised for one in chain if one.raised), None)
         return None
 
-    def ended_by(self) -> tuple[int, str] | None:
-        """Return the exception of a user's own code that ended the program: line and words."""
-        last = self._traces[-1] if self._traces else None
-        if last is None or last.raised is None or last.linked or last.caught:
-            return None
-        said = last.raised[1]
-        own = "/" in last.inner and INSTALLED.search(last.inner) is None
-        if not own or BARE.fullmatch(said) or _STOPPED.match(said):
-            return None
-        return last.raised
+    def ends(self) -> list[tuple[int, int, str]]:
+        """Return the exceptions of a user's own code at which a program ended: the first line of
+        the traceback, the line of what was raised, and its words."""
+        after = [*self._traces[1:], None]
+        found = []
+        for one, later in zip(self._traces, after, strict=False):
+            if one.raised is None or one.linked or one.caught or (later and later.linked):
+                continue
+            line, said = one.raised
+            own = "/" in one.inner and INSTALLED.search(one.inner) is None
+            if own and not BARE.fullmatch(said) and not _STOPPED.match(said):
+                found.append((one.first, line, said))
+        return found
 
     def programs_at(self, number: int) -> frozenset[str]:
         """Return the programs whose frames lead to what line ``number`` says."""
@@ -224,10 +227,6 @@ class Tracebacks:
             if one.first <= number <= one.last:
                 return one.inner
         return ""
-
-    def first_of(self, number: int) -> int:
-        """Return the first line of the traceback that line ``number`` belongs to."""
-        return next((one.first for one in self._traces if one.first <= number <= one.last), number)
 
     def raised_at(self, number: int) -> int | None:
         """Return the line of what was raised in the traceback that line ``number`` is in."""

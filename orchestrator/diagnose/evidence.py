@@ -31,6 +31,20 @@ _BAD = re.compile(
     r"|corrupt\w*|truncated|segmentation|undefined symbol)\b",
     re.IGNORECASE,
 )
+#: What only passes on that something failed, and not what: steps of make, pip, CMake and dpkg.
+_PASSED_ON = re.compile(
+    r"subprocess[- ]exited|exit(?:ed)? (?:with )?(?:non-zero )?(?:exit )?(?:status|code)"
+    r"|\berror \d+\)?$|\bfailed (?:building|to build|with (?:return|exit))\b|^make\b"
+    r"|\breturned (?:an error|non-zero)|metadata-generation|legacy-install"
+    r"|\.{3} ?error$|^cmake error at .*:$|note: this (?:error|is)|errors? (?:occurred|were encountered)|^traceback|^subprocess:",
+    re.IGNORECASE,
+)
+#: Longest words of a line that another finding repeats.
+_MOST_REPEATED = 160
+#: Weight of a line that says no more than that something failed.
+_PLAIN_FAILURE = 2
+#: Lines before a closing line that may belong to the same step.
+_FAR = 400
 #: How much a line weighs: an error of a tool more than a warning, an exception most.
 _WEIGHTS: tuple[tuple[re.Pattern[str], int], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), value)
@@ -113,6 +127,23 @@ class Evidence:
     def decisive(self) -> tuple[int, str] | None:
         """Line and words that say most about a failure: what was raised first."""
         return self.tracebacks.decisive
+
+    def before(self, number: int, known: frozenset[int]) -> str | None:
+        """Return the words of the line before ``number`` that most likely says why it came.
+
+        Lines in ``known`` are explained otherwise; what only passes a failure on says nothing.
+        """
+        lines = [
+            (line, text)
+            for line, text in self._notable
+            if number - _FAR < line < number
+            and line not in known
+            and weight(text) > _PLAIN_FAILURE
+            and not _PASSED_ON.search(text)
+        ]
+        if not lines:
+            return None
+        return max(lines, key=lambda one: (weight(one[1]), -one[0]))[1][:_MOST_REPEATED]
 
     def notable(self, most: int) -> list[tuple[int, str]]:
         """Return the lines most likely to matter, the weightiest first, each wording once."""

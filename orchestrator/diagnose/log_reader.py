@@ -376,6 +376,10 @@ class VendorLog:
         if device := hit.captured.get("device"):
             # HailoRT shouts; recipes and compilers write it small.
             words["chip"] = device.lower()
+        if hit.entry.id in ranking.CLOSES:
+            known = frozenset(one.line for one in self._hits.values())
+            if said := self._evidence.before(hit.line, known):
+                words["before"] = said
         line, file = self._where(hit.line)
         found = rules.fill(hit.entry, words, line=line, text=hit.text, file=file)
         if self._evidence.proof(hit) == "yes":

@@ -1,0 +1,38 @@
+"""A line that closes a failed step tells what stands before it, where nothing in the list knows it."""
+
+from __future__ import annotations
+
+from orchestrator.diagnose.log_reader import read_log
+
+BUILD = (
+    "Building wheels for collected packages: zorb",
+    "  error: zorb table has no slot 7",
+    "  error: subprocess-exited-with-error",
+    "  ERROR: Failed building wheel for zorb",
+)
+
+
+def told(*lines: str) -> str:
+    """Return the cause that is asserted."""
+    return next(one.cause for one in read_log(lines).findings() if one.severity == "fatal")
+
+
+def test_the_line_that_says_most_is_repeated() -> None:
+    assert "and that failed: error: zorb table has no slot 7. Mostly" in told(*BUILD)
+
+
+def test_what_only_passes_a_failure_on_is_not() -> None:
+    assert "and that failed; the reason stands above. Mostly" in told(BUILD[0], *BUILD[2:])
+
+
+def test_a_line_of_long_ago_is_not() -> None:
+    quiet = (f"copying zorb/part_{number}.py -> build/lib/zorb" for number in range(450))
+    assert "zorb table" not in told(BUILD[1], *quiet, *BUILD[2:])
+
+
+def test_a_module_of_another_maker_shows_what_its_build_printed() -> None:
+    said = told(
+        "zorb.c:7:1: error: zorb_slot_t is a thing of the past",
+        "Error! Bad return status for module build on kernel: 6.12.47 (aarch64)",
+    )
+    assert "(here: zorb.c:7:1: error: zorb_slot_t is a thing of the past)" in said

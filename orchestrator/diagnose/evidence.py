@@ -36,7 +36,8 @@ _PASSED_ON = re.compile(
     r"subprocess[- ]exited|exit(?:ed)? (?:with )?(?:non-zero )?(?:exit )?(?:status|code)"
     r"|\berror \d+\)?$|\bfailed (?:building|to build|with (?:return|exit))\b|^make\b"
     r"|\breturned (?:an error|non-zero)|metadata-generation|legacy-install"
-    r"|\.{3} ?error$|^cmake error at .*:$|note: this (?:error|is)|errors? (?:occurred|were encountered)|^traceback|^subprocess:",
+    r"|\.{3} ?error$|:$|note: this (?:error|is)|errors? (?:occurred|were encountered)"
+    r"|^dpkg: error processing|^e: sub-process|^traceback|^subprocess:",
     re.IGNORECASE,
 )
 #: Longest words of a line that another finding repeats.

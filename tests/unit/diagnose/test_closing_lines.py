@@ -1,4 +1,4 @@
-"""A line that closes a failed step tells what stands before it, where nothing in the list knows it."""
+"""A line that closes a failed step tells what stands before it and is known to none."""
 
 from __future__ import annotations
 

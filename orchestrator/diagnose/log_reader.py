@@ -33,6 +33,7 @@ from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.scene import Scene
 from orchestrator.diagnose.session import Session
+from orchestrator.diagnose.survived import package_of
 from orchestrator.diagnose.tested import Tests
 from orchestrator.diagnose.told import (
     Manual,
@@ -107,6 +108,10 @@ _CLASS = re.compile(r"^\s*[\w.]+:")
 GONE = "it was not taken away on purpose: its own code ran in the lines before"
 #: And of what a report tells beside its failure.
 ASIDE = "it came in the run that is asked about, too"
+#: And where somebody goes on to install what is missing, and cannot.
+KEPT_OUT = "pip can install it"
+#: By which entries pip says that it finds none.
+NOT_FOUND = ("B06",)
 
 
 def _is_plain(entry: Entry) -> bool:
@@ -365,6 +370,9 @@ class VendorLog:
         # What is plain was only mentioned there; here a program stopped at it.
         traces = self._evidence.tracebacks
         other = "*" in hit.entry.yields_to and hit.captured != kept.captured
+        if other and kept.line < self._turn <= hit.line:
+            # Somebody says in between that it is another one now.
+            return True
         return other and bool(traces.inner_at(hit.line)) and not traces.inner_at(kept.line)
 
     def _finding(self, hit: Hit) -> Diagnosis:
@@ -472,6 +480,8 @@ class VendorLog:
         }
         found = [ranking.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
+        kept_out = self._not_to_be_had(hits)
+        found = [ranking.possible(one, KEPT_OUT) if one.id in kept_out else one for one in found]
         if self._bad_apart or any(
             one.severity == "fatal" and one.id not in self._asides for one in found
         ):
@@ -569,6 +579,21 @@ class VendorLog:
         if one.line > first and self._evidence.tracebacks.inner_at(one.line):
             return one
         return ranking.possible(one, f"line {line}, which ended the program, comes of the same")
+
+    def _not_to_be_had(self, hits: Mapping[str, Hit]) -> set[str]:
+        """Return the entries that miss a package which pip was asked for after it and does not
+        find: why it does not is the cause."""
+        sought = {
+            package_of(hit.captured["name"]): hit.line
+            for name, hit in hits.items()
+            if name in NOT_FOUND and "name" in hit.captured and self._evidence.proof(hit) == "yes"
+        }
+        return {
+            name
+            for name, hit in hits.items()
+            if "module" in hit.captured
+            and sought.get(package_of(hit.captured["module"]), 0) > hit.line
+        }
 
     def _as_symptom(self, finding: Diagnosis, found: Sequence[Diagnosis]) -> Diagnosis:
         """Return a finding from a later exception of a chain as possible, unless the first

@@ -41,7 +41,9 @@ _WARNED = re.compile(
 )
 #: What a line says of the program itself: that it goes on, whatever was wrong.
 _GOES_ON = re.compile(
-    r"^.{0,240}?\b(?:falling back|(?:will )?fall back to|skipping|not required|ignor(?:ed|ing)\b"
+    r"^.{0,240}?\b(?:falling back|(?:will )?fall back to|skipping|not required"
+    # pip, where it ends, says so of what it left out.
+    r"|(?<!error: )ignor(?:ed|ing)\b"
     r"|if you do not have a gpu|continuing (?:anyway|without)|going on without|will be disabled"
     r"|\busing (?:the )?(?:cpu|software|onnx\w*|mock|dummy) (?:backend|inference|runtime|instead)"
     r"|support disabled|default(?:ing)? to\b|using (?:the )?defaults?\b"

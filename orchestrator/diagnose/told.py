@@ -168,11 +168,19 @@ _TURN = re.compile(
     r" (?:a|an|the|this|yet)? ?(?:new|different|other|another|next|second)(?: \w+)? "
     r"(?:error|problem|issue|message|failure)s?\b"
     r"|\b(?:I|we) (?:now )?(?:get|got|have|see)(?: \w+)? (?:new|different|other|another) (?:\w+ )?"
-    r"(?:error|problem|issue|message|failure)s?\b",
+    r"(?:error|problem|issue|message|failure)s?\b"
+    # Something was done about what stands above, and this is what came of it.
+    r"|^\W*(?:and |but |so )?now (?:I(?:['\u2019]m| am)? |it(?:['\u2019]s| is)? )?(?:just |only )?"
+    r"(?:getting|seeing|having|receiving|get|see|have|says?|gives?|shows?|fails? with)"
+    r" (?:me )?(?:this|the following|these|an?)\b.{0,20}?\b(?:error|problem|issue|message"
+    r"|exception|failure)s?\b",
     re.IGNORECASE,
 )
 #: One of these is in each such sentence; nearly no other line has any.
-_TURNED = ("solved", "fixed", "gone", "new ", "ther ", "different", "next ", "second ")
+_TURNED = (
+    "solved", "fixed", "gone", "new ", "ther ", "different", "next ", "second ", "ow getting",
+    "ow I", "ow it", "ow gives", "ow says", "ow shows",
+)  # fmt: skip
 
 
 def heads_aside(line: str) -> bool | None:

@@ -159,7 +159,8 @@ VERSIONS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("model_zoo", rf"\bhailo[ _-]model[ _-]zoo(?: version)?(?:==|[ :=v-])+{_VERSION}"),
         ("tensorflow", rf"\btensorflow(?: version|==|-)[ :=]*{_VERSION}"),
         # A program may say which one it wants before the one that is there.
-        ("python", rf"(?:^|\s)python (?:version:? )?{_VERSION}(?![\d.]* (?:is required|or newer))"),
+        ("python", rf"(?:^|\s)python (?:version:? )?{_VERSION}"
+                   r"(?![\d.]* (?:is required|or newer|requires-python))"),
         ("suite", r"\b(?:hailo8?_)?ai_sw_suite_(\d{4}-\d{2})\b"),
     )
 )

@@ -108,6 +108,9 @@ _CLASS = re.compile(r"^\s*[\w.]+:")
 GONE = "it was not taken away on purpose: its own code ran in the lines before"
 #: And of what a report tells beside its failure.
 ASIDE = "it came in the run that is asked about, too"
+#: YOLO's exports try one format after the other; of these no other needs anything.
+OF_A_FORMAT = re.compile(r"^\W*(?:torchscript|coreml):? export failure", re.IGNORECASE)
+EXPORT_FAILED = re.compile(r"\bexport failure\b", re.IGNORECASE)
 #: And where somebody goes on to install what is missing, and cannot.
 KEPT_OUT = "pip can install it"
 #: By which entries pip says that it finds none.
@@ -511,7 +514,12 @@ class VendorLog:
     def _apart(self, first: str, second: str) -> bool:
         """Tell whether the failure of the entry ``second`` needs none of ``first``'s."""
         one, two = self._hits.get(first), self._hits.get(second)
-        if one is None or two is None or one.line >= two.line:
+        if one is None or two is None or one.line == two.line:
+            return False
+        if OF_A_FORMAT.search(one.text) is not None or OF_A_FORMAT.search(two.text) is not None:
+            # YOLO's export goes on with the next format, which needs nothing of this one.
+            return all(EXPORT_FAILED.search(hit.text) is not None for hit in (one, two))
+        if one.line > two.line:
             return False
         if _is_of_one_network(one.entry) and self._session.of_another(one.line, two.line):
             return True

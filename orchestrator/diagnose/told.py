@@ -91,7 +91,8 @@ _DOUBT = re.compile(
     r"|\bnot (?:my|the) (?:problem|reason|cause|issue)\b|\bI (?:know|can confirm) that\b"
     r"|\bg[eo]t (?:rid of|past)\b|\bno longer\b|\bmeans\b|\bdifferent one\b"
     r"|\bdoes(?: not|n['\u2019]t) (?:come|appear|happen|occur)\b|\bwithout the\b|\(no [A-Z'`\"]"
-    r"|\bonce \(|\ban error like\b|^\W{0,3}(?:related|see also)\b|\bthere it (?:was|is)\b"
+    r"|\bonce \(|\ban error like\b(?! (?:this|the following)\b)|^\W{0,3}(?:related|see also)\b"
+    r"|\bthere it (?:was|is)\b"
     r"|\b(?:I|we|it) (?:would|should) (?:get|see|expect|say|print)\b",
     re.IGNORECASE,
 )

@@ -142,6 +142,8 @@ HEF = re.compile(r"(?<![\w./\\:~-])([\w./\\:~-]*[\w-]\.hef)\b", re.IGNORECASE)
 HEF_SAVED = re.compile(r"(?:written|saved|wrote|writing|saving)\b.*\.hef\b")
 
 _VERSION = r"v?(\d+(?:\.\d+){1,3}(?:[a-z]\d*)?)"
+#: What follows a version that a program wants, and does not have.
+_WANTED = r"(?![\d.]* (?:is required|or newer|requires-python))"
 VERSIONS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern))
     for name, pattern in (
@@ -159,8 +161,7 @@ VERSIONS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("model_zoo", rf"\bhailo[ _-]model[ _-]zoo(?: version)?(?:==|[ :=v-])+{_VERSION}"),
         ("tensorflow", rf"\btensorflow(?: version|==|-)[ :=]*{_VERSION}"),
         # A program may say which one it wants before the one that is there.
-        ("python", rf"(?:^|\s)python (?:version:? )?{_VERSION}"
-                   r"(?![\d.]* (?:is required|or newer|requires-python))"),
+        ("python", rf"(?:^|\s)python (?:version:? )?{_VERSION}{_WANTED}"),
         ("suite", r"\b(?:hailo8?_)?ai_sw_suite_(\d{4}-\d{2})\b"),
     )
 )

@@ -33,7 +33,7 @@ from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.scene import Scene
 from orchestrator.diagnose.session import Session
-from orchestrator.diagnose.survived import package_of
+from orchestrator.diagnose.survived import not_to_be_had, of_other_formats
 from orchestrator.diagnose.tested import Tests
 from orchestrator.diagnose.told import (
     Manual,
@@ -108,13 +108,8 @@ _CLASS = re.compile(r"^\s*[\w.]+:")
 GONE = "it was not taken away on purpose: its own code ran in the lines before"
 #: And of what a report tells beside its failure.
 ASIDE = "it came in the run that is asked about, too"
-#: YOLO's exports try one format after the other; of these no other needs anything.
-OF_A_FORMAT = re.compile(r"^\W*(?:torchscript|coreml):? export failure", re.IGNORECASE)
-EXPORT_FAILED = re.compile(r"\bexport failure\b", re.IGNORECASE)
 #: And where somebody goes on to install what is missing, and cannot.
 KEPT_OUT = "pip can install it"
-#: By which entries pip says that it finds none.
-NOT_FOUND = ("B06",)
 
 
 def _is_plain(entry: Entry) -> bool:
@@ -483,7 +478,8 @@ class VendorLog:
         }
         found = [ranking.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
-        kept_out = self._not_to_be_had(hits)
+        sure = {name: hit for name, hit in hits.items() if self._evidence.proof(hit) == "yes"}
+        kept_out = not_to_be_had(sure)
         found = [ranking.possible(one, KEPT_OUT) if one.id in kept_out else one for one in found]
         if self._bad_apart or any(
             one.severity == "fatal" and one.id not in self._asides for one in found
@@ -516,9 +512,8 @@ class VendorLog:
         one, two = self._hits.get(first), self._hits.get(second)
         if one is None or two is None or one.line == two.line:
             return False
-        if OF_A_FORMAT.search(one.text) is not None or OF_A_FORMAT.search(two.text) is not None:
-            # YOLO's export goes on with the next format, which needs nothing of this one.
-            return all(EXPORT_FAILED.search(hit.text) is not None for hit in (one, two))
+        if of_other_formats(one.text, two.text):
+            return True
         if one.line > two.line:
             return False
         if _is_of_one_network(one.entry) and self._session.of_another(one.line, two.line):
@@ -587,21 +582,6 @@ class VendorLog:
         if one.line > first and self._evidence.tracebacks.inner_at(one.line):
             return one
         return ranking.possible(one, f"line {line}, which ended the program, comes of the same")
-
-    def _not_to_be_had(self, hits: Mapping[str, Hit]) -> set[str]:
-        """Return the entries that miss a package which pip was asked for after it and does not
-        find: why it does not is the cause."""
-        sought = {
-            package_of(hit.captured["name"]): hit.line
-            for name, hit in hits.items()
-            if name in NOT_FOUND and "name" in hit.captured and self._evidence.proof(hit) == "yes"
-        }
-        return {
-            name
-            for name, hit in hits.items()
-            if "module" in hit.captured
-            and sought.get(package_of(hit.captured["module"]), 0) > hit.line
-        }
 
     def _as_symptom(self, finding: Diagnosis, found: Sequence[Diagnosis]) -> Diagnosis:
         """Return a finding from a later exception of a chain as possible, unless the first

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.diagnose.catalogue import Entry
+    from orchestrator.diagnose.matcher import Hit
 
 #: A line, in small letters, that says itself that the program goes on. pip calls each attempt a
 #: warning; whether the last one came through is told by what follows.
@@ -171,6 +174,11 @@ OVER = {
 }  # fmt: skip
 #: Modules whose package has another name.
 _PACKAGES = {"cv2": "opencv_python", "yaml": "pyyaml", "pil": "pillow", "sklearn": "scikit_learn"}
+#: By which entries pip says that it finds no such package.
+_NOT_FOUND = ("B06",)
+#: Formats that no other one is made of.
+_OF_A_FORMAT = re.compile(r"^\W*(?:torchscript|coreml):? export failure", re.IGNORECASE)
+_EXPORT_FAILED = re.compile(r"\bexport failure\b", re.IGNORECASE)
 _INSTALLED = re.compile(r"^successfully installed (?P<names>\S.*)")
 _VERSION = re.compile(r"-v?\d[\w.+!]*$")
 
@@ -186,6 +194,29 @@ def package_of(module: str) -> str:
     """Return the package that brings ``module``, as pip says it, as far as the name tells."""
     top = module.lower().split(".")[0].replace("-", "_")
     return _PACKAGES.get(top, top)
+
+
+def not_to_be_had(hits: Mapping[str, Hit]) -> set[str]:
+    """Return which of ``hits`` (proven ones, by entry) miss a package that pip was asked for after
+    that and does not find: why it does not is the cause."""
+    sought = {
+        package_of(hit.captured["name"]): hit.line
+        for name, hit in hits.items()
+        if name in _NOT_FOUND and "name" in hit.captured
+    }
+    return {
+        name
+        for name, hit in hits.items()
+        if "module" in hit.captured
+        and sought.get(package_of(hit.captured["module"]), 0) > hit.line
+    }
+
+
+def of_other_formats(one: str, two: str) -> bool:
+    """Tell whether two lines are of two formats of an export, of which no one needs the other:
+    YOLO's exports go on with the next format."""
+    alone = [_OF_A_FORMAT.search(line) is not None for line in (one, two)]
+    return any(alone) and all(_EXPORT_FAILED.search(line) for line in (one, two))
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -6,7 +6,6 @@ version of the tools never breaks a build because its prints changed.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from orchestrator.diagnose import ranking, rules
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.evidence import Evidence, weight
 from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
+from orchestrator.diagnose.installs import STOPS, Installs
 from orchestrator.diagnose.listings import Listings
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
@@ -43,7 +43,7 @@ from orchestrator.diagnose.told import (
     moved_on,
     title_of,
 )
-from orchestrator.diagnose.tracebacks import CALM, Ignored
+from orchestrator.diagnose.tracebacks import CALM, Ignored, words_of
 from orchestrator.diagnose.units import Units
 
 if TYPE_CHECKING:
@@ -99,9 +99,6 @@ COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
 
 #: A line of this weight tells of a failure.
 _WEIGHTY = 3
-#: Words that say something, and the class before the message of an exception.
-_WORD = re.compile(r"[a-z_]{4,}")
-_CLASS = re.compile(r"^\s*[\w.]+:")
 
 
 #: What makes sure of a package that is missing, though it was there before in the same log.
@@ -122,11 +119,6 @@ def _is_of_one_network(entry: Entry) -> bool:
     return entry.id in ranking.OF_ONE_FILE or (
         entry.stage in COMPILING and entry.fault != "machine"
     )
-
-
-def _words(text: str) -> frozenset[str]:
-    """Return the words of a message, without the class of what was raised."""
-    return frozenset(_WORD.findall(_CLASS.sub("", text).lower()))
 
 
 def _package(entry: str, captured: Mapping[str, str]) -> str:
@@ -157,6 +149,7 @@ class VendorLog:
         self._listings = Listings()
         self._manual = Manual()
         self._tests = Tests()
+        self._installs = Installs()
         self._units = Units()
         self._matcher = Matcher()
         self._prefilter = prefilter or load_prefilter().anew()
@@ -248,8 +241,12 @@ class VendorLog:
 
     def _look_apart(self, line: str, verdict: Verdict) -> None:
         """Take note of a failure outside of what stands aside, that nothing in the list knows."""
-        if self._asides and verdict.sounds_bad and not (self._aside or self._hit):
+        if self._aside or self._hit:
+            return
+        if self._asides and verdict.sounds_bad:
             self._bad_apart |= weight(texts.clean(line)) >= _WEIGHTY
+        if any(sign in line for sign in STOPS):
+            self._installs.feed(self._lines, texts.strip_prefix(texts.clean(line)))
 
     def _answered(self, since: int) -> None:
         """Doubt what was read from line ``since``: a manual tells there what to do about it."""
@@ -560,17 +557,25 @@ class VendorLog:
         where nothing in the list knows that one, and no word of it is that of another line."""
         if len(self._origins) > 1:
             return found
+        found = [self._doubt_missing(one) for one in found]
         told = [hit for hit in self._hits.values() if hit.entry.severity in {"fatal", "possible"}]
         for first, line, said in self._evidence.tracebacks.ends():
-            words = _words(said)
+            words = words_of(said)
             if not any(
                 first <= hit.line <= line
                 or first <= self._last[hit.entry.id] <= line
-                or words & _words(hit.text)
+                or words & words_of(hit.text)
                 for hit in told
             ):
                 found = [self._doubt_beside(one, first, line) for one in found]
         return found
+
+    def _doubt_missing(self, one: Diagnosis) -> Diagnosis:
+        """Return as possible what misses something, where its installation stopped before."""
+        stopped = self._installs.before(one.id, one.line or 0)
+        if one.severity != "fatal" or stopped is None:
+            return one
+        return ranking.possible(one, f"line {stopped} is not what stopped its installation")
 
     def _doubt_beside(self, one: Diagnosis, first: int, line: int) -> Diagnosis:
         """Return a finding as possible that an exception unknown to the list stands beside."""

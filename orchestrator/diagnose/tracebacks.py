@@ -35,6 +35,9 @@ NAMED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: \S|:?$)|^[A-Z]\w*[a-z]\w*:
 BARE = re.compile(r"[\w.]+:?")
 #: Somebody ended the program, or it ended itself.
 _STOPPED = re.compile(r"(?:\w+\.)*(?:KeyboardInterrupt|SystemExit)\b")
+#: Words that say something, and the class before the message of an exception.
+_WORD = re.compile(r"[a-z_]{4,}")
+_CLASS = re.compile(r"^\s*[\w.]+:")
 #: What Python says before the traceback of an exception that nobody can take.
 _IGNORED = re.compile(r"^\s*exception ignored (?:in|while|on)\b")
 #: Lines that may stand between a frame and what was raised: its code, and marks below it.
@@ -63,6 +66,11 @@ class Trace:
     #: A logger printed it, and how often the logger spoke calmly afterwards.
     caught: bool = False
     calm: int = 0
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Return the words of a message, without the class of what was raised."""
+    return frozenset(_WORD.findall(_CLASS.sub("", text).lower()))
 
 
 class Ignored:

@@ -30,10 +30,11 @@ from orchestrator.diagnose.prefilter import (
 )
 from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
+from orchestrator.diagnose.ranking import ASIDE, GONE, KEPT_OUT
 from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.scene import Scene
 from orchestrator.diagnose.session import Session
-from orchestrator.diagnose.survived import not_to_be_had, of_other_formats
+from orchestrator.diagnose.survived import not_to_be_had, of_other_formats, package_meant
 from orchestrator.diagnose.tested import Tests
 from orchestrator.diagnose.told import (
     Manual,
@@ -89,24 +90,12 @@ PROMPTS = ("$", "#", "%", ">", "\u276f", "\u279c")
 STEADY = 8
 
 
-#: Entries whose captured name is that of a package, which pip may have installed afterwards.
-PACKAGES = frozenset({"B06", "B07"})
-
-
 #: Stages of what is made of one network.
 COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
 
 
 #: A line of this weight tells of a failure.
 _WEIGHTY = 3
-
-
-#: What makes sure of a package that is missing, though it was there before in the same log.
-GONE = "it was not taken away on purpose: its own code ran in the lines before"
-#: And of what a report tells beside its failure.
-ASIDE = "it came in the run that is asked about, too"
-#: And where somebody goes on to install what is missing, and cannot.
-KEPT_OUT = "pip can install it"
 
 
 def _is_plain(entry: Entry) -> bool:
@@ -119,12 +108,6 @@ def _is_of_one_network(entry: Entry) -> bool:
     return entry.id in ranking.OF_ONE_FILE or (
         entry.stage in COMPILING and entry.fault != "machine"
     )
-
-
-def _package(entry: str, captured: Mapping[str, str]) -> str:
-    """Return the module or package that a hit of ``entry`` (an id) speaks of, else nothing."""
-    name = captured.get("name", "") if entry in PACKAGES else ""
-    return captured.get("module") or name
 
 
 class VendorLog:
@@ -434,7 +417,7 @@ class VendorLog:
         if outcome == "failed" and at:
             mended = any(
                 hit.line <= at == self._last[name]
-                and self._outcome.recovered(at, "", name, _package(name, hit.captured))
+                and self._outcome.recovered(at, "", name, package_meant(name, hit.captured))
                 for name, hit in self._hits.items()
             )
             if mended or self._evidence.tracebacks.lived_on(at):
@@ -466,13 +449,15 @@ class VendorLog:
                 self._last[name],
                 hit.entry.stage,
                 name,
-                _package(name, hit.captured),
+                package_meant(name, hit.captured),
                 self._session.of_another if _is_of_one_network(hit.entry) else None,
             )
             or (_is_plain(hit.entry) and self._evidence.tracebacks.lived_on(self._last[name]))
             # The log goes on after the warning, so that the program did.
             or (hit.warned and not failed and self._last[name] + 1 < self._lines)
         }
+        if "B06" in over:  # What pip left out is of the same package.
+            over |= {"B700"} & hits.keys()
         found = [ranking.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
         sure = {name: hit for name, hit in hits.items() if self._evidence.proof(hit) == "yes"}

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _CONFIRM = "the lines around it speak of the same thing"
+#: What makes sure of a package that is missing, though it was there before in the same log.
+GONE = "it was not taken away on purpose: its own code ran in the lines before"
+#: And of what a report tells beside its failure.
+ASIDE = "it came in the run that is asked about, too"
+#: And where somebody goes on to install what is missing, and cannot.
+KEPT_OUT = "pip can install it"
 #: Causes and the symptoms that each explains: what is proven lets the symptom unsaid.
 EXPLAINED = {
     "S260": frozenset({"S08", "S37", "S59"}),

@@ -174,6 +174,8 @@ OVER = {
 }  # fmt: skip
 #: Modules whose package has another name.
 _PACKAGES = {"cv2": "opencv_python", "yaml": "pyyaml", "pil": "pillow", "sklearn": "scikit_learn"}
+#: Entries whose captured name is that of a package, which pip may have installed afterwards.
+_OF_PIP = frozenset({"B06", "B07"})
 #: By which entries pip says that it finds no such package.
 _NOT_FOUND = ("B06",)
 #: Formats that no other one is made of.
@@ -196,6 +198,12 @@ def package_of(module: str) -> str:
     return _PACKAGES.get(top, top)
 
 
+def package_meant(entry: str, captured: Mapping[str, str]) -> str:
+    """Return the module or package that a hit of ``entry`` (an id) speaks of, else nothing."""
+    name = captured.get("name", "") if entry in _OF_PIP else ""
+    return captured.get("module") or name
+
+
 def not_to_be_had(hits: Mapping[str, Hit]) -> set[str]:
     """Return which of ``hits`` (proven ones, by entry) miss a package that pip was asked for after
     that and does not find: why it does not is the cause."""
@@ -207,8 +215,7 @@ def not_to_be_had(hits: Mapping[str, Hit]) -> set[str]:
     return {
         name
         for name, hit in hits.items()
-        if "module" in hit.captured
-        and sought.get(package_of(hit.captured["module"]), 0) > hit.line
+        if "module" in hit.captured and sought.get(package_of(hit.captured["module"]), 0) > hit.line
     }
 
 

@@ -290,7 +290,7 @@ class VendorLog:
         if readers & EVIDENCE or verdict.sounds_bad or waits:
             self._evidence.feed(self._lines, bare, folded)
             if self._evidence.tracebacks.named == self._lines:
-                self._outcome.fail(self._lines, self._outcome.stage or "")
+                self._outcome.fail(self._lines, self._outcome.stage or "", bare)
         if search:
             news.extend(self._search(line))
         else:
@@ -321,7 +321,7 @@ class VendorLog:
         if proof == "no":
             return None
         if entry.severity == "fatal" and proof == "yes":
-            self._outcome.fail(hit.line, entry.stage)
+            self._outcome.fail(hit.line, entry.stage, hit.text)
         self._last[entry.id] = max(hit.line, self._last.get(entry.id, 0))
         for name, value in hit.captured.items():
             if name not in OWN:

@@ -130,8 +130,14 @@ _HARD = re.compile(
     r"|double free or corruption|corrupted double-linked list"
     r"|failed with status\s?=\s?hailo_|devices? not found|watchdog expired"
 )
-#: What no answer of a card mends.
-_CRASHED = re.compile(r"segmentation fault|core dumped|^(?:aborted|bus error)\b", re.IGNORECASE)
+#: What an answer of a card mends: that the card was not reached. It says nothing of a program,
+#: of a HEF or of a crash; people show the card's name below the failure that they ask about.
+_NOT_REACHED = re.compile(
+    r"^(?!.*(?:\bhef\b|_hef\b|segmentation fault|core dumped))"
+    r".*(?:device|driver|firmware|\bboard\b|pcie?\b|/dev/|service|permission|hailortcli"
+    r"|\bcontrol\b|modprobe|insmod|dkms|dpkg|\bapt\b|\be: )",
+    re.IGNORECASE,
+)
 #: What only asks a card or a file about itself: the answers, and the commands.
 _ASKED = frozenset({"identify", "scan", "inspect"})
 _ASKS = frozenset({"fw-control", "scan", "parse-hef"})
@@ -170,6 +176,10 @@ class _Mark:
     line: int
     stage: str
     text: str | None = None
+    #: The line, also where the catalogue recognised it.
+    words: str = ""
+    #: Whether a command failed that only asks.
+    asked: bool = False
 
 
 class OutcomeReader:
@@ -196,10 +206,13 @@ class OutcomeReader:
         return self._stage
 
     @property
-    def _crashed(self) -> bool:
-        """Whether the failure so far is a crash in native code."""
-        text = self._failure.text if self._failure is not None else None
-        return text is not None and _CRASHED.search(text) is not None
+    def _stays(self) -> bool:
+        """Whether the failure so far is one that stays when the card answers."""
+        mark = self._failure
+        if mark is None or mark.asked:
+            return False
+        words = mark.text or mark.words
+        return bool(words) and _NOT_REACHED.search(words) is None
 
     def feed(self, number: int, bare: str) -> None:
         """Take in one line (cleaned, without prefix)."""
@@ -214,7 +227,7 @@ class OutcomeReader:
         if command:
             tool = command["tool"].rsplit("/", 1)[-1]
             self._command = f"{tool} {command['verb']}"
-            if not (self._crashed and command["verb"] in _ASKS):
+            if not (self._stays and command["verb"] in _ASKS):
                 self._begin(
                     "parse"
                     if "hailomz" in tool
@@ -277,25 +290,27 @@ class OutcomeReader:
         if len(self._success) > 64:
             del self._success[:32]
         self._open = None
-        if not (self._crashed and stage in _ASKED):
+        if not (self._stays and stage in _ASKED):
             self._failure = None
             self._former.clear()
         self._soft = None
         if stage in ORDER:
             self._stage = stage
 
-    def fail(self, number: int, stage: str) -> None:
+    def fail(self, number: int, stage: str, words: str = "") -> None:
         """Note a failure that something else (the catalogue) recognised."""
-        self._fails(_Mark(number, stage))
+        self._fails(_Mark(number, stage, words=words))
 
     def _fails(self, mark: _Mark) -> None:
+        mark.asked = self._open is not None and (self._command or "").split(" ")[-1] in _ASKS
         if self._failure is not None:
             self._former.append(self._failure)
         self._failure = mark
 
     def take_back(self, number: int) -> None:
         """Forget a failure that the catalogue recognised in line ``number`` and then did not."""
-        if self._failure is not None and self._failure == _Mark(number, self._failure.stage):
+        last = self._failure
+        if last is not None and last.line == number and last.text is None:
             self._failure = None
 
     def forget(self, since: int) -> None:

@@ -93,9 +93,7 @@ class Pasted:
         """Return ``line`` as the program printed it; an object of JSON may hold several lines."""
         if self._first and line.strip():
             self._first = False
-            if line[0] == "#" and _TITLE.match(line):
-                # It often is the message itself, and what follows only pictures.
-                line = line.lstrip("#").lstrip()
+            line = _untitled(line)
         quoted = line[:1] == ">"
         if quoted and self._quoted:
             # One such line alone is a mark of pytest's or a prompt; several are a quotation.
@@ -135,6 +133,11 @@ class Pasted:
                 self._margin += moved
                 return line[moved:]
         return line
+
+
+def _untitled(line: str) -> str:
+    """Return the first line of a report as words; a title often is the message itself."""
+    return line.lstrip("#").lstrip() if line[0] == "#" and _TITLE.match(line) else line
 
 
 def _sign(match: re.Match[str]) -> str:

@@ -42,6 +42,7 @@ from orchestrator.diagnose.told import (
     heads_aside,
     is_doubtful,
     moved_on,
+    only_speaks_of,
     title_of,
 )
 from orchestrator.diagnose.tracebacks import CALM, Ignored, words_of
@@ -154,7 +155,7 @@ class VendorLog:
         self._asides: set[str] = set()
         #: Outside of it a line tells of a failure that nothing in the list knows.
         self._bad_apart = False
-        #: The first line, where it may be the heading of a post; what it tells is only possible.
+        #: The first line, where it may be the heading of a post.
         self._title = ""
         #: The last line and how often it came in a row, while it told nothing.
         self._same, self._again = "", 0
@@ -215,12 +216,17 @@ class VendorLog:
 
     def _read_title(self, line: str) -> list[Diagnosis]:
         """Return what the heading of a post tells, once ``line`` shows that it was one: a comment
-        has no empty line below it. It is no line of a program, and proves nothing."""
+        has no empty line below it. It proves something only where nothing else in the log does."""
         title, self._title = self._title, title_of(line) if self._lines == 1 else ""
         if not title or line.strip():
             return []
-        hits = [replace(hit, certain=False) for hit in self._matcher.feed(1, title)]
-        return [one for one in map(self._take, hits) if one is not None]
+        hits = self._matcher.feed(1, title)
+        if only_speaks_of(title):
+            hits = [replace(hit, certain=False) for hit in hits]
+        self._aside, aside = True, self._aside
+        taken = [self._take(hit) for hit in hits]
+        self._aside = aside
+        return [one for one in taken if one is not None]
 
     def _look_apart(self, line: str, verdict: Verdict) -> None:
         """Take note of a failure outside of what stands aside, that nothing in the list knows."""

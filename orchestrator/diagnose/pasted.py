@@ -36,16 +36,6 @@ _WIDE = re.compile("[\u00a0\u2007\u202f]")
 _NO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
 #: The beginning of a traceback, and a frame; each with where it stands when nobody moved it.
 _PLACES = ((re.compile(r"\s*Traceback \(most recent call last"), 0), (re.compile(r'\s*File "'), 2))
-#: The title of a report, which Markdown marks as a shell marks a comment or root's prompt: it
-#: begins as a sentence does, or tells of trouble and is no command.
-_TITLE = re.compile(
-    r"^#{1,2} (?!(?:(?:Bug)?[Ff]ix|Check|Add|Update|Remov|How|Trouble|Handl|Support|Test|Install"
-    r"|Set|Config|Copy|Make|Build|If|When|Where|Why|Use|Note|TODO|Script|Generated|Solution|Guide"
-    r"|Known|Common|Changes?|Release|Improve|Avoid|Prevent|Ensure|Catch|Detect|Print|Log|Run)\w*\b)"
-    r"(?:(?=[A-Z\[`'\"(\u2018\u201c])(?![A-Z_]+=)"
-    r"|(?![a-z][\w-]* +(?:-|/|\.))(?=.*\b(?:not|no|error|fail\w*|cannot|different|wrong|crash\w*"
-    r"|mismatch|missing|undefined|unsupported)\b))(?=(?:\S+ +){2}\S)(?!.*[|;&]{2}|.* --?\w)"
-)
 #: What stores of logs call the words of the program (Docker, journald, loggers that write JSON).
 _WORDS = ("log", "message", "MESSAGE", "msg", "event", "text", "line")
 #: What they keep beside it. Without words and without a stamp it is a server's answer, and stays.
@@ -86,14 +76,9 @@ class Pasted:
         self._margin = 0
         #: The last line was one of a quotation.
         self._quoted = False
-        #: Nothing was read yet, so that a title may come.
-        self._first = True
 
     def as_printed(self, line: str) -> str:
         """Return ``line`` as the program printed it; an object of JSON may hold several lines."""
-        if self._first and line.strip():
-            self._first = False
-            line = _untitled(line)
         quoted = line[:1] == ">"
         if quoted and self._quoted:
             # One such line alone is a mark of pytest's or a prompt; several are a quotation.
@@ -133,11 +118,6 @@ class Pasted:
                 self._margin += moved
                 return line[moved:]
         return line
-
-
-def _untitled(line: str) -> str:
-    """Return the first line of a report as words; a title often is the message itself."""
-    return line.lstrip("#").lstrip() if line[0] == "#" and _TITLE.match(line) else line
 
 
 def _sign(match: re.Match[str]) -> str:

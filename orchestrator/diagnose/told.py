@@ -157,6 +157,13 @@ _ASIDE = re.compile(
     r"(?:fix|solution|cause|change)",
     re.IGNORECASE,
 )
+#: How headings begin of what somebody did or teaches about a message.
+_DEALS = re.compile(
+    r"\W*(?:(?:bug ?|hot)?fix|check|add|updat|remov|how|what|troubleshoot|handl|support|test|catch"
+    r"|solv|resolv|if|when|where|why|note|todo|script|guide|known|common|chang|improv|avoid|prevent"
+    r"|ensur|detect|print|explain|understand|workaround|tutorial|feature|docs?\b|chore|refactor)",
+    re.IGNORECASE,
+)
 #: What the form of a report has its writer confirm.
 _TICKED = re.compile(r"^\s*[-*] \[[ xX]\] ")
 #: Somebody says that what stands above is over, and that another failure follows.
@@ -198,6 +205,11 @@ def title_of(line: str) -> str:
     if line[:2] != "# " or len(line) > 500 or _MANUAL.match(line[1:]) is not None:
         return ""
     return line[2:].strip()
+
+
+def only_speaks_of(title: str) -> bool:
+    """Tell whether a heading asks about a message, or is of a page or change that deals with it."""
+    return title.endswith("?") or _DEALS.match(title) is not None or is_doubtful(title)
 
 
 def moved_on(line: str) -> bool:

@@ -466,9 +466,9 @@ class VendorLog:
             over |= {"B700"} & hits.keys()
         found = [ranking.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
-        sure = {name: hit for name, hit in hits.items() if self._evidence.proof(hit) == "yes"}
-        kept_out = not_to_be_had(sure)
-        found = [ranking.possible(one, KEPT_OUT) if one.id in kept_out else one for one in found]
+        sure = [(name, hit) for name, hit in hits.items() if self._evidence.proof(hit) == "yes"]
+        none = not_to_be_had({name: (hit.line, hit.captured) for name, hit in sure})
+        found = [ranking.possible(one, KEPT_OUT) if one.id in none else one for one in found]
         if self._bad_apart or any(
             one.severity == "fatal" and one.id not in self._asides for one in found
         ):

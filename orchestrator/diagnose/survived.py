@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.diagnose.catalogue import Entry
-    from orchestrator.diagnose.matcher import Hit
 
 #: A line, in small letters, that says itself that the program goes on. pip calls each attempt a
 #: warning; whether the last one came through is told by what follows.
@@ -204,18 +203,18 @@ def package_meant(entry: str, captured: Mapping[str, str]) -> str:
     return captured.get("module") or name
 
 
-def not_to_be_had(hits: Mapping[str, Hit]) -> set[str]:
-    """Return which of ``hits`` (proven ones, by entry) miss a package that pip was asked for after
-    that and does not find: why it does not is the cause."""
+def not_to_be_had(hits: Mapping[str, tuple[int, Mapping[str, str]]]) -> set[str]:
+    """Return which of ``hits`` (proven ones, by entry: line and what was captured) miss a package
+    that pip was asked for after that and does not find: why it does not is the cause."""
     sought = {
-        package_of(hit.captured["name"]): hit.line
-        for name, hit in hits.items()
-        if name in _NOT_FOUND and "name" in hit.captured
+        package_of(captured["name"]): line
+        for entry, (line, captured) in hits.items()
+        if entry in _NOT_FOUND and "name" in captured
     }
     return {
-        name
-        for name, hit in hits.items()
-        if "module" in hit.captured and sought.get(package_of(hit.captured["module"]), 0) > hit.line
+        entry
+        for entry, (line, captured) in hits.items()
+        if "module" in captured and sought.get(package_of(captured["module"]), 0) > line
     }
 
 

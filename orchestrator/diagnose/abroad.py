@@ -18,6 +18,12 @@ DOUBTFUL = re.compile(
     r"|\b(?:funktioniert|geht|l(?:ä|ae)uft) (?:jetzt|nun|wieder)\b(?! (?:nicht|auch nicht))"
     r"|\bkein(?:e|en|er)? (?:\w+ )?(?:fehler|meldung|problem)\w*\b"
     r"|\b(?:fr(?:ü|ue)her|zuerst|anfangs|vorher) (?:hatte|bekam|kam)\b"
+    r"|\bvor (?:dem|der) [\w-]+ (?:kam|hatte|bekam|gab|stand|erschien|sagte)\b"
+    r"|\bhabe ich\b.{0,80}\b(?:behoben|gel(?:ö|oe)st|beseitigt|hinbekommen)\b"
+    r"|\b(?:seitdem|seither) (?:l(?:ä|ae)uft|geht|funktioniert)\b(?! (?:nichts?|auch))"
+    r"|\bich (?:sehe|habe|bekomme) [\"`„“'].*[\"`“”'] .{0,40}\bnicht\b"
+    r"|\b(?:das|die|der|diese[rn]?) (?:meldung|fehler|problem)\b.{0,30}\b(?:nicht|nie)\b.{0,20}"
+    r"\b(?:gesehen|bekommen|aufgetreten)\b"
     r"|\bbedeutet\b|\bhei(?:ß|ss)t das\b"
     r"|^\W*(?:ist|liegt|kann|k(?:ö|oe)nnte) (?:es|das)\b.*\?"
     # French.
@@ -25,7 +31,10 @@ DOUBTFUL = re.compile(
     r"|\b(?:est|a été|sont) (?:maintenant |désormais )?(?:résolue?s?|corrigée?s?)\b"
     r"|\ba disparu\b|\bn['\u2019]appara(?:î|i)t plus\b|\b(?:fonctionne|marche) maintenant\b"
     r"|\bje n['\u2019]ai (?:pas|plus|aucune?) (?:\w+ )?(?:[ld]['\u2019])?(?:erreur|problème)"
-    r"|\bsignifie\b|\bveut dire\b|^\W*est-ce (?:que c|à cause)"
+    r"|\bavant\b.{0,60}\b(?:j['\u2019]avais|il y avait|ça disait)\b"
+    r"|\bc['\u2019]est (?:maintenant |désormais )?(?:réglé|résolu|corrigé)\b"
+    r"|\bje ne vois (?:pas|plus) (?:ce|cette|cet|le message|l['\u2019]erreur|[\"`«])"
+    r"|\bsignifie\b|\bveut dire\b|^\W*est-ce (?:que c|à cause|parce|dû)"
     # Spanish and Portuguese.
     r"|^\W*(?:resuelto|solucionado|arreglado|resolvido|corrigido)\b"
     r"|\b(?:está|fue|ha sido|quedó|foi|estão) (?:ya |já )?"
@@ -35,12 +44,18 @@ DOUBTFUL = re.compile(
     r"|\b(?:ya|ahora|agora|já) (?:sí )?funciona\b"
     r"|\bno (?:me )?(?:sale|aparece|tengo|hay) ningún (?:error|mensaje|problema)\b"
     r"|\bnão (?:tenho|aparece) nenhuma? (?:erro|mensagem|problema)\b"
+    r"|\b(?:antes|anteriormente)\b.{0,60}\b(?:me )?(?:sal(?:í|i)a|aparec(?:í|i)a|daba|dava|vinha)\b"
+    r"|\b(?:lo|la|los) (?:arregl|solucion|resolv)(?:é|ó|í|amos|aron)(?!\w)"
+    r"|\b(?:resolvi|consertei|corrigi) (?:isso|isto|esse|este|com)\b|\b(?:isso|já) resolvi\b"
+    r"|\bno veo (?:ese|este|el) (?:error|mensaje)\b|\bnão vejo (?:esse|este|o) (?:erro|mensagem)\b"
+    r"|^\W*[¿]?(?:es|será) porque\b.*\?|^\W*(?:é|será) porque\b.*\?"
     r"|\bsignifica\b|\bquer dizer\b|\bquiere decir\b"
     # Chinese.
     r"|(?<![没未不])(?<!没有)(?:已经?|都)(?:解决|修复|搞定)"
     r"|(?:不再|没再|没有再|没有|沒有|没)(?:出现|出現|报|遇到|看到).{0,80}(?:错|异常|问题)"
     r"|现在(?:可以|能|正常)(?:了|用|运行|工作|跑)|消失了|是什么意思|的意思是"
-    r"|是不是因为|是因为.*吗"
+    r"|是不是因为|是因为.*吗|(?:以前|之前|曾经)我?(?:总是|老是|一直|也|还)?(?:出现|出現|遇到|报|有)过?"
+    r"|已经?好了|(?:修好|解决好)了"
     # Japanese.
     r"|(?:解決|解消|修正)(?:しました|した|されました|された|済み)|直りました|治りました"
     r"|(?:出|表示され|発生し)なくな|消え(?:まし)?た|動くようにな"
@@ -50,6 +65,16 @@ DOUBTFUL = re.compile(
     r"|무슨 (?:뜻|의미)|(?:오류|에러)\S? (?:나오|발생하)지 않",
     re.IGNORECASE,
 )
+#: What was before, up to where its sentence comes to what is now.
+BEFORE = re.compile(
+    r"(?:\b(?:fr(?:ü|ue)her|vorher|anfangs|zuerst|zun(?:ä|ae)chst|vor (?:dem|der) [\w-]+|bisher"
+    r"|avant|auparavant|antes|anteriormente|primero|primeiro)\b|以前|之前)"
+    r"(?:[^.!?。\uff01\uff1f]|[.](?=\w))*?"
+    r"(?=\b(?:jetzt|nun|inzwischen|maintenant|désormais|ahora|agora)\b|现在|如今)",
+    re.IGNORECASE,
+)
+#: One of these is in each such part.
+NOW = ("jetzt", "nun", "inzwischen", "maintenant", "désormais", "ahora", "agora", "现在", "如今")
 #: Somebody says that what stands above is over, and that another failure follows.
 TURN = re.compile(
     r"\b(?:das|dies\w*|(?:der|dieser) (?:erste |obige )?fehler) (?:ist|wurde) "

@@ -6,7 +6,7 @@ version of the tools never breaks a build because its prints changed.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,14 @@ from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.evidence import Evidence, weight
 from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.installs import STOPS, Installs
+from orchestrator.diagnose.kinds import (
+    LISTED,
+    MOST_LISTED,
+    OF_A_START,
+    OWN,
+    is_of_one_network,
+    is_plain,
+)
 from orchestrator.diagnose.listings import Listings
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
@@ -32,6 +40,7 @@ from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.ranking import ASIDE, GONE, KEPT_OUT
 from orchestrator.diagnose.repeats import once, told_already
+from orchestrator.diagnose.restarts import Restarts
 from orchestrator.diagnose.scene import Scene
 from orchestrator.diagnose.session import Session
 from orchestrator.diagnose.survived import not_to_be_had, of_other_formats, package_meant
@@ -47,68 +56,22 @@ from orchestrator.diagnose.told import (
 )
 from orchestrator.diagnose.tracebacks import CALM, Ignored, words_of
 from orchestrator.diagnose.units import Units
+from orchestrator.diagnose.whole import as_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from orchestrator.diagnose.catalogue import Entry
     from orchestrator.diagnose.prefilter import Prefilter, Verdict
 
 
-#: What is captured in these groups is listed over all the lines that show an entry.
-LISTED = frozenset({"layer", "node", "op"})
-MOST_LISTED = 8
-#: What is captured in these groups belongs to that one message, and fills no other entry's words.
-OWN = frozenset(
-    {
-        "wanted",
-        "got",
-        "said",
-        "more",
-        "what",
-        "one",
-        "two",
-        "value",
-        "code",
-        "n",
-        "shape",
-        "data",
-        "should",
-        "name",
-        "kind",
-        "path",
-        "file",
-        "type",
-        "version",
-        "command",
-        "count",
-        "line",
-    }
-)
 #: What a prompt must hold.
 PROMPTS = ("$", "#", "%", ">", "\u276f", "\u279c")
 #: A line that told nothing so many times in a row tells nothing the next time.
 STEADY = 8
 
 
-#: Stages of what is made of one network.
-COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
-
-
 #: A line of this weight tells of a failure.
 _WEIGHTY = 3
-
-
-def _is_plain(entry: Entry) -> bool:
-    """Tell whether an entry may come of any program, so that it is no word about this one."""
-    return "*" in entry.yields_to or entry.id.startswith("Y")
-
-
-def _is_of_one_network(entry: Entry) -> bool:
-    """Tell whether an entry is about the network or file at hand, and not about the machine."""
-    return entry.id in ranking.OF_ONE_FILE or (
-        entry.stage in COMPILING and entry.fault != "machine"
-    )
 
 
 class VendorLog:
@@ -135,6 +98,7 @@ class VendorLog:
         self._tests = Tests()
         self._installs = Installs()
         self._units = Units()
+        self._restarts = Restarts()
         self._matcher = Matcher()
         self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
@@ -144,6 +108,10 @@ class VendorLog:
         self._steps = Steps()
         self._evidence = Evidence()
         self._ignored = Ignored()
+        #: Numbers of what stood in the same line as the one before.
+        self._inner: list[int] = []
+        #: The line that is read proves nothing: somebody only supposes it, or quotes it.
+        self._doubted = False
         self._hits: dict[str, Hit] = {}
         self._last: dict[str, int] = {}
         self._listed: dict[tuple[str, str], dict[str, None]] = {}
@@ -166,10 +134,23 @@ class VendorLog:
         if self.asked.images is not None:
             self._observed.images_given = self.asked.images
 
-    def feed(self, line: str) -> list[Progress | Diagnosis]:
-        """Take in one line; return the progress and the new findings that it shows."""
+    def feed(
+        self, line: str, *, doubted: bool = False, more: int = 0, inner: bool = False
+    ) -> list[Progress | Diagnosis]:
+        """Take in one line; return the progress and the new findings that it shows.
+
+        A ``doubted`` one proves nothing. ``more`` lines below it were taken into it, and an
+        ``inner`` one stood in the same line as the one before."""
         # Drawings of one bar share the number of the line that they are drawn on.
         self._lines += 1
+        if inner:
+            self._inner.append(self._lines)
+        self._doubted = doubted
+        news = self._feed_line(line)
+        self._lines += more
+        return news
+
+    def _feed_line(self, line: str) -> list[Progress | Diagnosis]:
         if line == self._same and self._again > STEADY:
             # It showed nothing, alone or with those before; so it is once more.
             self._matcher.pass_over(self._lines, line)
@@ -198,6 +179,7 @@ class VendorLog:
             self._listings.feed(cleaned)
             if since := self._tests.feed(self._lines, cleaned):
                 self._was_tested(since)
+            self._restarts.feed(self._lines, cleaned)
             if since := self._units.feed(self._lines, cleaned):
                 self._runs_since(since)
             if self._tests.shown or self._is_ignored(cleaned):
@@ -262,6 +244,11 @@ class VendorLog:
         return self._ignored.covers(texts.strip_prefix(line))
 
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
+        if self._doubted:
+            return [*self._search(line)] if verdict.search or self._matcher.expects else []
+        return self._feed_own(line, verdict)
+
+    def _feed_own(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         readers = verdict.readers
         search = verdict.search or self._matcher.expects
         waits = self._evidence.waits
@@ -307,7 +294,7 @@ class VendorLog:
         """Return the new findings that a line shows, each fact once."""
         hits = self._matcher.feed(self._lines, line)
         self._hit = self._hit or bool(hits)
-        if hits and (self._manual.inside or is_doubtful(line)):
+        if hits and (self._doubted or self._manual.inside or is_doubtful(line)):
             hits = [replace(hit, certain=False) for hit in hits]
         taken = [self._take(hit) for hit in hits]
         return [one for one in taken if one is not None and not told_already(one.id, self._hits)]
@@ -348,7 +335,7 @@ class VendorLog:
         """Tell whether a later hit of an entry says more than the one that is kept."""
         if not hit.certain or not kept.certain:
             return hit.certain
-        again = self._session.again(kept.line, network=_is_of_one_network(kept.entry))
+        again = self._session.again(kept.line, network=is_of_one_network(kept.entry))
         if again is not None and hit.line >= again[0]:
             return True
         # What is plain was only mentioned there; here a program stopped at it.
@@ -382,7 +369,8 @@ class VendorLog:
         """Return line and file of the line that was read as number ``number`` over all."""
         index = bisect_left(self._origins, number, key=lambda origin: origin[0]) - 1
         before, file = self._origins[max(index, 0)]
-        return number - before, file
+        inner = bisect_right(self._inner, number) - bisect_right(self._inner, before)
+        return number - before - inner, file
 
     def begin_file(self, name: str | None) -> None:
         """Start the next file of the same story; lines are counted from 1 again."""
@@ -426,7 +414,7 @@ class VendorLog:
                 and self._outcome.recovered(at, "", name, package_meant(name, hit.captured))
                 for name, hit in self._hits.items()
             )
-            if mended or self._evidence.tracebacks.lived_on(at):
+            if mended or self._evidence.tracebacks.lived_on(at) or self._runs_again(at):
                 outcome = "unknown"
         return replace(
             self._observed.ran(outcome, stage),
@@ -446,7 +434,10 @@ class VendorLog:
         }
         failed = self._outcome.outcome == "failed"
         gone = self._taken_away(hits)
-        tried_again = self._tried_again({n: hit for n, hit in hits.items() if n not in gone})
+        restarted = {name for name in hits if self._runs_again(self._last[name])}
+        tried_again = restarted | self._tried_again(
+            {n: hit for n, hit in hits.items() if n not in gone}
+        )
         over = {
             name
             for name, hit in hits.items()
@@ -456,9 +447,10 @@ class VendorLog:
                 hit.entry.stage,
                 name,
                 package_meant(name, hit.captured),
-                self._session.of_another if _is_of_one_network(hit.entry) else None,
+                self._session.of_another if is_of_one_network(hit.entry) else None,
+                self._session.elsewhere,
             )
-            or (_is_plain(hit.entry) and self._evidence.tracebacks.lived_on(self._last[name]))
+            or (is_plain(hit.entry) and self._evidence.tracebacks.lived_on(self._last[name]))
             # The log goes on after the warning, so that the program did.
             or (hit.warned and not failed and self._last[name] + 1 < self._lines)
         }
@@ -476,7 +468,8 @@ class VendorLog:
                 ranking.possible(one, ASIDE) if one.id in self._asides else one for one in found
             ]
         counted = set(hits) - (over & ranking.OF_A_FAILURE)
-        found.extend(rules.computed(self._observed, self.asked, self._scene, counted))
+        computed = rules.computed(self._observed, self.asked, self._scene, counted)
+        found.extend(one for one in computed if not (one.id in OF_A_START and restarted))
         found = [self._as_symptom(one, found) for one in found]
         found = self._beside_another(found)
         found = ranking.shade(
@@ -495,6 +488,11 @@ class VendorLog:
             found.append(self.unexplained(""))
         return sorted(found, key=ranking.rank)
 
+    def _runs_again(self, number: int) -> bool:
+        """Tell whether a supervisor started again what said line ``number``, and it runs well."""
+        lines = [hit.line for hit in self._hits.values() if self._evidence.proof(hit) == "yes"]
+        return self._restarts.runs_since(number, [*lines, *self._last.values()])
+
     def _apart(self, first: str, second: str) -> bool:
         """Tell whether the failure of the entry ``second`` needs none of ``first``'s."""
         one, two = self._hits.get(first), self._hits.get(second)
@@ -504,7 +502,7 @@ class VendorLog:
             return True
         if one.line > two.line:
             return False
-        if _is_of_one_network(one.entry) and self._session.of_another(one.line, two.line):
+        if is_of_one_network(one.entry) and self._session.of_another(one.line, two.line):
             return True
         return self._session.apart(one.line, two.line)
 
@@ -522,7 +520,7 @@ class VendorLog:
         for name, hit in hits.items():
             if self._last[name] < turn:
                 over.add(name)
-            again = self._session.again(hit.line, network=_is_of_one_network(hit.entry))
+            again = self._session.again(hit.line, network=is_of_one_network(hit.entry))
             if again is None:
                 continue
             if self._outcome.went_well(*again) or any(
@@ -599,6 +597,6 @@ def read_log(
 ) -> VendorLog:
     """Feed an iterable of lines to a new :class:`VendorLog` and return it."""
     log = VendorLog(asked=asked, context=context, file=file)
-    for line in lines:
-        log.feed(line)
+    for told in as_told(lines):
+        log.feed(told.line, doubted=told.doubted, more=told.more, inner=told.inner)
     return log

@@ -12,6 +12,7 @@ from orchestrator.diagnose import wordings
 from orchestrator.diagnose.finding import Ran
 from orchestrator.diagnose.required import any_words
 from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.told import speaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,7 +219,7 @@ class Observed:
         found = False
         for name, pattern in wordings.VERSIONS:
             match = pattern.search(lower)
-            if match:
+            if match and not speaks(folded):
                 self.versions[name] = match[1]
                 found = True
         arch = wordings.ARCH.search(lower)
@@ -237,8 +238,9 @@ class Observed:
         """Contexts of the network compiled last."""
         if self._contexts_final is not None:
             return self._contexts_final
-        if self._kernels >= 0:
+        if self._kernels >= 0 and self._kernels + 1 >= (self._contexts_so_far or 0):
             return self._kernels + 1
+        # Of a log that somebody shortened the kernels cannot be counted.
         if self._contexts_so_far is not None:
             return self._contexts_so_far
         return 1 if self._single else None

@@ -129,6 +129,7 @@ _HARD = re.compile(
     r"|^(?!.*critical \*\*).*\bassertion .{1,160} failed"
     r"|double free or corruption|corrupted double-linked list"
     r"|failed with status\s?=\s?hailo_|devices? not found|watchdog expired"
+    r"|^(?!coreml)[a-z][\w .-]{1,40}: export failure"
 )
 #: What an answer of a card mends: that the card was not reached. It says nothing of a program,
 #: of a HEF or of a crash; people show the card's name below the failure that they ask about.
@@ -214,6 +215,12 @@ class OutcomeReader:
         words = mark.text or mark.words
         return bool(words) and _NOT_REACHED.search(words) is None
 
+    @property
+    def _format_failed(self) -> bool:
+        """Whether the exporter said of its last format that it failed; it ends all the same."""
+        text = self._failure.text if self._failure is not None else None
+        return text is not None and ": export failure" in text
+
     def feed(self, number: int, bare: str) -> None:
         """Take in one line (cleaned, without prefix)."""
         lower, commands, errors, stages, exits, mended = _kinds(bare)
@@ -264,7 +271,8 @@ class OutcomeReader:
         else:
             for stage, pattern in _GOOD_ENDS:
                 if pattern.search(lower):
-                    self._succeed(number, stage)
+                    if not (self._format_failed and "export complete" in lower):
+                        self._succeed(number, stage)
                     return
 
     def _end(self, number: int, stage: str) -> None:
@@ -376,20 +384,25 @@ class OutcomeReader:
         entry: str = "",
         module: str = "",
         of_another: Callable[[int, int], bool] | None = None,
+        elsewhere: Callable[[int, int], bool] | None = None,
     ) -> bool:
         """Tell whether the run of ``stage`` ended well after line ``number``, or the step in
         which ``entry`` (an id) occurred, or ``module`` was installed after it.
 
         ``of_another`` tells of two lines that they are about other networks; a good end of such a
-        run is none of this one."""
-        if module and self._installed.get(package_of(module), 0) > number:
+        run is none of this one, and neither is what came of another host (``elsewhere``)."""
+        apart = [one for one in (of_another, elsewhere) if one is not None]
+        away = elsewhere or (lambda _one, _two: False)
+        brought = self._installed.get(package_of(module), 0) if module else 0
+        if brought > number and not away(number, brought):
             return True
         if any(
-            last > number and entry in OVER.get(kind, ()) for kind, last in self._mended.items()
+            last > number and entry in OVER.get(kind, ()) and not away(number, last)
+            for kind, last in self._mended.items()
         ):
             return True
         for mark in self._success:
-            if of_another is not None and of_another(number, mark.line):
+            if any(one(number, mark.line) for one in apart):
                 continue
             if mark.line <= number or mark.stage not in ORDER or stage not in ORDER:
                 continue

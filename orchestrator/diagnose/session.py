@@ -14,12 +14,19 @@ from bisect import bisect_right
 PROMPT = re.compile(
     r"^\s*(?:\([\w.+-]{1,40}\)\s*)*(?:"
     r"[\w.-]+@[\w.-]+(?::[^$#%]{0,200})?\s?[$#%]"  # user@host:~/folder$
+    r"|[a-z][\w-]{1,30}:[~/][^\s$#%]{0,100}\s?[$#](?=\s)"  # host:~ $
     r"|\[[\w.-]+@[\w.-]+ [^\]]{1,100}\][$#]"  # [user@host folder]$
     r"|[\w.-]+@[\w.-]+ [^\s%]{1,100} %"  # user@host folder %
     r"|(?:ba|z|da)?sh-[\d.]+[$#]|\$|\u276f|\u279c\s+\S+"
     r"|(?:PS )?[A-Za-z]:\\[^<>|]{0,200}>"  # PS C:\folder>
     r")\s+(?P<command>\S.*)$"
 )
+#: The host that a prompt names.
+_HOST = re.compile(
+    r"^\s*(?:\([\w.+-]{1,40}\)\s*)*\[?(?:[\w.-]+@(?P<host>[\w.-]+)|(?P<alone>[a-z][\w-]{1,30})(?=:[~/]))"
+)
+#: What engines call a container that nobody has named; each is another one, made of one image.
+_UNNAMED = re.compile(r"[0-9a-f]{12}$")
 #: Programs whose verb is the third word.
 _DEEPER = re.compile(r"^(?:docker|podman) compose\b")
 #: What only asks a program about itself.
@@ -70,6 +77,13 @@ def _typed(command: str) -> str:
     return command
 
 
+def _host(line: str) -> str:
+    """Return the host that the prompt of ``line`` names, the same for all unnamed containers."""
+    match = _HOST.match(line)
+    host = (match["host"] or match["alone"]).lower() if match is not None else ""
+    return "container" if _UNNAMED.match(host) else host
+
+
 def _subject(command: str) -> frozenset[str]:
     """Return the networks that a command names."""
     return frozenset(_SUBJECT.findall(command)) or frozenset(_ZOO.findall(command))
@@ -95,6 +109,10 @@ class Session:
         self._first: list[int] = []
         self._names: list[str] = []
         self._commands: list[str] = []
+        #: Where each was typed, as far as its prompt says.
+        self._hosts: list[str] = []
+        #: Containers that were entered, and the hosts that they were entered from.
+        self._entered: dict[str, str] = {}
         #: The last command has printed something; nobody asks that before the first.
         self.spoke = True
         #: The thread that opened the device last, in a log of HailoRT.
@@ -112,13 +130,17 @@ class Session:
         if logged is not None:
             self._thread = logged["thread"]
         if len(self._first) >= MOST:
-            del self._first[0], self._names[0], self._commands[0]
+            del self._first[0], self._names[0], self._commands[0], self._hosts[0]
         if self._first and not self.spoke:
             # Nothing is known of a command that printed nothing.
             self._names[-1] = ""
+        host = "" if prompt is None else _host(line)
+        if self._first and host != self._hosts[-1] and _ENGINES.match(self._commands[-1]):
+            self._entered[host] = self._hosts[-1]
         self._first.append(number)
         self._names.append(_RUN if prompt is None else _name(prompt["command"]))
         self._commands.append("" if prompt is None else _typed(prompt["command"]))
+        self._hosts.append(host)
         self.spoke = False
 
     def _run_of(self, number: int) -> int:
@@ -134,7 +156,7 @@ class Session:
         last = len(self._names) - (1 if self.spoke else 2)
         for later in range(last, run, -1):
             if self._names[later] == self._names[run] and not (
-                network and self._differ(run, later)
+                (network and self._differ(run, later)) or self._apart_hosts(run, later)
             ):
                 end = self._first[later + 1] - 1 if later + 1 < len(self._first) else 1 << 60
                 return self._first[later], end
@@ -153,6 +175,18 @@ class Session:
         """Tell whether lines ``number`` and ``other`` are of commands about other networks."""
         run, later = self._run_of(number), self._run_of(other)
         return min(run, later) >= 0 and self._differ(run, later)
+
+    def _apart_hosts(self, run: int, other: int) -> bool:
+        one, two = self._hosts[run], self._hosts[other]
+        return bool(one and two) and one != two
+
+    def elsewhere(self, number: int, other: int) -> bool:
+        """Tell whether line ``other`` was printed on another host than line ``number``, and not
+        in a container that was entered there."""
+        run, later = self._run_of(number), self._run_of(other)
+        if min(run, later) < 0 or not self._apart_hosts(run, later):
+            return False
+        return self._entered.get(self._hosts[later]) != self._hosts[run]
 
     def apart(self, number: int, later: int) -> bool:
         """Tell whether the command that printed line ``later`` needs nothing of what the one

@@ -62,6 +62,12 @@ _RULED_OUT = re.compile(
     rf"{_QUOTED}*?(?={_END})",
     re.IGNORECASE,
 )
+#: What came before another message did, or should have come: quoted, or a status.
+_INSTEAD = re.compile(
+    r"\binstead of (?:the |an? )?(?:\w+ ){0,2}(?:\"[^\"]*\"|`[^`]*`|\u201c[^\u201d]*\u201d"
+    r"|HAILO_[A-Z_]+(?:\(\d+\))?)",
+    re.IGNORECASE,
+)
 #: And before these, as far as its sentence reaches.
 _BEFORE = re.compile(
     r"(?:(?<=[.!?;] )|^)(?:(?![.!?;] +[A-Z]"
@@ -113,6 +119,11 @@ _TAUGHT = re.compile(
     r"\b.*\b(?:is|was) (?:now )?gone\b|^\W*After \w+ing\b.*\b(?<!never )(?:went away|disappeared)\b"
     r"|^\W*(?:in case of|when(?:ever)? you (?:see|get|encounter|receive))\b"
     r"|^\W*if (?:this|it|that|the [\w ]{1,30}) (?:still )?(?:fails|ends|stops|crashes|dies) with\b"
+    r"|^\W*if (?:it|that|this|one|somebody|someone) (?:still )?(?:prints|says|shows|reports|gets"
+    r"|sees|throws|raises)\b"
+    r"|(?<!what )(?<!as )\b(?:you|one)(?:['\u2019]d| (?:would|may|might|could|should))"
+    r"(?: also| then| typically| usually| instead)? (?:see|get|receive|encounter|find)\b"
+    r"(?!.*\bbut (?:I|we|it)\b)"
     r"|^\W*this (?:happens|occurs|appears) (?:when|if) (?!I\b|we\b|my\b|you\b)"
     # "If ... comes, install ..." in other languages.
     r"|^\W*falls\b.*\b(?:erscheint|kommt|auftritt|angezeigt)|^\W*si (?:vous (?:voyez|obtenez)"
@@ -128,10 +139,20 @@ _MANUAL = re.compile(
     r"|fixes)\W*$",
     re.IGNORECASE,
 )
+#: A line of a list of changes, and the heading of one.
+_CHANGES = re.compile(
+    r"^\W{0,4}(?:(?:[\w-]{1,30}(?: [\w-]{1,30}){0,2}: )?(?:bug ?)?(?:fix(?:ed|es)?|add(?:ed|s)?"
+    r"|updated?|upgraded?|bumped?|support(?:ed|s)?|requires?|changed?|removed?)\b|#{1,6} )"
+    r"|^.{0,80}\b(?:release notes|change ?log)\b",
+    re.IGNORECASE,
+)
 #: A table that says what to do about each message.
 _GUIDE = re.compile(
-    r"^\s*\|.*\b(?:errors?|symptoms?|problems?|issues?|messages?|codes?|status|names?)\b.*\|"
-    r".*\b(?:fix|solutions?|causes?|meanings?|remedy|resolution|what (?:to do|it means)|action)\b",
+    r"^\s*\|.*\b(?:errors?|symptoms?|problems?|issues?|messages?|codes?|status|names?"
+    r"|you (?:see|get)"
+    r"|fehler|meldung|erreurs?|errore?s?|erros?)\b.*\|"
+    r".*\b(?:fix(?:es)?|solutions?|causes?|meanings?|remedy|resolution|what (?:to do|it means)"
+    r"|action|you do|do this|try|answer|l(?:\u00f6|oe)sung|ursache|soluci(?:\u00f3|o)n|causa)\b",
     re.IGNORECASE,
 )
 #: A pair of a manual: a failure, and in the next line what to do.
@@ -232,6 +253,10 @@ def as_it_is_now(line: str) -> str:
         return line
     if " out" in line:
         line = _RULED_OUT.sub(" ", line)
+    if any(word in line for word in abroad.NOW):
+        line = abroad.BEFORE.sub(" ", line)
+    if "nstead of " in line:
+        line = _INSTEAD.sub(" ", line)
     if _PERSON.search(line) is None:
         return line
     return _BEFORE.sub(" ", _ABSENT.sub(" ", _BEHIND.sub(" ", line)))
@@ -248,6 +273,11 @@ def is_doubtful(line: str) -> bool:
     if _DOUBT.search(line) is None:
         return False
     return _PERSON.search(line) is not None or _NARRATED.match(line) is not None
+
+
+def speaks(line: str) -> bool:
+    """Tell whether a person tells ``line``, or a list of changes: it is no program's own word."""
+    return _PERSON.search(line) is not None or _CHANGES.match(line) is not None or is_doubtful(line)
 
 
 class Manual:

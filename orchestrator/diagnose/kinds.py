@@ -1,0 +1,60 @@
+"""What kind of thing an entry speaks of: any program, one network, a start.
+
+How far a failure is over, and whose words fill a remedy, depends on that and not on the wording.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose import ranking
+
+if TYPE_CHECKING:
+    from orchestrator.diagnose.catalogue import Entry
+
+#: What is captured in these groups is listed over all the lines that show an entry.
+LISTED = frozenset({"layer", "node", "op"})
+MOST_LISTED = 8
+#: What is captured in these groups belongs to that one message, and fills no other entry's words.
+OWN = frozenset(
+    {
+        "wanted",
+        "got",
+        "said",
+        "more",
+        "what",
+        "one",
+        "two",
+        "value",
+        "code",
+        "n",
+        "shape",
+        "data",
+        "should",
+        "name",
+        "kind",
+        "path",
+        "file",
+        "type",
+        "version",
+        "command",
+        "count",
+        "line",
+    }
+)
+#: Stages of what is made of one network.
+COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
+#: Entries of a service that came too early, and of which a supervisor may take care.
+OF_A_START = frozenset({"K411"})
+
+
+def is_plain(entry: Entry) -> bool:
+    """Tell whether an entry may come of any program, so that it is no word about this one."""
+    return "*" in entry.yields_to or entry.id.startswith("Y")
+
+
+def is_of_one_network(entry: Entry) -> bool:
+    """Tell whether an entry is about the network or file at hand, and not about the machine."""
+    return entry.id in ranking.OF_ONE_FILE or (
+        entry.stage in COMPILING and entry.fault != "machine"
+    )

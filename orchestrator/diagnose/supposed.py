@@ -1,0 +1,88 @@
+"""Tells lists of what may come, and what would: messages that somebody names and nobody got.
+
+A guide or an assistant lists errors below a line such as "it could be one of the following:"; a
+line may say what one would see, and the block below it shows that.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Heads a list of what may be.
+_HEADS = re.compile(
+    r"\b(?:one of (?:the following|these)|(?:common|typical|frequent|usual|known|possible|likely"
+    r"|potential) (?:errors?|issues?|problems?|causes?|reasons?|messages?|failures?|symptoms?)"
+    r"|(?:errors?|messages?|symptoms?) (?:that )?(?:you|one) (?:may|might|can|could|would) "
+    r"(?:see|get|meet|encounter)"
+    r"|h\u00e4ufige fehler|m\u00f6gliche (?:ursachen|fehler)|causes possibles|erreurs (?:courantes"
+    r"|fr\u00e9quentes)|errores (?:comunes|frecuentes)|posibles causas|erros comuns"
+    r"|poss\u00edveis causas"
+    r"|\u5e38\u89c1(?:\u9519\u8bef|\u95ee\u9898)|\u53ef\u80fd\u7684\u539f\u56e0)"
+    r"(?!\w).{0,60}[:\uff1a]\W{0,3}$",
+    re.IGNORECASE,
+)
+#: What would be seen, in the block below.
+_WOULD = re.compile(
+    r"\b(?:you|one)(?:['\u2019]d| (?:would|may|might|could|should))"
+    r"(?: also| then| typically| usually)? (?:see|get|find)\b[^.]{0,40}[:\s]*$",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(r"^\s{0,12}(?:[-*\u2022+]|\d{1,2}[.)])\s+\S")
+_FENCE = re.compile(r"^\s*(?:```|~~~)")
+#: Not a list of suppositions: what came.
+_CAME = re.compile(
+    r"\b(?:I|we) (?:get|got|see|saw|have|had|receive|am getting)\b"
+    r"|\bfollowing errors? (?:came|occur)",
+    re.IGNORECASE,
+)
+
+
+def is_supposed(lines: list[str]) -> set[int]:
+    """Return the numbers of the lines that stand in a list of what may be."""
+    doubted: set[int] = set()
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if len(line) < 300 and line.rstrip()[-1:] in {":", "\uff1a", "*", "e", "t", "d"}:
+            if _HEADS.search(line) and not _CAME.search(line):
+                end = _end_of_list(lines, at + 1)
+                doubted.update(range(at, end))
+                at = end
+                continue
+            if _WOULD.search(line) and not _CAME.search(line):
+                end = _end_of_block(lines, at + 1)
+                doubted.update(range(at, end))
+                at = end
+                continue
+        at += 1
+    return doubted
+
+
+def _end_of_block(lines: list[str], at: int) -> int:
+    """Return the line behind the fenced block that begins in line ``at``, else ``at``."""
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    if at >= len(lines) or _FENCE.match(lines[at]) is None:
+        return at
+    at += 1
+    while at < len(lines) and _FENCE.match(lines[at]) is None:
+        at += 1
+    return at + 1
+
+
+def _end_of_list(lines: list[str], at: int) -> int:
+    """Return the line behind the list that begins in line ``at``, with what its items hold."""
+    item = False
+    while at < len(lines):
+        line = lines[at]
+        if _ITEM.match(line):
+            item = True
+        elif _FENCE.match(line):
+            if not item:
+                return at
+            at = _end_of_block(lines, at)
+            continue
+        elif line.strip() and not (item and line[:1].isspace()):
+            return at
+        at += 1
+    return at

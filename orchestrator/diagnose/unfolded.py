@@ -1,0 +1,114 @@
+"""Takes apart a line that holds several: a page's source, a log kept in one string.
+
+A page writes ``<br>`` and ``</p>`` where a line ends, JSON and Python's ``repr`` write ``\\n``. A
+whole log may stand in one field, as engines, interfaces of forges and test reports keep it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose.listings import is_code
+from orchestrator.diagnose.session import PROMPT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Longer lines are data, and no log that somebody kept.
+LONGEST = 1 << 16
+#: Where a page ends or begins a line.
+_BREAK = re.compile(
+    r"<(?:br|hr)\s*/?>|</?(?:p|pre|li|div|tr|h[1-6]|ul|ol|blockquote|table)(?:\s[^<>]{0,200})?>",
+    re.IGNORECASE,
+)
+#: What else stands in such a line and is no word of it.
+_TAG = re.compile(
+    r"</?(?:a|b|i|em|strong|code|span|td|th|tt|kbd|samp|font|body|html|details|summary)"
+    r"(?:\s[^<>]{0,400})?>",
+    re.IGNORECASE,
+)
+#: A field of an object that is printed over several lines, or a string in a list.
+_FIELD = re.compile(
+    r"^\s*(?:[-{\[,]\s*)*(?:\"[^\"\\]{1,60}\"\s*:\s*)?(?P<value>\"(?:[^\"\\]|\\.)*\")[\s,}\]]*$"
+)
+#: What Python shows of a string or of bytes.
+_SHOWN = re.compile(r"(?:^|(?<=[=:(,\s]))b?(?P<q>['\"])(?P<text>(?:[^\\]|\\.){20,})(?P=q)\W{0,4}$")
+_ESCAPES = (("\\r\\n", "\n"), ("\\n", "\n"), ("\\t", "\t"), ("\\'", "'"), ('\\"', '"'))
+#: What stores of logs call the words of a program.
+_WORDS = frozenset(
+    ("log", "message", "MESSAGE", "msg", "line", "body", "stdout", "stderr", "output")
+)
+
+
+def unfold(line: str) -> list[str]:
+    """Return the lines that ``line`` holds; nearly always itself alone."""
+    if len(line) > LONGEST:
+        return [line]
+    if "<" in line and _BREAK.search(line) is not None:
+        parts = [_TAG.sub(" ", part) for part in _BREAK.split(line)]
+        return [part for part in parts if part.strip()] or [""]
+    if "\\n" not in line and '"MESSAGE":[' not in line:
+        return [line]
+    return _out_of_json(line) or _out_of_repr(line) or [line]
+
+
+def _out_of_json(line: str) -> list[str]:
+    bare = line.strip()
+    if bare[:1] in {"{", "["} and bare[-1:] in {"}", "]"}:
+        try:
+            kept = json.loads(bare)
+        except (ValueError, RecursionError):
+            kept = None
+        texts = list(_texts(kept, "")) if kept is not None else []
+        # An object of one line of a log is read as such.
+        if any("\n" in text.strip("\n") for text in texts) or '"MESSAGE":[' in line:
+            return [part for text in texts for part in _lines(text)]
+    field = _FIELD.match(line)
+    if field is None or "\\n" not in field["value"]:
+        return []
+    try:
+        return _lines(json.loads(field["value"]))
+    except ValueError:
+        return []
+
+
+def _texts(kept: object, name: str, depth: int = 0) -> Iterator[str]:
+    """Yield the texts of an object that are logs, in their order."""
+    if isinstance(kept, str):
+        if name in _WORDS or "\n" in kept:
+            yield kept
+    elif depth > 8:
+        return
+    elif isinstance(kept, dict):
+        for key, value in kept.items():
+            yield from _texts(value, str(key), depth + 1)
+    elif isinstance(kept, list):
+        if (
+            kept
+            and name == "MESSAGE"
+            and all(isinstance(one, int) and 0 <= one < 256 for one in kept)
+        ):
+            yield bytes(kept).decode("utf-8", "replace")
+            return
+        for value in kept:
+            yield from _texts(value, name, depth + 1)
+
+
+def _out_of_repr(line: str) -> list[str]:
+    if line.count("\\n") < 2 or PROMPT.match(line) or is_code(line):
+        return []
+    shown = _SHOWN.search(line)
+    if shown is None:
+        return []
+    text = shown["text"]
+    for written, sign in _ESCAPES:
+        text = text.replace(written, sign)
+    return [line[: shown.start()], *_lines(text)]
+
+
+def _lines(text: str) -> list[str]:
+    # Half a sign, as only JSON can write it, is none that could be printed.
+    whole = text.encode("utf-8", "replace").decode("utf-8")
+    return whole.replace("\r\n", "\n").rstrip("\n").split("\n")

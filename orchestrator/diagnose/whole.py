@@ -1,0 +1,59 @@
+"""Reads a paste as a whole before its lines are read: whose words they are, and how they were cut.
+
+A line alone does not tell whether it was quoted from somebody else, printed by a command that shows
+a document, or cut by a terminal. The lines around it do. Only the beginning of a paste is looked at
+in this way: a post is short, and a log of a million lines is no post.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from orchestrator.diagnose.quoted import of_others
+from orchestrator.diagnose.settled import is_settled
+from orchestrator.diagnose.shown import is_shown, without_case
+from orchestrator.diagnose.supposed import is_supposed
+from orchestrator.diagnose.unfolded import unfold
+from orchestrator.diagnose.wrapped import joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: So many lines are looked at together; what follows is read line by line.
+MOST = 4000
+
+
+class Told(NamedTuple):
+    """A line as it should be read.
+
+    ``doubted``: it proves nothing. ``more``: so many lines below it were taken into it.
+    ``inner``: it stood in the same line as the one before.
+    """
+
+    line: str
+    doubted: bool = False
+    more: int = 0
+    inner: bool = False
+
+
+def as_told(lines: Iterable[str]) -> Iterator[Told]:
+    """Yield the lines of one log; what is not of this story is an empty line."""
+    rest = iter(lines)
+    first = list(islice(rest, MOST))
+    return chain(_read(first), map(Told, rest))
+
+
+def _read(lines: list[str]) -> Iterator[Told]:
+    parts = [
+        Told(part, more=more if not at else 0, inner=at > 0)
+        for line, more in joined(lines)
+        for at, part in enumerate(unfold(line))
+    ]
+    texts = [part.line for part in parts]
+    others, doubted = of_others(texts)
+    silent = others | is_shown(texts)
+    doubted |= is_supposed(texts) | is_settled(texts)
+    for number, part in enumerate(parts):
+        line = "" if number in silent else without_case(part.line)
+        yield part._replace(line=line, doubted=number in doubted)

@@ -10,19 +10,11 @@ from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import ranking, rules
+from orchestrator.diagnose import kinds, ranking, rules
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.evidence import Evidence, weight
 from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.installs import STOPS, Installs
-from orchestrator.diagnose.kinds import (
-    LISTED,
-    MOST_LISTED,
-    OF_A_START,
-    OWN,
-    is_of_one_network,
-    is_plain,
-)
 from orchestrator.diagnose.listings import Listings
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
@@ -68,8 +60,6 @@ if TYPE_CHECKING:
 PROMPTS = ("$", "#", "%", ">", "\u276f", "\u279c")
 #: A line that told nothing so many times in a row tells nothing the next time.
 STEADY = 8
-
-
 #: A line of this weight tells of a failure.
 _WEIGHTY = 3
 
@@ -317,9 +307,9 @@ class VendorLog:
             self._outcome.fail(hit.line, entry.stage, hit.text)
         self._last[entry.id] = max(hit.line, self._last.get(entry.id, 0))
         for name, value in hit.captured.items():
-            if name not in OWN:
+            if name not in kinds.OWN:
                 self._context.setdefault(name, value)
-            if name in LISTED:
+            if name in kinds.LISTED:
                 self._listed.setdefault((entry.id, name), {})[value] = None
         kept = self._hits.get(entry.id)
         if not self._aside:
@@ -335,7 +325,7 @@ class VendorLog:
         """Tell whether a later hit of an entry says more than the one that is kept."""
         if not hit.certain or not kept.certain:
             return hit.certain
-        again = self._session.again(kept.line, network=is_of_one_network(kept.entry))
+        again = self._session.again(kept.line, network=kinds.is_of_one_network(kept.entry))
         if again is not None and hit.line >= again[0]:
             return True
         # What is plain was only mentioned there; here a program stopped at it.
@@ -351,7 +341,7 @@ class VendorLog:
         words |= rules.status_words(hit.captured) | rules.address_words(hit.captured)
         for (name, group), values in self._listed.items():
             if name == hit.entry.id:
-                words[group] = ", ".join(list(values)[:MOST_LISTED])
+                words[group] = ", ".join(list(values)[: kinds.MOST_LISTED])
         if device := hit.captured.get("device"):
             # HailoRT shouts; recipes and compilers write it small.
             words["chip"] = device.lower()
@@ -447,10 +437,10 @@ class VendorLog:
                 hit.entry.stage,
                 name,
                 package_meant(name, hit.captured),
-                self._session.of_another if is_of_one_network(hit.entry) else None,
+                self._session.of_another if kinds.is_of_one_network(hit.entry) else None,
                 self._session.elsewhere,
             )
-            or (is_plain(hit.entry) and self._evidence.tracebacks.lived_on(self._last[name]))
+            or (kinds.is_plain(hit.entry) and self._evidence.tracebacks.lived_on(self._last[name]))
             # The log goes on after the warning, so that the program did.
             or (hit.warned and not failed and self._last[name] + 1 < self._lines)
         }
@@ -469,7 +459,7 @@ class VendorLog:
             ]
         counted = set(hits) - (over & ranking.OF_A_FAILURE)
         computed = rules.computed(self._observed, self.asked, self._scene, counted)
-        found.extend(one for one in computed if not (one.id in OF_A_START and restarted))
+        found.extend(one for one in computed if not (one.id in kinds.OF_A_START and restarted))
         found = [self._as_symptom(one, found) for one in found]
         found = self._beside_another(found)
         found = ranking.shade(
@@ -502,7 +492,7 @@ class VendorLog:
             return True
         if one.line > two.line:
             return False
-        if is_of_one_network(one.entry) and self._session.of_another(one.line, two.line):
+        if kinds.is_of_one_network(one.entry) and self._session.of_another(one.line, two.line):
             return True
         return self._session.apart(one.line, two.line)
 
@@ -520,7 +510,7 @@ class VendorLog:
         for name, hit in hits.items():
             if self._last[name] < turn:
                 over.add(name)
-            again = self._session.again(hit.line, network=is_of_one_network(hit.entry))
+            again = self._session.again(hit.line, network=kinds.is_of_one_network(hit.entry))
             if again is None:
                 continue
             if self._outcome.went_well(*again) or any(

@@ -93,6 +93,10 @@ def test_a_metric_in_the_box_reaches_nothing(tmp_path: Path, tally: Tally) -> No
     (folder / "data.txt").write_text("theirs")
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
+    # A Python that was built in the user's home is shown there, and nothing beside it.
+    user = Path.home()
+    pythons = {one.relative_to(user).parts[0] for one in sandbox.python_folders()
+               if one.is_relative_to(user)}  # fmt: skip
     attacks = {
         "read": f"open({str(home / 'secret')!r}).read()",
         "write": f"open({str(home / 'new')!r}, 'w')",
@@ -101,7 +105,7 @@ def test_a_metric_in_the_box_reaches_nothing(tmp_path: Path, tally: Tally) -> No
         "passwords": "open('/etc/passwd').read()",
         "network": f"__import__('socket').create_connection(('127.0.0.1', {port}), 2)",
         "processes": f"__import__('os').kill({os.getpid()}, 0)",
-        "home": "__import__('os').listdir('/root') or 1/0",
+        "home": f"set(__import__('os').listdir({str(user)!r})) - {pythons!r} or 1/0",
     }
     try:
         for what, code in attacks.items():

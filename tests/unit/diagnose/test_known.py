@@ -269,6 +269,18 @@ def test_entries_that_tell_one_fact_propose_one_next_step(group: tuple[str, ...]
     assert levels <= {1}, levels
 
 
+def test_a_command_stands_whole_in_one_part_of_a_placeholder() -> None:
+    """A shell's pipe within one would end that part of it, in the middle of the command."""
+    parts = [
+        (entry.id, part)
+        for entry in load_catalogue().values()
+        for text in (entry.cause, entry.remedy, entry.confirm or "", entry.recipe or "")
+        for group in re.findall(r"\{[a-z_0-9]+[?|]([^{}]*)\}", text)
+        for part in group.split("|")
+    ]
+    assert [one for one in parts if one[1].count("`") % 2] == []
+
+
 def test_no_entry_says_a_thing_twice() -> None:
     """A reader of YAML takes the last of two like keys and says nothing; merges leave pairs."""
     for name, text in sources().items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 #: Entries that say that something is not there which an installation or a build brings.
-MISSING = frozenset({"S28", "S37", "V03", "V10", "R40", "R261", "B06", "B07", "S58", "G03", "G04"})
+MISSING = frozenset({"S28", "S37", "V03", "V10", "R40", "R261", "G03", "G04"})
 #: How apt, dpkg, pip, uv, CMake, make, BuildKit and shell scripts begin the line at which they end.
 _STOPS = re.compile(
     r"(?:E: |dpkg: error|error: |ERROR: |CMake Error|failed to solve: |make(?:\[\d+\])?: \*\*\* "

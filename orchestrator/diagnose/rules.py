@@ -192,7 +192,7 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
 
 def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple[str, str | None]]:
     """Yield entries that follow from which card, driver, library and API the log shows."""
-    if scene.refused or (scene.old_card and scene.new_driver and "R36" not in hit):
+    if scene.refused or (scene.old_card and scene.new_driver):
         yield "R36", scene.refused or scene.new_driver
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
     if scene.card_of_line_5 and old_library and hit & (_NO_DEVICE | {"R97"}):

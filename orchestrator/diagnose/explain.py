@@ -137,7 +137,8 @@ class _Kind:
         for line in lines:
             self.strange = self.strange or "\0" in line or line.count("\ufffd") * 4 > len(line)
             self.empty = self.empty and not line.strip(" \t\r\ufeff")
-            yield line
+            # Zeros alone, as a disk writes them where power was cut, are no words.
+            yield "" if line[:1] == "\0" and line.count("\0") == len(line) else line
 
 
 def _feed(log: VendorLog, lines: Iterable[str]) -> None:

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 #: What a prompt must hold.
 PROMPTS = ("$", "#", "%", ">", "\u276f", "\u279c")
+#: What an installer says of its end stands at the beginning of a line.
+LONGEST_HEAD = 1000
 #: A line that told nothing so many times in a row tells nothing the next time.
 STEADY = 8
 #: A line of this weight tells of a failure.
@@ -206,8 +208,9 @@ class VendorLog:
             return
         if self._asides and verdict.sounds_bad:
             self._bad_apart |= weight(texts.clean(line)) >= _WEIGHTY
-        if any(sign in line for sign in STOPS):
-            self._installs.feed(self._lines, texts.strip_prefix(texts.clean(line)))
+        head = line[:LONGEST_HEAD]
+        if any(sign in head for sign in STOPS):
+            self._installs.feed(self._lines, texts.strip_prefix(texts.clean(head)))
 
     def _answered(self, since: int) -> None:
         """Doubt what was read from line ``since``: a manual tells there what to do about it."""

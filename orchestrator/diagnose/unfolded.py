@@ -6,12 +6,12 @@ whole log may stand in one field, as engines, interfaces of forges and test repo
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.listings import is_code
 from orchestrator.diagnose.session import PROMPT
+from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,11 @@ _TAG = re.compile(
 _FIELD = re.compile(
     r"^\s*(?:[-{\[,]\s*)*(?:\"[^\"\\]{1,60}\"\s*:\s*)?(?P<value>\"(?:[^\"\\]|\\.)*\")[\s,}\]]*$"
 )
-#: What Python shows of a string or of bytes.
-_SHOWN = re.compile(r"(?:^|(?<=[=:(,\s]))b?(?P<q>['\"])(?P<text>(?:[^\\]|\\.){20,})(?P=q)\W{0,4}$")
+#: Where Python begins to show a string or bytes, and where that ends: near the end of the line.
+_OPENS = {q: re.compile(rf"(?:^|(?<=[=:(,\s]))b?{q}") for q in ("'", '"')}
+_CLOSES = re.compile(r"['\"](?=\W{0,4}\Z)")
+#: A shorter string is no log.
+_SHORTEST = 20
 _ESCAPES = (("\\r\\n", "\n"), ("\\n", "\n"), ("\\t", "\t"), ("\\'", "'"), ('\\"', '"'))
 #: What stores of logs call the words of a program.
 _WORDS = frozenset(
@@ -58,8 +61,8 @@ def _out_of_json(line: str) -> list[str]:
     bare = line.strip()
     if bare[:1] in {"{", "["} and bare[-1:] in {"}", "]"}:
         try:
-            kept = json.loads(bare)
-        except (ValueError, RecursionError):
+            kept = parse_json(bare)
+        except ValueError:
             kept = None
         texts = list(_texts(kept, "")) if kept is not None else []
         # An object of one line of a log is read as such.
@@ -69,7 +72,7 @@ def _out_of_json(line: str) -> list[str]:
     if field is None or "\\n" not in field["value"]:
         return []
     try:
-        return _lines(json.loads(field["value"]))
+        return _lines(str(parse_json(field["value"])))
     except ValueError:
         return []
 
@@ -99,13 +102,15 @@ def _texts(kept: object, name: str, depth: int = 0) -> Iterator[str]:
 def _out_of_repr(line: str) -> list[str]:
     if line.count("\\n") < 2 or PROMPT.match(line) or is_code(line):
         return []
-    shown = _SHOWN.search(line)
-    if shown is None:
-        return []
-    text = shown["text"]
-    for written, sign in _ESCAPES:
-        text = text.replace(written, sign)
-    return [line[: shown.start()], *_lines(text)]
+    for closes in reversed([*_CLOSES.finditer(line, max(0, len(line) - 5))]):
+        opens = _OPENS[closes[0]].search(line)
+        if opens is None or closes.start() - opens.end() < _SHORTEST:
+            continue
+        text = line[opens.end() : closes.start()]
+        for written, sign in _ESCAPES:
+            text = text.replace(written, sign)
+        return [line[: opens.start()], *_lines(text)]
+    return []
 
 
 def _lines(text: str) -> list[str]:

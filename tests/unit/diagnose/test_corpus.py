@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.diagnose.pasted import Pasted
 from orchestrator.diagnose.text import clean
-from tests.corpus import HERE, PARTS, Case, judge, load, score
+from tests.corpus import HERE, PARTS, Case, judge, left_out, load, score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,3 +120,12 @@ def test_the_corpus_is_large_enough_and_half_of_it_is_kept_out() -> None:
     assert all(case.source.startswith("http") and case.log.strip() for case in load())
     names = [path.stem for part in PARTS for path in (HERE / part).glob("*.log")]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.slow
+def test_a_failure_that_the_list_does_not_know_gets_hardly_ever_another_specific_cause() -> None:
+    """With its own entry left out, a log is one of tomorrow: 50 of 3,137 when first measured, now
+    fewer, and most of these name the right cause among others."""
+    cases = [one for one in load(*TUNED) if one.expected]
+    specific = {one.case.name for one in left_out.without(cases) if not one.told.umbrella}
+    assert len(specific) <= len(cases) * 0.014, sorted(specific)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from orchestrator.diagnose.log_reader import VendorLog
-from orchestrator.diagnose.whole import as_told
+from orchestrator.diagnose.whole import read_whole
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.reading import LOG_LIMIT, open_regular
 
@@ -141,11 +141,6 @@ class _Kind:
             yield "" if line[:1] == "\0" and line.count("\0") == len(line) else line
 
 
-def _feed(log: VendorLog, lines: Iterable[str]) -> None:
-    for told in as_told(lines):
-        log.feed(told.line, doubted=told.doubted, more=told.more, inner=told.inner)
-
-
 def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
     """Read logs in the order given, as one story; ``-`` is standard input.
 
@@ -158,11 +153,11 @@ def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
         named = str(path) if len(several) > 1 else None
         log.begin_file(named)
         if str(path) == "-":
-            _feed(log, kind.of(lines_of(stdin)))
+            read_whole(kind.of(lines_of(stdin)), log.feed)
             continue
         try:
             with _open_log(path) as stream:
-                _feed(log, kind.of(lines_of(stream)))
+                read_whole(kind.of(lines_of(stream)), log.feed)
         except OSError as error:
             msg = f"{escape_control(str(path))}: {error.strerror or error}"
             raise ConfigError(

@@ -48,7 +48,7 @@ from orchestrator.diagnose.told import (
 )
 from orchestrator.diagnose.tracebacks import CALM, Ignored, words_of
 from orchestrator.diagnose.units import Units
-from orchestrator.diagnose.whole import as_told
+from orchestrator.diagnose.whole import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -590,6 +590,5 @@ def read_log(
 ) -> VendorLog:
     """Feed an iterable of lines to a new :class:`VendorLog` and return it."""
     log = VendorLog(asked=asked, context=context, file=file)
-    for told in as_told(lines):
-        log.feed(told.line, doubted=told.doubted, more=told.more, inner=told.inner)
+    read_whole(lines, log.feed)
     return log

@@ -25,7 +25,9 @@ _SIGNS = ("&", "\\", "<")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#x?[0-9a-fA-F]{1,6});", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:br|p|pre|code|span|div|li)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\([_\[\]*<>#~|`])")
-_FENCE = re.compile(r"^\s*(?:```|~~~)\s*[\w+-]{0,16}\s*$")
+#: Where a block of code begins or ends in Markdown, and such a line with nothing else in it.
+FENCE = re.compile(r"^\s*(?:```|~~~)")
+_FENCE_ALONE = re.compile(rf"{FENCE.pattern}\s*[\w+-]{{0,16}}\s*$")
 #: Pages write a dash for the two before an option.
 _DASHED = re.compile(r"(?<![^\s\"'`\u2018\u201c(\[|])[\u2013\u2014](?=[a-z][a-z-])")
 #: The mark of a list; curl's and the shell's own marks are no such, and a box to tick is prose.
@@ -37,7 +39,7 @@ _NO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
 #: The beginning of a traceback, and a frame; each with where it stands when nobody moved it.
 _PLACES = ((re.compile(r"\s*Traceback \(most recent call last"), 0), (re.compile(r'\s*File "'), 2))
 #: What stores of logs call the words of the program (Docker, journald, loggers that write JSON).
-_WORDS = ("log", "message", "MESSAGE", "msg", "event", "text", "line")
+KEPT_UNDER = ("log", "message", "MESSAGE", "msg", "event", "text", "line")
 #: What they keep beside it. Without words and without a stamp it is a server's answer, and stays.
 _BESIDE = ("error", "err", "exception", "exc_info", "stack")
 _STAMPS = frozenset(("level", "levelname", "severity", "time", "timestamp", "@timestamp", "ts"))
@@ -56,10 +58,10 @@ def _stored(line: str, *, again: bool = True) -> str:
         kept = parse_json(line)
     except ValueError:
         return line
-    inner = next((kept[name] for name in _WORDS if isinstance(kept.get(name), dict)), None)
+    inner = next((kept[name] for name in KEPT_UNDER if isinstance(kept.get(name), dict)), None)
     kept = inner if inner is not None else kept
-    said = [kept[name] for name in (*_WORDS, *_BESIDE) if isinstance(kept.get(name), str)]
-    if (kept.keys().isdisjoint(_WORDS) and kept.keys().isdisjoint(_STAMPS)) or not said:
+    said = [kept[name] for name in (*KEPT_UNDER, *_BESIDE) if isinstance(kept.get(name), str)]
+    if (kept.keys().isdisjoint(KEPT_UNDER) and kept.keys().isdisjoint(_STAMPS)) or not said:
         return line
     text = "\n".join(one.rstrip("\n") for one in dict.fromkeys(said))
     if again and text.startswith("{"):
@@ -92,7 +94,7 @@ class Pasted:
         plain = line.isascii() and line[:1] not in _FIRST
         if (plain and not any(sign in line for sign in _SIGNS)) or not _TOUCHED.search(line):
             return line
-        if _FENCE.match(line):
+        if _FENCE_ALONE.match(line):
             return ""
         line = _DASHED.sub("--", _NO_WIDTH.sub("", _WIDE.sub(" ", line)))
         # Twice: what was quoted out of a page may be written so once more.

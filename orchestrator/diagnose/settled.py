@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from orchestrator.diagnose.pasted import FENCE
 from orchestrator.diagnose.session import PROMPT
 
 _BAR = re.compile(
@@ -23,7 +24,6 @@ _EXPECTED = re.compile(
 )
 #: Such a sentence says little else.
 _SHORT = 160
-_FENCE = re.compile(r"^\s*(?:```|~~~)")
 
 
 def is_settled(lines: list[str]) -> set[int]:
@@ -60,9 +60,9 @@ def _meant(lines: list[str]) -> set[int]:
 def _block_above(lines: list[str], number: int) -> range:
     """Return the lines of the block above line ``number``: commands and what they printed."""
     end = number
-    while end > 0 and (not lines[end - 1].strip() or _FENCE.match(lines[end - 1])):
+    while end > 0 and (not lines[end - 1].strip() or FENCE.match(lines[end - 1])):
         end -= 1
     first = end
-    while first > 0 and lines[first - 1].strip() and not _FENCE.match(lines[first - 1]):
+    while first > 0 and lines[first - 1].strip() and not FENCE.match(lines[first - 1]):
         first -= 1
     return range(first, end)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from orchestrator.diagnose.pasted import FENCE
 from orchestrator.diagnose.session import PROMPT
 
 #: Commands that print files as they are, or what they find in them.
@@ -28,8 +29,7 @@ _LOGS = re.compile(
 _FAILS = re.compile(
     r"^(?:cat|bat|head|tail|less|sed|e?grep|rg|git|bash|-bash|sh|zsh|fatal|error)\b.{0,80}:"
 )
-#: A fence ends what a command shows, and so does a sentence behind an empty line.
-_FENCE = re.compile(r"^\s*(?:```|~~~)")
+#: What ends what a command shows, as a fence does: a sentence behind an empty line.
 _SENTENCE = re.compile(
     r"^(?![#>*|-])\W{0,2}[A-Z][\w'\u2019]*(?: [\w'\u2019`/.,()-]+){2,}.*[.:?!]\s*$"
 )
@@ -79,7 +79,7 @@ def _documents(lines: list[str]) -> set[int]:
                 and _WORDS.search(command) is not None
                 and _LOGS.search(command) is None
             )
-        elif inside and (_FENCE.match(line) or (empty and _SENTENCE.match(line))):
+        elif inside and (FENCE.match(line) or (empty and _SENTENCE.match(line))):
             inside = False
         elif inside and _FAILS.match(line) is None:
             shown.add(number)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from orchestrator.diagnose.pasted import FENCE
+
 #: Heads a list of what may be.
 _HEADS = re.compile(
     r"\b(?:one of (?:the following|these)|(?:common|typical|frequent|usual|known|possible|likely"
@@ -28,7 +30,6 @@ _WOULD = re.compile(
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"^\s{0,12}(?:[-*\u2022+]|\d{1,2}[.)])\s+\S")
-_FENCE = re.compile(r"^\s*(?:```|~~~)")
 #: Not a list of suppositions: what came.
 _CAME = re.compile(
     r"\b(?:I|we) (?:get|got|see|saw|have|had|receive|am getting)\b"
@@ -62,10 +63,10 @@ def _end_of_block(lines: list[str], at: int) -> int:
     """Return the line behind the fenced block that begins in line ``at``, else ``at``."""
     while at < len(lines) and not lines[at].strip():
         at += 1
-    if at >= len(lines) or _FENCE.match(lines[at]) is None:
+    if at >= len(lines) or FENCE.match(lines[at]) is None:
         return at
     at += 1
-    while at < len(lines) and _FENCE.match(lines[at]) is None:
+    while at < len(lines) and FENCE.match(lines[at]) is None:
         at += 1
     return at + 1
 
@@ -77,7 +78,7 @@ def _end_of_list(lines: list[str], at: int) -> int:
         line = lines[at]
         if _ITEM.match(line):
             item = True
-        elif _FENCE.match(line):
+        elif FENCE.match(line):
             if not item:
                 return at
             at = _end_of_block(lines, at)

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.listings import is_code
+from orchestrator.diagnose.pasted import KEPT_UNDER
 from orchestrator.diagnose.session import PROMPT
 from orchestrator.reading import parse_json
 
@@ -39,10 +40,8 @@ _CLOSES = re.compile(r"['\"](?=\W{0,4}\Z)")
 #: A shorter string is no log.
 _SHORTEST = 20
 _ESCAPES = (("\\r\\n", "\n"), ("\\n", "\n"), ("\\t", "\t"), ("\\'", "'"), ('\\"', '"'))
-#: What stores of logs call the words of a program.
-_WORDS = frozenset(
-    ("log", "message", "MESSAGE", "msg", "line", "body", "stdout", "stderr", "output")
-)
+#: What stores of logs, test reports and forges call the words of a program.
+_WORDS = frozenset((*KEPT_UNDER, "body", "stdout", "stderr", "output"))
 
 
 def unfold(line: str) -> list[str]:

@@ -8,7 +8,7 @@ in this way: a post is short, and a log of a million lines is no post.
 from __future__ import annotations
 
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from orchestrator.diagnose.quoted import of_others
 from orchestrator.diagnose.settled import is_settled
@@ -35,6 +35,19 @@ class Told(NamedTuple):
     doubted: bool = False
     more: int = 0
     inner: bool = False
+
+
+class Feed(Protocol):
+    """Takes in a line with what is known of it."""
+
+    def __call__(self, line: str, /, *, doubted: bool, more: int, inner: bool) -> object:
+        """Take in one line; ``doubted``, ``more`` and ``inner`` as of :class:`Told`."""
+
+
+def read_whole(lines: Iterable[str], feed: Feed) -> None:
+    """Hand each line of one log to ``feed``, as it should be read."""
+    for told in as_told(lines):
+        feed(told.line, doubted=told.doubted, more=told.more, inner=told.inner)
 
 
 def as_told(lines: Iterable[str]) -> Iterator[Told]:

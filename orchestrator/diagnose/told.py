@@ -8,8 +8,10 @@ asked about. What they say comes now ("and then I get ...") stays.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from orchestrator.diagnose import abroad
+from orchestrator.diagnose.text import REMEMBERED
 
 #: A line in which a person speaks, and not a program.
 _PERSON = re.compile(
@@ -264,8 +266,11 @@ def as_it_is_now(line: str) -> str:
 
 def is_doubtful(line: str) -> bool:
     """Tell whether a person speaks of messages in ``line`` that may be none of this failure."""
-    if len(line) > 2000:
-        return False
+    return len(line) <= 2000 and _doubts(line)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _doubts(line: str) -> bool:
     if _TAUGHT.search(line) is not None or _PRETENDED.search(line) is not None:
         return True
     if abroad.DOUBTFUL.search(line) is not None:
@@ -275,6 +280,7 @@ def is_doubtful(line: str) -> bool:
     return _PERSON.search(line) is not None or _NARRATED.match(line) is not None
 
 
+@lru_cache(maxsize=REMEMBERED)
 def speaks(line: str) -> bool:
     """Tell whether a person tells ``line``, or a list of changes: it is no program's own word."""
     return _PERSON.search(line) is not None or _CHANGES.match(line) is not None or is_doubtful(line)

@@ -146,7 +146,7 @@ _VERSION = r"v?(\d+(?:\.\d+){1,3}(?:[a-z]\d*)?)"
 _WANTED = r"(?![\d.]* (?:is required|or newer|requires-python))"
 #: A line of another maker's driver or library, which says no version of Hailo's.
 _OTHERS = (
-    r"^(?!.*\b(?:nvidia|nvml|nvrm|cuda|cudnn|rocm|amdgpu|intel|mesa|vulkan|opencl|odbc|chromedriver"
+    r"(?!.*\b(?:nvidia|nvml|nvrm|cuda|cudnn|rocm|amdgpu|intel|mesa|vulkan|opencl|odbc|chromedriver"
     r"|realsense|gpu|coral|edgetpu)\b).*?"
 )
 VERSIONS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -157,10 +157,10 @@ VERSIONS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("dfc", rf"\bhef compiler version: {_VERSION}"),
         ("dfc", rf"\bhailo_sdk_client(?:\.__version__|==|-| )+[ :=]*{_VERSION}"),
         ("hailort", rf"\bhailort(?:[- ]cli)? version:? {_VERSION}"),
-        ("hailort", rf"{_OTHERS}\blibrary version:? \(?{_VERSION}"),
+        ("hailort", rf"^(?=.*\blibrary version){_OTHERS}\blibrary version:? \(?{_VERSION}"),
         ("hailort", rf"\blibhailort(?:\.so\.| version \(?|[ :=]+){_VERSION}"),
         ("hailort", rf"(?:^|\s)hailort(?:==|-|_| ){_VERSION}"),
-        ("driver", rf"{_OTHERS}\bdriver version:? \(?{_VERSION}"),
+        ("driver", rf"^(?=.*\bdriver version){_OTHERS}\bdriver version:? \(?{_VERSION}"),
         ("driver", rf"\bhailo1?x?_pci\b.{{0,20}}?version:? {_VERSION}"),
         ("firmware", rf"\bfirmware version:? {_VERSION}"),
         ("model_zoo", rf"\bhailo[ _-]model[ _-]zoo(?: version)?(?:==|[ :=v-])+{_VERSION}"),

@@ -184,9 +184,16 @@ def mark_stages(context: contexts.Context, labels: Mapping[str, str]) -> context
     return contexts.Context({**context.blobs, "Dockerfile": blob}, context.wheels)
 
 
+# The lines with which a tool begins to tell why it refuses. Its first line and the rest may take
+# two ways, standard error and output, and the engine hands them over in either order.
+_BEGINS = re.compile(
+    r"(?i)\s*(?:error|fatal|e):|the conflict is caused by:|the following packages have unmet dep"
+)
+
+
 def _last_words(tail: list[str]) -> list[str]:
     """Return the last lines of a build: eight, or more when what failed began further up."""
-    failed = (n for n, line in enumerate(tail) if re.match(r"(?i)\s*(?:error|fatal|e):", line))
+    failed = (n for n, line in enumerate(tail) if _BEGINS.match(line))
     return tail[min(next(failed, len(tail)), max(len(tail) - 8, 0)) :]
 
 

@@ -100,6 +100,16 @@ ERROR: ResolutionImpossible: for help visit the page of pip
 """
 
 
+def test_the_two_outputs_of_a_build_may_come_in_either_order() -> None:
+    lines = [line for line in CONFLICT.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    late = [line for line in lines if line not in errors] + errors
+    told = str(explain_failure("hefsmith-export:1", "returned a non-zero code: 1", late))
+    assert "paint 1.0 depends on numpy<1.20" in told
+    assert "Cannot install paint" in told
+    assert "Processing" not in told
+
+
 def test_a_build_that_failed_is_told_from_where_its_failure_begins() -> None:
     tail = [line for line in CONFLICT.splitlines() if line.strip()]
     told = str(explain_failure("hefsmith-export:1", "returned a non-zero code: 1", tail))

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from orchestrator.diagnose.quoted import of_others
-from orchestrator.diagnose.settled import is_settled
+from orchestrator.diagnose.settled import is_mistyped, is_settled
 from orchestrator.diagnose.shown import is_shown, without_case
 from orchestrator.diagnose.supposed import is_supposed
 from orchestrator.diagnose.unfolded import unfold
@@ -65,7 +65,7 @@ def _read(lines: list[str]) -> Iterator[Told]:
     ]
     texts = [part.line for part in parts]
     others, doubted = of_others(texts)
-    silent = others | is_shown(texts)
+    silent = others | is_shown(texts) | is_mistyped(texts)
     doubted |= is_supposed(texts) | is_settled(texts)
     for number, part in enumerate(parts):
         line = "" if number in silent else without_case(part.line)

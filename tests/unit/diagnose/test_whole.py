@@ -183,3 +183,25 @@ def test_versions_of_other_makers_and_of_prose_are_none_of_hailos() -> None:
 def test_contexts_are_not_counted_in_a_log_that_was_shortened() -> None:
     text = "[info] Found valid partition to 3 contexts\n[info] Compiling kernels of n_context_0..."
     assert read(text).ran().contexts == 3
+
+
+@pytest.mark.parametrize(
+    ("slip", "said", "right"),
+    [
+        ("$ hialortcli scan", "bash: hialortcli: command not found", "$ hailortcli scan"),
+        (">>> import onxn", "ModuleNotFoundError: No module named 'onxn'", ">>> import onnx"),
+        (
+            "In [1]: import onxn",
+            "ModuleNotFoundError: No module named 'onxn'",
+            "In [2]: import onnx",
+        ),
+    ],
+)
+def test_a_name_that_was_mistyped_and_typed_again_is_no_failure(
+    slip: str, said: str, right: str
+) -> None:
+    assert asserted(f"{slip}\n{said}\n{right}\n") == set()
+    # The same name again, another one, or nothing after it: then it is missing.
+    assert asserted(f"{slip}\n{said}\n{slip}\n{said}\n") != set()
+    assert asserted(f"{slip}\n{said}\n{right.rsplit(' ', 1)[0]} torch\n") != set()
+    assert asserted(f"{slip}\n{said}\n") != set()

@@ -41,6 +41,8 @@ EXPLAINED = {
     # Why the card is not there is known: nobody holds it.
     **dict.fromkeys(("R18", "R38", "X01", "X300"), frozenset({"R08"})),
     "X281": frozenset({"R08", "R36"}),
+    # The driver that is loaded is not of this card's line: nothing else is needed.
+    "R36": frozenset({"R08", "R24", "R33"}),
     # There is no node, so that nobody can hold it.
     "R33": frozenset({"R08"}),
     # The node has another name: the card is there, and its driver.

@@ -192,7 +192,8 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
 
 def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple[str, str | None]]:
     """Yield entries that follow from which card, driver, library and API the log shows."""
-    if scene.refused or (scene.old_card and scene.new_driver):
+    other_line = scene.old_card and scene.new_driver and not scene.old_module
+    if scene.refused or other_line:
         yield "R36", scene.refused or scene.new_driver
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
     if scene.card_of_line_5 and old_library and hit & (_NO_DEVICE | {"R97"}):

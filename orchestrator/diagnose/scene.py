@@ -18,8 +18,13 @@ _NORMALIZATION = re.compile(r"=\s*normalization\(\s*\[[^\]]*\]\s*,\s*\[\s*(\d+(?
 _ZERO_POINT = re.compile(r"(?:qp_zp|zero[ _-]?point)\W{1,4}(\d{3,6})")
 _PROMPT = re.compile(r"(?:^|[\s(])\S*@\S*:(?P<cwd>[/~][\w./-]*)[$#]")
 _UINT8 = re.compile(r"uint8")
-_OLD_CARD = re.compile(r"\b1e60:2864\b")
-_NEW_DRIVER = re.compile(r"hailo1x: (?:init module|hailo|driver)|/drivers/hailo1x\b")
+_OLD_CARD = re.compile(
+    r"\b1e60:2864\b|\bco-processor: hailo technologies ltd\.? hailo-8 ai processor"
+)
+_NEW_DRIVER = re.compile(
+    r"hailo1x: (?:init module|hailo|driver)|/drivers/hailo1x\b"
+    r"|\bhailo1x_pci: loading out-of-tree module|^hailo1x_pci \d+ \d+"
+)
 #: The driver of line 5.x got every window of the card's memory, and then does not take it: it is of
 #: another kind. Where it gives another reason in between, that one counts.
 _STEP = re.compile(r"\bhailo1x \S+ probing: (?P<step>mapped bar|failed init pcie resources)?")

@@ -11,6 +11,7 @@ import re
 
 from orchestrator.diagnose.session import PROMPT
 from orchestrator.diagnose.tracebacks import RAISED
+from orchestrator.diagnose.voices import SAME, is_healthy, is_own
 
 #: Somebody else is said to speak in the lines below.
 _SAYS = re.compile(
@@ -42,20 +43,24 @@ _FAILS = re.compile(
     r"\berror\b|\bfailed\b|cannot |not found|no such file|HAILO_(?!SUCCESS)[A-Z_]+\(\d",
     re.IGNORECASE,
 )
-#: The writer has what was quoted, too, or asks about it for somebody else.
-_SAME = re.compile(
-    r"\bsame (?:here|issue|problem|error|thing|message|for me|behaviou?r)\b|\bme too\b|^\W*\+1\b"
-    r"|\b(?:i|we) (?:also|too) (?:have|get|see|got)\b|\bexactly (?:this|that|the same)\b"
-    r"|\b(?:gleiche?s?|selbe?) (?:fehler|problem|meldung|hier)\b|\bbei mir auch\b|\bmismo (?:error"
-    r"|problema)\b|\bmesmo (?:erro|problema)\b|\bm\u00eame (?:erreur|probl\u00e8me)\b"
-    r"|\u540c\u6837\u7684?(?:\u95ee\u9898|\u9519)|\u6211\u4e5f\u662f",
-    re.IGNORECASE,
-)
 #: An answer: to a person by name, or how it is with the writer instead.
 _ANSWERS = re.compile(
     r"^\W{0,2}@[\w.-]{2,}\b|\bfor me (?:it|this|that)\b|\b(?:with|for) me,? (?:it|this) (?:is"
     r"|looks)"
     r"|\bmine (?:works|is|says)\b|\bbei mir (?:nicht|ist|geht|l\u00e4uft)\b",
+    re.IGNORECASE,
+)
+#: How a mail names whom it quotes, below which programs of mail may leave out the marks.
+_MAIL = re.compile(r"(?:on|am|le|el|em|il|il giorno|-{2,}|op) ?.{4,160}$", re.IGNORECASE)
+#: And how its writer speaks to one person.
+_GREETS = re.compile(
+    r"^(?:(?:hi|hello|hey|dear|hallo|moin|servus|lieber?|bonjour|salut|cher|ch\u00e8re|hola"
+    r"|buenas|ol\u00e1"
+    r"|oi|ciao|caro|cara|thanks?|danke|merci|gracias|obrigad[oa]|grazie),? (?!(?:all|everyone"
+    r"|everybody|team"
+    r"|there|guys|folks|zusammen|leute|community|tous|a todos|todos|pessoal|a tutti|tutti|for"
+    r"|you|f\u00fcr)\b)"
+    r"[^\W\d_][\w.-]+(?: [^\W\d_][\w.-]+)?[,!.:]|@[\w.-]{2,}\b)",
     re.IGNORECASE,
 )
 
@@ -91,6 +96,24 @@ def _quotations(lines: list[str]) -> list[tuple[int, int, bool]]:
     return found
 
 
+def _unmarked(lines: list[str]) -> list[tuple[int, int, bool]]:
+    """Return the quotations of mails whose lines have no mark, up to where the answer begins."""
+    found = []
+    at = 0
+    while at < len(lines):
+        mail = _is_said(lines[at]) and _MAIL.match(lines[at]) is not None
+        body = [line for line in lines[at + 1 : at + 4] if line.strip()] if mail else []
+        if not body or any(line[:1] == ">" for line in body):
+            at += 1
+            continue
+        first = at + 1
+        at = first
+        while at < len(lines) and _GREETS.match(lines[at]) is None:
+            at += 1
+        found.append((first, at, True))
+    return found
+
+
 def _is_said(line: str) -> bool:
     return (
         len(line) < 250
@@ -101,18 +124,25 @@ def _is_said(line: str) -> bool:
 
 def of_others(lines: list[str]) -> tuple[set[int], set[int]]:
     """Return the numbers of the lines that are another's, and of those that may be."""
-    quotations = _quotations(lines) if any(line[:1] in {">", "[", "<"} for line in lines) else []
+    marked = any(line[:1] in {">", "[", "<"} for line in lines)
+    quotations = (_quotations(lines) if marked else []) or _unmarked(lines)
     if not quotations:
         return set(), set()
     inside = {number for first, end, _ in quotations for number in range(first, end)}
     outside = [line for number, line in enumerate(lines) if number not in inside]
-    if any(len(line) < 400 and _SAME.search(line) for line in outside):
+    if any(len(line) < 400 and SAME.search(line) for line in outside):
         return set(), set()
     logs = [
         line for line in outside if _OWN.match(line) or PROMPT.match(line) or RAISED.match(line)
     ]
     if not logs:
-        return set(), set()
+        answered = any(
+            (_GREETS.match(line) and not _is_said(line)) or is_healthy(line) for line in outside
+        )
+        asks = any(is_own(line) for line in outside)
+        if asks or not answered:
+            return set(), set()
+        return set(), {at for first, end, said in quotations if said for at in range(first, end)}
     fails = any(_FAILS.search(line) or RAISED.match(line) for line in logs)
     answers = any(_ANSWERS.search(line) for line in outside)
     others: set[int] = set()

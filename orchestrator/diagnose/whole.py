@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from orchestrator.diagnose.quoted import of_others
+from orchestrator.diagnose.reported import is_reported
 from orchestrator.diagnose.settled import is_mistyped, is_settled
 from orchestrator.diagnose.shown import is_shown, without_case
 from orchestrator.diagnose.supposed import is_supposed
@@ -66,7 +67,7 @@ def _read(lines: list[str]) -> Iterator[Told]:
     texts = [part.line for part in parts]
     others, doubted = of_others(texts)
     silent = others | is_shown(texts) | is_mistyped(texts)
-    doubted |= is_supposed(texts) | is_settled(texts)
+    doubted |= is_supposed(texts) | is_settled(texts) | is_reported(texts)
     for number, part in enumerate(parts):
         line = "" if number in silent else without_case(part.line)
         yield part._replace(line=line, doubted=number in doubted)

@@ -1,0 +1,152 @@
+"""Tells posts, or parts of them, that show a failure which is not the writer's now.
+
+Somebody supposes one ("assume you get"), tells what a colleague had last year, shows an example, or
+keeps an old message for others to find. The sentences above and around a block of messages say so;
+the same words about oneself ("I get something like this", "still not solved") take it back. What
+one such sentence shows is doubted, not struck out: the writer may ask about it all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from orchestrator.diagnose import voices
+from orchestrator.diagnose.outcome import OutcomeReader
+from orchestrator.diagnose.pasted import FENCE
+from orchestrator.diagnose.session import PROMPT
+from orchestrator.diagnose.survived import mended_by
+from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.told import moved_on, speaks
+from orchestrator.diagnose.tracebacks import RAISED
+
+#: Longer lines are none that a person writes above a log.
+_LONGEST = 400
+#: A sentence stands so many lines above what it shows.
+_NEAR = 3
+#: What a program printed: a mark, a stamp, a place, a name before a colon.
+_PRINTED = re.compile(
+    r"^\s*(?:[\[<{(/|]|\d|File \"|Traceback \(|(?-i:[a-z_][\w./-]*: )|(?:error|warning|fatal"
+    r"|failed|info|debug): |[\w./-]+:\d|(?-i:[A-Z_]{8,}\b|[EWIF]: )"
+    r"|\w+ [ \d]\d \d\d:\d\d:\d\d)",
+    re.IGNORECASE,
+)
+_LETTER = re.compile(r"^\W{0,4}[^\W\d_]")
+#: How many words or signs make a sentence.
+_WORDS = 3
+_SIGNS = 6
+#: What has more of them is a log, and no post.
+_MOST = 200
+
+
+@lru_cache(maxsize=REMEMBERED)
+def is_prose(line: str) -> bool:
+    """Tell whether ``line`` looks like a sentence that a person wrote."""
+    bare = line.strip()
+    if not bare or len(bare) > _LONGEST or _LETTER.match(bare) is None or line[:4] == "    ":
+        return False
+    if voices.LABEL.match(bare):
+        return True
+    if _PRINTED.match(bare) or RAISED.match(bare) or PROMPT.match(line):
+        return False
+    if bare.isascii() or bare.count(" ") >= _WORDS:
+        return bare.count(" ") >= _WORDS
+    return len(bare) >= _SIGNS
+
+
+def is_reported(lines: list[str]) -> set[int]:
+    """Return the numbers of the lines that show what is not the writer's failure now."""
+    told = {number: line for number, line in enumerate(lines) if is_prose(line)}
+    if len(told) > _MOST or not any(voices.SIGN.search(line) for line in told.values()):
+        return set()
+    doubted = _put_away(lines, told)
+    if any(voices.SAME.search(line) for line in told.values()):
+        return doubted
+    heads = [number for number in told if _heads(lines, number)]
+    own = {
+        number
+        for number, line in told.items()
+        if voices.is_own(line) and (number in heads or voices.FAILURE.search(line))
+    }
+    healthy = not own and any(voices.is_healthy(line) for line in told.values())
+    for number in heads:
+        line = told[number]
+        if number in own:
+            continue
+        block = _block(lines, number + 1)
+        other = voices.OTHER.search(line) is not None
+        if (
+            voices.is_assumed(line)
+            or (voices.is_conditional(line) and (healthy or _advises(told, block.stop)))
+            or (healthy and (other or voices.EXAMPLE.search(line)))
+            or (other and voices.LONG_AGO.search(line))
+            or (other and (any(one in heads for one in own) or _went_well(lines, block)))
+        ):
+            doubted.update(block)
+    return doubted
+
+
+def _advises(told: dict[int, str], at: int) -> bool:
+    """Tell whether the first sentence from line ``at`` on says what one does about it."""
+    after = min((number for number in told if number >= at), default=-1)
+    return after >= 0 and voices.ADVICE.search(told[after]) is not None
+
+
+def _went_well(lines: list[str], block: range) -> bool:
+    """Tell whether the writer shows a run of their own outside of ``block``, and it went well; a
+    card that only answers says nothing of a run."""
+    reader = OutcomeReader()
+    rate = False
+    for number, line in enumerate(lines):
+        if number not in block:
+            reader.feed(number + 1, line)
+            rate = rate or ("fps" in line.lower() and mended_by(line.lower()) == "rate")
+    ended = any(reader.recovered(0, stage) for stage in ("setup", "run"))
+    return reader.outcome != "failed" and (rate or ended)
+
+
+def _put_away(lines: list[str], told: dict[int, str]) -> set[int]:
+    """Return the lines of a post whose writer says that it is solved, and kept for others; what
+    stands below a sentence by which another failure came stays."""
+    kept = [at for at, line in told.items() if voices.is_kept(line) or _edited(lines, at)]
+    if not kept or any(voices.is_back(line) for line in told.values()):
+        return set()
+    end = next((at for at, line in told.items() if moved_on(line)), len(lines))
+    return {at for at in range(end) if at not in told}
+
+
+def _edited(lines: list[str], number: int) -> bool:
+    """Tell whether line ``number`` says above all of a log that it is solved: what a log shows
+    below its failure does not take that back."""
+    return voices.is_solved_edit(lines[number]) and not any(
+        FENCE.match(line) or _PRINTED.match(line) or RAISED.match(line) for line in lines[:number]
+    )
+
+
+def _heads(lines: list[str], number: int) -> bool:
+    """Tell whether a block of messages follows line ``number``, behind no other sentence."""
+    for line in lines[number + 1 : number + 1 + _NEAR]:
+        if line.strip():
+            return FENCE.match(line) is not None or not is_prose(line)
+    return False
+
+
+def _block(lines: list[str], at: int) -> range:
+    """Return the lines of the block that follows: up to its fence, a command, or a sentence."""
+    first = at
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    if at < len(lines) and FENCE.match(lines[at]):
+        at += 1
+        while at < len(lines) and FENCE.match(lines[at]) is None:
+            at += 1
+        return range(first, min(at + 1, len(lines)))
+    while at < len(lines):
+        line = lines[at]
+        if PROMPT.match(line) or FENCE.match(line):
+            break
+        # Programs print sentences, too: a person's stands apart, or speaks of its writer.
+        if is_prose(line) and (not lines[at - 1].strip() or speaks(line)):
+            break
+        at += 1
+    return range(first, at)

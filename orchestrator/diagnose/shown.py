@@ -13,9 +13,29 @@ from orchestrator.diagnose.session import PROMPT
 
 #: Commands that print files as they are, or what they find in them.
 _SHOWS = re.compile(
-    r"^(?:sudo )?(?:cat|bat|batcat|head|tail|less|more|sed -n|nl|e?grep|rg|ag|ack|git (?:grep|diff"
-    r"|show|log))\b"
+    r"^(?:sudo )?(?:cat|bat|batcat|ccat|head|tail|tac|less|more|most|view|sed(?! -i)|awk|nl"
+    r"|fold|column|e?grep|rg"
+    r"|ag|ack|glow|mdcat|pygmentize|pandoc)\b"
 )
+#: Commands that print words and no log, whatever they are told: history, manuals, text of a binary.
+_ALWAYS = re.compile(
+    r"^(?:sudo )?(?:git(?: -\S+(?: \S+)?)? (?:grep|diff|show|log|blame|annotate|format-patch"
+    r"|whatchanged|stash show"
+    r"|range-diff)|man|tldr|info|apropos|strings|diff .*\.(?:py|sh|md|c|cpp|h|ya?ml)|pydoc3?"
+    r"|python3? -m pydoc)\b"
+)
+#: Commands that print what others wrote: an issue of a forge, a page, a manual from the web.
+_OTHERS = re.compile(
+    r"^(?:gh|glab|hub|tea) (?:issue|pr|mr|release|gist|discussion) \w+|^gh (?:search|api) "
+    r"|^(?:curl(?!.* -\w*[oO])|wget(?=.* -\w*O ?-)|http|xh|lynx|w3m|links2?"
+    r"|elinks)\b(?!.*\|\s*(?:sudo |\S*/)*(?:ba|z|da)?(?:sh|python)).*(?:api\.github\.com"
+    r"|/issues?/\d|/pull/\d|/discussions?/\d"
+    r"|raw\.githubusercontent|/blob/|community\.|forums?\.|discuss\.|docs?\.|stackoverflow"
+    r"|reddit|\.(?:md|rst|html)\b)"
+    r"|^(?:jq|yq)\b.*\bbody\b"
+)
+#: What such a command says of itself, where it fails.
+_OTHERS_FAIL = re.compile(r"^(?:gh|glab|hub|curl|wget|jq|GraphQL|bash|-bash|zsh|sh): ")
 #: Files of words: programs, manuals, settings. What begins a way through folders of them, too.
 _WORDS = re.compile(
     r"[\w./~*-]+\.(?:py|pyi|sh|bash|c|cc|cpp|h|hpp|md|rst|ya?ml|toml|cmake|js|ts|rs|go|ipynb|adoc"
@@ -54,10 +74,23 @@ _CASE = re.compile(
     r"(?:pass|fail|ok|success|queued|cancel|skip)))"
 )
 
+#: A string of several lines that code begins, with its mark; such a mark alone is a person's fence.
+_OPENS_STRING = re.compile(
+    r"^(?=.*(?:[=(,\[:+]|\breturn|\byield|\bassert|\bin)\s*[rbfuRBFU]{0,2}(?P<mark>\"\"\"|'{3}"
+    r"|`|R\"\()[^`]*$)"
+    r"(?=\s*(?:[\w.\[\]\"']+\s*(?::\s*[\w\[\], .]+)?\s*(?:=|\(|\+=|:=)|(?:const|let|var|return"
+    r"|yield|assert|auto"
+    r"|static|await|expect|self|std::\w+)\b))(?!.*(?P=mark).*(?P=mark))"
+)
+_CLOSES = {'R"(': ')"'}
+#: And text that a shell is given up to a word alone.
+_HERE = re.compile(r"(?:^|[\s|;&]|\d)<<-?\s?([\"']?)(?P<end>[A-Za-z_]\w{1,30})\1(?=[\s;|&>)]|$)")
+_LONGEST_STRING = 400
+
 
 def is_shown(lines: list[str]) -> set[int]:
     """Return the numbers of the lines that only show words."""
-    return _documents(lines) | _echoes(lines) | _statuses(lines)
+    return _documents(lines) | _echoes(lines) | _statuses(lines) | _strings(lines)
 
 
 def without_case(line: str) -> str:
@@ -69,21 +102,67 @@ def without_case(line: str) -> str:
 
 def _documents(lines: list[str]) -> set[int]:
     shown: set[int] = set()
-    inside = empty = False
+    #: What is shown: nothing, words of a file (which a sentence below an empty line ends), or what
+    #: others wrote, sentences and all.
+    inside, empty, fenced = "", False, False
     for number, line in enumerate(lines):
         prompt = PROMPT.match(line)
+        fence = FENCE.match(line) is not None
         if prompt is not None:
-            command = prompt["command"]
-            inside = (
-                _SHOWS.match(command) is not None
-                and _WORDS.search(command) is not None
-                and _LOGS.search(command) is None
-            )
-        elif inside and (FENCE.match(line) or (empty and _SENTENCE.match(line))):
-            inside = False
-        elif inside and _FAILS.match(line) is None:
+            inside = _kind(prompt["command"])
+        elif inside == "others" and fence and not fenced:
+            # A fence of their own: what stands outside of one may hold one.
             shown.add(number)
+            continue
+        elif inside and (fence or (inside == "words" and empty and _SENTENCE.match(line))):
+            inside = ""
+        elif inside:
+            fails = _OTHERS_FAIL if inside == "others" else _FAILS
+            if fails.match(line) is None:
+                shown.add(number)
+        fenced ^= fence
         empty = not line.strip()
+    return shown
+
+
+def _kind(command: str) -> str:
+    """Return what ``command`` shows: ``words``, what ``others`` wrote, or nothing of these."""
+    if _OTHERS.match(command):
+        return "others" if re.search(r"--log\b|--log-failed|\.log\b", command) is None else ""
+    if _ALWAYS.match(command):
+        return "words" if re.search(r"\.log\b|/var/log", command) is None else ""
+    words = _SHOWS.match(command) and _WORDS.search(command) and not _LOGS.search(command)
+    return "words" if words else ""
+
+
+def _strings(lines: list[str]) -> set[int]:
+    """Return the lines between the marks of a string of a program, or of a shell's text."""
+    shown: set[int] = set()
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        ends = None
+        if "<<" in line and (here := _HERE.search(line)) is not None:
+            ends = re.compile(rf"\s*{re.escape(here['end'])}\s*$")
+        elif ('"""' in line or "'''" in line or "`" in line or 'R"(' in line) and (
+            opens := _OPENS_STRING.search(line)
+        ):
+            ends = re.compile(re.escape(_CLOSES.get(opens["mark"], opens["mark"])))
+        if ends is None:
+            at += 1
+            continue
+        end = next(
+            (
+                one
+                for one in range(at + 1, min(at + _LONGEST_STRING, len(lines)))
+                if ends.search(lines[one])
+            ),
+            None,
+        )
+        if end is not None:
+            shown.update(range(at + 1, end + 1))
+            at = end
+        at += 1
     return shown
 
 

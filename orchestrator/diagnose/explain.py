@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
@@ -165,4 +166,8 @@ def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
                 hint="Give the path of a log file, or - for standard input.",
                 code="explain.file",
             ) from error
-    return Explained(log.ran(), log.findings(), log.notable(), kind.empty, kind.strange)
+    ran, findings = log.ran(), log.findings()
+    if ran.outcome == "ok" and any(one.severity == "fatal" for one in findings):
+        # The last command went well; what is asserted is of one before that nothing answered for.
+        ran = replace(ran, outcome="failed")
+    return Explained(ran, findings, log.notable(), kind.empty, kind.strange)

@@ -95,7 +95,7 @@ class VendorLog:
         self._prefilter = prefilter or load_prefilter().anew()
         self._progress = ProgressReader()
         self._observed = Observed()
-        self._outcome = OutcomeReader()
+        self._outcome = OutcomeReader(self._session.elsewhere)
         self._scene = Scene()
         self._steps = Steps()
         self._evidence = Evidence()
@@ -409,6 +409,9 @@ class VendorLog:
             )
             if mended or self._evidence.tracebacks.lived_on(at) or self._runs_again(at):
                 outcome = "unknown"
+            again = self._session.again(at, network=True)
+            if again is not None and self._outcome.went_well(*again):
+                outcome = "ok"
         return replace(
             self._observed.ran(outcome, stage),
             step=self._steps.name,

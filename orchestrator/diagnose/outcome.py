@@ -186,7 +186,9 @@ class _Mark:
 class OutcomeReader:
     """Follows beginnings and ends; :attr:`outcome` is always the verdict so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: Callable[[int, int], bool] | None = None) -> None:
+        #: Tells of two lines that they were printed on two hosts; neither ends the other's failure.
+        self._elsewhere = elsewhere or (lambda _one, _two: False)
         self._zoo = False
         self._command: str | None = None
         self._open: str | None = None
@@ -236,9 +238,10 @@ class OutcomeReader:
             self._command = f"{tool} {command['verb']}"
             if not (self._stays and command["verb"] in _ASKS):
                 self._begin(
+                    number,
                     "parse"
                     if "hailomz" in tool
-                    else self._open or _VERBS.get(command["verb"], "setup")
+                    else self._open or _VERBS.get(command["verb"], "setup"),
                 )
         if errors or self._soft is not None:
             self._read_errors(number, bare, lower)
@@ -247,18 +250,17 @@ class OutcomeReader:
         if exits:
             self._read_exit(number, bare, lower)
 
-    def _begin(self, stage: str) -> None:
+    def _begin(self, number: int, stage: str) -> None:
         self._open = stage
         self._stage = stage
-        self._failure = None
-        self._former.clear()
+        self._get_over(number)
         self._exit = None
         self._ended = None
 
     def _read_stages(self, number: int, lower: str) -> None:
         for stage, pattern in _STARTS:
             if pattern.search(lower):
-                self._begin(stage)
+                self._begin(number, stage)
                 return
         for stage, pattern in _ENDS:
             if pattern.search(lower):
@@ -299,11 +301,16 @@ class OutcomeReader:
             del self._success[:32]
         self._open = None
         if not (self._stays and stage in _ASKED):
-            self._failure = None
-            self._former.clear()
+            self._get_over(number)
         self._soft = None
         if stage in ORDER:
             self._stage = stage
+
+    def _get_over(self, number: int) -> None:
+        """Let go the failures before line ``number``, unless they are another host's."""
+        if self._failure is not None and not self._elsewhere(self._failure.line, number):
+            self._failure = None
+            self._former.clear()
 
     def fail(self, number: int, stage: str, words: str = "") -> None:
         """Note a failure that something else (the catalogue) recognised."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from typing import TYPE_CHECKING
+
 import pytest
 
+from orchestrator.diagnose.explain import explain_logs
 from orchestrator.diagnose.log_reader import VendorLog, read_log
 from orchestrator.diagnose.unfolded import unfold
 from orchestrator.diagnose.whole import as_told
 from orchestrator.diagnose.wrapped import joined, width
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LENGTH = "[HailoRT] [error] CHECK failed - HEF file length does not match"
 NODE = "[HailoRT] [error] Failed to open device file /dev/hailo0 with error 13"
@@ -51,7 +58,19 @@ def test_a_quotation_of_nobody_is_the_writers_own_log() -> None:
     assert "R32" in asserted(f"My Pi says\n> $ hailortcli scan\n> {NODE}\n\n$ uname -r\n6.6.51")
 
 
-@pytest.mark.parametrize("command", ["cat check.sh", "sed -n 1,9p docs/errors.md", "rg cut src"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat check.sh",
+        "sed -n 1,9p docs/errors.md",
+        "rg cut src",
+        "git show 8f2e1d0 | head -20",
+        "git log -p -1",
+        "git diff HEAD~1",
+        "man hailortcli",
+        "strings libhailort.so | grep HEF",
+    ],
+)
 def test_what_a_command_shows_of_a_document_is_no_log(command: str) -> None:
     assert asserted(f"$ {command}\n{LENGTH}\n$ ls") == set()
     assert "H03" in asserted(f"$ {command}\ntext\n\nNow I run it and get this:\n{LENGTH}")
@@ -59,7 +78,16 @@ def test_what_a_command_shows_of_a_document_is_no_log(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["cat hailort.log", "dmesg | grep -i hailo", "tail -n 5 /var/log/app/run.conf"]
+    "command",
+    [
+        "cat hailort.log",
+        "dmesg | grep -i hailo",
+        "tail -n 5 /var/log/app/run.conf",
+        "git show HEAD:logs/run.log",
+        "gh run view 12 --log-failed",
+        "curl -s http://nvr.example.com:5000/api/logs/frigate",
+        "curl -sL https://example.com/docs.md | bash",
+    ],
 )
 def test_what_a_command_shows_of_a_log_is_read(command: str) -> None:
     assert "H03" in asserted(f"$ {command}\n{LENGTH}\n$ ls")
@@ -205,3 +233,70 @@ def test_a_name_that_was_mistyped_and_typed_again_is_no_failure(
     assert asserted(f"{slip}\n{said}\n{slip}\n{said}\n") != set()
     assert asserted(f"{slip}\n{said}\n{right.rsplit(' ', 1)[0]} torch\n") != set()
     assert asserted(f"{slip}\n{said}\n") != set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gh issue view 72 -R example/apps",
+        "gh pr view 3 --comments",
+        "curl -s https://api.github.com/repos/example/apps/issues/7 | jq -r .body",
+        "curl -L https://raw.githubusercontent.com/example/docs/main/errors.md",
+        "w3m -dump https://community.example.com/t/12",
+    ],
+)
+def test_what_a_command_fetches_of_others_is_theirs_with_all_sentences(command: str) -> None:
+    body = f"It stops at start.\n\nI get this here.\n```\n{LENGTH}\n```\n{LENGTH}"
+    assert asserted(f"$ {command}\n{body}\n$ ls") == set()
+    assert "H03" in asserted(f"$ {command}\n{body}\n$ hailortcli run x.hef\n{LENGTH}")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('LOG = """', '"""'),
+        ("    out = parse('''", "    ''')"),
+        ("const LOG = `", "`;"),
+        ('auto log = R"(', ')";'),
+        ("$ cat > notes.txt <<EOF", "EOF"),
+        ("$ mail -s log ann <<'END'", "END"),
+    ],
+)
+def test_what_stands_in_a_string_of_a_program_is_no_log(before: str, after: str) -> None:
+    assert asserted(f"{before}\n{LENGTH}\n{after}\n$ pytest -q\n1 passed in 0.02s") == set()
+    # It never ends: then it was none.
+    assert "H03" in asserted(f"{before}\n{LENGTH}\n$ ls")
+
+
+def test_three_quotes_alone_are_a_persons_fence() -> None:
+    assert "H03" in asserted(f'It says\n"""\n{LENGTH}\n"""\nWhat is that?')
+
+
+def test_a_mail_without_marks_is_its_writers_until_somebody_answers() -> None:
+    head = "Am 12.11.2026 schrieb Peter Maier:"
+    assert asserted(f"{head}\n\n{LENGTH}\n\nHi Peter, did you load it again?") == set()
+    assert "H03" in asserted(f"Can you help Peter?\n\n{head}\n\n{LENGTH}")
+    assert "H03" in asserted(f"{head}\n\n{LENGTH}\n\nHi Peter, same here, any news?")
+    own = f"Hi Peter, I get another one:\n$ python export.py\n{MODULE}"
+    assert asserted(f"{head}\n\n{LENGTH}\n\n{own}") == {"G03"}
+
+
+def test_an_answer_of_another_host_is_no_good_end_of_this_one() -> None:
+    bad = f"pi@one:~ $ hailortcli run x.hef\n{VERSIONS}"
+    ends = "hailortcli fw-control identify\nDevice Architecture: HAILO8"
+    assert read(f"{bad}\npi@two:~ $ {ends}").ran().outcome == "failed"
+    assert read(f"{bad}\npi@one:~ $ {ends}").ran().outcome == "ok"
+
+
+def test_the_same_command_that_runs_at_last_ended_well() -> None:
+    first = f"$ python detect.py\nTraceback (most recent call last):\n{MODULE}"
+    assert read(f"{first}\n$ pip install onnx\n$ python detect.py\nFPS: 62.1").ran().outcome == "ok"
+    assert read(f"{first}\n$ python detect.py\n{MODULE}").ran().outcome == "failed"
+
+
+def test_nothing_ended_well_beside_what_is_asserted(tmp_path: Path) -> None:
+    log = tmp_path / "two.log"
+    log.write_text(f"$ hailortcli run x.hef\n{LENGTH}\n$ hailortcli scan\n[-] Device: 0001:01:00.0")
+    told = explain_logs([log], io.BytesIO())
+    assert [one.severity for one in told.findings][:1] == ["fatal"]
+    assert told.ran.outcome == "failed"

@@ -41,7 +41,7 @@ _CODE = re.compile(
     r"|(?:export )?(?:const|let|var|constexpr|static)\s[\w:<>*&\[\] ]{1,80}=\s*[\"'`]"
     # A table of messages, by their numbers or names; a list of rules.
     r"|[\"']?(?:\d{1,3}|HAILO_[A-Z_]+)[\"']?\s*(?::|=>)\s*[\"'].*[\"'],\s*$"
-    r"|(?:- )?(?:match|pattern|regex|contains|expect(?:ed)?):\s*[\"'/|]"
+    r"|(?:- )?(?:match|pattern|regex|contains|expect(?:ed)?|examples?|samples?):\s*[\"'/|]"
     r"|<!--.*-->\s*$|[rf]?\"\"\"[^\"]+\"\"\"\s*$"
     # What grep found in sources and papers. It puts nothing between the place and the text; what
     # compilers and loggers print there looks otherwise.

@@ -32,7 +32,8 @@ _PRINTED = re.compile(
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"^\W{0,4}[^\W\d_]")
-#: How many words or signs make a sentence.
+#: How many gaps between words, or signs of another script, make a sentence; one that begins and
+#: ends as a sentence needs one gap less.
 _WORDS = 3
 _SIGNS = 6
 #: What has more of them is a log, and no post.
@@ -49,9 +50,8 @@ def is_prose(line: str) -> bool:
         return True
     if _PRINTED.match(bare) or RAISED.match(bare) or PROMPT.match(line):
         return False
-    if bare.isascii() or bare.count(" ") >= _WORDS:
-        return bare.count(" ") >= _WORDS
-    return len(bare) >= _SIGNS
+    enough = _WORDS - (bare[0].isupper() and bare[-1] in ".:!?")
+    return bare.count(" ") >= enough or (not bare.isascii() and len(bare) >= _SIGNS)
 
 
 def is_reported(lines: list[str]) -> set[int]:
@@ -71,12 +71,15 @@ def is_reported(lines: list[str]) -> set[int]:
     healthy = not own and any(voices.is_healthy(line) for line in told.values())
     for number in heads:
         line = told[number]
-        if number in own:
+        before = voices.is_of_before(line) and _is_well_since(told, number)
+        if number in own and not before:
             continue
         block = _block(lines, number + 1)
         other = voices.OTHER.search(line) is not None
         if (
-            voices.is_assumed(line)
+            before
+            or voices.is_assumed(line)
+            or voices.DEALT_WITH.search(line)
             or (voices.is_conditional(line) and (healthy or _advises(told, block.stop)))
             or (healthy and (other or voices.EXAMPLE.search(line)))
             or (other and voices.LONG_AGO.search(line))
@@ -86,10 +89,17 @@ def is_reported(lines: list[str]) -> set[int]:
     return doubted
 
 
+def _is_well_since(told: dict[int, str], number: int) -> bool:
+    """Tell whether a sentence below line ``number`` says that all is well by now, and none that it
+    came again."""
+    below = [line for at, line in told.items() if at > number]
+    return any(map(voices.is_well_now, below)) and not any(map(voices.is_back, below))
+
+
 def _advises(told: dict[int, str], at: int) -> bool:
     """Tell whether the first sentence from line ``at`` on says what one does about it."""
     after = min((number for number in told if number >= at), default=-1)
-    return after >= 0 and voices.ADVICE.search(told[after]) is not None
+    return after >= 0 and voices.is_advice(told[after])
 
 
 def _went_well(lines: list[str], block: range) -> bool:

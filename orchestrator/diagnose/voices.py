@@ -73,6 +73,8 @@ _ASSUMED = _any(
 _CONDITIONAL = _any(
     r"(?:^\W*|[,.;:] )(?:if|when|whenever|as soon as|in case|unless) (?:(?:you|one|your|people"
     r"|users?|someone|somebody|anyone|the|an?|both|there|it|this|that|\w+) )",
+    r"\b(?:you|one|users?) (?:will |may |can )?(?:gets?|sees?) (?:this|that|the|it)\b.{0,30}"
+    r" (?:if|when|whenever|because|once)\b",
     r"(?:^\W*|[,.;:] )(?:wenn|falls|sobald) ",
     r"(?:^\W*|[,.;:] )(?:si|quand|lorsqu\w*|s['\u2019]il) ?",
     r"(?:^\W*|[,.;:] )(?:si|cuando|se|quando|caso) ",
@@ -81,31 +83,74 @@ _CONDITIONAL = _any(
 )
 #: What a program does then, or somebody who sees it.
 _SAYS = _any(
-    r"\b(?:prints?|says?|shows?|gets?|sees?|seen?|fails?|appears?|reports?|raises?|throws?|stops?"
-    r"|complains?|refuses?|reads?|comes?|encounters?|receives?|ends|dies|looks? like)\b",
-    r"\b(?:meldet|kommt|erscheint|zeigt|sagt|gibt|bekommt|sieht|steht|schreibt|endet|auftritt)\b",
-    r"\b(?:affiche|dit|montre|obtient|obtenez|voi[st]|voyez|appara(?:î|i)t|re(?:ç|c)oi[st]|sort)\b",
-    r"\b(?:aparece|sale|muestra|dice|imprime|ve|ves|obtiene|da|recibe|mostra|diz|receber?|vê|dá"
-    r"|ver|vir|appare|dice|stampa|vede|riceve|esce|compare)\b",
+    r"\b(?:prints?|says?|shows?|gets?|sees?|seen?|fails?|appears?|reports?|raises?|throws?"
+    r"|stops?|complains?|refuses?|reads?|comes?|encounters?|receives?|ends|dies|looks? like)\b",
+    r"\b(?:meldet|kommt|erscheint|zeigt|sagt|gibt|bekommt|sieht|steht|schreibt|endet"
+    r"|auftritt)\b",
+    r"\b(?:affiche|dit|montre|obtient|obtenez|voi[st]|voyez|appara(?:î|i)t|re(?:ç|c)oi[st]"
+    r"|sort)\b",
+    r"\b(?:aparece|sale|muestra|dice|imprime|ve|ves|obtiene|da|recibe|mostra|diz|receber?|vê"
+    r"|dá|ver|vir|appare|dice|stampa|vede|riceve|esce|compare)\b",
     r"报|显示|出现|提示|看到|遇到|出る|出た|表示",
 )
 #: What a form asks its writer for.
 _ASKED_FOR = _any(
-    r"\b(?:please|paste|provide|attach|include|add|share|applicable|possible|bitte|s['\u2019]il"
-    r" (?:vous|te) pla(?:î|i)t|por favor|per favore)\b|请|ください"
+    r"\b(?:please|paste|provide|attach|include|add|share|applicable|possible|bitte"
+    r"|s['\u2019]il (?:vous|te) pla(?:î|i)t|por favor|per favore)\b|请|ください",
 )
 #: What one does then.
-ADVICE = _any(
+_ADVICE = _any(
     r"\b(?:in (?:that|this|such an?) case|then (?:you|just|simply|please|re\w+|check|try|run"
-    r"|install|update|do)\b|(?:you|one) (?:should|must|need to|have to|can)|make sure|to"
-    r" (?:fix|solve|resolve) (?:this|that|it)|the (?:fix|solution|remedy) is)\b"
+    r"|install|update|do)\b|(?:you|one) (?:should|must|need to|have to)|make sure|the (?:fix"
+    r"|solution|remedy) is)\b|^\W*to (?:fix|solve|resolve) (?:this|that|it)\b"
     r"|^\W*(?:re(?:install|boot|start|load|build)|check|install|update|upgrade|run|try|delete"
-    r"|remove|download|stop|close)\b(?![^.]{0,30}:)",
+    r"|remove|download|stop|close) (?:the|your|both|it|them|again|with|all|a|an|any"
+    r"|every)\b(?![^.]{0,30}:)|^\W*re(?:boot|start)\W*$",
     r"\b(?:in (?:dem|diesem) fall|dann (?:muss|sollte|hilft|einfach|bitte)|(?:man|du|ihr)"
     r" (?:muss|musst|müsst|sollte)\w*|abhilfe)\b",
     r"\b(?:dans ce cas|alors il (?:faut|suffit)|il (?:faut|suffit)|en ese caso|entonces|hay"
     r" que|nesse caso|então|basta|in (?:tal|questo|quel) caso|allora|bisogna)\b",
     r"(?:请|就需要|需要|应该|此时)|(?:してください|必要があ|ましょう)",
+)
+#: A change, or a list of changes, that deals with it.
+DEALT_WITH = _any(
+    r"\bthis (?:pr|mr|pull request|merge request|patch|commit|change) (?:adds|catches|handles"
+    r"|fixes|explains|documents|shows|detects|improves|checks|tests|removes|prevents|avoids)\b",
+    r"^\W*(?:bug ?)?fix(?:ed|es)?(?: #?\d+)?: |^\W*[-*•] (?:bug ?)?fix(?:ed|es)?\b",
+    r"^\W*[-*•] (?:behoben|corrigé|corregido|corrigido|corretto|修复|修正)|^\W*修复[:\uff1a]",
+)
+#: What the writer had before, up to a time that is named.
+_WAS = _any(
+    r"\b(?:before (?:the|that|this|an?|my|I|we)\b.{0,40}|yesterday|previously|earlier|formerly"
+    r"|at first|initially|until (?:last|the|this|yesterday)\b.{0,30}|for (?:weeks|months"
+    r"|years)|used to)\b.{0,40}\b(?:I|we|it|there|get|see|was|were)\b",
+    r"\b(?:früher|vorher|bisher|anfangs|zuerst|gestern|bis (?:zum|gestern)|vor"
+    r" dem)\b.{0,60}\b(?:kam|hatte|bekam|gab|stand|erschien)\b",
+    r"\b(?:avant|hier|auparavant|jusqu\w*)\b.{0,60}\b(?:avais|avait|obtenais|apparaissait)\b",
+    r"\b(?:antes|ayer|hasta|anteriormente|ontem|até)\b.{0,60}\b(?:salía|aparecía|tenía|daba"
+    r"|aparecia|tinha|dava|recebia|vinha)\b",
+    r"\b(?:prima|ieri|fino a)\b.{0,60}\b(?:ricevevo|avevo|appariva|usciva|dava)\b",
+    r"(?:之前|以前|原来|昨天).{0,20}(?:报|出现|遇到|提示|显示)",
+    r"(?:前は|以前|昨日).{0,20}(?:出て|出た|表示)",
+)
+#: And that all is well since.
+_WELL_NOW = _any(
+    r"\b(?:now|since|today|meanwhile|by now|finally)\b.{0,40}\b(?:works|runs|working|running"
+    r"|fine|well|ok|okay|good)\b(?! (?:only|for|until|sometimes|if|when))",
+    r"\b(?:everything|it all|all of it) (?:now )?(?:works|runs|is fine)\b",
+    r"\b(?:seit|jetzt|nun|inzwischen|heute|seitdem)\b.{0,40}\b(?:läuft|geht|funktioniert)(?!"
+    r" (?:nicht|nur|auch|es nicht))\b",
+    r"\b(?:depuis|maintenant|désormais)\b.{0,40}\b(?:fonctionne|marche)(?! pas)\b",
+    r"\b(?:ahora|desde entonces|ya|agora|desde então)\b.{0,30}(?<!no )(?<!não )\b(?:funciona"
+    r"|roda|va bien)\b",
+    r"\b(?:adesso|ora|da allora)\b.{0,30}(?<!non )\b(?:funziona|va bene)\b",
+    r"(?:现在|以后|之后|如今).{0,12}(?:正常|好了|没问题|可以了)(?!吗)",
+    r"(?:後は|今は|現在は?).{0,12}(?:正常|問題なく|動いて)",
+)
+_NOT_WELL = _any(
+    r"\b(?:nothing|same|never|not|n['\u2019]t|although|nichts|gleiche|dasselbe|rien|même|nada"
+    r"|mismo|mesmo|niente|stesso)\b",
+    r"还是|一样|没用|同じ",
 )
 #: Words for a failure.
 FAILURE = _any(
@@ -127,10 +172,11 @@ OTHER = _any(
     r"|co-?workers?|friends?|customers?|clients?|neighbou?rs?|brother|sister|boss|interns?"
     r"|students?|pupils?|teachers?|users?|readers?|team ?mates?|guy|person|poster|buddy"
     r"|reporter)\b",
-    r"\b\w+['\u2019]s (?:\w+ )?(?:box|machine|pi|pc|setup|log|server|laptop|computer|system"
-    r"|hat|board|card)\b",
-    r"\b(?:someone|somebody|others?|people|he|she|they) (?:else )?(?:\w+ ){0,6}?(?:had"
-    r"|has|got|gets|saw|posted|reported|wrote|ran into|described|sent)\b",
+    r"\b(?!(?:it|that|here|there|what|this|who|let|he|she|one)['\u2019])\w+['\u2019]s (?:\w+ )?"
+    r"(?:box|machine|pi|pc|setup|log|server|laptop|computer|system|hat|board|card|ci|build"
+    r"|pipeline)\b",
+    r"\b(?:someone|somebody|others?|people|he|she|they) (?:else )?(?:\w+ ){0,6}?(?:had|has|got"
+    r"|gets|saw|posted|reported|wrote|ran into|described|sent)\b",
     r"\b(?:on|in|from) (?:the forum|discord|reddit|stack ?overflow|another thread|this thread"
     r"|that thread|an old thread|an? (?:github )?issue|issue #?\d+|slack|the docs)\b",
     r"\b(?:kolleg(?:e|in|en)|freund(?:in)?|kunden?|kundin|nachbar|bekannter?|jemand(?:"
@@ -176,18 +222,23 @@ _HEALTHY = _any(
     r"|okay|great|perfectly|without|happily)\b",
     r"\b(?:on|with) (?:my|our) (?:\w+ )?\w+,? (?:it|this|that|everything|all) (?:works|runs|is"
     r" fine)\b",
-    r"\b(?:works|runs) (?:fine |well |great |perfectly )?(?:for me|here|on my)\b|\bfor me,?"
-    r" .{0,40}\b(?:works|runs|is) ?(?:fine|well|ok)?\b|\bfor me,? .{0,40}\bfine\b",
-    r"\b(?:only|just|merely) (?:writing|translating|documenting|asking|curious|collecting"
-    r"|teaching|write|translate|document|collect|ask)\b|\bout of curiosity\b|\bno (?:real"
-    r" )?(?:error|problem|issue|failure)s? (?:here|of mine|on my side)\b|\bhypothetical\b",
+    r"(?<!nothing )(?<!never )\b(?:works|runs) (?:fine |well |great |perfectly )?(?:for me"
+    r"|here|on my)\b(?! (?:n?either|only))|\b(?:everything|all) (?:is|runs|works) (?:fine|well"
+    r"|good|green|ok|okay)\b|\bours (?:is|runs|works|passes) ?(?:fine|green|well|ok|okay)?\b"
+    r"|\b(?:my|our) \w+ (?:does not|doesn['\u2019]t|never) (?:print|show|say|get|do|have)s?"
+    r" (?:it|that|this|so)\b(?! (?:any|when|if|but))|\bfor me,? .{0,40}\b(?:works|runs|is)"
+    r" ?(?:fine|well|ok)?\b|\bfor me,? .{0,40}\bfine\b",
+    r"\b(?:only|just|merely) (?:writing|translating|documenting|asking (?!for)|curious"
+    r"|collecting|teaching|write|translate|document|collect|ask(?! for))\b|\bout of"
+    r" curiosity\b|\bno (?:real )?(?:error|problem|issue|failure)s? (?:here|of mine|on my"
+    r" side)\b|\bhypothetical\b",
     r"\b(?:nie|noch nicht|noch nie|nicht selbst) (?:gehabt|gesehen|bekommen|erlebt)\b|\b(?:bei"
-    r" mir|hier) (?:läuft|geht|funktioniert)\b(?! nicht)|\bmein\w* (?:läuft|geht"
-    r"|funktioniert)\b(?! nicht)|\b(?:hatte|habe) ich (?:das )?(?:noch )?nie\b|\b(?:schreibe"
-    r"|übersetze|frage) nur\b|\bnur aus (?:neugier|interesse)\b",
-    r"\bje n['\u2019]ai jamais\b|\bchez moi,? (?:ça|tout|cela) (?:marche|fonctionne)\b|\bpar"
-    r" (?:simple )?curiosité\b|\bj['\u2019]écris (?:juste|seulement)\b|\bje (?:ne fais que"
-    r"|traduis)\b",
+    r" mir|hier) (?:läuft|geht|funktioniert)\b(?! (?:nicht|gar|kein|nur))|\bmein\w* (?:läuft"
+    r"|geht|funktioniert)\b(?! (?:nicht|gar|kein|nur))|\b(?:hatte|habe) ich (?:das )?(?:noch"
+    r" )?nie\b|\b(?:schreibe|übersetze|frage) nur\b|\bnur aus (?:neugier|interesse)\b",
+    r"\bje n['\u2019]ai jamais\b|\bchez moi,? (?:ça|tout|cela) (?:marche|fonctionne)\b(?! pas)"
+    r"|\bpar (?:simple )?curiosité\b|\bj['\u2019]écris (?:juste|seulement)\b|\bje (?:ne fais"
+    r" que|traduis)\b",
     r"\b(?:yo )?nunca (?:lo )?(?:he|tuve|me ha)\b|\b(?:a mí|en mi \w+|el mío),? (?:me"
     r" )?(?:todo )?(?:funciona|va bien)\b|\bpor curiosidad\b|\bsólo (?:escribo|traduzco"
     r"|pregunto)\b|\bsolo (?:escribo|traduzco|pregunto)\b",
@@ -251,11 +302,14 @@ _KEPT = _any(
     r"|precedente)\b|\bper (?:chi (?:lo |la )?cerca|i posteri)\b",
     r"留给(?:后人|后来|其他|搜索)|留作?(?:记录|纪念)|(?:記録として|備忘"
     r"|検索する人).{0,20}(?:残|掲)",
-    r"\b(?:old|original) (?:post|question|message|error|log|text)(?: \w+)?"
-    r" (?:below|follows|above)\b",
+    r"\b(?:old|original) (?:post|question|message|error|log|text)(?: \w+)? (?:below|follows"
+    r"|above)\b",
 )
 #: What is over, by the same sentence.
-_OLD = _any(rf"\b{_SOLVED}\b", r"\b(?:old|original|former|earlier)\b")
+_OLD = _any(
+    rf"\b{_SOLVED}\b",
+    r"\b(?:old|original|former|earlier)\b",
+)
 #: For whom an old message is kept.
 _FOR_OTHERS = _any(
     r"\bfor (?:people|anyone|those|others|everyone|everybody|whoever)(?: else)? (?:who|that|to"
@@ -272,6 +326,8 @@ _UNSOLVED = _any(
 SIGN = _any(
     _ASSUMED.pattern,
     _CONDITIONAL.pattern,
+    DEALT_WITH.pattern,
+    _WAS.pattern,
     OTHER.pattern,
     EXAMPLE.pattern,
     _SOLVED_EDIT.pattern,
@@ -318,6 +374,24 @@ def is_healthy(line: str) -> bool:
 def is_solved_edit(line: str) -> bool:
     """Tell whether an edit says that it is over, and nothing of another failure."""
     return _SOLVED_EDIT.search(line) is not None and not (is_own(line) and _BUT.search(line))
+
+
+def is_advice(line: str) -> bool:
+    """Tell whether ``line`` says what one does about a failure, and does not ask it."""
+    return _ADVICE.search(line) is not None and line.rstrip()[-1:] not in {"?", "\uff1f"}
+
+
+def is_of_before(line: str) -> bool:
+    """Tell whether a writer tells of what came before something was done."""
+    return _WAS.search(line) is not None and _BUT.search(line) is None
+
+
+def is_well_now(line: str) -> bool:
+    """Tell whether all is well since, with no "but" behind."""
+    well = _WELL_NOW.search(line)
+    if well is None or is_back(line) or _NOT_WELL.search(line) is not None:
+        return False
+    return _BUT.search(line[well.end() :]) is None
 
 
 def is_kept(line: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrator.diagnose import voices
+from orchestrator.diagnose import stories, voices
 from orchestrator.diagnose.outcome import OutcomeReader
 from orchestrator.diagnose.pasted import FENCE
 from orchestrator.diagnose.session import PROMPT
@@ -46,7 +46,7 @@ def is_prose(line: str) -> bool:
     bare = line.strip()
     if not bare or len(bare) > _LONGEST or _LETTER.match(bare) is None or line[:4] == "    ":
         return False
-    if voices.LABEL.match(bare):
+    if stories.LABEL.match(bare):
         return True
     if _PRINTED.match(bare) or RAISED.match(bare) or PROMPT.match(line):
         return False
@@ -79,7 +79,7 @@ def is_reported(lines: list[str]) -> set[int]:
         if (
             before
             or voices.is_assumed(line)
-            or voices.DEALT_WITH.search(line)
+            or stories.DEALT_WITH.search(line)
             or (voices.is_conditional(line) and (healthy or _advises(told, block.stop)))
             or (healthy and (other or voices.EXAMPLE.search(line)))
             or (other and voices.LONG_AGO.search(line))

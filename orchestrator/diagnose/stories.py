@@ -1,0 +1,185 @@
+"""What people tell of a failure in eight languages: supposed, under a condition, before, over.
+
+English, German, French, Spanish, Portuguese, Italian, Chinese and Japanese; :mod:`voices` decides.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+def any_of(*parts: str) -> re.Pattern[str]:
+    """Return what matches where one of ``parts`` does, in small letters or capitals."""
+    return re.compile("|".join(parts), re.IGNORECASE)
+
+
+#: A failure came again, or stayed.
+NOW = any_of(
+    r"\b(?:it(?:['\u2019]s| is) back|came back|(?<!works )(?<!work )(?<!working )(?<!running"
+    r" )(?<!runs )(?<!fine )again|still (?:not|fails?|there|the same|broken)|not (?:yet"
+    r" )?(?:solved|fixed|resolved)|unsolved|reopened|spoke too soon|too early)\b",
+    r"\b(?:wieder da|immer noch|doch nicht|noch nicht gelöst|zu früh gefreut)\b",
+    r"\b(?:toujours (?:pas|là|le même)|pas (?:encore )?résolu|est revenue?)\b",
+    r"\b(?:sigue|todavía|aún no|ha vuelto|volvió)\b|\b(?:ainda|continua|voltou)\b|\b(?:ancora"
+    r"|non (?:è )?risolto|tornato)\b",
+    r"(?:还是|仍然|依然|没有?解决|未解决|又(?:出|报|来))",
+    r"(?:まだ|未解決|再発|やはり)",
+)
+#: A failure that somebody supposes: nobody had it. "I assume" is an opinion.
+ASSUMED = any_of(
+    r"^\W*(?:(?:now|so|ok|okay|well|just|please|\w+ question)\W+|.{0,60}[:.;?!] )?(?:let us "
+    r"|let['\u2019]?s )?(?:suppose|assume|imagine|pretend)\b|\blet['\u2019]s say\b"
+    r"|\b(?:supposing|assuming) (?:that )?(?:you|one|an?\b|someone|somebody|the user)|\bwhat"
+    r" if (?:you|one|an?\b|someone|somebody|the user)|\b(?:hypothetical|theoretical) (?:\w+"
+    r" )?(?:question|case|error|failure|example)",
+    r"\bangenommen,? (?:man|jemand|ein|der|die|das|du|ihr|ich|es)\b|\bnehmen wir (?:mal )?an\b"
+    r"|\bgesetzt den fall\b|\bstell(?:t euch| dir| dir mal) vor\b|\bwas wäre,? wenn\b"
+    r"|\btheoretische frage\b",
+    r"\b(?:supposons|admettons|imaginons|imaginez)\b|\bquestion théorique\b|\bque se"
+    r" passe-t-il si\b",
+    r"\b(?:supongamos|supon(?:ga(?:n|mos)?|iendo)|imaginemos|imagina(?:d|te)?|digamos)\b"
+    r"|\bpregunta teórica\b",
+    r"\b(?:suponha(?:mos|m)?|supondo|imagine(?:mos|m)?)\b|\bpergunta teórica\b",
+    r"\b(?:supponiamo|ipotizziamo|immaginiamo|mettiamo che)\b|\bdomanda teorica\b",
+    r"(?:假设|假如|假若|设想)",
+    r"仮に|仮定|とします(?=\W*$)|想定して",
+)
+#: What comes under a condition; of anybody, or of a report's own steps.
+CONDITIONAL = any_of(
+    r"(?:^\W*|[,.;:] )(?:if|when|whenever|as soon as|in case|unless) (?:(?:you|one|your|people"
+    r"|users?|someone|somebody|anyone|the|an?|both|there|it|this|that|\w+) )",
+    r"\b(?:you|one|users?) (?:will |may |can )?(?:gets?|sees?) (?:this|that|the|it)\b.{0,30}"
+    r" (?:if|when|whenever|because|once)\b",
+    r"(?:^\W*|[,.;:] )(?:wenn|falls|sobald) ",
+    r"(?:^\W*|[,.;:] )(?:si|quand|lorsqu\w*|s['\u2019]il) ?",
+    r"(?:^\W*|[,.;:] )(?:si|cuando|se|quando|caso) ",
+    r"(?:如果|要是|万一|若)",
+    r"(?:もし|場合|たら)",
+)
+#: What a program does then, or somebody who sees it.
+SAYS = any_of(
+    r"\b(?:prints?|says?|shows?|gets?|sees?|seen?|fails?|appears?|reports?|raises?|throws?"
+    r"|stops?|complains?|refuses?|reads?|comes?|encounters?|receives?|ends|dies|looks? like)\b",
+    r"\b(?:meldet|kommt|erscheint|zeigt|sagt|gibt|bekommt|sieht|steht|schreibt|endet"
+    r"|auftritt)\b",
+    r"\b(?:affiche|dit|montre|obtient|obtenez|voi[st]|voyez|appara(?:î|i)t|re(?:ç|c)oi[st]"
+    r"|sort)\b",
+    r"\b(?:aparece|sale|muestra|dice|imprime|ve|ves|obtiene|da|recibe|mostra|diz|receber?|vê"
+    r"|dá|ver|vir|appare|dice|stampa|vede|riceve|esce|compare)\b",
+    r"报|显示|出现|提示|看到|遇到|出る|出た|表示",
+)
+#: What a form asks its writer for.
+ASKED_FOR = any_of(
+    r"\b(?:please|paste|provide|attach|include|add|share|applicable|possible|bitte"
+    r"|s['\u2019]il (?:vous|te) pla(?:î|i)t|por favor|per favore)\b|请|ください",
+)
+#: What one does then.
+ADVICE = any_of(
+    r"\b(?:in (?:that|this|such an?) case|then (?:you|just|simply|please|re\w+|check|try|run"
+    r"|install|update|do)\b|(?:you|one) (?:should|must|need to|have to)|make sure|the (?:fix"
+    r"|solution|remedy) is)\b|^\W*to (?:fix|solve|resolve) (?:this|that|it)\b"
+    r"|^\W*(?:re(?:install|boot|start|load|build)|check|install|update|upgrade|run|try|delete"
+    r"|remove|download|stop|close) (?:the|your|both|it|them|again|with|all|a|an|any"
+    r"|every)\b(?![^.]{0,30}:)|^\W*re(?:boot|start)\W*$",
+    r"\b(?:in (?:dem|diesem) fall|dann (?:muss|sollte|hilft|einfach|bitte)|(?:man|du|ihr)"
+    r" (?:muss|musst|müsst|sollte)\w*|abhilfe)\b",
+    r"\b(?:dans ce cas|alors il (?:faut|suffit)|il (?:faut|suffit)|en ese caso|entonces|hay"
+    r" que|nesse caso|então|basta|in (?:tal|questo|quel) caso|allora|bisogna)\b",
+    r"(?:请|就需要|需要|应该|此时)|(?:してください|必要があ|ましょう)",
+)
+#: A change, or a list of changes, that deals with it.
+DEALT_WITH = any_of(
+    r"\bthis (?:pr|mr|pull request|merge request|patch|commit|change) (?:adds|catches|handles"
+    r"|fixes|explains|documents|shows|detects|improves|checks|tests|removes|prevents|avoids)\b",
+    r"^\W*(?:bug ?)?fix(?:ed|es)?(?: #?\d+)?: |^\W*[-*•] (?:bug ?)?fix(?:ed|es)?\b",
+    r"^\W*[-*•] (?:behoben|corrigé|corregido|corrigido|corretto|修复|修正)|^\W*修复[:\uff1a]",
+)
+#: What the writer had before, up to a time that is named.
+WAS = any_of(
+    r"\b(?:before (?:the|that|this|an?|my|I|we)\b.{0,40}|yesterday|previously|earlier|formerly"
+    r"|at first|initially|until (?:last|the|this|yesterday)\b.{0,30}|for (?:weeks|months"
+    r"|years)|used to)\b.{0,40}\b(?:I|we|it|there|get|see|was|were)\b",
+    r"\b(?:früher|vorher|bisher|anfangs|zuerst|gestern|bis (?:zum|gestern)|vor"
+    r" dem)\b.{0,60}\b(?:kam|hatte|bekam|gab|stand|erschien)\b",
+    r"\b(?:avant|hier|auparavant|jusqu\w*)\b.{0,60}\b(?:avais|avait|obtenais|apparaissait)\b",
+    r"\b(?:antes|ayer|hasta|anteriormente|ontem|até)\b.{0,60}\b(?:salía|aparecía|tenía|daba"
+    r"|aparecia|tinha|dava|recebia|vinha)\b",
+    r"\b(?:prima|ieri|fino a)\b.{0,60}\b(?:ricevevo|avevo|appariva|usciva|dava)\b",
+    r"(?:之前|以前|原来|昨天).{0,20}(?:报|出现|遇到|提示|显示)",
+    r"(?:前は|以前|昨日).{0,20}(?:出て|出た|表示)",
+)
+#: And that all is well since.
+WELL_NOW = any_of(
+    r"\b(?:now|since|today|meanwhile|by now|finally)\b.{0,40}\b(?:works|runs|working|running"
+    r"|fine|well|ok|okay|good)\b(?! (?:only|for|until|sometimes|if|when))",
+    r"\b(?:everything|it all|all of it) (?:now )?(?:works|runs|is fine)\b",
+    r"\b(?:seit|jetzt|nun|inzwischen|heute|seitdem)\b.{0,40}\b(?:läuft|geht|funktioniert)(?!"
+    r" (?:nicht|nur|auch|es nicht))\b",
+    r"\b(?:depuis|maintenant|désormais)\b.{0,40}\b(?:fonctionne|marche)(?! pas)\b",
+    r"\b(?:ahora|desde entonces|ya|agora|desde então)\b.{0,30}(?<!no )(?<!não )\b(?:funciona"
+    r"|roda|va bien)\b",
+    r"\b(?:adesso|ora|da allora)\b.{0,30}(?<!non )\b(?:funziona|va bene)\b",
+    r"(?:现在|以后|之后|如今).{0,12}(?:正常|好了|没问题|可以了)(?!吗)",
+    r"(?:後は|今は|現在は?).{0,12}(?:正常|問題なく|動いて)",
+)
+NOT_WELL = any_of(
+    r"\b(?:nothing|same|never|not|n['\u2019]t|although|nichts|gleiche|dasselbe|rien|même|nada"
+    r"|mismo|mesmo|niente|stesso)\b",
+    r"还是|一样|没用|同じ",
+)
+_SOLVED = (
+    r"(?:solved|resolved|fixed|works now|working now|gelöst|geloest|behoben|erledigt|résolue?"
+    r"|réglée?|resuelt[oa]|solucionad[oa]|arreglad[oa]|resolvid[oa]|corrigid[oa]|risolt[oa])"
+)
+_EDIT = (
+    r"(?:edit\w*|update\w*|upd|nachtrag|bearbeitet|édit\w*|mise à jour|edición|editado"
+    r"|actualización|edição|atualização|modifica|aggiornamento)"
+)
+#: What people put before a sentence, and a colon behind it.
+LABEL = any_of(
+    rf"^\W*{_EDIT}\b",
+    r"^\W*(?:ps|p\.s\.|note|solved|resolved|question|frage|hinweis)\b",
+)
+#: An edit that says it is over.
+SOLVED_EDIT = any_of(
+    rf"^\W*{_EDIT}\b[^.:!]{{0,20}}[\s:.,\]*-]+(?:\W|it is |it's |this is |now |ist |das ist |es"
+    rf" |est |c'est |está |è |problem |problema )*{_SOLVED}",
+    r"(?:编辑|更新|追記|更新|追记|补充)\W*(?:问题)?(?:已经?|自己)?(?:解决|解決"
+    r"|搞定)(?!していません)",
+)
+#: Words by which an old message is kept for others.
+KEPT = any_of(
+    r"\b(?:leav|keep)(?:e|ing)? (?:the|this|my) (?:old|original|previous|former|first) (?:\w+"
+    r" )?(?:error|log|message|output|post|question|trace\w*)\b",
+    r"\b(?:lasse?|behalte?) .{0,30}\b(?:alte|ursprüngliche|frühere|erste)\w* (?:fehler\w*"
+    r"|meldung|log)\b|\bfür (?:die )?(?:nachwelt|suchmaschinen|(?:andere|alle|leute),? die"
+    r" (?:danach )?suchen)\b",
+    r"\bje laisse (?:l['\u2019]|le |la |mon )?(?:ancien\w*|vieux|vieille|première?)\b|\bpour"
+    r" (?:la postérité|ceux qui (?:la |le |les )?cherchent)\b",
+    r"\bdejo .{0,30}\b(?:antigu[oa]|viej[oa]|original|anterior)\b|\bpara (?:la posteridad"
+    r"|quien(?:es)? (?:lo |la )?busquen?)\b",
+    r"\bdeixo .{0,30}\b(?:antig[oa]|velh[oa]|original|anterior)\b|\bpara (?:a posteridade|quem"
+    r" (?:o |a )?(?:procurar|buscar))\b|\blascio .{0,30}\b(?:vecchi[oa]|original[ei]"
+    r"|precedente)\b|\bper (?:chi (?:lo |la )?cerca|i posteri)\b",
+    r"留给(?:后人|后来|其他|搜索)|留作?(?:记录|纪念)|(?:記録として|備忘"
+    r"|検索する人).{0,20}(?:残|掲)",
+    r"\b(?:old|original) (?:post|question|message|error|log|text)(?: \w+)? (?:below|follows"
+    r"|above)\b",
+)
+#: What is over, by the same sentence.
+OLD = any_of(
+    rf"\b{_SOLVED}\b",
+    r"\b(?:old|original|former|earlier)\b",
+)
+#: For whom an old message is kept.
+FOR_OTHERS = any_of(
+    r"\bfor (?:people|anyone|those|others|everyone|everybody|whoever)(?: else)? (?:who|that|to"
+    r"|with)? ?(?:may |might |also |later )?(?:search|googl|find|land|stumbl|com(?:e|es|ing)"
+    r" (?:here|across|later))\w*|\bfor (?:posterity|future (?:readers|reference|visitors)"
+    r"|search engines|the record)\b|\bso (?:that )?others (?:can )?find\b",
+)
+UNSOLVED = any_of(
+    r"\b(?:not|never|un|isn['\u2019]t|half|partly|nicht|noch|kaum|pas|no|não|non|sin"
+    rf"|sem)[ -]?(?:\w+ ){{0,2}}{_SOLVED}|{_SOLVED}\?",
+    r"未解|没有?解",
+)

@@ -12,6 +12,7 @@ from orchestrator.diagnose.log_reader import VendorLog, read_log
 from orchestrator.diagnose.unfolded import unfold
 from orchestrator.diagnose.whole import as_told
 from orchestrator.diagnose.wrapped import joined, width
+from tests.corpus import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -295,8 +296,10 @@ def test_the_same_command_that_runs_at_last_ended_well() -> None:
 
 
 def test_nothing_ended_well_beside_what_is_asserted(tmp_path: Path) -> None:
+    case = next(one for one in load("near_misses_one") if one.name == "nm1-chmod-hailo")
     log = tmp_path / "two.log"
-    log.write_text(f"$ hailortcli run x.hef\n{LENGTH}\n$ hailortcli scan\n[-] Device: 0001:01:00.0")
+    log.write_text(case.log)
     told = explain_logs([log], io.BytesIO())
     assert [one.severity for one in told.findings][:1] == ["fatal"]
+    assert read(case.log).ran().outcome == "ok"
     assert told.ran.outcome == "failed"

@@ -37,7 +37,8 @@ SIGNS: dict[str, re.Pattern[str]] = {
         "camera": r"picamera2|libcamera|rpicam-|v4l2_videodevice\.cpp|error: \*\*\* .* \*\*\*"
         r"|\b(?:info|warn|error) \w+ (?:camera|pisp|vc4|v4l2_|ipa_|pipeline_|dma_|rpi|media_)"
         r"\w*\.cpp:\d",
-        "gstreamer": r"gst_|gstreamer|hailonet|gst\.|v4l2src",
+        "gstreamer": r"gst_|gstreamer|hailonet|gst\.|v4l2src|gst-(?:launch|discoverer|play)-"
+        r"|/gstpipeline:",
         "docker": r"error response from daemon|\bdocker\b|docker-compose|oci runtime|containerd",
         "podman": r"\bpodman\b|\bbuildah\b",
         "ssh": r"\bssh\b|\bscp\b|\bsftp\b|\brsync\b|ssh-copy-id|paramiko",

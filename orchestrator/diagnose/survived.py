@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 #: A line, in small letters, that says itself that the program goes on. pip calls each attempt a
 #: warning; whether the last one came through is told by what follows.
 _WARNED = re.compile(
-    r"^(?!.{0,40}\b(?:retrying|erroneous pipeline)\b)(?:"
+    r"^(?!.{0,40}\b(?:retrying|erroneous pipeline)\b)"
+    # OpenCV only warns, whatever GStreamer refuses.
+    r"(?!.{0,120}gstreamer warning: ?error opening)(?:"
     r"[^a-z]{0,60}(?:[\w.:/-]{1,60} ){0,4}?[\[<(]?(?:\w{1,30})?warn(?:ing)?[\])>]?(?=[\s:*!]|$)"
     # The engines' own loggers name the level in a field.
     r"|(?:time=\S+ )?(?:level=warn(?:ing)? |warn\[\d+\] )"
@@ -158,7 +160,7 @@ OVER = {
     # Library and driver speak with each other; a container may differ, where one only identifies.
     "run": ("X282",),
     # HailoRT only warns of another firmware; it may refuse an operation, or all may go on.
-    "rate": ("R34",),
+    "rate": ("R34", "G864", "G866"),
     "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "S571", "J11", "J606"),
     "fetch": _NETWORK,
     "again": ("G68", "S40"),
@@ -168,7 +170,7 @@ OVER = {
     "evaluated": ("O14",),
     "make": ("G01", "G02", "G04", "G69", "G72", "G821", "G823", "G824"),
     "ssh": ("G05", "H06", "H09", "H552", "H553", "H555", "H557", "H671", "L07"),
-    "net": ("G05", "G06", "G17", "J601", "L07", "Y38"),
+    "net": ("G05", "G06", "G17", "G864", "J601", "L07", "Y38"),
     "git": (*_NETWORK, "G44", "G87", "J20", "J29", "J30"),
 }  # fmt: skip
 #: Modules whose package has another name.

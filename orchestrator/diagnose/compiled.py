@@ -144,8 +144,8 @@ def status_patterns(group: Mapping[str, Any]) -> tuple[_Patterns, _Patterns]:
     number = f"(?P<code>{numbers})"
     # What HailoRT is asked for, in its own names and in those of programs and bindings.
     asked = (
-        r"(?<!status=)(?<!status )(?<!status: )hailo_(?:create|configure|init|open|scan|get|set|release|activate|wait|make"
-        r"|identify|v?device|v?stream|network|infer)_\w+|wait_for_async_ready"
+        r"(?<!status=)(?<!status )(?<!status: )hailo_(?:create|configure|init|open|scan|get|set"
+        r"|release|activate|wait|make|identify|v?device|v?stream|network|infer)_\w+|wait_for_async_ready"
         r"|vdevice|hefs?|(?:configured ?)?infer ?model|network[ _]?groups?|hailo\w* device"
         r"|(?:infer|(?:in|out)put ?)?vstreams?|(?:async |infer ){1,2}job"
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections import Counter
 from importlib import resources
@@ -34,9 +35,17 @@ _MACROS = {
     "{found}": r"(?:found|detected|available|present|visible|usable|suitable)",
 }
 
+#: A gap behind HailoRT's name: in a hailort.log level, file, line and function stand in it, of any
+#: length.
+_BEHIND_NAME = re.compile(
+    r"(\\\[hailort(?:\(\?: cli\)\?)?\\\](?: \\\[(?:error|\(\?:error\|critical\))\\\])?)(?= \.\.\. )"
+)
+_PLACE = r"(?: \[\w+\])?(?: \[\w+\.\w+:\d+\] \[[^\]]{0,150}\])?"
+
 
 def expand(pattern: str) -> str:
     """Return ``pattern`` with the abbreviations of the list written out."""
+    pattern = _BEHIND_NAME.sub(lambda found: found[1] + _PLACE, pattern)
     for short, long in _MACROS.items():
         pattern = pattern.replace(short, long)
     return pattern

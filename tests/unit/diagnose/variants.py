@@ -33,6 +33,16 @@ def double_quoted(text: str) -> str:
     return re.sub(r"(?<=[\s=(\[:])'([^'\n]*)'", r'"\1"', text)
 
 
+def in_hailort_log(text: str) -> str:
+    """Put file, line and function behind HailoRT's name and level, as its log file has them."""
+    place = "[vdma_config_core_op_manager.cpp:1436] [register_buffers_of_all_intermediate_contexts]"
+    return re.sub(
+        r"(\[HailoRT(?: CLI)?\] \[(?:error|critical|warning)\] )(?!\[\w+\.\w+:\d+\])",
+        rf"\1{place} ",
+        text,
+    )
+
+
 CHANGES: dict[str, Change] = {
     "as recorded": lambda text: text,
     "shouted": str.upper,
@@ -62,4 +72,5 @@ CHANGES: dict[str, Change] = {
         lambda line: f"2025-11-22T10:00:01+0100 pi5 hailo[123]: {line}"
     ),
     "quoted": each_line(lambda line: f"> {line}"),
+    "hailort.log": in_hailort_log,
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator.diagnose.programs import Support, of_another, only_mentioned, shown_by, supports
 from orchestrator.diagnose.progress import STEP_BEGINS, STEP_ENDS
 from orchestrator.diagnose.text import REMEMBERED, fold
+from orchestrator.diagnose.told import speaks
 from orchestrator.diagnose.tracebacks import BEGINS, FRAME, LINKED, RAISED, Tracebacks
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ _BAD = re.compile(
     r"|missing|no such|exceptions?|\w*error|\w*exception|warn\w*|insufficient|infeasible"
     r"|corrupt\w*|truncated|segmentation|undefined symbol)\b",
     re.IGNORECASE,
+)
+#: How a person begins a post; the words behind it are no program's.
+_GREETS = re.compile(
+    r"\W{0,3}(?:hello|hi|hey|dear|hallo|bonjour|hola|ol[áa]|ciao|i am|i have)\b", re.IGNORECASE
 )
 #: What only passes on that something failed, and not what: steps of make, pip, CMake and dpkg.
 _PASSED_ON = re.compile(
@@ -141,6 +146,7 @@ class Evidence:
             and line not in known
             and weight(text) > _PLAIN_FAILURE
             and not _PASSED_ON.search(text)
+            and not (_GREETS.match(text) or speaks(text))
         ]
         if not lines:
             return None

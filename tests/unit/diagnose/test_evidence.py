@@ -355,3 +355,13 @@ def test_a_card_that_answers_makes_no_other_program_one_of_hailort() -> None:
 def test_a_quotation_is_read_without_its_marks() -> None:
     listing = '> usage: run.py\n> # no element "hailonet" means that the plug-in is missing'
     assert told(listing) == {}
+
+
+def test_the_reason_of_a_step_is_a_programs_word_and_no_greeting() -> None:
+    greeting = "Hello there, i am not sure if anyone has ever encountered this error"
+    step = "error: command '/usr/bin/gcc' failed with exit code 1"
+    said = "zorb: fatal error: the table is corrupted"
+    for lines, quoted in (([greeting, step], False), ([greeting, said, step], True)):
+        told = next(one.cause for one in read_log(lines).findings() if one.id == "G78")
+        assert "Hello" not in told
+        assert ("the table is corrupted" in told) == quoted

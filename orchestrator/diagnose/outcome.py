@@ -74,6 +74,8 @@ _SAVED_HEF = re.compile(
     r"|(?:saved|wrote|written|saving)\s(?:the )?(?:model |file |hef )?.{0,20}\bhef\b"
     r"|(?:saved|written) (?:to|as|in):? \S+\.hef\b"
 )
+#: What rpicam-apps says of each picture of its preview.
+_PREVIEW = re.compile(r"^\s*#\d+ \(")
 _GOOD_ENDS = (
     (
         "run",
@@ -189,6 +191,8 @@ class OutcomeReader:
     def __init__(self, elsewhere: Callable[[int, int], bool] | None = None) -> None:
         #: Tells of two lines that they were printed on two hosts; neither ends the other's failure.
         self._elsewhere = elsewhere or (lambda _one, _two: False)
+        #: HailoRT failed since the program on libcamera was started.
+        self._without_chip = False
         self._zoo = False
         self._command: str | None = None
         self._open: str | None = None
@@ -226,6 +230,13 @@ class OutcomeReader:
     def feed(self, number: int, bare: str) -> None:
         """Take in one line (cleaned, without prefix)."""
         lower, commands, errors, stages, exits, mended = _kinds(bare)
+        if "[hailort] [error]" in lower:
+            self._without_chip = True
+        elif "camera_manager.cpp" in lower:
+            self._without_chip = False
+        if self._without_chip and _PREVIEW.match(lower):
+            # The camera's pictures go on without the network.
+            return
         if mended:
             self._mended[mended] = number
             if mended == "pip":

@@ -20,6 +20,7 @@ SAME: tuple[tuple[str, ...], ...] = (
     ("O13", "D04"),  # 4-bit weights
     ("A05", "D05"),  # 8 bits instead of 16
     ("R96", "R08"),  # HailoRT of the other line finds no device
+    ("R96", "R24"),
     ("R96", "R33"),
     ("R96", "R53"),
     ("L53", "B40"),  # Yocto left a recipe out for its licence

@@ -31,6 +31,7 @@ _STEP = re.compile(r"\bhailo1x \S+ probing: (?P<step>mapped bar|failed init pcie
 #: A card of line 5.x that is there (its node, its driver at work), and software of line 4.x.
 _NEW_CARD = re.compile(
     r"/dev/h1x-\d+\s*$|^hailo1x_pci \d+|\b1e60:45c4\b|device architecture: hailo1[05]"
+    r"|\bco-processor: hailo technologies ltd\.? hailo-10h"
 )
 #: The module of line 4.x in `lsmod`; where both are loaded the other one shows no card of 5.x.
 _OLD_MODULE = re.compile(r"^hailo_pci \d+ \d+")
@@ -99,7 +100,7 @@ _KERNEL = re.compile(
 )
 _ASKED_KERNEL = re.compile(r"\buname -r\b")
 _DRIVER_OF = re.compile(
-    r"/lib/modules/(?P<kernel>[^/\s]+)/\S*\bhailo\w*\.ko"
+    r"/lib/modules/(?P<kernel>[^/\s*]+)/\S*\bhailo\w*\.ko"
     r"|^hailo\w*[/,] ?[\d.]+, (?P<built>\d[^\s,]+), \w+: installed"
 )
 #: The driver's source, as DKMS knows it that has built it for no kernel yet.

@@ -4,7 +4,10 @@ Patterns are regular expressions for folded text (:func:`orchestrator.diagnose.t
 one space, no quotes, no contractions, any case. `` ... `` between two words stands for up to
 80 characters, ``{ver}`` for a version. An alternative that is a list wants all of its parts,
 in any order, in one message. ``match`` holds wording that belongs to one cause alone; it
-asserts. ``hint`` holds words that may mean it; they make it ``possible``.
+asserts. ``hint`` holds words that may mean it; they make it ``possible``. ``beside`` holds what
+must stand elsewhere in the log, too, ``without`` what must not; there the parts of a list may be
+in different lines. An entry that has only these says more than those of ``over``, where one of
+them was found.
 """
 
 from __future__ import annotations
@@ -109,6 +112,11 @@ class Entry:
     match: tuple[Alternative, ...] = ()
     hint: tuple[Alternative, ...] = ()
     unless: tuple[Alternative, ...] = ()
+    #: Ways in which the log shows this cause, each of single wordings; and such as refute it.
+    beside: tuple[tuple[Alternative, ...], ...] = ()
+    without: tuple[tuple[Alternative, ...], ...] = ()
+    #: Entries that say less of the same failure: where this one is proven they are not told.
+    over: tuple[str, ...] = ()
     recipe: str | None = None
     umbrella: bool = False
     yields_to: tuple[str, ...] = ()
@@ -134,6 +142,10 @@ def _alternatives(value: object, *, certain: bool = True) -> tuple[Alternative, 
     )
 
 
+def _ways(value: object) -> tuple[tuple[Alternative, ...], ...]:
+    return tuple(map(_alternatives, value)) if isinstance(value, list) else ()
+
+
 def _entry(raw: Mapping[str, Any]) -> Entry:
     return Entry(
         id=raw["id"],
@@ -146,6 +158,9 @@ def _entry(raw: Mapping[str, Any]) -> Entry:
         match=_alternatives(raw["match"]),
         hint=_alternatives(raw["hint"], certain=False),
         unless=_alternatives(raw["unless"]),
+        beside=_ways(raw.get("beside")),
+        without=_ways(raw.get("without")),
+        over=tuple(raw.get("over", ())),
         recipe=raw.get("recipe"),
         umbrella=raw.get("umbrella", False),
         yields_to=tuple(raw.get("yields_to", ())),

@@ -97,6 +97,11 @@ def compile_failures(texts: Mapping[str, str]) -> str:
             entry["hint"] = [*entry.get("hint", []), *weak]
         else:
             raw.append({**_STATUS, **group, "match": patterns, "hint": weak})
+    known |= {str(group["id"]): group for group in groups}
+    for entry in raw:
+        if strange := set(_strings(entry.get("over"))) - known.keys():
+            msg = f"entry {entry['id']} is over {', '.join(sorted(strange))}, which no list has"
+            raise ValueError(msg)
     entries = [_entry(entry) for entry in raw]
     digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
@@ -106,8 +111,8 @@ def compile_failures(texts: Mapping[str, str]) -> str:
 
 #: What each entry of the lists has, and what it may have.
 _NEEDED = ("id", "stage", "severity", "fault", "cause", "remedy", "source")
-_ALLOWED = ("match", "hint", "unless", "where", "yields_to", "umbrella", "confirm", "frame", "rule",
-            "recipe")  # fmt: skip
+_ALLOWED = ("match", "hint", "unless", "beside", "without", "over", "where", "yields_to",
+            "umbrella", "confirm", "frame", "rule", "recipe")  # fmt: skip
 
 
 def _check(entry: Mapping[str, object]) -> None:
@@ -115,6 +120,8 @@ def _check(entry: Mapping[str, object]) -> None:
     wrong = [f"has no {name}" for name in _NEEDED if entry.get(name) is None]
     strange = sorted(entry.keys() - {*_NEEDED, *_ALLOWED})
     wrong += [f"has {name}, which nothing reads" for name in strange]
+    if entry.get("beside") and not (entry.get("match") or entry.get("hint") or entry.get("over")):
+        wrong.append("has beside, and no match, hint or over that it belongs to")
     for name, words in (("severity", get_args(Severity)), ("fault", get_args(Fault))):
         if entry.get(name, words[0]) not in words:
             wrong.append(f"{name} is one of {', '.join(words)}, not {entry[name]}")
@@ -225,9 +232,12 @@ def _entry(raw: dict[str, object]) -> dict[str, object]:
         "hint": _alternatives(raw.get("hint")),
         "unless": _alternatives(raw.get("unless")),
     }
-    for name in ("where", "yields_to"):
+    for name in ("where", "yields_to", "over"):
         if raw.get(name):
             entry[name] = _strings(raw[name])
+    for name in ("beside", "without"):
+        if raw.get(name):
+            entry[name] = _ways(raw[name])
     if raw.get("recipe"):
         entry["recipe"] = str(raw["recipe"]).rstrip("\n")
     if raw.get("umbrella"):
@@ -250,6 +260,17 @@ def _alternatives(value: object) -> list[dict[str, object]]:
         words = {some: None for part in parts for some in required_sets(expand(part))}
         found.append({"parts": parts, "words": [sorted(some) for some in words]})
     return found
+
+
+def _ways(value: object) -> list[list[dict[str, object]]]:
+    """Return ways of single wordings each: those of a list may stand in different lines."""
+    items = value if isinstance(value, list) else []
+    return [
+        [one for part in item for one in _alternatives([[part]])]
+        if isinstance(item, list)
+        else _alternatives([[item]])
+        for item in items
+    ]
 
 
 def _strings(value: object) -> list[str]:

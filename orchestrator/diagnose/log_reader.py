@@ -6,7 +6,6 @@ version of the tools never breaks a build because its prints changed.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,14 @@ from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
 from orchestrator.diagnose.pasted import Pasted
+from orchestrator.diagnose.places import Places
 from orchestrator.diagnose.prefilter import (
     EVIDENCE,
     OBSERVED,
     OUTCOME,
     PROGRESS,
     SCENE,
+    SURROUNDINGS,
     load_prefilter,
 )
 from orchestrator.diagnose.programs import STAGES
@@ -35,7 +36,9 @@ from orchestrator.diagnose.repeats import once, told_already
 from orchestrator.diagnose.restarts import Restarts
 from orchestrator.diagnose.scene import Scene
 from orchestrator.diagnose.session import Session
+from orchestrator.diagnose.surroundings import Surroundings, deepened
 from orchestrator.diagnose.survived import not_to_be_had, of_other_formats, package_meant
+from orchestrator.diagnose.symptoms import Symptoms
 from orchestrator.diagnose.tested import Tests
 from orchestrator.diagnose.told import (
     Manual,
@@ -46,14 +49,15 @@ from orchestrator.diagnose.told import (
     only_speaks_of,
     title_of,
 )
-from orchestrator.diagnose.tracebacks import CALM, Ignored, words_of
+from orchestrator.diagnose.tracebacks import CALM, Ignored
 from orchestrator.diagnose.units import Units
 from orchestrator.diagnose.whole import read_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from orchestrator.diagnose.prefilter import Prefilter, Verdict
+    from orchestrator.diagnose.programs import Support
 
 
 #: What a prompt must hold.
@@ -97,11 +101,11 @@ class VendorLog:
         self._observed = Observed()
         self._outcome = OutcomeReader(self._session.elsewhere)
         self._scene = Scene()
+        self._around = Surroundings()
         self._steps = Steps()
         self._evidence = Evidence()
         self._ignored = Ignored()
-        #: Numbers of what stood in the same line as the one before.
-        self._inner: list[int] = []
+        self._places = Places(file)
         #: The line that is read proves nothing: somebody only supposes it, or quotes it.
         self._doubted = False
         self._hits: dict[str, Hit] = {}
@@ -121,8 +125,6 @@ class VendorLog:
         self._same, self._again = "", 0
         #: Whether the line that is read showed something of the list, alone or with those before.
         self._hit = False
-        #: Where each file of the story begins: number of lines read before it, and its name.
-        self._origins: list[tuple[int, str | None]] = [(0, file)]
         if self.asked.images is not None:
             self._observed.images_given = self.asked.images
 
@@ -136,7 +138,7 @@ class VendorLog:
         # Drawings of one bar share the number of the line that they are drawn on.
         self._lines += 1
         if inner:
-            self._inner.append(self._lines)
+            self._places.join(self._lines)
         self._doubted = doubted
         news = self._feed_line(line)
         self._lines += more
@@ -237,6 +239,9 @@ class VendorLog:
         return self._ignored.covers(texts.strip_prefix(line))
 
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
+        # A command that a backslash breaks off goes on in the next line.
+        if verdict.readers & SURROUNDINGS or self._around.waits or line.endswith("\\"):
+            self._around.feed(texts.fold(texts.strip_prefix(line)), doubted=self._doubted)
         if self._doubted:
             return [*self._search(line)] if verdict.search or self._matcher.expects else []
         return self._feed_own(line, verdict)
@@ -303,9 +308,9 @@ class VendorLog:
         if not rules.holds(hit.entry.rule, hit.captured, self._observed, self.asked):
             return None
         entry = hit.entry
-        proof = self._evidence.proof(hit)
-        if proof == "no":
+        if self._evidence.proof(hit) == "no":
             return None
+        proof = self._proof(hit)
         if entry.severity == "fatal" and proof == "yes":
             self._outcome.fail(hit.line, entry.stage, hit.text)
         self._last[entry.id] = max(hit.line, self._last.get(entry.id, 0))
@@ -322,7 +327,8 @@ class VendorLog:
         if kept is not None and not self._replaces(hit, kept):
             return None
         self._hits[entry.id] = hit
-        return self._finding(hit)
+        # What it wants beside it may come later.
+        return self._finding(hit) if proof != "no" else None
 
     def _replaces(self, hit: Hit, kept: Hit) -> bool:
         """Tell whether a later hit of an entry says more than the one that is kept."""
@@ -341,6 +347,7 @@ class VendorLog:
 
     def _finding(self, hit: Hit) -> Diagnosis:
         words = rules.words(self._observed, self.asked) | self._context | dict(hit.captured)
+        words |= self._around.captured(hit.entry)
         words |= rules.status_words(hit.captured) | rules.address_words(hit.captured)
         for (name, group), values in self._listed.items():
             if name == hit.entry.id:
@@ -352,24 +359,35 @@ class VendorLog:
             known = frozenset(one.line for one in self._hits.values())
             if said := self._evidence.before(hit.line, known):
                 words["before"] = said
-        line, file = self._where(hit.line)
+        line, file = self._places.where(hit.line)
         found = rules.fill(hit.entry, words, line=line, text=hit.text, file=file)
-        if self._evidence.proof(hit) == "yes":
+        if self._proof(hit) == "yes":
             return found
         return ranking.possible(found, found.confirm)
 
-    def _where(self, number: int) -> tuple[int, str | None]:
-        """Return line and file of the line that was read as number ``number`` over all."""
-        index = bisect_left(self._origins, number, key=lambda origin: origin[0]) - 1
-        before, file = self._origins[max(index, 0)]
-        inner = bisect_right(self._inner, number) - bisect_right(self._inner, before)
-        return number - before - inner, file
-
     def begin_file(self, name: str | None) -> None:
         """Start the next file of the same story; lines are counted from 1 again."""
-        if self._lines == 0:
-            self._origins = []
-        self._origins.append((self._lines, name))
+        self._places.begin(name, read=self._lines)
+
+    def _proof(self, hit: Hit) -> Support:
+        """Tell whether ``hit`` proves its cause, by its words, where they stand and what else the
+        log shows."""
+        shown = self._around.shown(hit.entry)
+        proof = "no" if shown == "no" else self._evidence.proof(hit)
+        return "open" if proof == "yes" and shown == "doubted" else proof
+
+    def _deepened(self, hits: Mapping[str, Hit]) -> dict[str, Hit]:
+        """Return the entries that say more than one of ``hits``, by what else the log shows: as
+        hits of its line."""
+        found = {}
+        for entry in deepened():
+            general = [hits[name] for name in entry.over if name in hits]
+            if general and self._around.shown(entry) != "no":
+                first = min(general, key=lambda hit: (self._proof(hit) != "yes", hit.line))
+                certain = self._proof(first) == "yes"
+                captured = dict(first.captured) | self._around.captured(entry)
+                found[entry.id] = replace(first, entry=entry, captured=captured, certain=certain)
+        return found
 
     def _still_holds(self, hit: Hit) -> bool:
         """Ask again: how many images were given may be known only later."""
@@ -378,7 +396,7 @@ class VendorLog:
     def unexplained(self, last: str) -> Diagnosis:
         """Return the finding for a failure that nothing in the list explains."""
         number, text = self._evidence.decisive or self._outcome.failed_at
-        line, file = self._where(number) if number else (None, self._origins[-1][1])
+        line, file = self._places.where(number) if number else (None, self._places.file)
         ran = self.ran()
         return rules.unexplained(
             line, text or last, file, step=ran.step or "", stage=ran.stage or ""
@@ -386,7 +404,9 @@ class VendorLog:
 
     def notable(self, most: int = 3) -> list[tuple[int, str | None, str]]:
         """Return line, file and words of what is most likely to matter, worst first."""
-        return [(*self._where(number), text) for number, text in self._evidence.notable(most)]
+        return [
+            (*self._places.where(number), text) for number, text in self._evidence.notable(most)
+        ]
 
     def ran(self) -> Ran:
         """Return what really ran, as far as the log tells."""
@@ -394,7 +414,7 @@ class VendorLog:
         if stage is None and self._progress.stage != "start":
             stage = self._progress.stage
         if stage is None:
-            proven = (one for one in self._hits.values() if self._evidence.proof(one) == "yes")
+            proven = (one for one in self._hits.values() if self._proof(one) == "yes")
             stage = next((one.entry.stage for one in proven if one.entry.severity == "fatal"), None)
         if stage is None:
             shown = {STAGES[name] for name in self._evidence.programs if name in STAGES}
@@ -426,7 +446,7 @@ class VendorLog:
         hits = {
             name: hit
             for name, hit in self._hits.items()
-            if self._still_holds(hit) and self._evidence.proof(hit) != "no"
+            if self._still_holds(hit) and self._proof(hit) != "no"
         }
         failed = self._outcome.outcome == "failed"
         gone = self._taken_away(hits)
@@ -454,7 +474,7 @@ class VendorLog:
             over |= {"B700"} & hits.keys()
         found = [ranking.soften(self._finding(hit), name in over) for name, hit in hits.items()]
         found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
-        sure = [(name, hit) for name, hit in hits.items() if self._evidence.proof(hit) == "yes"]
+        sure = [(name, hit) for name, hit in hits.items() if self._proof(hit) == "yes"]
         none = not_to_be_had({name: (hit.line, hit.captured) for name, hit in sure})
         found = [ranking.possible(one, KEPT_OUT) if one.id in none else one for one in found]
         if self._bad_apart or any(
@@ -463,13 +483,18 @@ class VendorLog:
             found = [
                 ranking.possible(one, ASIDE) if one.id in self._asides else one for one in found
             ]
+        deeper = self._deepened({n: hit for n, hit in hits.items() if n not in over | gone})
+        found.extend(self._finding(hit) for hit in deeper.values())
         counted = set(hits) - (over & ranking.OF_A_FAILURE)
         computed = rules.computed(self._observed, self.asked, self._scene, counted)
         found.extend(one for one in computed if not (one.id in kinds.OF_A_START and restarted))
-        found = [self._as_symptom(one, found) for one in found]
-        found = self._beside_another(found)
+        if not self._places.several:
+            symptoms = Symptoms(self._evidence.tracebacks, self._session, self._installs)
+            found = symptoms.doubt(found, self._failures(), self._last)
         found = ranking.shade(
-            once(found), {name: hit.entry for name, hit in self._hits.items()}, self._apart
+            once(found),
+            {name: hit.entry for name, hit in (self._hits | deeper).items()},
+            self._apart,
         )
         at, _ = self._outcome.failed_at
         failed = failed and not any(
@@ -484,9 +509,17 @@ class VendorLog:
             found.append(self.unexplained(""))
         return sorted(found, key=ranking.rank)
 
+    def _failures(self) -> list[Hit]:
+        """Return what tells of a failure, proven or possible."""
+        return [
+            hit
+            for hit in self._hits.values()
+            if hit.entry.severity in {"fatal", "possible"} and self._proof(hit) != "no"
+        ]
+
     def _runs_again(self, number: int) -> bool:
         """Tell whether a supervisor started again what said line ``number``, and it runs well."""
-        lines = [hit.line for hit in self._hits.values() if self._evidence.proof(hit) == "yes"]
+        lines = [hit.line for hit in self._hits.values() if self._proof(hit) == "yes"]
         return self._restarts.runs_since(number, [*lines, *self._last.values()])
 
     def _apart(self, first: str, second: str) -> bool:
@@ -509,7 +542,7 @@ class VendorLog:
         proven = [
             hit.line
             for hit in hits.values()
-            if hit.entry.severity == "fatal" and self._evidence.proof(hit) == "yes"
+            if hit.entry.severity == "fatal" and self._proof(hit) == "yes"
         ]
         over = set()
         turn = self._turn if any(line > self._turn for line in proven) else 0
@@ -536,52 +569,6 @@ class VendorLog:
                 if any(one.line == raised for other, one in hits.items() if other != name):
                     gone.add(name)
         return gone
-
-    def _beside_another(self, found: list[Diagnosis]) -> list[Diagnosis]:
-        """Return what stands before or after an exception that ended the program as possible,
-        where nothing in the list knows that one, and no word of it is that of another line."""
-        if len(self._origins) > 1:
-            return found
-        found = [self._doubt_missing(one) for one in found]
-        told = [hit for hit in self._hits.values() if hit.entry.severity in {"fatal", "possible"}]
-        for first, line, said in self._evidence.tracebacks.ends():
-            words = words_of(said)
-            if not any(
-                first <= hit.line <= line
-                or first <= self._last[hit.entry.id] <= line
-                or words & words_of(hit.text)
-                for hit in told
-            ):
-                found = [self._doubt_beside(one, first, line) for one in found]
-        return found
-
-    def _doubt_missing(self, one: Diagnosis) -> Diagnosis:
-        """Return as possible what misses something, where its installation stopped before."""
-        stopped = self._installs.before(one.id, one.line or 0)
-        if one.severity != "fatal" or stopped is None:
-            return one
-        return ranking.possible(one, f"line {stopped} is not what stopped its installation")
-
-    def _doubt_beside(self, one: Diagnosis, first: int, line: int) -> Diagnosis:
-        """Return a finding as possible that an exception unknown to the list stands beside."""
-        if one.severity != "fatal" or one.line is None:
-            return one
-        if not self._session.same_run(one.line, line):
-            return one
-        # What was raised is no consequence of what ended the program before.
-        if one.line > first and self._evidence.tracebacks.inner_at(one.line):
-            return one
-        return ranking.possible(one, f"line {line}, which ended the program, comes of the same")
-
-    def _as_symptom(self, finding: Diagnosis, found: Sequence[Diagnosis]) -> Diagnosis:
-        """Return a finding from a later exception of a chain as possible, unless the first
-        exception is explained, too."""
-        if finding.severity != "fatal" or finding.line is None or len(self._origins) > 1:
-            return finding
-        cause = self._evidence.tracebacks.cause_of(finding.line)
-        if cause is None or any(one.line == cause for one in found):
-            return finding
-        return ranking.possible(finding, "the first exception of the chain means the same")
 
 
 def read_log(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import outcome, progress, scene, wordings
+from orchestrator.diagnose import outcome, progress, scene, surroundings, wordings
 from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.catalogue import load_index
 from orchestrator.diagnose.evidence import matters, sounds_bad
@@ -46,8 +46,8 @@ _MAYBE_BULK = re.compile(
 )
 
 #: Who reads a log beside the list of failures.
-PROGRESS, OBSERVED, SCENE, OUTCOME, EVIDENCE = 1, 2, 4, 8, 16
-EVERYONE = PROGRESS | OBSERVED | SCENE | OUTCOME | EVIDENCE
+PROGRESS, OBSERVED, SCENE, OUTCOME, EVIDENCE, SURROUNDINGS = 1, 2, 4, 8, 16, 32
+EVERYONE = PROGRESS | OBSERVED | SCENE | OUTCOME | EVIDENCE | SURROUNDINGS
 #: What each of them looks for, from its own patterns: a line without that tells it nothing.
 READERS: dict[int, Wanted] = {
     PROGRESS: wanted(progress.PATTERNS),
@@ -313,13 +313,20 @@ def _looked_for() -> tuple[dict[str, list[str]], _Wants, list[tuple[int, re.Patt
     and the patterns that have no word."""
     wanting: _Wants = {}
     words: set[str] = set()
-    for reader, want in READERS.items():
+    around = surroundings.wanted()
+    readers = READERS | {
+        SURROUNDINGS: Wanted(
+            tuple(one.required for one in around if one.required),
+            tuple(pattern for one in around if not one.required for pattern, _ in one.patterns),
+        )
+    }
+    for reader, want in readers.items():
         for sets in want.sets:
             plain = sorted((frozenset(map(_plain, some)) for some in sets), key=len)
             words.update(*plain)
             for word in plain[0]:
                 wanting.setdefault(word, []).append((reader, tuple(plain[1:])))
-    blind = [(reader, pattern) for reader, want in READERS.items() for pattern in want.blind]
+    blind = [(reader, pattern) for reader, want in readers.items() for pattern in want.blind]
     beginnings: dict[str, list[str]] = {}
     for word in words:
         beginnings.setdefault(word[:SHORTEST], []).append(word)

@@ -23,49 +23,6 @@ GONE = "it was not taken away on purpose: its own code ran in the lines before"
 ASIDE = "it came in the run that is asked about, too"
 #: And where somebody goes on to install what is missing, and cannot.
 KEPT_OUT = "pip can install it"
-#: Causes and the symptoms that each explains: what is proven lets the symptom unsaid.
-EXPLAINED = {
-    "S260": frozenset({"S08", "S37", "S59"}),
-    # Why Docker could not be installed is known.
-    "G540": frozenset({"S37"}),
-    # What the daemon may not do is known.
-    "S540": frozenset({"J07"}),
-    # Why a module of another maker does not build says more than that it does not.
-    "R145": frozenset({"G71"}),
-    "R741": frozenset({"G71", "R42"}),
-    "G260": frozenset({"G71", "R42"}),
-    # Whose list was too short is known, and it was not the parser's.
-    "E263": frozenset({"P21"}),
-    "O60": frozenset({"P21"}),
-    "C02": frozenset({"P21"}),
-    # Why the card is not there is known: nobody holds it.
-    **dict.fromkeys(("R18", "R38", "X01", "X300"), frozenset({"R08"})),
-    "X281": frozenset({"R08", "R36"}),
-    # The driver that is loaded is not of this card's line: nothing else is needed.
-    "R36": frozenset({"R08", "R24", "R33"}),
-    # There is no node, so that nobody can hold it.
-    "R33": frozenset({"R08"}),
-    # The node has another name: the card is there, and its driver.
-    "R490": frozenset({"R08", "R33"}),
-    # Which library is another one than PyTorch's is known.
-    "S491": frozenset({"G16"}),
-    # The node came by itself: nothing is wrong with driver and card.
-    "K411": frozenset({"R33", "T14"}),
-    # How many devices the program wants is known to be the reason.
-    **dict.fromkeys(("R345", "R471"), frozenset({"R08"})),
-    # Why the driver could not take up the card is known, and it is not of another line.
-    "R474": frozenset({"R36"}),
-    # What could not be opened is the firmware's file.
-    "R80": frozenset({"W25"}),
-    # Who may not open the node is known: nobody in a container without root.
-    "G670": frozenset({"G02", "G490", "R07", "R32"}),
-    # Why the container may not use the device is known: its list has the old key.
-    "R671": frozenset({"R142"}),
-    # Which of two copies of a library was loaded is known; the system is not too old.
-    "G674": frozenset({"S56"}),
-    # Who has the camera is known: the program itself.
-    "V262": frozenset({"V02"}),
-}
 #: What shows another failure only where it was not got over.
 OF_A_FAILURE = frozenset({"T430"})
 #: What only may be the cause, and what it leaves no proof of: two drivers, and no free
@@ -94,6 +51,12 @@ _NO_REASON = re.compile(
     r"|queue .*is full|status ?=",
     re.IGNORECASE,
 )
+
+
+def over(cause: str) -> tuple[str, ...]:
+    """Return the entries that say less of the same failure than the entry ``cause``."""
+    entry = load_catalogue().get(cause)
+    return entry.over if entry else ()
 
 
 def soften(finding: Diagnosis, recovered: bool) -> Diagnosis:
@@ -170,7 +133,7 @@ def shade(
     doubted = {name for one in found for name in DOUBTED.get(one.id, ())}
     found = [possible(one, None) if one.id in doubted else one for one in found]
     proven = (one.id for one in found if one.severity == "fatal")
-    shown = {name for cause in proven for name in EXPLAINED.get(cause, ())}
+    shown = {name for cause in proven for name in over(cause)}
     kept = [one for one in found if one.id not in shown and not beside(one) and not echoed(one)]
     kept = [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
     return _in_order(kept, entries, apart)

@@ -15,7 +15,7 @@ from orchestrator.device.address import SSH_PORT, device_argument, host_label, s
 from orchestrator.device.base import DeviceSpec
 from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
 from orchestrator.diagnose.finding import Asked, Diagnosis
-from orchestrator.diagnose.ranking import EXPLAINED, possible
+from orchestrator.diagnose.ranking import possible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,10 +147,8 @@ def fill(
     )
 
 
-#: Entries that say that no GPU is seen, by a program that goes on without.
-_NO_GPU = {"G62", "O20"}
 #: Entries that say already why no GPU is used, or what follows of it.
-_GPU_SAID = {*_NO_GPU, "O01", "O72", "O120", "O122"}
+_GPU_SAID = {"G62", "O20", "O01", "O72", "O120", "O122"}
 #: Entries that say that the kernel that runs has no driver; and what makes sure of it.
 _UNBUILT = {"R520", "R691"}
 _NO_MODULE = "`sudo modprobe hailo_pci` (hailo1x_pci for a 10H) does not find the module"
@@ -182,10 +180,6 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
     yield from _of_its_time(scene, hit)
     if {"E260", "Y03"} <= hit:
         yield "E264", None
-    if scene.wsl_1 and not scene.wsl_2 and hit & EXPLAINED["S260"]:
-        yield "S260", scene.wsl_1
-    elif scene.wsl_1 and not scene.wsl_2 and hit & _NO_GPU:
-        yield "S490", scene.wsl_1
     if seen.hef and _in_container_folder(seen.hef, scene.cwd):
         yield "H01", seen.hef
 
@@ -198,14 +192,6 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
     if scene.card_of_line_5 and old_library and hit & (_NO_DEVICE | {"R97"}):
         yield "R96", scene.card_of_line_5
-    if scene.other_node and scene.old_node and "R33" in hit:
-        yield "R490", scene.other_node
-    if scene.nobodys_node and hit & EXPLAINED["G670"]:
-        yield "G670", scene.nobodys_node
-    if scene.lxc_1 and not scene.lxc_2 and hit & EXPLAINED["R671"]:
-        yield "R671", scene.lxc_1
-    if scene.in_wsl_2 and scene.usb_camera and scene.no_video:
-        yield "V672", scene.no_video
     if scene.camera_of_root and "V741" not in hit:
         yield "V741", scene.camera_of_root
     elif scene.upstream and scene.no_camera and not scene.camera_of_root:

@@ -45,16 +45,6 @@ _CARD_LOST = re.compile(
     r"hailo\S* .{0,60}(?:device disconnected|is not responding|dropped off)"
     r"|device disconnected while|hailo\S* .{0,40}card .{0,20}(?:removed|gone)"
 )
-#: A distribution of WSL 1: its row in `wsl -l -v`, its kernel's name, or what somebody says of it.
-_WSL_1 = re.compile(
-    r"^\W{0,3}(?P<name>[\w.-]+) +(?:running|stopped) +(?P<version>[12])\W*$"
-    r"|\b4\.4\.0-\d+-microsoft\b"
-    r"|\b(?:im|i am|we are) (?:using|running|on) "
-    r"(?:windows (?:\d+ )?(?:with|and|under|in) )?wsl ?1\b(?!\.)"
-)
-#: The driver of a 10H names the node that it made; somebody asks for the other name.
-_OTHER_NODE = re.compile(r"\bdevice created at /dev/h1x-?\d|\badded board \S+ /dev/h1x-?\d")
-_OLD_NODE = re.compile(r"/dev/hailo\d")
 #: Code of the old API, which a Hailo-10H does not have.
 _OLD_API = re.compile(
     r"\binfervstreams\b|configureparams\.create_from_hef|create_configure_params"
@@ -107,18 +97,6 @@ _DRIVER_OF = re.compile(
 _NOT_BUILT = re.compile(r"^hailo\w*[/,] ?[\d.]+: (?:added|built)\b")
 #: A driver of the card that is at work, whatever it was built for.
 _LOADED = re.compile(r"^hailo(?:1x)?_pci \d+ \d+|hailo\w*: init module|\bhailo \S+: probing")
-#: A device's node in `ls -l` that belongs to nobody: one of the host's in a rootless container.
-_NOBODYS_NODE = re.compile(r"^[bc][rwx-]{6}--\S?\S? \d+ nobody no(?:group|body) \d+, ?\d+ ")
-#: A container's list of devices under the key of control groups of version 1, or of version 2.
-_LXC = re.compile(r"^lxc\.cgroup(?P<two>2?)\.devices\.allow\s*[:=]")
-#: Somebody is in WSL 2, its USB bus has a camera, and there is no node of one.
-_IN_WSL_2 = re.compile(r"\bwsl ?2\b|microsoft-standard-wsl2")
-_NO_VIDEO = re.compile(
-    r"cannot (?:access|open)(?: device)? (?:file )?/dev/video(?:\d+|\*)(?=, exiting|: no such|\s*$)"
-)
-_USB_CAMERA = re.compile(
-    r"^bus \d{3} device \d{3}: id [0-9a-f:]{9} .*\b(?:cam|webcam|camera|uvc)\b"
-)
 #: A camera that is not found, and is when root asks; and a libcamera built from its own sources.
 _NO_CAMERA = re.compile(r"\bno cameras? available\b")
 _ASKS_CAMERA = re.compile(
@@ -129,10 +107,10 @@ _UPSTREAM = re.compile(r"\bgit clone \S+(?:git\.libcamera\.org|/libcamera-org)/l
 #: All that :class:`Scene` looks for.
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _STEP,
-    _NEW_CARD, _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _WSL_1, _OLD_API, _DONE, _CRASH,
-    _NODE_MISSING, _NODE_MADE, _BETWEEN, _OTHER_NODE, _OLD_NODE, _KERNEL, _ASKED_KERNEL,
-    _DRIVER_OF, _NOT_BUILT, _LOADED, _NOBODYS_NODE, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
-    _IN_WSL_2, _NO_VIDEO, _USB_CAMERA, _EXPORTING, _PROMPTED, _LXC,
+    _NEW_CARD, _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _OLD_API, _DONE, _CRASH,
+    _NODE_MISSING, _NODE_MADE, _BETWEEN, _KERNEL, _ASKED_KERNEL,
+    _DRIVER_OF, _NOT_BUILT, _LOADED, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
+    _EXPORTING, _PROMPTED,
     _NO_CAMERA, _ASKS_CAMERA, _CAMERAS, _UPSTREAM,
 )  # fmt: skip
 
@@ -160,9 +138,6 @@ class Scene:
     #: Too little voltage, and a card that went away after it.
     low_voltage: str | None = None
     lost_power: str | None = None
-    #: What shows that the log is of a distribution of WSL 1, and that one of WSL 2 is there, too.
-    wsl_1: str | None = None
-    wsl_2: bool = False
     #: A line of the old API (VStreams).
     old_api: str | None = None
     #: A crash right after the program said that it is done.
@@ -180,23 +155,11 @@ class Scene:
     #: The node was missing, and the driver made it later in the same start of the machine.
     node_missing: str | None = None
     too_early: str | None = None
-    #: The driver made the node under the newer name, and the older one is spoken of.
-    other_node: str | None = None
-    old_node: bool = False
     #: The kernel that runs, those that have a driver of the card, and whether `uname` was asked.
     kernel: str | None = None
     driver_of: set[str] = field(default_factory=set)
     asked_kernel: bool = False
     driver_loaded: bool = False
-    #: The list of devices of an LXC container, under the old key.
-    lxc_1: str | None = None
-    lxc_2: bool = False
-    #: WSL 2, a camera on its USB bus, and the line that shows no node of it.
-    in_wsl_2: bool = False
-    usb_camera: bool = False
-    no_video: str | None = None
-    #: A node of the host's, seen from a container that has no rights of root.
-    nobodys_node: str | None = None
     not_built: str | None = None
     #: A line that says that there is no camera, the same where root found one, and libcamera.org's
     #: sources.
@@ -237,15 +200,9 @@ class Scene:
                 self.wide_zero_point = int(point[1])
         if _UINT8.search(lower):
             self.uint8 = True
-        shown = _WSL_1.search(lower)
-        if shown and shown["version"] == "2":
-            self.wsl_2 = True
-        elif shown:
-            self.wsl_1 = folded
         self._feed_end(folded, lower)
         self._feed_device(folded, lower)
         self._feed_node(folded, lower)
-        self._feed_guest(folded, lower)
         self._feed_camera(folded, lower)
         self._feed_kernel(folded, lower)
 
@@ -257,23 +214,6 @@ class Scene:
             self.node_missing = self.node_missing or folded
         if self.node_missing and _NODE_MADE.search(lower):
             self.too_early = self.node_missing
-        if _OTHER_NODE.search(lower):
-            self.other_node = folded
-        elif _OLD_NODE.search(lower):
-            self.old_node = True
-
-    def _feed_guest(self, folded: str, lower: str) -> None:
-        """Note what WSL or a container lets through of the host's devices."""
-        self.in_wsl_2 = self.in_wsl_2 or _IN_WSL_2.search(lower) is not None
-        self.usb_camera = self.usb_camera or _USB_CAMERA.search(lower) is not None
-        listed = _LXC.search(lower)
-        if listed:
-            self.lxc_1 = self.lxc_1 if listed["two"] else folded
-            self.lxc_2 = self.lxc_2 or bool(listed["two"])
-        if _NO_VIDEO.search(lower):
-            self.no_video = self.no_video or folded
-        if _NOBODYS_NODE.search(lower):
-            self.nobodys_node = folded
 
     def _feed_camera(self, folded: str, lower: str) -> None:
         """Note that a camera is found by root alone, and whose libcamera was built."""

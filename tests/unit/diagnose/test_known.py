@@ -147,6 +147,8 @@ def test_the_compiled_list_is_that_of_the_file_that_people_write() -> None:
         ({"severity": "bad"}, "severity is one of fatal, .*, not bad"),
         ({"id": None}, r"entry None of the lists has no id"),
         ({}, "in the lists twice: X01$"),
+        ({"id": "X02", "over": ["X03", "X01"]}, "entry X02 is over X03, which no list has$"),
+        ({"match": None, "beside": ["a b"]}, "has beside, and no match, hint or over"),
     ],
 )
 def test_a_wrong_entry_is_named_with_what_is_wrong(change: dict[str, object], said: str) -> None:

@@ -1,0 +1,106 @@
+"""Knows which wording stands anywhere in a log that decides what a failure elsewhere in it means.
+
+"No device was found" has ten causes, and a post often shows which: the command that started the
+container, a line of ``dmesg``, a release. An entry of the list names such wording in ``beside``,
+and in ``without`` what must not stand there. Each way is one pattern or several, which may stand in
+different lines.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.diagnose.catalogue import load_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from orchestrator.diagnose.catalogue import Alternative, Entry
+
+#: Whether a log shows what an entry wants, shows it only in lines that prove nothing, or not.
+Shown = Literal["yes", "doubted", "no"]
+#: A command over several lines is put together up to this length.
+MOST_CHARACTERS = 4000
+
+
+@cache
+def wanted() -> tuple[Alternative, ...]:
+    """Return every single wording that some entry looks for anywhere in a log."""
+    entries = load_catalogue().values()
+    ways = (way for entry in entries for way in (*entry.beside, *entry.without))
+    return tuple({one.parts: one for way in ways for one in way}.values())
+
+
+@cache
+def deepened() -> tuple[Entry, ...]:
+    """Return the entries without wording of their own: they say more than a general one that
+    was found, where the log shows what they want."""
+    entries = load_catalogue().values()
+    return tuple(one for one in entries if one.beside and not (one.match or one.hint))
+
+
+class Surroundings:
+    """Takes in the lines of one log; :meth:`shown` is asked for an entry at any time."""
+
+    def __init__(self) -> None:
+        #: What was captured, by the wording; and which stand only in lines that prove nothing.
+        self._seen: dict[tuple[str, ...], Mapping[str, str]] = {}
+        self._doubted: set[tuple[str, ...]] = set()
+        self._open = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next line goes on with a command that a backslash broke off."""
+        return bool(self._open)
+
+    def feed(self, folded: str, *, doubted: bool = False) -> None:
+        """Take in one folded line; a ``doubted`` one proves nothing."""
+        line = f"{self._open} {folded}" if self._open else folded
+        broken = line.endswith("\\") and len(line) < MOST_CHARACTERS
+        self._open = line[:-1].rstrip() if broken else ""
+        if broken:
+            return
+        lower = line.lower()
+        for one in wanted():
+            known = one.parts in self._seen
+            if known and (doubted or one.parts not in self._doubted):
+                continue
+            if not all(any(word in lower for word in words) for words in one.required):
+                continue
+            captured = one.search(line, lower if line.isascii() else None)
+            if captured is None:
+                continue
+            self._seen[one.parts] = captured
+            if doubted:
+                self._doubted.add(one.parts)
+            else:
+                self._doubted.discard(one.parts)
+
+    def _ways(self, ways: tuple[tuple[Alternative, ...], ...]) -> Iterator[tuple[Alternative, ...]]:
+        for way in ways:
+            if all(one.parts in self._seen for one in way):
+                yield way
+
+    def shown(self, entry: Entry) -> Shown:
+        """Tell whether the log so far shows what ``entry`` wants, and nothing that speaks
+        against it."""
+        if any(self._ways(entry.without)):
+            return "no"
+        if not entry.beside:
+            return "yes"
+        found: Shown = "no"
+        for way in self._ways(entry.beside):
+            if not any(one.parts in self._doubted for one in way):
+                return "yes"
+            found = "doubted"
+        return found
+
+    def captured(self, entry: Entry) -> dict[str, str]:
+        """Return what the wording captured that ``entry`` wants."""
+        words: dict[str, str] = {}
+        for way in self._ways(entry.beside):
+            for one in way:
+                for name, value in self._seen[one.parts].items():
+                    words.setdefault(name, value)
+        return words

@@ -1,0 +1,68 @@
+"""What stands elsewhere in a log decides what a failure means, and nothing else does."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.diagnose.log_reader import read_log
+from orchestrator.diagnose.surroundings import deepened
+from tests import corpus
+
+CLOSED = "Failed to open device file /dev/hailo0 with error 1: Operation not permitted"
+OLD_KEY = "lxc.cgroup.devices.allow: c 235:* rwm"
+NEW_KEY = "lxc.cgroup2.devices.allow: c 235:* rwm"
+NO_ENGINE = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
+
+
+def told(*lines: str) -> dict[str, str]:
+    return {one.id: one.severity for one in read_log(lines).findings()}
+
+
+def test_another_line_of_the_log_gives_the_reason_in_either_order() -> None:
+    assert "R671" not in told(CLOSED)
+    for lines in ((CLOSED, OLD_KEY), (OLD_KEY, CLOSED)):
+        assert told(*lines) == {"R671": "fatal"}
+
+
+def test_without_the_failure_the_other_line_is_nothing() -> None:
+    assert told(OLD_KEY) == {}
+
+
+def test_what_refutes_it_stands_anywhere() -> None:
+    assert told(CLOSED, OLD_KEY) == {"R671": "fatal"}
+    assert "R671" not in told(CLOSED, OLD_KEY, NEW_KEY)
+    assert "R70" in told(CLOSED, OLD_KEY, NEW_KEY)
+
+
+def test_a_failure_that_was_got_over_is_not_deepened() -> None:
+    wsl = "  Debian          Running         1"
+    assert told(wsl, NO_ENGINE) == {"S260": "fatal"}
+    assert "S260" not in told(
+        wsl, "$ docker info", NO_ENGINE, "$ docker info", "Server Version: 27.0"
+    )
+
+
+def test_what_is_only_supposed_makes_it_possible() -> None:
+    supposed = "Maybe it would help to write lxc.cgroup.devices.allow: c 235:* rwm?"
+    assert told(CLOSED, supposed).get("R671") in {None, "possible"}
+
+
+def test_what_must_stand_in_two_lines_wants_both() -> None:
+    gone = "ls: cannot access '/dev/video*': No such file or directory"
+    wsl = "Linux box 5.15.153.1-microsoft-standard-WSL2 #1 SMP x86_64"
+    usb = "Bus 001 Device 002: ID 046d:0825 Logitech, Inc. Webcam C270"
+    assert told(gone, wsl, usb) == {"V672": "possible"}
+    assert "V672" not in told(gone, wsl)
+    assert "V672" not in told(gone, usb)
+
+
+def test_a_command_over_several_lines_is_one() -> None:
+    broken = ("$ printf %s lxc.cgroup.devices.allow \\", "  : c 235:* rwm")
+    assert "R671" not in told(CLOSED, *broken)
+    assert told(CLOSED, "lxc.cgroup.devices.allow \\", "  = c 235:* rwm") == {"R671": "fatal"}
+
+
+@pytest.mark.slow
+def test_each_cause_that_only_the_surroundings_show_has_a_log() -> None:
+    shown = {name for case in corpus.load() for name in case.expected}
+    assert {entry.id for entry in deepened()} - shown == set()

@@ -96,6 +96,9 @@ def shade(
                 other = entries.get(one.id)
                 if other is not None and "*" not in other.yields_to:
                     return True
+            # What is told in a build's last line and names its reasons yields to that reason.
+            if umbrella.id in CLOSES and one.id in wanted and one.severity == "fatal":
+                return True
             # Of two that only name a symptom the one that asserts stays, then the first.
             return named and one is not umbrella and _weight(one) < _weight(umbrella)
         if one.severity == "possible" and umbrella.severity != "possible":

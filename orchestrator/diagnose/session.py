@@ -39,6 +39,11 @@ _EACH_ITS_OWN = re.compile(
     r"|curl|docker (?:pull|load|run|exec)|dkms|modprobe|insmod|systemctl|ls|cat|cp|mv|rm|cd|export"
     r"|source|\.|echo|grep|sed|nano|vim?|chmod|chown|mkdir|make)\b"
 )
+#: What shows the log of somebody who is named: that of another is no second try.
+_SHOWS_A_LOG = re.compile(
+    r"(?:(?:docker|podman)(?: compose| container)?|docker-compose|kubectl|k3s kubectl) logs\b"
+    r"|kubectl describe\b|journalctl\b|systemctl status\b"
+)
 #: Programs that bring packages, that run containers, and that fetch files.
 _PACKAGES = re.compile(
     r"(?:\S*/)?(?:pip[\d.]*|python[\d.]* -m (?:pip|venv)|uv|pipx|conda|mamba|poetry|npm)\b"
@@ -99,6 +104,9 @@ def _name(command: str) -> str:
         return ""
     # An option may stand before the script (`python3 -u detect.py`).
     named = [word for word in words if not word.startswith("-")]
+    if _SHOWS_A_LOG.match(" ".join(named)):
+        ends = next((at for at, word in enumerate(named) if word in {"|", "2>&1", ">"}), None)
+        return " ".join(word for word in named[:ends] if not word.isdigit())
     return " ".join(named[: 3 if _DEEPER.match(" ".join(named)) else 2])
 
 

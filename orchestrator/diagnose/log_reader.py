@@ -483,7 +483,9 @@ class VendorLog:
             found = [
                 ranking.possible(one, ASIDE) if one.id in self._asides else one for one in found
             ]
-        deeper = self._deepened({n: hit for n, hit in hits.items() if n not in over | gone})
+        # A warning stays one where the run went on: only a failure can be got over.
+        past = {n for n in over if hits[n].entry.severity in {"fatal", "possible"}}
+        deeper = self._deepened({n: hit for n, hit in hits.items() if n not in past | gone})
         found.extend(self._finding(hit) for hit in deeper.values())
         counted = set(hits) - (over & ranking.OF_A_FAILURE)
         computed = rules.computed(self._observed, self.asked, self._scene, counted)

@@ -135,9 +135,19 @@ def shade(
 
     doubted = {name for one in found for name in DOUBTED.get(one.id, ())}
     found = [possible(one, None) if one.id in doubted else one for one in found]
-    proven = (one.id for one in found if one.severity == "fatal")
-    shown = {name for cause in proven for name in over(cause)}
-    kept = [one for one in found if one.id not in shown and not beside(one) and not echoed(one)]
+    # What says more of a warning hides that, and nothing that is worse.
+    shown = {
+        (name, rank)
+        for one in found
+        if one.severity not in {"possible", "unknown"} and not one.recovered
+        for name in over(one.id)
+        for rank in SEVERITIES[0 if one.severity == "fatal" else SEVERITIES.index(one.severity) :]
+    }
+    kept = [
+        one
+        for one in found
+        if (one.id, one.severity) not in shown and not beside(one) and not echoed(one)
+    ]
     kept = [one for one in kept if not (one.umbrella and any(covers(x, one) for x in kept))]
     return _in_order(kept, entries, apart)
 

@@ -85,6 +85,8 @@ _MARKER = re.compile(
     r"(?:INFO|WARN(?:ING)?|ERROR|DEBUG|CRITICAL|SUCCESS)\s*[|:-]\s)"
     # What ldd prints: each library is a message of its own.
     r"|lib\S+\.so[\d.]* =>"
+    # The parser's list: one error of one node in each line.
+    r"|unsupported\w+error in op \S|unexpectednodeerror in op \S"
     r"|calibration:|[iwef]\d{4} |[iwef] \S+/\S+:\d+\]|(?:info|debug)\s*:|step \d+/\d+)",
     re.IGNORECASE,
 )

@@ -52,8 +52,9 @@ class BuildRequest:
     """Everything that decides a build, before any cache or engine is looked at.
 
     ``used_by`` says which materials' content goes into which stage's key, ``goal`` what it is
-    for: a HEF, or an analysis of the quantised network. ``untrusted`` is code of a stranger's
-    project, in words, that runs in a box alone, ``project`` the folder to trust for it.
+    for: a HEF, or an analysis of the quantised network. ``found`` are all paths that the recipe
+    names, also those that were only read here (labels, a script). ``untrusted`` is code of a
+    stranger's project, in words, that runs in a box alone, ``project`` the folder to trust for it.
     """
 
     model: str
@@ -64,6 +65,7 @@ class BuildRequest:
     used_by: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
     trust_pickle: bool = False
+    found: tuple[Path, ...] = ()
     untrusted: tuple[str, ...] = ()
     project: Path | None = None
     goal: str = HEF
@@ -124,6 +126,7 @@ def collect(loaded: LoadedRecipe, project: Path, arch: Arch) -> BuildRequest:
         },
         labels=found.labels,
         trust_pickle=loaded.recipe.source.trust_pickle,
+        found=tuple(dict.fromkeys(collector.found)),
     )
 
 

@@ -43,6 +43,9 @@ class Collector:
         self.loaded = loaded
         self.project = project
         self.materials: dict[str, BuildInput] = {}
+        #: What was found for the recipe, whether it is handed over or only read here (labels,
+        #: a script): both end in what is built.
+        self.found: list[Path] = []
 
     def find(self, written: str, *location: str | int) -> Path:
         """Return a path of the recipe that exists, else say where it was looked for."""
@@ -55,7 +58,8 @@ class Collector:
         for candidate in candidates:
             try:
                 if candidate.exists():
-                    return candidate.resolve()
+                    self.found.append(candidate.resolve())
+                    return self.found[-1]
             except OSError:
                 continue
         msg = f"{where}: {field}: no such file or folder: {escape_control(written)}"

@@ -56,6 +56,48 @@ def outside(materials: Iterable[Path], inside: Iterable[Path]) -> tuple[Path, ..
     )
 
 
+def read_by(request: BuildRequest, inside: Iterable[Path]) -> Iterator[Path]:
+    """Yield the real paths that a build reads: what its recipe names, and the links below that.
+
+    Links are followed as long as they stay in the folders ``inside``.
+    """
+    folders = tuple(inside)
+    for one in request.materials:
+        yield one.path.resolve()
+        if one.files is not None:
+            yield from ((one.path / name).resolve() for name in one.files)
+        elif one.path.is_dir():
+            yield from _links(one.path.resolve(), folders)
+    yield from request.found
+
+
+def _links(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield where the links below a folder lead to.
+
+    Hidden names are left out, as those who read pictures leave them out, and so are virtual
+    environments: their links to Python are everywhere.
+    """
+    seen: set[Path] = set()
+    pending = [folder]
+    while pending:
+        place = pending.pop()
+        if place in seen or (place / "pyvenv.cfg").is_file():
+            continue
+        seen.add(place)
+        with suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_symlink():
+                    target = Path(entry.path).resolve()
+                    if target.exists():
+                        yield target
+                    if target.is_dir() and any(target.is_relative_to(one) for one in inside):
+                        pending.append(target)
+                elif entry.is_dir():
+                    pending.append(Path(entry.path))
+
+
 class ProjectTrust:
     """One command's judge of what projects may do; tells each thing once."""
 
@@ -100,8 +142,10 @@ class ProjectTrust:
         inside = [about.root, loaded.folder.resolve()]
         if loaded.folder.resolve().is_relative_to(self.workspace.root):
             inside.append(self.workspace.root.resolve())
-        found = outside((one.path for one in request.materials), inside)
-        if not found or about.foreign is None:
+        if about.foreign is None:
+            return
+        found = outside(read_by(request, inside), inside)
+        if not found:
             return
         shown = [escape_control(str(one)) for one in found[:_SHOWN]]
         shown += [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []

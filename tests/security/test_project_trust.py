@@ -223,6 +223,58 @@ def test_a_clone_reads_nothing_outside(way: str, clone: Path, tmp_path: Path) ->
     ask(clone)
 
 
+@pytest.mark.skipif("os.name == 'nt'", reason="links need rights there")
+def test_a_clone_reads_nothing_outside_by_another_way(
+    clone: Path, tmp_path: Path, tally: Tally
+) -> None:
+    """What is only read here, and what a link stands for, ends in the build all the same."""
+    private = tmp_path / "private"
+    private.mkdir()
+    for name in ("secret.txt", "a.png", "more.py"):
+        (private / name).write_text("kept = 'of the user'\n" * 30)
+    secret = private / "secret.txt"
+    weights = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=1)
+    weights.external_data.add(key="location", value="w.bin")
+    graph = onnx.GraphProto(name="g", initializer=[weights])
+    (clone / "net.onnx").write_bytes(onnx.ModelProto(graph=graph).SerializeToString())
+    links = {
+        "labels.txt": secret, "w.bin": secret, "calib/one/a.png": private / "a.png",
+        "calib/two/in": Path("../three"), "calib/three/set.npy": secret,
+        "models/net/helper.py": private / "more.py", "calib/kept/b.png": Path("../a.npy"),
+        "calib/kept/.kept/c.png": secret, "calib/kept/env/bin/python": secret,
+    }  # fmt: skip
+    for name, target in links.items():
+        place = clone / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if name != "models/net/helper.py":
+            place.symlink_to(target)
+    of_code, of_calib = "source: {torch: model.py:build}", "../../calib/a.npy"
+    ways = {
+        "labels": RECIPE.replace("{metric", f"{{labels: {secret}, metric"),
+        "a link to labels": RECIPE.replace("{metric", "{labels: ../../labels.txt, metric"),
+        "a script": f"{RECIPE}optimization: {{script_file: {secret}}}\n",
+        "a link to weights": RECIPE.replace(of_code, "source: {onnx: ../../net.onnx}"),
+        "a link to a picture": RECIPE.replace(of_calib, "../../calib/one"),
+        "a link behind a link": RECIPE.replace(of_calib, "../../calib/two"),
+        "a link to code": RECIPE,
+    }
+    for way, text in ways.items():
+        fill(clone, text)
+        if way == "a link to code":
+            (clone / "models/net/helper.py").unlink()
+            (clone / "models/net/helper.py").symlink_to(private / "more.py")
+        try:
+            ask(clone)
+        except ConfigError as error:
+            tally.held(way, error.code == "trust.outside" and str(private) in error.message)
+        else:
+            tally.held(way, False)
+    (clone / "models/net/helper.py").unlink()
+    fill(clone, RECIPE.replace(of_calib, "../../calib/kept"))
+    (clone / "calib/kept/env/pyvenv.cfg").touch()
+    ask(clone)  # a link that stays inside, and those where no picture is looked for
+
+
 def test_your_own_project_reads_where_it_likes(origin: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", np.zeros((2, 8, 8, 3), np.uint8))
     fill(origin, RECIPE.replace("../../calib/a.npy", str(tmp_path / "b.npy")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,10 +67,15 @@ def _add(
     """Note a device under a name. Nothing is sent to it yet."""
     from dataclasses import replace as changed
 
-    from orchestrator.device.registry import parse_address, save_user_device
+    from orchestrator.device import registry
 
+    if jump is not None:
+        registry.check_jump(jump)
+    if service is not None:
+        registry.check_service(service)
+    registry.check_python(python)
     spec = changed(
-        parse_address(address),
+        registry.parse_address(address),
         name=name,
         identity_file=identity.expanduser().resolve() if identity else None,
         jump=jump,
@@ -79,7 +85,7 @@ def _add(
         python=python,
         ask_password=password,
     )
-    path = save_user_device(spec, replace_existing=replace)
+    path = registry.save_user_device(spec, replace_existing=replace)
     if as_json:
         emit_json({"device": name, "address": spec.address, "file": str(path)})
         return
@@ -102,8 +108,14 @@ def _trust(
 
     from orchestrator.device import trust
     from orchestrator.device.address import device_argument
+    from orchestrator.device.faults import HostKeyChanged
     from orchestrator.pipeline.device_pool import open_pool
 
+    for one in fingerprint or ():
+        if re.fullmatch(r"(?:SHA256:)?[A-Za-z0-9+/]{43}=?", one.strip()) is None:
+            msg = f"{escape_control(one)!r} is no SHA256 fingerprint of a host key"
+            line = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+            raise ConfigError(msg, hint=f"On the device: {line}  # SHA256:...")
     (spec,) = _exactly_one(name)
     if not spec.about.routed:
         print_result(f"the {spec.name} device makes its own keys; there is nothing to trust")
@@ -121,8 +133,7 @@ def _trust(
     accepted = _matching(key, given)
     if given and not accepted:
         msg = f"{name}: {label} shows {key.get_fingerprint()}, not {escape_control(min(given))}"
-        raise ConfigError(msg, hint="Do not connect to it before you know why.",
-                          code="device.host-key-changed")  # fmt: skip
+        raise HostKeyChanged(msg, hint="Do not connect to it before you know why.")
     path = _trust_one(name, label, key, again=again, replace=replace, accepted=bool(accepted))
     if as_json:
         shown = key.get_fingerprint()
@@ -154,6 +165,7 @@ def _trust_one(
 
     from orchestrator.cli.devices import known_devices
     from orchestrator.device import trust
+    from orchestrator.device.faults import HostKeyChanged
     from orchestrator.device.registry import NAME
 
     shown = key.get_fingerprint()
@@ -163,10 +175,9 @@ def _trust_one(
             f"{name}: another key is trusted for {label}\n"
             f"  trusted: {', '.join(old)}\n  offered: {shown}"
         )
-        raise ConfigError(
-            msg, hint=f"If it was installed again: hef device trust {again} --replace",
-            code="device.host-key-changed",
-        )  # fmt: skip
+        raise HostKeyChanged(
+            msg, hint=f"If it was installed again: hef device trust {again} --replace"
+        )
     if not accepted and shown not in old:
         if not sys.stdin.isatty():
             msg = f"{name}: {label} shows {trust.fingerprint(key)}; no terminal to confirm it at"

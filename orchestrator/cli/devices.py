@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import note
-from orchestrator.errors import ConfigError, ExitCode, escape_control
+from orchestrator.errors import ExitCode, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,9 +59,10 @@ def ask_password(prompt: str) -> str:
     import getpass
     import sys
 
+    from orchestrator.device.base import NoTerminalError
+
     if not sys.stdin.isatty():
-        msg = "a password is needed, but there is no terminal to ask at"
-        raise ConfigError(msg, hint="Install a key: ssh-copy-id USER@HOST")
+        raise NoTerminalError
     return getpass.getpass(prompt, stream=sys.stderr)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -62,6 +63,13 @@ LAST_SECONDS = 3.0
 
 T = TypeVar("T")
 LineSink = Callable[[Line], None]
+
+#: What nologin, sshd's own file transfer and restricted shells say in the place of a program.
+_NO_SHELL = re.compile(
+    r"account is currently not available|sftp connections only|\brestricted: cannot|rbash: "
+    r"|not permitted to (?:execute|run)",
+    re.IGNORECASE,
+)
 
 _BOOT = """\
 import json, sys, types
@@ -141,7 +149,9 @@ class AgentClient:
             raise _silent(escape_control(name), "starting our helper", START_SECONDS) from error
         self = cls(name, process)
         self._tasks.append(asyncio.ensure_future(self._collect_stderr()))
-        process.stdin.write(agent_payload())
+        # A login that runs no programs has ended by now; what it said of that comes next.
+        with suppress(BrokenPipeError):
+            process.stdin.write(agent_payload())
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._skip_noise()
@@ -404,6 +414,11 @@ class AgentClient:
     def _no_start(self, python: str) -> DeviceLacks:
         said = bytes(self._stderr or self._noise).decode("utf-8", "replace").strip()
         last = escape_control(said.splitlines()[-1])[:300] if said else "it said nothing"
+        if _NO_SHELL.search(said):
+            return DeviceLacks(
+                f"{self.name}: this login may not run programs there: {last}",
+                hint="Take another user, or give this one a shell: sudo chsh -s /bin/bash USER",
+            )
         return DeviceLacks(
             f"{self.name}: {escape_control(python)} (3.9 or newer) does not run there: {last}",
             hint="On the device: sudo apt install python3"

@@ -8,6 +8,7 @@ happens on a loop thread of our own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -22,6 +23,18 @@ KEEPALIVE_SECONDS = 2.0
 KEEPALIVE_COUNT = 2
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
+
+
+class NoTerminalError(Exception):
+    """Nobody can be asked: raised by what asks for a password."""
+
+
+_UNIT = re.compile(r"[A-Za-z0-9_@:.\\][A-Za-z0-9_@:.\\-]{0,254}\Z")
+
+
+def unit_name(text: str) -> bool:
+    """Tell whether a text is what systemd takes for a unit's name: no shell reads more in it."""
+    return _UNIT.match(text) is not None
 
 
 # --- Where ---------------------------------------------------------------------------------

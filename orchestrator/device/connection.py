@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import shlex
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +22,16 @@ from orchestrator.device.address import (
     VIA,
     copy_id_command,
     device_argument,
+    device_word,
     host_label,
     ssh_command,
 )
-from orchestrator.device.base import KEEPALIVE_COUNT, KEEPALIVE_SECONDS, DeviceSpec
+from orchestrator.device.base import (
+    KEEPALIVE_COUNT,
+    KEEPALIVE_SECONDS,
+    DeviceSpec,
+    NoTerminalError,
+)
 from orchestrator.device.faults import DeviceUnreachable, HostKeyUnknown, LinkLost, LoginRefused
 from orchestrator.device.mdns import find_local
 from orchestrator.device.registry import parse_address
@@ -49,6 +56,8 @@ CIPHERS = (
     "aes192-ctr",
     "aes256-ctr",
 )
+
+_NO_SERVER = "On the device: sudo raspi-config nonint do_ssh 0"
 
 
 #: Kinds of host keys, best first; an unknown device shows the first that it has.
@@ -147,7 +156,7 @@ def read_route(spec: DeviceSpec) -> Route:
 
 def jump_spec(text: str, *, for_device: str) -> DeviceSpec:
     """Return the spec of one hop as ``ssh -J`` writes it: ``[user@]host[:port]``."""
-    hop = parse_address(text.removeprefix("ssh://"))
+    hop = parse_address(text)
     return replace(hop, name=f"{for_device}{VIA}{hop.host}")
 
 
@@ -172,10 +181,7 @@ async def open_connection(
     check = _host_check(spec, route)
     secret = None
     if spec.ask_password and not any_key:
-        if password is None:
-            msg = f"{spec.name}: a password is needed, but there is no terminal to ask at"
-            raise LoginRefused(msg, hint=f"Install a key: {copy_id_command(spec)}")
-        secret = password(f"Password for {route.address}: ")
+        secret = _password(spec, route, password)
     direct = tunnel is None and not route.proxied
     sock = await _open_socket(spec, route) if direct else None
     try:
@@ -202,6 +208,16 @@ async def open_connection(
     except (OSError, asyncssh.Error) as error:
         raise explain(spec, route, error) from error
     return conn, check
+
+
+def _password(spec: DeviceSpec, route: Route, ask: Callable[[str], str] | None) -> str:
+    try:
+        if ask is not None:
+            return ask(f"Password for {route.address}: ")
+    except NoTerminalError:
+        pass
+    msg = f"{escape_control(spec.name)}: a password is needed, but there is no terminal to ask at"
+    raise LoginRefused(msg, hint=f"Install a key: {escape_control(copy_id_command(spec))}")
 
 
 def _host_check(spec: DeviceSpec, route: Route) -> HostCheck:
@@ -297,9 +313,9 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
             f"{name}: {where} accepts none of your keys",
             hint=(
                 f"Install one: {escape_control(copy_id_command(spec))}\n"
-                "or name one: hef device add NAME ADDRESS --identity KEY; one with a passphrase\n"
-                "goes to the agent: ssh-add.\n"
-                "To use a password instead: add the device with --ask-password."
+                f"or name one: {_added_again(spec)} --identity KEY --replace\n"
+                "One with a passphrase goes to the agent: ssh-add.\n"
+                "To use a password instead: the same line with --ask-password."
             ),
         )
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
@@ -308,16 +324,40 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
         return DeviceUnreachable(
             f"{name}: {escape_control(route.host)} is there, but no SSH server answers on port "
             f"{route.port}",
-            hint="On the device: sudo raspi-config nonint do_ssh 0",
+            hint=_NO_SERVER
+            if route.port == SSH_PORT
+            else f"Is {route.port} the right port? On the device: sudo sshd -T | grep ^port\n"
+            f"If no server runs there at all: {_NO_SERVER.partition(': ')[2]}",
         )
     elif isinstance(error, OSError) and error.strerror:
         said = error.strerror
     else:
         said = escape_control(str(error)) or type(error).__name__
+    if route.proxied and not isinstance(error, TimeoutError):
+        return DeviceUnreachable(
+            f"{name}: {where} cannot be reached: the ProxyCommand of its ssh configuration ended "
+            f"before an SSH server answered ({said})",
+            hint=f"See what it says: {escape_control(ssh_command(spec))}",
+        )
     return DeviceUnreachable(
         f"{name}: {where} cannot be reached: {said}",
         hint="Is it switched on and in this network? Try: " + escape_control(ssh_command(spec)),
     )
+
+
+def _added_again(spec: DeviceSpec) -> str:
+    """Return the line that notes a device anew, for an option to be put behind it."""
+    name = "NAME" if spec.name in (spec.host, spec.address) or VIA in spec.name else spec.name
+    words = ["hef device add", device_word(name), device_word(spec.address)]
+    kept = {
+        "--jump": (spec.jump,),
+        "--group": spec.groups,
+        "--service": (spec.service,),
+        "--python": (spec.python if spec.python != "python3" else None,),
+    }
+    for option, values in kept.items():
+        words += [f"{option} {shlex.quote(escape_control(one))}" for one in values if one]
+    return " ".join([*words, *(["--shared"] if spec.shared else [])])
 
 
 def link_lost(name: str, doing: str, error: Exception | None = None) -> LinkLost:
@@ -337,6 +377,9 @@ async def fetch_host_key(
     if check.offered is None:
         msg = f"{spec.name}: {route.address} showed no host key"
         raise HostKeyUnknown(msg)
+    check.match(route.options.host_key_alias or route.host, "", route.port)
+    if check.offered in check.revoked:
+        raise check.refusal()
     return check.offered
 
 

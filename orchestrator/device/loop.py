@@ -23,6 +23,10 @@ _SLICE = 0.5
 
 _log = logging.getLogger(__name__)
 
+# What asyncio says of a child that is gone already (a ProxyCommand) is for a log, not for people;
+# without any handler Python would print it.
+logging.getLogger("asyncio").addHandler(logging.NullHandler())
+
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001
     """Log what asyncio would print: a lost link leaves tasks whose error was reported elsewhere."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import paths
 from orchestrator.device.address import device_word
-from orchestrator.device.base import BUILT_IN, DeviceSpec
+from orchestrator.device.base import BUILT_IN, DeviceSpec, unit_name
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.files import write_atomic
 from orchestrator.reading import TEXT_LIMIT, read_json
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+
+#: What ssh refuses in a host and in a user (a domain's user has a backslash within), and a path.
+_NO_HOST = re.compile(r"""['`"$\\;&<>|(){},/]""")
+_NO_USER = re.compile(r"""['`"$;&<>|(){},/]|\\\Z""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,20 +150,68 @@ def check_name(name: str) -> None:
         )
 
 
+def check_service(unit: str) -> None:
+    """Refuse what is not the name of a systemd unit: it stands in commands as it is."""
+    if not unit_name(unit):
+        msg = f"{escape_control(unit)!r} is not the name of a systemd unit"
+        raise ConfigError(msg, hint="For example: --service frigate.service")
+
+
+def check_python(command: str) -> None:
+    """Refuse what does not begin with a program, as a shell would split it."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        words, said = [], f": {str(error).lower()}"
+    else:
+        said = ""
+    if not words or words[0].startswith("-"):
+        msg = f"{escape_control(command)!r} does not say which Python to run{said}"
+        raise ConfigError(msg, hint="For example: --python /home/pi/venv/bin/python3")
+
+
+def check_jump(text: str) -> None:
+    """Refuse jump hosts that are no addresses; ``none`` is ssh's word for no jump."""
+    if text.lower() != "none":
+        for hop in text.split(","):
+            parse_address(hop.strip())
+
+
 def parse_address(text: str) -> DeviceSpec:
-    """Return the spec of ``[user@]host[:port]``; the name is the host."""
-    user, _, rest = text.rpartition("@")
-    host, port = _split_port(rest)
-    if not host or not text.isprintable() or " " in text or "-" in (host[:1], user[:1]):
-        msg = f"{escape_control(text)!r} is not the address of a device"
-        raise ConfigError(
-            msg, hint="Write user@host or user@host:port, such as pi@raspberrypi.local"
-        )
+    """Return the spec of ``[user@]host[:port]``, or of ``ssh://`` and that; the name is the host.
+
+    What a shell would read as more than a name is refused, as ssh refuses it: host and user
+    become parts of the lines that a configuration has it run (``ProxyCommand``).
+    """
+    bare = text.removeprefix("ssh://")
+    user, _, rest = (bare.removesuffix("/") if bare != text else bare).rpartition("@")
+    if ":" in user:
+        msg = "an address has no password in it"
+        hint = "Leave it out; to be asked for it at each connection: --ask-password"
+        raise ConfigError(msg, hint=hint)
+    host, port = _split_port(rest, text)
+    wrong = not host or not text.isprintable() or " " in text or "-" in (host[:1], user[:1])
+    if wrong or _NO_HOST.search(host) or _NO_USER.search(user):
+        raise _no_address(text)
     return DeviceSpec(name=host, host=host, user=user or None, port=port)
 
 
-def _split_port(text: str) -> tuple[str, int | None]:
-    """Split ``host``, ``host:22``, ``[::1]:22`` and ``::1``."""
+def check_user(user: str) -> None:
+    """Refuse a user's name that :func:`parse_address` would refuse in an address."""
+    if not user.isprintable() or " " in user or user[:1] == "-" or _NO_USER.search(user):
+        msg = f"{escape_control(user)!r} cannot be the name of a user there"
+        raise ConfigError(msg)
+
+
+def _no_address(text: str, why: str = "") -> ConfigError:
+    return ConfigError(
+        f"{escape_control(text)!r} is not the address of a device{why}",
+        hint="Write user@host or user@host:port, such as pi@raspberrypi.local",
+    )
+
+
+def _split_port(text: str, whole: str) -> tuple[str, int | None]:
+    """Split ``host``, ``host:22``, ``[::1]:22`` and ``::1``; ``whole`` is what was written."""
     if text.startswith("["):
         host, closing, rest = text[1:].partition("]")
         port = "" if closing and not rest else rest[1:] if rest[:1] == ":" else "?"
@@ -170,11 +223,17 @@ def _split_port(text: str) -> tuple[str, int | None]:
         host, port = text, ""
     if not port:
         return host, None
-    return host, _port(port)
+    if not _is_port(port):
+        raise _no_address(whole, ": its port must be a number from 1 to 65535")
+    return host, int(port)
+
+
+def _is_port(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,5}", text) is not None and 0 < int(text) < 65536
 
 
 def _port(text: str) -> int:
-    if re.fullmatch(r"[0-9]{1,5}", text) is None or not 0 < int(text) < 65536:
+    if not _is_port(text):
         msg = f"{escape_control(text)!r}: the port must be a number from 1 to 65535"
         raise ConfigError(msg)
     return int(text)

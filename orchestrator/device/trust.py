@@ -8,6 +8,7 @@ the user already trusts for ``ssh``. Nothing is ever accepted on first sight.
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,8 @@ class HostCheck:
     """The key itself, when we made it (embedded device)."""
     offered: asyncssh.SSHKey | None = None
     known: list[asyncssh.SSHKey] = field(default_factory=list)
+    revoked: dict[asyncssh.SSHKey, Path] = field(default_factory=dict)
+    """Keys that the user took back, and the file that says so."""
     source: Path | None = None
 
     def match(self, host: str, addr: str, port: int | None) -> _KnownHosts:  # noqa: ARG002
@@ -69,13 +72,17 @@ class HostCheck:
             self.known = [self.pinned]
             return [self.pinned], [], []
         label = host_label(host, port or SSH_PORT)
+        judging: tuple[_Keys, _Keys] | None = None
+        self.known, self.source, self.revoked = [], None, {}
         for path in (trust_file(), *self.files):
             keys, authorities, revoked = _read_known_hosts(path).match(label, "", None)[:3]
-            if keys or authorities or revoked:
-                self.known = list(keys)
-                self.source = path
-                return list(keys), list(authorities), list(revoked)
-        return [], [], []
+            self.revoked.update((key, path) for key in revoked)
+            if judging is None and (keys or authorities):
+                judging, self.source = (list(keys), list(authorities)), path
+        # A key that is revoked anywhere is so everywhere, as for ssh.
+        keys, authorities = judging or ([], [])
+        self.known = [key for key in keys if key not in self.revoked]
+        return list(self.known), authorities, list(self.revoked)
 
     def client(self) -> asyncssh.SSHClient:
         """Return the asyncssh client whose only work is to note the refused key."""
@@ -84,6 +91,9 @@ class HostCheck:
     def refusal(self) -> HostKeyUnknown | HostKeyChanged:
         """Return the error that says which key was offered and what to do."""
         name = escape_control(self.spec.name)
+        # asyncssh refuses a revoked key before anybody can note it.
+        if self.revoked and (self.offered is None or self.offered in self.revoked):
+            return self._is_revoked(name)
         offered = fingerprint(self.offered) if self.offered else "an unreadable key"
         trust = f"hef device trust {device_argument(self.spec)}"
         if not self.known:
@@ -100,7 +110,8 @@ class HostCheck:
         fix = (
             f"{trust} --replace"
             if ours
-            else f'ssh-keygen -f "{self.source}" -R "{self.label}"\n  {trust}'
+            else f"ssh-keygen -f {shlex.quote(str(self.source))} -R {shlex.quote(self.label)}\n"
+            f"  {trust}"
         )
         return HostKeyChanged(
             f"{name}: the host key of {self.label} has changed.\n"
@@ -110,6 +121,19 @@ class HostCheck:
                 "This is a question of security: either the device was installed again, or\n"
                 "something stands between you and it.\n"
                 f"Only if you know that it was installed again:\n  {fix}"
+            ),
+        )
+
+    def _is_revoked(self, name: str) -> HostKeyChanged:
+        shown = [self.offered] if self.offered is not None else list(self.revoked)
+        keys = ", ".join(fingerprint(key) for key in shown)
+        return HostKeyChanged(
+            f"{name}: the host key of {self.label} is revoked: {keys} "
+            f"({escape_control(str(self.revoked[shown[0]]))})",
+            hint=(
+                "This key was taken back, as a stolen one is: do not connect.\n"
+                "Make new keys on the device (sudo ssh-keygen -A, after the old ones in /etc/ssh\n"
+                "are removed), or take that line out of the file if it should not be there."
             ),
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import ConfigError
+
 if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec, Release
     from orchestrator.device.registry import Registry
@@ -24,7 +26,7 @@ def load_devices(workspace: Workspace) -> Registry:
     from orchestrator.project.trust import standing
 
     entries = workspace.file.devices
-    devices = {name: _spec(name, entry, workspace.root) for name, entry in entries.items()}
+    devices = {name: _checked(name, entry, workspace) for name, entry in entries.items()}
     if entries and standing(workspace.root).stranger:
         stops = [f"devices.{name}.service: {one.service}" for name, one in entries.items()
                  if one.service is not None]  # fmt: skip
@@ -35,11 +37,26 @@ def load_devices(workspace: Workspace) -> Registry:
     return load_registry(devices, workspace.file.groups)
 
 
+def _checked(name: str, entry: DeviceEntry, workspace: Workspace) -> DeviceSpec:
+    """Return a device of ``hef.yaml``; what is wrong in it is told with its line."""
+    try:
+        return _spec(name, entry, workspace.root)
+    except ConfigError as error:
+        place = workspace.document
+        where = f"{place.where(('devices', name))}: " if place is not None else ""
+        msg = f"{where}devices.{name}: {error.message}"
+        raise ConfigError(msg, hint=error.hint) from error
+
+
 def _spec(name: str, entry: DeviceEntry, root: Path) -> DeviceSpec:
     from orchestrator.device.base import DeviceSpec
-    from orchestrator.device.registry import parse_address
+    from orchestrator.device.registry import check_service, check_user, parse_address
 
     address = parse_address(entry.host)
+    if entry.user is not None:
+        check_user(entry.user)
+    if entry.service is not None:
+        check_service(entry.service)
     return DeviceSpec(
         name=name,
         host=address.host,

@@ -360,6 +360,18 @@ def test_a_clone_stops_no_service_and_takes_no_device_of_the_users(clone: Path) 
     assert load_devices(open_workspace(clone)).devices["pi2"].service == "ssh"
 
 
+@pytest.mark.parametrize(
+    "entry", ["host: 'x$(id)'", "host: 'a;b.lan'", "{host: h, user: 'a;b'}", "{host: h, user: -l}",
+              "{host: h, service: 'x; reboot'}"],
+)  # fmt: skip
+def test_a_device_of_a_project_is_no_piece_of_a_command(origin: Path, entry: str) -> None:
+    """ssh puts host and user into the commands of its configuration, and hints print them."""
+    text = entry if entry.startswith("{") else f"{{{entry}}}"
+    (origin / "hef.yaml").write_text(f"schema: 1\ndevices:\n  pi: {text}\n")
+    with pytest.raises(ConfigError, match=r"hef\.yaml:3:.*devices\.pi: "):
+        load_devices(open_workspace(origin))
+
+
 @pytest.mark.skipif("os.name == 'nt'", reason="links need rights there")
 def test_results_do_not_leave_a_clone_by_its_links(
     clone: Path, tmp_path: Path, tally: Tally

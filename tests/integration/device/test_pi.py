@@ -66,7 +66,7 @@ def test_the_way_of_a_new_pi_from_add_to_identify_on_the_command_line(start_pi: 
     changed = hef("device", "identify", "pi5")
     assert changed.returncode == 4
     assert "hef device trust pi5 --replace" in changed.stderr
-    assert hef("device", "trust", "pi5", "--fingerprint", fingerprint).returncode == 2
+    assert hef("device", "trust", "pi5", "--fingerprint", fingerprint).returncode == 4
     fresh = pi.sh("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").split()[1]
     assert hef("device", "trust", "pi5", "--replace", "--fingerprint", fresh).returncode == 0
     assert hef("device", "identify", "pi5").returncode == 0

@@ -15,14 +15,19 @@ import asyncssh
 import pytest
 
 from orchestrator.cli.app import run
-from orchestrator.device.address import copy_id_command, device_argument, ssh_command
+from orchestrator.device.address import (
+    copy_id_command,
+    device_argument,
+    host_label,
+    ssh_command,
+)
 from orchestrator.device.base import DeviceSpec, Identity
 from orchestrator.device.connection import explain, hop_specs, read_route
 from orchestrator.device.connection_pool import default_pool
 from orchestrator.device.faults import DeviceLacks
 from orchestrator.device.preflight import check_hef
-from orchestrator.device.registry import parse_address
-from orchestrator.device.trust import known_fingerprints
+from orchestrator.device.registry import parse_address, save_user_device
+from orchestrator.device.trust import add_trust, known_fingerprints
 from tests.unit.device.making import make_hef
 
 PLAIN = DeviceSpec(name="pi5", host="pi5.lan", user="pi")
@@ -91,9 +96,60 @@ def test_hints_about_a_login_are_lines_for_a_shell() -> None:
     route = read_route(spec)
     refused = explain(spec, route, asyncssh.PermissionDenied("no"))
     assert "ssh-copy-id -p 2204 pi@10.0.0.4" in str(refused.hint)
+    assert "hef device add NAME pi@10.0.0.4:2204 --identity KEY --replace" in str(refused.hint)
+    noted = replace(spec, name="pi5", jump="gate:22", python="/a b/python", shared=True)
+    again = str(explain(noted, route, asyncssh.PermissionDenied("no")).hint)
+    assert (
+        "hef device add pi5 pi@10.0.0.4:2204 --jump gate:22 --python '/a b/python' --shared "
+        "--identity KEY" in again
+    )
+    shut = explain(spec, route, ConnectionRefusedError())
+    assert str(shut.hint).startswith("Is 2204 the right port?")
+    plain = replace(spec, port=22)
+    assert "port" not in str(explain(plain, read_route(plain), ConnectionRefusedError()).hint)
     away = explain(spec, route, TimeoutError())
     assert "Try: ssh -p 2204 pi@10.0.0.4" in str(away.hint)
     assert "pi@[10.0.0.4]:2204" in away.message
+
+
+def test_a_proxy_command_that_ends_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host away\n  ProxyCommand false\n")
+    monkeypatch.setenv("HEFSMITH_SSH_CONFIG", str(config))
+    save_user_device(DeviceSpec(name="away", host="away", user="pi"))
+    assert run(["device", "identify", "away"]) == 4
+    said = capfd.readouterr().err
+    assert "the ProxyCommand of its ssh configuration ended" in said
+    assert f"ssh -F {config} pi@away" in said
+    assert "Unknown child" not in said
+
+
+def test_without_a_terminal_the_line_for_a_key_is_the_devices_own(
+    servers: tuple[int, asyncssh.SSHKey, int, asyncssh.SSHKey], capsys: pytest.CaptureFixture[str]
+) -> None:
+    port, key = servers[:2]
+    add_trust(host_label("127.0.0.1", port), key.convert_to_public(), comment="test")
+    save_user_device(
+        DeviceSpec(name="door", host="127.0.0.1", port=port, user="pi", ask_password=True)
+    )
+    assert run(["device", "identify", "door"]) == 4
+    said = capsys.readouterr().err
+    assert f"ssh-copy-id -p {port} pi@127.0.0.1" in said
+    assert "door: a password is needed" in said
+
+
+def test_only_a_fingerprint_is_taken_for_one(
+    servers: tuple[int, asyncssh.SSHKey, int, asyncssh.SSHKey], capsys: pytest.CaptureFixture[str]
+) -> None:
+    port, _key, _, other = servers
+    save_user_device(DeviceSpec(name="door", host="127.0.0.1", port=port, user="pi"))
+    for text in ("garbage", "SHA256:short", "MD5:0a:1b"):
+        assert run(["device", "trust", "door", "--fingerprint", text]) == 2
+        assert "is no SHA256 fingerprint" in capsys.readouterr().err
+    assert run(["device", "trust", "door", "--fingerprint", other.get_fingerprint()]) == 4
+    assert "Do not connect" in capsys.readouterr().err
 
 
 class _Jump(asyncssh.SSHServer):

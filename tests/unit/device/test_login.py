@@ -11,7 +11,7 @@ import pytest
 from orchestrator.device.address import host_label
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection_pool import ConnectionPool
-from orchestrator.device.faults import LoginRefused
+from orchestrator.device.faults import DeviceLacks, LoginRefused
 from orchestrator.device.trust import add_trust
 
 SECRET = "secret words"
@@ -81,3 +81,42 @@ def test_without_anybody_to_ask_a_password_is_no_way_in(
 ) -> None:
     with pytest.raises(LoginRefused, match="no terminal to ask at"):
         pool.connect(replace(spec, ask_password=True))
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["This account is currently not available.", "This service allows sftp connections only."],
+)
+def test_a_login_without_a_shell_is_told_in_its_own_words(pool: ConnectionPool, said: str) -> None:
+    """The program has ended before ours could be sent to it."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+
+    def refuse(process: asyncssh.SSHServerProcess[str]) -> None:
+        process.stdout.write(f"{said}\r\n")
+        process.exit(1)
+
+    class Open(asyncssh.SSHServer):
+        def begin_auth(self, username: str) -> bool:
+            return False
+
+    async def listen() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1", 0, server_factory=Open, server_host_keys=[key], process_factory=refuse
+        )
+
+    server = pool.thread.call(listen())
+    add_trust(host_label("127.0.0.1", server.get_port()), key.convert_to_public(), comment="test")
+    spec = DeviceSpec(name="door", host="127.0.0.1", port=server.get_port(), user="pi")
+    with (
+        pool.connect(spec) as session,
+        pytest.raises(DeviceLacks, match="may not run programs") as e,
+    ):
+        session.identify()
+    assert said in e.value.message
+    assert "chsh" in str(e.value.hint)
+
+    async def stop() -> None:
+        server.close()
+        await server.wait_closed()
+
+    pool.thread.call(stop())

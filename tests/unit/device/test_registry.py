@@ -11,6 +11,8 @@ from orchestrator.device.connection import read_route
 from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.faults import DeviceUnreachable
 from orchestrator.device.registry import (
+    check_python,
+    check_service,
     load_registry,
     parse_address,
     read_user_devices,
@@ -30,6 +32,9 @@ from orchestrator.errors import ConfigError
         ("pi@[fe80::1%eth0]:2222", "pi", "fe80::1%eth0", 2222),
         ("fe80::1", None, "fe80::1", None),
         ("a@b@host", "a@b", "host", None),
+        ("LAB\\pi@münchen.local", "LAB\\pi", "münchen.local", None),
+        ("ssh://pi@host:2222/", "pi", "host", 2222),
+        ("ssh://pi@[fe80::1]:22", "pi", "fe80::1", 22),
     ],
 )
 def test_addresses_are_read(text: str, user: str | None, host: str, port: int | None) -> None:
@@ -46,6 +51,52 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse_address(text)
     assert "\x1b" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["h;id", "$(id)", "x`id`.lan", "pi@a|b", "pi@a&b", "pi@'h'", 'pi@"h"', "h>f", "${HOME}", "a\\b",
+     "pi;id@host", "$(id)@host", "`id`@host", "pi\\@host", "pi@host/path", "https://host"],
+)  # fmt: skip
+def test_what_a_shell_would_read_as_more_than_a_name_is_refused(text: str) -> None:
+    """ssh puts host and user into ProxyCommand and Match exec as they are (its %h and %r)."""
+    with pytest.raises(ConfigError, match="is not the address of a device"):
+        parse_address(text)
+
+
+def test_a_password_in_an_address_is_neither_kept_nor_shown() -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_address("pi:geheim7@host")
+    assert "geheim7" not in f"{refused.value.message} {refused.value.hint}"
+    assert "--ask-password" in str(refused.value.hint)
+
+
+def test_the_whole_address_is_named_with_its_wrong_port() -> None:
+    for text in ("pi@host:", "pi@host:ssh", "pi@[::1]x"):
+        with pytest.raises(ConfigError) as refused:
+            parse_address(text)
+        assert text in refused.value.message
+
+
+@pytest.mark.parametrize("unit", ["x; reboot", "-H evil", "--root=/", "x\x1b.service", "a b", ""])
+def test_a_service_is_the_name_of_a_unit(unit: str) -> None:
+    with pytest.raises(ConfigError, match="the name of a systemd unit"):
+        check_service(unit)
+    for good in ("frigate.service", "frigate", "app@1.service", r"a\x2db.service"):
+        check_service(good)
+
+
+@pytest.mark.parametrize("python", ["-c", "it's", "", "  "])
+def test_python_is_a_program(python: str) -> None:
+    with pytest.raises(ConfigError, match="Python"):
+        check_python(python)
+    for good in (
+        "python3",
+        "/opt/my env/bin/python",
+        "/usr/bin/env python3",
+        "'/a b/python' -X dev",
+    ):
+        check_python(good)
 
 
 def test_devices_last_and_can_be_removed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import asyncssh
@@ -72,7 +73,7 @@ def test_a_changed_key_of_the_users_own_file_names_ssh_keygen(tmp_path: Path) ->
     judged = check(file)
     judged.match("pi5.lan", "", None)
     judged.client().validate_host_public_key("pi5.lan", "", 22, new_key())
-    assert f'ssh-keygen -f "{file}" -R "pi5.lan"' in str(judged.refusal().hint)
+    assert f"ssh-keygen -f {file} -R pi5.lan" in str(judged.refusal().hint)
 
 
 def test_our_file_goes_before_the_users_own(tmp_path: Path) -> None:
@@ -104,6 +105,35 @@ def test_a_revoked_key_is_handed_on_as_revoked(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("@revoked " + line(key, "pi5.lan"))
     assert check(file).match("pi5.lan", "", None) == ([], [], [key])
+
+
+def test_a_key_that_the_user_revoked_is_refused_whatever_else_trusts_it(tmp_path: Path) -> None:
+    """As ssh does: a line with @revoked in any of its files counts for ours, too."""
+    key, other = new_key(), new_key()
+    add_trust("pi5.lan", key, comment="pi5")
+    add_trust("pi5.lan", other, comment="pi5")
+    file = tmp_path / "known_hosts"
+    file.write_text("@revoked " + line(key, "pi5.*"))
+    judged = check(file)
+    assert judged.match("pi5.lan", "", None) == ([other], [], [key])
+    refused = judged.refusal()
+    assert isinstance(refused, HostKeyChanged)
+    assert "revoked" in refused.message
+    assert key.get_fingerprint() in refused.message
+    assert str(file) in refused.message
+    assert "--replace" not in str(refused.hint)
+    judged.client().validate_host_public_key("pi5.lan", "", 22, new_key())
+    assert "has changed" in judged.refusal().message, "another key than the revoked one"
+
+
+def test_what_removes_a_key_is_quoted_for_a_shell(tmp_path: Path) -> None:
+    file = tmp_path / "my $(id) hosts"
+    file.write_text(line(new_key(), "pi5.lan"))
+    judged = check(file)
+    judged.match("pi5.lan", "", None)
+    judged.client().validate_host_public_key("pi5.lan", "", 22, new_key())
+    (fix,) = [one for one in str(judged.refusal().hint).splitlines() if "ssh-keygen" in one]
+    assert shlex.split(fix) == ["ssh-keygen", "-f", str(file), "-R", "pi5.lan"]
 
 
 def test_trusting_twice_writes_one_line_and_replace_forgets_the_old_key() -> None:

@@ -16,6 +16,7 @@ from orchestrator.diagnose.settled import is_mistyped, is_settled
 from orchestrator.diagnose.shown import is_shown, without_case
 from orchestrator.diagnose.supposed import is_supposed
 from orchestrator.diagnose.unfolded import unfold
+from orchestrator.diagnose.went_on import is_got_over
 from orchestrator.diagnose.wrapped import joined
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def _read(lines: list[str]) -> Iterator[Told]:
     others, doubted = of_others(texts)
     silent = others | is_shown(texts) | is_mistyped(texts)
     doubted |= is_supposed(texts) | is_settled(texts) | is_reported(texts)
+    doubted |= is_got_over(texts)
     for number, part in enumerate(parts):
         line = "" if number in silent else without_case(part.line)
         yield part._replace(line=line, doubted=number in doubted)

@@ -36,6 +36,8 @@ _LETTER = re.compile(r"^\W{0,4}[^\W\d_]")
 #: ends as a sentence needs one gap less.
 _WORDS = 3
 _SIGNS = 6
+#: Shorter ones are sentences where they say whose it is, or that it comes now.
+_SHORT = 60
 #: What has more of them is a log, and no post.
 _MOST = 200
 
@@ -46,12 +48,16 @@ def is_prose(line: str) -> bool:
     bare = line.strip()
     if not bare or len(bare) > _LONGEST or _LETTER.match(bare) is None or line[:4] == "    ":
         return False
-    if stories.LABEL.match(bare):
+    if stories.LABEL.match(bare) or (len(bare) < _SHORT and _is_short_sentence(bare)):
         return True
     if _PRINTED.match(bare) or RAISED.match(bare) or PROMPT.match(line):
         return False
     enough = _WORDS - (bare[0].isupper() and bare[-1] in ".:!?")
     return bare.count(" ") >= enough or (not bare.isascii() and len(bare) >= _SIGNS)
+
+
+def _is_short_sentence(bare: str) -> bool:
+    return any(one.match(bare) for one in (voices.THEIRS, stories.SAYS_NOW, stories.WAS_ONCE))
 
 
 def is_reported(lines: list[str]) -> set[int]:
@@ -71,7 +77,9 @@ def is_reported(lines: list[str]) -> set[int]:
     healthy = not own and any(voices.is_healthy(line) for line in told.values())
     for number in heads:
         line = told[number]
-        before = voices.is_of_before(line) and _is_well_since(told, number)
+        before = voices.is_of_before(line) and (
+            _is_well_since(told, number) or _is_other_since(lines, told, heads, number)
+        )
         if number in own and not before:
             continue
         block = _block(lines, number + 1)
@@ -94,6 +102,20 @@ def _is_well_since(told: dict[int, str], number: int) -> bool:
     came again."""
     below = [line for at, line in told.items() if at > number]
     return any(map(voices.is_well_now, below)) and not any(map(voices.is_back, below))
+
+
+def _is_other_since(lines: list[str], told: dict[int, str], heads: list[int], number: int) -> bool:
+    """Tell whether a sentence below line ``number`` turns to other messages, which come now."""
+    then = _words(lines, number)
+    return any(
+        at > number and voices.says_now(told[at]) and not then & _words(lines, at) for at in heads
+    )
+
+
+def _words(lines: list[str], number: int) -> set[str]:
+    """Return the lines of the block below the sentence in line ``number``, without marks."""
+    block = {lines[at].strip() for at in _block(lines, number + 1) if at < len(lines)}
+    return {line for line in block if line and FENCE.match(line) is None}
 
 
 def _advises(told: dict[int, str], at: int) -> bool:
@@ -134,10 +156,16 @@ def _edited(lines: list[str], number: int) -> bool:
 
 
 def _heads(lines: list[str], number: int) -> bool:
-    """Tell whether a block of messages follows line ``number``, behind no other sentence."""
-    for line in lines[number + 1 : number + 1 + _NEAR]:
+    """Tell whether a block of messages follows line ``number``, behind no other sentence.
+
+    Messages may look like sentences; right below a colon they are what it announces, and below a
+    few words without an end."""
+    said = lines[number].strip()
+    ends = said[-1:] in {":", "\uff1a"} or (len(said) < _SHORT and said[-1:].isalpha())
+    for at, line in enumerate(lines[number + 1 : number + 1 + _NEAR]):
         if line.strip():
-            return FENCE.match(line) is not None or not is_prose(line)
+            announced = ends and at == 0 and not speaks(line)
+            return announced or FENCE.match(line) is not None or not is_prose(line)
     return False
 
 
@@ -155,8 +183,8 @@ def _block(lines: list[str], at: int) -> range:
         line = lines[at]
         if PROMPT.match(line) or FENCE.match(line):
             break
-        # Programs print sentences, too: a person's stands apart, or speaks of its writer.
-        if is_prose(line) and (not lines[at - 1].strip() or speaks(line)):
+        # Programs print sentences, too: a person's stands apart, or speaks of its writer or of now.
+        if is_prose(line) and (not lines[at - 1].strip() or speaks(line) or voices.says_now(line)):
             break
         at += 1
     return range(first, at)

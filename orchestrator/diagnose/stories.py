@@ -108,10 +108,61 @@ WAS = any_of(
     r"(?:之前|以前|原来|昨天).{0,20}(?:报|出现|遇到|提示|显示)",
     r"(?:前は|以前|昨日).{0,20}(?:出て|出た|表示)",
 )
+#: Or at a time, in a version, on a system that is no more.
+WAS_ONCE = any_of(
+    r"\b(?:(?:on|in) the (?:first day|beginning)|last (?:week|month|year|time|night|\w+day)|(?:a"
+    r"|two|three|some|a few|\d+) (?:day|week"
+    r"|month)s? ago)\b.{0,40}\b(?:I|we|it|there|the \w+) (?:got|saw|had|was|were|said|printed"
+    r"|showed)\b(?! no(?:ne|thing)?\b)",
+    r"\b(?:in|with|on|under) (?:the (?:old|former|previous|first|older) \w+|(?:version |release"
+    r" |kernel |v)?\d+\.\d+\S*),? (?:I|we|it|there|the \w+) (?:always |once )?(?:got|saw|had|was"
+    r"|were|said"
+    r"|printed|showed)\b(?! no(?:ne|thing)?\b)",
+    r"\b(?:letzte[nrs]? \w+|damals|(?:unter|in) (?:version )?\d+\.\d+\S*|(?:mit|unter) (?:dem|der)"
+    r" (?:alten|vorigen) \w+)\b.{0,40}\b(?:kam|hatten?|bekam|gab|stand|erschien"
+    r"|meldete)\b(?! kein)",
+    r"\b(?:(?:la semaine|l['\u2019]année) dernière|le mois dernier|\w+di dernier"
+    r"|avec l['\u2019]ancien\w*"
+    r" \w+|(?:en|sous) (?:version )?\d+\.\d+\S*)\b.{0,60}\b(?:avais|avait|avions|obtenais|disait"
+    r"|affichait)\b(?! pas)",
+    r"\b(?:(?:la semana|el \w+) pasad[ao]|con la \w+ (?:antigua|vieja|anterior)|en (?:la (?:versión"
+    r" )?)?\d+\.\d+\S*|antes de \w+)\b.{0,60}\b(?:decía|salía|aparecía|tenía(?:mos)?|daba"
+    r"|mostraba)\b",
+    r"\b(?:(?:semana|mês|ano) passad[ao]|com a \w+ (?:antiga|velha|anterior)|na (?:versão"
+    r" )?\d+\.\d+\S*|antes de \w+)\b.{0,60}\b(?:dizia|aparecia|tinha(?:mos)?|dava|mostrava)\b",
+    r"\b(?:la settimana scorsa|il mese scorso|con la vecchia \w+|prima di \w+)\b.{0,60}\b(?:diceva"
+    r"|usciva|avevo|appariva|dava|mostrava)\b",
+)
+#: A program says something else by now.
+SAYS_NOW = any_of(
+    r"^\W*(?:and |but |so )?(?:now|today|since (?:then|that|the \w+)|after (?:that|it|the \w+"
+    r"|re\w+ing)|with the new \w+|with \d+\.\d+\S*)\b.{0,60}\b(?:it is|says|prints|shows|gives"
+    r"|get|see"
+    r"|have|comes|fails|ends|stops|there is)\b",
+    r"\b(?:jetzt|nun|heute|seit(?:dem| dem \w+)?)\b.{0,60}\b(?:kommt|sagt|steht|meldet|zeigt"
+    r"|bekomme|erscheint|habe)\b",
+    r"\b(?:maintenant|aujourd['\u2019]hui|depuis)\b.{0,60}\b(?:dit|affiche|j['\u2019]ai|obtiens"
+    r"|vois"
+    r"|donne)\b",
+    r"\b(?:ahora|hoy|desde|agora|hoje)\b.{0,60}\b(?:dice|sale|muestra|aparece|da|tengo|pone|diz"
+    r"|mostra|dá|tenho)\b|\b(?:ora|adesso|oggi)\b.{0,60}\b(?:dice|esce|mostra|appare|ho)\b",
+    r"现在.{0,12}(?:报|显示|出现|提示)|今は?.{0,12}(?:出|表示)",
+)
+#: It does not come any more.
+GONE = any_of(
+    r"\b(?:do(?:es)?(?: not|n['\u2019]t) (?:happen|come|appear|occur|show)|no longer (?:happens"
+    r"|comes|appears|occurs|shows))(?: up)?(?: any ?more| again)\b|\bno longer (?:happens|comes"
+    r"|appears"
+    r"|occurs)\b",
+    r"\b(?:kommt|tritt|erscheint) (?:das |es )?nicht mehr\b|\bn['\u2019]apparaît plus\b|\bya no"
+    r" (?:sale|aparece)\b|\bnão aparece mais\b|\bnon (?:esce|appare) più\b",
+)
 #: And that all is well since.
 WELL_NOW = any_of(
     r"\b(?:now|since|today|meanwhile|by now|finally)\b.{0,40}\b(?:works|runs|working|running"
     r"|fine|well|ok|okay|good)\b(?! (?:only|for|until|sometimes|if|when))",
+    r"\b(?:with|on|under|in) (?:the new \w+|(?:version |v)?\d+\.\d+\S*),? (?:it|everything|all)"
+    r" (?:runs|works|infers)\b(?! (?:only|for|until|sometimes|if|when))",
     r"\b(?:everything|it all|all of it) (?:now )?(?:works|runs|is fine)\b",
     r"\b(?:seit|jetzt|nun|inzwischen|heute|seitdem)\b.{0,40}\b(?:läuft|geht|funktioniert)(?!"
     r" (?:nicht|nur|auch|es nicht))\b",

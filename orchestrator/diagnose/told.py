@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrator.diagnose import abroad
+from orchestrator.diagnose import abroad, voices
 from orchestrator.diagnose.text import REMEMBERED
 
 #: A line in which a person speaks, and not a program.
@@ -107,6 +107,8 @@ _DOUBT = re.compile(
 #: A program says itself that it only plays: nothing failed, and it prints what would be said.
 _PRETENDED = re.compile(
     r"\[(?:mock(?:ed)?|dry[ -]?run|fake|simulat(?:ed|ion|or)|stub)\]|^\W*dry[ -]run\b"
+    # A test that names the message it is about, and passes.
+    r"|^\W{0,4}(?:tests?|case|check|scenario|step)\b.*\.{3} ?(?:pass(?:ed)?|ok)\W*$"
     r"|^.{0,80}?\bwould (?:print|say|log|show|raise|fail|exit|report) ?(?:with\b|:)"
     r"|\b(?:simulat(?:ed|ing)|inject(?:ed|ing)|mock(?:ed)?|faked?|dummy|deliberate|provoked"
     r"|intended|expected) (?:an? )?(?:\w+ )?(?:errors?|failures?|exceptions?|faults?|messages?"
@@ -115,7 +117,8 @@ _PRETENDED = re.compile(
 )
 #: A message is explained, asked after, or told to be over: nobody says that it is here.
 _TAUGHT = re.compile(
-    r"[`\"'\u201d] means\b|\b(?:usually|often|typically|generally|normally|commonly) (?:means?"
+    r"\b(?:release notes|change ?log|manual|readme|wiki) (?:says?|mentions?|lists?)\b"
+    r"|[`\"'\u201d] means\b|\b(?:usually|often|typically|generally|normally|commonly) (?:means?"
     r"|indicates?|comes?|happens?|occurs?|is caused)\b|^\W*What (?:does|do|causes)\b.*\?\s*$"
     r"|^\W*(?:solved|resolved|fixed)\b[\])*]*[.:!]|\b(?:the|this|that) (?:error|message|problem)"
     r"\b.*\b(?:is|was) (?:now )?gone\b|^\W*After \w+ing\b.*\b(?<!never )(?:went away|disappeared)\b"
@@ -200,6 +203,7 @@ _TURN = re.compile(
     r"(?:error|problem|issue|message|failure)s?\b"
     r"|\b(?:I|we) (?:now )?(?:get|got|have|see)(?: \w+)? (?:new|different|other|another) (?:\w+ )?"
     r"(?:error|problem|issue|message|failure)s?\b"
+    r"|^\W*which (?:I|we)(?:['\u2019]ve| have)? (?:\w+ ){0,2}(?:solved|fixed|resolved)\b"
     # Something was done about what stands above, and this is what came of it.
     r"|^\W*(?:and |but |so )?now (?:I(?:['\u2019]m| am)? |it(?:['\u2019]s| is)? )?(?:just |only )?"
     r"(?:getting|seeing|having|receiving|get|see|have|says?|gives?|shows?|fails? with)"
@@ -273,7 +277,9 @@ def is_doubtful(line: str) -> bool:
 def _doubts(line: str) -> bool:
     if _TAUGHT.search(line) is not None or _PRETENDED.search(line) is not None:
         return True
-    if abroad.DOUBTFUL.search(line) is not None:
+    if abroad.DOUBTFUL.search(line) is not None or voices.is_of_another(line):
+        return True
+    if voices.is_over_by_now(line):
         return True
     if _DOUBT.search(line) is None:
         return False

@@ -6,6 +6,8 @@ of thing that a sentence says; :mod:`reported` decides what follows.
 
 from __future__ import annotations
 
+import re
+
 from orchestrator.diagnose import stories
 from orchestrator.diagnose.stories import any_of
 
@@ -48,6 +50,17 @@ _MINE = any_of(
     r"|meu|minha|nosso|nossa)\b|\b(?:io|mio|mia|noi|nostro)\b",
     r"我|私|僕|自分",
 )
+#: One word for another person, and their machine.
+THEIRS = any_of(
+    r"\b(?:his|her|their) (?:\w+ )?(?:box|machine|pi|pc|setup|server|laptop|computer|system|hat"
+    r"|board|card)\b|\b(?:his|hers|theirs) (?:just |only )?(?:prints?|says?|shows?|gives?|has"
+    r"|ha[dv]e?"
+    r"|ends?|stops?|reports?|fails?|complains?|dies?)\b",
+    r"\b(?:ihre[rs]?|seine[rs]?) (?:meldet|zeigt|sagt|schreibt|gibt|bringt)\b|\bbei (?:ihm|ihr"
+    r"|ihnen)\b|\b(?:sein|ihr) (?:\w+ )?(?:pi|rechner|raspi|raspberry|laptop)\b",
+    r"\b(?:le sien|la sienne|le leur|la leur|chez (?:lui|elle|eux))\b|\b(?:el suyo|la suya)\b"
+    r"|\b(?:o|no|a|na) del[ea]s?\b(?! )|\b[on] dele\b|\b(?:il suo|la sua|sul suo|da lui|da lei)\b",
+)
 #: Somebody else had it.
 OTHER = any_of(
     r"\b(?:my|a|an|one of (?:my|our)|our|some|another|the|his|her) (?:\w+ )?(?:colleagues?"
@@ -57,6 +70,7 @@ OTHER = any_of(
     r"\b(?!(?:it|that|here|there|what|this|who|let|he|she|one)['\u2019])\w+['\u2019]s (?:\w+ )?"
     r"(?:box|machine|pi|pc|setup|log|server|laptop|computer|system|hat|board|card|ci|build"
     r"|pipeline)\b",
+    THEIRS.pattern,
     r"\b(?:someone|somebody|others?|people|he|she|they) (?:else )?(?:\w+ ){0,6}?(?:had|has|got"
     r"|gets|saw|posted|reported|wrote|ran into|described|sent)\b",
     r"\b(?:on|in|from) (?:the forum|discord|reddit|stack ?overflow|another thread|this thread"
@@ -102,6 +116,9 @@ _HEALTHY = any_of(
     r" (?:error|problem|issue))?(?: myself| yet| here| at all| so far)*(?=\W*$|[.,;!)] )",
     r"\b(?:mine|my (?:own )?\w+(?: \w+)?) (?:just )?(?:runs|works|is|does) (?:fine|well|ok"
     r"|okay|great|perfectly|without|happily)\b",
+    r"\b(?:mine|ours|my (?:own )?\w+) (?:[\w-]+ ){0,6}?(?:without (?:a |any )?(?:problem|issue"
+    r"|error|trouble|hitch)s?|at \d+(?:\.\d+)? ?(?:fps|frames)|just fine)\b"
+    r"|\b(?:while|whereas|and) (?:mine|ours) (?:[\w-]+ ){0,6}?(?:runs|works)(?=\W*$)",
     r"\b(?:on|with) (?:my|our) (?:\w+ )?\w+,? (?:it|this|that|everything|all) (?:works|runs|is"
     r" fine)\b",
     r"(?<!nothing )(?<!never )\b(?:works|runs) (?:fine |well |great |perfectly )?(?:for me"
@@ -118,6 +135,7 @@ _HEALTHY = any_of(
     r" mir|hier) (?:läuft|geht|funktioniert)\b(?! (?:nicht|gar|kein|nur))|\bmein\w* (?:läuft"
     r"|geht|funktioniert)\b(?! (?:nicht|gar|kein|nur))|\b(?:hatte|habe) ich (?:das )?(?:noch"
     r" )?nie\b|\b(?:schreibe|übersetze|frage) nur\b|\bnur aus (?:neugier|interesse)\b",
+    r"\b(?:le mien|la mienne|les miens|le nôtre) (?:fonctionne|marche)\w*\b(?! pas)",
     r"\bje n['\u2019]ai jamais\b|\bchez moi,? (?:ça|tout|cela) (?:marche|fonctionne)\b(?! pas)"
     r"|\bpar (?:simple )?curiosité\b|\bj['\u2019]écris (?:juste|seulement)\b|\bje (?:ne fais"
     r" que|traduis)\b",
@@ -148,12 +166,15 @@ SAME = any_of(
     r"\bstess[oa] (?:errore|problema|cosa)\b|\banche (?:io|a me)\b",
     r"同样的?|我也|一样的(?:问题|错)|同じ(?:エラー|問題|症状)|私も",
 )
+#: Between two sentences of a line.
+_SENTENCES = re.compile(r"(?<=[.!?;\u3002]) +(?=[A-Z(\u00c0-\u00dd])")
 #: One of these is in a sentence of each kind; without any there is nothing to decide.
 SIGN = any_of(
     stories.ASSUMED.pattern,
     stories.CONDITIONAL.pattern,
     stories.DEALT_WITH.pattern,
     stories.WAS.pattern,
+    stories.WAS_ONCE.pattern,
     OTHER.pattern,
     EXAMPLE.pattern,
     stories.SOLVED_EDIT.pattern,
@@ -209,15 +230,41 @@ def is_advice(line: str) -> bool:
 
 def is_of_before(line: str) -> bool:
     """Tell whether a writer tells of what came before something was done."""
-    return stories.WAS.search(line) is not None and _BUT.search(line) is None
+    was = stories.WAS.search(line) or stories.WAS_ONCE.search(line)
+    return was is not None and _BUT.search(line) is None
+
+
+def is_of_another(line: str) -> bool:
+    """Tell whether one sentence says that another's machine has it, and the writer's is well."""
+    return OTHER.search(line) is not None and is_healthy(line)
+
+
+def says_now(line: str) -> bool:
+    """Tell whether ``line`` turns to what a program says by now, and not that it is the same."""
+    return (
+        stories.SAYS_NOW.search(line) is not None
+        and not is_back(line)
+        and SAME.search(line) is None
+    )
 
 
 def is_well_now(line: str) -> bool:
     """Tell whether all is well since, with no "but" behind."""
+    gone = stories.GONE.search(line)
+    if gone is not None:
+        return _BUT.search(line[gone.end() :]) is None
     well = stories.WELL_NOW.search(line)
     if well is None or is_back(line) or stories.NOT_WELL.search(line) is not None:
         return False
     return _BUT.search(line[well.end() :]) is None
+
+
+def is_over_by_now(line: str) -> bool:
+    """Tell whether one sentence of ``line`` says what was before, and a later one that all is"
+    " well."""
+    parts = _SENTENCES.split(line)
+    before = next((at for at, part in enumerate(parts) if is_of_before(part)), len(parts))
+    return any(is_well_now(part) for part in parts[before + 1 :])
 
 
 def is_kept(line: str) -> bool:

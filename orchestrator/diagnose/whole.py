@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from orchestrator.diagnose.papers import is_of_a_paper
 from orchestrator.diagnose.quoted import of_others
 from orchestrator.diagnose.reported import is_reported
 from orchestrator.diagnose.settled import is_mistyped, is_settled
@@ -69,7 +70,7 @@ def _read(lines: list[str]) -> Iterator[Told]:
     others, doubted = of_others(texts)
     silent = others | is_shown(texts) | is_mistyped(texts)
     doubted |= is_supposed(texts) | is_settled(texts) | is_reported(texts)
-    doubted |= is_got_over(texts)
+    doubted |= is_got_over(texts) | is_of_a_paper(texts)
     for number, part in enumerate(parts):
         line = "" if number in silent else without_case(part.line)
         yield part._replace(line=line, doubted=number in doubted)

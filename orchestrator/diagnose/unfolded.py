@@ -30,6 +30,21 @@ _TAG = re.compile(
     r"(?:\s[^<>]{0,400})?>",
     re.IGNORECASE,
 )
+#: Where another message begins in the same line, whose end of line was lost: the mark of HailoRT
+#: or of the SDK, the stamp of a logger, of the kernel or of a journal, behind other words.
+_GLUED = re.compile(
+    r"(?<=[\w.!?;)])(?="
+    r"\[HailoRT\] \[(?:info|warning|error|critical|debug|trace)\] "
+    r"|\[(?:info|warning|error|critical)\] "
+    r"|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d{3} (?:- )?[\w.]* ?(?:- )?(?:DEBUG|INFO|WARNING"
+    r"|ERROR|CRITICAL)\b"
+    r"|\[ {0,4}\d{1,6}\.\d{6}\] \w"
+    r"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov"
+    r"|Dec) [ \d]\d \d\d:\d\d:\d\d [\w.-]+ [\w.-]+(?:\[\d+\])?: "
+    r")"
+)
+#: What a line holds that may be glued.
+_MARKS = ("[HailoRT] [", "[error] ", "[info] ", " ERROR", " INFO", " WARNING", "] ", "]: ")
 #: A field of an object that is printed over several lines, or a string in a list.
 _FIELD = re.compile(
     r"^\s*(?:[-{\[,]\s*)*(?:\"[^\"\\]{1,60}\"\s*:\s*)?(?P<value>\"(?:[^\"\\]|\\.)*\")[\s,}\]]*$"
@@ -48,12 +63,21 @@ def unfold(line: str) -> list[str]:
     """Return the lines that ``line`` holds; nearly always itself alone."""
     if len(line) > LONGEST:
         return [line]
+    if _is_glued(line):
+        return _GLUED.split(line)
     if "<" in line and _BREAK.search(line) is not None:
         parts = [_TAG.sub(" ", part) for part in _BREAK.split(line)]
         return [part for part in parts if part.strip()] or [""]
     if "\\n" not in line and '"MESSAGE":[' not in line:
         return [line]
     return _out_of_json(line) or _out_of_repr(line) or [line]
+
+
+def _is_glued(line: str) -> bool:
+    """Tell whether a second message begins in ``line`` that was begun in a line of its own."""
+    if line[:1] in '{"' or "`" in line or not any(sign in line[8:] for sign in _MARKS):
+        return False
+    return _GLUED.search(line, 8) is not None
 
 
 def _out_of_json(line: str) -> list[str]:

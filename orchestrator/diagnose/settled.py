@@ -31,6 +31,52 @@ _NO_SUCH = re.compile(
     r"No module named ['\"]?(?P<module>[\w.-]+)|name ['\"](?P<name>\w+)['\"] is not defined"
     r"|(?P<program>[\w.+-]+): (?:command )?not found|command not found: (?P<typed>[\w.+-]+)"
 )
+#: A command that reaches another machine, and what such commands say where they do not reach it.
+_REACHES = re.compile(
+    r"^(?:sshpass (?:-\S+ ?\S* )?)?(?P<tool>ssh(?:-copy-id)?|scp|sftp|rsync|mosh)\b(?P<rest>.*)"
+)
+_MACHINE = re.compile(
+    r"(?:^|\s)(?:(?P<user>[\w.-]+)@(?P<host>[\w.-]+)|(?P<alone>[\w.-]+))(?=[\s:]|$)"
+)
+_NOT_REACHED = re.compile(
+    r"^(?:ssh|scp|sftp|rsync|kex_exchange_identification|mosh)\b.{0,40}: |^rsync error: "
+    r"|^\S*\s?permission denied\b|^connection (?:closed|reset|to \S+ closed)|^lost connection"
+    r"|^host key verification|^received disconnect|^@{5}|^\S+@\S+: permission denied",
+    re.IGNORECASE,
+)
+#: How a bench of tests says that it makes something fail, and that all went as it should.
+_INJECTS = re.compile(
+    r"^.{0,60}?\b(?:inject(?:ing|ed|s)?|simulat(?:ing|ed|es)|provok(?:ing|ed|es)|forc(?:ing|ed)"
+    r"|mock(?:ing|ed)?"
+    r"|fak(?:ing|ed)) (?:an? |the |of )?(?:\w+ ){0,2}?(?:faults?|failures?|errors?|outages?"
+    r"|crash(?:es)?|exceptions?|loss)\b"
+    r"|^\W*(?:chaos|drill)(?:[ -]\w+)?\W*: |\bfault[ -]injection: (?!off|none|disabled|0)"
+    r"|\b(?:fehler|st(?:ö|oe)rung|ausfall) (?:wird|werden) (?:jetzt )?(?:eingespielt|simuliert"
+    r"|ausgel(?:ö|oe)st|provoziert)"
+    r"|\b(?:simulation|injection) d['\u2019](?:une? )?(?:erreur|panne)|\b(?:simulando|inyectando"
+    r"|injetando)"
+    r" (?:una? |uma? )?(?:fallo|error|avería|falha|erro)\b",
+    re.IGNORECASE,
+)
+#: One of these is in each such line.
+_INJECTED = (
+    "inject", "simul", "provo", "forc", "mock", "fak", "chaos", "drill", "eingespielt", "ausgel",
+    "inyect", "injet",
+)  # fmt: skip
+_AS_WANTED = re.compile(
+    r"\b(?:handled|as (?:wanted|expected|intended)|pass(?:ed)?|survived|recovered|restored"
+    r"|reconnected|retried, ok|is back"
+    r"|ok$|bestanden|erwartet|wie gewünscht|abgefangen|überstanden|réussi|récupéré|comme prévu"
+    r"|superad[oa]|recuperad[oa]|como se esperaba|passou|tratad[oa])\b",
+    re.IGNORECASE,
+)
+_NOT_AS_WANTED = re.compile(
+    r"\b(?:not (?:handled|as expected|as wanted|recovered)|unhandled|unexpected|(?<!0 )fail(?:ed)?$"
+    r"|nicht (?:bestanden|erwartet|abgefangen))\b",
+    re.IGNORECASE,
+)
+#: So far below reaches what a bench made fail.
+_BENCH = 40
 #: How like two names are that differ by a slip.
 _ALIKE = 0.75
 #: Such a sentence says little else.
@@ -39,7 +85,7 @@ _SHORT = 160
 
 def is_settled(lines: list[str]) -> set[int]:
     """Return the numbers of the lines whose failure is over, or was meant."""
-    return _placed(lines) | _meant(lines)
+    return _placed(lines) | _meant(lines) | _reached(lines) | _injected(lines)
 
 
 def _placed(lines: list[str]) -> set[int]:
@@ -65,6 +111,58 @@ def _meant(lines: list[str]) -> set[int]:
         block = _block_above(lines, number)
         if any(PROMPT.match(lines[at]) for at in block):
             meant.update(block)
+    return meant
+
+
+def _reached(lines: list[str]) -> set[int]:
+    """Return what commands said that did not reach a machine, which a later one reached."""
+    over: set[int] = set()
+    failed: dict[str, list[int]] = {}
+    names: frozenset[str] = frozenset()
+    printed: list[int] = []
+    for number, line in enumerate([*lines, "$ end"]):
+        prompt = PROMPT.match(line)
+        if prompt is None:
+            if names and line.strip() and FENCE.match(line) is None:
+                printed.append(number)
+            continue
+        bad = [at for at in printed if _NOT_REACHED.match(lines[at])]
+        for name in names if printed else ():
+            # Who mistypes a password is asked again, and what is printed last counts.
+            if printed[-1] in bad:
+                failed.setdefault(name, []).extend(printed)
+            else:
+                over.update(failed.pop(name, ()))
+                over.update(bad)
+        command = _REACHES.match(prompt["command"])
+        names = _machines(command["rest"]) if command is not None else frozenset()
+        printed = []
+    return over
+
+
+def _machines(rest: str) -> frozenset[str]:
+    """Return the machine that the words behind ``ssh`` or ``scp`` name, and its user."""
+    names = [one for one in _MACHINE.finditer(rest) if one["user"]]
+    if names:
+        return frozenset((f"{names[0]['user']}@", names[0]["host"].lower()))
+    alone = next((one for one in rest.split() if not one.startswith("-")), "")
+    return frozenset((alone.partition(":")[0].lower(),)) if alone else frozenset()
+
+
+def _injected(lines: list[str]) -> set[int]:
+    """Return the lines between the word that something is made to fail and that it went well."""
+    meant: set[int] = set()
+    for number, line in enumerate(lines):
+        if len(line) > _SHORT or not any(sign in line.lower() for sign in _INJECTED):
+            continue
+        if _INJECTS.search(line) is None or PROMPT.match(line):
+            continue
+        for at in range(number + 1, min(number + _BENCH, len(lines))):
+            if PROMPT.match(lines[at]) or _NOT_AS_WANTED.search(lines[at]):
+                break
+            if _AS_WANTED.search(lines[at]):
+                meant.update(range(number, at))
+                break
     return meant
 
 

@@ -39,6 +39,9 @@ _WARNED = re.compile(
     # Scripts of users mark by this sign what they go on after.
     r"|[^a-z]{0,20}(?:\u26a0|\bskip\b)"
     r"|[^a-z]*optional\b"
+    # A web server that may not write its log yet; what stops it says so itself.
+    r"|.{0,60}\bnginx: \[alert\] could not open error log"
+    r"|.{0,60}\bapache2?: could not open error log"
     # What a browser or a program made with one says of itself, and never stops at.
     r"|\[\d+:\d+:[\d/.:]+:(?:error|warning):\w+\.cc\("
     r")"
@@ -126,7 +129,13 @@ MENDED = (
     ("evaluated", re.compile(r"^<hailo model zoo info> done \d+ images\b")),
     ("make", re.compile(r"^make(?:\[\d+\])?: \[.*\] error \d+ \(ignored\)")),
     ("ssh", re.compile(r"^(?:warning: permanently added|last login: "
-                       r"|linux \S+ \d\S+ .*(?:aarch64|armv\dl|x86_64)\b)")),
+                       r"|linux \S+ \d\S+ .*(?:aarch64|armv\dl|x86_64)\b"
+                       # A script that waits for a machine says so of it.
+                       r"|(?:host )?[\w.-]*[\w-] is (?:now |back )?(?:up|online|reachable)\b)")),
+    # PyTorch's exporter only notes that it could not bring the model to an older opset.
+    ("exported", re.compile(r"^applied \d+ of general pattern rewrite rules"
+                            r"|\b(?:written|saved|exported|wrote)\b.{0,30}?\S\.onnx\b"
+                            r"|\S\.onnx\b.{0,12}?\b(?:written|saved|exported)\b")),
     ("net", re.compile(r"^connection to \S+ .*\bport .*succeeded!|^\* connected to \S+ \("
                        r"|(?<!not )(?<!get )\b(?:re)?connected to \S*\d\.\d"
                        r"|successfully (?:re)?connected"
@@ -168,6 +177,7 @@ OVER = {
     "up": ("G05", "L07", "G74"),
     "docker": ("S07", "S08", "S37"),
     "evaluated": ("O14",),
+    "exported": ("E01", "G57"),
     "make": ("G01", "G02", "G04", "G69", "G72", "G821", "G823", "G824"),
     "ssh": ("G05", "H06", "H09", "H552", "H553", "H555", "H557", "H671", "L07"),
     "net": ("G05", "G06", "G17", "G864", "J601", "L07", "Y38"),

@@ -243,7 +243,9 @@ class VendorLog:
         if verdict.readers & SURROUNDINGS or self._around.waits or line.endswith("\\"):
             self._around.feed(texts.fold(texts.strip_prefix(line)), doubted=self._doubted)
         if self._doubted:
-            return [*self._search(line)] if verdict.search or self._matcher.expects else []
+            search = verdict.search or self._matcher.expects
+            shown = not search or self._listings.shows(texts.strip_prefix(line))
+            return [] if shown else [*self._search(line)]
         return self._feed_own(line, verdict)
 
     def _feed_own(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:

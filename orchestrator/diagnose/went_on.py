@@ -44,7 +44,7 @@ _WELL = re.compile(
     r"|conectad[oa]|correct[oa]|list[oa]|iniciad[oa]|abiert[oa]|terminad[oa]|hecho"
     r"|conectou|sucesso|éxito|pront[oa]|aberto|conclu(?:í|i)d[oa]"
     r"|connesso|riuscito|avviato|completato)\b"
-    r"|\bafter \d+ (?:tries|attempts|retries)\b"
+    r"|\bHTTP(?:/\d(?:\.\d)?)? 2\d\d\b|\bis (?:up|back)\b|\bafter \d+ (?:tries|attempts|retries)\b"
     r"|成功|已连接|完成|接続しました|成功しました|완료|성공",
     re.IGNORECASE,
 )
@@ -76,6 +76,10 @@ _KINDS = {
 _ANY = re.compile(
     r"(?<![a-z0-9])(?:lib|_)?(?:" + "|".join(f"(?P<{k}>{v})" for k, v in _KINDS.items()) + r")"
     r"(?![a-z])",
+    re.IGNORECASE,
+)
+_MISSES = re.compile(
+    r"\b(?:no|kein\w*|aucun\w*|ning(?:ún|una)) .*\b(?:detected|device|erkannt)|\btoo old\b",
     re.IGNORECASE,
 )
 #: A program takes one, and says no condition and no advice.
@@ -202,6 +206,11 @@ def _is_well_from(lines: list[str], first: int, end: int) -> bool:
     return False
 
 
+def _fails(line: str) -> bool:
+    """Tell whether ``line`` says that something failed; what the SDK informs of does not."""
+    return _BAD.search(line) is not None and not line.startswith("[info]")
+
+
 def _kinds(line: str) -> frozenset[str]:
     return frozenset(match.lastgroup or "" for match in _ANY.finditer(line))
 
@@ -233,7 +242,11 @@ def _passed_over(lines: list[str]) -> set[int]:
             if PROMPT.match(lines[at]):
                 break
             missed = _kinds(lines[at]) - taken - {"cpu"}
-            if missed and "hailo" not in missed:
+            if (
+                missed
+                and "hailo" not in missed
+                and (_fails(lines[at]) or _MISSES.search(lines[at]))
+            ):
                 over.add(at)
     return over
 
@@ -301,6 +314,8 @@ def _left_out(lines: list[str]) -> set[int]:
             above = lines[at]
             if PROMPT.match(above):
                 break
+            if not _fails(above):
+                continue
             same = tag is not None and (other := _TAG.match(above)) and other["tag"] == tag["tag"]
             if same or names & _parts(above):
                 over.add(at)

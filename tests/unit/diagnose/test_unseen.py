@@ -142,7 +142,7 @@ def test_lines_that_come_again_change_nothing(seed: int) -> None:
             if prefilter is not None:
                 log._again = 0  # read each in full
             news.extend((number, repr(one)) for one in log.feed(line))
-        last = dict(log._last), log.notable(9)
+        last = dict(log._log.last), log.notable(9)
         results.append((news, last, log.ran(), log.findings()))
     assert results[0] == results[1]
 

@@ -1,0 +1,219 @@
+"""Makes sense of what was read of a log: what failed, what was got over, what follows from what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose import kinds, ranking, rules
+from orchestrator.diagnose.programs import STAGES
+from orchestrator.diagnose.ranking import ASIDE, GONE, KEPT_OUT
+from orchestrator.diagnose.repeats import once
+from orchestrator.diagnose.surroundings import deepened
+from orchestrator.diagnose.survived import not_to_be_had, of_other_formats, package_meant
+from orchestrator.diagnose.symptoms import Symptoms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.diagnose.finding import Diagnosis, Ran
+    from orchestrator.diagnose.matcher import Hit
+    from orchestrator.diagnose.record import Record
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a log says as a whole, as far as it was read."""
+
+    _log: Record
+
+    def findings(self) -> list[Diagnosis]:
+        """Return what the log shows, as :meth:`VendorLog.findings` tells it."""
+        log = self._log
+        hits = {
+            name: hit
+            for name, hit in log.hits.items()
+            if log.still_holds(hit) and log.proof(hit) != "no"
+        }
+        gone = self._taken_away(hits)
+        restarted = {name for name in hits if self._runs_again(log.last[name])}
+        over = self._got_over(hits, gone) | restarted
+        if "B06" in over:  # What pip left out is of the same package.
+            over |= {"B700"} & hits.keys()
+        found = [ranking.soften(log.finding(hit), name in over) for name, hit in hits.items()]
+        found = self._doubted(found, hits, gone)
+        # A warning stays one where the run went on: only a failure can be got over.
+        past = {n for n in over if hits[n].entry.severity in {"fatal", "possible"}}
+        deeper = self._deepened({n: hit for n, hit in hits.items() if n not in past | gone})
+        found.extend(log.finding(hit) for hit in deeper.values())
+        counted = set(hits) - (over & ranking.OF_A_FAILURE)
+        computed = rules.computed(log.observed, log.asked, log.scene, counted)
+        found.extend(one for one in computed if not (one.id in kinds.OF_A_START and restarted))
+        if not log.places.several:
+            symptoms = Symptoms(log.evidence.tracebacks, log.session, log.installs)
+            found = symptoms.doubt(found, log.failures(), log.last)
+        entries = {name: hit.entry for name, hit in (log.hits | deeper).items()}
+        found = ranking.shade(once(found), entries, self._apart)
+        if self._wants_a_reason(hits, over, found):
+            found.append(self.unexplained(""))
+        return sorted(found, key=ranking.rank)
+
+    def _got_over(self, hits: Mapping[str, Hit], gone: set[str]) -> set[str]:
+        """Return the entries of failures that the run got over."""
+        log = self._log
+        tried_again = self._tried_again({n: hit for n, hit in hits.items() if n not in gone})
+        failed = log.outcome.outcome == "failed"
+        return {
+            name
+            for name, hit in hits.items()
+            if name in tried_again
+            or log.outcome.recovered(
+                log.last[name],
+                hit.entry.stage,
+                name,
+                package_meant(name, hit.captured),
+                log.session.of_another if kinds.is_of_one_network(hit.entry) else None,
+                log.session.elsewhere,
+            )
+            or (kinds.is_plain(hit.entry) and log.evidence.tracebacks.lived_on(log.last[name]))
+            # The log goes on after the warning, so that the program did.
+            or (hit.warned and not failed and log.last[name] + 1 < log.lines)
+        }
+
+    def _doubted(
+        self, found: Sequence[Diagnosis], hits: Mapping[str, Hit], gone: set[str]
+    ) -> list[Diagnosis]:
+        """Return ``found`` with those as possible that are not what is asked about: what is in
+        ``gone``, what cannot be installed at all, what stands beside the failure."""
+        log = self._log
+        sure = [(name, hit) for name, hit in hits.items() if log.proof(hit) == "yes"]
+        kept_out = not_to_be_had({name: (hit.line, hit.captured) for name, hit in sure})
+        found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
+        found = [ranking.possible(one, KEPT_OUT) if one.id in kept_out else one for one in found]
+        if log.bad_apart or any(
+            one.severity == "fatal" and one.id not in log.asides for one in found
+        ):
+            return [ranking.possible(one, ASIDE) if one.id in log.asides else one for one in found]
+        return found
+
+    def _wants_a_reason(
+        self, hits: Mapping[str, Hit], over: set[str], found: Sequence[Diagnosis]
+    ) -> bool:
+        """Tell whether the run failed, and nothing in ``found`` says why."""
+        log = self._log
+        at, _ = log.outcome.failed_at
+        if log.outcome.outcome != "failed" or any(
+            hits[name].line <= (at or 0) <= log.last[name] for name in over
+        ):
+            return False
+        # What is only a warning may be the very line that the log calls an error.
+        told = any(
+            hit.entry.severity == "warn" and at in {hit.line, log.last[name]}
+            for name, hit in hits.items()
+        )
+        return not told and not any(one.severity in {"fatal", "possible"} for one in found)
+
+    def ran(self) -> Ran:
+        """Return what really ran, as far as the log tells."""
+        stage = self._log.outcome.stage
+        if stage is None and self._log.progress.stage != "start":
+            stage = self._log.progress.stage
+        if stage is None:
+            proven = (one for one in self._log.hits.values() if self._log.proof(one) == "yes")
+            stage = next((one.entry.stage for one in proven if one.entry.severity == "fatal"), None)
+        if stage is None:
+            shown = {STAGES[name] for name in self._log.evidence.programs if name in STAGES}
+            stage = shown.pop() if len(shown) == 1 else None
+        outcome = self._log.outcome.outcome
+        at, _ = self._log.outcome.failed_at
+        if outcome == "failed" and at:
+            mended = any(
+                hit.line <= at == self._log.last[name]
+                and self._log.outcome.recovered(at, "", name, package_meant(name, hit.captured))
+                for name, hit in self._log.hits.items()
+            )
+            if mended or self._log.evidence.tracebacks.lived_on(at) or self._runs_again(at):
+                outcome = "unknown"
+            again = self._log.session.again(at, network=True)
+            if again is not None and self._log.outcome.went_well(*again):
+                outcome = "ok"
+        return replace(
+            self._log.observed.ran(outcome, stage),
+            step=self._log.steps.name,
+            step_done=self._log.steps.done,
+        )
+
+    def unexplained(self, last: str) -> Diagnosis:
+        """Return the finding for a failure that nothing in the list explains."""
+        number, text = self._log.evidence.decisive or self._log.outcome.failed_at
+        line, file = self._log.places.where(number) if number else (None, self._log.places.file)
+        ran = self.ran()
+        return rules.unexplained(
+            line, text or last, file, step=ran.step or "", stage=ran.stage or ""
+        )
+
+    def _deepened(self, hits: Mapping[str, Hit]) -> dict[str, Hit]:
+        """Return the entries that say more than one of ``hits``, by what else the log shows: as
+        hits of its line."""
+        found = {}
+        for entry in deepened():
+            general = [hits[name] for name in entry.over if name in hits]
+            if general and self._log.around.shown(entry) != "no":
+                first = min(general, key=lambda hit: (self._log.proof(hit) != "yes", hit.line))
+                certain = self._log.proof(first) == "yes"
+                captured = dict(first.captured) | self._log.around.captured(entry)
+                found[entry.id] = replace(first, entry=entry, captured=captured, certain=certain)
+        return found
+
+    def _runs_again(self, number: int) -> bool:
+        """Tell whether a supervisor started again what said line ``number``, and it runs well."""
+        lines = [hit.line for hit in self._log.hits.values() if self._log.proof(hit) == "yes"]
+        return self._log.restarts.runs_since(number, [*lines, *self._log.last.values()])
+
+    def _apart(self, first: str, second: str) -> bool:
+        """Tell whether the failure of the entry ``second`` needs none of ``first``'s."""
+        one, two = self._log.hits.get(first), self._log.hits.get(second)
+        if one is None or two is None or one.line == two.line:
+            return False
+        if of_other_formats(one.text, two.text):
+            return True
+        if one.line > two.line:
+            return False
+        if kinds.is_of_one_network(one.entry) and self._log.session.of_another(one.line, two.line):
+            return True
+        return self._log.session.apart(one.line, two.line)
+
+    def _tried_again(self, hits: Mapping[str, Hit]) -> set[str]:
+        """Return the entries of attempts that are over: the same command ran again since, and
+        went well by its own words or failed for a reason that is proven, too; or somebody says
+        that another failure came then, and it is proven."""
+        proven = [
+            hit.line
+            for hit in hits.values()
+            if hit.entry.severity == "fatal" and self._log.proof(hit) == "yes"
+        ]
+        over = set()
+        turn = self._log.turn if any(line > self._log.turn for line in proven) else 0
+        for name, hit in hits.items():
+            if self._log.last[name] < turn:
+                over.add(name)
+            again = self._log.session.again(hit.line, network=kinds.is_of_one_network(hit.entry))
+            if again is None:
+                continue
+            if self._log.outcome.went_well(*again) or any(
+                again[0] <= line <= again[1] for line in proven
+            ):
+                over.add(name)
+        return over
+
+    def _taken_away(self, hits: Mapping[str, Hit]) -> set[str]:
+        """Return the entries that miss a package whose own code ran, and failed, before: somebody
+        took it away in between, and asks about the failure before that."""
+        gone = set()
+        for name, hit in hits.items():
+            ran = self._log.evidence.tracebacks.loaded.get(hit.captured.get("module", "").lower())
+            if ran is not None and ran < hit.line:
+                raised = self._log.evidence.tracebacks.raised_at(ran)
+                if any(one.line == raised for other, one in hits.items() if other != name):
+                    gone.add(name)
+        return gone

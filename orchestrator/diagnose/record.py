@@ -1,0 +1,102 @@
+"""What was read of one log so far: the log reader writes it, the judgement makes sense of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnose import kinds, ranking, rules
+from orchestrator.diagnose.evidence import Evidence
+from orchestrator.diagnose.installs import Installs
+from orchestrator.diagnose.observed import Observed
+from orchestrator.diagnose.outcome import OutcomeReader
+from orchestrator.diagnose.progress import ProgressReader, Steps
+from orchestrator.diagnose.restarts import Restarts
+from orchestrator.diagnose.scene import Scene
+from orchestrator.diagnose.session import Session
+from orchestrator.diagnose.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from orchestrator.diagnose.finding import Asked, Diagnosis
+    from orchestrator.diagnose.matcher import Hit
+    from orchestrator.diagnose.places import Places
+    from orchestrator.diagnose.programs import Support
+
+
+@dataclass
+class Record:
+    """The readers of one log, and what of the list of known failures was found in it."""
+
+    asked: Asked
+    #: Words for remedies: from the run, and what lines captured.
+    context: dict[str, str]
+    places: Places
+    session: Session = field(default_factory=Session)
+    outcome: OutcomeReader = field(init=False)
+    progress: ProgressReader = field(default_factory=ProgressReader)
+    steps: Steps = field(default_factory=Steps)
+    observed: Observed = field(default_factory=Observed)
+    evidence: Evidence = field(default_factory=Evidence)
+    scene: Scene = field(default_factory=Scene)
+    around: Surroundings = field(default_factory=Surroundings)
+    installs: Installs = field(default_factory=Installs)
+    restarts: Restarts = field(default_factory=Restarts)
+    #: Number of lines read.
+    lines: int = 0
+    #: The hit of each entry that says most, and the last line that showed the entry.
+    hits: dict[str, Hit] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+    #: What was captured of layers, nodes and operators, by entry and group.
+    listed: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    #: The last line in which somebody says that another failure follows, else 0.
+    turn: int = 0
+    #: Entries shown only in parts of a report that stand beside its failure.
+    asides: set[str] = field(default_factory=set)
+    #: Outside of these parts a line tells of a failure that nothing in the list knows.
+    bad_apart: bool = False
+
+    def __post_init__(self) -> None:
+        self.outcome = OutcomeReader(self.session.elsewhere)
+        if self.asked.images is not None:
+            self.observed.images_given = self.asked.images
+
+    def proof(self, hit: Hit) -> Support:
+        """Tell whether ``hit`` proves its cause, by its words, where they stand and what else the
+        log shows."""
+        shown = self.around.shown(hit.entry)
+        proof = "no" if shown == "no" else self.evidence.proof(hit)
+        return "open" if proof == "yes" and shown == "doubted" else proof
+
+    def finding(self, hit: Hit) -> Diagnosis:
+        """Return the finding of a hit, with the words of the run; a possible one where it proves
+        nothing."""
+        words = rules.words(self.observed, self.asked) | self.context | dict(hit.captured)
+        words |= self.around.captured(hit.entry)
+        words |= rules.status_words(hit.captured) | rules.address_words(hit.captured)
+        for (name, group), values in self.listed.items():
+            if name == hit.entry.id:
+                words[group] = ", ".join(list(values)[: kinds.MOST_LISTED])
+        if device := hit.captured.get("device"):
+            # HailoRT shouts; recipes and compilers write it small.
+            words["chip"] = device.lower()
+        if hit.entry.id in ranking.CLOSES:
+            known = frozenset(one.line for one in self.hits.values())
+            if said := self.evidence.before(hit.line, known):
+                words["before"] = said
+        line, file = self.places.where(hit.line)
+        found = rules.fill(hit.entry, words, line=line, text=hit.text, file=file)
+        if self.proof(hit) == "yes":
+            return found
+        return ranking.possible(found, found.confirm)
+
+    def still_holds(self, hit: Hit) -> bool:
+        """Ask again: how many images were given may be known only later."""
+        return rules.holds(hit.entry.rule, hit.captured, self.observed, self.asked)
+
+    def failures(self) -> list[Hit]:
+        """Return what tells of a failure, proven or possible."""
+        return [
+            hit
+            for hit in self.hits.values()
+            if hit.entry.severity in {"fatal", "possible"} and self.proof(hit) != "no"
+        ]

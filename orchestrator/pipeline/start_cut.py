@@ -49,7 +49,7 @@ def _needed(path: Path, ends: Sequence[str]) -> tuple[str, ...]:
     for one in ends:
         others = [name for name in kept if name != one]
         try:
-            if others and cut_tail(model, others) is not None:
+            if others and cut_tail(model, others, alone=True) is not None:
                 kept = others
         except (GraphError, ValueError):
             continue

@@ -1,7 +1,9 @@
 """What is behind the cut, as a small ONNX of its own: the chip stops, the CPU goes on.
 
-Its inputs are the tensors at the end nodes (NCHW, float32), its outputs those of the whole
-network. What is constant for the network's input size is folded in, so that it runs alone.
+Its inputs are the tensors at the end nodes (NCHW, float32), and the network's own inputs where
+what is cut off reads them too, as a residual around the whole network does. Its outputs are those
+of the whole network. What is constant for the network's input size is folded in, so that it runs
+alone.
 """
 
 from __future__ import annotations
@@ -17,24 +19,32 @@ from hefsmith_worker.graph.values import Values
 
 
 def cut_tail(
-    source: Union[str, Path, onnx.ModelProto], end_nodes: Sequence[str]
+    source: Union[str, Path, onnx.ModelProto],
+    end_nodes: Sequence[str],
+    *,
+    alone: bool = False,
+    outputs: Optional[Sequence[str]] = None,
 ) -> Optional[onnx.ModelProto]:
     """Return the part of a network behind its end nodes, ``None`` when nothing is there.
 
-    ``end_nodes`` are names of nodes, or of a tensor where a node has no name. Raises
-    :class:`GraphError` when a name is not in the graph, or when the rest needs something
-    from before the cut that the end nodes do not give.
+    ``end_nodes`` are names of nodes, or of a tensor where a node has no name. ``alone`` lets it
+    read nothing but the end nodes; ``outputs`` are those of the network that are wanted, all of
+    them where none are named. Raises :class:`GraphError` when a name is not in the graph, or
+    when the rest needs something from before the cut that the end nodes do not give.
     """
     model = source if isinstance(source, onnx.ModelProto) else onnx.load(str(source))
     graph = Graph(model)
     values = Values(graph)
     starts = _tensors(graph, end_nodes)
-    nodes, constants = _behind(graph, values, starts)
+    wanted = list(graph.outputs) if outputs is None else list(outputs)
+    nodes, constants, read = _behind(graph, values, starts, wanted)
     if not nodes:
         return None
+    if read:
+        _refuse_recomputed(graph, starts, nodes, read, alone=alone)
     elements = _types(model)
     inputs = []
-    for name in starts:
+    for name in [*starts, *read]:
         shape = values.shape(name)
         if shape is None:
             msg = f"the shape of {name} is not known"
@@ -48,7 +58,11 @@ def cut_tail(
         outputs = [name for name in graph.nodes[index].outputs if name]
         protos.append(by_output.get(outputs[0]) or _rebuilt(graph, index))
     tail = helper.make_graph(
-        protos, "tail", inputs, list(model.graph.output), initializer=constants
+        protos,
+        "tail",
+        inputs,
+        [value for value in model.graph.output if value.name in wanted],
+        initializer=constants,
     )
     result = helper.make_model(tail, opset_imports=list(model.opset_import))
     result.ir_version = model.ir_version
@@ -68,13 +82,14 @@ def _tensors(graph: Graph, end_nodes: Sequence[str]) -> List[str]:
 
 
 def _behind(
-    graph: Graph, values: Values, starts: Sequence[str]
-) -> Tuple[List[int], List[onnx.TensorProto]]:
-    """Return the positions of the nodes behind ``starts`` and the constants that they use."""
+    graph: Graph, values: Values, starts: Sequence[str], outputs: Sequence[str]
+) -> Tuple[List[int], List[onnx.TensorProto], List[str]]:
+    """Return the positions of the nodes behind ``starts``, their constants, and inputs they read."""
     position = {node.index: rank for rank, node in enumerate(graph.nodes)}
     wanted: Set[int] = set()
     constants: Dict[str, onnx.TensorProto] = {}
-    waiting = [name for name in graph.outputs if name not in starts]
+    read: List[str] = []
+    waiting = [name for name in outputs if name not in starts]
     seen: Set[str] = set(starts)
     while waiting:
         name = waiting.pop()
@@ -87,11 +102,33 @@ def _behind(
             continue
         node = graph.producer.get(name)
         if node is None:
-            msg = f"what is behind the end nodes needs {name}, which is not one of them"
-            raise GraphError(msg)
+            if name not in graph.inputs:
+                raise _needs(name)
+            read.append(name)
+            continue
         wanted.add(position[node.index])
         waiting += [*node.inputs, *node.captured]
-    return sorted(wanted), list(constants.values())
+    return sorted(wanted), list(constants.values()), sorted(read)
+
+
+def _refuse_recomputed(
+    graph: Graph, starts: Sequence[str], nodes: Sequence[int], read: Sequence[str], *, alone: bool
+) -> None:
+    """Raise where the rest would compute again what the chip does: a part of it is lost."""
+    before: Set[int] = set()
+    waiting = list(starts)
+    while waiting:
+        node = graph.producer.get(waiting.pop())
+        if node is not None and node.index not in before:
+            before.add(node.index)
+            waiting += [*node.inputs, *node.captured]
+    again = [graph.nodes[rank] for rank in nodes if graph.nodes[rank].index in before]
+    if again or alone:
+        raise _needs(again[-1].outputs[0] if again else read[0])
+
+
+def _needs(name: str) -> GraphError:
+    return GraphError(f"what is behind the end nodes needs {name}, which is not one of them")
 
 
 def _types(model: onnx.ModelProto) -> Dict[str, int]:

@@ -24,7 +24,7 @@ from hefsmith_worker.contract.layout import (
     TFLITE,
     TFLITE_MAP,
 )
-from hefsmith_worker.graph import analyse, cut_tail, name_nodes
+from hefsmith_worker.graph import GraphError, analyse, cut_tail, name_nodes
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.workspace import Workspace
 
@@ -202,11 +202,30 @@ def _nodes_of(model: Any, tensors: Sequence[str]) -> List[str]:
 
 def _save_tail(workspace: Workspace, model: Any, end_nodes: List[str]) -> None:
     """Keep what is cut off as a small network that can run on the CPU afterwards."""
-    tail = cut_tail(model, end_nodes)
+    outputs = [value.name for value in model.graph.output]
+    lost = [name for name in outputs if not _follows(model, end_nodes, name)]
+    if lost:
+        # Whoever wants one head of several, or features, cuts so: nothing is wrong with that.
+        workspace.channel.finding(
+            "parse.tail",
+            "info",
+            "%s cannot be computed from the end nodes: not in the HEF" % ", ".join(lost),
+            fix="Add a node before each to parser.end_nodes, if it is wanted.",
+        )
+    tail = cut_tail(model, end_nodes, outputs=[name for name in outputs if name not in lost])
     if tail is not None:
         path = workspace.path(TAIL)
         onnx_files.save(tail, path)
         workspace.announce("tail", path)
+
+
+def _follows(model: Any, end_nodes: List[str], output: str) -> bool:
+    """Tell whether an output of the network can be computed from the end nodes."""
+    try:
+        cut_tail(model, end_nodes, outputs=[output])
+    except GraphError:
+        return False
+    return True
 
 
 def _version() -> str:

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator import paths
@@ -46,13 +46,15 @@ class Problem:
 class Judged:
     """The judgement of a file. ``refused`` is said of the whole, ``problems`` of operators.
 
-    ``start_nodes`` and ``end_nodes`` are where a cut would help.
+    ``start_nodes`` and ``end_nodes`` are where a cut would help; ``learned`` is how many learned
+    layers are before that end, and how many there are.
     """
 
     refused: str | None
     problems: tuple[Problem, ...]
     start_nodes: tuple[str, ...]
     end_nodes: tuple[str, ...]
+    learned: tuple[int, int] = (0, 0)
 
 
 def judge(
@@ -88,7 +90,10 @@ def judge(
             timeout=PATIENCE,
             env=environ,
         )
-        return _read(parse_json(done.stdout)) if done.returncode == 0 else None
+        if done.returncode != 0:
+            return None
+        judged = _read(parse_json(done.stdout))
+        return replace(judged, end_nodes=_needed(path, judged.end_nodes))
     except (OSError, ValueError, KeyError, TypeError, HefError, subprocess.SubprocessError):
         return None
 
@@ -119,7 +124,28 @@ def _read(answer: Mapping[str, Any]) -> Judged:
         tuple(Problem(**problem) for problem in answer["problems"]),
         tuple(answer["start_nodes"]),
         tuple(answer["end_nodes"]),
+        (int(answer["learned"][0]), int(answer["learned"][1])),
     )
+
+
+def _needed(path: Path, ends: Sequence[str]) -> tuple[str, ...]:
+    """Leave out the end nodes that the host can compute from the others."""
+    if len(ends) < 2:
+        return tuple(ends)
+    import onnx
+    from hefsmith_worker.graph import GraphError
+    from hefsmith_worker.graph.tail import cut_tail
+
+    model = onnx.load(str(path))
+    kept = list(ends)
+    for one in ends:
+        others = [name for name in kept if name != one]
+        try:
+            if others and cut_tail(model, others, alone=True) is not None:
+                kept = others
+        except (GraphError, ValueError):
+            continue
+    return tuple(kept)
 
 
 def cure_of(judged: Judged, place: Place) -> str:
@@ -141,6 +167,13 @@ def cure_of(judged: Judged, place: Place) -> str:
         return (
             f"it stands behind the last learned layer: end before it ({where}), and run the rest "
             "on the host"
+        )
+    before, total = judged.learned
+    if judged.end_nodes and before:
+        return (
+            "it stands in the middle, between learned layers: write it with other operations, or "
+            f"end before it (parser: {{end_nodes: [{', '.join(judged.end_nodes)}]}}), which keeps "
+            f"{before} of {total} learned layers on the chip, and run the rest on the host"
         )
     return (
         "it stands in the middle, between learned layers, where no cut helps: write it with other "

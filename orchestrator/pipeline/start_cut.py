@@ -33,24 +33,6 @@ def ends_for(path: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[str, ...]
         return ()
     if any(problem.place != "after" for problem in judged.problems):
         return ()
-    ends = _needed(path, judged.end_nodes)
+    ends = judged.end_nodes
     again = judge(path, shapes=shapes, end_nodes=ends)
     return ends if again is not None and not again.refused and not again.problems else ()
-
-
-def _needed(path: Path, ends: Sequence[str]) -> tuple[str, ...]:
-    """Leave out the end nodes that the host can compute from the others."""
-    import onnx
-    from hefsmith_worker.graph import GraphError
-    from hefsmith_worker.graph.tail import cut_tail
-
-    model = onnx.load(str(path))
-    kept = list(ends)
-    for one in ends:
-        others = [name for name in kept if name != one]
-        try:
-            if others and cut_tail(model, others, alone=True) is not None:
-                kept = others
-        except (GraphError, ValueError):
-            continue
-    return tuple(kept)

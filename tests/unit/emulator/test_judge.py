@@ -223,3 +223,32 @@ def test_a_script_that_does_not_parse_is_a_finding(
     hn.write_text(json.dumps({"layers": {"net/matmul1": {"type": "matmul"}}}), encoding="utf-8")
     assert run(["lint", str(script), "--layers", str(hn), "--arch", "hailo8l"]) == 2
     assert "expected" in capsys.readouterr().out
+
+
+def test_the_end_that_is_told_leaves_out_what_the_host_computes(tmp_path: Path) -> None:
+    """A peak search reads the heat map twice: itself, and its pooled form."""
+    path = network(None, tmp_path / "net.onnx")
+    model = onnx.load(str(path))
+    last = model.graph.output[0].name
+    model.graph.node.extend(
+        [
+            helper.make_node(
+                "MaxPool", [last], ["pooled"], "/pool", kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+            ),
+            helper.make_node("Equal", [last, "pooled"], ["same"], "/equal"),
+            helper.make_node("Cast", ["same"], ["mask"], "/cast", to=TensorProto.FLOAT),
+            helper.make_node("Mul", [last, "mask"], ["peaks"], "/mul"),
+        ]
+    )
+    model.graph.output[0].name = "peaks"
+    onnx.save(model, str(path))
+    judged = judge(path)
+    assert judged is not None
+    assert judged.end_nodes == ("/end/Relu",)
+
+
+def test_a_cut_in_the_middle_says_what_it_keeps(tmp_path: Path) -> None:
+    judged = judge(network("middle", tmp_path / "net.onnx"))
+    assert judged is not None
+    assert judged.learned == (1, 2)
+    assert "end_nodes: [/c1/Conv]}), which keeps 1 of 2 learned" in cure_of(judged, "middle")

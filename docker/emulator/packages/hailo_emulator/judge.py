@@ -18,7 +18,12 @@ from hailo_sdk_client.model_translator.exceptions import MisspellNodeError, Unsu
 
 from hailo_emulator.cut import cut_graph
 from hailo_emulator.importer import import_graph
-from hailo_emulator.recommend import place_of, recommend_end_nodes, recommend_start_nodes
+from hailo_emulator.recommend import (
+    learned_before,
+    place_of,
+    recommend_end_nodes,
+    recommend_start_nodes,
+)
 from hailo_emulator.support import judge_graph
 
 if TYPE_CHECKING:
@@ -45,10 +50,17 @@ def judge_file(
         graph = import_graph(model, input_shapes=as_built(model, given) or None)
         graph, _ = cut_graph(graph, start_nodes or None, end_nodes or None)
     except (StageError, UnsupportedModelError, MisspellNodeError) as error:
-        return {"refused": str(error), "problems": [], "start_nodes": [], "end_nodes": []}
+        return {
+            "refused": str(error),
+            "problems": [],
+            "start_nodes": [],
+            "end_nodes": [],
+            "learned": [0, 0],
+        }
     judgement = judge_graph(graph)
     nodes = {node.name: node for node in graph.nodes}
     starts = recommend_start_nodes(graph, judgement)
+    ends = recommend_end_nodes(graph, judgement) if judgement.problems else []
     return {
         "refused": None,
         "problems": [
@@ -62,7 +74,8 @@ def judge_file(
             for problem in judgement.problems
         ],
         "start_nodes": starts,
-        "end_nodes": recommend_end_nodes(graph, judgement) if judgement.problems else [],
+        "end_nodes": ends,
+        "learned": learned_before(graph, ends),
     }
 
 

@@ -43,6 +43,21 @@ def place_of(graph: Graph, node: Node) -> Place:
     return "middle" if any(_is_learned(graph, one) for one in (node, *above)) else "before"
 
 
+def learned_before(graph: Graph, ends: list[str]) -> tuple[int, int]:
+    """Return how many learned layers a cut keeps, and how many there are."""
+    producers = graph.producers()
+    starts = [name for node in graph.nodes if node.name in ends for name in node.outputs]
+    kept = _reached(
+        starts,
+        lambda name: [producers[name]] if name in producers else [],
+        lambda found: found.reads,
+    )
+    return (
+        sum(_is_learned(graph, node) for node in kept),
+        sum(_is_learned(graph, node) for node in graph.nodes),
+    )
+
+
 def _reached(
     names: list[str],
     step: Callable[[str], list[Node]],

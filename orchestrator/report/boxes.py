@@ -105,6 +105,7 @@ def compare_boxes(
     A box at or above ``score`` in one step must have a partner in the other of the same
     class with IoU of at least one half; the partner may score less by up to SCORE_SLACK.
     """
+    reference, other = reference.with_area(), other.with_area()
     level = _fair_level(reference, other) if score is None else score
     found = wanted = matched_other = shown = present = 0
     total_iou = 0.0

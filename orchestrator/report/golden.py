@@ -95,6 +95,19 @@ class Detections:
         """Return the rows of one sample."""
         return self.boxes[int(self.offsets[index]) : int(self.offsets[index + 1])]
 
+    def with_area(self) -> Detections:
+        """Return the boxes that have one: others show nothing, and do not overlap themselves.
+
+        Distances that an untrained network gives may be negative, or lie outside of the picture.
+        """
+        import numpy as np
+
+        kept = np.all(self.boxes[:, 2:4] > self.boxes[:, :2], axis=1)
+        if bool(kept.all()):
+            return self
+        before = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+        return Detections(self.boxes[kept], before[self.offsets])
+
 
 @dataclass(frozen=True)
 class Golden:

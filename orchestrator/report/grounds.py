@@ -106,7 +106,7 @@ def nothing_proven(
         boxes = [decoded[reference].boxes]
     tensors = [np.asarray(one) for one in outputs if not isinstance(one, Detections)]
     if boxes:
-        if not any(len(one.boxes) for one in boxes):
+        if not any(len(one.with_area().boxes) for one in boxes):
             return (
                 f"the float model itself finds no box in {counted(count, 'sample')}, so nothing "
                 "is proven: use pictures that show what it was trained on, or a lower nms.score"

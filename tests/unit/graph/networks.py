@@ -335,6 +335,33 @@ class Whole(nn.Module):
 MAPS = ("resized", "argmax", "image")
 
 
+class Points(nn.Module):
+    """Interest points: cells of 8 x 8 pixels or none of them, and a descriptor beside them."""
+
+    def __init__(self, *, norm: bool, softmax: bool = True) -> None:
+        super().__init__()
+        self.body, self.norm, self.softmax = Body(1), norm, softmax
+        self.points, self.words = nn.Conv2d(16, 65, 1), nn.Conv2d(16, 64, 1)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        map_ = self.body(x)[0]
+        points, words = self.points(map_), self.words(map_)
+        points = points.softmax(1) if self.softmax else points.sigmoid()
+        return points, nn.functional.normalize(words, dim=1) if self.norm else words
+
+
+class Line(nn.Module):
+    """Characters of a line of text, one after the other: no map, though it looks like one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.last = Body(), nn.Conv2d(16, 30, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        row = self.last(self.body(x)[0].mean(2, keepdim=True))
+        return row.squeeze(2).permute(2, 0, 1).log_softmax(-1)
+
+
 def _scales(*roles: tuple[str, str], count: int = 3) -> tuple[tuple[str, str], ...]:
     return tuple((role, f"{name}.{i}.weight") for i in range(count) for role, name in roles)
 
@@ -489,4 +516,8 @@ OTHERS: dict[str, Callable[[], nn.Module]] = {
     "picture to picture": lambda: Whole("image", 12),
     "depth": lambda: Whole("resized", 1),
     "vector and map": lambda: Whole("two", 10),
+    "interest points": lambda: Points(norm=True),
+    "interest points, raw descriptors": lambda: Points(norm=False),
+    "interest points, sigmoid": lambda: Points(norm=False, softmax=False),
+    "characters of a line": Line,
 }

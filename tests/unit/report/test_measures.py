@@ -177,6 +177,18 @@ def test_empty_pictures_agree() -> None:
     assert found.f1 == 0.0
 
 
+def test_boxes_without_area_are_none() -> None:
+    """An untrained network gives negative distances: a step is not unlike itself by them."""
+    flat = np.array([box(0.4, 0.2, 0.4, 0.6, 0.9, 0), box(0.5, 0.5, 0.3, 0.9, 0.8, 1)], np.float32)
+    real = np.array([box(0.1, 0.1, 0.4, 0.4, 0.9, 0)], np.float32)
+    found = box_measures.compare_boxes(detections([flat]), detections([flat]))
+    assert (found.f1, found.reference_boxes) == (1.0, 0)
+    both = detections([np.concatenate([flat, real]), real])
+    assert box_measures.compare_boxes(both, both).f1 == 1.0
+    assert [len(both.with_area().sample(index)) for index in (0, 1)] == [1, 1]
+    assert box_measures.compare_boxes(detections([real]), detections([flat])).f1 == 0.0
+
+
 def test_average_precision_by_hand() -> None:
     truth = [[[0.0, 0.0, 0.4, 0.4, 0]], [[0.5, 0.5, 0.9, 0.9, 0]]]
     rows = [

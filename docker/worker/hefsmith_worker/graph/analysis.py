@@ -30,6 +30,8 @@ from hefsmith_worker.graph.values import Values
 
 #: More learned layers than this at the end are no head of a known kind.
 _MOST_ENDS = 48
+#: What makes one answer of all channels of a cell: similarities, and descriptors of length 1.
+_MIXERS = frozenset(("MatMul", "Gemm", "Einsum", "ReduceL2", "ReduceSumSquare", "LpNormalization"))
 
 
 def analyse(source: Union[str, Path, onnx.ModelProto]) -> HeadReport:
@@ -225,12 +227,12 @@ def _prototypes(
 
 
 def _is_mixed(head: Head, trace: Trace) -> bool:
-    """Say whether a product mixes channels of a scale: then they are embeddings, not answers."""
+    """Say whether a product or a norm mixes channels of a scale: embeddings are no answers."""
     for scale in head.scales[:1]:
         for role in ("box", "class", "objectness"):
             end = scale.get(role)
             if end is not None and any(
-                mark.op in ("MatMul", "Gemm", "Einsum") for mark in trace.marks((end.position, 0))
+                mark.op in _MIXERS for mark in trace.marks((end.position, 0))
             ):
                 return True
     return False

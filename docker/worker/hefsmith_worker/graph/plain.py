@@ -140,6 +140,9 @@ def _segmentation(
     if len(classes) != 1 or any(node.op not in ("Conv", "ConvTranspose", "Add") for node in nodes):
         return None
     number = classes.pop()
+    if min(size) > 1 and any(1 in shape[2:] for shape in maps):
+        # A row of cells reads a line: characters of a plate or a word, one after the other.
+        return None
     if any(_channels(values, node) != number for node in ends.learned):
         return None
     decided = bool(passed & {"Softmax", "LogSoftmax", "ArgMax"})
@@ -166,8 +169,10 @@ def _segmentation(
         return None
     sure = 0.95 if decided else (0.8 if resized or number >= 4 else 0.6)
     why = [f"a map of {number} channels per picture, of 1/{stride} of its size"]
-    if decided:
+    if decided and "ArgMax" in passed:
         why.append("the largest channel of each pixel is taken")
+    elif decided:
+        why.append("behind it a softmax over the channels of each pixel")
     elif resized:
         why.append("enlarged to the picture, and nothing else behind it")
     if len(nodes) > 1:

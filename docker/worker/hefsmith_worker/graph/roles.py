@@ -271,6 +271,10 @@ def _sized(
         and per_box[0] >= _FEWEST_BINS
         and per_box[0] not in _ANCHOR_COUNTS
     ):
+        if kind == "r" and (len(boxes) == 1 or softmax):
+            # Detectors with distributions have several scales and a sigmoid for each class: what
+            # stands beside one map of scores, and is never decoded, is a descriptor.
+            return None
         bins = per_box[0]
     else:
         counts = per_box

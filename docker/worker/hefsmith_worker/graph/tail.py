@@ -84,7 +84,7 @@ def _tensors(graph: Graph, end_nodes: Sequence[str]) -> List[str]:
 def _behind(
     graph: Graph, values: Values, starts: Sequence[str], outputs: Sequence[str]
 ) -> Tuple[List[int], List[onnx.TensorProto], List[str]]:
-    """Return the positions of the nodes behind ``starts``, their constants, and inputs they read."""
+    """Return the positions of the nodes behind ``starts``, their constants, the inputs read."""
     position = {node.index: rank for rank, node in enumerate(graph.nodes)}
     wanted: Set[int] = set()
     constants: Dict[str, onnx.TensorProto] = {}

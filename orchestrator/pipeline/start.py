@@ -10,7 +10,7 @@ from hefsmith_worker.contract.trials import OPEN_SIDE, SIDES
 from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control, in_one_line
 from orchestrator.pipeline import start_code
 from orchestrator.pipeline.start_cut import unasked
-from orchestrator.pipeline.start_recipe import Draft, takes_pictures
+from orchestrator.pipeline.start_recipe import COMMONEST, Draft, takes_pictures
 from orchestrator.project.starter import (
     Network,
     assumed_preprocessing,
@@ -324,9 +324,7 @@ def _decide(
             others = "; ".join(one.words for one in decision.options[1:])
             draft.notes.append(f"preprocessing: as good on these pictures: {others}")
     elif decision.asks:
-        draft.notes.append(
-            "preprocessing is the commonest one, not known: check it against your training"
-        )
+        draft.notes.append(COMMONEST)
     comments = [*(f"from {where}" for where in decision.why[:4])]
     if decision.figure:
         comments.append(decision.figure)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import escape_control
+from orchestrator.pipeline.start_arrays import AS_THEY_ARE, beside, folders_of, settle, turned
 from orchestrator.project.starter import (
     Network,
     Pictures,
@@ -16,18 +17,21 @@ from orchestrator.project.starter import (
     is_picture,
     starter_recipe,
 )
-from orchestrator.project.survey.arrays import arrays_for, rows_of
+from orchestrator.project.survey.arrays import array_shape, arrays_for, rows_of
 from orchestrator.project.survey.given import relative
 from orchestrator.project.survey.pictures import Labels, Shown, holds_pictures, masks_beside
 from orchestrator.project.survey.questions import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.pipeline.start_code import Code
     from orchestrator.project.survey.folder import Folder
     from orchestrator.project.survey.given import Given
     from orchestrator.project.survey.questions import Ask
+
+#: Said where nothing tells how pictures are prepared.
+COMMONEST = "preprocessing is the commonest one, not known: check it against your training"
 
 
 @dataclass
@@ -68,11 +72,7 @@ class Draft:
             recipe["preprocessing"] = {**section, "size": list(shape[2:])}
         twice = [name for name, shape in network.inputs.items() if is_picture(shape)]
         if shown is not None and len(twice) > 1:
-            self.notes.append(
-                f"inputs {' and '.join(twice)} are calibrated on the same pictures: where yours "
-                "come together (left and right, before and after), give each its folder, with "
-                "equal names"
-            )
+            self._pair(recipe, shown, twice)
         if code.opset is not None:
             recipe.setdefault("export", {})["opset"] = code.opset
         if code.packages:
@@ -89,6 +89,11 @@ class Draft:
             self.miss_pictures()
             if recipe["calibration"]["source"] == "calib/images":
                 recipe["calibration"]["source"] = f"calib/{self.given.name}"
+        notes, first = settle(recipe, self.target)
+        self.notes += notes
+        if recipe["preprocessing"] == AS_THEY_ARE and COMMONEST in self.notes:
+            self.notes.remove(COMMONEST)
+        self.first = self.first or (f"{first}, then: hef up {self.target.name}" if first else "")
         thresholds = _thresholds(recipe["postprocess"].get("task"))
         if thresholds and "validation" in recipe:
             recipe["validation"]["thresholds"] = thresholds
@@ -117,6 +122,9 @@ class Draft:
         plain = isinstance(pictures.calibration, str) and is_array(pictures.calibration)
         wanted = dict(network.inputs) if plain or pictures.calibration is None else data
         found, held_out = arrays_for(wanted, self.folder.arrays)
+        if plain and len(wanted) == 1 and not found and self._is_turned(pictures, wanted):
+            # It is told what to do with the array that was named.
+            return pictures
         for name, shape in wanted.items():
             rows = ", ".join(map(str, ("N", *rows_of(shape))))
             if name in found:
@@ -138,6 +146,27 @@ class Draft:
             arrays={name: relative(path, self.target) for name, path in found.items()},
             held_out_arrays={name: relative(path, self.target) for name, path in held_out.items()},
         )
+
+    def _pair(self, recipe: dict[str, Any], shown: Shown, inputs: Sequence[str]) -> None:
+        """Give inputs that take pictures the folders of their names, or say what is missing."""
+        source = recipe["calibration"]["source"]
+        folders = folders_of(shown.calibration, inputs)
+        if folders and isinstance(source, dict):
+            source.update({name: relative(path, self.target) for name, path in folders.items()})
+            self.said += [
+                f"input {name}: pictures of {path.name}" for name, path in folders.items()
+            ]
+            return
+        self.notes.append(
+            f"inputs {' and '.join(inputs)} are calibrated on the same pictures: where yours "
+            "come together (left and right, before and after), give each its folder, with "
+            "equal names"
+        )
+
+    def _is_turned(self, pictures: Pictures, wanted: Mapping[str, Sequence[int]]) -> bool:
+        """Tell whether the array that was named has its channels first."""
+        shape = array_shape(beside(self.target, str(pictures.calibration)))
+        return shape is not None and turned(shape, next(iter(wanted.values())))
 
     def chip(self) -> str:
         """Return the chip that was named, or is asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.reading import open_regular
@@ -10,6 +11,9 @@ from orchestrator.reading import open_regular
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+#: Rows that are looked at to tell an array's range.
+_ROWS = 16
 
 
 def rows_of(shape: Sequence[int]) -> tuple[int, ...]:
@@ -54,6 +58,37 @@ def array_shape(path: Path) -> tuple[int, ...] | None:
             version = np.lib.format.read_magic(stream)
             return _header(stream, version)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError):
+        return None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An array's shape, its numbers' kind as numpy has it, and the range of some rows."""
+
+    shape: tuple[int, ...]
+    kind: str
+    low: float
+    high: float
+
+    @property
+    def prepared(self) -> bool:
+        """Whether it holds numbers that cannot be pixels of 0..255: floats as a network gets."""
+        return self.kind == "f" and (self.low < 0 or self.high > 255 or self.high <= 1.0)
+
+
+def array_facts(path: Path) -> Facts | None:
+    """Look at a ``.npy`` file and at some of its rows; ``None`` where that cannot be done."""
+    import numpy as np
+
+    try:
+        with open_regular(path):
+            array = np.load(str(path), mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray) or not array.size or array.dtype.kind not in "uif":
+            return None
+        rows = np.unique(np.linspace(0, len(array) - 1, _ROWS).astype(int))
+        some = np.asarray(array[rows], np.float64)
+        return Facts(array.shape, array.dtype.kind, float(some.min()), float(some.max()))
+    except (OSError, ValueError, EOFError, TypeError):
         return None
 
 

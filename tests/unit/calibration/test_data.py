@@ -125,6 +125,16 @@ def test_rows_with_nothing_in_them_are_named(tmp_path: Path) -> None:
     assert "calib.black" not in found
 
 
+def test_one_number_a_sample_has_to_vary_over_the_set(tmp_path: Path) -> None:
+    """A speed beside a picture: no sample of it holds more than one value."""
+    speeds = rows((1, 1))
+    made = build_calibration(request(save(tmp_path / "a.npy", speeds), (1, 1)), tmp_path / "out")
+    assert not made.errors
+    still = save(tmp_path / "b.npy", np.full((12, 1), 3, np.float32))
+    made = build_calibration(request(still, (1, 1), minimum=1), tmp_path / "still")
+    assert "calib.constant" in [finding.code for finding in made.errors]
+
+
 def test_rows_that_are_for_validation_too_are_an_error(tmp_path: Path) -> None:
     array = rows(FEATURES)
     source = save(tmp_path / "a.npy", array)

@@ -140,6 +140,13 @@ def lint_pictures(evidence: CalibrationEvidence, index: int) -> List[Finding]:
     """Find constant, black and blown-out pictures."""
     kinds: Dict[str, List[str]] = {"constant": [], "black": [], "blown": []}
     data = is_data(evidence.request.inputs[index])
+    if (
+        data
+        and evidence.request.inputs[index].preprocess.shape == (1,)
+        and _varies(evidence, index)
+    ):
+        # One number a sample, such as a speed: it is the set that has to vary.
+        return []
     for name, outcome in zip(evidence.names, evidence.outcomes):
         counts = as_counts(outcome.histograms[index])
         kind = _kind_of_data(counts) if data else _kind_of_picture(counts)
@@ -168,6 +175,14 @@ def lint_pictures(evidence: CalibrationEvidence, index: int) -> List[Finding]:
             )
         )
     return found
+
+
+def _varies(evidence: CalibrationEvidence, index: int) -> bool:
+    """Tell whether the samples of an input differ in anything."""
+    import numpy as np
+
+    total = sum(as_counts(outcome.histograms[index]).sum(0) for outcome in evidence.outcomes)
+    return bool(np.count_nonzero(total) > 1)
 
 
 def _kind_of_data(counts: object) -> Optional[str]:

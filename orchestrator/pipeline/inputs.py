@@ -395,6 +395,6 @@ def _script(collector: Collector) -> tuple[str, ...]:
     lines = list(optimization.script)
     if optimization.script_file is not None:
         path = collector.find(optimization.script_file, "optimization", "script_file")
-        text = read_regular(path, limit=SCRIPT_LIMIT).decode("utf-8", "replace")
+        text = read_regular(path, limit=SCRIPT_LIMIT).decode("utf-8-sig", "replace")
         lines = [*text.splitlines(), *lines]
     return tuple(lines)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
 
+#: What a script cannot be read with, whatever the compiler.
+_UNREADABLE = frozenset({"syntax", "unknown-command", "missing-argument", "level", "name-twice"})
+
 
 def lint_graph(
     path: Path,
@@ -112,6 +115,33 @@ def lint_model(
         )
     told = products_in_8_bit(arch, asked_of_products("\n".join(script), layers))
     return [*found, *([] if told is None else [told])]
+
+
+def refuse_script(model: str, lines: Sequence[object]) -> None:
+    """Refuse a script that no compiler reads, before anything runs: it is read after hours.
+
+    Only what is sure counts; a newer compiler may know more than the table of commands does.
+    Raises :class:`~orchestrator.errors.ConfigError`.
+    """
+    from hefsmith_worker.script.lint import check_text
+
+    from orchestrator.errors import ConfigError, escape_control
+
+    if not lines:
+        return
+    wrong = [
+        finding
+        for finding in check_text("\n".join(map(str, lines)))
+        if finding.severity == ERROR and finding.code in _UNREADABLE
+    ]
+    if wrong:
+        first = wrong[0]
+        more = f" ({first.fix})" if first.fix else ""
+        number = first.line or 1
+        text = str(lines[number - 1]).strip()[:120] if number <= len(lines) else ""
+        msg = escape_control(f"{model}: the script, line {number}: {first.message}{more}: {text}")
+        hint = f"hef lint {model} shows all that is wrong with it."
+        raise ConfigError(msg, hint=hint, code=f"script.{first.code}")
 
 
 def asked_of_products(script: str, layers: Mapping[str, Any] | None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.finalize import accept
 from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.jobs import Segment, job_for_display
+from orchestrator.pipeline.linting import refuse_script
 from orchestrator.pipeline.pictures import make_data
 from orchestrator.pipeline.prestart import Prestart, PrestartedJob, start_job
 from orchestrator.pipeline.sizes import read_size
@@ -107,6 +108,7 @@ class BuildSession:
     def request(self, loaded: LoadedRecipe, arch: Arch) -> BuildRequest:
         """Return what a build of the recipe for a chip is made of."""
         request = collect(self.full(loaded, arch), self.workspace.root, arch)
+        refuse_script(loaded.name, request.parameters["optimize"]["script"])
         return self.trust.judged(loaded, request)
 
     def full(self, loaded: LoadedRecipe, arch: Arch) -> LoadedRecipe:

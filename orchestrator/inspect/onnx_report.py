@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hefsmith_worker.contract.families import proposed_cut
-from hefsmith_worker.contract.findings import TOKENS_FIX
+from hefsmith_worker.contract.findings import LOOKUP_FIX
 from hefsmith_worker.contract.options import KNOWN_OPSETS, unknown_opset
-from hefsmith_worker.tokens import TensorReader, reads_tokens
+from hefsmith_worker.tokens import TensorReader, fix_of, looks_up, reads_tokens
 
 from orchestrator.errors import escape_control
 from orchestrator.inspect.compiler import cure_of
 from orchestrator.inspect.onnx_cost import estimate_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
     from orchestrator.inspect.compiler import Judged, Place, Problem
     from orchestrator.inspect.onnx_file import Node, OnnxModel, Value
+
+    Readers = Callable[[str], Iterable[TensorReader]]
 
 #: Operators that users saw refused, with the parser's own name for the error.
 _REFUSED: Final = {
@@ -208,38 +210,44 @@ def _operators(model: OnnxModel, cut: Sequence[str]) -> Iterator[Objection]:
 
 
 def _ranks(model: OnnxModel) -> Iterator[Objection]:
-    odd = [
-        value.name
-        for value in model.inputs
-        if value.shape is not None
-        and len(value.shape) not in (2, 4)
-        and not (len(value.shape) == 3 and _are_tokens(model, value.name))
-    ]
-    if odd:
+    readers = _readers_of(model)
+    fixes: dict[str, list[str]] = {}
+    for value in model.inputs:
+        rank = len(value.shape or ())
+        if looks_up(value.name, readers):
+            yield Objection(
+                "lookup", "inputs that number the rows of an embedding", LOOKUP_FIX, (value.name,)
+            )
+        elif value.shape is None or rank in (2, 4):
+            continue
+        elif rank != 3 or not _are_tokens(model, value.name, readers):
+            fixes.setdefault(fix_of(value.name, rank, readers), []).append(value.name)
+    for fix, names in fixes.items():
         yield Objection(
             "rank",
             "inputs that are neither pictures (1, C, H, W) nor features (1, F)",
-            TOKENS_FIX,
-            tuple(odd),
+            fix,
+            tuple(names),
         )
 
 
-def _are_tokens(model: OnnxModel, name: str) -> bool:
+def _are_tokens(model: OnnxModel, name: str, readers: Readers) -> bool:
     ranks = {weight: len(one.shape) for weight, one in model.weights.items()}
     ranks.update(
         (node.outputs[0], len(node.constant.shape))
         for node in model.nodes
         if node.constant is not None
     )
-    return reads_tokens(
-        name,
-        lambda tensor: (
-            TensorReader(node.op, node.inputs, node.outputs)
-            for node in model.nodes
-            if tensor in node.inputs
-        ),
-        lambda tensor: ranks.get(tensor) == 2,
-    )
+    return reads_tokens(name, readers, lambda tensor: ranks.get(tensor) == 2)
+
+
+def _readers_of(model: OnnxModel) -> Readers:
+    found: dict[str, list[TensorReader]] = {}
+    for node in model.nodes:
+        reader = TensorReader(node.op, node.inputs, node.outputs)
+        for name in dict.fromkeys(node.inputs):
+            found.setdefault(name, []).append(reader)
+    return lambda tensor: found.get(tensor, ())
 
 
 def _sides(value: Value) -> str:

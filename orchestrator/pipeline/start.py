@@ -75,6 +75,7 @@ def start(
     if given.network.checkpoint is not None and given.network.checkpoint.kind == "ultralytics":
         return _ultralytics(draft)
     weights, facts = _weights(given)
+    _refuse_volumes(given)
     shown = given.calibration
     labels_before = labels_for(
         shown, weights.classes_out, facts=facts, scripts=scripts, files=folder.labels
@@ -119,6 +120,17 @@ def start(
     return Started(
         recipe, network, draft.files, draft.comments, draft.said, draft.notes, draft.first
     )
+
+
+def _refuse_volumes(given: Given) -> None:
+    """Refuse an input of five dimensions before it is looked at: no recipe can name it."""
+    from hefsmith_worker.contract.findings import VIDEO_FIX
+
+    for name, shape in given.inputs.items():
+        if len(shape) > 4:
+            file = given.network.path.name
+            msg = f"{file}: input {name} has {len(shape)} dimensions: {list(shape)}"
+            raise ConfigError(escape_control(msg), hint=VIDEO_FIX, code="init.volume")
 
 
 def _ultralytics(draft: Draft) -> Started:

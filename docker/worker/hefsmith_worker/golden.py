@@ -26,7 +26,7 @@ from hefsmith_worker.calibration import (
     read_sources,
 )
 from hefsmith_worker.calibration.sources import source_for
-from hefsmith_worker.contract.findings import TOKENS_FIX, WARNING, Finding
+from hefsmith_worker.contract.findings import TOKENS_FIX, VIDEO_FIX, WARNING, Finding
 from hefsmith_worker.contract.layout import GOLDEN, GOLDEN_DRAFT, MASKS_IN_GOLDEN
 from hefsmith_worker.pictures import Preprocess, PreprocessError, normalise
 from hefsmith_worker.protocol import StageError
@@ -62,7 +62,7 @@ def input_specs(
                 "input %s has shape %s; a network takes (1, C, H, W), or (1, F) features"
                 % (name, shape),
                 code="preprocess.shape",
-                fix=TOKENS_FIX,
+                fix=VIDEO_FIX if len(shape) > 4 else TOKENS_FIX,
             )
         size = [int(shape[2]), int(shape[3])] if len(shape) == 4 else [1, 1]
         if given.get("size") is None:

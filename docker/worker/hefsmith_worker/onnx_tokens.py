@@ -6,14 +6,14 @@ is (1, C, 1, L), which the network turns into its tokens at once: no number chan
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import numpy as np
 
 from hefsmith_worker import onnx_files
-from hefsmith_worker.contract.findings import TOKENS_FIX
+from hefsmith_worker.contract.findings import LOOKUP_FIX
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.tokens import TensorReader, reads_tokens
+from hefsmith_worker.tokens import TensorReader, fix_of, looks_up, reads_tokens
 
 Shapes = Mapping[str, Tuple[int, ...]]
 
@@ -27,23 +27,17 @@ def take_tokens(model: Any, shapes: Shapes) -> List[str]:
     ``shapes`` fill what the file leaves open. Other inputs of three dimensions stay.
     """
     ranks = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
-    readers: Dict[str, List[TensorReader]] = {}
+    readers = _readers_of(model)
     for node in model.graph.node:
         for attribute in node.attribute if node.op_type == "Constant" else ():
             if attribute.name == "value":
                 ranks[node.output[0]] = len(attribute.t.dims)
-        for name in node.input:
-            readers.setdefault(name, []).append(
-                TensorReader(node.op_type, list(node.input), list(node.output))
-            )
     told = []
     for value in onnx_files.network_inputs(model):
         sides = _sides(value, shapes)
         if len(sides) != 3 or not all(sides[1:]):
             continue
-        if not reads_tokens(
-            value.name, lambda name: readers.get(name, ()), lambda name: ranks.get(name) == 2
-        ):
+        if not reads_tokens(value.name, readers, lambda name: ranks.get(name) == 2):
             continue
         _add_axis(model, value, sides[1], sides[2])
         told.append(
@@ -51,6 +45,16 @@ def take_tokens(model: Any, shapes: Shapes) -> List[str]:
             "width %d, %d channels" % (value.name, sides[1], sides[2], sides[1], sides[2])
         )
     return told
+
+
+def _readers_of(model: Any) -> Callable[[str], List[TensorReader]]:
+    readers: Dict[str, List[TensorReader]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(
+                TensorReader(node.op_type, list(node.input), list(node.output))
+            )
+    return lambda name: readers.get(name, [])
 
 
 def _sides(value: Any, shapes: Shapes) -> List[int]:
@@ -108,14 +112,21 @@ def as_tokens(array: np.ndarray) -> np.ndarray:
 
 
 def refuse_others(model: Any) -> None:
-    """Raise :class:`StageError` for an input of three dimensions that is left."""
+    """Raise :class:`StageError` for an input that the chip cannot take, and no form of it."""
+    readers = _readers_of(model)
     for value in onnx_files.network_inputs(model):
-        dims = value.type.tensor_type.shape.dim
-        if len(dims) == 3:
+        sides = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        if looks_up(value.name, readers):
+            raise StageError(
+                "input %s numbers the rows of an embedding (Gather)" % value.name,
+                code="preprocess.lookup",
+                fix=LOOKUP_FIX,
+            )
+        if len(sides) == 3:
             raise StageError(
                 "input %s has shape %s: tokens (1, L, C) that no linear layer reads, or a signal "
                 "(1, C, L); the chip takes pictures (1, C, H, W) or features (1, F)"
-                % (value.name, [dim.dim_value for dim in dims]),
+                % (value.name, sides),
                 code="preprocess.tokens",
-                fix=TOKENS_FIX,
+                fix=fix_of(value.name, len(sides), readers),
             )

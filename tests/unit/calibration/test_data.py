@@ -210,7 +210,7 @@ def test_an_input_of_five_dimensions_is_told_what_to_become() -> None:
     with pytest.raises(StageError) as caught:
         specs((1, 3, 4, 64, 64))
 
-    assert "(1, C, 1, L)" in caught.value.fix
+    assert "(1, T*C, H, W)" in caught.value.fix
 
 
 @pytest.mark.parametrize(("shape", "lines"), [(SPECTRAL, False), (FEATURES, True), (SIGNAL, True)])

@@ -117,3 +117,54 @@ def test_arrays_of_tokens_are_rows_of_height_1() -> None:
         (spec,) = input_specs({"shared": {}}, [{"name": "tokens", "shape": shape}])
         assert spec.preprocess.color == "data"
         assert spec.preprocess.shape == (1, LENGTH, CHANNELS)
+
+
+@pytest.mark.parametrize(
+    ("steps", "sides", "word"),
+    [
+        (
+            [
+                ("Transpose", [], {"perm": [1, 0, 2]}),
+                ("GRU", [np.ones((1, 9, CHANNELS)), np.ones((1, 9, 3))], {"hidden_size": 3}),
+            ],
+            (1, LENGTH, CHANNELS),
+            "one step at a time",
+        ),
+        ([("Conv", [np.ones((2, 3, 3, 3, 3))], {})], (1, 3, 8, 16, 16), "a video"),
+        ([("Conv", [np.ones((5, LENGTH, 3))], {})], (1, LENGTH, CHANNELS), "Signals"),
+    ],
+)
+def test_what_is_refused_is_told_what_to_become(
+    steps: list[Step], sides: tuple[int, ...], word: str, tmp_path: Path
+) -> None:
+    model = network(steps, sides)
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    found = find_objections(read_onnx(tmp_path / "net.onnx"))
+    objection = next(one for one in found if one.code == "rank")
+    assert word.lower() in objection.fix.lower()
+    if len(sides) == 3:
+        with pytest.raises(StageError) as caught:
+            onnx_tokens.refuse_others(model)
+        assert caught.value.fix == objection.fix
+
+
+def test_numbers_of_words_are_looked_up_by_the_program(tmp_path: Path) -> None:
+    table = numpy_helper.from_array(np.ones((9, CHANNELS), np.float32), "table")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["ids"], ["whole"], "/cast", to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "whole"], ["rows"], "/embed"),
+        ],
+        "net",
+        [helper.make_tensor_value_info("ids", TensorProto.INT32, [1, LENGTH])],
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [1, LENGTH, CHANNELS])],
+        [table],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    with pytest.raises(StageError, match="embedding"):
+        onnx_tokens.refuse_others(model)
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    assert "lookup" in [one.code for one in find_objections(read_onnx(tmp_path / "net.onnx"))]
+    # A table that the input itself is taken from is no embedding.
+    model.graph.node[1].input[:] = ["whole", "table"]
+    onnx_tokens.refuse_others(model)

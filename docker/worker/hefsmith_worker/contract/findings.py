@@ -21,6 +21,24 @@ TOKENS_FIX = (
     "Signals (1, C, L): take (1, C, 1, L) and Conv2d with kernels (1, k)."
 )
 
+#: What to do with an input of five dimensions.
+VIDEO_FIX = (
+    "A video or a volume: the chip has no fifth axis. Let the network take the frames as channels\n"
+    "(1, T*C, H, W) with Conv2d, or run it on each frame and join the answers on the host."
+)
+
+#: What to do with a series that a recurrent layer reads.
+SERIES_FIX = (
+    "A recurrent layer reads it. Let the network take one step at a time: its cell written with\n"
+    "linear layers, the step (1, F) and the state (1, F) as inputs, the new state as an output."
+)
+
+#: What to do with numbers that look up an embedding.
+LOOKUP_FIX = (
+    "The chip looks nothing up. Let the network begin behind the embedding and take its rows,\n"
+    "tokens (1, L, C); the program looks them up."
+)
+
 
 class ContractError(ValueError):
     """A document is not what the contract says; the message tells where and how."""

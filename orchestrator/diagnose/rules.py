@@ -190,7 +190,7 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
     if scene.refused or other_line:
         yield "R36", scene.refused or scene.new_driver
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
-    if scene.card_of_line_5 and old_library and hit & (_NO_DEVICE | {"R97"}):
+    if scene.card_of_line_5 and old_library and hit & (_NO_DEVICE | {"R24", "R97"}):
         yield "R96", scene.card_of_line_5
     if scene.camera_of_root and "V741" not in hit:
         yield "V741", scene.camera_of_root

@@ -113,7 +113,8 @@ MENDED = (
     # Into its log HailoRT writes that the network is on the chip.
     ("loaded", re.compile(r"^\[\d+\] \[hailort\] \[info\] .*\] (?:activating \S+ took"
                           r"|configuring hef (?:on vdevice )?took)")),
-    ("link", re.compile(r"brcm-pcie \S+\.pcie: link up")),
+    # The Pi 5's own connector; its other ports (the RP1 chip has one) are always up.
+    ("link", re.compile(r"brcm-pcie 1000110000\.pcie: link up")),
     ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
     ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),
     ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"

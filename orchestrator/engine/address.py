@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hefsmith_worker.contract import addresses
+
 from orchestrator.engine import products
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.reading import read_json
@@ -93,8 +95,9 @@ def _explicit(asked: str, origin: str, docker_config: Path) -> Address:
 
 def _checked(url: str, origin: str) -> str:
     scheme = urlsplit(url).scheme
+    shown = escape_control(addresses.shown(url))
     if scheme not in SCHEMES:
-        msg = f"{origin} names an engine address that is not understood: {escape_control(url)}"
+        msg = f"{origin} names an engine address that is not understood: {shown}"
         raise ConfigError(
             msg,
             hint="Use ssh://user@host, unix:///path/to/docker.sock, tcp://host:port, local, "
@@ -102,10 +105,15 @@ def _checked(url: str, origin: str) -> str:
             code="engine.address",
         )
     if scheme == "ssh" and urlsplit(url).path.strip("/"):
-        msg = f"{origin}: an ssh engine address has no path: {escape_control(url)}"
+        msg = f"{origin}: an ssh engine address has no path: {shown}"
         raise ConfigError(
             msg, hint="Write ssh://user@host or ssh://user@host:port.", code="engine.address"
         )
+    if shown != url and "***" in shown:
+        # Docker's SDK takes none, and would quote it.
+        msg = f"{origin}: an engine's address has no password in it: {shown}"
+        hint = "Log in by a key (ssh://user@host), or by certificates: DOCKER_CERT_PATH."
+        raise ConfigError(msg, hint=hint, code="engine.address")
     return url
 
 

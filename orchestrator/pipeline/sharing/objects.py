@@ -490,12 +490,17 @@ def _hint(protocol: str) -> str:
     return f"Check the address, and that your credentials for {protocol} are set up."
 
 
+#: A login without the address around it, as libraries quote what they took for a name.
+_LOGIN = re.compile(r"(?<![\w/])([\w.+-]+):[^\s/@\"']+@")
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, EOFError):
         return "the connection was lost"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return escape_control(" ".join(str(error).split())[:200]) or type(error).__name__
+    said = _LOGIN.sub(r"\1:***@", addresses.hidden(" ".join(str(error).split())))
+    return escape_control(said[:200]) or type(error).__name__
 
 
 def without_password(address: str) -> str:

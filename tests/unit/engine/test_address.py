@@ -89,6 +89,25 @@ def test_an_address_that_cannot_be_is_refused_with_examples(wrong: str) -> None:
     assert "ssh://user@host" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    "url", ["ssh://me:geheim7@box", "tcp://me:geheim7@box:2375", "https://me:geheim7@box/x",
+            "ftp://me:geheim7@box", "ssh://me:geheim7@box/path"],
+)  # fmt: skip
+def test_a_password_in_an_address_is_refused_unseen(url: str, config: Path) -> None:
+    """The Docker SDK takes none, and would quote it in an error that people attach to reports."""
+    ways = (
+        lambda: choose(url),
+        lambda: choose(None, environ={"DOCKER_HOST": url}),
+        lambda: choose("lab", config, named={"lab": url}),
+    )
+    for way in ways:
+        with pytest.raises(ConfigError) as refused:
+            way()
+        assert "geheim7" not in f"{refused.value.message} {refused.value.hint}"
+    with pytest.raises(ConfigError, match="password"):
+        choose("ssh://me:geheim7@box")
+
+
 def test_an_unknown_name_lists_the_contexts_there_are(config: Path) -> None:
     with pytest.raises(ConfigError) as error:
         choose("la\x1bb", config)

@@ -23,6 +23,7 @@ from orchestrator.pipeline.sharing.objects import (
     Folder,
     Objects,
     StoreError,
+    _reason,
     open_objects,
     without_password,
 )
@@ -555,6 +556,15 @@ def test_a_folder_that_is_missing_is_not_made_for_a_pull(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="does not exist"):
         open_objects("share", tmp_path, writing=False)
     assert not (tmp_path / "share").exists()
+
+
+def test_what_a_library_says_of_an_address_has_no_password_in_it() -> None:
+    for said in ('Invalid bucket name "AKIA:geheim7@bucket": it must match',
+                 "cannot open ftp://me:geheim7@nas/x", "me:geheim7@nas: no such host",
+                 "GET https://host/x?token=geheim7 gave 403"):  # fmt: skip
+        assert "geheim7" not in _reason(ValueError(said)), said
+    plain = "no such key: a/b at 10:30 by me@nas"
+    assert _reason(ValueError(plain)) == plain
 
 
 def test_a_password_is_never_shown() -> None:

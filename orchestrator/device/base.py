@@ -157,6 +157,7 @@ class Identity:
     driver_module: str | None = None
     driver_on_disk: str | None = None
     binding_version: str | None = None
+    binding_place: str | None = None
     binding_error: str | None = None
     python_version: str | None = None
     numpy_version: str | None = None

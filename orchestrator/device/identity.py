@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract import chips
 
-from orchestrator.device.base import Holder, Identity, PcieLink
+from orchestrator.device.base import Holder, Identity, PcieLink, unit_name
 from orchestrator.device.replies import facts_from
 from orchestrator.reading import parse_json
 
@@ -71,6 +71,7 @@ def read_identity(
         driver_module=_driver_module(raw),
         driver_on_disk=versions["driver_on_disk"],
         binding_version=_text(binding.get("binding")),
+        binding_place=_text(binding.get("file")),
         binding_error=_text(binding.get("binding_error")),
         python_version=_text(binding.get("python")),
         numpy_version=_text(binding.get("numpy")),
@@ -256,7 +257,13 @@ def _read_holders(raw: Facts) -> tuple[Holder, ...] | None:
     if found is None:
         return None
     holders = tuple(
-        Holder(pid=entry.pid, command=entry.command, user=entry.user, unit=entry.unit)
+        Holder(
+            pid=entry.pid,
+            command=entry.command,
+            user=entry.user,
+            # It is the name of a folder that any process may make; here it goes into commands.
+            unit=entry.unit if entry.unit is not None and unit_name(entry.unit) else None,
+        )
         for entry in found.processes
     )
     return holders if found.complete or holders else None
@@ -270,7 +277,8 @@ def _driver_module(raw: Facts) -> str | None:
 
 def _module_order(raw: Facts) -> tuple[str, ...]:
     """Return the driver modules to look at on disk, the loaded one first."""
-    if "hailo1x" in (_driver_module(raw) or ""):
+    loaded = _driver_module(raw) or ""
+    if "hailo1x" in loaded and "hailo_pci" not in loaded:
         return ("hailo1x_pci", "hailo_pci")
     return ("hailo_pci", "hailo1x_pci")
 

@@ -8,6 +8,7 @@ says of those layers only follows. Hands go to the hardware last, when nothing e
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ _SIGNED = re.compile(
 _BOOT = re.compile(r"Timeout waiting for vDMA boot data|Failed writing SOC \w+ firmware")
 _LINK = re.compile(r"hailo.*(?:D3cold|device inaccessible)|pcieport .*AER: .*[Uu]ncorrect")
 _PROBE = re.compile(r"(?:probe of \S+ failed|probe with driver \S+ failed) with error (-\d+)")
+_NO_SPACE = re.compile(
+    r"BAR \d[^\n]*(?:no space|can't assign|failed to assign)[^\n]*\n(?:[^\n]*\n)*?[^\n]*hailo"
+    r"[^\n]*error -(?:12|22|28)\b"
+)
+#: Boards whose one PCIe lane has no connector.
+_NO_SLOT = re.compile(r"Raspberry Pi (?:4|400|3|2|Zero)\b")
 _EMPTY = re.compile(r"brcm-pcie 1000110000\.pcie: link down")
 _BUILT = re.compile(r"^hailo\S*/[\d.]+, (\S+), \S+: installed", re.MULTILINE)
 _HALF = re.compile(r"^(hailo\S*|h10\S*) \S+ i[FUH]", re.MULTILINE)
@@ -55,35 +62,72 @@ class Cause:
 _ABOVE_DRIVER = frozenset({"versions", "reboot", "node", "page-size", "holders"})
 
 
-#: The packages of a line that must be of one version.
-TOGETHER = ("library", "driver", "firmware", "binding")
-
-
 def drives(line: ProductLine) -> str:
     """Return which chips a line drives, for people."""
     return ", ".join(chip.title for chip in chips.of_line(line.compiler))
 
 
-def hold(line: ProductLine) -> str:
+def hold(facts: DeviceFacts) -> str:
     """Return the command that keeps the packages of a line together."""
-    return f"sudo apt-mark hold {packages(line, *TOGETHER)}"
+    return f"sudo apt-mark hold {facts.together}"
 
 
-def replace_line(wrong: ProductLine, right: ProductLine) -> str:
-    """Return the command that puts one line of packages in the place of the other."""
+def replace_line(facts: DeviceFacts) -> str:
+    """Return the command that puts a card's line of packages in the place of the other."""
+    wrong, right = facts.other_line, facts.product_line
+    if not facts.raspberry_os:
+        there = [name for name in facts.identity.packages if name.startswith(("hailo", "h10-"))]
+        first = f"sudo apt purge {' '.join(map(shlex.quote, there))}\n" if there else ""
+        return f"{first}{of_hailo(facts)}"
     return (
         f"sudo apt purge {packages(wrong)}; "
         f"sudo apt install dkms {packages(right, 'everything')} && sudo reboot"
     )
 
 
-def same_version(line: ProductLine) -> str:
+def same_version(facts: DeviceFacts) -> str:
     """Return the command that brings library, driver, firmware and binding to one version."""
+    if not facts.raspberry_os:
+        return of_hailo(facts)
+    names = facts.together
+    kept = [name for name in facts.out("held").split() if name in names.split()]
+    # apt leaves alone what is held, whatever else it is told.
+    free = f"sudo apt-mark unhold {' '.join(kept)} && " if kept else ""
     return (
-        "sudo apt update && sudo apt install --only-upgrade "
-        f"{packages(line, *TOGETHER)} && sudo reboot\n"
-        f"then keep them together: {hold(line)}"
+        f"{free}sudo apt update && sudo apt install --only-upgrade {names} && sudo reboot\n"
+        f"then keep them together: {hold(facts)}"
     )
+
+
+def of_hailo(facts: DeviceFacts) -> str:
+    """Return how library and driver come to a system that is not Raspberry Pi OS."""
+    version = facts.identity.hailort or "VERSION"
+    if not version.startswith((f"{facts.product_line.runtime}.", "VERSION")):
+        version = "VERSION"
+    machine = {"x86_64": "amd64", "amd64": "amd64"}.get(facts.identity.machine or "", "arm64")
+    line = f" (line {facts.product_line.runtime}.x)" if version == "VERSION" else ""
+    return (
+        f"Raspberry Pi OS's packages are not for {facts.identity.os_name or 'this system'}: from "
+        f"Hailo's Developer Zone (with a login) take hailort_{version}_{machine}.deb and "
+        f"hailort-pcie-driver_{version}_all.deb{line}, then:\n"
+        f"{HEADERS} && sudo dpkg --install hailort*.deb && sudo reboot"
+    )
+
+
+def everything(facts: DeviceFacts, before: str = "", after: str = "; sudo reboot") -> str:
+    """Return how all packages of a card's line are installed here, or why they cannot be."""
+    if not facts.raspberry_os:
+        return of_hailo(facts)
+    wanted = packages(facts.product_line, "everything")
+    policy = facts.raw.commands.get("policy")
+    known = facts.out("policy")
+    offered = re.search(rf"^{wanted}:\n(?:\s.*\n)*?\s+Candidate: (?!\(none\))", known, re.MULTILINE)
+    if policy is not None and known.strip() and offered is None:
+        return (
+            f"{facts.identity.os_name or 'This system'} has no {wanted}: it comes with Raspberry "
+            f"Pi OS Trixie. There: sudo apt install dkms {wanted}; sudo reboot"
+        )
+    return f"{before}sudo apt install dkms {wanted}{after}"
 
 
 def _loaded(facts: DeviceFacts) -> frozenset[str]:
@@ -118,7 +162,7 @@ def _wrong_line(facts: DeviceFacts) -> Cause | None:
         "line",
         f"the loaded driver {module} is of line {other.runtime}.x, and the card is {facts.card}",
         f"line {other.runtime}.x drives {drives(other)}; {facts.card} needs line {mine.runtime}.x",
-        replace_line(other, mine),
+        replace_line(facts),
         _ABOVE_DRIVER | {"line", "two-drivers", "firmware", "dkms", "binding"},
     )
 
@@ -129,7 +173,6 @@ def _not_loaded(facts: DeviceFacts) -> Cause | None:
         return None
     line, kernel = facts.product_line, facts.identity.kernel or "this kernel"
     card = f"{facts.card} is on the PCIe bus, and no driver is loaded"
-    everything = packages(line, "everything")
     if _SIGNED.search(_log(facts)):
         return Cause(
             "signature",
@@ -141,7 +184,12 @@ def _not_loaded(facts: DeviceFacts) -> Cause | None:
     theirs = {*facts.other_line.packages.values()} - {*line.packages.values()}
     other = [name for name in facts.identity.packages if name in theirs]
     why = f"it has no module for kernel {kernel}, or was never installed"
-    fix = f"{HEADERS} && sudo apt install {everything} && sudo dkms autoinstall; sudo reboot"
+    fix = (
+        f"{HEADERS} && sudo apt install {packages(line, 'everything')} && sudo dkms autoinstall; "
+        "sudo reboot"
+        if facts.raspberry_os
+        else of_hailo(facts)
+    )
     follows = _ABOVE_DRIVER | {"firmware"}
     built = _BUILT.findall(facts.out("dkms"))
     on_disk = facts.raw.output(f"modinfo_{line.driver}").out.strip()
@@ -177,6 +225,15 @@ def _of_loading(module: str, kernel: str, shut: Sequence[str]) -> tuple[str, str
 def _interrupts(facts: DeviceFacts) -> Cause | None:
     if not facts.raw.pci or not _MSI.search(_log(facts)):
         return None
+    if not facts.raspberry_board:
+        return Cause(
+            "msi",
+            "the driver got no interrupt vectors (MSI, error -28)",
+            "the slot, or a PCIe switch before it, has none left",
+            "Update the firmware of the machine and its kernel; else take a slot that is not "
+            "behind a switch or an adapter",
+            _ABOVE_DRIVER | {"firmware"},
+        )
     return Cause(
         "msi",
         "the driver got no interrupt vectors (MSI, error -28)",
@@ -195,7 +252,9 @@ def _firmware_file(facts: DeviceFacts) -> Cause | None:
         "firmware",
         f"the chip's firmware is missing: {missing[1]}",
         "the driver cannot start the chip",
-        f"sudo apt install --reinstall {packages(facts.product_line, 'firmware')}; sudo reboot",
+        f"sudo apt install --reinstall {packages(facts.product_line, 'firmware')}; sudo reboot"
+        if facts.raspberry_os
+        else of_hailo(facts),
         (_ABOVE_DRIVER - {"versions"}) | {"firmware"},
     )
 
@@ -208,7 +267,9 @@ def _boot(facts: DeviceFacts) -> Cause | None:
         "the firmware of the card did not start (transfer timed out)",
         "driver and firmware files are of different versions, or of the wrong line",
         "sudo apt install --reinstall "
-        f"{packages(facts.product_line, 'driver', 'firmware')}  # then power off and on",
+        f"{packages(facts.product_line, 'driver', 'firmware')}  # then power off and on"
+        if facts.raspberry_os
+        else of_hailo(facts),
         _ABOVE_DRIVER,
     )
 
@@ -224,7 +285,7 @@ def _library_line(facts: DeviceFacts) -> Cause | None:
         f"HailoRT {library} is of line {other.runtime}.x, and the card is {facts.card}",
         f"line {other.runtime}.x drives {drives(other)}; {facts.card} needs "
         f"line {facts.product_line.runtime}.x",
-        replace_line(other, facts.product_line),
+        replace_line(facts),
         frozenset({"node", "holders", "versions", "line", "binding", "reboot", "page-size"}),
     )
 
@@ -235,13 +296,27 @@ def _versions(facts: DeviceFacts) -> Cause | None:
     driver, library = identity.driver_version, identity.hailort
     if driver is None or library is None or driver == library:
         return None
-    return Cause(
-        "versions",
-        f"driver {driver}, library {library}",
-        "HailoRT refuses to open the chip: both must be exactly the same",
-        same_version(facts.product_line),
-        frozenset({"node", "holders", "versions", "binding"}),
-    )
+    return Cause("versions", *differing(facts, driver, library),
+                 frozenset({"node", "holders", "versions", "binding"}))  # fmt: skip
+
+
+def differing(facts: DeviceFacts, driver: str, library: str) -> tuple[str, str, str]:
+    """Return what is found, why, and what to do where driver and library differ."""
+    why = "HailoRT refuses to open the chip: both must be exactly the same"
+    found = f"driver {driver}, library {library}"
+    if facts.identity.driver_on_disk == library:
+        why += f"; driver {library} is installed, and not loaded yet"
+        return found, why, f"sudo reboot\nif they differ still: {same_version(facts)}"
+    own = [path for path in facts.raw.libraries
+           if path.startswith("/usr/local/") and path.endswith(f".so.{library}")]  # fmt: skip
+    if own and any(path.endswith(f".so.{driver}") for path in facts.raw.libraries):
+        fix = (
+            f"sudo rm {' '.join(map(shlex.quote, own))}; sudo ldconfig; hailortcli --version"
+            f"  # {driver}; a hailortcli in /usr/local/bin belongs to the old one"
+        )
+        why += f", and this one stands before the library of version {driver}"
+        return f"{found} ({own[0]})", why, fix
+    return found, why, same_version(facts)
 
 
 def _hangs(facts: DeviceFacts) -> Cause | None:
@@ -269,10 +344,29 @@ def _node(facts: DeviceFacts) -> Cause | None:
     return None
 
 
+def _no_node(facts: DeviceFacts) -> Cause | None:
+    """The driver runs the card, and what programs open is not here: a container's own /dev."""
+    if facts.raw.nodes or not any(card.driver for card in facts.raw.pci):
+        return None
+    return Cause(
+        "no-node",
+        "the driver runs the card, and there is no /dev/hailo0 here (10H: /dev/h1x-0)",
+        "a container has only the nodes that it was given; on the machine itself udev makes it",
+        "In a container: start it with --device /dev/hailo0 (Compose: devices:). On the machine "
+        "itself: sudo udevadm trigger; ls -l /dev/hailo* /dev/h1x*",
+        frozenset({"node", "holders"}),
+    )
+
+
+def ending(pid: int, unit: str | None) -> str:
+    """Return the command that ends a process, or its unit where it has one."""
+    return f"sudo systemctl stop {shlex.quote(unit)}" if unit else f"sudo kill {pid}"
+
+
 def _held(facts: DeviceFacts) -> Cause | None:
     for holder in facts.identity.holders or ():
         unit = f", service {holder.unit}" if holder.unit else ""
-        stop = f"sudo systemctl stop {holder.unit}" if holder.unit else f"sudo kill {holder.pid}"
+        stop = ending(holder.pid, holder.unit)
         return Cause(
             "held",
             f"process {holder.pid} uses the chip: {holder.command}{unit}",
@@ -338,6 +432,25 @@ def _supply(facts: DeviceFacts) -> Cause | None:
     )
 
 
+def _memory(facts: DeviceFacts) -> Cause | None:
+    """The kernel found no addresses for the card's memory."""
+    if not facts.raw.pci or not _NO_SPACE.search(_log(facts)):
+        return None
+    pi = facts.raspberry_board
+    return Cause(
+        "memory",
+        "the kernel has no address space for the card (BAR: no space)",
+        "the driver sees the card and cannot reach its memory",
+        "sudo apt full-upgrade && sudo rpi-eeprom-update -a\n"
+        "echo 'dtoverlay=pciex1-compat-pi5,mmio-hi' | sudo tee -a /boot/firmware/config.txt; "
+        "sudo reboot"
+        if pi
+        else "Switch on 'Above 4G decoding' in the firmware's setup; else start the kernel with "
+        "pci=realloc",
+        _ABOVE_DRIVER | {"firmware"},
+    )
+
+
 def _start(facts: DeviceFacts) -> Cause | None:
     probe = _PROBE.search(_log(facts))
     if not facts.raw.pci or probe is None or "hailo" not in probe.string[: probe.end()].lower():
@@ -360,10 +473,24 @@ def _no_card(facts: DeviceFacts) -> Cause | None:
     empty = _EMPTY.search(_log(facts)) is not None
     link = " (the Pi's connector is on, and nothing answers there)" if empty else link
     low = any("under-voltage" in flag for flag in facts.identity.throttled or ())
+    hides = _ABOVE_DRIVER | {"firmware", "dkms", "binding"}
+    board = facts.identity.board_model or ""
+    if facts.virtual:
+        return Cause(
+            "bus", "no Hailo card is on the PCIe bus of this virtual machine",
+            "it sees only what its host hands over",
+            "The card must be passed through to it; on its host: lspci -nn | grep 1e60",
+            hides,
+        )  # fmt: skip
+    if _NO_SLOT.match(board):
+        return Cause(
+            "bus", f"no Hailo card is on the PCIe bus, and a {board} has no connector for one",
+            "nothing can run there", "Use a Pi 5, a Compute Module 4 or 5, or a PC.", hides,
+        )  # fmt: skip
     steps = []
     if low:
         steps.append("The supply first: 27 W (5 V, 5 A), a short cable; there is under-voltage.")
-    if not empty:
+    if not empty and facts.raspberry_board:
         steps.append(
             "On a Pi 5 the connector is on after: sudo raspi-config nonint do_pci 1; sudo reboot"
         )
@@ -396,7 +523,8 @@ def _silent(facts: DeviceFacts) -> Cause | None:
 #: From the lowest layer up; the chip's silence is explained by the first that is broken.
 REASONS: tuple[Callable[[DeviceFacts], Cause | None], ...] = (
     _wrong_line, _not_loaded, _interrupts, _firmware_file, _boot, _link_failed, _library_line,
-    _versions, _hangs, _start, _node, _held, _no_card, _no_tool, _told, _supply, _silent,
+    _versions, _hangs, _memory, _start, _node, _no_node, _held, _no_card, _no_tool, _told, _supply,
+    _silent,
 )  # fmt: skip
 
 
@@ -407,12 +535,11 @@ def first_cause(facts: DeviceFacts) -> Cause | None:
         # The chip answers: nothing below is broken, except for a driver of two lines at once.
         return None
     if identity.hailort is None and facts.raw.commands.get("identify") is None:
-        found = "hailortcli is not installed"
-        wanted = packages(facts.product_line, "everything")
         above = _ABOVE_DRIVER | {"firmware", "binding", "dkms"}
-        return Cause(
-            "missing", found, "nothing can run there",
-            f"sudo apt install dkms {wanted}; sudo reboot", above,
+        slot = _no_card(facts) if _NO_SLOT.match(identity.board_model or "") else None
+        return slot or Cause(
+            "missing", "hailortcli is not installed", "nothing can run there", everything(facts),
+            above,
         )  # fmt: skip
     return next(cause for reason in REASONS if (cause := reason(facts)) is not None)
 

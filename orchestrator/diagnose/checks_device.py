@@ -16,8 +16,10 @@ from hefsmith_worker.contract.findings import OK, Finding
 from orchestrator.device.address import device_word
 from orchestrator.diagnose.card import (
     HEADERS,
+    differing,
     does_not_compile,
     drives,
+    ending,
     first_cause,
     half_installed,
     hold,
@@ -51,11 +53,7 @@ def _versions(facts: DeviceFacts) -> Finding | None:
     if identity.hailort is None:
         return None
     if identity.driver_version is not None and identity.driver_version != identity.hailort:
-        return error(
-            f"driver {identity.driver_version}, library {identity.hailort}",
-            "HailoRT refuses to open the chip: both must be exactly the same",
-            same_version(facts.product_line),
-        )
+        return error(*differing(facts, identity.driver_version, identity.hailort))
     if identity.cli_version is not None and identity.cli_version != identity.hailort:
         return error(
             f"hailortcli {identity.cli_version}, library {identity.hailort}",
@@ -91,7 +89,12 @@ def _reboot_pending(facts: DeviceFacts) -> Finding | None:
         return None
     return warning(
         f"the loaded driver is {loaded}, the one on disk {on_disk}",
-        "it changes with the next boot, and may then no longer fit the library",
+        "it changes with the next boot, and "
+        + (
+            "fits the library then"
+            if on_disk == facts.identity.hailort
+            else "may then no longer fit the library"
+        ),
         "sudo reboot, then ask again",
     )
 
@@ -103,7 +106,7 @@ def _line_fits(facts: DeviceFacts) -> Finding | None:
     return error(
         f"HailoRT {version} with a chip of the {facts.line}.x line",
         "; ".join(f"{line.runtime}.x drives {drives(line)} only" for line in chips.LINES),
-        replace_line(facts.other_line, facts.product_line),
+        replace_line(facts),
     )
 
 
@@ -160,10 +163,17 @@ def _binding(facts: DeviceFacts) -> Finding | None:
         return error(problem, "Python cannot use the chip",
                      f"sudo apt install --reinstall {package}")  # fmt: skip
     if identity.binding_version and identity.hailort not in (None, identity.binding_version):
+        found = f"binding {identity.binding_version}, library {identity.hailort}"
+        place = identity.binding_place
+        if place is None or place.startswith("/usr/lib/python3/"):
+            return error(found, "importing hailo_platform fails or misbehaves",
+                         f"sudo apt install --reinstall {package}")  # fmt: skip
         return error(
-            f"binding {identity.binding_version}, library {identity.hailort}",
-            "importing hailo_platform fails or misbehaves",
-            f"sudo apt install --reinstall {package}",
+            f"{found} ({place})",
+            "importing hailo_platform fails or misbehaves, and no package of the system brings "
+            "this one",
+            "With the Python that has it: pip uninstall hailort; then the wheel of version "
+            f"{identity.hailort}, or {package} and a venv made with --system-site-packages",
         )
     return ok(f"Python {identity.python_version}, binding {identity.binding_version}")
 
@@ -196,8 +206,14 @@ def _python(facts: DeviceFacts) -> Finding | None:
     version = facts.identity.python_version
     if version is None or _numbers(version) >= (3, 9):
         return None
-    return error(f"Python {version}", "hefsmith's jobs on the device need 3.9 or newer",
-                 "Upgrade Raspberry Pi OS to Bookworm or newer.")  # fmt: skip
+    return error(
+        f"Python {version}",
+        "hefsmith's jobs on the device need 3.9 or newer",
+        "Upgrade Raspberry Pi OS to Bookworm or newer."
+        if facts.raspberry_os
+        else "Install a newer Python beside it, with the wheel of HailoRT for it, and name it: "
+        "hef device add ... --python PATH",
+    )
 
 
 def _page_size(facts: DeviceFacts) -> Finding | None:
@@ -243,8 +259,15 @@ def _holders(facts: DeviceFacts) -> Finding | None:
     if facts.shared:
         return ok(f"shared; process {holder.pid} uses it, too: {holder.command}")
     unit = f", service {holder.unit}" if holder.unit else ""
-    stop = f"sudo systemctl stop {holder.unit}" if holder.unit else f"sudo kill {holder.pid}"
+    stop = ending(holder.pid, holder.unit)
     own = facts.own_server
+    if holder.unit == "hailort.service" and not own:
+        return warning(
+            f"process {holder.pid} uses it: {holder.command}{unit}",
+            "a program that does not go through it gets: not enough free devices",
+            "This is HailoRT's own service, for programs that share the chip: shared: true at the "
+            f"device\nor without sharing: {stop}",
+        )
     asks = "names a group" if own else "asks for HailoRT's service"
     return warning(
         f"process {holder.pid} uses it: {holder.command}{unit}",
@@ -283,7 +306,7 @@ def _service(facts: DeviceFacts) -> Finding | None:
         return error(
             f"hailort.service {package}, library {library}",
             "programs that share the chip get HAILO_INVALID_SERVICE_VERSION",
-            f"{same_version(facts.product_line)}\nsudo systemctl restart hailort.service",
+            f"{same_version(facts)}\nsudo systemctl restart hailort.service",
         )
     return ok("hailort.service runs; after an upgrade: sudo systemctl restart hailort.service")
 
@@ -325,7 +348,7 @@ def _dkms(facts: DeviceFacts) -> Finding | None:
         f"{broken} is only half installed" if broken else f"{lines[0]} (kernel {kernel})",
         why,
         f"{HEADERS} && sudo dkms autoinstall && sudo dpkg --configure -a\n"
-        f"then keep what works together: {hold(facts.product_line)}",
+        f"then keep what works together: {hold(facts)}",
     )
 
 
@@ -347,7 +370,7 @@ def _apt(facts: DeviceFacts) -> Finding | None:
         return info(
             f"{wanted} may be upgraded by apt at any time",
             "a kernel or library update alone breaks the pair of driver and library",
-            hold(facts.product_line),
+            hold(facts),
         )
     return None
 

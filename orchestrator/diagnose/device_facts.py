@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
     from orchestrator.device.base import DeviceSpec, Identity
     from orchestrator.device.replies import Facts, OnShelf
+
+
+#: The packages of a line that must be of one version.
+TOGETHER = ("library", "driver", "firmware", "binding")
+
+#: What Hailo's own package is called where Raspberry Pi OS has another name.
+_HAILOS_OWN = {"hailo-dkms": "hailort-pcie-driver"}
 
 
 def packages(line: ProductLine, *what: str) -> str:
@@ -56,8 +64,41 @@ class DeviceFacts:
         return self.raw.files.get(path, "")
 
     def package(self, what: str) -> str:
-        """Return the name of a package for this device's line; an unknown line is taken for 4.x."""
-        return packages(self.product_line, what)
+        """Return the name of a package for this device's line; an unknown line is taken for 4.x.
+
+        The driver's has two names: that of Raspberry Pi OS, and that of Hailo's own package.
+        """
+        name = packages(self.product_line, what)
+        other, there = _HAILOS_OWN.get(name, name), self.identity.packages
+        return other if other in there and name not in there else name
+
+    @property
+    def together(self) -> str:
+        """The names of the packages that must be of one version."""
+        return " ".join(dict.fromkeys(self.package(one) for one in TOGETHER))
+
+    @property
+    def raspberry_os(self) -> bool:
+        """Whether the system has Raspberry Pi OS's packages; a system that says nothing is one."""
+        release = self.file("/etc/os-release")
+        named = re.search(r"^ID=\"?([\w.-]+)", release, re.MULTILINE)
+        if named is not None and named[1] not in ("debian", "raspbian"):
+            return False
+        return (self.identity.machine or "aarch64") not in ("x86_64", "amd64", "i686")
+
+    @property
+    def raspberry_board(self) -> bool:
+        """Whether the board is a Raspberry Pi, as far as it says."""
+        board = self.identity.board_model
+        return self.raspberry_os if board is None else "Raspberry" in board
+
+    @property
+    def virtual(self) -> bool:
+        """Whether it is a virtual machine."""
+        return (
+            re.search(r"^flags\s*:.*\bhypervisor\b", self.file("/proc/cpuinfo"), re.MULTILINE)
+            is not None
+        )
 
     @property
     def kernel_log(self) -> str:

@@ -74,6 +74,8 @@ def look(name: str | None, *, run: bool, engine: str | None = None) -> ContactRe
             # A command line may hold anything, a password of a camera for one.
             commands = [one.command.partition(" ")[2].strip() for one in identity.holders or ()]
             private += commands
+            # Where somebody keeps an environment may tell of whom and what it is.
+            private += [identity.binding_place or ""]
             rows += _known(rows, identity)
             rows += _runs(session, spec, identity, engine) if run else []
     report = ContactReport(subject="device", versions=versions, rows=tuple(rows))

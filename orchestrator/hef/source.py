@@ -161,7 +161,7 @@ def open_source(source: Path | bytes) -> Iterator[Source]:
         state = source.stat()
         if not stat.S_ISREG(state.st_mode):
             kind = "a folder" if stat.S_ISDIR(state.st_mode) else "not a plain file"
-            message = f"{source} is {kind}, not a HEF"
+            message = f"{source} is {kind}"
             raise HefUnreadableError(message)
         descriptor = os.open(source, _FLAGS)
     except (OSError, ValueError) as error:

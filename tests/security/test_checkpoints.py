@@ -9,6 +9,7 @@ import sys
 import types
 import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hefsmith_worker.stages import checkpoint, structure, torchscript
 from hefsmith_worker.workspace import BOXED_INPUTS
 
 from orchestrator.engine.base import IN
+from orchestrator.errors import ArtifactError
 from orchestrator.inspect.checkpoint import read_checkpoint
 
 from .conftest import Tally
@@ -142,7 +144,8 @@ def test_no_pickle_runs_code(tmp_path: Path, tally: Tally, monkeypatch: pytest.M
                 packed(path, data)
             else:
                 path.write_bytes(data)
-            read_checkpoint(path)
+            with suppress(ArtifactError):
+                read_checkpoint(path)
             code, found = "", None
             try:
                 found = checkpoint.load(path, False)

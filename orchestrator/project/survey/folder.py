@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hefsmith_worker.contract.sources import BY_NAME, SOURCES, SourceKind
 
+from orchestrator.errors import ArtifactError
 from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
 from orchestrator.inspect.source_files import CHECKPOINTS, ending_of
 from orchestrator.project.picture_folder import (
@@ -211,7 +213,9 @@ def _walk(
 def _take(found: _Gathered, path: Path) -> None:
     suffix = ending_of(path)
     if suffix in CHECKPOINTS or suffix == ".safetensors" or path.name == "pytorch_model.bin":
-        checkpoint = read_checkpoint(path) if suffix in CHECKPOINTS else Checkpoint("weights")
+        checkpoint = Checkpoint("weights")
+        with suppress(ArtifactError):  # told once it is the one that is chosen
+            checkpoint = read_checkpoint(path) if suffix in CHECKPOINTS else checkpoint
         found.networks.append(NetworkFile("weights", path, checkpoint, _changed(path)))
     elif (kind := _kind_of(path, suffix)) is not None:
         found.networks.append(NetworkFile(kind.name, path, None, _changed(path)))

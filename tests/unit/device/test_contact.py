@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from orchestrator.device.base import JobResult
+from orchestrator.cli.device_check import look
+from orchestrator.device.base import DeviceSpec, JobResult
 from orchestrator.device.contact import ask_binding, judge
+from orchestrator.device.identity import read_identity
+from orchestrator.diagnose.checks import run_checks
+from orchestrator.diagnose.checks_device import CHECKS, DeviceFacts
 from orchestrator.errors import DeviceError
+
+from .recorded import binding, facts
 
 GOOD = (
     {"event": "answer", "check": "numpy", "found": "2.2.1"},
@@ -69,3 +77,28 @@ def test_a_probe_that_hangs_ends_in_rows() -> None:
     assert found["end of the program"].state == "error"
     assert "limit of 60 s" in found["end of the program"].found
     assert found["read-only arrays"].state == "not asked"
+
+
+def test_where_an_environment_lies_is_not_in_a_report_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = "/opt/secret-project/env/lib/python3.11/site-packages/hailo_platform/__init__.py"
+    raw = facts("4.23.0", commands={"binding": binding(binding="4.20.0", file=place)})
+    identity = read_identity(raw, host_time=raw.time)
+    seen = DeviceFacts("pi5", identity, raw)
+
+    class Pool:
+        def connect(self, *_: object, **__: object) -> object:
+            session = SimpleNamespace(identify=lambda: identity)
+            return nullcontext(session)
+
+    monkeypatch.setattr("orchestrator.pipeline.device_pool.open_pool", Pool)
+    monkeypatch.setattr(
+        "orchestrator.cli.doctor.device_results", lambda _name: run_checks(CHECKS, seen)
+    )
+    monkeypatch.setattr(
+        "orchestrator.cli.devices.choose_device", lambda _name: DeviceSpec(name="pi5", host="h")
+    )
+    report = look("pi5", run=False)
+    assert "binding 4.20.0" in str(report)
+    assert "secret-project" not in str(report)

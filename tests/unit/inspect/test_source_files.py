@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import struct
+import subprocess
 import zipfile
 from collections import OrderedDict
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +33,44 @@ def checkpoint(path: Path, content: bytes) -> Path:
         archive.writestr("net/data.pkl", content)
         archive.writestr("net/data/0", b"\0" * 4000)
     return path
+
+
+class _Acts:
+    def __init__(self, *call: object) -> None:
+        self.call = call
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self.call[0], self.call[1:]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [((os.system, "echo"), "system"), ((subprocess.Popen, "echo"), "Popen"),
+     ((eval, "1"), "eval"), ((__import__, "os"), "__import__")],
+)  # fmt: skip
+def test_a_checkpoint_that_runs_a_program_is_called_that(
+    tmp_path: Path, protocol: int, zipped: bool, call: tuple[object, ...], named: str
+) -> None:
+    content = pickle.dumps(OrderedDict(a=_Acts(*call)), protocol)
+    path = tmp_path / "w.pt"
+    if zipped:
+        checkpoint(path, content)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="when it is loaded") as caught:
+        describe_source(path)
+    assert named in caught.value.message
+    assert run(["inspect", str(path)]) == 6
+    assert run(["init", "m", "--weights", str(path)]) == 6
+
+
+def test_a_checkpoint_with_methods_and_paths_is_an_ordinary_one(tmp_path: Path) -> None:
+    content = pickle.dumps({"p": PurePosixPath("a"), "f": OrderedDict(a=1).get, "s": {1}}, 4)
+    assert describe_source(checkpoint(tmp_path / "w.pt", content)).kind.endswith("of weights")
+    (tmp_path / "old.pt").write_bytes(pickle.dumps({"a": 1}, 2) + b"\xff" * 100)
+    assert describe_source(tmp_path / "old.pt").kind.endswith("of weights")
 
 
 def test_weights_alone_need_the_code_that_makes_the_network(tmp_path: Path) -> None:

@@ -120,6 +120,11 @@ def _check(entry: Mapping[str, object]) -> None:
     wrong = [f"has no {name}" for name in _NEEDED if entry.get(name) is None]
     strange = sorted(entry.keys() - {*_NEEDED, *_ALLOWED})
     wrong += [f"has {name}, which nothing reads" for name in strange]
+    for name in ("beside", "without"):
+        # A line is known by its words: of one without any, other digits would not be looked at.
+        single = [one for way in _ways(entry.get(name)) for one in way]
+        bare = [one["parts"][0] for one in single if not one["words"]]
+        wrong += [f"has a wording in {name} that needs no word: {one}" for one in bare]
     if entry.get("beside") and not (entry.get("match") or entry.get("hint") or entry.get("over")):
         wrong.append("has beside, and no match, hint or over that it belongs to")
     for name, words in (("severity", get_args(Severity)), ("fault", get_args(Fault))):
@@ -248,8 +253,8 @@ def _entry(raw: dict[str, object]) -> dict[str, object]:
     return entry
 
 
-def _alternatives(value: object) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
+def _alternatives(value: object) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     several: list[list[str]] = []
     for item in value if isinstance(value, list) else []:
         if isinstance(item, list):
@@ -262,7 +267,7 @@ def _alternatives(value: object) -> list[dict[str, object]]:
     return found
 
 
-def _ways(value: object) -> list[list[dict[str, object]]]:
+def _ways(value: object) -> list[list[dict[str, Any]]]:
     """Return ways of single wordings each: those of a list may stand in different lines."""
     items = value if isinstance(value, list) else []
     return [

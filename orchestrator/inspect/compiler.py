@@ -47,7 +47,8 @@ class Judged:
     """The judgement of a file. ``refused`` is said of the whole, ``problems`` of operators.
 
     ``start_nodes`` and ``end_nodes`` are where a cut would help; ``learned`` is how many learned
-    layers are before that end, and how many there are.
+    layers are before that end, and how many there are. ``mends`` are what the export leaves out
+    by itself, in sentences.
     """
 
     refused: str | None
@@ -55,6 +56,7 @@ class Judged:
     start_nodes: tuple[str, ...]
     end_nodes: tuple[str, ...]
     learned: tuple[int, int] = (0, 0)
+    mends: tuple[str, ...] = ()
 
 
 def judge(
@@ -125,6 +127,7 @@ def _read(answer: Mapping[str, Any]) -> Judged:
         tuple(answer["start_nodes"]),
         tuple(answer["end_nodes"]),
         (int(answer["learned"][0]), int(answer["learned"][1])),
+        tuple(answer["mends"]),
     )
 
 

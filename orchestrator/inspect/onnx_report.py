@@ -73,14 +73,19 @@ def find_objections(
     ``judged`` is the build's own judgement, where it could be had; without it names decide.
     """
     ranks = tuple(_ranks(model))
+    inputs = tuple(_inputs(model))
+    # An input whose size is open is said already, and better.
+    open_sides = any(item.code == "dynamic-shape" for item in inputs)
     operators: Iterable[Objection] = _operators(model, cut)
     if judged is not None:
         # What is said of operators follows from an input that cannot be; that is said of it.
-        operators = () if ranks else _judged(judged)
-    return (*_inputs(model), *_opset(model), *operators, *ranks)
+        operators = () if ranks else _judged(judged, open_sides=open_sides)
+    # The parser names operators that it does not have, one by one.
+    domains = () if judged is not None else _domains(model)
+    return (*inputs, *_opset(model), *domains, *operators, *ranks)
 
 
-def _judged(judged: Judged) -> Iterator[Objection]:
+def _judged(judged: Judged, *, open_sides: bool) -> Iterator[Objection]:
     """Yield the parser's own objections, those of one kind at one place together."""
     groups: dict[tuple[str, str, Place], list[Problem]] = {}
     for problem in judged.problems:
@@ -93,7 +98,7 @@ def _judged(judged: Judged) -> Iterator[Objection]:
             tuple(problem.node for problem in problems[:5]),
             place,
         )
-    if judged.refused is not None and not judged.problems:
+    if judged.refused is not None and not judged.problems and not open_sides:
         yield Objection("file", judged.refused, "see what a build says: hef build")
 
 
@@ -183,8 +188,11 @@ def _opset(model: OnnxModel) -> Iterator[Objection]:
     if opset is not None and not KNOWN_OPSETS[0] <= opset <= KNOWN_OPSETS[1]:
         message, fix = unknown_opset(opset)
         yield Objection("opset", message, fix, known=False)
-    for domain in model.opsets:
-        if domain:
+
+
+def _domains(model: OnnxModel) -> Iterator[Objection]:
+    for domain in dict.fromkeys(node.domain for node in model.nodes):
+        if domain not in ("", "ai.onnx"):
             yield Objection(
                 "domain",
                 f"the model uses operators of {domain}",
@@ -301,7 +309,7 @@ def onnx_document(
         },
         "refused_by_hailo": [_plain(item) for item in objections if item.known],
         "not_known": [_plain(item) for item in objections if not item.known],
-        "mended_at_export": list(find_mends(model)),
+        "mended_at_export": [*find_mends(model), *(judged.mends if judged is not None else ())],
     }
 
 

@@ -7,7 +7,7 @@ import filecmp
 import shutil
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -143,11 +143,16 @@ def checked(path: Path, shapes: Shapes) -> Any:
     return model
 
 
+def is_custom(node: Any, own: Set[Tuple[str, str]]) -> bool:
+    """Tell whether an operator is neither ONNX's nor of the model's ``own`` functions."""
+    return node.domain not in _DOMAINS and (node.domain, node.op_type) not in own
+
+
 def _refuse_custom(model: Any) -> None:
     """Raise for operators that are somebody's own: neither a runtime nor a compiler has them."""
     own = {(function.domain, function.name) for function in model.functions}
     for node in model.graph.node:
-        if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
+        if is_custom(node, own):
             raise StageError(
                 "the operator %s of %s is not one of ONNX's own" % (node.op_type, node.domain),
                 code="onnx.custom-op",

@@ -8,18 +8,22 @@ the original before it is used.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 
-from hefsmith_worker import onnx_files, onnx_tokens
+from hefsmith_worker import onnx_custom, onnx_files, onnx_tokens
 from hefsmith_worker.protocol import StageError
 
 #: Largest difference from the original, as a part of its range; half precision has 11 bits.
 TOLERANCE = 1e-4
 TOLERANCE_HALF = 2e-2
+
+#: The change of a network that ends in operators of somebody's own.
+ENDS_EARLIER = "onnx.ends-earlier"
 
 _TO_NCHW = [0, 3, 1, 2]
 
@@ -55,8 +59,12 @@ def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[
     """
     model = onnx_files.load(path)
     refuse_quantised(model.graph)
-    half = _floats(model.graph)
     changes = []
+    whole = onnx_custom.leave_out(model)
+    if whole is not None:
+        changes.append(Change(ENDS_EARLIER, whole))
+    original = copy.deepcopy(model) if whole is not None else None
+    half = _floats(model.graph)
     if half:
         text = "numbers of type %s became float32, as the compiler wants them" % ", ".join(
             sorted(half)
@@ -72,7 +80,7 @@ def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[
         # Types and shapes of inner values are inferred anew.
         del model.graph.value_info[:]
         tolerance = TOLERANCE_HALF if half - {"double"} else TOLERANCE
-        _compare(onnx_files.load(path), model, shapes, tolerance)
+        _compare(original or onnx_files.load(path), model, shapes, tolerance)
     return model, changes
 
 

@@ -40,13 +40,13 @@ def judge_file(
 
     ``refused`` is what stands against the whole file, where something does.
     """
-    from hefsmith_worker.onnx_forms import bring_into_form
+    from hefsmith_worker.onnx_forms import ENDS_EARLIER, bring_into_form
     from hefsmith_worker.onnx_tokens import as_built
     from hefsmith_worker.protocol import StageError
 
     try:
         given = {name: tuple(shape) for name, shape in shapes.items()}
-        model, _ = bring_into_form(file, given)
+        model, changes = bring_into_form(file, given)
         graph = import_graph(model, input_shapes=as_built(model, given) or None)
         graph, _ = cut_graph(graph, start_nodes or None, end_nodes or None)
     except (StageError, UnsupportedModelError, MisspellNodeError) as error:
@@ -56,6 +56,7 @@ def judge_file(
             "start_nodes": [],
             "end_nodes": [],
             "learned": [0, 0],
+            "mends": [],
         }
     judgement = judge_graph(graph)
     nodes = {node.name: node for node in graph.nodes}
@@ -76,6 +77,7 @@ def judge_file(
         "start_nodes": starts,
         "end_nodes": ends,
         "learned": learned_before(graph, ends),
+        "mends": [change.message for change in changes if change.code == ENDS_EARLIER],
     }
 
 

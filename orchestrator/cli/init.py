@@ -297,7 +297,8 @@ def _onnx_inputs(
     """Return inputs and head of an ONNX file; sides of pictures that it leaves open may be 0."""
     from hefsmith_worker.contract.trials import OPEN_SIDE
 
-    from orchestrator.errors import ConfigError, escape_control
+    from orchestrator.errors import ConfigError, HefsmithError, escape_control
+    from orchestrator.hef.errors import ModelFileError
     from orchestrator.inspect.onnx_file import read_onnx
     from orchestrator.project.starter import inputs_as_built
 
@@ -322,6 +323,13 @@ def _onnx_inputs(
                 inputs[name] = (*shape[:2], *(0 if one == OPEN_SIDE else one for one in shape[2:]))
         return dict(inputs), dict(analyse_graph(graph).to_dict())
     except GraphError as error:
+        try:
+            read_onnx(path)
+        except ModelFileError as other:
+            # It is something else that is called so, or a part of a model.
+            raise ConfigError(other.message, hint=other.hint, code="init.onnx") from None
+        except HefsmithError:
+            pass
         raise ConfigError(escape_control(str(error)), code="init.onnx") from None
 
 

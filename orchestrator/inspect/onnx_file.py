@@ -16,11 +16,13 @@ from orchestrator.hef.errors import (
     HefUnreadableError,
     ModelFileError,
 )
+from orchestrator.hef.sniff import recognise
 from orchestrator.hef.source import open_source
 from orchestrator.hef.wire import (
     BYTES,
     FIXED32,
     VARINT,
+    MalformedError,
     read_length,
     read_tag,
     read_varint,
@@ -133,8 +135,21 @@ def read_onnx(path: Path) -> OnnxModel:
         except (HefTooLargeError, HefUnreadableError):
             raise
         except HefError as error:
-            message = f"{source.name} is not an ONNX model: {error.message}"
-            raise ModelFileError(message, code="onnx.not-onnx", offset=error.offset) from error
+            raise _no_model(source, error) from error
+
+
+def _no_model(source: Source, error: HefError) -> ModelFileError:
+    """Say what a file is that is called like a model and is none, where its beginning tells."""
+    kind, hint = recognise(source.read(0, min(source.size, 512)), source.size)
+    message = f"{source.name} is not an ONNX model: {error.message}"
+    if kind == "an ONNX model":
+        hint = None
+        if "announced" in error.message:
+            what = error.what if isinstance(error, MalformedError) else error.message
+            message = f"{source.name} ends too early: a cut download or copy ({what})"
+    elif kind is not None:
+        message = f"{source.name} is {kind}, not an ONNX model"
+    return ModelFileError(message, code="onnx.not-onnx", offset=error.offset, hint=hint)
 
 
 class _Reader:

@@ -119,6 +119,25 @@ def test_other_files_are_no_onnx_models(tmp_path: Path, content: bytes) -> None:
         read_onnx(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "what", "hint"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS", "git lfs pull"),
+        (b"<!DOCTYPE html><html>sign in</html>", "web page", "download it again"),
+        (None, "ends too early", ""),
+    ],
+)
+def test_what_was_downloaded_instead_is_told(
+    tmp_path: Path, content: bytes | None, what: str, hint: str
+) -> None:
+    path = save(small_model(), tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ModelFileError, match=what) as caught:
+        read_onnx(path)
+    assert hint in (caught.value.hint or "")
+
+
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_damaged_onnx_file_is_an_error_or_a_description(

@@ -82,6 +82,9 @@ class Draft:
         if detects and labels.names and "nms" in recipe["postprocess"]:
             recipe["postprocess"]["labels"] = list(labels.names)
             recipe["postprocess"]["nms"]["classes"] = len(labels.names)
+        if "nms" in recipe["postprocess"] and (why := no_nms(network.head)):
+            recipe["postprocess"]["nms"]["enabled"] = False
+            self.said.append(f"no NMS in the HEF: {why}")
         if labels.names and "labels" in recipe["postprocess"]:
             self.comments["postprocess"] = [f"Labels: {labels.where}."]
             self.said.append(f"labels: {', '.join(labels.names[:8])} ({labels.where})")
@@ -245,6 +248,15 @@ def _thresholds(task: object) -> dict[str, object]:
     from orchestrator.report.model import DEFAULTS
 
     return dict(DEFAULTS.get(str(task), {})) if task == "classification" else {}
+
+
+def no_nms(head: Mapping[str, Any]) -> str:
+    """Return why the SDK has no NMS for a head, whatever the recipe says; empty where it may."""
+    from hefsmith_worker.script.nms import meta_arch_of
+
+    meta_arch, why = meta_arch_of(head) if head.get("end_nodes") else (None, "")
+    # A configuration of one's own makes one.
+    return "" if meta_arch is not None or "nms.config" in why else why
 
 
 def takes_pictures(network: Network) -> bool:

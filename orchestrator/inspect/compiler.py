@@ -132,23 +132,32 @@ def _read(answer: Mapping[str, Any]) -> Judged:
 
 
 def _needed(path: Path, ends: Sequence[str]) -> tuple[str, ...]:
-    """Leave out the end nodes that the host can compute from the others."""
+    """Leave out the end nodes that the host can compute from the others, without learned layers."""
     if len(ends) < 2:
         return tuple(ends)
     import onnx
-    from hefsmith_worker.graph import GraphError
-    from hefsmith_worker.graph.tail import cut_tail
 
     model = onnx.load(str(path))
     kept = list(ends)
+    least = _left_to_the_host(model, kept)
     for one in ends:
         others = [name for name in kept if name != one]
-        try:
-            if others and cut_tail(model, others, alone=True) is not None:
-                kept = others
-        except (GraphError, ValueError):
-            continue
+        if others and least is not None and _left_to_the_host(model, others) == least:
+            kept = others
     return tuple(kept)
+
+
+def _left_to_the_host(model: Any, ends: Sequence[str]) -> int | None:
+    """Return how many learned layers are behind end nodes; ``None`` where more is needed."""
+    from hefsmith_worker.graph import GraphError
+    from hefsmith_worker.graph.tail import cut_tail
+
+    try:
+        tail = cut_tail(model, ends, alone=True)
+    except (GraphError, ValueError):
+        return None
+    learned = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+    return 0 if tail is None else sum(node.op_type in learned for node in tail.graph.node)
 
 
 def cure_of(judged: Judged, place: Place) -> str:

@@ -247,6 +247,29 @@ def test_the_end_that_is_told_leaves_out_what_the_host_computes(tmp_path: Path) 
     assert judged.end_nodes == ("/end/Relu",)
 
 
+def test_no_learned_layer_is_left_to_the_host_for_a_shorter_cut(tmp_path: Path) -> None:
+    """A head that the other could be computed of is still an end of its own."""
+    path = network(None, tmp_path / "net.onnx")
+    model = onnx.load(str(path))
+    last = model.graph.output[0].name
+    model.graph.node.extend(
+        [
+            helper.make_node("Conv", [last, "w2"], ["deep"], "/c3/Conv"),
+            helper.make_node("Mod", ["deep", "two"], ["y1"], "/bad/one", fmod=1),
+            helper.make_node("Mod", [last, "two"], ["y2"], "/bad/two", fmod=1),
+        ]
+    )
+    model.graph.output[0].name = "y1"
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    second = model.graph.output.add()
+    second.name = "y2"
+    second.type.tensor_type.elem_type = TensorProto.FLOAT
+    onnx.save(model, str(path))
+    judged = judge(path)
+    assert judged is not None
+    assert judged.end_nodes == ("/end/Relu", "/c3/Conv")
+
+
 def test_a_cut_in_the_middle_says_what_it_keeps(tmp_path: Path) -> None:
     judged = judge(network("middle", tmp_path / "net.onnx"))
     assert judged is not None

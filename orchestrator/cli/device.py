@@ -113,7 +113,7 @@ def _trust(
 
     for one in fingerprint or ():
         if re.fullmatch(r"(?:SHA256:)?[A-Za-z0-9+/]{43}=?", one.strip()) is None:
-            msg = f"{escape_control(one)!r} is no SHA256 fingerprint of a host key"
+            msg = f"{escape_control(one)!r} is not a SHA256 fingerprint of a host key"
             line = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
             raise ConfigError(msg, hint=f"On the device: {line}  # SHA256:...")
     (spec,) = _exactly_one(name)

@@ -97,8 +97,8 @@ def _check_harmless(path: Path, names: set[tuple[str, str]]) -> None:
     )
     if acts:
         msg = (
-            f"{escape_control(path.name)} calls {escape_control(acts[0])} when it is loaded: "
-            "that is no network and no weights (nothing of it was run)"
+            f"{escape_control(path.name)} calls {escape_control(acts[0])} when it is loaded, "
+            "which neither a network nor weights do (nothing of it was run)"
         )
         hint = "Do not load it, with no other program either, and doubt where it comes from."
         raise ArtifactError(msg, hint=hint, code="file.code")

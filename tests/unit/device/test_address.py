@@ -147,7 +147,7 @@ def test_only_a_fingerprint_is_taken_for_one(
     save_user_device(DeviceSpec(name="door", host="127.0.0.1", port=port, user="pi"))
     for text in ("garbage", "SHA256:short", "MD5:0a:1b"):
         assert run(["device", "trust", "door", "--fingerprint", text]) == 2
-        assert "is no SHA256 fingerprint" in capsys.readouterr().err
+        assert "is not a SHA256 fingerprint" in capsys.readouterr().err
     assert run(["device", "trust", "door", "--fingerprint", other.get_fingerprint()]) == 4
     assert "Do not connect" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import shorten
+from orchestrator.errors import escape_control, shorten
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -84,9 +84,20 @@ def _write(stream: TextIO, text: str) -> None:
     if stream.isatty():
         import shutil
 
-        text = fitted(text, shutil.get_terminal_size().columns)
+        text = fitted(_seen(text), shutil.get_terminal_size().columns)
     stream.write(text + "\n")
     stream.flush()
+
+
+def _seen(text: str) -> str:
+    """Return text as a terminal may get it: its lines and our colours, and no other order.
+
+    A path is printed as it is for programs; on a screen a folder's name could write over others.
+    """
+    if "".join(text.split("\n")).isprintable():
+        return text
+    kept = re.split(r"(\x1b\[[0-9;]*m|[\n\t])", text)
+    return "".join(one if place % 2 else escape_control(one) for place, one in enumerate(kept))
 
 
 #: Colours, which take no room on the screen.

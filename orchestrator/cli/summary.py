@@ -68,7 +68,7 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
                 _titled("device", f"{proof['device']}: release {proof['ship']['release'][:12]}")
             )
         lines += _verdict(proof, paint)
-    lines.append(_titled("folder", str(outcome["folder"])))
+    lines.append(_titled("folder", escape_control(str(outcome["folder"]))))
     if proof is None or proof["passed"]:
         lines.append(_titled("next", told(next_step(outcome, proof))))
     print_result("\n".join(line.rstrip() for line in lines))

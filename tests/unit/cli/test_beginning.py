@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from typer.main import get_command
 from orchestrator.cli.app import build_app, run
 from orchestrator.cli.beginning import next_steps
 from orchestrator.cli.comparing import narrowed
-from orchestrator.cli.output import fitted
+from orchestrator.cli.output import fitted, print_result
 from orchestrator.cli.summary import next_step, shortened
 
 
@@ -164,3 +165,22 @@ def test_what_a_list_of_commands_says_of_one_is_a_whole_sentence() -> None:
             yield from walk(one, f"{path} {name}")
 
     assert list(walk(get_command(build_app()), "hef")) == []
+
+
+class Screen(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_screen_gets_no_order_that_a_name_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder may be called as it likes; what hef itself colours stays coloured."""
+    text = "folder   /a/\x1b[2J\x1b]0;mine\x07\u202eb\n\x1b[32mpassed\x1b[0m\tü"
+    screen, file = Screen(), StringIO()
+    monkeypatch.setattr("sys.stdout", screen)
+    print_result(text, quoted=True)
+    assert screen.getvalue() == (
+        "folder   /a/\\x1b[2J\\x1b]0;mine\\x07\\u202eb\n\x1b[32mpassed\x1b[0m\tü\n"
+    )
+    monkeypatch.setattr("sys.stdout", file)
+    print_result("/a/\x1b[2Jb", quoted=True)
+    assert file.getvalue() == "/a/\x1b[2Jb\n", "a program gets the path as it is"

@@ -147,6 +147,7 @@ def _chosen(
     """Return the network that was named, else the one that is found."""
     from orchestrator.errors import ConfigError
     from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
+    from orchestrator.inspect.source_files import CHECKPOINTS, ending_of
     from orchestrator.project.survey.folder import NetworkFile
 
     for kind, path in named.items():
@@ -168,7 +169,10 @@ def _chosen(
         return NetworkFile("weights", file, None)
     if not folder.networks:
         raise _nothing(folder)
-    return _one_of(folder, ask)
+    chosen = _one_of(folder, ask)
+    if chosen.checkpoint is not None and ending_of(chosen.path) in CHECKPOINTS:
+        read_checkpoint(chosen.path)  # the search goes on past one that starts a program
+    return chosen
 
 
 def _say_found(folder: Folder) -> None:

@@ -51,7 +51,12 @@ class _Acts:
      ((eval, "1"), "eval"), ((__import__, "os"), "__import__")],
 )  # fmt: skip
 def test_a_checkpoint_that_runs_a_program_is_called_that(
-    tmp_path: Path, protocol: int, zipped: bool, call: tuple[object, ...], named: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: int,
+    zipped: bool,
+    call: tuple[object, ...],
+    named: str,
 ) -> None:
     content = pickle.dumps(OrderedDict(a=_Acts(*call)), protocol)
     path = tmp_path / "w.pt"
@@ -64,6 +69,8 @@ def test_a_checkpoint_that_runs_a_program_is_called_that(
     assert named in caught.value.message
     assert run(["inspect", str(path)]) == 6
     assert run(["init", "m", "--weights", str(path)]) == 6
+    monkeypatch.chdir(tmp_path)
+    assert run(["init", "m"]) == 6, "also where it was found"
 
 
 def test_a_checkpoint_with_methods_and_paths_is_an_ordinary_one(tmp_path: Path) -> None:

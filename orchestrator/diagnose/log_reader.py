@@ -30,6 +30,7 @@ from orchestrator.diagnose.prefilter import (
 )
 from orchestrator.diagnose.record import Record
 from orchestrator.diagnose.repeats import told_already
+from orchestrator.diagnose.restarts import Units
 from orchestrator.diagnose.tested import Tests
 from orchestrator.diagnose.told import (
     Manual,
@@ -41,7 +42,6 @@ from orchestrator.diagnose.told import (
     title_of,
 )
 from orchestrator.diagnose.tracebacks import CALM, Ignored
-from orchestrator.diagnose.units import Units
 from orchestrator.diagnose.whole import read_whole
 
 if TYPE_CHECKING:

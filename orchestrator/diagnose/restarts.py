@@ -2,7 +2,8 @@
 
 systemd, s6, Docker and Kubernetes start a service again that has failed. The same program then
 speaks with another number (``cam[901]``), or below a line that says that it left. It has got over
-what it said before where it tells something that only a healthy program does, and fails no more.
+what it said before where it tells something that only a healthy program does, and fails no more;
+or where systemd shows that it runs (:class:`Units`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _ENDS = re.compile(
     re.IGNORECASE,
 )
 #: What only a healthy program tells.
-_WELL = re.compile(
+WELL = re.compile(
     r"(?<![\w.])(?!0+\.0+ )\d+(?:\.\d+)? ?fps\b|\bfps[ :=]+(?!0+(?:\.0+)?\b)\d"
     r"|\binference(?: speed| time)?\W{0,3}\d+(?:\.\d+)? ?ms"
     r"|\b(?:detector|pipeline|camera|service|server|application)\b.{0,40}\b(?:is )?(?:running|ready"
@@ -37,8 +38,11 @@ _RUNS = re.compile(
     r"^\s+Active: active \(running\)|^active$|\bUp \d+ .*\(healthy\)|\s1/1\s+Running\b"
 )
 _STARTED = re.compile(
-    r"systemd\[\d+\]: Started (?P<unit>[\w@.:-]+?)(?:\.service)?(?: - .*)?\.?\s*$"
+    r"systemd\[\d+\]: Started (?P<what>(?P<unit>[\w@.:-]+?)(?:\.service)?(?: - .*)?|.*?)\.?\s*$"
 )
+#: The head of what ``systemctl status`` shows, and a unit that a line names.
+_HEAD = re.compile(r"[\u25cf\u25cb\u00d7*] (?P<unit>[\w@.:-]+\.service)(?: - (?P<named>.*\S))?\s*$")
+_UNIT = re.compile(r"[\w@:-][\w@.:-]*\.service\b")
 #: Speakers whose lines are remembered; of a long log the last.
 MOST = 20_000
 #: Lines that such a reader needs to see.
@@ -67,7 +71,8 @@ class Restarts:
             self._ended[who] = self._ended.get(who, 0) + 1
             self._note(number, who, f"end{self._ended[who]}")
             return
-        if (started := _STARTED.search(line) if ": Started " in line else None) is not None:
+        started = _STARTED.search(line) if ": Started " in line else None
+        if started is not None and started["unit"]:
             self._last[started["unit"].lower()] = ""
             return
         if _RUNS.search(line) is not None:
@@ -86,7 +91,7 @@ class Restarts:
         self._note(number, who, run)
         self._last.pop(who, None)
         self._last[who] = run
-        if _WELL.search(spoken["said"]) is not None:
+        if WELL.search(spoken["said"]) is not None:
             self._well[who] = (run, number)
 
     def _note(self, number: int, who: str, run: str) -> None:
@@ -113,3 +118,32 @@ class Restarts:
             line > number and (other := self._run_at(line)) is not None and other == (who, later)
             for line in failures
         )
+
+
+class Units:
+    """Takes in each line (cleaned); tells from which line on a unit spoke that runs since.
+
+    ``systemctl status`` shows the last lines of the journal, too: a service that failed at the
+    start of the machine, was started again, and runs. What it says after that start stays, and so
+    does what is said of other units."""
+
+    def __init__(self) -> None:
+        self._unit = self._named = ""
+        self._head = 0
+        self._runs = False
+
+    def feed(self, number: int, line: str) -> int:
+        """Take in a line; return the first line of the unit that it says was started, else 0."""
+        if ".service" in line and (head := _HEAD.match(line)) is not None:
+            self._unit, self._named = head["unit"], head["named"] or head["unit"]
+            self._head, self._runs = number, False
+        elif self._head and "Active: " in line:
+            self._runs = _RUNS.match(line) is not None
+        elif self._runs and (started := _STARTED.search(line)) is not None:
+            what = started["what"]
+            return self._head if what.startswith(self._unit) or what == self._named else 0
+        return 0
+
+    def says(self, text: str) -> bool:
+        """Tell whether words below the head may be of this unit: they name no other."""
+        return all(one == self._unit for one in _UNIT.findall(text))

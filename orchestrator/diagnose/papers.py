@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import voices
-from orchestrator.diagnose.pasted import FENCE
+from orchestrator.diagnose.pasted import FENCE, behind_fence
 from orchestrator.diagnose.session import PROMPT
 
 if TYPE_CHECKING:
@@ -184,7 +184,6 @@ def _examples(lines: list[str]) -> set[int]:
             continue
         found.add(number)
         at = number + 1
-        if line.rstrip().endswith(":") and at < len(lines) and FENCE.match(lines[at]):
-            end = next((n for n in range(at + 1, len(lines)) if FENCE.match(lines[n])), at)
-            found.update(range(at, end + 1))
+        if line.rstrip().endswith(":"):
+            found.update(range(at, behind_fence(lines, at)))
     return found

@@ -122,6 +122,21 @@ class Pasted:
         return line
 
 
+def behind_fence(lines: list[str], at: int) -> int:
+    """Return the number of the line behind the block whose fence is line ``at``, else ``at``."""
+    if at >= len(lines) or FENCE.match(lines[at]) is None:
+        return at
+    closes = (number for number in range(at + 1, len(lines)) if FENCE.match(lines[number]))
+    return next(closes, len(lines) - 1) + 1
+
+
+def behind_empty(lines: list[str], at: int) -> int:
+    """Return the number of the first line from ``at`` on that is not empty."""
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    return at
+
+
 def _sign(match: re.Match[str]) -> str:
     sign = html.unescape(match[0])
     return " " if sign.isspace() else sign

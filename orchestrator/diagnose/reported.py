@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from orchestrator.diagnose import stories, voices
 from orchestrator.diagnose.outcome import OutcomeReader
-from orchestrator.diagnose.pasted import FENCE
+from orchestrator.diagnose.pasted import FENCE, behind_empty, behind_fence
 from orchestrator.diagnose.session import PROMPT
 from orchestrator.diagnose.survived import mended_by
 from orchestrator.diagnose.text import REMEMBERED
@@ -57,7 +57,7 @@ def is_prose(line: str) -> bool:
 
 
 def _is_short_sentence(bare: str) -> bool:
-    return any(one.match(bare) for one in (voices.THEIRS, stories.SAYS_NOW, stories.WAS_ONCE))
+    return any(one.match(bare) for one in (voices.THEIRS, stories.SAYS_NOW, stories.WAS))
 
 
 def is_reported(lines: list[str]) -> set[int]:
@@ -77,8 +77,8 @@ def is_reported(lines: list[str]) -> set[int]:
     healthy = not own and any(voices.is_healthy(line) for line in told.values())
     for number in heads:
         line = told[number]
-        before = voices.is_of_before(line) and (
-            _is_well_since(told, number) or _is_other_since(lines, told, heads, number)
+        before = stories.is_of_before(line) and (
+            _is_well_since(told, number) or _is_other_since(told, heads, number)
         )
         if number in own and not before:
             continue
@@ -86,7 +86,7 @@ def is_reported(lines: list[str]) -> set[int]:
         other = voices.OTHER.search(line) is not None
         if (
             before
-            or voices.is_assumed(line)
+            or stories.is_assumed(line)
             or stories.DEALT_WITH.search(line)
             or (voices.is_conditional(line) and (healthy or _advises(told, block.stop)))
             or (healthy and (other or voices.EXAMPLE.search(line)))
@@ -101,27 +101,18 @@ def _is_well_since(told: dict[int, str], number: int) -> bool:
     """Tell whether a sentence below line ``number`` says that all is well by now, and none that it
     came again."""
     below = [line for at, line in told.items() if at > number]
-    return any(map(voices.is_well_now, below)) and not any(map(voices.is_back, below))
+    return any(map(stories.is_well_now, below)) and not any(map(stories.is_back, below))
 
 
-def _is_other_since(lines: list[str], told: dict[int, str], heads: list[int], number: int) -> bool:
-    """Tell whether a sentence below line ``number`` turns to other messages, which come now."""
-    then = _words(lines, number)
-    return any(
-        at > number and voices.says_now(told[at]) and not then & _words(lines, at) for at in heads
-    )
-
-
-def _words(lines: list[str], number: int) -> set[str]:
-    """Return the lines of the block below the sentence in line ``number``, without marks."""
-    block = {lines[at].strip() for at in _block(lines, number + 1) if at < len(lines)}
-    return {line for line in block if line and FENCE.match(line) is None}
+def _is_other_since(told: dict[int, str], heads: list[int], number: int) -> bool:
+    """Tell whether a sentence below line ``number`` turns to messages that come now."""
+    return any(at > number and voices.says_now(told[at]) for at in heads)
 
 
 def _advises(told: dict[int, str], at: int) -> bool:
     """Tell whether the first sentence from line ``at`` on says what one does about it."""
     after = min((number for number in told if number >= at), default=-1)
-    return after >= 0 and voices.is_advice(told[after])
+    return after >= 0 and stories.is_advice(told[after])
 
 
 def _went_well(lines: list[str], block: range) -> bool:
@@ -140,8 +131,8 @@ def _went_well(lines: list[str], block: range) -> bool:
 def _put_away(lines: list[str], told: dict[int, str]) -> set[int]:
     """Return the lines of a post whose writer says that it is solved, and kept for others; what
     stands below a sentence by which another failure came stays."""
-    kept = [at for at, line in told.items() if voices.is_kept(line) or _edited(lines, at)]
-    if not kept or any(voices.is_back(line) for line in told.values()):
+    kept = [at for at, line in told.items() if stories.is_kept(line) or _edited(lines, at)]
+    if not kept or any(stories.is_back(line) for line in told.values()):
         return set()
     end = next((at for at, line in told.items() if moved_on(line)), len(lines))
     return {at for at in range(end) if at not in told}
@@ -172,13 +163,9 @@ def _heads(lines: list[str], number: int) -> bool:
 def _block(lines: list[str], at: int) -> range:
     """Return the lines of the block that follows: up to its fence, a command, or a sentence."""
     first = at
-    while at < len(lines) and not lines[at].strip():
-        at += 1
-    if at < len(lines) and FENCE.match(lines[at]):
-        at += 1
-        while at < len(lines) and FENCE.match(lines[at]) is None:
-            at += 1
-        return range(first, min(at + 1, len(lines)))
+    at = behind_empty(lines, at)
+    if (end := behind_fence(lines, at)) > at:
+        return range(first, end)
     while at < len(lines):
         line = lines[at]
         if PROMPT.match(line) or FENCE.match(line):

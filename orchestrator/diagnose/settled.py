@@ -1,8 +1,10 @@
-"""Tells what the same log settles further down, and what its writer says was meant to fail.
+"""Tells what the same log settles further down, and what was meant to fail.
 
 The kernel tries to place a card's memory more than once: what it refused at first it may assign in
-a later line. Below a command that failed somebody may write that this is as it should be, and who
-mistyped a name types it again.
+a later line. A machine that was not reached may be reached by the next command. Who mistyped a name
+types it again. Below a command that failed somebody may write that this is as it should be, and a
+bench of tests says of a fault that it makes it. What a program says of itself that it got over is
+another thing (:mod:`orchestrator.diagnose.went_on`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What people tell of a failure in eight languages: supposed, under a condition, before, over.
+"""When people say in eight languages that a failure was: supposed, before, over, back again.
 
-English, German, French, Spanish, Portuguese, Italian, Chinese and Japanese; :mod:`voices` decides.
+English, German, French, Spanish, Portuguese, Italian, Chinese and Japanese. Whose the failure is
+:mod:`voices` tells; :mod:`reported` decides what follows of both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ def any_of(*parts: str) -> re.Pattern[str]:
 
 
 #: A failure came again, or stayed.
-NOW = any_of(
+_BACK = any_of(
     r"\b(?:it(?:['\u2019]s| is) back|came back|(?<!works )(?<!work )(?<!working )(?<!running"
     r" )(?<!runs )(?<!fine )again|still (?:not|fails?|there|the same|broken)|not (?:yet"
     r" )?(?:solved|fixed|resolved)|unsolved|reopened|spoke too soon|too early)\b",
@@ -26,7 +27,7 @@ NOW = any_of(
     r"(?:まだ|未解決|再発|やはり)",
 )
 #: A failure that somebody supposes: nobody had it. "I assume" is an opinion.
-ASSUMED = any_of(
+_ASSUMED = any_of(
     r"^\W*(?:(?:now|so|ok|okay|well|just|please|\w+ question)\W+|.{0,60}[:.;?!] )?(?:let us "
     r"|let['\u2019]?s )?(?:suppose|assume|imagine|pretend)\b|\blet['\u2019]s say\b"
     r"|\b(?:supposing|assuming) (?:that )?(?:you|one|an?\b|someone|somebody|the user)|\bwhat"
@@ -60,10 +61,8 @@ CONDITIONAL = any_of(
 SAYS = any_of(
     r"\b(?:prints?|says?|shows?|gets?|sees?|seen?|fails?|appears?|reports?|raises?|throws?"
     r"|stops?|complains?|refuses?|reads?|comes?|encounters?|receives?|ends|dies|looks? like)\b",
-    r"\b(?:meldet|kommt|erscheint|zeigt|sagt|gibt|bekommt|sieht|steht|schreibt|endet"
-    r"|auftritt)\b",
-    r"\b(?:affiche|dit|montre|obtient|obtenez|voi[st]|voyez|appara(?:î|i)t|re(?:ç|c)oi[st]"
-    r"|sort)\b",
+    r"\b(?:meldet|kommt|erscheint|zeigt|sagt|gibt|bekommt|sieht|steht|schreibt|endet|auftritt)\b",
+    r"\b(?:affiche|dit|montre|obtient|obtenez|voi[st]|voyez|appara(?:î|i)t|re(?:ç|c)oi[st]|sort)\b",
     r"\b(?:aparece|sale|muestra|dice|imprime|ve|ves|obtiene|da|recibe|mostra|diz|receber?|vê"
     r"|dá|ver|vir|appare|dice|stampa|vede|riceve|esce|compare)\b",
     r"报|显示|出现|提示|看到|遇到|出る|出た|表示",
@@ -74,7 +73,7 @@ ASKED_FOR = any_of(
     r"|s['\u2019]il (?:vous|te) pla(?:î|i)t|por favor|per favore)\b|请|ください",
 )
 #: What one does then.
-ADVICE = any_of(
+_ADVICE = any_of(
     r"\b(?:in (?:that|this|such an?) case|then (?:you|just|simply|please|re\w+|check|try|run"
     r"|install|update|do)\b|(?:you|one) (?:should|must|need to|have to)|make sure|the (?:fix"
     r"|solution|remedy) is)\b|^\W*to (?:fix|solve|resolve) (?:this|that|it)\b"
@@ -94,7 +93,8 @@ DEALT_WITH = any_of(
     r"^\W*(?:bug ?)?fix(?:ed|es)?(?: #?\d+)?: |^\W*[-*•] (?:bug ?)?fix(?:ed|es)?\b",
     r"^\W*[-*•] (?:behoben|corrigé|corregido|corrigido|corretto|修复|修正)|^\W*修复[:\uff1a]",
 )
-#: What the writer had before, up to a time that is named.
+#: What the writer had before, up to a time that is named, or at a time, in a version, on a system
+#: that is no more.
 WAS = any_of(
     r"\b(?:before (?:the|that|this|an?|my|I|we)\b.{0,40}|yesterday|previously|earlier|formerly"
     r"|at first|initially|until (?:last|the|this|yesterday)\b.{0,30}|for (?:weeks|months"
@@ -107,24 +107,18 @@ WAS = any_of(
     r"\b(?:prima|ieri|fino a)\b.{0,60}\b(?:ricevevo|avevo|appariva|usciva|dava)\b",
     r"(?:之前|以前|原来|昨天).{0,20}(?:报|出现|遇到|提示|显示)",
     r"(?:前は|以前|昨日).{0,20}(?:出て|出た|表示)",
-)
-#: Or at a time, in a version, on a system that is no more.
-WAS_ONCE = any_of(
     r"\b(?:(?:on|in) the (?:first day|beginning)|last (?:week|month|year|time|night|\w+day)|(?:a"
-    r"|two|three|some|a few|\d+) (?:day|week"
-    r"|month)s? ago)\b.{0,40}\b(?:I|we|it|there|the \w+) (?:got|saw|had|was|were|said|printed"
-    r"|showed)\b(?! no(?:ne|thing)?\b)",
-    r"\b(?:in|with|on|under) (?:the (?:old|former|previous|first|older) \w+|(?:version |release"
-    r" |kernel |v)?\d+\.\d+\S*),? (?:I|we|it|there|the \w+) (?:always |once )?(?:got|saw|had|was"
-    r"|were|said"
-    r"|printed|showed)\b(?! no(?:ne|thing)?\b)",
+    r"|two|three|some|a few|\d+) (?:day|week|month)s? ago)\b.{0,40}\b(?:I|we|it|there|the \w+)"
+    r" (?:got|saw|had|was|were|said|printed|showed)\b(?! no(?:ne|thing)?\b)",
+    r"\b(?:in|with|on|under) (?:the (?:old|former|previous|first|older) \w+|(?:version |release "
+    r"|kernel |v)?\d+\.\d+\S*),? (?:I|we|it|there|the \w+) (?:always |once )?(?:got|saw|had|was"
+    r"|were|said|printed|showed)\b(?! no(?:ne|thing)?\b)",
     r"\b(?:letzte[nrs]? \w+|damals|(?:unter|in) (?:version )?\d+\.\d+\S*|(?:mit|unter) (?:dem|der)"
     r" (?:alten|vorigen) \w+)\b.{0,40}\b(?:kam|hatten?|bekam|gab|stand|erschien"
     r"|meldete)\b(?! kein)",
-    r"\b(?:(?:la semaine|l['\u2019]année) dernière|le mois dernier|\w+di dernier"
-    r"|avec l['\u2019]ancien\w*"
-    r" \w+|(?:en|sous) (?:version )?\d+\.\d+\S*)\b.{0,60}\b(?:avais|avait|avions|obtenais|disait"
-    r"|affichait)\b(?! pas)",
+    r"\b(?:(?:la semaine|l['\u2019]année) dernière|le mois dernier|\w+di dernier|avec"
+    r" l['\u2019]ancien\w* \w+|(?:en|sous) (?:version )?\d+\.\d+\S*)\b.{0,60}\b(?:avais|avait"
+    r"|avions|obtenais|disait|affichait)\b(?! pas)",
     r"\b(?:(?:la semana|el \w+) pasad[ao]|con la \w+ (?:antigua|vieja|anterior)|en (?:la (?:versión"
     r" )?)?\d+\.\d+\S*|antes de \w+)\b.{0,60}\b(?:decía|salía|aparecía|tenía(?:mos)?|daba"
     r"|mostraba)\b",
@@ -137,28 +131,25 @@ WAS_ONCE = any_of(
 SAYS_NOW = any_of(
     r"^\W*(?:and |but |so )?(?:now|today|since (?:then|that|the \w+)|after (?:that|it|the \w+"
     r"|re\w+ing)|with the new \w+|with \d+\.\d+\S*)\b.{0,60}\b(?:it is|says|prints|shows|gives"
-    r"|get|see"
-    r"|have|comes|fails|ends|stops|there is)\b",
+    r"|get|see|have|comes|fails|ends|stops|there is)\b",
     r"\b(?:jetzt|nun|heute|seit(?:dem| dem \w+)?)\b.{0,60}\b(?:kommt|sagt|steht|meldet|zeigt"
     r"|bekomme|erscheint|habe)\b",
     r"\b(?:maintenant|aujourd['\u2019]hui|depuis)\b.{0,60}\b(?:dit|affiche|j['\u2019]ai|obtiens"
-    r"|vois"
-    r"|donne)\b",
+    r"|vois|donne)\b",
     r"\b(?:ahora|hoy|desde|agora|hoje)\b.{0,60}\b(?:dice|sale|muestra|aparece|da|tengo|pone|diz"
     r"|mostra|dá|tenho)\b|\b(?:ora|adesso|oggi)\b.{0,60}\b(?:dice|esce|mostra|appare|ho)\b",
     r"现在.{0,12}(?:报|显示|出现|提示)|今は?.{0,12}(?:出|表示)",
 )
 #: It does not come any more.
-GONE = any_of(
+_GONE = any_of(
     r"\b(?:do(?:es)?(?: not|n['\u2019]t) (?:happen|come|appear|occur|show)|no longer (?:happens"
     r"|comes|appears|occurs|shows))(?: up)?(?: any ?more| again)\b|\bno longer (?:happens|comes"
-    r"|appears"
-    r"|occurs)\b",
+    r"|appears|occurs)\b",
     r"\b(?:kommt|tritt|erscheint) (?:das |es )?nicht mehr\b|\bn['\u2019]apparaît plus\b|\bya no"
     r" (?:sale|aparece)\b|\bnão aparece mais\b|\bnon (?:esce|appare) più\b",
 )
 #: And that all is well since.
-WELL_NOW = any_of(
+_WELL_NOW = any_of(
     r"\b(?:now|since|today|meanwhile|by now|finally)\b.{0,40}\b(?:works|runs|working|running"
     r"|fine|well|ok|okay|good)\b(?! (?:only|for|until|sometimes|if|when))",
     r"\b(?:with|on|under|in) (?:the new \w+|(?:version |v)?\d+\.\d+\S*),? (?:it|everything|all)"
@@ -173,7 +164,7 @@ WELL_NOW = any_of(
     r"(?:现在|以后|之后|如今).{0,12}(?:正常|好了|没问题|可以了)(?!吗)",
     r"(?:後は|今は|現在は?).{0,12}(?:正常|問題なく|動いて)",
 )
-NOT_WELL = any_of(
+_NOT_WELL = any_of(
     r"\b(?:nothing|same|never|not|n['\u2019]t|although|nichts|gleiche|dasselbe|rien|même|nada"
     r"|mismo|mesmo|niente|stesso)\b",
     r"还是|一样|没用|同じ",
@@ -195,11 +186,10 @@ LABEL = any_of(
 SOLVED_EDIT = any_of(
     rf"^\W*{_EDIT}\b[^.:!]{{0,20}}[\s:.,\]*-]+(?:\W|it is |it's |this is |now |ist |das ist |es"
     rf" |est |c'est |está |è |problem |problema )*{_SOLVED}",
-    r"(?:编辑|更新|追記|更新|追记|补充)\W*(?:问题)?(?:已经?|自己)?(?:解决|解決"
-    r"|搞定)(?!していません)",
+    r"(?:编辑|更新|追記|更新|追记|补充)\W*(?:问题)?(?:已经?|自己)?(?:解决|解決|搞定)(?!していません)",
 )
 #: Words by which an old message is kept for others.
-KEPT = any_of(
+_KEPT = any_of(
     r"\b(?:leav|keep)(?:e|ing)? (?:the|this|my) (?:old|original|previous|former|first) (?:\w+"
     r" )?(?:error|log|message|output|post|question|trace\w*)\b",
     r"\b(?:lasse?|behalte?) .{0,30}\b(?:alte|ursprüngliche|frühere|erste)\w* (?:fehler\w*"
@@ -212,25 +202,86 @@ KEPT = any_of(
     r"\bdeixo .{0,30}\b(?:antig[oa]|velh[oa]|original|anterior)\b|\bpara (?:a posteridade|quem"
     r" (?:o |a )?(?:procurar|buscar))\b|\blascio .{0,30}\b(?:vecchi[oa]|original[ei]"
     r"|precedente)\b|\bper (?:chi (?:lo |la )?cerca|i posteri)\b",
-    r"留给(?:后人|后来|其他|搜索)|留作?(?:记录|纪念)|(?:記録として|備忘"
-    r"|検索する人).{0,20}(?:残|掲)",
+    r"留给(?:后人|后来|其他|搜索)|留作?(?:记录|纪念)|(?:記録として|備忘|検索する人).{0,20}(?:残|掲)",
     r"\b(?:old|original) (?:post|question|message|error|log|text)(?: \w+)? (?:below|follows"
     r"|above)\b",
 )
 #: What is over, by the same sentence.
-OLD = any_of(
+_OLD = any_of(
     rf"\b{_SOLVED}\b",
     r"\b(?:old|original|former|earlier)\b",
 )
 #: For whom an old message is kept.
-FOR_OTHERS = any_of(
+_FOR_OTHERS = any_of(
     r"\bfor (?:people|anyone|those|others|everyone|everybody|whoever)(?: else)? (?:who|that|to"
     r"|with)? ?(?:may |might |also |later )?(?:search|googl|find|land|stumbl|com(?:e|es|ing)"
     r" (?:here|across|later))\w*|\bfor (?:posterity|future (?:readers|reference|visitors)"
     r"|search engines|the record)\b|\bso (?:that )?others (?:can )?find\b",
 )
-UNSOLVED = any_of(
+_UNSOLVED = any_of(
     r"\b(?:not|never|un|isn['\u2019]t|half|partly|nicht|noch|kaum|pas|no|não|non|sin"
     rf"|sem)[ -]?(?:\w+ ){{0,2}}{_SOLVED}|{_SOLVED}\?",
     r"未解|没有?解",
 )
+#: Words by which a sentence turns to the other side: "it works there, but ...".
+BUT = any_of(
+    r"\b(?:but|however|yet|except|until|aber|jedoch|doch|außer|mais|sauf|pero|salvo|mas|porém"
+    r"|però|tranne)\b|但|只是|不过|しかし|ですが|けど",
+)
+#: Between two sentences of a line.
+_SENTENCES = re.compile(r"(?<=[.!?;\u3002]) +(?=[A-Z(\u00c0-\u00dd])")
+#: One of these is in a sentence of each kind; without any there is nothing to decide.
+SIGNS = (
+    _ASSUMED.pattern,
+    CONDITIONAL.pattern,
+    DEALT_WITH.pattern,
+    WAS.pattern,
+    SOLVED_EDIT.pattern,
+    _KEPT.pattern,
+    _FOR_OTHERS.pattern,
+)
+
+
+def is_back(line: str) -> bool:
+    """Tell whether it came again, or stayed."""
+    return _BACK.search(line) is not None or _UNSOLVED.search(line) is not None
+
+
+def is_assumed(line: str) -> bool:
+    """Tell whether somebody supposes a failure that nobody had."""
+    return _ASSUMED.search(line) is not None
+
+
+def is_advice(line: str) -> bool:
+    """Tell whether ``line`` says what one does about a failure, and does not ask it."""
+    return _ADVICE.search(line) is not None and line.rstrip()[-1:] not in {"?", "\uff1f"}
+
+
+def is_of_before(line: str) -> bool:
+    """Tell whether a writer tells of what came before something was done."""
+    return WAS.search(line) is not None and BUT.search(line) is None
+
+
+def is_well_now(line: str) -> bool:
+    """Tell whether all is well since, with no "but" behind."""
+    gone = _GONE.search(line)
+    if gone is not None:
+        return BUT.search(line[gone.end() :]) is None
+    well = _WELL_NOW.search(line)
+    if well is None or is_back(line) or _NOT_WELL.search(line) is not None:
+        return False
+    return BUT.search(line[well.end() :]) is None
+
+
+def is_over_by_now(line: str) -> bool:
+    """Tell whether ``line`` says what was before, and in a later sentence that all is well."""
+    parts = _SENTENCES.split(line)
+    before = next((at for at, part in enumerate(parts) if is_of_before(part)), len(parts))
+    return any(is_well_now(part) for part in parts[before + 1 :])
+
+
+def is_kept(line: str) -> bool:
+    """Tell whether an old message is kept for others."""
+    return _KEPT.search(line) is not None or (
+        _FOR_OTHERS.search(line) is not None and _OLD.search(line) is not None
+    )

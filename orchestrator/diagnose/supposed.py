@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.diagnose.pasted import FENCE
+from orchestrator.diagnose.pasted import FENCE, behind_empty, behind_fence
 
 #: Heads a list of what may be.
 _HEADS = re.compile(
@@ -23,12 +23,12 @@ _HEADS = re.compile(
     r"(?!\w).{0,60}[:\uff1a]\W{0,3}$",
     re.IGNORECASE,
 )
-#: What would be seen, in the block below.
-_WOULD = re.compile(
+#: What one would see, and that in the block below.
+SEEN = (
     r"\b(?:you|one)(?:['\u2019]d| (?:would|may|might|could|should))"
-    r"(?: also| then| typically| usually)? (?:see|get|find)\b[^.]{0,40}[:\s]*$",
-    re.IGNORECASE,
+    r"(?: also| then| typically| usually| instead)? (?:see|get|receive|encounter|find)\b"
 )
+_WOULD = re.compile(rf"{SEEN}[^.]{{0,40}}[:\s]*$", re.IGNORECASE)
 _ITEM = re.compile(r"^\s{0,12}(?:[-*\u2022+]|\d{1,2}[.)])\s+\S")
 #: Not a list of suppositions: what came.
 _CAME = re.compile(
@@ -43,32 +43,15 @@ def is_supposed(lines: list[str]) -> set[int]:
     doubted: set[int] = set()
     at = 0
     while at < len(lines):
-        line = lines[at]
+        line, end = lines[at], at
         if len(line) < 300 and line.rstrip()[-1:] in {":", "\uff1a", "*", "e", "t", "d"}:
             if _HEADS.search(line) and not _CAME.search(line):
                 end = _end_of_list(lines, at + 1)
-                doubted.update(range(at, end))
-                at = end
-                continue
-            if _WOULD.search(line) and not _CAME.search(line):
-                end = _end_of_block(lines, at + 1)
-                doubted.update(range(at, end))
-                at = end
-                continue
-        at += 1
+            elif _WOULD.search(line) and not _CAME.search(line):
+                end = behind_fence(lines, behind_empty(lines, at + 1))
+        doubted.update(range(at, end))
+        at = max(end, at + 1)
     return doubted
-
-
-def _end_of_block(lines: list[str], at: int) -> int:
-    """Return the line behind the fenced block that begins in line ``at``, else ``at``."""
-    while at < len(lines) and not lines[at].strip():
-        at += 1
-    if at >= len(lines) or FENCE.match(lines[at]) is None:
-        return at
-    at += 1
-    while at < len(lines) and FENCE.match(lines[at]) is None:
-        at += 1
-    return at + 1
 
 
 def _end_of_list(lines: list[str], at: int) -> int:
@@ -81,7 +64,7 @@ def _end_of_list(lines: list[str], at: int) -> int:
         elif FENCE.match(line):
             if not item:
                 return at
-            at = _end_of_block(lines, at)
+            at = behind_fence(lines, at)
             continue
         elif line.strip() and not (item and line[:1].isspace()):
             return at

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrator.diagnose import abroad, voices
+from orchestrator.diagnose import abroad, stories, voices
+from orchestrator.diagnose.supposed import SEEN
 from orchestrator.diagnose.text import REMEMBERED
 
 #: A line in which a person speaks, and not a program.
@@ -126,9 +127,7 @@ _TAUGHT = re.compile(
     r"|^\W*if (?:this|it|that|the [\w ]{1,30}) (?:still )?(?:fails|ends|stops|crashes|dies) with\b"
     r"|^\W*if (?:it|that|this|one|somebody|someone) (?:still )?(?:prints|says|shows|reports|gets"
     r"|sees|throws|raises)\b"
-    r"|(?<!what )(?<!as )\b(?:you|one)(?:['\u2019]d| (?:would|may|might|could|should))"
-    r"(?: also| then| typically| usually| instead)? (?:see|get|receive|encounter|find)\b"
-    r"(?!.*\bbut (?:I|we|it)\b)"
+    rf"|(?<!what )(?<!as ){SEEN}(?!.*\bbut (?:I|we|it)\b)"
     r"|^\W*this (?:happens|occurs|appears) (?:when|if) (?!I\b|we\b|my\b|you\b)"
     # "If ... comes, install ..." in other languages.
     r"|^\W*falls\b.*\b(?:erscheint|kommt|auftritt|angezeigt)|^\W*si (?:vous (?:voyez|obtenez)"
@@ -279,7 +278,7 @@ def _doubts(line: str) -> bool:
         return True
     if abroad.DOUBTFUL.search(line) is not None or voices.is_of_another(line):
         return True
-    if voices.is_over_by_now(line):
+    if stories.is_over_by_now(line):
         return True
     if _DOUBT.search(line) is None:
         return False

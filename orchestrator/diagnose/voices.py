@@ -1,15 +1,13 @@
-"""How people say in eight languages whose a failure is: their own, another's, an example's.
+"""Whose people say in eight languages that a failure is: their own, another's, an example's.
 
 English, German, French, Spanish, Portuguese, Italian, Chinese and Japanese. Each list is one kind
-of thing that a sentence says; :mod:`reported` decides what follows.
+of thing that a sentence says; when the failure was :mod:`stories` tells.
 """
 
 from __future__ import annotations
 
-import re
-
 from orchestrator.diagnose import stories
-from orchestrator.diagnose.stories import any_of
+from orchestrator.diagnose.stories import BUT, any_of, is_back
 
 #: The writer has the failure, by a sentence of now.
 _OWN = any_of(
@@ -31,11 +29,6 @@ _OWN = any_of(
     r"(?:我|我们|咱)(?:也|都|今天|现在|这里|这边)*(?:遇到|得到|报错|报|看到|出现|碰到|收到)",
     r"(?:私|こちら|自分).{0,12}(?:出ます|出る|出て|同じ|表示され)",
 )
-#: Words by which a sentence turns to the other side: "it works there, but ...".
-_BUT = any_of(
-    r"\b(?:but|however|yet|except|until|aber|jedoch|doch|außer|mais|sauf|pero|salvo|mas|porém"
-    r"|però|tranne)\b|但|只是|不过|しかし|ですが|けど",
-)
 #: Words for a failure.
 FAILURE = any_of(
     r"\b(?:errors?|fail\w*|crash\w*|problems?|issues?|exceptions?|messages?|trace\w*|stuck)\b",
@@ -54,8 +47,7 @@ _MINE = any_of(
 THEIRS = any_of(
     r"\b(?:his|her|their) (?:\w+ )?(?:box|machine|pi|pc|setup|server|laptop|computer|system|hat"
     r"|board|card)\b|\b(?:his|hers|theirs) (?:just |only )?(?:prints?|says?|shows?|gives?|has"
-    r"|ha[dv]e?"
-    r"|ends?|stops?|reports?|fails?|complains?|dies?)\b",
+    r"|ha[dv]e?|ends?|stops?|reports?|fails?|complains?|dies?)\b",
     r"\b(?:ihre[rs]?|seine[rs]?) (?:meldet|zeigt|sagt|schreibt|gibt|bringt)\b|\bbei (?:ihm|ihr"
     r"|ihnen)\b|\b(?:sein|ihr) (?:\w+ )?(?:pi|rechner|raspi|raspberry|laptop)\b",
     r"\b(?:le sien|la sienne|le leur|la leur|chez (?:lui|elle|eux))\b|\b(?:el suyo|la suya)\b"
@@ -77,8 +69,7 @@ OTHER = any_of(
     r"|that thread|an old thread|an? (?:github )?issue|issue #?\d+|slack|the docs)\b",
     r"\b(?:kolleg(?:e|in|en)|freund(?:in)?|kunden?|kundin|nachbar|bekannter?|jemand(?:"
     r" anders)?|ein anderer|im forum|anderer nutzer|chef|student)\b",
-    r"\b(?:collègue|ami|amie|client|voisin|quelqu['\u2019]un|sur le forum|un autre"
-    r" utilisateur)\b",
+    r"\b(?:collègue|ami|amie|client|voisin|quelqu['\u2019]un|sur le forum|un autre utilisateur)\b",
     r"\b(?:colega|compañer[oa]|amig[oa]|cliente|vecino|alguien|alguém|vizinho|outro usuário"
     r"|otro usuario|en el foro|no fórum)\b|\b(?:collega|amico|cliente|qualcuno|sul forum)\b",
     r"(?:同事|朋友|客户|别人|有人|网友|论坛|他的|她的)",
@@ -102,15 +93,13 @@ EXAMPLE = any_of(
     r"\b(?:something (?:like|similar)|for (?:example|instance)|e\.g\.|(?:an?|this|the"
     r"|following) (?:example|sample)|examples?|looks? like (?:this|so))\b",
     r"\b(?:zum beispiel|z\. ?b\.|beispiel\w*|so etwas wie|etwa so|ungefähr)\b",
-    r"\b(?:par exemple|exemple|quelque chose comme|du genre|por ejemplo|ejemplo|algo (?:así"
-    r"|como)|por exemplo|exemplo|ad esempio|per esempio|esempio|qualcosa (?:come|del"
-    r" genere))\b",
+    r"\b(?:par exemple|exemple|quelque chose comme|du genre|por ejemplo|ejemplo|algo (?:así|como)"
+    r"|por exemplo|exemplo|ad esempio|per esempio|esempio|qualcosa (?:come|del genere))\b",
     r"(?:例(?:として|を|の|文)|例如|比如|示例|例えば|たとえば|のような)",
 )
 #: The writer's own machine is well, or never had it.
 _HEALTHY = any_of(
-    r"\b(?:I|we)(?:['\u2019]ve| have)? (?:myself )?never (?:had|seen|got|hit|met"
-    r"|experienced)\b",
+    r"\b(?:I|we)(?:['\u2019]ve| have)? (?:myself )?never (?:had|seen|got|hit|met|experienced)\b",
     r"\b(?:I|we) (?:(?:do|did) not|don['\u2019]t|didn['\u2019]t|haven['\u2019]t|have not)"
     r" (?:had|have|seen|hit|get|got|see) (?:that|this|it|any|the (?:error|problem|issue))(?:"
     r" (?:error|problem|issue))?(?: myself| yet| here| at all| so far)*(?=\W*$|[.,;!)] )",
@@ -127,10 +116,9 @@ _HEALTHY = any_of(
     r"|\b(?:my|our) \w+ (?:does not|doesn['\u2019]t|never) (?:print|show|say|get|do|have)s?"
     r" (?:it|that|this|so)\b(?! (?:any|when|if|but))|\bfor me,? .{0,40}\b(?:works|runs|is)"
     r" ?(?:fine|well|ok)?\b|\bfor me,? .{0,40}\bfine\b",
-    r"\b(?:only|just|merely) (?:writing|translating|documenting|asking (?!for)|curious"
-    r"|collecting|teaching|write|translate|document|collect|ask(?! for))\b|\bout of"
-    r" curiosity\b|\bno (?:real )?(?:error|problem|issue|failure)s? (?:here|of mine|on my"
-    r" side)\b|\bhypothetical\b",
+    r"\b(?:only|just|merely) (?:writing|translating|documenting|asking (?!for)|curious|collecting"
+    r"|teaching|write|translate|document|collect|ask(?! for))\b|\bout of curiosity\b|\bno (?:real"
+    r" )?(?:error|problem|issue|failure)s? (?:here|of mine|on my side)\b|\bhypothetical\b",
     r"\b(?:nie|noch nicht|noch nie|nicht selbst) (?:gehabt|gesehen|bekommen|erlebt)\b|\b(?:bei"
     r" mir|hier) (?:läuft|geht|funktioniert)\b(?! (?:nicht|gar|kein|nur))|\bmein\w* (?:läuft"
     r"|geht|funktioniert)\b(?! (?:nicht|gar|kein|nur))|\b(?:hatte|habe) ich (?:das )?(?:noch"
@@ -147,10 +135,8 @@ _HEALTHY = any_of(
     r"|perguntando)\b",
     r"\b(?:io )?non l['\u2019]ho mai\b|\b(?:da me|il mio|sul mio(?: \w+)?),? (?:tutto"
     r" )?(?:funziona|va)\b|\bper curiosità\b|\bscrivo solo\b|\bsto solo\b",
-    r"我(?:自己)?(?:从来?|还|从)?(?:没有?|未)(?:遇到|见|出现)|我(?:这里|这边"
-    r"|的)?(?:一切)?(?:正常|没问题)|只是(?:好奇|在写|写文档|问)",
-    r"(?:私|こちら|手元).{0,12}(?:問題なく|正常|動いてい|出たことが?な|経験がな|出ません)"
-    r"|興味本位",
+    r"我(?:自己)?(?:从来?|还|从)?(?:没有?|未)(?:遇到|见|出现)|我(?:这里|这边|的)?(?:一切)?(?:正常|没问题)|只是(?:好奇|在写|写文档|问)",
+    r"(?:私|こちら|手元).{0,12}(?:問題なく|正常|動いてい|出たことが?な|経験がな|出ません)|興味本位",
 )
 #: The writer has what somebody else showed.
 SAME = any_of(
@@ -166,40 +152,17 @@ SAME = any_of(
     r"\bstess[oa] (?:errore|problema|cosa)\b|\banche (?:io|a me)\b",
     r"同样的?|我也|一样的(?:问题|错)|同じ(?:エラー|問題|症状)|私も",
 )
-#: Between two sentences of a line.
-_SENTENCES = re.compile(r"(?<=[.!?;\u3002]) +(?=[A-Z(\u00c0-\u00dd])")
 #: One of these is in a sentence of each kind; without any there is nothing to decide.
-SIGN = any_of(
-    stories.ASSUMED.pattern,
-    stories.CONDITIONAL.pattern,
-    stories.DEALT_WITH.pattern,
-    stories.WAS.pattern,
-    stories.WAS_ONCE.pattern,
-    OTHER.pattern,
-    EXAMPLE.pattern,
-    stories.SOLVED_EDIT.pattern,
-    stories.KEPT.pattern,
-    stories.FOR_OTHERS.pattern,
-)
+SIGN = any_of(*stories.SIGNS, OTHER.pattern, EXAMPLE.pattern)
 
 
 def is_own(line: str) -> bool:
     """Tell whether a writer says in ``line`` that the failure is theirs: they get it, or it comes
     when they do something."""
-    if stories.ASSUMED.search(line) is not None:
+    if stories.is_assumed(line):
         return False
     own_step = stories.CONDITIONAL.search(line) is not None and _MINE.search(line) is not None
     return own_step or _OWN.search(line) is not None
-
-
-def is_back(line: str) -> bool:
-    """Tell whether it came again, or stayed."""
-    return stories.NOW.search(line) is not None or stories.UNSOLVED.search(line) is not None
-
-
-def is_assumed(line: str) -> bool:
-    """Tell whether somebody supposes a failure that nobody had."""
-    return stories.ASSUMED.search(line) is not None
 
 
 def is_conditional(line: str) -> bool:
@@ -215,23 +178,12 @@ def is_conditional(line: str) -> bool:
 def is_healthy(line: str) -> bool:
     """Tell whether a writer's own machine is well, or never showed it, with no "but" behind."""
     healthy = _HEALTHY.search(line)
-    return healthy is not None and _BUT.search(line[healthy.end() :]) is None
+    return healthy is not None and BUT.search(line[healthy.end() :]) is None
 
 
 def is_solved_edit(line: str) -> bool:
     """Tell whether an edit says that it is over, and nothing of another failure."""
-    return stories.SOLVED_EDIT.search(line) is not None and not (is_own(line) and _BUT.search(line))
-
-
-def is_advice(line: str) -> bool:
-    """Tell whether ``line`` says what one does about a failure, and does not ask it."""
-    return stories.ADVICE.search(line) is not None and line.rstrip()[-1:] not in {"?", "\uff1f"}
-
-
-def is_of_before(line: str) -> bool:
-    """Tell whether a writer tells of what came before something was done."""
-    was = stories.WAS.search(line) or stories.WAS_ONCE.search(line)
-    return was is not None and _BUT.search(line) is None
+    return stories.SOLVED_EDIT.search(line) is not None and not (is_own(line) and BUT.search(line))
 
 
 def is_of_another(line: str) -> bool:
@@ -245,30 +197,4 @@ def says_now(line: str) -> bool:
         stories.SAYS_NOW.search(line) is not None
         and not is_back(line)
         and SAME.search(line) is None
-    )
-
-
-def is_well_now(line: str) -> bool:
-    """Tell whether all is well since, with no "but" behind."""
-    gone = stories.GONE.search(line)
-    if gone is not None:
-        return _BUT.search(line[gone.end() :]) is None
-    well = stories.WELL_NOW.search(line)
-    if well is None or is_back(line) or stories.NOT_WELL.search(line) is not None:
-        return False
-    return _BUT.search(line[well.end() :]) is None
-
-
-def is_over_by_now(line: str) -> bool:
-    """Tell whether one sentence of ``line`` says what was before, and a later one that all is"
-    " well."""
-    parts = _SENTENCES.split(line)
-    before = next((at for at, part in enumerate(parts) if is_of_before(part)), len(parts))
-    return any(is_well_now(part) for part in parts[before + 1 :])
-
-
-def is_kept(line: str) -> bool:
-    """Tell whether an old message is kept for others."""
-    return stories.KEPT.search(line) is not None or (
-        stories.FOR_OTHERS.search(line) is not None and stories.OLD.search(line) is not None
     )

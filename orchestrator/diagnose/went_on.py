@@ -3,7 +3,8 @@
 ``attempt 3/5 failed: ...`` is one of several tries; a later one may have come through. A program
 may find no accelerator of one kind and take another, or leave out what is not needed to do its
 work. That it does so it says in a line of its own, apart from the failure; the failure proves
-nothing then. The last try of all, and a part without which nothing goes on, stay.
+nothing then. The last try of all, and a part without which nothing goes on, stay. A line that says
+by itself that it only warns is another thing (:mod:`orchestrator.diagnose.survived`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from orchestrator.diagnose.restarts import WELL
 from orchestrator.diagnose.session import PROMPT
 from orchestrator.diagnose.told import speaks
 
@@ -49,9 +51,8 @@ _WELL = re.compile(
     re.IGNORECASE,
 )
 _WORKS = re.compile(
-    r"(?<![\w.])(?!0+(?:\.0+)? )\d+(?:\.\d+)? ?(?:fps|frames/s|it/s|ms\b)"
-    r"|\bfps\W{1,3}(?!0+(?:\.0+)?\b)\d"
-    r"|\b[1-9]\d* (?:frames|images|pictures|detections?|objects|bilder|fotogramas|images)\b"
+    rf"{WELL.pattern}|(?<![\w.])\d+(?:\.\d+)? ?(?:frames|it)/s\b"
+    r"|\b[1-9]\d* (?:frames|images|pictures|detections?|objects|bilder|fotogramas)\b"
     r"|\bepoch \d+/\d+ .*\d|\bframes?\W{1,3}[1-9]|\bdetections?\W{1,3}\d|\bmAP\b.{0,12}\d"
     r"|\bexit(?:ed)?\b.{0,12}\b0\b",
     re.IGNORECASE,

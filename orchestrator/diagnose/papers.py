@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import voices
 from orchestrator.diagnose.pasted import FENCE, behind_fence
-from orchestrator.diagnose.session import PROMPT
+from orchestrator.diagnose.session import prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ _SHEET = re.compile(
 _ASKS = re.compile(
     r"\(?\b\d{1,2} ?(?:points?|pts?|marks?|punkte?|puntos?|pontos?|punti|分)\b\.?\)?"
     r"|(?:^|[.:!?)] )\W{0,3}(?:explain|name (?:two|three|the|a|one)|describe|give (?:two|the|a"
-    r"|one)|state"
+    r"|one)|state (?:the|two|why|what)"
     r"|what does (?:it|this|that) tell|which of (?:the|these)|erkl(?:ä|ae)ren? sie|nennen sie"
     r"|beschreiben sie|begr(?:ü|ue)nden sie|expliquez|d(?:é|e)crivez|nommez|donnez|explique"
     r"|describ[ae]|indique|nombre (?:dos|la|el)|cite|spieg(?:a|hi|are)|descriv[ai])\b",
@@ -160,7 +160,7 @@ def _sheets(lines: list[str]) -> set[int]:
     for head, end in itertools.pairwise([*heads, len(lines)]):
         part = range(head, min(end, head + _MOST))
         told = [lines[at] for at in part]
-        typed = any(PROMPT.match(line) for line in told)
+        typed = any(prompt_of(line) for line in told)
         if typed or any(voices.is_own(line) for line in told):
             continue
         if any(_ASKS.search(line) for line in told):

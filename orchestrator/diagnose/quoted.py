@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.diagnose.session import PROMPT
+from orchestrator.diagnose.session import prompt_of
 from orchestrator.diagnose.tracebacks import RAISED
 from orchestrator.diagnose.voices import SAME, is_healthy, is_own
 
@@ -132,9 +132,7 @@ def of_others(lines: list[str]) -> tuple[set[int], set[int]]:
     outside = [line for number, line in enumerate(lines) if number not in inside]
     if any(len(line) < 400 and SAME.search(line) for line in outside):
         return set(), set()
-    logs = [
-        line for line in outside if _OWN.match(line) or PROMPT.match(line) or RAISED.match(line)
-    ]
+    logs = [line for line in outside if _OWN.match(line) or prompt_of(line) or RAISED.match(line)]
     if not logs:
         answered = any(
             (_GREETS.match(line) and not _is_said(line)) or is_healthy(line) for line in outside

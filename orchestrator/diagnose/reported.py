@@ -14,7 +14,7 @@ from functools import lru_cache
 from orchestrator.diagnose import stories, voices
 from orchestrator.diagnose.outcome import OutcomeReader
 from orchestrator.diagnose.pasted import FENCE, behind_empty, behind_fence
-from orchestrator.diagnose.session import PROMPT
+from orchestrator.diagnose.session import prompt_of
 from orchestrator.diagnose.survived import mended_by
 from orchestrator.diagnose.text import REMEMBERED
 from orchestrator.diagnose.told import moved_on, speaks
@@ -50,7 +50,7 @@ def is_prose(line: str) -> bool:
         return False
     if stories.LABEL.match(bare) or (len(bare) < _SHORT and _is_short_sentence(bare)):
         return True
-    if _PRINTED.match(bare) or RAISED.match(bare) or PROMPT.match(line):
+    if _PRINTED.match(bare) or RAISED.match(bare) or prompt_of(line):
         return False
     enough = _WORDS - (bare[0].isupper() and bare[-1] in ".:!?")
     return bare.count(" ") >= enough or (not bare.isascii() and len(bare) >= _SIGNS)
@@ -168,7 +168,7 @@ def _block(lines: list[str], at: int) -> range:
         return range(first, end)
     while at < len(lines):
         line = lines[at]
-        if PROMPT.match(line) or FENCE.match(line):
+        if prompt_of(line) or FENCE.match(line):
             break
         # Programs print sentences, too: a person's stands apart, or speaks of its writer or of now.
         if is_prose(line) and (not lines[at - 1].strip() or speaks(line) or voices.says_now(line)):

@@ -21,6 +21,8 @@ PROMPT = re.compile(
     r"|(?:PS )?[A-Za-z]:\\[^<>|]{0,200}>"  # PS C:\folder>
     r")\s+(?P<command>\S.*)$"
 )
+#: What each of these prompts holds.
+_SIGNS = ("$", "#", "%", ">", "\u276f", "\u279c")
 #: The host that a prompt names.
 _HOST = re.compile(
     r"^\s*(?:\([\w.+-]{1,40}\)\s*)*\[?(?:[\w.-]+@(?P<host>[\w.-]+)|(?P<alone>[a-z][\w-]{1,30})(?=:[~/]))"
@@ -73,6 +75,11 @@ _LOGGED = re.compile(
 _RUN = "\0hailort"
 #: Commands that are remembered.
 MOST = 512
+
+
+def prompt_of(line: str) -> re.Match[str] | None:
+    """Return the prompt and the ``command`` of a line in which somebody typed one."""
+    return PROMPT.match(line) if any(sign in line for sign in _SIGNS) else None
 
 
 def _typed(command: str) -> str:

@@ -13,7 +13,8 @@ import re
 from difflib import SequenceMatcher
 
 from orchestrator.diagnose.pasted import FENCE
-from orchestrator.diagnose.session import PROMPT
+from orchestrator.diagnose.session import prompt_of
+from orchestrator.diagnose.text import holding
 
 _BAR = re.compile(
     r"\b(?P<device>[0-9a-f:]{4,7}:[0-9a-f]{2}\.\d): BAR (?P<bar>\d+)\b.{0,60}?(?P<said>assigned\b"
@@ -79,6 +80,8 @@ _NOT_AS_WANTED = re.compile(
 )
 #: So far below reaches what a bench made fail.
 _BENCH = 40
+#: One of these is in each such line.
+_ABSENT = ("No module named", "is not defined", "not found")
 #: How like two names are that differ by a slip.
 _ALIKE = 0.75
 #: Such a sentence says little else.
@@ -111,7 +114,7 @@ def _meant(lines: list[str]) -> set[int]:
         if len(line) > _SHORT or _EXPECTED.match(line) is None:
             continue
         block = _block_above(lines, number)
-        if any(PROMPT.match(lines[at]) for at in block):
+        if any(prompt_of(lines[at]) for at in block):
             meant.update(block)
     return meant
 
@@ -123,7 +126,7 @@ def _reached(lines: list[str]) -> set[int]:
     names: frozenset[str] = frozenset()
     printed: list[int] = []
     for number, line in enumerate([*lines, "$ end"]):
-        prompt = PROMPT.match(line)
+        prompt = prompt_of(line)
         if prompt is None:
             if names and line.strip() and FENCE.match(line) is None:
                 printed.append(number)
@@ -154,13 +157,11 @@ def _machines(rest: str) -> frozenset[str]:
 def _injected(lines: list[str]) -> set[int]:
     """Return the lines between the word that something is made to fail and that it went well."""
     meant: set[int] = set()
-    for number, line in enumerate(lines):
-        if len(line) > _SHORT or not any(sign in line.lower() for sign in _INJECTED):
-            continue
-        if _INJECTS.search(line) is None or PROMPT.match(line):
+    for number, line in holding(lines, _INJECTED, _SHORT):
+        if _INJECTS.search(line) is None or prompt_of(line):
             continue
         for at in range(number + 1, min(number + _BENCH, len(lines))):
-            if PROMPT.match(lines[at]) or _NOT_AS_WANTED.search(lines[at]):
+            if prompt_of(lines[at]) or _NOT_AS_WANTED.search(lines[at]):
                 break
             if _AS_WANTED.search(lines[at]):
                 meant.update(range(number, at))
@@ -173,11 +174,11 @@ def is_mistyped(lines: list[str]) -> set[int]:
     slips: set[int] = set()
     typed, first, wrong = "", 0, ""
     for number, line in enumerate(lines):
-        if (entered := PROMPT.match(line) or _STATEMENT.match(line)) is not None:
+        if (entered := prompt_of(line) or _STATEMENT.match(line)) is not None:
             if wrong and _is_slip(typed, wrong, entered["command"]):
                 slips.update(range(first + 1, number))
             typed, first, wrong = entered["command"], number, ""
-        elif typed and (absent := _NO_SUCH.search(line)) is not None:
+        elif typed and any(sign in line for sign in _ABSENT) and (absent := _NO_SUCH.search(line)):
             wrong = next(name for name in absent.groups() if name)
     return slips
 

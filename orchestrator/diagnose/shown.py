@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from orchestrator.diagnose.pasted import FENCE
-from orchestrator.diagnose.session import PROMPT
+from orchestrator.diagnose.session import prompt_of
 
 #: Commands that print files as they are, or what they find in them.
 _SHOWS = re.compile(
@@ -106,7 +106,7 @@ def _documents(lines: list[str]) -> set[int]:
     #: others wrote, sentences and all.
     inside, empty, fenced = "", False, False
     for number, line in enumerate(lines):
-        prompt = PROMPT.match(line)
+        prompt = prompt_of(line)
         fence = FENCE.match(line) is not None
         if prompt is not None:
             inside = _kind(prompt["command"])
@@ -173,7 +173,7 @@ def _echoes(lines: list[str]) -> set[int]:
         if said and line.strip() in said:
             shown.add(number)
         elif "echo " in line or "printf " in line:
-            prompt = PROMPT.match(line)
+            prompt = prompt_of(line)
             traced = line.lstrip().startswith("+")
             typed = prompt["command"] if prompt is not None else line.lstrip("+ ") if traced else ""
             for match in _SAYS.finditer(typed):

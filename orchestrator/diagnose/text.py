@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.languages import to_english
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 #: Longer lines are cut in the middle: no message is that long, and a minified JSON must not
 #: cost minutes of matching.
@@ -105,6 +109,17 @@ def clean(line: str) -> str:
     if len(line) < 400:
         return line
     return _LONG_WORD.sub(lambda word: f"{word[0][:_KEPT]}...{word[0][-_KEPT:]}", line)
+
+
+def holding(lines: list[str], signs: Iterable[str], longest: int) -> Iterator[tuple[int, str]]:
+    """Yield number and words of each line that has one of ``signs`` in small letters, and is not
+    longer than ``longest``; most logs have few of them, which the whole tells at once."""
+    small = [line.lower() for line in lines]
+    whole = "\n".join(small)
+    here = [sign for sign in signs if sign in whole]
+    for number, lower in enumerate(small if here else ()):
+        if len(lower) <= longest and any(sign in lower for sign in here):
+            yield number, lines[number]
 
 
 def split_feed(chunk: str) -> list[str]:

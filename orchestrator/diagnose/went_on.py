@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestrator.diagnose.restarts import WELL
-from orchestrator.diagnose.session import PROMPT
+from orchestrator.diagnose.session import prompt_of
+from orchestrator.diagnose.text import REMEMBERED, holding
 from orchestrator.diagnose.told import speaks
 
 #: A try with its number and how many there may be; with words for it on either side, or alone in
@@ -83,6 +85,12 @@ _MISSES = re.compile(
     r"\b(?:no|kein\w*|aucun\w*|ning(?:ún|una)) .*\b(?:detected|device|erkannt)|\btoo old\b",
     re.IGNORECASE,
 )
+#: One of these is in each line that misses one.
+_PASSED = (
+    "coral", "tpu", "cuda", "gpu", "nvidia", "tensorrt", "trt", "cudnn", "cublas", "opencl", "rocm",
+    "vulkan", "nvml", "mps", "metal", "libcu", "openvino", "myriad", "ncs", "rknn", "npu", "qnn",
+    "ethos", "vitis",
+)  # fmt: skip
 #: A program takes one, and says no condition and no advice.
 _TAKES = re.compile(
     r"(?:^|(?<=[\s:,;.(>\]-]))(?:using|uses?|used|selected|choosing|chose|picked|trying|tries"
@@ -200,7 +208,7 @@ def _is_well_from(lines: list[str], first: int, end: int) -> bool:
     for line in lines[first : min(end, first + _FAR)]:
         if not line.strip():
             continue
-        if PROMPT.match(line) or _BAD.search(line):
+        if prompt_of(line) or _BAD.search(line) or speaks(line):
             return False
         if _WELL.search(line) or _WORKS.search(line):
             return True
@@ -220,36 +228,36 @@ def _passed_over(lines: list[str]) -> set[int]:
     """Return the lines that miss one accelerator, where the program takes another and works."""
     over: set[int] = set()
     below = _Below(lines, fails=True)
-    for number, line in enumerate(lines):
-        lower = line.lower()
-        if len(line) > _LONGEST or not ("hailo" in lower or "cpu" in lower):
-            continue
-        if (takes := _TAKES.search(line)) is None:
-            continue
-        taken = _kinds(takes["what"]) or (
-            _kinds(line[: takes.start()]) if takes[0].lower().startswith("in use") else frozenset()
-        )
-        if (
-            len(taken) != 1
-            or not taken & {"hailo", "cpu"}
-            or _BAD.search(takes["what"])
-            or _ADVISES.search(line)
-            or PROMPT.match(line)
-            or speaks(line)
-            or not below.works(number)
-        ):
-            continue
-        for at in range(number, max(number - _FAR, -1), -1):
-            if PROMPT.match(lines[at]):
+    for number, line in holding(lines, _PASSED, _LONGEST):
+        missed = _missed(line)
+        for at in range(number, min(number + _FAR, len(lines)) if missed else number):
+            if prompt_of(lines[at]):
                 break
-            missed = _kinds(lines[at]) - taken - {"cpu"}
-            if (
-                missed
-                and "hailo" not in missed
-                and (_fails(lines[at]) or _MISSES.search(lines[at]))
-            ):
-                over.add(at)
+            taken = _taken(lines[at])
+            if taken and taken not in missed and below.works(at):
+                over.add(number)
+                break
     return over
+
+
+def _missed(line: str) -> frozenset[str]:
+    """Return the accelerators that ``line`` says are not there; none of Hailo's is passed over."""
+    takes = _TAKES.search(line)
+    missed = _kinds(line if takes is None else line[: takes.start()]) - {"cpu"}
+    told = "hailo" not in missed and (_fails(line) or _MISSES.search(line) is not None)
+    return missed if told else frozenset()
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _taken(line: str) -> str:
+    """Return what ``line`` says that the program takes: ``hailo``, ``cpu``, else nothing."""
+    if len(line) > _LONGEST or (takes := _TAKES.search(line)) is None:
+        return ""
+    in_use = takes[0].lower().startswith("in use")
+    kinds = _kinds(takes["what"]) or (_kinds(line[: takes.start()]) if in_use else frozenset())
+    if kinds not in ({"hailo"}, {"cpu"}) or _BAD.search(takes["what"]):
+        return ""
+    return "" if _ADVISES.search(line) or speaks(line) else next(iter(kinds))
 
 
 class _Below:
@@ -277,7 +285,7 @@ class _Below:
 
 def _tells(line: str, *, fails: bool) -> bool | None:
     """Tell whether ``line`` says that a program works; ``None`` where it says neither."""
-    if PROMPT.match(line):
+    if prompt_of(line):
         return False
     if _BAD.search(line):
         return True if fails and not speaks(line) else None
@@ -286,38 +294,39 @@ def _tells(line: str, *, fails: bool) -> bool | None:
     return True if _WELL.search(line) and not speaks(line) else None
 
 
-def _parts(line: str) -> set[str]:
-    """Return the names of parts that ``line`` may hold; Hailo's own are none that one leaves"
-    " out."""
-    names = {one.lower() for one in _NAME.findall(line)} - _NO_PART
-    return {one for one in names if not one.startswith(("hailo", "libhailo"))}
-
-
 def _left_out(lines: list[str]) -> set[int]:
     """Return the lines in which a part failed that the program leaves out, and goes on."""
     over: set[int] = set()
     below = _Below(lines)
-    for number, line in enumerate(lines):
-        lower = line.lower()
-        if len(line) > _LONGEST or not any(sign in lower for sign in _LEFT):
-            continue
+    for number, line in holding(lines, _LEFT, _LONGEST):
         if (leaves := _LEAVES.search(line)) is None:
             continue
-        if PROMPT.match(line) or _ADVISES.search(line) or speaks(line):
-            continue
-        tag = _TAG.match(line)
-        names = _parts(line[: leaves.start()])
-        if not names and tag is None:
-            continue
-        if not below.works(number):
-            continue
-        for at in range(number - 1, max(number - _NEAR, 0) - 1, -1):
-            above = lines[at]
-            if PROMPT.match(above):
-                break
-            if not _fails(above):
-                continue
-            same = tag is not None and (other := _TAG.match(above)) and other["tag"] == tag["tag"]
-            if same or names & _parts(above):
-                over.add(at)
+        failed = _failed_above(lines, number, line[: leaves.start()])
+        told = failed and not (prompt_of(line) or _ADVISES.search(line) or speaks(line))
+        if told and below.works(number):
+            over.update(failed)
     return over
+
+
+def _failed_above(lines: list[str], number: int, said: str) -> set[int]:
+    """Return the lines right above line ``number`` that say of the part which ``said`` names, or
+    which has its group of the log, that it failed."""
+    tag = _TAG.match(said)
+    group = tag[0].lstrip() if tag is not None else "\n"
+    names = _parts(said)
+    failed: set[int] = set()
+    for at in range(number - 1, max(number - _NEAR, 0) - 1, -1):
+        above = lines[at]
+        if prompt_of(above):
+            break
+        lower = above.lower()
+        named = any(name in lower for name in names) and names & _parts(above)
+        if (named or above.lstrip().startswith(group)) and _fails(above):
+            failed.add(at)
+    return failed
+
+
+def _parts(line: str) -> set[str]:
+    """Return the names of parts that ``line`` may hold; none of Hailo's is left out."""
+    names = {one.lower() for one in _NAME.findall(line)} - _NO_PART
+    return {one for one in names if not one.startswith(("hailo", "libhailo"))}

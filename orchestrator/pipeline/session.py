@@ -108,8 +108,10 @@ class BuildSession:
     def request(self, loaded: LoadedRecipe, arch: Arch) -> BuildRequest:
         """Return what a build of the recipe for a chip is made of."""
         request = collect(self.full(loaded, arch), self.workspace.root, arch)
-        refuse_script(loaded.name, request.parameters["optimize"]["script"])
-        return self.trust.judged(loaded, request)
+        # First whether the script may be read at all: what is wrong in it is told by its words.
+        judged = self.trust.judged(loaded, request)
+        refuse_script(loaded.name, judged.parameters["optimize"]["script"])
+        return judged
 
     def full(self, loaded: LoadedRecipe, arch: Arch) -> LoadedRecipe:
         """Return the recipe with what it takes from a Model Zoo (``source: zoo``) filled in."""

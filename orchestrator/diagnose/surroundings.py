@@ -33,6 +33,17 @@ def wanted() -> tuple[Alternative, ...]:
 
 
 @cache
+def _by_word() -> Mapping[str, tuple[Alternative, ...]]:
+    """Return the wordings by a word of which a line needs one of several: few of them are in it."""
+    found: dict[str, list[Alternative]] = {}
+    for one in wanted():
+        rarest = min(one.required, key=lambda words: (len(words), -min(map(len, words))))
+        for word in rarest:
+            found.setdefault(word, []).append(one)
+    return {word: tuple(some) for word, some in found.items()}
+
+
+@cache
 def deepened() -> tuple[Entry, ...]:
     """Return the entries without wording of their own: they say more than a general one that
     was found, where the log shows what they want."""
@@ -62,7 +73,10 @@ class Surroundings:
         if broken:
             return
         lower = line.lower()
-        for one in wanted():
+        some = {
+            one.parts: one for word, ones in _by_word().items() if word in lower for one in ones
+        }
+        for one in some.values():
             known = one.parts in self._seen
             if known and (doubted or one.parts not in self._doubted):
                 continue
@@ -85,7 +99,7 @@ class Surroundings:
     def shown(self, entry: Entry) -> Shown:
         """Tell whether the log so far shows what ``entry`` wants, and nothing that speaks
         against it."""
-        if any(self._ways(entry.without)):
+        if entry.without and any(self._ways(entry.without)):
             return "no"
         if not entry.beside:
             return "yes"

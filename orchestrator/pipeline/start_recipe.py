@@ -88,6 +88,18 @@ class Draft:
         if labels.names and "labels" in recipe["postprocess"]:
             self.comments["postprocess"] = [f"Labels: {labels.where}."]
             self.said.append(f"labels: {', '.join(labels.names[:8])} ({labels.where})")
+        self._look_at_samples(recipe, network, shown)
+        thresholds = _thresholds(recipe["postprocess"].get("task"))
+        if thresholds and "validation" in recipe:
+            recipe["validation"]["thresholds"] = thresholds
+        return recipe
+
+    def _look_at_samples(
+        self, recipe: dict[str, Any], network: Network, shown: Shown | None
+    ) -> None:
+        """Say what is missing, and let arrays tell who normalises them."""
+        if shown is not None and shown.split is None:
+            self._miss_named(shown.calibration)
         if shown is None and takes_pictures(network):
             self.miss_pictures()
             if recipe["calibration"]["source"] == "calib/images":
@@ -97,10 +109,6 @@ class Draft:
         if recipe["preprocessing"] == AS_THEY_ARE and COMMONEST in self.notes:
             self.notes.remove(COMMONEST)
         self.first = self.first or (f"{first}, then: hef up {self.target.name}" if first else "")
-        thresholds = _thresholds(recipe["postprocess"].get("task"))
-        if thresholds and "validation" in recipe:
-            recipe["validation"]["thresholds"] = thresholds
-        return recipe
 
     def _with_masks(self, shown: Shown, network: Network) -> Shown:
         """Keep masks for a network that gives one; for another, they are only pictures beside."""
@@ -227,6 +235,21 @@ class Draft:
             }
             held_out_path = {"path": held_out_path, **given}
         return Pictures(calibration, held_out_path, classes=shown.folders or shown.names)
+
+    def _miss_named(self, source: Path) -> None:
+        """Note that what was named for the calibration is not there, or a folder with nothing."""
+        if source.is_dir() and not any(source.iterdir()):
+            what = "is empty"
+        elif not source.exists() and not any(letter in str(source) for letter in "*?["):
+            what = "is not there"
+        else:
+            return
+        name = escape_control(relative(source, self.folder.root))
+        self.notes.append(
+            f"the calibration's source {name} {what}: put pictures like those the camera will see "
+            "there, 64 at least"
+        )
+        self.first = f"put pictures into {name}, then: hef up {self.given.name}"
 
     def miss_pictures(self) -> None:
         """Note that there are none, and what comes before the build for that."""

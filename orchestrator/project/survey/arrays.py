@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Rows that are looked at to tell an array's range.
 _ROWS = 16
+#: Pictures of which no pixel is brighter than this are told as dark by a build.
+_DARK = 64
 
 
 def rows_of(shape: Sequence[int]) -> tuple[int, ...]:
@@ -63,17 +65,27 @@ def array_shape(path: Path) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """An array's shape, its numbers' kind as numpy has it, and the range of some rows."""
+    """An array's shape, its numbers' kind as numpy has it, and the range of some rows.
+
+    ``whole`` says that these rows hold whole numbers only.
+    """
 
     shape: tuple[int, ...]
     kind: str
     low: float
     high: float
+    whole: bool = False
 
     @property
     def prepared(self) -> bool:
-        """Whether it holds numbers that cannot be pixels of 0..255: floats as a network gets."""
-        return self.kind == "f" and (self.low < 0 or self.high > 255 or self.high <= 1.0)
+        """Whether it holds numbers that cannot be pixels of 0..255: floats as a network gets.
+
+        Small ones with fractions, such as metres or magnitudes, would be rounded to a few levels.
+        """
+        if self.kind != "f":
+            return False
+        small = self.high <= 1.0 or (self.high < _DARK and not self.whole)
+        return self.low < 0 or self.high > 255 or small
 
 
 def array_facts(path: Path) -> Facts | None:
@@ -87,7 +99,8 @@ def array_facts(path: Path) -> Facts | None:
             return None
         rows = np.unique(np.linspace(0, len(array) - 1, _ROWS).astype(int))
         some = np.asarray(array[rows], np.float64)
-        return Facts(array.shape, array.dtype.kind, float(some.min()), float(some.max()))
+        whole = bool(np.all(some == np.round(some)))
+        return Facts(array.shape, array.dtype.kind, float(some.min()), float(some.max()), whole)
     except (OSError, ValueError, EOFError, TypeError):
         return None
 

@@ -39,6 +39,8 @@ RANDOM = np.random.default_rng(0)
         # A spectrogram looks like a grey picture, but for its values.
         (RANDOM.normal(size=(9, 4, 6, 1)) * 20, 1, {**CHIP, "color": "gray"}, DATA),
         (RANDOM.random((9, 4, 6, 1)), 1, {**CHIP, "color": "gray"}, DATA),
+        # Metres of a depth camera.
+        (RANDOM.random((9, 4, 6, 1)) * 7, 1, {**CHIP, "color": "gray"}, DATA),
         (
             RANDOM.normal(size=(9, 4, 6, 3)),
             3,

@@ -102,8 +102,10 @@ class Judgement:
         """Tell whether the run failed, and nothing in ``found`` says why."""
         log = self._log
         at, _ = log.outcome.failed_at
+        # What is over, and what a later line refutes, is no failure that is left.
+        ended = over | {name for name, hit in log.hits.items() if log.proof(hit) == "no"}
         if log.outcome.outcome != "failed" or any(
-            hits[name].line <= (at or 0) <= log.last[name] for name in over
+            log.hits[name].line <= (at or 0) <= log.last[name] for name in ended
         ):
             return False
         # What is only a warning may be the very line that the log calls an error.
@@ -160,8 +162,10 @@ class Judgement:
             general = [hits[name] for name in entry.over if name in hits]
             if general and self._log.around.shown(entry) != "no":
                 first = min(general, key=lambda hit: (self._log.proof(hit) != "yes", hit.line))
-                certain = self._log.proof(first) == "yes"
                 captured = dict(first.captured) | self._log.around.captured(entry)
+                if not rules.holds(entry.rule, captured, self._log.observed, self._log.asked):
+                    continue
+                certain = self._log.proof(first) == "yes"
                 found[entry.id] = replace(first, entry=entry, captured=captured, certain=certain)
         return found
 

@@ -96,17 +96,25 @@ class VendorLog:
         self._hit = False
 
     def feed(
-        self, line: str, *, doubted: bool = False, more: int = 0, inner: bool = False
+        self,
+        line: str,
+        *,
+        doubted: bool = False,
+        more: int = 0,
+        inner: bool = False,
+        beside: str = "",
     ) -> list[Progress | Diagnosis]:
         """Take in one line; return the progress and the new findings that it shows.
 
         A ``doubted`` one proves nothing. ``more`` lines below it were taken into it, and an
-        ``inner`` one stood in the same line as the one before."""
+        ``inner`` one stood in the same line as the one before. ``beside`` is no message."""
         # Drawings of one bar share the number of the line that they are drawn on.
         self._log.lines += 1
         if inner:
             self._log.places.join(self._log.lines)
         self._doubted = doubted
+        if beside:
+            self._log.around.feed(texts.fold(texts.clean(beside)))
         news = self._feed_line(line)
         self._log.lines += more
         return news

@@ -82,6 +82,11 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
         return _other_chip(captured)
     if rule == "few-images":
         return int(captured["n"].replace(",", "")) < DEFAULT_CALIBSET
+    if rule and rule.startswith(("same ", "differ ")):
+        how, one, other = rule.split()
+        return bool(captured.get(one) and captured.get(other)) and (how == "same") == (
+            captured[one] == captured[other]
+        )
     if rule == "nonzero":
         return captured.get("n", "1") not in {"0", "00"}
     return True

@@ -42,6 +42,8 @@ _WORDS = re.compile(
     r"|html|rules|service|conf|csv)\b|--include[= ]|(?:^|\s)(?:\S*/)?(?:src|docs?|tests?|README"
     r"|CHANGELOG\w*)(?:/\S*)?(?=\s|$)"
 )
+#: Those of settings: they print nothing, and may decide what a failure means.
+_SETTINGS = re.compile(r"[\w./~*-]+\.(?:conf|ya?ml|toml|service|rules)\b")
 _LOGS = re.compile(
     r"\.log\b|/var/log|\bdmesg\b|\bjournalctl\b|\blogs?\b(?!\.py)|\|\s*(?:sh|bash)\b"
 )
@@ -100,7 +102,15 @@ def without_case(line: str) -> str:
     return _CASE.sub(r"\g<test>", line)
 
 
-def _documents(lines: list[str]) -> set[int]:
+def of_settings(lines: list[str]) -> set[int]:
+    """Return the numbers of those lines that are of a file of settings, without its comments."""
+    return {
+        one for one in _documents(lines, _SETTINGS) if lines[one].lstrip()[:1] not in {"#", ";"}
+    }
+
+
+def _documents(lines: list[str], only: re.Pattern[str] | None = None) -> set[int]:
+    """Return the lines that commands show; ``only`` those whose command has such a file."""
     shown: set[int] = set()
     #: What is shown: nothing, words of a file (which a sentence below an empty line ends), or what
     #: others wrote, sentences and all.
@@ -110,6 +120,8 @@ def _documents(lines: list[str]) -> set[int]:
         fence = FENCE.match(line) is not None
         if prompt is not None:
             inside = _kind(prompt["command"])
+            if only is not None and (inside != "words" or not only.search(prompt["command"])):
+                inside = ""
         elif inside == "others" and fence and not fenced:
             # A fence of their own: what stands outside of one may hold one.
             shown.add(number)

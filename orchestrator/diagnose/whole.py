@@ -14,7 +14,7 @@ from orchestrator.diagnose.papers import is_of_a_paper
 from orchestrator.diagnose.quoted import of_others
 from orchestrator.diagnose.reported import is_reported
 from orchestrator.diagnose.settled import is_mistyped, is_settled
-from orchestrator.diagnose.shown import is_shown, without_case
+from orchestrator.diagnose.shown import is_shown, of_settings, without_case
 from orchestrator.diagnose.supposed import is_supposed
 from orchestrator.diagnose.unfolded import unfold
 from orchestrator.diagnose.went_on import is_got_over
@@ -31,26 +31,31 @@ class Told(NamedTuple):
     """A line as it should be read.
 
     ``doubted``: it proves nothing. ``more``: so many lines below it were taken into it.
-    ``inner``: it stood in the same line as the one before.
+    ``inner``: it stood in the same line as the one before. ``beside``: words that are no message
+    and may decide what a message elsewhere means.
     """
 
     line: str
     doubted: bool = False
     more: int = 0
     inner: bool = False
+    beside: str = ""
 
 
 class Feed(Protocol):
     """Takes in a line with what is known of it."""
 
-    def __call__(self, line: str, /, *, doubted: bool, more: int, inner: bool) -> object:
-        """Take in one line; ``doubted``, ``more`` and ``inner`` as of :class:`Told`."""
+    def __call__(
+        self, line: str, /, *, doubted: bool, more: int, inner: bool, beside: str
+    ) -> object:
+        """Take in one line; all else as of :class:`Told`."""
 
 
 def read_whole(lines: Iterable[str], feed: Feed) -> None:
     """Hand each line of one log to ``feed``, as it should be read."""
     for told in as_told(lines):
-        feed(told.line, doubted=told.doubted, more=told.more, inner=told.inner)
+        line, doubted, more, inner, beside = told
+        feed(line, doubted=doubted, more=more, inner=inner, beside=beside)
 
 
 def as_told(lines: Iterable[str]) -> Iterator[Told]:
@@ -69,8 +74,10 @@ def _read(lines: list[str]) -> Iterator[Told]:
     texts = [part.line for part in parts]
     others, doubted = of_others(texts)
     silent = others | is_shown(texts) | is_mistyped(texts)
+    settings = of_settings(texts) - others
     doubted |= is_supposed(texts) | is_settled(texts) | is_reported(texts)
     doubted |= is_got_over(texts) | is_of_a_paper(texts)
     for number, part in enumerate(parts):
         line = "" if number in silent else without_case(part.line)
-        yield part._replace(line=line, doubted=number in doubted)
+        beside = part.line if number in settings else ""
+        yield part._replace(line=line, doubted=number in doubted, beside=beside)

@@ -41,7 +41,7 @@ TAKES: dict[str, str] = {
     "docker": (
         rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network (?:prune|create {WORD})|image ls"
         rf"|login|version|info|system df|buildx create --use|manifest inspect {WORD}"
-        rf"|compose config|context use {WORD}|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
+        rf"|compose (?:config|up -d)|context use {WORD}|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
         rf"|build(?: --build-arg \w+=\S+)* \."
         rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
         rf"| --ulimit \w+=\d+)* {WORDS}"
@@ -51,7 +51,7 @@ TAKES: dict[str, str] = {
     "free": r"-[mgh]|",
     "fuser": r"-v /\S+(?: /\S+)*",
     "getent": rf"hosts {WORD}",
-    "grep": rf"(?:-[icEv]+ )*{WORD}(?: /\S+)?|-rl \S.* [\w/]+",
+    "grep": rf"(?:-[icEv]+ )*{WORD}(?: /\S+)?|-rl \S.* [\w/]+|-rn {WORD}(?: /\S+)+",
     "groups": "",
     "gst-inspect-1.0": WORD,
     "hailo": rf"(?:parser onnx|optimize|compiler|profiler) {WORD}(?: --hw-arch hailo\w+"
@@ -67,7 +67,7 @@ TAKES: dict[str, str] = {
     "ldconfig": "",
     "ls": r"-l[dah]*(?: \S+)+|/\S+",
     "lsmod": "",
-    "lspci": r"(?:-nn ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
+    "lspci": r"(?:-nnk? ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
     "mkdir": r"-p /\S+",
     "modprobe": rf"(?:-r )?{WORD}",
     "modinfo": WORD,
@@ -105,6 +105,7 @@ TAKES: dict[str, str] = {
     "timedatectl": r"|set-ntp (?:true|false)",
     "udevadm": r"control --reload-rules|trigger",
     "uname": r"-[rma]",
+    "update-initramfs": "-u",
     "usermod": r"-aG [\w,]+ \w+|--add-subuids \d+-\d+ --add-subgids \d+-\d+ \w+",
     "v4l2-ctl": r"--list-devices|--list-formats-ext(?: -d /dev/video\d+)?",
     "vcgencmd": r"get_throttled|measure_temp",

@@ -63,6 +63,23 @@ def test_a_command_over_several_lines_is_one() -> None:
 
 
 @pytest.mark.slow
+def test_settings_that_a_command_shows_decide_and_their_comments_do_not() -> None:
+    shown = "root@pve:~# cat /etc/pve/lxc/101.conf"
+    assert told(shown, OLD_KEY, "root@pve:~# pct start 101", CLOSED) == {"R671": "fatal"}
+    assert "R671" not in told(shown, f"# {OLD_KEY}", "root@pve:~# pct start 101", CLOSED)
+    assert "R671" not in told("$ cat notes.md", OLD_KEY, "$ hailortcli scan", CLOSED)
+
+
+def test_two_captured_words_are_compared() -> None:
+    failed = "Driver version (4.20.0) is different from library version (4.21.0)"
+    status = "hailo_pci/{}, 6.6.74+rpt-rpi-2712, aarch64: installed"
+    assert told(failed, status.format("4.21.0")) == {"R1090": "fatal"}
+    assert told(failed, status.format("4.20.0")) == {"R03": "fatal"}
+    missing = "ImportError: libhailort.so.4.20.0: cannot open shared object file: No such file"
+    assert "R1091" in told(missing, "/usr/lib/libhailort.so.4.21.0")
+    assert "R1091" not in told(missing, "/opt/lib/libhailort.so.4.20.0")
+
+
 def test_each_cause_that_only_the_surroundings_show_has_a_log() -> None:
     shown = {name for case in corpus.load() for name in case.expected}
     assert {entry.id for entry in deepened()} - shown == set()

@@ -47,6 +47,13 @@ _NOT_REACHED = re.compile(
     r"|^host key verification|^received disconnect|^@{5}|^\S+@\S+: permission denied",
     re.IGNORECASE,
 )
+#: Words of a machine that was reached, and does not serve what was asked of it: a login that works
+#: is no end of that.
+_WAS_REACHED = re.compile(
+    r"\bsftp\b|\bsubsystem\b|\bprotocol\b|shell clean|message too long|\bnot found\b|no such file"
+    r"|no space|read-only",
+    re.IGNORECASE,
+)
 #: How a bench of tests says that it makes something fail, and that all went as it should.
 _INJECTS = re.compile(
     r"^.{0,60}?\b(?:inject(?:ing|ed|s)?|simulat(?:ing|ed|es)|provok(?:ing|ed|es)|forc(?:ing|ed)"
@@ -134,6 +141,8 @@ def _reached(lines: list[str]) -> set[int]:
         bad = [at for at in printed if _NOT_REACHED.match(lines[at])]
         for name in names if printed else ():
             # Who mistypes a password is asked again, and what is printed last counts.
+            if printed[-1] in bad and any(_WAS_REACHED.search(lines[at]) for at in printed):
+                continue
             if printed[-1] in bad:
                 failed.setdefault(name, []).extend(printed)
             else:

@@ -67,7 +67,7 @@ TAKES: dict[str, str] = {
     "ldconfig": "",
     "ls": r"-l[dah]*(?: \S+)+|/\S+",
     "lsmod": "",
-    "lspci": r"(?:-nnk? ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
+    "lspci": r"(?:-(?:nnk?|k) ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
     "mkdir": r"-p /\S+",
     "modprobe": rf"(?:-r )?{WORD}",
     "modinfo": WORD,

@@ -88,8 +88,9 @@ class VendorLog:
         self._doubted = False
         #: The part of a report that is being read stands beside its failure.
         self._aside = False
-        #: The first line, where it may be the heading of a post.
+        #: The first line, where it may be the heading of a post; and whether it stands apart.
         self._title = ""
+        self._headed = False
         #: The last line and how often it came in a row, while it told nothing.
         self._same, self._again = "", 0
         #: Whether the line that is read showed something of the list, alone or with those before.
@@ -168,6 +169,8 @@ class VendorLog:
     def _read_title(self, line: str) -> list[Diagnosis]:
         """Return what the heading of a post tells, once ``line`` shows that it was one: a comment
         has no empty line below it. It proves something only where nothing else in the log does."""
+        if self._log.lines == 2:
+            self._headed = not line.strip()
         title, self._title = self._title, title_of(line) if self._log.lines == 1 else ""
         if not title or line.strip():
             return []
@@ -299,11 +302,14 @@ class VendorLog:
             if name in kinds.LISTED:
                 self._log.listed.setdefault((entry.id, name), {})[value] = None
         kept = self._log.hits.get(entry.id)
+        # What the failure itself shows is better quoted than what stands above or beside it.
+        headed = kept is not None and kept.line == 1 and self._headed
+        shown = hit.certain and not self._aside and (headed or entry.id in self._log.asides)
         if not self._aside:
             self._log.asides.discard(entry.id)
         elif kept is None:
             self._log.asides.add(entry.id)
-        if kept is not None and not self._replaces(hit, kept):
+        if kept is not None and not (shown or self._replaces(hit, kept)):
             return None
         self._log.hits[entry.id] = hit
         # What it wants beside it may come later.

@@ -88,16 +88,15 @@ def _hit(
     return Hit(found.entry, line, text, found.captured, found.certain and not warned, warned=warned)
 
 
-def _shortest(entry: Entry, parts: list[str], glue: str) -> str:
-    """Return the end of a message, of as few lines as possible, that still holds the proof.
+def _shortest(entry: Entry, parts: list[str], glue: str) -> int:
+    """Return with which line of a message its shortest end begins that still holds the proof.
 
     Whether it only warns is told by its beginning, and lines before it may belong to another.
     """
     for at in range(len(parts) - 1, 0, -1):
-        end = glue.join(parts[at:])
-        if any(one.search(end) is not None for one in entry.match):
-            return end
-    return glue.join(parts)
+        if any(one.search(glue.join(parts[at:])) is not None for one in entry.match):
+            return at
+    return 0
 
 
 class Matcher:
@@ -211,7 +210,7 @@ class Matcher:
                 _, before = self._in_message.get(hit.entry.id, (hit.entry, False))
                 self._in_message[hit.entry.id] = (hit.entry, before or hit.certain)
         if wrapped:
-            hits.extend(self._search_wrapped(folded, bare.strip(), by_the_way=by_the_way))
+            hits.extend(self._search_wrapped(number, folded, bare.strip(), by_the_way=by_the_way))
         self._message.append((number, folded, bare.strip()))
         return hits
 
@@ -255,11 +254,13 @@ class Matcher:
         """Tell whether ``bare`` is what a compiler says of the place that the line before names."""
         return _PLACE.search(self._message[-1][1]) is not None and _SAYS.match(bare) is not None
 
-    def _search_wrapped(self, folded: str, bare: str, *, by_the_way: bool) -> list[Hit]:
+    def _search_wrapped(
+        self, number: int, folded: str, bare: str, *, by_the_way: bool
+    ) -> list[Hit]:
         """Try the message that ends in ``folded``, with and without a space at each break."""
-        first = self._message[0][0]
+        numbers = [*(one for one, _, _ in self._message), number]
         parts = [part for _, part, _ in self._message]
-        printed = " ".join([*(text for _, _, text in self._message), bare])
+        printed = [*(text for _, _, text in self._message), bare]
         hits: list[Hit] = []
         # A fixed-width wrap may cut within a word: then the parts belong together without space.
         # Two numbers would make a third, unless the first line is as wide as terminals are.
@@ -273,8 +274,9 @@ class Matcher:
                 entry = one.entry
                 if entry.id in self._warned:
                     continue
-                said = _shortest(entry, [*parts, folded], glue) if one.certain else joined
-                hit = _hit(one, first, printed, said, mild=self._block, by_the_way=by_the_way)
+                at = _shortest(entry, [*parts, folded], glue) if one.certain else 0
+                said, text = glue.join([*parts, folded][at:]), " ".join(printed[at:])
+                hit = _hit(one, numbers[at], text, said, mild=self._block, by_the_way=by_the_way)
                 _, before = self._in_message.get(entry.id, (entry, None))
                 if before is None or (hit.certain and not before):
                     if not entry.rule:
@@ -284,5 +286,5 @@ class Matcher:
                 if entry.id in self._withdrawn or not entry.vetoed(joined):
                     continue
                 self._withdrawn.add(entry.id)
-                hits.append(Hit(entry, first, printed, {}, withdrawn=True))
+                hits.append(Hit(entry, numbers[0], " ".join(printed), {}, withdrawn=True))
         return hits

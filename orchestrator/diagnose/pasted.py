@@ -25,6 +25,8 @@ _SIGNS = ("&", "\\", "<")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#x?[0-9a-fA-F]{1,6});", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:br|p|pre|code|span|div|li)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\([_\[\]*<>#~|`])")
+#: A place of Windows, whose folders a back-slash parts.
+_OF_WINDOWS = re.compile(r"\b[A-Za-z]:\\\w")
 #: Where a block of code begins or ends in Markdown, and such a line with nothing else in it.
 FENCE = re.compile(r"^\s*(?:```|~~~)")
 _FENCE_ALONE = re.compile(rf"{FENCE.pattern}\s*[\w+-]{{0,16}}\s*$")
@@ -101,7 +103,9 @@ class Pasted:
         line = _ENTITY.sub(_sign, _ENTITY.sub(_sign, _TAG.sub("", line)))
         if line.lstrip().startswith("{"):
             return _stored(line)
-        line = _LISTED.sub("", _ESCAPED.sub(r"\1", line))
+        if _OF_WINDOWS.search(line) is None:
+            line = _ESCAPED.sub(r"\1", line)
+        line = _LISTED.sub("", line)
         bare = line.strip()
         for before, after in _ROUND:
             inner = bare[len(before) : -len(after)]

@@ -44,7 +44,7 @@ _GLUED = re.compile(
     r")"
 )
 #: What a line holds that may be glued.
-_MARKS = ("[HailoRT] [", "[error] ", "[info] ", " ERROR", " INFO", " WARNING", "] ", "]: ")
+_BETWEEN = ("[HailoRT] [", "[error] ", "[info] ", " ERROR", " INFO", " WARNING", "] ", "]: ")
 #: A field of an object that is printed over several lines, or a string in a list.
 _FIELD = re.compile(
     r"^\s*(?:[-{\[,]\s*)*(?:\"[^\"\\]{1,60}\"\s*:\s*)?(?P<value>\"(?:[^\"\\]|\\.)*\")[\s,}\]]*$"
@@ -75,7 +75,7 @@ def unfold(line: str) -> list[str]:
 
 def _is_glued(line: str) -> bool:
     """Tell whether a second message begins in ``line`` that was begun in a line of its own."""
-    if line[:1] in '{"' or "`" in line or not any(sign in line[8:] for sign in _MARKS):
+    if line[:1] in '{"' or "`" in line or not any(sign in line[8:] for sign in _BETWEEN):
         return False
     return _GLUED.search(line, 8) is not None
 

@@ -120,6 +120,10 @@ def _check(entry: Mapping[str, object]) -> None:
     wrong = [f"has no {name}" for name in _NEEDED if entry.get(name) is None]
     strange = sorted(entry.keys() - {*_NEEDED, *_ALLOWED})
     wrong += [f"has {name}, which nothing reads" for name in strange]
+    if broken := [one for one in _patterns(entry) if not _compiles(one)]:
+        name = entry.get("id", "?")
+        msg = f"entry {name} of the lists has a wording that is no pattern: {broken[0]}"
+        raise ValueError(msg)
     for name in ("beside", "without"):
         # A line is known by its words: of one without any, other digits would not be looked at.
         single = [one for way in _ways(entry.get(name)) for one in way]
@@ -133,6 +137,28 @@ def _check(entry: Mapping[str, object]) -> None:
     if wrong:
         msg = f"entry {entry.get('id', '?')} of the lists {'; '.join(wrong)}"
         raise ValueError(msg)
+
+
+def _patterns(entry: Mapping[str, object]) -> Iterable[str]:
+    """Yield every wording of an entry, as it is looked for."""
+    for name in ("match", "hint", "unless", "beside", "without"):
+        value = entry.get(name)
+        for item in value if isinstance(value, list) else []:
+            if isinstance(item, list):
+                yield from map(str, item)
+            elif name in {"beside", "without"}:
+                yield str(item)
+            else:
+                yield from branches(str(item))
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(expand(pattern))
+        required_sets(expand(pattern))
+    except (re.error, ValueError):
+        return False
+    return True
 
 
 #: What all groups of statuses have in common.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -162,7 +163,9 @@ class Judgement:
             general = [hits[name] for name in entry.over if name in hits]
             if general and self._log.around.shown(entry) != "no":
                 first = min(general, key=lambda hit: (self._log.proof(hit) != "yes", hit.line))
-                captured = dict(first.captured) | self._log.around.captured(entry)
+                proven = [dict(hit.captured) for hit in general if self._log.proof(hit) == "yes"]
+                captured = dict(ChainMap(dict(first.captured), *proven))
+                captured |= self._log.around.captured(entry)
                 if not rules.holds(entry.rule, captured, self._log.observed, self._log.asked):
                     continue
                 certain = self._log.proof(first) == "yes"

@@ -115,7 +115,9 @@ class VendorLog:
             self._log.places.join(self._log.lines)
         self._doubted = doubted
         if beside:
-            self._log.around.feed(texts.fold(texts.clean(beside)))
+            shown = texts.fold(texts.clean(beside))
+            self._log.around.feed(shown)
+            self._log.scene.feed_shown(shown.lower())
         news = self._feed_line(line)
         self._log.lines += more
         return news

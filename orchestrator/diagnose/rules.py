@@ -201,6 +201,8 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
         yield "V741", scene.camera_of_root
     elif scene.upstream and scene.no_camera and not scene.camera_of_root:
         yield "V740", scene.no_camera
+    if scene.not_allowed and hit & {"R70", "R142"}:
+        yield "R1123", scene.not_allowed
     if scene.old_api and "T430" in hit and "R16" not in hit:
         yield "R16", scene.old_api
 

@@ -40,6 +40,13 @@ _OLD_LIBRARY = re.compile(
     # Its own number says nothing: it wants HailoRT of line 4.x whatever it is.
     r"|^ii hailo-all\b"
 )
+#: A line of the list of devices that an LXC container may use, and the card's node in `ls -l`.
+_LXC_ALLOWS = re.compile(
+    r"^lxc\.cgroup2?\.devices\.allow\W+(?:a\b|[ac]\s\*|c\s(?P<major>\d+):)"
+)
+#: Numbers of what else is passed on: terminals, USB, sound, cameras, graphics.
+_OF_OTHERS = frozenset("1 4 5 7 10 13 29 81 116 136 166 180 188 189 195 226".split())
+_NODE = re.compile(r"^c[rwx-]{9}\S?\s.*?\s(?P<major>\d+),\s\d+\s.*/dev/(?:hailo\d|h1x-\d)\b")
 _LOW_VOLTAGE = re.compile(r"under-?voltage detected")
 _CARD_LOST = re.compile(
     r"hailo\S* .{0,60}(?:device disconnected|is not responding|dropped off)"
@@ -108,6 +115,7 @@ _UPSTREAM = re.compile(r"\bgit clone \S+(?:git\.libcamera\.org|/libcamera-org)/l
 PATTERNS = (
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _STEP,
     _NEW_CARD, _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _OLD_API, _DONE, _CRASH,
+    _LXC_ALLOWS, _NODE,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _KERNEL, _ASKED_KERNEL,
     _DRIVER_OF, _NOT_BUILT, _LOADED, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
     _EXPORTING, _PROMPTED,
@@ -138,6 +146,9 @@ class Scene:
     #: Too little voltage, and a card that went away after it.
     low_voltage: str | None = None
     lost_power: str | None = None
+    #: The numbers of devices that an LXC container may use, and those that the card's node has.
+    lxc_allows: set[str] = field(default_factory=set)
+    node_has: set[str] = field(default_factory=set)
     #: A line of the old API (VStreams).
     old_api: str | None = None
     #: A crash right after the program said that it is done.
@@ -206,8 +217,17 @@ class Scene:
         self._feed_camera(folded, lower)
         self._feed_kernel(folded, lower)
 
+    def feed_shown(self, lower: str) -> None:
+        """Take in one line of a file that is only shown, as a container's configuration."""
+        if allows := _LXC_ALLOWS.match(lower):
+            self.lxc_allows.add(allows["major"] or "*")
+
     def _feed_node(self, folded: str, lower: str) -> None:
-        """Note that the card's node was missing, and was made later in the same start."""
+        """Note that the card's node was missing, and was made later in the same start; and its
+        number, which an LXC container must be allowed to use."""
+        self.feed_shown(lower)
+        if node := _NODE.match(lower):
+            self.node_has.add(node["major"])
         if _BETWEEN.search(lower):
             self.node_missing = None
         if _NODE_MISSING.search(lower):
@@ -248,6 +268,17 @@ class Scene:
         if self.driver_loaded or not self.driver_of or self.kernel in {None, *self.driver_of}:
             return None
         return f"kernel {self.kernel} runs, the driver is for {', '.join(sorted(self.driver_of))}"
+
+    @property
+    def not_allowed(self) -> str | None:
+        """What shows that an LXC container's list has not the number of the card's node."""
+        if not self.lxc_allows or len(self.node_has) != 1 or self.lxc_allows & {"*", *self.node_has}:
+            return None
+        others = self.lxc_allows - _OF_OTHERS
+        if not others:
+            return None
+        allows = ", ".join(sorted(others, key=int))
+        return f"the node has {next(iter(self.node_has))}, the list {allows}"
 
     @property
     def driver_of_none(self) -> str | None:

@@ -43,6 +43,7 @@ _OLD_LIBRARY = re.compile(
 #: A line of the list of devices that an LXC container may use, and the card's node in `ls -l`.
 _LXC_ALLOWS = re.compile(
     r"^lxc\.cgroup2?\.devices\.allow\W+(?:a\b|[ac]\s\*|c\s(?P<major>\d+):)"
+    r"|^dev\d+:\s/?dev/(?:hailo|h1x)"
 )
 #: Numbers of what else is passed on: terminals, USB, sound, cameras, graphics.
 _OF_OTHERS = frozenset("1 4 5 7 10 13 29 81 116 136 166 180 188 189 195 226".split())

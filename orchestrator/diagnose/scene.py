@@ -46,7 +46,10 @@ _LXC_ALLOWS = re.compile(
     r"|^dev\d+:\s/?dev/(?:hailo|h1x)"
 )
 #: Numbers of what else is passed on: terminals, USB, sound, cameras, graphics.
-_OF_OTHERS = frozenset("1 4 5 7 10 13 29 81 116 136 166 180 188 189 195 226".split())
+_OF_OTHERS = frozenset(
+    {"1", "4", "5", "7", "10", "13", "29", "81", "116", "136", "166", "180", "188", "189", "195"}
+    | {"226"}
+)
 _NODE = re.compile(r"^c[rwx-]{9}\S?\s.*?\s(?P<major>\d+),\s\d+\s.*/dev/(?:hailo\d|h1x-\d)\b")
 _LOW_VOLTAGE = re.compile(r"under-?voltage detected")
 _CARD_LOST = re.compile(
@@ -273,10 +276,9 @@ class Scene:
     @property
     def not_allowed(self) -> str | None:
         """What shows that an LXC container's list has not the number of the card's node."""
-        if not self.lxc_allows or len(self.node_has) != 1 or self.lxc_allows & {"*", *self.node_has}:
-            return None
         others = self.lxc_allows - _OF_OTHERS
-        if not others:
+        allowed = self.lxc_allows & {"*", *self.node_has}
+        if not others or allowed or len(self.node_has) != 1:
             return None
         allows = ", ".join(sorted(others, key=int))
         return f"the node has {next(iter(self.node_has))}, the list {allows}"

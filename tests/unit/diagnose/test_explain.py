@@ -52,6 +52,23 @@ def test_people_get_why_and_what_to_do(tmp_path: Path, capsys: pytest.CaptureFix
     assert "-e USER=hailo" in out
 
 
+def test_what_is_harmless_in_a_run_that_ended_well_is_not_told_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "dmesg.log"
+    log.write_text(
+        "[    4.9] hailo 0001:01:00.0: Probing on: 1e60:2864...\n"
+        "[    4.998240] Failed to write file hailo/hailo8_board_cfg.bin\n"
+        "[    5.062180] hailo 0001:01:00.0: NNC Firmware loaded successfully\n"
+        "[    5.073118] hailo 0001:01:00.0: Probing: Added board 1e60-2864, /dev/hailo0\n"
+        "\n$ hailortcli scan\nHailo Devices:\n[-] Device: 0001:01:00.0\n"
+    )
+    _, out, _ = explain(capsys, str(log))
+    assert "it ended well" in out
+    assert "R51  harmless" in out
+    assert "most likely to matter" not in out
+
+
 def test_a_log_from_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

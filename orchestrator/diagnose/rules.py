@@ -161,9 +161,12 @@ _NO_MODULE = "`sudo modprobe hailo_pci` (hailo1x_pci for a 10H) does not find th
 _NO_DEVICE = {"R08", "R53", "T11"}
 
 
-def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple[str, str | None]]:
+def _computed_ids(
+    seen: Observed, asked: Asked, scene: Scene, hit: set[str]
+) -> Iterator[tuple[str, str | None]]:
     """Yield entries that the whole run shows, with the words that show it."""
-    given, used = seen.images_given, seen.images_used
+    given = seen.images_given if seen.images_given is not None else asked.images
+    used = seen.images_used
     if given is not None and used is not None and used < given and "C05" not in hit:
         yield "C05", f"{used} of {given} images used for calibration"
     low, high = seen.level_run, seen.level_asked
@@ -176,6 +179,8 @@ def _computed_ids(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tuple
         yield "A05", shown
     if scene.script_divides and any(_UNIT_RANGE.search(text) for text in seen.not_normalized):
         yield "A03", "values of 0 to 1 given, and the script divides again"
+    elif scene.script_divides and scene.scaled_calibration:
+        yield "A03", scene.scaled_calibration
     if scene.optimized_plain and scene.compiled_scripted:
         yield "O15", None
     poor = {name: value for name, value in seen.snr.items() if not value >= USELESS_SNR}
@@ -243,7 +248,8 @@ def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[
         "layer": next(iter(seen.four_bit or seen.demoted), ""),
     }
     found = [
-        fill(catalogue[name], known, text=text) for name, text in _computed_ids(seen, scene, hit)
+        fill(catalogue[name], known, text=text)
+        for name, text in _computed_ids(seen, asked, scene, hit)
     ]
     unsure = scene.may_have_its_own and "R40" not in hit
     return [possible(one, _NO_MODULE) if unsure and one.id in _UNBUILT else one for one in found]

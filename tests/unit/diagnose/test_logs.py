@@ -217,6 +217,24 @@ def test_images_given_and_used_are_compared() -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        "[info] Using dataset with 1024 entries for finetune",
+        "SDK_FP_OPTIMIZED is already wrong, 20 % in place of 93 %",
+        "hailo_sdk_client.exceptions.AllocatorException: no successful assignment for: conv1",
+    ],
+)
+def test_the_default_of_64_is_no_reason_where_another_line_speaks_against_it(other: str) -> None:
+    used = "[info] Using dataset with 64 entries for calibration"
+    assert "C05" not in {one.id for one in read_log([used, other]).findings()}
+    # Of more that were given most were left out all the same.
+    given = "Loaded 1339 calibration images from /data"
+    assert "C05" in {one.id for one in read_log([given, used, other]).findings()}
+    asked = read_log([used, other], asked=Asked(images=1339))
+    assert "C05" in {one.id for one in asked.findings()}
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "Loaded 1339 calibration images from /data",

@@ -122,7 +122,7 @@ def _check(entry: Mapping[str, object]) -> None:
     wrong += [f"has {name}, which nothing reads" for name in strange]
     if broken := [one for one in _patterns(entry) if not _compiles(one)]:
         name = entry.get("id", "?")
-        msg = f"entry {name} of the lists has a wording that is no pattern: {broken[0]}"
+        msg = f"entry {name} of the lists has a wording that is not a pattern: {broken[0]}"
         raise ValueError(msg)
     for name in ("beside", "without"):
         # A line is known by its words: of one without any, other digits would not be looked at.

@@ -25,7 +25,7 @@ PACKAGES = (
 )
 #: Program -> what it takes.
 TAKES: dict[str, str] = {
-    "apt": r"update|full-upgrade|--fix-broken install"
+    "apt": rf"update|full-upgrade|--fix-broken install|list --installed {WORD}"
     rf"|(?:install(?: -y| --reinstall| --only-upgrade)?|purge) {PACKAGES}",
     "apt-get": rf"update|(?:install(?: -y)?|purge) {PACKAGES}",
     "apt-cache": rf"(?:policy|show) {PACKAGES}",
@@ -51,7 +51,8 @@ TAKES: dict[str, str] = {
     "free": r"-[mgh]|",
     "fuser": r"-v /\S+(?: /\S+)*",
     "getent": rf"hosts {WORD}",
-    "grep": rf"(?:-[icEv]+ )*{WORD}(?: /\S+)?|-rl \S.* [\w/]+|-rn {WORD}(?: /\S+)+",
+    "grep": rf"(?:-[icEvr]+ )*{WORD}(?: /\S+)?|-e {WORD}(?: -e {WORD})*|-rl \S.* [\w/]+"
+    rf"|-rn {WORD}(?: /\S+)+",
     "groups": "",
     "gst-inspect-1.0": WORD,
     "hailo": rf"(?:parser onnx|optimize|compiler|profiler) {WORD}(?: --hw-arch hailo\w+"
@@ -59,7 +60,8 @@ TAKES: dict[str, str] = {
     "hailortcli": (
         r"--version|scan|fw-control identify(?: --extended)?|monitor"
         r"|fw-control reset --reset-type (?:chip|nn_core|soft|forced_soft)"
-        rf"|logs(?: runtime| system_control| nnc)?|run {WORD}|run2 set-net {WORD}|parse-hef {WORD}"
+        rf"|logs(?: runtime| system_control| nnc)?|run2 set-net {WORD}|parse-hef {WORD}"
+        rf"|run {WORD}(?: --measure-temp| --batch-size \d+)*"
     ),
     "id": "",
     "ip": r"(?:-[46] )?(?:addr|route|link)",
@@ -67,10 +69,10 @@ TAKES: dict[str, str] = {
     "ldconfig": "",
     "ls": r"-l[dah]*(?: \S+)+|/\S+",
     "lsmod": "",
-    "lspci": r"(?:-(?:nnk?|k) ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
+    "lspci": r"(?:-(?:nnk?|k|vv?) ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
     "mkdir": r"-p /\S+",
     "modprobe": rf"(?:-r )?{WORD}",
-    "modinfo": WORD,
+    "modinfo": rf"(?:-n )?{WORD}",
     "mokutil": r"--import /\S+|--sb-state",
     "mount": r"/\S+",
     "newgrp": WORD,
@@ -82,8 +84,9 @@ TAKES: dict[str, str] = {
     rf"(?:\.|{WORDS})",
     "pkg-config": r"--list-all|--modversion \S+",
     "podman": r"system migrate|machine start|info",
-    "ps": r"-C \w[\w,.-]*|aux|-e[Lf]+",
+    "ps": rf"-C \w[\w,.-]*|aux|-e[Lf]+|-p {WORD} -o \w+(?:,\w+)*",
     "python": r"--version|-c .+|-m json\.tool \S+|-m ensurepip --upgrade"
+    r"|hailo_model_zoo/datasets/create_\w+\.py \w+"
     r"|-m venv (?:--system-site-packages )?[^-\s]\S*",
     "raspi-config": "",
     "rm": r"-rf? [~/]\S+",
@@ -103,6 +106,7 @@ TAKES: dict[str, str] = {
     "sysctl": r"[\w.]+(?:=\d+)?",
     "tail": r"-\d+(?: /\S+)*",
     "timedatectl": r"|set-ntp (?:true|false)",
+    "ubuntu-drivers": "install|list|devices",
     "udevadm": r"control --reload-rules|trigger",
     "uname": r"-[rma]",
     "update-initramfs": "-u",

@@ -149,7 +149,10 @@ def test_the_compiled_list_is_that_of_the_file_that_people_write() -> None:
         ({}, "in the lists twice: X01$"),
         ({"id": "X02", "over": ["X03", "X01"]}, "entry X02 is over X03, which no list has$"),
         ({"match": None, "beside": ["a b"]}, "has beside, and no match, hint or over"),
-        ({"beside": ["(?P<a>word) (?P<a>other)"]}, r"has a wording that is not a pattern: \(\?P<a>"),
+        (
+            {"beside": ["(?P<a>word) (?P<a>other)"]},
+            r"has a wording that is not a pattern: \(\?P<a>",
+        ),
         ({"beside": [["word", r"^4\.\d+$"]]}, "has a wording in beside that needs no word: "),
     ],
 )

@@ -116,7 +116,7 @@ class VendorLog:
         self._doubted = doubted
         if beside:
             shown = texts.fold(texts.clean(beside))
-            self._log.around.feed(shown)
+            self._log.around.feed(shown, number=self._log.lines)
             self._log.scene.feed_shown(shown.lower())
         news = self._feed_line(line)
         self._log.lines += more
@@ -221,7 +221,9 @@ class VendorLog:
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         # A command that a backslash breaks off goes on in the next line.
         if verdict.readers & SURROUNDINGS or self._log.around.waits or line.endswith("\\"):
-            self._log.around.feed(texts.fold(texts.strip_prefix(line)), doubted=self._doubted)
+            self._log.around.feed(
+                texts.fold(texts.strip_prefix(line)), number=self._log.lines, doubted=self._doubted
+            )
         if self._doubted:
             search = verdict.search or self._matcher.expects
             shown = not search or self._listings.shows(texts.strip_prefix(line))

@@ -63,9 +63,13 @@ class Record:
     def proof(self, hit: Hit) -> Support:
         """Tell whether ``hit`` proves its cause, by its words, where they stand and what else the
         log shows."""
-        shown = self.around.shown(hit.entry)
+        shown = self.around.shown(hit.entry, lambda line: self._on_another(line, hit.line))
         proof = "no" if shown == "no" else self.evidence.proof(hit)
         return "open" if proof == "yes" and shown == "doubted" else proof
+
+    def _on_another(self, line: int, other: int) -> bool:
+        """Tell whether two lines are of two machines, of which none was entered from the other."""
+        return self.session.elsewhere(line, other) and self.session.elsewhere(other, line)
 
     def finding(self, hit: Hit) -> Diagnosis:
         """Return the finding of a hit, with the words of the run; a possible one where it proves

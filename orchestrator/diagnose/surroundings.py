@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.diagnose.catalogue import load_catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from orchestrator.diagnose.catalogue import Alternative, Entry
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Shown = Literal["yes", "doubted", "no"]
 #: A command over several lines is put together up to this length.
 MOST_CHARACTERS = 4000
+#: Wordings with these are written on the host of a container, and hold within it.
+_OF_A_HOST = ("lxc", "pct", "docker", "podman", "compose", "kube", "container")
 
 
 @cache
@@ -51,6 +53,13 @@ def deepened() -> tuple[Entry, ...]:
     return tuple(one for one in entries if one.beside and not (one.match or one.hint))
 
 
+@cache
+def _compared() -> frozenset[tuple[str, ...]]:
+    """Return the wordings of entries that want two captured words to be the same."""
+    some = (one for one in load_catalogue().values() if (one.rule or "").startswith("same "))
+    return frozenset(one.parts for entry in some for way in entry.beside for one in way)
+
+
 class Surroundings:
     """Takes in the lines of one log; :meth:`shown` is asked for an entry at any time."""
 
@@ -58,6 +67,10 @@ class Surroundings:
         #: What was captured, by the wording; and which stand only in lines that prove nothing.
         self._seen: dict[tuple[str, ...], Mapping[str, str]] = {}
         self._doubted: set[tuple[str, ...]] = set()
+        #: The line in which each stands.
+        self._at: dict[tuple[str, ...], int] = {}
+        #: What was captured otherwise in a later line, by the wording.
+        self._varied: dict[tuple[str, ...], set[str]] = {}
         self._open = ""
 
     @property
@@ -65,7 +78,7 @@ class Surroundings:
         """Whether the next line goes on with a command that a backslash broke off."""
         return bool(self._open)
 
-    def feed(self, folded: str, *, doubted: bool = False) -> None:
+    def feed(self, folded: str, *, number: int = 0, doubted: bool = False) -> None:
         """Take in one folded line; a ``doubted`` one proves nothing."""
         line = f"{self._open} {folded}" if self._open else folded
         broken = line.endswith("\\") and len(line) < MOST_CHARACTERS
@@ -76,16 +89,25 @@ class Surroundings:
         some = {
             one.parts: one for word, ones in _by_word().items() if word in lower for one in ones
         }
+        compared = _compared()
         for one in some.values():
             known = one.parts in self._seen
-            if known and (doubted or one.parts not in self._doubted):
+            settled = known and (doubted or one.parts not in self._doubted)
+            if settled and one.parts not in compared:
                 continue
             if not all(any(word in lower for word in words) for words in one.required):
                 continue
             captured = one.search(line, lower if line.isascii() else None)
             if captured is None:
                 continue
+            if settled:
+                first = self._seen[one.parts].items()
+                if not doubted:
+                    others = {name for name, value in first if captured.get(name) != value}
+                    self._varied.setdefault(one.parts, set()).update(others)
+                continue
             self._seen[one.parts] = captured
+            self._at[one.parts] = number
             if doubted:
                 self._doubted.add(one.parts)
             else:
@@ -96,19 +118,33 @@ class Surroundings:
             if all(one.parts in self._seen for one in way):
                 yield way
 
-    def shown(self, entry: Entry) -> Shown:
+    def shown(self, entry: Entry, apart: Callable[[int], bool] | None = None) -> Shown:
         """Tell whether the log so far shows what ``entry`` wants, and nothing that speaks
-        against it."""
+        against it. A line of which ``apart`` says that it is another machine's proves nothing."""
         if entry.without and any(self._ways(entry.without)):
             return "no"
         if not entry.beside:
             return "yes"
+        # Of two words that must be the same one was another in another line: which is meant?
+        rule = (entry.rule or "").split()
+        compared = set(rule[1:]) if rule[:1] == ["same"] else set()
         found: Shown = "no"
         for way in self._ways(entry.beside):
-            if not any(one.parts in self._doubted for one in way):
+            if not any(self._doubts(one, apart, compared) for one in way):
                 return "yes"
             found = "doubted"
         return found
+
+    def _doubts(
+        self, one: Alternative, apart: Callable[[int], bool] | None, compared: set[str]
+    ) -> bool:
+        """Tell whether the line that shows ``one`` may not be of what failed. What sets a container
+        up is written on its host."""
+        if one.parts in self._doubted or compared & self._varied.get(one.parts, set()):
+            return True
+        if apart is None or any(word in part for part in one.parts for word in _OF_A_HOST):
+            return False
+        return apart(self._at[one.parts])
 
     def captured(self, entry: Entry) -> dict[str, str]:
         """Return what the wording captured that ``entry`` wants."""

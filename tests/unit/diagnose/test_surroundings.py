@@ -35,10 +35,10 @@ def test_what_refutes_it_stands_anywhere() -> None:
 
 
 def test_a_failure_that_was_got_over_is_not_deepened() -> None:
-    wsl = "  Debian          Running         1"
-    assert told(wsl, NO_ENGINE) == {"S260": "fatal"}
+    wsl = ("  NAME            STATE           VERSION", "  Debian          Running         1")
+    assert told(*wsl, NO_ENGINE) == {"S260": "fatal"}
     assert "S260" not in told(
-        wsl, "$ docker info", NO_ENGINE, "$ docker info", "Server Version: 27.0"
+        *wsl, "$ docker info", NO_ENGINE, "$ docker info", "Server Version: 27.0"
     )
 
 

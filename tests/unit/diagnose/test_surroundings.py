@@ -83,3 +83,21 @@ def test_two_captured_words_are_compared() -> None:
 def test_each_cause_that_only_the_surroundings_show_has_a_log() -> None:
     shown = {name for case in corpus.load() for name in case.expected}
     assert {entry.id for entry in deepened()} - shown == set()
+
+
+def test_a_line_of_another_machine_proves_nothing() -> None:
+    which, path = "which python3", "/home/dev/miniconda3/bin/python3"
+    ran = ("python3 cam.py", "ModuleNotFoundError: No module named 'picamera2'")
+    here = told(f"pi@cam:~$ {which}", path, f"pi@cam:~$ {ran[0]}", ran[1])
+    assert here == {"S1066": "fatal"}
+    other = told(f"dev@laptop:~$ {which}", path, f"pi@cam:~$ {ran[0]}", ran[1])
+    assert other == {"Y37": "fatal", "S1066": "possible"}
+
+
+def test_a_word_that_must_be_the_same_stands_for_one_thing_alone() -> None:
+    shown = ("$ file net.hef", "net.hef: HTML document, ASCII text")
+    refused = "[HailoRT] [error] CHECK failed - HEF magic does not match"
+    assert "H1062" not in told(*shown, "$ hailortcli run other.hef", refused)
+    assert told(*shown, "$ hailortcli run net.hef", refused).get("H1062") == "fatal"
+    both = ("$ hailortcli run net.hef", "$ hailortcli run other.hef")
+    assert told(*shown, *both, refused).get("H1062") in {None, "possible"}

@@ -104,19 +104,22 @@ class VendorLog:
         more: int = 0,
         inner: bool = False,
         beside: str = "",
+        place: str = "",
     ) -> list[Progress | Diagnosis]:
         """Take in one line; return the progress and the new findings that it shows.
 
         A ``doubted`` one proves nothing. ``more`` lines below it were taken into it, and an
-        ``inner`` one stood in the same line as the one before. ``beside`` is no message."""
+        ``inner`` one stood in the same line as the one before. ``beside`` is no message.
+        ``place`` is the machine that it is of, where that is told."""
         # Drawings of one bar share the number of the line that they are drawn on.
         self._log.lines += 1
         if inner:
             self._log.places.join(self._log.lines)
         self._doubted = doubted
+        self._log.around.at(self._log.lines, line, place)
         if beside:
             shown = texts.fold(texts.clean(beside))
-            self._log.around.feed(shown, number=self._log.lines)
+            self._log.around.feed(shown)
             self._log.scene.feed_shown(shown.lower())
         news = self._feed_line(line)
         self._log.lines += more
@@ -221,9 +224,7 @@ class VendorLog:
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         # A command that a backslash breaks off goes on in the next line.
         if verdict.readers & SURROUNDINGS or self._log.around.waits or line.endswith("\\"):
-            self._log.around.feed(
-                texts.fold(texts.strip_prefix(line)), number=self._log.lines, doubted=self._doubted
-            )
+            self._log.around.feed(texts.fold(texts.strip_prefix(line)), doubted=self._doubted)
         if self._doubted:
             search = verdict.search or self._matcher.expects
             shown = not search or self._listings.shows(texts.strip_prefix(line))

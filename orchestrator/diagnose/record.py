@@ -63,7 +63,9 @@ class Record:
     def proof(self, hit: Hit) -> Support:
         """Tell whether ``hit`` proves its cause, by its words, where they stand and what else the
         log shows."""
-        shown = self.around.shown(hit.entry, lambda line: self._on_another(line, hit.line))
+        shown = self.around.shown(
+            hit.entry, hit.line, lambda line: self._on_another(line, hit.line)
+        )
         proof = "no" if shown == "no" else self.evidence.proof(hit)
         return "open" if proof == "yes" and shown == "doubted" else proof
 

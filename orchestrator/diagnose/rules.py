@@ -83,7 +83,11 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
     if rule == "few-images":
         return int(captured["n"].replace(",", "")) < DEFAULT_CALIBSET
     if rule and rule.startswith(("same ", "differ ")):
-        how, one, other = rule.split()
+        how, one, other, *more = rule.split()
+        # What more shall agree does so as long as both are known.
+        pairs = zip(more[::2], more[1::2], strict=True)
+        if any(captured.get(a) and captured.get(b, captured[a]) != captured[a] for a, b in pairs):
+            return False
         return bool(captured.get(one) and captured.get(other)) and (how == "same") == (
             captured[one] == captured[other]
         )

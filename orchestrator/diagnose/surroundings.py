@@ -8,10 +8,12 @@ different lines.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.diagnose.catalogue import load_catalogue
+from orchestrator.diagnose.elsewhere import NOWHERE, changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 Shown = Literal["yes", "doubted", "no"]
 #: A command over several lines is put together up to this length.
 MOST_CHARACTERS = 4000
-#: Wordings with these are written on the host of a container, and hold within it.
-_OF_A_HOST = ("lxc", "pct", "docker", "podman", "compose", "kube", "container")
+#: Wordings with these are typed on the host of a container, or where somebody logs in from, and
+#: hold within it.
+_OF_A_HOST = ("lxc", "pct", "docker", "podman", "compose", "kube", "container", "ssh")
 
 
 @cache
@@ -60,97 +63,150 @@ def _compared() -> frozenset[tuple[str, ...]]:
     return frozenset(one.parts for entry in some for way in entry.beside for one in way)
 
 
+@dataclass
+class _Sighting:
+    """Where a wording stands in a log, and what it captured there."""
+
+    captured: Mapping[str, str]
+    #: Only lines that prove nothing show it.
+    doubted: bool
+    #: The line that it was captured in, and the last that shows it.
+    at: int
+    last: int
+    #: The machines that it was found on, "" where that is not told.
+    places: set[str] = field(default_factory=set)
+    #: Groups that captured something else in a later line.
+    varied: set[str] = field(default_factory=set)
+
+
 class Surroundings:
     """Takes in the lines of one log; :meth:`shown` is asked for an entry at any time."""
 
     def __init__(self) -> None:
-        #: What was captured, by the wording; and which stand only in lines that prove nothing.
-        self._seen: dict[tuple[str, ...], Mapping[str, str]] = {}
-        self._doubted: set[tuple[str, ...]] = set()
-        #: The line in which each stands.
-        self._at: dict[tuple[str, ...], int] = {}
-        #: What was captured otherwise in a later line, by the wording.
-        self._varied: dict[tuple[str, ...], set[str]] = {}
+        self._seen: dict[tuple[str, ...], _Sighting] = {}
         self._open = ""
+        self._number = 0
+        #: The machine of the line that is read, and those of all lines where it is told.
+        self._place = ""
+        self._places: dict[int, str] = {}
+        #: Lines after which what was shown before need not be so any more.
+        self._changed: list[int] = []
 
     @property
     def waits(self) -> bool:
         """Whether the next line goes on with a command that a backslash broke off."""
         return bool(self._open)
 
-    def feed(self, folded: str, *, number: int = 0, doubted: bool = False) -> None:
+    def at(self, number: int, line: str, place: str) -> None:
+        """Take note that ``line`` comes, the one of that ``number``, and of which machine it is."""
+        self._place, self._number = place, number
+        if changes(line):
+            self._changed.append(number)
+        if place:
+            self._places[number] = place
+
+    def feed(self, folded: str, *, doubted: bool = False) -> None:
         """Take in one folded line; a ``doubted`` one proves nothing."""
         line = f"{self._open} {folded}" if self._open else folded
         broken = line.endswith("\\") and len(line) < MOST_CHARACTERS
         self._open = line[:-1].rstrip() if broken else ""
         if broken:
             return
+        doubted = doubted or self._place == NOWHERE
         lower = line.lower()
         some = {
             one.parts: one for word, ones in _by_word().items() if word in lower for one in ones
         }
-        compared = _compared()
         for one in some.values():
-            known = one.parts in self._seen
-            settled = known and (doubted or one.parts not in self._doubted)
-            if settled and one.parts not in compared:
+            sighting = self._seen.get(one.parts)
+            if sighting is not None and not self._adds(one, sighting, doubted=doubted):
                 continue
             if not all(any(word in lower for word in words) for words in one.required):
                 continue
             captured = one.search(line, lower if line.isascii() else None)
-            if captured is None:
-                continue
-            if settled:
-                first = self._seen[one.parts].items()
-                if not doubted:
-                    others = {name for name, value in first if captured.get(name) != value}
-                    self._varied.setdefault(one.parts, set()).update(others)
-                continue
-            self._seen[one.parts] = captured
-            self._at[one.parts] = number
-            if doubted:
-                self._doubted.add(one.parts)
-            else:
-                self._doubted.discard(one.parts)
+            if captured is not None:
+                self._take(one, captured, doubted=doubted)
+
+    def _adds(self, one: Alternative, sighting: _Sighting, *, doubted: bool) -> bool:
+        """Tell whether the line that is read could say more of a wording that was seen."""
+        if sighting.doubted and not doubted:
+            return True
+        stale = bool(self._changed) and sighting.last < self._changed[-1]
+        return stale or self._place not in sighting.places or one.parts in _compared()
+
+    def _take(self, one: Alternative, captured: Mapping[str, str], *, doubted: bool) -> None:
+        sighting = self._seen.get(one.parts)
+        if sighting is None or (sighting.doubted and not doubted):
+            places = sighting.places if sighting else set()
+            sighting = _Sighting(captured, doubted, self._number, self._number, places)
+            self._seen[one.parts] = sighting
+        elif not doubted:
+            first = sighting.captured.items()
+            sighting.varied |= {name for name, value in first if captured.get(name) != value}
+        sighting.last = self._number
+        sighting.places.add(self._place)
 
     def _ways(self, ways: tuple[tuple[Alternative, ...], ...]) -> Iterator[tuple[Alternative, ...]]:
         for way in ways:
             if all(one.parts in self._seen for one in way):
                 yield way
 
-    def shown(self, entry: Entry, apart: Callable[[int], bool] | None = None) -> Shown:
-        """Tell whether the log so far shows what ``entry`` wants, and nothing that speaks
-        against it. A line of which ``apart`` says that it is another machine's proves nothing."""
+    def shown(
+        self, entry: Entry, number: int = 0, apart: Callable[[int], bool] | None = None
+    ) -> Shown:
+        """Tell whether the log so far shows what ``entry`` wants for a failure in line ``number``,
+        and nothing that speaks against it. A line of which ``apart`` says that it is another
+        machine's proves nothing."""
         if entry.without and any(self._ways(entry.without)):
             return "no"
         if not entry.beside:
             return "yes"
-        # Of two words that must be the same one was another in another line: which is meant?
         rule = (entry.rule or "").split()
-        compared = set(rule[1:]) if rule[:1] == ["same"] else set()
+        compared = frozenset(rule[1:]) if rule[:1] == ["same"] else frozenset()
         found: Shown = "no"
         for way in self._ways(entry.beside):
-            if not any(self._doubts(one, apart, compared) for one in way):
+            until = max(number, *(self._seen[one.parts].last for one in way))
+            if not any(
+                self._doubts(one, compared)
+                or self._is_elsewhere(one, number, apart)
+                or self._is_past(one, number, until)
+                for one in way
+            ):
                 return "yes"
             found = "doubted"
         return found
 
-    def _doubts(
-        self, one: Alternative, apart: Callable[[int], bool] | None, compared: set[str]
+    def _doubts(self, one: Alternative, compared: frozenset[str]) -> bool:
+        """Tell whether only lines that prove nothing show a wording; or one of two words that must
+        be the same was another in another line, so that it is open which is meant."""
+        sighting = self._seen[one.parts]
+        return sighting.doubted or not compared.isdisjoint(sighting.varied)
+
+    def _is_elsewhere(
+        self, one: Alternative, number: int, apart: Callable[[int], bool] | None
     ) -> bool:
-        """Tell whether the line that shows ``one`` may not be of what failed. What sets a container
-        up is written on its host."""
-        if one.parts in self._doubted or compared & self._varied.get(one.parts, set()):
+        """Tell whether a wording stands only in lines of other machines than line ``number``. What
+        sets a container up is written on its host."""
+        sighting = self._seen[one.parts]
+        here = self._places.get(number, "")
+        on = sighting.places - {NOWHERE}
+        if here not in {"", NOWHERE} and on and here not in on:
             return True
         if apart is None or any(word in part for part in one.parts for word in _OF_A_HOST):
             return False
-        return apart(self._at[one.parts])
+        return apart(sighting.at)
+
+    def _is_past(self, one: Alternative, number: int, until: int) -> bool:
+        """Tell whether something was changed after a wording was shown the last time, and the log
+        goes on ``until`` after that."""
+        last = self._seen[one.parts].last
+        return number > 0 and any(last < changed < until for changed in self._changed)
 
     def captured(self, entry: Entry) -> dict[str, str]:
         """Return what the wording captured that ``entry`` wants."""
         words: dict[str, str] = {}
         for way in self._ways(entry.beside):
             for one in way:
-                for name, value in self._seen[one.parts].items():
+                for name, value in self._seen[one.parts].captured.items():
                     words.setdefault(name, value)
         return words

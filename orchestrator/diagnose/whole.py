@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from orchestrator.diagnose.elsewhere import places_of
 from orchestrator.diagnose.papers import is_of_a_paper
 from orchestrator.diagnose.quoted import of_others
 from orchestrator.diagnose.reported import is_reported
@@ -32,7 +33,8 @@ class Told(NamedTuple):
 
     ``doubted``: it proves nothing. ``more``: so many lines below it were taken into it.
     ``inner``: it stood in the same line as the one before. ``beside``: words that are no message
-    and may decide what a message elsewhere means.
+    and may decide what a message elsewhere means. ``place``: the machine it is of, as far as the
+    post tells.
     """
 
     line: str
@@ -40,13 +42,14 @@ class Told(NamedTuple):
     more: int = 0
     inner: bool = False
     beside: str = ""
+    place: str = ""
 
 
 class Feed(Protocol):
     """Takes in a line with what is known of it."""
 
     def __call__(
-        self, line: str, /, *, doubted: bool, more: int, inner: bool, beside: str
+        self, line: str, /, *, doubted: bool, more: int, inner: bool, beside: str, place: str
     ) -> object:
         """Take in one line; all else as of :class:`Told`."""
 
@@ -54,8 +57,8 @@ class Feed(Protocol):
 def read_whole(lines: Iterable[str], feed: Feed) -> None:
     """Hand each line of one log to ``feed``, as it should be read."""
     for told in as_told(lines):
-        line, doubted, more, inner, beside = told
-        feed(line, doubted=doubted, more=more, inner=inner, beside=beside)
+        line, doubted, more, inner, beside, place = told
+        feed(line, doubted=doubted, more=more, inner=inner, beside=beside, place=place)
 
 
 def as_told(lines: Iterable[str]) -> Iterator[Told]:
@@ -77,7 +80,9 @@ def _read(lines: list[str]) -> Iterator[Told]:
     settings = of_settings(texts) - others
     doubted |= is_supposed(texts) | is_settled(texts) | is_reported(texts)
     doubted |= is_got_over(texts) | is_of_a_paper(texts)
+    places = places_of(texts)
     for number, part in enumerate(parts):
         line = "" if number in silent else without_case(part.line)
         beside = part.line if number in settings else ""
-        yield part._replace(line=line, doubted=number in doubted, beside=beside)
+        place = places.get(number, "")
+        yield part._replace(line=line, doubted=number in doubted, beside=beside, place=place)

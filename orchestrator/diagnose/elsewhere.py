@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOWHERE = "?"
 #: What is longer is a log, and no post.
 _MOST = 400
-#: Another machine, somebody else, a time that is over, what works or is only planned.
+#: Another machine, somebody else, a time that is over, what works.
 _ASIDE = re.compile(
     r"\b(?:my|the|a|an|his|her|our|their|that|your|some) (?:other|second|old|friend|colleague"
     r"|neighbou?r)\b|\banother (?:machine|pi|pc|host|server|board|computer|box|network|model"
@@ -37,15 +37,15 @@ _ASIDE = re.compile(
     r"|\b(?:saw|read|found) (?:a|an|the|one) (?:post|thread|issue|guide)\b|\bmoved from\b"
     r"|\bof another\b|\bworks(?: there| here)?(?:\.|$)|\bruns? fine\b"
     r"|\b(?:has|have|had|without|no) (?:any )?(?:trouble|problems?)\b|\(works\b"
-    r"|\b(?:want|plan|intend|going) to\b|\bonce it\b|\bshould (?:i|we)\b|\bwould (?:a|the)\b"
     r"|\bfor (?:tests?|building|compiling|home assistant) only\b|\bonly for\b|\bwrite this\b"
     r"|\b(?:is|was) (?:another|stopped|switched off|turned off)\b|\bi use none\b",
     re.IGNORECASE,
 )
-#: A question, and its answer.
+#: A question, and its answer; what is only planned.
 _ASKED = re.compile(
     r"\b(?:is|was|could|can|may|might|does|would|should) (?:it|this|that)(?: be| come)?\b[^?]*\?"
-    r"|\b(?:is|are) there\b[^?]*\?|\bshould (?:i|we)\b|\?\W{1,3}no\b",
+    r"|\b(?:is|are) there\b[^?]*\?|\bshould (?:i|we)\b|\?\W{1,3}no\b"
+    r"|\b(?:want|plan|intend|going) to\b|\bonce it\b|\bwould (?:a|the)\b",
     re.IGNORECASE,
 )
 #: What stands above it, or in it, is over.
@@ -81,6 +81,8 @@ _THAT_WAS = re.compile(
 _SO = re.compile(r"\b(?:so|and|which|then) I [a-z]")
 #: A sentence that ends so goes on in what stands below it.
 _HEADS = re.compile(r"(?:[:\u2026]|\b\w+)\s*$")
+#: Between two sentences of one line.
+_BETWEEN = re.compile(r"(?<=[.!?]) +(?=[A-Z])")
 #: And so ends a line that a person wrote.
 _ENDS = re.compile(r"[.:?!\u2026)]\s*$")
 
@@ -100,6 +102,10 @@ def changes(line: str) -> bool:
     return prompt is not None and _CHANGES.match(prompt["command"]) is not None
 
 
+def _is_aside(sentence: str) -> bool:
+    return _ASIDE.search(sentence) is not None or _ASKED.search(sentence) is not None
+
+
 def _is_told(line: str) -> bool:
     return is_prose(line.lstrip(" (")) or speaks(line) or _SO.search(line) is not None
 
@@ -117,8 +123,11 @@ def places_of(lines: Sequence[str]) -> Mapping[int, str]:
             continue
         told = prompt_of(line) is None and (_is_told(line))
         mended = told and _MENDED.search(line) is not None
-        beside = told and not mended and (_ASIDE.search(line) or _ASKED.search(line)) is not None
-        if told and (mended or beside or _ENDS.search(line) or speaks(line)):
+        # What stands in a line is of its first sentence, and what stands below it of its last.
+        sentences = _BETWEEN.split(line) if told and not mended else []
+        beside = bool(sentences) and (_is_aside(sentences[0]) or _ASKED.search(line) is not None)
+        heads = bool(sentences) and _is_aside(sentences[-1])
+        if told and (mended or beside or heads or _ENDS.search(line) or speaks(line)):
             named = [match.lastgroup or "" for match in _PLACE.finditer(line)]
             if named and _THAT_WAS.match(line):
                 found.update((one, named[0][3:]) for one in block if found.get(one) != NOWHERE)
@@ -129,7 +138,7 @@ def places_of(lines: Sequence[str]) -> Mapping[int, str]:
                 if _THAT_WAS.match(line):
                     found.update(dict.fromkeys(block, NOWHERE))
             # A sentence that ends without a full stop goes on in what stands below it.
-            aside = beside and _HEADS.search(line) is not None
+            aside = heads and _HEADS.search(line) is not None
             block = []
             if named:
                 place = named[-1][3:]

@@ -101,3 +101,25 @@ def test_a_word_that_must_be_the_same_stands_for_one_thing_alone() -> None:
     assert told(*shown, "$ hailortcli run net.hef", refused).get("H1062") == "fatal"
     both = ("$ hailortcli run net.hef", "$ hailortcli run other.hef")
     assert told(*shown, *both, refused).get("H1062") in {None, "possible"}
+
+
+def test_what_another_machine_or_another_time_shows_proves_nothing() -> None:
+    for before in ("Last year I had in the config:", "My colleague's container has"):
+        assert told(before, OLD_KEY, "", CLOSED) == {"R70": "fatal"}
+    assert told("I have this in the config:", OLD_KEY, "", CLOSED) == {"R671": "fatal"}
+    elsewhere = ("The config on my PC:", OLD_KEY, "On the Pi I get:", CLOSED)
+    assert told(*elsewhere) == {"R70": "fatal"}
+
+
+def test_what_was_mended_since_proves_nothing() -> None:
+    for mended in ("I removed that line, and still:", "$ nano /etc/pve/lxc/101.conf"):
+        assert told(OLD_KEY, mended, "$ pct start 101", CLOSED) == {"R70": "fatal"}
+    # What is changed after the failure is what was wrong there.
+    assert told(OLD_KEY, CLOSED, "$ nano /etc/pve/lxc/101.conf") == {"R671": "fatal"}
+
+
+def test_more_words_are_compared_where_both_are_known() -> None:
+    failed = "Driver version (4.20.0) is different from library version (4.21.0)"
+    built = "hailo_pci/4.21.0, 6.6.74+rpt-rpi-2712, aarch64: installed"
+    assert told(failed, built, "6.6.74+rpt-rpi-2712") == {"R1090": "fatal"}
+    assert told(failed, built, "6.12.25+rpt-rpi-2712") == {"R03": "fatal"}

@@ -183,8 +183,10 @@ def _computed_ids(
         yield "A05", shown
     if scene.script_divides and any(_UNIT_RANGE.search(text) for text in seen.not_normalized):
         yield "A03", "values of 0 to 1 given, and the script divides again"
-    elif scene.script_divides and scene.scaled_calibration:
-        yield "A03", scene.scaled_calibration
+    elif scene.script_divides and scene.scaling.calibration:
+        yield "A03", scene.scaling.calibration
+    if scene.script_divides and scene.scaling.inference:
+        yield "A1150", scene.scaling.inference
     if scene.optimized_plain and scene.compiled_scripted:
         yield "O15", None
     poor = {name: value for name, value in seen.snr.items() if not value >= USELESS_SNR}

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from orchestrator.diagnose import scaling
+from orchestrator.diagnose.scaling import Scaling
+
 #: An 8-bit tensor cannot have a zero point above this.
 HIGHEST_8BIT_ZERO_POINT = 255
 
@@ -17,14 +20,6 @@ _SCRIPTED = re.compile(r"--model-script|--auto-model-script|loading model script
 _NORMALIZATION = re.compile(r"=\s*normalization\(\s*\[[^\]]*\]\s*,\s*\[\s*(\d+(?:\.\d+)?)")
 #: Code of a post that scales pictures, the function it stands in, and what a calibration set is
 #: made with.
-_FUNCTION = re.compile(r"^(?:def (?P<name>\w+)\(|(?P<composed>\w+) ?= ?(?:\w+\.)*compose\()")
-_RETURNS = re.compile(r"^return\b|\]\)$")
-_SCALES = re.compile(r"/=? ?255(?:\.0*)?(?![\d\]])|\btotensor\(\)")
-_SCALES_BACK = re.compile(r"\*=? ?255")
-_CALIBRATES = re.compile(
-    r"^(?:\w*calib\w*(?:\[[^\]]*\])? ?= ?|\w*calib\w*\.append\(|np\.save\(\S*calib\S*, ?)"
-    r"(?P<made>.*)"
-)
 _ZERO_POINT = re.compile(r"(?:qp_zp|zero[ _-]?point)\W{1,4}(\d{3,6})")
 _PROMPT = re.compile(r"(?:^|[\s(])\S*@\S*:(?P<cwd>[/~][\w./-]*)[$#]")
 _UINT8 = re.compile(r"uint8")
@@ -127,8 +122,8 @@ _CAMERAS = re.compile(r"^available cameras\b")
 _UPSTREAM = re.compile(r"\bgit clone \S+(?:git\.libcamera\.org|/libcamera-org)/libcamera")
 #: All that :class:`Scene` looks for.
 PATTERNS = (
-    _PROMPT, _COMMAND, _NORMALIZATION, _FUNCTION, _RETURNS, _SCALES,
-    _SCALES_BACK, _CALIBRATES, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _STEP,
+    *scaling.PATTERNS,
+    _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _STEP,
     _NEW_CARD, _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _OLD_API, _DONE, _CRASH,
     _LXC_ALLOWS, _NODE,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _KERNEL, _ASKED_KERNEL,
@@ -145,10 +140,8 @@ class Scene:
     optimized_plain: bool = False
     compiled_scripted: bool = False
     script_divides: bool = False
-    #: The function whose code is shown, those that scale, and the line that calibrates with one.
-    function: str = ""
-    scaling: set[str] = field(default_factory=set)
-    scaled_calibration: str | None = None
+    #: What the code of the post does to pictures.
+    scaling: Scaling = field(default_factory=Scaling)
     cwd: str | None = None
     wide_zero_point: int | None = None
     uint8: bool = False
@@ -224,7 +217,7 @@ class Scene:
             divisor = _NORMALIZATION.search(lower)
             if divisor and float(divisor[1]) > 2 and not lower.lstrip().startswith("#"):
                 self.script_divides = True
-        self._feed_code(folded, lower)
+        self.scaling.feed(folded, lower)
         if "zp" in lower or "zero" in lower:
             point = _ZERO_POINT.search(lower)
             if point and int(point[1]) > HIGHEST_8BIT_ZERO_POINT:
@@ -241,29 +234,6 @@ class Scene:
         """Take in one line of a file that is only shown, as a container's configuration."""
         if allows := _LXC_ALLOWS.match(lower):
             self.lxc_allows.add(allows["major"] or "*")
-
-    def _feed_code(self, folded: str, lower: str) -> None:
-        """Note that code of the post scales the pictures of the calibration set itself."""
-        if lower.startswith("#"):
-            return
-        begun = _FUNCTION.match(lower)
-        if begun:
-            self.function = begun["name"] or begun["composed"]
-        back = _SCALES_BACK.search(lower) is not None
-        scales = not back and _SCALES.search(lower) is not None
-        if scales and self.function:
-            self.scaling.add(self.function)
-        elif back:
-            self.scaling.discard(self.function)
-        if self.function and _RETURNS.match(lower):
-            self.function = ""
-        made = _CALIBRATES.match(lower) if "calib" in lower else None
-        if (
-            made
-            and not back
-            and (scales or any(f"{name}(" in made["made"] for name in self.scaling))
-        ):
-            self.scaled_calibration = folded
 
     def _feed_node(self, folded: str, lower: str) -> None:
         """Note that the card's node was missing, and was made later in the same start; and its

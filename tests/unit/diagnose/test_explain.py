@@ -88,12 +88,13 @@ def test_a_missing_file_is_a_usage_error_not_a_traceback(
 
 def test_several_files_are_one_story_with_places_of_their_own(tmp_path: Path) -> None:
     first, second = tmp_path / "optimize.log", tmp_path / "compile.log"
-    first.write_text("a\nb\n[info] Using dataset with 64 entries for calibration\n")
+    lowered = "[warning] Reducing optimization level to 0 because there is no available GPU"
+    first.write_text(f"a\n[info] Using dataset with 64 entries for calibration\n{lowered}\n")
     second.write_text(FAILED)
     ran, findings, *_ = explain_logs([first, second], io.BytesIO())
     assert ran.images_used == 64
     places = {one.id: (one.line, one.file) for one in findings}
-    assert places == {"S22": (2, str(second)), "C05": (3, str(first))}
+    assert places == {"S22": (2, str(second)), "O01": (3, str(first))}
 
 
 def test_control_characters_of_a_log_never_reach_the_terminal(

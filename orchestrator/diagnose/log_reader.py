@@ -25,7 +25,6 @@ from orchestrator.diagnose.prefilter import (
     OUTCOME,
     PROGRESS,
     SCENE,
-    SURROUNDINGS,
     load_prefilter,
 )
 from orchestrator.diagnose.record import Record
@@ -95,6 +94,8 @@ class VendorLog:
         self._same, self._again = "", 0
         #: Whether the line that is read showed something of the list, alone or with those before.
         self._hit = False
+        #: Whether it holds wording that decides what a failure elsewhere means.
+        self._around = False
 
     def feed(
         self,
@@ -145,7 +146,7 @@ class VendorLog:
         if verdict.search or verdict.sounds_bad:
             line = as_it_is_now(line)
         before = self._matcher.taken
-        self._hit = False
+        self._hit = self._around = False
         news: list[Progress | Diagnosis] = list(self._read_title(given))
         for part in texts.split_feed(line):
             cleaned = texts.clean(part)
@@ -166,7 +167,7 @@ class VendorLog:
             self._prefilter.keep()
         self._again = self._again + 1 if given == self._same else 0
         self._same = given
-        wanted = verdict.readers or self._hit or verdict.bulk or verdict.sounds_bad
+        wanted = verdict.readers or self._hit or verdict.bulk or verdict.sounds_bad or self._around
         if wanted or news or self._matcher.expects or not self._prefilter.steady:
             self._again = 0
         return news
@@ -223,8 +224,9 @@ class VendorLog:
 
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         # A command that a backslash breaks off goes on in the next line.
-        if verdict.readers & SURROUNDINGS or self._log.around.waits or line.endswith("\\"):
-            self._log.around.feed(texts.fold(texts.strip_prefix(line)), doubted=self._doubted)
+        if verdict.around or self._log.around.waits or line.endswith("\\"):
+            bare = texts.fold(texts.strip_prefix(line))
+            self._around |= self._log.around.feed(bare, doubted=self._doubted)
         if self._doubted:
             search = verdict.search or self._matcher.expects
             shown = not search or self._listings.shows(texts.strip_prefix(line))
@@ -234,7 +236,7 @@ class VendorLog:
     def _feed_own(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         readers = verdict.readers
         search = verdict.search or self._matcher.expects
-        waits = self._log.evidence.waits
+        waits = self._log.evidence.waits or self._log.scene.scaling.waits
         if not (readers or search or verdict.bulk or verdict.sounds_bad or waits):
             self._matcher.pass_over(self._log.lines, line)
             return []
@@ -256,7 +258,7 @@ class VendorLog:
         folded = texts.fold(bare)
         if readers & OBSERVED:
             self._log.observed.feed(folded)
-        if readers & SCENE:
+        if readers & SCENE or self._log.scene.scaling.waits:
             self._log.scene.feed(folded)
         if not folded or self._listings.shows(bare):
             self._matcher.feed(self._log.lines, "")

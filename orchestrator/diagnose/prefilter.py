@@ -47,7 +47,7 @@ _MAYBE_BULK = re.compile(
 
 #: Who reads a log beside the list of failures.
 PROGRESS, OBSERVED, SCENE, OUTCOME, EVIDENCE, SURROUNDINGS = 1, 2, 4, 8, 16, 32
-EVERYONE = PROGRESS | OBSERVED | SCENE | OUTCOME | EVIDENCE | SURROUNDINGS
+EVERYONE = PROGRESS | OBSERVED | SCENE | OUTCOME | EVIDENCE
 #: What each of them looks for, from its own patterns: a line without that tells it nothing.
 READERS: dict[int, Wanted] = {
     PROGRESS: wanted(progress.PATTERNS),
@@ -59,12 +59,14 @@ READERS: dict[int, Wanted] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Who must see a line: the readers (bits), and whether the list of failures must be tried."""
+    """Who must see a line: the readers (bits), whether the list of failures must be tried, and
+    whether it may decide what a failure elsewhere means (``around``)."""
 
     readers: int
     search: bool
     sounds_bad: bool
     bulk: bool
+    around: bool = True
 
 
 #: For lines that nothing is known of.
@@ -156,7 +158,9 @@ class Prefilter:
             for earlier in self._before:
                 words |= earlier
         readers = shape.readers | (OUTCOME if told and shape.informs else 0)
-        return Verdict(readers, words < 0 or self._satisfied(words), shape.bad, shape.bulk)
+        search = words < 0 or self._satisfied(words)
+        around = bool(readers & SURROUNDINGS)
+        return Verdict(readers & ~SURROUNDINGS, search, shape.bad, shape.bulk, around)
 
     def keep(self) -> None:
         """Take the last line into the message that the next ones may continue."""

@@ -19,8 +19,10 @@ _MAKES = re.compile(
 _SAVES = re.compile(r"^(?:>>> ?)?np\.save\(\S*calib\S*, ?(?P<of>.*)")
 #: What gives pictures to the chip; the compiler's own `runner.infer` may want them scaled.
 _INFERS = re.compile(r"\b(?:\w*pipe\w*\.infer|set_buffer)\((?P<of>.*)")
-#: All that :class:`Scaling` looks for.
-PATTERNS = (_FUNCTION, _RETURNS, _SCALES, _SCALES_BACK, _MAKES, _SAVES, _INFERS)
+#: What :class:`Scaling` looks for; what follows such a line it wants, too.
+PATTERNS = (_FUNCTION, _SCALES, _SCALES_BACK, _SAVES, _INFERS)
+#: So many lines after it, at most.
+_FAR = 60
 
 
 class Scaling:
@@ -33,10 +35,17 @@ class Scaling:
         self._function = ""
         self._scaling: set[str] = set()
         self._scaled: set[str] = set()
+        self._left = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next line may make something of what was scaled."""
+        return self._left > 0
 
     def feed(self, folded: str, lower: str) -> None:
         """Take in one line, also in small letters; of a post that has no such code it says
         nothing."""
+        self._left -= 1
         if lower.startswith("#"):
             return
         begun = _FUNCTION.match(lower)
@@ -44,6 +53,8 @@ class Scaling:
             self._function = begun["name"] or begun["composed"]
         back = _SCALES_BACK.search(lower) is not None
         scales = not back and _SCALES.search(lower) is not None
+        if scales or begun:
+            self._left = _FAR
         if scales and self._function:
             self._scaling.add(self._function)
         elif back:

@@ -9,11 +9,12 @@ different lines.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.diagnose.catalogue import load_catalogue
 from orchestrator.diagnose.elsewhere import NOWHERE, changes
+from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,19 +49,27 @@ def _by_word() -> Mapping[str, tuple[Alternative, ...]]:
     return {word: tuple(some) for word, some in found.items()}
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _found(line: str) -> tuple[tuple[Alternative, Mapping[str, str]], ...]:
+    """Return the wordings that a line holds, with what they captured."""
+    lower = line.lower()
+    plain = lower if line.isascii() else None
+    some = {one.parts: one for word, ones in _by_word().items() if word in lower for one in ones}
+    found = []
+    for one in some.values():
+        if all(any(word in lower for word in words) for words in one.required):
+            captured = one.search(line, plain)
+            if captured is not None:
+                found.append((one, captured))
+    return tuple(found)
+
+
 @cache
 def deepened() -> tuple[Entry, ...]:
     """Return the entries without wording of their own: they say more than a general one that
     was found, where the log shows what they want."""
     entries = load_catalogue().values()
     return tuple(one for one in entries if one.beside and not (one.match or one.hint))
-
-
-@cache
-def _compared() -> frozenset[tuple[str, ...]]:
-    """Return the wordings of entries that want two captured words to be the same."""
-    some = (one for one in load_catalogue().values() if (one.rule or "").startswith("same "))
-    return frozenset(one.parts for entry in some for way in entry.beside for one in way)
 
 
 @dataclass
@@ -105,34 +114,18 @@ class Surroundings:
         if place:
             self._places[number] = place
 
-    def feed(self, folded: str, *, doubted: bool = False) -> None:
-        """Take in one folded line; a ``doubted`` one proves nothing."""
+    def feed(self, folded: str, *, doubted: bool = False) -> bool:
+        """Take in one folded line, and tell whether it holds wording of an entry; a ``doubted``
+        one proves nothing."""
         line = f"{self._open} {folded}" if self._open else folded
         broken = line.endswith("\\") and len(line) < MOST_CHARACTERS
         self._open = line[:-1].rstrip() if broken else ""
         if broken:
-            return
-        doubted = doubted or self._place == NOWHERE
-        lower = line.lower()
-        some = {
-            one.parts: one for word, ones in _by_word().items() if word in lower for one in ones
-        }
-        for one in some.values():
-            sighting = self._seen.get(one.parts)
-            if sighting is not None and not self._adds(one, sighting, doubted=doubted):
-                continue
-            if not all(any(word in lower for word in words) for words in one.required):
-                continue
-            captured = one.search(line, lower if line.isascii() else None)
-            if captured is not None:
-                self._take(one, captured, doubted=doubted)
-
-    def _adds(self, one: Alternative, sighting: _Sighting, *, doubted: bool) -> bool:
-        """Tell whether the line that is read could say more of a wording that was seen."""
-        if sighting.doubted and not doubted:
             return True
-        stale = bool(self._changed) and sighting.last < self._changed[-1]
-        return stale or self._place not in sighting.places or one.parts in _compared()
+        found = _found(line)
+        for one, captured in found:
+            self._take(one, captured, doubted=doubted or self._place == NOWHERE)
+        return bool(found)
 
     def _take(self, one: Alternative, captured: Mapping[str, str], *, doubted: bool) -> None:
         sighting = self._seen.get(one.parts)

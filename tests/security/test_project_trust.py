@@ -44,6 +44,12 @@ BUBBLE = replace(NO_BOX, sandbox="bubblewrap")
 DOCKER = EngineInfo("docker", "here", "unix:///x", "1")
 
 
+#: The guard is the same on every system; what it guards against needs links to be made.
+needs_links = pytest.mark.skipif(
+    "os.name == 'nt'", reason="Windows lets only administrators make symbolic links"
+)
+
+
 @pytest.fixture(autouse=True)
 def nobody_said_a_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(trust.VARIABLE, raising=False)
@@ -223,7 +229,7 @@ def test_a_clone_reads_nothing_outside(way: str, clone: Path, tmp_path: Path) ->
     ask(clone)
 
 
-@pytest.mark.skipif("os.name == 'nt'", reason="links need rights there")
+@needs_links
 def test_a_clone_reads_nothing_outside_by_another_way(
     clone: Path, tmp_path: Path, tally: Tally
 ) -> None:
@@ -372,7 +378,7 @@ def test_a_device_of_a_project_is_no_piece_of_a_command(origin: Path, entry: str
         load_devices(open_workspace(origin))
 
 
-@pytest.mark.skipif("os.name == 'nt'", reason="links need rights there")
+@needs_links
 def test_results_do_not_leave_a_clone_by_its_links(
     clone: Path, tmp_path: Path, tally: Tally
 ) -> None:
@@ -397,7 +403,7 @@ def test_results_do_not_leave_a_clone_by_its_links(
     ask(clone)  # a link that stays inside
 
 
-@pytest.mark.skipif("os.name == 'nt'", reason="links need rights there")
+@needs_links
 @pytest.mark.parametrize("link", [".github", ".github/workflows"])
 def test_a_workflow_does_not_leave_the_project_by_a_link(
     clone: Path, tmp_path: Path, link: str

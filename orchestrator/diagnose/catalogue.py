@@ -17,14 +17,13 @@ import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.diagnose.compiled import COMPILED, expand
-from orchestrator.diagnose.required import SHORTEST
 from orchestrator.errors import HefsmithError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from orchestrator.diagnose.finding import Fault, Severity
     from orchestrator.diagnose.required import Words
@@ -34,12 +33,6 @@ class CatalogueError(HefsmithError):
     """The list of known failures in this installation is damaged."""
 
     default_code = "diagnose.catalogue"
-
-
-#: Answers that are kept for messages that come again.
-REMEMBERED = 8192
-_DIGIT = re.compile(r"\d")
-_DIGITS = {ord(digit): "0" for digit in "123456789"}
 
 
 @dataclass(frozen=True)
@@ -192,111 +185,3 @@ def meaning_of(status: str) -> tuple[str, str] | None:
     """Return name and meaning of a status of HailoRT, given by name or by number."""
     found = _document()["statuses"].get(status.lower())
     return (found[0], found[1]) if found else None
-
-
-class Found(NamedTuple):
-    """An entry that explains a message, what was captured, and whether its wording is proof."""
-
-    entry: Entry
-    captured: Mapping[str, str]
-    certain: bool
-
-
-class Index:
-    """All alternatives of the list, found by the words of a message."""
-
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
-        # Each alternative with its place in the file, which decides between two that match.
-        self._always: list[tuple[int, Entry, Alternative]] = []
-        self._by_word: dict[str, list[tuple[int, Entry, Alternative, tuple[Words, ...]]]] = {}
-        words: set[str] = set()
-        known = ((entry, one) for entry in entries.values() for one in (*entry.match, *entry.hint))
-        for number, (entry, alternative) in enumerate(known):
-            required = alternative.required
-            words.update(*required)
-            if not required:
-                self._always.append((number, entry, alternative))
-                continue
-            # The rarest part decides where to look: few words, and long ones.
-            ranked = sorted(required, key=lambda some: (len(some), -min(map(len, some))))
-            # Where that part is, the next rarest one says most.
-            rest = tuple(ranked[1:])
-            for word in ranked[0]:
-                self._by_word.setdefault(word, []).append((number, entry, alternative, rest))
-        self._answers: dict[str, tuple[Found, ...]] = {}
-        # Words by their beginning: a line has fewer beginnings than the list has words.
-        self._beginnings: dict[str, list[str]] = {}
-        self._numbered = [word for word in words if _DIGIT.search(word)]
-        self._known: dict[str, frozenset[str]] = {}
-        self._tried: dict[frozenset[str], tuple[tuple[Entry, Alternative], ...]] = {}
-        for word in words.difference(self._numbered):
-            self._beginnings.setdefault(word[:SHORTEST], []).append(word)
-
-    def wanted(self) -> Iterator[tuple[Words, ...]]:
-        """Yield the sets of words that each alternative needs; none for what is always tried."""
-        for _, _, alternative in self._always:
-            yield alternative.required
-        for entries in self._by_word.values():
-            for _, _, alternative, _ in entries:
-                yield alternative.required
-
-    def _present(self, lower: str) -> frozenset[str]:
-        """Return the words of the list that are in a line."""
-        numbered = frozenset(word for word in self._numbered if word in lower)
-        # Lines differ in their numbers; what other words they have is found once for all of them.
-        shape = lower.translate(_DIGITS)
-        if shape not in self._known:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            beginnings = {shape[at : at + SHORTEST] for at in range(len(shape) - SHORTEST + 1)}
-            self._known[shape] = frozenset(
-                word
-                for beginning in beginnings & self._beginnings.keys()
-                for word in self._beginnings[beginning]
-                if word in shape
-            )
-        return self._known[shape] | numbered
-
-    def _candidates(self, present: frozenset[str]) -> tuple[tuple[Entry, Alternative], ...]:
-        """Return what has all its words among ``present``, in the order of the list."""
-        if present not in self._tried:
-            if len(self._tried) >= REMEMBERED:
-                self._tried.clear()
-            found = {number: (entry, one) for number, entry, one in self._always}
-            for word in present & self._by_word.keys():
-                for number, entry, one, rest in self._by_word[word]:
-                    for words in rest:
-                        if words.isdisjoint(present):
-                            break
-                    else:
-                        found[number] = (entry, one)
-            self._tried[present] = tuple(found[number] for number in sorted(found))
-        return self._tried[present]
-
-    def search(self, text: str) -> tuple[Found, ...]:
-        """Return every entry that explains ``text`` (folded), with what was captured."""
-        # Long logs say the same again and again.
-        if text not in self._answers:
-            if len(self._answers) >= REMEMBERED:
-                self._answers.clear()
-            self._answers[text] = tuple(self._search(text))
-        return self._answers[text]
-
-    def _search(self, text: str) -> Iterator[Found]:
-        done: set[str] = set()
-        lower = text.lower()
-        plain = lower if text.isascii() else None
-        for entry, alternative in self._candidates(self._present(lower)):
-            if entry.id in done:
-                continue
-            captured = alternative.search(text, plain)
-            if captured is not None:
-                done.add(entry.id)
-                if not entry.vetoed(text):
-                    yield Found(entry, captured, alternative.certain)
-
-
-@cache
-def load_index() -> Index:
-    """Return the index over the list, made once."""
-    return Index(load_catalogue())

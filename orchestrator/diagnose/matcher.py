@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import text as texts
-from orchestrator.diagnose.catalogue import load_index
+from orchestrator.diagnose.index import load_index
 from orchestrator.diagnose.listings import is_code, only_shown
 from orchestrator.diagnose.survived import chatter, proves
 from orchestrator.diagnose.tracebacks import FRAME, RAISED
@@ -21,7 +21,8 @@ from orchestrator.diagnose.tracebacks import FRAME, RAISED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.diagnose.catalogue import Entry, Found
+    from orchestrator.diagnose.catalogue import Entry
+    from orchestrator.diagnose.index import Found
 
 #: A message is never followed further than this many lines or characters.
 MOST_LINES = 4

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import outcome, progress, scene, surroundings, wordings
 from orchestrator.diagnose import text as texts
-from orchestrator.diagnose.catalogue import load_index
 from orchestrator.diagnose.evidence import matters, sounds_bad
+from orchestrator.diagnose.index import load_index
 from orchestrator.diagnose.required import SHORTEST, Wanted, wanted
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class _Shape:
     """What all lines of one shape have in common."""
 
     readers: int
+    #: Words that a shape cannot tell, each with the reader that looks for it.
+    exact: tuple[tuple[str, int], ...]
     words: int  # of the list, as bits
     heads: tuple[str, ...]
     tail: str
@@ -158,6 +160,11 @@ class Prefilter:
             for earlier in self._before:
                 words |= earlier
         readers = shape.readers | (OUTCOME if told and shape.informs else 0)
+        if shape.exact:
+            lower = line.lower()
+            for word, reader in shape.exact:
+                if word in lower:
+                    readers |= reader
         search = words < 0 or self._satisfied(words)
         around = bool(readers & SURROUNDINGS)
         return Verdict(readers & ~SURROUNDINGS, search, shape.bad, shape.bulk, around)
@@ -224,8 +231,10 @@ class Prefilter:
             found |= self._present(text)
         tail = _TAIL.search(whole)
         heads = {head[0] for text in (whole, folded) if (head := _HEAD.match(text))}
+        readers, exact = self._readers_of(seen, bare)
         return _Shape(
-            self._readers_of(seen, bare),
+            readers,
+            exact,
             found,
             tuple(sorted(heads)),
             tail[0] if tail else "",
@@ -239,8 +248,10 @@ class Prefilter:
         )
 
     @staticmethod
-    def _readers_of(seen: str, bare: str) -> int:
+    def _readers_of(seen: str, bare: str) -> tuple[int, tuple[tuple[str, int], ...]]:
+        """Return who must see all lines of a shape, and who must where a certain word is in it."""
         found = EVIDENCE if matters(bare) else 0
+        exact: set[tuple[str, int]] = set()
         texts_of = dict.fromkeys((bare, bare.lower(), texts.fold(bare).lower(), bare.strip()))
         words, wanting, blind = _looked_for()
         beginnings = {seen[at : at + SHORTEST] for at in range(len(seen) - SHORTEST + 1)}
@@ -253,13 +264,17 @@ class Prefilter:
             if word in seen
         )
         for word in present:
-            for reader, sets in wanting.get(word, ()):
-                if not (found & reader or any(map(present.isdisjoint, sets))):
+            for reader, sets, words_exactly in wanting.get(word, ()):
+                if found & reader or any(map(present.isdisjoint, sets)):
+                    continue
+                if words_exactly:
+                    exact.update((one, reader) for one in words_exactly)
+                else:
                     found |= reader
         for reader, pattern in blind:
             if not found & reader and any(pattern.search(text) for text in texts_of):
                 found |= reader
-        return found
+        return found, tuple(sorted(one for one in exact if not found & one[1]))
 
     def _present(self, text: str) -> int:
         beginnings = {text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)}
@@ -307,8 +322,9 @@ class Prefilter:
         return verdict
 
 
-#: By a word of one set of an alternative: the reader that it is of, and the other sets.
-_Wants = dict[str, list[tuple[int, tuple[frozenset[str], ...]]]]
+#: By a word of one set of an alternative: the reader that it is of, the other sets, and what the
+#: word is in full where too little of it is left in a shape.
+_Wants = dict[str, list[tuple[int, tuple[frozenset[str], ...], tuple[str, ...]]]]
 
 
 @cache
@@ -326,10 +342,13 @@ def _looked_for() -> tuple[dict[str, list[str]], _Wants, list[tuple[int, re.Patt
     }
     for reader, want in readers.items():
         for sets in want.sets:
-            plain = sorted((frozenset(map(_plain, some)) for some in sets), key=len)
-            words.update(*plain)
-            for word in plain[0]:
-                wanting.setdefault(word, []).append((reader, tuple(plain[1:])))
+            first, *rest = sorted(sets, key=len)
+            others = tuple(frozenset(map(_plain, some)) for some in rest)
+            words.update(map(_plain, first), *others)
+            for word in sorted({_plain(word) for word in first}):
+                full = tuple(sorted(one for one in first if _plain(one) == word))
+                tells = len(word) >= SHORTEST or word in full
+                wanting.setdefault(word, []).append((reader, others, () if tells else full))
     blind = [(reader, pattern) for reader, want in readers.items() for pattern in want.blind]
     beginnings: dict[str, list[str]] = {}
     for word in words:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.diagnose.catalogue import load_catalogue
 from orchestrator.diagnose.elsewhere import NOWHERE, changes
+from orchestrator.diagnose.index import Candidates
 from orchestrator.diagnose.text import REMEMBERED
 
 if TYPE_CHECKING:
@@ -39,14 +40,9 @@ def wanted() -> tuple[Alternative, ...]:
 
 
 @cache
-def _by_word() -> Mapping[str, tuple[Alternative, ...]]:
-    """Return the wordings by a word of which a line needs one of several: few of them are in it."""
-    found: dict[str, list[Alternative]] = {}
-    for one in wanted():
-        rarest = min(one.required, key=lambda words: (len(words), -min(map(len, words))))
-        for word in rarest:
-            found.setdefault(word, []).append(one)
-    return {word: tuple(some) for word, some in found.items()}
+def _candidates() -> Candidates[tuple[str, ...]]:
+    """Return the same wordings, to be found by the words of a line."""
+    return Candidates((one.parts, one) for one in wanted())
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -54,14 +50,8 @@ def _found(line: str) -> tuple[tuple[Alternative, Mapping[str, str]], ...]:
     """Return the wordings that a line holds, with what they captured."""
     lower = line.lower()
     plain = lower if line.isascii() else None
-    some = {one.parts: one for word, ones in _by_word().items() if word in lower for one in ones}
-    found = []
-    for one in some.values():
-        if all(any(word in lower for word in words) for words in one.required):
-            captured = one.search(line, plain)
-            if captured is not None:
-                found.append((one, captured))
-    return tuple(found)
+    some = ((one, one.search(line, plain)) for _, one in _candidates().of(lower))
+    return tuple((one, captured) for one, captured in some if captured is not None)
 
 
 @cache

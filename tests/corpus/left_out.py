@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from orchestrator.diagnose.catalogue import Index, load_catalogue
+from orchestrator.diagnose.catalogue import load_catalogue
+from orchestrator.diagnose.index import Index
 from orchestrator.diagnose.log_reader import read_log
 from tests.corpus import PARTS, load
 

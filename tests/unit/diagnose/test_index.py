@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.diagnose.catalogue import Alternative, Found, Index
+from orchestrator.diagnose.catalogue import Alternative
+from orchestrator.diagnose.index import Found, Index
 from orchestrator.diagnose.log_reader import read_log
 
 if TYPE_CHECKING:

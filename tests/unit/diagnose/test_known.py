@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.diagnose import compiled
-from orchestrator.diagnose.catalogue import load_catalogue, load_index
+from orchestrator.diagnose.catalogue import load_catalogue
 from orchestrator.diagnose.compiled import COMPILED, compile_failures, expand, sources
 from orchestrator.diagnose.finding import SEVERITIES
+from orchestrator.diagnose.index import load_index
 from orchestrator.diagnose.log_reader import VendorLog, read_log
 from orchestrator.diagnose.programs import SIGNS
 from orchestrator.diagnose.repeats import SAME, told_already
@@ -173,7 +174,7 @@ def test_a_key_that_stands_twice_is_no_entry() -> None:
 
 
 def test_every_alternative_needs_a_word_so_that_few_are_tried() -> None:
-    assert [entry.id for _, entry, _ in load_index()._always] == []
+    assert [entry.id for _, entry, _ in load_index()._candidates._always] == []
 
 
 def test_patterns_are_compiled_when_they_are_needed() -> None:

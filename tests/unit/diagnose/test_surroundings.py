@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.log_reader import read_log
-from orchestrator.diagnose.surroundings import deepened
+from orchestrator.diagnose.prefilter import load_prefilter
+from orchestrator.diagnose.surroundings import deepened, wanted
 from tests import corpus
 
 CLOSED = "Failed to open device file /dev/hailo0 with error 1: Operation not permitted"
@@ -123,3 +127,20 @@ def test_more_words_are_compared_where_both_are_known() -> None:
     built = "hailo_pci/4.21.0, 6.6.74+rpt-rpi-2712, aarch64: installed"
     assert told(failed, built, "6.6.74+rpt-rpi-2712") == {"R1090": "fatal"}
     assert told(failed, built, "6.12.25+rpt-rpi-2712") == {"R03": "fatal"}
+
+
+def test_a_line_that_decides_is_seen_whatever_numbers_came_before_it() -> None:
+    """What words a line has is remembered by its shape, in which numbers are left out."""
+    judged = load_prefilter().anew()
+    wordings = wanted()
+    lines = {line for case in corpus.load("attacked_at_a") for line in case.log.split("\n")}
+    decide = 0
+    for line in sorted(lines):
+        folded = texts.fold(texts.strip_prefix(texts.clean(line)))
+        found = any(one.search(folded) is not None for one in wordings)
+        judged.judge(re.sub(r"\d", "7", line), told=False)
+        assert judged.judge(line, told=False).around or not found, line
+        decide += found
+    assert decide > 50
+    assert not judged.judge("of 640 x 640", told=False).around
+    assert judged.judge("of 1280 x 1280", told=False).around

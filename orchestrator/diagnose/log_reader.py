@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import kinds, rules
 from orchestrator.diagnose import text as texts
-from orchestrator.diagnose.evidence import weight
 from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.installs import STOPS
 from orchestrator.diagnose.judgement import Judgement
 from orchestrator.diagnose.listings import Listings
 from orchestrator.diagnose.matcher import Hit, Matcher
+from orchestrator.diagnose.notable import weight
 from orchestrator.diagnose.pasted import Pasted
 from orchestrator.diagnose.places import Places
 from orchestrator.diagnose.prefilter import (
@@ -345,7 +345,7 @@ class VendorLog:
         """Return line, file and words of what is most likely to matter, worst first."""
         return [
             (*self._log.places.where(number), text)
-            for number, text in self._log.evidence.notable(most)
+            for number, text in self._log.evidence.notable.ranked(most)
         ]
 
     def findings(self) -> list[Diagnosis]:

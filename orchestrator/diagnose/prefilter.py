@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import outcome, progress, scene, surroundings, wordings
 from orchestrator.diagnose import text as texts
-from orchestrator.diagnose.evidence import matters, sounds_bad
+from orchestrator.diagnose.evidence import matters
 from orchestrator.diagnose.index import load_index
+from orchestrator.diagnose.notable import sounds_bad
 from orchestrator.diagnose.required import SHORTEST, Wanted, wanted
 
 if TYPE_CHECKING:

@@ -138,10 +138,39 @@ def test_nothing_known_and_nothing_decisive_ends_well_with_the_lines_that_may_ma
     assert "Nothing known was found" in out
     assert "line 3: the tide failed to come" in out
     assert "line 4: cannot see stars" in out
+    assert "line 5: a wave was lost" in out
     assert "moon" not in out
     assert run(["explain", str(log), "--json"]) == 0
     notable = json.loads(capsys.readouterr().out)["notable"]
-    assert [one["line"] for one in notable] == [3, 4]
+    assert [one["line"] for one in notable] == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("lines", "first"),
+    [
+        # What was announced, before the words of who announces it.
+        (
+            ["Hi", "I wait for the moon and get this error:", "```", "$ tide --in", "",
+             "The ebb took all of it", "```", "Thanks, I cannot go on"],
+            "The ebb took all of it",
+        ),
+        (
+            ["it prints the following message:", "the harbour of the north", "no such wave"],
+            "no such wave",
+        ),
+        # A key of a file announces nothing.
+        (["output: error:", "the harbour", "no such wave"], "no such wave"),
+        # A message in another language, by the marks of the shell that prints it.
+        (
+            ["I'm getting this error, any idea?", "+ CategoryInfo : SecurityError: (:) []"],
+            "+ CategoryInfo : SecurityError: (:) []",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_program_printed_comes_before_what_its_user_tells(
+    lines: list[str], first: str
+) -> None:
+    assert read_log(lines).notable()[0][2] == first
 
 
 def test_advice_is_no_fact() -> None:

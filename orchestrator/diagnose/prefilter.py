@@ -24,7 +24,7 @@ from orchestrator.diagnose.notable import sounds_bad
 from orchestrator.diagnose.required import SHORTEST, Wanted, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from orchestrator.diagnose.required import Words
 
@@ -99,12 +99,14 @@ class Prefilter:
     def __init__(self, alternatives: Iterable[Sequence[Words]]) -> None:
         self._bits: dict[str, int] = {}
         self._numbers: list[tuple[str, int]] = []
-        # By the first set of each: most combinations fail there.
+        # By each bit of the first set, which has the fewest words; always wanted is what has none.
         self._wanted: dict[int, set[tuple[int, ...]]] = {}
+        self._always = False
         for sets in alternatives:
             parts = [self._union(words) for words in sorted(sets, key=len)]
-            first, rest = (parts[0], parts[1:]) if parts else (_ANYTHING, [])
-            self._wanted.setdefault(first, set()).add(tuple(rest))
+            self._always |= not parts
+            for bit in _bits(parts[0]) if parts else ():
+                self._wanted.setdefault(bit, set()).add(tuple(parts[1:]))
         self._hashes = [
             (word, bit) for word, bit in self._bits.items() if _HEXADECIMAL_WORD.match(word)
         ]
@@ -314,13 +316,20 @@ class Prefilter:
         if verdict is None:
             if len(self._verdicts) >= REMEMBERED:
                 self._verdicts.clear()
-            verdict = self._verdicts[words] = any(
+            verdict = self._verdicts[words] = self._always or any(
                 all(words & part for part in parts)
-                for first, several in self._wanted.items()
-                if words & first
-                for parts in several
+                for bit in _bits(words)
+                for parts in self._wanted.get(bit, ())
             )
         return verdict
+
+
+def _bits(words: int) -> Iterator[int]:
+    """Yield each bit of ``words`` alone."""
+    while words:
+        lowest = words & -words
+        words ^= lowest
+        yield lowest
 
 
 #: By a word of one set of an alternative: the reader that it is of, the other sets, and what the

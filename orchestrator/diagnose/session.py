@@ -89,7 +89,7 @@ def _typed(command: str) -> str:
     return command
 
 
-def _host(line: str) -> str:
+def host_of(line: str) -> str:
     """Return the host that the prompt of ``line`` names, the same for all unnamed containers."""
     match = _HOST.match(line)
     host = (match["host"] or match["alone"]).lower() if match is not None else ""
@@ -149,7 +149,7 @@ class Session:
         if self._first and not self.spoke:
             # Nothing is known of a command that printed nothing.
             self._names[-1] = ""
-        host = "" if prompt is None else _host(line)
+        host = "" if prompt is None else host_of(line)
         if self._first and host != self._hosts[-1] and _ENGINES.match(self._commands[-1]):
             self._entered[host] = self._hosts[-1]
         self._first.append(number)

@@ -115,7 +115,6 @@ MENDED = (
                           r"|configuring hef (?:on vdevice )?took)")),
     # The Pi 5's own connector; its other ports (the RP1 chip has one) are always up.
     ("link", re.compile(r"brcm-pcie 1000110000\.pcie: link up")),
-    ("node", re.compile(r"^c[rwx-]{9}.* /dev/(?:hailo|h1x)")),
     ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),
     ("pull", re.compile(r"^(?:status: (?:downloaded newer image|image is up to date) for"
                         r"|writing manifest to image destination|loaded image(?: id)?: )")),
@@ -153,7 +152,6 @@ _NETWORK = (
 OVER = {
     "link": ("R65",),
     "ship": ("G05", "G06", "L07", "Y30"),
-    "node": ("R33",),
     "plugin": ("V03",),
     "configured": (
         "B01", "B550", "B551", "F36", "F41", "G04", "G29", "G72", "G677", "M14", "M595", "M597",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from orchestrator.diagnose.elsewhere import places_of
 from orchestrator.diagnose.papers import is_of_a_paper
 from orchestrator.diagnose.quoted import of_others
+from orchestrator.diagnose.refuted import is_refuted
 from orchestrator.diagnose.reported import is_reported
 from orchestrator.diagnose.settled import is_mistyped, is_settled
 from orchestrator.diagnose.shown import is_shown, of_settings, without_case
@@ -76,10 +77,11 @@ def _read(lines: list[str]) -> Iterator[Told]:
     ]
     texts = [part.line for part in parts]
     others, doubted = of_others(texts)
-    silent = others | is_shown(texts) | is_mistyped(texts)
+    refuted, open_yet = is_refuted(texts)
+    silent = others | is_shown(texts) | is_mistyped(texts) | refuted
     settings = of_settings(texts) - others
     doubted |= is_supposed(texts) | is_settled(texts) | is_reported(texts)
-    doubted |= is_got_over(texts) | is_of_a_paper(texts)
+    doubted |= open_yet | is_got_over(texts) | is_of_a_paper(texts)
     places = places_of(texts)
     for number, part in enumerate(parts):
         line = "" if number in silent else without_case(part.line)

@@ -65,6 +65,18 @@ _RULED_OUT = re.compile(
     rf"{_QUOTED}*?(?={_END})",
     re.IGNORECASE,
 )
+#: What somebody only asks whether it is the cause: nothing says that it is.
+_ASKED = re.compile(
+    r"(?:(?<=[.!?:;,)] )|^\W{0,3})(?:(?:or|and|so|but|maybe|perhaps|also),? )?"
+    r"(?:is|are|was|were|could|can|might|may|do you think) (?:it|this|that|the|my|our|these"
+    r"|some(?:thing)?)\b(?! (?:why|how|possible|normal|ok|supposed)\b)[^?.!:`\"\u201c]*?"
+    r"\b(?:corrupt\w*|damaged|defective|broken|faulty|dead|because|due to|caused by|related to"
+    r"|the (?:cause|reason|problem|culprit)|to blame"
+    r"|too (?:old|new|small|weak|large|big|hot|little)|out of \w+|running out|ran out"
+    r"|under-?volt\w*|overheat\w*|throttl\w*|not enough|incompatible|mismatch\w*)\b"
+    r"[^?.!:`\"\u201c]*\?",
+    re.IGNORECASE,
+)
 #: What came before another message did, or should have come: quoted, or a status.
 _INSTEAD = re.compile(
     r"\binstead of (?:the |an? )?(?:\w+ ){0,2}(?:\"[^\"]*\"|`[^`]*`|\u201c[^\u201d]*\u201d"
@@ -118,6 +130,8 @@ _PRETENDED = re.compile(
 )
 #: A message is explained, asked after, or told to be over: nobody says that it is here.
 _TAUGHT = re.compile(
+    r"\b(?:some(?:one|body)|(?:a|my) (?:friend|colleague)|they|he|she|people)\b.{0,30}\b(?:proposed"
+    r"|suggested|recommended|advised)\b|"
     r"\b(?:release notes|change ?log|manual|readme|wiki) (?:says?|mentions?|lists?)\b"
     r"|[`\"'\u201d] means\b|\b(?:usually|often|typically|generally|normally|commonly) (?:means?"
     r"|indicates?|comes?|happens?|occurs?|is caused)\b|^\W*What (?:does|do|causes)\b.*\?\s*$"
@@ -262,6 +276,8 @@ def as_it_is_now(line: str) -> str:
         line = abroad.BEFORE.sub(" ", line)
     if "nstead of " in line:
         line = _INSTEAD.sub(" ", line)
+    if "?" in line:
+        line = _ASKED.sub(" ", line)
     if _PERSON.search(line) is None:
         return line
     return _BEFORE.sub(" ", _ABSENT.sub(" ", _BEHIND.sub(" ", line)))

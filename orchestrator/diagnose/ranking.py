@@ -23,6 +23,11 @@ GONE = "it was not taken away on purpose: its own code ran in the lines before"
 ASIDE = "it came in the run that is asked about, too"
 #: And where somebody goes on to install what is missing, and cannot.
 KEPT_OUT = "pip can install it"
+#: What costs some accuracy at most, and what makes all numbers wrong; beside the second the first
+#: is none of the reasons yet.
+_COSTS_SOME = frozenset({"C04", "C05", "D01", "O01"})
+_MAKES_WRONG = frozenset({"A02", "A03", "A05", "A10", "A1150", "C12", "O15"})
+COSTS_SOME = "the result stays bad when the other cause is mended"
 #: What shows another failure only where it was not got over.
 OF_A_FAILURE = frozenset({"T430"})
 #: What only may be the cause, and what it leaves no proof of: two drivers, and no free
@@ -133,6 +138,8 @@ def shade(
             for other in found
         )
 
+    if any(one.id in _MAKES_WRONG and one.severity not in {"info", "possible"} for one in found):
+        found = [possible(one, COSTS_SOME) if one.id in _COSTS_SOME else one for one in found]
     doubted = {name for one in found for name in DOUBTED.get(one.id, ())}
     found = [possible(one, None) if one.id in doubted else one for one in found]
     # What says more of a warning hides that, and nothing that is worse.
@@ -191,6 +198,9 @@ def _in_order(
         if earlier is None:
             return one
         why = f"it stays when line {earlier.line} is mended"
+        if earlier.line == 1:
+            # Nobody mends what may be the title of a post.
+            why = "it does not follow from what line 1 tells"
         return possible(one, why)
 
     return [told(one) for one in found]

@@ -19,6 +19,8 @@ SAME: tuple[tuple[str, ...], ...] = (
     ("C05", "D02"),  # fewer images were used than given
     ("O13", "D04"),  # 4-bit weights
     ("A05", "D05"),  # 8 bits instead of 16
+    ("R1160", "R96"),  # the packages of line 4.x for a card of line 5.x
+    ("S1060", "S1080"),  # an environment that does not see the system's packages
     ("R96", "R08"),  # HailoRT of the other line finds no device
     ("R96", "R24"),
     ("R96", "R33"),

@@ -42,6 +42,8 @@ OWN = frozenset(
         "line",
     }
 )
+#: What the parser proposes; each try has a proposal of its own.
+PROPOSED = frozenset({"end_nodes", "start_nodes"})
 #: Stages of what is made of one network.
 COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
 #: Entries of a service that came too early, and of which a supervisor may take care.

@@ -223,6 +223,7 @@ class VendorLog:
         return self._ignored.covers(texts.strip_prefix(line))
 
     def _feed_part(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
+        self._log.go_on(line)
         # A command that a backslash breaks off goes on in the next line.
         if verdict.around or self._log.around.waits or line.endswith("\\"):
             bare = texts.fold(texts.strip_prefix(line))
@@ -304,7 +305,9 @@ class VendorLog:
             self._log.outcome.fail(hit.line, entry.stage, hit.text)
         self._log.last[entry.id] = max(hit.line, self._log.last.get(entry.id, 0))
         for name, value in hit.captured.items():
-            if name not in kinds.OWN:
+            if name in kinds.PROPOSED:
+                self._log.propose(name, hit.line, value)
+            elif name not in kinds.OWN:
                 self._log.context.setdefault(name, value)
             if name in kinds.LISTED:
                 self._log.listed.setdefault((entry.id, name), {})[value] = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import kinds, ranking, rules
+from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.evidence import Evidence
 from orchestrator.diagnose.installs import Installs
 from orchestrator.diagnose.observed import Observed
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from orchestrator.diagnose.matcher import Hit
     from orchestrator.diagnose.places import Places
     from orchestrator.diagnose.programs import Support
+
+#: A list of names of nodes, as a terminal wraps it.
+_NODES = re.compile(r"[\w./:-]+(?:, ?[\w./:-]+)*,?")
 
 
 @dataclass
@@ -48,6 +53,10 @@ class Record:
     last: dict[str, int] = field(default_factory=dict)
     #: What was captured of layers, nodes and operators, by entry and group.
     listed: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    #: What was proposed in which line, by group.
+    proposed: dict[str, dict[int, str]] = field(default_factory=dict)
+    #: Group and line of a proposal that a comma ends: it goes on in the next line.
+    unended: tuple[str, int] | None = None
     #: The last line in which somebody says that another failure follows, else 0.
     turn: int = 0
     #: Entries shown only in parts of a report that stand beside its failure.
@@ -73,10 +82,36 @@ class Record:
         """Tell whether two lines are of two machines, of which none was entered from the other."""
         return self.session.elsewhere(line, other) and self.session.elsewhere(other, line)
 
+    def propose(self, name: str, number: int, value: str) -> None:
+        """Take note of nodes that the parser proposes in line ``number``."""
+        self.proposed.setdefault(name, {})[number] = value.rstrip(" ,")
+        self.unended = (name, number) if value.rstrip().endswith(",") else None
+
+    def go_on(self, line: str) -> None:
+        """Take in a line, which may be the one below a proposal that did not end."""
+        if self.unended is None:
+            return
+        name, number = self.unended
+        self.unended = None
+        nodes = texts.fold(texts.strip_prefix(line)).strip(" []")
+        if _NODES.fullmatch(nodes):
+            self.propose(name, number, f"{self.proposed[name][number]}, {nodes}")
+
+    def _proposed_to(self, hit: Hit) -> dict[str, str]:
+        """Return what was proposed in the line of ``hit``, else nearest to the last one that
+        shows it: the try that failed last has the proposal that was not tried yet."""
+        last = self.last.get(hit.entry.id, hit.line)
+        found = {}
+        for name, lines in self.proposed.items():
+            at = hit.line if name in hit.captured else last
+            found[name] = lines[min(lines, key=lambda line: (abs(line - at), -line))]
+        return found
+
     def finding(self, hit: Hit) -> Diagnosis:
         """Return the finding of a hit, with the words of the run; a possible one where it proves
         nothing."""
         words = rules.words(self.observed, self.asked) | self.context | dict(hit.captured)
+        words |= self._proposed_to(hit)
         words |= self.around.captured(hit.entry)
         words |= rules.status_words(hit.captured) | rules.address_words(hit.captured)
         for (name, group), values in self.listed.items():

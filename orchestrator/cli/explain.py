@@ -126,7 +126,8 @@ def _summary(ran: Ran) -> list[str]:
         "failed": told("it failed"),
         "unknown": told("the log does not show an end; it may have been cut off"),
     }
-    lines = [_row(told("outcome"), ends[ran.outcome])]
+    stopped = told("it was stopped from the keyboard (Ctrl+C)")
+    lines = [_row(told("outcome"), stopped if ran.stopped else ends[ran.outcome])]
     if ran.step is not None:
         state = "" if ran.step_done else f" ({told('its end is not in the log')})"
         lines.append(_row(told("reached"), f"{escape_control(ran.step)}{state}"))

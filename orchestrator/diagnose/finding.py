@@ -117,6 +117,8 @@ class Ran:
     #: The last step that was begun, how far it got, and whether it was finished.
     step: str | None = None
     step_done: bool | None = None
+    #: It was ended from the keyboard.
+    stopped: bool = False
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON shape of ``hef explain --json`` under ``ran``."""
@@ -140,6 +142,7 @@ class Ran:
             "stage": self.stage,
             "step": self.step,
             "step_done": self.step_done,
+            "stopped": self.stopped,
         }
 
 

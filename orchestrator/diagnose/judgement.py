@@ -148,6 +148,7 @@ class Judgement:
             self._log.observed.ran(outcome, stage),
             step=self._log.steps.name,
             step_done=self._log.steps.done,
+            stopped=outcome != "ok" and self._log.outcome.stopped,
         )
 
     def unexplained(self, last: str) -> Diagnosis:

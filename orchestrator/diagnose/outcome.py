@@ -106,7 +106,20 @@ _GOOD_ENDS = (
             r"|trainer\.fit\W* stopped: \W*max_(?:epochs|steps)"
         ),
     ),
+    # The Model Zoo's evaluation, which tells what it measured.
+    (
+        "optimize",
+        re.compile(
+            r"(?:^|> ?)done \d+ images\b"
+            r"|(?:^|> ?)done\b.{0,40}?\b(?:m?ap|top-?1|miou|accuracy|acc)\w* ?[=:] ?\d"
+        ),
+    ),
     ("ship", re.compile(r"\.hef\s+100%\s")),
+)
+#: Somebody ended it from the keyboard: the terminal's own sign, and what programs say of it.
+_STOPPED = re.compile(
+    r"^\s*\^c|^\s*keyboardinterrupt:?\s*$|\b(?:received|caught|got) (?:signal )?sigint\b"
+    r"|^\W*(?:interrupted|stopped|cancelled|aborted) (?:by|from) (?:the )?(?:user|keyboard)\b"
 )
 _EXIT = re.compile(
     r"(?:exit(?:ed|ing)?|return(?:ed)?|finished|terminated|status|code|failed)\b[ (:=]*(?:with )?"
@@ -151,7 +164,7 @@ _SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:(?=.*\w)|e: 
 _ZOO = re.compile(r"<hailo model zoo")
 #: All that is looked for; a line that none of these matches tells nothing of an end.
 PATTERNS = (
-    _ZOO, _COMMAND, _SAVED_HEF, _SAVED_HAR, _EXIT_WORDS, _RAISED, _HARD, _SOFT,
+    _ZOO, _COMMAND, _STOPPED, _SAVED_HEF, _SAVED_HAR, _EXIT_WORDS, _RAISED, _HARD, _SOFT,
     *(pattern for _, pattern in (*_STARTS, *_ENDS, *_GOOD_ENDS, *MENDED)),
 )  # fmt: skip
 
@@ -204,6 +217,9 @@ class OutcomeReader:
         self._exit: int | None = None
         self._stage: str | None = None
         self._ended: str | None = None
+        #: The last line that tells of a stop from the keyboard, and that of the last beginning.
+        self._stopped = 0
+        self._begun = 0
         self._mended: dict[str, int] = {}
         self._installed: dict[str, int] = {}
 
@@ -234,6 +250,11 @@ class OutcomeReader:
             self._without_chip = True
         elif "camera_manager.cpp" in lower:
             self._without_chip = False
+        if _STOPPED.search(lower):
+            self._stopped = number
+        elif self._stopped and lower.strip() == "aborted!":
+            # Programs that are made with click say so of it.
+            return
         if self._without_chip and _PREVIEW.match(lower):
             # The camera's pictures go on without the network.
             return
@@ -264,6 +285,7 @@ class OutcomeReader:
     def _begin(self, number: int, stage: str) -> None:
         self._open = stage
         self._stage = stage
+        self._begun = number
         self._get_over(number)
         self._exit = None
         self._ended = None
@@ -303,7 +325,9 @@ class OutcomeReader:
             command in {"hailo optimize", "hailomz optimize"} and self._ended == "optimize"
         )
         after_compile = command == "hailo compiler" and self._ended == "compile"
-        if after_parse or after_optimize or after_compile:
+        # A script of the user's own saves what it asked for; what it begins next says so.
+        of_a_script = not command and not self._zoo and self._ended in {"parse", "optimize"}
+        if after_parse or after_optimize or after_compile or of_a_script:
             self._succeed(number, self._stage or "")
 
     def _succeed(self, number: int, stage: str) -> None:
@@ -377,6 +401,13 @@ class OutcomeReader:
         """Line number and words of the failure, if there is one."""
         mark = self._failure or self._soft
         return (mark.line, mark.text) if mark else (None, None)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was ended from the keyboard, and that is the last that is told of it."""
+        begun = max((mark.line for mark in self._success), default=0)
+        failed = self._failure.line if self._failure is not None else self._stopped
+        return self._stopped == failed and self._stopped > max(begun, self._begun)
 
     @property
     def outcome(self) -> Outcome:

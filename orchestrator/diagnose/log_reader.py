@@ -237,7 +237,7 @@ class VendorLog:
     def _feed_own(self, line: str, verdict: Verdict) -> list[Progress | Diagnosis]:
         readers = verdict.readers
         search = verdict.search or self._matcher.expects
-        waits = self._log.evidence.waits or self._log.scene.scaling.waits
+        waits = self._log.evidence.waits or self._log.scene.waits
         if not (readers or search or verdict.bulk or verdict.sounds_bad or waits):
             self._matcher.pass_over(self._log.lines, line)
             return []
@@ -259,7 +259,7 @@ class VendorLog:
         folded = texts.fold(bare)
         if readers & OBSERVED:
             self._log.observed.feed(folded)
-        if readers & SCENE or self._log.scene.scaling.waits:
+        if readers & SCENE or self._log.scene.waits:
             self._log.scene.feed(folded)
         if not folded or self._listings.shows(bare):
             self._matcher.feed(self._log.lines, "")

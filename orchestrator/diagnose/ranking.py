@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.catalogue import Entry, load_catalogue
-from orchestrator.diagnose.finding import SEVERITIES, Diagnosis
+from orchestrator.diagnose.finding import SEVERITIES, Diagnosis, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +56,10 @@ _NO_REASON = re.compile(
     r"|queue .*is full|status ?=",
     re.IGNORECASE,
 )
+
+
+#: From which severity on a proven finding hides what says less of the same.
+_HIDES: dict[Severity, Severity] = {"silent": "possible"}
 
 
 def over(cause: str) -> tuple[str, ...]:
@@ -142,13 +146,14 @@ def shade(
         found = [possible(one, COSTS_SOME) if one.id in _COSTS_SOME else one for one in found]
     doubted = {name for one in found for name in DOUBTED.get(one.id, ())}
     found = [possible(one, None) if one.id in doubted else one for one in found]
-    # What says more of a warning hides that, and nothing that is worse.
+    # What says more of a warning hides that, and nothing that is worse; a reason of worse results
+    # that is proven hides what they might come of, too.
     shown = {
         (name, rank)
         for one in found
         if one.severity not in {"possible", "unknown"} and not one.recovered
         for name in over(one.id)
-        for rank in SEVERITIES[0 if one.severity == "fatal" else SEVERITIES.index(one.severity) :]
+        for rank in SEVERITIES[SEVERITIES.index(_HIDES.get(one.severity, one.severity)) :]
     }
     kept = [
         one

@@ -171,6 +171,8 @@ def fill(
     )
 
 
+#: Entries by which somebody complains of worse or of other results on the chip.
+_COMPLAINTS = {"A630", "R660", "R661", "V653"}
 #: Entries that say already why no GPU is used, or what follows of it.
 _GPU_SAID = {"G62", "O20", "O01", "O72", "O120", "O122"}
 #: Entries that say that the kernel that runs has no driver; and what makes sure of it.
@@ -202,6 +204,11 @@ def _computed_ids(
         yield "A03", scene.scaling.calibration
     if scene.script_divides and scene.scaling.inference:
         yield "A1150", scene.scaling.inference
+    # It is asserted where the post shows it, and told as possible where somebody complains.
+    if scene.colours.inference and (scene.colours.is_wrong or hit & _COMPLAINTS):
+        yield "A1184", scene.colours.inference
+    if scene.colours.calibration:
+        yield "A1185", scene.colours.calibration
     if scene.optimized_plain and scene.compiled_scripted:
         yield "O15", None
     poor = {name: value for name, value in seen.snr.items() if not value >= USELESS_SNR}
@@ -273,7 +280,10 @@ def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[
         for name, text in _computed_ids(seen, asked, scene, hit)
     ]
     unsure = scene.may_have_its_own and "R40" not in hit
-    return [possible(one, _NO_MODULE) if unsure and one.id in _UNBUILT else one for one in found]
+    found = [possible(one, _NO_MODULE) if unsure and one.id in _UNBUILT else one for one in found]
+    if scene.colours.is_wrong:
+        return found
+    return [possible(one, one.confirm) if one.id == "A1184" else one for one in found]
 
 
 def unexplained(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from orchestrator.diagnose import scaling
+from orchestrator.diagnose import colours, scaling
+from orchestrator.diagnose.colours import Colours
 from orchestrator.diagnose.scaling import Scaling
 
 #: An 8-bit tensor cannot have a zero point above this.
@@ -122,7 +123,7 @@ _CAMERAS = re.compile(r"^available cameras\b")
 _UPSTREAM = re.compile(r"\bgit clone \S+(?:git\.libcamera\.org|/libcamera-org)/libcamera")
 #: All that :class:`Scene` looks for.
 PATTERNS = (
-    *scaling.PATTERNS,
+    *scaling.PATTERNS, *colours.PATTERNS,
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _STEP,
     _NEW_CARD, _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _OLD_API, _DONE, _CRASH,
     _LXC_ALLOWS, _NODE,
@@ -142,6 +143,7 @@ class Scene:
     script_divides: bool = False
     #: What the code of the post does to pictures.
     scaling: Scaling = field(default_factory=Scaling)
+    colours: Colours = field(default_factory=Colours)
     cwd: str | None = None
     wide_zero_point: int | None = None
     uint8: bool = False
@@ -198,6 +200,11 @@ class Scene:
         by_module = (self.new_card or "").startswith("hailo1x_pci ")
         return None if by_module and self.old_module else self.new_card
 
+    @property
+    def waits(self) -> bool:
+        """Whether the next line may go on with code that does something to pictures."""
+        return self.scaling.waits or self.colours.waits
+
     def feed(self, folded: str) -> None:
         """Take in one folded line."""
         lower = folded.lower()
@@ -218,6 +225,7 @@ class Scene:
             if divisor and float(divisor[1]) > 2 and not lower.lstrip().startswith("#"):
                 self.script_divides = True
         self.scaling.feed(folded, lower)
+        self.colours.feed(folded, lower)
         if "zp" in lower or "zero" in lower:
             point = _ZERO_POINT.search(lower)
             if point and int(point[1]) > HIGHEST_8BIT_ZERO_POINT:

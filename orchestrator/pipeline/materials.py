@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from hefsmith_worker.contract import names
 from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from orchestrator.project.loading import LoadedRecipe
 
@@ -34,6 +36,33 @@ class Described:
 
     plan: Mapping[str, object]
     materials: tuple[str, ...] = ()
+
+
+def as_on_this_machine(text: str, materials: Iterable[BuildInput]) -> str:
+    """Return what the worker says with the user's own paths in place of the names that it knows.
+
+    ``calibration.npy`` becomes ``calib/mine.npy``. A folder's name may be any word, and one of the
+    build's own: it is taken where a file of that folder follows it.
+    """
+    for material in sorted(materials, key=lambda one: -len(one.name)):
+        name = re.escape(material.name)
+        if material.path.is_dir():
+            pattern = rf"(?<![\w./-]){name}/(?P<rest>[\w./-]{{0,200}}\w)"
+        elif "." in material.name:
+            pattern = rf"(?<![\w./-]){name}(?P<rest>)(?![\w/-]|\.\w)"
+        else:  # A word without a dot may stand for anything.
+            continue
+        text = re.sub(pattern, partial(_place, material.path), text)
+    return text
+
+
+def _place(path: Path, named: re.Match[str]) -> str:
+    """Return where on this machine a name leads, as short as it can be written here."""
+    whole = path / named["rest"]
+    if not whole.exists():
+        return named[0]
+    here = Path.cwd()
+    return escape_control(str(whole.relative_to(here) if whole.is_relative_to(here) else whole))
 
 
 class Collector:

@@ -23,6 +23,7 @@ from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.finalize import finalize
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import NOTHING, Known, Segment, make_job, write_plan
+from orchestrator.pipeline.materials import as_on_this_machine
 from orchestrator.pipeline.plan import first_mark, known_results, scope_of
 
 if TYPE_CHECKING:
@@ -348,7 +349,8 @@ def _raise_unless_done(build: BuildContext, reader: EventReader, ending: Ending)
     where_failed = f"stage {failure.stage}: " if failure.stage else ""
     kind = failure.told.kind.rpartition(".")[2]
     named = "" if failure.told.known else f"{kind}: "
-    hints = [failure.told.fix] if failure.told.fix else []
+    inputs = build.plan.request.materials
+    hints = [as_on_this_machine(failure.told.fix, inputs)] if failure.told.fix else []
     if not failure.told.known:
         lines = [*reader.tail, *(failure.told.traceback or "").splitlines()]
         for explanation in build.run.explain(
@@ -357,7 +359,8 @@ def _raise_unless_done(build: BuildContext, reader: EventReader, ending: Ending)
             hints.append(f"{explanation.message} ({explanation.code})")
             if explanation.fix:
                 hints.append(explanation.fix)
-    msg = f"{build.plan.request.model}: {where_failed}{named}{failure.told.message}"
+    said = as_on_this_machine(failure.told.message, inputs)
+    msg = f"{build.plan.request.model}: {where_failed}{named}{said}"
     raise StageFailed(
         msg, hint="\n".join([*hints, log_hint]), code=failure.told.known or "stage.failed"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,6 +105,10 @@ def _lint_script(
         images=images,
         line=None if chip is None else chip.line.compiler,
     )
+    if network is None:
+        from orchestrator.pipeline.linting import unchecked_layers
+
+        found += unchecked_layers(text, f"hef lint {shlex.quote(str(script))} --layers MODEL.har")
     if chip is None and layers is not None and layers.suffix.lower() not in (".json", ".hn"):
         from orchestrator.inspect.har import read_har
 

@@ -113,6 +113,10 @@ def lint_model(
             images=None,
             line=chips.by_name()[arch].line.compiler,
         )
+        if layers is None:
+            found += unchecked_layers(
+                "\n".join(script), f"hef build {loaded.name}, then lint it again"
+            )
     told = products_in_8_bit(arch, asked_of_products("\n".join(script), layers))
     return [*found, *([] if told is None else [told])]
 
@@ -142,6 +146,23 @@ def refuse_script(model: str, lines: Sequence[object]) -> None:
         msg = escape_control(f"{model}: the script, line {number}: {first.message}{more}: {text}")
         hint = f"hef lint {model} shows all that is wrong with it."
         raise ConfigError(msg, hint=hint, code=f"script.{first.code}")
+
+
+def unchecked_layers(script: str, fix: str) -> list[Finding]:
+    """Return what says that no names of layers were checked, where a script has some.
+
+    They are the compiler's own: an ONNX file does not tell them.
+    """
+    from hefsmith_worker.script.layer_names import names_layers
+    from hefsmith_worker.script.syntax import ScriptSyntaxError, parse
+
+    try:
+        if not names_layers(parse(script)):
+            return []
+    except ScriptSyntaxError:  # a finding of its own
+        return []
+    message = "the names of its layers were not checked: only a parsed network tells them"
+    return [Finding("lint.no-layers", INFO, message, fix=fix)]
 
 
 def asked_of_products(script: str, layers: Mapping[str, Any] | None) -> dict[str, str]:

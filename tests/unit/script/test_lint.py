@@ -183,10 +183,32 @@ LAYERS = ["net/input_layer1", "net/conv41", "net/conv42", "net/ew_add1", "net/ou
         ("post_quantization_optimization(finetune, loss_layer_names=[conv41, conv99])",
          ["unknown-layer"]),
         ("buffers(sh_from_conv1, conv999, 2, FULL_ROW)", []),
+        ("pre_quantization_optimization(equalization, layers=[conv99])", ["unknown-layer"]),
+        # A part of a layer, which an earlier line makes.
+        ("pre_quantization_optimization(equalization, layers=[conv41_d0])", []),
     ],
 )  # fmt: skip
 def test_layers_are_checked_against_the_parsed_network(text: str, found: list[str]) -> None:
     assert [finding.code for finding in check_text(text, layers=LAYERS)] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("quantization_param(conv99, precision_mode=a16_w16)", True),
+        ("quantization_param({conv*}, precision_mode=a16_w16)", False),
+        ("n1 = normalization([0], [255])\nquantization_param(n1, precision_mode=a16_w16)", False),
+        ("buffers(sh_from_conv1, conv999, 2, FULL_ROW)", False),
+    ],
+)
+def test_names_that_nothing_was_compared_with_are_told(
+    text: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "my.alls"
+    script.write_text(text, encoding="utf-8")
+    assert run(["lint", str(script), "--json"]) == 0
+    codes = [one["code"] for one in json.loads(capsys.readouterr().out)["findings"]]
+    assert codes == (["lint.no-layers"] if told else [])
 
 
 def test_an_unknown_layer_gets_the_nearest_name() -> None:

@@ -11,6 +11,26 @@ from hefsmith_worker.script.finding import at, close_to
 from hefsmith_worker.script.syntax import Command, Script, Span
 from hefsmith_worker.script.values import Glob, Name, names_in, render
 
+#: Commands that take what no script of the zoo shows, and whose layers are the network's.
+_OF_THE_NETWORK = ("allocator_param", "resources_param", "pre_quantization_optimization")
+
+
+def names_layers(script: Script) -> bool:
+    """Tell whether a script names layers of the network, other than those that it makes."""
+    made = {name.rsplit("/", 1)[-1] for command in script for name in command.targets}
+    return any(
+        name.layer not in made
+        for command in script
+        for spec in (COMMANDS.get(command.name),)
+        if spec is not None and not _is_placement(command, spec)
+        for name, _ in _layer_words(command, spec)
+    )
+
+
+def _is_placement(command: Command, spec: CommandSpec) -> bool:
+    """Tell whether a command names layers that exist only while the compiler works."""
+    return spec.loose and command.name not in _OF_THE_NETWORK
+
 
 def check_layers(script: Script, layers: Sequence[str]) -> Iterator[Finding]:
     """Check the layers that a script names; ``layers`` are the network's, with scope or not."""
@@ -22,9 +42,10 @@ def check_layers(script: Script, layers: Sequence[str]) -> Iterator[Finding]:
         spec = COMMANDS.get(command.name)
         if spec is None:
             continue
-        if not (spec.loose and command.name not in ("allocator_param", "resources_param")):
+        if not _is_placement(command, spec):
             for name, span in _layer_words(command, spec):
-                yield from _known_layer(name, span, known, scopes)
+                if not (spec.loose and _is_part(name, known)):
+                    yield from _known_layer(name, span, known, scopes)
             for pattern, span in _patterns(command):
                 if not any(pattern.matches(name) for name in known):
                     yield at(
@@ -39,6 +60,12 @@ def check_layers(script: Script, layers: Sequence[str]) -> Iterator[Finding]:
     if placed:
         # Layers of placement lines only exist while the compiler works.
         return
+
+
+def _is_part(name: Name, known: Set[str]) -> bool:
+    """Tell whether a layer may be a part into which an earlier line divides one (conv3_d0)."""
+    parts = name.layer.split("_")
+    return any("_".join(parts[:count]) in known for count in range(1, len(parts)))
 
 
 def _known_layer(name: Name, span: Span, known: Set[str], scopes: Set[str]) -> Iterator[Finding]:

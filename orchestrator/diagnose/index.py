@@ -101,6 +101,8 @@ class Found(NamedTuple):
     entry: Entry
     captured: Mapping[str, str]
     certain: bool
+    #: In how many parts its wording stands.
+    parts: int = 1
 
 
 class Index:
@@ -135,7 +137,7 @@ class Index:
             if captured is not None:
                 done.add(entry.id)
                 if not entry.vetoed(text):
-                    yield Found(entry, captured, alternative.certain)
+                    yield Found(entry, captured, alternative.certain, len(alternative.parts))
 
 
 @cache

@@ -89,6 +89,13 @@ def _hit(
     return Hit(found.entry, line, text, found.captured, found.certain and not warned, warned=warned)
 
 
+def _in_order(found: Found, message: str) -> bool:
+    """Tell whether one pattern alone proves it, in which the words stand in their order."""
+    return found.parts == 1 or any(
+        len(one.parts) == 1 and one.search(message) is not None for one in found.entry.match
+    )
+
+
 def _shortest(entry: Entry, parts: list[str], glue: str) -> int:
     """Return with which line of a message its shortest end begins that still holds the proof.
 
@@ -275,9 +282,12 @@ class Matcher:
                 entry = one.entry
                 if entry.id in self._warned:
                     continue
+                # Words in any order in lines of their own may be of two messages.
+                apart = len(parts[-1]) < TERMINAL_WIDTH and not _in_order(one, joined)
+                found = one._replace(certain=one.certain and not apart)
                 at = _shortest(entry, [*parts, folded], glue) if one.certain else 0
                 said, text = glue.join([*parts, folded][at:]), " ".join(printed[at:])
-                hit = _hit(one, numbers[at], text, said, mild=self._block, by_the_way=by_the_way)
+                hit = _hit(found, numbers[at], text, said, mild=self._block, by_the_way=by_the_way)
                 _, before = self._in_message.get(entry.id, (entry, None))
                 if before is None or (hit.certain and not before):
                     if not entry.rule:

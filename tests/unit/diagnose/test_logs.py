@@ -432,3 +432,16 @@ def test_a_compilers_place_and_its_message_are_one_though_the_line_was_wrapped_b
     # Without a place before it the line begins a message of its own.
     apart = read_log(["the driver hailo_pci/linux/pcie/src/pcie.c:841 is built now:", message])
     assert "R81" not in {one.id for one in apart.findings()}
+
+
+def test_words_of_a_list_prove_a_cause_only_within_one_line() -> None:
+    def told(*lines: str) -> dict[str, str]:
+        return {one.id: one.severity for one in read_log(lines).findings()}
+
+    assert told("hailo 0001:01:00.0: D3cold to D0 failed")["X281"] == "fatal"
+    # Two messages, one below the other.
+    apart = told("the hailo card is idle now", "device 3 goes: D3cold to D0 failed here")
+    assert apart.get("X281") == "possible"
+    # One line that a terminal cut at its width.
+    cut = "and the driver of the card named hailo says of it, at this very moment,"
+    assert told(cut, "that it is D3cold to D0 failed")["X281"] == "fatal"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.device.address import SSH_PORT, device_argument, host_label, ssh_target
 from orchestrator.device.base import DeviceSpec
+from orchestrator.diagnose import frames
 from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
 from orchestrator.diagnose.finding import Asked, Diagnosis
 from orchestrator.diagnose.ranking import possible
@@ -106,6 +107,8 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
         )
     if rule == "pictures":
         return _are_two_pictures(captured)
+    if rule and rule.startswith("bytes "):
+        return frames.shows(rule.removeprefix("bytes "), captured)
     if rule == "nonzero":
         return captured.get("n", "1") not in {"0", "00"}
     return True

@@ -109,6 +109,9 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
         return _are_two_pictures(captured)
     if rule and rule.startswith("bytes "):
         return frames.shows(rule.removeprefix("bytes "), captured)
+    if rule and rule.startswith("capitals "):
+        one, other = (captured.get(name, "") for name in rule.split()[1:])
+        return one != other and one.lower() == other.lower()
     if rule == "nonzero":
         return captured.get("n", "1") not in {"0", "00"}
     return True

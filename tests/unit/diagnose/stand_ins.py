@@ -15,7 +15,8 @@ WORD = r"[^\s-]\S*"
 WORDS = rf"{WORD}(?: {WORD})*"
 PACKAGES = (
     r"(?:(?:h10-hailort(?:-pcie-driver|\*)?|hailo-(?:all|h10-all|dkms|tappas-core|models)|hailofw"
-    r"|hailort|python3-(?:h10-)?hailort|python3-gi|dkms|linux-headers-[\w.+-]+|linux-image-rpi-2712"
+    r"|hailort|python3-(?:h10-)?hailort|python3-gi|dkms|(?:linux|proxmox)-headers-[\w.+-]+"
+    r"|linux-image-rpi-2712"
     r"|rpicam-apps(?:-hailo-postprocess)?|gstreamer1\.0-[\w-]+|libgl1|libglib2\.0-0|ca-certificates"
     r"|gir1\.2-[\w.-]+|python3-(?:full|tk|picamera2|libcamera|dev)|build-essential|git-lfs"
     r"|docker-(?:compose|buildx)-plugin|passt|slirp4netns|uidmap|fuse-overlayfs|git|cmake|locales"
@@ -33,6 +34,7 @@ TAKES: dict[str, str] = {
     "apt-mark": rf"(?:hold|unhold) {PACKAGES}|showhold",
     "ausearch": r"-m avc -ts recent",
     "cat": r"/\S+(?: /\S+)*",
+    "chown": r"-R \w+: \.",
     "chmod": rf"[0-7]{{3,4}} {WORDS}",
     "depmod": "-a",
     "df": r"-h(?: \S+)?|",
@@ -70,6 +72,7 @@ TAKES: dict[str, str] = {
     "ls": r"-l[dah]*(?: \S+)+|/\S+",
     "lsmod": "",
     "lspci": r"(?:-(?:nnk?|k|vv?) ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
+    "make": r"all|install(?:_dkms)?",
     "mkdir": r"-p /\S+",
     "modprobe": rf"(?:-r )?{WORD}",
     "modinfo": rf"(?:-n )?{WORD}",

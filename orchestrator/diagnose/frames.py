@@ -37,8 +37,8 @@ def shows(kind: str, captured: Mapping[str, str]) -> bool:
     given, of = _RATIOS[kind]
     if got * of != wanted * given:
         return False
-    # A picture of another size may have the same ratio; with a square one of whole pixels
-    # (and, for one channel, with no whole number of three) it has not.
+    # A picture of three channels and another size may have the same ratio (640x480 where 480x480
+    # is wanted); a number of bytes that three does not divide is of none.
     if kind == "rgba":
-        return wanted % 3 == 0 and _is_square(wanted // 3)
-    return kind != "gray" or (_is_square(got) and got % 3 != 0)
+        return got % 3 != 0 and wanted % 3 == 0 and _is_square(wanted // 3)
+    return kind != "gray" or (got % 3 != 0 and _is_square(got))

@@ -6,6 +6,7 @@ The expected sentences come from the message catalogues themselves, where they a
 from __future__ import annotations
 
 import gettext
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from orchestrator.diagnose.languages import sentences, to_english
 from orchestrator.diagnose.log_reader import read_log
 from orchestrator.diagnose.sentences import ALONE, FORMED, SYSTEM
+from orchestrator.diagnose.sentences_media import MEDIA
+from orchestrator.diagnose.sentences_tools import TOOLS
 
 LANGUAGES = ("de", "es", "fr", "pt", "pt_BR")
 #: A line as ssh, a shell or Python print it, with %s for the system's words -> the cause.
@@ -33,6 +36,7 @@ SITUATIONS = {
     "Too many open files": ("OSError: [Errno 24] %s", {"G15"}),
     "Exec format error": ("exec /bin/sh: %s", {"S38"}),
 }
+WORDS = {"{1}": "/dev/video0", "{2}": "v4l2src0", "{3}": "640x480"}
 #: Sentences of the catalogues in small letters, for machines without them.
 KNOWN = {
     one: english
@@ -98,3 +102,30 @@ def test_a_node_that_ls_does_not_find_is_named_in_every_language() -> None:
 def test_the_space_before_a_french_colon_is_no_part_of_the_name() -> None:
     line = "bash: hailortcli\u00a0: commande introuvable"
     assert to_english(line) == "bash: hailortcli: command not found"
+
+
+@pytest.mark.parametrize("english", MEDIA | TOOLS)
+def test_a_sentence_of_a_program_is_understood_with_its_words(english: str) -> None:
+    for sentence in (MEDIA | TOOLS)[english]:
+        for before, after in (("'", "'"), ("»", "«"), ("« ", " »"), ("\u201c", "\u201d")):
+            said = re.sub(r"'(\{\d\})'", rf"{before}\1{after}", sentence)
+            expected = english
+            for place, word in WORDS.items():
+                said, expected = said.replace(place, word), expected.replace(place, word)
+            assert expected in to_english(f"programa: {said}"), said
+
+
+def test_words_of_a_person_are_no_sentence_of_a_program() -> None:
+    for line in (
+        "ich habe kein Element gefunden, das passt",
+        "no hay un elemento en la lista",
+        "a câmera não tem nenhum elemento preto",
+    ):
+        assert to_english(line) == line
+
+
+def test_a_pipeline_without_its_element_is_told_in_every_language() -> None:
+    for sentence in MEDIA["no element {1}"]:
+        said = sentence.replace("{1}", "libcamerasrc")
+        found = read_log([f"(gst-launch-1.0:1): {said}"]).findings()
+        assert "V04" in {one.id for one in found}, sentence

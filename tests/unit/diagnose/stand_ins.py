@@ -21,12 +21,13 @@ PACKAGES = (
     r"|gir1\.2-[\w.-]+|python3-(?:full|tk|picamera2|libcamera|dev)|build-essential|git-lfs"
     r"|docker-(?:compose|buildx)-plugin|passt|slirp4netns|uidmap|fuse-overlayfs|git|cmake|locales"
     r"|meson|ninja-build|libopencv-dev|rapidjson-dev|imx500-all|libcamera-ipa|python3-opencv"
-    r"|libxcb-cursor0|python3-gst-1\.0"
+    r"|libxcb-cursor0|python3-gst-1\.0|rpi-eeprom|raspberrypi-(?:kernel(?:-headers)?|bootloader)"
+    r"|libopenblas0|libatlas-base-dev|python3-numpy"
     r")(?: |$))+"
 )
 #: Program -> what it takes.
 TAKES: dict[str, str] = {
-    "apt": rf"update|full-upgrade|--fix-broken install|list --installed {WORD}"
+    "apt": rf"update|full-upgrade|clean|autoremove|--fix-broken install|list --installed {WORD}"
     rf"|(?:install(?: -y| --reinstall| --only-upgrade)?|purge) {PACKAGES}",
     "apt-get": rf"update|(?:install(?: -y)?|purge) {PACKAGES}",
     "apt-cache": rf"(?:policy|show) {PACKAGES}",
@@ -79,11 +80,12 @@ TAKES: dict[str, str] = {
     "mokutil": r"--import /\S+|--sb-state",
     "mount": r"/\S+",
     "newgrp": WORD,
+    "nvme": r"id-ns -H /dev/nvme\dn1|format --lbaf=\d /dev/nvme\dn1",
     "nvidia-ctk": r"runtime configure --runtime=(?:docker|containerd)|cdi generate --output=/\S+",
     "nvidia-smi": "",
     "ping": rf"-c \d+ {WORD}",
     "pip": rf"list|check|show {WORDS}|cache purge|debug --verbose|uninstall (?:-y )?{WORDS}"
-    r"|install (?:-e |--upgrade |--force-reinstall |--no-cache-dir |--ignore-installed )*"
+    r"|install (?:-e |--upgrade |--force-reinstall |--no-cache-dir |--ignore-installed |--only-binary :all: )*"
     rf"(?:\.|{WORDS})",
     "pkg-config": r"--list-all|--modversion \S+",
     "podman": r"system migrate|machine start|info",
@@ -115,6 +117,7 @@ TAKES: dict[str, str] = {
     "update-initramfs": "-u",
     "usermod": r"-aG [\w,]+ \w+|--add-subuids \d+-\d+ --add-subgids \d+-\d+ \w+",
     "v4l2-ctl": r"--list-devices|--list-formats-ext(?: -d /dev/video\d+)?",
+    "vclog": r"--(?:msg|assert)|-[ma]",
     "vcgencmd": r"get_throttled|measure_temp",
     "wc": "-l",
     "which": WORD,

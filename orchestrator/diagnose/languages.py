@@ -97,7 +97,8 @@ def _placed(sentence: str) -> re.Pattern[str]:
 
 
 def _key_of(sentence: str) -> str:
-    return max(_LETTERS.findall(_PLACES.sub(" ", sentence)), key=len)
+    words: list[str] = _LETTERS.findall(_PLACES.sub(" ", sentence))
+    return max(words, key=len)
 
 
 _BY_WORD: dict[str, list[tuple[re.Pattern[str], str]]] = {}
@@ -114,7 +115,7 @@ for _one, _english in sorted(
 
 
 def _in_place(english: str) -> Callable[[re.Match[str]], str]:
-    return lambda match: _PLACES.sub(lambda place: match[f"w{place[1] or place[2]}"], english)
+    return lambda match: str(_PLACES.sub(lambda place: match[f"w{place[1] or place[2]}"], english))
 
 
 #: Words without which a line of plain ASCII holds none of the system's sentences.

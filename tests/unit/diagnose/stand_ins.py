@@ -85,7 +85,8 @@ TAKES: dict[str, str] = {
     "nvidia-smi": "",
     "ping": rf"-c \d+ {WORD}",
     "pip": rf"list|check|show {WORDS}|cache purge|debug --verbose|uninstall (?:-y )?{WORDS}"
-    r"|install (?:-e |--upgrade |--force-reinstall |--no-cache-dir |--ignore-installed |--only-binary :all: )*"
+    r"|install (?:-e |--upgrade |--force-reinstall |--no-cache-dir |--ignore-installed "
+    r"|--only-binary :all: )*"
     rf"(?:\.|{WORDS})",
     "pkg-config": r"--list-all|--modversion \S+",
     "podman": r"system migrate|machine start|info",

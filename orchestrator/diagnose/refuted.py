@@ -110,10 +110,13 @@ def _there_after_all(lines: list[str]) -> tuple[set[int], set[int]]:
     missing: list[tuple[int, str, str, bool]] = []
     looked: set[int] = set()
     opened: set[int] = set()
-    host, typed = "", -1
+    host, typed, left = "", -1, 0
     for number, line in enumerate(lines):
-        if prompt_of(line) is not None:
-            host, typed = _place(line), number
+        prompt = prompt_of(line)
+        if prompt is not None:
+            host, typed = f"{_place(line)} {left}", number
+            # A container that shares its host's network has its name, too.
+            left += prompt["command"].strip() in {"exit", "logout"}
         elif "o such file" in line or "with error 2" in line:
             if (found := _MISSING.search(line)) is not None:
                 path = found["seen"] or found["listed"] or found["opened"]

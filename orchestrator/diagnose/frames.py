@@ -22,11 +22,26 @@ def _is_square(pixels: int) -> bool:
     return isqrt(pixels) ** 2 == pixels
 
 
+def _are_two_pictures(got: int, wanted: int, captured: Mapping[str, str]) -> bool:
+    """Tell whether the bytes that came are one picture, and those that are wanted another."""
+    names = ("width", "height", "in_width", "in_height", "channels")
+    if not all(captured.get(name, "").isdigit() for name in names):
+        return False
+    width, height, in_width, in_height, channels = (int(captured[name]) for name in names)
+    return (
+        got == width * height * channels
+        and wanted == in_width * in_height * channels
+        and (width, height) != (in_width, in_height)
+    )
+
+
 def shows(kind: str, captured: Mapping[str, str]) -> bool:
     """Tell whether the bytes that were ``got`` and those that are ``wanted`` are of this kind."""
     got, wanted = int(captured.get("got") or 0), int(captured.get("wanted") or 0)
     if got <= 0 or wanted <= 0:
         return False
+    if kind == "pictures":
+        return _are_two_pictures(got, wanted, captured)
     if kind == "unbatched":
         return wanted % got == 0 and wanted // got >= _LEAST_HEIGHT and got >= _LEAST_HEIGHT**2
     if kind == "shape":

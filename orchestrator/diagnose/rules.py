@@ -69,19 +69,6 @@ def _other_chip(captured: Mapping[str, str]) -> bool:
     return not device or built is None or device not in re.split(r"[, ]+", built[0])
 
 
-def _are_two_pictures(captured: Mapping[str, str]) -> bool:
-    """Tell whether the bytes that came are one picture, and those that are wanted another."""
-    names = ("got", "wanted", "width", "height", "in_width", "in_height", "channels")
-    if not all(captured.get(name, "").isdigit() for name in names):
-        return False
-    got, wanted, width, height, in_width, in_height, channels = (int(captured[n]) for n in names)
-    return (
-        got == width * height * channels
-        and wanted == in_width * in_height * channels
-        and (width, height) != (in_width, in_height)
-    )
-
-
 def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: Asked) -> bool:
     """Tell whether a matched entry really applies, given what else is known."""
     if rule == "calibset":
@@ -105,8 +92,6 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
         return bool(captured.get(one) and captured.get(other)) and (how == "same") == (
             captured[one] == captured[other]
         )
-    if rule == "pictures":
-        return _are_two_pictures(captured)
     if rule and rule.startswith("bytes "):
         return frames.shows(rule.removeprefix("bytes "), captured)
     if rule and rule.startswith("capitals "):

@@ -20,6 +20,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.diagnose.compiled import COMPILED, expand
+from orchestrator.diagnose.printed import ORDERS, with_text
 from orchestrator.errors import HefsmithError
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Alternative:
                 # What is not there lies at -1.
                 if start < end:
                     captured[name] = text[start:end].strip()
+        if captured and not ORDERS.keys().isdisjoint(captured):
+            return with_text(captured)
         return captured if captured is not None else {}
 
 

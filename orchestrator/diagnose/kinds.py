@@ -21,6 +21,7 @@ OWN = frozenset(
         "wanted",
         "got",
         "said",
+        "sent",
         "more",
         "what",
         "one",

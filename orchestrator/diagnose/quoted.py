@@ -31,6 +31,8 @@ _OPENS = re.compile(r"^\s*(?:\[quote(?P<whose>=[^\]]+)?\]|<blockquote\b)", re.IG
 _CLOSES = re.compile(r"(?:\[/quote\]|</blockquote>)\s*$", re.IGNORECASE)
 #: Marks that are none of a quotation: Python's prompt, and what HailoRT and shells print.
 _UNMARKED = re.compile(r"^>(?:>>|\s*$| inference result:| ?[\w.-]+@[\w.-]+$)", re.IGNORECASE)
+#: OpenCV marks the further lines of a message in the same way.
+_OPENCV = re.compile(r"\berror: \(-\d+:[^)]*\)")
 #: A log of the writer's own: a command, what was raised, words of a tool or of the kernel.
 _OWN = re.compile(
     r"^\s*(?:\[?(?:HailoRT|info|error|warning)[\]: ]|Traceback \(most recent|<Hailo Model Zoo"
@@ -83,6 +85,10 @@ def _quotations(lines: list[str]) -> list[tuple[int, int, bool]]:
                 continue
         if line[:1] == ">" and _UNMARKED.match(line) is None:
             end = at
+            if at and _OPENCV.search(lines[at - 1]) is not None:
+                while at < len(lines) and lines[at][:1] == ">":
+                    at += 1
+                continue
             while end < len(lines) and lines[end][:1] == ">":
                 end += 1
             says = named >= at - 2 or any(_is_said(one) for one in lines[at : at + 2])

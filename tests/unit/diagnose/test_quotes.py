@@ -47,3 +47,14 @@ def test_a_place_of_windows_keeps_its_back_slashes(slash: str) -> None:
 def test_elsewhere_a_back_slash_of_markdown_goes() -> None:
     said = r"ModuleNotFoundError: No module named 'hailo\_platform'"
     assert quoted(said) == [(1, said.replace("\\", ""))]
+
+
+def test_the_marks_that_opencv_itself_prints_are_no_quotation() -> None:
+    said = ">  - img marked as output argument, but provided NumPy array marked as readonly"
+    lines = (
+        "cv2.error: OpenCV(4.9.0) :-1: error: (-5:Bad argument) in function 'rectangle'",
+        "> Overload resolution failed:",
+        said,
+        ">  - Expected Ptr<cv::UMat> for argument 'img'",
+    )
+    assert [line for line, _ in quoted(*lines)] == [3]

@@ -20,7 +20,10 @@ _READS = re.compile(
 _TURNS = re.compile(
     r"color_(?:bgra?2|rgba?2bgr)|\bswaprb ?= ?true"
     r"|\[(?:\.\.\.|:, ?:|:, ?:, ?:), ?(?:::-1|\[2, ?1, ?0\])\]"
-    r"|\bflip\(.*(?:-1|2|3)\)|\b(?:bgr_?(?:to|2)_?rgb|to_rgb|swap_?channels?|cv2\.(?:split|merge))\b"
+    r"|\bflip\(.*(?:-1|2|3)\)|\)\[::-1\]|\[:, ?:, ?\(2, ?1, ?0\)\]"
+    # The number of COLOR_BGR2RGB, and the place of swapRB.
+    r"|\bcvtcolor\(.*, ?(?:2|4)\)|\bblobfromimages?\(.*, ?true\b"
+    r"|\b(?:bgr_?(?:to|2)_?rgb|to_rgb|swap_?channels?|cv2\.(?:split|merge))\b"
 )
 #: Pillow, imageio and torchvision read in R, G, B.
 _READS_RGB = re.compile(
@@ -30,7 +33,8 @@ _READS_RGB = re.compile(
 _TURNS_RGB = re.compile(r"color_rgb2|\[(?:\.\.\.|:, ?:|:, ?:, ?:), ?::-1\]")
 #: What says in which order the network wants them; ultralytics turns what OpenCV read.
 _WANTS_RGB = re.compile(
-    r"^(?:>>> ?)?(?:from ultralytics\b|import ultralytics\b)|\byolo (?:\w+ )?(?:train|export) \S*="
+    r"^(?:>>> ?)?(?:from ultralytics\b(?!\.utils)|import ultralytics\b)"
+    r"|\byolo (?:\w+ )?(?:train|export) \S*="
     r"|\b(?<!not )(?:trained|training|train|learn\w*) (?:\w+ ){0,3}?"
     r"(?:on|with|in|from|as) (?:\w+ )?rgb\b"
     r"|\b(?:network|model|net|it|hef|onnx) (?:expects|wants|takes|needs) (?:\w+ )?rgb\b"
@@ -38,7 +42,9 @@ _WANTS_RGB = re.compile(
 #: The chip turns them itself, the network learned B, G, R, or another part of the program turns.
 _OTHERWISE = re.compile(
     r"\bbgr_to_rgb\b|\bbgr2rgb ?[:=] ?true|\binput_conversion\w*\("
-    r"|\bformat ?= ?(?:\(string\))?rgb\b|\bconvert_rgb\b"
+    r"|\bformat ?= ?(?:\(string\))?rgb(?:24)?\b|\bconvert_rgb\b"
+    # A class of the post's own reads, in an order of its own; YOLOX learned B, G, R.
+    r"|^def read\(|\byolox(?:_\w+)?\b"
     r"|\b(?:trained|training|expects|wants|takes|needs|learn\w*) "
     r"(?:\w+ ){0,3}?bgr\b|\brgb888\b|\bbgr888\b"
     # Somebody tried it the other way, too.

@@ -43,7 +43,10 @@ def shows(kind: str, captured: Mapping[str, str]) -> bool:
     if kind == "pictures":
         return _are_two_pictures(got, wanted, captured)
     if kind == "unbatched":
-        return wanted % got == 0 and wanted // got >= _LEAST_HEIGHT and got >= _LEAST_HEIGHT**2
+        # Its height, by which both are counted, is a part of its bytes, too.
+        height = wanted // got
+        whole = wanted % got == 0 and height >= _LEAST_HEIGHT and got % height == 0
+        return whole and got >= _LEAST_HEIGHT**2
     if kind == "shape":
         # The numbers of a shape that the log prints, which the other kinds do not explain.
         shape = [int(number) for number in captured.get("dims", "").replace(" ", "").split(",")]

@@ -82,6 +82,23 @@ _SEVERAL = re.compile(
     r"|\badd-?on|compose|kubectl|\bssh\b|\b(?:other|second|another|both) (?:pi|pc|machine|board)",
     re.IGNORECASE,
 )
+#: Another system, another time or somebody else's: what is there then is not there with this one.
+_OTHER_SYSTEM = re.compile(
+    r"\b(?:old|older|other|second|another|previous|original|new|newer|fresh) (?:micro ?)?(?:sd )?"
+    r"(?:card|image|kernel|disk|ssd|os|system|install(?:ation)?)\b"
+    r"|\byesterday\b|\blast (?:week|month|night)\b|\bbefore the (?:update|upgrade)\b"
+    r"|\bcolleague",
+    re.IGNORECASE,
+)
+#: What a person ends that takes memory, and is not what the post asks about.
+_OTHER_PROGRAM = re.compile(
+    r"\b(?:chrom\w+|browser|firefox|vs ?code|desktop|ollama|jupyter|notebook"
+    r"|other (?:program|process)\w*)\b"
+    r".*\bkill\w*(?: -9)? (?:it|this|that|them|both)\b",
+    re.IGNORECASE,
+)
+#: It leaves an environment: what is imported then is not there within.
+_LEAVES = re.compile(r"^(?:conda |mamba )?deactivate\b|^exit\b")
 #: So many things that are missing are remembered.
 _MOST = 64
 #: The kernel cuts the names of programs to so many signs.
@@ -94,7 +111,7 @@ def is_refuted(lines: list[str]) -> tuple[set[int], set[int]]:
     there, opened = _there_after_all(lines)
     there |= _asked_again(lines)
     if there or opened:
-        if any(_COMES_AND_GOES.search(line) for line in lines):
+        if any(_COMES_AND_GOES.search(line) or _is_other_system(line) for line in lines):
             there, opened = set(), set()
         elif any(_SEVERAL.search(line) for line in lines):
             # Only a prompt that names its machine tells then where it was looked.
@@ -102,6 +119,10 @@ def is_refuted(lines: list[str]) -> tuple[set[int], set[int]]:
             there, opened = there & named, opened & named
     killed, doubted = _killed_by_hand(lines)
     return there | killed, opened | doubted | _of_another_program(lines)
+
+
+def _is_other_system(line: str) -> bool:
+    return is_prose(line) and _OTHER_SYSTEM.search(line) is not None
 
 
 def _there_after_all(lines: list[str]) -> tuple[set[int], set[int]]:
@@ -117,6 +138,9 @@ def _there_after_all(lines: list[str]) -> tuple[set[int], set[int]]:
             host, typed = f"{_place(line)} {left}", number
             # A container that shares its host's network has its name, too.
             left += prompt["command"].strip() in {"exit", "logout"}
+            if "insmod " in prompt["command"]:
+                # By its file: modprobe still does not find it by its name.
+                missing = [one for one in missing if one[2].startswith("/")]
         elif "o such file" in line or "with error 2" in line:
             if (found := _MISSING.search(line)) is not None:
                 path = found["seen"] or found["listed"] or found["opened"]
@@ -179,6 +203,8 @@ def _asked_again(lines: list[str]) -> set[int]:
                 failed.setdefault(asked, []).extend(printed)
             elif said:
                 over.update(failed.pop(asked, ()))
+        if _LEAVES.match(prompt["command"].strip()):
+            failed.clear()
         looks = _LOOKS.match(prompt["command"])
         if looks is None:
             asked = None
@@ -195,7 +221,10 @@ def _killed_by_hand(lines: list[str]) -> tuple[set[int], set[int]]:
     killed = {number for number, line in enumerate(lines) if _KILLED.match(line)}
     if not killed:
         return set(), set()
-    if any(prompt_of(line) is None and _I_KILLED.search(line) for line in lines):
+    if any(
+        prompt_of(line) is None and _I_KILLED.search(line) and not _OTHER_PROGRAM.search(line)
+        for line in lines
+    ):
         return killed, set()
     typed = (prompt_of(line) for line in lines)
     if any(one is not None and _KILLS.match(one["command"]) for one in typed):

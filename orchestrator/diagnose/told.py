@@ -23,7 +23,10 @@ _PERSON = re.compile(
     r"|[Oo]thers? (?:had|have|people|users|issues|threads|posts|get|got|report)"
     r"|[Ss]imilar (?:issue|problem|post|thread)s?\b|[Cc]ould (?:this|it) be\b"
     r"|[Ii]s (?:it|this) (?:because|due|caused|related)\b|[Tt]his is not the same"
-    r"|\b(?:seems?|appears?) to (?:be|have been) (?:fixed|solved|resolved|gone)\b)"
+    r"|\b(?:seems?|appears?) to (?:be|have been) (?:fixed|solved|resolved|gone)\b"
+    r"|\b(?<!not )(?:solved|cured) (?:that|it|this)\b|\bI first had\b|\bthat was (?:the|my) old\b"
+    r"|\bI (?:removed (?:that|it)|wrote a new|left [\w.=]+ (?:out|away))\b"
+    r"|\b(?:that|it|this) is gone\b)"
 )
 #: Where a part of a sentence ends. A dot inside of a version or a name of a file ends none.
 _END = (
@@ -94,6 +97,13 @@ _BEFORE = re.compile(
     r"|(?<!nothing )\b(?:is|was|are|were) (?:now |already )?"
     r"(?:gone|solved|resolved|fixed(?! (?:at|to)\b))\b"
     r"|(?<!nothing )\b(?:seems?|appears?) to (?:be|have been) (?:fixed|solved|resolved|gone)\b"
+    r"|\b(?:and|but) (?!nothing)(?:(?!\b(?:not|never|nothing)\b).){0,50}"
+    r"\b(?:solved|fixed|cured|removed) (?:that|it|this)\b"
+    r"|\b(?:that|this|which) (?:file )?I have since \w+"
+    r"|\bcould (?:solve|fix|mend) (?:it|that|this)\b"
+    r"|(?:[-\u2013] |, )that was (?:the old|my old|with|on|before)\b"
+    r"|\bso I (?:left [\w.=]+ (?:out|away)|wrote a new|made a new|copied)\b"
+    r"(?!.*\b(?:same|still|no luck|not help|n['\u2019]t help|no success|again)\b)"
     r"|\bso (?:I (?:used|use|switched|went|took|changed)"
     r"|added|(?:I )?(?:increased|reduced|lowered))\b"
     r"(?!.*\b(?:same|still|no luck|not help|n['\u2019]t help|no success|again)\b)"
@@ -207,7 +217,10 @@ _DEALS = re.compile(
 _TICKED = re.compile(r"^\s*[-*] \[[ xX]\] ")
 #: Somebody says that what stands above is over, and that another failure follows.
 _TURN = re.compile(
-    r"\b(?:that|this|it|the (?:first|old|above|previous|former|last))(?: \w+)?(?: above)?"
+    r"^\W*(?:solved|fixed|mended) (?:on|by|with|that|it|this)\b"
+    r"|\b(?:this|that) (?:message|log|error|line) is (?:an )?old\b"
+    r"|\bthat was with \w+ [\d.]+\b"
+    r"|\b(?:that|this|it|the (?:first|old|above|previous|former|last))(?: \w+)?(?: above)?"
     r" (?:is|was|has been|got) (?:now |then |already )?(?:solved|fixed|resolved|gone)\b"
     r"|\b(?:I|we)(?:['\u2019]ve| have)? (?:then |now |already )?(?:fixed|solved|resolved)"
     r" (?:that|this|it|the (?:first|above|previous))\b"
@@ -226,7 +239,8 @@ _TURN = re.compile(
 )
 #: One of these is in each such sentence; nearly no other line has any.
 _TURNED = (
-    "solved", "fixed", "gone", "new ", "ther ", "different", "next ", "second ", "ow getting",
+    "solved", "Solved", "Fixed", "is old", "was with ", "fixed", "gone", "new ", "ther ",
+    "different", "next ", "second ", "ow getting",
     "ow I", "ow it", "ow gives", "ow says", "ow shows",
 )  # fmt: skip
 

@@ -33,6 +33,8 @@ SHORT = MOST_CHARACTERS // MOST_LINES
 WASHED_OUT = 3 * MOST_LINES
 #: Lines shorter than this are not taken for wrapped ones, unless the next one is indented.
 WRAP_WIDTH = 24
+#: A message that was cut at some width, between two words, has lines of this length at least.
+NARROWEST = 45
 #: Narrower than any terminal: a number was not cut there.
 TERMINAL_WIDTH = 64
 #: Lines that showed nothing and whose message is made only when a later line asks for it.
@@ -283,7 +285,7 @@ class Matcher:
                 if entry.id in self._warned:
                     continue
                 # Words in any order in lines of their own may be of two messages.
-                apart = len(parts[-1]) < TERMINAL_WIDTH and not _in_order(one, joined)
+                apart = len(parts[-1]) < NARROWEST and not _in_order(one, joined)
                 found = one._replace(certain=one.certain and not apart)
                 at = _shortest(entry, [*parts, folded], glue) if one.certain else 0
                 said, text = glue.join([*parts, folded][at:]), " ".join(printed[at:])

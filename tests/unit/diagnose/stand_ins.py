@@ -35,7 +35,7 @@ TAKES: dict[str, str] = {
     "apt-mark": rf"(?:hold|unhold) {PACKAGES}|showhold",
     "ausearch": r"-m avc -ts recent",
     "cat": r"/\S+(?: /\S+)*",
-    "chown": r"-R \w+: \.",
+    "chown": rf"(?:-R )?\$?\w+:? {WORD}",
     "chmod": rf"[0-7]{{3,4}} {WORDS}",
     "depmod": "-a",
     "df": r"-h(?: \S+)?|",
@@ -44,7 +44,7 @@ TAKES: dict[str, str] = {
     "docker": (
         rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network (?:prune|create {WORD})|image ls"
         rf"|login|version|info|system df|buildx create --use|manifest inspect {WORD}"
-        rf"|compose (?:config|up -d)|context use {WORD}|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORDS}"
+        rf"|compose (?:config(?: --services)?|up -d)|context use {WORD}|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORD}(?: \S+)*"
         rf"|build(?: --build-arg \w+=\S+)* \."
         rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
         rf"| --ulimit \w+=\d+)* {WORDS}"
@@ -68,12 +68,13 @@ TAKES: dict[str, str] = {
     ),
     "id": "",
     "ip": r"(?:-[46] )?(?:addr|route|link)",
-    "journalctl": rf"-u {WORD}(?: -n \d+)?|-b(?: -\d+)? -e",
+    "journalctl": rf"-u {WORD}(?: -n \d+)?|(?:-k )?-b(?: -\d+)?(?: -e)?",
     "ldconfig": "",
     "ls": r"-l[dah]*(?: \S+)+|/\S+",
     "lsmod": "",
     "lspci": r"(?:-(?:nnk?|k|vv?) ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
-    "make": r"all|install(?:_dkms)?",
+    "install": rf"(?:-D |-m \d+ )*{WORD} /\S+",
+    "make": rf"(?:-C {WORD} |-j\d+ ?)?(?:(?:all|install(?:_dkms)?|modules(?:_prepare)?|\w+=\S*) ?)*",
     "mkdir": r"-p /\S+",
     "modprobe": rf"(?:-r )?{WORD}",
     "modinfo": rf"(?:-n )?{WORD}",
@@ -91,7 +92,7 @@ TAKES: dict[str, str] = {
     "pkg-config": r"--list-all|--modversion \S+",
     "podman": r"system migrate|machine start|info",
     "ps": rf"-C \w[\w,.-]*|aux|-e[Lf]+|-p {WORD} -o \w+(?:,\w+)*",
-    "python": r"--version|-c .+|-m json\.tool \S+|-m ensurepip --upgrade"
+    "python": r"--version|-c .+|-m http\.server \d+|-m json\.tool \S+|-m ensurepip --upgrade"
     r"|hailo_model_zoo/datasets/create_\w+\.py \w+"
     r"|-m venv (?:--system-site-packages )?[^-\s]\S*",
     "raspi-config": "",
@@ -99,7 +100,7 @@ TAKES: dict[str, str] = {
     "rpi-eeprom-config": r"|--edit|-e",
     "rpi-eeprom-update": r"|-a",
     "rpicam-hello": r"--list-cameras|--help|--version|-t \d+",
-    "ss": r"-[tlnpu]+",
+    "ss": r"-[tlnpuxs]+",
     "ssh": rf"(?:-[vp](?: \d+)? |-i \S+ |-F \S+ |-J \S+ |-o \w+=\S+ )*{WORD}",
     "ssh-copy-id": rf"(?:-p \d+ |-i \S+ |-F \S+ |-o \w+=\S+ )*{WORD}",
     "setenforce": r"[01]",
@@ -115,7 +116,7 @@ TAKES: dict[str, str] = {
     "ubuntu-drivers": "install|list|devices",
     "udevadm": r"control --reload-rules|trigger",
     "uname": r"-[rma]",
-    "update-initramfs": "-u",
+    "update-initramfs": r"-u(?: -k all)?",
     "usermod": r"-aG [\w,]+ \w+|--add-subuids \d+-\d+ --add-subgids \d+-\d+ \w+",
     "v4l2-ctl": r"--list-devices|--list-formats-ext(?: -d /dev/video\d+)?",
     "vclog": r"--(?:msg|assert)|-[ma]",

@@ -152,7 +152,7 @@ class Tracebacks:
             del self._traces[:-MOST]
         if self._open is None:
             return
-        self._open.last = number
+        self._open.last = max(self._open.last, number + MOST_CODE if frame else 0)
         self._behind_frame = MOST_CODE if frame else max(self._behind_frame - 1, 0)
         if frame:
             self._frame_at = number
@@ -166,6 +166,7 @@ class Tracebacks:
             self._behind_frame = 0
             self.named = 0 if RAISED.match(bare) else number
             self._open.raised = (number, bare.strip())
+            self._open.last = number
             self._open.programs |= shown_by(lower)
             self._bare = self._open if folded.endswith(":") else None
             self._open = None

@@ -70,7 +70,7 @@ TAKES: dict[str, str] = {
     "ip": r"(?:-[46] )?(?:addr|route|link)",
     "journalctl": rf"-u {WORD}(?: -n \d+)?|(?:-k )?-b(?: -\d+)?(?: -e)?",
     "ldconfig": "",
-    "ls": r"-l[dah]*(?: \S+)+|/\S+",
+    "ls": r"-(?:l[dah]*|d)(?: \S+)+|/\S+",
     "lsmod": "",
     "lspci": r"(?:-(?:nnk?|k|vv?) ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
     "install": rf"(?:-D |-m \d+ )*{WORD} /\S+",
@@ -84,12 +84,12 @@ TAKES: dict[str, str] = {
     "nvme": r"id-ns -H /dev/nvme\dn1|format --lbaf=\d /dev/nvme\dn1",
     "nvidia-ctk": r"runtime configure --runtime=(?:docker|containerd)|cdi generate --output=/\S+",
     "nvidia-smi": "",
-    "ping": rf"-c \d+ {WORD}",
+    "ping": rf"(?:-c \d+ )?{WORD}",
     "pip": rf"list|check|show {WORDS}|cache purge|debug --verbose|uninstall (?:-y )?{WORDS}"
     r"|install (?:-e |--upgrade |--force-reinstall |--no-cache-dir |--ignore-installed "
     r"|--only-binary :all: )*"
     rf"(?:\.|{WORDS})",
-    "pkg-config": r"--list-all|--modversion \S+",
+    "pkg-config": r"--list-all|--modversion \S+|(?:--cflags )?--libs \S+",
     "podman": r"system migrate|machine start|info",
     "ps": rf"-C \w[\w,.-]*|aux|-e[Lf]+|-p {WORD} -o \w+(?:,\w+)*",
     "python": r"--version|-c .+|-m http\.server \d+|-m json\.tool \S+|-m ensurepip --upgrade"

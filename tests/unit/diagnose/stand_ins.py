@@ -44,7 +44,8 @@ TAKES: dict[str, str] = {
     "docker": (
         rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network (?:prune|create {WORD})|image ls"
         rf"|login|version|info|system df|buildx create --use|manifest inspect {WORD}"
-        rf"|compose (?:config(?: --services)?|up -d)|context use {WORD}|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORD}(?: \S+)*"
+        rf"|compose (?:config(?: --services)?|up -d)|context use {WORD}|cp {WORD}:/\S+ {WORD}"
+        rf"|exec {WORD} {WORD}(?: \S+)*"
         rf"|build(?: --build-arg \w+=\S+)* \."
         rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
         rf"| --ulimit \w+=\d+)* {WORDS}"
@@ -74,7 +75,8 @@ TAKES: dict[str, str] = {
     "lsmod": "",
     "lspci": r"(?:-(?:nnk?|k|vv?) ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
     "install": rf"(?:-D |-m \d+ )*{WORD} /\S+",
-    "make": rf"(?:-C {WORD} |-j\d+ ?)?(?:(?:all|install(?:_dkms)?|modules(?:_prepare)?|\w+=\S*) ?)*",
+    "make": rf"(?:-C {WORD} |-j\d+ ?)?"
+    r"(?:(?:all|install(?:_dkms)?|modules(?:_prepare)?|\w+=\S*) ?)*",
     "mkdir": r"-p /\S+",
     "modprobe": rf"(?:-r )?{WORD}",
     "modinfo": rf"(?:-n )?{WORD}",

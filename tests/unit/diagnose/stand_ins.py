@@ -68,10 +68,10 @@ TAKES: dict[str, str] = {
         rf"|run {WORD}(?: --measure-temp| --batch-size \d+)*"
     ),
     "id": "",
-    "ip": r"(?:-[46] )?(?:addr|route|link)",
+    "ip": r"(?:-(?:[46]|br) )?(?:addr|route|link)",
     "journalctl": rf"-u {WORD}(?: -n \d+)?|(?:-k )?-b(?: -\d+)?(?: -e)?",
     "ldconfig": "",
-    "ls": r"-(?:l[dah]*|d)(?: \S+)+|/\S+",
+    "ls": r"-(?:l[dah]*|d)(?: \S+)*|/\S+",
     "lsmod": "",
     "lspci": r"(?:-(?:nnk?|k|vv?) ?)?(?:-d [0-9a-f]{4}:(?:[0-9a-f]{4})?)?",
     "install": rf"(?:-D |-m \d+ )*{WORD} /\S+",

@@ -33,5 +33,8 @@ def signs_of(number: int, order: Literal["big", "little"]) -> str:
     if number >= 1 << 32:
         return ""
     text = number.to_bytes(4, order).decode("latin-1")
-    printed = text.strip("\r\n\x1b")
-    return printed if len(printed) > 1 and printed.isascii() and printed.isprintable() else ""
+    # Behind an end of a line stands the beginning of the next.
+    printed = text.strip("\r\n\x1b").partition("\n")[0].rstrip("\r")
+    # Blanks alone show nothing to whoever reads the cause.
+    seen = len(printed.strip()) > 1 and printed.isascii() and printed.isprintable()
+    return printed if seen else ""

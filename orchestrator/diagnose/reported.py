@@ -20,6 +20,18 @@ from orchestrator.diagnose.text import REMEMBERED
 from orchestrator.diagnose.told import moved_on, speaks
 from orchestrator.diagnose.tracebacks import RAISED
 
+#: What was done about the failure above helped, and this turns to the next one.
+_THEN = re.compile(
+    r"(?:\b(?:that|it|this|one) (?:is|was) (?:gone|away|it|over|solved|fixed)\b"
+    r"|\b(?:cured|solved|fixed|mended|did) (?:that|it|this)\b"
+    r"|\b(?:that|it|this) (?:went|helped|worked)\b|\bI (?:set|took|use|replaced|corrected|changed"
+    r"|installed|removed|raised|typed|put|wrote|made|added|moved)\b"
+    r"|^with \S.{0,60} it (?!is\b|was\b|does\b)\w+s\b)"
+    r"[^?]{0,100}[.;,] (?:and |but |so )?(?:now|next|then|what (?:remains|is left|fails)|still open"
+    r"|there|in it|on the \w+)\b.{0,40}$",
+    re.IGNORECASE,
+)
+_UNMENDED = re.compile(r"\b(?:not|same|never|nothing|again|no (?:luck|success|change))\b|n't\b")
 #: Longer lines are none that a person writes above a log.
 _LONGEST = 400
 #: A sentence stands so many lines above what it shows.
@@ -63,9 +75,12 @@ def _is_short_sentence(bare: str) -> bool:
 def is_reported(lines: list[str]) -> set[int]:
     """Return the numbers of the lines that show what is not the writer's failure now."""
     told = {number: line for number, line in enumerate(lines) if is_prose(line)}
-    if len(told) > _MOST or not any(voices.SIGN.search(line) for line in told.values()):
+    if len(told) > _MOST:
         return set()
-    doubted = _put_away(lines, told)
+    doubted = _mended_since(lines, told)
+    if not any(voices.SIGN.search(line) for line in told.values()):
+        return doubted
+    doubted |= _put_away(lines, told)
     if any(voices.SAME.search(line) for line in told.values()):
         return doubted
     heads = [number for number in told if _heads(lines, number)]
@@ -95,6 +110,21 @@ def is_reported(lines: list[str]) -> set[int]:
         ):
             doubted.update(block)
     return doubted
+
+
+def _mended_since(lines: list[str], told: dict[int, str]) -> set[int]:
+    """Return the lines above a sentence by which what they show was mended, where another failure
+    stands right below it."""
+    end = 0
+    for number, line in told.items():
+        if _THEN.search(line) is None or _UNMENDED.search(line) is not None:
+            continue
+        below = behind_empty(lines, number + 1)
+        said = lines[below].strip() if below < len(lines) else ""
+        if RAISED.match(said) and not any(said in one for one in lines[:number]):
+            end = number
+    # Messages may look like sentences, too.
+    return set(range(end))
 
 
 def _is_well_since(told: dict[int, str], number: int) -> bool:

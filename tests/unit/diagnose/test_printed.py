@@ -17,6 +17,9 @@ from orchestrator.diagnose.printed import signs_of
         (31, "little", ""),
         (1 << 40, "big", ""),
         (0x0A0D0A0D, "big", ""),
+        # Blanks of a banner show nothing; what stands behind the end of a line is the next one.
+        (0x20202020, "big", ""),
+        (0x48690A57, "big", "Hi"),
     ],
 )
 def test_four_signs_are_read_from_a_number(number: int, order: str, text: str) -> None:

@@ -208,3 +208,19 @@ def test_a_log_of_many_sentences_is_no_post() -> None:
 )
 def test_a_post_about_a_failure_of_its_own_is_not_only_guessed_at(case: Case) -> None:
     assert asserted(case.log) & case.expected
+
+
+@pytest.mark.parametrize(
+    ("told", "over"),
+    [
+        ("Unblock-File cured that. Next:", True),
+        ("I replaced it by scipy. Now", True),
+        ("With quotes it copies. But then, on the Pi:", True),
+        ("I replaced it by scipy, and it is the same. Now", False),
+        ("I took the newer one. Why does it say", False),
+    ],
+)
+def test_what_was_mended_is_over_where_another_failure_follows(told: str, over: bool) -> None:
+    lines = ["ModuleNotFoundError: No module named 'sort'", told, "KeyError: 'detections'"]
+    assert (0 in is_reported(lines)) is over
+    assert is_reported([*lines[:2], lines[0]]) == set()

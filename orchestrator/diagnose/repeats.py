@@ -30,6 +30,10 @@ SAME: tuple[tuple[str, ...], ...] = (
     ("R520", "R33"),
     ("R520", "R40"),
     ("R520", "R53"),
+    ("R1549", "R24"),  # the same with the driver built for a kernel that is not started yet
+    ("R1549", "R33"),
+    ("R1549", "R40"),
+    ("R1549", "R53"),
     ("R691", "R24"),  # the driver was never built
     ("R691", "R33"),
     ("R691", "R40"),

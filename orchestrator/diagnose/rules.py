@@ -83,7 +83,7 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
         return _other_chip(captured)
     if rule == "few-images":
         return int(captured["n"].replace(",", "")) < DEFAULT_CALIBSET
-    if rule and rule.startswith(("same ", "differ ")):
+    if rule and rule.startswith(("same ", "differ ", "unlike ")):
         how, one, other, *more = rule.split()
         # What more shall agree does so as long as both are known.
         pairs = zip(more[::2], more[1::2], strict=True)
@@ -167,7 +167,7 @@ _COMPLAINTS = {"A630", "R660", "R661", "V653"}
 #: Entries that say already why no GPU is used, or what follows of it.
 _GPU_SAID = {"G62", "O20", "O01", "O72", "O120", "O122"}
 #: Entries that say that the kernel that runs has no driver; and what makes sure of it.
-_UNBUILT = {"R520", "R691"}
+_UNBUILT = {"R520", "R691", "R1549"}
 _NO_MODULE = "`sudo modprobe hailo_pci` (hailo1x_pci for a 10H) does not find the module"
 #: Entries that say that HailoRT found no device it could take.
 _NO_DEVICE = {"R08", "R53", "T11"}
@@ -247,7 +247,7 @@ def _of_its_time(scene: Scene, hit: set[str]) -> Iterator[tuple[str, str]]:
         yield "R95", scene.lost_power
     missing = hit & {"R40", "R33", "R53"}
     if scene.driver_of_another and missing:
-        yield "R520", scene.driver_of_another
+        yield "R1549" if scene.waits_for_restart else "R520", scene.driver_of_another
     if scene.driver_of_none and missing:
         yield "R691", scene.driver_of_none
 

@@ -134,6 +134,11 @@ PATTERNS = (
 )  # fmt: skip
 
 
+def _numbers(release: str) -> list[int]:
+    """Return the numbers in the release of a kernel, which order releases of one kind."""
+    return [int(one) for one in re.findall(r"\d+", release)]
+
+
 @dataclass
 class Scene:
     """Things that matter only together with others."""
@@ -289,6 +294,17 @@ class Scene:
         if self.driver_loaded or not self.driver_of or self.kernel in {None, *self.driver_of}:
             return None
         return f"kernel {self.kernel} runs, the driver is for {', '.join(sorted(self.driver_of))}"
+
+    @property
+    def waits_for_restart(self) -> bool:
+        """Whether each kernel that the driver is for is a newer one of the kind that runs."""
+        if self.kernel is None or not self.driver_of:
+            return False
+        release, _, kind = self.kernel.rpartition("-")
+        others = [one.rpartition("-") for one in self.driver_of]
+        return bool(release) and all(
+            other == kind and _numbers(newer) > _numbers(release) for newer, _, other in others
+        )
 
     @property
     def not_allowed(self) -> str | None:

@@ -145,7 +145,7 @@ class Surroundings:
         if not entry.beside:
             return "yes"
         rule = (entry.rule or "").split()
-        compared = frozenset(rule[1:]) if rule[:1] == ["same"] else frozenset()
+        compared = frozenset(rule[1:]) if rule[:1] in (["same"], ["unlike"]) else frozenset()
         found: Shown = "no"
         for way in self._ways(entry.beside):
             until = max(number, *(self._seen[one.parts].last for one in way))
@@ -160,8 +160,8 @@ class Surroundings:
         return found
 
     def _doubts(self, one: Alternative, compared: frozenset[str]) -> bool:
-        """Tell whether only lines that prove nothing show a wording; or one of two words that must
-        be the same was another in another line, so that it is open which is meant."""
+        """Tell whether only lines that prove nothing show a wording; or one of two words that are
+        compared was another in another line, so that it is open which is meant."""
         sighting = self._seen[one.parts]
         return sighting.doubted or not compared.isdisjoint(sighting.varied)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from orchestrator.device.address import SSH_PORT, device_argument, host_label, ssh_target
@@ -62,6 +63,18 @@ def _is_same(captured: Mapping[str, str]) -> bool:
     return bool(wanted) and data[-len(wanted) :] == wanted
 
 
+def _reshape_differs_by(captured: Mapping[str, str]) -> str:
+    """Tell by what the shape that a Reshape gets differs from the one written into it."""
+    got, written = _shape(captured.get("one")), _shape(captured.get("two"))
+    if "-" in captured.get("two", "") or len(got) < 3 or len(written) < 3:
+        return "unknown"
+    if written[0] == 1 < got[0] and prod(got) == got[0] * prod(written):
+        return "batch"
+    sides, channels = slice(-2, None), slice(None, -2)
+    same_channels = got[0] == written[0] and prod(got[channels]) == prod(written[channels])
+    return "size" if same_channels and got[sides] != written[sides] else "unknown"
+
+
 def _other_chip(captured: Mapping[str, str]) -> bool:
     """Tell whether the chip of the file is another than the device's, as far as both are named."""
     device = captured.get("device", "").lower().replace("-", "")
@@ -94,6 +107,8 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
         )
     if rule and rule.startswith("bytes "):
         return frames.shows(rule.removeprefix("bytes "), captured)
+    if rule and rule.startswith("reshape "):
+        return _reshape_differs_by(captured) == rule.removeprefix("reshape ")
     if rule and rule.startswith("capitals "):
         one, other = (captured.get(name, "") for name in rule.split()[1:])
         return one != other and one.lower() == other.lower()

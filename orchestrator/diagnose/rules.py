@@ -64,8 +64,10 @@ def _is_same(captured: Mapping[str, str]) -> bool:
 
 
 def _reshape_differs_by(captured: Mapping[str, str]) -> str:
-    """Tell by what the shape that a Reshape gets differs from the one written into it."""
+    """Tell by what the shape that a Reshape or an input gets differs from the one it takes."""
     got, written = _shape(captured.get("one")), _shape(captured.get("two"))
+    if len(got) != len(written) and prod(got) == prod(written):
+        return "axes"
     if "-" in captured.get("two", "") or len(got) < 3 or len(written) < 3:
         return "unknown"
     if written[0] == 1 < got[0] and prod(got) == got[0] * prod(written):

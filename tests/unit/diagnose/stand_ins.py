@@ -44,8 +44,8 @@ TAKES: dict[str, str] = {
     "docker": (
         rf"ps(?: -a)?|(?:start|logs|stop) {WORD}|network (?:prune|create {WORD})|image ls"
         rf"|login|version|info|system df|buildx create --use|manifest inspect {WORD}"
-        rf"|compose (?:config(?: --services)?|up -d|version)|context use {WORD}|cp {WORD}:/\S+ {WORD}"
-        rf"|exec {WORD} {WORD}(?: \S+)*"
+        rf"|compose (?:config(?: --services)?|up -d|version)|context use {WORD}"
+        rf"|cp {WORD}:/\S+ {WORD}|exec {WORD} {WORD}(?: \S+)*"
         rf"|build(?: --build-arg \w+=\S+)* \."
         rf"|run(?: --rm| -it| --entrypoint {WORD}| --device /\S+| -e \w+=\S*"
         rf"| --ulimit \w+=\d+)* {WORDS}"

@@ -38,9 +38,8 @@ def test_of_a_message_over_several_lines_only_those_that_show_it_are_quoted() ->
 
 @pytest.mark.parametrize("slash", ["\\", "\\\\"])
 def test_a_place_of_windows_keeps_its_back_slashes(slash: str) -> None:
-    said = (
-        rf"ImportError: cannot import name 'mapping' from 'onnx' (C:\venv\onnx{slash}__init__.py)"
-    )
+    place = rf"C:\venv\Lib\site-packages\onnx{slash}__init__.py"
+    said = f"ImportError: cannot import name 'mapping' from 'onnx' ({place})"
     assert quoted(said) == [(1, said)]
 
 

@@ -41,7 +41,7 @@ def test_what_a_german_system_says_is_understood(text: str, name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "sudo: unable to resolve host build-42: Name or service not known",
+        "sudo: setrlimit(RLIMIT_CORE): Operation not permitted",
         'perl: warning: Falling back to the standard locale ("C").',
         "UserWarning: Provided key output for dynamic axes is not a valid input/output name",
         "W: Possible missing firmware /lib/firmware/rtl_nic/rtl8125b-2.fw for module r8169",

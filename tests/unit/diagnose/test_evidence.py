@@ -11,6 +11,7 @@ import pytest
 from orchestrator.cli.app import run
 from orchestrator.diagnose.explain import explain_logs
 from orchestrator.diagnose.log_reader import read_log
+from orchestrator.diagnose.tracebacks import Tracebacks
 
 CAMERA = """    picam2 = Picamera2()
   File "/usr/lib/python3/dist-packages/picamera2/picamera2.py", line 246, in __init__
@@ -394,3 +395,17 @@ def test_the_reason_of_a_step_is_a_programs_word_and_no_greeting() -> None:
         told = next(one.cause for one in read_log(lines).findings() if one.id == "G78")
         assert "Hello" not in told
         assert ("the table is corrupted" in told) == quoted
+
+
+def test_an_unfinished_traceback_ends_at_the_same_line_whether_lines_behind_it_are_read() -> None:
+    frame = '  File "onnx_translator/onnx_graph.py", line 4336, in convert_axes'
+    covered = []
+    for read_all in (True, False):
+        traces = Tracebacks()
+        traces.feed(1, frame, frame.strip())
+        for number in range(2, 10):
+            if read_all or traces.waits:
+                traces.feed(number, "the tide comes in", "the tide comes in")
+        covered.append([traces.inner_at(number) != "" for number in range(1, 10)])
+    assert covered[0] == covered[1]
+    assert (covered[0][0], covered[0][-1]) == (True, False)

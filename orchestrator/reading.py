@@ -6,6 +6,7 @@ so that whoever reads a file already has the words for it.
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker import regular
@@ -14,7 +15,7 @@ from hefsmith_worker.regular import open_regular, parse_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["open_regular", "parse_json", "read_json", "read_regular", "read_text"]
+__all__ = ["open_regular", "page_buffer", "parse_json", "read_json", "read_regular", "read_text"]
 
 #: Bytes of a file that people write: recipes, settings, labels, lists, NMS configurations.
 TEXT_LIMIT = 16 << 20
@@ -42,3 +43,12 @@ def read_text(path: Path, *, limit: int = TEXT_LIMIT) -> str:
 def read_json(path: Path, *, limit: int = RECORD_LIMIT) -> Any:
     """Return the JSON value of a regular file; ``OSError`` and ``ValueError`` as above."""
     return parse_json(read_regular(path, limit=limit))
+
+
+def page_buffer(size: int) -> memoryview:
+    """Return ``size`` writable bytes that begin where a page of memory does.
+
+    A file is read into these: some processors (AMD with ``fsrm``) copy up to five times slower to
+    some addresses, such as an allocated ``bytearray`` may begin at.
+    """
+    return memoryview(mmap.mmap(-1, size))

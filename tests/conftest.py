@@ -44,8 +44,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs an engine unless it is switched on; then nothing may be skipped."""
     for item in items:
-        # Twice is a failure.
-        if item.get_closest_marker("second_try") is not None:
+        # Twice is a failure. What is measured, the machine decides too, however turns are taken.
+        if item.get_closest_marker("second_try") or item.get_closest_marker("bench"):
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
     if ENGINE_TESTS:
         return

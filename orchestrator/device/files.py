@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.reading import open_regular
+from orchestrator.reading import open_regular, page_buffer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ def file_digest(path: Path, length: int | None = None) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
     # One buffer: blocks of their own stay with each thread of a fleet, a few MiB apiece.
-    buffer = memoryview(bytearray(BLOCK))
+    buffer = page_buffer(BLOCK)
     try:
         with open_regular(path) as stream:
             while (

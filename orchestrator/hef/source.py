@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from orchestrator.hef.errors import HefUnreadableError
+from orchestrator.reading import page_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +90,7 @@ class FileSource:
 
     def pieces(self, start: int, end: int) -> Iterator[memoryview]:
         """See :class:`Source`. Raises ``HefUnreadableError`` when the file shrinks meanwhile."""
-        buffer = memoryview(bytearray(CHUNK))
+        buffer = page_buffer(CHUNK)
         try:
             with open(self._descriptor, "rb", buffering=0, closefd=False) as file:
                 file.seek(start)

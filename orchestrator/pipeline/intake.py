@@ -21,6 +21,7 @@ from hefsmith_worker.contract import names
 
 from orchestrator import files
 from orchestrator.pipeline.cache import LINKED_ROLES
+from orchestrator.reading import page_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -201,7 +202,7 @@ class ArtifactIntake:
         digest = hashlib.sha256()
         with contextlib.ExitStack() as stack:
             sink, kept = self._open_copy(stack) if keep else (None, None)
-            buffer = memoryview(bytearray(_BLOCK))
+            buffer = page_buffer(_BLOCK)
             while count := source.readinto(buffer):
                 digest.update(buffer[:count])
                 if sink is None:

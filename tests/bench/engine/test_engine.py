@@ -18,9 +18,10 @@ from orchestrator.engine.base import IN, WORK, Job
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.results import unpack
 from orchestrator.engine.transfer import digest_tree, list_tree, pack
+from tests.bench.turns import fastest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.bench
@@ -40,17 +41,6 @@ def engine() -> Iterator[DockerEngine]:
 def docker(*words: str) -> str:
     done = subprocess.run(["docker", *words], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def fastest(times: int, *acts: Callable[[], object]) -> list[float]:
-    """Return the shortest run of each in seconds; they take turns, so that they share the load."""
-    taken: list[list[float]] = [[] for _ in acts]
-    for _ in range(times):
-        for number, act in enumerate(acts):
-            started = time.perf_counter()
-            act()
-            taken[number].append(time.perf_counter() - started)
-    return [min(one) for one in taken]
 
 
 def test_a_build_costs_little_more_than_a_bare_container(
@@ -156,7 +146,6 @@ def test_a_build_costs_little_more_than_its_stages(tmp_path: Path) -> None:
     assert over < max(1.5, 2.5 * needed)
 
 
-@pytest.mark.second_try("seconds of a shared machine are asserted")
 @pytest.mark.timeout(400)
 def test_large_outputs_cost_a_build_little_beside_its_stages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

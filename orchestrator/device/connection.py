@@ -111,7 +111,39 @@ def read_route(spec: DeviceSpec) -> Route:
             raise ConfigError(msg, hint="Name the private key, or leave it out to use the agent.")
         given["client_keys"] = [str(path)]
     try:
-        options = asyncssh.SSHClientConnectionOptions(
+        options = _options(spec, given)
+    except asyncssh.ConfigParseError as error:
+        msg = f"{spec.name}: the ssh configuration cannot be read: {error}"
+        raise ConfigError(msg) from error
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError, OSError) as error:
+        if "passphrase" in str(error).lower():
+            msg = f"{spec.name}: the private key {spec.identity_file or ''} has a passphrase"
+            hint = f"Give it to the agent once: ssh-add {spec.identity_file or ''}".rstrip()
+            raise LoginRefused(msg, hint=hint) from error
+        msg = f"{spec.name}: {error}"
+        if isinstance(error, FileNotFoundError) and error.filename:
+            lost = escape_control(str(error.filename))
+            msg = f"{spec.name}: {lost}, which the ssh configuration names, does not exist"
+        raise ConfigError(msg, hint="Look at this host's entry in ~/.ssh/config.") from error
+    port = options.port or SSH_PORT
+    jump = spec.jump if spec.jump is not None else options.tunnel
+    jumps = str(jump).split(",") if jump and str(jump).lower() != "none" else []
+    return Route(
+        options=options,
+        host=options.host,
+        port=port,
+        user=options.username,
+        label=host_label(options.host_key_alias or options.host, port),
+        jumps=tuple(part.strip() for part in jumps if part.strip()),
+        proxied=bool(options.proxy_command),
+    )
+
+
+def _options(spec: DeviceSpec, given: dict[str, object]) -> asyncssh.SSHClientConnectionOptions:
+    """Read the ssh configuration; ``given`` stands before what it says."""
+
+    def read(**more: object) -> asyncssh.SSHClientConnectionOptions:
+        return asyncssh.SSHClientConnectionOptions(
             host=spec.host,
             config=[str(path) for path in config_files()],
             encryption_algs=list(CIPHERS),
@@ -128,30 +160,22 @@ def read_route(spec: DeviceSpec) -> Route:
             command=None,
             env=None,
             send_env=None,
-            **given,
+            **{**given, **more},
         )
-    except asyncssh.ConfigParseError as error:
-        msg = f"{spec.name}: the ssh configuration cannot be read: {error}"
-        raise ConfigError(msg) from error
-    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError, OSError) as error:
-        if "passphrase" in str(error).lower():
-            msg = f"{spec.name}: the private key {spec.identity_file or ''} has a passphrase"
-            hint = f"Give it to the agent once: ssh-add {spec.identity_file or ''}".rstrip()
-            raise LoginRefused(msg, hint=hint) from error
-        msg = f"{spec.name}: {error}"
-        raise ConfigError(msg, hint="Look at this host's entry in ~/.ssh/config.") from error
-    port = options.port or SSH_PORT
-    jump = spec.jump if spec.jump is not None else options.tunnel
-    jumps = str(jump).split(",") if jump and str(jump).lower() != "none" else []
-    return Route(
-        options=options,
-        host=options.host,
-        port=port,
-        user=options.username,
-        label=host_label(options.host_key_alias or options.host, port),
-        jumps=tuple(part.strip() for part in jumps if part.strip()),
-        proxied=bool(options.proxy_command),
-    )
+
+    try:
+        return read()
+    except FileNotFoundError:
+        if "client_keys" in given:
+            raise
+        # A configuration that several machines share names keys that are not on all of them; ssh
+        # leaves those out, and tries the others and the agent's.
+        config = read(client_keys=None).config
+        named = [str(path) for path in config.get("IdentityFile", [])]
+        there = [path for path in named if Path(path).expanduser().is_file()]
+        if len(there) == len(named) or (not there and config.get("IdentitiesOnly")):
+            raise
+        return read(client_keys=there, ignore_encrypted=True)
 
 
 def jump_spec(text: str, *, for_device: str) -> DeviceSpec:

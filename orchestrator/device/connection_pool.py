@@ -23,7 +23,7 @@ from orchestrator.device.connection import (
 from orchestrator.device.embedded import EmbeddedServer
 from orchestrator.device.loop import LoopThread
 from orchestrator.device.session import SshSession
-from orchestrator.errors import escape_control
+from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -136,6 +136,7 @@ class ConnectionPool:
     ) -> asyncssh.SSHClientConnection | None:
         """Return the connection to the last jump host, opening each hop once per pool."""
         via: asyncssh.SSHClientConnection | None = None
+        await asyncio.to_thread(_refuse_circle, spec, route)
         for number in range(len(route.jumps)):
             key = route.jumps[: number + 1]
             async with self._lock(key):
@@ -164,6 +165,29 @@ class ConnectionPool:
                 await asyncio.gather(*ends, return_exceptions=True)
         for server in self._embedded.values():
             await server.close()
+
+
+def _refuse_circle(spec: DeviceSpec, route: Route) -> None:
+    """Refuse jump hosts that lead back to themselves, as ``Host *`` with ``ProxyJump`` does.
+
+    Asked before anything is locked: a hop would wait for itself without end.
+    """
+    passed: list[str] = []
+    while route.jumps:
+        first = route.jumps[0]
+        if first in passed:
+            shown = escape_control(first)
+            msg = (
+                f"{escape_control(spec.name)}: the ssh configuration leads to the jump host {shown} "
+                f"through {shown} itself"
+            )
+            hint = (
+                "In ~/.ssh/config give it an entry of its own, above the one with ProxyJump:\n"
+                f"Host {shown}\n  ProxyJump none"
+            )
+            raise ConfigError(msg, hint=hint, code="device.jump-circle")
+        passed.append(first)
+        route = read_route(jump_spec(first, for_device=device_argument(spec)))
 
 
 _guard = threading.Lock()

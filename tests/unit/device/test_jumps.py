@@ -11,6 +11,7 @@ from orchestrator.device import connection_pool
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection import Route
 from orchestrator.device.connection_pool import ConnectionPool
+from orchestrator.errors import ConfigError
 
 
 class FakeConnection:
@@ -88,3 +89,25 @@ def test_a_later_hop_goes_through_the_first_and_not_by_its_own_settings(opened: 
 def test_a_hop_is_opened_once(opened: list[str]) -> None:
     tunnel("a", "b", times=3)
     assert opened == ["a", "b"]
+
+
+@pytest.mark.parametrize("way", [("bastion",), ("a", "b"), ("a", "b", "c")])
+def test_jump_hosts_that_lead_back_to_themselves_are_refused_and_not_waited_for(
+    opened: list[str], monkeypatch: pytest.MonkeyPatch, way: tuple[str, ...]
+) -> None:
+    """What ``Host *`` with ``ProxyJump bastion`` says of the bastion, too."""
+    following = dict(zip(way, (*way[1:], way[0]), strict=True))
+    monkeypatch.setattr(
+        connection_pool, "read_route", lambda spec: route_with_jumps(following[spec.host])
+    )
+
+    async def reach() -> None:
+        pool = ConnectionPool()
+        spec = DeviceSpec(name="pi", kind="ssh", host="pi")
+        async with asyncio.timeout(5):
+            await pool._tunnel(spec, route_with_jumps(way[0]), None)
+
+    with pytest.raises(ConfigError, match=f"pi: .* the jump host {way[0]} through {way[0]}") as told:
+        asyncio.run(reach())
+    assert f"Host {way[0]}\n  ProxyJump none" in str(told.value.hint)
+    assert opened == []

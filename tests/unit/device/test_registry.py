@@ -216,6 +216,27 @@ def test_a_missing_identity_file_is_named() -> None:
         read_route(DeviceSpec(name="x", host="x", identity_file=Path("/nowhere/id")))
 
 
+def test_a_key_of_the_configuration_that_is_not_on_this_machine_is_left_out(
+    ssh_config: Path, tmp_path: Path
+) -> None:
+    """As ssh does: one configuration often serves several machines."""
+    import asyncssh
+
+    key, lost = tmp_path / "id_here", tmp_path / "id_elsewhere"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(key)
+    ssh_config.write_text(
+        f"Host *\n  IdentityFile {lost}\n  IdentityFile {key}\n  User maker\n  IdentitiesOnly yes\n"
+    )
+    route = read_route(DeviceSpec(name="x", host="x"))
+    assert route.user == "maker"
+    assert [Path(pair.get_comment() or key) for pair in route.options.client_keys] == [key]
+    ssh_config.write_text(f"Host *\n  IdentityFile {lost}\n")
+    assert read_route(DeviceSpec(name="x", host="x")).options.client_keys is not None
+    ssh_config.write_text(f"Host *\n  IdentityFile {lost}\n  IdentitiesOnly yes\n")
+    with pytest.raises(ConfigError, match=r"x: .*id_elsewhere, which .* names, does not exist"):
+        read_route(DeviceSpec(name="x", host="x"))
+
+
 def test_a_port_where_nobody_listens_says_how_to_switch_ssh_on(pool: ConnectionPool) -> None:
     import socket
 

@@ -139,9 +139,12 @@ class AgentClient:
 
     @classmethod
     async def start(
-        cls, conn: asyncssh.SSHClientConnection, *, name: str, python: str
+        cls, conn: asyncssh.SSHClientConnection, *, name: str, python: str, login: str = "ssh"
     ) -> AgentClient:
-        """Start the agent; :class:`DeviceLacks` when the device has no Python for it."""
+        """Start the agent; :class:`DeviceLacks` when the device has no Python for it.
+
+        ``login`` is the line that logs in there by hand.
+        """
         try:
             async with asyncio.timeout(START_SECONDS):
                 process = await conn.create_process(agent_command(python), encoding=None)
@@ -161,7 +164,7 @@ class AgentClient:
             await self.close()
             if lost:
                 raise
-            raise self._no_start(python) from error
+            raise self._no_start(python, login) from error
         self._tasks.append(asyncio.ensure_future(self._read()))
         self._tasks.append(asyncio.ensure_future(self._beat()))
         try:
@@ -411,13 +414,24 @@ class AgentClient:
                 self._stderr += block
                 del self._stderr[:-8192]
 
-    def _no_start(self, python: str) -> DeviceLacks:
+    def _no_start(self, python: str, login: str) -> DeviceLacks:
         said = bytes(self._stderr or self._noise).decode("utf-8", "replace").strip()
         last = escape_control(said.splitlines()[-1])[:300] if said else "it said nothing"
         if _NO_SHELL.search(said):
             return DeviceLacks(
                 f"{self.name}: this login may not run programs there: {last}",
                 hint="Take another user, or give this one a shell: sudo chsh -s /bin/bash USER",
+            )
+        status, by_hand = self._process.exit_status, f"{login} {escape_control(python)} --version"
+        # A shell that finds no Python, and a Python that fails, say so on stderr: who ends or
+        # waits without is the login itself, and of Python nothing is known.
+        if not self._stderr.strip() and status not in (126, 127):
+            ended = f"ended with status {status}" if status is not None else "went on by itself"
+            return DeviceLacks(
+                f"{self.name}: the login there {ended} before {escape_control(python)} began: "
+                f"{last}",
+                hint="Does ~/.bashrc or ~/.profile there end the shell or start another program "
+                f"(exit, exec, a menu)?\nThis must print a version, and no more: {by_hand}",
             )
         return DeviceLacks(
             f"{self.name}: {escape_control(python)} (3.9 or newer) does not run there: {last}",
@@ -438,6 +452,11 @@ def _silent(name: str, doing: str, seconds: float) -> DeviceSilent:
 _REFUSALS: Mapping[str, tuple[type[DeviceError], str | None]] = {
     "full": (DeviceFull, "Free some room there (df -h), or keep fewer releases: --keep 2"),
     "not_ours": (FolderNotOurs, "Move that folder away, or name the model otherwise."),
+    "read_only": (
+        DeviceError,
+        "Nothing can be written there: is its overlay file system on (sudo raspi-config), or did "
+        "the kernel stop writing to a failing card? Look with: dmesg --human",
+    ),
     "os": (DeviceError, "Look at the folder's owner and rights on the device."),
     "service": (DeviceError, "Allow it: sudo visudo, or run: sudo systemctl stop/start by hand."),
 }

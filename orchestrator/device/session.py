@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import asyncssh
 
+from orchestrator.device.address import ssh_command
 from orchestrator.device.agent_client import GOODBYE_SECONDS, LAST_SECONDS, AgentClient
 from orchestrator.device.base import (
     Completed,
@@ -265,7 +266,12 @@ class SshSession:
 
     async def _start_agent(self) -> AgentClient:
         try:
-            return await AgentClient.start(self.conn, name=self.spec.name, python=self.spec.python)
+            return await AgentClient.start(
+                self.conn,
+                name=self.spec.name,
+                python=self.spec.python,
+                login=escape_control(ssh_command(self.spec)),
+            )
         except (OSError, asyncssh.Error, EOFError) as error:
             raise link_lost(self.spec.name, "starting our helper", error) from error
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.device.address import device_word
 from orchestrator.device.base import Release, ShippedFile, ShipResult
 from orchestrator.device.faults import DeviceMisbehaves
 from orchestrator.device.preflight import check_hef, check_room
@@ -33,7 +34,7 @@ from orchestrator.device.replies import (
     StoreState,
 )
 from orchestrator.device.session import CARD_RATE
-from orchestrator.errors import DeviceError
+from orchestrator.errors import DeviceError, escape_control
 
 if TYPE_CHECKING:
     from orchestrator.device.session import SshSession
@@ -146,6 +147,12 @@ def ship(
 
 def rollback(session: SshSession, model: str, *, wait: float = LOCK_SECONDS) -> RollbackResult:
     """Go back to the release before the current one, in one rename; its files are checked first."""
+    # Opened, the folder of a model would be made there for a name that is only misspelt.
+    if not (there := look(session, model)).current and not there.history:
+        device = session.spec.name
+        msg = f"{escape_control(device)}: {escape_control(model)} was never shipped there"
+        hint = f"hef ship {escape_control(model)} --device {device_word(device)}"
+        raise DeviceError(msg, hint=hint, code="device.no_release")
     with _opened(session, model, wait) as state:
         answer = session.ask(ROLLBACK)
     return RollbackResult(

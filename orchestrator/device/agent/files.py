@@ -38,7 +38,8 @@ def as_refusal(error: Exception) -> Refused:
         return error
     if isinstance(error, OSError):
         no_room = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-        code = "full" if error.errno in no_room else "os"
+        known = {**dict.fromkeys(no_room, "full"), errno.EROFS: "read_only"}
+        code = known.get(error.errno or 0, "os")
         where = f"{error.filename}: " if error.filename else ""
         return Refused(f"{where}{error.strerror or error}", code=code)
     return Refused(f"{type(error).__name__}: {error}", code="failed")

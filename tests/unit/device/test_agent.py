@@ -51,3 +51,19 @@ def test_unions_with_a_bar_are_in_annotations_only(name: str) -> None:
 def test_the_command_line_that_starts_the_agent_is_short_enough_for_any_shell() -> None:
     assert len(agent_command("python3")) < 4096
     assert len(agent_payload()) < 100_000
+
+
+def test_a_file_system_that_takes_nothing_is_no_question_of_rights() -> None:
+    """A Pi's card that fails is mounted read-only by the kernel."""
+    import errno
+
+    from orchestrator.device.agent.files import as_refusal
+    from orchestrator.device.agent_client import refusal
+    from orchestrator.device.replies import Refusal
+
+    answer = as_refusal(OSError(errno.EROFS, "Read-only file system", "/home/pi/.hefsmith")).answer
+    told = refusal("pi5", Refusal(error=answer["error"], message=answer["message"]))
+    assert told.message == "pi5: /home/pi/.hefsmith: Read-only file system"
+    assert "overlay file system" in str(told.hint)
+    assert "rights" not in str(told.hint)
+    assert as_refusal(OSError(errno.EACCES, "Permission denied")).answer["error"] == "os"

@@ -74,6 +74,26 @@ def test_the_build_for_the_devices_own_chip_is_shipped_with_what_goes_with_it(
 
 
 @pytest.mark.usefixtures("project")
+def test_a_rollback_of_a_model_that_was_never_shipped_says_so_and_makes_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["ship", "net"]) == 0
+    capsys.readouterr()
+    for _ in range(2):  # the first try made a folder there, which the second found
+        assert run(["rollback", "nte", "--json"]) == 4
+        said = json.loads(capsys.readouterr().out)["error"]
+        assert said["message"] == "embedded: nte was never shipped there"
+        assert said["hint"] == "hef ship nte --device embedded"
+    from orchestrator.device.base import EMBEDDED
+    from orchestrator.device.connection_pool import default_pool
+    from orchestrator.device.ship import look
+
+    with default_pool().connect(EMBEDDED) as session:
+        assert not (Path(look(session, "nte").folder)).exists()
+        assert Path(look(session, "net").folder).is_dir()
+
+
+@pytest.mark.usefixtures("project")
 def test_a_dry_run_connects_to_nothing_and_names_what_would_be_sent(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

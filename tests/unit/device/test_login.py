@@ -89,11 +89,39 @@ def test_without_anybody_to_ask_a_password_is_no_way_in(
 )
 def test_a_login_without_a_shell_is_told_in_its_own_words(pool: ConnectionPool, said: str) -> None:
     """The program has ended before ours could be sent to it."""
+    told = refusal_of(pool, said, "", 1)
+    assert "may not run programs" in told.message
+    assert said in told.message
+    assert "chsh" in str(told.hint)
+
+
+@pytest.mark.parametrize(("said", "status"), [("", 3), ("Welcome!", 0), ("", 1)])
+def test_a_login_that_ends_by_itself_is_not_taken_for_a_missing_python(
+    pool: ConnectionPool, said: str, status: int
+) -> None:
+    """``exit`` or a menu in ~/.bashrc: what to install is no help there."""
+    told = refusal_of(pool, said, "", status)
+    assert f"the login there ended with status {status} before python3 began" in told.message
+    assert said in told.message
+    assert "~/.bashrc" in str(told.hint)
+    assert "pi@127.0.0.1 python3 --version" in str(told.hint)
+    assert "apt install" not in str(told.hint)
+
+
+def test_a_python_that_is_not_there_is_told_to_be_installed(pool: ConnectionPool) -> None:
+    told = refusal_of(pool, "Welcome!", "bash: line 1: python3: command not found", 127)
+    assert "does not run there: bash: line 1: python3: command not found" in told.message
+    assert told.hint == "On the device: sudo apt install python3"
+
+
+def refusal_of(pool: ConnectionPool, said: str, complained: str, status: int) -> DeviceLacks:
+    """Return what is told of a device whose logins run no program of ours."""
     key = asyncssh.generate_private_key("ssh-ed25519")
 
     def refuse(process: asyncssh.SSHServerProcess[str]) -> None:
         process.stdout.write(f"{said}\r\n")
-        process.exit(1)
+        process.stderr.write(complained)
+        process.exit(status)
 
     class Open(asyncssh.SSHServer):
         def begin_auth(self, username: str) -> bool:
@@ -107,16 +135,12 @@ def test_a_login_without_a_shell_is_told_in_its_own_words(pool: ConnectionPool, 
     server = pool.thread.call(listen())
     add_trust(host_label("127.0.0.1", server.get_port()), key.convert_to_public(), comment="test")
     spec = DeviceSpec(name="door", host="127.0.0.1", port=server.get_port(), user="pi")
-    with (
-        pool.connect(spec) as session,
-        pytest.raises(DeviceLacks, match="may not run programs") as e,
-    ):
+    with pool.connect(spec) as session, pytest.raises(DeviceLacks) as told:
         session.identify()
-    assert said in e.value.message
-    assert "chsh" in str(e.value.hint)
 
     async def stop() -> None:
         server.close()
         await server.wait_closed()
 
     pool.thread.call(stop())
+    return told.value

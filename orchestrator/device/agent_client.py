@@ -423,9 +423,11 @@ class AgentClient:
                 hint="Take another user, or give this one a shell: sudo chsh -s /bin/bash USER",
             )
         status, by_hand = self._process.exit_status, f"{login} {escape_control(python)} --version"
-        # A shell that finds no Python, and a Python that fails, say so on stderr: who ends or
-        # waits without is the login itself, and of Python nothing is known.
-        if not self._stderr.strip() and status not in (126, 127):
+        # A shell that finds no Python, and a Python that fails, say so on stderr and end with
+        # a status: who ends well, says nothing or waits is the login itself, and of Python
+        # nothing is known.
+        quiet = not self._stderr.strip() and status not in (126, 127)
+        if quiet or status in (0, None):
             ended = f"ended with status {status}" if status is not None else "went on by itself"
             return DeviceLacks(
                 f"{self.name}: the login there {ended} before {escape_control(python)} began: "

@@ -164,7 +164,10 @@ class AgentClient:
             await self.close()
             if lost:
                 raise
-            raise self._no_start(python, login) from error
+            # What still waited ends as its input does, with a status that says nothing.
+            waited = isinstance(error, TimeoutError)
+            status = None if waited else self._process.exit_status
+            raise self._no_start(python, login, status) from error
         self._tasks.append(asyncio.ensure_future(self._read()))
         self._tasks.append(asyncio.ensure_future(self._beat()))
         try:
@@ -414,7 +417,7 @@ class AgentClient:
                 self._stderr += block
                 del self._stderr[:-8192]
 
-    def _no_start(self, python: str, login: str) -> DeviceLacks:
+    def _no_start(self, python: str, login: str, status: int | None) -> DeviceLacks:
         said = bytes(self._stderr or self._noise).decode("utf-8", "replace").strip()
         last = escape_control(said.splitlines()[-1])[:300] if said else "it said nothing"
         if _NO_SHELL.search(said):
@@ -422,7 +425,7 @@ class AgentClient:
                 f"{self.name}: this login may not run programs there: {last}",
                 hint="Take another user, or give this one a shell: sudo chsh -s /bin/bash USER",
             )
-        status, by_hand = self._process.exit_status, f"{login} {escape_control(python)} --version"
+        by_hand = f"{login} {escape_control(python)} --version"
         # A shell that finds no Python, and a Python that fails, say so on stderr and end with
         # a status: who ends well, says nothing or waits is the login itself, and of Python
         # nothing is known.

@@ -8,6 +8,7 @@ from dataclasses import replace
 import asyncssh
 import pytest
 
+from orchestrator.device import agent_client
 from orchestrator.device.address import host_label
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection_pool import ConnectionPool
@@ -111,20 +112,35 @@ def test_a_login_that_ends_by_itself_is_not_taken_for_a_missing_python(
     assert "apt install" not in str(told.hint)
 
 
+def test_a_login_that_waits_is_not_taken_for_a_missing_python(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``exec sh -i`` in ~/.bashrc: it takes what is sent for its own commands."""
+    monkeypatch.setattr(agent_client, "START_SECONDS", 0.5)
+
+    told = refusal_of(pool, "", "$ ", None)
+    assert "the login there went on by itself before python3 began: $" in told.message
+    assert "apt install" not in str(told.hint)
+
+
 def test_a_python_that_is_not_there_is_told_to_be_installed(pool: ConnectionPool) -> None:
     told = refusal_of(pool, "Welcome!", "bash: line 1: python3: command not found", 127)
     assert "does not run there: bash: line 1: python3: command not found" in told.message
     assert told.hint == "On the device: sudo apt install python3"
 
 
-def refusal_of(pool: ConnectionPool, said: str, complained: str, status: int) -> DeviceLacks:
+def refusal_of(
+    pool: ConnectionPool, said: str, complained: str, status: int | None
+) -> DeviceLacks:
     """Return what is told of a device whose logins run no program of ours."""
     key = asyncssh.generate_private_key("ssh-ed25519")
 
-    def refuse(process: asyncssh.SSHServerProcess[str]) -> None:
+    async def refuse(process: asyncssh.SSHServerProcess[str]) -> None:
         process.stdout.write(f"{said}\r\n")
         process.stderr.write(complained)
-        process.exit(status)
+        if status is None:  # a shell of its own, until its input ends
+            await process.stdin.read()
+        process.exit(127 if status is None else status)
 
     class Open(asyncssh.SSHServer):
         def begin_auth(self, username: str) -> bool:

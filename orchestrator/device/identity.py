@@ -34,6 +34,12 @@ THROTTLE_FLAGS = {
 }
 
 _GENERATIONS = {"2.5": 1, "5.0": 2, "8.0": 3, "16.0": 4, "32.0": 5}
+#: What a loader, a shell and the system say of a program that they cannot start.
+_NOT_RUN = re.compile(
+    r"error while loading shared libraries|: version `\S+' not found|symbol lookup error"
+    r"|Exec format error|Permission denied: '?/\S*hailortcli|required file not found"
+    r"|No such file or directory: '?/\S*hailortcli|cannot execute"
+)
 _VERSION = r"(\d+\.\d+\.\d+)"
 _FIRMWARE = rf"^Firmware Version: {_VERSION}"
 
@@ -202,11 +208,39 @@ def _why_no_chip(identity: Identity, raw: Facts) -> str:
         return "the chip cannot be asked: driver and library differ"
     if cards and identity.driver_module is None:
         return f"{cards[0]} is on the PCIe bus, and no driver is loaded"
+    if broken := tool_failure(raw):
+        return broken
+    if shut := [node.path for node in raw.nodes if not node.usable]:
+        return f"this login may not open {shut[0]}"
+    if identity.holders:
+        return f"process {identity.holders[0].pid} uses the chip"
+    if cards and (said := last_words(raw)):
+        return f"{cards[0]} is on the PCIe bus, and hailortcli says: {said}"
     if cards:
         return f"{cards[0]} is on the PCIe bus, but {identity.driver_module} does not offer it"
     if first := next((line for line in errors.splitlines() if "[error]" in line), None):
         return f"hailortcli found no chip: {first.split('[error]', 1)[1].strip()}"
     return "hailortcli found no chip"
+
+
+def tool_failure(raw: Facts) -> str | None:
+    """Return what kept ``hailortcli`` itself from running; ``None`` where it could ask.
+
+    HailoRT's own lines name it; the loader's, the shell's and the system's do not.
+    """
+    asked = raw.output("identify")
+    if asked.code is not None and asked.code < 0:
+        return f"hailortcli crashed (signal {-asked.code})"
+    lines = [line.strip() for line in asked.err.splitlines() if line.strip()]
+    if not lines or asked.code == 0 or asked.out.strip() or not _NOT_RUN.search(lines[-1]):
+        return None
+    return f"hailortcli does not run: {lines[-1].removeprefix('hailortcli: ')}"
+
+
+def last_words(raw: Facts) -> str | None:
+    """Return the last line in which ``hailortcli`` told of an error when it asked the chip."""
+    lines = [line.strip() for line in raw.output("identify").err.splitlines() if line.strip()]
+    return re.sub(r"^(?:\[[^\]]*\] ?)+", "", lines[-1]) or None if lines else None
 
 
 def _chip_name(architecture: str) -> str:

@@ -416,7 +416,26 @@ def _told(facts: DeviceFacts) -> Cause | None:
     known = known or next((one for one in found if one.severity == "possible"), None)
     if known is None:
         return None
-    return Cause("told", f"hailortcli: {(known.text or '').strip()}", known.cause, known.remedy)
+    text = (known.text or "").strip().removeprefix("hailortcli: ")
+    return Cause("told", f"hailortcli: {text}", known.cause, known.remedy)
+
+
+def _broken_tool(facts: DeviceFacts) -> Cause | None:
+    """The program that asks the chip could not: of the chip itself nothing is known."""
+    from orchestrator.device.identity import tool_failure
+
+    failure = tool_failure(facts.raw)
+    if failure is None:
+        return None
+    library = packages(facts.product_line, "library")
+    return Cause(
+        "tool",
+        failure,
+        "whether the chip answers is not known",
+        f"sudo apt install --reinstall {library}  # then: hailortcli fw-control identify"
+        if facts.raspberry_os
+        else of_hailo(facts),
+    )
 
 
 def _supply(facts: DeviceFacts) -> Cause | None:
@@ -509,12 +528,17 @@ def _no_card(facts: DeviceFacts) -> Cause | None:
 
 def _silent(facts: DeviceFacts) -> Cause | None:
     """Card, driver and versions are right, and the chip still says nothing."""
+    from orchestrator.device.identity import last_words
+
+    said = last_words(facts.raw)
     loaded = ", ".join(sorted(_loaded(facts)))
     return Cause(
         "silent",
         f"{facts.card} is on the PCIe bus, driver {loaded or 'unknown'} runs, and the chip does "
         "not answer",
-        "after a crash or an upgrade the chip may hang until it is without power",
+        f"hailortcli says: {said}"
+        if said
+        else "after a crash or an upgrade the chip may hang until it is without power",
         "Power off, wait some seconds, power on. If it stays silent: sudo dmesg | grep -i hailo, "
         "then look at supply and cable.",
     )
@@ -523,8 +547,8 @@ def _silent(facts: DeviceFacts) -> Cause | None:
 #: From the lowest layer up; the chip's silence is explained by the first that is broken.
 REASONS: tuple[Callable[[DeviceFacts], Cause | None], ...] = (
     _wrong_line, _not_loaded, _interrupts, _firmware_file, _boot, _link_failed, _library_line,
-    _versions, _hangs, _memory, _start, _node, _no_node, _held, _no_card, _no_tool, _told, _supply,
-    _silent,
+    _versions, _hangs, _memory, _start, _node, _no_node, _held, _no_card, _no_tool, _told,
+    _broken_tool, _supply, _silent,
 )  # fmt: skip
 
 

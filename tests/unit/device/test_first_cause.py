@@ -103,6 +103,12 @@ SITUATIONS: dict[str, tuple[str, dict[str, Any], str, str, str, set[str]]] = {
     "nobody could ask": (
         "4.23.0", {"commands": {"identify": None, "version": None}}, "nobody could ask",
         "apt install hailort", "crash", {"chip"}),
+    "a tool that crashes": (
+        "4.23.0", {"commands": {"identify": output(code=-11)}}, "crashed (signal 11)",
+        "--reinstall hailort ", "Power off", {"chip"}),
+    "words that nobody has heard": (
+        "4.23.0", said("[HailoRT] [error] The frobnicator of the card is upside down"),
+        "hailortcli says: The frobnicator of the card is upside down", "dmesg", "crash", {"chip"}),
     "it hangs": (
         "4.23.0", {"commands": {"identify": {**output(code=124), "timed_out": True}}},
         "did not end", "power off", "seat", {"chip"}),
@@ -184,3 +190,9 @@ def test_a_package_that_is_half_installed_is_named() -> None:
     half = logged("", modinfo_hailo_pci=None, packages=output("hailo-dkms 4.23.0-1 iF \n"))
     found = bad(facts("4.23.0", **(half | {"files": NO_MODULE})))
     assert found["dkms"].message == "hailo-dkms is only half installed"
+
+
+def test_the_tools_name_is_told_once() -> None:
+    lost = "hailortcli: error while loading shared libraries: libhailort.so.4.23.0: cannot open"
+    found = bad(facts("4.23.0", **said(lost, 127)))["chip"]
+    assert found.message.startswith("hailortcli: error while loading shared libraries")

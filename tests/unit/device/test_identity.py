@@ -100,6 +100,34 @@ def test_a_chip_on_the_bus_without_an_answer_is_named_by_its_pci_id() -> None:
     )
 
 
+SHUT = [{"path": "/dev/hailo0", "is_device": True, "usable": False}]
+HOLDER = {"pid": 7, "command": "python3 detect.py", "user": "pi", "unit": None}
+LOADER = "error while loading shared libraries: libhailort.so.4.23.0: cannot open shared object"
+
+
+@pytest.mark.parametrize(
+    ("said", "changes", "note"),
+    [
+        (output(err=f"hailortcli: {LOADER}\n", code=127), {}, f"hailortcli does not run: {LOADER}"),
+        (output(err=f"hailortcli: {LOADER}\n", code=127), {"pci": []},
+         f"hailortcli does not run: {LOADER}"),
+        (output(code=-11), {}, "hailortcli crashed (signal 11)"),
+        (output(err="[HailoRT] [error] Failed to open device file\n", code=13), {"nodes": SHUT},
+         "this login may not open /dev/hailo0"),
+        (output(err="[HailoRT] [error] status=HAILO_DEVICE_IN_USE(73)\n", code=73),
+         {"holders": {"complete": True, "processes": [HOLDER]}}, "process 7 uses the chip"),
+        (output(err="[HailoRT] [error] No idea\n", code=8), {},
+         "a Hailo-8 or Hailo-8L or Hailo-8R is on the PCIe bus, and hailortcli says: No idea"),
+    ],
+)  # fmt: skip
+def test_what_kept_the_chip_from_answering_is_told_and_not_put_on_the_driver(
+    said: dict[str, object], changes: dict[str, object], note: str
+) -> None:
+    identity = read_identity(facts("4.23.0", commands={"identify": said}, **changes))
+    assert identity.chip is None
+    assert identity.notes == (note,)
+
+
 def test_driver_and_library_that_differ_are_read_from_the_error() -> None:
     commands = {
         "identify": output(err=MISMATCH.format(driver="4.20.0", library="4.22.0"), code=76),

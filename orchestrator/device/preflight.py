@@ -35,7 +35,7 @@ def check_hef(device: str, hef: Path, identity: Identity) -> tuple[bool, tuple[s
         parsed, chip=identity.chip, hailort=identity.hailort, emulated_device=identity.emulated
     )
     if not answer.runs:
-        first = answer.refusals[0]
+        first = answer.first
         msg = f"{name}: {escape_control(hef.name)} will not run there: {first.message}"
         raise WillNotRun(msg, hint=first.hint, code=f"device.will-not-run.{first.code}")
     warnings = [reason.message for reason in answer.warnings]

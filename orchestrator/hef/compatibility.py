@@ -8,7 +8,7 @@ versions are judged like 5.2, and the answer says so.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from hefsmith_worker.contract.chips import CHIPS, LINE_3, Chip, by_name, find, line_of_runtime
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from orchestrator.hef.model import Hef
 
 Release = tuple[int, int, int]
+
+#: What is wrong with the file for this device whatever HailoRT is there, the worst first.
+_ROOTS: Final = ("damaged", "emulated", "chip", "driver-line", "line")
+#: What another HailoRT on the device would mend.
+_OF_VERSION: Final = frozenset({"header-version", "extension", "strict-version"})
 
 _OLDEST: Final = (4, 17, 0)
 _NEWEST: Final = (5, 2, 999)
@@ -62,6 +67,12 @@ class Compatibility:
         """True when nothing refuses."""
         return not self.refusals
 
+    @property
+    def first(self) -> Reason:
+        """The refusal to begin with, where only one is told: another HailoRT mends it least."""
+        ranks = {code: rank for rank, code in enumerate(_ROOTS)}
+        return min(self.refusals, key=lambda reason: ranks.get(reason.code, len(ranks)))
+
 
 def check_compatibility(
     hef: Hef, *, chip: str, hailort: str | None = None, emulated_device: bool = False
@@ -81,6 +92,13 @@ def check_compatibility(
         *_strict(hef, release, emulated_device=emulated_device),
         *_emulation(hef, emulated_device=emulated_device),
     ]
+    roots = set(_ROOTS[1:]) - ({"chip"} if asked.shows in hef.chips else set())
+    if any(reason.code in roots for reason in refusals):
+        # To update a device for a file that is refused there all the same would be in vain.
+        refusals = [
+            replace(reason, hint=None) if reason.code in _OF_VERSION else reason
+            for reason in refusals
+        ]
     warnings = tuple(_warnings(hef, asked, release, emulated_device=emulated_device))
     return Compatibility(_name(asked), hailort, tuple(refusals), warnings)
 

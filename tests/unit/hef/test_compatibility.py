@@ -201,3 +201,29 @@ def test_a_chip_that_nobody_knows_is_told_by_its_number() -> None:
     assert judge("HAILO15H", "5.0.0", arch=5).runs
     (reason,) = judge("HAILO15H", "4.23.0", arch=5).refusals
     assert "architecture 5 needs 5.x" in reason.message
+
+
+def emulated_file() -> Any:
+    return read_hef(write_emulated_hef(networks()["ssd"], arch="hailo8l", resources={}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "begins"),
+    [
+        (judge("HAILO8L", "4.20.0", version=3, arch=103), "chip"),
+        (judge("HAILO10H", "4.20.0", version=3, arch=103), "driver-line"),
+        (check_compatibility(emulated_file(), chip="HAILO8L", hailort="4.20.0"), "emulated"),
+    ],
+)
+def test_no_update_is_advised_that_would_not_help(answer: Compatibility, begins: str) -> None:
+    assert answer.first.code == begins
+    assert answer.first.hint
+    assert "header-version" in {reason.code for reason in answer.refusals}
+    for reason in answer.refusals:
+        assert "update HailoRT" not in str(reason.hint), reason
+
+
+def test_an_update_that_helps_is_advised() -> None:
+    answer = judge("HAILO8L", "4.20.0", version=3, arch=3)
+    assert answer.first.code == "header-version"
+    assert "update HailoRT on the device to 4.21" in str(answer.first.hint)

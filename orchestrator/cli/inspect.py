@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -69,6 +70,13 @@ def inspect(
 
     No Hailo software is needed. Exit code 6 when a file is damaged or does not run there.
     """
+    if vendor and (as_json or chip is not None):
+        other = "--json" if as_json else "--for"
+        message = f"--vendor prints what hailortcli prints, so {other} has no effect there"
+        raise ConfigError(message, hint=f"Leave one out: --vendor or {other}")
+    if parse_streams and not vendor:
+        message = "--parse-streams needs --vendor"
+        raise ConfigError(message, hint="For example: --vendor --parse-streams")
     if hailort is not None and chip is None:
         message = "--hailort needs --for"
         raise ConfigError(message, hint="For example: --for hailo8l --hailort 4.20.0")
@@ -78,6 +86,8 @@ def inspect(
     from orchestrator.inspect.source_files import is_source
 
     several = len(files) > 1 or (files[0].is_dir() and not is_source(files[0]))
+    if chip is not None and not several:
+        _refuse_other(files[0], chip)
     reports = [
         _report(path, chip, hailort, verify=verify, several=several) for path in _files(files)
     ]
@@ -99,7 +109,7 @@ def diff(
     Builds of the same inputs that give the same numbers (60 dB) count as the same, whatever
     their bytes.
     """
-    _print_diff(_existing(before), _existing(after), as_json=as_json)
+    _print_diff(_existing(before, builds=True), _existing(after, builds=True), as_json=as_json)
 
 
 class _Report:
@@ -111,7 +121,24 @@ class _Report:
         self.good = good
 
 
-def _existing(path: Path) -> Path:
+def _refuse_other(path: Path, chip: str) -> None:
+    """Refuse to say of a file that is no HEF whether it runs on a chip."""
+    from orchestrator.inspect.source_files import is_source
+
+    if is_source(path) or (path.is_file() and path.suffix.lower() in (".onnx", ".har")):
+        name = escape_control(path.name)
+        message = f"--for asks where a HEF runs, and {name} is not compiled yet"
+        named = shlex.quote(escape_control(str(path)))
+        hint = (
+            f"What a build would say of it: hef lint {named} --arch {shlex.quote(chip)}"
+            if path.suffix.lower() == ".onnx"
+            else f"Leave --for out: hef inspect {named}"
+        )
+        raise ConfigError(message, hint=hint)
+
+
+def _existing(path: Path, *, builds: bool = False) -> Path:
+    """Refuse a path where nothing is; ``builds`` may be meant by their names."""
     try:
         path.lstat()
     except (OSError, ValueError) as error:
@@ -119,7 +146,9 @@ def _existing(path: Path) -> Path:
         built = _built(path)
         if built:
             message = f"{escape_control(path.name)} is a model here, and no file"
-        hint = built or "Builds by their names: hef report --compare MODEL~1 MODEL"
+        hint = built or (
+            "Builds by their names: hef report --compare MODEL~1 MODEL" if builds else None
+        )
         raise ConfigError(message, hint=hint, code="file.missing") from error
     return path
 
@@ -169,11 +198,14 @@ def _report(
     from orchestrator.inspect.source_files import is_source
 
     try:
-        if is_source(path):
-            return _source_report(path)
-        if path.suffix.lower() in (".onnx", ".har"):
-            return _model_report(path)
-        return _hef_report(path, chip, hailort, verify=verify)
+        if not is_source(path) and path.suffix.lower() not in (".onnx", ".har"):
+            return _hef_report(path, chip, hailort, verify=verify)
+        try:
+            return _source_report(path) if is_source(path) else _model_report(path)
+        except ArtifactError as error:
+            from orchestrator.inspect.mistaken import mistaken
+
+            raise mistaken(path, error) from error
     except ArtifactError as error:
         if not several:
             raise

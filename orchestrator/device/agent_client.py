@@ -454,14 +454,14 @@ def _silent(name: str, doing: str, seconds: float) -> DeviceSilent:
     )
 
 
+_READ_ONLY = (
+    "Nothing can be written there: is its overlay file system on (sudo raspi-config), or did the "
+    "kernel stop writing to a failing card? Look with: dmesg --human"
+)
 _REFUSALS: Mapping[str, tuple[type[DeviceError], str | None]] = {
     "full": (DeviceFull, "Free some room there (df -h), or keep fewer releases: --keep 2"),
     "not_ours": (FolderNotOurs, "Move that folder away, or name the model otherwise."),
-    "read_only": (
-        DeviceError,
-        "Nothing can be written there: is its overlay file system on (sudo raspi-config), or did "
-        "the kernel stop writing to a failing card? Look with: dmesg --human",
-    ),
+    "read_only": (DeviceError, _READ_ONLY),
     "os": (DeviceError, "Look at the folder's owner and rights on the device."),
     "service": (DeviceError, "Allow it: sudo visudo, or run: sudo systemctl stop/start by hand."),
 }

@@ -178,8 +178,8 @@ def _refuse_circle(spec: DeviceSpec, route: Route) -> None:
         if first in passed:
             shown = escape_control(first)
             msg = (
-                f"{escape_control(spec.name)}: the ssh configuration leads to the jump host {shown} "
-                f"through {shown} itself"
+                f"{escape_control(spec.name)}: the ssh configuration leads to the jump host "
+                f"{shown} through {shown} itself"
             )
             hint = (
                 "In ~/.ssh/config give it an entry of its own, above the one with ProxyJump:\n"

@@ -146,7 +146,8 @@ def _read_group(
         ops.setdefault(core_op.name, found)
         layouts[bitmap] = core_op
     if not layouts:
-        text = f"group {source.name!r} has no partial core ops, which {metadata.hw_arch} needs"
+        made_for = formats.compatible_chips(metadata.hw_arch)[0]
+        text = f"group {source.name!r} has no partial core ops, which a file for {made_for} needs"
         raise CrashError(text, code="hef.no-partial-core-ops")
     chosen = layouts[min(layouts)]
     order = _outputs_order(source, first.core_op)

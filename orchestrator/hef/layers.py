@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.errors import shorten
 from orchestrator.hef import formats
 from orchestrator.hef.errors import HefInvalidError
 from orchestrator.hef.faults import MAX_NAME, CrashError, invalid
@@ -101,7 +102,7 @@ def read_boundary(layer: Any, place: Place) -> Layer:
 
 def _check_names(name: str, network: str) -> None:
     if len(name.encode()) > MAX_NAME:
-        message = f"the layer name {name!r} is longer than {MAX_NAME} bytes"
+        message = f"the layer name {shorten(name)!r} is longer than {MAX_NAME} bytes"
         raise invalid(message, 8, "hef.name-too-long")
     if len(network.encode()) > MAX_NETWORK_NAME:
         message = f"the network name {network!r} is longer than {MAX_NETWORK_NAME} bytes"

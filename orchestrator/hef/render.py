@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,7 @@ from orchestrator.hef.vendor import tensor_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from orchestrator.hef.compatibility import Compatibility
     from orchestrator.hef.model import Hef, NetworkGroup, NmsOp, Quantization, Tensor
@@ -38,6 +39,8 @@ _CHECKS: Final = {
     "proto_xxh3_64": "XXH3 of the metadata",
 }
 _MOST_NAMES: Final = 3
+#: Columns of a screen on which everything has room.
+_ENDLESS: Final = 10_000
 _MILLISECONDS: Final = 10**11
 
 
@@ -129,13 +132,14 @@ def _integrity(examination: Examination) -> Text:
         text.append(", " if text else "")
         text.append(f"{name} {'ok' if check.ok else 'WRONG'}", style="" if check.ok else "bold red")
     if not examination.problems:
-        text.append("  sound", style="bold green")
+        said, style = "sound", "bold green"
     elif examination.vendor_status == 0:
-        text.append("  HailoRT opens it all the same", style="yellow")
+        said, style = "HailoRT opens it all the same", "yellow"
     elif examination.vendor_status is None:
-        text.append("  HailoRT crashes on it", style="bold red")
+        said, style = "HailoRT crashes on it", "bold red"
     else:
-        text.append(f"  HailoRT refuses it with status {examination.vendor_status}", style="red")
+        said, style = f"HailoRT refuses it with status {examination.vendor_status}", "red"
+    text.append(f"{'  ' if text else ''}{said}", style=style)
     return text
 
 
@@ -195,7 +199,7 @@ def _group(group: NetworkGroup, *, emulated: bool) -> Iterator[RenderableType]:
     if group.operations is not None:
         facts.add_row("operations", f"{group.operations / 1e9:.3g} G per frame")
     yield facts
-    yield _tensors(group)
+    yield _Tensors(group)
     for op in group.nms_ops:
         yield _nms(op)
     for logits in group.logits_ops:
@@ -211,27 +215,66 @@ def _contexts(group: NetworkGroup) -> str:
     return f"{group.declared_contexts} (loaded one after the other; {actions} actions)"
 
 
-def _tensors(group: NetworkGroup) -> Table:
+class _Tensors:
+    """What goes in and out: a table where the screen has room for it, else a paragraph each."""
+
+    def __init__(self, group: NetworkGroup) -> None:
+        self.group = group
+
+    def _fitting(self, console: Console, options: ConsoleOptions) -> Table:
+        table = _table(self.group)
+        needed = Measurement.get(console, options.update(max_width=_ENDLESS), table).maximum
+        return table if needed <= options.max_width else _paragraphs(self.group)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._fitting(console, options)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._fitting(console, options))
+
+
+def _directed(group: NetworkGroup) -> Iterator[tuple[str, Tensor]]:
+    yield from (("in", tensor) for tensor in group.inputs)
+    yield from (("out", tensor) for tensor in group.outputs)
+
+
+def _table(group: NetworkGroup) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
-    # A name is copied: other columns give way to it, unless it is very long.
-    longest = max((len(one.name) for one in (*group.inputs, *group.outputs)), default=0)
-    table.add_column("name", overflow="fold", min_width=min(longest, 32))
+    table.add_column("name", overflow="fold")
     table.add_column("type and shape", overflow="fold")
     table.add_column("bytes", justify="right")
     table.add_column("scale, zero point", overflow="fold")
     table.add_column("in the model", overflow="fold")
-    for direction, tensors in (("in", group.inputs), ("out", group.outputs)):
-        for tensor in tensors:
-            table.add_row(
-                direction,
-                _plain(tensor.name),
-                _plain(_shape(tensor)),
-                str(tensor.frame_size),
-                _plain(_quantization(tensor.quantization)),
-                _plain(_names(tensor.original_names)),
-            )
+    for direction, tensor in _directed(group):
+        table.add_row(
+            direction,
+            _plain(tensor.name),
+            _plain(_shape(tensor)),
+            str(tensor.frame_size),
+            _plain(_quantization(tensor.quantization)),
+            _plain(_names(tensor.original_names)),
+        )
     return table
+
+
+def _paragraphs(group: NetworkGroup) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for direction, tensor in _directed(group):
+        facts = f"{_shape(tensor)}, {tensor.frame_size} bytes"
+        if (quantization := _quantization(tensor.quantization)) != "-":
+            scale, comma, zero = quantization.partition(", ")
+            facts += f", scale {scale}" + (f", zero point {zero}" if comma else "")
+        names = _names(tensor.original_names)
+        lines = [tensor.name, facts, *([f"in the model: {names}"] if names else [])]
+        grid.add_row(direction, _plain_lines(lines))
+    return grid
+
+
+def _plain_lines(lines: list[str]) -> Text:
+    return Text("\n".join(escape_control(line) for line in lines))
 
 
 def _shape(tensor: Tensor) -> str:

@@ -129,9 +129,7 @@ def test_a_python_that_is_not_there_is_told_to_be_installed(pool: ConnectionPool
     assert told.hint == "On the device: sudo apt install python3"
 
 
-def refusal_of(
-    pool: ConnectionPool, said: str, complained: str, status: int | None
-) -> DeviceLacks:
+def refusal_of(pool: ConnectionPool, said: str, complained: str, status: int | None) -> DeviceLacks:
     """Return what is told of a device whose logins run no program of ours."""
     key = asyncssh.generate_private_key("ssh-ed25519")
 

@@ -479,3 +479,12 @@ def test_no_context_crashes_hailort_and_no_group_is_fine() -> None:
     empty = read_hef(pack(hef_message().SerializeToString()))
     assert empty.network_groups == ()
     assert vendor_text(empty) == "HEF Compatible for: HAILO8\n"
+
+
+def test_what_is_wrong_in_a_file_is_told_in_words_and_not_at_length() -> None:
+    message, _ = legacy("x" * 5000)
+    (problem,) = examine_hef(pack(message.SerializeToString())).problems
+    assert len(problem.message) < 300
+    message, _ = legacy(arch=3)
+    (problem,) = examine_hef(pack(message.SerializeToString())).problems
+    assert problem.message.endswith("no partial core ops, which a file for HAILO8L needs")

@@ -268,3 +268,115 @@ def test_the_package_loads_nothing_heavy() -> None:
     )
     run_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run_.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_a_narrow_screen_shows_every_fact_of_every_output(columns: int) -> None:
+    """A table that was too wide lost its last column, and half a name, without a word."""
+    from rich.console import Console
+
+    from orchestrator.hef import examine_hef
+    from orchestrator.hef.render import render_examination
+
+    message, group = legacy("a_network_of_some_length")
+    info = group.contexts[0].metadata.layers[1].info
+    info.original_names.append("/model.22/cv2.0/cv2.0.2/Conv")
+    info.numeric.zero_point = 121
+    shown = render_examination(examine_hef(pack(message.SerializeToString())), framed=True)
+    console = Console(width=columns, highlight=False)
+    with console.capture() as capture:
+        console.print(shown)
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= columns
+    said = " ".join(" ".join(line.strip("│ ") for line in lines).split())
+    for wanted in (
+        "a_network_of_some_length/out",
+        "NHWC(4x4x8)",
+        "128 bytes",
+        "zero point 121",
+        "orig/a_network_of_some_length/out",
+        "/model.22/cv2.0/cv2.0.2/Conv",
+    ):
+        assert wanted in said, lines
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--vendor", "--json"], "so --json has no effect"),
+        (["--vendor", "--for", "hailo8l"], "so --for has no effect"),
+        (["--parse-streams"], "--parse-streams needs --vendor"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    good: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", str(good), *options]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_what_is_not_compiled_yet_is_not_said_to_run_anywhere(
+    tmp_path: Path, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(small_model(), tmp_path)
+    assert run(["inspect", str(path), "--for", "hailo8l"]) == 2
+    assert f"hef lint {path} --arch hailo8l" in capsys.readouterr().err
+    (tmp_path / "net.pt").write_bytes(b"PK")
+    assert run(["inspect", str(tmp_path / "net.pt"), "--for", "hailo8l"]) == 2
+    capsys.readouterr()
+    assert run(["inspect", str(good), str(path), "--for", "hailo8"]) == 0
+
+
+def test_a_missing_file_is_not_answered_with_builds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", str(tmp_path / "lost.hef")]) == 2
+    assert "hint" not in capsys.readouterr().err
+    assert run(["diff", str(tmp_path / "lost.hef"), str(tmp_path / "too.hef")]) == 2
+    assert "hef report --compare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".pt", ".har", ".tflite", ".keras", ".safetensors", ".onnx"])
+@pytest.mark.parametrize(
+    ("content", "is_a", "step"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n",
+            "Git LFS pointer",
+            "lfs pull",
+        ),
+        (b"<!DOCTYPE html><html>", "web page", "download it again"),
+        (b"", "empty", "copy it again"),
+        (b"\x01HEF\0\0\0\3", "a HEF", ".hef"),
+        (b"BZh91AY&SY", "bzip2 archive", "unpack it"),
+    ],
+)
+def test_a_file_that_is_something_else_is_called_what_it_is(
+    tmp_path: Path,
+    ending: str,
+    content: bytes,
+    is_a: str,
+    step: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / f"net{ending}"
+    path.write_bytes(content)
+    assert run(["inspect", str(path)]) == 6
+    said = capsys.readouterr().err
+    assert is_a in said
+    assert step in said or (not content and ending == ".onnx")
+    assert "the HEF may" not in said
+    assert "hef up" not in said
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [(".pt", b"PK\3\4cut"), (".keras", b"PK\3\4cut"), (".har", b"\x1f\x8bcut")],
+)
+def test_a_damaged_file_of_its_own_kind_is_not_called_another(
+    tmp_path: Path, ending: str, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"net{ending}"
+    path.write_bytes(content)
+    assert run(["inspect", str(path)]) == 6
+    assert "archive" not in capsys.readouterr().err

@@ -131,7 +131,10 @@ def _known(rows: Sequence[Row], identity: Identity) -> Iterator[Row]:
     for title, found in good.items():
         if not any(row.check.startswith(title) for row in rows):
             state: State = "not asked" if found is None else "ok"
-            yield Row(check=title, state=state, found=found or "the device did not say")
+            unsaid = "the device did not say"
+            if title == "numpy" and identity.python_version is not None:
+                unsaid = "Python there does not load it, and the binding needs it"
+            yield Row(check=title, state=state, found=found or unsaid)
     yield from _memory(identity)
 
 

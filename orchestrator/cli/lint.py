@@ -91,12 +91,17 @@ def _lint_script(
         raise ConfigError(msg, hint="Name it as a recipe does, such as hailo8l.", code="lint.arch")
     try:
         text = read_regular(script, limit=SCRIPT_LIMIT).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        msg = f"{script} is not a text file"
-        raise ConfigError(msg, code="lint.file") from None
-    except OSError as error:
-        msg = f"{script} cannot be read: {error.strerror}"
-        raise ConfigError(msg, code="lint.file") from None
+    except (UnicodeDecodeError, OSError) as error:
+        from orchestrator.inspect.mistaken import what_it_is
+
+        kind, _ = what_it_is(script)
+        said = error.strerror if isinstance(error, OSError) else None
+        msg = f"{script} cannot be read: {said}" if said else f"{script} is not a text file"
+        if kind is not None and kind != "a text":
+            # Its size, or the first byte that is no text, says nothing then.
+            msg = f"{script} is {kind}, not a model script"
+        hint = f"hef inspect {shlex.quote(str(script))}" if kind == "a HEF" else None
+        raise ConfigError(msg, hint=hint, code="lint.file") from None
     network = _read_layers(layers) if layers is not None else None
     found = check_text(
         text,

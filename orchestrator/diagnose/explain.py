@@ -113,6 +113,13 @@ def _open_log(path: Path) -> BinaryIO:
     return cast("BinaryIO", open_regular(path, LOG_LIMIT))
 
 
+#: How files begin that hold messages of compilers and libraries, of which none was printed: HEF,
+#: programs and libraries, pictures, HDF5 and NumPy (a first byte that is no text is a mark here).
+_NO_LOGS = ("\x01HEF", "\x7fELF", "\ufffdPNG", "\ufffdHDF", "\ufffdNUMPY")
+#: So many bytes of a line that are no text make it none; a name in another encoding has fewer.
+_NOT_TEXT = 4
+
+
 class Explained(NamedTuple):
     """What ran, what is known of it, and the lines (number, file, words) most likely to matter.
 
@@ -134,8 +141,11 @@ class _Kind:
         self.strange = False
 
     def of(self, lines: Iterable[str]) -> Iterator[str]:
-        """Yield the same lines."""
-        for line in lines:
+        """Yield the same lines; none of a file that is known to be no log."""
+        for number, line in enumerate(lines):
+            if number == 0 and line.startswith(_NO_LOGS):
+                self.strange, self.empty = True, False
+                return
             self.strange = self.strange or "\0" in line or line.count("\ufffd") * 4 > len(line)
             self.empty = self.empty and not line.strip(" \t\r\ufeff")
             # Zeros alone, as a disk writes them where power was cut, are no words.
@@ -170,4 +180,8 @@ def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
     if ran.outcome == "ok" and any(one.severity == "fatal" for one in findings):
         # The last command went well; what is asserted is of one before that nothing answered for.
         ran = replace(ran, outcome="failed")
-    return Explained(ran, findings, log.notable(), kind.empty, kind.strange)
+    notable = log.notable()
+    if kind.strange:
+        # Words that a picture or a HEF seems to have by chance are none.
+        notable = [one for one in notable if one[2].count("\ufffd") < _NOT_TEXT]
+    return Explained(ran, findings, notable, kind.empty, kind.strange)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAGIC: Final = b"\x01HEF"
+_HEF: Final = "a HEF"
 
 #: What a name promises, and what such a file is at its beginning, where it is only damaged.
 _PROMISED: Final = {
@@ -29,19 +30,22 @@ _PROMISED: Final = {
 def mistaken(path: Path, error: ArtifactError) -> ArtifactError:
     """Return what to say of a file that could not be read: ``error`` where no more is known."""
     wanted, own = _PROMISED.get(ending_of(path), ("", ()))
-    if not wanted:
+    kind, hint = what_it_is(path) if wanted else (None, None)
+    if kind is None or kind.startswith(own):
         return error
+    if kind == _HEF:
+        hint = "Give it a name that ends in .hef."
+    elif hint is not None and hint.startswith("compile it first"):
+        hint = None  # said of what is named like a HEF
+    message = f"{escape_control(path.name)} is {kind}, not {wanted}"
+    return ArtifactError(message, hint=hint, code=error.code)
+
+
+def what_it_is(path: Path) -> tuple[str | None, str | None]:
+    """Return what a file is by its first bytes, and what to do where a HEF was wanted."""
     try:
         with open_regular(path) as stream:
             start, size = stream.read(512), os.fstat(stream.fileno()).st_size
     except OSError:
-        return error
-    kind, hint = recognise(start, size)
-    if start.startswith(_MAGIC):
-        kind, hint = "a HEF", "Give it a name that ends in .hef."
-    if kind is None or kind.startswith(own):
-        return error
-    if hint is not None and hint.startswith("compile it first"):
-        hint = None  # said of what is named like a HEF
-    message = f"{escape_control(path.name)} is {kind}, not {wanted}"
-    return ArtifactError(message, hint=hint, code=error.code)
+        return None, None
+    return (_HEF, None) if start.startswith(_MAGIC) else recognise(start, size)

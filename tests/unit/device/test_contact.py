@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.device_check import look
+from orchestrator.cli.device_check import _known, look
 from orchestrator.device.base import DeviceSpec, JobResult
 from orchestrator.device.contact import ask_binding, judge
 from orchestrator.device.identity import read_identity
@@ -102,3 +102,16 @@ def test_where_an_environment_lies_is_not_in_a_report_for_others(
     report = look("pi5", run=False)
     assert "binding 4.20.0" in str(report)
     assert "secret-project" not in str(report)
+
+
+def test_a_numpy_that_is_missing_is_not_a_device_that_says_nothing() -> None:
+    lost = {"python": "3.11.2", "numpy": None, "numpy_error": "No module named 'numpy'"}
+    told = {
+        name: {row.check: row.found for row in _known([], read_identity(facts(commands=commands)))}
+        for name, commands in {
+            "lost": {"binding": binding(**lost)},
+            "mute": {"binding": None},
+        }.items()
+    }
+    assert told["lost"]["numpy"] == "Python there does not load it, and the binding needs it"
+    assert told["mute"]["numpy"] == "the device did not say"

@@ -141,6 +141,37 @@ def test_a_log_that_shows_nothing_is_told_with_what_to_do(
         assert "Give more of it" not in out
 
 
+HELD = b"16x4 is not supported in conv1\n"
+
+
+@pytest.mark.parametrize("start", [b"\x01HEF\0\0\0\2", b"\x7fELF\2\1\1", b"\x89HDF\r\n"])
+def test_messages_that_a_file_holds_are_not_taken_for_what_was_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], start: bytes
+) -> None:
+    """Compilers write what they tried into a HEF, and each library has all its messages."""
+    log = tmp_path / "net.hef"
+    log.write_bytes(start + bytes(200) + b"\n" + HELD + FAILED.encode())
+    code, out, _ = explain(capsys, str(log))
+    assert code == 0
+    assert "it failed" not in out
+    assert "error" not in out
+    assert out.splitlines()[-1].startswith("It is not a text file. Use hef inspect FILE")
+    _, other, _ = explain(capsys, str(log), str(log))
+    assert "it failed" not in other
+
+
+def test_letters_in_a_picture_are_no_lines_that_matter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "screen.jpg"
+    log.write_bytes(
+        b"\xff\xd8\xff\0" + b"\x80\x9d\xb1error\xc0\xd0 failed \xfe\xf0\x90 to\xa0\n" * 9
+    )
+    _, out, _ = explain(capsys, str(log))
+    assert "most likely to matter" not in out
+    assert "It is not a text file." in out
+
+
 @pytest.mark.slow
 def test_a_file_that_is_no_log_is_answered_with_nothing(tmp_path: Path) -> None:
     log = tmp_path / "x.hef"

@@ -380,3 +380,13 @@ def test_a_damaged_file_of_its_own_kind_is_not_called_another(
     path.write_bytes(content)
     assert run(["inspect", str(path)]) == 6
     assert "archive" not in capsys.readouterr().err
+
+
+def test_lint_calls_a_hef_a_hef(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was said to be too large, or not text: true, and no help."""
+    for content in (good.read_bytes(), good.read_bytes() + bytes(300_000)):
+        good.write_bytes(content)
+        assert run(["lint", str(good)]) == 2
+        said = capsys.readouterr().err
+        assert "is a HEF, not a model script" in said
+        assert f"hef inspect {good}" in said

@@ -431,10 +431,12 @@ class AgentClient:
         # nothing is known.
         quiet = not self._stderr.strip() and status not in (126, 127)
         if quiet or status in (0, None):
-            ended = f"ended with status {status}" if status is not None else "went on by itself"
+            begun = escape_control(python)
             return DeviceLacks(
-                f"{self.name}: the login there {ended} before {escape_control(python)} began: "
-                f"{last}",
+                f"{self.name}: the login there went on by itself before {begun} began: {last}"
+                if status is None
+                else f"{self.name}: the login there ended with status {status} before {begun} "
+                f"began: {last}",
                 hint="Does ~/.bashrc or ~/.profile there end the shell or start another program "
                 f"(exit, exec, a menu)?\nThis must print a version, and no more: {by_hand}",
             )
@@ -454,14 +456,13 @@ def _silent(name: str, doing: str, seconds: float) -> DeviceSilent:
     )
 
 
-_READ_ONLY = (
-    "Nothing can be written there: is its overlay file system on (sudo raspi-config), or did the "
-    "kernel stop writing to a failing card? Look with: dmesg --human"
-)
 _REFUSALS: Mapping[str, tuple[type[DeviceError], str | None]] = {
     "full": (DeviceFull, "Free some room there (df -h), or keep fewer releases: --keep 2"),
     "not_ours": (FolderNotOurs, "Move that folder away, or name the model otherwise."),
-    "read_only": (DeviceError, _READ_ONLY),
+    "read_only": (
+        DeviceError,
+        "Is its overlay file system on (sudo raspi-config), or does its card fail? dmesg --human",
+    ),
     "os": (DeviceError, "Look at the folder's owner and rights on the device."),
     "service": (DeviceError, "Allow it: sudo visudo, or run: sudo systemctl stop/start by hand."),
 }

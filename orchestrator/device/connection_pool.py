@@ -182,8 +182,9 @@ def _refuse_circle(spec: DeviceSpec, route: Route) -> None:
                 f"{shown} through {shown} itself"
             )
             hint = (
-                "In ~/.ssh/config give it an entry of its own, above the one with ProxyJump:\n"
-                f"Host {shown}\n  ProxyJump none"
+                "Put these two lines above the entry with ProxyJump in ~/.ssh/config:\n"
+                f"Host {shown}\n  ProxyJump none\n"
+                "The address and the user of that host can stand below them."
             )
             raise ConfigError(msg, hint=hint, code="device.jump-circle")
         passed.append(first)

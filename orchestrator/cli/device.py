@@ -181,7 +181,9 @@ def _trust_one(
     if not accepted and shown not in old:
         if not sys.stdin.isatty():
             msg = f"{name}: {label} shows {trust.fingerprint(key)}; no terminal to confirm it at"
-            raise ConfigError(msg, hint=f"hef device trust {again} --fingerprint {shown}")
+            # Without it the key that is trusted now would be in the way.
+            options = f"{'--replace ' if replace else ''}--fingerprint {shown}"
+            raise ConfigError(msg, hint=f"hef device trust {again} {options}")
         note(f"{label} shows {trust.fingerprint(key)}")
         note("On the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
         if not typer.confirm(told("Is that the same?"), err=True):

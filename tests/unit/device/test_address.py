@@ -152,6 +152,19 @@ def test_only_a_fingerprint_is_taken_for_one(
     assert "Do not connect" in capsys.readouterr().err
 
 
+def test_the_line_for_a_key_that_changed_replaces_it(
+    servers: tuple[int, asyncssh.SSHKey, int, asyncssh.SSHKey], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --replace the line that was printed led back to where it had come from."""
+    port, key, _, other = servers
+    save_user_device(DeviceSpec(name="door", host="127.0.0.1", port=port, user="pi"))
+    add_trust(host_label("127.0.0.1", port), other, comment="test")
+    assert run(["device", "trust", "door", "--replace"]) == 2
+    hint = capsys.readouterr().err.partition("hint:")[2]
+    assert run(shlex.split(hint.splitlines()[0])[1:]) == 0
+    assert known_fingerprints(f"[127.0.0.1]:{port}") == (key.get_fingerprint(),)
+
+
 class _Jump(asyncssh.SSHServer):
     """Lets anybody in and anything through."""
 

@@ -236,6 +236,7 @@ def _identify(
     """Ask devices for chip, versions, board and temperature. Free space and holders, too."""
     from orchestrator.cli.devices import (
         ask_password,
+        by_argument,
         choose_devices,
         exit_code_of,
         outcome_as_json,
@@ -243,7 +244,8 @@ def _identify(
     from orchestrator.device.fleet import run_fleet
     from orchestrator.pipeline.device_pool import open_pool
 
-    specs = choose_devices(names or [])
+    with by_argument("hef device identify"):
+        specs = choose_devices(names or [])
     outcomes = run_fleet(
         open_pool(), specs, lambda session: session.identify(), password=ask_password
     )

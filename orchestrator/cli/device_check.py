@@ -56,12 +56,13 @@ def check(
 
 def look(name: str | None, *, run: bool, engine: str | None = None) -> ContactReport:
     """Return all that was found of one device; the small network is built on ``engine``."""
-    from orchestrator.cli.devices import ask_password, choose_device
+    from orchestrator.cli.devices import ask_password, by_argument, choose_device
     from orchestrator.cli.doctor import device_results
     from orchestrator.contact_report import ContactReport, public
     from orchestrator.pipeline.device_pool import open_pool
 
-    spec = choose_device(name)
+    with by_argument("hef device check"):
+        spec = choose_device(name)
     note(f"looking at {spec.name}")
     rows = [_as_row(one) for one in device_results(spec.name)]
     versions: dict[str, str] = {}

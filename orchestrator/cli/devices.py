@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import note
 from orchestrator.errors import ExitCode, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any, Self
 
     from orchestrator.device.base import DeviceSpec
@@ -33,6 +34,20 @@ def choose_devices(
 ) -> tuple[DeviceSpec, ...]:
     """Return the devices that a command is for, and say which where nobody named them."""
     return _choice(names, workspace).specs
+
+
+@contextmanager
+def by_argument(command: str) -> Iterator[None]:
+    """Say how a device is named to a command that takes it as a word and has no ``--device``."""
+    from orchestrator.errors import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        if error.code != "device.several":
+            raise
+        hint = f"Name one: {command} NAME"
+        raise ConfigError(error.message, hint=hint, code=error.code) from error
 
 
 def choose_device(name: str | None) -> DeviceSpec:

@@ -432,11 +432,14 @@ class AgentClient:
         quiet = not self._stderr.strip() and status not in (126, 127)
         if quiet or status in (0, None):
             begun = escape_control(python)
+            msg = (
+                f"{self.name}: the login there ended with status {status} before {begun} began: "
+                f"{last}"
+            )
+            if status is None:
+                msg = f"{self.name}: the login there went on by itself before {begun} began: {last}"
             return DeviceLacks(
-                f"{self.name}: the login there went on by itself before {begun} began: {last}"
-                if status is None
-                else f"{self.name}: the login there ended with status {status} before {begun} "
-                f"began: {last}",
+                msg,
                 hint="Does ~/.bashrc or ~/.profile there end the shell or start another program "
                 f"(exit, exec, a menu)?\nThis must print a version, and no more: {by_hand}",
             )

@@ -353,6 +353,17 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
             else f"Is {route.port} the right port? On the device: sudo sshd -T | grep ^port\n"
             f"If no server runs there at all: {_NO_SERVER.partition(': ')[2]}",
         )
+    elif isinstance(error, asyncssh.ProtocolError | asyncssh.ConnectionLost) and not (
+        route.proxied or route.jumps
+    ):
+        # Somebody took the connection: it is neither switched off nor in another network.
+        msg = f"{name}: what answers at {where} is not an SSH server: {escape_control(str(error))}"
+        if isinstance(error, asyncssh.ConnectionLost):
+            msg = f"{name}: {where} closed the connection before the login was done"
+        look = escape_control(ssh_command(spec))
+        return DeviceUnreachable(
+            msg, hint=f"Is {route.port} its port for SSH? See what it says: {look}"
+        )
     elif isinstance(error, OSError) and error.strerror:
         said = error.strerror
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -163,6 +164,44 @@ def test_the_line_for_a_key_that_changed_replaces_it(
     hint = capsys.readouterr().err.partition("hint:")[2]
     assert run(shlex.split(hint.splitlines()[0])[1:]) == 0
     assert known_fingerprints(f"[127.0.0.1]:{port}") == (key.get_fingerprint(),)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b"x" * 20_000, b""])
+def test_what_is_no_ssh_server_is_not_said_to_be_switched_off(
+    said: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong port: a web server answers there."""
+    door = socket.create_server(("127.0.0.1", 0))
+    port = door.getsockname()[1]
+
+    def answer() -> None:
+        came, _ = door.accept()
+        with came:
+            came.sendall(said)
+            came.shutdown(socket.SHUT_WR)
+            while came.recv(4096):
+                pass
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    save_user_device(DeviceSpec(name="web", host="127.0.0.1", port=port, user="pi"))
+    assert run(["device", "trust", "web"]) == 4
+    thread.join(20)
+    door.close()
+    told = capsys.readouterr().err
+    assert "switched on" not in told
+    assert f"Is {port} its port for SSH?" in told
+    assert f"ssh -p {port} pi@127.0.0.1" in told
+
+
+@pytest.mark.parametrize("command", ["identify", "check"])
+def test_a_command_that_takes_a_name_as_a_word_asks_for_it_so(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        save_user_device(DeviceSpec(name=name, host="192.0.2.1"))
+    assert run(["device", command]) == 2
+    assert f"Name one: hef device {command} NAME" in capsys.readouterr().err
 
 
 class _Jump(asyncssh.SSHServer):

@@ -166,12 +166,13 @@ def read_generation(speed: str | None) -> int | None:
 
 
 def _compare(identity: Identity, raw: Facts) -> tuple[bool | None, tuple[str, ...]]:
-    """Say whether driver, library, tool and binding are one version, and what else is odd."""
+    """Say whether driver, library, tool, firmware and binding are one version, and what else is odd."""
     notes: list[str] = []
     versions = {
         "library": identity.hailort,
         "hailortcli": identity.cli_version,
         "driver": identity.driver_version,
+        "firmware": identity.firmware,
         "Python binding": identity.binding_version,
     }
     known = {name: version for name, version in versions.items() if version is not None}

@@ -166,7 +166,7 @@ def read_generation(speed: str | None) -> int | None:
 
 
 def _compare(identity: Identity, raw: Facts) -> tuple[bool | None, tuple[str, ...]]:
-    """Say whether driver, library, tool, firmware and binding are one version, and what else is odd."""
+    """Say whether all that has a version has the same, and what else is odd."""
     notes: list[str] = []
     versions = {
         "library": identity.hailort,

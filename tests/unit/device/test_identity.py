@@ -252,3 +252,11 @@ def test_no_facts_at_all_are_an_identity_without_a_chip(raw: dict[str, object]) 
 def test_a_board_without_vcgencmd_tells_thousandths_of_a_degree() -> None:
     raw = {"files": {"/sys/class/thermal/thermal_zone0/temp": "45678"}}
     assert read_identity(facts_of(raw)).temperature_c == 45.678
+
+
+def test_a_firmware_of_another_version_is_no_agreement() -> None:
+    """Doctor called it an error, and identify said that the versions agree."""
+    old = {"identify": output(IDENTIFY_HAT.format(version="4.20.0"))}
+    identity = read_identity(facts("4.23.0", commands=old))
+    assert identity.versions_agree is False
+    assert "firmware 4.20.0" in identity.notes[0]

@@ -108,6 +108,8 @@ def read_route(spec: DeviceSpec) -> Route:
         path = spec.identity_file.expanduser()
         if not path.is_file():
             msg = f"{spec.name}: identity file {path} does not exist"
+            if path.exists():
+                msg = f"{spec.name}: identity file {path} is not a regular file"
             raise ConfigError(msg, hint="Name the private key, or leave it out to use the agent.")
         given["client_keys"] = [str(path)]
     try:
@@ -120,6 +122,13 @@ def read_route(spec: DeviceSpec) -> Route:
             msg = f"{spec.name}: the private key {spec.identity_file or ''} has a passphrase"
             hint = f"Give it to the agent once: ssh-add {spec.identity_file or ''}".rstrip()
             raise LoginRefused(msg, hint=hint) from error
+        if isinstance(error, asyncssh.KeyImportError) and spec.identity_file is not None:
+            msg = f"{spec.name}: identity file {spec.identity_file} is not a private key"
+            private = str(spec.identity_file).removesuffix(".pub")
+            hint = f"Name the private key, not the public one: {private}"
+            if private == str(spec.identity_file):
+                hint = "Name the private key, or leave it out to use the agent."
+            raise ConfigError(msg, hint=hint) from error
         msg = f"{spec.name}: {error}"
         if isinstance(error, FileNotFoundError) and error.filename:
             lost = escape_control(str(error.filename))

@@ -216,6 +216,23 @@ def test_a_missing_identity_file_is_named() -> None:
         read_route(DeviceSpec(name="x", host="x", identity_file=Path("/nowhere/id")))
 
 
+def test_what_is_no_private_key_is_named_and_not_looked_for_in_the_configuration(
+    tmp_path: Path,
+) -> None:
+    import asyncssh
+
+    (public := tmp_path / "id_pi.pub").write_bytes(
+        asyncssh.generate_private_key("ssh-ed25519").export_public_key()
+    )
+    (garbage := tmp_path / "id_garbage").write_text("garbage\n")
+    for path, hint in ((public, f"not the public one: {tmp_path}/id_pi"), (garbage, "the agent.")):
+        with pytest.raises(ConfigError, match=f"x: .*{path.name} is not a private key") as told:
+            read_route(DeviceSpec(name="x", host="x", identity_file=path))
+        assert str(told.value.hint).endswith(hint)
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        read_route(DeviceSpec(name="x", host="x", identity_file=tmp_path))
+
+
 def test_a_key_of_the_configuration_that_is_not_on_this_machine_is_left_out(
     ssh_config: Path, tmp_path: Path
 ) -> None:

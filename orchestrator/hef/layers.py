@@ -9,7 +9,6 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.errors import shorten
 from orchestrator.hef import formats
 from orchestrator.hef.errors import HefInvalidError
 from orchestrator.hef.faults import MAX_NAME, CrashError, invalid
@@ -27,6 +26,8 @@ MAX_NETWORK_NAME: Final = 256
 _PERIPH_MAX: Final = 0x2000
 _U8, _U16 = 0xFF, 0xFFFF
 _NMS_QPS: Final = 2
+#: Characters of a name that is refused for its length.
+_SHOWN: Final = 200
 
 INFO, MUX, PLANES = 0, 1, 2
 BOUNDARY, INTERMEDIATE, DDR, CACHE = 0, 1, 2, 3
@@ -102,7 +103,8 @@ def read_boundary(layer: Any, place: Place) -> Layer:
 
 def _check_names(name: str, network: str) -> None:
     if len(name.encode()) > MAX_NAME:
-        message = f"the layer name {shorten(name)!r} is longer than {MAX_NAME} bytes"
+        shown = name if len(name) < _SHOWN else f"{name[:_SHOWN]}..."
+        message = f"the layer name {shown!r} is longer than {MAX_NAME} bytes"
         raise invalid(message, 8, "hef.name-too-long")
     if len(network.encode()) > MAX_NETWORK_NAME:
         message = f"the network name {network!r} is longer than {MAX_NETWORK_NAME} bytes"

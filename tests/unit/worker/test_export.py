@@ -241,6 +241,41 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(folder: Path) -> None:
     assert not marker.exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "told", "fix"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "Git LFS", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "a web page", "Download"),
+        (b"\x01HEF\0\0\0\3", "a HEF", "compiled from"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+def test_what_lies_in_the_place_of_weights_is_not_called_code_to_be_trusted(
+    tmp_path: Path, content: bytes, told: str, fix: str, ending: str
+) -> None:
+    from hefsmith_worker.stages import checkpoint
+
+    path = tmp_path / f"net{ending}"
+    path.write_bytes(content)
+    for trust in (False, True):
+        with pytest.raises(StageError) as refused:
+            checkpoint.load(path, trust)
+        assert told in str(refused.value)
+        assert fix in str(refused.value.fix)
+        assert "trust_pickle" not in str(refused.value.fix)
+
+
+def test_weights_whose_first_byte_is_that_of_a_web_page_are_read(tmp_path: Path) -> None:
+    """A safetensors file begins with the length of its header: 60 is ``<``."""
+    from hefsmith_worker.stages import checkpoint
+
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(60)
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert path.read_bytes().startswith(b"<")
+    assert len(checkpoint.load(path, False)) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])
 def test_a_file_that_is_no_checkpoint_is_told_so(folder: Path, content: bytes) -> None:
     (folder / "in" / "net.pt").write_bytes(content)

@@ -54,6 +54,7 @@ def load(path: Path, trust_pickle: bool, own: Optional[Any] = None, boxed: bool 
 
     if not path.is_file():
         raise StageError("the weights %s do not exist" % path.name, code="export.weights-missing")
+    _refuse_impostor(path)
     if path.suffix.lower() == ".safetensors":
         return _load_safetensors(path)
     if torchscript.is_one(path):
@@ -85,6 +86,36 @@ def load(path: Path, trust_pickle: bool, own: Optional[Any] = None, boxed: bool 
             code="export.weights-unreadable",
             fix=_install(_absent(names))
             or "The classes it was made of must be importable where the export runs.",
+        )
+
+
+def _refuse_impostor(path: Path) -> None:
+    """Refuse what lies where weights should and is something else.
+
+    PyTorch takes its letters for a pickle that wants to run code, and whoever is told so may
+    switch the guard off.
+    """
+    with open(str(path), "rb") as file:
+        start = file.read(64)
+    code = "export.weights-unreadable"
+    if start.startswith(b"version https://git-lfs"):
+        raise StageError(
+            "%s is a Git LFS pointer, not the weights" % path.name,
+            code=code,
+            fix="Fetch the file itself: git lfs pull",
+        )
+    # Not by its first byte: a safetensors file begins with a number, which may be 60.
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        raise StageError(
+            "%s is a web page, not the weights" % path.name,
+            code=code,
+            fix="Download the file itself, not the page about it.",
+        )
+    if start.startswith(b"\x01HEF"):
+        raise StageError(
+            "%s is a HEF, not weights" % path.name,
+            code=code,
+            fix="Name the weights that it was compiled from.",
         )
 
 

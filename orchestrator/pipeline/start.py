@@ -320,6 +320,9 @@ def _decide(
     written: stated.Stated, seen: LookResult | None, network: Network, draft: Draft, ask: Ask
 ) -> decide.Decision:
     trials = [decide.Trial.read(one) for one in seen.trials] if seen is not None else []
+    channels = {shape[1] for shape in network.inputs.values() if len(shape) == 4}
+    if len(channels) == 1:
+        written = stated.stated_for(written, channels.pop())
     decision = decide.decide(written, trials, assumed_preprocessing(network))
     if not takes_pictures(network):
         return replace(decision, section=assumed_preprocessing(network), asks=False)

@@ -76,7 +76,9 @@ def find_code(
         return Code({network.kind: relative(path, target)}, {network.kind: _absolute(path)})
     factory = _factory(given, weights, scripts, known, ask)
     if factory.missing:
-        call = f"{factory.name}({', '.join(f'{one}=...' for one in factory.missing)})"
+        given_too = [f"{key}={value!r}" for key, value in factory.kwargs.items()]
+        words = [f"{one}=..." for one in factory.missing] + given_too
+        call = f"{factory.name}({', '.join(words)})"
         msg = (
             f"{factory.script.path.name}: {factory.name} needs arguments that are nowhere stated: "
             f"{', '.join(factory.missing)}"

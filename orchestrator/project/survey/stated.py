@@ -8,7 +8,7 @@ deviations are told in units of 0..255, sizes as (height, width).
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.presets import IMAGENET_MEAN, IMAGENET_STD
@@ -62,6 +62,22 @@ class Stated:
             if one.name != "where"
         }
         return Stated(**values, where=tuple(dict.fromkeys((*self.where, *other.where))))
+
+
+def stated_for(found: Stated, channels: int) -> Stated:
+    """Return what can be meant for a network of so many channels.
+
+    A folder's scripts also make other pictures: gray ones say nothing of a network that takes
+    three channels, nor do three means of one that takes gray ones.
+    """
+    kept = found
+    if found.color is not None and (found.color == "gray") != (channels == 1):
+        kept = replace(kept, color=None)
+    lengths = {len(part) for part in (found.mean, found.std) if part is not None}
+    if not lengths <= {1, channels}:
+        kept = replace(kept, mean=None, std=None)
+    nothing = replace(kept, where=()) == Stated()
+    return Stated() if nothing else kept
 
 
 def stated_in_graph(own: Mapping[str, Sequence[float]]) -> Stated:
@@ -238,7 +254,7 @@ def _of_arithmetic(script: Script) -> Stated:
     divided: float | None = None
     shifted: tuple[list[float], list[float]] | None = None
     turned = opened = False
-    for node in ast.walk(script.tree):
+    for node in _outside_networks(script.tree):
         found: dict[str, Any] = {}
         if isinstance(node, ast.Call):
             whole = script.stands_for(dotted(node.func))
@@ -264,6 +280,26 @@ def _of_arithmetic(script: Script) -> Stated:
     if scale is not None:
         values["mean"], values["std"] = scale
     return Stated(**values, where=tuple(where)) if values else Stated()
+
+
+def _outside_networks(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield a script's nodes without what a network's ``forward`` computes.
+
+    That is part of the network, and comes after the preparation of a picture: its graph tells of
+    it, and where a file has several networks it is not even of this one.
+    """
+    pending = [tree]
+    while pending:
+        node = pending.pop(0)
+        yield node
+        inner = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.ClassDef):
+            inner = [
+                one
+                for one in inner
+                if not (isinstance(one, ast.FunctionDef) and one.name == "forward")
+            ]
+        pending += inner
 
 
 def _of_picture_call(script: Script, node: ast.Call, whole: str) -> dict[str, Any]:

@@ -47,3 +47,34 @@ def test_the_command_of_a_hint_finds_weights_and_code_in_folders(
     assert application.run([*words, "--no-run"]) == 0
     recipe = (tmp_path / "models" / "net" / "model.yaml").read_text(encoding="utf-8")
     assert "../../my runs/a.pt" in recipe
+
+
+def test_the_call_of_a_hint_has_the_arguments_that_are_known_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanting = NET.replace("width)", "width, *, act)")
+    code = f"{wanting}\n\ndef small(wide): return Net(wide, act='relu')\n"
+    (tmp_path / "net.py").write_text(code, encoding="utf-8")
+    torch.save({"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)}, "a.pt")
+    assert application.run(["init", "a", "--torch", "net.py:Net", "--weights", "a.pt"]) == 2
+    assert "def build(): return Net(width=..., act='relu')" in capsys.readouterr().err
+
+
+def test_a_tool_for_gray_pictures_does_not_make_a_network_of_three_channels_gray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NET.replace("width)", "width=4)"), encoding="utf-8")
+    tool = "from PIL import Image\nImage.open('a.png').convert('L').save('b.png')\n"
+    (tmp_path / "tool.py").write_text(tool, encoding="utf-8")
+    torch.save({"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)}, "a.pt")
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        Image.new("RGB", (48, 32), (60 * number, 9, 9)).save(f"photos/{number}.png")
+    assert application.run(["init", "a", "--yes", "--no-run"]) == 0, capsys.readouterr().err
+    recipe = (tmp_path / "models" / "a" / "model.yaml").read_text(encoding="utf-8")
+    assert "color: rgb" in recipe
+    assert "tool.py" not in recipe

@@ -186,3 +186,35 @@ def test_layers_of_a_base_class_in_another_file_count(tmp_path: Path) -> None:
     )
     scripts = [script(tmp_path, own, "net.py"), script(tmp_path, base, "blocks.py")]
     assert [one.name for one in find_factories(scripts, WEIGHTS, {})] == ["Net"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Out = namedtuple('Out', 'mask kind')",
+        "Norm = partial(nn.BatchNorm2d, eps=1e-3)",
+        "T = typing.TypeVar('T')",
+        "MEAN = np.array([0.485, 0.456, 0.406])",
+        "WIDE = int(8 * math.sqrt(4))",
+    ],
+)
+def test_what_only_names_types_and_numbers_does_nothing_when_it_is_imported(
+    line: str, tmp_path: Path
+) -> None:
+    head = (
+        "import math, typing\nfrom collections import namedtuple\nfrom functools import partial\n"
+        "import numpy as np\nfrom torch import nn\n"
+    )
+    name = line.partition(" ")[0]
+    found = script(tmp_path, f"{head}{line}\n{NET}\n    def forward(self, x): return {name}(x)\n")
+    assert found.troubles == []
+    assert extract(found, "Net", {}).open_names == ()
+
+
+def test_what_a_network_computes_says_nothing_of_how_pictures_are_prepared(tmp_path: Path) -> None:
+    forward = "\n    def forward(self, x):\n        return self.head(self.body(x / 255.0))\n"
+    found = stated_in(script(tmp_path, f"{HEAD}{NET}{forward}"))
+    assert (found.scaled, found.where) == (False, ())
+    beside = "\ndef load(file):\n    return read(file).resize((96, 64)) / 255.0\n"
+    found = stated_in(script(tmp_path, f"{HEAD}{NET}{forward}{beside}"))
+    assert (found.std, found.size) == ((255.0,), (64, 96))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.project.survey.decide import Trial, decide, scalings
-from orchestrator.project.survey.stated import Stated
+from orchestrator.project.survey.stated import Stated, stated_for
 
 ASSUMED = {"size": [32, 32], "resize": "stretch", "mean": [0], "std": [255], "color": "rgb"}
 COUNT = 72
@@ -70,3 +70,14 @@ def test_the_stated_scaling_is_tried_too() -> None:
     own = Stated(mean=(10.0, 20.0, 30.0), std=(50.0,))
     assert scalings(own, 3)[0]["mean"] == (10.0, 20.0, 30.0)
     assert all(len(one["mean"]) == 1 for one in scalings(own, 1))
+
+
+def test_what_is_written_for_pictures_of_another_kind_is_left_out() -> None:
+    gray = Stated(color="gray", where=("tool.py:2: image.convert('L')",))
+    assert stated_for(gray, 3) == Stated()
+    assert stated_for(gray, 1) == gray
+    sized = Stated(size=(64, 64), color="gray", where=("tool.py",))
+    assert stated_for(sized, 3) == replace(sized, color=None)
+    colour = Stated(mean=(1.0, 2.0, 3.0), std=(4.0, 4.0, 4.0), color="bgr", where=("a.py",))
+    assert stated_for(colour, 3) == colour
+    assert stated_for(colour, 1) == Stated()

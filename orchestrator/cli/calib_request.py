@@ -76,10 +76,9 @@ def from_source(path: str, size: str | None, color: str, count: int | None) -> W
     from hefsmith_worker.contract.options import CALIBRATION
     from hefsmith_worker.pictures import Preprocess, PreprocessError
 
+    sides = parse_size(size) if size else _sides_of(Path(path)) or [640, 640]
     try:
-        preprocess = Preprocess.from_dict(
-            {"size": parse_size(size or "640"), "color": color, "resize": "letterbox"}
-        )
+        preprocess = Preprocess.from_dict({"size": sides, "color": color, "resize": "letterbox"})
     except PreprocessError as error:
         raise ConfigError(str(error), code="usage") from None
     name = Path(path.rstrip("/\\*?")).stem or "source"
@@ -90,6 +89,22 @@ def from_source(path: str, size: str | None, color: str, count: int | None) -> W
         minimum=1,
     )
     return Wanted(name, request)
+
+
+def _sides_of(path: Path) -> list[int] | None:
+    """Return the height and width of an array's pictures: no network is known that takes others."""
+    import numpy as np
+
+    if path.suffix.lower() != ".npy" or not path.is_file():
+        return None
+    try:
+        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError, EOFError):
+        # What is wrong with the file is told by who reads it.
+        return None
+    if len(shape) != 4 or not 0 < shape[3] <= 4:
+        return None
+    return [int(side) for side in shape[1:3]]
 
 
 def parse_size(text: str) -> list[int]:

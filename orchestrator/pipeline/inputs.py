@@ -143,7 +143,7 @@ def _gather(collector: Collector) -> _Gathered:
     nms = _group(recipe.postprocess.nms, NmsOptions)
     nms_files: tuple[str, ...] = ()
     if nms.config is not None:
-        config = collector.find(nms.config, "postprocess", "nms", "config")
+        config = collector.find_file(nms.config, "postprocess", "nms", "config")
         nms = replace(nms, config=collector.add(config.name, config))
         nms_files = (str(nms.config),)
     return _Gathered(
@@ -230,7 +230,7 @@ def _labels(collector: Collector) -> tuple[str, ...]:
         listed = tuple(enumerate(labels, 1))
         place = "entry"
     else:
-        path = collector.find(labels, "postprocess", "labels")
+        path = collector.find_file(labels, "postprocess", "labels")
         try:
             text = read_text(path).removeprefix("\ufeff")
         except (OSError, UnicodeDecodeError) as error:
@@ -394,7 +394,7 @@ def _script(collector: Collector) -> tuple[str, ...]:
     optimization = collector.loaded.recipe.optimization
     lines = list(optimization.script)
     if optimization.script_file is not None:
-        path = collector.find(optimization.script_file, "optimization", "script_file")
+        path = collector.find_file(optimization.script_file, "optimization", "script_file")
         text = read_regular(path, limit=SCRIPT_LIMIT).decode("utf-8-sig", "replace")
         lines = [*text.splitlines(), *lines]
     return tuple(lines)

@@ -100,6 +100,17 @@ class Collector:
             msg, hint="Looked for " + "\nand for ".join(looked), code="recipe.missing"
         )
 
+    def find_file(self, written: str, *location: str | int) -> Path:
+        """Return a file of the recipe, else say what is in its place."""
+        path = self.find(written, *location)
+        if not path.is_file():
+            where, field = self.loaded.where(*location), ".".join(map(str, location))
+            msg = f"{where}: {field}: {escape_control(written)} is a folder, and a file is needed"
+            if not path.is_dir():
+                msg = f"{where}: {field}: {escape_control(written)} is not a regular file"
+            raise ConfigError(msg, hint="Name a file, such as one in it.", code="recipe.path")
+        return path
+
     def add(self, name: str, path: Path, files: tuple[str, ...] | None = None) -> str:
         """Hand over a file or folder under ``name``; the same path keeps its first name."""
         for material in self.materials.values():

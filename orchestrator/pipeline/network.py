@@ -48,13 +48,13 @@ def _of_torch(collector: Collector, _: SourceKind) -> Described:
     file = factory = weights = None
     if source.torch is not None:
         written, _colon, factory = source.torch.rpartition(":")
-        path = collector.find(written, "source", "torch")
+        path = collector.find_file(written, "source", "torch")
         files = _code_behind(path, source, collector.loaded.where("source", "torch"))
         name = collector.add("source", path.parent, files)
         file = f"{name}/{path.name}"
         names.append(name)
     if source.weights is not None:
-        path = collector.find(source.weights, "source", "weights")
+        path = collector.find_file(source.weights, "source", "weights")
         weights = collector.add(path.name, path)
         names.append(weights)
     plan: dict[str, object] = {
@@ -70,7 +70,7 @@ def _of_torch(collector: Collector, _: SourceKind) -> Described:
 def _of_onnx(collector: Collector, kind: SourceKind) -> Described:
     from hefsmith_worker.onnx_external import external_files
 
-    path = collector.find(str(collector.loaded.recipe.source.onnx), "source", "onnx")
+    path = collector.find_file(str(collector.loaded.recipe.source.onnx), "source", "onnx")
     name = collector.add(path.name, path)
     beside = [
         collector.add(other, path.parent / other)

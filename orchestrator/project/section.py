@@ -60,8 +60,20 @@ class Within:
         self, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         """Add the bounds to the number's schema."""
+        from pydantic_core import core_schema
+
         bounds = {name: bound for name, bound in vars(self).items() if bound is not None}
-        return cast("CoreSchema", {**handler(source), **bounds})
+        number = cast("CoreSchema", {**handler(source), **bounds})
+        return core_schema.no_info_before_validator_function(_no_switch, number)
+
+
+def _no_switch(value: Any) -> Any:
+    """Refuse true and false, which Python counts as 1 and 0."""
+    if isinstance(value, bool):
+        msg = f"needs a number, not {str(value).lower()}"
+        # pydantic tells a ValueError with its place, and lets a TypeError through.
+        raise ValueError(msg)  # noqa: TRY004
+    return value
 
 
 @dataclass(frozen=True)

@@ -271,7 +271,7 @@ def test_findings_about_calibration_are_told(portuguese: None) -> None:
 
     from orchestrator.cli.calib import _finding_lines
 
-    text = "3 of 4 images are at most half the network's 32x32 and are enlarged"
+    text = "3 of 4 images are at most half of the 32x32 that they are enlarged to"
     finding = Finding("calib.small", "warning", text, fix="Run the same command again.")
     first, second = _finding_lines(finding)
     assert first.startswith("aviso     3 de 4 imagens têm no máximo metade dos 32x32")

@@ -86,6 +86,18 @@ def copy_onnx(source: Path, target: Path) -> None:
         _copy_new(beside, target.parent / name)
 
 
+@contextlib.contextmanager
+def called(name: str, copy: Path) -> Iterator[None]:
+    """Tell what is wrong with a copy under the name of the file that the user gave."""
+    try:
+        yield
+    except StageError as error:
+        if name == copy.name or not error.message.startswith(copy.name + " "):
+            raise
+        told = name + error.message[len(copy.name) :]
+        raise StageError(told, code=error.code, fix=error.fix)
+
+
 def _copy_new(source: Path, target: Path) -> None:
     """Copy to a file that is made here and now: a name out of a file overwrites nothing.
 
@@ -379,4 +391,7 @@ def largest_difference(left: Any, right: Any) -> float:
 
 def _first_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
+    if text and text[0].rstrip().endswith(":"):
+        # The line announces the others.
+        return " ".join(" ".join(text).split())[:200]
     return text[0] if text else type(error).__name__

@@ -9,6 +9,7 @@ the original before it is used.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
@@ -58,6 +59,7 @@ def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[
     :class:`StageError` when the changed network answers otherwise than the original.
     """
     model = onnx_files.load(path)
+    _refuse_namesakes(path, model.graph)
     refuse_quantised(model.graph)
     changes = []
     whole = onnx_custom.leave_out(model)
@@ -82,6 +84,18 @@ def bring_into_form(path: Path, shapes: Mapping[str, Tuple[int, ...]]) -> Tuple[
         tolerance = TOLERANCE_HALF if half - {"double"} else TOLERANCE
         _compare(original or onnx_files.load(path), model, shapes, tolerance)
     return model, changes
+
+
+def _refuse_namesakes(path: Path, graph: Any) -> None:
+    """Raise for nodes that are called alike: the runtime takes no such file."""
+    count = Counter(node.name for node in graph.node if node.name)
+    name, many = max(count.items(), key=lambda pair: pair[1], default=("", 1))
+    if many > 1:
+        raise StageError(
+            "%s has %d nodes called %s: a name of a node stands once" % (path.name, many, name),
+            code="onnx.invalid",
+            fix="Name them apart: for i, node in enumerate(model.graph.node): node.name = str(i)",
+        )
 
 
 def refuse_quantised(graph: Any) -> None:

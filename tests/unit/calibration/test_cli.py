@@ -104,6 +104,15 @@ def test_a_bare_source_is_checked_without_a_recipe(
     assert r"bad\x1b[2J.png: not a picture" in out
 
 
+def test_an_array_alone_is_checked_at_its_own_size(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("own.npy", np.random.RandomState(0).randint(0, 255, (9, 24, 40, 3)).astype(np.uint8))
+    assert run(["calib", "check", "own.npy"]) == 0
+    assert "24x40x3 uint8" in capsys.readouterr().out
+    assert run(["calib", "check", "own.npy", "--size", "640"]) != 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hefsmith_worker.calibration import build_calibration
+from hefsmith_worker.calibration import CalibrationError, build_calibration
 from PIL import Image
 
 
@@ -198,3 +198,35 @@ def test_errors_come_first(make_folder: Any, make_request: Any, tmp_path: Path) 
     ranks = [("error", "warning", "info").index(f.severity) for f in made.findings]
     assert ranks == sorted(ranks)
     assert len(set(ranks)) == 3
+
+
+def test_pictures_that_are_black_were_not_divided(make_request: Any, tmp_path: Path) -> None:
+    black = save(tmp_path / "black", [np.zeros((48, 64, 3), np.uint8)] * 6)
+
+    found = lint(make_request(black, count=6, drop_duplicates=False), tmp_path)
+
+    assert "calib.black" in found
+    assert "calib.range" not in found
+
+
+def test_whole_numbers_of_more_than_8_bits_are_told_as_what_they_are(
+    make_request: Any, tmp_path: Path
+) -> None:
+    deep = np.random.RandomState(0).randint(0, 4096, (10, 32, 32, 3)).astype(np.uint16)
+    np.save(tmp_path / "set.npy", deep)
+
+    with pytest.raises(CalibrationError, match="more than the 8 bits") as caught:
+        lint(make_request(tmp_path / "set.npy", drop_duplicates=False), tmp_path)
+
+    assert caught.value.fix == "array = (array // 16).astype('uint8')"
+    assert int(deep.max()) // 16 <= 255
+
+
+def test_a_deviation_in_units_of_0_to_1_is_told(
+    make_folder: Any, make_request: Any, tmp_path: Path
+) -> None:
+    wrong = {"mean": [114.75], "std": [0.225]}
+    found = lint(make_request(make_folder(), preprocess=wrong), tmp_path)
+    assert "std: [57.375" in (found["calib.units"].fix or "")
+    raw = {"mean": [0], "std": [1]}
+    assert "calib.units" not in lint(make_request(make_folder("raw"), preprocess=raw), tmp_path)

@@ -304,3 +304,24 @@ def test_another_level_prepares_no_pictures_again(model: Path) -> None:
     recipe.write_text(RECIPE + "optimization: {level: 1}\n", encoding="utf-8")
     again = make(request(model), before)
     assert again.to_run == ("optimize", "compile", "evaluate")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ('{torch: "model.py:build", weights: net.pt}', "{onnx: ../..}"),
+            ":2:16: source.onnx: ../.. is a folder, and a file is needed",
+        ),
+        (("weights: net.pt", "weights: pictures"), "source.weights: pictures is a folder"),
+        (("labels: [cat, dog]", "labels: pictures"), "postprocess.labels: pictures is a folder"),
+    ],
+)
+def test_a_folder_in_a_files_place_is_told_with_its_line(
+    model: Path, change: tuple[str, str], told: str
+) -> None:
+    recipe = RECIPE.replace(*change)
+    (model / "model.yaml").write_text(recipe, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        request(model)
+    assert told in caught.value.message

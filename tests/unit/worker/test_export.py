@@ -58,6 +58,11 @@ def noisy():
     return Noisy()
 
 
+class Endless(Net):
+    def forward(self, image):
+        return super().forward(image) / torch.relu(image - 10).sum((1, 2, 3))[:, None]
+
+
 class Two(Net):
     def forward(self, left, right):
         return super().forward(left + right)
@@ -207,6 +212,11 @@ def test_the_dynamo_exporter_gives_the_same_bytes_wherever_the_code_lies(
         ({"source": {"kwargs": {"klasses": 7}}}, "export.factory-raised", "klasses"),
         ({"inputs": {"image": [1, 1, 16, 16]}}, "export.shape", "image [1, 1, 16, 16]"),
         ({"source": {"factory": "two"}}, "export.inputs", "takes 2 inputs (left, right)"),
+        (
+            {"source": {"factory": "Endless"}},
+            "export.not-finite",
+            "answers with NaN or infinity in torch",
+        ),
         ({"source": {"factory": "noisy"}}, "export.parity", "torch and ONNX differ"),
     ],
 )
@@ -217,6 +227,26 @@ def test_what_is_wrong_is_told_and_nothing_is_announced(
         run(folder, **changes)
     assert caught.value.code == code
     assert words in caught.value.message
+
+
+def test_each_input_that_is_missing_is_named_as_the_recipe_takes_it(folder: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        run(folder, source={"factory": "two"})
+    assert "inputs: {left: [1, C, H, W], right: [1, C, H, W]}" in caught.value.fix
+
+
+@pytest.mark.parametrize("content", [b"root:x:0:0:root", None])
+def test_what_is_wrong_with_an_onnx_file_is_told_by_its_own_name(
+    folder: Path, content: bytes | None
+) -> None:
+    run(folder)
+    mine = folder / "in" / "mine.onnx"
+    model = onnx.load(str(folder / "work" / "model.onnx"))
+    del model.graph.initializer[0]
+    mine.write_bytes(model.SerializeToString() if content is None else content)
+    with pytest.raises(StageError, match=r"^mine\.onnx is not (an|valid) ONNX") as caught:
+        run(folder, source={"kind": "onnx", "file": "mine.onnx"})
+    assert not caught.value.message.endswith(":")
 
 
 def test_an_error_in_the_users_file_names_its_line(folder: Path) -> None:

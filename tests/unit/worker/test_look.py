@@ -42,6 +42,24 @@ class Encoder(nn.Module):
         return self.encoder(self.patches(image).flatten(2).transpose(1, 2)).mean(1)
 
 
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3)
+
+    def forward(self, image, mask):
+        return self.body(image) if mask else image
+
+
+class Fourier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3)
+
+    def forward(self, image):
+        return torch.fft.rfft2(self.body(image)).abs()
+
+
 class Pair(nn.Module):
     def __init__(self):
         super().__init__()
@@ -122,3 +140,21 @@ def test_each_argument_that_forward_must_be_given_gets_a_picture(tmp_path: Path)
     found = seen(tmp_path, "Pair")
     assert found["runs"] == [{"before": [1, 3, 32, 32], "after": [1, 3, 32, 32]}]
     assert found["opset"] == 13
+
+
+def test_a_network_of_several_inputs_that_cannot_be_tried_is_told_each_by_its_name(
+    tmp_path: Path,
+) -> None:
+    saved(tmp_path, "Masked")
+    with pytest.raises(StageError) as caught:
+        seen(tmp_path, "Masked")
+    assert "inputs: {image: [1, C, H, W], mask: [1, C, H, W]}" in caught.value.fix
+    assert "--size" not in caught.value.fix
+
+
+def test_what_helps_the_export_says_how_a_recipe_comes_about(tmp_path: Path) -> None:
+    saved(tmp_path, "Fourier")
+    with pytest.raises(StageError, match="exporter failed") as caught:
+        seen(tmp_path, "Fourier")
+    assert "hef init --no-run" in caught.value.fix
+    assert "exporter: dynamo" in caught.value.fix

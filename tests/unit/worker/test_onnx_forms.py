@@ -235,3 +235,14 @@ def test_weights_in_files_beside_the_model_are_named(tmp_path: Path) -> None:
     assert external_files(network(tmp_path)) == ()
     (tmp_path / "empty.onnx").write_bytes(b"")
     assert external_files(tmp_path / "empty.onnx") == ()
+
+
+def test_nodes_that_are_called_alike_are_refused_with_their_name(tmp_path: Path) -> None:
+    path = network(tmp_path)
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.name = "same"
+    onnx.save(model, path)
+    with pytest.raises(StageError, match=r"net\.onnx has 5 nodes called same") as caught:
+        bring_into_form(path, SHAPES)
+    assert "node.name = str(i)" in caught.value.fix

@@ -171,7 +171,10 @@ def check_values(
     low, high = range_of(array, rows)
     if not np.isfinite(low) or not np.isfinite(high):
         msg = f"{where}: the array has values that are not numbers (NaN or infinity)"
-        raise CalibrationError(msg, "calib.nan", None, where)
+        fix = (
+            "Make the array again without them; numpy.argwhere(~numpy.isfinite(array)) finds where."
+        )
+        raise CalibrationError(msg, "calib.nan", fix, where)
     notes = []
     if array.dtype.itemsize > 4:
         notes.append(
@@ -190,7 +193,13 @@ def check_values(
             fix = "Normalise the array, or save raw pixels as uint8: they are normalised then."
             notes.append(("calib.range", ERROR, message, fix))
         return notes
-    if low < 0 or high > 255:
+    if kind in "ui" and low >= 0 and high > 255 and not is_data(spec):
+        # Of a camera with 10 or 12 bits: whole numbers are no result of a normalisation.
+        step = 2 ** max(1, (int(high) >> 8).bit_length())
+        message = f"{where}: values {low:.0f}..{high:.0f}, which need more than the 8 bits taken"
+        fix = f"array = (array // {step}).astype('uint8')"
+        notes.append(("calib.range", ERROR, message, fix))
+    elif low < 0 or high > 255:
         notes.append(_already("values %.4g..%.4g" % (low, high), where, spec))
     elif kind == "f" and high <= 1.0 and low < high:
         notes.append(_already("values within 0..1", where, spec))

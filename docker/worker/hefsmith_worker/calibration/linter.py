@@ -214,9 +214,11 @@ def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> L
     found: List[Finding] = []
     if is_data(spec) and preprocess.normalize != "chip":
         return found
-    if is_data(spec):
+    brightest = max(channel.maximum for channel in channels)
+    if is_data(spec) or brightest == 0:
+        # Pictures that are black altogether are told of as such: nothing was divided there.
         pass
-    elif max(channel.maximum for channel in channels) <= 1.0:
+    elif brightest <= 1.0:
         found.append(
             Finding(
                 "calib.range",
@@ -227,16 +229,31 @@ def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> L
                 "0..1",
             )
         )
-    elif max(channel.maximum for channel in channels) < 64:
+    elif brightest < 64:
         found.append(
             Finding(
                 "calib.dark",
                 WARNING,
                 f"input {spec.name}: the brightest pixel of the whole set is "
-                f"{max(channel.maximum for channel in channels):.0f} of 255",
+                f"{brightest:.0f} of 255",
                 "Check the exposure, and that 12-bit data was not saved as 16-bit.",
             )
         )
+    if max(std) < 1 and preprocess.normalize != "none":
+        given = ", ".join(f"{value:g}" for value in std)
+        meant = ", ".join(f"{255 * value:.5g}" for value in std)
+        found.append(
+            Finding(
+                "calib.units",
+                WARNING,
+                f"input {spec.name}: std {given} is below one step of a pixel: it is in units of "
+                "0..1, and the recipe takes those of 0..255",
+                f"Write std: [{meant}] in preprocessing:, and mean times 255 where it is so too.",
+                "0..255",
+                "0..1",
+            )
+        )
+        return found
     trained_on_statistics = any(value != 0 for value in mean) and len(set(mean)) > 1
     if not trained_on_statistics:
         return found
@@ -287,8 +304,8 @@ def _lint_shapes(traits: Sequence[Traits], spec: InputSpec) -> List[Finding]:
             Finding(
                 "calib.small",
                 INFO,
-                f"{small} of {len(traits)} images are at most half the network's "
-                f"{width}x{height} and are enlarged",
+                f"{small} of {len(traits)} images are at most half of the {width}x{height} that "
+                "they are enlarged to",
             )
         )
     if spec.preprocess.resize == "stretch":

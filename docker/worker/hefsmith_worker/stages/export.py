@@ -25,7 +25,8 @@ def run(workspace: Workspace) -> Dict[str, object]:
     workspace.network = brought.network
     model = onnx_files.load(target)
     onnx_tokens.refuse_others(model)
-    model = onnx_files.checked(target, onnx_tokens.as_built(model, shapes))
+    with onnx_files.called(_given(wanted["source"]) or target.name, target):
+        model = onnx_files.checked(target, onnx_tokens.as_built(model, shapes))
     if wanted.get("simplify") and brought.write_map is None:
         model = _simplify(workspace, model, str(wanted["simplify"]))
     onnx_files.save(model, target)
@@ -47,6 +48,11 @@ def run(workspace: Workspace) -> Dict[str, object]:
         "mends": list(brought.mends),
         "input_scaling": input_scaling(model),
     }
+
+
+def _given(source: Mapping[str, Any]) -> str:
+    """Return the name of the user's own ONNX file, which the export only copies."""
+    return str(source.get("file") or "") if source.get("kind") == "onnx" else ""
 
 
 def _simplify(workspace: Workspace, model: Any, tool: str) -> Any:

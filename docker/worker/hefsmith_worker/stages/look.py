@@ -95,8 +95,18 @@ def _torch(
         runs.append({name: list(shape) for name, shape in shapes.items()})
         outputs = outputs or [list(one.shape) for one in answers]
     if not runs:
+        given = list(_for_each(module, dict.fromkeys(wanted["inputs"][0], ())))
+        told = "the network takes no input of the sizes that were tried: %s" % refused
+        if len(given) > 1:
+            raise StageError(
+                told,
+                code="look.shape",
+                fix="Do not run it here: hef init --no-run, then name each in the recipe, in "
+                "order: inputs: {%s}. An argument that is not a tensor needs a default in "
+                "forward." % torch_source.shapes_to_fill(given),
+            )
         raise StageError(
-            "the network takes no input of the sizes that were tried: %s" % refused,
+            told,
             code="look.shape",
             fix=_fix(refused),
         )
@@ -134,7 +144,13 @@ def _exported(
             except StageError:
                 continue
             return opset
-        raise
+        # There is no recipe yet that what helps could be written into.
+        raise StageError(
+            error.message,
+            code=error.code,
+            fix="Write the recipe without a look, by hef init --no-run, and change it then.\n"
+            + error.fix,
+        )
     return first
 
 
@@ -169,10 +185,11 @@ def _onnx(
     target = workspace.path("look.onnx")
     onnx_files.copy_onnx(path, target)
     shapes = {name: tuple(shape) for name, shape in wanted["inputs"][0].items()}
-    model, _ = onnx_forms.bring_into_form(target, shapes)
-    onnx_tokens.refuse_others(model)
-    onnx_files.save(model, target)
-    return _as_onnx(target, onnx_tokens.as_built(model, shapes))
+    with onnx_files.called(path.name, target):
+        model, _ = onnx_forms.bring_into_form(target, shapes)
+        onnx_tokens.refuse_others(model)
+        onnx_files.save(model, target)
+        return _as_onnx(target, onnx_tokens.as_built(model, shapes))
 
 
 def _tensorflow(

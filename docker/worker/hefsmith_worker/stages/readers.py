@@ -117,8 +117,10 @@ def _bring_onnx(
     """Copy the file; what was made for another runtime is turned into what the compiler takes."""
     from hefsmith_worker import onnx_files, onnx_forms
 
-    onnx_files.copy_onnx(workspace.plan.input(wanted["source"]["file"]), target)
-    model, changes = onnx_forms.bring_into_form(target, dict(shapes))
+    given = workspace.plan.input(wanted["source"]["file"])
+    onnx_files.copy_onnx(given, target)
+    with onnx_files.called(given.name, target):
+        model, changes = onnx_forms.bring_into_form(target, dict(shapes))
     if changes:
         onnx_files.save(model, target)
     for change in changes:

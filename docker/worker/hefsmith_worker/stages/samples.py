@@ -59,6 +59,7 @@ def _check_parity(
             % (counted(len(torch_outputs), "output"), framework, len(onnx_outputs)),
             code="export.parity",
         )
+    _refuse_endless(torch_outputs, outputs, framework, golden)
     worst, name = _worst(torch_outputs, onnx_outputs, outputs)
     tolerance = float(wanted["tolerance"])
     if not worst <= tolerance:
@@ -71,6 +72,32 @@ def _check_parity(
             "that depend on training mode or on the data, or raise export.tolerance.",
         )
     return {"error": worst, "tolerance": tolerance, "samples": golden.count, "on": golden.origin}
+
+
+def _refuse_endless(
+    answers: Sequence[np.ndarray],
+    outputs: List[TensorFacts],
+    framework: str,
+    golden: GoldenWriter,
+) -> None:
+    """Raise where the network itself answers with no numbers: its export is not at fault."""
+    for values, entry in zip(answers, outputs):
+        rows = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        if not rows.all():
+            raise StageError(
+                "the network itself answers with NaN or infinity in %s: output %s, on %d of %s "
+                "of the %s set"
+                % (
+                    framework,
+                    entry["name"],
+                    int((~rows).sum()),
+                    counted(golden.count, "sample"),
+                    golden.origin,
+                ),
+                code="export.not-finite",
+                fix="Look for log(0), a division by 0 or a root of what is below 0 in forward, and "
+                "for NaN in the weights.",
+            )
 
 
 def _worst(

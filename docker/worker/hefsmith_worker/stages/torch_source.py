@@ -319,7 +319,14 @@ def _check_arity(module: Any, given: int) -> None:
             "the network takes %s (%s), the recipe gives %d"
             % (counted(len(needed), "input"), ", ".join(p.name for p in needed), given),
             code="export.inputs",
+            fix="Name each in the recipe, in order: inputs: {%s}. An argument that is not a "
+            "tensor needs a default in forward." % shapes_to_fill([p.name for p in needed]),
         )
+
+
+def shapes_to_fill(names: Sequence[str]) -> str:
+    """Return ``inputs:`` of a recipe for the arguments of ``forward``, with open sides."""
+    return ", ".join("%s: [1, C, H, W]" % name for name in names)
 
 
 def run(

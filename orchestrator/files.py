@@ -69,6 +69,8 @@ def replacing(
         raise
 
 
+#: What a system answers where one may look and not write.
+FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 #: What a system answers to a write that it does not do.
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _REFUSALS = {*FULL, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}

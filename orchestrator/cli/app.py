@@ -71,7 +71,8 @@ HINTS = {
     errno.ENOENT: "Is the folder above it there, and may you write in it?",
     errno.EACCES: "May you write there? See: ls -ld",
     errno.EPERM: "May you write there? See: ls -ld",
-    errno.EROFS: "That file system is read-only here.",
+    errno.EROFS: "That file system is read-only here: work in a copy of the folder, or name "
+    "another one for the results: HEFSMITH_ARTIFACTS=FOLDER",
     errno.ENOSPC: "The disk is full: free some space, then run the same command again.",
     errno.EDQUOT: "Your share of the disk is used up.",
     errno.ENOTDIR: "A file stands where a folder is needed.",

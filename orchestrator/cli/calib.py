@@ -392,7 +392,8 @@ def _draw(
             files.append(output.with_name(name))
     except OSError as error:
         msg = f"{output}: {error.strerror or error}"
-        raise ConfigError(msg, code="output") from None
+        hint = "--output FILE.png writes it elsewhere"
+        raise ConfigError(msg, hint=hint, code="output") from None
     return files
 
 

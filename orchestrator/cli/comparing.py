@@ -41,7 +41,6 @@ def print_comparison(
     """Compare two builds, write the page, and print what differs."""
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.cli.proving import recipe_folder
-    from orchestrator.files import write_atomic
     from orchestrator.pipeline.comparing import compare_builds, find_side
     from orchestrator.report.comparison import render_comparison
 
@@ -50,17 +49,39 @@ def print_comparison(
     found, views = compare_builds(
         first, second, (recipe_folder(first[1].model), recipe_folder(second[1].model))
     )
-    page = output or _page_of(artifacts, first[1])
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(page, render_comparison(found, views))
-    if show:
+    page = _written(
+        output or _page_of(artifacts, first[1]),
+        render_comparison(found, views),
+        asked=output is not None or show,
+    )
+    if show and page is not None:
         typer.launch(page.resolve().as_uri())
     if as_json:
-        emit_json({**found.to_json(), "page": str(page)})
+        emit_json({**found.to_json(), "page": None if page is None else str(page)})
     elif form == "md":
         print_result(_markdown(found), quoted=True)
     else:
         print_result("\n".join(_told(found, page)))
+
+
+def _written(page: Path, text: str, *, asked: bool) -> Path | None:
+    """Write a page, and return it; ``None``, which is told, where one may only look.
+
+    What is printed is worth as much there. A page that somebody has asked for is another matter.
+    """
+    from orchestrator.cli.output import note
+    from orchestrator.errors import escape_control
+    from orchestrator.files import FORBIDDEN, write_atomic
+
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(page, text)
+    except OSError as error:
+        if asked or error.errno not in FORBIDDEN:
+            raise
+        note(f"note: the page was not written: {escape_control(str(page.parent))} is read-only")
+        return None
+    return page
 
 
 def _page_of(artifacts: Path, build: Build) -> Path:
@@ -73,7 +94,7 @@ def _value(row: Row, value: float | None) -> str:
     return measure_text(row.name, value) or "-"
 
 
-def _told(found: Comparison, page: Path) -> list[str]:
+def _told(found: Comparison, page: Path | None) -> list[str]:
     from orchestrator.cli.summary import columns, painter, size_text
     from orchestrator.language import told
     from orchestrator.report.model import SHORT_TITLES
@@ -104,7 +125,7 @@ def _told(found: Comparison, page: Path) -> list[str]:
     lines += [f"set      {name}: {a} -> {b}" for name, a, b in found.settings]
     changed = [one for one in found.script if one[:1] in "+-" and one[:3] not in ("+++", "---")]
     lines += [f"script   {line}" for line in changed] or [f"script   {told('the same')}"]
-    lines.append(f"page     {page}")
+    lines += [f"page     {page}"] if page is not None else []
     return [line.rstrip() for line in lines]
 
 
@@ -139,7 +160,6 @@ def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) ->
     from orchestrator.cli.proving import recipe_folder
     from orchestrator.cli.summary import columns, painter
     from orchestrator.errors import ArtifactError, ConfigError
-    from orchestrator.files import write_atomic
     from orchestrator.pipeline.builds import read_build
     from orchestrator.pipeline.history import entry_of, history_of
     from orchestrator.pipeline.validation import judge_build
@@ -157,23 +177,25 @@ def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) ->
         build = read_build(Path(entry.folder))
         if entry.outcome is None and build is not None:
             try:
-                judge_build(build, recipe_folder=recipe_folder(model), keep_trouble=True)
-                entries.append(entry_of(build, entry.back))
+                verdict = judge_build(build, recipe_folder=recipe_folder(model), keep_trouble=True)
+                entries.append(entry_of(build, entry.back, verdict.to_json()))
                 continue
             except ArtifactError:
                 pass  # its samples were too large to keep: the row says that nobody judged it
         entries.append(entry)
     measure = drawn_measure([dict(entry.measures) for entry in entries])
     heads = ("measure", "float", "SNR (dB)", "level", "pictures", "HEF", "verdict")
-    page = artifacts / model / TREND
-    write_atomic(
-        page, render_trend(f"Builds of {model}", measure, heads, _points(entries, measure))
+    page = _written(
+        artifacts / model / TREND,
+        render_trend(f"Builds of {model}", measure, heads, _points(entries, measure)),
+        asked=show,
     )
-    if show:
+    if show and page is not None:
         typer.launch(page.resolve().as_uri())
     if as_json:
         document = [entry.to_json() for entry in entries]
-        emit_json({"model": model, "measure": measure, "builds": document, "page": str(page)})
+        place = None if page is None else str(page)
+        emit_json({"model": model, "measure": measure, "builds": document, "page": place})
         return
     rows = [["build", "finished (UTC)", "chip", measure or "measure", *heads[1:]]]
     rows += [[one.name, one.when, one.chip, *one.cells] for one in _points(entries, measure)[::-1]]
@@ -184,7 +206,8 @@ def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) ->
         for one in entries
         if not one.sound
     ]
-    lines += ["", f"compare  hef report --compare {model}~1 {model}", f"page     {page}"]
+    lines += ["", f"compare  hef report --compare {model}~1 {model}"]
+    lines += [f"page     {page}"] if page is not None else []
     print_result("\n".join(line.rstrip() for line in lines))
 
 

@@ -40,13 +40,14 @@ def _verify(
 ) -> None:
     """Compare files with the manifest of their build. A signature is checked, too."""
     from orchestrator.cli.output import emit_json
-    from orchestrator.errors import ConfigError, ExitCode
+    from orchestrator.errors import ConfigError, ExitCode, escape_control
     from orchestrator.pipeline import attest
 
     for named in (artifact, manifest, signers):
         if named is not None and not named.exists():
-            msg = f"no such file or folder: {named}"
-            raise ConfigError(msg, code="file.missing")
+            msg = f"no such file or folder: {escape_control(str(named))}"
+            hint = "Name the folder of a build: hef verify artifacts/MODEL/CHIP"
+            raise ConfigError(msg, hint=hint, code="file.missing")
     if manifest is not None:
         statement = attest.read_statement(manifest)
         file = artifact if artifact.is_file() else None

@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.layout import (
     ANALYSIS,
@@ -161,9 +161,9 @@ def history_of(artifacts: Path, model: str, arch: str | None = None) -> list[Ent
     return entries
 
 
-def entry_of(build: Build, back: int) -> Entry:
-    """Return what is told of a build."""
-    steps, outcome = _steps(build)
+def entry_of(build: Build, back: int, judged: Mapping[str, Any] | None = None) -> Entry:
+    """Return what is told of a build; ``judged`` is a verdict that could not be kept beside it."""
+    steps, outcome = _steps(build) if judged is None else _steps_of(judged)
     last, first = (steps[-1], steps[0]) if steps else ({}, {})
     ran = build.summary.get("ran") or {}
     hef = next((one for one in build.summary["files"] if one.get("role") == "hef"), None)
@@ -188,12 +188,13 @@ def entry_of(build: Build, back: int) -> Entry:
 
 def _steps(build: Build) -> tuple[Sequence[Mapping[str, object]], str | None]:
     try:
-        document = read_json(build.folder / VERDICT)
-        steps = [dict(one) for one in document["steps"]]
-        outcome = str(document["outcome"])
+        return _steps_of(read_json(build.folder / VERDICT))
     except (OSError, ValueError, KeyError, TypeError):
         return [], None
-    return steps, outcome
+
+
+def _steps_of(document: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, object]], str]:
+    return [dict(one) for one in document["steps"]], str(document["outcome"])
 
 
 def _numbers(found: object) -> dict[str, float]:

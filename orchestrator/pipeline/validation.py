@@ -15,7 +15,7 @@ from hefsmith_worker.contract.findings import INFO, Finding
 from hefsmith_worker.contract.layout import HEAD, TFLITE, VERDICT
 
 from orchestrator.errors import escape_control
-from orchestrator.files import remove_tree, scratch, write_atomic
+from orchestrator.files import FORBIDDEN, remove_tree, scratch, write_atomic
 from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
@@ -154,7 +154,12 @@ def judge_build(
     )
     document = {**verdict.to_json(), "trouble": dict(run.trouble if run else earlier)}
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    write_atomic(build.folder / VERDICT, text)
+    try:
+        write_atomic(build.folder / VERDICT, text)
+    except OSError as error:
+        # Judged anew to be looked at: a folder that may be read alone is no reason to stop.
+        if run is not None or error.errno not in FORBIDDEN:
+            raise
     return verdict
 
 

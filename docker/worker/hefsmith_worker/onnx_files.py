@@ -50,6 +50,8 @@ def load(path: Path) -> Any:
                     code="onnx.external-data",
                     fix="If you do not know who made the file, do not use it.",
                 )
+            if not (path.parent / name).is_file():
+                raise _not_beside(path.name, name)
         onnx.load_external_data_for_model(model, str(path.parent))
     except (DecodeError, ValueError) as error:
         raise StageError(
@@ -78,12 +80,16 @@ def copy_onnx(source: Path, target: Path) -> None:
     for name in external_files(source):
         beside = source.parent / name if names.fault(name) is None else None
         if beside is None or len(names.parts(name)) > 1 or not beside.is_file():
-            raise StageError(
-                "%s keeps weights in %s, which is not beside it" % (source.name, names.shown(name)),
-                code="onnx.external-data",
-                fix="Put the file into the model's own folder, or save the model as one file.",
-            )
+            raise _not_beside(source.name, name)
         _copy_new(beside, target.parent / name)
+
+
+def _not_beside(model: str, name: str) -> StageError:
+    return StageError(
+        "%s keeps weights in %s, which is not beside it" % (model, names.shown(name)),
+        code="onnx.external-data",
+        fix="Put the file into the model's own folder, or save the model as one file.",
+    )
 
 
 @contextlib.contextmanager

@@ -390,3 +390,10 @@ def test_lint_calls_a_hef_a_hef(good: Path, capsys: pytest.CaptureFixture[str]) 
         said = capsys.readouterr().err
         assert "is a HEF, not a model script" in said
         assert f"hef inspect {good}" in said
+
+
+def test_verify_says_what_it_takes_where_it_is_given_a_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["verify", "net"]) == 2
+    assert "hef verify artifacts/MODEL/CHIP" in capsys.readouterr().err

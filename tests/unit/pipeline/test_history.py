@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from orchestrator.cli.app import run
 from orchestrator.errors import ConfigError
 from orchestrator.files import sha256_of
 from orchestrator.pipeline import history
@@ -229,3 +232,30 @@ def test_an_empty_history_says_what_to_do(tmp_path: Path) -> None:
         history_of(tmp_path, "net")
     assert "hef build net" in str(caught.value.hint)
     assert isinstance(Build(tmp_path, {}), Build)
+
+
+@pytest.mark.parametrize("arguments", [["history", "net"], ["report", "--compare", "net~1", "net"]])
+def test_where_one_may_only_look_the_figures_are_shown_all_the_same(
+    arguments: list[str],
+    tmp_path: Path,
+    net: Classifier,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HEFSMITH_ARTIFACTS", raising=False)
+    for key in ("1111", "2222"):
+        put(tmp_path / "artifacts", key, net)
+    monkeypatch.setattr("orchestrator.files.write_atomic", refuse)
+    monkeypatch.setattr("orchestrator.pipeline.validation.write_atomic", refuse)
+    assert run(arguments) == 0
+    told = capsys.readouterr()
+    assert "passed" in told.out
+    assert "not judged" not in told.out
+    assert "page " not in told.out
+    assert "the page was not written" in told.err
+    if arguments[0] == "report":
+        assert run([*arguments, "--output", "mine.html"]) != 0

@@ -246,3 +246,10 @@ def test_nodes_that_are_called_alike_are_refused_with_their_name(tmp_path: Path)
     with pytest.raises(StageError, match=r"net\.onnx has 5 nodes called same") as caught:
         bring_into_form(path, SHAPES)
     assert "node.name = str(i)" in caught.value.fix
+
+
+def test_weights_that_did_not_come_along_are_told_by_their_file(tmp_path: Path) -> None:
+    path = network(tmp_path, save_as_external_data=True, location="net.bin", size_threshold=0)
+    (tmp_path / "net.bin").unlink()
+    with pytest.raises(StageError, match=r"net\.onnx keeps weights in 'net\.bin', which is not"):
+        bring_into_form(path, SHAPES)

@@ -90,8 +90,8 @@ class FileSource:
 
     def pieces(self, start: int, end: int) -> Iterator[memoryview]:
         """See :class:`Source`. Raises ``HefUnreadableError`` when the file shrinks meanwhile."""
-        # It begins where a page does, as in orchestrator.reading, which a device has not: this
-        # room alone goes there with the emulator.
+        # Whole pages, as `orchestrator.reading.page_buffer` says why. This room goes alone into the
+        # emulator's image, and needs no other.
         buffer = memoryview(mmap.mmap(-1, CHUNK))
         try:
             with open(self._descriptor, "rb", buffering=0, closefd=False) as file:

@@ -87,7 +87,10 @@ def init(
         # A network in the place of a name is what many write.
         named, name = {kind: Path(name)}, None
     if name is not None and not MODEL_NAME.match(name):
-        msg = "the name of a model has letters, digits, - and _ only, and starts with a letter"
+        msg = (
+            "the name of a model has letters, digits, - and _ only, starts with a letter, and is "
+            "not a device of Windows (con, aux, nul)"
+        )
         hint = "A network's file may stand there instead: hef init net.onnx"
         raise ConfigError(msg, hint=hint, code="init.name")
     if len(named) + (from_hailomz is not None) > 1 or (torch is not None and named and not weights):

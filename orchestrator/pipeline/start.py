@@ -76,6 +76,7 @@ def start(
         return _ultralytics(draft)
     weights, facts = _weights(given)
     _refuse_volumes(given)
+    _refuse_other_size(given)
     shown = given.calibration
     labels_before = labels_for(
         shown, weights.classes_out, facts=facts, scripts=scripts, files=folder.labels
@@ -236,6 +237,27 @@ def _closed(shape: tuple[int, ...], high: int, wide: int) -> tuple[int, ...]:
     if len(sides) == 4:
         sides = [1, sides[1] or 3, sides[2] or high, sides[3] or wide]
     return tuple(side or 1 for side in sides)
+
+
+def _refuse_other_size(given: Given) -> None:
+    """Refuse a ``--size`` that no input of the file can have: it would be passed over."""
+    if given.size is None or not given.inputs:
+        return
+    for shape in given.inputs.values():
+        # Batch left out; a side that the file leaves open is 0, and TensorFlow has channels last.
+        for sides in (shape[1:], (*shape[-1:], *shape[1:-1])):
+            pairs = list(zip(sides, given.size, strict=False))
+            if len(sides) == len(given.size) and all(one in (0, said) for one, said in pairs):
+                return
+    said = ",".join(map(str, given.size))
+    takes = "; ".join(
+        f"{name} {'x'.join(str(side or '?') for side in shape)}"
+        for name, shape in given.inputs.items()
+    )
+    file = given.network.path.name
+    msg = f"--size {said}: no input of {file} takes that; it has {takes}"
+    hint = "Leave --size out, or export the network with that size."
+    raise ConfigError(escape_control(msg), hint=hint, code="init.size")
 
 
 def _look(

@@ -61,7 +61,7 @@ def load_recipe(path: Path) -> LoadedRecipe:
     if not MODEL_NAME.match(name):
         msg = (
             f"{file}: the folder's name {escape_control(name)!r} cannot be a model name "
-            "(letters, digits, - and _, starting with a letter)"
+            "(letters, digits, - and _, starting with a letter; no device of Windows as aux)"
         )
         raise ConfigError(msg, hint="Rename the folder, or write name: in the recipe.")
     return LoadedRecipe(name, recipe, document)

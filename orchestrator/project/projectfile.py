@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from hefsmith_worker.contract import chips
 
 from orchestrator.files import write_atomic
-from orchestrator.project.recipe import MODEL_NAME
+from orchestrator.project.recipe import PLAIN_NAME
 from orchestrator.project.section import Checked, Section, Spelled, Within
 from orchestrator.reading import read_text
 
@@ -26,7 +26,7 @@ _TOOLCHAIN_LINE = re.compile(r"^toolchain:[ \t]*[^#\n]*?(?P<rest>[ \t]*(?:#.*)?)
 
 def _named_plainly(value: dict[str, Entry]) -> dict[str, Entry]:
     for name in value:
-        if not MODEL_NAME.match(name):
+        if not PLAIN_NAME.match(name):
             msg = f"{name!r}: letters, digits, - and _ only, starting with a letter"
             raise ValueError(msg)
     return value

@@ -24,7 +24,11 @@ else:
     #: Chips by the name that Hailo's compiler takes.
     Arch = Literal[tuple(chip.name for chip in chips.usable())]
 
-MODEL_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
+PLAIN_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
+#: Folders are called like models, and Windows has none that is called like a device.
+MODEL_NAME = re.compile(
+    rf"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])$){PLAIN_NAME.pattern}",
+)
 
 SOURCE_KINDS = tuple(kind.name for kind in sources.SOURCES)
 
@@ -334,7 +338,10 @@ def _batch_of_one(value: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...
 
 def _plain_name(value: str) -> str:
     if not MODEL_NAME.match(value):
-        msg = "letters, digits, - and _ only, starting with a letter"
+        msg = (
+            "letters, digits, - and _ only, starting with a letter, and no device of Windows "
+            "(con, aux, nul)"
+        )
         raise ValueError(msg)
     return value
 

@@ -24,6 +24,7 @@ from orchestrator.project.picture_folder import (
     plain,
     without_accents,
 )
+from orchestrator.project.recipe import MODEL_NAME
 from orchestrator.project.survey.code import NOTEBOOK
 from orchestrator.project.survey.tables import SUFFIXES as TABLES
 from orchestrator.reading import open_regular
@@ -342,6 +343,6 @@ def model_name(network: Path, root: Path) -> str:
     candidates = [stem, *above[:1], root.name, "model"]
     for one in candidates:
         word = re.sub(r"[^A-Za-z0-9_-]+", "-", without_accents(one)).strip("-_")[:63]
-        if word and word[0].isalpha() and not _PLAIN.match(word):
+        if MODEL_NAME.match(word) and not _PLAIN.match(word):
             return word
     return "model"

@@ -78,3 +78,29 @@ def test_a_tool_for_gray_pictures_does_not_make_a_network_of_three_channels_gray
     recipe = (tmp_path / "models" / "a" / "model.yaml").read_text(encoding="utf-8")
     assert "color: rgb" in recipe
     assert "tool.py" not in recipe
+
+
+@pytest.mark.parametrize(
+    ("size", "right"),
+    [("3,32,40", True), ("3,32,32", False), ("3,32", False), ("1,32,40", False), ("12", False)],
+)
+def test_a_size_that_the_file_does_not_have_is_not_passed_over(
+    size: str,
+    right: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper
+    monkeypatch.chdir(tmp_path)
+    values = [
+        make.make_tensor_value_info("x", 1, ["n", 3, "high", 40]),
+        make.make_tensor_value_info("y", 1, ["n", 3, "high", 40]),
+    ]
+    graph = make.make_graph([make.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
+    onnx.save(make.make_model(graph, ir_version=8), "net.onnx")
+    status = application.run(["init", "net.onnx", "--size", size, "--yes", "--no-run"])
+    told = capsys.readouterr().err
+    assert (status == 0) is right, told
+    assert right or f"--size {size}: no input of net.onnx takes that; it has x 1x3x?x40" in told

@@ -64,6 +64,8 @@ def test_a_short_recipe_gets_the_documented_defaults(tmp_path: Path) -> None:
         ),
         (("schema: 1", "export: {opset: true}"), ":1:17: export.opset: needs a number, not true"),
         (("{source: pictures}", "{source: pictures, count: true}"), "count: needs a number, not"),
+        (("schema: 1", "name: aux"), ":1:7: name: letters, digits, - and _ only"),
+        (("schema: 1", "name: Com7"), "and no device of Windows (con, aux, nul)"),
         (("schema: 1", "strict: maybe"), ":1:9: strict: input should be a valid boolean"),
         (("schema: 1", "export: {packages: ['-r x']}"), "export.packages.0: must be names as pip"),
         (("schema: 1", "export: {packages: ['a @ https://b/c.whl']}"), "must name a release"),

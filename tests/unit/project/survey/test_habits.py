@@ -158,6 +158,7 @@ def test_what_is_called_a_notebook_and_is_none(content: str, tmp_path: Path) -> 
         ("checkpoint-500/model.safetensors", "waste"),
         ("my-model/model.safetensors", "my-model"),
         ("papelão.onnx", "papelao"),
+        ("aux.onnx", "waste"),
         ("checkpoints/resnet_best.pth.tar", "resnet"),
     ],
 )

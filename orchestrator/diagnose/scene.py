@@ -22,7 +22,7 @@ _NORMALIZATION = re.compile(r"=\s*normalization\(\s*\[[^\]]*\]\s*,\s*\[\s*(\d+(?
 #: Code of a post that scales pictures, the function it stands in, and what a calibration set is
 #: made with.
 _ZERO_POINT = re.compile(r"(?:qp_zp|zero[ _-]?point)\W{1,4}(\d{3,6})")
-_PROMPT = re.compile(r"(?:^|[\s(])\S*@\S*:(?P<cwd>[/~][\w./-]*)[$#]")
+_PROMPT = re.compile(r"(?:^|[\s(])(?P<user>[^\s@(]*)@(?P<host>\S*):(?P<cwd>[/~][\w./-]*) ?[$#]")
 _UINT8 = re.compile(r"uint8")
 _OLD_CARD = re.compile(
     r"\b1e60:2864\b|\bco-processor: hailo technologies ltd\.? hailo-8 ai processor"
@@ -112,6 +112,11 @@ _DRIVER_OF = re.compile(
 )
 #: The driver's source, as DKMS knows it that has built it for no kernel yet.
 _NOT_BUILT = re.compile(r"^hailo\w*[/,] ?[\d.]+: (?:added|built)\b")
+#: The card or its driver is missed.
+_MISSED = re.compile(
+    r"\bhailo devices not found|\bno hailo device|\bno pcie devices|\bnot enough free devices"
+    r"|/dev/(?:hailo|h1x)\S* with error 2\b|\bmodule hailo\w* not found"
+)
 #: A driver of the card that is at work, whatever it was built for.
 _LOADED = re.compile(r"^hailo(?:1x)?_pci \d+ \d+|hailo\w*: init module|\bhailo \S+: probing")
 #: A camera that is not found, and is when root asks; and a libcamera built from its own sources.
@@ -128,7 +133,7 @@ PATTERNS = (
     _NEW_CARD, _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _OLD_API, _DONE, _CRASH,
     _LXC_ALLOWS, _NODE,
     _NODE_MISSING, _NODE_MADE, _BETWEEN, _KERNEL, _ASKED_KERNEL,
-    _DRIVER_OF, _NOT_BUILT, _LOADED, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
+    _DRIVER_OF, _NOT_BUILT, _MISSED, _LOADED, _SIMPLIFIES, _EXPORTED, _WITHOUT_GPU, _ASKS_GPU,
     _EXPORTING, _PROMPTED,
     _NO_CAMERA, _ASKS_CAMERA, _CAMERAS, _UPSTREAM,
 )  # fmt: skip
@@ -150,6 +155,9 @@ class Scene:
     scaling: Scaling = field(default_factory=Scaling)
     colours: Colours = field(default_factory=Colours)
     cwd: str | None = None
+    #: The machine at whose prompt the log is, and at which each of some things was shown last.
+    host: str = ""
+    shown_at: dict[str, str] = field(default_factory=dict)
     wide_zero_point: int | None = None
     uint8: bool = False
     #: Lines that show a card of line 4.x, and a driver of line 5.x that started.
@@ -203,7 +211,13 @@ class Scene:
     def card_of_line_5(self) -> str | None:
         """The line that shows a card of line 5.x; with both modules loaded, theirs does not."""
         by_module = (self.new_card or "").startswith("hailo1x_pci ")
-        return None if by_module and self.old_module else self.new_card
+        if (by_module and self.old_module) or self._apart("missed", "card"):
+            return None
+        return self.new_card
+
+    def _apart(self, *things: str) -> bool:
+        """Tell whether ``things`` were shown at the prompts of different machines."""
+        return len({self.shown_at.get(one, "") for one in things} - {""}) > 1
 
     @property
     def waits(self) -> bool:
@@ -217,6 +231,8 @@ class Scene:
             prompt = _PROMPT.search(lower)
             if prompt:
                 self.cwd = prompt["cwd"]
+                # Root may be that of a container, which sees the card and kernel of its host.
+                self.host = "" if prompt["user"] == "root" else prompt["host"]
         if "hailo" in lower:
             command = _COMMAND.search(lower)
             if command and not re.search(r"(?:^|\s)(?:-h|--help)\b", command["rest"]):
@@ -280,18 +296,25 @@ class Scene:
         asked = self.asked_kernel and re.search(r"[-+]", lower)
         if shown and (asked or shown.end("kernel") < len(lower)):
             self.kernel = shown["kernel"]
+            self.shown_at["kernel"] = self.host
         self.asked_kernel = _ASKED_KERNEL.search(lower) is not None
         if _LOADED.search(lower):
             self.driver_loaded = True
         if _NOT_BUILT.search(lower):
             self.not_built = folded
+            self.shown_at["source"] = self.host
         for one in _DRIVER_OF.finditer(lower):
             self.driver_of.add(one["kernel"] or one["built"])
+            self.shown_at["driver"] = self.host
+        if _MISSED.search(lower):
+            self.shown_at["missed"] = self.host
 
     @property
     def driver_of_another(self) -> str | None:
         """What shows that the driver is there for other kernels than the one that runs."""
         if self.driver_loaded or not self.driver_of or self.kernel in {None, *self.driver_of}:
+            return None
+        if self._apart("missed", "kernel", "driver"):
             return None
         return f"kernel {self.kernel} runs, the driver is for {', '.join(sorted(self.driver_of))}"
 
@@ -319,7 +342,9 @@ class Scene:
     @property
     def driver_of_none(self) -> str | None:
         """What shows that the driver's source is there, and was built for no kernel."""
-        return None if self.driver_loaded or self.driver_of else self.not_built
+        if self.driver_loaded or self.driver_of or self._apart("missed", "source"):
+            return None
+        return self.not_built
 
     @property
     def may_have_its_own(self) -> bool:
@@ -363,6 +388,7 @@ class Scene:
             self.mapped = step["step"] == "mapped bar"
         if _NEW_CARD.search(lower):
             self.new_card = folded
+            self.shown_at["card"] = self.host
         if _OLD_MODULE.search(lower):
             self.old_module = True
         # "rc" is what dpkg keeps of a package that was removed.

@@ -56,3 +56,28 @@ def test_two_drivers_leave_no_proof_that_there_is_no_device() -> None:
     found = told("hailo1x_pci 131072 0", "hailo_pci 110592 0", "Hailo devices not found")
     assert "fatal" not in found.values()
     assert "R331" in found
+
+
+CARD_OF_LINE_5 = (
+    "me@{}:~ $ lspci -nn -d 1e60:\n0001:01:00.0 Co-processor [0b40]: Hailo Technologies Ltd."
+    " Hailo-10H AI Processor [1e60:45c4] (rev 01)"
+)
+MISSED = (
+    "me@here:~ $ hailortcli --version\nHailoRT-CLI version 4.20.0\n"
+    "me@here:~ $ hailortcli scan\nHailo devices not found"
+)
+
+
+@pytest.mark.parametrize(("at", "told_of_it"), [("here", True), ("there", False)])
+def test_a_card_of_another_machine_is_not_the_one_that_is_missed(
+    at: str, *, told_of_it: bool
+) -> None:
+    assert ("R96" in told(CARD_OF_LINE_5.format(at), MISSED)) is told_of_it
+
+
+@pytest.mark.parametrize(("at", "told_of_it"), [("here", True), ("there", False)])
+def test_a_driver_that_another_machine_did_not_build_is_not_missed_here(
+    at: str, *, told_of_it: bool
+) -> None:
+    source = f"me@{at}:~ $ dkms status\nhailo_pci/4.20.0: added"
+    assert ("R691" in told(source, MISSED)) is told_of_it

@@ -47,7 +47,7 @@ _OF_ONE_SOURCE = ("B05", "M01")
 #: Entries that only repeat what a program says of itself.
 OWN_WORDS = frozenset({"F24", "F33", "F34", "F35", "G51", "G57", "G80", "V30", "V38", "Y31"})
 #: Entries that only say that something failed, or that something was ended.
-_SAY_LITTLE = ("T07", "T17", "K02", "R97", "W02", "W03", "W14", "F09", "Y38")
+_SAY_LITTLE = ("T07", "T17", "K02", "R97", "W02", "W03", "W14", "F09", "Y38", "V16")
 #: Entries of lines that close a step: what failed stands before them, and may be known to none.
 CLOSES = frozenset({"B07", "F39", "G73", "G78", "K17", "M04", "M07", "M16", "M828", "Q33", "R42"})
 #: Words of HailoRT's own that name what failed and no reason; the status beside them says as much.

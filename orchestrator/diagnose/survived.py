@@ -63,7 +63,8 @@ _GOES_ON = re.compile(
 )
 #: Advice for the case that something happens, and a list of changes; it did not.
 _ADVICE = re.compile(
-    r"^.{0,40}\bif you (?:still )?(?:see|get|encounter|receive|run into|are (?:seeing|getting))\b"
+    r"^(?:.{0,40}|.{0,120}[.:] )\bif you (?:still )?"
+    r"(?:see|get|encounter|receive|run into|are (?:seeing|getting))\b"
     r"|^\W*(?:tip|note|hint): (?!you )"
     r"|^\W*(?:bug ?)?fix(?:ed|es)?\b[:( ](?! ?failed\b)(?!.{0,80}\b(?:now|but|still)\b)"
 )

@@ -40,6 +40,7 @@ _QUOTED = r"(?:`[^`]*`|\"[^\"]*\"|\u201c[^\u201d]*\u201d|[^`\"\u201c])"
 _BEHIND = re.compile(
     r"\b(?:(?:at first|initially|earlier|previously|before that|in the past|the first time),?"
     r" (?:I|we|it)\b"
+    r"|yesterday\b(?=.*\b(?:is gone|is solved|is fixed|works now)\b)"
     r"|(?:I|we)(?:['\u2019]ve| have)? (?:already |now |just |finally )*"
     r"(?:fixed|solved|resolved|got rid of|worked around|got past|ruled out)\b"
     r"|others? (?:had|have|get|got|report\w*)\b"

@@ -133,6 +133,21 @@ _NO_PART = frozenset((
     "valueerror", "message", "python", "python3", "exception", "could", "cannot", "open",
     "shared", "object", "used", "using", "device",
 ))  # fmt: skip
+#: OpenCV tries one way to cameras and files after the other, and tells of each that did not do.
+_VIDEO = re.compile(
+    r"\s*\[ ?(?:WARN|ERROR):\d+(?:@[\d.]+)?\] global .{0,80}?\bcap_\w+(?:\.\w+)?\.[ch]pp\b"
+)
+#: What the program behind it says when pictures come, and when none do.
+_PICTURES = re.compile(
+    r"(?<!\d)[1-9]\d* (?:frames|pictures|images)\b|\bframes?\W{1,3}[1-9]\d*\b"
+    r"|(?<![\w.])[1-9]\d*(?:\.\d+)? ?fps\b|\breconnected\b|\bcamera found (?:at|on)\b",
+    re.IGNORECASE,
+)
+_NO_PICTURE = re.compile(
+    r"\b(?:fail\w*|cannot|can['\u2019]?t|could(?: not|n['\u2019]t)|unable|not|no)\b.{0,24}?"
+    r"\b(?:read|grab\w*|opened|open|frames?|pictures?|image|camera|receive)\b|NoneType|empty\(\)",
+    re.IGNORECASE,
+)
 #: So many lines above the word that it goes on may the failure stand.
 _FAR = 25
 _NEAR = 6
@@ -151,7 +166,24 @@ class _Try:
 
 def is_got_over(lines: list[str]) -> set[int]:
     """Return the numbers of the lines whose failure the program says that it got over."""
-    return _counted(lines) | _passed_over(lines) | _left_out(lines)
+    return _counted(lines) | _passed_over(lines) | _left_out(lines) | _other_ways(lines)
+
+
+def _other_ways(lines: list[str]) -> set[int]:
+    """Return the lines of OpenCV about a way to pictures, where these came by another one."""
+    over: set[int] = set()
+    for number, line in holding(lines, ("cap_",), _LONGEST):
+        if _VIDEO.match(line) is None:
+            continue
+        came = False
+        for below in lines[number + 1 : number + 1 + _FAR]:
+            if prompt_of(below) or (_VIDEO.match(below) is None and _NO_PICTURE.search(below)):
+                came = came and prompt_of(below) is not None
+                break
+            came = came or _PICTURES.search(below) is not None
+        if came:
+            over.add(number)
+    return over
 
 
 def _counted(lines: list[str]) -> set[int]:

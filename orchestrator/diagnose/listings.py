@@ -52,7 +52,9 @@ _CODE = re.compile(
     r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js):\d+[:-]\s?(?:LOGGER__|CHECK\w*\()"
     r"|[\w./-]+\.(?:h|hpp|c|cc|cpp|py|js|md|rst|html|ya?ml|sh):\d+[:-]\s{2,}\S"
     # Names of tests, by their runners.
-    r"|Start +\d+: \S|\d+/\d+ Test +#\d+: (?!.*Exception)|[\u2713\u2714\u221a] "
+    r"|Start +\d+: \S|\d+/\d+ Test +#\d+: (?!.*Exception)"
+    # Compose says so of what it brought up.
+    r"|[\u2713\u2714\u221a] (?!(?:Container|Network) \S+ +(?:Start|Creat)ed)"
     r"|[\u2715\u2717\u00d7] .*\(\d+(?:\.\d+)? ?m?s\)$|test [\w:]+ \.\.\. (?:ok|ignored)$"
     # Issues, and what was found in sources: a number, and then a title or a line of the file. A
     # number is docker's where a time or a step follows, and a debugger's before a function.

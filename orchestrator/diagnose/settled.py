@@ -87,6 +87,16 @@ _NOT_AS_WANTED = re.compile(
 )
 #: So far below reaches what a bench made fail.
 _BENCH = 40
+#: What systemd says of a unit that it could not start, and how ``systemctl status`` begins. One
+#: that is up for seconds is one that it starts again and again.
+_UNIT_FAILED = re.compile(
+    r"(?:^|\]: )(?P<unit>[\w@.:-]+)\.service: "
+    r"(?:Failed (?!with result)|(?:Main|Control) process exited)"
+)
+_UNIT_SHOWN = re.compile(r"^\W{0,3}(?P<unit>[\w@.:-]+)\.service(?: - |$)")
+_UNIT_RUNS = re.compile(r"^\s*Active: active \(running\)(?!.*; \d+m?s ago)")
+#: So many lines below it stands whether it runs.
+_STATUS = 6
 #: One of these is in each such line.
 _ABSENT = ("No module named", "is not defined", "not found")
 #: How like two names are that differ by a slip.
@@ -97,7 +107,7 @@ _SHORT = 160
 
 def is_settled(lines: list[str]) -> set[int]:
     """Return the numbers of the lines whose failure is over, or was meant."""
-    return _placed(lines) | _meant(lines) | _reached(lines) | _injected(lines)
+    return _placed(lines) | _meant(lines) | _reached(lines) | _injected(lines) | _runs(lines)
 
 
 def _placed(lines: list[str]) -> set[int]:
@@ -112,6 +122,21 @@ def _placed(lines: list[str]) -> set[int]:
             over.update(refused.pop(place, ()))
         else:
             refused.setdefault(place, []).append(number)
+    return over
+
+
+def _runs(lines: list[str]) -> set[int]:
+    """Return what systemd said of a unit that failed, and that runs further down, for some time."""
+    failed: dict[str, list[int]] = {}
+    over: set[int] = set()
+    shown, until = "", 0
+    for number, line in holding(lines, (".service", "active: active"), 400):
+        if (unit := _UNIT_FAILED.search(line)) is not None:
+            failed.setdefault(unit["unit"], []).append(number)
+        elif (unit := _UNIT_SHOWN.match(line)) is not None:
+            shown, until = unit["unit"], number + _STATUS
+        elif shown and number <= until and _UNIT_RUNS.search(line) is not None:
+            over.update(failed.pop(shown, ()))
     return over
 
 

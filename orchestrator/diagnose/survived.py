@@ -144,6 +144,18 @@ MENDED = (
                        r"(?:is (?:now )?)?(?:re)?connected\b")),
     ("git", re.compile(r"^(?:resolving deltas: 100%|updating files: 100%|successfully rebased"
                        r"|already up.to.date)")),
+    # The engine tells the number of a container that it made.
+    ("created", re.compile(r"^[0-9a-f]{64}$")),
+    # Compose, of each part that it brought up.
+    ("started", re.compile(r"^(?:\W{1,3} )?container \S+ +started\b")),
+    ("network", re.compile(r"^(?:\W{1,3} )?network \S+ +created\b")),
+    ("compiler", re.compile(r"^(?:\[info\] )?hailo dfc version:? \d")),
+    # A module of the kernel was built whole.
+    ("module", re.compile(r"^ld \[m\] \S+\.ko$")),
+    ("large", re.compile(r"^downloading lfs objects: 100%")),
+    # Its list says of a distribution that it runs.
+    ("wsl", re.compile(r"^(?:\* ?)?[\w.-]+ +running +2$")),
+    ("usbip", re.compile(r"^usbipd: info: using wsl distribution\b")),
 )  # fmt: skip
 #: What each of them shows to be over: the network, lists that were old, a lock that was held.
 _NETWORK = (
@@ -156,21 +168,24 @@ OVER = {
     "plugin": ("V03",),
     "configured": (
         "B01", "B550", "B551", "F36", "F41", "G04", "G29", "G72", "G677", "M14", "M595", "M597",
-        "V11",
+        "V11", "B11", "G963", "L10",
     ),
     "pip": (*_NETWORK, "M03", "S42", "S54"),
     "apt": (
         *_NETWORK, "B02", "B03", "B05", "B13", "B552", "B553", "G70", "L08", "M01", "M11", "M590",
-        "M591", "M596",
+        "M591", "M596", "S895",
     ),
     "lists": ("B02",),
     # The firmware answers, so that a driver is loaded.
-    "identify": ("R39", "R40", "R41", "R42", "R43", "R287", "R571", "R574", "X280", "X281"),
+    "identify": (
+        "R39", "R40", "R41", "R42", "R43", "R287", "R571", "R574", "S520", "X280",
+        "X281",
+    ),
     # Library and driver speak with each other; a container may differ, where one only identifies.
     "run": ("X282",),
     # HailoRT only warns of another firmware; it may refuse an operation, or all may go on.
     "rate": ("R34", "G864", "G866"),
-    "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "S571", "J11", "J606"),
+    "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "S571", "J11", "J12", "J606"),
     "fetch": _NETWORK,
     "again": ("G68", "S40"),
     "dataset": (*_NETWORK, "E81"),
@@ -181,12 +196,26 @@ OVER = {
     "make": ("G01", "G02", "G04", "G69", "G72", "G821", "G823", "G824"),
     "ssh": ("G05", "H06", "H09", "H552", "H553", "H555", "H557", "H671", "L07"),
     "net": ("G05", "G06", "G17", "G864", "J601", "L07", "Y38"),
-    "git": (*_NETWORK, "G44", "G87", "J20", "J29", "J30"),
+    "git": (*_NETWORK, "G44", "G87", "J182", "J20", "J29", "J30"),
+    "created": ("S10",),
+    # All that keeps an engine from starting a container.
+    "started": (
+        "J01", "J02", "J03", "J07", "J08", "J12", "J16", "J17", "J18", "J26", "J180", "J600",
+        "J602", "J604", "J605", "J767", "J1562", "S07", "S08", "S10", "S14", "S16", "S17", "S37",
+        "S39", "S43", "S44", "S61", "S64", "S65", "S66", "S572", "S573", "S574", "S676", "S760",
+        "S935", "S957", "S1306", "S1307", "S1310", "S1622", "S1712",
+    ),
+    "network": ("S61", "S957"),
+    "compiler": ("S01", "S33", "S35"),
+    "module": ("B810", "B811", "L11", "R81", "R145"),
+    "large": ("J1312", "J1319"),
+    "wsl": ("J760", "J761", "J762", "S675"),
+    "usbip": ("S673", "S675"),
 }  # fmt: skip
 #: Modules whose package has another name.
 _PACKAGES = {"cv2": "opencv_python", "yaml": "pyyaml", "pil": "pillow", "sklearn": "scikit_learn"}
 #: Entries whose captured name is that of a package, which pip may have installed afterwards.
-_OF_PIP = frozenset({"B06", "B07"})
+_OF_PIP = frozenset({"B06", "B07", "S35", "S58"})
 #: By which entries pip says that it finds no such package.
 _NOT_FOUND = ("B06",)
 #: Formats that no other one is made of.

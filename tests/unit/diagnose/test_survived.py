@@ -39,6 +39,13 @@ def test_a_download_that_came_through_is_no_failure_and_one_that_did_not_is() ->
         ("J601", "dial tcp: lookup registry.example.com on 192.168.1.1:53: server misbehaving",
          "Status: Downloaded newer image for registry.example.com/x:1"),
         ("M595", "configure: error: C compiler cannot create executables", "-- Configuring done"),
+        ("S61", "all predefined address pools have been fully subnetted",
+         " \u2714 Container detector  Started"),
+        ("S10", 'Conflict. The container name "/detector" is already in use', "0e4f" * 16),
+        ("J760", "Error code: Wsl/Service/CreateInstance/CreateVm/HCS/0x8037010d",
+         "* Ubuntu    Running         2"),
+        ("S35", "ERROR: No matching distribution found for hailo-dataflow-compiler",
+         "Successfully installed hailo-dataflow-compiler-3.30.0"),
     ],
 )  # fmt: skip
 def test_what_came_through_at_last_takes_back_what_stopped_it(
@@ -47,6 +54,17 @@ def test_what_came_through_at_last_takes_back_what_stopped_it(
     assert told(line)[name] == "fatal"
     assert told(line, over, "$")[name] == "info"
     assert told(over, line)[name] == "fatal"
+
+
+def test_a_unit_that_runs_for_some_time_has_got_over_what_stopped_it() -> None:
+    failed = "detector.service: Failed to set up mount namespacing: /srv/clips: No such file"
+    runs = "     Active: active (running) since Sat 2025-03-01 10:00:00 GMT; 2min ago"
+    assert "fatal" in told(failed).values()
+    assert "fatal" not in told(failed, "\u25cf detector.service - Detector", runs).values()
+    assert "fatal" in told(failed, "\u25cf mqtt.service - Broker", runs).values()
+    restarted = runs.replace("2min", "1s")
+    assert "fatal" in told(failed, "\u25cf detector.service - Detector", restarted).values()
+    assert "fatal" in told("\u25cf detector.service - Detector", runs, failed).values()
 
 
 def test_what_may_be_over_is_in_the_list() -> None:

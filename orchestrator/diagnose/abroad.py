@@ -4,6 +4,9 @@ The words around a log may raise no certainty. Where a sentence says that a mess
 did not come, what it means, or asks whether it is that, the message proves nothing.
 """
 
+# The letters of Russian and Turkish are meant.
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re
@@ -62,19 +65,46 @@ DOUBTFUL = re.compile(
     r"|という意味|どういう意味|のせいでしょうか|が原因でしょうか"
     # Korean.
     r"|해결(?:되었|됐|됨|했|하였)|사라졌|더 ?이상 (?:나오|발생)|이제 (?:작동|동작|됩니다)"
-    r"|무슨 (?:뜻|의미)|(?:오류|에러)\S? (?:나오|발생하)지 않",
+    r"|무슨 (?:뜻|의미)|(?:오류|에러)\S? (?:나오|발생하)지 않"
+    # Dutch.
+    r"|^\W*(?:opgelost|verholpen)\b|\b(?:is|zijn|was) (?:nu |inmiddels |al )?(?:opgelost|verholpen"
+    r"|verdwenen)\b|\bheb ik\b.{0,60}\b(?:opgelost|verholpen)\b"
+    r"|\b(?:komt|verschijnt)\b.{0,30}\bniet meer\b|\bbetekent\b"
+    r"|\bik (?:krijg|heb|zie) geen (?:\w+ )?(?:fout|melding|probleem)\w*"
+    r"|\b(?:vroeger|eerst|voorheen) (?:kreeg|had)\b|^\W*(?:is|ligt|kan) (?:het|dit)\b.*\?"
+    # Polish.
+    r"|^\W*(?:rozwiązane|naprawione)\b|\b(?:został\w?|jest|już) (?:rozwiązan|naprawion)\w+"
+    r"|\bjuż (?:się )?nie (?:pojawia|występuje|wyskakuje)\b|\bznikn(?:ął|ęł[ao])\b"
+    r"|\b(?:co|to) (?:to )?(?:znaczy|oznacza)\b|\bnie mam (?:\w+ )?(?:błędu|problemu)"
+    r"|\b(?:wcześniej|przedtem) (?:miał|był|dostawał)\w*|^\W*czy (?:to|może)\b.*\?"
+    # Russian.
+    r"|^\W*(?:решено|исправлено|решил\w?)\b|(?<!не )\b(?:решен[ао]|решён|исправлен[ао]?"
+    r"|устранен[ао]|устранён)\b|\bбольше не (?:появляется|возникает|вылетает)\b"
+    r"|\b(?:исчезл|пропал)[ао]?\b"
+    r"|\bчто (?:это )?(?:значит|означает)\b|\bнет (?:такой |этой |никак\w+ )?ошибки\b"
+    r"|\b(?:раньше|сначала) (?:был|получал|выдавал)\w*"
+    r"|\b(?:решил|исправил|починил)[аи]? (?:это|её|ее|проблему|ошибку)\b"
+    r"|^\W*это (?:из-за|потому)\b.*\?"
+    # Turkish.
+    r"|^\W*(?:çözüldü|düzeldi)\b|\b(?:çözüldü|çözdüm|düzelttim|düzeldi|kayboldu|giderildi)\b"
+    r"|\bartık (?:çıkmıyor|gelmiyor|görünmüyor)\b|\bne (?:demek|anlama)\b|\bhatası yok\b",
     re.IGNORECASE,
 )
 #: What was before, up to where its sentence comes to what is now.
 BEFORE = re.compile(
     r"(?:\b(?:fr(?:ü|ue)her|vorher|anfangs|zuerst|zun(?:ä|ae)chst|vor (?:dem|der) [\w-]+|bisher"
-    r"|avant|auparavant|antes|anteriormente|primero|primeiro)\b|以前|之前)"
+    r"|avant|auparavant|antes|anteriormente|primero|primeiro|vroeger|voorheen|wcześniej|przedtem"
+    r"|раньше|сначала|önceden)\b|以前|之前|이전에는|전에는)"
     r"(?:[^.!?。\uff01\uff1f]|[.](?=\w))*?"
-    r"(?=\b(?:jetzt|nun|inzwischen|maintenant|désormais|ahora|agora)\b|现在|如今)",
+    r"(?=\b(?:jetzt|nun|inzwischen|maintenant|désormais|ahora|agora|nu|teraz|теперь|сейчас|şimdi)\b"
+    r"|现在|如今|지금|이제)",
     re.IGNORECASE,
 )
 #: One of these is in each such part.
-NOW = ("jetzt", "nun", "inzwischen", "maintenant", "désormais", "ahora", "agora", "现在", "如今")
+NOW = (
+    "jetzt", "nun", "inzwischen", "maintenant", "désormais", "ahora", "agora", "现在", "如今",
+    " nu ", "teraz", "теперь", "сейчас", "şimdi", "지금", "이제",
+)  # fmt: skip
 #: Somebody says that what stands above is over, and that another failure follows.
 TURN = re.compile(
     r"\b(?:das|dies\w*|(?:der|dieser) (?:erste |obige )?fehler) (?:ist|wurde) "
@@ -86,12 +116,16 @@ TURN = re.compile(
     r"\b(?:otro|outro|nuevo|novo) (?:error|erro|problema)\b"
     r"|(?:但|现在|又|接着|然后).{0,12}(?:新的|另一个|别的|其他)的?(?:错误|问题|报错)"
     r"|(?:今度は|次は|しかし).{0,16}(?:別の|新しい|違う)(?:エラー|問題)"
-    r"|(?:이제|그런데|이번에는).{0,16}(?:다른|새로운) (?:오류|에러|문제)",
+    r"|(?:이제|그런데|이번에는).{0,16}(?:다른|새로운) (?:오류|에러|문제)"
+    r"|\b(?:nu|maar|daarna)\b.{0,30}\b(?:andere?|nieuwe?) (?:fout|melding|probleem)"
+    r"|\b(?:teraz|ale|potem)\b.{0,30}\b(?:inny|nowy) (?:błąd|problem)"
+    r"|\b(?:теперь|но|потом|сейчас)\b.{0,30}\b(?:друг|нов)(?:ая|ую) (?:ошибк|проблем)"
+    r"|\b(?:şimdi|ama|sonra)\b.{0,30}\b(?:başka|yeni) (?:bir )?(?:hata|sorun)",
     re.IGNORECASE,
 )
 #: One of these is in each such sentence.
 TURNED = (
     "behoben", "gelöst", "geloest", "weg", "Fehler", "Meldung", "erreur", "problème",
     " erro", " problema", "错", "问题", "問題", "エラー", "오류", "에러",
-    "문제",
+    "문제", " fout", "melding", "probleem", "błąd", "problem", "ошибк", "проблем", "hata", "sorun",
 )  # fmt: skip

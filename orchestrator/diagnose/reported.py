@@ -92,8 +92,9 @@ def is_reported(lines: list[str]) -> set[int]:
     healthy = not own and any(voices.is_healthy(line) for line in told.values())
     for number in heads:
         line = told[number]
-        before = stories.is_of_before(line) and (
-            _is_well_since(told, number) or _is_other_since(told, heads, number)
+        before = _is_over(line) or (
+            stories.is_of_before(line)
+            and (_is_well_since(told, number) or _is_other_since(told, heads, number))
         )
         if number in own and not before:
             continue
@@ -125,6 +126,16 @@ def _mended_since(lines: list[str], told: dict[int, str]) -> set[int]:
             end = number
     # Messages may look like sentences, too.
     return set(range(end))
+
+
+def _is_over(line: str) -> bool:
+    """Tell whether one sentence says what came before, and that it is over; what it says behind
+    that may announce another failure."""
+    behind = stories.behind_end(line)
+    goes_on = (voices.FAILURE, stories.SAYS, stories.BUT)
+    return behind is not None and not (
+        voices.is_own(behind) or any(one.search(behind) for one in goes_on)
+    )
 
 
 def _is_well_since(told: dict[int, str], number: int) -> bool:

@@ -1,8 +1,12 @@
-"""When people say in eight languages that a failure was: supposed, before, over, back again.
+"""When people say in thirteen languages that a failure was: supposed, before, over, back again.
 
-English, German, French, Spanish, Portuguese, Italian, Chinese and Japanese. Whose the failure is
+English, German, French, Spanish, Portuguese, Italian, Chinese, Japanese, Dutch, Polish, Russian,
+Turkish and Korean. Whose the failure is
 :mod:`voices` tells; :mod:`reported` decides what follows of both.
 """
+
+# The letters of Russian and Turkish are meant.
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -25,6 +29,10 @@ _BACK = any_of(
     r"|non (?:è )?risolto|tornato)\b",
     r"(?:还是|仍然|依然|没有?解决|未解决|又(?:出|报|来))",
     r"(?:まだ|未解決|再発|やはり)",
+    r"\b(?:weer terug|nog steeds|toch niet|nog niet opgelost|te vroeg gejuicht|wrócił\w*"
+    r"|nadal|wciąż|jednak nie|снова|опять|всё ещё|все еще|по-прежнему|до сих пор"
+    r"|вернулась|hâlâ|hala|yine|çözülmedi)\b|\bне реш[её]н\w*|아직|여전히|다시 (?:발생|나[오와]|뜨)"
+    r"|해결(?:되지|이 안| 안)",
 )
 #: A failure that somebody supposes: nobody had it. "I assume" is an opinion.
 _ASSUMED = any_of(
@@ -44,6 +52,12 @@ _ASSUMED = any_of(
     r"\b(?:supponiamo|ipotizziamo|immaginiamo|mettiamo che)\b|\bdomanda teorica\b",
     r"(?:假设|假如|假若|设想)",
     r"仮に|仮定|とします(?=\W*$)|想定して",
+    r"\bstel(?: dat| je voor|,)|\blaten we aannemen\b|\btheoretische vraag\b"
+    r"|\b(?:załóżmy|przypuśćmy|wyobraźmy sobie|wyobraź sobie)\b"
+    r"|\b(?:czysto )?teoretyczne pytanie\b|\bpytanie (?:czysto )?teoretyczne\b",
+    r"\b(?:предположим|допустим|представим|представьте)\b|\bтеоретическ\w+ вопрос\b"
+    r"|\b(?:diyelim ki|varsayalım|farz edelim)\b|\bteorik (?:bir )?soru\b|가정해|가정하"
+    r"|이론적인 질문",
 )
 #: What comes under a condition; of anybody, or of a report's own steps.
 CONDITIONAL = any_of(
@@ -56,6 +70,11 @@ CONDITIONAL = any_of(
     r"(?:^\W*|[,.;:] )(?:si|cuando|se|quando|caso) ",
     r"(?:如果|要是|万一|若)",
     r"(?:もし|場合|たら)",
+    r"(?:^\W*|[,.;:] )(?:als|wanneer|zodra|indien|jeśli|jeżeli|gdy|kiedy|если|когда"
+    r"|как только|eğer) ",
+    r"\b\w+(?:[aeıiuü]rsa[nk]?|[aeıiuü]rse[nk]?|ırsanız|irseniz|arsanız|erseniz|ığında"
+    r"|iğinde|uğunda|üğünde)\b",
+    r"만약|만일|경우|하면|되면",
 )
 #: What a program does then, or somebody who sees it.
 SAYS = any_of(
@@ -66,11 +85,17 @@ SAYS = any_of(
     r"\b(?:aparece|sale|muestra|dice|imprime|ve|ves|obtiene|da|recibe|mostra|diz|receber?|vê"
     r"|dá|ver|vir|appare|dice|stampa|vede|riceve|esce|compare)\b",
     r"报|显示|出现|提示|看到|遇到|出る|出た|表示",
+    r"\b(?:meldt|zegt|toont|verschijnt|krijgt|ziet|komt|stopt|pojawia|wyświetla|pokazuje"
+    r"|zwraca|wyskakuje|widzisz|zobaczysz|dostaniesz|пишет|говорит|выдаёт|выдает"
+    r"|показывает|появляется|появится|возникает|вылетает|видите|увидите|падает|diyor"
+    r"|veriyor|gösteriyor|çıkıyor|görürseniz|alırsanız|çıkarsa)\b",
+    r"나오|나온|뜨면|뜨는|발생|표시|보이|출력",
 )
 #: What a form asks its writer for.
 ASKED_FOR = any_of(
     r"\b(?:please|paste|provide|attach|include|add|share|applicable|possible|bitte"
     r"|s['\u2019]il (?:vous|te) pla(?:î|i)t|por favor|per favore)\b|请|ください",
+    r"\b(?:alsjeblieft|alstublieft|proszę|пожалуйста|lütfen)\b|주세요|바랍니다|부탁",
 )
 #: What one does then.
 _ADVICE = any_of(
@@ -85,6 +110,11 @@ _ADVICE = any_of(
     r"\b(?:dans ce cas|alors il (?:faut|suffit)|il (?:faut|suffit)|en ese caso|entonces|hay"
     r" que|nesse caso|então|basta|in (?:tal|questo|quel) caso|allora|bisogna)\b",
     r"(?:请|就需要|需要|应该|此时)|(?:してください|必要があ|ましょう)",
+    r"\b(?:in dat geval|dan (?:moet|kun|helpt)|je (?:moet|kunt)|(?:de|een) oplossing is"
+    r"|w takim (?:przypadku|razie)|wtedy|należy|trzeba|wystarczy)\b",
+    r"\b(?:в (?:этом|таком) случае|тогда|нужно|надо|следует|достаточно)\b"
+    r"|\b(?:bu durumda|o zaman|gerekir|yeterli(?:dir)?)\b"
+    r"|하세요|하십시오|하시면 됩니다|해야 합니다",
 )
 #: A change, or a list of changes, that deals with it.
 DEALT_WITH = any_of(
@@ -126,6 +156,17 @@ WAS = any_of(
     r" )?\d+\.\d+\S*|antes de \w+)\b.{0,60}\b(?:dizia|aparecia|tinha(?:mos)?|dava|mostrava)\b",
     r"\b(?:la settimana scorsa|il mese scorso|con la vecchia \w+|prima di \w+)\b.{0,60}\b(?:diceva"
     r"|usciva|avevo|appariva|dava|mostrava)\b",
+    r"\b(?:vroeger|eerst|voorheen|gisteren|eerder|vorige (?:week|maand)|tot gisteren"
+    r"|voor de update)\b.{0,60}\b(?:kreeg|had|kwam|gaf|stond|zag)\b|\b(?:wcześniej"
+    r"|wczoraj|przedtem|poprzednio|na początku|w zeszłym \w+"
+    r"|przed aktualizacją)\b.{0,60}\b(?:mia|by|dostawa|dosta|wyskakiwa|pojawia)(?:ł"
+    r"|ł[aeo]m?)\b",
+    r"\b(?:раньше|вчера|до этого|сначала|прежде|на прошлой неделе|до (?:обновления"
+    r"|переустановки))\b.{0,60}\b(?:был[ао]?|получал\w?|выдавал\w*|появлял\w*"
+    r"|возникал\w*|вылетал\w*)(?!\w)",
+    r"\b(?:önceden|dün|daha önce|başta|geçen (?:hafta|ay)"
+    r"|eskiden)\b.{0,60}\b(?:alıyordum|vardı|veriyordu|çıkıyordu|aldım|gördüm)\b|(?:어제"
+    r"|이전에는|전에는|처음에는|지난주|예전에는).{0,60}(?:났|나왔|발생했|떴|있었)",
 )
 #: A program says something else by now.
 SAYS_NOW = any_of(
@@ -139,6 +180,11 @@ SAYS_NOW = any_of(
     r"\b(?:ahora|hoy|desde|agora|hoje)\b.{0,60}\b(?:dice|sale|muestra|aparece|da|tengo|pone|diz"
     r"|mostra|dá|tenho)\b|\b(?:ora|adesso|oggi)\b.{0,60}\b(?:dice|esce|mostra|appare|ho)\b",
     r"现在.{0,12}(?:报|显示|出现|提示)|今は?.{0,12}(?:出|表示)",
+    r"\b(?:nu|vandaag|sindsdien|daarna)\b.{0,60}\b(?:zegt|geeft|krijg|meldt|komt)\b"
+    r"|\b(?:teraz|dziś|dzisiaj)\b.{0,60}\b(?:mówi|pokazuje|dostaję|wyskakuje|pojawia)\b",
+    r"\b(?:теперь|сейчас|сегодня|после этого)\b.{0,60}\b(?:пишет|выдаёт|выдает|получаю"
+    r"|вижу|появляется|вылетает)\b|\b(?:şimdi|artık|bugün)\b.{0,60}\b(?:diyor|veriyor"
+    r"|alıyorum|çıkıyor)\b|(?:지금은|이제는|오늘은).{0,30}(?:나옵니다|나와요|발생합|뜹니다|나오네요)",
 )
 #: It does not come any more.
 _GONE = any_of(
@@ -147,6 +193,10 @@ _GONE = any_of(
     r"|appears|occurs)\b",
     r"\b(?:kommt|tritt|erscheint) (?:das |es )?nicht mehr\b|\bn['\u2019]apparaît plus\b|\bya no"
     r" (?:sale|aparece)\b|\bnão aparece mais\b|\bnon (?:esce|appare) più\b",
+    r"\b(?:verschijnt|komt) (?:het |de fout |die )?niet meer\b"
+    r"|\bjuż (?:się )?nie (?:pojawia|wyskakuje|występuje)\b|\bбольше не (?:появляется"
+    r"|возникает|вылетает)\b|\bartık (?:çıkmıyor|gelmiyor|görünmüyor)\b|더 ?이상 (?:나오지"
+    r"|발생하지|뜨지)",
 )
 #: And that all is well since.
 _WELL_NOW = any_of(
@@ -163,19 +213,32 @@ _WELL_NOW = any_of(
     r"\b(?:adesso|ora|da allora)\b.{0,30}(?<!non )\b(?:funziona|va bene)\b",
     r"(?:现在|以后|之后|如今).{0,12}(?:正常|好了|没问题|可以了)(?!吗)",
     r"(?:後は|今は|現在は?).{0,12}(?:正常|問題なく|動いて)",
+    r"\b(?:nu|inmiddels|sindsdien|alles|het) (?:\w+ )?(?:werkt|draait"
+    r"|loopt)\b(?! (?:niet|nog niet|alleen|maar))|\b(?:werkt|draait|loopt) (?:alles "
+    r"|het )?(?:nu|weer)\b(?! (?:niet|ook niet))|\b(?:teraz|już"
+    r"|wszystko)\b.{0,30}(?<!nie )\b(?:działa|jest (?:ok|dobrze))\b(?! tylko)",
+    r"\b(?:теперь|сейчас|уже|всё|все|с тех пор)\b.{0,30}(?<!не )\b(?:работает|заработало"
+    r"|нормально|в порядке)\b(?! только)|\b(?:şimdi|artık"
+    r"|her şey)\b.{0,30}\b(?:çalışıyor|düzeldi|sorunsuz)\b",
+    r"(?:지금은|이제는?|현재는?|이후로?는?).{0,16}"
+    r"(?:잘 (?:됩니다|돼요|되고|동작|작동)|정상|문제(?:가|는)? 없)",
 )
 _NOT_WELL = any_of(
     r"\b(?:nothing|same|never|not|n['\u2019]t|although|nichts|gleiche|dasselbe|rien|même|nada"
     r"|mismo|mesmo|niente|stesso)\b",
     r"还是|一样|没用|同じ",
+    r"\b(?:niets|hetzelfde|nooit|niet|nic|nie|nigdy|не|ничего|никогда|hiçbir|aynı"
+    r"|değil)\b|같은|안 ",
 )
 _SOLVED = (
     r"(?:solved|resolved|fixed|works now|working now|gelöst|geloest|behoben|erledigt|résolue?"
-    r"|réglée?|resuelt[oa]|solucionad[oa]|arreglad[oa]|resolvid[oa]|corrigid[oa]|risolt[oa])"
+    r"|réglée?|resuelt[oa]|solucionad[oa]|arreglad[oa]|resolvid[oa]|corrigid[oa]|risolt[oa]"
+    r"|opgelost|verholpen|rozwiązan[aeyo]|naprawion[aeyo]|решен[ао]|решено|исправлен[ао]|çözüldü)"
 )
 _EDIT = (
     r"(?:edit\w*|update\w*|upd|nachtrag|bearbeitet|édit\w*|mise à jour|edición|editado"
-    r"|actualización|edição|atualização|modifica|aggiornamento)"
+    r"|actualización|edição|atualização|modifica|aggiornamento|aanvulling|edycja|aktualizacja|правка"
+    r"|обновлено|апд|düzenleme|güncelleme)"
 )
 #: What people put before a sentence, and a colon behind it.
 LABEL = any_of(
@@ -218,8 +281,9 @@ _FOR_OTHERS = any_of(
     r" (?:here|across|later))\w*|\bfor (?:posterity|future (?:readers|reference|visitors)"
     r"|search engines|the record)\b|\bso (?:that )?others (?:can )?find\b",
 )
+_OVER = any_of(rf"\b{_SOLVED}\b", _WELL_NOW.pattern, _GONE.pattern)
 _UNSOLVED = any_of(
-    r"\b(?:not|never|un|isn['\u2019]t|half|partly|nicht|noch|kaum|pas|no|não|non|sin"
+    r"\b(?:not|never|un|isn['\u2019]t|half|partly|nicht|noch|kaum|pas|no|não|non|sin|niet|nie|не"
     rf"|sem)[ -]?(?:\w+ ){{0,2}}{_SOLVED}|{_SOLVED}\?",
     r"未解|没有?解",
 )
@@ -227,6 +291,8 @@ _UNSOLVED = any_of(
 BUT = any_of(
     r"\b(?:but|however|yet|except|until|aber|jedoch|doch|außer|mais|sauf|pero|salvo|mas|porém"
     r"|però|tranne)\b|但|只是|不过|しかし|ですが|けど",
+    r"\b(?:maar|echter|behalve|ale|jednak|oprócz|но|однако|кроме|ama|fakat|ancak"
+    r"|hariç)\b|하지만|그런데|그러나",
 )
 #: Between two sentences of a line.
 _SENTENCES = re.compile(r"(?<=[.!?;\u3002]) +(?=[A-Z(\u00c0-\u00dd])")
@@ -278,6 +344,16 @@ def is_over_by_now(line: str) -> bool:
     parts = _SENTENCES.split(line)
     before = next((at for at, part in enumerate(parts) if is_of_before(part)), len(parts))
     return any(is_well_now(part) for part in parts[before + 1 :])
+
+
+def behind_end(line: str) -> str | None:
+    """Return what stands behind the words by which a sentence about before says that it is over;
+    ``None`` where it does not."""
+    was = WAS.search(line)
+    if was is None or is_back(line):
+        return None
+    over = _OVER.search(line, was.end())
+    return None if over is None else line[over.end() :]
 
 
 def is_kept(line: str) -> bool:

@@ -1,8 +1,12 @@
-"""Whose people say in eight languages that a failure is: their own, another's, an example's.
+"""Whose people say in thirteen languages that a failure is: their own, another's, an example's.
 
-English, German, French, Spanish, Portuguese, Italian, Chinese and Japanese. Each list is one kind
+English, German, French, Spanish, Portuguese, Italian, Chinese, Japanese, Dutch, Polish, Russian,
+Turkish and Korean. Each list is one kind
 of thing that a sentence says; when the failure was :mod:`stories` tells.
 """
+
+# The letters of Russian and Turkish are meant.
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -28,6 +32,17 @@ _OWN = any_of(
     r"\b(?:ottengo|ricevo|otteniamo|mi (?:dà|appare|esce)|vedo)\b|\bho (?:questo|il) ",
     r"(?:我|我们|咱)(?:也|都|今天|现在|这里|这边)*(?:遇到|得到|报错|报|看到|出现|碰到|收到)",
     r"(?:私|こちら|自分).{0,12}(?:出ます|出る|出て|同じ|表示され)",
+    r"\b(?:krijg|zie|heb) ik\b(?! (?:geen|niet|nooit|dit nooit))|\bik (?:krijg|zie|heb"
+    r"|loop tegen)\b(?! (?:geen|niet|nooit|dit nooit|het nooit|al|hem|haar))"
+    r"|\bwe (?:krijgen|zien|hebben)\b(?! (?:geen|niet))",
+    r"(?<!nie )\b(?:dostaję|otrzymuję|widzę|mam|dostajemy|mamy)\b|\bwyskakuje (?:mi"
+    r"|nam)\b|\bu mnie (?:wyskakuje|pojawia się)\b",
+    r"(?<!не )\b(?:получаю|вижу|ловлю|получаем|видим)\b|\bу (?:меня|нас) (?:такая|эта"
+    r"|следующая|появляется|вылетает|выдаёт|выдает|возникает|ошибка|падает)\b",
+    r"\b(?:alıyorum|görüyorum|alıyoruz|karşılaşıyoru[mz])\b|\bbana .{0,20}(?:veriyor"
+    r"|diyor)\b",
+    r"(?:오류|에러|메시지|문제)(?:가|이|를|을)? ?"
+    r"(?:나옵니다|나와요|나오네요|나오고|발생합니다|발생해요|뜹니다|떠요|뜨네요|겪고)",
 )
 #: Words for a failure.
 FAILURE = any_of(
@@ -35,6 +50,8 @@ FAILURE = any_of(
     r"\b(?:fehler\w*|meldung\w*|absturz|erreurs?|problèmes?|problemas?|mensaj\w*|erros?"
     r"|mensage\w*|errore|errori|problemi?|messaggi\w*)\b",
     r"[错錯]|问题|問題|异常|エラー|报",
+    r"\b(?:fout\w*|melding\w*|probleem|problemen|błęd\w*|błąd|komunikat\w*|hata\w*"
+    r"|sorun\w*)\b|ошибк\w*|проблем\w*|сообщени\w*|오류|에러|문제|메시지",
 )
 #: The writer's own condition: "if I run it, it prints ...".
 _MINE = any_of(
@@ -42,6 +59,9 @@ _MINE = any_of(
     r"|j['\u2019]\w+|mon|ma|mes|moi|nous|notre)\b|\b(?:yo|mi|mis|nuestr[oa]|nos|me)\b|\b(?:eu"
     r"|meu|minha|nosso|nossa)\b|\b(?:io|mio|mia|noi|nostro)\b",
     r"我|私|僕|自分",
+    r"\b(?:ik|mijn|mij|wij|ons|onze|mój|moja|moje|mnie|nasz\w*|nam|nas|ben|benim|bana"
+    r"|bende|bizim)\b|\b(?:я|мой|моя|моё|мое|мне|меня|мы|наш\w*|нас|нам)\b|저는|저의|제가|제 "
+    r"|저희|우리",
 )
 #: One word for another person, and their machine.
 THEIRS = any_of(
@@ -52,6 +72,11 @@ THEIRS = any_of(
     r"|ihnen)\b|\b(?:sein|ihr) (?:\w+ )?(?:pi|rechner|raspi|raspberry|laptop)\b",
     r"\b(?:le sien|la sienne|le leur|la leur|chez (?:lui|elle|eux))\b|\b(?:el suyo|la suya)\b"
     r"|\b(?:o|no|a|na) del[ea]s?\b(?! )|\b[on] dele\b|\b(?:il suo|la sua|sul suo|da lui|da lei)\b",
+    r"\b(?:zijn|haar|hun) (?:eigen )?(?:pi|raspberry|computer|machine|server"
+    r"|laptop) (?:meldt|zegt|geeft|toont)\b|\bbij (?:hem|haar thuis|hen)\b|\bu (?:niego"
+    r"|niej|nich)\b|\bу (?:него|неё|нее|них)\b|\b(?:его|её|ее|их) (?:\w+ )?(?:pi"
+    r"|raspberry|малин\w*|компьютер\w*|ноутбук\w*|машин\w*|сервер\w*)\b"
+    r"|\bonun (?:\w+ )?(?:pi|makine|bilgisayar)\w*\b|그의|그녀의|그분의",
 )
 #: Somebody else had it.
 OTHER = any_of(
@@ -74,6 +99,13 @@ OTHER = any_of(
     r"|otro usuario|en el foro|no fórum)\b|\b(?:collega|amico|cliente|qualcuno|sul forum)\b",
     r"(?:同事|朋友|客户|别人|有人|网友|论坛|他的|她的)",
     r"(?:同僚|友人|顧客|先輩|他の人|誰か|知人|フォーラム)",
+    r"\b(?:een|mijn|onze) (?:collega|vriend(?:in)?|klant|buurman|student)\b"
+    r"|\biemand (?:anders|op)\b|\bop het forum\b|\b(?:koleg\w*|koledze|znajom\w+"
+    r"|przyjaci\w+|klient\w*|sąsiad\w*|ktoś (?:inny )?na forum)\b",
+    r"\b(?:коллег\w*|приятел\w*|друга|другу|знаком(?:ого|ому|ый|ая|ой)|клиент\w*"
+    r"|сосед\w*|кто-то|на форуме)\b|\b(?:iş )?(?:arkadaşım|meslektaşım|müşterim"
+    r"|komşum)\w*|\bbir(?:isi|ileri)\w*|\bforumda\b",
+    r"동료|친구|고객|다른 (?:사람|분)|누군가|지인|포럼에서|선배|후배",
 )
 #: So long ago, or so plainly another's, that the sentence alone says it.
 LONG_AGO = any_of(
@@ -87,6 +119,12 @@ LONG_AGO = any_of(
     r"|não é meu|ano passado|há (?:\w+ )?(?:anos|meses)|anos atrás)\b|\b(?:non io|non è mio"
     r"|l['\u2019]anno scorso|(?:anni|mesi) fa)\b",
     r"(?:去年|几年前|不是我|以前|昨年|数年前|私ではな)",
+    r"\bniet (?:ik|bij mij|van mij)\b|\b(?:vorig jaar|(?:jaren|maanden) geleden"
+    r"|destijds)\b|\bnie (?:ja|u mnie|moje)\b|\b(?:w zeszłym roku|rok temu|(?:lat"
+    r"|miesięcy) temu)\b",
+    r"\bне (?:я|у меня|моё|мое)\b|\b(?:в прошлом году|год назад|(?:лет|месяцев"
+    r"|года) назад|когда-то|давно)\b|\bben değil\b|\bgeçen (?:yıl|sene)\b|\b(?:yıllar"
+    r"|aylar|yıl) önce\b|작년|몇 년 전|제가 아니|제 것이 아니",
 )
 #: What a sentence shows is one of a kind.
 EXAMPLE = any_of(
@@ -96,6 +134,9 @@ EXAMPLE = any_of(
     r"\b(?:par exemple|exemple|quelque chose comme|du genre|por ejemplo|ejemplo|algo (?:así|como)"
     r"|por exemplo|exemplo|ad esempio|per esempio|esempio|qualcosa (?:come|del genere))\b",
     r"(?:例(?:として|を|の|文)|例如|比如|示例|例えば|たとえば|のような)",
+    r"\b(?:bijvoorbeeld|voorbeeld\w*|zoiets als|na przykład|przykład\w*|coś takiego"
+    r"|например|пример\w*|что-то вроде|örneğin|örnek\w*|mesela)\b|\b(?:bijv|np)\.|예를 들"
+    r"|예시",
 )
 #: The writer's own machine is well, or never had it.
 _HEALTHY = any_of(
@@ -137,6 +178,25 @@ _HEALTHY = any_of(
     r" )?(?:funziona|va)\b|\bper curiosità\b|\bscrivo solo\b|\bsto solo\b",
     r"我(?:自己)?(?:从来?|还|从)?(?:没有?|未)(?:遇到|见|出现)|我(?:这里|这边|的)?(?:一切)?(?:正常|没问题)|只是(?:好奇|在写|写文档|问)",
     r"(?:私|こちら|手元).{0,12}(?:問題なく|正常|動いてい|出たことが?な|経験がな|出ません)|興味本位",
+    r"\b(?:bij (?:mij|ons)|de mijne|mijn (?:eigen )?\w+),? (?:werkt|draait|loopt"
+    r"|doet)\b(?! (?:niet|het niet|geen|alleen|ook))|\b(?:werkt|draait|loopt) (?:het "
+    r"|alles )?(?:bij (?:mij|ons)|hier) (?:prima|goed|gewoon)\b|\bik heb (?:dit|dat"
+    r"|het) (?:zelf )?nooit\b|\buit nieuwsgierigheid\b|\bik (?:schrijf|vertaal"
+    r"|vraag) (?:dit )?alleen\b",
+    r"\bu (?:mnie|nas),? (?:wszystko )?(?:działa|jest (?:dobrze|ok))\b(?! tylko)"
+    r"|(?<!nie )\b(?:mój|moja|moje) \w+ działa\b|\bnigdy (?:tego "
+    r"|takiego \w+ )?nie (?:mia|widzia|spotka)ł[ea]m\b|\bz ciekawości\b|\btylko (?:piszę"
+    r"|tłumaczę|pytam)\b",
+    r"\bу (?:меня|нас)(?: самого| самой)?,? (?:всё |все )?(?:работает|нормально|хорошо"
+    r"|в порядке)\b(?! только)|\b(?:мой|моя|моё|мое) \w+ работает\b(?! только)"
+    r"|\bникогда (?:такого |этого |такой \w+ )?не (?:было|видел\w?|встречал\w?)\b"
+    r"|\bиз любопытства\b|\bпросто (?:любопытно|интересно|пишу|перевожу)\b",
+    r"\bbende (?:ise )?(?:her şey )?(?:çalışıyor|sorun yok|sorunsuz)\b"
+    r"|\bbenim\w* \w+ (?:sorunsuz )?çalışıyor\b|\b(?:hiç|asla) (?:görmedim|almadım"
+    r"|yaşamadım|karşılaşmadım)\b|\bmerakımdan\b|\bsadece merak\b",
+    r"(?:제|저|저희|우리)(?: ?(?:것|쪽|장비|환경|파이|보드))?(?:은|는|에서는) .{0,12}"
+    r"(?:정상|잘 (?:됩니다|돼요|되는|동작"
+    r"|작동)|문제(?:가|는)? 없)|(?:겪은|본) 적(?:이|은)? 없|(?:단순히|그냥) 궁금",
 )
 #: The writer has what somebody else showed.
 SAME = any_of(
@@ -151,6 +211,11 @@ SAME = any_of(
     r" que|\bmesm[oa] (?:erro|problema|coisa)\b|\beu também\b|\bcomigo também\b",
     r"\bstess[oa] (?:errore|problema|cosa)\b|\banche (?:io|a me)\b",
     r"同样的?|我也|一样的(?:问题|错)|同じ(?:エラー|問題|症状)|私も",
+    r"\bzelfde (?:fout|probleem|melding|hier)\b|\bik ook\b|\bbij mij ook\b|\b(?:ten"
+    r"|taki) sam (?:błąd|problem)\b|\bto samo\b|\bja też\b|\bu mnie też\b",
+    r"\b(?:та|такая) же (?:ошибка|проблема)\b|\bто же самое\b|\bтоже самое\b|\b(?:у меня"
+    r"|я) тоже\b|\baynı (?:hata|sorun|şey|problem)\w*|\b(?:ben|bende) de\b|저도|저희도|(?:같은"
+    r"|동일한) (?:오류|에러|문제|증상)",
 )
 #: One of these is in a sentence of each kind; without any there is nothing to decide.
 SIGN = any_of(*stories.SIGNS, OTHER.pattern, EXAMPLE.pattern)

@@ -117,6 +117,14 @@ def test_a_device_of_another_maker_is_none_of_hailorts() -> None:
         f"{LENGTH} というエラーは解決しました。",
         f"{LENGTH} とはどういう意味ですか？",
         f"{LENGTH} 오류는 해결되었습니다.",
+        f"De fout `{MODULE}` is inmiddels opgelost.",
+        f"De melding `{LENGTH}` komt niet meer.",
+        f"Błąd `{MODULE}` został rozwiązany.",
+        f"Komunikat `{LENGTH}` już się nie pojawia.",
+        f"Ошибка `{MODULE}` исправлена.",
+        f"Сообщение `{LENGTH}` больше не появляется.",
+        f"`{MODULE}` hatası çözüldü.",
+        f"`{LENGTH}` artık görünmüyor.",
     ],
 )
 def test_what_is_over_or_asked_after_in_another_language_is_not_asserted(text: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrator.diagnose import stories, voices
+from orchestrator.diagnose import ended, stories, voices
 from orchestrator.diagnose.outcome import OutcomeReader
 from orchestrator.diagnose.pasted import FENCE, behind_empty, behind_fence
 from orchestrator.diagnose.session import prompt_of
@@ -78,7 +78,7 @@ def is_reported(lines: list[str]) -> set[int]:
     if len(told) > _MOST:
         return set()
     doubted = _mended_since(lines, told)
-    if not any(voices.SIGN.search(line) for line in told.values()):
+    if not any(voices.SIGN.search(line) or ended.SIGN.search(line) for line in told.values()):
         return doubted
     doubted |= _put_away(lines, told)
     if any(voices.SAME.search(line) for line in told.values()):
@@ -92,9 +92,14 @@ def is_reported(lines: list[str]) -> set[int]:
     healthy = not own and any(voices.is_healthy(line) for line in told.values())
     for number in heads:
         line = told[number]
-        before = _is_over(line) or (
-            stories.is_of_before(line)
-            and (_is_well_since(told, number) or _is_other_since(told, heads, number))
+        before = (
+            _is_over(line)
+            or (ended.is_ended(line) and not _is_back_since(told, number))
+            or (ended.is_before(line) and _ends_since(told, number))
+            or (
+                stories.is_of_before(line)
+                and (_is_well_since(told, number) or _is_other_since(told, heads, number))
+            )
         )
         if number in own and not before:
             continue
@@ -103,6 +108,7 @@ def is_reported(lines: list[str]) -> set[int]:
         if (
             before
             or stories.is_assumed(line)
+            or voices.ASKED_OF_YOU.search(line)
             or stories.DEALT_WITH.search(line)
             or (voices.is_conditional(line) and (healthy or _advises(told, block.stop)))
             or (healthy and (other or voices.EXAMPLE.search(line)))
@@ -138,11 +144,23 @@ def _is_over(line: str) -> bool:
     )
 
 
+def _is_back_since(told: dict[int, str], number: int) -> bool:
+    """Tell whether a sentence below line ``number`` says that it came again, or stayed."""
+    return any(stories.is_back(line) for at, line in told.items() if at > number)
+
+
+def _ends_since(told: dict[int, str], number: int) -> bool:
+    """Tell whether a sentence below line ``number`` says by what it ended, and none that it came
+    again."""
+    below = any(ended.ends(line) for at, line in told.items() if at > number)
+    return below and not _is_back_since(told, number)
+
+
 def _is_well_since(told: dict[int, str], number: int) -> bool:
     """Tell whether a sentence below line ``number`` says that all is well by now, and none that it
     came again."""
-    below = [line for at, line in told.items() if at > number]
-    return any(map(stories.is_well_now, below)) and not any(map(stories.is_back, below))
+    below = any(stories.is_well_now(line) for at, line in told.items() if at > number)
+    return below and not _is_back_since(told, number)
 
 
 def _is_other_since(told: dict[int, str], heads: list[int], number: int) -> bool:

@@ -102,6 +102,7 @@ _ADVICE = any_of(
     r"\b(?:in (?:that|this|such an?) case|then (?:you|just|simply|please|re\w+|check|try|run"
     r"|install|update|do)\b|(?:you|one) (?:should|must|need to|have to)|make sure|the (?:fix"
     r"|solution|remedy) is)\b|^\W*to (?:fix|solve|resolve) (?:this|that|it)\b"
+    r"|^\W*re(?:install|build|load) [\w.-]+\W*$"
     r"|^\W*(?:re(?:install|boot|start|load|build)|check|install|update|upgrade|run|try|delete"
     r"|remove|download|stop|close) (?:the|your|both|it|them|again|with|all|a|an|any"
     r"|every)\b(?![^.]{0,30}:)|^\W*re(?:boot|start)\W*$",

@@ -88,6 +88,8 @@ OTHER = any_of(
     r"(?:box|machine|pi|pc|setup|log|server|laptop|computer|system|hat|board|card|ci|build"
     r"|pipeline)\b",
     THEIRS.pattern,
+    r"\b(?:the docs?|documentation|manual|chat ?gpt|gpt\S*|copilot|gemini|claude|an? (?:guide"
+    r"|tutorial|ai)) (?:says?|said|told|tells?|mentions?|suggests?|suggested|writes?)\b",
     r"\b(?:someone|somebody|others?|people|he|she|they) (?:else )?(?:\w+ ){0,6}?(?:had|has|got"
     r"|gets|saw|posted|reported|wrote|ran into|described|sent)\b",
     r"\b(?:on|in|from) (?:the forum|discord|reddit|stack ?overflow|another thread|this thread"
@@ -144,6 +146,8 @@ _HEALTHY = any_of(
     r"\b(?:I|we) (?:(?:do|did) not|don['\u2019]t|didn['\u2019]t|haven['\u2019]t|have not)"
     r" (?:had|have|seen|hit|get|got|see) (?:that|this|it|any|the (?:error|problem|issue))(?:"
     r" (?:error|problem|issue))?(?: myself| yet| here| at all| so far)*(?=\W*$|[.,;!)] )",
+    r"\b(?:I|we) (?:have|get|see) no (?:such )?(?:error|message|failure)s?\b|\bmy (?:own )?log has"
+    r" (?:nothing|none)\b",
     r"\b(?:mine|my (?:own )?\w+(?: \w+)?) (?:just )?(?:runs|works|is|does) (?:fine|well|ok"
     r"|okay|great|perfectly|without|happily)\b",
     r"\b(?:mine|ours|my (?:own )?\w+) (?:[\w-]+ ){0,6}?(?:without (?:a |any )?(?:problem|issue"
@@ -198,6 +202,13 @@ _HEALTHY = any_of(
     r"(?:정상|잘 (?:됩니다|돼요|되는|동작"
     r"|작동)|문제(?:가|는)? 없)|(?:겪은|본) 적(?:이|은)? 없|(?:단순히|그냥) 궁금",
 )
+#: Somebody is asked whether they have it.
+ASKED_OF_YOU = any_of(
+    r"\bdid you (?:see|get|have)\b(?!.*\b(?:too|also|as well)\b)"
+    r"|\bdo(?:es)? your \w+ (?:contain|show|print|say|have)\b"
+    r"|\bdo you (?:see|get|have) (?:this|these|the following|something like)\b"
+    r"(?!.*\b(?:too|also|as well)\b)",
+)
 #: The writer has what somebody else showed.
 SAME = any_of(
     r"\bsame (?:here|issue|problem|error|thing|message|for me|behaviou?r|for us)\b|\bme too\b"
@@ -218,7 +229,7 @@ SAME = any_of(
     r"|동일한) (?:오류|에러|문제|증상)",
 )
 #: One of these is in a sentence of each kind; without any there is nothing to decide.
-SIGN = any_of(*stories.SIGNS, OTHER.pattern, EXAMPLE.pattern)
+SIGN = any_of(*stories.SIGNS, OTHER.pattern, EXAMPLE.pattern, ASKED_OF_YOU.pattern)
 
 
 def is_own(line: str) -> bool:

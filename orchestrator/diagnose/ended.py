@@ -15,7 +15,7 @@ _PAST = (
     r"(?:had|got|saw|said|posted|failed|printed|showed|reported|ended|stopped|crashed|was|were"
     r"|came)"
 )
-_FIX = r"(?:solved?|fix(?:ed)?|resolved?|cured?|mend(?:ed)?|g[eo]t rid of|get past)"
+_CURED = r"(?:solved?|fix(?:ed)?|resolved?|cured?|mend(?:ed)?|g[eo]t rid of|get past)"
 _SHOWN = (
     r"(?:this(?: one)?|that|the following(?: error| message)?"
     r"|(?:this|that|the) (?:error|message|problem|issue))"
@@ -26,7 +26,7 @@ _ENDED = any_of(
     r"|message)) was\b",
     r"^\W*(?:already )?(?:solved|fixed|resolved) (?:meanwhile|in the meantime|by now|already)\b",
     rf"^\W*(?:{_SHOWN},? )?(?:I|we)(?:['\u2019]ve| have| could| was able to| managed to)?"
-    rf" (?:already |since |meanwhile |just |finally )*{_FIX} (?:{_SHOWN}|myself|by|with)\b",
+    rf" (?:already |since |meanwhile |just |finally )*{_CURED} (?:{_SHOWN}|myself|by|with)\b",
     rf"^\W*{_SHOWN} (?:is|was|has been) (?:gone|solved|fixed|resolved)"
     r" (?:since|after|by|when|with|once|already|now)\b",
     rf"\b(?:this|that) {_PAST} (?:the|my) (?:\w+ )?(?:error|message|output|problem)\b.{{0,20}}"

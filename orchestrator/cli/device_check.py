@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec, Identity
     from orchestrator.device.session import SshSession
     from orchestrator.device.validation import Api
-    from orchestrator.diagnose.checks import Result
+    from orchestrator.diagnose.doctor.checks import Result
     from orchestrator.pipeline.builds import Build
 
 #: Both of HailoRT's interfaces, by the words of ``hef validate --api``.

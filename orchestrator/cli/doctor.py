@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.diagnose.checks import Result
+    from orchestrator.diagnose.doctor.checks import Result
 
 
 #: Where a check looks.
@@ -44,8 +44,8 @@ def doctor(
     from pathlib import Path
 
     from orchestrator.cli.output import emit_json
-    from orchestrator.diagnose import checks_engine, checks_host, facts
-    from orchestrator.diagnose.checks import run_checks
+    from orchestrator.diagnose.doctor import checks_engine, checks_host, facts
+    from orchestrator.diagnose.doctor.checks import run_checks
 
     results = [*run_checks(checks_host.CHECKS, facts.collect_host())]
     found = facts.collect_engine(engine or _project_engine(), named_engines())
@@ -83,8 +83,8 @@ def exit_code(results: Sequence[Result]) -> int:
 def device_results(name: str) -> tuple[Result, ...]:
     """Return what the checks of devices say of one device, or of a group of them."""
     from orchestrator.cli.devices import choose_devices
-    from orchestrator.diagnose import checks_device
-    from orchestrator.diagnose.checks import Result, error, run_checks
+    from orchestrator.diagnose.doctor import checks_device
+    from orchestrator.diagnose.doctor.checks import Result, error, run_checks
     from orchestrator.errors import DeviceError
 
     results: list[Result] = []

@@ -1,6 +1,6 @@
 """The known failures of ``failures/*.yaml``, read from its compiled form when they are needed.
 
-Patterns are regular expressions for folded text (:func:`orchestrator.diagnose.text.fold`):
+Patterns are regular expressions for folded text (:func:`orchestrator.diagnose.words.text.fold`):
 one space, no quotes, no contractions, any case. `` ... `` between two words stands for up to
 80 characters, ``{ver}`` for a version. An alternative that is a list wants all of its parts,
 in any order, in one message. ``match`` holds wording that belongs to one cause alone; it

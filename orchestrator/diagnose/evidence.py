@@ -10,11 +10,11 @@ import re
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.notable import Notable, announces, weight
+from orchestrator.diagnose.post.told import speaks
 from orchestrator.diagnose.programs import Support, of_another, only_mentioned, shown_by, supports
 from orchestrator.diagnose.progress import STEP_BEGINS, STEP_ENDS
-from orchestrator.diagnose.text import fold
-from orchestrator.diagnose.told import speaks
 from orchestrator.diagnose.tracebacks import BEGINS, FRAME, LINKED, RAISED, Tracebacks
+from orchestrator.diagnose.words.text import fold
 
 if TYPE_CHECKING:
     from orchestrator.diagnose.matcher import Hit

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from orchestrator.diagnose.log_reader import VendorLog
-from orchestrator.diagnose.whole import read_whole
+from orchestrator.diagnose.post.whole import read_whole
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.reading import LOG_LIMIT, open_regular
 

@@ -10,15 +10,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import kinds, rules
-from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.installs import STOPS
 from orchestrator.diagnose.judgement import Judgement
-from orchestrator.diagnose.listings import Listings
 from orchestrator.diagnose.matcher import Hit, Matcher
 from orchestrator.diagnose.notable import weight
-from orchestrator.diagnose.pasted import Pasted
 from orchestrator.diagnose.places import Places
+from orchestrator.diagnose.post.listings import Listings
+from orchestrator.diagnose.post.pasted import Pasted
+from orchestrator.diagnose.post.told import (
+    Manual,
+    as_it_is_now,
+    heads_aside,
+    is_doubtful,
+    moved_on,
+    only_speaks_of,
+    title_of,
+)
+from orchestrator.diagnose.post.whole import read_whole
 from orchestrator.diagnose.prefilter import (
     EVIDENCE,
     OBSERVED,
@@ -31,17 +40,8 @@ from orchestrator.diagnose.record import Record
 from orchestrator.diagnose.repeats import told_already
 from orchestrator.diagnose.restarts import Units
 from orchestrator.diagnose.tested import Tests
-from orchestrator.diagnose.told import (
-    Manual,
-    as_it_is_now,
-    heads_aside,
-    is_doubtful,
-    moved_on,
-    only_speaks_of,
-    title_of,
-)
 from orchestrator.diagnose.tracebacks import CALM, Ignored
-from orchestrator.diagnose.whole import read_whole
+from orchestrator.diagnose.words import text as texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

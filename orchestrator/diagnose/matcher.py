@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.index import load_index
-from orchestrator.diagnose.listings import is_code, only_shown
+from orchestrator.diagnose.post.listings import is_code, only_shown
 from orchestrator.diagnose.survived import chatter, proves
 from orchestrator.diagnose.tracebacks import FRAME, RAISED
+from orchestrator.diagnose.words import text as texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from orchestrator.diagnose.text import REMEMBERED
 from orchestrator.diagnose.tracebacks import RAISED
+from orchestrator.diagnose.words.text import REMEMBERED
 
 #: The first ones and the last ones are kept.
 MOST_KEPT = 40

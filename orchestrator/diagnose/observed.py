@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import wordings
 from orchestrator.diagnose.finding import Ran
+from orchestrator.diagnose.post.told import speaks
 from orchestrator.diagnose.required import any_words
-from orchestrator.diagnose.text import REMEMBERED
-from orchestrator.diagnose.told import speaks
+from orchestrator.diagnose.words import wordings
+from orchestrator.diagnose.words.text import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.survived import MENDED, OVER, installed, mended_by, package_of
-from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.words.text import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

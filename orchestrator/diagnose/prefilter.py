@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import outcome, progress, scene, surroundings, wordings
-from orchestrator.diagnose import text as texts
+from orchestrator.diagnose import outcome, progress, scene, surroundings
 from orchestrator.diagnose.evidence import matters
 from orchestrator.diagnose.index import load_index
 from orchestrator.diagnose.notable import sounds_bad
 from orchestrator.diagnose.required import SHORTEST, Wanted, wanted
+from orchestrator.diagnose.words import text as texts
+from orchestrator.diagnose.words import wordings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.words.text import REMEMBERED
 
 Support = Literal["yes", "open", "no"]
 

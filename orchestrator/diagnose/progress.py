@@ -10,7 +10,7 @@ import time
 from functools import lru_cache
 
 from orchestrator.diagnose.finding import Progress
-from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.words.text import REMEMBERED
 
 _TQDM = re.compile(
     r"(?:(?P<step>[A-Za-z][\w .()/-]{0,60}?)\s*:\s*)?(?P<percent>\d{1,3})%\s?\|[^|]*\|\s*"

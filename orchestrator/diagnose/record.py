@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import kinds, ranking, rules
-from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.evidence import Evidence
 from orchestrator.diagnose.installs import Installs
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
+from orchestrator.diagnose.post.session import Session
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.restarts import Restarts
 from orchestrator.diagnose.scene import Scene
-from orchestrator.diagnose.session import Session
 from orchestrator.diagnose.surroundings import Surroundings
+from orchestrator.diagnose.words import text as texts
 
 if TYPE_CHECKING:
     from orchestrator.diagnose.finding import Asked, Diagnosis

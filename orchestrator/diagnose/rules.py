@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.device.address import SSH_PORT, device_argument, host_label, ssh_target
 from orchestrator.device.base import DeviceSpec
-from orchestrator.diagnose import frames
 from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
 from orchestrator.diagnose.finding import Asked, Diagnosis
+from orchestrator.diagnose.pictures import frames
 from orchestrator.diagnose.ranking import possible
 
 if TYPE_CHECKING:

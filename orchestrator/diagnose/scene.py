@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from orchestrator.diagnose import colours, scaling
-from orchestrator.diagnose.colours import Colours
-from orchestrator.diagnose.scaling import Scaling
+from orchestrator.diagnose.pictures import colours, scaling
+from orchestrator.diagnose.pictures.colours import Colours
+from orchestrator.diagnose.pictures.scaling import Scaling
 
 #: An 8-bit tensor cannot have a zero point above this.
 HIGHEST_8BIT_ZERO_POINT = 255

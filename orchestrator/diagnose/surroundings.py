@@ -13,9 +13,9 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.diagnose.catalogue import load_catalogue
-from orchestrator.diagnose.elsewhere import NOWHERE, changes
 from orchestrator.diagnose.index import Candidates
-from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.post.elsewhere import NOWHERE, changes
+from orchestrator.diagnose.words.text import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.words.text import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.diagnose.finding import Diagnosis
     from orchestrator.diagnose.installs import Installs
     from orchestrator.diagnose.matcher import Hit
-    from orchestrator.diagnose.session import Session
+    from orchestrator.diagnose.post.session import Session
     from orchestrator.diagnose.tracebacks import Tracebacks
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.diagnose.checks_host import check_case
+from orchestrator.diagnose.doctor.checks_host import check_case
 from tests.unit.diagnose.test_doctor import LINUX, MAC, WINDOWS
 
 COLUMNS = ("Windows", "WSL 2", "macOS, Intel", "macOS, Apple silicon")
@@ -89,7 +89,7 @@ ASKING = {
     "orchestrator/device/agent/facts.py": "programs of the device",
     "orchestrator/device/agent/work.py": "programs of the device",
     "orchestrator/device/embedded.py": "programs of the device",
-    "orchestrator/diagnose/checks_host.py": "AVX",
+    "orchestrator/diagnose/doctor/checks_host.py": "AVX",
     "orchestrator/engine/choose.py": "who listens",
     "orchestrator/engine/client.py": "engine's socket",
     "orchestrator/engine/failures.py": "words when no engine",

@@ -139,7 +139,7 @@ def messages() -> tuple[Message, ...]:
 
 #: What ``{name|words when nothing was captured}`` stands for in the list of known failures.
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)(?:\?([^{}|]*))?(?:\|([^{}]*))?\}")
-CHECKS = "orchestrator/diagnose/checks_"
+CHECKS = "orchestrator/diagnose/doctor/checks_"
 FAILURES = "orchestrator/diagnose/failures"
 
 

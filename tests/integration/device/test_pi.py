@@ -24,8 +24,8 @@ from orchestrator.device.faults import (
 )
 from orchestrator.device.fleet import run_fleet
 from orchestrator.device.ship import rollback, ship
-from orchestrator.diagnose.checks import run_checks
-from orchestrator.diagnose.checks_device import CHECKS, collect
+from orchestrator.diagnose.doctor.checks import run_checks
+from orchestrator.diagnose.doctor.checks_device import CHECKS, collect
 
 from .pi import Pi
 from .pi_image import run

@@ -9,8 +9,8 @@ from hefsmith_worker.contract.findings import ERROR, INFO, OK, WARNING
 
 from orchestrator.device.identity import read_identity
 from orchestrator.device.replies import Facts, OnShelf
-from orchestrator.diagnose.checks import run_checks
-from orchestrator.diagnose.checks_device import CHECKS, DeviceFacts
+from orchestrator.diagnose.doctor.checks import run_checks
+from orchestrator.diagnose.doctor.checks_device import CHECKS, DeviceFacts
 
 from .recorded import (
     IDENTIFY_8L,

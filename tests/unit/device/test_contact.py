@@ -13,8 +13,8 @@ from orchestrator.cli.device_check import _known, look
 from orchestrator.device.base import DeviceSpec, JobResult
 from orchestrator.device.contact import ask_binding, judge
 from orchestrator.device.identity import read_identity
-from orchestrator.diagnose.checks import run_checks
-from orchestrator.diagnose.checks_device import CHECKS, DeviceFacts
+from orchestrator.diagnose.doctor.checks import run_checks
+from orchestrator.diagnose.doctor.checks_device import CHECKS, DeviceFacts
 from orchestrator.errors import DeviceError
 
 from .recorded import binding, facts

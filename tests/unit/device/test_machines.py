@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.device.identity import read_identity
-from orchestrator.diagnose.checks import run_checks
-from orchestrator.diagnose.checks_device import CHECKS, DeviceFacts
+from orchestrator.diagnose.doctor.checks import run_checks
+from orchestrator.diagnose.doctor.checks_device import CHECKS, DeviceFacts
 
 from .recorded import BOOKWORM, MISMATCH, NO_CLASS, binding, facts, output
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.diagnose.pasted import Pasted
-from orchestrator.diagnose.text import clean
+from orchestrator.diagnose.post.pasted import Pasted
+from orchestrator.diagnose.words.text import clean
 from tests.corpus import HERE, PARTS, Case, judge, left_out, load, score
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import pytest
 from hefsmith_worker.contract.findings import ERROR, INFO, OK, WARNING, worst
 
 from orchestrator.cli.doctor import exit_code
-from orchestrator.diagnose import checks_engine, checks_host, facts
-from orchestrator.diagnose.checks import Result, ok, run_checks
-from orchestrator.diagnose.facts import EngineFacts, Gpu, HostFacts, ToolchainFacts
+from orchestrator.diagnose.doctor import checks_engine, checks_host, facts
+from orchestrator.diagnose.doctor.checks import Result, ok, run_checks
+from orchestrator.diagnose.doctor.facts import EngineFacts, Gpu, HostFacts, ToolchainFacts
 from orchestrator.engine.base import EngineInfo
 
 GIB = 1024**3

@@ -15,8 +15,8 @@ import pytest
 
 from orchestrator.device.identity import read_identity
 from orchestrator.device.replies import Facts
-from orchestrator.diagnose.checks import run_checks
-from orchestrator.diagnose.checks_device import CHECKS, DeviceFacts
+from orchestrator.diagnose.doctor.checks import run_checks
+from orchestrator.diagnose.doctor.checks_device import CHECKS, DeviceFacts
 from tests.unit.device.recorded import MISMATCH, facts, output
 from tests.unit.diagnose.stand_ins import TAKES, write
 

@@ -216,7 +216,7 @@ def test_the_words_that_a_pattern_needs_are_never_claimed_wrongly(
 def test_no_required_word_rejects_a_message_that_its_pattern_matches() -> None:
     import re
 
-    from orchestrator.diagnose.text import fold, strip_prefix
+    from orchestrator.diagnose.words.text import fold, strip_prefix
 
     texts = [text for known in (RECORDED, REWORDED) for group in known.values() for text in group]
     messages = [fold(strip_prefix(text.replace("\n", " "))) for text in texts]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.diagnose.languages import sentences, to_english
 from orchestrator.diagnose.log_reader import read_log
-from orchestrator.diagnose.sentences import ALONE, FORMED, SYSTEM
-from orchestrator.diagnose.sentences_media import MEDIA
-from orchestrator.diagnose.sentences_tools import TOOLS
+from orchestrator.diagnose.words.languages import sentences, to_english
+from orchestrator.diagnose.words.sentences import ALONE, FORMED, SYSTEM
+from orchestrator.diagnose.words.sentences_media import MEDIA
+from orchestrator.diagnose.words.sentences_tools import TOOLS
 
 LANGUAGES = ("de", "es", "fr", "pt", "pt_BR")
 #: A line as ssh, a shell or Python print it, with %s for the system's words -> the cause.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.diagnose.listings import is_code
 from orchestrator.diagnose.log_reader import read_log
+from orchestrator.diagnose.post.listings import is_code
 
 SHOWN = {
     "Python": """\

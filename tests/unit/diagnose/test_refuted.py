@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.diagnose.refuted import is_refuted
+from orchestrator.diagnose.post.refuted import is_refuted
 
 GONE = "ls: cannot access '/dev/hailo0': No such file or directory"
 LOOK = "pi@pi5:~ $ ls /dev/hailo0"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.diagnose.log_reader import read_log
-from orchestrator.diagnose.reported import is_prose, is_reported
+from orchestrator.diagnose.post.reported import is_prose, is_reported
 from tests.corpus import Case, load
 
 LOG = (

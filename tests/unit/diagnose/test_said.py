@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.diagnose import facts, ranking
+from orchestrator.diagnose import ranking
 from orchestrator.diagnose.catalogue import load_catalogue
-from orchestrator.diagnose.checks import run_checks
-from orchestrator.diagnose.checks_engine import TOOLCHAIN_CHECKS
+from orchestrator.diagnose.doctor import facts
+from orchestrator.diagnose.doctor.checks import run_checks
+from orchestrator.diagnose.doctor.checks_engine import TOOLCHAIN_CHECKS
+from orchestrator.diagnose.doctor.facts import ToolchainFacts
 from orchestrator.diagnose.explain import explain_logs
-from orchestrator.diagnose.facts import ToolchainFacts
 from orchestrator.diagnose.finding import Diagnosis
-from orchestrator.diagnose.languages import to_english
+from orchestrator.diagnose.words.languages import to_english
 from tests.unit.diagnose.test_doctor import ABOUT, ENGINE, GIB, LINUX, engine, host
 
 if TYPE_CHECKING:

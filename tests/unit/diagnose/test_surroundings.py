@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from orchestrator.diagnose import text as texts
 from orchestrator.diagnose.log_reader import read_log
 from orchestrator.diagnose.prefilter import load_prefilter
 from orchestrator.diagnose.surroundings import deepened, wanted
+from orchestrator.diagnose.words import text as texts
 from tests import corpus
 
 CLOSED = "Failed to open device file /dev/hailo0 with error 1: Operation not permitted"

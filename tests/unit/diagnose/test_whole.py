@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.diagnose.explain import explain_logs
 from orchestrator.diagnose.log_reader import VendorLog, read_log
-from orchestrator.diagnose.unfolded import unfold
-from orchestrator.diagnose.whole import as_told
-from orchestrator.diagnose.wrapped import joined, width
+from orchestrator.diagnose.post.unfolded import unfold
+from orchestrator.diagnose.post.whole import as_told
+from orchestrator.diagnose.post.wrapped import joined, width
 from tests.corpus import load
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from orchestrator.device.bundle import plan_bundle, write_bundle
 from orchestrator.device.bundle_targets import TARGETS
 from orchestrator.device.faults import DeviceLacks
 from orchestrator.device.validation import DeviceRun, GoldenInput, GoldenOutput, run_golden
-from orchestrator.diagnose import checks_device
+from orchestrator.diagnose.doctor import checks_device
 from tests.unit.runtime import hefs, test_bundle
 from tests.unit.runtime.runner import LocalRunner, QuickRunner, emulated_environment
 

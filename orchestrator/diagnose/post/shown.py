@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.diagnose.pasted import FENCE
-from orchestrator.diagnose.session import prompt_of
+from orchestrator.diagnose.post.pasted import FENCE
+from orchestrator.diagnose.post.session import prompt_of
 
 #: Commands that print files as they are, or what they find in them.
 _SHOWS = re.compile(

@@ -1,7 +1,7 @@
 """What the system says on machines of other languages, in the words that patterns are written for.
 
-The sentences of the system stand in :mod:`orchestrator.diagnose.sentences`, those of programs in
-the modules beside it; any kind of quote stands for ``'``.
+The sentences of the system stand in :mod:`orchestrator.diagnose.words.sentences`, those of
+programs in the modules beside it; any kind of quote stands for ``'``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.sentences import ALONE, FORMED, SYSTEM
-from orchestrator.diagnose.sentences_media import MEDIA
-from orchestrator.diagnose.sentences_tools import TOOLS
+from orchestrator.diagnose.words.sentences import ALONE, FORMED, SYSTEM
+from orchestrator.diagnose.words.sentences_media import MEDIA
+from orchestrator.diagnose.words.sentences_tools import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,17 +10,17 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from orchestrator.diagnose.elsewhere import places_of
-from orchestrator.diagnose.papers import is_of_a_paper
-from orchestrator.diagnose.quoted import of_others
-from orchestrator.diagnose.refuted import is_refuted
-from orchestrator.diagnose.reported import is_reported
-from orchestrator.diagnose.settled import is_mistyped, is_settled
-from orchestrator.diagnose.shown import is_shown, of_settings, without_case
-from orchestrator.diagnose.supposed import is_supposed
-from orchestrator.diagnose.unfolded import unfold
-from orchestrator.diagnose.went_on import is_got_over
-from orchestrator.diagnose.wrapped import joined
+from orchestrator.diagnose.post.elsewhere import places_of
+from orchestrator.diagnose.post.papers import is_of_a_paper
+from orchestrator.diagnose.post.quoted import of_others
+from orchestrator.diagnose.post.refuted import is_refuted
+from orchestrator.diagnose.post.reported import is_reported
+from orchestrator.diagnose.post.settled import is_mistyped, is_settled
+from orchestrator.diagnose.post.shown import is_shown, of_settings, without_case
+from orchestrator.diagnose.post.supposed import is_supposed
+from orchestrator.diagnose.post.unfolded import unfold
+from orchestrator.diagnose.post.went_on import is_got_over
+from orchestrator.diagnose.post.wrapped import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.languages import to_english
+from orchestrator.diagnose.words.languages import to_english
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.checks import Check, error, info, ok, warning
+from orchestrator.diagnose.doctor.checks import Check, error, info, ok, warning
 from orchestrator.errors import escape_control
 from orchestrator.installation import install_command
 
 if TYPE_CHECKING:
     from hefsmith_worker.contract.findings import Finding
 
-    from orchestrator.diagnose.facts import HostFacts
+    from orchestrator.diagnose.doctor.facts import HostFacts
 
 GIB = 1024**3
 

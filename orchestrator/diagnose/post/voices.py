@@ -10,8 +10,8 @@ of thing that a sentence says; when the failure was :mod:`stories` tells.
 
 from __future__ import annotations
 
-from orchestrator.diagnose import stories
-from orchestrator.diagnose.stories import BUT, any_of, is_back
+from orchestrator.diagnose.post import stories
+from orchestrator.diagnose.post.stories import BUT, any_of, is_back
 
 #: The writer has the failure, by a sentence of now.
 _OWN = any_of(

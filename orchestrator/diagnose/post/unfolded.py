@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.listings import is_code
-from orchestrator.diagnose.pasted import KEPT_UNDER
-from orchestrator.diagnose.session import PROMPT
+from orchestrator.diagnose.post.listings import is_code
+from orchestrator.diagnose.post.pasted import KEPT_UNDER
+from orchestrator.diagnose.post.session import PROMPT
 from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:

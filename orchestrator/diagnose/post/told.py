@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrator.diagnose import abroad, stories, voices
-from orchestrator.diagnose.supposed import SEEN
-from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.post import abroad, stories, voices
+from orchestrator.diagnose.post.supposed import SEEN
+from orchestrator.diagnose.words.text import REMEMBERED
 
 #: A line in which a person speaks, and not a program.
 _PERSON = re.compile(

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract import chips
 
-from orchestrator.diagnose.device_facts import packages
+from orchestrator.diagnose.doctor.device_facts import packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hefsmith_worker.contract.chips import ProductLine
 
-    from orchestrator.diagnose.device_facts import DeviceFacts
+    from orchestrator.diagnose.doctor.device_facts import DeviceFacts
 
 HEADERS = "sudo apt install dkms linux-headers-$(uname -r)"
 MSI_OVERLAY = "dtoverlay=pciex1-compat-pi5,no-mip"

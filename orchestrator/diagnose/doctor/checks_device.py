@@ -14,7 +14,7 @@ from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import OK, Finding
 
 from orchestrator.device.address import device_word
-from orchestrator.diagnose.card import (
+from orchestrator.diagnose.doctor.card import (
     HEADERS,
     differing,
     does_not_compile,
@@ -26,8 +26,8 @@ from orchestrator.diagnose.card import (
     replace_line,
     same_version,
 )
-from orchestrator.diagnose.checks import Check, error, info, ok, warning
-from orchestrator.diagnose.device_facts import DeviceFacts, collect
+from orchestrator.diagnose.doctor.checks import Check, error, info, ok, warning
+from orchestrator.diagnose.doctor.device_facts import DeviceFacts, collect
 
 if TYPE_CHECKING:
     from collections.abc import Callable

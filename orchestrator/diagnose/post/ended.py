@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.diagnose.stories import BUT, any_of, is_back
+from orchestrator.diagnose.post.stories import BUT, any_of, is_back
 
 _PAST = (
     r"(?:had|got|saw|said|posted|failed|printed|showed|reported|ended|stopped|crashed|was|were"

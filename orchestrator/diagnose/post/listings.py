@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrator.diagnose.session import PROMPT
-from orchestrator.diagnose.text import REMEMBERED
+from orchestrator.diagnose.post.session import PROMPT
+from orchestrator.diagnose.words.text import REMEMBERED
 
 #: What somebody notes below a command: what came of it.
 _CAME_OF_IT = (

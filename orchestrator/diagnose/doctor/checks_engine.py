@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.checks import Check, error, info, ok, warning
+from orchestrator.diagnose.doctor.checks import Check, error, info, ok, warning
 from orchestrator.engine import products
 from orchestrator.engine.sandbox import HOW_TO_GET_ONE
 
 if TYPE_CHECKING:
     from hefsmith_worker.contract.findings import Finding
 
-    from orchestrator.diagnose.facts import EngineFacts, ToolchainFacts
+    from orchestrator.diagnose.doctor.facts import EngineFacts, ToolchainFacts
 
 GIB = 1024**3
 

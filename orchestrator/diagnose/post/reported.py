@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrator.diagnose import ended, stories, voices
 from orchestrator.diagnose.outcome import OutcomeReader
-from orchestrator.diagnose.pasted import FENCE, behind_empty, behind_fence
-from orchestrator.diagnose.session import prompt_of
+from orchestrator.diagnose.post import ended, stories, voices
+from orchestrator.diagnose.post.pasted import FENCE, behind_empty, behind_fence
+from orchestrator.diagnose.post.session import prompt_of
+from orchestrator.diagnose.post.told import moved_on, speaks
 from orchestrator.diagnose.survived import mended_by
-from orchestrator.diagnose.text import REMEMBERED
-from orchestrator.diagnose.told import moved_on, speaks
 from orchestrator.diagnose.tracebacks import RAISED
+from orchestrator.diagnose.words.text import REMEMBERED
 
 #: What was done about the failure above helped, and this turns to the next one.
 _THEN = re.compile(

@@ -4,7 +4,7 @@ The kernel tries to place a card's memory more than once: what it refused at fir
 a later line. A machine that was not reached may be reached by the next command. Who mistyped a name
 types it again. Below a command that failed somebody may write that this is as it should be, and a
 bench of tests says of a fault that it makes it. What a program says of itself that it got over is
-another thing (:mod:`orchestrator.diagnose.went_on`).
+another thing (:mod:`orchestrator.diagnose.post.went_on`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-from orchestrator.diagnose.pasted import FENCE
-from orchestrator.diagnose.session import prompt_of
-from orchestrator.diagnose.text import holding
+from orchestrator.diagnose.post.pasted import FENCE
+from orchestrator.diagnose.post.session import prompt_of
+from orchestrator.diagnose.words.text import holding
 
 _BAR = re.compile(
     r"\b(?P<device>[0-9a-f:]{4,7}:[0-9a-f]{2}\.\d): BAR (?P<bar>\d+)\b.{0,60}?(?P<said>assigned\b"

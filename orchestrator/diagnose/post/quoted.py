@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.diagnose.session import prompt_of
+from orchestrator.diagnose.post.session import prompt_of
+from orchestrator.diagnose.post.voices import SAME, is_healthy, is_own
 from orchestrator.diagnose.tracebacks import RAISED
-from orchestrator.diagnose.voices import SAME, is_healthy, is_own
 
 #: Somebody else is said to speak in the lines below.
 _SAYS = re.compile(

@@ -11,9 +11,9 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import voices
-from orchestrator.diagnose.pasted import FENCE, behind_fence
-from orchestrator.diagnose.session import prompt_of
+from orchestrator.diagnose.post import voices
+from orchestrator.diagnose.post.pasted import FENCE, behind_fence
+from orchestrator.diagnose.post.session import prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

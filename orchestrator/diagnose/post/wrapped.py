@@ -10,8 +10,8 @@ import itertools
 import re
 from collections import Counter
 
-from orchestrator.diagnose.text import starts_message, strip_prefix
 from orchestrator.diagnose.tracebacks import RAISED
+from orchestrator.diagnose.words.text import starts_message, strip_prefix
 
 #: Widths that terminals and their copies have when nobody changes them.
 _USUAL = frozenset({80, 100, 120, 132})

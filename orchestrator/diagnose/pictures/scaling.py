@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.diagnose import handed
-from orchestrator.diagnose.handed import Handed
+from orchestrator.diagnose.pictures import handed
+from orchestrator.diagnose.pictures.handed import Handed
 
 _SCALES = re.compile(r"/=? ?255(?:\.0*)?(?![\d\]])|\btotensor\(\)")
 _SCALES_BACK = re.compile(r"\*=? ?255")

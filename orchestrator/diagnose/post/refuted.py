@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from orchestrator.diagnose.reported import is_prose
-from orchestrator.diagnose.session import host_of, prompt_of
+from orchestrator.diagnose.post.reported import is_prose
+from orchestrator.diagnose.post.session import host_of, prompt_of
 
 #: Something is not there, by a shell's look at it or by what wants to open it.
 _MISSING = re.compile(

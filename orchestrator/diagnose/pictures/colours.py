@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.diagnose import handed
-from orchestrator.diagnose.handed import Handed
+from orchestrator.diagnose.pictures import handed
+from orchestrator.diagnose.pictures.handed import Handed
 
 #: OpenCV reads in B, G, R, also from a camera or a video.
 _READS = re.compile(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.reported import is_prose
-from orchestrator.diagnose.session import prompt_of
-from orchestrator.diagnose.told import speaks
+from orchestrator.diagnose.post.reported import is_prose
+from orchestrator.diagnose.post.session import prompt_of
+from orchestrator.diagnose.post.told import speaks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

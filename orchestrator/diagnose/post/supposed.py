@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.diagnose.pasted import FENCE, behind_empty, behind_fence
+from orchestrator.diagnose.post.pasted import FENCE, behind_empty, behind_fence
 
 #: Heads a list of what may be.
 _HEADS = re.compile(

@@ -13,10 +13,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from orchestrator.diagnose.post.session import prompt_of
+from orchestrator.diagnose.post.told import speaks
 from orchestrator.diagnose.restarts import WELL
-from orchestrator.diagnose.session import prompt_of
-from orchestrator.diagnose.text import REMEMBERED, holding
-from orchestrator.diagnose.told import speaks
+from orchestrator.diagnose.words.text import REMEMBERED, holding
 
 #: A try with its number and how many there may be; with words for it on either side, or alone in
 #: brackets before a message that comes again with the next number.

@@ -1,0 +1,1 @@
+"""Reads a paste before its lines are judged: whose words, which machine, and is it over?"""

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from orchestrator.pipeline.attest import Statement
-    from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.kinship import Kinship
+    from orchestrator.pipeline.finished.attest import Statement
+    from orchestrator.pipeline.finished.builds import Build
+    from orchestrator.pipeline.finished.kinship import Kinship
+    from orchestrator.pipeline.finished.reproducing import Reproduction
     from orchestrator.pipeline.matrix.cells import Cell
     from orchestrator.pipeline.matrix.remote import ClusterRun
     from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.proof import Prover
-    from orchestrator.pipeline.reproducing import Reproduction
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
 
@@ -288,7 +288,7 @@ class Project:
             from orchestrator.pipeline.matrix.cells import folder_of
 
             folder = folder_of(session.artifacts, loaded.name, set_name, arch)
-        from orchestrator.pipeline.pins import name_of, need_locked
+        from orchestrator.pipeline.finished.pins import name_of, need_locked
 
         if self.options.locked:
             final = folder or session.final_folder(loaded.name, arch)
@@ -302,7 +302,7 @@ class Project:
 
     def _tell_of_bytes(self, name: str, build: Build) -> None:
         """Tell where the same inputs gave other bytes than ``hef.lock`` has."""
-        from orchestrator.pipeline.pins import relation
+        from orchestrator.pipeline.finished.pins import relation
 
         found = relation(self.root, name, build)
         if found is None or found.same_bytes:
@@ -343,7 +343,7 @@ class Project:
         Nothing is taken from the cache. Raises :class:`ConfigError` with every difference when
         what goes in is not the same.
         """
-        from orchestrator.pipeline import reproducing
+        from orchestrator.pipeline.finished import reproducing
 
         (cell, *_) = self.cells(
             [model or statement.model], [statement.arch], [set_name] if set_name else []
@@ -492,8 +492,8 @@ class Project:
 
     def lock(self, cells: Sequence[Cell]) -> tuple[str, ...]:
         """Write what the cells are made with and of into ``hef.lock``; return their names."""
-        from orchestrator.pipeline.builds import read_build
-        from orchestrator.pipeline.pins import pin_of, write_pins
+        from orchestrator.pipeline.finished.builds import read_build
+        from orchestrator.pipeline.finished.pins import pin_of, write_pins
 
         pins = {
             name: pin_of(made, inputs, read_build(final))
@@ -507,8 +507,8 @@ class Project:
 
         Returns, by name, how a build that is there is related to the locked one.
         """
-        from orchestrator.pipeline.builds import read_build
-        from orchestrator.pipeline.pins import need_locked, relation
+        from orchestrator.pipeline.finished.builds import read_build
+        from orchestrator.pipeline.finished.pins import need_locked, relation
 
         found: dict[str, Kinship | None] = {}
         for name, made, inputs, final in self._planned(cells):
@@ -521,8 +521,8 @@ class Project:
     def _planned(
         self, cells: Sequence[Cell]
     ) -> Iterator[tuple[str, Plan, Mapping[str, str], Path]]:
+        from orchestrator.pipeline.finished.pins import name_of
         from orchestrator.pipeline.matrix.cells import folder_of
-        from orchestrator.pipeline.pins import name_of
 
         session = self.session
         for cell in cells:

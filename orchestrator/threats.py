@@ -66,7 +66,7 @@ THREATS = (
             "orchestrator.pipeline.trusting:check_metric",
             "orchestrator.pipeline.metric:load_metric",
             "orchestrator.pipeline.pictures:make_data",
-            "orchestrator.pipeline.builds:read_build",
+            "orchestrator.pipeline.finished.builds:read_build",
             "orchestrator.engine.sandbox:bubblewrap",
             "orchestrator.inspect.compiler:judge",
         ),

@@ -14,7 +14,7 @@ from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
 )
 
 if TYPE_CHECKING:
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.report.analysis import Analysis, Harm
 
 #: Columns of a terminal that the reasons are folded to.

@@ -11,7 +11,7 @@ from orchestrator.cli.arguments import Arch, Json, Model  # noqa: TC001 (typer r
 
 if TYPE_CHECKING:
     from orchestrator.device.bundle_model import BundleModel
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.report import Golden
 
 

@@ -127,7 +127,7 @@ def why(
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.cli.up import make_session
     from orchestrator.pipeline.archs import pick_archs
-    from orchestrator.pipeline.builds import read_build
+    from orchestrator.pipeline.finished.builds import read_build
     from orchestrator.pipeline.plan import explain_difference
 
     with make_session({}) as session:

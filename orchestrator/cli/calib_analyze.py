@@ -333,8 +333,8 @@ def measure_sets(
 
     from orchestrator.cli.display import open_display
     from orchestrator.cli.up import make_session
-    from orchestrator.pipeline import tuning
     from orchestrator.pipeline.archs import pick_archs
+    from orchestrator.pipeline.tune import tuning
     from orchestrator.pipeline.validation import judge_build
 
     found: list[dict[str, object]] = []
@@ -364,7 +364,7 @@ def told(found: CalibrationAnalysis, target: Path | None, recipe: str | None) ->
     """Return what a terminal shows."""
     from orchestrator.cli.measures import measure_text
     from orchestrator.cli.summary import columns, painter
-    from orchestrator.pipeline.tuning import DECISIVE, POINTS
+    from orchestrator.pipeline.tune.tuning import DECISIVE, POINTS
 
     paint = painter()
     share = ", ".join(f"{size}: {value:.1%}" for size, value in found.coverage.items())

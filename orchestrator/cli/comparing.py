@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.history import Entry
+    from orchestrator.pipeline.finished.builds import Build
+    from orchestrator.pipeline.finished.history import Entry
     from orchestrator.report.comparison import Comparison, Row
     from orchestrator.report.trend import TrendPoint
 
@@ -41,7 +41,7 @@ def print_comparison(
     """Compare two builds, write the page, and print what differs."""
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.cli.proving import recipe_folder
-    from orchestrator.pipeline.comparing import compare_builds, find_side
+    from orchestrator.pipeline.finished.comparing import compare_builds, find_side
     from orchestrator.report.comparison import render_comparison
 
     artifacts = _artifacts()
@@ -160,8 +160,8 @@ def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) ->
     from orchestrator.cli.proving import recipe_folder
     from orchestrator.cli.summary import columns, painter
     from orchestrator.errors import ArtifactError, ConfigError
-    from orchestrator.pipeline.builds import read_build
-    from orchestrator.pipeline.history import entry_of, history_of
+    from orchestrator.pipeline.finished.builds import read_build
+    from orchestrator.pipeline.finished.history import entry_of, history_of
     from orchestrator.pipeline.validation import judge_build
     from orchestrator.project.recipe import MODEL_NAME
     from orchestrator.report.trend import drawn_measure, render_trend

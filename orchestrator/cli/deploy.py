@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orchestrator.device.deploy import Service, ServiceManager, ServiceState
     from orchestrator.device.session import SshSession
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
 
 #: What can be done with what is there, by its option.
 ACTIONS = ("status", "log", "stop", "start", "remove")

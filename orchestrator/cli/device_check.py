@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.device.session import SshSession
     from orchestrator.device.validation import Api
     from orchestrator.diagnose.doctor.checks import Result
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
 
 #: Both of HailoRT's interfaces, by the words of ``hef validate --api``.
 _INTERFACES: Final[tuple[tuple[Api, str], ...]] = (
@@ -161,7 +161,7 @@ def _runs(
     from orchestrator.device.contact import ask_binding
     from orchestrator.device.services import service_stopped
     from orchestrator.files import scratch
-    from orchestrator.pipeline.builds import read_build
+    from orchestrator.pipeline.finished.builds import read_build
 
     title = "a small network"
     chip = identity.chip

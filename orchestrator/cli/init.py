@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.cli.asking import Asker
-    from orchestrator.pipeline.start import Started
+    from orchestrator.pipeline.start.first_recipe import Started
     from orchestrator.project.starter import Network
     from orchestrator.project.survey.folder import Folder, NetworkFile
     from orchestrator.project.survey.given import Given
@@ -359,7 +359,7 @@ def _tflite_inputs(path: Path) -> dict[str, tuple[int, ...]]:
 def _start(given: Given, folder: Folder, engine: str | None, ask: Asker) -> Started:
     from orchestrator.cli.display import open_display
     from orchestrator.cli.up import make_session
-    from orchestrator.pipeline.start import start
+    from orchestrator.pipeline.start.first_recipe import start
     from orchestrator.project.survey.code import read_script
 
     scripts = [found for path in folder.scripts if (found := read_script(path)) is not None]
@@ -374,7 +374,7 @@ def _start(given: Given, folder: Folder, engine: str | None, ask: Asker) -> Star
 def _write(workspace: Workspace, target: Path, started: Started, *, as_json: bool) -> None:
     from orchestrator.cli.output import emit_json, note, print_result
     from orchestrator.errors import escape_control
-    from orchestrator.pipeline.start_files import write_started
+    from orchestrator.pipeline.start.files import write_started
     from orchestrator.project.trust import standing, trust
 
     fresh = not workspace.model_names()
@@ -412,8 +412,8 @@ def _from_hailomz(
     force: bool,
     as_json: bool,
 ) -> None:
-    from orchestrator.pipeline.start import Started
-    from orchestrator.pipeline.start_zoo import recipe_from_hailomz
+    from orchestrator.pipeline.start.first_recipe import Started
+    from orchestrator.pipeline.start.zoo import recipe_from_hailomz
 
     model, recipe, network, notes = recipe_from_hailomz(line, name, workspace, _network_of)
     if arch is not None:

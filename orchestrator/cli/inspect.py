@@ -399,7 +399,7 @@ def _hef_of(path: Path) -> Path:
     """Return the HEF that is meant: a folder means the build in it."""
     if not path.is_dir():
         return path
-    from orchestrator.pipeline.builds import read_build
+    from orchestrator.pipeline.finished.builds import read_build
 
     build = read_build(path)
     if build is None:
@@ -413,7 +413,7 @@ def _print_diff(before: Path, after: Path, *, as_json: bool) -> None:
 
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.hef import compare_hefs, read_hef
-    from orchestrator.pipeline.kinship import relate_files
+    from orchestrator.pipeline.finished.kinship import relate_files
 
     before, after = _hef_of(before), _hef_of(after)
     changes = compare_hefs(read_hef(before), read_hef(after))

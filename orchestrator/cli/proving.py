@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orchestrator.device.base import Identity
     from orchestrator.device.session import SshSession
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
 
 
 def find_one_build(model: str, arch: str | None, chip: str | None = None) -> Build:

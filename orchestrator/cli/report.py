@@ -10,7 +10,7 @@ import typer
 from orchestrator.cli.arguments import Arch, Json, Model, only_model
 
 if TYPE_CHECKING:
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.report.markdown import Section
     from orchestrator.report.model import Verdict
 
@@ -102,7 +102,7 @@ def _history(
 
 def _builds(model: str | None, arch: str | None) -> list[Build]:
     from orchestrator.cli.proving import find_one_build
-    from orchestrator.pipeline.builds import read_build
+    from orchestrator.pipeline.finished.builds import read_build
     from orchestrator.project.workspace import open_workspace
 
     if model is not None:
@@ -135,7 +135,7 @@ def _recipe(build: Build) -> Path | None:
 
 
 def _write(build: Build, recipe: Path | None) -> Verdict:
-    from orchestrator.pipeline.reporting import write_report
+    from orchestrator.pipeline.finished.reporting import write_report
 
     return write_report(build, recipe_folder=recipe)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.device.fleet import VisitResult
     from orchestrator.device.session import SshSession
     from orchestrator.device.ship import RollbackResult, ShipEvent
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
 
     Told = TypeVar("Told", ShipResult, RollbackResult)
 
@@ -143,10 +143,10 @@ def find_builds(model: str, arch: str | None) -> list[Build]:
     """
     import os
 
-    from orchestrator.pipeline.builds import find_build, read_build
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.pipeline.digests import DigestMemory
-    from orchestrator.pipeline.soundness import require
+    from orchestrator.pipeline.finished.builds import find_build, read_build
+    from orchestrator.pipeline.finished.soundness import require
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.cli.tune_search import Wish
     from orchestrator.pipeline.session import BuildSession
-    from orchestrator.pipeline.tuning import BestTrial, Trial, Variant
+    from orchestrator.pipeline.tune.tuning import BestTrial, Trial, Variant
     from orchestrator.project.loading import LoadedRecipe
 
 
@@ -134,7 +134,7 @@ def _compare(wish: Wish, tries: list[str], at_most: int, *, verbose: bool, as_js
     from orchestrator.cli.output import emit_json
     from orchestrator.cli.up import make_session
     from orchestrator.errors import ConfigError, ExitCode
-    from orchestrator.pipeline import tuning
+    from orchestrator.pipeline.tune import tuning
 
     flags = {"engine": wish.engine, "toolchain": wish.toolchain, "device": wish.device}
     with (
@@ -185,8 +185,8 @@ def _try(
     wider: bool,
 ) -> list[Trial]:
     from orchestrator.cli.tune_search import trial_workers
-    from orchestrator.pipeline import tuning
     from orchestrator.pipeline.proof import Prover
+    from orchestrator.pipeline.tune import tuning
 
     with Prover(session) as prover, trial_workers(session, wish.cluster) as workers:
         chip = prover.archs(loaded, [wish.arch] if wish.arch else None)[0]

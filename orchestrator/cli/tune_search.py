@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from orchestrator.pipeline.builds import Build
-    from orchestrator.pipeline.candidates import Space
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.matrix.trials import TrialWorkers
-    from orchestrator.pipeline.search import Found, Point
     from orchestrator.pipeline.session import BuildSession
-    from orchestrator.pipeline.tuning import BestTrial, Trial
+    from orchestrator.pipeline.tune.candidates import Space
+    from orchestrator.pipeline.tune.search import Found, Point
+    from orchestrator.pipeline.tune.tuning import BestTrial, Trial
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
 
@@ -61,8 +61,8 @@ def run_search(wish: Wish, *, verbose: bool, as_json: bool) -> None:
     from orchestrator.cli.output import emit_json
     from orchestrator.cli.up import make_session
     from orchestrator.errors import ExitCode
-    from orchestrator.pipeline.tuning import applied as applied_to
-    from orchestrator.pipeline.tuning import asked_variants
+    from orchestrator.pipeline.tune.tuning import applied as applied_to
+    from orchestrator.pipeline.tune.tuning import asked_variants
 
     flags = {"engine": wish.engine, "toolchain": wish.toolchain, "device": wish.device}
     with (
@@ -96,11 +96,11 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
     import json
 
     from orchestrator.files import write_atomic
-    from orchestrator.pipeline import tuning
     from orchestrator.pipeline.analysing import analyse
-    from orchestrator.pipeline.comparing import TUNED
+    from orchestrator.pipeline.finished.comparing import TUNED
     from orchestrator.pipeline.proof import Prover
-    from orchestrator.pipeline.search import Budget, SearchContext, Searcher
+    from orchestrator.pipeline.tune import tuning
+    from orchestrator.pipeline.tune.search import Budget, SearchContext, Searcher
 
     with Prover(session) as prover, trial_workers(session, wish.cluster) as workers:
         chip: Arch = prover.archs(loaded, [wish.arch] if wish.arch else None)[0]
@@ -147,7 +147,7 @@ def _space(
 ) -> Space:
     from hefsmith_worker.contract.layout import HEAD
 
-    from orchestrator.pipeline.candidates import make_space
+    from orchestrator.pipeline.tune.candidates import make_space
     from orchestrator.reading import read_json
 
     try:
@@ -172,7 +172,7 @@ def _also(
     session: BuildSession, loaded: LoadedRecipe, asked: Sequence[str]
 ) -> dict[str, dict[str, object]]:
     """Return further changes by name: those asked for, and the set that calib analyze chose."""
-    from orchestrator.pipeline import tuning
+    from orchestrator.pipeline.tune import tuning
 
     variants = tuning.asked_variants(asked, "--also")[1:] if asked else ()
     found = {variant.name: dict(variant.changes) for variant in variants}
@@ -198,8 +198,8 @@ def _lines_of(listed: Path) -> int:
 
 def finalists(found: Found, count: int) -> list[Point]:
     """Return the points that are worth a compile: the recipe as it is, the best, the front."""
-    from orchestrator.pipeline.candidates import Choice
-    from orchestrator.pipeline.search import front_of
+    from orchestrator.pipeline.tune.candidates import Choice
+    from orchestrator.pipeline.tune.search import front_of
 
     whole = found.whole
     chosen = [one for one in whole if one.choice == Choice()]
@@ -214,7 +214,7 @@ def finalists(found: Found, count: int) -> list[Point]:
 def _document(model: str, outcome: Outcome) -> dict[str, Any]:
     import json
 
-    from orchestrator.pipeline.tuning import front
+    from orchestrator.pipeline.tune.tuning import front
 
     found, kept = outcome.found, outcome.choice
     best = front(outcome.trials)
@@ -264,7 +264,7 @@ def hef_bytes(trial: Trial) -> int | None:
 def _page(model: str, outcome: Outcome) -> str:
     from orchestrator.cli.measures import measure_text
     from orchestrator.cli.summary import size_text
-    from orchestrator.pipeline.search import front_of
+    from orchestrator.pipeline.tune.search import front_of
     from orchestrator.report.front import Dot, SearchPage, render_search
     from orchestrator.report.model import MEASURE_TITLES
 

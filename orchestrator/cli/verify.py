@@ -15,8 +15,8 @@ from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
 )
 
 if TYPE_CHECKING:
-    from orchestrator.pipeline.attest import Attestation
-    from orchestrator.pipeline.reproducing import Reproduction
+    from orchestrator.pipeline.finished.attest import Attestation
+    from orchestrator.pipeline.finished.reproducing import Reproduction
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def _verify(
     """Compare files with the manifest of their build. A signature is checked, too."""
     from orchestrator.cli.output import emit_json
     from orchestrator.errors import ConfigError, ExitCode, escape_control
-    from orchestrator.pipeline import attest
+    from orchestrator.pipeline.finished import attest
 
     for named in (artifact, manifest, signers):
         if named is not None and not named.exists():
@@ -114,7 +114,7 @@ def _reproduce(
     from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json
     from orchestrator.errors import ExitCode
-    from orchestrator.pipeline import attest
+    from orchestrator.pipeline.finished import attest
 
     place, _ = attest.find_manifest(manifest)
     statement = attest.read_statement(place)
@@ -137,8 +137,8 @@ def _reproduce(
 
 def _tell(found: Reproduction, *, kept: bool) -> None:
     from orchestrator.cli.output import print_result
-    from orchestrator.pipeline.kinship import SAME_DB
-    from orchestrator.pipeline.reproducing import summary_lines
+    from orchestrator.pipeline.finished.kinship import SAME_DB
+    from orchestrator.pipeline.finished.reproducing import summary_lines
 
     lines = [f"made by  {line}" for line in found.made_by]
     lines += summary_lines(found.files)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from hefsmith_worker.contract.layout import ANALYSIS
 
 from orchestrator.errors import ArtifactError
-from orchestrator.pipeline.builds import read_build
+from orchestrator.pipeline.finished.builds import read_build
 from orchestrator.reading import read_json
 from orchestrator.report.analysis import Analysis, read_analysis
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
 
 #: Folder beside a model's builds, with an analysis for each chip.
 FOLDER = ".analysis"

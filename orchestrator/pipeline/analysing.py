@@ -11,7 +11,7 @@ from orchestrator.pipeline.analyses import FOLDER, load_analysis
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch

@@ -18,9 +18,10 @@ from hefsmith_worker.contract.stages import BEFORE_COMPILER
 
 from orchestrator import files
 from orchestrator.errors import ConfigError, HefsmithError, StageFailed
-from orchestrator.pipeline import builds, runner
+from orchestrator.pipeline import runner
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.finalize import finalize
+from orchestrator.pipeline.finished import builds
 from orchestrator.pipeline.inputs import BuildRequest
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import Segment, make_job
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.protocols import Engine
-    from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.context import PlanAgain, RunContext
+    from orchestrator.pipeline.finished.builds import Build
 
 
 #: In the notes of a build's record, which no job can reach: the digest of its plan.

@@ -10,7 +10,7 @@ from orchestrator.errors import ConfigError
 if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec, Release
     from orchestrator.device.registry import Registry
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.project.projectfile import DeviceEntry
     from orchestrator.project.workspace import Workspace
 

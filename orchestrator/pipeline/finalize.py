@@ -12,8 +12,9 @@ from hefsmith_worker.contract import layout
 
 from orchestrator import __version__, files
 from orchestrator.diagnose.repeats import told_already
-from orchestrator.pipeline import builds, judgement, manifest
+from orchestrator.pipeline import judgement
 from orchestrator.pipeline.digests import sha256_file
+from orchestrator.pipeline.finished import builds, manifest
 from orchestrator.pipeline.judgement import Wishes
 from orchestrator.pipeline.vendor import quieter
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from hefsmith_worker.contract.findings import Finding
 
-    from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.context import BuildContext, Record, RunContext
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.plan import Plan
 
 
@@ -100,7 +101,7 @@ def finalize(build: BuildContext) -> Build:
 
 def _retire(old: Path, final: Path) -> None:
     # A build that replaces none needs none of it.
-    from orchestrator.pipeline.history import retire
+    from orchestrator.pipeline.finished.history import retire
 
     retire(old, final)
 

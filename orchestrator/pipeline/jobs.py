@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract.layout import PLAN
 from hefsmith_worker.contract.stages import BY_NAME
 
-from orchestrator.pipeline import builds
 from orchestrator.pipeline.cache import place
+from orchestrator.pipeline.finished import builds
 
 if TYPE_CHECKING:
     from orchestrator.engine.base import Box, Job

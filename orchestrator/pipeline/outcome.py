@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hefsmith_worker.contract.findings import Finding
 
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.proof import Proof
 

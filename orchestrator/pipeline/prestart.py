@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator import files
-from orchestrator.pipeline import builds
+from orchestrator.pipeline.finished import builds
 from orchestrator.pipeline.jobs import make_job
 
 if TYPE_CHECKING:

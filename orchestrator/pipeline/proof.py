@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from orchestrator.device.base import DeviceSpec
     from orchestrator.device.session import SshSession
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
@@ -168,7 +168,7 @@ class Prover:
 
     def prove(self, build: Build, recipe_folder: Path) -> Proof:
         """Ship the build to the device, run the golden samples there, and judge."""
-        from orchestrator.pipeline.reporting import write_report
+        from orchestrator.pipeline.finished.reporting import write_report
 
         remembered = self._remembered(build)
         if remembered is not None:

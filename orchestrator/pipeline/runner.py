@@ -17,10 +17,10 @@ from hefsmith_worker.contract.stages import BY_NAME
 
 from orchestrator import files
 from orchestrator.errors import EngineError, Interrupted, StageFailed, escape_control
-from orchestrator.pipeline import builds, soundness
 from orchestrator.pipeline.cache import LINKED_ROLES, CacheEntry
 from orchestrator.pipeline.context import BuildContext, BuildProgress, Record
 from orchestrator.pipeline.finalize import finalize
+from orchestrator.pipeline.finished import builds, soundness
 from orchestrator.pipeline.intake import ArtifactIntake
 from orchestrator.pipeline.jobs import NOTHING, Known, Segment, make_job, write_plan
 from orchestrator.pipeline.materials import as_on_this_machine
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.base import Ending
     from orchestrator.engine.protocols import Running
-    from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CachedFile
     from orchestrator.pipeline.context import PlanAgain, RunContext
     from orchestrator.pipeline.events import EventReader, StageRecord
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.prestart import Prestart
 

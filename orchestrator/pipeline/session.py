@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import paths
 from orchestrator.errors import EngineError, StageFailed
-from orchestrator.pipeline import builds, plan, runner, targets
+from orchestrator.pipeline import plan, runner, targets
 from orchestrator.pipeline.cache import StageCache
 from orchestrator.pipeline.claims import claim
 from orchestrator.pipeline.context import Record, RunContext, written_keys
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.finalize import accept
+from orchestrator.pipeline.finished import builds
 from orchestrator.pipeline.inputs import BuildRequest, collect
 from orchestrator.pipeline.jobs import Segment, job_for_display
 from orchestrator.pipeline.linting import refuse_script
@@ -26,8 +27,8 @@ from orchestrator.pipeline.pictures import make_data
 from orchestrator.pipeline.prestart import Prestart, PrestartedJob, start_job
 from orchestrator.pipeline.sizes import read_size
 from orchestrator.pipeline.targets import SandboxOverrides
-from orchestrator.pipeline.training import foresee
 from orchestrator.pipeline.trusting import ProjectTrust, check_box
+from orchestrator.pipeline.tune.training import foresee
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
 from orchestrator.project.recipe import Arch, Preprocessing
 
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.protocols import Engine
-    from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import CacheEntry
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.plan import Plan
     from orchestrator.pipeline.sharing.readthrough import TeamStore

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.device.base import JobRunner
     from orchestrator.device.validation import Api, DeviceRun, OutputFormat
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.report import Cause, Golden, Head, Verdict
 
 STEP = "device"

@@ -27,7 +27,7 @@ _WARM = (
     "orchestrator.cli.cache", "orchestrator.pipeline.session", "orchestrator.pipeline.runner",
     "orchestrator.pipeline.matrix.runner", "orchestrator.pipeline.sharing.readthrough",
     "orchestrator.pipeline.sharing.content", "orchestrator.hef", "orchestrator.inspect.har",
-    "orchestrator.inspect.onnx_file", "orchestrator.pipeline.attest", "google.protobuf",
+    "orchestrator.inspect.onnx_file", "orchestrator.pipeline.finished.attest", "google.protobuf",
     "orchestrator.hef.writer", "rich.console",
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from hefsmith_worker.contract import layout
 
 from orchestrator.errors import ConfigError
 from orchestrator.pipeline import background
-from orchestrator.pipeline.builds import read_build
+from orchestrator.pipeline.finished.builds import read_build
 from orchestrator.pipeline.metric import load_metric
 
 from .conftest import Tally

@@ -104,7 +104,7 @@ ASKING = {
     "orchestrator/engine/sandbox.py": "limits of a metric",
     "orchestrator/files.py": "files that are open",
     "orchestrator/installation.py": "how commands are quoted",
-    "orchestrator/pipeline/start_code.py": "how commands are quoted",
+    "orchestrator/pipeline/start/code.py": "how commands are quoted",
     "orchestrator/pipeline/metric_program.py": "limits of a metric",
     "orchestrator/pipeline/sharing/objects.py": "drive letters",
     "orchestrator/pipeline/matrix/capacity.py": "memory for builds side by side",

@@ -14,7 +14,7 @@ import pytest
 from hefsmith_worker.contract.layout import DETACHED
 
 from orchestrator import files, processes
-from orchestrator.pipeline import builds
+from orchestrator.pipeline.finished import builds
 from orchestrator.processes import Place, Process, Sighting, judge, parse
 
 HERE = Place("aaaaaa", "b00001", "c00001")

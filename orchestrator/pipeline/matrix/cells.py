@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.archs import named_archs, pick_archs
-from orchestrator.pipeline.tuning import Variant, applied
+from orchestrator.pipeline.tune.tuning import Variant, applied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

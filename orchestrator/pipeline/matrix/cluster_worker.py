@@ -107,7 +107,7 @@ def _cell_of(order: Order, session: BuildSession) -> Cell:
     from hefsmith_worker.contract.options import AnalyzeOptions
 
     from orchestrator.pipeline.matrix.orders import cells_of
-    from orchestrator.pipeline.tuning import Variant, applied
+    from orchestrator.pipeline.tune.tuning import Variant, applied
 
     (cell,) = cells_of(session, [(order.model, order.arch, order.set)])
     if cell.loaded is None or order.changes is None:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Protocol
 from hefsmith_worker.contract.needs import memory_for
 
 from orchestrator.errors import HefsmithError, Interrupted, StageFailed
+from orchestrator.pipeline.finished.pins import name_of, need_locked
 from orchestrator.pipeline.matrix.board import Board
 from orchestrator.pipeline.matrix.builder import STOPPED_WITHIN
 from orchestrator.pipeline.matrix.cells import folder_of
 from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
 from orchestrator.pipeline.matrix.schedule import Capacity, Demand, next_cells
 from orchestrator.pipeline.news import Teller
-from orchestrator.pipeline.pins import name_of, need_locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ from orchestrator.pipeline.matrix.cluster import (
     place_of,
     slots_of,
 )
-from orchestrator.pipeline.tuning import applied
+from orchestrator.pipeline.tune.tuning import applied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hefsmith_worker.contract.options import AnalyzeOptions
 
     from orchestrator.pipeline.session import BuildSession
-    from orchestrator.pipeline.tuning import Variant
+    from orchestrator.pipeline.tune.tuning import Variant
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import escape_control
-from orchestrator.pipeline import signatures
+from orchestrator.pipeline.finished import signatures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

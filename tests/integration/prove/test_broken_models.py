@@ -176,7 +176,7 @@ def test_a_hef_for_another_chip(project: Path) -> None:
 
     from orchestrator.device.base import EMBEDDED
     from orchestrator.device.connection_pool import default_pool
-    from orchestrator.pipeline.builds import find_build
+    from orchestrator.pipeline.finished.builds import find_build
     from orchestrator.pipeline.validation import validate_build
 
     add_model(project, "chip", arch=["hailo8"])

@@ -11,7 +11,7 @@ from hefsmith_worker.calibration import build_calibration
 from hefsmith_worker.stages import calibrate
 from PIL import Image
 
-from orchestrator.pipeline.reporting import SHEET_BYTES, write_report
+from orchestrator.pipeline.finished.reporting import SHEET_BYTES, write_report
 from tests.unit.report.folders import STEPS, write_golden
 from tests.unit.report.test_page import make_build
 

@@ -27,7 +27,7 @@ from orchestrator.pipeline.matrix.messages import event_document, read_event, to
 from orchestrator.pipeline.matrix.orders import need_key, open_place
 from orchestrator.pipeline.matrix.trials import TrialWorkers
 from orchestrator.pipeline.sharing.signing import signing_of
-from orchestrator.pipeline.tuning import Variant, applied
+from orchestrator.pipeline.tune.tuning import Variant, applied
 
 from . import conftest, trivial
 

@@ -15,9 +15,9 @@ import pytest
 from orchestrator import Project
 from orchestrator.cli.app import run
 from orchestrator.errors import ArtifactError
-from orchestrator.pipeline.attest import Statement, read_statement
 from orchestrator.pipeline.digests import sha256_file
-from orchestrator.pipeline.reproducing import Reproduction, compare
+from orchestrator.pipeline.finished.attest import Statement, read_statement
+from orchestrator.pipeline.finished.reproducing import Reproduction, compare
 
 from . import conftest
 

@@ -13,10 +13,10 @@ import pytest
 from orchestrator.cli.app import run
 from orchestrator.errors import ConfigError
 from orchestrator.files import sha256_of
-from orchestrator.pipeline import history
-from orchestrator.pipeline.builds import Build, read_build, replace_build
-from orchestrator.pipeline.comparing import TUNED, compare_builds, find_side
-from orchestrator.pipeline.history import history_of, past_builds, retire
+from orchestrator.pipeline.finished import history
+from orchestrator.pipeline.finished.builds import Build, read_build, replace_build
+from orchestrator.pipeline.finished.comparing import TUNED, compare_builds, find_side
+from orchestrator.pipeline.finished.history import history_of, past_builds, retire
 from orchestrator.report.comparison import compare, render_comparison
 from orchestrator.report.trend import TrendPoint, drawn_measure, render_trend, trend_chart
 from tests.unit.report.folders import Classifier, side, write_golden

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import processes
-from orchestrator.pipeline import builds, locks
+from orchestrator.pipeline import locks
 from orchestrator.pipeline.cache import StageCache
+from orchestrator.pipeline.finished import builds
 from orchestrator.processes import Place, Process
 
 HOLD = """
@@ -136,7 +137,7 @@ def test_the_sentence_tells_where_the_other_one_is() -> None:
 REPLACE = """
 import sys
 from pathlib import Path
-from orchestrator.pipeline import builds
+from orchestrator.pipeline.finished import builds
 final = Path(sys.argv[1])
 for number in range(60):
     staging = builds.staging_folder(final)

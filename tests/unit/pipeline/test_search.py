@@ -9,16 +9,23 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import ConfigError, StageFailed
-from orchestrator.pipeline import search as searching
-from orchestrator.pipeline.candidates import (
+from orchestrator.pipeline.observer import Silent
+from orchestrator.pipeline.tune import search as searching
+from orchestrator.pipeline.tune.candidates import (
     Choice,
     Space,
     cost_of,
     make_space,
     variant_of,
 )
-from orchestrator.pipeline.observer import Silent
-from orchestrator.pipeline.search import Budget, Found, Point, SearchContext, Searcher, front_of
+from orchestrator.pipeline.tune.search import (
+    Budget,
+    Found,
+    Point,
+    SearchContext,
+    Searcher,
+    front_of,
+)
 from orchestrator.project.amend import amend, amended
 from orchestrator.project.loading import LoadedRecipe, load_recipe
 from orchestrator.report.analysis import Analysis, LayerReport
@@ -110,7 +117,7 @@ def test_trainings_that_take_hours_are_left_out_and_said(loaded: LoadedRecipe) -
 
 
 def test_every_choice_is_a_recipe(loaded: LoadedRecipe) -> None:
-    from orchestrator.pipeline.tuning import applied
+    from orchestrator.pipeline.tune.tuning import applied
 
     space = space_of(loaded, network(10.0, 20.0, limits=(0.0, 99.0), bulk=1.0, channel_spread=99.0))
     names = set()
@@ -225,8 +232,8 @@ def test_it_stops_when_nothing_is_left_to_win(
 
 
 def point(name: str, value: float, arithmetic: float) -> Point:
-    from orchestrator.pipeline.candidates import Cost
-    from orchestrator.pipeline.tuning import Variant
+    from orchestrator.pipeline.tune.candidates import Cost
+    from orchestrator.pipeline.tune.tuning import Variant
 
     return Point(Choice(known=name), Variant(name, {}), Cost(1, arithmetic), {"top1": value}, 9,
                  1.0, value)  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from orchestrator.pipeline.start_arrays import folders_of, settle
+from orchestrator.pipeline.start.arrays import folders_of, settle
 
 if TYPE_CHECKING:
     from pathlib import Path

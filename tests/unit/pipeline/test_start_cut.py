@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.pipeline.start_cut import unasked
+from orchestrator.pipeline.start.cut import unasked
 
 HEAD = {"task": "detection", "end_nodes": ["box"]}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from orchestrator.pipeline.start_recipe import Draft
+from orchestrator.pipeline.start.recipe import Draft
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.pipeline.start_recipe import no_nms
+from orchestrator.pipeline.start.recipe import no_nms
 
 DISTANCES = {"end_nodes": ["a", "b"], "end_roles": ["box", "class"], "confidence": 0.9}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.pipeline.training import foresee, planned_training
+from orchestrator.pipeline.tune.training import foresee, planned_training
 
 FINETUNE = "post_quantization_optimization(finetune, policy=enabled, dataset_size={}, epochs={})"
 

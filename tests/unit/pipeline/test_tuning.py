@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.errors import ConfigError, EngineError, StageFailed
-from orchestrator.pipeline import tuning
-from orchestrator.pipeline.builds import Build
+from orchestrator.pipeline.finished.builds import Build
 from orchestrator.pipeline.observer import Silent
-from orchestrator.pipeline.tuning import AS_IT_IS, Trial, Variant
+from orchestrator.pipeline.tune import tuning
+from orchestrator.pipeline.tune.tuning import AS_IT_IS, Trial, Variant
 from orchestrator.project.loading import LoadedRecipe, load_recipe
 from orchestrator.project.recipe import Preprocessing
 from orchestrator.report.model import StepReport, Verdict

@@ -16,8 +16,8 @@ from hefsmith_worker.contract.findings import Finding
 from PIL import Image
 
 from orchestrator.device.base import JobResult
-from orchestrator.pipeline.builds import Build
-from orchestrator.pipeline.reporting import write_report
+from orchestrator.pipeline.finished.builds import Build
+from orchestrator.pipeline.finished.reporting import write_report
 from orchestrator.pipeline.validation import validate_build
 from orchestrator.report.html import _findings
 from orchestrator.report.pictures import png_uri, step_chart

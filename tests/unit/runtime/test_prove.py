@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from orchestrator.pipeline.builds import Build
-from orchestrator.pipeline.reporting import write_report
+from orchestrator.pipeline.finished.builds import Build
+from orchestrator.pipeline.finished.reporting import write_report
 from orchestrator.pipeline.validation import validate_build
 from tests.unit.report.folders import write_golden
 from tests.unit.runtime import hefs

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import digest_of
-from orchestrator.pipeline.kinship import Kinship, Made, made_of, relate
+from orchestrator.pipeline.finished.kinship import Kinship, Made, made_of, relate
 from orchestrator.pipeline.plan import explain_difference
 from orchestrator.toolchain.lock import NAME, read_document
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.plan import Plan
 
 #: The section of the lock, beside ``toolchains``.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.known import KnownSettings, known_for
 
-from orchestrator.pipeline.training import Training, planned_training
-from orchestrator.pipeline.tuning import AS_IT_IS, Variant
+from orchestrator.pipeline.tune.training import Training, planned_training
+from orchestrator.pipeline.tune.tuning import AS_IT_IS, Variant
 from orchestrator.report.analysis import (
     GOOD_DB,
     SPREAD,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hefsmith_worker.contract.options import AnalyzeOptions
 
     from orchestrator.device.benchmark import BenchResult
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.session import BuildSession
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch, Recipe
@@ -282,7 +282,7 @@ class TrialRunner:
         return Trial(variant, seconds, build, verdict, rate, None, latency, told.watts)
 
     def _judge(self, build: Build) -> tuple[Verdict, BenchResult | None]:
-        from orchestrator.pipeline.reporting import write_report
+        from orchestrator.pipeline.finished.reporting import write_report
         from orchestrator.pipeline.validation import judge_build, validate_build
 
         told = None

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract.trials import OPEN_SIDE, SIDES
 
 from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control, in_one_line
-from orchestrator.pipeline import start_code
-from orchestrator.pipeline.start_cut import unasked
-from orchestrator.pipeline.start_recipe import COMMONEST, Draft, takes_pictures
+from orchestrator.pipeline.start import code as start_code
+from orchestrator.pipeline.start.cut import unasked
+from orchestrator.pipeline.start.recipe import COMMONEST, Draft, takes_pictures
 from orchestrator.project.starter import (
     Network,
     assumed_preprocessing,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.pipeline.look import LookResult
     from orchestrator.pipeline.session import BuildSession
+    from orchestrator.pipeline.start.look import LookResult
     from orchestrator.project.survey.code import Script
     from orchestrator.project.survey.folder import Folder
     from orchestrator.project.survey.given import Given
@@ -271,7 +271,7 @@ def _look(
     target: Path,
 ) -> tuple[LookResult | None, HefsmithError | None]:
     """Run the network once, and on labelled pictures where there are any."""
-    from orchestrator.pipeline.look import Wanted, look
+    from orchestrator.pipeline.start.look import Wanted, look
 
     if not given.measure:
         return None, None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
 
 #: The step whose answers are compared: that of the quantised network, which a chip repeats.
 STEP = "sdk_quantized"
@@ -156,8 +156,8 @@ def _decoded(numbers: str) -> list[float]:
 
 def relate_files(first: Path, second: Path) -> Kinship | None:
     """Compare two HEFs that lie in finished builds, ``None`` where one of them does not."""
-    from orchestrator.pipeline.attest import read_statement
-    from orchestrator.pipeline.builds import read_build
+    from orchestrator.pipeline.finished.attest import read_statement
+    from orchestrator.pipeline.finished.builds import read_build
 
     made, inputs = [], []
     for path in (first, second):

@@ -107,7 +107,7 @@ def read_build(folder: Path) -> Build | None:
     try:
         summary = read_json(folder / SUMMARY)
         build = Build(folder, summary)
-        # The rest is whoever uses it to check: ``orchestrator.pipeline.soundness``.
+        # The rest is whoever uses it to check: ``orchestrator.pipeline.finished.soundness``.
         if not all(entry["sha256"] and entry["path"] for entry in summary["files"]):
             return None
         # A clone may come with builds: what they call themselves and their files names folders.

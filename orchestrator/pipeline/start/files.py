@@ -15,7 +15,7 @@ from orchestrator.project.starter import render_recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.pipeline.start import Started
+    from orchestrator.pipeline.start.first_recipe import Started
     from orchestrator.project.workspace import Workspace
 
 #: What is made and can be made again.

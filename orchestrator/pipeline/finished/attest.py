@@ -17,8 +17,8 @@ from hefsmith_worker.contract.layout import MANIFEST
 
 from orchestrator.errors import ArtifactError, ConfigError, escape_control
 from orchestrator.pipeline.digests import sha256_file
-from orchestrator.pipeline.manifest import BUILD_TYPE, PREDICATE, STATEMENT
-from orchestrator.pipeline.signatures import LONGEST, Signed, check
+from orchestrator.pipeline.finished.manifest import BUILD_TYPE, PREDICATE, STATEMENT
+from orchestrator.pipeline.finished.signatures import LONGEST, Signed, check
 from orchestrator.reading import RECORD_LIMIT, read_json, read_regular
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.report import Golden, Verdict
     from orchestrator.report.html import AskedAndRan, Picture
     from orchestrator.report.model import Worst

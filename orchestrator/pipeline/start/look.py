@@ -89,7 +89,7 @@ def look(session: BuildSession, wanted: Wanted) -> LookResult:
 
 def _run(session: BuildSession, wanted: Wanted, folder: Path) -> LookResult:
     from orchestrator.pipeline.jobs import make_job
-    from orchestrator.pipeline.start_cut import ends_for
+    from orchestrator.pipeline.start.cut import ends_for
     from orchestrator.project.loading import load_recipe
 
     loaded = load_recipe(folder)

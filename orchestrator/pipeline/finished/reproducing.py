@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import sha256_file
-from orchestrator.pipeline.kinship import SAME_DB, decibels, difference_words
+from orchestrator.pipeline.finished.kinship import SAME_DB, decibels, difference_words
 from orchestrator.pipeline.plan import explain_difference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.pipeline.attest import Statement
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.attest import Statement
+    from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.plan import Plan
 
 Outcome = Literal["bytes", "numbers", "different"]

@@ -27,14 +27,14 @@ from hefsmith_worker.contract.layout import (
 
 from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.pipeline.builds import read_build
+from orchestrator.pipeline.finished.builds import read_build
 from orchestrator.reading import RECORD_LIMIT, read_json, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.pipeline.builds import Build
+    from orchestrator.pipeline.finished.builds import Build
 
 FOLDER = ".history"
 #: Builds that are remembered for a chip, and how large the samples of one may be.

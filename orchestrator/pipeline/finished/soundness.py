@@ -19,9 +19,9 @@ from orchestrator.pipeline.digests import digest_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.pipeline.builds import Build
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.pipeline.digests import DigestMemory
+    from orchestrator.pipeline.finished.builds import Build
 
 
 def check(build: Build, memory: DigestMemory) -> list[str]:

@@ -10,8 +10,8 @@ from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.layout import SCRIPT, SUMMARY
 
 from orchestrator.errors import ArtifactError, ConfigError, escape_control
-from orchestrator.pipeline.builds import Build, find_build, read_build
-from orchestrator.pipeline.history import past_builds
+from orchestrator.pipeline.finished.builds import Build, find_build, read_build
+from orchestrator.pipeline.finished.history import past_builds
 from orchestrator.reading import read_json, read_text
 from orchestrator.report.comparison import Comparison, SampleScore, Side, compare
 
@@ -197,7 +197,7 @@ def compare_builds(
     first: tuple[str, Build], second: tuple[str, Build], recipes: tuple[Path | None, Path | None]
 ) -> tuple[Comparison, dict[str, tuple[Picture | None, Picture | None]]]:
     """Return what differs between two builds, and pictures of the samples to show."""
-    from orchestrator.pipeline.reporting import views_of
+    from orchestrator.pipeline.finished.reporting import views_of
     from orchestrator.report import load_golden
 
     sides = [

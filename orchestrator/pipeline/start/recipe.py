@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import escape_control
-from orchestrator.pipeline.start_arrays import AS_THEY_ARE, beside, folders_of, settle, turned
+from orchestrator.pipeline.start.arrays import AS_THEY_ARE, beside, folders_of, settle, turned
 from orchestrator.project.starter import (
     Network,
     Pictures,
@@ -25,7 +25,7 @@ from orchestrator.project.survey.questions import Question
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.pipeline.start_code import Code
+    from orchestrator.pipeline.start.code import Code
     from orchestrator.project.survey.folder import Folder
     from orchestrator.project.survey.given import Given
     from orchestrator.project.survey.questions import Ask

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract.options import AnalyzeOptions
 
 from orchestrator.errors import ExitCode, HefsmithError, Interrupted
-from orchestrator.pipeline import tuning
-from orchestrator.pipeline.candidates import Choice, Cost, cost_of, variant_of
+from orchestrator.pipeline.tune import tuning
+from orchestrator.pipeline.tune.candidates import Choice, Cost, cost_of, variant_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.pipeline.candidates import Space
     from orchestrator.pipeline.session import BuildSession
-    from orchestrator.pipeline.tuning import Variant
+    from orchestrator.pipeline.tune.candidates import Space
+    from orchestrator.pipeline.tune.tuning import Variant
     from orchestrator.project.loading import LoadedRecipe
     from orchestrator.project.recipe import Arch
     from orchestrator.report.analysis import Analysis

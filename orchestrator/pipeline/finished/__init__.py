@@ -1,0 +1,1 @@
+"""Finished builds: their folders, manifests, signatures, history, comparison and report."""

@@ -1,0 +1,1 @@
+"""Variants of a recipe, searched and judged: which settings keep most accuracy."""

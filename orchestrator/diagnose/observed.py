@@ -6,6 +6,7 @@ capitalised, a line may carry more than it used to. What is not understood is le
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose.finding import Ran
@@ -33,6 +34,12 @@ _WORDS: tuple[Words, ...] = tuple(
 
 def _number(text: str) -> int:
     return int(text.replace(",", ""))
+
+
+#: What somebody tells of a line that does not come any more.
+_NO_MORE = re.compile(r"\b(?:no longer|no more|not any ?(?:more|longer)|never again)\b")
+#: A line of the compiler about the bits of a layer is shorter than this.
+_ONE_LINE = 200
 
 
 class Observed:
@@ -97,7 +104,7 @@ class Observed:
         if "compression level" not in lower.split("optimi", 1)[0]:
             for pattern in wordings.LEVEL_LOWERED:
                 match = pattern.search(lower)
-                if match:
+                if match and not _NO_MORE.search(lower[: match.start()]):
                     if match["asked"]:
                         self.level_asked = int(match["asked"])
                     self.level_lowered = int(match["level"])
@@ -184,8 +191,10 @@ class Observed:
             found = True
         elif "bias" not in lower and all(pattern.search(lower) for pattern in wordings.DEMOTED):
             layer = wordings.LAYER.search(folded)
-            self.demoted[layer[1] if layer else "(not named)"] = None
-            found = True
+            # A long sentence of a post that speaks of both is no line of the compiler.
+            if layer is not None or len(lower) < _ONE_LINE:
+                self.demoted[layer[1] if layer else "(not named)"] = None
+                found = True
         if wordings.NOT_NORMALIZED.search(lower):
             self.not_normalized[folded] = None
             found = True

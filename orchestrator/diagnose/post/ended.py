@@ -27,6 +27,11 @@ _ENDED = any_of(
     r"^\W*(?:already )?(?:solved|fixed|resolved) (?:meanwhile|in the meantime|by now|already)\b",
     rf"^\W*(?:{_SHOWN},? )?(?:I|we)(?:['\u2019]ve| have| could| was able to| managed to)?"
     rf" (?:already |since |meanwhile |just |finally )*{_CURED} (?:{_SHOWN}|myself|by|with)\b",
+    r"\b(?:bugs?|errors?|problems?|issues?|faults?|failures?|walls?) and (?:its|their|the)"
+    r" (?:resolutions?|fix(?:es)?|solutions?|remed(?:y|ies)|cures?)\b",
+    r"^\W*(?:all|both|each|every one)(?: of)?(?: the following| th(?:ese|ose)| them)?(?: \w+)?"
+    r" (?:was|were|is|are|has been|have been) (?:since |now |already |all )*(?:solved|fixed"
+    r"|resolved|mended)\b",
     rf"^\W*{_SHOWN} (?:is|was|has been) (?:gone|solved|fixed|resolved)"
     r" (?:since|after|by|when|with|once|already|now)\b",
     rf"\b(?:this|that) {_PAST} (?:the|my) (?:\w+ )?(?:error|message|output|problem)\b.{{0,20}}"

@@ -101,6 +101,12 @@ _OTHER_PROGRAM = re.compile(
 _LEAVES = re.compile(r"^(?:conda |mamba )?deactivate\b|^exit\b")
 #: So many things that are missing are remembered.
 _MOST = 64
+#: Somebody tells of a message that does not come any more.
+_COMES_NO_MORE = re.compile(
+    r"\bno longer (?:prints?|says?|shows?|reports?|logs?|gives?|throws?|raises?|complains?|appears?"
+    r"|get|see)\b(?!.*\b(?:but|instead|however)\b)",
+    re.IGNORECASE,
+)
 #: The kernel cuts the names of programs to so many signs.
 _SHOWN = 15
 
@@ -118,7 +124,8 @@ def is_refuted(lines: list[str]) -> tuple[set[int], set[int]]:
             named = _named(lines)
             there, opened = there & named, opened & named
     killed, doubted = _killed_by_hand(lines)
-    return there | killed, opened | doubted | _of_another_program(lines)
+    gone = {number for number, line in enumerate(lines) if _COMES_NO_MORE.search(line)}
+    return there | killed, opened | doubted | gone | _of_another_program(lines)
 
 
 def _is_other_system(line: str) -> bool:

@@ -445,3 +445,13 @@ def test_words_of_a_list_prove_a_cause_only_within_one_line() -> None:
     # One line that a terminal cut at its width.
     cut = "and the driver of the card named hailo says of it, at this very moment,"
     assert told(cut, "that it is D3cold to D0 failed")["X281"] == "fatal"
+
+
+def test_a_sentence_of_a_post_about_bits_demotes_nothing() -> None:
+    told = (
+        "In short, 16-bit is not rejected as such: on a plain layer it compiles. Instead, with more"
+        " of the encoder at 16 bits three walls come, and I cannot say yet whether it brings back"
+        " what the 8-bit network loses in the search over our own documents."
+    )
+    assert read_log([told]).ran().demoted_layers == ()
+    assert read_log(["no longer prints `Reducing optimization level to 1`"]).ran().level_run is None

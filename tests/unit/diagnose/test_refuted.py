@@ -66,3 +66,16 @@ def test_the_same_look_again_finds_it() -> None:
     again = ["me@box:~$ docker ps", "CONTAINER ID   IMAGE"]
     assert is_refuted([*first, *again])[0] == {1}
     assert is_refuted([*first, "me@box:~$ sudo docker ps", "CONTAINER ID   IMAGE"])[0] == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "doubted"),
+    [
+        ("The compiler no longer prints `Reducing optimization level to 1`.", True),
+        ("Since the update I no longer see HEF format is not compatible with device.", True),
+        ("It no longer shows that, but ends so: No module named 'hailo_platform'", False),
+        ("[warning] Reducing optimization level to 1", False),
+    ],
+)
+def test_a_message_that_comes_no_more_is_doubted(line: str, doubted: bool) -> None:
+    assert is_refuted([line]) == (set(), {0} if doubted else set())

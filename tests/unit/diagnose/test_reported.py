@@ -108,6 +108,8 @@ NOT_NOW = [
     ("I leave the original post below.", "It was solved by an update."),
     ("Gelöst. Ich lasse die alte Fehlermeldung stehen.", "Danke euch."),
     ("Résolu. Je laisse l'ancien message pour ceux qui cherchent.", "Merci !"),
+    ("All of the following were resolved by reading the sources:", "Hope it helps."),
+    ("The four errors and their fixes, in the order of the days:", "It compiles now."),
 ]
 #: The same dress around a failure that is the writer's.
 NOW = [
@@ -188,6 +190,8 @@ NOW = [
     ("이런 오류가 나옵니다:", "도와주세요."),
     ("동료도 저도 같은 오류가 발생합니다:", "어떻게 해야 하나요?"),
     ("아직 해결되지 않았습니다:", "도와주세요."),
+    ("All of these are still not resolved:", "Help."),
+    ("Both are solved, but now this one came:", "Ideas?"),
 ]
 
 

@@ -14,7 +14,7 @@ from orchestrator.diagnose.finding import Asked, Diagnosis, Progress, Ran
 from orchestrator.diagnose.installs import STOPS
 from orchestrator.diagnose.judgement import Judgement
 from orchestrator.diagnose.matcher import Hit, Matcher
-from orchestrator.diagnose.notable import weight
+from orchestrator.diagnose.notable import weight_as_told
 from orchestrator.diagnose.places import Places
 from orchestrator.diagnose.post.listings import Listings
 from orchestrator.diagnose.post.pasted import Pasted
@@ -193,7 +193,7 @@ class VendorLog:
         if self._aside or self._hit:
             return
         if self._log.asides and verdict.sounds_bad:
-            self._log.bad_apart |= weight(texts.clean(line)) >= _WEIGHTY
+            self._log.bad_apart |= weight_as_told(texts.clean(line)) >= _WEIGHTY
         head = line[:LONGEST_HEAD]
         if any(sign in head for sign in STOPS):
             self._log.installs.feed(self._log.lines, texts.strip_prefix(texts.clean(head)))

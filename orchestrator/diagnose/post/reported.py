@@ -32,14 +32,23 @@ _THEN = re.compile(
     re.IGNORECASE,
 )
 _UNMENDED = re.compile(r"\b(?:not|same|never|nothing|again|no (?:luck|success|change))\b|n't\b")
+#: A sentence right below a log says that what it shows is gone, and by what.
+_GONE = re.compile(
+    r"^\W{0,3}(?:which|these|those|all of (?:which|these|them)|this|that)"
+    r" (?:all |both |errors? |then )*"
+    r"(?:disappeared|vanished|went away|(?:was|were|got|is|are) (?:all )?(?:gone|solved|fixed"
+    r"|resolved)) (?:after|once|when|by|with|as soon as)\b",
+    re.IGNORECASE,
+)
 #: Longer lines are none that a person writes above a log.
 _LONGEST = 400
 #: A sentence stands so many lines above what it shows.
 _NEAR = 3
 #: What a program printed: a mark, a stamp, a place, a name before a colon.
 _PRINTED = re.compile(
-    r"^\s*(?:[\[<{(/|]|\d|File \"|Traceback \(|(?-i:[a-z_][\w./-]*: )|(?:error|warning|fatal"
-    r"|failed|info|debug): |[\w./-]+:\d|(?-i:[A-Z_]{8,}\b|[EWIF]: )"
+    r"^\s*(?:[\[<{(/|\u2713\u2714\u2716-\u2718]|\d|File \"|Traceback \("
+    r"|(?-i:[a-z_][\w./-]*: )|(?:error|warning|fatal|failed|info|debug): "
+    r"|[\w./-]+:\d|(?-i:[A-Z_]{8,}\b|[EWIF]: )"
     r"|\w+ [ \d]\d \d\d:\d\d:\d\d)",
     re.IGNORECASE,
 )
@@ -77,7 +86,7 @@ def is_reported(lines: list[str]) -> set[int]:
     told = {number: line for number, line in enumerate(lines) if is_prose(line)}
     if len(told) > _MOST:
         return set()
-    doubted = _mended_since(lines, told)
+    doubted = _mended_since(lines, told) | _gone_since(lines, told)
     if not any(voices.SIGN.search(line) or ended.SIGN.search(line) for line in told.values()):
         return doubted
     doubted |= _put_away(lines, told)
@@ -132,6 +141,23 @@ def _mended_since(lines: list[str], told: dict[int, str]) -> set[int]:
             end = number
     # Messages may look like sentences, too.
     return set(range(end))
+
+
+def _gone_since(lines: list[str], told: dict[int, str]) -> set[int]:
+    """Return the lines of the block above a sentence by which what it shows is gone."""
+    gone: set[int] = set()
+    for number, line in told.items():
+        if _GONE.match(line) is None or _UNMENDED.search(line) or stories.BUT.search(line):
+            continue
+        if _is_back_since(told, number):
+            continue
+        at = number - 1
+        while at >= 0 and (not lines[at].strip() or FENCE.match(lines[at])):
+            at -= 1
+        while at >= 0 and lines[at].strip() and not FENCE.match(lines[at]) and at not in told:
+            gone.add(at)
+            at -= 1
+    return gone
 
 
 def _is_over(line: str) -> bool:

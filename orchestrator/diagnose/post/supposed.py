@@ -23,6 +23,14 @@ _HEADS = re.compile(
     r"(?!\w).{0,60}[:\uff1a]\W{0,3}$",
     re.IGNORECASE,
 )
+#: Heads a list of what was solved.
+_SOLVED = re.compile(
+    r"\b(?:all (?:of )?(?:the following|these|of them)|the following(?: \w+)?|these(?: \w+)?)"
+    r" (?:\w+ ){0,2}?(?:were|was|are|have been|got|is)(?: \w+)? (?:re)?(?:solved|fixed)\b"
+    r"|\b(?:solved|fixed|resolved) (?:so far|already|by now|issues?|problems?|errors?)\b"
+    r".{0,20}:\s*$",
+    re.IGNORECASE,
+)
 #: What one would see, and that in the block below.
 SEEN = (
     r"\b(?:you|one)(?:['\u2019]d| (?:would|may|might|could|should))"
@@ -45,13 +53,17 @@ def is_supposed(lines: list[str]) -> set[int]:
     while at < len(lines):
         line, end = lines[at], at
         if len(line) < 300 and line.rstrip()[-1:] in {":", "\uff1a", "*", "e", "t", "d"}:
-            if _HEADS.search(line) and not _CAME.search(line):
+            if (_HEADS.search(line) and not _CAME.search(line)) or _is_of_solved(line):
                 end = _end_of_list(lines, at + 1)
             elif _WOULD.search(line) and not _CAME.search(line):
                 end = behind_fence(lines, behind_empty(lines, at + 1))
         doubted.update(range(at, end))
         at = max(end, at + 1)
     return doubted
+
+
+def _is_of_solved(line: str) -> bool:
+    return line.rstrip()[-1:] in {":", "\uff1a"} and _SOLVED.search(line) is not None
 
 
 def _end_of_list(lines: list[str], at: int) -> int:

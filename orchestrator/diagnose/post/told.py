@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from orchestrator.diagnose.catalogue import meaning_of
 from orchestrator.diagnose.post import abroad, stories, voices
 from orchestrator.diagnose.post.supposed import SEEN
 from orchestrator.diagnose.words.text import REMEMBERED
@@ -55,7 +56,7 @@ _BEHIND = re.compile(
 _ABSENT = re.compile(
     r"\b(?:I|we) (?:(?:do not|don['\u2019]t|did not|didn['\u2019]t|never)"
     r" (?:have|had|get|got|see|saw)|(?:have|had|get|got|see|saw) no)\b"
-    r"(?! (?:an? |any )?(?:idea|clue|luck|success|solution)\b)"
+    r"(?! (?:an? |any )?(?:idea|clue|luck|success|solution|modules? named?)\b)"
     # Some plain words, and then what did come: "I see no picture, ...", "no picture - ...".
     r"(?:(?: (?-i:[a-z]+)){1,5}(?=(?:,| [-\u2013\u2014]+>?) (?!(?:or|nor|and|no)\b))"
     rf"|{_QUOTED}*?(?=(?-i:(?<![a-z]Error)(?<![a-z]Exception)):(?:\s|$)"
@@ -214,6 +215,11 @@ _DEALS = re.compile(
     r"|ensur|detect|print|explain|understand|workaround|tutorial|feature|docs?\b|chore|refactor)",
     re.IGNORECASE,
 )
+#: Several statuses in a row are what somebody had at one time or another, or a list of them.
+_STATUSES = re.compile(
+    r"\b(hailo_[a-z_]{6,60})(?:\(\d+\))?(?: ?[,;] ?| / |,? (?:and|or) )(hailo_[a-z_]{6,60})",
+    re.IGNORECASE,
+)
 #: What the form of a report has its writer confirm.
 _TICKED = re.compile(r"^\s*[-*] \[[ xX]\] ")
 #: Somebody says that what stands above is over, and that another failure follows.
@@ -310,6 +316,9 @@ def _doubts(line: str) -> bool:
     if abroad.DOUBTFUL.search(line) is not None or voices.is_of_another(line):
         return True
     if stories.is_over_by_now(line):
+        return True
+    listed = _STATUSES.search(line) if line.lower().count("hailo_") > 1 else None
+    if listed is not None and any(meaning_of(name) for name in listed.groups()):
         return True
     if _DOUBT.search(line) is None:
         return False

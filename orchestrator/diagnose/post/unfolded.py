@@ -45,6 +45,8 @@ _GLUED = re.compile(
 )
 #: What a line holds that may be glued.
 _BETWEEN = ("[HailoRT] [", "[error] ", "[info] ", " ERROR", " INFO", " WARNING", "] ", "]: ")
+#: A status of HailoRT to which a page's text glued the next sentence.
+_RUN_ON = re.compile(r"\b(hailo_[a-z_]{6,60}|HAILO_[A-Z_]{6,60})(?=[A-Z][a-z]|I )")
 #: A field of an object that is printed over several lines, or a string in a list.
 _FIELD = re.compile(
     r"^\s*(?:[-{\[,]\s*)*(?:\"[^\"\\]{1,60}\"\s*:\s*)?(?P<value>\"(?:[^\"\\]|\\.)*\")[\s,}\]]*$"
@@ -71,6 +73,13 @@ def unfold(line: str) -> list[str]:
     if "\\n" not in line and '"MESSAGE":[' not in line:
         return [line]
     return _out_of_json(line) or _out_of_repr(line) or [line]
+
+
+def unglued(line: str) -> str:
+    """Return ``line`` with a status of HailoRT parted from the sentence behind it."""
+    if "ailo_" not in line and "AILO_" not in line:
+        return line
+    return _RUN_ON.sub(r"\1 ", line)
 
 
 def _is_glued(line: str) -> bool:

@@ -18,7 +18,7 @@ from orchestrator.diagnose.post.reported import is_reported
 from orchestrator.diagnose.post.settled import is_mistyped, is_settled
 from orchestrator.diagnose.post.shown import is_shown, of_settings, without_case
 from orchestrator.diagnose.post.supposed import is_supposed
-from orchestrator.diagnose.post.unfolded import unfold
+from orchestrator.diagnose.post.unfolded import unfold, unglued
 from orchestrator.diagnose.post.went_on import is_got_over
 from orchestrator.diagnose.post.wrapped import joined
 
@@ -73,7 +73,7 @@ def _read(lines: list[str]) -> Iterator[Told]:
     parts = [
         Told(part, more=more if not at else 0, inner=at > 0)
         for line, more in joined(lines)
-        for at, part in enumerate(unfold(line))
+        for at, part in enumerate(unfold(unglued(line)))
     ]
     texts = [part.line for part in parts]
     others, doubted = of_others(texts)

@@ -119,6 +119,7 @@ TAKES: dict[str, str] = {
     "udevadm": r"control --reload-rules|trigger",
     "uname": r"-[rma]",
     "update-initramfs": r"-u(?: -k all)?",
+    "update-pciids": r"(?:-q)?",
     "usermod": r"-aG [\w,]+ \w+|--add-subuids \d+-\d+ --add-subgids \d+-\d+ \w+",
     "v4l2-ctl": r"--list-devices|--list-formats-ext(?: -d /dev/video\d+)?",
     "vclog": r"--(?:msg|assert)|-[ma]",

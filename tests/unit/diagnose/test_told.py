@@ -164,3 +164,23 @@ def test_what_came_in_another_language_is_asserted(text: str, cause: str) -> Non
 )
 def test_another_failure_that_came_then_is_told_in_another_language(turn: str) -> None:
     assert asserted(f"{MODULE}\n{turn}\n{CACHE}") == {"N300"}
+
+
+def test_statuses_in_a_row_are_what_somebody_had_and_one_that_comes_now_is_told() -> None:
+    text = "Mine were HAILO_TIMEOUT, HAILO_OUT_OF_PHYSICAL_DEVICES and HAILO_INVALID_HEF."
+    assert asserted(text) == set()
+    assert asserted(f"{text}\nNow it says HAILO_INVALID_DRIVER_VERSION(76).") == {"R03"}
+    # Names of packages with Hailo's name are none.
+    assert asserted("from hailo_platform, hailo_apps: error: No module named hailo_platform")
+
+
+def test_a_page_that_glues_a_sentence_to_a_status_is_read() -> None:
+    assert asserted("I get hailo_invalid_driver_versionAfter that it ends.") == {"R03"}
+    assert asserted("I get HAILO_INVALID_DRIVER_VERSIONAfter that it ends.") == {"R03"}
+
+
+def test_the_title_stays_what_is_asked_about_where_its_writer_says_this_error() -> None:
+    title = '# gst_parse_error: no element "hailonet"\n\n'
+    assert asserted(f"{title}I get this error whenever I run the example.") == {"V03"}
+    another = "I get the error: file /data/a.hef not found, and it failed."
+    assert "V03" not in asserted(f"{title}{another}")

@@ -104,6 +104,16 @@ class Evidence:
 
         Lines in ``known`` are explained otherwise; what only passes a failure on says nothing.
         """
+        found = self._reason(number, known)
+        return found and found[1][:_MOST_REPEATED]
+
+    def behind(self, number: int, text: str) -> tuple[int, str]:
+        """Return line and words of what a line passes on (an exit status), else that line."""
+        if not _PASSED_ON.search(text):
+            return number, text
+        return self._reason(number, frozenset()) or (number, text)
+
+    def _reason(self, number: int, known: frozenset[int]) -> tuple[int, str] | None:
         lines = [
             (line, text)
             for line, text in self.notable.lines()
@@ -113,6 +123,4 @@ class Evidence:
             and not _PASSED_ON.search(text)
             and not (_GREETS.match(text) or speaks(text))
         ]
-        if not lines:
-            return None
-        return max(lines, key=lambda one: (weight(one[1]), -one[0]))[1][:_MOST_REPEATED]
+        return max(lines, key=lambda one: (weight(one[1]), -one[0]), default=None)

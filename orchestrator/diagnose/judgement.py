@@ -154,6 +154,8 @@ class Judgement:
     def unexplained(self, last: str) -> Diagnosis:
         """Return the finding for a failure that nothing in the list explains."""
         number, text = self._log.evidence.decisive or self._log.outcome.failed_at
+        if number and text:
+            number, text = self._log.evidence.behind(number, text)
         line, file = self._log.places.where(number) if number else (None, self._log.places.file)
         ran = self.ran()
         return rules.unexplained(

@@ -409,3 +409,22 @@ def test_an_unfinished_traceback_ends_at_the_same_line_whether_lines_behind_it_a
         covered.append([traces.inner_at(number) != "" for number in range(1, 10)])
     assert covered[0] == covered[1]
     assert (covered[0][0], covered[0][-1]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("log", "named"),
+    [
+        (
+            ["$ podman compose up", "Error response from daemon: the flux capacitor is named twice",
+             "Error: executing /usr/bin/docker-compose up: exit status 1"],
+            "Error response from daemon: the flux capacitor is named twice",
+        ),
+        (["$ build", "error: it exited with code 3"], "error: it exited with code 3"),
+    ],
+)  # fmt: skip
+def test_an_unknown_failure_is_told_by_its_reason_and_not_by_the_status_that_passes_it_on(
+    log: list[str], named: str
+) -> None:
+    (found,) = read_log(log).findings()
+    assert found.id == "U01"
+    assert found.text == named

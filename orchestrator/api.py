@@ -16,7 +16,6 @@ What goes wrong is a :class:`~orchestrator.errors.HefsmithError` with a message,
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
@@ -33,7 +32,6 @@ from orchestrator.project.workspace import open_workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from orchestrator.pipeline.finished.attest import Statement
     from orchestrator.pipeline.finished.builds import Build
@@ -175,7 +173,7 @@ class Project:
         chosen = self.options
         self.session = BuildSession(
             workspace,
-            resolve(workspace, os.environ, chosen.flags),
+            resolve(workspace, flags=chosen.flags),
             observer,
             overrides=SandboxOverrides(
                 network=chosen.allow_network, memory=chosen.memory, cpus=chosen.cpus
@@ -187,12 +185,7 @@ class Project:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -271,11 +264,7 @@ class Project:
 
     def make(self, cell: Cell, *, prove: bool = False) -> BuildResult:
         """Build one cell that :meth:`cells` returned; raises what is wrong with it."""
-        if cell.wrong is not None:
-            raise cell.wrong
-        assert cell.loaded is not None
-        assert cell.arch is not None
-        return self._made(cell.loaded, cell.arch, cell.set, prove=prove)
+        return self._made(*cell.to_build(), cell.set, prove=prove)
 
     def _made(
         self, loaded: LoadedRecipe, arch: Arch, set_name: str | None = None, *, prove: bool
@@ -348,15 +337,12 @@ class Project:
         (cell, *_) = self.cells(
             [model or statement.model], [statement.arch], [set_name] if set_name else []
         )
-        if cell.wrong is not None:
-            raise cell.wrong
-        assert cell.loaded is not None
-        assert cell.arch is not None
+        loaded, arch = cell.to_build()
         session = self.session
         session.fresh = True
-        made, materials, _ = session.plan(session.request(cell.loaded, cell.arch), folder)
+        made, materials, _ = session.plan(session.request(loaded, arch), folder)
         tools = reproducing.need_same_inputs(statement, made, materials)
-        build, _ = session.build(cell.loaded, cell.arch, folder)
+        build, _ = session.build(loaded, arch, folder)
         return reproducing.Reproduction(reproducing.compare(statement, build), tools, folder)
 
     # --- many -----------------------------------------------------------------------------------
@@ -522,17 +508,13 @@ class Project:
         self, cells: Sequence[Cell]
     ) -> Iterator[tuple[str, Plan, Mapping[str, str], Path]]:
         from orchestrator.pipeline.finished.pins import name_of
-        from orchestrator.pipeline.matrix.cells import folder_of
 
         session = self.session
         for cell in cells:
-            if cell.wrong is not None:
-                raise cell.wrong
-            assert cell.loaded is not None
-            assert cell.arch is not None
-            final = folder_of(session.artifacts, cell.model, cell.set, cell.arch)
-            made, inputs, _ = session.plan(session.request(cell.loaded, cell.arch), final)
-            yield name_of(cell.model, cell.arch, cell.set), made, inputs, final
+            loaded, arch = cell.to_build()
+            final = cell.folder_in(session.artifacts)
+            made, inputs, _ = session.plan(session.request(loaded, arch), final)
+            yield name_of(cell.model, arch, cell.set), made, inputs, final
 
     def _eventful(self) -> View:
         from orchestrator.pipeline.matrix.runner import Forwarding, NoView

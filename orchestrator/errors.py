@@ -38,6 +38,15 @@ class HefsmithError(Exception):
         self.hint = hint
         self.code = code or self.default_code
 
+    def to_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "exit_code": int(self.exit_code),
+        }
+
 
 class StageFailed(HefsmithError):
     """A stage of a build failed, or did less than was asked under ``--strict``."""
@@ -80,6 +89,9 @@ class Interrupted(HefsmithError):
     exit_code = ExitCode.INTERRUPTED
     default_code = "interrupted"
 
+    def __init__(self, message: str = "interrupted", **more: str | None) -> None:
+        super().__init__(message, **more)
+
 
 def escape_control(text: str) -> str:
     """Return ``text`` with control characters made visible (``\\x1b``), newlines included.
@@ -96,6 +108,11 @@ def shorten(text: str, most: int = 200) -> str:
     """Return ``text`` as one visible line of at most ``most`` characters."""
     visible = escape_control(text[: most + 1])
     return visible if len(visible) <= most else f"{visible[: most - 3]}..."
+
+
+def last_line(printed: str, otherwise: str) -> str:
+    """Return the last line that a program has printed, ``otherwise`` where it printed nothing."""
+    return (printed.strip().splitlines() or [otherwise])[-1]
 
 
 def in_one_line(failure: HefsmithError) -> str:

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from hefsmith_worker.regular import open_regular
+
 from orchestrator import processes
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's bytes, in hex; raises ``OSError``."""
-    with path.open("rb") as stream:
+    """Return the sha256 of a regular file's bytes, in hex; raises ``OSError``."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -67,6 +69,14 @@ def replacing(
         if isinstance(error, OSError) and error.errno in _REFUSALS:
             raise _in_words(error, path, needed) from error
         raise
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return a path as a file in ``folder`` names it, on every system with slashes."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive on Windows
+        return path.resolve().as_posix()
 
 
 #: What a system answers where one may look and not write.

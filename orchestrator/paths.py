@@ -53,6 +53,11 @@ def worker_package() -> Path:
     return _package("hefsmith_worker")
 
 
+def emulator_path() -> tuple[Path, ...]:
+    """Return what a Python of this machine has on its path that plays the compiler."""
+    return image_context("emulator") / "packages", worker_package().parent
+
+
 def user_cache() -> Path:
     """Return the cache folder: ``HEFSMITH_CACHE``, else the platform's own for users."""
     if override := os.environ.get("HEFSMITH_CACHE"):

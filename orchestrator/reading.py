@@ -6,6 +6,7 @@ so that whoever reads a file already has the words for it.
 
 from __future__ import annotations
 
+import json
 import mmap
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,16 @@ from hefsmith_worker.regular import open_regular, parse_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["open_regular", "page_buffer", "parse_json", "read_json", "read_regular", "read_text"]
+__all__ = [
+    "need",
+    "open_regular",
+    "page_buffer",
+    "parse_json",
+    "plain_values",
+    "read_json",
+    "read_regular",
+    "read_text",
+]
 
 #: Bytes of a file that people write: recipes, settings, labels, lists, NMS configurations.
 TEXT_LIMIT = 16 << 20
@@ -43,6 +53,17 @@ def read_text(path: Path, *, limit: int = TEXT_LIMIT) -> str:
 def read_json(path: Path, *, limit: int = RECORD_LIMIT) -> Any:
     """Return the JSON value of a regular file; ``OSError`` and ``ValueError`` as above."""
     return parse_json(read_regular(path, limit=limit))
+
+
+def need(right: bool, otherwise: str) -> None:
+    """Raise ``ValueError`` with these words unless something is right."""
+    if not right:
+        raise ValueError(otherwise)
+
+
+def plain_values(value: object) -> Any:
+    """Return a value as it would be read back from JSON; what JSON has no form for as its text."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def page_buffer(size: int) -> memoryview:

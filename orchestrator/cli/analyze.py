@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
-    EngineOption,
-    JsonOption,
-    ToolchainOption,
-    VerboseOption,
+from orchestrator.cli.arguments import (  # noqa: TC001 (typer reads them)
+    Engine,
+    Json,
+    Toolchain,
+    Verbose,
 )
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def _analyze(
         str | None, typer.Option("--arch", help="Chip; default: the recipe's first.")
     ] = None,
     worst: Annotated[int, typer.Option("--worst", min=1, help="How many layers to show.")] = 10,
-    engine: EngineOption = None,
-    toolchain: ToolchainOption = None,
+    engine: Engine = None,
+    toolchain: Toolchain = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make it anew, ignore the cache.")] = False,
-    verbose: VerboseOption = False,
-    json_: JsonOption = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:
     """Show where quantisation loses accuracy, and what would help.
 
@@ -61,7 +61,7 @@ def _analyze(
         chip = pick_archs(loaded, arch)[0]
         build, found = analyse(session, loaded, chip)
     harms = worst_layers(found, build.arch, worst)
-    if json_:
+    if as_json:
         emit_json(_document(build, found, harms))
     else:
         _print(build, found, harms)
@@ -95,7 +95,7 @@ def _print(build: Build, found: Analysis, harms: tuple[Harm, ...]) -> None:
 
     from orchestrator.cli.output import print_result
     from orchestrator.cli.summary import columns, painter
-    from orchestrator.report.analysis import branch_notes
+    from orchestrator.report.analysis import branch_notes, decibel_text
 
     paint = painter()
     title = f"{build.model} for {build.arch}, {found.samples} samples"
@@ -104,7 +104,7 @@ def _print(build: Build, found: Analysis, harms: tuple[Harm, ...]) -> None:
     bits = ", ".join(f"{count} {mode}" for mode, count in found.counts().items())
     lines = [paint("bold", title), f"layers   {len(found.layers)}: {bits}", ""]
     rows = [["output", "role", "SNR (dB)"]]
-    rows += [[one.stream, one.role or "-", _db(one.snr_db)] for one in found.outputs]
+    rows += [[one.stream, one.role or "-", decibel_text(one.snr_db)] for one in found.outputs]
     lines += [*columns(rows, paint), ""]
     for note in branch_notes(found):
         lines += textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="  ")
@@ -113,9 +113,9 @@ def _print(build: Build, found: Analysis, harms: tuple[Harm, ...]) -> None:
     rows = [["worst layers", "type", "bits", "alone (dB)", "SNR (dB)", "range"]]
     for harm in harms:
         one = harm.layer
-        wide = f"a{one.activation_bits}" + (f"_w{one.weight_bits}" if one.weight_bits else "")
         span = "-" if one.low is None or one.high is None else f"{one.low:.3g} .. {one.high:.3g}"
-        rows.append([one.short, one.type, wide, _db(one.alone_db), _db(one.snr_db), span])
+        ratios = (decibel_text(one.alone_db), decibel_text(one.snr_db))
+        rows.append([one.short, one.type, one.precision, *ratios, span])
     lines += columns(rows, paint) if harms else []
     for harm in harms:
         if not harm.advice or (harm.layer.alone_db or 0.0) >= 40.0:
@@ -132,7 +132,3 @@ def _print(build: Build, found: Analysis, harms: tuple[Harm, ...]) -> None:
                 lines.append(f"    {advice.line}")
     lines += ["", f"try      hef tune {build.model}   tries these, and measures what they bring"]
     print_result("\n".join(line.rstrip() for line in lines))
-
-
-def _db(value: float | None) -> str:
-    return "-" if value is None else "exact" if value >= 120.0 else f"{value:.1f}"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
+
 if TYPE_CHECKING:
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.pipeline.sharing.exchange import Exchanged, Wish
@@ -34,7 +36,6 @@ StoreOption = Annotated[
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Say what would go and how much; copy nothing.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,14 +55,14 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Show where the cache is and how much is in it."""
     from orchestrator.cli.output import emit_json, print_result
 
     cache = _open()
     usage = cache.usage()
-    if json_:
+    if as_json:
         emit_json(
             {
                 "folder": str(cache.root),
@@ -91,7 +92,7 @@ def gc(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --store: say what would go.")
     ] = False,
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Remove old entries; builds in artifacts/ are never touched."""
     from orchestrator.pipeline.sizes import read_size
@@ -99,9 +100,9 @@ def gc(
     size = read_size(max_size, "--max-size") if max_size is not None else None
     seconds = None if size is not None else days * 86400
     if store or at is not None:
-        _collect_store(at, seconds, size, dry_run, json_)
+        _collect_store(at, seconds, size, dry_run, as_json)
     else:
-        _collect(seconds, size, json_)
+        _collect(seconds, size, as_json)
 
 
 def verify(
@@ -112,16 +113,37 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Remove what is damaged: it will be made again.")
     ] = False,
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Read every file and compare it with its digest. Exit code 6: one is damaged."""
-    _verify(at, of_store=store or at is not None, repair=repair, as_json=json_)
+    from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.errors import ExitCode
+    from orchestrator.pipeline.sharing import upkeep
+
+    if store or at is not None:
+        found = upkeep.verify_store(_store(at, writing=repair), repair=repair)
+    else:
+        found = upkeep.verify_cache(_open(), repair=repair)
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        for one in found.damaged:
+            print_result(f"{one.stage:<10} {one.key[:12]}  {one.why}")
+        print_result(
+            f"{found.entries} entries, {found.files} files, {len(found.damaged)} damaged"
+            + (f", {found.removed} removed" if repair else "")
+            + f": {found.place}"
+        )
+        if found.damaged and not repair:
+            print_result("--repair removes them; the next build makes them again")
+    if found.damaged and not repair:
+        raise typer.Exit(int(ExitCode.ARTIFACT))
 
 
 def why(
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     arch: Annotated[str | None, typer.Option(help="Chip; default: the recipe's first.")] = None,
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Tell which stages would run, and what changed since the last build."""
     from orchestrator.cli.output import emit_json, print_result
@@ -146,7 +168,7 @@ def why(
         }
         for stage in made.stages
     ]
-    if json_:
+    if as_json:
         emit_json({"model": loaded.name, "arch": chip, "stages": rows})
         return
     for row in rows:
@@ -173,7 +195,7 @@ def push(
         bool, typer.Option("--anew", help="Send all, also over what is there: mends a store.")
     ] = False,
     dry_run: DryOption = False,
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Copy finished stages to a store that others pull from. Your pictures are in them."""
     from orchestrator.errors import ConfigError
@@ -183,7 +205,7 @@ def push(
         msg = "--all means the whole cache: name no models and no chips"
         raise ConfigError(msg, hint="Leave out --all, or the names.")
     wish = Wish(models or (), arch or (), everything, calibration, anew, dry_run)
-    _share(wish, to, {"engine": engine, "toolchain": toolchain}, writing=True, as_json=json_)
+    _share(wish, to, {"engine": engine, "toolchain": toolchain}, writing=True, as_json=as_json)
 
 
 def pull(
@@ -197,14 +219,14 @@ def pull(
     toolchain: ToolchainOption = None,
     calibration: CalibrationOption = False,
     dry_run: DryOption = False,
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Copy from a store what a build would make."""
     from orchestrator.pipeline.sharing.exchange import Wish
 
     wish = Wish(models or (), arch or (), calibration=calibration, dry_run=dry_run)
     flags = {"engine": engine, "toolchain": toolchain}
-    _share(wish, from_, flags, writing=False, as_json=json_)
+    _share(wish, from_, flags, writing=False, as_json=as_json)
 
 
 def _collect(older_than_s: float | None, down_to_bytes: int | None, as_json: bool) -> None:
@@ -215,31 +237,6 @@ def _collect(older_than_s: float | None, down_to_bytes: int | None, as_json: boo
         emit_json({"removed": removed.entries, "bytes": removed.bytes})
         return
     print_result(f"removed {removed.entries} entries, {removed.bytes / 1e6:.1f} MB")
-
-
-def _verify(address: str | None, *, of_store: bool, repair: bool, as_json: bool) -> None:
-    from orchestrator.cli.output import emit_json, print_result
-    from orchestrator.errors import ExitCode
-    from orchestrator.pipeline.sharing import upkeep
-
-    if of_store:
-        found = upkeep.verify_store(_store(address, writing=repair), repair=repair)
-    else:
-        found = upkeep.verify_cache(_open(), repair=repair)
-    if as_json:
-        emit_json(found.to_json())
-    else:
-        for one in found.damaged:
-            print_result(f"{one.stage:<10} {one.key[:12]}  {one.why}")
-        print_result(
-            f"{found.entries} entries, {found.files} files, {len(found.damaged)} damaged"
-            + (f", {found.removed} removed" if repair else "")
-            + f": {found.place}"
-        )
-        if found.damaged and not repair:
-            print_result("--repair removes them; the next build makes them again")
-    if found.damaged and not repair:
-        raise typer.Exit(int(ExitCode.ARTIFACT))
 
 
 def _store(address: str | None, *, writing: bool) -> SharedStore:
@@ -328,12 +325,8 @@ def _tell(outcome: Exchanged, done: str) -> None:
 
 
 def _open() -> StageCache:
-    import os
-    from pathlib import Path
-
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
-    settings = resolve(open_workspace(), os.environ, {})
-    return StageCache(Path(str(settings.cache.value)))
+    return StageCache(resolve(open_workspace()).cache_folder)

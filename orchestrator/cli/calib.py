@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.arguments import Model  # noqa: TC001 (typer reads it)
+from orchestrator.cli.arguments import Json, Model  # noqa: TC001 (typer reads them)
 from orchestrator.cli.output import console, emit_json, note, print_result
 from orchestrator.errors import ConfigError, ExitCode, escape_control
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: Channels whose statistics are printed; the JSON has all.
 SHOWN_CHANNELS = 4
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 CountOption = Annotated[
     int | None, typer.Option("--count", min=1, help="Look at this many images; default: recipe's.")
 ]
@@ -49,12 +48,7 @@ What = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add ``calib`` with its commands."""
-    group = typer.Typer(
-        help="Check, see and fetch calibration pictures.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    group = typer.Typer(help="Check, see and fetch calibration pictures.", no_args_is_help=True)
     app.add_typer(group, name="calib")
     group.command(
         "check", epilog="Example: hef calib check yolov8n   or: hef calib check photos.zip"
@@ -70,13 +64,13 @@ def check(
     size: SizeOption = None,
     color: ColorOption = "rgb",
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail the check, too.")] = False,
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Examine the pictures as a build would. Nothing is changed."""
     wanted = _wanted(what, size, color, count)
     with _built(wanted) as (calibration, _):
-        worst = _tell(calibration, as_json=json_)
-    if worst == "error" or (strict and worst == "warning"):
+        severity = _tell(calibration, as_json=as_json)
+    if severity == "error" or (strict and severity == "warning"):
         raise typer.Exit(int(ExitCode.STAGE_FAILED))
 
 
@@ -89,13 +83,13 @@ def preview(
         Path | None, typer.Option("--output", "-o", help="PNG file to write.")
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show it in a viewer.")] = False,
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Draw a contact sheet of what the network will really be given."""
     wanted = _wanted(what, size, color, count)
     with _built(wanted) as (calibration, folder):
         files = _draw(wanted, calibration, folder, output)
-    if json_:
+    if as_json:
         emit_json({"files": [str(file) for file in files], **_document(calibration)})
     else:
         for file in files:
@@ -122,40 +116,9 @@ def analyze(
             "--measure", help="Quantise with 64, 256, 1024 and the chosen pictures, and judge."
         ),
     ] = False,
-    json_: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Say which pictures matter, repeat others or look odd. Say also how few suffice."""
-    _analyze(what, most, size, color, write, measure=measure, as_json=json_)
-
-
-def fetch(
-    model: Model,
-    json_: JsonOption = False,
-) -> None:
-    """Copy a recipe's remote pictures to calib/. Sources are s3://, gs:// and https://."""
-    places = _fetch(model)
-    from orchestrator.pipeline.sharing.objects import without_password
-
-    if json_:
-        shown = {without_password(address): str(place) for address, place in places}
-        emit_json({"sources": shown})
-        return
-    for address, place in places:
-        print_result(f"{without_password(address)} -> {place}")
-    if not places:
-        note(f"{model} has no remote sources")
-
-
-def _analyze(
-    what: str,
-    most: int,
-    size: str | None,
-    color: str,
-    write: Path | None,
-    *,
-    measure: bool,
-    as_json: bool,
-) -> None:
     from dataclasses import replace
 
     from orchestrator.cli import calib_analyze
@@ -181,9 +144,9 @@ def _analyze(
     if measure and recipe is not None:
         own = recipe.recipe.calibration
         sets: list[tuple[str, dict[str, object]]] = [
-            (f"the first {size}", {"calibration.count": size})
-            for size in calib_analyze.SIZES
-            if size < found.available
+            (f"the first {many}", {"calibration.count": many})
+            for many in calib_analyze.SIZES
+            if many < found.available
         ]
         sets.append((f"the recipe's ({own.count} asked)", {}))
         if target is not None:
@@ -193,7 +156,7 @@ def _analyze(
                 "calibration.minimum": min(own.minimum, len(found.chosen)),
             }
             sets.append((f"the {len(found.chosen)} chosen", changes))
-        found = replace(found, measured=calib_analyze.measure_sets(what, sets, {}))
+        found = replace(found, measured=calib_analyze.measure_sets(what, sets))
     if as_json:
         emit_json({**found.to_json(), "list": None if target is None else str(target)})
     else:
@@ -202,6 +165,24 @@ def _analyze(
             print_result(line)
     if any(finding["severity"] == "error" for finding in found.findings):
         raise typer.Exit(int(ExitCode.STAGE_FAILED))
+
+
+def fetch(
+    model: Model,
+    as_json: Json = False,
+) -> None:
+    """Copy a recipe's remote pictures to calib/. Sources are s3://, gs:// and https://."""
+    places = _fetch(model)
+    from orchestrator.pipeline.sharing.objects import without_password
+
+    if as_json:
+        shown = {without_password(address): str(place) for address, place in places}
+        emit_json({"sources": shown})
+        return
+    for address, place in places:
+        print_result(f"{without_password(address)} -> {place}")
+    if not places:
+        note(f"{model} has no remote sources")
 
 
 def _recipe_of(what: str) -> Any:
@@ -262,7 +243,7 @@ def _make_pictures(loaded: Any, workspace: Any) -> None:
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.project.settings import resolve
 
-    cache = StageCache(Path(str(resolve(workspace, os.environ, {}).cache.value)))
+    cache = StageCache(resolve(workspace).cache_folder)
     pictures.make_data(loaded, workspace, PlainDisplay(), cache)
 
 
@@ -308,6 +289,8 @@ def _progress() -> Iterator[Callable[[Any], None]]:
 
 def _tell(calibration: CalibrationSet, *, as_json: bool) -> str:
     """Print what was found; return the worst severity."""
+    from hefsmith_worker.contract.findings import worst
+
     if as_json:
         emit_json(_document(calibration))
     else:
@@ -316,8 +299,7 @@ def _tell(calibration: CalibrationSet, *, as_json: bool) -> str:
         for finding in calibration.findings:
             for line in _finding_lines(finding):
                 print_result(line)
-    severities = {finding.severity for finding in calibration.findings}
-    return next((one for one in ("error", "warning", "info") if one in severities), "none")
+    return worst(calibration.findings)
 
 
 def _summary(calibration: CalibrationSet) -> list[str]:

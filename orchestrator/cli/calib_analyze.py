@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,9 +57,7 @@ class CalibrationAnalysis:
         }
 
 
-def analyse_pictures(
-    wanted: Wanted, most: int, tell: Callable[[int], None] = lambda _: None
-) -> CalibrationAnalysis:
+def analyse_pictures(wanted: Wanted, most: int, tell: Callable[[int], None]) -> CalibrationAnalysis:
     """Look at the pictures of a request by what they do in the float network, where there is one.
 
     Raises :class:`ConfigError` where they cannot be read, or the network cannot be run.
@@ -295,7 +292,7 @@ def write_list(wanted: Wanted, found: CalibrationAnalysis, target: Path) -> None
 
     from hefsmith_worker.calibration.build import find_candidates
 
-    from orchestrator.files import write_atomic
+    from orchestrator.files import relative, write_atomic
 
     with tempfile.TemporaryDirectory() as scratch:
         candidates = find_candidates(wanted.request, Path(scratch))
@@ -309,13 +306,8 @@ def write_list(wanted: Wanted, found: CalibrationAnalysis, target: Path) -> None
             raise ConfigError(
                 msg, hint="Unpack the archive, or cut the array down by hand.", code="calib.list"
             )
-        path = Path(item.path).resolve()
-        try:
-            shown = Path(os.path.relpath(path, base)).as_posix()
-        except ValueError:  # on another drive
-            shown = path.as_posix()
+        shown = relative(Path(item.path), base)
         lines.append(shown if item.label is None else f"{shown}\t{item.label}")
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, "\n".join(lines) + "\n")
 
 
@@ -323,7 +315,7 @@ def write_list(wanted: Wanted, found: CalibrationAnalysis, target: Path) -> None
 
 
 def measure_sets(
-    model: str, sets: Sequence[tuple[str, dict[str, object]]], flags: dict[str, Any]
+    model: str, sets: Sequence[tuple[str, dict[str, object]]]
 ) -> list[dict[str, object]]:
     """Quantise a model with each set and judge it on the held-out samples; nothing is compiled.
 
@@ -338,7 +330,7 @@ def measure_sets(
     from orchestrator.pipeline.validation import judge_build
 
     found: list[dict[str, object]] = []
-    with open_display(verbose=False) as display, make_session(flags, observer=display) as session:
+    with open_display() as display, make_session({}, observer=display) as session:
         loaded = session.recipe(model)
         chip = pick_archs(loaded, None)[0]
         place = session.artifacts / loaded.name / ".analysis" / f"{chip}-sets"
@@ -364,6 +356,7 @@ def told(found: CalibrationAnalysis, target: Path | None, recipe: str | None) ->
     """Return what a terminal shows."""
     from orchestrator.cli.measures import measure_text
     from orchestrator.cli.summary import columns, painter
+    from orchestrator.files import relative
     from orchestrator.pipeline.tune.tuning import DECISIVE, POINTS
 
     paint = painter()
@@ -417,7 +410,7 @@ def told(found: CalibrationAnalysis, target: Path | None, recipe: str | None) ->
         lines.append(f"list      {target}")
     if target is not None and recipe is not None:
         lines += [f"recipe    in {recipe}:", "          calibration:"]
-        lines += [f"            source: {_as_written(target, Path(recipe))}"]
+        lines += [f"            source: {relative(target, Path(recipe).resolve().parent)}"]
         lines += [f"            count: {len(found.chosen)}"]
     return [line.rstrip() for line in lines]
 
@@ -425,10 +418,3 @@ def told(found: CalibrationAnalysis, target: Path | None, recipe: str | None) ->
 def _has(one: dict[str, object], name: str) -> bool:
     measures = one["measures"]
     return isinstance(measures, dict) and name in measures
-
-
-def _as_written(target: Path, recipe: Path) -> str:
-    try:
-        return Path(os.path.relpath(target.resolve(), recipe.resolve().parent)).as_posix()
-    except ValueError:
-        return target.resolve().as_posix()

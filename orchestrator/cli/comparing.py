@@ -17,13 +17,11 @@ COMPARED, TREND = "compare.html", "history.html"
 
 
 def _artifacts() -> Path:
-    import os
-
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     workspace = open_workspace()
-    return workspace.root / str(resolve(workspace, os.environ, {}).artifacts.value)
+    return resolve(workspace).artifacts_of(workspace)
 
 
 # --- two builds ------------------------------------------------------------------------------
@@ -74,7 +72,6 @@ def _written(page: Path, text: str, *, asked: bool) -> Path | None:
     from orchestrator.files import FORBIDDEN, write_atomic
 
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(page, text)
     except OSError as error:
         if asked or error.errno not in FORBIDDEN:
@@ -217,9 +214,10 @@ LESS = ("level", "pictures", "HEF", "SNR (dB)")
 
 def narrowed(rows: list[list[str]], width: int | None) -> list[list[str]]:
     """Return a table, its header first, with no more columns than a screen has room for; pure."""
+    from orchestrator.cli.summary import fits
+
     for head in LESS:
-        wide = sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
-        if width is None or wide <= width:
+        if fits(rows, width):
             break
         place = rows[0].index(head)
         rows = [[*row[:place], *row[place + 1 :]] for row in rows]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
@@ -22,11 +24,9 @@ def show(
     engine: Annotated[str | None, typer.Option(help="As if this were given.")] = None,
     toolchain: Annotated[str | None, typer.Option(help="As if this were given.")] = None,
     device: Annotated[str | None, typer.Option(help="As if this were given.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show settings and their origin. Defaults < hef.yaml < environment < flags."""
-    import os
-
     from orchestrator.cli.output import emit_json, print_result
     from orchestrator.errors import escape_control
     from orchestrator.project.settings import resolve
@@ -36,7 +36,7 @@ def show(
     if model is not None:
         recipe = workspace.recipe(model)
         document = recipe.recipe.plain()
-        if json_:
+        if as_json:
             emit_json({"file": str(recipe.document.path), "recipe": document})
             return
         import yaml
@@ -46,7 +46,7 @@ def show(
         print_result(every, quoted=True)
         return
     flags = {"engine": engine, "toolchain": toolchain, "device": device}
-    settings = resolve(workspace, os.environ, flags)
+    settings = resolve(workspace, flags=flags)
     if (store := settings.text("store")) is not None and "://" in store:
         from dataclasses import replace
 
@@ -54,7 +54,7 @@ def show(
 
         shown = replace(settings.store, value=without_password(store))
         settings = replace(settings, store=shown)
-    if json_:
+    if as_json:
         emit_json(
             {
                 "project": str(workspace.root),

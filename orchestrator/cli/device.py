@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
 from orchestrator.cli.output import emit_json, note, print_result
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.language import told
@@ -16,18 +17,12 @@ if TYPE_CHECKING:
     from orchestrator.device.base import DeviceSpec, Identity
     from orchestrator.device.trust import HostKey
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name here.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the ``device`` commands to the application."""
-    group = typer.Typer(
-        help="Devices that a HEF is shipped to.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    group = typer.Typer(help="Devices that a HEF is shipped to.", no_args_is_help=True)
     group.command("add", epilog="Example: hef device add pi5 pi@raspberrypi.local")(_add)
     group.command("trust", epilog="Example: hef device trust pi5")(_trust)
     group.command("list", epilog="Example: hef device list")(_list)

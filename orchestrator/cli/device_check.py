@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
 from orchestrator.cli.contact_output import tell_report
 from orchestrator.cli.output import note
 from orchestrator.errors import ExitCode, HefsmithError
@@ -42,7 +43,7 @@ def check(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the report is written.")
     ] = Path("contact-report.json"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Run a small network on a device and compare the numbers.
 

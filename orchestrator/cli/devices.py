@@ -18,22 +18,19 @@ if TYPE_CHECKING:
     from orchestrator.device.registry import Registry
     from orchestrator.device.ship import ShipEvent
     from orchestrator.pipeline.device_choice import DeviceChoice
-    from orchestrator.project.workspace import Workspace
 
 
-def known_devices(workspace: Workspace | None = None) -> Registry:
+def known_devices() -> Registry:
     """Return the devices of the project around us and of the user."""
     from orchestrator.pipeline.devices import load_devices
     from orchestrator.project.workspace import open_workspace
 
-    return load_devices(workspace or open_workspace())
+    return load_devices(open_workspace())
 
 
-def choose_devices(
-    names: Sequence[str], workspace: Workspace | None = None
-) -> tuple[DeviceSpec, ...]:
+def choose_devices(names: Sequence[str]) -> tuple[DeviceSpec, ...]:
     """Return the devices that a command is for, and say which where nobody named them."""
-    return _choice(names, workspace).specs
+    return _choice(names).specs
 
 
 @contextmanager
@@ -55,15 +52,13 @@ def choose_device(name: str | None) -> DeviceSpec:
     return _choice([name] if name else []).only
 
 
-def _choice(names: Sequence[str], workspace: Workspace | None = None) -> DeviceChoice:
-    import os
-
+def _choice(names: Sequence[str]) -> DeviceChoice:
     from orchestrator.pipeline.device_choice import device_choice
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
-    workspace = workspace or open_workspace()
-    choice = device_choice(workspace, resolve(workspace, os.environ, {}), names)
+    workspace = open_workspace()
+    choice = device_choice(workspace, resolve(workspace), names)
     if not choice.named:
         note(escape_control(str(choice)))
     return choice
@@ -100,12 +95,7 @@ def outcome_as_json(outcome: VisitResult[Any], result: object) -> dict[str, obje
         "error": None,
     }
     if outcome.error is not None:
-        document["error"] = {
-            "code": outcome.error.code,
-            "message": outcome.error.message,
-            "hint": outcome.error.hint,
-            "exit_code": int(outcome.error.exit_code),
-        }
+        document["error"] = outcome.error.to_json()
     return document
 
 

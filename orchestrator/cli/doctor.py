@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,7 +33,7 @@ def doctor(
     engine: Annotated[
         str | None, typer.Option("--engine", help="Another engine than the project's.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show what is well, too.")
     ] = False,
@@ -106,15 +108,13 @@ def named_engines() -> dict[str, str]:
 
 
 def _project_engine() -> str | None:
-    import os
-
     from orchestrator.errors import ConfigError
     from orchestrator.pipeline.trusting import check_settings
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     workspace = open_workspace()
-    settings = resolve(workspace, os.environ, {})
+    settings = resolve(workspace)
     try:
         check_settings(workspace, settings)
     except ConfigError:

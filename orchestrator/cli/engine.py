@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
+
 if TYPE_CHECKING:
     from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.protocols import Engine
@@ -17,7 +19,6 @@ BuildArgument = Annotated[
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="docker, a context, or ssh://user@host.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("shell", epilog="Example: hef shell digits -- python -c 'import torch'")(shell)
 
 
-def list_builds(as_json: JsonOption = False) -> None:
+def list_builds(as_json: Json = False) -> None:
     """List the builds that run in the background. Those that wait to be collected, too."""
     import time
     from pathlib import Path
@@ -108,7 +109,7 @@ def attach(
         str | None,
         typer.Option("--cluster", metavar="tcp://HOST:8786", help="A run on this Dask cluster."),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Follow a background build or a cluster run to its end. Its results are collected then.
 
@@ -176,7 +177,7 @@ def stop(build: BuildArgument = None) -> None:
 def prune(
     engine: EngineOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
-    as_json: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Remove what hefsmith left on an engine. Old images, sent inputs and leftovers go.
 

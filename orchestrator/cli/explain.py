@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
 from orchestrator.cli.output import emit_json, print_result, screen_width
 from orchestrator.errors import escape_control
 from orchestrator.language import told
@@ -30,7 +31,7 @@ def explain(
     logs: Annotated[
         list[Path], typer.Argument(metavar="LOG...", help="Log files; - is standard input.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Explain a log of Hailo's tools, docker, pip, scp or dmesg.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
 from orchestrator.errors import ArtifactError, ConfigError, ExitCode, HefsmithError, escape_control
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def inspect(
         list[Path],
         typer.Argument(metavar="FILE...", help="HEF, ONNX or HAR files, or folders of them."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
     vendor: Annotated[
         bool, typer.Option("--vendor", help="Print exactly what hailortcli parse-hef prints.")
     ] = False,
@@ -102,7 +103,7 @@ def inspect(
 def diff(
     before: Annotated[Path, typer.Argument(metavar="A", help="A HEF, or a build.")],
     after: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what changed between two HEFs. Exit code 0 when nothing did, else 1.
 

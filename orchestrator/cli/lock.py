@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
-    ArchOption,
-    EngineOption,
-    JsonOption,
+from orchestrator.cli.arguments import (  # noqa: TC001 (typer reads them)
+    Archs,
+    Engine,
+    Json,
     Models,
-    SetOption,
-    ToolchainOption,
+    Sets,
+    Toolchain,
 )
 
 
@@ -26,14 +26,14 @@ def _lock(
     all_: Annotated[
         bool, typer.Option("--all", help="Every build of the project, as hef build --all has it.")
     ] = False,
-    arch: ArchOption = None,
-    sets: SetOption = None,
-    engine: EngineOption = None,
-    toolchain: ToolchainOption = None,
+    arch: Archs = None,
+    sets: Sets = None,
+    engine: Engine = None,
+    toolchain: Toolchain = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing: fail when something differs.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Pin in hef.lock what builds are made with and of."""
     from orchestrator.api import Options, Project

@@ -242,8 +242,8 @@ def print_matrix(outcome: MatrixResult) -> None:
     for cell in outcome.cells:
         size, warnings = "-", "-"
         if cell.result is not None:
-            hefs = [file for file in cell.result.build.summary["files"] if file["role"] == "hef"]
-            size = size_text(hefs[0]["bytes"]) if hefs else "-"
+            hef_bytes = cell.result.build.hef_bytes
+            size = "-" if hef_bytes is None else size_text(hef_bytes)
             warnings = str(sum(one.severity != "info" for one in cell.result.findings))
             emulated |= cell.result.emulated
         status: str = cell.status

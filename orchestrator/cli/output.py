@@ -173,16 +173,7 @@ def print_error(error: HefsmithError, *, as_json: bool) -> None:
     message = hidden(error.message)
     hint = None if error.hint is None else hidden(error.hint)
     if as_json:
-        emit_json(
-            {
-                "error": {
-                    "code": error.code,
-                    "message": message,
-                    "hint": hint,
-                    "exit_code": int(error.exit_code),
-                }
-            }
-        )
+        emit_json({"error": {**error.to_json(), "message": message, "hint": hint}})
     first, *rest = _screen(told(message))
     titles = [f"{told('error')}:", f"{told('hint')}:"]
     wide = max(map(len, titles))

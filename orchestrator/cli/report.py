@@ -148,7 +148,6 @@ def _section(build: Build, verdict: Verdict) -> Section:
     name = f"{build.model} {build.arch}"
     if len(parts) > 2 and parts[-3] == "sets":
         name += f" {parts[-2]}"
-    hefs = [file["bytes"] for file in build.summary["files"] if file["role"] == "hef"]
     return Section(
         name=name,
         toolchain=f"{build.summary.get('toolchain', '')}{' (emulated)' if build.emulated else ''}",
@@ -156,5 +155,5 @@ def _section(build: Build, verdict: Verdict) -> Section:
         verdict=verdict,
         steps=step_table(verdict.step_documents),
         findings=build.findings,
-        hef_bytes=hefs[0] if hefs else None,
+        hef_bytes=build.hef_bytes,
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-from orchestrator.cli.arguments import Model  # noqa: TC001 (typer reads it)
+from orchestrator.cli.arguments import Json, Model  # noqa: TC001 (typer reads them)
 from orchestrator.cli.output import emit_json, note, print_result
 from orchestrator.errors import ConfigError, escape_control
 
@@ -26,7 +25,6 @@ Devices = Annotated[
     list[str] | None,
     typer.Option("--device", "-d", help="Names or groups, with commas or repeated; 'all'."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Jobs = Annotated[int, typer.Option("--connections", min=1, help="Devices at a time.")]
 
 
@@ -141,25 +139,19 @@ def find_builds(model: str, arch: str | None) -> list[Build]:
     Their files are checked by digest, and put back from the cache where they are damaged; raises
     :class:`~orchestrator.errors.ArtifactError` where that cannot be done.
     """
-    import os
-
     from orchestrator.pipeline.cache import StageCache
     from orchestrator.pipeline.digests import DigestMemory
-    from orchestrator.pipeline.finished.builds import find_build, read_build
+    from orchestrator.pipeline.finished.builds import builds_in, find_build
     from orchestrator.pipeline.finished.soundness import require
     from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     workspace = open_workspace()
-    settings = resolve(workspace, os.environ, {})
-    artifacts = workspace.root / str(settings.artifacts.value)
+    settings = resolve(workspace)
+    artifacts = settings.artifacts_of(workspace)
     folder = artifacts / model
-    found = [
-        build
-        for entry in (sorted(folder.iterdir()) if arch is None and folder.is_dir() else [])
-        if entry.is_dir() and entry.name[0] != "." and (build := read_build(entry)) is not None
-    ]
-    cache = StageCache(Path(str(settings.cache.value)))
+    found = builds_in(folder) if arch is None else []
+    cache = StageCache(settings.cache_folder)
     memory = DigestMemory(cache.root / "digests.json")
     if not found and not folder.is_dir():
         # A name that is no model's needs no build, but another name.

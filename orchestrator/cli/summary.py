@@ -76,8 +76,7 @@ def print_summary(outcome: Mapping[str, Any]) -> None:
 
 def shortened(table: list[list[str]], width: int | None) -> list[list[str]]:
     """Return a table of steps without the SDK's names for them where a screen is too narrow."""
-    wide = sum(max(map(len, column)) + 2 for column in zip(*table, strict=True)) - 2
-    if width is None or wide <= width:
+    if fits(table, width):
         return table
     return [[re.sub(r" \(SDK_\w+\)$", "", row[0]), *row[1:]] for row in table]
 
@@ -117,7 +116,7 @@ def columns(
     """Return rows as aligned lines; with ``numbers`` all but the first column is right-aligned."""
     if not rows:
         return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = _widths(rows)
     lines = []
     for index, row in enumerate(rows):
         cells = [
@@ -127,6 +126,15 @@ def columns(
         line = "  ".join(cells)
         lines.append(paint("dim", line) if header and index == 0 else line)
     return lines
+
+
+def fits(rows: Sequence[Sequence[str]], width: int | None) -> bool:
+    """Return whether the lines that :func:`columns` makes of rows fit on a screen's width."""
+    return width is None or sum(_widths(rows)) + 2 * (len(rows[0]) - 1) <= width
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
 
 
 def _times(outcome: Mapping[str, Any]) -> list[str]:

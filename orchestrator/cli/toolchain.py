@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
 from orchestrator.cli.output import emit_json, note, print_result
 from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from orchestrator.engine.protocols import ImageStore
     from orchestrator.toolchain.gpu import Wish
@@ -23,7 +26,6 @@ _ENGINE = Annotated[
     str | None,
     typer.Option("--engine", help="Engine to import into (a context, ssh://..., a name)."),
 ]
-_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 class Gpu(StrEnum):
@@ -39,7 +41,6 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Import Hailo's compiler, list toolchains, pin one for a project.",
         no_args_is_help=True,
-        rich_markup_mode=None,
     )
     group.command(
         "import",
@@ -77,7 +78,7 @@ def import_(
         bool, typer.Option("--check/--no-check", help="Ask it what we assume of it.")
     ] = True,
     engine: _ENGINE = None,
-    as_json: _JSON = False,
+    as_json: Json = False,
 ) -> None:
     """Bring Hailo's compiler onto the engine and ask it what it is.
 
@@ -111,7 +112,7 @@ def import_(
         print_result(line)
 
 
-def list_(engine: _ENGINE = None, as_json: _JSON = False) -> None:
+def list_(engine: _ENGINE = None, as_json: Json = False) -> None:
     """List the imported toolchains. Says whether their engine still has them."""
     from orchestrator.toolchain import registry
 
@@ -142,7 +143,7 @@ def use(
     project: Annotated[
         Path, typer.Option("--project", help="Folder of the project.", show_default=False)
     ] = Path(),
-    as_json: _JSON = False,
+    as_json: Json = False,
 ) -> None:
     """Pin a toolchain in hef.lock, for the whole team.
 
@@ -159,7 +160,7 @@ def use(
             print_result(f"{path}: builds use the emulator")
         return
     if name == "any":
-        path = lock.remove_pin(project)
+        path = lock.remove_pins(project)
         write_toolchain(project, "auto", only_if_set=True)
         if as_json:
             emit_json({"lock": str(path), "toolchain": None})
@@ -233,17 +234,13 @@ def _presence(known: tuple[ImportedToolchain, ...], engine: str | None) -> dict[
         return {}
 
 
-class _store:  # noqa: N801 (used as a function)
-    """Opens the Docker engine that is meant and gives its store."""
+@contextmanager
+def _store(asked: str | None) -> Iterator[ImageStore]:
+    """Open the Docker engine that is meant and give its store."""
+    from orchestrator.engine.choose import choose_engine
 
-    def __init__(self, asked: str | None) -> None:
-        self._asked = asked
-
-    def __enter__(self) -> ImageStore:
-        from orchestrator.engine.choose import choose_engine
-
-        choice = choose_engine(self._asked or "docker")
-        store = choice.engine.image_store()
+    with closing(choose_engine(asked or "docker").engine) as engine:
+        store = engine.image_store()
         if store is None:
             msg = "toolchains are images, and the local engine has none"
             raise ConfigError(
@@ -251,11 +248,7 @@ class _store:  # noqa: N801 (used as a function)
                 hint="Give a Docker engine: --engine docker, or ssh://user@host",
                 code="toolchain.engine",
             )
-        self._engine = choice.engine
-        return store
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.close()
+        yield store
 
 
 def _import_wheels(
@@ -312,36 +305,30 @@ def _add_export_layer(
     return registry.save(replace(toolchain, export_image=built.id))
 
 
-class _progress:  # noqa: N801 (used as a function)
-    """Shows steps: one line that is redrawn on a terminal, else a line now and then."""
+@contextmanager
+def _progress() -> Iterator[Callable[[Step], None]]:
+    """Show steps: one line that is redrawn on a terminal, else a line now and then."""
+    shown: tuple[str, int] | None = None
 
-    def __init__(self) -> None:
-        import sys
+    def redraw(step: Step) -> None:
+        nonlocal shown
+        shown = step.what, 0
+        sys.stderr.write("\r\x1b[2K" + _words(step))
+        sys.stderr.flush()
 
-        self._tty = sys.stderr.isatty()
-        self._shown = ""
-        self._tenth = -1
+    def add(step: Step) -> None:
+        nonlocal shown
+        now = step.what, int(10 * step.done / step.total) if step.total else -1
+        if now != shown:
+            note(_words(step))
+        shown = now
 
-    def __enter__(self) -> Callable[[Step], None]:
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        if self._tty and self._shown:
+    redraws = sys.stderr.isatty()
+    try:
+        yield redraw if redraws else add
+    finally:
+        if redraws and shown:
             note("")
-
-    def _show(self, step: Step) -> None:
-        import sys
-
-        text = _words(step)
-        if self._tty:
-            sys.stderr.write("\r\x1b[2K" + text)
-            sys.stderr.flush()
-            self._shown = text
-            return
-        tenth = int(10 * step.done / step.total) if step.total else -1
-        if step.what != self._shown or tenth != self._tenth:
-            note(text)
-        self._shown, self._tenth = step.what, tenth
 
 
 def _words(step: Step) -> str:

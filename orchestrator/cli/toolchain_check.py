@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
 from orchestrator.cli.contact_output import tell_report
 from orchestrator.cli.output import note
-from orchestrator.errors import ConfigError, HefsmithError, StageFailed, escape_control
+from orchestrator.errors import ConfigError, HefsmithError, StageFailed, escape_control, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ def check(
         Path, typer.Option("--output", "-o", help="Where the report is written.")
     ] = Path("contact-report.json"),
     engine: Annotated[str | None, typer.Option("--engine", help="Engine that has it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Try a compiler with a small network.
 
@@ -144,8 +145,7 @@ def _ask_image(found: ImportedToolchain, chip: str, engine: str | None) -> tuple
             said = store.ask(found.image, argv, env=_quirks(), timeout=ASK_SECONDS)
         except HefsmithError as error:
             return "", error.message
-        last = said.stderr.strip().splitlines()
-        return said.stdout, "" if said.exit_code == 0 else (last[-1] if last else "it died")
+        return said.stdout, "" if said.exit_code == 0 else last_line(said.stderr, "it died")
     finally:
         choice.engine.close()
 
@@ -155,8 +155,7 @@ def _ask_emulator(chip: str) -> tuple[str, str]:
     from orchestrator.files import scratch
     from orchestrator.toolchain import contact
 
-    worker = paths.worker_package().parent
-    modules = [paths.image_context("emulator") / "packages", Path(__file__).parents[2], worker]
+    modules = [*paths.emulator_path(), Path(__file__).parents[2]]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, modules))}
     argv = [sys.executable, "-P", "-c", contact.program(), *contact.arguments(chip)]
     with scratch("hefsmith-contact") as home:
@@ -170,8 +169,7 @@ def _ask_emulator(chip: str) -> tuple[str, str]:
             said = error.stdout or b""
             text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
             return text, f"no end after {ASK_SECONDS:.0f} s"
-    last = done.stderr.strip().splitlines()
-    return done.stdout, "" if done.returncode == 0 else (last[-1] if last else "it died")
+    return done.stdout, "" if done.returncode == 0 else last_line(done.stderr, "it died")
 
 
 def _quirks() -> dict[str, str]:
@@ -268,8 +266,7 @@ def _error(text: str) -> str:
             return escape_control(str(document.get("message") or document["error"]["message"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    last = text.strip().splitlines()
-    return escape_control(last[-1]) if last else "it ended without a word"
+    return escape_control(last_line(text, "it ended without a word"))
 
 
 def _pictures(folder: Path) -> None:

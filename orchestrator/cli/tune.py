@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
-    ClusterOption,
-    EngineOption,
-    JsonOption,
-    ToolchainOption,
-    VerboseOption,
+from orchestrator.cli.arguments import (  # noqa: TC001 (typer reads them)
+    Cluster,
+    Engine,
+    Json,
+    Toolchain,
+    Verbose,
 )
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def _tune(
     tries: TryOption = None,
     also: AlsoOption = None,
     device: DeviceOption = None,
-    engine: EngineOption = None,
-    toolchain: ToolchainOption = None,
-    cluster: ClusterOption = None,
+    engine: Engine = None,
+    toolchain: Toolchain = None,
+    cluster: Cluster = None,
     trials: Annotated[
         int, typer.Option("--trials", min=1, help="Points that the search tries.")
     ] = 12,
@@ -92,8 +92,8 @@ def _tune(
         bool, typer.Option("--simple", help="Compare a few levels only, without a search.")
     ] = False,
     at_most: AtMostOption = 12,
-    verbose: VerboseOption = False,
-    json_: JsonOption = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:
     """Search for the settings that keep most accuracy. Says what to write into the recipe.
 
@@ -123,25 +123,19 @@ def _tune(
         also=tuple(also or ()),
     )
     if tries or simple or not _can_search():
-        _compare(wish, tries or [], at_most, verbose=verbose, as_json=json_)
+        _compare(wish, tries or [], at_most, verbose=verbose, as_json=as_json)
     else:
-        run_search(wish, verbose=verbose, as_json=json_)
+        run_search(wish, verbose=verbose, as_json=as_json)
 
 
 def _compare(wish: Wish, tries: list[str], at_most: int, *, verbose: bool, as_json: bool) -> None:
     """Build each combination of ``tries`` (without any: a few levels), print which one to keep."""
-    from orchestrator.cli.display import open_display
     from orchestrator.cli.output import emit_json
-    from orchestrator.cli.up import make_session
+    from orchestrator.cli.tune_search import opened
     from orchestrator.errors import ConfigError, ExitCode
     from orchestrator.pipeline.tune import tuning
 
-    flags = {"engine": wish.engine, "toolchain": wish.toolchain, "device": wish.device}
-    with (
-        open_display(verbose=verbose) as display,
-        make_session(flags, observer=display) as session,
-    ):
-        loaded = session.recipe(wish.model or session.workspace.unnamed_model())
+    with opened(wish, verbose=verbose) as (session, loaded):
         chosen = tuning.asked_variants(tries) if tries else tuning.usual_variants(loaded.recipe)
         if len(chosen) > at_most:
             msg = f"--try: that makes {len(chosen)} variants, more than {at_most}"
@@ -205,7 +199,7 @@ def _try(
 
 def _document(model: str, trials: Sequence[Trial], choice: BestTrial | None) -> dict[str, object]:
     """Return what was found as JSON values."""
-    import json
+    from orchestrator.reading import plain_values
 
     entries: list[dict[str, object]] = []
     for trial in trials:
@@ -220,7 +214,7 @@ def _document(model: str, trials: Sequence[Trial], choice: BestTrial | None) -> 
         "arch": built.arch if built is not None else None,
         "emulated": any(trial.verdict is not None and trial.verdict.emulated for trial in trials),
         "samples": next((t.verdict.samples for t in trials if t.verdict is not None), 0),
-        "variants": json.loads(json.dumps(entries, default=str)),
+        "variants": plain_values(entries),
         "keep": None if kept is None else kept.variant.name,
         "measure": None if choice is None else choice.measure,
         "lead": None if choice is None else choice.lead,

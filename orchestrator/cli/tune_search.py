@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -55,21 +54,28 @@ class Outcome:
     page: Path
 
 
-def run_search(wish: Wish, *, verbose: bool, as_json: bool) -> None:
-    """Search, print what was found, and end with the code that fits."""
+@contextmanager
+def opened(wish: Wish, *, verbose: bool) -> Iterator[tuple[BuildSession, LoadedRecipe]]:
+    """Open the session for what is wished, and the recipe that it is about."""
     from orchestrator.cli.display import open_display
-    from orchestrator.cli.output import emit_json
     from orchestrator.cli.up import make_session
-    from orchestrator.errors import ExitCode
-    from orchestrator.pipeline.tune.tuning import applied as applied_to
-    from orchestrator.pipeline.tune.tuning import asked_variants
 
     flags = {"engine": wish.engine, "toolchain": wish.toolchain, "device": wish.device}
     with (
         open_display(verbose=verbose) as display,
         make_session(flags, observer=display) as session,
     ):
-        loaded = session.recipe(wish.model or session.workspace.unnamed_model())
+        yield session, session.recipe(wish.model or session.workspace.unnamed_model())
+
+
+def run_search(wish: Wish, *, verbose: bool, as_json: bool) -> None:
+    """Search, print what was found, and end with the code that fits."""
+    from orchestrator.cli.output import emit_json
+    from orchestrator.errors import ExitCode
+    from orchestrator.pipeline.tune.tuning import applied as applied_to
+    from orchestrator.pipeline.tune.tuning import asked_variants
+
+    with opened(wish, verbose=verbose) as (session, loaded):
         for variant in asked_variants(wish.also, "--also"):
             applied_to(loaded, variant)  # wrong values end the command before anything runs
         outcome = _search(session, loaded, wish)
@@ -122,7 +128,6 @@ def _search(session: BuildSession, loaded: LoadedRecipe, wish: Wish) -> Outcome:
         choice = tuning.choose(trials)
     page = folder / PAGE
     outcome = Outcome(build, space, found, tuple(trials), choice, page)
-    page.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(page, _page(loaded.name, outcome))
     # Two searches, or what one kept and the build, are compared by this.
     text = json.dumps(_document(loaded.name, outcome), indent=1) + "\n"
@@ -172,6 +177,7 @@ def _also(
     session: BuildSession, loaded: LoadedRecipe, asked: Sequence[str]
 ) -> dict[str, dict[str, object]]:
     """Return further changes by name: those asked for, and the set that calib analyze chose."""
+    from orchestrator.files import relative
     from orchestrator.pipeline.tune import tuning
 
     variants = tuning.asked_variants(asked, "--also")[1:] if asked else ()
@@ -179,7 +185,7 @@ def _also(
     listed = session.workspace.calibration / f"{loaded.name}-chosen.txt"
     count = _lines_of(listed)
     if count >= loaded.recipe.calibration.minimum:
-        source = os.path.relpath(listed.resolve(), loaded.folder.resolve()).replace(os.sep, "/")
+        source = relative(listed, loaded.folder)
         if loaded.recipe.calibration.source != source:
             changes: dict[str, object] = {"calibration.source": source, "calibration.count": count}
             found[f"the {count} chosen pictures"] = changes
@@ -212,9 +218,8 @@ def finalists(found: Found, count: int) -> list[Point]:
 
 
 def _document(model: str, outcome: Outcome) -> dict[str, Any]:
-    import json
-
     from orchestrator.pipeline.tune.tuning import front
+    from orchestrator.reading import plain_values
 
     found, kept = outcome.found, outcome.choice
     best = front(outcome.trials)
@@ -224,7 +229,7 @@ def _document(model: str, outcome: Outcome) -> dict[str, Any]:
             "measures": dict(trial.measures),
             "passed": trial.passed if trial.error is None else None,
             "error": trial.error,
-            "hef_bytes": hef_bytes(trial),
+            "hef_bytes": None if trial.build is None else trial.build.hef_bytes,
             "fps": trial.fps,
             "latency_ms": trial.latency_ms,
             "watts": trial.watts,
@@ -251,14 +256,7 @@ def _document(model: str, outcome: Outcome) -> dict[str, Any]:
         "recipe": None if kept is None else dict(kept.trial.variant.lines),
         "page": str(outcome.page),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(document, default=str))
-    return plain
-
-
-def hef_bytes(trial: Trial) -> int | None:
-    """Return the size of a trial's HEF."""
-    files: Sequence[Any] = trial.build.summary["files"] if trial.build is not None else ()
-    return next((int(one["bytes"]) for one in files if one["role"] == "hef"), None)
+    return dict(plain_values(document))
 
 
 def _page(model: str, outcome: Outcome) -> str:
@@ -278,7 +276,7 @@ def _page(model: str, outcome: Outcome) -> str:
         if point.error is not None or value is None:
             continue
         trial = compiled.get(point.variant.name)
-        size = hef_bytes(trial) if trial is not None else None
+        size = trial.build.hef_bytes if trial is not None and trial.build is not None else None
         dots.append(
             Dot(
                 name=point.variant.name,

@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.arguments import (  # noqa: TC001 (typer reads them)
+    Archs,
+    Cluster,
+    Engine,
+    Json,
+    Models,
+    Sets,
+    Toolchain,
+    Verbose,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,38 +27,13 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.observer import Observer
     from orchestrator.pipeline.session import BuildSession
 
-Models = Annotated[
-    list[str] | None,
-    typer.Argument(help="Models by name or folder; default: the only one there is."),
-]
-ArchOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--arch", help="Chips, such as hailo8l,hailo8; default: the device's, else the recipe's."
-    ),
-]
 AllOption = Annotated[
     bool,
     typer.Option("--all", help="Every model and chip, or what matrix: in hef.yaml says."),
 ]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME", help="Parameter sets of matrix: in hef.yaml."),
-]
 JobsOption = Annotated[
     int | None,
     typer.Option("--jobs", min=1, help="Builds side by side; default: half of the cores."),
-]
-ClusterOption = Annotated[
-    str | None,
-    typer.Option("--cluster", metavar="tcp://HOST:8786", help="A Dask cluster's workers build."),
-]
-EngineOption = Annotated[
-    str | None,
-    typer.Option("--engine", help="auto, docker, local, ssh://user@host, or a name of hef.yaml."),
-]
-ToolchainOption = Annotated[
-    str | None, typer.Option("--toolchain", help="auto, emulator, or an imported suite.")
 ]
 DeviceOption = Annotated[
     str | None,
@@ -75,8 +61,6 @@ NetworkOption = Annotated[
     bool, typer.Option("--allow-network", help="Let the container reach the network (recorded).")
 ]
 GpuOption = Annotated[str | None, typer.Option("--gpu", help="auto, on or off.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's log.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @dataclass(frozen=True)
@@ -111,13 +95,13 @@ def register(app: typer.Typer) -> None:
 def up(
     models: Models = None,
     all_: AllOption = False,
-    arch: ArchOption = None,
-    sets: SetOption = None,
+    arch: Archs = None,
+    sets: Sets = None,
     jobs: JobsOption = None,
-    cluster: ClusterOption = None,
+    cluster: Cluster = None,
     device: DeviceOption = None,
-    engine: EngineOption = None,
-    toolchain: ToolchainOption = None,
+    engine: Engine = None,
+    toolchain: Toolchain = None,
     strict: StrictOption = None,
     fresh: FreshOption = False,
     locked: LockedOption = False,
@@ -129,8 +113,8 @@ def up(
     cpus: CpusOption = None,
     allow_network: NetworkOption = False,
     gpu: GpuOption = None,
-    verbose: VerboseOption = False,
-    json_: JsonOption = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:
     """Build a model, ship it to the device and prove it there. The main job."""
     from orchestrator.api import Options
@@ -148,18 +132,18 @@ def up(
         locked=locked,
     )
     wish = _Wish(models, arch, sets, all_, jobs, cluster, prove=True)
-    _run(wish, options, dry_run=dry_run, detach=detach, verbose=verbose, as_json=json_)
+    _run(wish, options, dry_run=dry_run, detach=detach, verbose=verbose, as_json=as_json)
 
 
 def build(
     models: Models = None,
     all_: AllOption = False,
-    arch: ArchOption = None,
-    sets: SetOption = None,
+    arch: Archs = None,
+    sets: Sets = None,
     jobs: JobsOption = None,
-    cluster: ClusterOption = None,
-    engine: EngineOption = None,
-    toolchain: ToolchainOption = None,
+    cluster: Cluster = None,
+    engine: Engine = None,
+    toolchain: Toolchain = None,
     strict: StrictOption = None,
     fresh: FreshOption = False,
     locked: LockedOption = False,
@@ -168,8 +152,8 @@ def build(
     cpus: CpusOption = None,
     allow_network: NetworkOption = False,
     gpu: GpuOption = None,
-    verbose: VerboseOption = False,
-    json_: JsonOption = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:
     """Build a model's HEF: export, calibrate, quantise, compile."""
     from orchestrator.api import Options
@@ -186,7 +170,7 @@ def build(
         locked=locked,
     )
     wish = _Wish(models, arch, sets, all_, jobs, cluster, prove=False)
-    _run(wish, options, dry_run=dry_run, detach=False, verbose=verbose, as_json=json_)
+    _run(wish, options, dry_run=dry_run, detach=False, verbose=verbose, as_json=as_json)
 
 
 def _run(
@@ -253,13 +237,8 @@ def _show_plans(wish: _Wish, project: Project, *, as_json: bool) -> None:
 
     project.session.observer = Silent()
     # A plan asks no device: the chips are those of the recipes, unless others are named.
-    plans = []
-    for cell in replace(wish, prove=False).cells(project):
-        if cell.wrong is not None:
-            raise cell.wrong
-        assert cell.loaded is not None
-        assert cell.arch is not None
-        plans.append(project.session.dry_run(cell.loaded, cell.arch))
+    cells = replace(wish, prove=False).cells(project)
+    plans = [project.session.dry_run(*cell.to_build()) for cell in cells]
     if as_json:
         emit_json(plans[0] if len(plans) == 1 else plans)
     else:
@@ -277,11 +256,7 @@ def _detach(wish: _Wish, project: Project) -> None:
         msg = "--detach builds recipes as they are, not parameter sets"
         raise ConfigError(msg, hint="Leave out --set, or --detach.")
     for cell in replace(wish, prove=False).cells(project):
-        if cell.wrong is not None:
-            raise cell.wrong
-        assert cell.loaded is not None
-        assert cell.arch is not None
-        identifier = project.session.detach(cell.loaded, cell.arch)
+        identifier = project.session.detach(*cell.to_build())
         if identifier is None:
             note(f"{cell.name} is up to date")
         else:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.up import (  # noqa: TC001 (typer reads them)
-    EngineOption,
-    JsonOption,
-    ToolchainOption,
-    VerboseOption,
+from orchestrator.cli.arguments import (  # noqa: TC001 (typer reads them)
+    Engine,
+    Json,
+    Toolchain,
+    Verbose,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _verify(
         Path | None,
         typer.Option("--signers", help="Whose signature counts: a list as ssh-keygen(1) has it."),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Compare files with the manifest of their build. A signature is checked, too."""
     from orchestrator.cli.output import emit_json
@@ -97,13 +97,13 @@ def _reproduce(
     set_name: Annotated[
         str | None, typer.Option("--set", help="The parameter set that it was built with.")
     ] = None,
-    engine: EngineOption = None,
-    toolchain: ToolchainOption = None,
+    engine: Engine = None,
+    toolchain: Toolchain = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="Keep the new build in this folder.")
     ] = None,
-    verbose: VerboseOption = False,
-    as_json: JsonOption = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:
     """Build again by a manifest, and compare. Nothing comes from the cache.
 

@@ -31,7 +31,7 @@ from orchestrator.device.faults import (
     FolderNotOurs,
 )
 from orchestrator.device.replies import HELLO, Call, Hello, Line, Refusal, read_line, read_reply
-from orchestrator.errors import DeviceError, escape_control
+from orchestrator.errors import DeviceError, escape_control, last_line
 
 MAGIC = b"\nHEFSMITH-AGENT-1\n"
 _HEADER = struct.Struct(">cI")
@@ -189,12 +189,7 @@ class AgentClient:
 
         ``seconds`` are given beside those of the call itself.
         """
-        async with self._asked(_Pending(call.do, call.seconds + seconds, sink)) as one:
-            await self._send_request(call.do, fields)
-            payload = await self._wait(one)
-            if one.failure is not None:
-                raise one.failure
-            return self._judge(call, payload)
+        return await self._hear(call, _Pending(call.do, call.seconds + seconds, sink), fields)
 
     async def upload(
         self, call: Call[T], blocks: AsyncGenerator[bytes], *, seconds: float, **fields: object
@@ -222,6 +217,10 @@ class AgentClient:
     ) -> T:
         """Send a request that gives at most ``most`` bytes; ``write`` gets them in order."""
         one = _Pending(call.do, call.seconds, write=write, most=most)
+        return await self._hear(call, one, fields)
+
+    async def _hear(self, call: Call[T], one: _Pending, fields: Mapping[str, object]) -> T:
+        """Send a request, and return its answer when all that comes before it was taken."""
         async with self._asked(one):
             await self._send_request(call.do, fields)
             payload = await self._wait(one)
@@ -402,7 +401,7 @@ class AgentClient:
     def _lost(self, error: Exception | None) -> DeviceError:
         said = bytes(self._stderr).decode("utf-8", "replace").strip()
         if said and not isinstance(error, asyncssh.Error | OSError):
-            last = escape_control(said.splitlines()[-1])[:300]
+            last = escape_control(last_line(said, ""))[:300]
             return DeviceError(
                 f"{self.name}: hefsmith's helper on the device ended: {last}",
                 code="device.helper-ended",
@@ -419,7 +418,7 @@ class AgentClient:
 
     def _no_start(self, python: str, login: str, status: int | None) -> DeviceLacks:
         said = bytes(self._stderr or self._noise).decode("utf-8", "replace").strip()
-        last = escape_control(said.splitlines()[-1])[:300] if said else "it said nothing"
+        last = escape_control(last_line(said, "it said nothing"))[:300]
         if _NO_SHELL.search(said):
             return DeviceLacks(
                 f"{self.name}: this login may not run programs there: {last}",

@@ -218,15 +218,7 @@ def _collect(
         streaming_fps=number_of(cli.get("streaming_fps")),
         hw_latency_ms=number_of(cli.get("hw_latency_ms")),
         end_to_end_fps=number_of(named.get("end_to_end", {}).get("fps")),
-        latency=None
-        if latency is None
-        else Latency(
-            runs=int(number_of(latency.get("runs")) or 0),
-            **{
-                key: number_of(latency.get(key)) or 0.0
-                for key in ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
-            },
-        ),
+        latency=None if latency is None else _latency(latency),
         rates=rates,
         predicted_fps=predicted_fps,
         chip_c_before=number_of(before.get("chip_c")),
@@ -241,6 +233,12 @@ def _collect(
         seconds=seconds,
         notes=_notes(emulated, held, pcie),
     )
+
+
+def _latency(event: Mapping[str, object]) -> Latency:
+    names = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+    figures = {name: number_of(event.get(name)) or 0.0 for name in names}
+    return Latency(runs=int(number_of(event.get("runs")) or 0), **figures)
 
 
 def _notes(emulated: bool, held: Sequence[str], pcie: Mapping[str, object]) -> tuple[str, ...]:

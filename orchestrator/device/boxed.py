@@ -66,18 +66,18 @@ def program() -> str:
 
 def surroundings(spec: DeviceSpec) -> dict[str, str]:
     """Return the environment of the device's programs in the container."""
-    env = {
-        "HOME": HOME,
-        "USER": "pi",
-        "LOGNAME": "pi",
-        "SHELL": "/bin/sh",
-        "HEFSMITH_EMULATED_NODE": "/tmp/hailo0",  # noqa: S108
+    env = {"HOME": HOME, "USER": "pi", "LOGNAME": "pi", "SHELL": "/bin/sh"}
+    return env | emulation(spec, "/tmp/hailo0")  # noqa: S108
+
+
+def emulation(spec: DeviceSpec, node: str) -> dict[str, str]:
+    """Return the variables by which a stand-in for HailoRT knows what it is, and its device."""
+    known = {
+        "HEFSMITH_EMULATED_NODE": node,
+        "HEFSMITH_EMULATED_CHIP": spec.emulated_chip,
+        "HEFSMITH_EMULATED_HAILORT": spec.emulated_hailort,
     }
-    if spec.emulated_chip is not None:
-        env["HEFSMITH_EMULATED_CHIP"] = spec.emulated_chip
-    if spec.emulated_hailort is not None:
-        env["HEFSMITH_EMULATED_HAILORT"] = spec.emulated_hailort
-    return env
+    return {name: value for name, value in known.items() if value is not None}
 
 
 class BoxInput:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.contact_report import Row
 from orchestrator.device.joblog import text_of
 from orchestrator.device.validation import beside_jobs, job_script
-from orchestrator.errors import HefsmithError, escape_control
+from orchestrator.errors import HefsmithError, escape_control, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +90,6 @@ def _exit(done: JobResult, why: str) -> Row:
             found=f"code {done.code} after all was done: HailoRT's binding dies while Python ends",
             fix="Jobs of hefsmith are not harmed. End your own programs with os._exit(0).",
         )
-    last = done.log.strip().splitlines()
-    found = f"code {done.code}, before all was done{': ' + last[-1] if last else ''}"
+    last = last_line(done.log, "")
+    found = f"code {done.code}, before all was done{': ' + last if last else ''}"
     return Row(check=EXIT, state="error", found=escape_control(found), fix="hef doctor --device")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.device.address import device_word
-from orchestrator.errors import ConfigError, DeviceError, escape_control
+from orchestrator.errors import ConfigError, DeviceError, escape_control, last_line
 from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
@@ -300,8 +300,8 @@ class ServiceManager:
     def _need(self, done: Completed, doing: str) -> None:
         if done.code == 0:
             return
-        told = (done.err or done.out).strip().splitlines()
-        msg = f"{self.device}: {doing}: {escape_control(told[-1]) if told else f'exit {done.code}'}"
+        told = last_line(done.err or done.out, f"exit {done.code}")
+        msg = f"{self.device}: {doing}: {escape_control(told)}"
         hint = (
             "Does this system use systemd, with a session for your user (loginctl)? The files "
             "alone: hef deploy MODEL --as files"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from orchestrator import paths
-from orchestrator.device.boxed import BoxedCommands, BoxedProcess, program, surroundings
+from orchestrator.device.boxed import BoxedCommands, BoxedProcess, emulation, program, surroundings
 from orchestrator.errors import DeviceError
 from orchestrator.files import make_scratch, remove_tree
 
@@ -238,12 +238,7 @@ def _surroundings(folder: Path, home: Path, spec: DeviceSpec) -> dict[str, str]:
     }
     node = folder / "hailo0"
     node.touch()
-    env["HEFSMITH_EMULATED_NODE"] = str(node)
-    if spec.emulated_chip is not None:
-        env["HEFSMITH_EMULATED_CHIP"] = spec.emulated_chip
-    if spec.emulated_hailort is not None:
-        env["HEFSMITH_EMULATED_HAILORT"] = spec.emulated_hailort
-    return env
+    return env | emulation(spec, str(node))
 
 
 def _own_package() -> object:

@@ -23,10 +23,8 @@ def file_digest(path: Path, length: int | None = None) -> tuple[str, int]:
     buffer = page_buffer(BLOCK)
     try:
         with open_regular(path) as stream:
-            while (
-                count := stream.readinto(  # type: ignore[attr-defined]
-                    buffer if length is None else buffer[: min(BLOCK, length - size)]
-                )
+            while count := stream.readinto(
+                buffer if length is None else buffer[: min(BLOCK, length - size)]
             ):
                 digest.update(buffer[:count])
                 size += count

@@ -145,7 +145,7 @@ def ship(
     )
 
 
-def rollback(session: SshSession, model: str, *, wait: float = LOCK_SECONDS) -> RollbackResult:
+def rollback(session: SshSession, model: str) -> RollbackResult:
     """Go back to the release before the current one, in one rename; its files are checked first."""
     # Opened, the folder of a model would be made there for a name that is only misspelt.
     if not (there := look(session, model)).current and not there.history:
@@ -153,7 +153,7 @@ def rollback(session: SshSession, model: str, *, wait: float = LOCK_SECONDS) -> 
         msg = f"{escape_control(device)}: {escape_control(model)} was never shipped there"
         hint = f"hef ship {escape_control(model)} --device {device_word(device)}"
         raise DeviceError(msg, hint=hint, code="device.no_release")
-    with _opened(session, model, wait) as state:
+    with _opened(session, model, LOCK_SECONDS) as state:
         answer = session.ask(ROLLBACK)
     return RollbackResult(
         device=session.spec.name,

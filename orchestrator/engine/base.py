@@ -106,9 +106,9 @@ class Job:
     waits: bool = False
 
 
-def worker_argv(*, plan: str = PLAN, python: str = PYTHON) -> tuple[str | PurePosixPath, ...]:
-    """Return the command that runs the worker; ``plan`` is relative to the build folder."""
-    return (python, "-m", "hefsmith_worker", "--plan", WORK / plan, "--inputs", IN, "--work", WORK)
+def worker_argv(python: str = PYTHON) -> tuple[str | PurePosixPath, ...]:
+    """Return the command that runs the worker."""
+    return (python, "-m", "hefsmith_worker", "--plan", WORK / PLAN, "--inputs", IN, "--work", WORK)
 
 
 #: The line that a program which waits begins at.
@@ -171,7 +171,6 @@ class EngineInfo:
     userns: bool = False
     product: str = "docker"
     data_root: str | None = None
-    storage_driver: str | None = None
     runtimes: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     boxed: bool = True

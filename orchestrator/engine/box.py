@@ -318,9 +318,9 @@ def create_config(spec: ContainerSpec, api: APIClient) -> dict[str, object]:
     return config
 
 
-def shell_line(spec: ContainerSpec, *, client: str = "docker") -> str:
+def shell_line(spec: ContainerSpec) -> str:
     """Return the ``docker run`` line that makes the same container."""
-    words = [client, "run", "--rm", "-i", "--init", "--name", spec.name]
+    words = ["docker", "run", "--rm", "-i", "--init", "--name", spec.name]
     words += ["--network", "bridge" if spec.limits.network else "none"]
     words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     if not spec.limits.writable_root:

@@ -47,7 +47,6 @@ def read_info(info: Any, version: Any, address: Address, podman: Any = None) -> 
         userns=any("name=userns" in option for option in security),
         product=recognise(system, name, parts, address.url),
         data_root=info.get("DockerRootDir"),
-        storage_driver=info.get("Driver"),
         runtimes=tuple(sorted(cast("dict[str, object]", info.get("Runtimes") or {}))),
         lacks=lacks,
         wsl="microsoft" in str(info.get("KernelVersion") or "").lower(),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,12 +164,8 @@ def is_sdks(error: BaseException) -> bool:
 
 def _passed(error: BaseException) -> list[str]:
     """Return the modules that an exception has passed, the one that raised it last."""
-    names: list[str] = []
-    trace = error.__traceback__
-    while trace is not None:
-        names.append(str(trace.tb_frame.f_globals.get("__name__", "")))
-        trace = trace.tb_next
-    return names
+    passed = traceback.walk_tb(error.__traceback__)
+    return [str(frame.f_globals.get("__name__", "")) for frame, _ in passed]
 
 
 def translate(
@@ -242,10 +239,8 @@ def _reads_settings(error: BaseException) -> bool:
 
 
 def _raised_in(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace.tb_frame.f_code.co_name if trace is not None else ""
+    passed = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return passed[-1] if passed else ""
 
 
 def config_file() -> Path:

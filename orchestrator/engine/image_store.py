@@ -154,9 +154,6 @@ class DockerImages:
         report: Report = ignore,
     ) -> ImageInfo:
         """Build an image of ``docker/suite`` (``folder``) with the user's own ``wheels``."""
-        given = dict(arguments or {})
-        if base := os.environ.get("HEFSMITH_BASE_IMAGE"):
-            given.setdefault("BASE", base)
         blobs = contexts.read_folder(folder, "docker/suite")
         if os.environ.get("HEFSMITH_OFFLINE"):
             # Install from the given wheels alone; `docker/suite/install.sh` looks for it.
@@ -177,7 +174,7 @@ class DockerImages:
             self._connection,
             contexts.Context(blobs, entries),
             tag=tag,
-            arguments=given,
+            arguments={**images.base_arguments(), **(arguments or {})},
             report=report,
         )
 

@@ -241,7 +241,8 @@ def ensure(
     return _ensure_pi(connection, report)
 
 
-def _base_arguments() -> dict[str, str]:
+def base_arguments() -> dict[str, str]:
+    """Return the arguments of a build for the base image that the user names, if any."""
     base = os.environ.get("HEFSMITH_BASE_IMAGE")
     return {"BASE": base} if base else {}
 
@@ -260,7 +261,7 @@ def plan_emulator() -> EmulatorPlan:
     """Return the emulator's images as this installation's files make them."""
     folder = paths.image_context("emulator")
     dockerfile = (folder / "Dockerfile").read_text(encoding="utf-8")
-    recipe = _dockerfile(contexts.until_stage(dockerfile, "runtime"), _base_arguments())
+    recipe = _dockerfile(contexts.until_stage(dockerfile, "runtime"), base_arguments())
     runtime = {**contexts.runtime_tree(folder), **recipe}
     runtime_tag = f"{EMULATOR}-runtime:{contexts.Context(runtime).digest[:16]}"
     code = contexts.emulator_tree(folder, paths.worker_package(), contexts.program_package())
@@ -283,7 +284,7 @@ def _ensure_emulator(connection: Connection, report: Report) -> ImageInfo:
             contexts.Context({**plan.runtime, **settings}, contexts.wheel_entries(wheels, folder)),
             tag=plan.runtime_tag,
             target="runtime",
-            arguments=_base_arguments(),
+            arguments=base_arguments(),
             report=report,
         )
     labels = {f"{LABEL}.emulator": emulator_digest()}
@@ -337,7 +338,7 @@ def plan_pi() -> tuple[str, dict[str, contexts.Blob]]:
     files = {
         **contexts.read_folder(folder, "docker/pi"),
         **contexts.emulator_tree(emulator, paths.worker_package(), contexts.program_package()),
-        **_dockerfile(text, _base_arguments()),
+        **_dockerfile(text, base_arguments()),
     }
     return f"{PI}:{contexts.Context(files).digest[:16]}", files
 
@@ -354,4 +355,4 @@ def _ensure_pi(connection: Connection, report: Report) -> ImageInfo:
     context = contexts.Context(
         files, contexts.wheel_entries(wheels, folder, under="docker/pi/wheels")
     )
-    return build(connection, context, tag=tag, arguments=_base_arguments(), report=report)
+    return build(connection, context, tag=tag, arguments=base_arguments(), report=report)

@@ -28,7 +28,6 @@ from orchestrator.engine.results import sweep, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
     from typing import Self
 
     from orchestrator.engine.client import Connection
@@ -89,12 +88,7 @@ class DockerRunning:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the job if it still runs, unless it is detached; remove what it leaves."""
         if self._ending is not None:
             return

@@ -156,9 +156,8 @@ class LocalEngine:
 
     def python_path(self) -> tuple[Path, ...]:
         """Return what goes on ``PYTHONPATH``: the emulator, and the worker where it is apart."""
-        here = [paths.image_context("emulator") / "packages", paths.worker_package().parent]
         root = context.program_package().parent
-        return tuple(dict.fromkeys((*here, root)))
+        return tuple(dict.fromkeys((*paths.emulator_path(), root)))
 
     def _environment(self, job: Job, inputs: Path) -> dict[str, str]:
         wanted = {

@@ -27,7 +27,6 @@ from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
     from typing import Self
 
 #: Seconds for the worker's own ladder (interrupt, terminate, kill its job), then for the rest.
@@ -90,12 +89,7 @@ class LocalRunning:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the job if it still runs, unless it is detached."""
         if self._ending is None and not self._detached:
             self.stop()
@@ -288,12 +282,7 @@ class LocalAttached:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the build alone."""
 
     def _runs(self) -> bool:

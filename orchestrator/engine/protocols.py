@@ -9,7 +9,6 @@ from orchestrator.engine.base import Report, ignore
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
     from orchestrator.engine.base import (
@@ -39,12 +38,7 @@ class Running(Protocol):
     def __enter__(self) -> Self:
         """Return itself."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the job if it still runs, and remove what it leaves on the engine."""
 
     def release(self) -> None:

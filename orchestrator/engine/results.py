@@ -159,14 +159,7 @@ def write_whole(stream: Forward, size: int, place: Path, tell: Callable[[int], N
     try:
         with part.open("wb", buffering=0) as sink:
             while size > 0:
-                pieces: list[memoryview] = []
-                gathered = 0
-                while gathered < min(size, GATHERED) and len(pieces) < MOST_PIECES:
-                    piece = stream.piece(size - gathered)
-                    if not piece:
-                        raise EOFError
-                    pieces.append(piece)
-                    gathered += len(piece)
+                pieces, gathered = _gather(stream, size)
                 write_all(sink, pieces, gathered)
                 size -= gathered
                 tell(gathered)
@@ -180,6 +173,19 @@ def write_whole(stream: Forward, size: int, place: Path, tell: Callable[[int], N
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _gather(stream: Forward, size: int) -> tuple[list[memoryview], int]:
+    """Take pieces of the next ``size`` bytes, as many as are written at once, and count them."""
+    pieces: list[memoryview] = []
+    gathered = 0
+    while gathered < min(size, GATHERED) and len(pieces) < MOST_PIECES:
+        piece = stream.piece(size - gathered)
+        if not piece:
+            raise EOFError
+        pieces.append(piece)
+        gathered += len(piece)
+    return pieces, gathered
 
 
 def write_all(sink: IO[bytes], pieces: list[memoryview], size: int) -> None:

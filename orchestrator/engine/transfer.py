@@ -41,6 +41,7 @@ class ArchiveMember:
 
 #: Stands for what cannot be handed over: it reads as an empty file.
 NOTHING = Path(os.devnull)
+_NO_BYTES = hashlib.sha256().hexdigest()
 
 
 def list_tree(root: Path, *, prefix: str = "", lenient: bool = False) -> tuple[ArchiveMember, ...]:
@@ -150,7 +151,9 @@ def digest_tree(root: Path) -> str:
         return files.sha256_of(root)
     total = hashlib.sha256(b"hefsmith tree 1\n")
     for entry in list_tree(root, prefix=".", lenient=True):
-        digest = "folder" if entry.folder else files.sha256_of(entry.path)
+        digest = "folder" if entry.folder else _NO_BYTES
+        if not entry.folder and entry.path != NOTHING:
+            digest = files.sha256_of(entry.path)
         total.update(f"{digest} {entry.name}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 

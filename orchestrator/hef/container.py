@@ -6,7 +6,7 @@ import hashlib
 import struct
 import zlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from orchestrator.hef.errors import (
     HefCorruptError,
@@ -19,8 +19,6 @@ from orchestrator.hef.model import Check, Header
 from orchestrator.hef.sniff import recognise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orchestrator.hef.source import Source
 
 MAGIC: Final = 0x01484546
@@ -144,13 +142,10 @@ def _vendor_status(header: Header, checks: list[Check], *, complete: bool) -> in
 
 def _length_check(source: Source, header: Header) -> Check:
     found = source.size - header.size
-    expected = (
-        header.proto_size + (header.ccws_size or 0) + (header.additional_info_size or 0)
-    ) & _U64  # HailoRT adds in 64 bits, so a size near 2**64 wraps round
-    ok = found == expected
+    expected = header.stated & _U64  # HailoRT adds in 64 bits, so a size near 2**64 wraps round
     return Check(
         "length",
-        ok,
+        found == expected,
         f"{expected} bytes after the header",
         f"{found} bytes after the header",
         header.size,
@@ -159,13 +154,12 @@ def _length_check(source: Source, header: Header) -> Check:
 
 
 def _length_problem(source: Source, header: Header) -> HefError:
-    stated = header.proto_size + (header.ccws_size or 0) + (header.additional_info_size or 0)
-    missing = stated - (source.size - header.size)
+    stated = header.size + header.stated
+    missing = stated - source.size
     lenient = bool(header.proto_xxh3_64)
     if missing > _POSSIBLE:
         return HefTruncatedError(
-            f"the header says {header.size + stated} bytes, which no file has; "
-            f"this one has {source.size}",
+            f"the header says {stated} bytes, which no file has; this one has {source.size}",
             missing=missing,
             hint="The header was damaged; a tool that took the file for text does that.",
             offset=COMMON_SIZE,
@@ -175,7 +169,7 @@ def _length_problem(source: Source, header: Header) -> HefError:
         in_proto = header.size + header.proto_size > source.size
         where = "the metadata" if in_proto else "the weights" if header.ccws_size else "the file"
         return HefTruncatedError(
-            f"{missing} of {header.size + stated} bytes are missing: "
+            f"{missing} of {stated} bytes are missing: "
             f"the file ends at byte {source.size}, in {where}",
             missing=missing,
             hint="Copy or download the file again; the transfer stopped early.",
@@ -183,35 +177,19 @@ def _length_problem(source: Source, header: Header) -> HefError:
             status=14 if lenient and in_proto else 0 if lenient else 91,
         )
     return HefCorruptError(
-        f"{-missing} bytes too many: the header says {header.size + stated}, "
-        f"the file has {source.size}",
+        f"{-missing} bytes too many: the header says {stated}, the file has {source.size}",
         code="hef.length",
         hint="Something was appended to the file, or its header was damaged.",
-        offset=header.size + stated,
+        offset=stated,
         status=0 if lenient else 91,
     )
 
 
-class _XxHash:
-    """XXH3 with 64 bits behind the face of :mod:`hashlib`."""
+class _Sum(Protocol):
+    """The face of a hash of :mod:`hashlib`."""
 
-    def __init__(self) -> None:
-        import xxhash
-
-        self._state = xxhash.xxh3_64()
-        self.update: Callable[[memoryview], None] = self._state.update
-
-    def text(self) -> str:
-        return f"{self._state.intdigest():016x}"
-
-
-class _Md5:
-    def __init__(self) -> None:
-        self._state = hashlib.md5(usedforsecurity=False)
-        self.update: Callable[[memoryview], None] = self._state.update
-
-    def text(self) -> str:
-        return self._state.hexdigest()
+    def update(self, piece: memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
 
 
 class _Crc32:
@@ -221,8 +199,15 @@ class _Crc32:
     def update(self, piece: memoryview) -> None:
         self._value = zlib.crc32(piece, self._value)
 
-    def text(self) -> str:
+    def hexdigest(self) -> str:
         return f"{self._value:08x}"
+
+
+def xxh3() -> _Sum:
+    """Return a new XXH3 of 64 bits."""
+    import xxhash
+
+    return xxhash.xxh3_64()
 
 
 def _sums(source: Source, header: Header) -> list[Check]:
@@ -230,7 +215,7 @@ def _sums(source: Source, header: Header) -> list[Check]:
     name, expected, state = _whole_sum(header)
     proto_end = min(header.size + header.proto_size, source.size)
     # An absent proto hash is zero; then HailoRT checks the whole file instead.
-    proto = _XxHash() if header.proto_xxh3_64 else None
+    proto = xxh3() if header.proto_xxh3_64 else None
     for piece in source.pieces(header.size, proto_end):
         state.update(piece)
         if proto is not None:
@@ -241,20 +226,27 @@ def _sums(source: Source, header: Header) -> list[Check]:
     if proto is not None:
         wanted = f"{header.proto_xxh3_64:016x}"
         checks.append(
-            Check("proto_xxh3_64", proto.text() == wanted, wanted, proto.text(), header.size)
+            Check(
+                "proto_xxh3_64", proto.hexdigest() == wanted, wanted, proto.hexdigest(), header.size
+            )
         )
     whole = Check(
-        name, state.text() == expected, expected, state.text(), header.size, vendor=proto is None
+        name,
+        state.hexdigest() == expected,
+        expected,
+        state.hexdigest(),
+        header.size,
+        vendor=proto is None,
     )
     return [*checks, whole]
 
 
-def _whole_sum(header: Header) -> tuple[str, str, _XxHash | _Md5 | _Crc32]:
+def _whole_sum(header: Header) -> tuple[str, str, _Sum]:
     if header.version == 0:
-        return "md5", (header.md5 or b"").hex(), _Md5()
+        return "md5", (header.md5 or b"").hex(), hashlib.md5(usedforsecurity=False)
     if header.version == 1:
         return "crc32", f"{header.crc32:08x}", _Crc32()
-    return "xxh3_64", f"{header.xxh3_64:016x}", _XxHash()
+    return "xxh3_64", f"{header.xxh3_64:016x}", xxh3()
 
 
 _SUM_NAMES: Final = {

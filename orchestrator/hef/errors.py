@@ -6,7 +6,7 @@ it accepts the file all the same, ``None`` where it crashes or never sees it.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from orchestrator.errors import ArtifactError, escape_control
 
@@ -87,17 +87,8 @@ class HefTruncatedError(HefError):
     default_code = "hef.truncated"
     default_status: int | None = 91
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        missing: int | None = None,
-        hint: str | None = None,
-        code: str | None = None,
-        status: int | None = None,
-        offset: int | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint, code=code, status=status, offset=offset)
+    def __init__(self, message: str, *, missing: int | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
         self.missing = missing
 
 

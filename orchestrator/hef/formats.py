@@ -9,6 +9,9 @@ from hefsmith_worker.contract import chips
 
 U32: Final = 0xFFFF_FFFF
 
+#: How the compiler version of an emulated file begins; no real one does.
+EMULATED: Final = "emulated"
+
 #: Number in the file -> name in the vendor's schema. 5 was HAILO10H until HailoRT 5.1.0.
 HW_ARCHS: Final = {
     code.number: f"PROTO__HW_ARCH__{code.name}" for chip in chips.CHIPS for code in chip.codes

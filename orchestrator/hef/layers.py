@@ -71,7 +71,7 @@ class Place:
 
     def network(self, layer: Any) -> str:
         """Return the name of the layer's network without its group."""
-        index = self._network_index(layer)
+        index = int(layer.network_index) & _U8  # HailoRT keeps eight bits of it
         if formats.MULTI_NETWORK not in self.metadata.optional:
             return str(self.core_op.metadata.name)
         names = self.core_op.networks
@@ -79,10 +79,6 @@ class Place:
             message = f"a layer belongs to network {index}, but there are only {len(names)}"
             raise invalid(message, 2)
         return str(names[index])
-
-    def _network_index(self, layer: Any) -> int:
-        # HailoRT keeps eight bits of it
-        return int(layer.network_index) & _U8
 
 
 def read_boundary(layer: Any, place: Place) -> Layer:

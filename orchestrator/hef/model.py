@@ -235,6 +235,11 @@ class Header:
     xxh3_64: int | None = None
     proto_xxh3_64: int | None = None
 
+    @property
+    def stated(self) -> int:
+        """How many bytes come after the header, as it says."""
+        return self.proto_size + (self.ccws_size or 0) + (self.additional_info_size or 0)
+
 
 @dataclass(frozen=True)
 class Check:

@@ -14,7 +14,7 @@ from orchestrator.hef.schema import message_class
 from orchestrator.hef.wire import (
     BYTES,
     VARINT,
-    malformed,
+    MalformedError,
     read_length,
     read_tag,
     skip_value,
@@ -96,7 +96,7 @@ class OperationReader:
             try:
                 operation = make(piece)
             except DecodeError as error:
-                raise malformed(start, str(error)) from None
+                raise MalformedError(start, str(error)) from None
             actions += len(operation.actions)
             if actions + self._actions > MAX_ACTIONS:
                 raise too_large(MAX_ACTIONS, "actions")
@@ -146,23 +146,28 @@ def _pieces(data: Bytes, start: int, end: int) -> Iterator[bytes]:
     if end - start <= _PIECE:
         yield bytes(data[start:end])  # type: ignore[index]
         return
-    position = began = start
-    while position < end:
-        before = position
-        number, wire, position = read_tag(data, position, end)
-        inner = position
-        position = skip_value(data, number, wire, position, end)
+    began = start
+    for number, wire, before, value, position in _fields(data, start, end):
         if position - before > _PIECE:
             if before > began:
                 yield bytes(data[began:before])  # type: ignore[index]
             if wire == BYTES:
-                inner, _ = read_length(data, inner, position)
+                inner, _ = read_length(data, value, position)
                 yield _encode(number, _without_long_bytes(data, inner, position, 2))
             began = position
         elif position - began > _PIECE:
             yield bytes(data[began:before])  # type: ignore[index]
             began = before
     yield bytes(data[began:end])  # type: ignore[index]
+
+
+def _fields(data: Bytes, position: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield a field's number and wire type, and where it, its value and the next one begin."""
+    while position < end:
+        before = position
+        number, wire, value = read_tag(data, position, end)
+        position = skip_value(data, number, wire, value, end)
+        yield number, wire, before, value, position
 
 
 def _judge_trigger(trigger: Any) -> Fault | None:
@@ -236,17 +241,12 @@ def _encode(number: int, body: bytes) -> bytes:
 def _without_long_bytes(data: Bytes, start: int, end: int, levels: int) -> bytes:
     """Copy a message, ``levels`` deep, with its long byte strings cut to what a judge needs."""
     parts: list[bytes] = []
-    position = start
     size = 0
-    while position < end:
-        before = position
-        number, wire, position = read_tag(data, position, end)
-        inner = position
-        position = skip_value(data, number, wire, position, end)
+    for number, wire, before, value, position in _fields(data, start, end):
         if wire == VARINT or position - before <= _KEPT:
             part = bytes(data[before:position])  # type: ignore[index]
         elif wire == BYTES:
-            inner, _ = read_length(data, inner, position)
+            inner, _ = read_length(data, value, position)
             deeper = levels > 1
             part = _encode(
                 number,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.hef.source import Source
 
 _VERSION: Final = re.compile(r"^\s*(?:sdk-version:\s*)?v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
-_EMULATED: Final = "emulated"
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _describe(
     header = metadata.message.header
     version = header.sdk_version
     sdk_version = (version.major, version.minor, version.revision)
-    emulated = header.sdk_version_str.startswith(_EMULATED)
+    emulated = header.sdk_version_str.startswith(formats.EMULATED)
     return Hef(
         size=container.size,
         header=container.header,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from hefsmith_worker.contract.counting import some
 from rich.console import Group
 from rich.measure import Measurement
 from rich.panel import Panel
@@ -156,10 +157,9 @@ def size_text(size: int) -> str:
     """Return a size in bytes for people."""
     if size < 10_000:
         return f"{size} bytes"
-    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= divisor:
-            return f"{size / divisor:.1f} {unit}"
-    return f"{size} bytes"
+    units = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
+    unit, divisor = next((unit, divisor) for unit, divisor in units if size >= divisor)
+    return f"{size / divisor:.1f} {unit}"
 
 
 def _sections(hef: Hef) -> str:
@@ -295,9 +295,7 @@ def _quantization(value: Quantization) -> str:
 
 
 def _names(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    more = len(names) - _MOST_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown
+    return some(names, _MOST_NAMES)
 
 
 def _nms(op: NmsOp) -> Table:

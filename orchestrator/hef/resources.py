@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.hef.container import Container, read_container
+from orchestrator.hef.container import Container, read_container, xxh3
 from orchestrator.hef.errors import HefCorruptError, HefError, ResourceNotFoundError
 from orchestrator.hef.metadata import read_metadata
 from orchestrator.hef.model import Check
@@ -79,12 +79,10 @@ def check_resources(
 
 
 def _hash(source: Source, start: int, end: int) -> str:
-    import xxhash
-
-    state = xxhash.xxh3_64()
+    state = xxh3()
     for piece in source.pieces(start, end):
         state.update(piece)
-    return f"{state.intdigest():016x}"
+    return state.hexdigest()
 
 
 def _read(source: Source, container: Container, resource: ExternalResource) -> bytes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.hef.faults import MAX_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.hef.model import Shape
 
-_MAX_NAME: Final = 127
 #: Family -> field of the NMS op.
 FAMILY_FIELDS: Final = {
     "yolov5": "yolo_nms_op",
@@ -131,8 +132,8 @@ def require_possible(network: NetworkSpec) -> None:
     if len(streams) > 255:
         _refuse(f"{len(streams)} streams; the chip has 255 at most")
     for name in (network.name, *names):
-        if not 0 < len(name.encode()) <= _MAX_NAME:
-            _refuse(f"the name {name!r} is empty or longer than {_MAX_NAME} bytes")
+        if not 0 < len(name.encode()) <= MAX_NAME:
+            _refuse(f"the name {name!r} is empty or longer than {MAX_NAME} bytes")
     for stream in streams:
         _require_possible_stream(stream, output=stream in network.outputs)
     if network.nms is not None:
@@ -162,7 +163,7 @@ def _require_possible_nms(nms: NmsSpec, outputs: Sequence[str]) -> None:
     for name in consumed_streams(nms):
         if name not in outputs:
             _refuse(f"the NMS op takes {name!r}, which is no output")
-    if nms.output in outputs or not 0 < len(nms.output.encode()) <= _MAX_NAME:
+    if nms.output in outputs or not 0 < len(nms.output.encode()) <= MAX_NAME:
         _refuse(f"the NMS output cannot be called {nms.output!r}")
     if nms.box_decoding_only and nms.family not in ("yolov5", "yolov8"):
         _refuse(f"box decoding without the rest of the NMS is not possible for {nms.family}")

@@ -58,11 +58,6 @@ class MalformedError(HefCorruptError):
         self.what = what
 
 
-def malformed(position: int, what: str) -> MalformedError:
-    """Return the error for bytes that are no protobuf."""
-    return MalformedError(position, what)
-
-
 def read_varint(data: Bytes, position: int, end: int) -> tuple[int, int]:
     """Return the number at ``position`` and the position after it."""
     value = shift = 0
@@ -74,8 +69,8 @@ def read_varint(data: Bytes, position: int, end: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         shift += 7
         if shift >= 70:
-            raise malformed(position, "a number longer than ten bytes")
-    raise malformed(position, "a number that does not end")
+            raise MalformedError(position, "a number longer than ten bytes")
+    raise MalformedError(position, "a number that does not end")
 
 
 def read_tag(data: Bytes, position: int, end: int) -> tuple[int, int, int]:
@@ -83,7 +78,7 @@ def read_tag(data: Bytes, position: int, end: int) -> tuple[int, int, int]:
     start = position
     tag, position = read_varint(data, position, end)
     if position - start > 5 or tag > 0xFFFF_FFFF or tag < 8:
-        raise malformed(start, "an impossible field number")
+        raise MalformedError(start, "an impossible field number")
     return tag >> 3, tag & 7, position
 
 
@@ -91,7 +86,7 @@ def read_length(data: Bytes, position: int, end: int) -> tuple[int, int]:
     """Return start and end of a length-delimited value."""
     size, position = read_varint(data, position, end)
     if size > end - position:
-        raise malformed(position, f"{size} bytes are announced, {end - position} are left")
+        raise MalformedError(position, f"{size} bytes are announced, {end - position} are left")
     return position, position + size
 
 
@@ -104,21 +99,21 @@ def skip_value(data: Bytes, number: int, wire: int, position: int, end: int, dep
     if wire in (FIXED64, FIXED32):
         position += 8 if wire == FIXED64 else 4
         if position > end:
-            raise malformed(end, "a number that does not end")
+            raise MalformedError(end, "a number that does not end")
         return position
     if wire == GROUP_START:
         return _skip_group(data, number, position, end, depth + 1)
-    raise malformed(position, f"wire type {wire}")
+    raise MalformedError(position, f"wire type {wire}")
 
 
 def _skip_group(data: Bytes, number: int, position: int, end: int, depth: int) -> int:
     if depth > MAX_DEPTH:
-        raise malformed(position, "nesting that is too deep")
+        raise MalformedError(position, "nesting that is too deep")
     while True:
         inner, wire, position = read_tag(data, position, end)
         if wire == GROUP_END:
             if inner != number:
-                raise malformed(position, "a group that ends wrongly")
+                raise MalformedError(position, "a group that ends wrongly")
             return position
         position = skip_value(data, inner, wire, position, end, depth)
 
@@ -189,7 +184,7 @@ class Reducer:
         try:
             return self._reduce(kind, copy, 0, len(copy), depth)
         except MalformedError as error:
-            raise malformed(error.position + start, error.what) from None
+            raise MalformedError(error.position + start, error.what) from None
 
     def _check(self, kind: str, data: Bytes, start: int, end: int, depth: int) -> None:
         """Walk a message that will be copied as it is: count, and look for bad bytes."""
@@ -222,7 +217,7 @@ class Reducer:
 
     def _enter(self, position: int, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise malformed(position, "nesting that is too deep")
+            raise MalformedError(position, "nesting that is too deep")
         self._messages += 1
         if self._messages > MAX_MESSAGES:
             raise too_large(MAX_MESSAGES, "messages")

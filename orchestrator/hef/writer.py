@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from orchestrator.hef.specs import NetworkSpec, NmsSpec, StreamSpec
 
-#: How the compiler version of an emulated file begins; no real one does.
-EMULATED_PREFIX: Final = "emulated"
 _PAGE: Final = 4096
 _RESOURCE_ALIGNMENT: Final = 64
 _MAX_REGISTER: Final = 0xFFFF
@@ -56,7 +54,7 @@ def write_emulated_hef(
     hef.header.hw_arch = chip.code
     hef.header.timestamp = timestamp
     played = f" {emulated_compiler}" if emulated_compiler else ""
-    hef.header.sdk_version_str = f"{EMULATED_PREFIX}{played} (hefsmith; no chip can run this file)"
+    hef.header.sdk_version_str = f"{formats.EMULATED}{played} (hefsmith; no chip can run this file)"
     hef.header.version = 1
     _add_extensions(hef, network, resources)
     _Writer(network, multi_layout=chip.multi_layout).write(hef.groups.add())

@@ -76,8 +76,8 @@ def judge(
         "start_nodes": list(start_nodes),
         "end_nodes": list(end_nodes),
     }
-    here = [paths.image_context("emulator") / "packages", paths.worker_package().parent]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, here))}
+    here = os.pathsep.join(map(str, paths.emulator_path()))
+    environ = {**os.environ, "PYTHONPATH": here}
     try:
         if weight_of(path) > LARGEST:
             return None

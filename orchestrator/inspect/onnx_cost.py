@@ -18,71 +18,17 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
-_SAME: Final = frozenset(
-    {
-        "Relu",
-        "LeakyRelu",
-        "PRelu",
-        "Elu",
-        "Selu",
-        "Celu",
-        "Sigmoid",
-        "HardSigmoid",
-        "HardSwish",
-        "Tanh",
-        "Softmax",
-        "LogSoftmax",
-        "Clip",
-        "Softplus",
-        "Softsign",
-        "Mish",
-        "Gelu",
-        "Erf",
-        "Exp",
-        "Log",
-        "Sqrt",
-        "Abs",
-        "Neg",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Reciprocal",
-        "Identity",
-        "Cast",
-        "Dropout",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "LayerNormalization",
-        "LpNormalization",
-        "LRN",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "Not",
-        "Sin",
-        "Cos",
-        "Sign",
-    }
-)
-_BROADCAST: Final = frozenset(
-    {
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Pow",
-        "Min",
-        "Max",
-        "Mean",
-        "Sum",
-        "Equal",
-        "Less",
-        "Greater",
-        "And",
-        "Or",
-        "Where",
-        "Mod",
-    }
-)
+_SAME: Final = frozenset((
+    "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Sigmoid", "HardSigmoid", "HardSwish",
+    "Tanh", "Softmax", "LogSoftmax", "Clip", "Softplus", "Softsign", "Mish", "Gelu", "Erf",
+    "Exp", "Log", "Sqrt", "Abs", "Neg", "Floor", "Ceil", "Round", "Reciprocal", "Identity",
+    "Cast", "Dropout", "BatchNormalization", "InstanceNormalization", "LayerNormalization",
+    "LpNormalization", "LRN", "QuantizeLinear", "DequantizeLinear", "Not", "Sin", "Cos", "Sign",
+))  # fmt: skip
+_BROADCAST: Final = frozenset((
+    "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "Equal", "Less", "Greater",
+    "And", "Or", "Where", "Mod",
+))  # fmt: skip
 _COUNTED: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 

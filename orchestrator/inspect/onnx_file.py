@@ -6,6 +6,7 @@ in moments. Field numbers are those of the public ``onnx.proto``.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -82,10 +83,7 @@ class Weight:
     @property
     def count(self) -> int:
         """How many numbers it has."""
-        product = 1
-        for side in self.shape:
-            product *= side
-        return product
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)

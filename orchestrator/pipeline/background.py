@@ -11,7 +11,7 @@ import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.layout import DETACHED, HOST_PLAN
 from hefsmith_worker.contract.stages import BEFORE_COMPILER
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.base import BuildRecord
     from orchestrator.engine.protocols import Engine
-    from orchestrator.pipeline.cache import CacheEntry
+    from orchestrator.pipeline.cache import CacheEntry, StageCache
     from orchestrator.pipeline.context import PlanAgain, RunContext
     from orchestrator.pipeline.finished.builds import Build
 
@@ -63,9 +63,7 @@ def start(
     What comes before the last job runs here: what it leaves decides what is left to do. That may
     be nothing: then the build is finished, and ``None`` is returned.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    builds.recover(final.parent)
-    builds.remove_abandoned(final.parent)
+    builds.tidy(final.parent)
     staging = builds.staging_folder(final)
     intake = ArtifactIntake(staging, context.cache.incoming)
     build = BuildContext(
@@ -172,21 +170,25 @@ def _save(build: BuildContext, segment: Segment) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[str]]:
-    """Return a background build as it was written down, and the stages of its last job."""
-    staging = record.work
+def _read_plan(record: BuildRecord) -> Mapping[str, Any]:
+    """Return what :func:`_save` wrote; raises :class:`ConfigError` where it is gone or changed."""
+    file = record.work / HOST_PLAN
     try:
-        content = read_regular(staging / HOST_PLAN, limit=RECORD_LIMIT)
-        document = parse_json(content)
+        content = read_regular(file, limit=RECORD_LIMIT)
+        document: Mapping[str, Any] = parse_json(content)
     except (OSError, ValueError) as error:
-        msg = f"{staging} no longer holds the plan of this build"
+        msg = f"{record.work} no longer holds the plan of this build"
         raise ConfigError(msg, hint="Start the build again: hef up MODEL") from error
     if hashlib.sha256(content).hexdigest() != record.notes.get(WRITTEN):
         # The job may write to this folder: it would say what the host calls its results, where
         # they go, and what they replace there.
-        msg = f"{staging / HOST_PLAN} has changed since this build began"
+        msg = f"{file} has changed since this build began"
         hint = "Start the build again: hef up MODEL. Only its own job could have changed that file."
         raise ConfigError(msg, hint=hint, code="build.plan-changed")
+    return document
+
+
+def _plan_of(document: Mapping[str, Any], cache: StageCache) -> Plan:
     asked = document["request"]
     request = BuildRequest(
         model=asked["model"],
@@ -199,38 +201,41 @@ def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[
     )
     stages = tuple(
         PlannedStage(
-            item["name"], item["key"], context.cache.find(item["key"]), item["why"], item["needed"]
+            item["name"], item["key"], cache.find(item["key"]), item["why"], item["needed"]
         )
         for item in document["stages"]
     )
-    plan = Plan(
+    return Plan(
         request, document["toolchain"], document["emulated"], document["identities"], stages
     )
+
+
+def _load(record: BuildRecord, context: RunContext) -> tuple[BuildContext, list[str]]:
+    """Return a background build as it was written down, and the stages of its last job."""
+    document = _read_plan(record)
+    plan = _plan_of(document, context.cache)
     kept = document["record"]
-    build = BuildContext(
-        plan,
-        context,
-        staging,
-        Path(document["final"]),
-        document["materials"],
-        Record(
-            **{
-                **kept,
-                "labels": tuple(kept["labels"]),
-                "written": tuple(kept.get("written", ())),
-            }
-        ),
-        BuildProgress(
-            ArtifactIntake(staging, context.cache.incoming),
-            record.started,
-            engine=document["facts"],
-            # They were put in place before the job began.
-            restored={stage.name for stage in stages if stage.entry is not None},
-        ),
+    progress = BuildProgress(
+        ArtifactIntake(record.work, context.cache.incoming),
+        record.started,
+        engine=document["facts"],
+        # They were put in place before the job began.
+        restored={stage.name for stage in plan.stages if stage.entry is not None},
     )
 
     def again(more: Callable[[str], CacheEntry | None]) -> Plan:
         return replan(plan, lambda key: more(key) or context.cache.find(key))
 
-    build.again = again
+    build = BuildContext(
+        plan,
+        context,
+        record.work,
+        Path(document["final"]),
+        document["materials"],
+        Record(
+            **{**kept, "labels": tuple(kept["labels"]), "written": tuple(kept.get("written", ()))}
+        ),
+        progress,
+        again,
+    )
     return build, document["running"]

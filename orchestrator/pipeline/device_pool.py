@@ -6,7 +6,6 @@ the programs of the embedded device run in a container, as builds do.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ class _Boxes:
         from orchestrator.project.workspace import open_workspace
 
         workspace = self.workspace or open_workspace()
-        settings = self.settings or resolve(workspace, os.environ, {})
+        settings = self.settings or resolve(workspace)
         observer = self.observer or Silent()
         engine = open_engine(settings, workspace, Silent())
         image = engine.ready_image("emulator")

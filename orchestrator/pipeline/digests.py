@@ -18,25 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError
-from orchestrator.files import write_atomic
-from orchestrator.reading import open_regular, read_json
+from orchestrator.files import sha256_of, write_atomic
+from orchestrator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_BLOCK = 1 << 20
 
 #: A file changed less than this long ago may change again without its time telling (seconds).
 _SETTLED_NS = 2_000_000_000
-
-
-def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file's content as lower-case hex."""
-    digest = hashlib.sha256()
-    with open_regular(path) as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def canonical(document: object) -> bytes:
@@ -94,7 +84,7 @@ class DigestMemory:
         if not self._reads and known is not None and known[:-1] == mark:
             return str(known[-1])
         path = Path(name)
-        digest = sha256_file(path)
+        digest = sha256_of(path)
         after = path.stat()
         if _mark(after) == mark and _settled(after):
             self._known[name] = [*mark, digest]

@@ -12,11 +12,12 @@ from hefsmith_worker.contract import layout
 
 from orchestrator import __version__, files
 from orchestrator.diagnose.repeats import told_already
+from orchestrator.files import sha256_of
 from orchestrator.pipeline import judgement
-from orchestrator.pipeline.digests import sha256_file
 from orchestrator.pipeline.finished import builds, manifest
 from orchestrator.pipeline.judgement import Wishes
 from orchestrator.pipeline.vendor import quieter
+from orchestrator.reading import plain_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from hefsmith_worker.contract.findings import Finding
 
+    from orchestrator.pipeline.cache import CacheEntry
     from orchestrator.pipeline.context import BuildContext, Record, RunContext
     from orchestrator.pipeline.finished.builds import Build
     from orchestrator.pipeline.plan import Plan
@@ -37,37 +39,8 @@ def finalize(build: BuildContext) -> Build:
         for stage in plan.stages
         if (entry := progress.published.get(stage.name) or stage.entry) is not None
     ]
-    ran: dict[str, object] = {}
-    for entry in entries:
-        ran.update({key: value for key, value in entry.ran.items() if value not in (None, [], {})})
-    files = {file.path: file for entry in entries for file in entry.files}
-    summary, downgrades = judged(
-        {
-            "schema": 1,
-            "model": plan.request.model,
-            "arch": plan.request.arch,
-            "key": plan.key,
-            "goal": plan.request.goal,
-            "toolchain": plan.toolchain,
-            "emulated": plan.emulated,
-            "hef": plan.hef_name,
-            "files": [asdict(file) for _, file in sorted(files.items())],
-            "stages": {
-                entry.stage: {
-                    "seconds": entry.seconds,
-                    "result": dict(entry.result),
-                    "findings": [dict(finding) for finding in entry.findings],
-                }
-                for entry in entries
-            },
-            "ran": ran,
-            "engine": dict(progress.engine),
-            "why": {stage.name: dict(stage.why) for stage in plan.stages},
-        },
-        plan,
-        build.record,
-        build.run,
-    )
+    facts = _facts(plan, entries, progress.engine)
+    summary, downgrades = judged(facts, plan, build.record, build.run)
     for finding in downgrades:
         if finding.severity != "info":
             build.run.observer.finding(finding)
@@ -79,7 +52,7 @@ def finalize(build: BuildContext) -> Build:
             plan,
             entries,
             materials=build.materials,
-            ran=ran,
+            ran=facts["ran"],
             environment=progress.environment,
             engine=progress.engine,
             started=progress.started,
@@ -88,7 +61,7 @@ def finalize(build: BuildContext) -> Build:
         ),
     )
     summary["files"] = [file for file in summary["files"] if (staging / file["path"]).is_file()]
-    summary["manifest_sha256"] = sha256_file(staging / layout.MANIFEST)
+    summary["manifest_sha256"] = sha256_of(staging / layout.MANIFEST)
     _write_json(staging / layout.SUMMARY, summary)
     builds.replace_build(staging, build.final, _retire)
     made = builds.read_build(build.final)
@@ -97,6 +70,38 @@ def finalize(build: BuildContext) -> Build:
         with contextlib.suppress(OSError):
             build.run.memory.learn(build.final / file["path"], file["sha256"], file["bytes"])
     return made
+
+
+def _facts(
+    plan: Plan, entries: Sequence[CacheEntry], engine: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return what was made, and how: the part of a summary that nobody need judge."""
+    ran: dict[str, object] = {}
+    for entry in entries:
+        ran.update({key: value for key, value in entry.ran.items() if value not in (None, [], {})})
+    files = {file.path: file for entry in entries for file in entry.files}
+    return {
+        "schema": 1,
+        "model": plan.request.model,
+        "arch": plan.request.arch,
+        "key": plan.key,
+        "goal": plan.request.goal,
+        "toolchain": plan.toolchain,
+        "emulated": plan.emulated,
+        "hef": plan.hef_name,
+        "files": [asdict(file) for _, file in sorted(files.items())],
+        "stages": {
+            entry.stage: {
+                "seconds": entry.seconds,
+                "result": dict(entry.result),
+                "findings": [dict(finding) for finding in entry.findings],
+            }
+            for entry in entries
+        },
+        "ran": ran,
+        "engine": dict(engine),
+        "why": {stage.name: dict(stage.why) for stage in plan.stages},
+    }
 
 
 def _retire(old: Path, final: Path) -> None:
@@ -150,8 +155,7 @@ def judged(
     came = [finding.code for finding in downgrades]
     told = [finding for finding in told if not told_already(str(finding["code"]), came)]
     summary["findings"] = [*told, *(finding.to_json() for finding in downgrades)]
-    plain: dict[str, Any] = json.loads(json.dumps(summary, default=str))
-    return plain, downgrades
+    return plain_values(summary), downgrades
 
 
 def _refuse(summary: Mapping[str, Any], downgrades: Sequence[Finding], record: Record) -> None:

@@ -149,7 +149,7 @@ def _gather(collector: Collector) -> _Gathered:
     return _Gathered(
         source,
         labels,
-        _preprocessing(collector.loaded),
+        stated_preprocessing(recipe),
         calibration,
         samples,
         nms,
@@ -250,8 +250,9 @@ def _labels(collector: Collector) -> tuple[str, ...]:
     return tuple(label for _, label in listed)
 
 
-def _preprocessing(loaded: LoadedRecipe) -> Mapping[str, object]:
-    given = loaded.recipe.preprocessing
+def stated_preprocessing(recipe: Recipe) -> Mapping[str, Any]:
+    """Return a recipe's preprocessing as plain values: ``shared`` or ``by_input``."""
+    given = recipe.preprocessing
     if isinstance(given, Preprocessing):
         return {"shared": given.plain(skip_none=True)}
     return {"by_input": {name: entry.plain(skip_none=True) for name, entry in given.items()}}

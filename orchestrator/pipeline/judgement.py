@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.chips import LINE_3, of_line
-from hefsmith_worker.contract.counting import counted
+from hefsmith_worker.contract.counting import counted, some
 from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.contract.presets import PRESETS
 from hefsmith_worker.contract.trials import OF_PIXELS
@@ -386,8 +386,7 @@ def _numbers(values: Any) -> str:
 
 
 def _names(values: Sequence[str]) -> str:
-    shown = ", ".join(map(str, values[:4]))
-    return f"{shown} and {len(values) - 4} more" if len(values) > 4 else shown
+    return some(values, 4)
 
 
 def _result(stages: Mapping[str, Any], stage: str) -> Mapping[str, Any]:

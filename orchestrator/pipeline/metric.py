@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract.findings import INFO, Finding
 
 from orchestrator.engine.sandbox import HOW_TO_GET_ONE, boxed_program, bubblewrap
-from orchestrator.errors import ConfigError, escape_control
+from orchestrator.errors import ConfigError, escape_control, last_line
 from orchestrator.pipeline import metric_program
 from orchestrator.pipeline.trusting import check_metric
 from orchestrator.reading import open_regular, parse_json
@@ -123,10 +123,10 @@ def _run(place: Path, module: str, function: str, folder: Path) -> float:
         score = found.get("score")
         stage, told = str(found.get("stage")), escape_control(str(found.get("error"))[:500])
     except (OSError, ValueError, AttributeError) as error:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no word"]
+        last = last_line(done.stderr.decode("utf-8", "replace"), "no word")
         msg = (
             f"postprocess.metric: the process of {shown} ended with status {done.returncode} "
-            f"({escape_control(last[0][:300])})"
+            f"({escape_control(last[:300])})"
         )
         raise ConfigError(msg, code="metric.ended") from error
     if isinstance(score, float | int) and isfinite(score):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -55,17 +55,10 @@ class Teller:
         """Tell somebody else from now on."""
         self._tell = tell
 
-    def _send(
-        self,
-        kind: EventKind,
-        *,
-        stage: str | None = None,
-        text: str | None = None,
-        amount: tuple[int | None, int | None, str | None] = (None, None, None),
-        seconds: float | None = None,
-        finding: Finding | None = None,
-    ) -> None:
-        self.forward(Event(kind, *self.about, stage, text, *amount, seconds, finding))
+    def _send(self, event: Event) -> None:
+        """Tell an event of the build that this is about."""
+        model, arch, set_name = self.about
+        self.forward(replace(event, model=model, arch=arch, set=set_name))
 
     def forward(self, event: Event) -> None:
         """Tell an event as it is."""
@@ -81,28 +74,28 @@ class Teller:
 
     def note(self, text: str) -> None:
         """Tell one sentence."""
-        self._send("note", text=text)
+        self._send(Event("note", text=text))
 
     def stage_cached(self, stage: str) -> None:
         """Tell that a stage came from the cache."""
-        self._send("cached", stage=stage)
+        self._send(Event("cached", stage=stage))
 
     def stage_started(self, stage: str) -> None:
         """Tell that a stage begins."""
-        self._send("started", stage=stage)
+        self._send(Event("started", stage=stage))
 
     def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
         """Tell how far a stage is."""
-        self._send("progress", stage=stage, amount=(done, total, unit))
+        self._send(Event("progress", stage=stage, done=done, total=total, unit=unit))
 
     def finding(self, finding: Finding) -> None:
         """Tell a finding."""
-        self._send("finding", stage=finding.stage, text=finding.message, finding=finding)
+        self._send(Event("finding", stage=finding.stage, text=finding.message, finding=finding))
 
     def stage_finished(self, stage: str, seconds: float) -> None:
         """Tell that a stage is done."""
-        self._send("finished", stage=stage, seconds=seconds)
+        self._send(Event("finished", stage=stage, seconds=seconds))
 
     def log(self, line: str) -> None:
         """Tell a line that the SDK printed."""
-        self._send("log", text=line)
+        self._send(Event("log", text=line))

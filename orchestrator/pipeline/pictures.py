@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from orchestrator import files, paths
-from orchestrator.errors import ConfigError, escape_control
+from orchestrator.errors import ConfigError, escape_control, last_line
 from orchestrator.project.trust import standing
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _run_maker(loaded: LoadedRecipe, script: Path, function: str, target: Path) 
         check=False,
     )
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = last_line(done.stderr, "no message")
         msg = f"the pictures of {loaded.name} could not be made: {last}"
         hint = f"See that there is room for 10 MB in {target.parent}, and that you may write there."
         raise ConfigError(msg, hint=hint, code="recipe.data")

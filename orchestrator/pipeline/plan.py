@@ -7,7 +7,7 @@ on as an earlier one goes by that one's key there: what stands on it need not be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -182,19 +182,13 @@ def make_plan(
     ``materials`` and ``code`` are digests by name; ``find`` looks a key up in the cache, and
     ``recall`` tells what key a stage's result went by in a build that is there.
     """
-    meanings: dict[str, str] = {}
-    planned: list[PlannedStage] = []
-    for stage in stages.STAGES:
-        if request.goal not in stage.goals:
-            continue
-        why = _why(stage, request, identities, code, materials, meanings)
-        key = digest_of(why)
-        entry = find(key)
-        meanings[stage.name] = (
-            entry.meaning if entry is not None else recall(stage.name, key) or key
-        )
-        planned.append(PlannedStage(stage.name, key, entry, why))
-    return Plan(request, toolchain, emulated, identities, _without_idle_calibration(planned))
+    names = [stage.name for stage in stages.STAGES if request.goal in stage.goals]
+
+    def why_of(name: str, meanings: Mapping[str, str]) -> dict[str, object]:
+        return _why(stages.BY_NAME[name], request, identities, code, materials, meanings)
+
+    planned = _chained(names, why_of, find, recall)
+    return Plan(request, toolchain, emulated, identities, planned)
 
 
 def replan(made: Plan, find: Callable[[str], CacheEntry | None]) -> Plan:
@@ -202,19 +196,31 @@ def replan(made: Plan, find: Callable[[str], CacheEntry | None]) -> Plan:
 
     For a build whose recipe and inputs are no longer at hand: it was started in the background.
     """
-    recall = recalled({stage.name: stage.why for stage in made.stages})
+    before = {stage.name: stage.why for stage in made.stages}
+
+    def why_of(name: str, meanings: Mapping[str, str]) -> dict[str, object]:
+        after = {one: meanings[one] for one in stages.BY_NAME[name].after}
+        return {**before[name], "after": after}
+
+    return replace(made, stages=_chained(before, why_of, find, recalled(before)))
+
+
+def _chained(
+    names: Iterable[str],
+    why_of: Callable[[str, Mapping[str, str]], dict[str, object]],
+    find: Callable[[str], CacheEntry | None],
+    recall: Callable[[str, str], str | None],
+) -> tuple[PlannedStage, ...]:
+    """Return the stages with their keys; ``why_of`` gets the keys that those before go by."""
     meanings: dict[str, str] = {}
     planned: list[PlannedStage] = []
-    for stage in made.stages:
-        after = {name: meanings[name] for name in stages.BY_NAME[stage.name].after}
-        why = {**stage.why, "after": after}
+    for name in names:
+        why = why_of(name, meanings)
         key = digest_of(why)
         entry = find(key)
-        meanings[stage.name] = (
-            entry.meaning if entry is not None else recall(stage.name, key) or key
-        )
-        planned.append(PlannedStage(stage.name, key, entry, why))
-    return replace(made, stages=_without_idle_calibration(planned))
+        meanings[name] = entry.meaning if entry is not None else recall(name, key) or key
+        planned.append(PlannedStage(name, key, entry, why))
+    return _without_idle_calibration(planned)
 
 
 def _without_idle_calibration(planned: list[PlannedStage]) -> tuple[PlannedStage, ...]:
@@ -295,6 +301,12 @@ def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
     lines: list[str] = []
     _differ("", old, new, lines)
     return lines
+
+
+def listed(lines: Sequence[str], most: int = 30) -> list[str]:
+    """Return the first of many differences as lines of an error, and how many more there are."""
+    shown = [f"  {line}" for line in lines[:most]]
+    return [*shown, f"  and {len(lines) - most} more"] if len(lines) > most else shown
 
 
 def _differ(path: str, old: object, new: object, lines: list[str]) -> None:

@@ -45,7 +45,6 @@ class Prestart:
     """
 
     def __init__(self, final: Path, act: Callable[[Path], PrestartedJob | None]) -> None:
-        final.parent.mkdir(parents=True, exist_ok=True)
         self.staging = builds.staging_folder(final)
         self._act = act
         self._opened: PrestartedJob | None = None

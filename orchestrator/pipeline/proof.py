@@ -22,7 +22,6 @@ from orchestrator.reading import read_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from orchestrator.device.base import DeviceSpec
     from orchestrator.device.session import SshSession
@@ -72,12 +71,7 @@ class Prover:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()

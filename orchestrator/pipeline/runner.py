@@ -84,9 +84,7 @@ def carry_out(
     then those after it need not run.
     Raises :class:`StageFailed`, :class:`EngineError` or :class:`Interrupted`.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    builds.recover(final.parent)
-    builds.remove_abandoned(final.parent)
+    builds.tidy(final.parent)
     staging = prestart.staging if prestart is not None else builds.staging_folder(final)
     intake = ArtifactIntake(staging, context.cache.incoming)
     build = BuildContext(
@@ -333,8 +331,7 @@ def _raise_unless_done(build: BuildContext, reader: EventReader, ending: Ending)
     log_hint = f"The whole log: {build.failed_log}"
     failure = reader.failure
     if reader.interrupted or ending.kind == "interrupted":
-        msg = "interrupted"
-        raise Interrupted(msg)
+        raise Interrupted
     if ending.kind in ("engine_lost", "platform"):
         raise EngineError(ending.detail, hint=ending.hint, code=f"engine.{ending.kind}")
     if ending.kind in ("oom", "disk_full", "killed"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import paths
@@ -20,7 +19,7 @@ from orchestrator.pipeline.context import Record, RunContext, written_keys
 from orchestrator.pipeline.digests import DigestMemory
 from orchestrator.pipeline.finalize import accept
 from orchestrator.pipeline.finished import builds
-from orchestrator.pipeline.inputs import BuildRequest, collect
+from orchestrator.pipeline.inputs import BuildRequest, collect, stated_preprocessing
 from orchestrator.pipeline.jobs import Segment, job_for_display
 from orchestrator.pipeline.linting import refuse_script
 from orchestrator.pipeline.pictures import make_data
@@ -30,10 +29,10 @@ from orchestrator.pipeline.targets import SandboxOverrides
 from orchestrator.pipeline.trusting import ProjectTrust, check_box
 from orchestrator.pipeline.tune.training import foresee
 from orchestrator.pipeline.vendor import downgrades, explain, new_reader
-from orchestrator.project.recipe import Arch, Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from hefsmith_worker.contract.findings import Finding
     from hefsmith_worker.contract.options import AnalyzeOptions
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.sharing.readthrough import TeamStore
     from orchestrator.pipeline.targets import Toolchain
     from orchestrator.project.loading import LoadedRecipe
+    from orchestrator.project.recipe import Arch
     from orchestrator.project.settings import Settings
     from orchestrator.project.workspace import Workspace
 
@@ -74,9 +74,8 @@ class BuildSession:
         #: Keys of stages that this command has made: ``fresh`` runs each of them once.
         self.renewed: set[str] = set()
         self.trust = ProjectTrust(workspace, settings, observer.note)
-        cache_root = Path(str(settings.cache.value))
-        self.cache = StageCache(cache_root)
-        self.memory = DigestMemory(cache_root / "digests.json", reads=fresh)
+        self.cache = StageCache(settings.cache_folder)
+        self.memory = DigestMemory(settings.cache_folder / "digests.json", reads=fresh)
         #: HailoRT version of the device, once it was asked: it limits what may compile.
         self.hailort: str | None = None
         self._code: dict[str, str] | None = None
@@ -94,7 +93,7 @@ class BuildSession:
     @property
     def artifacts(self) -> Path:
         """Folder of the finished builds."""
-        return self.workspace.root / str(self.settings.artifacts.value)
+        return self.settings.artifacts_of(self.workspace)
 
     def final_folder(self, model: str, arch: str) -> Path:
         """Folder of one finished build."""
@@ -242,14 +241,17 @@ class BuildSession:
     def first_job(self, request: BuildRequest) -> tuple[Plan, Segment]:
         """Return where the first stages of a build would run, for a look at its network."""
         toolchain = self._candidates(request)[0]
-        made = plan.plan_everything(
+        made = self._everything(request, toolchain)
+        return made, self._segments(made, toolchain)[0]
+
+    def _everything(self, request: BuildRequest, toolchain: Toolchain) -> Plan:
+        return plan.plan_everything(
             request,
             toolchain=toolchain.name,
             emulated=toolchain.emulated,
             identities=toolchain.identities,
             code=self._worker_code(),
         )
-        return made, self._segments(made, toolchain)[0]
 
     def build(
         self,
@@ -268,62 +270,74 @@ class BuildSession:
             request = request.analysis(analysis)
         final = folder or self.final_folder(request.model, arch)
         for attempt in range(ATTEMPTS):
-            prestart = self._open_early(request, final) if attempt == 0 else None
             try:
-                made, materials, toolchain = self.plan_with_store(request, final)
-                context = self._run_context()
-                record = self._record(self.full(loaded, arch), request)
-                current = None if self.fresh else runner.up_to_date(made, final, context)
-                foreseen = None if current is not None else self._foreseen(made, toolchain)
-                if foreseen is not None and attempt == 0:
-                    self._tell(foreseen)
-                if current is not None:
-                    for stage in made.stages:
-                        self.observer.stage_cached(stage.name)
-                    return accept(current, made, record, context), made
-                if prestart is None and made.to_run:
-                    prestart = self._open(final, [(made, toolchain)])
-                with claim(
-                    self.cache,
-                    made,
-                    tell=self.observer.note,
-                    waiting=prestart.drop if prestart else None,
-                    alone=self.fresh,
-                ):
-                    if not self.fresh and self._came(made):
-                        # Somebody else built the same meanwhile, or a part of it.
-                        made, materials, toolchain = self.plan(request, final)
-                        current = runner.up_to_date(made, final, context)
-                        if current is not None:
-                            for stage in made.stages:
-                                self.observer.stage_cached(stage.name)
-                            return accept(current, made, record, context), made
-                    # The manifest says what the inputs are, not what was remembered of them.
-                    read = plan.material_digests(request, self.memory.reading())
-                    if read != materials:
-                        continue
-                    build, made = runner.carry_out(
-                        made,
-                        context,
-                        partial(self._segments, toolchain=toolchain),
-                        final=final,
-                        materials=materials,
-                        record=record,
-                        prestart=prestart,
-                        again=partial(self._planned, request, toolchain, materials),
-                    )
+                made = self._attempt(loaded, request, final, first=attempt == 0)
             except runner.CacheDamaged as damage:
                 self.observer.note(f"warning: {damage.message}; building it again")
                 if attempt == ATTEMPTS - 1:
                     raise
-                continue
-            finally:
-                if prestart is not None:
-                    prestart.discard()
-                self.memory.save()
-            return build, made
+            else:
+                if made is not None:
+                    return made
         msg = f"{request.model}: its inputs keep changing during the build"
         raise StageFailed(msg, hint="Build when nothing writes to them.", code="inputs.changing")
+
+    def _attempt(
+        self, loaded: LoadedRecipe, request: BuildRequest, final: Path, *, first: bool
+    ) -> tuple[Build, Plan] | None:
+        """Plan a build and make it; ``None`` where its inputs have changed meanwhile."""
+        prestart = self._open_early(request, final) if first else None
+        try:
+            made, materials, toolchain = self.plan_with_store(request, final)
+            context = self._run_context()
+            record = self._record(self.full(loaded, request.arch), request)
+            if (there := self._standing(made, final, context, record)) is not None:
+                return there
+            foreseen = self._foreseen(made, toolchain)
+            if foreseen is not None and first:
+                self._tell(foreseen)
+            if prestart is None and made.to_run:
+                prestart = self._open(final, [(made, toolchain)])
+            with claim(
+                self.cache,
+                made,
+                tell=self.observer.note,
+                waiting=prestart.drop if prestart else None,
+                alone=self.fresh,
+            ):
+                if not self.fresh and self._came(made):
+                    # Somebody else built the same meanwhile, or a part of it.
+                    made, materials, toolchain = self.plan(request, final)
+                    if (there := self._standing(made, final, context, record)) is not None:
+                        return there
+                # The manifest says what the inputs are, not what was remembered of them.
+                if plan.material_digests(request, self.memory.reading()) != materials:
+                    return None
+                return runner.carry_out(
+                    made,
+                    context,
+                    partial(self._segments, toolchain=toolchain),
+                    final=final,
+                    materials=materials,
+                    record=record,
+                    prestart=prestart,
+                    again=partial(self._planned, request, toolchain, materials),
+                )
+        finally:
+            if prestart is not None:
+                prestart.discard()
+            self.memory.save()
+
+    def _standing(
+        self, made: Plan, final: Path, context: RunContext, record: Record
+    ) -> tuple[Build, Plan] | None:
+        """Return the build that stands already and is what the plan would give."""
+        current = None if self.fresh else runner.up_to_date(made, final, context)
+        if current is None:
+            return None
+        for stage in made.stages:
+            self.observer.stage_cached(stage.name)
+        return accept(current, made, record, context), made
 
     def plan_with_store(
         self, request: BuildRequest, final: Path
@@ -365,19 +379,7 @@ class BuildSession:
         """Start the first job before any input is read, if it is certain that all must run."""
         if self.renewed or (self.settings.text("store") and not self.fresh):
             return None  # it may have what the cache has not
-        plans = [
-            (
-                plan.plan_everything(
-                    request,
-                    toolchain=toolchain.name,
-                    emulated=toolchain.emulated,
-                    identities=toolchain.identities,
-                    code=self._worker_code(),
-                ),
-                toolchain,
-            )
-            for toolchain in self._candidates(request)
-        ]
+        plans = [(self._everything(request, one), one) for one in self._candidates(request)]
         if not self.fresh:
             marks = {plan.first_mark(made.stages[0].why) for made, _ in plans}
             if any(self.cache.noted(mark) for mark in marks):
@@ -442,18 +444,12 @@ class BuildSession:
 
     def _record(self, loaded: LoadedRecipe, request: BuildRequest) -> Record:
         recipe = loaded.recipe
-        given = recipe.preprocessing
-        preprocessing: dict[str, Any] = (
-            {"shared": given.plain(skip_none=True)}
-            if isinstance(given, Preprocessing)
-            else {"by_input": {name: entry.plain(skip_none=True) for name, entry in given.items()}}
-        )
         postprocess = recipe.postprocess.plain()
         del postprocess["labels"]  # read from their file, they stand beside it
         return Record(
             labels=request.labels,
             thresholds=recipe.validation.thresholds.plain(skip_none=True),
-            preprocessing=preprocessing,
+            preprocessing=stated_preprocessing(recipe),
             postprocess=postprocess,
             strict=recipe.strict or bool(self.settings.strict.value),
             written=tuple(sorted(written_keys(loaded.document.value))),

@@ -36,6 +36,6 @@ def write_schemas(project: Path) -> None:
 
 def reference(name: str, project: Path, folder: Path) -> str:
     """Return a project's schema as a file in ``folder`` refers to it."""
-    from orchestrator.project.survey.given import relative
+    from orchestrator.files import relative
 
     return relative(project / FOLDER / f"{name}.schema.json", folder)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ConfigError
@@ -65,9 +68,20 @@ class Settings:
         value = getattr(self, name).value
         return None if value is None else str(value)
 
+    @property
+    def cache_folder(self) -> Path:
+        """Folder of the cache."""
+        return Path(str(self.cache.value))
+
+    def artifacts_of(self, workspace: Workspace) -> Path:
+        """Return the folder of a project's results."""
+        return workspace.root / str(self.artifacts.value)
+
 
 def resolve(
-    workspace: Workspace, environ: Mapping[str, str], flags: Mapping[str, Value]
+    workspace: Workspace,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Value] = MappingProxyType({}),
 ) -> Settings:
     """Return every setting by precedence; ``flags`` holds only what was given (not ``None``)."""
     found: dict[str, Setting] = {}

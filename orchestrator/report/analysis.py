@@ -6,6 +6,7 @@ from the weights; what 16 bits cost in rate only a compiled network on a chip sh
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -71,6 +72,12 @@ class LayerReport:
         """The name without its scope, as model scripts have it."""
         return self.name.rpartition("/")[2]
 
+    @property
+    def precision(self) -> str:
+        """Its bits as model scripts have them: ``a8_w8``, or ``a8`` without weights."""
+        weights = f"_w{self.weight_bits}" if self.weight_bits else ""
+        return f"a{self.activation_bits}{weights}"
+
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> Self:
         """Return a layer from JSON."""
@@ -117,12 +124,12 @@ class Analysis:
 
     def counts(self) -> dict[str, int]:
         """Return how many layers compute in how many bits (``a8_w4``)."""
-        found: dict[str, int] = {}
-        for layer in self.layers:
-            mode = f"a{layer.activation_bits}"
-            mode += f"_w{layer.weight_bits}" if layer.weight_bits else ""
-            found[mode] = found.get(mode, 0) + 1
-        return dict(sorted(found.items()))
+        return dict(sorted(Counter(layer.precision for layer in self.layers).items()))
+
+
+def decibel_text(value: float | None) -> str:
+    """Return a ratio as a table shows it: of the same numbers 120 dB and more are told."""
+    return "-" if value is None else "exact" if value >= 120.0 else f"{value:.1f}"
 
 
 @dataclass(frozen=True)

@@ -97,16 +97,14 @@ def common_threshold(reference: Detections, other: Detections) -> float:
     return max(floors, default=0.0)
 
 
-def compare_boxes(
-    reference: Detections, other: Detections, *, score: float | None = None
-) -> BoxAgreement:
-    """Compare two steps at confidence ``score`` (default: a little above both floors).
+def compare_boxes(reference: Detections, other: Detections) -> BoxAgreement:
+    """Compare two steps at a confidence a little above both floors.
 
-    A box at or above ``score`` in one step must have a partner in the other of the same
-    class with IoU of at least one half; the partner may score less by up to SCORE_SLACK.
+    A box at or above it in one step must have a partner in the other of the same class with
+    IoU of at least one half; the partner may score less by up to SCORE_SLACK.
     """
     reference, other = reference.with_area(), other.with_area()
-    level = _fair_level(reference, other) if score is None else score
+    level = _fair_level(reference, other)
     found = wanted = matched_other = shown = present = 0
     total_iou = 0.0
     per_sample: list[float] = []

@@ -9,14 +9,15 @@ import difflib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.report.front import escape_lines
+from orchestrator.report.analysis import decibel_text
 from orchestrator.report.html import (
-    STYLE,
     Picture,
+    capital,
+    document,
     escape,
+    escape_lines,
     measure_cell,
     picture_card,
-    styled,
     wide,
 )
 from orchestrator.report.model import MEASURE_TITLES, STEP_TITLES
@@ -37,13 +38,18 @@ Better = Literal["a", "b", ""]
 
 @dataclass(frozen=True, kw_only=True)
 class SampleScore:
-    """How well one sample agrees with the float network; ``digest`` tells samples apart."""
+    """How well one sample agrees with the float network."""
 
     name: str
     digest: str
     index: int
     score: float
     note: str
+
+    @property
+    def key(self) -> str:
+        """What is the same on both sides for one sample."""
+        return self.digest + self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +197,8 @@ def _outputs(a: Side, b: Side) -> tuple[Row, ...]:
 
 def _samples(a: Side, b: Side) -> tuple[SampleRow, ...]:
     """Return the samples that are worst on either side, those that differ most first."""
-    left = {one.digest + one.name: one for one in a.samples}
-    right = {one.digest + one.name: one for one in b.samples}
+    left = {one.key: one for one in a.samples}
+    right = {one.key: one for one in b.samples}
     half = SAMPLES // 2
     worst = [
         key
@@ -222,16 +228,10 @@ def _samples(a: Side, b: Side) -> tuple[SampleRow, ...]:
 
 def _layers(a: Side, b: Side) -> tuple[LayerRow, ...]:
     """Return the layers that differ in bits or noise, and the worst ones, worst first."""
-    rows = [
-        LayerRow(
-            name,
-            a.layers.get(name, (None, "-"))[0],
-            b.layers.get(name, (None, "-"))[0],
-            a.layers.get(name, (None, "-"))[1],
-            b.layers.get(name, (None, "-"))[1],
-        )
-        for name in dict.fromkeys((*a.layers, *b.layers))
-    ]
+    rows = []
+    for name in dict.fromkeys((*a.layers, *b.layers)):
+        one, two = (side.layers.get(name, (None, "-")) for side in (a, b))
+        rows.append(LayerRow(name, one[0], two[0], one[1], two[1]))
 
     def order(row: LayerRow) -> tuple[bool, float]:
         known = [value for value in (row.a, row.b) if value is not None]
@@ -259,8 +259,8 @@ def _notes(a: Side, b: Side) -> tuple[str, ...]:
         first, second = (STEP_TITLES.get(side.step, side.step) for side in (a, b))
         notes.append(f"the last step is not the same one: {first}, and {second}")
     if a.samples and b.samples:
-        left = {one.digest + one.name for one in a.samples}
-        right = {one.digest + one.name for one in b.samples}
+        left = {one.key for one in a.samples}
+        right = {one.key for one in b.samples}
         if left != right:
             notes.append(
                 f"they were judged on other samples: {len(left & right)} are the same, "
@@ -282,24 +282,18 @@ def render_comparison(
 ) -> str:
     """Return the page: no scripts, no network. ``views`` has the pictures of samples by name."""
     title = f"{found.a.title} and {found.b.title}"
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        styled(f"{STYLE}{COMPARED}"),
-        f"<title>{escape(title)}</title></head><body><main>",
+    parts = (
         f"<header><h1>{escape(title)}</h1></header>",
         _sides(found),
-        "".join(f'<p class="banner">{escape(_capital(note))}.</p>' for note in found.notes),
+        "".join(f'<p class="banner">{escape(capital(note))}.</p>' for note in found.notes),
         _measures(found),
         _output_table(found),
         _cards(found, views),
         _layer_table(found),
         _setting_table(found),
         _script(found),
-        "</main></body></html>",
-    ]
-    return "\n".join(part for part in parts if part) + "\n"
+    )
+    return document(title, parts, COMPARED)
 
 
 def _sides(found: Comparison) -> str:
@@ -310,7 +304,7 @@ def _sides(found: Comparison) -> str:
         emulated = " (emulated)" if side.emulated else ""
         cards.append(
             f'<div class="verdict {kind}"><h2>{letter}: {escape(side.title)}</h2>'
-            f"<p>{escape(_capital(side.headline))}</p>"
+            f"<p>{escape(capital(side.headline))}</p>"
             f"<p class=note>{escape(side.arch)}, {escape(side.toolchain)}{emulated}{size}</p></div>"
         )
     return f"<section class=pair>{''.join(cards)}</section>"
@@ -350,8 +344,8 @@ def _output_table(found: Comparison) -> str:
         return ""
     rows = [
         f"<tr><th scope=row>{escape(row.name)}</th>"
-        + _cell(_decibel(row.a), better=row.better == "a")
-        + _cell(_decibel(row.b), better=row.better == "b")
+        + _cell(decibel_text(row.a), better=row.better == "a")
+        + _cell(decibel_text(row.b), better=row.better == "b")
         + "</tr>"
         for row in found.outputs
     ]
@@ -396,8 +390,8 @@ def _layer_table(found: Comparison) -> str:
         return ""
     rows = [
         f"<tr{' class=warn' if row.a_bits != row.b_bits else ''}>"
-        f"<th scope=row>{escape(row.name)}</th><td>{_decibel(row.a)}</td><td>{escape(row.a_bits)}"
-        f"</td><td>{_decibel(row.b)}</td><td>{escape(row.b_bits)}</td></tr>"
+        f"<th scope=row>{escape(row.name)}</th><td>{decibel_text(row.a)}</td>"
+        f"<td>{escape(row.a_bits)}</td><td>{decibel_text(row.b)}</td><td>{escape(row.b_bits)}</td></tr>"
         for row in found.layers
     ]
     table = _table(("layer", "A alone (dB)", "A bits", "B alone (dB)", "B bits"), rows)
@@ -425,14 +419,6 @@ def _script(found: Comparison) -> str:
         return "<section><h2>Model script</h2><p>The same on both sides.</p></section>"
     lines = escape_lines("\n".join(found.script))
     return f"<section><h2>Model script</h2><pre>{lines}</pre></section>"
-
-
-def _decibel(value: float | None) -> str:
-    return "-" if value is None else "exact" if value >= 120.0 else f"{value:.1f}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 COMPARED = """

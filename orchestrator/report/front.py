@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.report.html import STYLE, escape, styled, wide
+from orchestrator.report.charts import Frame, polyline, span_of
+from orchestrator.report.html import document, escape, escape_lines, wide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_WIDTH, _HEIGHT = 680, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 88, 36, 20, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +62,9 @@ def render_search(page: SearchPage) -> str:
     heads = "".join(f"<th scope=col>{escape(page.heads[i])}</th>" for i in shown)
     failed = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in page.failed)
     failed = f"<section><h2>Not built</h2><ul>{failed}</ul></section>" if failed else ""
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            styled(f"{STYLE}{_OWN}"),
-            f"<title>{escape(page.title)}</title></head><body><main>",
+    return document(
+        page.title,
+        (
             f"<header><h1>{escape(page.title)}</h1><p>{escape(page.note)}</p></header>",
             (
                 f"<section><h2>{escape(page.measure)} against cost</h2>"
@@ -82,19 +76,11 @@ def render_search(page: SearchPage) -> str:
                 "<section><h2>What to write into the recipe</h2>"
                 f"<pre>{escape_lines(page.lines)}</pre></section>"
             ),
-            (
-                "<section><h2>Every point</h2>"
-                + wide(f"<tr><th></th>{heads}</tr>{rows}")
-                + f"</section>{failed}"
-            ),
-            "</main></body></html>",
-        ]
+            f"<section><h2>Every point</h2>{wide(f'<tr><th></th>{heads}</tr>{rows}')}</section>",
+            failed,
+        ),
+        CHART_STYLE,
     )
-
-
-def escape_lines(text: str) -> str:
-    """Make lines of any origin safe to show, one below the other."""
-    return "\n".join(escape(line) for line in text.splitlines())
 
 
 def front_chart(page: SearchPage) -> str:
@@ -105,48 +91,45 @@ def front_chart(page: SearchPage) -> str:
     values = [dot.value for dot in dots] + ([] if page.ideal is None else [page.ideal])
     costs = [dot.cost for dot in dots]
     low, high = span_of(min(values), max(values))
-    left, right = span_of(min(costs), max(costs))
+    cheap, dear = span_of(min(costs), max(costs))
+    frame = Frame(width=680, height=380, left=88, right=36, top=20, bottom=60, low=low, high=high)
 
-    def x(cost: float) -> float:
-        return _LEFT + (cost - left) / (right - left) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(value: float) -> float:
-        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+    def spot(dot: Dot) -> tuple[float, float]:
+        return frame.x((dot.cost - cheap) / (dear - cheap)), frame.y(dot.value)
 
     parts = []
     for step in range(5):
         value = low + (high - low) * step / 4
-        cost = left + (right - left) * step / 4
-        shown = f"{value:.1%}" if page.percent else f"{value:.3g}"
+        cost = cheap + (dear - cheap) * step / 4
+        parts.append(frame.grid(value, f"{value:.1%}" if page.percent else f"{value:.3g}"))
         parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" '
-            f'y2="{y(value):.1f}"/><text class="tick" x="{_LEFT - 8}" y="{y(value) + 4:.1f}" '
-            f'text-anchor="end">{shown}</text><text class="tick" x="{x(cost):.1f}" '
-            f'y="{_HEIGHT - _BOTTOM + 26}" text-anchor="middle">{cost:.3g}</text>'
+            f'<text class="tick" x="{frame.x(step / 4):.1f}" '
+            f'y="{frame.height - frame.bottom + 26}" text-anchor="middle">{cost:.3g}</text>'
         )
     parts.append(
-        f'<text class="tick" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" '
+        f'<text class="tick" x="{(frame.left + frame.end) / 2}" y="{frame.height - 8}" '
         f'text-anchor="middle">{escape(page.cost_title)}</text>'
     )
     if page.ideal is not None:
+        level = frame.y(page.ideal)
         parts.append(
-            f'<line class="limit c1" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(page.ideal):.1f}" '
-            f'y2="{y(page.ideal):.1f}"/><text class="name c1" x="{_LEFT + 6}" '
-            f'y="{y(page.ideal) - 6:.1f}">float</text>'
+            f'<line class="limit c1" x1="{frame.left}" x2="{frame.end}" y1="{level:.1f}" '
+            f'y2="{level:.1f}"/><text class="name c1" x="{frame.left + 6}" '
+            f'y="{level - 6:.1f}">float</text>'
         )
     front = sorted((dot for dot in dots if dot.front), key=lambda dot: dot.cost)
     if len(front) > 1:
-        path = " ".join(f"{x(dot.cost):.1f},{y(dot.value):.1f}" for dot in front)
-        parts.append(f'<polyline class="line c0" points="{path}"/>')
+        parts.append(polyline("line c0", map(spot, front)))
     for dot in dots:
         style = "kept" if dot.kept else "onfront" if dot.front else "other"
         size = 8 if dot.kept else 6 if dot.compiled else 4.5
+        x, y = spot(dot)
         parts.append(
-            f'<circle class="dot {style}" cx="{x(dot.cost):.1f}" cy="{y(dot.value):.1f}" '
+            f'<circle class="dot {style}" cx="{x:.1f}" cy="{y:.1f}" '
             f'r="{size}"><title>{escape(dot.name)}</title></circle>'
         )
     return (
-        f'<svg class="front" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<svg class="front" viewBox="0 0 {frame.width} {frame.height}" role="img" '
         f'aria-label="{escape(page.measure)} against {escape(page.cost_title)}">'
         f"{''.join(parts)}</svg>"
         "<p class=key><span class=kept></span> keep <span class=onfront></span> not beaten "
@@ -154,13 +137,8 @@ def front_chart(page: SearchPage) -> str:
     )
 
 
-def span_of(low: float, high: float) -> tuple[float, float]:
-    """Return limits with room around, never of no width."""
-    room = max((high - low) * 0.08, abs(high) * 0.01, 1e-6)
-    return low - room, high + room
-
-
-_OWN = """
+#: What pages with a chart add to the style of all.
+CHART_STYLE = """
 .front{width:100%;height:auto;display:block}
 .dot.kept{fill:var(--good)}.dot.onfront{fill:var(--c0)}.dot.other{fill:var(--soft)}
 .key{font-size:13px;color:var(--soft)}.key span{display:inline-block;width:10px;height:10px;

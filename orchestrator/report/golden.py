@@ -8,6 +8,7 @@ as it was built. Arrays are memory-mapped: a folder may be larger than memory.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +23,7 @@ from orchestrator.reading import read_json
 from orchestrator.report.model import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -142,16 +143,13 @@ class Golden:
             msg = f"step {step} has {len(files)} of {len(self.outputs)} outputs"
             raise GoldenError(msg, hint="Build the model again, then run hef validate.")
         path = _below(self.folder, files[index])
-        try:
+        with _readable(path):
             if output.kind == "nms":
                 with np.load(path, allow_pickle=False) as archive:
                     found = Detections(archive["boxes"], archive["offsets"])
                 _check_detections(found, len(self), path)
                 return found
             array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, KeyError) as error:
-            msg = f"{path} cannot be read: {escape_control(str(error))}"
-            raise GoldenError(msg, hint="Build the model again.") from None
         if array.ndim == 0 or len(array) != len(self):
             found_n = len(array) if array.ndim else 0
             msg = f"{path} holds {counted(found_n, 'sample')}, golden.json names {len(self)}"
@@ -165,40 +163,42 @@ class Golden:
         if all(sample.mask is None for sample in self.samples):
             return [None] * len(self)
         path = _below(self.folder, MASKS_IN_GOLDEN)
-        try:
+        with _readable(path):
             array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
             if array.ndim != 3 or array.dtype != np.uint8:
                 msg = f"an array of {array.dtype} {array.shape}"
-                raise ValueError(msg)  # noqa: TRY301
+                raise ValueError(msg)
             return [None if one.mask is None else array[one.mask] for one in self.samples]
-        except (OSError, ValueError, IndexError) as error:
-            msg = f"{path} cannot be read: {escape_control(str(error))}"
-            raise GoldenError(msg, hint="Build the model again.") from None
 
     def load_input(self, index: int) -> NDArray[Any]:
         """Return input ``index`` as the device gets it: (N, H, W, C) uint8 or float32."""
         import numpy as np
 
         path = _below(self.folder, self.inputs[index].file)
-        try:
+        with _readable(path):
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            msg = f"{path} cannot be read: {escape_control(str(error))}"
-            raise GoldenError(msg, hint="Build the model again.") from None
         return array
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say of a file of the folder that it cannot be read, whatever its reader raises of that."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError) as error:
+        msg = f"{path} cannot be read: {escape_control(str(error))}"
+        raise GoldenError(msg, hint="Build the model again.") from None
 
 
 def load_golden(folder: Path) -> Golden:
     """Open a golden folder. Raises :class:`GoldenError`."""
     path = folder / INDEX_IN_GOLDEN
-    try:
-        document = read_json(path)
-    except FileNotFoundError:
-        msg = f"{path} is missing: the build has no golden samples"
-        raise GoldenError(msg, hint="Build the model again: hef build MODEL") from None
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read: {escape_control(str(error))}"
-        raise GoldenError(msg, hint="Build the model again.") from None
+    with _readable(path):
+        try:
+            document = read_json(path)
+        except FileNotFoundError:
+            msg = f"{path} is missing: the build has no golden samples"
+            raise GoldenError(msg, hint="Build the model again: hef build MODEL") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         msg = f"{path} has a schema that this version does not read"
         raise GoldenError(msg, hint="Build the model again with this version of hef.")

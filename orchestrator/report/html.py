@@ -17,7 +17,7 @@ from orchestrator.report.model import MEASURE_TITLES, SHORT_TITLES, STEP_TITLES
 from orchestrator.report.pictures import step_chart, step_legend
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hefsmith_worker.contract.findings import Finding
 
@@ -91,6 +91,11 @@ def escape(text: str) -> str:
     return escape_html(escape_control(text))
 
 
+def escape_lines(text: str) -> str:
+    """Make lines of any origin safe to show, one below the other."""
+    return "\n".join(escape(line) for line in text.splitlines())
+
+
 _ROW = re.compile(r"<tr[^>]*>.*?</tr>", re.DOTALL)
 _CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</t[hd]>", re.DOTALL)
 
@@ -132,16 +137,25 @@ def styled(style: str) -> str:
     return f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{style}</style>'
 
 
+def document(title: str, parts: Iterable[str], style: str = "") -> str:
+    """Return a whole page, without scripts and without network; ``style`` is its own."""
+    lines = (
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        styled(f"{STYLE}{style}"),
+        f"<title>{escape(title)}</title></head><body><main>",
+        *parts,
+        "</main></body></html>",
+    )
+    return "\n".join(line for line in lines if line) + "\n"
+
+
 def render(page: Page) -> str:
     """Return the page as HTML text."""
     title = f"{page.model} for {page.arch}"
     verdict = page.verdict
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        styled(STYLE),
-        f"<title>{escape(title)}: {verdict.outcome}</title></head><body><main>",
+    parts = (
         f"<header><h1>{escape(title)}</h1><p>{escape(page.toolchain)}, {escape(page.made)}</p>",
         _EMULATED if page.emulated else "",
         "</header>",
@@ -156,9 +170,8 @@ def render(page: Page) -> str:
         _outputs(verdict.steps),
         _device(page.device),
         _files(page),
-        "</main></body></html>",
-    ]
-    return "\n".join(part for part in parts if part) + "\n"
+    )
+    return document(f"{title}: {verdict.outcome}", parts)
 
 
 _EMULATED = (
@@ -190,7 +203,7 @@ def _verdict(verdict: Verdict) -> str:
         fault = f"<h3>Likely causes, most likely first</h3><ol>{causes}</ol>"
     notes = "".join(f"<p class=note>{escape(note)}</p>" for note in verdict.notes)
     return (
-        f'<section class="verdict {style}"><h2>{escape(_capital(verdict.headline))}</h2>'
+        f'<section class="verdict {style}"><h2>{escape(capital(verdict.headline))}</h2>'
         f"{where}<ul class=checks>{checks}</ul>{fault}{notes}</section>"
     )
 
@@ -269,7 +282,7 @@ def _pictures(pictures: Sequence[Picture], legend: str) -> str:
         return ""
     cards = "".join(picture_card(one, number) for number, one in enumerate(pictures))
     several = any(picture.second is not None for picture in pictures)
-    said = f"<p>{escape(_capital(legend))}.</p>" if legend else ""
+    said = f"<p>{escape(capital(legend))}.</p>" if legend else ""
     return (
         f"<section><h2>Samples furthest from the float model</h2>{said}"
         f'<div class="{"cards two" if several else "cards"}">{cards}</div></section>'
@@ -441,7 +454,8 @@ def _size(count: float) -> str:
     return f"{count:.2f} GB"
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Return a sentence with its first letter large."""
     return text[:1].upper() + text[1:]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.report.charts import Frame, polyline
 from orchestrator.report.model import MEASURE_TITLES, SHORT_TITLES, STEP_TITLES
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ DRAWN = ("top1", "agreement", "map50", "label_iou", "f1", "mean_iou", "cosine")
 #: Distances of grid lines that make round numbers.
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
-_WIDTH, _HEIGHT = 760, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 170, 18, 64
+#: The chart and its margins; names of lines stand to the right, those of steps below.
+_FIELD = {"width": 760, "height": 300, "left": 62, "right": 170, "top": 18, "bottom": 64}
 
 
 def png_uri(picture: NDArray[np.generic]) -> str:
@@ -110,40 +111,37 @@ def step_chart(steps: Sequence[StepReport], checks: Sequence[Check], fault: str 
     low = max(0.0, math.floor(least * 20 - 0.5) / 20)
     high = 1.0
 
+    frame = Frame(**_FIELD, low=low, high=high)
+
     def x(index: int) -> float:
-        return _LEFT + index * (_WIDTH - _LEFT - _RIGHT) / (len(steps) - 1)
+        return frame.x(index / (len(steps) - 1))
 
-    def y(value: float) -> float:
-        share = (min(max(value, low), high) - low) / (high - low)
-        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
-
-    box = f"0 0 {_WIDTH} {_HEIGHT}"
+    box = f"0 0 {frame.width} {frame.height}"
     parts = [f'<svg class="chart" viewBox="{box}" role="img" aria-label="Measures at each step">']
-    parts += _grid(low, high, y)
+    parts += _grid(frame)
     for index, step in enumerate(steps):
-        parts.append(_step_label(step.step, x(index), guilty=step.step == fault))
+        parts.append(_step_label(frame, step.step, x(index), guilty=step.step == fault))
     ends: list[tuple[float, int, str]] = []
     for number, name in enumerate(names):
         points = [
-            (x(index), y(step.measures[name]))
+            (x(index), frame.y(step.measures[name]))
             for index, step in enumerate(steps)
             if name in step.measures
         ]
-        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
-        parts.append(f'<polyline class="line c{number}" points="{path}"/>')
+        parts.append(polyline(f"line c{number}", points))
         parts += [
             f'<circle class="dot c{number}" cx="{px:.1f}" cy="{py:.1f}" r="3.5"/>'
             for px, py in points
         ]
         if name in limits:
-            level = y(limits[name])
+            level = frame.y(limits[name])
             parts.append(
-                f'<line class="limit c{number}" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
+                f'<line class="limit c{number}" x1="{frame.left}" x2="{frame.end}" '
                 f'y1="{level:.1f}" y2="{level:.1f}"><title>{escape(MEASURE_TITLES[name])}: '
                 f"at least {limits[name]:g}</title></line>"
             )
         ends.append((points[-1][1], number, name))
-    parts += _legend(ends)
+    parts += _legend(frame, ends)
     parts.append("</svg>")
     return "".join(parts)
 
@@ -161,26 +159,18 @@ def _drawn(steps: Sequence[StepReport]) -> list[str]:
     return [name for name in DRAWN if sum(name in step.measures for step in steps) > 1]
 
 
-def _grid(low: float, high: float, y: object) -> list[str]:
-    assert callable(y)
-    parts = []
-    step = next(size for size in _TICKS if (high - low) / size <= 5.0001)
-    for number in range(int((high - low) / step + 1e-6) + 1):
-        value = high - number * step
-        level = float(y(value))
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{level:.1f}" '
-            f'y2="{level:.1f}"/><text class="tick" x="{_LEFT - 8}" y="{level + 4:.1f}" '
-            f'text-anchor="end">{value:.3g}</text>'
-        )
-    return parts
+def _grid(frame: Frame) -> list[str]:
+    height = frame.high - frame.low
+    step = next(size for size in _TICKS if height / size <= 5.0001)
+    values = (frame.high - number * step for number in range(int(height / step + 1e-6) + 1))
+    return [frame.grid(value, f"{value:.3g}") for value in values]
 
 
-def _step_label(step: str, x: float, *, guilty: bool) -> str:
+def _step_label(frame: Frame, step: str, x: float, *, guilty: bool) -> str:
     title = STEP_TITLES.get(step, step)
     short = step.replace("sdk_fp_optimized", "fp_optimized").replace("sdk_", "")
     style = "tick step guilty" if guilty else "tick step"
-    level = _HEIGHT - _BOTTOM + 22
+    level = frame.height - frame.bottom + 22
     mark = (
         f'<text class="{style}" x="{x:.1f}" y="{level + 18}" text-anchor="middle">▲ fault</text>'
         if guilty
@@ -192,16 +182,16 @@ def _step_label(step: str, x: float, *, guilty: bool) -> str:
     )
 
 
-def _legend(ends: list[tuple[float, int, str]]) -> list[str]:
+def _legend(frame: Frame, ends: list[tuple[float, int, str]]) -> list[str]:
     """Write each name at its line's end, pushed down where two would overlap."""
     parts = []
     last = -100.0
-    lowest = _HEIGHT - _BOTTOM - 15.0 * (len(ends) - 1)
+    lowest = frame.height - frame.bottom - 15.0 * (len(ends) - 1)
     for rank, (level, number, name) in enumerate(sorted(ends)):
         place = max(min(level, lowest + 15.0 * rank), last + 15)
         last = place
         parts.append(
-            f'<text class="name c{number}" x="{_WIDTH - _RIGHT + 12}" y="{place + 4:.1f}">'
+            f'<text class="name c{number}" x="{frame.end + 12}" y="{place + 4:.1f}">'
             f"{escape(SHORT_TITLES.get(name, name))}</text>"
         )
     return parts

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.report.front import _OWN, span_of
-from orchestrator.report.html import STYLE, escape, measure_cell, styled, wide
+from orchestrator.report.charts import Frame, polyline, span_of
+from orchestrator.report.front import CHART_STYLE
+from orchestrator.report.html import capital, document, escape, measure_cell, wide
 from orchestrator.report.model import MEASURE_TITLES
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 DRAWN = ("metric", "top1", "map50", "f1", "mean_iou", "agreement", "keypoint_distance", "cosine")
 #: Measures that may be above one; the others are shares.
 UNBOUNDED = frozenset({"keypoint_distance", "metric", "snr_db"})
-_WIDTH, _HEIGHT = 680, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 88, 20, 20, 46
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +53,15 @@ def render_trend(
         + "</tr>"
         for point in reversed(points)
     )
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            styled(f"{STYLE}{_OWN}"),
-            f"<title>{escape(title)}</title></head><body><main>",
+    table = wide(f"<tr><th></th><th>finished (UTC)</th><th>chip</th>{head}</tr>{rows}")
+    return document(
+        title,
+        (
             f"<header><h1>{escape(title)}</h1><p>{len(points)} builds</p></header>",
-            f"<section><h2>{escape(name[:1].upper() + name[1:])}</h2>{chart}</section>",
-            (
-                "<section><h2>Every build, the latest first</h2>"
-                + wide(f"<tr><th></th><th>finished (UTC)</th><th>chip</th>{head}</tr>{rows}")
-                + "</section>"
-            ),
-            "</main></body></html>\n",
-        ]
+            f"<section><h2>{escape(capital(name))}</h2>{chart}</section>",
+            f"<section><h2>Every build, the latest first</h2>{table}</section>",
+        ),
+        CHART_STYLE,
     )
 
 
@@ -89,54 +81,48 @@ def trend_chart(measure: str, points: Sequence[TrendPoint]) -> str:
     if measure not in UNBOUNDED:
         high = min(high, 1.0)
 
-    def x(place: int) -> float:
-        return _LEFT + (place + 0.5) * (_WIDTH - _LEFT - _RIGHT) / max(longest, 1)
-
-    def y(value: float) -> float:
-        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    parts = []
-    for step in range(5):
-        value = low + (high - low) * step / 4
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" '
-            f'y2="{y(value):.1f}"/><text class="tick" x="{_LEFT - 8}" y="{y(value) + 4:.1f}" '
-            f'text-anchor="end">{escape(measure_cell(measure, value))}</text>'
-        )
+    frame = Frame(width=680, height=340, left=88, right=20, top=20, bottom=46, low=low, high=high)
+    values = (low + (high - low) * step / 4 for step in range(5))
+    parts = [frame.grid(value, escape(measure_cell(measure, value))) for value in values]
     keys = []
     for number, (chip, rows) in enumerate(by_chip.items()):
-        colour = f"c{number % 6}"
-        shift = longest - len(rows)  # the latest of every chip stand above each other
-        for attribute, style in (("ideal", "limit"), ("value", "line")):
-            spots = [
-                (x(shift + place), y(value))
-                for place, one in enumerate(rows)
-                if (value := getattr(one, attribute)) is not None
-            ]
-            path = " ".join(f"{px:.1f},{py:.1f}" for px, py in spots)
-            if len(spots) > 1:
-                parts.append(f'<polyline class="{style} {colour} open" points="{path}"/>')
-            elif spots and style == "limit":
-                (px, py), *_ = spots
-                parts.append(
-                    f'<line class="limit {colour}" x1="{px - 20:.1f}" x2="{px + 20:.1f}" '
-                    f'y1="{py:.1f}" y2="{py:.1f}"/>'
-                )
-        for place, one in enumerate(rows):
-            if one.value is None:
-                continue
-            said = f"{one.name}, {one.when}: {measure_cell(measure, one.value)}"
-            parts.append(
-                f'<circle class="dot {colour}" cx="{x(shift + place):.1f}" cy="{y(one.value):.1f}" '
-                f'r="5"><title>{escape(said)}</title></circle>'
-            )
-        keys.append(f'<span class="{colour}">&#9679; {escape(chip)}</span>')
+        # The latest of every chip stand above each other.
+        first = longest - len(rows)
+        places = [frame.x((first + place + 0.5) / longest) for place in range(len(rows))]
+        parts += _chip_lines(frame, measure, f"c{number % 6}", list(zip(places, rows, strict=True)))
+        keys.append(f'<span class="c{number % 6}">&#9679; {escape(chip)}</span>')
     parts.append(
-        f'<text class="tick" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 12}" '
+        f'<text class="tick" x="{(frame.left + frame.end) / 2}" y="{frame.height - 12}" '
         'text-anchor="middle">builds, the latest to the right</text>'
     )
     return (
-        f'<svg class="front" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<svg class="front" viewBox="0 0 {frame.width} {frame.height}" role="img" '
         f'aria-label="{escape(MEASURE_TITLES.get(measure, measure))} by build">{"".join(parts)}'
         f'</svg><p class="key chips">{" ".join(keys)} &#8212; dashed: the float network</p>'
     )
+
+
+def _chip_lines(
+    frame: Frame, measure: str, colour: str, rows: Sequence[tuple[float, TrendPoint]]
+) -> list[str]:
+    """Return a chip's builds as dots on a line, and the float network's values dashed."""
+    parts = []
+    ideals = [(x, frame.y(one.ideal)) for x, one in rows if one.ideal is not None]
+    if len(ideals) > 1:
+        parts.append(polyline(f"limit {colour} open", ideals))
+    elif ideals:
+        ((x, y),) = ideals
+        parts.append(
+            f'<line class="limit {colour}" x1="{x - 20:.1f}" x2="{x + 20:.1f}" '
+            f'y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+    judged = [(x, one, one.value) for x, one in rows if one.value is not None]
+    if len(judged) > 1:
+        parts.append(polyline(f"line {colour} open", [(x, frame.y(v)) for x, _, v in judged]))
+    for x, one, value in judged:
+        said = f"{one.name}, {one.when}: {measure_cell(measure, value)}"
+        parts.append(
+            f'<circle class="dot {colour}" cx="{x:.1f}" cy="{frame.y(value):.1f}" '
+            f'r="5"><title>{escape(said)}</title></circle>'
+        )
+    return parts

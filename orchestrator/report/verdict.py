@@ -102,14 +102,13 @@ def decide(
     )
     checks = {report.step: _checks(golden, steps[0], report, demands) for report in steps}
     final = order[-1]
-    label_trouble = _label_trouble(golden, reference, label_names, steps[0])
     found = grounds.accuracy(golden, steps[-1].measures)
-    label_trouble = label_trouble or _no_better_than_guessing(golden, steps[0])
+    label_trouble = _label_trouble(
+        golden, reference, label_names, steps[0]
+    ) or _no_better_than_guessing(golden, steps[0])
     fault = _fault(golden, steps, checks, tuple(findings), label_trouble, trouble)
-    if fault is not None and fault.step == "device" and device_causes:
-        known = {cause.known for cause in device_causes}
-        rest = tuple(c for c in fault.causes if c.evidence and c.known not in known)
-        fault = replace(fault, causes=(*device_causes, *rest))
+    if fault is not None and fault.step == "device":
+        fault = _with_causes(fault, device_causes)
     held = fault is None and all(check.passed for check in checks[final])
     unproven = None
     if held:
@@ -134,6 +133,15 @@ def decide(
         worst=_worst(golden, reference, final, decoded),
         emulated=emulated,
     )
+
+
+def _with_causes(fault: Fault, known: Sequence[Cause]) -> Fault:
+    """Return a fault with what is known of it first, and of the rest what has evidence."""
+    if not known:
+        return fault
+    names = {cause.known for cause in known}
+    rest = (cause for cause in fault.causes if cause.evidence and cause.known not in names)
+    return replace(fault, causes=(*known, *rest))
 
 
 def _empty(golden: Golden, emulated: bool) -> Verdict:

@@ -92,11 +92,9 @@ def write_pin(project: Path, toolchain: ImportedToolchain) -> Path:
     return _write(project, pins)
 
 
-def remove_pin(project: Path, line: Line | None = None) -> Path:
-    """Take out the pin of a line (all without one) and return the file."""
-    pins = read_lock(project)
-    kept = {key: pin for key, pin in pins.items() if line is not None and key != line}
-    return _write(project, kept)
+def remove_pins(project: Path) -> Path:
+    """Take out all pins of toolchains and return the file."""
+    return _write(project, {})
 
 
 def _write(project: Path, pins: Mapping[Line, Pin]) -> Path:

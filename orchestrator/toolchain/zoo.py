@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hefsmith_worker.contract import names
 
-from orchestrator.errors import ConfigError, escape_control
+from orchestrator.errors import ConfigError, escape_control, last_line
 from orchestrator.files import remove_tree
 from orchestrator.toolchain import probe
 
@@ -84,7 +84,7 @@ def bring(
     said = store.ask(toolchain.image, (toolchain.python, "-c", SCRIPT, str(toolchain.zoo), name))
     answer = probe.read_answer(said.stdout)
     if answer is None:
-        last = (said.stderr.strip().splitlines() or ["no answer"])[-1]
+        last = last_line(said.stderr, "no answer")
         msg = f"{where}: source.zoo: the Model Zoo of {toolchain.name} cannot be read: "
         raise ConfigError(msg + escape_control(last[:200]), code="zoo.unreadable")
     files = dict(answer.get("files") or {})

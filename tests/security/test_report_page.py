@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.report.comparison import COMPARED
-from orchestrator.report.front import _OWN
+from orchestrator.report.front import CHART_STYLE
 from orchestrator.report.html import STYLE, styled
 
 from .conftest import Tally
@@ -58,7 +58,7 @@ def open_page(path: Path, profile: Path) -> tuple[str, str]:
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no browser here")
 @pytest.mark.parametrize(
-    "style", [STYLE, STYLE + _OWN, STYLE + COMPARED], ids=["report", "front", "compare"]
+    "style", [STYLE, STYLE + CHART_STYLE, STYLE + COMPARED], ids=["report", "front", "compare"]
 )
 def test_nothing_that_gets_into_a_page_does_anything(
     style: str, tmp_path: Path, tally: Tally

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import ConfigError
+from orchestrator.files import sha256_of
 from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
-from orchestrator.pipeline.digests import DigestMemory, digest_of, sha256_file
+from orchestrator.pipeline.digests import DigestMemory, digest_of
 from orchestrator.pipeline.sharing.objects import open_objects
 from orchestrator.pipeline.sharing.signing import Signing, unsigned_note
 from orchestrator.pipeline.sharing.store import RefusedError, SharedStore, UnsignedError
@@ -45,7 +46,7 @@ class Maker:
         for name, content in files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(content)
-            records.append(CachedFile("any", name, sha256_file(work / name), len(content)))
+            records.append(CachedFile("any", name, sha256_of(work / name), len(content)))
         why = {"stage": "export", "schema": 1, "number": self.count, "who": self.folder.name}
         entry = CacheEntry(digest_of(why), "export", tuple(records), why=why)
         self.cache.publish(entry, work)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -163,7 +163,7 @@ def as_stage_error(workspace: Workspace, error: CalibrationError) -> StageError:
     return StageError(message, code=error.code, fix=as_handed(workspace, error.fix or ""))
 
 
-class GoldenWriter(object):
+class GoldenWriter:
     """Makes the samples (stage samples) and keeps what torch and ONNX answer."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -222,12 +222,11 @@ class GoldenWriter(object):
     def run_onnx(self, path: Any) -> List[np.ndarray]:
         """Return the ONNX model's outputs on the samples, one (N, ...) array per output."""
         session = onnx_files.Session(path)
-        collected: List[List[np.ndarray]] = [[] for _ in session.outputs]
+        answers = []
         for done, sample in enumerate(self.float_samples(session.inputs), 1):
-            for store, output in zip(collected, session.run(sample)):
-                store.append(np.asarray(output))
+            answers.append(session.run(sample))
             self._workspace.channel.progress(done, self.count, "samples")
-        return [np.concatenate(store) for store in collected]
+        return joined(answers)
 
     def keep_graph_outputs(self, source: str, outputs: Sequence[np.ndarray]) -> None:
         """Store the outputs of the whole graph, in ONNX's layout, for the stage evaluate."""
@@ -288,6 +287,11 @@ def save_step(workspace: Workspace, step: str, outputs: Sequence[np.ndarray]) ->
         np.save(str(workspace.path(GOLDEN + "/" + name)), array)
         files.append(name)
     return files
+
+
+def joined(answers: Iterable[Sequence[Any]]) -> List[np.ndarray]:
+    """Return each output of several answers, their batches one behind the other."""
+    return [np.concatenate(parts) for parts in zip(*answers)]
 
 
 def save_detections(

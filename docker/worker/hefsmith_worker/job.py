@@ -30,7 +30,7 @@ from hefsmith_worker.contract.stages import BY_NAME
 from hefsmith_worker.workspace import Workspace
 
 
-class Warmth(object):
+class Warmth:
     """Modules that are loaded while the host makes ready what the first stage works on."""
 
     def __init__(self, names: Sequence[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.protocol import StageError
@@ -27,22 +28,28 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
+def shape_of(entry: Mapping[str, Any]) -> Tuple[int, ...]:
+    """Return the NHWC shape of what a layer gives, an input layer what it takes; else nothing."""
+    shapes = entry.get("output_shapes") or entry.get("input_shapes") or []
+    shape = shapes[0] if shapes and isinstance(shapes[0], (list, tuple)) else shapes
+    return tuple(int(side) for side in shape)
+
+
 def as_input(array: Any, hn: Mapping[str, Any], layer: str) -> Any:
     """Return samples in the shape that the parsed network gives its input.
 
     Features (N, F) may be (N, 1, F) or (N, 1, 1, F) there. What does not fit is left as it is:
     the SDK says why in its own words.
     """
-    entry = hn["layers"].get(layer) or {}
-    shapes = entry.get("output_shapes") or entry.get("input_shapes") or []
-    shape = shapes[0] if shapes and isinstance(shapes[0], (list, tuple)) else shapes
-    wanted = tuple(int(side) for side in shape[1:])
-    count = 1
-    for side in wanted:
-        count *= side
-    if not wanted or array.shape[1:] == wanted or array[:1].size != count:
+    wanted = shape_of(hn["layers"].get(layer) or {})[1:]
+    if not wanted or array.shape[1:] == wanted or array[:1].size != math.prod(wanted):
         return array
     return array.reshape((len(array), *wanted))
+
+
+def as_data(arrays: Mapping[str, Any]) -> Any:
+    """Return what an SDK takes for a network's inputs by layer: of a single one, its array."""
+    return next(iter(arrays.values())) if len(arrays) == 1 else dict(arrays)
 
 
 def input_layers(hn: Mapping[str, Any], onnx_inputs: Sequence[str]) -> Dict[str, str]:

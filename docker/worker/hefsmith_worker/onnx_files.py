@@ -7,7 +7,18 @@ import filecmp
 import shutil
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import numpy as np
 
@@ -194,14 +205,24 @@ def _infer_outputs(model: Any) -> None:
             value.type.CopyFrom(known[value.name])
 
 
-def network_inputs(model: Any) -> List[Any]:
+def network_inputs(graph: Any) -> List[Any]:
     """Return the graph's inputs without initializers, which old exporters list as well."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in weights]
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def constants_of(graph: Any) -> Dict[str, Any]:
+    """Return the tensors that are written in a graph by name, those of ``Constant`` nodes too."""
+    found = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.name == "value":
+                found[node.output[0]] = attribute.t
+    return found
 
 
 def _set_shapes(model: Any, shapes: Shapes) -> None:
-    known = {value.name: value for value in network_inputs(model)}
+    known = {value.name: value for value in network_inputs(model.graph)}
     for name in shapes:
         if name not in known:
             raise StageError(
@@ -210,36 +231,40 @@ def _set_shapes(model: Any, shapes: Shapes) -> None:
                 fix="Use these names under inputs: in the recipe.",
             )
     for name, value in known.items():
-        dims = value.type.tensor_type.shape.dim
-        wanted = shapes.get(name)
-        if wanted is not None and len(wanted) != len(dims):
+        _set_sides(name, value.type.tensor_type.shape.dim, shapes.get(name))
+
+
+def _set_sides(name: str, dims: Any, wanted: Optional[Sequence[int]]) -> None:
+    """Fill in the sides that an input leaves open; refuse what cannot be, or be known."""
+    if wanted is not None and len(wanted) != len(dims):
+        raise StageError(
+            "input %s has %d dimensions, the recipe gives %d: %s"
+            % (name, len(dims), len(wanted), list(wanted)),
+            code="onnx.input-shape",
+        )
+    for index, dim in enumerate(dims):
+        fixed = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
+        if wanted is not None and fixed not in (None, wanted[index]):
             raise StageError(
-                "input %s has %d dimensions, the recipe gives %d: %s"
-                % (name, len(dims), len(wanted), list(wanted)),
+                "input %s is %s in the file, %s in the recipe"
+                % (name, _shape_text(dims), list(wanted)),
                 code="onnx.input-shape",
+                fix="Export the model again with the shape that you want.",
             )
-        for index, dim in enumerate(dims):
-            fixed = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
-            if wanted is not None and fixed is not None and fixed != wanted[index]:
-                raise StageError(
-                    "input %s is %s in the file, %s in the recipe"
-                    % (name, _shape_text(dims), list(wanted)),
-                    code="onnx.input-shape",
-                    fix="Export the model again with the shape that you want.",
-                )
-            if fixed is None:
-                if wanted is None:
-                    # A batch that was left open is one here; other sides cannot be guessed.
-                    if index == 0 and len(dims) > 1:
-                        dim.dim_value = 1
-                        continue
-                    raise StageError(
-                        "input %s has a dynamic shape: %s" % (name, _shape_text(dims)),
-                        code="onnx.dynamic",
-                        fix="Hailo needs fixed shapes. Write inputs: {%s: [1, C, H, W]} in the "
-                        "recipe, or export with fixed sizes." % name,
-                    )
-                dim.dim_value = wanted[index]
+        if fixed is not None:
+            continue
+        if wanted is not None:
+            dim.dim_value = wanted[index]
+        elif index == 0 and len(dims) > 1:
+            # A batch that was left open is one here; other sides cannot be guessed.
+            dim.dim_value = 1
+        else:
+            raise StageError(
+                "input %s has a dynamic shape: %s" % (name, _shape_text(dims)),
+                code="onnx.dynamic",
+                fix="Hailo needs fixed shapes. Write inputs: {%s: [1, C, H, W]} in the "
+                "recipe, or export with fixed sizes." % name,
+            )
 
 
 def _shape_text(dims: Any) -> str:
@@ -267,7 +292,7 @@ def describe(model: Any) -> NetworkFacts:
     )
     return {
         "opset": opset,
-        "inputs": [_value(value) for value in network_inputs(model)],
+        "inputs": [_value(value) for value in network_inputs(model.graph)],
         "outputs": [_value(value) for value in model.graph.output],
         "parameters": int(
             sum(
@@ -287,7 +312,7 @@ def _value(value: Any) -> TensorFacts:
     }
 
 
-class Session(object):
+class Session:
     """Runs an ONNX model in float on the CPU."""
 
     def __init__(self, model: Any, outputs: Optional[Sequence[str]] = None) -> None:
@@ -386,13 +411,16 @@ def largest_difference(left: Any, right: Any) -> float:
     a, b = (Session(model.SerializeToString()).run(sample) for model in (left, right))
     if len(a) != len(b):
         return float("inf")
-    worst = 0.0
-    for x, y in zip(a, b):
-        if x.shape != y.shape:
-            return float("inf")
-        scale = max(float(np.max(np.abs(x))), 1e-12)
-        worst = max(worst, float(np.max(np.abs(x - y))) / scale)
-    return worst
+    return max([0.0, *(apart(x, y) for x, y in zip(a, b))])
+
+
+def apart(left: np.ndarray, right: np.ndarray) -> float:
+    """Return max |left - right| / max |left|, which is endless where the shapes differ."""
+    if left.shape != right.shape:
+        return float("inf")
+    if not left.size:
+        return 0.0
+    return float(np.max(np.abs(left - right))) / max(float(np.max(np.abs(left))), 1e-12)
 
 
 def _first_line(error: BaseException) -> str:

@@ -171,7 +171,7 @@ def _inputs_to_float(graph: Any) -> List[Change]:
     from onnx import TensorProto
 
     changes = []
-    for value in _inputs(graph):
+    for value in onnx_files.network_inputs(graph):
         kind = value.type.tensor_type
         if kind.elem_type not in (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32):
             continue
@@ -218,7 +218,7 @@ def _inputs_to_nchw(graph: Any) -> List[Change]:
     A file may scale them first: by one number for all, or by one for each colour.
     """
     changes = []
-    for value in _inputs(graph):
+    for value in onnx_files.network_inputs(graph):
         dims = value.type.tensor_type.shape.dim
         way = _way_to_nchw(graph, value.name)
         if len(dims) != 4 or way is None:
@@ -290,14 +290,9 @@ def _constants(graph: Any) -> Dict[str, np.ndarray]:
     """Return the small constants of a graph."""
     from onnx import numpy_helper
 
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        value = _attribute(node, "value") if node.op_type == "Constant" else None
-        if value is not None:
-            tensors[node.output[0]] = value
     return {
         name: numpy_helper.to_array(tensor)
-        for name, tensor in tensors.items()
+        for name, tensor in onnx_files.constants_of(graph).items()
         if len(tensor.dims) <= 4 and int(np.prod(list(tensor.dims) or [1])) <= _SMALL
     }
 
@@ -307,7 +302,7 @@ def _batch_to_one(graph: Any, shapes: Mapping[str, Tuple[int, ...]]) -> List[Cha
     from onnx import numpy_helper
 
     batches = set()
-    for value in _inputs(graph):
+    for value in onnx_files.network_inputs(graph):
         dims = value.type.tensor_type.shape.dim
         wanted = shapes.get(value.name)
         if len(dims) > 1 and dims[0].dim_value > 1 and (wanted is None or wanted[0] == 1):
@@ -315,18 +310,11 @@ def _batch_to_one(graph: Any, shapes: Mapping[str, Tuple[int, ...]]) -> List[Cha
     if len(batches) != 1:
         return []
     batch = batches.pop()
-    for value in [*_inputs(graph), *graph.output]:
+    for value in [*onnx_files.network_inputs(graph), *graph.output]:
         dims = value.type.tensor_type.shape.dim
         if len(dims) > 0 and dims[0].dim_value == batch:
             dims[0].dim_value = 1
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    constants.update(
-        (node.output[0], attribute.t)
-        for node in graph.node
-        if node.op_type == "Constant"
-        for attribute in node.attribute
-        if attribute.name == "value"
-    )
+    constants = onnx_files.constants_of(graph)
     for node in graph.node:
         if node.op_type in ("Reshape", "Expand") and node.input[1] in constants:
             tensor = constants[node.input[1]]
@@ -344,15 +332,13 @@ def _kernel_shapes(graph: Any) -> List[Change]:
     """
     from onnx import helper
 
-    sides = {tensor.name: list(tensor.dims)[2:] for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and (value := _attribute(node, "value")) is not None:
-            sides[node.output[0]] = list(value.dims)[2:]
+    constants = onnx_files.constants_of(graph)
     mended = 0
     for node in graph.node:
         if node.op_type not in ("Conv", "ConvTranspose") or len(node.input) < 2:
             continue
-        kernel = sides.get(node.input[1])
+        weights = constants.get(node.input[1])
+        kernel = [] if weights is None else list(weights.dims)[2:]
         if kernel and not any(one.name == "kernel_shape" for one in node.attribute):
             node.attribute.append(helper.make_attribute("kernel_shape", kernel))
             mended += 1
@@ -368,7 +354,9 @@ def _compare(
     """Raise unless both answer the same to the same seeded numbers."""
     noise = np.random.RandomState(0)
     given, turned = {}, {}
-    for before, after in zip(_inputs(original.graph), _inputs(changed.graph)):
+    for before, after in zip(
+        onnx_files.network_inputs(original.graph), onnx_files.network_inputs(changed.graph)
+    ):
         array = noise.randint(0, 255, _sides(after, shapes)).astype(np.float32)
         turned[after.name] = array
         given[before.name] = _as_before(array, before, after)
@@ -388,10 +376,9 @@ def _compare(
         raise _wrong("it does not run: %s" % _first_line(error))
     for left, right in zip(expected, got):
         first = np.asarray(left, np.float32)[: right.shape[0]] if right.ndim else left
-        scale = max(float(np.max(np.abs(first))), 1e-12) if first.size else 1.0
         if first.shape != right.shape:
             raise _wrong("an output is %s instead of %s" % (list(right.shape), list(first.shape)))
-        apart = float(np.max(np.abs(first - right))) / scale if first.size else 0.0
+        apart = onnx_files.apart(first, right)
         if not apart <= tolerance:
             raise _wrong("an output differs by %.3g of its range" % apart)
 
@@ -435,11 +422,6 @@ def _wrong(why: str) -> StageError:
         code="onnx.form",
         fix="Export the model again in float32, as (1, C, H, W).",
     )
-
-
-def _inputs(graph: Any) -> List[Any]:
-    weights = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in weights]
 
 
 def _users(graph: Any, name: str) -> List[Any]:

@@ -26,14 +26,11 @@ def take_tokens(model: Any, shapes: Shapes) -> List[str]:
 
     ``shapes`` fill what the file leaves open. Other inputs of three dimensions stay.
     """
-    ranks = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    constants = onnx_files.constants_of(model.graph)
+    ranks = {name: len(tensor.dims) for name, tensor in constants.items()}
     readers = _readers_of(model)
-    for node in model.graph.node:
-        for attribute in node.attribute if node.op_type == "Constant" else ():
-            if attribute.name == "value":
-                ranks[node.output[0]] = len(attribute.t.dims)
     told = []
-    for value in onnx_files.network_inputs(model):
+    for value in onnx_files.network_inputs(model.graph):
         sides = _sides(value, shapes)
         if len(sides) != 3 or not all(sides[1:]):
             continue
@@ -114,7 +111,7 @@ def as_tokens(array: np.ndarray) -> np.ndarray:
 def refuse_others(model: Any) -> None:
     """Raise :class:`StageError` for an input that the chip cannot take, and no form of it."""
     readers = _readers_of(model)
-    for value in onnx_files.network_inputs(model):
+    for value in onnx_files.network_inputs(model.graph):
         sides = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         if looks_up(value.name, readers):
             raise StageError(

@@ -29,7 +29,7 @@ class StageError(Exception):
         self.fix = fix
 
 
-class Plan(object):
+class Plan:
     """Stages to run and their parameters; paths are below the inputs or the work folder.
 
     ``known`` has, by stage, digests of what it may pass on, and which of the stages after it

@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, Optional, Union, cast
+from typing import Any, Optional, Union, cast
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -18,7 +19,7 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path, limit: Optional[int] = None, follow: bool = True) -> IO[bytes]:
+def open_regular(path: Path, limit: Optional[int] = None, follow: bool = True) -> BufferedReader:
     """Open a regular file of at most ``limit`` bytes; never waits, as opening a pipe would.
 
     Without ``follow`` a link is refused (``ELOOP``), where the system can.
@@ -30,7 +31,7 @@ def open_regular(path: Path, limit: Optional[int] = None, follow: bool = True) -
     handle = os.open(str(path), flags | getattr(os, "O_NOCTTY", 0))
     try:
         check_regular(path, limit, os.fstat(handle))
-        return cast("IO[bytes]", os.fdopen(handle, "rb"))
+        return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise

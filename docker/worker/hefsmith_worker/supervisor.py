@@ -27,7 +27,7 @@ GRACE = (3.0, 2.0)
 LONGEST_LINE = 65536
 
 
-class _Seen(object):
+class _Seen:
     """The last event that the job has sent: its name, and the stage that it was in."""
 
     def __init__(self) -> None:

@@ -115,7 +115,7 @@ def _tensor(table: "_Table") -> Tensor:
     return Tensor(table.text(3), tuple(shape), kind, scaled and kind in QUANTISED_TYPES)
 
 
-class _Table(object):
+class _Table:
     """One FlatBuffer table; a field that is absent reads as its default."""
 
     def __init__(self, data: Buffer, at: int) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BOXED_INPUTS = Path("/hefsmith/in")
 
 
-class Workspace(object):
+class Workspace:
     """The work folder of one build and everything that lives as long as the job.
 
     The SDK's runner is kept between stages; a stage whose predecessors came from the cache

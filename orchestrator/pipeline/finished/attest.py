@@ -16,10 +16,10 @@ from hefsmith_worker.contract import names
 from hefsmith_worker.contract.layout import MANIFEST
 
 from orchestrator.errors import ArtifactError, ConfigError, escape_control
-from orchestrator.pipeline.digests import sha256_file
+from orchestrator.files import sha256_of
 from orchestrator.pipeline.finished.manifest import BUILD_TYPE, PREDICATE, STATEMENT
 from orchestrator.pipeline.finished.signatures import LONGEST, Signed, check
-from orchestrator.reading import RECORD_LIMIT, read_json, read_regular
+from orchestrator.reading import RECORD_LIMIT, need, read_json, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,14 +115,14 @@ def read_statement(path: Path) -> Statement:
     """Return a manifest; raises :class:`ArtifactError` for what is none of hefsmith's."""
     try:
         document = read_json(path)
-        _need(document["_type"] == STATEMENT, "it is no in-toto statement")
-        _need(document["predicateType"] == PREDICATE, "its predicate is no SLSA provenance")
+        need(document["_type"] == STATEMENT, "it is no in-toto statement")
+        need(document["predicateType"] == PREDICATE, "its predicate is no SLSA provenance")
         definition = document["predicate"]["buildDefinition"]
-        _need(definition["buildType"] == BUILD_TYPE, "another program made it")
+        need(definition["buildType"] == BUILD_TYPE, "another program made it")
         subjects = {str(one["name"]): _digest(one) for one in document["subject"]}
-        _need(bool(subjects), "it vouches for nothing")
+        need(bool(subjects), "it vouches for nothing")
         for name in subjects:
-            _need(names.fault(name) is None, f"a subject's path is odd: {names.shown(name)}")
+            need(names.fault(name) is None, f"a subject's path is odd: {names.shown(name)}")
         outer, inner = definition["externalParameters"], definition["internalParameters"]
         run = document["predicate"]["runDetails"]
         return Statement(
@@ -147,14 +147,9 @@ def read_statement(path: Path) -> Statement:
         raise ArtifactError(msg, code="verify.form") from error
 
 
-def _need(right: bool, otherwise: str) -> None:
-    if not right:
-        raise ValueError(otherwise)
-
-
 def _digest(entry: Mapping[str, Any]) -> str:
     digest = str(entry["digest"]["sha256"])
-    _need(_SHA256.match(digest) is not None, "a digest is no sha256")
+    need(_SHA256.match(digest) is not None, "a digest is no sha256")
     return digest
 
 
@@ -171,7 +166,7 @@ def attest(
     """
     folder = statement.path.parent
     if file is not None:
-        digest = sha256_file(file)
+        digest = sha256_of(file)
         named = next((n for n, known in statement.subjects.items() if known == digest), None)
         state: State = "ok" if named is not None else "changed"
         subjects = [Subject(named or file.name, digest, state)]
@@ -190,7 +185,7 @@ def attest(
 
 def _state(path: Path, digest: str) -> State:
     try:
-        return "ok" if sha256_file(path) == digest else "changed"
+        return "ok" if sha256_of(path) == digest else "changed"
     except (OSError, ConfigError):
         return "missing"
 

@@ -58,6 +58,13 @@ class Build:
         return self.folder / str(self.summary["hef"])
 
     @property
+    def hef_bytes(self) -> int | None:
+        """Size of the HEF, ``None`` where none was compiled."""
+        files = self.summary["files"]
+        size = next((one.get("bytes") for one in files if one.get("role") == "hef"), None)
+        return size if isinstance(size, int) else None
+
+    @property
     def golden(self) -> Path:
         """Folder with the golden samples."""
         return self.folder / GOLDEN
@@ -120,6 +127,13 @@ def read_build(folder: Path) -> Build | None:
     return build
 
 
+def builds_in(folder: Path) -> list[Build]:
+    """Return the finished builds in a model's folder, by the names of theirs."""
+    places = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [read_build(one) for one in places if one.is_dir() and not one.name.startswith(".")]
+    return [build for build in found if build is not None]
+
+
 def find_build(artifacts: Path, model: str, arch: str | None = None) -> Build:
     """Return the finished build of a model; ``arch`` may be left out when there is one.
 
@@ -127,13 +141,7 @@ def find_build(artifacts: Path, model: str, arch: str | None = None) -> Build:
     """
     folder = artifacts / model
     recover(folder)
-    found = [
-        build
-        for entry in (sorted(folder.iterdir()) if folder.is_dir() else [])
-        if not entry.name.startswith(".") and entry.is_dir() and (build := read_build(entry))
-    ]
-    if arch is not None:
-        found = [build for build in found if build.arch == arch]
+    found = [build for build in builds_in(folder) if arch in (None, build.arch)]
     if len(found) == 1:
         return found[0]
     shown = escape_control(model)
@@ -199,6 +207,12 @@ def _recover(final: Path) -> None:
         else:
             with contextlib.suppress(OSError):
                 old.rename(final)
+
+
+def tidy(folder: Path) -> None:
+    """Bring a folder of builds into order before another one is made in it."""
+    recover(folder)
+    remove_abandoned(folder)
 
 
 def remove_abandoned(folder: Path) -> None:

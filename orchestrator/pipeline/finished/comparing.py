@@ -119,8 +119,6 @@ def side_of(title: str, build: Build, recipe_folder: Path | None) -> Side:
     from orchestrator.report.verdict import sample_scores
 
     summary = build.summary
-    files = {str(one.get("role")): one for one in summary.get("files", ())}
-    hef = files.get("hef")
     common: dict[str, Any] = {
         "title": title,
         "arch": build.arch,
@@ -132,7 +130,7 @@ def side_of(title: str, build: Build, recipe_folder: Path | None) -> Side:
             for row in judgement.rows(summary)
         ],
         "script": _lines(build),
-        "hef_bytes": int(hef["bytes"]) if hef is not None else None,
+        "hef_bytes": build.hef_bytes,
     }
     try:
         golden = load_golden(build.golden)
@@ -180,13 +178,7 @@ def _layers(build: Build) -> dict[str, tuple[float | None, str]]:
 
     analysis = analysis_beside(build)
     if analysis is not None:
-        return {
-            one.short: (
-                one.alone_db,
-                f"a{one.activation_bits}" + (f"_w{one.weight_bits}" if one.weight_bits else ""),
-            )
-            for one in analysis.layers
-        }
+        return {one.short: (one.alone_db, one.precision) for one in analysis.layers}
     stages: Mapping[str, Any] = build.summary.get("stages") or {}
     result = (stages.get("optimize") or {}).get("result") or {}
     layers = (result.get("precision") or {}).get("layers") or {}

@@ -27,7 +27,7 @@ from hefsmith_worker.contract.layout import (
 
 from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.pipeline.finished.builds import read_build
+from orchestrator.pipeline.finished.builds import builds_in, read_build
 from orchestrator.reading import RECORD_LIMIT, read_json, read_regular
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _keep(build: Build, final: Path) -> None:
     if golden.is_dir() and _size(golden) <= GOLDEN_BYTES:
         golden.rename(draft / GOLDEN)
     draft.rename(target)
-    for folder in sorted(_folders(place))[:-KEPT]:
+    kept = [one for one in place.iterdir() if one.is_dir() and not one.name.startswith(".")]
+    for folder in sorted(kept)[:-KEPT]:
         files.remove_tree(folder)
 
 
@@ -119,17 +120,9 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _folders(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return []
-    return [one for one in place.iterdir() if one.is_dir() and not one.name.startswith(".")]
-
-
 def past_builds(artifacts: Path, model: str, arch: str) -> list[Build]:
     """Return the builds of a model for a chip that were replaced, the latest first."""
-    found = [read_build(one) for one in _folders(artifacts / model / FOLDER / arch)]
-    whole = [one for one in found if one is not None]
-    return sorted(whole, key=lambda one: one.folder.name, reverse=True)
+    return builds_in(artifacts / model / FOLDER / arch)[::-1]
 
 
 def history_of(artifacts: Path, model: str, arch: str | None = None) -> list[Entry]:
@@ -139,11 +132,7 @@ def history_of(artifacts: Path, model: str, arch: str | None = None) -> list[Ent
     """
     folder = artifacts / model
     chips = {one.name for one in (folder / FOLDER).glob("*") if one.is_dir()}
-    standing = {
-        build.arch: build
-        for one in (folder.iterdir() if folder.is_dir() else ())
-        if not one.name.startswith(".") and one.is_dir() and (build := read_build(one)) is not None
-    }
+    standing = {build.arch: build for build in builds_in(folder)}
     entries: list[Entry] = []
     for chip in sorted(chips | set(standing)):
         if arch not in (None, chip):
@@ -166,7 +155,6 @@ def entry_of(build: Build, back: int, judged: Mapping[str, Any] | None = None) -
     steps, outcome = _steps(build) if judged is None else _steps_of(judged)
     last, first = (steps[-1], steps[0]) if steps else ({}, {})
     ran = build.summary.get("ran") or {}
-    hef = next((one for one in build.summary["files"] if one.get("role") == "hef"), None)
     return Entry(
         back=back,
         arch=build.arch,
@@ -180,7 +168,7 @@ def entry_of(build: Build, back: int, judged: Mapping[str, Any] | None = None) -
         ideal=_numbers(first.get("measures")),
         level=_whole(ran.get("level_run")),
         images=_whole(ran.get("images_used")),
-        hef_bytes=_whole(hef.get("bytes")) if hef is not None else None,
+        hef_bytes=build.hef_bytes,
         sound=_is_sound(build),
         folder=str(build.folder),
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract.layout import GOLDEN_INDEX, MANIFEST
 
 from orchestrator.errors import HefsmithError
-from orchestrator.pipeline.digests import digest_of, sha256_file
-from orchestrator.reading import read_json
+from orchestrator.files import sha256_of
+from orchestrator.pipeline.digests import digest_of
+from orchestrator.reading import plain_values, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +118,7 @@ def made_of(build: Build) -> Made | None:
             np.load(build.golden / name, allow_pickle=False, mmap_mode="r").reshape(-1)
             for name in index["steps"][STEP]
         ]
-        digest = sha256_file(build.hef)
+        digest = sha256_of(build.hef)
     except (OSError, ValueError, KeyError, TypeError, HefsmithError):
         return None
     total = sum(array.size for array in arrays)
@@ -173,5 +173,5 @@ def relate_files(first: Path, second: Path) -> Kinship | None:
         if one is None or statement.subjects.get(path.name) != one.hef:
             return None
         made.append(one)
-        inputs.append(digest_of([json.loads(json.dumps(statement.asked)), statement.materials]))
+        inputs.append(digest_of([plain_values(statement.asked), statement.materials]))
     return relate(made[0], made[1], same_inputs=inputs[0] == inputs[1])

@@ -15,11 +15,12 @@ from orchestrator import files
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.digests import digest_of
 from orchestrator.pipeline.finished.kinship import Kinship, Made, made_of, relate
-from orchestrator.pipeline.plan import explain_difference
+from orchestrator.pipeline.plan import explain_difference, listed
+from orchestrator.reading import plain_values
 from orchestrator.toolchain.lock import NAME, read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from orchestrator.pipeline.finished.builds import Build
@@ -52,7 +53,7 @@ def name_of(model: str, arch: str, set_name: str | None = None) -> str:
 def pin_of(made: Plan, materials: Mapping[str, str], build: Build | None = None) -> BuildPin:
     """Return the pin of a plan, with what its ``build`` gave where that is one of this plan."""
     current = build is not None and build.key == made.key
-    asked: dict[str, Any] = json.loads(json.dumps(made.request.parameters, default=str))
+    asked: dict[str, Any] = plain_values(made.request.parameters)
     return BuildPin(
         toolchain=dict(made.identities["compile"]),
         export=dict(made.identities["export"]),
@@ -108,12 +109,11 @@ def read_pins(project: Path) -> dict[str, BuildPin]:
     return found
 
 
-def write_pins(project: Path, pins: Mapping[str, BuildPin], *, only: bool = False) -> Path:
-    """Put pins into a project's lock, beside what it has; ``only`` drops the other builds."""
+def write_pins(project: Path, pins: Mapping[str, BuildPin]) -> Path:
+    """Put pins into a project's lock, beside what it has."""
     document = read_document(project) or {"schema": 1, "toolchains": {}}
-    kept = {} if only else dict(document.get(SECTION, {}))
-    kept.update({name: asdict(pin) for name, pin in pins.items()})
-    document[SECTION] = dict(sorted(kept.items()))
+    new = {name: asdict(pin) for name, pin in pins.items()}
+    document[SECTION] = dict(sorted({**document.get(SECTION, {}), **new}.items()))
     path = project / NAME
     files.write_atomic(path, json.dumps(document, indent=2, sort_keys=True) + "\n")
     return path
@@ -128,12 +128,7 @@ def need_locked(project: Path, name: str, made: Plan, materials: Mapping[str, st
     found = differences(pins[name], pin_of(made, materials))
     if found:
         raise ConfigError(
-            "\n".join([f"--locked: {escape_control(name)} is not what is locked:", *_shown(found)]),
+            "\n".join([f"--locked: {escape_control(name)} is not what is locked:", *listed(found)]),
             hint="Restore what changed, or lock what is there now: hef lock",
             code="lock.differs",
         )
-
-
-def _shown(lines: Sequence[str], most: int = 30) -> list[str]:
-    shown = [f"  {line}" for line in lines[:most]]
-    return [*shown, f"  and {len(lines) - most} more"] if len(lines) > most else shown

@@ -6,14 +6,14 @@ version of hefsmith, another machine): that is told, and the comparison says whe
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.pipeline.digests import sha256_file
+from orchestrator.files import sha256_of
 from orchestrator.pipeline.finished.kinship import SAME_DB, decibels, difference_words
-from orchestrator.pipeline.plan import explain_difference
+from orchestrator.pipeline.plan import explain_difference, listed
+from orchestrator.reading import plain_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,20 +92,18 @@ def need_same_inputs(
     statement: Statement, made: Plan, materials: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return what differs of the tools; raises :class:`ConfigError` where what goes in does."""
-    asked = json.loads(json.dumps(made.request.parameters, default=str))
+    asked = plain_values(made.request.parameters)
     found = [f"inputs.{line}" for line in explain_difference(statement.materials, materials)]
     found += [f"recipe.{line}" for line in explain_difference(statement.asked, asked)]
     if found:
-        lines = [f"  {escape_control(line)}" for line in found[:30]]
-        if len(found) > len(lines):
-            lines.append(f"  and {len(found) - len(lines)} more")
+        lines = listed([escape_control(line) for line in found])
         raise ConfigError(
             "\n".join(["what goes into the build is not what the manifest tells:", *lines]),
             hint="Check out what it was made of: a digest names the content of each input.",
             code="reproduce.inputs",
         )
     identities = {name: dict(value) for name, value in made.identities.items()}
-    told = explain_difference(statement.identity, json.loads(json.dumps(identities)))
+    told = explain_difference(statement.identity, plain_values(identities))
     if made.emulated != statement.emulated:
         told.insert(0, f"emulated: {statement.emulated} -> {made.emulated}")
     return tuple(escape_control(line) for line in told)
@@ -119,7 +117,7 @@ def compare(statement: Statement, build: Build) -> tuple[Compared, ...]:
         new = build.folder / path
         if not new.is_file():
             found.append(Compared(path, same=False, note="it was not made"))
-        elif sha256_file(new) == digest:
+        elif sha256_of(new) == digest:
             found.append(Compared(path, same=True))
         elif not (first / path).is_file():
             found.append(Compared(path, same=False, note="the first one is not here to compare"))

@@ -65,16 +65,13 @@ def heal(build: Build, damaged: Sequence[str], cache: StageCache, memory: Digest
     keys = [digest_of(why) for why in (build.summary.get("why") or {}).values()]
     entries = [entry for key in keys if (entry := cache.find(key)) is not None]
     wanted = {str(entry["path"]): str(entry["sha256"]) for entry in build.summary["files"]}
+    kept = [(file, cache.file(entry, file)) for entry in entries for file in entry.files]
     found = {}
-    for name in damaged:
-        for entry in entries:
-            for file in entry.files:
-                if file.path != name or file.sha256 != wanted.get(name):
-                    continue
-                source = cache.file(entry, file)
-                with contextlib.suppress(OSError):
-                    if memory.reading().file(source) == file.sha256:
-                        found[name] = source
+    for file, source in kept:
+        if file.path in damaged and file.sha256 == wanted.get(file.path):
+            with contextlib.suppress(OSError):
+                if memory.reading().file(source) == file.sha256:
+                    found[file.path] = source
     if len(found) != len(damaged):
         return False
     try:

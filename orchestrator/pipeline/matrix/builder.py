@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.errors import Interrupted
-from orchestrator.pipeline.matrix.cells import folder_of
 from orchestrator.pipeline.news import Teller
 from orchestrator.pipeline.outcome import outcome_of
 
@@ -78,17 +77,16 @@ class LocalBuilder:
 
     def build(self, cell: Cell, hear: OnEvent) -> BuildResult:
         """Make one cell with a free slot, or a new one."""
-        assert cell.loaded is not None
-        assert cell.arch is not None
+        loaded, arch = cell.to_build()
         slot = self._take(hear)
         try:
-            slot.teller.about = (cell.model, cell.arch, cell.set)
-            folder = folder_of(self._session.artifacts, cell.model, cell.set, cell.arch)
-            build, made = slot.session.build(cell.loaded, cell.arch, folder, cell.analysis)
+            slot.teller.about = (cell.model, arch, cell.set)
+            folder = cell.folder_in(self._session.artifacts)
+            build, made = slot.session.build(loaded, arch, folder, cell.analysis)
             proof = None
             if slot.prover is not None:
                 with self._device:
-                    proof = slot.prover.prove(build, cell.loaded.folder)
+                    proof = slot.prover.prove(build, loaded.folder)
             return outcome_of(build, made, proof)
         finally:
             slot.running.clear()
@@ -97,8 +95,7 @@ class LocalBuilder:
 
     def _take(self, hear: OnEvent) -> _Slot:
         if self._stopped.is_set():
-            msg = "interrupted"
-            raise Interrupted(msg)
+            raise Interrupted
         with self._lock:
             slot = self._free.pop() if self._free else None
         if slot is None:

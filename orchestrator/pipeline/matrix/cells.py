@@ -53,8 +53,20 @@ class Cell:
     @property
     def name(self) -> str:
         """What to call it on a screen."""
-        words = [self.model, self.arch or "", self.set or ""]
-        return " ".join(word for word in words if word)
+        return " ".join(word for word in (self.model, self.arch, self.set) if word)
+
+    def to_build(self) -> tuple[LoadedRecipe, Arch]:
+        """Return the recipe and the chip; raises what is wrong with the cell."""
+        if self.wrong is not None:
+            raise self.wrong
+        assert self.loaded is not None
+        assert self.arch is not None
+        return self.loaded, self.arch
+
+    def folder_in(self, artifacts: Path) -> Path:
+        """Return where its build stands."""
+        _, arch = self.to_build()
+        return folder_of(artifacts, self.model, self.set, arch)
 
 
 def folder_of(artifacts: Path, model: str, set_name: str | None, arch: str) -> Path:

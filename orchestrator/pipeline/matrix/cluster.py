@@ -20,7 +20,6 @@ from orchestrator.errors import (
     Interrupted,
     escape_control,
 )
-from orchestrator.pipeline.matrix.cells import folder_of
 from orchestrator.pipeline.matrix.messages import Mailbox, read_event, told_error
 from orchestrator.pipeline.matrix.orders import Order, Place, stop_flag
 from orchestrator.pipeline.sharing.signing import signing_of
@@ -162,11 +161,8 @@ class ClusterBuilder:
 
     def build(self, cell: Cell, hear: OnEvent) -> None:
         """Let a worker make a cell, unless the store has it."""
-        assert cell.loaded is not None
-        assert cell.arch is not None
         if self._stopped:
-            msg = "interrupted"
-            raise Interrupted(msg)
+            raise Interrupted
         made = self._plan(cell)
         if made.to_run:
             self._order(cell, made, hear)
@@ -175,15 +171,12 @@ class ClusterBuilder:
                 raise not_there(cell.name, left)
 
     def _plan(self, cell: Cell) -> Plan:
-        assert cell.loaded is not None
-        assert cell.arch is not None
         session = self._session
         with self._planning:
-            final = folder_of(session.artifacts, cell.model, cell.set, cell.arch)
-            request = session.request(cell.loaded, cell.arch)
+            request = session.request(*cell.to_build())
             if cell.analysis is not None:
                 request = request.analysis(cell.analysis)
-            return session.plan_with_store(request, final)[0]
+            return session.plan_with_store(request, cell.folder_in(session.artifacts))[0]
 
     def _order(self, cell: Cell, made: Plan, hear: OnEvent) -> None:
         from distributed import CancelledError
@@ -201,8 +194,7 @@ class ClusterBuilder:
         )
         with self._lock:
             if self._stopped:
-                msg = "interrupted"
-                raise Interrupted(msg)
+                raise Interrupted
             self._hearers[cell.name] = hear
             future = self._futures[cell.name] = self._client.submit(
                 build_cell,
@@ -215,8 +207,7 @@ class ClusterBuilder:
         try:
             answer = future.result()
         except CancelledError:
-            msg = "interrupted"
-            raise Interrupted(msg) from None
+            raise Interrupted from None
         except HefsmithError:
             raise
         except Exception as error:

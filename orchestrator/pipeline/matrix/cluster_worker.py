@@ -32,7 +32,6 @@ def build_cell(document: Mapping[str, Any]) -> dict[str, Any]:
     from distributed import Event as Flag
     from distributed import get_worker
 
-    from orchestrator.pipeline.matrix.messages import error_document
     from orchestrator.pipeline.matrix.orders import Order, Place, stop_flag
 
     worker = get_worker()
@@ -59,7 +58,7 @@ def build_cell(document: Mapping[str, Any]) -> dict[str, Any]:
             stop.set()
     (error,) = outcome
     if isinstance(error, HefsmithError):
-        answer["error"] = error_document(error)
+        answer["error"] = error.to_json()
     elif error is not None:
         raise error
     return answer
@@ -86,15 +85,13 @@ def _make(order: Order, teller: _Teller, stop: threading.Event) -> None:
         watch.start()
         try:
             cell = _cell_of(order, session)
-            if cell.wrong is not None:
-                raise cell.wrong
+            cell.to_build()
             team = session.team
             assert team is not None
             team.on_sent = teller.published
             builder.build(cell, teller.tell)
             if stop.is_set():
-                msg = "interrupted"
-                raise Interrupted(msg)
+                raise Interrupted
             _send_all(session, teller)
         finally:
             over.set()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import files
-from orchestrator.pipeline.matrix.messages import error_document, event_document
+from orchestrator.pipeline.matrix.messages import event_document
 from orchestrator.pipeline.matrix.orders import Names, Place, cells_of, open_place, stop_flag
 from orchestrator.pipeline.matrix.runner import NoView
 
@@ -105,7 +105,7 @@ def ending_document(result: CellResult) -> dict[str, object]:
         "state": result.status,
         "seconds": result.seconds,
         "worker": result.worker,
-        "error": None if result.error is None else error_document(result.error),
+        "error": None if result.error is None else result.error.to_json(),
     }
 
 

@@ -62,16 +62,6 @@ def read_event(document: Mapping[str, Any]) -> Event:
     return Event(**values)
 
 
-def error_document(error: HefsmithError) -> dict[str, object]:
-    """Return an error as plain values."""
-    return {
-        "message": error.message,
-        "hint": error.hint,
-        "code": error.code,
-        "exit_code": int(error.exit_code),
-    }
-
-
 def told_error(document: Mapping[str, Any]) -> HefsmithError:
     """Return an error that a worker has told, of the class that has its exit code."""
     from orchestrator import errors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +75,7 @@ def open_place(place: Place, scratch: str) -> BuildSession:
         flags["signers"] = str(listed)
     overrides = SandboxOverrides(network=place.network, memory=place.memory, cpus=place.cpus)
     session = BuildSession(
-        workspace, resolve(workspace, os.environ, flags), Silent(), overrides=overrides
+        workspace, resolve(workspace, flags=flags), Silent(), overrides=overrides
     )
     assert session.team is not None
     session.team.needed = True

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, HefsmithError, Interrupted, escape_control
 from orchestrator.pipeline.matrix.builder import STOPPED_WITHIN, LocalBuilder
-from orchestrator.pipeline.matrix.cells import folder_of
 from orchestrator.pipeline.matrix.cluster import (
     connect,
     lost,
@@ -189,8 +188,7 @@ class ClusterRun:
             if state["error"] is not None:
                 raise told_error(state["error"])
             if state["state"] == "stopped":
-                msg = "interrupted"
-                raise Interrupted(msg)
+                raise Interrupted
         with self._bring:
             self._need_all(cell)
             return self._local.build(cell, hear)
@@ -203,8 +201,7 @@ class ClusterRun:
         with self._told:
             while (state := self._states.get(name, {"state": ""}))["state"] not in ENDED:
                 if self._stopped:
-                    msg = "interrupted"
-                    raise Interrupted(msg)
+                    raise Interrupted
                 if isinstance(self._over, HefsmithError):
                     raise self._over
                 if self._over is not None:
@@ -214,11 +211,9 @@ class ClusterRun:
 
     def _need_all(self, cell: Cell) -> None:
         """Raise unless the store has all of a cell: nothing is made on this machine."""
-        assert cell.loaded is not None
-        assert cell.arch is not None
         session = self._session
-        final = folder_of(session.artifacts, cell.model, cell.set, cell.arch)
-        left = session.plan_with_store(session.request(cell.loaded, cell.arch), final)[0].to_run
+        final = cell.folder_in(session.artifacts)
+        left = session.plan_with_store(session.request(*cell.to_build()), final)[0].to_run
         if left:
             raise not_there(cell.name, left)
 

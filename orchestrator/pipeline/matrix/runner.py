@@ -19,7 +19,6 @@ from orchestrator.errors import HefsmithError, Interrupted, StageFailed
 from orchestrator.pipeline.finished.pins import name_of, need_locked
 from orchestrator.pipeline.matrix.board import Board
 from orchestrator.pipeline.matrix.builder import STOPPED_WITHIN
-from orchestrator.pipeline.matrix.cells import folder_of
 from orchestrator.pipeline.matrix.result import CellResult, MatrixResult
 from orchestrator.pipeline.matrix.schedule import Capacity, Demand, next_cells
 from orchestrator.pipeline.news import Teller
@@ -162,8 +161,6 @@ class MatrixRunner:
     def _plan(self) -> None:
         for number, cell in enumerate(self._cells):
             try:
-                if cell.wrong is not None:
-                    raise cell.wrong
                 self._pending[number] = self._demand(cell)
             except HefsmithError as error:
                 self._end(number, _failed(cell, error))
@@ -173,13 +170,12 @@ class MatrixRunner:
         )
 
     def _demand(self, cell: Cell) -> Demand:
-        assert cell.loaded is not None
-        assert cell.arch is not None
         session = self._session
-        final = folder_of(session.artifacts, cell.model, cell.set, cell.arch)
-        made, materials, _ = session.plan(session.request(cell.loaded, cell.arch), final)
+        loaded, arch = cell.to_build()
+        final = cell.folder_in(session.artifacts)
+        made, materials, _ = session.plan(session.request(loaded, arch), final)
         if self._locked:
-            name = name_of(cell.model, cell.arch, cell.set)
+            name = name_of(cell.model, arch, cell.set)
             need_locked(session.workspace.root, name, made, materials)
         stages = {stage.key: stage.name for stage in made.stages if stage.runs}
         memory = session.memory_of_a_job() or memory_for(made.to_run, made.emulated)
@@ -328,7 +324,7 @@ def _as_told(error: BaseException) -> HefsmithError:
     if isinstance(error, HefsmithError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted")
+        return Interrupted()
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return HefsmithError(f"{place}{error.strerror}", code="system")

@@ -21,7 +21,6 @@ from orchestrator.pipeline.tune.tuning import applied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from hefsmith_worker.contract.options import AnalyzeOptions
 
@@ -56,12 +55,7 @@ class TrialWorkers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._builder.close()
         self._client.close()
 

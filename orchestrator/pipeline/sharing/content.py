@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints, is_
 from hefsmith_worker.contract import documents, layout, names
 
 from orchestrator.errors import HefsmithError, shorten
-from orchestrator.reading import RECORD_LIMIT, TEXT_LIMIT, open_regular, read_json, read_text
+from orchestrator.reading import RECORD_LIMIT, TEXT_LIMIT, need, open_regular, read_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -59,11 +59,6 @@ def _other(path: str, why: str) -> OtherContentError:
     return OtherContentError(f"{shorten(path, 120)} is not what its name says: {shorten(why)}")
 
 
-def _need(right: bool, otherwise: str) -> None:
-    if not right:
-        raise ValueError(otherwise)
-
-
 # --- networks ------------------------------------------------------------------------------------
 
 
@@ -72,22 +67,22 @@ def _look_at_hef(path: Path, name: str, _: Iterable[str]) -> None:
 
     found = read_hef(path)
     called = name.endswith(".emulated.hef")
-    _need(found.emulated == called, "an emulated HEF and a real one are named the other way round")
+    need(found.emulated == called, "an emulated HEF and a real one are named the other way round")
 
 
 def _look_at_onnx(path: Path, name: str, paths: Iterable[str]) -> None:
     from orchestrator.inspect.onnx_file import read_onnx
 
     model = read_onnx(path)
-    _need(bool(model.nodes or model.outputs), "a network without operators")
+    need(bool(model.nodes or model.outputs), "a network without operators")
     there = {"", *(value.name for value in model.inputs), *model.weights}
     for node in model.nodes:
         # A graph inside of an operator may name what is outside; those are not looked into.
         missing = [one for one in node.inputs if one not in there]
-        _need(not missing, f"{node.op} reads {missing[:1]}, which nothing gives")
+        need(not missing, f"{node.op} reads {missing[:1]}, which nothing gives")
         there.update(node.outputs)
     lost = [value.name for value in model.outputs if value.name not in there]
-    _need(not lost, f"nothing gives the output {lost[:1]}")
+    need(not lost, f"nothing gives the output {lost[:1]}")
     outside = sum(weight.size for weight in model.weights.values() if weight.external)
     if outside:
         beside = sum(
@@ -95,19 +90,19 @@ def _look_at_onnx(path: Path, name: str, paths: Iterable[str]) -> None:
             for one in paths
             if one.startswith(f"{name}.")
         )
-        _need(outside <= beside, f"{outside} bytes of weights lie elsewhere, {beside} came")
+        need(outside <= beside, f"{outside} bytes of weights lie elsewhere, {beside} came")
 
 
 def _look_at_har(path: Path, _: str, __: Iterable[str]) -> None:
     from orchestrator.inspect.har import read_har
 
     found = read_har(path)
-    _need(bool(found.layers), "a HAR without layers")
+    need(bool(found.layers), "a HAR without layers")
 
 
 def _look_at_tflite(path: Path, _: str, __: Iterable[str]) -> None:
     with open_regular(path) as stream:
-        _need(stream.read(8)[4:] == b"TFL3", "no TFLite file")
+        need(stream.read(8)[4:] == b"TFL3", "no TFLite file")
 
 
 # --- arrays and pictures -------------------------------------------------------------------------
@@ -123,24 +118,24 @@ def _check_array(stream: IO[bytes], size: int) -> None:
     from math import prod
 
     magic = stream.read(8)
-    _need(magic[:6] == b"\x93NUMPY" and magic[6:7] in b"\1\2\3", "no array of numpy")
+    need(magic[:6] == b"\x93NUMPY" and magic[6:7] in b"\1\2\3", "no array of numpy")
     width = 2 if magic[6] == 1 else 4
     length = int.from_bytes(stream.read(width), "little")
-    _need(length <= _HEADER, "a header that is too long")
+    need(length <= _HEADER, "a header that is too long")
     header = ast.literal_eval(stream.read(length).decode("utf-8").strip())
-    _need(isinstance(header, dict) and set(header) == {"descr", "fortran_order", "shape"}, "header")
+    need(isinstance(header, dict) and set(header) == {"descr", "fortran_order", "shape"}, "header")
     kind, shape = header["descr"], header["shape"]
-    _need(isinstance(kind, str) and kind[1:2] in "?biufcU" and kind[2:].isdigit(), "its type")
-    _need(isinstance(shape, tuple) and len(shape) <= 32, "its shape")
-    _need(all(type(one) is int and one >= 0 for one in shape), "its shape")
+    need(isinstance(kind, str) and kind[1:2] in "?biufcU" and kind[2:].isdigit(), "its type")
+    need(isinstance(shape, tuple) and len(shape) <= 32, "its shape")
+    need(all(type(one) is int and one >= 0 for one in shape), "its shape")
     wide = int(kind[2:]) * (4 if kind[1] == "U" else 1)
-    _need(8 + width + length + prod(shape) * wide == size, "it has another length than it says")
+    need(8 + width + length + prod(shape) * wide == size, "it has another length than it says")
 
 
 def _look_at_arrays(path: Path, _: str, __: Iterable[str]) -> None:
     with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
         members = archive.infolist()
-        _need(len(members) <= _MEMBERS, "more arrays than anybody writes")
+        need(len(members) <= _MEMBERS, "more arrays than anybody writes")
         for member in members:
             with archive.open(member) as part:
                 _check_array(io.BytesIO(part.read(_HEADER + 12)), member.file_size)
@@ -148,11 +143,11 @@ def _look_at_arrays(path: Path, _: str, __: Iterable[str]) -> None:
 
 def _look_at_picture(path: Path, _: str, __: Iterable[str]) -> None:
     with open_regular(path) as stream:
-        _need(stream.read(3) in (b"\xff\xd8\xff", b"\x89PN"), "no picture")
+        need(stream.read(3) in (b"\xff\xd8\xff", b"\x89PN"), "no picture")
 
 
 def _look_at_script(path: Path, _: str, __: Iterable[str]) -> None:
-    _need("\0" not in read_text(path, limit=TEXT_LIMIT), "no text")
+    need("\0" not in read_text(path, limit=TEXT_LIMIT), "no text")
 
 
 # --- documents -----------------------------------------------------------------------------------
@@ -182,7 +177,7 @@ def fits(value: object, wanted: Any) -> bool:
 def _of(wanted: Any) -> Callable[[Path, str, Iterable[str]], None]:
     def look(path: Path, name: str, paths: Iterable[str]) -> None:
         document = read_json(path, limit=RECORD_LIMIT)
-        _need(fits(document, wanted), "a key is missing, or has a value of another type")
+        need(fits(document, wanted), "a key is missing, or has a value of another type")
         _check_files(document, PurePosixPath(name).parent, paths)
 
     return look
@@ -194,8 +189,8 @@ def _check_files(document: Mapping[str, Any], folder: PurePosixPath, paths: Iter
         named = one.get("file") if isinstance(one, dict) else None
         if named is None:
             continue
-        _need(isinstance(named, str) and names.fault(named) is None, "a name that is no plain path")
-        _need((folder / named).as_posix() in paths, f"it names {shorten(named, 80)}, no file of it")
+        need(isinstance(named, str) and names.fault(named) is None, "a name that is no plain path")
+        need((folder / named).as_posix() in paths, f"it names {shorten(named, 80)}, no file of it")
 
 
 def _look_at_golden(path: Path, name: str, paths: Iterable[str]) -> None:
@@ -205,12 +200,12 @@ def _look_at_golden(path: Path, name: str, paths: Iterable[str]) -> None:
     folder = PurePosixPath(name).parent
     named = [*(one.file for one in found.inputs), *(f for s in found.steps.values() for f in s)]
     for one in named:
-        _need(names.fault(one) is None, "a name that is no plain path")
-        _need((folder / one).as_posix() in paths, f"it names {shorten(one, 80)}, no file of it")
+        need(names.fault(one) is None, "a name that is no plain path")
+        need((folder / one).as_posix() in paths, f"it names {shorten(one, 80)}, no file of it")
 
 
 def _look_at_json(path: Path, _: str, __: Iterable[str]) -> None:
-    _need(isinstance(read_json(path, limit=RECORD_LIMIT), dict), "no document")
+    need(isinstance(read_json(path, limit=RECORD_LIMIT), dict), "no document")
 
 
 #: What looks into which files; the first pattern that fits.

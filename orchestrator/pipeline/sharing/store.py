@@ -31,7 +31,7 @@ from orchestrator.pipeline.plan import first_mark
 from orchestrator.pipeline.sharing import content as contents
 from orchestrator.pipeline.sharing.objects import StoreError, room_at
 from orchestrator.pipeline.sharing.signing import UNSIGNED, Signing, check_entry, signed_document
-from orchestrator.reading import parse_json
+from orchestrator.reading import need, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -282,32 +282,27 @@ def _checked(content: bytes, key: str) -> CacheEntry:
     document = parse_json(content)
     _check_values(document, DEPTH)
     entry = read_entry(document)
-    _need(entry.key == key and digest_of(entry.why) == key, "it belongs to another key")
-    _need(entry.stage in stages.NAMES and entry.why["stage"] == entry.stage, "no such stage")
-    _need(0 < len(entry.files) <= ENTRY_FILES, "so many files are not possible")
+    need(entry.key == key and digest_of(entry.why) == key, "it belongs to another key")
+    need(entry.stage in stages.NAMES and entry.why["stage"] == entry.stage, "no such stage")
+    need(0 < len(entry.files) <= ENTRY_FILES, "so many files are not possible")
     for file in entry.files:
         _check_file(file)
     _check_paths([file.path for file in entry.files])
-    _need(isinstance(entry.result, dict), "its result is none")
-    _need(all(type(one) in (int, float) for one in (entry.seconds, entry.created)), "its times")
+    need(isinstance(entry.result, dict), "its result is none")
+    need(all(type(one) in (int, float) for one in (entry.seconds, entry.created)), "its times")
     for finding in entry.findings:
         Finding.from_json(finding)
     _check_ran(entry.ran)
     return entry
 
 
-def _need(right: bool, otherwise: str) -> None:
-    if not right:
-        raise ValueError(otherwise)
-
-
 def _check_values(value: object, depth: int) -> None:
     """Take plain JSON that can be written again as UTF-8, and not too deep to walk through."""
-    _need(depth > 0, "it is nested too deep")
+    need(depth > 0, "it is nested too deep")
     if isinstance(value, str):
         value.encode()
     elif isinstance(value, float):
-        _need(math.isfinite(value), "a number that is none")
+        need(math.isfinite(value), "a number that is none")
     elif isinstance(value, dict):
         for name, one in value.items():
             name.encode()
@@ -319,22 +314,22 @@ def _check_values(value: object, depth: int) -> None:
 
 def _check_file(file: CachedFile) -> None:
     texts = (file.role, file.path, file.sha256)
-    _need(all(isinstance(one, str) for one in texts), "a file without a name")
-    _need(_SHA256.match(file.sha256) is not None, "a file without a sha256")
-    _need(type(file.bytes) is int and file.bytes >= 0, "a file without a size")
+    need(all(isinstance(one, str) for one in texts), "a file without a name")
+    need(_SHA256.match(file.sha256) is not None, "a file without a sha256")
+    need(type(file.bytes) is int and file.bytes >= 0, "a file without a size")
     fault = names.fault(file.path)
-    _need(fault is None, f"the path {names.shown(file.path)} {fault}")
+    need(fault is None, f"the path {names.shown(file.path)} {fault}")
     parts = names.parts(file.path)
     plain = "/".join(parts) == file.path and not any(_ODD.search(one) for one in parts)
-    _need(plain, f"the path {names.shown(file.path)} is not plain")
+    need(plain, f"the path {names.shown(file.path)} is not plain")
 
 
 def _check_paths(paths: list[str]) -> None:
     """No path may be another's folder, nor be another's on a system that ignores case."""
     folded = {path.casefold() for path in paths}
-    _need(len(folded) == len(paths), "two files of one name")
+    need(len(folded) == len(paths), "two files of one name")
     folders = {parent.as_posix() for path in folded for parent in PurePosixPath(path).parents}
-    _need(not folders & folded, "a file that is a folder, too")
+    need(not folders & folded, "a file that is a folder, too")
 
 
 def _check_ran(ran: Any) -> None:
@@ -350,7 +345,7 @@ def _check_ran(ran: Any) -> None:
             right = isinstance(value, list) and all(isinstance(one, str) for one in value)
         elif name in _MAPPINGS:
             right = isinstance(value, dict)
-        _need(right, f"what ran: {name[:40]!r}")
+        need(right, f"what ran: {name[:40]!r}")
 
 
 def _said(error: BaseException) -> str:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ConfigError
-from orchestrator.pipeline.digests import digest_of, sha256_file
+from orchestrator.files import sha256_of
+from orchestrator.pipeline.digests import digest_of
 from orchestrator.pipeline.sharing.store import RefusedError, UnsignedError, entry_name, file_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from orchestrator.pipeline.cache import StageCache
+    from orchestrator.pipeline.cache import CacheEntry, StageCache
     from orchestrator.pipeline.sharing.objects import Listed, Objects
     from orchestrator.pipeline.sharing.store import SharedStore
 
@@ -57,35 +58,36 @@ class Verified:
         }
 
 
-def verify_cache(
-    cache: StageCache, *, repair: bool = False, told: Callable[[int], None] = lambda _: None
-) -> Verified:
+def verify_cache(cache: StageCache, *, repair: bool = False) -> Verified:
     """Read every file of the cache; ``repair`` removes damaged entries: the next build mends."""
     found = Verified(str(cache.root))
     for key in cache.keys_there():
         found.entries += 1
         entry = cache.find(key)
-        why = "it is not whole" if entry is None else None
-        if entry is not None and digest_of(entry.why) != key:
-            why = "its key is not that of what it was made of"
-        for file in entry.files if entry is not None and why is None else ():
-            try:
-                digest = sha256_file(cache.file(entry, file)) if entry is not None else ""
-            except OSError as error:
-                why = f"{file.path} cannot be read: {error.strerror}"
-                break
-            found.files += 1
-            found.bytes += file.bytes
-            told(file.bytes)
-            if digest != file.sha256:
-                why = f"{file.path} has another content"
-                break
-        if why is not None:
-            found.damaged.append(Damage(key, entry.stage if entry is not None else "?", why))
-            if repair:
-                cache.discard(key)
-                found.removed += 1
+        why = "it is not whole" if entry is None else _wrong_here(cache, key, entry, found)
+        if why is None:
+            continue
+        found.damaged.append(Damage(key, entry.stage if entry is not None else "?", why))
+        if repair:
+            cache.discard(key)
+            found.removed += 1
     return found
+
+
+def _wrong_here(cache: StageCache, key: str, entry: CacheEntry, found: Verified) -> str | None:
+    """Return what is wrong with an entry of the cache; count what was read of it."""
+    if digest_of(entry.why) != key:
+        return "its key is not that of what it was made of"
+    for file in entry.files:
+        try:
+            digest = sha256_of(cache.file(entry, file))
+        except OSError as error:
+            return f"{file.path} cannot be read: {error.strerror}"
+        found.files += 1
+        found.bytes += file.bytes
+        if digest != file.sha256:
+            return f"{file.path} has another content"
+    return None
 
 
 def verify_store(store: SharedStore, *, repair: bool = False) -> Verified:
@@ -106,12 +108,7 @@ def verify_store(store: SharedStore, *, repair: bool = False) -> Verified:
             if entry is None:
                 continue  # somebody removes it just now
             stage = entry.stage
-            for file in entry.files:
-                found.files += 1
-                size = sizes.get(file_name(file.sha256))
-                if size != file.bytes:
-                    why = f"{file.path} " + ("is missing" if size is None else "is cut off")
-                    break
+            why = _wrong_there(sizes, entry, found)
         except UnsignedError as error:
             # It may be whole, and good for people who ask for no signatures: it stays.
             found.damaged.append(Damage(key, stage, error.message))
@@ -124,6 +121,16 @@ def verify_store(store: SharedStore, *, repair: bool = False) -> Verified:
                 store.objects.remove(name)
                 found.removed += 1
     return found
+
+
+def _wrong_there(sizes: Mapping[str, int], entry: CacheEntry, found: Verified) -> str | None:
+    """Return which file of an entry a store lacks; count those that were looked for."""
+    for file in entry.files:
+        found.files += 1
+        size = sizes.get(file_name(file.sha256))
+        if size != file.bytes:
+            return f"{file.path} " + ("is missing" if size is None else "is cut off")
+    return None
 
 
 # --- garbage -------------------------------------------------------------------------------------

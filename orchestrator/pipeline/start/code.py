@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError, escape_control
+from orchestrator.files import relative
 from orchestrator.installation import quoted
 from orchestrator.project.survey.factory import (
     Factory,
@@ -15,7 +16,6 @@ from orchestrator.project.survey.factory import (
     local_imports,
     packages_of,
 )
-from orchestrator.project.survey.given import relative
 from orchestrator.project.survey.questions import Question
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract.trials import OPEN_SIDE, SIDES
 
 from orchestrator.errors import ConfigError, EngineError, HefsmithError, escape_control, in_one_line
+from orchestrator.files import relative
 from orchestrator.pipeline.start import code as start_code
 from orchestrator.pipeline.start.cut import unasked
 from orchestrator.pipeline.start.recipe import COMMONEST, Draft, takes_pictures
@@ -17,7 +18,6 @@ from orchestrator.project.starter import (
 )
 from orchestrator.project.survey import decide, stated
 from orchestrator.project.survey.arrays import inputs_of
-from orchestrator.project.survey.given import relative
 from orchestrator.project.survey.pictures import (
     Labels,
     Shown,

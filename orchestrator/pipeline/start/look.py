@@ -68,7 +68,7 @@ def look(session: BuildSession, wanted: Wanted) -> LookResult:
     Raises :class:`~orchestrator.errors.HefsmithError` where the network cannot be loaded, or no
     engine has the libraries.
     """
-    root = Path(str(session.settings.cache.value))
+    root = session.settings.cache_folder
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="look-", dir=root) as place:
         folder = Path(place) / "look"

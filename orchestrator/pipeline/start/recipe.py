@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import escape_control
+from orchestrator.files import relative
 from orchestrator.pipeline.start.arrays import AS_THEY_ARE, beside, folders_of, settle, turned
 from orchestrator.project.starter import (
     Network,
@@ -18,7 +19,6 @@ from orchestrator.project.starter import (
     starter_recipe,
 )
 from orchestrator.project.survey.arrays import array_shape, arrays_for, rows_of
-from orchestrator.project.survey.given import relative
 from orchestrator.project.survey.pictures import Labels, Shown, holds_pictures, masks_beside
 from orchestrator.project.survey.questions import Question
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.files import relative
 from orchestrator.project.starter import Network
-from orchestrator.project.survey.given import relative
 from orchestrator.project.zoo import load_zoo_yaml, parse_hailomz, recipe_from_zoo
 from orchestrator.project.zoo_source import recipe_of_command
 

@@ -90,10 +90,7 @@ class Space:
     @property
     def size(self) -> int:
         """How many points a full grid has."""
-        size = 1
-        for values in self.axes.values():
-            size *= len(values)
-        return size
+        return prod(map(len, self.axes.values()))
 
 
 def make_space(

@@ -327,7 +327,28 @@ def extract(script: Script, name: str, given: Mapping[str, object]) -> Extract:
 
     ``given`` are values that are known although the script computes them, such as class names.
     """
-    wanted, queue, unknown = {name}, [name], []
+    wanted, unknown = _stands_on(script, name, given)
+    moved = [node for node in script.tree.body if _binds(node) & wanted]
+    needed = {used for node in moved for used in _names_used(node)}
+    lines = _imports(script, needed)
+    lines.append("")
+    for node in moved:
+        if isinstance(node, Definition):
+            lines += ["", *_text(script, node), ""]
+        elif bound := _binds(node) & wanted & set(given):
+            lines += [f"{one} = {given[one]!r}" for one in sorted(bound)]
+        else:
+            lines += _text(script, node)
+    text = "\n".join(_at_most_two_empty(lines)).strip() + "\n"
+    return Extract(text, tuple(_defined(moved)), tuple(dict.fromkeys(unknown)))
+
+
+def _stands_on(
+    script: Script, name: str, given: Mapping[str, object]
+) -> tuple[set[str], list[str]]:
+    """Return the names that go along with a definition, and those that nobody can know."""
+    wanted, queue = {name}, [name]
+    unknown: list[str] = []
     while queue:
         node = script.definitions.get(queue[0]) or script.statements.get(queue[0])
         queue.pop(0)
@@ -337,31 +358,17 @@ def extract(script: Script, name: str, given: Mapping[str, object]) -> Extract:
             if used in wanted or used in _BUILTINS or used in script.imports:
                 continue
             if used in script.definitions:
-                wanted.add(used)
                 queue.append(used)
-            elif used in script.statements:
+            elif used not in script.statements:
+                continue
+            elif used not in given:
                 value = script.assigned.get(used)
-                if used in given or (value is not None and script.is_constant(value)):
-                    wanted.add(used)
-                    if used not in given:
-                        queue.append(used)
-                else:
+                if value is None or not script.is_constant(value):
                     unknown.append(used)
-    moved = [node for node in script.tree.body if _binds(node) & wanted]
-    needed = {used for node in moved for used in _names_used(node)}
-    lines = _imports(script, needed)
-    lines.append("")
-    for node in moved:
-        bound = _binds(node) & wanted & set(given)
-        if bound and not isinstance(node, Definition):
-            lines += [f"{one} = {given[one]!r}" for one in sorted(bound)]
-            continue
-        if isinstance(node, Definition):
-            lines += ["", *_text(script, node), ""]
-        else:
-            lines += _text(script, node)
-    text = "\n".join(_at_most_two_empty(lines)).strip() + "\n"
-    return Extract(text, tuple(_defined(moved)), tuple(dict.fromkeys(unknown)))
+                    continue
+                queue.append(used)
+            wanted.add(used)
+    return wanted, unknown
 
 
 def _defined(nodes: Sequence[ast.stmt]) -> Iterator[str]:

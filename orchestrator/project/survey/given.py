@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,11 +29,3 @@ class Given:
     calibration: Shown | None = None
     arch: str | None = None
     measure: bool = True
-
-
-def relative(path: Path, folder: Path) -> str:
-    """Return a path as a recipe in ``folder`` names it."""
-    try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # another drive on Windows
-        return path.resolve().as_posix()

@@ -67,7 +67,7 @@ def test_a_file_that_may_not_be_read_is_told_and_in_a_folder_left_to_who_needs_i
             raise PermissionError(13, "Permission denied", str(path))
         return "0" * 64
 
-    monkeypatch.setattr("orchestrator.pipeline.digests.sha256_file", refuse)
+    monkeypatch.setattr("orchestrator.pipeline.digests.sha256_of", refuse)
 
     assert digest(folder, tmp_path / "other.json") != readable
     with pytest.raises(ConfigError, match="Permission denied") as caught:

@@ -125,8 +125,8 @@ def test_a_list_with_missing_files_says_which_line(tmp_path: Path) -> None:
 
     notes = list_source(Source(str(tmp_path / "list.txt")), SPEC, tmp_path, 9).notes
 
-    assert notes[0][0] == "calib.list.missing"
-    assert "line 2: gone.jpg" in notes[0][2]
+    assert notes[0].code == "calib.list.missing"
+    assert "line 2: gone.jpg" in notes[0].message
     (tmp_path / "list.txt").write_text("gone.jpg\n")
     with pytest.raises(CalibrationError, match="none of its 1 files exist"):
         names(tmp_path / "list.txt", tmp_path)
@@ -392,7 +392,7 @@ def test_the_range_of_a_float_array_tells_who_normalised(
 
     notes = list_source(Source(str(tmp_path / "set.npy")), spec, tmp_path, 9).notes
 
-    assert [note[0] for note in notes] == ([] if code is None else [code])
+    assert [note.code for note in notes] == ([] if code is None else [code])
 
 
 def test_an_npz_gives_each_input_its_own_array(tmp_path: Path) -> None:

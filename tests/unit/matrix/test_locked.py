@@ -15,7 +15,7 @@ import pytest
 from orchestrator import Project
 from orchestrator.cli.app import run
 from orchestrator.errors import ArtifactError
-from orchestrator.pipeline.digests import sha256_file
+from orchestrator.files import sha256_of
 from orchestrator.pipeline.finished.attest import Statement, read_statement
 from orchestrator.pipeline.finished.reproducing import Reproduction, compare
 
@@ -184,7 +184,7 @@ def test_a_build_is_made_again_elsewhere_and_is_the_same(
     assert json.loads(capsys.readouterr().out)["outcome"] == "bytes"
     assert not (other / "artifacts").exists()
     (kept / "manifest.json").write_text(
-        (kept / "manifest.json").read_text().replace(sha256_file(kept / "model.har"), "0" * 64)
+        (kept / "manifest.json").read_text().replace(sha256_of(kept / "model.har"), "0" * 64)
     )
     assert run(["reproduce", str(kept / "manifest.json"), "--json"]) == 6
     found = json.loads(capsys.readouterr().out)
@@ -205,7 +205,7 @@ def test_numbers_are_compared_where_bytes_differ(tmp_path: Path) -> None:
                 (folder / name).write_bytes(os.fsencode(folder.name))
             else:
                 np.save(folder / name, values if folder is first else other)
-        subjects[name] = sha256_file(first / name)
+        subjects[name] = sha256_of(first / name)
     statement = Statement(
         first / "manifest.json", subjects, "m", "hailo8l", {}, "t", True, {}, {}, "1", ""
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import ConfigError
+from orchestrator.files import sha256_of
 from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
-from orchestrator.pipeline.digests import DigestMemory, digest_of, sha256_file
+from orchestrator.pipeline.digests import DigestMemory, digest_of
 
 KEY = digest_of("key")
 
@@ -20,7 +21,7 @@ def make_entry(work: Path, content: bytes = b"onnx") -> CacheEntry:
     work.mkdir(exist_ok=True)
     file = work / "model.onnx"
     file.write_bytes(content)
-    record = CachedFile("onnx", "model.onnx", sha256_file(file), len(content))
+    record = CachedFile("onnx", "model.onnx", sha256_of(file), len(content))
     return CacheEntry(key=KEY, stage="export", files=(record,), result={"opset": 13})
 
 
@@ -86,11 +87,11 @@ PUBLISH = """
 import sys
 from pathlib import Path
 from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
-from orchestrator.pipeline.digests import sha256_file
+from orchestrator.files import sha256_of
 root, work, key = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 work.mkdir()
 (work / "model.onnx").write_bytes(b"onnx")
-file = CachedFile("onnx", "model.onnx", sha256_file(work / "model.onnx"), 4)
+file = CachedFile("onnx", "model.onnx", sha256_of(work / "model.onnx"), 4)
 StageCache(root).publish(CacheEntry(key=key, stage="export", files=(file,)), work)
 """
 

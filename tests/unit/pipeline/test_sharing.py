@@ -13,8 +13,8 @@ import pytest
 
 from orchestrator.cli.app import run
 from orchestrator.cli.up import make_session
+from orchestrator.files import sha256_of
 from orchestrator.pipeline.cache import CachedFile, CacheEntry
-from orchestrator.pipeline.digests import sha256_file
 from orchestrator.pipeline.session import BuildSession
 from orchestrator.pipeline.sharing import exchange
 
@@ -81,7 +81,7 @@ def publish(session: BuildSession, name: str, key: str, why: Any) -> None:
     file = work / f"{name}.bin"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(name.encode() * 1000)
-    record = CachedFile(name, file.name, sha256_file(file), file.stat().st_size)
+    record = CachedFile(name, file.name, sha256_of(file), file.stat().st_size)
     session.cache.publish(CacheEntry(key, name, (record,), created=time.time(), why=why), work)
 
 
@@ -246,7 +246,7 @@ def test_a_folder_of_this_machine_inside_a_file_is_told(
         work.mkdir()
         (work / "model.onnx").write_text(f"made from {project}/net.py")
         file = work / "model.onnx"
-        record = CachedFile("onnx", file.name, sha256_file(file), file.stat().st_size)
+        record = CachedFile("onnx", file.name, sha256_of(file), file.stat().st_size)
         export = made.stages[0]
         session.cache.publish(CacheEntry(export.key, "export", (record,), why=export.why), work)
     warnings = hef(capsys, "push", "--dry-run")["warnings"]

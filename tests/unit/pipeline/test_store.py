@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import ConfigError
+from orchestrator.files import sha256_of
 from orchestrator.pipeline.cache import CachedFile, CacheEntry, StageCache
-from orchestrator.pipeline.digests import DigestMemory, digest_of, sha256_file
+from orchestrator.pipeline.digests import DigestMemory, digest_of
 from orchestrator.pipeline.sharing import store as store_module
 from orchestrator.pipeline.sharing.objects import (
     Folder,
@@ -57,7 +58,7 @@ class Side:
         for name, content in files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(content)
-            records.append(CachedFile("any", name, sha256_file(work / name), len(content)))
+            records.append(CachedFile("any", name, sha256_of(work / name), len(content)))
         why = {"stage": stage, "schema": 1, "number": 0.1, **more}
         entry = CacheEntry(digest_of(why), stage, tuple(records), {"opset": 13}, why=why)
         self.cache.publish(entry, work)

@@ -142,9 +142,7 @@ def test_a_lock_keeps_one_pin_for_each_line_and_can_be_emptied(tmp_path: Path) -
     lock.write_pin(tmp_path, NEW)
     lock.write_pin(tmp_path, TEN)
     assert set(lock.read_lock(tmp_path)) == {3, 5}
-    lock.remove_pin(tmp_path, 3)
-    assert set(lock.read_lock(tmp_path)) == {5}
-    lock.remove_pin(tmp_path)
+    lock.remove_pins(tmp_path)
     assert lock.read_lock(tmp_path) == {}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
+from hefsmith_worker.contract.counting import some
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -146,11 +148,8 @@ def _detected(
 ) -> Answers:
     texts, scores = [], []
     for rows in detections:
-        shown = ", ".join(
-            f"{_name(labels, int(row[5]))} {row[4]:.2f}" for row in rows[:SHOWN_BOXES]
-        )
-        more = f" and {len(rows) - SHOWN_BOXES} more" if len(rows) > SHOWN_BOXES else ""
-        texts.append(f"{shown}{more}" if len(rows) else "no boxes")
+        boxes = [f"{_name(labels, int(row[5]))} {row[4]:.2f}" for row in rows]
+        texts.append(some(boxes, SHOWN_BOXES) or "no boxes")
         scores.append(float(rows[:, 4].max()) if len(rows) else 0.0)
     return Answers(tuple(texts), tuple(scores), constant=constant)
 

@@ -13,7 +13,13 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, List
 
-from hefsmith_worker.calibration.items import MAX_FILE_BYTES, Item, Listing, is_picture_name
+from hefsmith_worker.calibration.items import (
+    MAX_FILE_BYTES,
+    Item,
+    Listing,
+    folders_of,
+    is_picture_name,
+)
 from hefsmith_worker.calibration.model import CalibrationError
 from hefsmith_worker.contract import names
 
@@ -46,7 +52,7 @@ def list_zip(path: Path) -> Listing:
             msg = f"{path}: {name} is encrypted"
             raise CalibrationError(msg, "calib.archive.encrypted", "Unpack it yourself.", str(path))
         _refuse_bomb(path, name, member.file_size, member.compress_size)
-        items.append(Item(name, str(path), group=_folders(name), member=name))
+        items.append(Item(name, str(path), group=folders_of(name.replace("\\", "/")), member=name))
     return Listing(items)
 
 
@@ -74,7 +80,9 @@ def list_tar(path: Path, scratch: Path) -> Listing:
                 if member.size > MAX_FILE_BYTES:
                     raise _bomb(path, f"{name} has {member.size} bytes")
                 span = (member.offset_data, member.size)
-                items.append(Item(name, str(plain), group=_folders(name), span=span))
+                items.append(
+                    Item(name, str(plain), group=folders_of(name.replace("\\", "/")), span=span)
+                )
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise _broken(path, str(error)) from None
     return Listing(items)
@@ -109,10 +117,6 @@ def _decompress(path: Path, scratch: Path) -> Path:
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise _broken(path, str(error)) from None
     return plain
-
-
-def _folders(name: str) -> tuple[str, ...]:
-    return tuple(name.replace("\\", "/").split("/")[:-1])
 
 
 def _refuse_climbing(path: Path, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, List, Optional, Tuple
 from hefsmith_worker.calibration.data import RANGE_ROWS, is_data
 from hefsmith_worker.calibration.items import Item, Listing
 from hefsmith_worker.calibration.model import CalibrationError, InputSpec
-from hefsmith_worker.contract.findings import ERROR, INFO, WARNING
+from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,9 +152,7 @@ def check_shape(shape: Tuple[int, ...], spec: InputSpec, where: str) -> None:
     raise CalibrationError(msg, code, fix, where)
 
 
-def check_values(
-    array: np.ndarray[Any, Any], spec: InputSpec, where: str
-) -> List[Tuple[str, str, str, str]]:
+def check_values(array: np.ndarray[Any, Any], spec: InputSpec, where: str) -> List[Finding]:
     """Look at type and range; return notes."""
     import numpy as np
 
@@ -178,10 +176,13 @@ def check_values(
     notes = []
     if array.dtype.itemsize > 4:
         notes.append(
-            ("calib.dtype.wide", INFO,
-             f"{where}: {array.dtype} takes {array.dtype.itemsize} times the space of uint8",
-             "array.astype('uint8')")
-        )  # fmt: skip
+            Finding(
+                "calib.dtype.wide",
+                INFO,
+                f"{where}: {array.dtype} takes {array.dtype.itemsize} times the space of uint8",
+                "array.astype('uint8')",
+            )
+        )
     on_host = spec.preprocess.normalize == "host"
     if is_data(spec) and on_host:
         return notes
@@ -191,40 +192,45 @@ def check_values(
                 f"{where}: values {low:.4g}..{high:.4g}, but the recipe normalises on the host"
             )
             fix = "Normalise the array, or save raw pixels as uint8: they are normalised then."
-            notes.append(("calib.range", ERROR, message, fix))
+            notes.append(Finding("calib.range", ERROR, message, fix))
         return notes
     if kind in "ui" and low >= 0 and high > 255 and not is_data(spec):
         # Of a camera with 10 or 12 bits: whole numbers are no result of a normalisation.
         step = 2 ** max(1, (int(high) >> 8).bit_length())
         message = f"{where}: values {low:.0f}..{high:.0f}, which need more than the 8 bits taken"
         fix = f"array = (array // {step}).astype('uint8')"
-        notes.append(("calib.range", ERROR, message, fix))
+        notes.append(Finding("calib.range", ERROR, message, fix))
     elif low < 0 or high > 255:
         notes.append(_already("values %.4g..%.4g" % (low, high), where, spec))
     elif kind == "f" and high <= 1.0 and low < high:
         notes.append(_already("values within 0..1", where, spec))
     elif kind == "f":
         notes.append(
-            ("calib.dtype", WARNING, f"{where}: {array.dtype} pixels are rounded to uint8",
-             "array.round().astype('uint8')")
-        )  # fmt: skip
+            Finding(
+                "calib.dtype",
+                WARNING,
+                f"{where}: {array.dtype} pixels are rounded to uint8",
+                "array.round().astype('uint8')",
+            )
+        )
     return notes
 
 
-def _already(what: str, where: str, spec: InputSpec) -> Tuple[str, str, str, str]:
+def _already(what: str, where: str, spec: InputSpec) -> Finding:
     if is_data(spec):
         message = f"{where}: {what}: the input {spec.name} takes 8 bits, 0..255"
         fix = (
             "Scale the array to 0..255 and save it as uint8, or set preprocessing.normalize: host "
             "(then mean and std are in the array's own units, and floats are taken as they are)."
         )
-        return ("calib.range", ERROR, message, fix)
+        return Finding("calib.range", ERROR, message, fix)
     message = f"{where}: {what}: it looks normalised already"
     if spec.preprocess.normalize == "chip":
         message += ", and the chip normalises again"
         fix = "Save raw pixels (0..255, uint8), or set preprocessing.normalize: host."
-        return ("calib.normalised-twice", ERROR, message, fix)
-    return ("calib.range", ERROR, message + "; raw pixels 0..255 are needed", "Save raw pixels.")
+        return Finding("calib.normalised-twice", ERROR, message, fix)
+    message += "; raw pixels 0..255 are needed"
+    return Finding("calib.range", ERROR, message, "Save raw pixels.")
 
 
 def range_of(array: np.ndarray[Any, Any], rows: Any) -> Tuple[float, float]:

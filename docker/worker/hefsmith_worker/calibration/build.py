@@ -23,7 +23,7 @@ from hefsmith_worker.calibration.classes import label_indices
 from hefsmith_worker.calibration.data import PIXELS, RANGE_ROWS, Range, is_data, range_of_rows
 from hefsmith_worker.calibration.fingerprints import Seen
 from hefsmith_worker.calibration.float_check import SAMPLES, ProbedRows, check_with_float_model
-from hefsmith_worker.calibration.items import Listing, close_archives, forget_maps, read_bytes
+from hefsmith_worker.calibration.items import close_archives, forget_maps, read_bytes
 from hefsmith_worker.calibration.model import (
     ANY_INPUT,
     CalibratedInput,
@@ -33,13 +33,12 @@ from hefsmith_worker.calibration.model import (
     Emit,
     FloatCheck,
     InputSpec,
-    Source,
     ignore,
 )
 from hefsmith_worker.calibration.overlap import Counter, find_overlap
 from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import sample_digest
-from hefsmith_worker.calibration.sources import list_source, pair_inputs, source_for
+from hefsmith_worker.calibration.sources import list_sources, pair_inputs, source_for
 from hefsmith_worker.calibration.statistics import channel_statistics
 from hefsmith_worker.calibration.work import (
     HEADER_BYTES,
@@ -161,24 +160,14 @@ def find_candidates(request: CalibrationRequest, scratch: Path) -> Candidates:
     if request.count < 1:
         msg = f"count must be 1 or more, not {request.count}"
         raise CalibrationError(msg, "calib.count")
-    listings: List[Listing] = []
-    known: Dict[Source, Listing] = {}
-    for spec in request.inputs:
-        source = source_for(request.sources, spec.name)
-        listing = known.get(source)
-        if listing is None or listing.prepared:
-            listing = known[source] = list_source(source, spec, scratch, request.count)
-        listings.append(listing)
+    pairs = [(spec, source_for(request.sources, spec.name)) for spec in request.inputs]
+    listings = list_sources(pairs, scratch, request.count)
     extra = set(request.sources) - {spec.name for spec in request.inputs} - {ANY_INPUT}
     if extra:
         have = ", ".join(spec.name for spec in request.inputs)
         msg = f"sources for unknown inputs {', '.join(sorted(extra))}; the network has: {have}"
         raise CalibrationError(msg, "calib.inputs", "Use the names of the ONNX inputs.")
-    notes = [
-        Finding(code, severity, message, fix)
-        for listing in listings
-        for code, severity, message, fix in listing.notes
-    ]
+    notes = [note for listing in listings for note in listing.notes]
     samples = order_samples(pair_inputs(list(zip(request.inputs, listings))), request.seed)
     return Candidates(
         tuple(samples),

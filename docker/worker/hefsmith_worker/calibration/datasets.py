@@ -9,10 +9,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from hefsmith_worker.calibration.flat_yaml import read_flat_yaml
 from hefsmith_worker.calibration.folders import Mounts, list_file, list_folder, resolve
-from hefsmith_worker.calibration.items import Boxes, Item, Listing
+from hefsmith_worker.calibration.items import Boxes, Item, Listing, folders_of
 from hefsmith_worker.calibration.model import CalibrationError, Source
 from hefsmith_worker.contract import names
-from hefsmith_worker.contract.findings import WARNING
+from hefsmith_worker.contract.findings import WARNING, Finding
 from hefsmith_worker.regular import parse_json, read_regular
 
 #: Bytes of an annotation file; that of COCO's 118,287 pictures has 470 MB.
@@ -48,7 +48,7 @@ def list_coco(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
     items = []
     for key, name in sorted(pictures.items(), key=lambda pair: pair[1]):
         own = tuple(boxes.get(key, ())) if labelled else None
-        items.append(Item(name, str(folder / name), group=tuple(name.split("/")[:-1]), boxes=own))
+        items.append(Item(name, str(folder / name), group=folders_of(name), boxes=own))
     classes = tuple(str(entry.get("name", entry["id"])) for entry in categories)
     return Listing(items, classes=classes)
 
@@ -130,10 +130,13 @@ def list_yolo(path: Path, source: Source, mounts: Mounts = ()) -> Listing:
     result = Listing(items, classes=classes, notes=listing.notes)
     if notes:
         result.notes.append(
-            ("calib.yolo.labels", WARNING,
-             f"{len(notes)} label files cannot be read; {notes[0]}",
-             "Each line is: class x_centre y_centre width height, all but the class 0..1.")
-        )  # fmt: skip
+            Finding(
+                "calib.yolo.labels",
+                WARNING,
+                f"{len(notes)} label files cannot be read; {notes[0]}",
+                "Each line is: class x_centre y_centre width height, all but the class 0..1.",
+            )
+        )
     return result
 
 
@@ -161,7 +164,7 @@ def _from_data_yaml(
         raise CalibrationError(msg, "calib.yolo", "Name another split in the source.", str(path))
     root = document.get("path")
     items: List[Item] = []
-    notes: List[Tuple[str, str, str, str]] = []
+    notes: List[Finding] = []
     for entry in value if isinstance(value, list) else [value]:
         place = _place_of(str(entry), root if isinstance(root, str) else "", path.parent, mounts)
         if place.is_dir():

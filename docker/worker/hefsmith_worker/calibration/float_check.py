@@ -57,25 +57,28 @@ def check_with_float_model(
         return None, [_skipped("onnxruntime is not installed here")]
     except Exception as error:
         return None, [_skipped(f"the model cannot be loaded: {_short(error)}")]
+
+    def ask(arrays: Mapping[str, Any]) -> Answers:
+        return read_answers(_outputs(run, specs, arrays), labels, task)
+
     try:
-        answers = _ask(run, specs, probe.arrays, labels, task)
+        answers = ask(probe.arrays)
     except Exception as error:
         return None, [_skipped(f"the model cannot be run on the arrays: {_short(error)}")]
     found = _lint_answers(answers, probe)
     swapped = None
     first = specs[0]
     if first.preprocess.color in ("rgb", "bgr"):
-        arrays = dict(probe.arrays)
-        arrays[first.name] = turned(arrays[first.name], first.preprocess)
-        swapped = _ask(run, specs, arrays, labels, task)
+        colours = turned(probe.arrays[first.name], first.preprocess)
+        swapped = ask({**probe.arrays, first.name: colours})
         if _clearly_better(swapped, answers, probe.truth):
             found.append(_channel_order(answers, swapped, first, probe.truth))
-    found += _normalisation(run, specs, probe, answers, labels, task)
+    found += _normalisation(ask, first, probe, answers)
     other = "letterbox" if first.preprocess.resize == "stretch" else "stretch"
     if first.preprocess.resize in ("stretch", "letterbox"):
         arrays_as = prepare_as(other)
         if arrays_as is not None:
-            changed = _ask(run, specs, {**probe.arrays, first.name: arrays_as}, labels, task)
+            changed = ask({**probe.arrays, first.name: arrays_as})
             if _clearly_better(changed, answers, probe.truth):
                 how = _compare(answers, changed, probe.truth)
                 found.append(_resize(how, first.preprocess.resize, other))
@@ -95,22 +98,19 @@ def _session(model: str) -> Callable[[Dict[str, Any]], List[Any]]:
     return Session(model).run
 
 
-def _ask(
+def _outputs(
     run: Callable[[Dict[str, Any]], List[Any]],
     specs: Sequence[InputSpec],
     arrays: Mapping[str, Any],
-    labels: Sequence[str],
-    task: Optional[str],
-) -> Answers:
-    """Run row by row (exported networks have a batch of one) and read the outputs."""
+) -> List[Any]:
+    """Run row by row (exported networks have a batch of one) and return the outputs."""
     import numpy as np
 
     collected: List[List[Any]] = []
     for row in range(len(next(iter(arrays.values())))):
         feeds = {spec.name: as_network_input(arrays[spec.name][row], spec) for spec in specs}
         collected.append([np.asarray(output) for output in run(feeds)])
-    outputs = [np.concatenate([row[i] for row in collected]) for i in range(len(collected[0]))]
-    return read_answers(outputs, labels, task)
+    return [np.concatenate([row[i] for row in collected]) for i in range(len(collected[0]))]
 
 
 def as_network_input(row: np.ndarray[Any, Any], spec: InputSpec) -> np.ndarray[Any, Any]:
@@ -147,7 +147,7 @@ def _lint_answers(answers: Answers, probe: ProbedRows) -> List[Finding]:
                 "Check preprocessing (mean, std, who normalises) and the weights.",
             )
         )
-    right, known = _right(answers, probe.truth), sum(1 for t in probe.truth if t is not None)
+    right, known = _right(answers, probe.truth), _known(probe.truth)
     if right is not None and known >= KNOWN_ENOUGH and right * 4 <= known:
         found.append(
             Finding(
@@ -163,6 +163,10 @@ def _lint_answers(answers: Answers, probe: ProbedRows) -> List[Finding]:
     return found
 
 
+def _known(truth: Sequence[Optional[int]]) -> int:
+    return sum(1 for label in truth if label is not None)
+
+
 def _right(answers: Answers, truth: Sequence[Optional[int]]) -> Optional[int]:
     if answers.classes is None or all(label is None for label in truth):
         return None
@@ -175,7 +179,7 @@ def _clearly_better(other: Answers, ours: Answers, truth: Sequence[Optional[int]
     """By true labels when they are known, else by confidence."""
     right, other_right = _right(ours, truth), _right(other, truth)
     if right is not None and other_right is not None:
-        known = sum(1 for label in truth if label is not None)
+        known = _known(truth)
         if known >= KNOWN_ENOUGH:
             return other_right - right >= max(2, 0.25 * known)
     if ours.scores is None or other.scores is None:
@@ -214,18 +218,15 @@ _KNOWN, _MORE = 8, 0.4
 
 
 def _normalisation(
-    run: Callable[[Dict[str, Any]], List[Any]],
-    specs: Sequence[InputSpec],
+    ask: Callable[[Mapping[str, Any]], Answers],
+    first: InputSpec,
     probe: ProbedRows,
     answers: Answers,
-    labels: Sequence[str],
-    task: Optional[str],
 ) -> List[Finding]:
     """Try other ways to normalise where the network is wrong about known labels."""
     import numpy as np
 
-    first = specs[0]
-    known = sum(1 for label in probe.truth if label is not None)
+    known = _known(probe.truth)
     right = _right(answers, probe.truth)
     if right is None or known < _KNOWN or 2 * right > known:
         return []
@@ -241,7 +242,7 @@ def _normalisation(
         ):
             continue
         made = (raw - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
-        changed = _ask(run, specs, {**probe.arrays, first.name: made}, labels, task)
+        changed = ask({**probe.arrays, first.name: made})
         count = _right(changed, probe.truth) or 0
         if count - right >= max(3, _MORE * known) and (best is None or count > best[0]):
             best = (count, name, mean, std)
@@ -274,7 +275,7 @@ def _resize(how: str, ours: str, other: str) -> Finding:
 def _compare(ours: Answers, other: Answers, truth: Sequence[Optional[int]]) -> str:
     """Return what :func:`_clearly_better` went by."""
     right, other_right = _right(ours, truth), _right(other, truth)
-    known = sum(1 for label in truth if label is not None)
+    known = _known(truth)
     if right is not None and other_right is not None and known >= KNOWN_ENOUGH:
         return f"right on {other_right} of {known} with a known label against {right}"
     before, after = _mean(ours.scores), _mean(other.scores)

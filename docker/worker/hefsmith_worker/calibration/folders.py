@@ -13,11 +13,12 @@ from typing import Callable, Iterator, List, Optional, Sequence, Set, Tuple
 from hefsmith_worker.calibration.items import (
     Item,
     Listing,
+    folders_of,
     is_array_name,
     is_picture_name,
 )
 from hefsmith_worker.calibration.model import CalibrationError
-from hefsmith_worker.contract.findings import WARNING
+from hefsmith_worker.contract.findings import WARNING, Finding
 from hefsmith_worker.regular import read_regular
 
 Mounts = Sequence[Tuple[str, str]]
@@ -31,7 +32,7 @@ def list_folder(folder: Path, wanted: Callable[[str], bool] = is_picture_name) -
     ``wanted`` tells by their names which files are looked for, where it is not pictures.
     """
     items = [
-        Item(relative, str(folder / relative), group=tuple(relative.split("/")[:-1]),
+        Item(relative, str(folder / relative), group=folders_of(relative),
              label=_class_of(relative))
         for relative in sorted(_walk(folder, wanted))
     ]  # fmt: skip
@@ -108,9 +109,7 @@ def list_glob(pattern: str) -> Listing:
     items = []
     for path in pictures:
         relative = os.path.relpath(path, base).replace(os.sep, "/")
-        items.append(
-            Item(relative, path, group=tuple(relative.split("/")[:-1]), label=_class_of(relative))
-        )
+        items.append(Item(relative, path, group=folders_of(relative), label=_class_of(relative)))
     return Listing(items)
 
 
@@ -152,10 +151,13 @@ def list_file(path: Path, mounts: Mounts = ()) -> Listing:
         )
     if missing:
         listing.notes.append(
-            ("calib.list.missing", WARNING,
-             f"{path.name}: {len(missing)} of {len(items)} files are missing; {missing[0]}",
-             "Correct the list, or copy the files.")
-        )  # fmt: skip
+            Finding(
+                "calib.list.missing",
+                WARNING,
+                f"{path.name}: {len(missing)} of {len(items)} files are missing; {missing[0]}",
+                "Correct the list, or copy the files.",
+            )
+        )
     return listing
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from hefsmith_worker.contract.findings import Finding
 from hefsmith_worker.pictures import PictureError
 
 #: Suffixes that are looked for in folders and archives, in any case.
@@ -59,13 +60,13 @@ class Listing:
 
     ``prepared`` says that the rows are network inputs already (arrays), not pictures.
     ``classes`` are the names that a data set itself gives to its class numbers.
-    ``notes`` are things worth telling: (code, severity, message, fix).
+    ``notes`` are things worth telling.
     """
 
     items: List[Item]
     prepared: bool = False
     classes: Tuple[str, ...] = ()
-    notes: List[Tuple[str, str, str, str]] = field(default_factory=list)
+    notes: List[Finding] = field(default_factory=list)
 
 
 def with_plain_text(item: Item) -> Item:
@@ -87,6 +88,11 @@ def with_plain_text(item: Item) -> Item:
 
 def _plain(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def folders_of(name: str) -> Tuple[str, ...]:
+    """Return the folders in the relative name of a picture: its group."""
+    return tuple(name.split("/")[:-1])
 
 
 def is_picture_name(name: str) -> bool:

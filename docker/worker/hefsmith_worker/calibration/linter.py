@@ -14,9 +14,9 @@ from hefsmith_worker.calibration.data import is_data
 from hefsmith_worker.calibration.model import CalibrationRequest, ChannelStatistics, InputSpec
 from hefsmith_worker.calibration.statistics import as_counts
 from hefsmith_worker.calibration.work import TaskResult, Traits
-from hefsmith_worker.contract.counting import counted
+from hefsmith_worker.contract.counting import counted, some
 from hefsmith_worker.contract.enough import too_few
-from hefsmith_worker.contract.findings import ERROR, INFO, WARNING, Finding
+from hefsmith_worker.contract.findings import ERROR, INFO, SEVERITIES, WARNING, Finding
 
 #: How many names a message spells out.
 SHOWN_NAMES = 5
@@ -55,8 +55,7 @@ def lint(evidence: CalibrationEvidence) -> List[Finding]:
 
 def in_order(findings: Sequence[Finding]) -> List[Finding]:
     """Sort by severity, keeping the order otherwise; drop repeats."""
-    rank = {ERROR: 0, WARNING: 1, INFO: 2}
-    return sorted(dict.fromkeys(findings), key=lambda item: rank[item.severity])
+    return sorted(dict.fromkeys(findings), key=lambda item: SEVERITIES.index(item.severity))
 
 
 def lint_counts(evidence: CalibrationEvidence) -> List[Finding]:
@@ -104,7 +103,8 @@ def lint_unreadable(evidence: CalibrationEvidence) -> List[Finding]:
         Finding(
             "calib.unreadable",
             WARNING,
-            f"{count} of {evidence.available} images cannot be used: {_some(evidence.unreadable)}",
+            f"{count} of {evidence.available} images cannot be used: "
+            f"{some(evidence.unreadable, SHOWN_NAMES)}",
             "Repair or remove them; the build goes on with the rest.",
             got=str(count),
             files=evidence.unreadable,
@@ -166,7 +166,8 @@ def lint_pictures(evidence: CalibrationEvidence, index: int) -> List[Finding]:
             Finding(
                 f"calib.{kind}",
                 ERROR if every else WARNING,
-                f"{len(names)} of {len(evidence.names)} images {says[kind]}: {_some(names)}",
+                f"{len(names)} of {len(evidence.names)} images {says[kind]}: "
+                f"{some(names, SHOWN_NAMES)}",
                 "Remove them, or check how they were made."
                 if not every
                 else "The ranges would be worthless. Look at `hef calib preview`.",
@@ -209,17 +210,19 @@ def _kind_of_picture(counts: object) -> Optional[str]:
 
 def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> List[Finding]:
     """Compare the set's mean and spread with those of training, where the recipe names them."""
-    preprocess = spec.preprocess
-    mean, std = preprocess.offset_and_scale
-    found: List[Finding] = []
-    if is_data(spec) and preprocess.normalize != "chip":
-        return found
-    brightest = max(channel.maximum for channel in channels)
-    if is_data(spec) or brightest == 0:
-        # Pictures that are black altogether are told of as such: nothing was divided there.
-        pass
-    elif brightest <= 1.0:
-        found.append(
+    data = is_data(spec)
+    if data and spec.preprocess.normalize != "chip":
+        return []
+    found = [] if data else _lint_brightness(max(channel.maximum for channel in channels), spec)
+    if max(spec.preprocess.offset_and_scale[1]) < 1 and spec.preprocess.normalize != "none":
+        return [*found, _small_units(spec)]
+    return found + _lint_means(channels, spec)
+
+
+def _lint_brightness(brightest: float, spec: InputSpec) -> List[Finding]:
+    """Find pictures that were divided by 255, or are dark; black ones are told of as such."""
+    if 0 < brightest <= 1.0:
+        return [
             Finding(
                 "calib.range",
                 ERROR,
@@ -228,9 +231,9 @@ def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> L
                 "0..255",
                 "0..1",
             )
-        )
-    elif brightest < 64:
-        found.append(
+        ]
+    if 0 < brightest < 64:
+        return [
             Finding(
                 "calib.dark",
                 WARNING,
@@ -238,44 +241,48 @@ def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> L
                 f"{brightest:.0f} of 255",
                 "Check the exposure, and that 12-bit data was not saved as 16-bit.",
             )
-        )
-    if max(std) < 1 and preprocess.normalize != "none":
-        given = ", ".join(f"{value:g}" for value in std)
-        meant = ", ".join(f"{255 * value:.5g}" for value in std)
-        found.append(
-            Finding(
-                "calib.units",
-                WARNING,
-                f"input {spec.name}: std {given} is below one step of a pixel: it is in units of "
-                "0..1, and the recipe takes those of 0..255",
-                f"Write std: [{meant}] in preprocessing:, and mean times 255 where it is so too.",
-                "0..255",
-                "0..1",
-            )
-        )
-        return found
-    trained_on_statistics = any(value != 0 for value in mean) and len(set(mean)) > 1
-    if not trained_on_statistics:
-        return found
+        ]
+    return []
+
+
+def _small_units(spec: InputSpec) -> Finding:
+    std = spec.preprocess.offset_and_scale[1]
+    given = ", ".join(f"{value:g}" for value in std)
+    meant = ", ".join(f"{255 * value:.5g}" for value in std)
+    return Finding(
+        "calib.units",
+        WARNING,
+        f"input {spec.name}: std {given} is below one step of a pixel: it is in units of "
+        "0..1, and the recipe takes those of 0..255",
+        f"Write std: [{meant}] in preprocessing:, and mean times 255 where it is so too.",
+        "0..255",
+        "0..1",
+    )
+
+
+def _lint_means(channels: Sequence[ChannelStatistics], spec: InputSpec) -> List[Finding]:
+    """Find channels far from the mean of training, where that is one of its pictures."""
+    mean, std = spec.preprocess.offset_and_scale
+    if len(set(mean)) < 2:
+        return []
     far = [
-        f"{preprocess.channel_names[index]} {channel.mean:.0f} "
+        f"{spec.preprocess.channel_names[index]} {channel.mean:.0f} "
         f"(training {mean[index]:.0f} +- {std[index]:.0f})"
         for index, channel in enumerate(channels)
         if abs(channel.mean - mean[index]) > std[index]
     ]
-    if far:
-        found.append(
-            Finding(
-                "calib.statistics",
-                WARNING,
-                f"input {spec.name}: channel means lie far from those of training: "
-                + ", ".join(far),
-                "Check that these are the pictures, and the mean and std, of training.",
-                ", ".join(f"{value:.1f}" for value in mean),
-                ", ".join(f"{channel.mean:.1f}" for channel in channels),
-            )
+    if not far:
+        return []
+    return [
+        Finding(
+            "calib.statistics",
+            WARNING,
+            f"input {spec.name}: channel means lie far from those of training: " + ", ".join(far),
+            "Check that these are the pictures, and the mean and std, of training.",
+            ", ".join(f"{value:.1f}" for value in mean),
+            ", ".join(f"{channel.mean:.1f}" for channel in channels),
         )
-    return found
+    ]
 
 
 def lint_traits(evidence: CalibrationEvidence, index: int, spec: InputSpec) -> List[Finding]:
@@ -364,9 +371,3 @@ def lint_normalisation(request: CalibrationRequest) -> List[Finding]:
                 )
             )
     return found
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:SHOWN_NAMES])
-    more = len(names) - SHOWN_NAMES
-    return shown + (f" and {more} more" if more > 0 else "")

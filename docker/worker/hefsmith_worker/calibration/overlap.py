@@ -18,7 +18,7 @@ from hefsmith_worker.calibration.pool import WorkerPool
 from hefsmith_worker.calibration.samples import for_samples, list_for_samples
 from hefsmith_worker.calibration.sources import pair_inputs
 from hefsmith_worker.calibration.work import Setup, Task, TaskResult
-from hefsmith_worker.contract.counting import counted
+from hefsmith_worker.contract.counting import counted, some
 from hefsmith_worker.contract.findings import ERROR, WARNING, Finding
 
 SHOWN = 3
@@ -120,6 +120,4 @@ def _findings(same: Sequence[Tuple[str, str]], near: Sequence[Tuple[str, str]]) 
 
 
 def _pairs(pairs: Sequence[Tuple[str, str]]) -> str:
-    shown = ", ".join(a if a == b else f"{a} is {b}" for a, b in pairs[:SHOWN])
-    more = len(pairs) - SHOWN
-    return shown + (f" and {more} more" if more > 0 else "")
+    return some([a if a == b else f"{a} is {b}" for a, b in pairs], SHOWN)

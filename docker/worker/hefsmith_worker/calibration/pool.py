@@ -19,7 +19,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Callable, Dict, List, Optional, Sequence, Type
 
 import hefsmith_worker
@@ -116,14 +115,9 @@ class WorkerPool:
     def __enter__(self) -> WorkerPool:  # noqa: PYI034  Self is not in Python 3.8
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
         for pool_worker in self._members:
-            pool_worker.dismiss(at_once=error is not None)
+            pool_worker.dismiss(at_once=kind is not None)
         if self._threads is not None:
             self._threads.shutdown(wait=True)
 

@@ -24,7 +24,12 @@ from hefsmith_worker.calibration.model import (
     Source,
     ignore,
 )
-from hefsmith_worker.calibration.sources import has_validation, list_source, pair_inputs, source_for
+from hefsmith_worker.calibration.sources import (
+    has_validation,
+    list_sources,
+    pair_inputs,
+    source_for,
+)
 from hefsmith_worker.calibration.work import prepare_item, row_of
 from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import ERROR, WARNING, Finding
@@ -69,9 +74,9 @@ def load_samples(
 def _stop_at_errors(listings: Sequence[Listing]) -> None:
     """Raise for arrays that would make every sample wrong."""
     for listing in listings:
-        for code, severity, message, fix in listing.notes:
-            if severity == ERROR:
-                raise CalibrationError(message, code, fix)
+        for note in listing.notes:
+            if note.severity == ERROR:
+                raise CalibrationError(note.message, note.code, note.fix)
 
 
 def for_samples(spec: InputSpec) -> InputSpec:
@@ -86,17 +91,13 @@ def list_for_samples(
     specs: Sequence[InputSpec], sources: Mapping[str, Source], count: Optional[int], scratch: Path
 ) -> List[Listing]:
     """List the source of every input; a YOLO data set gives its validation part, if it has one."""
-    listings: List[Listing] = []
-    known: Dict[Source, Listing] = {}
+    pairs = []
     for spec in specs:
         source = source_for(sources, spec.name)
         if source.split is None and has_validation(source):
             source = replace(source, split="val")
-        listing = known.get(source)
-        if listing is None or listing.prepared:
-            listing = known[source] = list_source(source, spec, scratch, count or 1024)
-        listings.append(listing)
-    return listings
+        pairs.append((spec, source))
+    return list_sources(pairs, scratch, count or 1024)
 
 
 def _load(
@@ -135,7 +136,7 @@ def _load(
     numbers, findings = label_indices(items, labels, task, every)
     table, more = class_numbers(listings[0].classes, labels)
     findings += more
-    findings += [Finding(*note[:3], fix=note[3]) for note in listings[0].notes]
+    findings += listings[0].notes
     findings += _lint(broken, kept, _prints(specs[0], columns[0]))
     masks: List[Any] = []
     # Masks are of one input's pictures; other inputs are seen from elsewhere.

@@ -135,6 +135,20 @@ def list_source(source: Source, spec: InputSpec, scratch: Path, wanted: int) -> 
     return listing
 
 
+def list_sources(
+    pairs: Sequence[Tuple[InputSpec, Source]], scratch: Path, wanted: int
+) -> List[Listing]:
+    """List the source of each input, pictures that several inputs share only once."""
+    listings: List[Listing] = []
+    known: Dict[Source, Listing] = {}
+    for spec, source in pairs:
+        listing = known.get(source)
+        if listing is None or listing.prepared:
+            listing = known[source] = list_source(source, spec, scratch, wanted)
+        listings.append(listing)
+    return listings
+
+
 def _folder(path: Path) -> Listing:
     """List a folder's pictures, or its arrays where it has no pictures."""
     found = folders.list_folder(path)

@@ -100,10 +100,7 @@ def row_type(spec: InputSpec) -> str:
 
 def row_bytes(spec: InputSpec) -> int:
     """Return the length of one row in bytes."""
-    count = 4 if row_type(spec) == "float32" else 1
-    for side in spec.preprocess.shape:
-        count *= side
-    return count
+    return (4 if row_type(spec) == "float32" else 1) * math.prod(spec.preprocess.shape)
 
 
 def npy_header(spec: InputSpec, count: int) -> bytes:

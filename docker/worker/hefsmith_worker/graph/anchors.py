@@ -25,17 +25,8 @@ def fused_anchors(
 
     ``picture`` is (height, width); decoders that work on a picture of size 1 give fractions.
     """
-    found: List[Sizes] = []
-    for end in ends:
-        sizes: Sizes = []
-        for anchor in range(fused.anchors):
-            first = anchor * fused.period
-            pair = [neutral(trace.marks((end.position, first + side))) for side in (2, 3)]
-            if pair[0] is None or pair[1] is None:
-                return None
-            sizes.append([pair[0], pair[1]])
-        found.append(sizes)
-    return _in_pixels(found, picture)
+    firsts = [anchor * fused.period for anchor in range(fused.anchors)]
+    return _sizes(trace, [(end, firsts) for end in ends], (2, 3), picture)
 
 
 def separate_anchors(
@@ -47,15 +38,26 @@ def separate_anchors(
 
     Decoders that work on a picture of size 1 give fractions; they are scaled to pixels.
     """
+    sides = (3, 2) if order == "yx" else (2, 3)
+    places = [(end, range(0, end.channels // 4 * 4, 4)) for end in ends]
+    return _sizes(trace, places, sides, picture)
+
+
+def _sizes(
+    trace: Trace,
+    places: Sequence[Tuple[End, Sequence[int]]],
+    sides: Tuple[int, int],
+    picture: Tuple[int, int],
+) -> Optional[List[Sizes]]:
+    """Return (width, height) of the anchors that begin at some channels of each end."""
     found: List[Sizes] = []
-    for end in ends:
-        sizes = []
-        for anchor in range(end.channels // 4):
-            sides = (3, 2) if order == "yx" else (2, 3)
-            pair = [neutral(trace.marks((end.position, anchor * 4 + side))) for side in sides]
-            if pair[0] is None or pair[1] is None:
+    for end, firsts in places:
+        sizes: Sizes = []
+        for first in firsts:
+            width, height = (neutral(trace.marks((end.position, first + side))) for side in sides)
+            if width is None or height is None:
                 return None
-            sizes.append([pair[0], pair[1]])
+            sizes.append([width, height])
         found.append(sizes)
     return _in_pixels(found, picture)
 

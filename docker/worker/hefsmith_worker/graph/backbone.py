@@ -10,33 +10,11 @@ from hefsmith_worker.graph.heads import End
 from hefsmith_worker.graph.model import Graph, Node
 from hefsmith_worker.graph.values import Values
 
-_ACTIVATIONS = frozenset(
-    [
-        "Relu",
-        "LeakyRelu",
-        "Sigmoid",
-        "HardSwish",
-        "HardSigmoid",
-        "Mul",
-        "Add",
-        "Clip",
-        "PRelu",
-        "Elu",
-        "Mish",
-        "Softplus",
-        "Tanh",
-        "Swish",
-        "Gelu",
-        "Erf",
-        "Div",
-        "Identity",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "GroupNormalization",
-        "Cast",
-        "Reshape",
-    ]
-)
+_ACTIVATIONS = frozenset((
+    "Relu", "LeakyRelu", "Sigmoid", "HardSwish", "HardSigmoid", "Mul", "Add", "Clip", "PRelu",
+    "Elu", "Mish", "Softplus", "Tanh", "Swish", "Gelu", "Erf", "Div", "Identity",
+    "BatchNormalization", "InstanceNormalization", "GroupNormalization", "Cast", "Reshape",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)

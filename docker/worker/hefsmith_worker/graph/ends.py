@@ -12,23 +12,10 @@ from hefsmith_worker.graph.values import Values
 
 _LEARNED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 #: Operators that hide learned layers of their own; behind them nothing is a plain head.
-OPAQUE = frozenset(
-    [
-        "RoiAlign",
-        "MaxRoiPool",
-        "LSTM",
-        "GRU",
-        "RNN",
-        "Loop",
-        "Scan",
-        "Attention",
-        "MultiHeadAttention",
-        "GridSample",
-        "DeformConv",
-        "QLinearConv",
-        "ConvInteger",
-    ]
-)
+OPAQUE = frozenset((
+    "RoiAlign", "MaxRoiPool", "LSTM", "GRU", "RNN", "Loop", "Scan", "Attention",
+    "MultiHeadAttention", "GridSample", "DeformConv", "QLinearConv", "ConvInteger",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ _JOINS = frozenset(["Add", "Sum", "Mean", "Div", "Mul"])
 _POOLS = frozenset(["GlobalAveragePool", "AveragePool", "ReduceMean"])
 #: Layers between a decoder's joint and its answer.
 _DECODER_DEPTH = 8
+#: Kinds of these layers.
+_BETWEEN = frozenset(
+    ["Conv", "BatchNormalization", "Relu", "Identity", "Dropout", "Mul", "Sigmoid"]
+)
 _NORMS = frozenset(["LpNormalization", "ReduceL2", "Sqrt", "Norm"])
 
 
@@ -145,14 +149,7 @@ def _segmentation(
         return None
     if any(_channels(values, node) != number for node in ends.learned):
         return None
-    decided = bool(passed & {"Softmax", "LogSoftmax", "ArgMax"})
-    if "ArgMax" in passed and any(
-        graph.producer[output].op == "ArgMax"
-        and int(graph.producer[output].get("axis", 0)) not in (1, -3)
-        for output in graph.outputs
-        if output in graph.producer
-    ):
-        decided = False
+    decided = bool(passed & {"Softmax", "LogSoftmax", "ArgMax"}) and not _picks_cells(graph)
     resized = bool(passed & _RESIZES)
     stride = max(round(size[0] / shape[2]) for shape in maps)
     larger = any(shape[2] > size[0] for shape in maps)
@@ -190,6 +187,14 @@ def _segmentation(
     )
 
 
+def _picks_cells(graph: Graph) -> bool:
+    """Say whether an output is the largest cell of a map, and not the largest channel of a cell."""
+    makers = [graph.producer[output] for output in graph.outputs if output in graph.producer]
+    return any(
+        maker.op == "ArgMax" and int(maker.get("axis", 0)) not in (1, -3) for maker in makers
+    )
+
+
 def _joins_scales(graph: Graph, last: Node) -> bool:
     """Say whether a decoder before the last layer joins maps that it enlarged to one size."""
     waiting, seen = [(last.inputs[0], 0)], set()
@@ -202,14 +207,6 @@ def _joins_scales(graph: Graph, last: Node) -> bool:
         if node.op == "Concat":
             makers = [graph.producer.get(source) for source in node.inputs]
             return sum(maker is not None and maker.op in _RESIZES for maker in makers) >= 1
-        if node.op in (
-            "Conv",
-            "BatchNormalization",
-            "Relu",
-            "Identity",
-            "Dropout",
-            "Mul",
-            "Sigmoid",
-        ):
+        if node.op in _BETWEEN:
             waiting.append((node.inputs[0], depth + 1))
     return False

@@ -23,61 +23,17 @@ from hefsmith_worker.graph.values import Values
 Channel = Tuple[int, int]
 
 _BINARY = frozenset(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mod", "PRelu"])
-_UNARY = frozenset(
-    [
-        "Sigmoid",
-        "HardSigmoid",
-        "Exp",
-        "Log",
-        "Sqrt",
-        "Relu",
-        "LeakyRelu",
-        "Tanh",
-        "Softplus",
-        "Clip",
-        "Neg",
-        "Abs",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Cos",
-        "Sin",
-        "Reciprocal",
-        "Erf",
-        "HardSwish",
-        "Gelu",
-        "Mish",
-        "Swish",
-        "Elu",
-        "Softmax",
-        "LogSoftmax",
-        "Hardmax",
-    ]
-)
+_UNARY = frozenset((
+    "Sigmoid", "HardSigmoid", "Exp", "Log", "Sqrt", "Relu", "LeakyRelu", "Tanh", "Softplus",
+    "Clip", "Neg", "Abs", "Floor", "Ceil", "Round", "Cos", "Sin", "Reciprocal", "Erf",
+    "HardSwish", "Gelu", "Mish", "Swish", "Elu", "Softmax", "LogSoftmax", "Hardmax",
+))  # fmt: skip
 #: Operators whose result does not tell where it came from; the channels are told, then lost.
-_SELECTS = frozenset(
-    [
-        "TopK",
-        "ArgMax",
-        "ArgMin",
-        "GatherElements",
-        "GatherND",
-        "Gather",
-        "NonMaxSuppression",
-        "NonZero",
-        "Where",
-        "Greater",
-        "GreaterOrEqual",
-        "Less",
-        "LessOrEqual",
-        "Equal",
-        "Not",
-        "And",
-        "Or",
-        "ScatterND",
-        "ScatterElements",
-    ]
-)
+_SELECTS = frozenset((
+    "TopK", "ArgMax", "ArgMin", "GatherElements", "GatherND", "Gather", "NonMaxSuppression",
+    "NonZero", "Where", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not",
+    "And", "Or", "ScatterND", "ScatterElements",
+))  # fmt: skip
 _WIDEST = 1024
 _LARGEST = 40_000_000
 

@@ -57,7 +57,7 @@ class Picture:
     frames: int = 1
 
 
-def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Picture:
+def open_picture(data: Union[bytes, str]) -> Picture:
     """Read the header of an encoded picture (bytes, or a path). Raises :class:`PictureError`."""
     image_module = _pillow()
     source = io.BytesIO(data) if isinstance(data, bytes) else data
@@ -67,7 +67,7 @@ def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Pictu
         except image_module.UnidentifiedImageError:
             raise PictureError(_what_else(data)) from None
         except image_module.DecompressionBombError:
-            msg = f"more than {max_pixels // 1_000_000} megapixels"
+            msg = f"more than {MAX_PIXELS // 1_000_000} megapixels"
             raise PictureError(msg) from None
         except FileNotFoundError:
             msg = "the file is missing"
@@ -75,10 +75,10 @@ def open_picture(data: Union[bytes, str], max_pixels: int = MAX_PIXELS) -> Pictu
         except Exception as error:
             raise PictureError(_reason(error)) from None
         width, height = handle.size
-        if width * height > max_pixels:
+        if width * height > MAX_PIXELS:
             msg = (
                 f"{width}x{height} is {width * height / 1e6:.0f} megapixels, "
-                f"more than {max_pixels // 1_000_000}"
+                f"more than {MAX_PIXELS // 1_000_000}"
             )
             raise PictureError(msg)
         if width < 1 or height < 1:

@@ -19,12 +19,7 @@ def is_integer(value: Value) -> bool:
 
 
 def is_word(value: Value) -> bool:
-    """Say whether a value is a bare word."""
-    return isinstance(value, Name)
-
-
-def is_layer(value: Value) -> bool:
-    """Say whether a value may be a layer."""
+    """Say whether a value is a bare word, as a layer's name is."""
     return isinstance(value, Name)
 
 
@@ -60,7 +55,7 @@ IS_KIND: Mapping[str, Callable[[Value], bool]] = {
     table.SWITCH: is_switch,
     table.WORD: is_word,
     table.TEXT: lambda value: isinstance(value, str) and not isinstance(value, Name),
-    table.LAYER: is_layer,
+    table.LAYER: is_word,
     table.LAYERS: is_layers,
     table.NUMBERS: lambda value: all_are(value, is_number),
     table.WORDS: lambda value: all_are(value, is_word),

@@ -34,32 +34,27 @@ def _is_placement(command: Command, spec: CommandSpec) -> bool:
 
 def check_layers(script: Script, layers: Sequence[str]) -> Iterator[Finding]:
     """Check the layers that a script names; ``layers`` are the network's, with scope or not."""
-    known: Set[str] = {name.rsplit("/", 1)[-1] for name in layers}
-    known.update(name for name in layers)
+    known: Set[str] = {*layers, *(name.rsplit("/", 1)[-1] for name in layers)}
     scopes = {name.split("/", 1)[0] for name in layers if "/" in name}
-    placed = False
     for command in script:
         spec = COMMANDS.get(command.name)
         if spec is None:
             continue
         if not _is_placement(command, spec):
-            for name, span in _layer_words(command, spec):
-                if not (spec.loose and _is_part(name, known)):
-                    yield from _known_layer(name, span, known, scopes)
-            for pattern, span in _patterns(command):
-                if not any(pattern.matches(name) for name in known):
-                    yield at(
-                        span,
-                        "warning",
-                        "empty-pattern",
-                        f"{render(pattern)} matches no layer of the network",
-                    )
-        else:
-            placed = True
+            yield from _known_words(command, spec, known, scopes)
         known.update(name.rsplit("/", 1)[-1] for name in command.targets)
-    if placed:
-        # Layers of placement lines only exist while the compiler works.
-        return
+
+
+def _known_words(
+    command: Command, spec: CommandSpec, known: Set[str], scopes: Set[str]
+) -> Iterator[Finding]:
+    for name, span in _layer_words(command, spec):
+        if not (spec.loose and _is_part(name, known)):
+            yield from _known_layer(name, span, known, scopes)
+    for pattern, span in _patterns(command):
+        if not any(pattern.matches(name) for name in known):
+            message = f"{render(pattern)} matches no layer of the network"
+            yield at(span, "warning", "empty-pattern", message)
 
 
 def _is_part(name: Name, known: Set[str]) -> bool:

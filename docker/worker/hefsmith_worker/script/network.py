@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from hefsmith_worker.network import shape_of
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -94,14 +96,12 @@ class Network:
 
 
 def _layer(name: str, entry: Mapping[str, Any]) -> Layer:
-    shapes = entry.get("output_shapes") or entry.get("input_shapes") or []
-    shape = shapes[0] if shapes and isinstance(shapes[0], (list, tuple)) else shapes
     params = entry.get("params") or {}
     return Layer(
         name,
         str(entry.get("type", "")),
         tuple(str(origin) for origin in entry.get("original_names") or []),
-        tuple(int(side) for side in shape),
+        shape_of(entry),
         tuple(str(source) for source in entry.get("input") or []),
         # Scripts of others read it beside the params; which of the two an SDK has is not public.
         str(params.get("activation") or entry.get("activation") or "linear"),

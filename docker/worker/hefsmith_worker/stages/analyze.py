@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from hefsmith_worker.contract.layout import (
     PARSED,
 )
 from hefsmith_worker.contract.options import AnalyzeOptions
-from hefsmith_worker.network import as_input, plain_hn
+from hefsmith_worker.network import as_data, as_input, plain_hn
 from hefsmith_worker.stages import evaluate
 from hefsmith_worker.workspace import Workspace
 
@@ -77,14 +78,10 @@ def run(workspace: Workspace) -> Dict[str, object]:
     return {**measured, "layers": len(layers), "noise": bool(noise)}
 
 
-def _single(data: Mapping[str, np.ndarray]) -> Any:
-    return next(iter(data.values())) if len(data) == 1 else dict(data)
-
-
 def _emulated(runner: Any, data: Mapping[str, np.ndarray]) -> Dict[str, Dict[str, object]]:
     ask = getattr(type(runner), "emulated_layers", None)
     count = len(next(iter(data.values())))
-    return {} if ask is None else dict(ask(runner, _single(data), data_count=count))
+    return {} if ask is None else dict(ask(runner, as_data(data), data_count=count))
 
 
 def _noise(
@@ -100,10 +97,10 @@ def _noise(
     def ask() -> Dict[str, float]:
         try:
             found = runner.analyze_noise(
-                _single(data), data_count=count, batch_size=1, analyze_mode=mode
+                as_data(data), data_count=count, batch_size=1, analyze_mode=mode
             )
         except TypeError:
-            found = runner.analyze_noise(_single(data))
+            found = runner.analyze_noise(as_data(data))
         return decibels(found)
 
     found = _asked(workspace, "analyze_noise (%s)" % mode, ask)
@@ -196,12 +193,7 @@ def macs(entry: Mapping[str, Any]) -> Optional[int]:
     shapes = entry.get("output_shapes") or [[]]
     if entry.get("type") not in ("conv", "dw", "deconv", "dense") or not kernel:
         return None
-    total = 1
-    for side in kernel:
-        total *= int(side)
-    for side in shapes[0][1:-1]:
-        total *= int(side)
-    return total
+    return math.prod(int(side) for side in (*kernel, *shapes[0][1:-1]))
 
 
 def _outputs(

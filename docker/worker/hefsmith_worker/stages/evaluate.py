@@ -21,12 +21,13 @@ from hefsmith_worker.contract.layout import (
     SCRIPT,
 )
 from hefsmith_worker.golden import (
+    joined,
     save_detections,
     save_step,
     to_nchw,
     to_nhwc,
 )
-from hefsmith_worker.network import as_input
+from hefsmith_worker.network import as_data, as_input
 from hefsmith_worker.pictures import Preprocess, normalise
 from hefsmith_worker.workspace import Workspace
 
@@ -235,17 +236,14 @@ def _onnx_at_cut(
     session = onnx_files.Session(
         onnx_files.with_outputs(model, parsed["end_tensors"]), parsed["end_tensors"]
     )
-    collected: List[List[np.ndarray]] = [[] for _ in session.outputs]
-    for index in range(len(draft["samples"])):
-        sample = {
-            entry["onnx_name"]: to_nchw(
-                floats[parsed["inputs"][entry["onnx_name"]]][index : index + 1]
-            )
-            for entry in draft["inputs"]
-        }
-        for store, output in zip(collected, session.run(sample)):
-            store.append(np.asarray(output))
-    return [np.concatenate(store) for store in collected]
+    inputs = {
+        entry["onnx_name"]: floats[parsed["inputs"][entry["onnx_name"]]]
+        for entry in draft["inputs"]
+    }
+    return joined(
+        session.run({name: to_nchw(array[index : index + 1]) for name, array in inputs.items()})
+        for index in range(len(draft["samples"]))
+    )
 
 
 def _layout(onnx_output: np.ndarray, native: np.ndarray) -> str:
@@ -290,19 +288,16 @@ def _infer(
 ) -> List[np.ndarray]:
     """Return the outputs of one context in the network's order."""
     total = len(next(iter(inputs.values())))
-    collected: List[List[np.ndarray]] = []
+    answers = []
     with runner.infer_context(context) as opened:
         for start in range(0, total, BATCH):
             batch = {
                 name: np.asarray(array[start : start + BATCH]) for name, array in inputs.items()
             }
-            data = next(iter(batch.values())) if len(batch) == 1 else batch
-            outputs = _as_list(runner.infer(opened, data))
-            collected = collected or [[] for _ in outputs]
-            for store, output in zip(collected, outputs):
-                store.append(np.asarray(output))
+            outputs = _as_list(runner.infer(opened, as_data(batch)))
+            answers.append([np.asarray(output) for output in outputs])
             workspace.channel.progress(min(start + BATCH, total), total, step)
-    return [np.concatenate(store) for store in collected]
+    return joined(answers)
 
 
 def _as_list(outputs: Any) -> List[Any]:

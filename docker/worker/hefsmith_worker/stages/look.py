@@ -364,7 +364,7 @@ def _best(tried: Mapping[Way, Mapping[str, Any]]) -> List[Way]:
     return sorted(tried, key=rank)[:FINALISTS]
 
 
-class _Show(object):
+class _Show:
     """Shows the pictures to the network under one way after another."""
 
     def __init__(

@@ -20,7 +20,7 @@ from hefsmith_worker.contract.layout import (
     SCRIPT,
 )
 from hefsmith_worker.contract.options import NmsOptions, OptimizeOptions
-from hefsmith_worker.network import as_input
+from hefsmith_worker.network import as_data, as_input
 from hefsmith_worker.protocol import Plan, StageError
 from hefsmith_worker.script.generate import GeneratedScript, generate
 from hefsmith_worker.script.precision import precision_table
@@ -44,35 +44,7 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         workspace.channel.send(few)
     calibration = _calibration(workspace, parsed)
     workspace.runner(HAR_NATIVE, "parse")
-    files: Dict[str, str] = {}
-    try:
-        while True:
-            generated = generate(request)
-            before = refused_before(workspace.plan, request, generated)
-            if before is not None:
-                request, finding = before
-                workspace.channel.finding(**finding)
-                continue
-            files = {SCRIPT: generated.text, **generated.files}
-            try:
-                _quantise(workspace, files, calibration)
-                break
-            except StageError:
-                raise
-            except Exception as error:
-                other = another_way(request, generated, error)
-                if other is None:
-                    raise
-                request, finding = other
-                for name in files:
-                    workspace.path(name).unlink()
-                workspace.channel.finding(**finding)
-                workspace.reload(HAR_NATIVE, "parse")
-    finally:
-        # Also where the SDK failed: the script is what somebody looks at then.
-        for name in sorted(files, key=lambda name: (name != SCRIPT, name)):
-            role = "script" if name == SCRIPT else "script-file"
-            workspace.announce(role, workspace.plan.work / name)
+    generated = _until_quantised(workspace, request, calibration)
     workspace.announce("har-quantized", workspace.save_har(HAR_QUANTIZED))
     options = OptimizeOptions.read(workspace.plan.of("optimize"))
     return {
@@ -83,6 +55,42 @@ def run(workspace: Workspace) -> Dict[str, Any]:
         "nms": dict(generated.nms),
         "precision": precision_table(generated.text, workspace.described()),
     }
+
+
+def _until_quantised(
+    workspace: Workspace, request: ScriptRequest, calibration: Any
+) -> GeneratedScript:
+    """Quantise with the script that is asked for, or with the next one that the SDK takes."""
+    files: Dict[str, str] = {}
+    try:
+        while True:
+            generated = generate(request)
+            other = refused_before(workspace.plan, request, generated)
+            if other is not None:
+                request, finding = other
+                workspace.channel.finding(**finding)
+                continue
+            files = {SCRIPT: generated.text, **generated.files}
+            try:
+                _quantise(workspace, files, calibration)
+            except StageError:
+                raise
+            except Exception as error:
+                other = another_way(request, generated, error)
+                if other is None:
+                    raise
+            else:
+                return generated
+            request, finding = other
+            for name in files:
+                workspace.path(name).unlink()
+            workspace.channel.finding(**finding)
+            workspace.reload(HAR_NATIVE, "parse")
+    finally:
+        # Also where the SDK failed: the script is what somebody looks at then.
+        for name in sorted(files, key=lambda name: (name != SCRIPT, name)):
+            role = "script" if name == SCRIPT else "script-file"
+            workspace.announce(role, workspace.plan.work / name)
 
 
 def _quantise(workspace: Workspace, files: Mapping[str, str], calibration: Any) -> None:
@@ -184,10 +192,11 @@ def _own_config(workspace: Workspace, nms: NmsOptions) -> Optional[str]:
 
 def _calibration(workspace: Workspace, parsed: Parsed) -> Any:
     """Return memory maps, never copies: an array, or a mapping by the network's own layers."""
-    arrays = {
-        parsed["inputs"][name]: as_input(
-            np.load(str(path), mmap_mode="r"), parsed["hn"], parsed["inputs"][name]
-        )
-        for name, path in workspace.calibration_arrays().items()
-    }
-    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+    return as_data(
+        {
+            parsed["inputs"][name]: as_input(
+                np.load(str(path), mmap_mode="r"), parsed["hn"], parsed["inputs"][name]
+            )
+            for name, path in workspace.calibration_arrays().items()
+        }
+    )

@@ -33,7 +33,7 @@ class NotPlain(Exception):
     """A checkpoint holds what is neither a tensor, nor plain, nor an admitted network."""
 
 
-class Shell(object):
+class Shell:
     """An object of a checkpoint before it is known to be harmless: a class and a state."""
 
     kind: Optional[Type[Any]] = None
@@ -119,7 +119,7 @@ def rebuilt(value: Any) -> Any:
         raise NotPlain(msg)
 
 
-class _Walk(object):
+class _Walk:
     """One pass over a checkpoint; what is met twice stays one object."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from hefsmith_worker import onnx_files
 from hefsmith_worker.contract.layout import TFLITE, TFLITE_MAP
 from hefsmith_worker.contract.names import shown
-from hefsmith_worker.golden import GoldenWriter, to_nchw, to_nhwc
+from hefsmith_worker.golden import GoldenWriter, joined, to_nchw, to_nhwc
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.stages.tensorflow_code import code_in_keras, code_in_saved_model
 from hefsmith_worker.tflite_convert import quieten, to_onnx
@@ -33,7 +33,7 @@ INSTALL = 'pip install "hefsmith[tensorflow]"'
 GROUP = 32
 
 
-class TensorFlowSource(object):
+class TensorFlowSource:
     """The user's network: its TFLite file, and how to run what the user gave."""
 
     def __init__(
@@ -58,7 +58,7 @@ class TensorFlowSource(object):
         answers = self._collect(self._original, golden)
         matched = []
         for index, array in enumerate(lite):
-            errors = [_error(array, answer) for answer in answers]
+            errors = [onnx_files.apart(array, answer) for answer in answers]
             best = int(np.argmin(errors))
             if not errors[best] <= 1e-3:
                 raise StageError(
@@ -72,13 +72,11 @@ class TensorFlowSource(object):
         return [_as_onnx(array, entry) for array, entry in zip(matched, outputs)]
 
     def _collect(self, network: Any, golden: GoldenWriter) -> List[np.ndarray]:
-        collected: List[List[np.ndarray]] = []
-        for sample in golden.float_samples(list(self.names.values())):
-            answers = network({name: _as_tflite(array) for name, array in sample.items()})
-            collected = collected or [[] for _ in answers]
-            for store, answer in zip(collected, answers):
-                store.append(np.asarray(answer, np.float32))
-        return [np.concatenate(store) for store in collected]
+        answers = joined(
+            network({name: _as_tflite(array) for name, array in sample.items()})
+            for sample in golden.float_samples(list(self.names.values()))
+        )
+        return [np.asarray(answer, np.float32) for answer in answers]
 
     def write_map(self, model: Any) -> None:
         """Write which tensor of the TFLite file is which of the ONNX file.
@@ -411,13 +409,6 @@ def _fingerprint(array: np.ndarray) -> Tuple[float, ...]:
         float(values.min()),
         float(values.max()),
     )
-
-
-def _error(left: np.ndarray, right: np.ndarray) -> float:
-    if left.shape != right.shape:
-        return float("inf")
-    scale = max(float(np.max(np.abs(left))), 1e-12)
-    return float(np.max(np.abs(left - right))) / scale
 
 
 def _as_tflite(array: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
@@ -14,7 +15,7 @@ import numpy as np
 
 from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.options import KNOWN_OPSETS
-from hefsmith_worker.golden import GoldenWriter
+from hefsmith_worker.golden import GoldenWriter, joined
 from hefsmith_worker.onnx_tokens import as_tokens
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.stages import checkpoint, steady_norm, torchvision_ops
@@ -157,12 +158,10 @@ def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
 
 def _user_error(error: BaseException, file: Path) -> str:
     """Return an error of the user's code with the line of the user's file where it arose."""
-    trace = error.__traceback__
     line = None
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file):
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == str(file):
+            line = number
     if isinstance(error, SyntaxError) and error.filename == str(file):
         line = error.lineno
     where = " (%s:%d)" % (file.name, line) if line else ""
@@ -336,18 +335,13 @@ def run(
 
     ``tokens`` are the inputs that the network takes as (1, L, C), and the build as (1, C, 1, L).
     """
-    collected: List[List[np.ndarray]] = []
-    for sample in golden.float_samples([entry["name"] for entry in inputs]):
-        arrays = [
-            as_tokens(sample[name]) if name in tokens else sample[name]
-            for name in (entry["name"] for entry in inputs)
-        ]
-        outputs = answers(module, arrays)
-        if not collected:
-            collected = [[] for _ in outputs]
-        for store, output in zip(collected, outputs):
-            store.append(output)
-    return [np.concatenate(store) for store in collected]
+    names = [entry["name"] for entry in inputs]
+    return joined(
+        answers(
+            module, [as_tokens(sample[name]) if name in tokens else sample[name] for name in names]
+        )
+        for sample in golden.float_samples(names)
+    )
 
 
 def answers(module: Any, arrays: Sequence[np.ndarray]) -> List[np.ndarray]:

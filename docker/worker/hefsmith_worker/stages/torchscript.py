@@ -82,14 +82,16 @@ def _code(path: Path) -> str:
     left = CODE_BYTES
     try:
         with zipfile.ZipFile(str(path)) as archive:
-            for name in archive.namelist():
-                if "/code/" in "/" + name and not name.endswith(".debug_pkl"):
-                    with archive.open(name) as stream:
-                        data = stream.read(left + 1)
-                    left -= len(data)
-                    if left < 0:
-                        break
-                    parts.append(data.decode("utf-8"))
+            code = [name for name in archive.namelist() if "/code/" in "/" + name]
+            for name in code:
+                if name.endswith(".debug_pkl"):
+                    continue
+                with archive.open(name) as stream:
+                    data = stream.read(left + 1)
+                left -= len(data)
+                if left < 0:
+                    break
+                parts.append(data.decode("utf-8"))
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError) as error:
         raise StageError(
             "%s is not a TorchScript file that can be read: %s" % (path.name, error),

@@ -68,6 +68,7 @@ def print_next_steps() -> None:
     from orchestrator.device.registry import read_user_devices
     from orchestrator.errors import ConfigError, escape_control
     from orchestrator.language import told
+    from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import BUNDLED_MODEL, open_workspace
 
     broken = None
@@ -79,7 +80,8 @@ def print_next_steps() -> None:
         workspace = open_workspace()
         models = workspace.model_names()
         known = [*models, BUNDLED_MODEL]
-        built = [name for name in known if any(workspace.artifacts.glob(f"{name}/*/build.json"))]
+        results = resolve(workspace).artifacts_of(workspace)
+        built = [name for name in known if any(results.glob(f"{name}/*/build.json"))]
     except ConfigError as error:
         broken = error.message
     steps = next_steps(models, built, recipe_broken=broken, devices=devices)

@@ -354,10 +354,12 @@ def _draw(
 ) -> list[Path]:
     from hefsmith_worker.calibration.contact_sheet import draw_contact_sheet, save_contact_sheet
 
+    from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     if output is None:
-        output = open_workspace().artifacts / wanted.name / "calibration.png"
+        workspace = open_workspace()
+        output = resolve(workspace).artifacts_of(workspace) / wanted.name / "calibration.png"
     if output.suffix.lower() != ".png":
         msg = f"--output: {output} must end in .png"
         raise ConfigError(msg, code="usage")

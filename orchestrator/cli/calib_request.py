@@ -156,11 +156,13 @@ def _shapes_of(model: Path) -> list[TensorFacts]:
 
 def _onnx_file(workspace: Workspace, loaded: LoadedRecipe) -> Path | None:
     """Return the recipe's ONNX file, else the one of the last build, for the float test."""
+    from orchestrator.project.settings import resolve
+
     if loaded.recipe.source.onnx is not None:
         path = loaded.path(loaded.recipe.source.onnx)
         return path if path.is_file() else None
     built = sorted(
-        (workspace.artifacts / loaded.name).glob("*/model.onnx"),
+        (resolve(workspace).artifacts_of(workspace) / loaded.name).glob("*/model.onnx"),
         key=lambda path: path.stat().st_mtime,
     )
     return built[-1] if built else None

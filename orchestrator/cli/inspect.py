@@ -156,6 +156,7 @@ def _existing(path: Path, *, builds: bool = False) -> Path:
 
 def _built(named: Path) -> str:
     """Say which HEFs a model of this project has; nothing where the name is none of a model."""
+    from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     if len(named.parts) != 1:
@@ -163,9 +164,10 @@ def _built(named: Path) -> str:
     try:
         workspace = open_workspace()
         known = named.name in workspace.model_names()
+        results = resolve(workspace).artifacts_of(workspace)
     except (HefsmithError, OSError, ValueError):
         return ""
-    folder = workspace.artifacts / named.name
+    folder = results / named.name
     if not known and not folder.is_dir():
         return ""
     here = Path.cwd()

@@ -103,11 +103,13 @@ def _history(
 def _builds(model: str | None, arch: str | None) -> list[Build]:
     from orchestrator.cli.proving import find_one_build
     from orchestrator.pipeline.finished.builds import read_build
+    from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     if model is not None:
         return [find_one_build(model, arch)]
-    artifacts = open_workspace().artifacts
+    workspace = open_workspace()
+    artifacts = resolve(workspace).artifacts_of(workspace)
     folders = [*artifacts.glob("*/*/build.json"), *artifacts.glob("*/sets/*/*/build.json")]
     found = [read_build(file.parent) for file in sorted(folders)]
     return [

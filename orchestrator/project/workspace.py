@@ -37,11 +37,6 @@ class Workspace:
         return self.root / self.file.models
 
     @property
-    def artifacts(self) -> Path:
-        """Folder of the results."""
-        return self.root / self.file.artifacts
-
-    @property
     def calibration(self) -> Path:
         """Folder of calibration sets."""
         return self.root / "calib"

@@ -1,4 +1,4 @@
-"""``hef diff`` of models by their names: what is there, and what to type."""
+"""Builds by the names of their models: what is there, where it is looked for, and what to type."""
 
 from __future__ import annotations
 
@@ -37,3 +37,20 @@ def test_models_instead_of_files_are_told_with_their_hefs(
     assert "hef report --compare cats~1 cats" in told
     assert run(["diff", "dogs", "cats"]) == 2
     assert "no such file or folder: dogs" in capsys.readouterr().err
+
+
+def test_builds_are_looked_for_where_the_environment_puts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project(tmp_path))
+    monkeypatch.setenv("HEFSMITH_ARTIFACTS", "elsewhere")
+    built = tmp_path / "elsewhere" / "cats" / "hailo8"
+    built.mkdir(parents=True)
+    for name in ("model.hailo8.hef", "build.json"):
+        (built / name).write_text("{}")
+    assert run([]) == 0
+    assert "hef report cats" in capsys.readouterr().out
+    assert run(["diff", "cats", "dogs"]) == 2
+    assert "elsewhere/cats/hailo8/model.hailo8.hef" in capsys.readouterr().err
+    assert run(["report"]) != 0
+    assert "elsewhere" in re.sub(r"\s+", "", capsys.readouterr().err)

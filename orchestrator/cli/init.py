@@ -113,7 +113,7 @@ def init(
 #: What a network's file is called at its end, and which option takes it.
 _ENDINGS = {
     ".onnx": "onnx", ".tflite": "tflite", ".keras": "keras", ".h5": "keras", ".pt": "weights",
-    ".pth": "weights", ".ckpt": "weights", ".safetensors": "weights",
+    ".pth": "weights", ".ckpt": "weights", ".safetensors": "weights", ".pt2": "weights",
 }  # fmt: skip
 
 
@@ -121,9 +121,15 @@ def _kind_of(name: str) -> str | None:
     """Return which kind of network a word names, ``None`` where it is a name."""
     if (Path(name) / "saved_model.pb").is_file():
         return "saved_model"
+    from hefsmith_worker.packed_weights import is_checkpoint, packed
+
     from orchestrator.inspect.source_files import ending_of
 
-    return _ENDINGS.get(ending_of(Path(name)))
+    path = Path(name)
+    found = _ENDINGS.get(ending_of(path))
+    if found is None and path.is_file() and (is_checkpoint(path) or packed(path) is not None):
+        return "weights"
+    return found
 
 
 def _look_around(workspace: Workspace, here: Path) -> Folder:
@@ -150,7 +156,7 @@ def _chosen(
     """Return the network that was named, else the one that is found."""
     from orchestrator.errors import ConfigError
     from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
-    from orchestrator.inspect.source_files import CHECKPOINTS, ending_of
+    from orchestrator.inspect.source_files import CHECKPOINTS, ending_of, refuse_packed
     from orchestrator.project.survey.folder import NetworkFile
 
     for kind, path in named.items():
@@ -159,6 +165,7 @@ def _chosen(
             raise ConfigError(msg, code="init.file")
         if kind != "weights":
             return NetworkFile(kind, path)
+        refuse_packed(path)
         plain = path.suffix.lower() == ".safetensors"
         return NetworkFile(
             "weights", path, Checkpoint("weights") if plain else read_checkpoint(path)
@@ -173,6 +180,7 @@ def _chosen(
     if not folder.networks:
         raise _nothing(folder)
     chosen = _one_of(folder, ask)
+    refuse_packed(chosen.path)
     if chosen.checkpoint is not None and ending_of(chosen.path) in CHECKPOINTS:
         read_checkpoint(chosen.path)  # the search goes on past one that starts a program
     return chosen

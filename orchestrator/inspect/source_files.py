@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.packed_weights import is_checkpoint, packed
+
 from orchestrator.errors import ArtifactError, escape_control
 from orchestrator.reading import open_regular, parse_json
 
@@ -46,7 +48,9 @@ def is_source(path: Path) -> bool:
     """Tell whether :func:`describe_source` is for a file or folder, by its name."""
     if path.is_dir():
         return (path / SAVED_MODEL).is_file()
-    return path.is_file() and ending_of(path) in (*SUFFIXES, *KERAS)
+    if not path.is_file():
+        return False
+    return ending_of(path) in (*SUFFIXES, *KERAS) or is_checkpoint(path) or packed(path) is not None
 
 
 def describe_source(path: Path) -> SourceFile:
@@ -54,6 +58,7 @@ def describe_source(path: Path) -> SourceFile:
 
     Raises :class:`ArtifactError` for a damaged file.
     """
+    refuse_packed(path)
     try:
         if path.is_dir():
             return _saved_model(path)
@@ -67,6 +72,15 @@ def describe_source(path: Path) -> SourceFile:
     except OSError as error:
         msg = f"{escape_control(str(path))}: cannot be read: {error.strerror or error}"
         raise ArtifactError(msg, code="file.unreadable") from error
+
+
+def refuse_packed(path: Path) -> None:
+    """Raise :class:`ArtifactError` for weights that are packed, or no weights but a program."""
+    found = packed(path)
+    if found is not None:
+        name = escape_control(path.name)
+        message = f"{name} is {escape_control(found.what)}"
+        raise ArtifactError(message, hint=escape_control(found.fix), code="file.packed")
 
 
 def _checkpoint(path: Path) -> SourceFile:

@@ -6,12 +6,16 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.calibration.arrays import HELD_OUT, member_for
+
 from orchestrator.reading import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+#: Arrays of one file that are looked at.
+_MOST_ARRAYS = 100
 #: Rows that are looked at to tell an array's range.
 _ROWS = 16
 #: Pictures of which no pixel is brighter than this are told as dark by a build.
@@ -45,22 +49,28 @@ def inputs_of(
 
 def array_shape(path: Path) -> tuple[int, ...] | None:
     """Return the shape of a ``.npy``, or of the first array of a ``.npz``; ``None`` for neither."""
+    return next(iter(array_shapes(path).values()), None)
+
+
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a file's arrays by name; that of a ``.npy`` has none."""
     import numpy as np
 
+    found: dict[str, tuple[int, ...]] = {}
     try:
         if path.suffix.lower() == ".npz":
             with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
-                names = [name for name in archive.namelist() if name.endswith(".npy")]
-                if not names:
-                    return None
-                with archive.open(names[0]) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    return _header(stream, version)
+                for name in archive.namelist()[:_MOST_ARRAYS]:
+                    if name.endswith(".npy"):
+                        with archive.open(name) as stream:
+                            version = np.lib.format.read_magic(stream)
+                            found[name.removesuffix(".npy")] = _header(stream, version)
+            return found
         with open_regular(path) as stream:
             version = np.lib.format.read_magic(stream)
-            return _header(stream, version)
+            return {"": _header(stream, version)}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError):
-        return None
+        return found
 
 
 @dataclass(frozen=True)
@@ -114,26 +124,33 @@ def _header(stream: object, version: tuple[int, int]) -> tuple[int, ...]:
     return tuple(int(side) for side in read(stream)[0])  # type: ignore[arg-type]
 
 
+def _member(
+    arrays: Mapping[str, tuple[int, ...]], rows: Sequence[tuple[int, ...]], name: str
+) -> bool:
+    """Tell whether a build finds in a file the array of an input, and with its shape."""
+    fitting = [one for one, shape in arrays.items() if shape[1:] in rows]
+    return member_for(list(arrays), fitting, name) in fitting
+
+
 def arrays_for(
     inputs: Mapping[str, Sequence[int]], files: Iterable[Path]
 ) -> tuple[dict[str, Path], dict[str, Path]]:
     """Return calibration and validation arrays by input, best by name where several fit."""
-    shapes = {path: shape for path in files if (shape := array_shape(path)) is not None}
+    shapes = {path: found for path in files if (found := array_shapes(path))}
     calibration: dict[str, Path] = {}
     held_out: dict[str, Path] = {}
     for name, wanted in inputs.items():
         rows = rows_of(wanted)
         # Tokens (L, C) are rows of height 1 on the chip; arrays come either way.
         both = (rows, (1, *rows)) if len(wanted) == 3 else (rows,)
-        fits = [path for path, shape in shapes.items() if shape[1:] in both]
-        words = ("val", "test", "eval", "label", "target", "y_")
-        trained = [p for p in fits if not any(word in p.stem.lower() for word in words)]
+        fits = [path for path, found in shapes.items() if _member(found, both, name)]
+        trained = [p for p in fits if not any(word in p.stem.lower() for word in HELD_OUT)]
         named = [path for path in trained if name.lower() in path.stem.lower()]
         taken = set(calibration.values())
         free = [path for path in (*named, *trained) if path not in taken]
         if free:
             calibration[name] = free[0]
-            parts = [p for p in fits if any(word in p.stem.lower() for word in words[:3])]
+            parts = [p for p in fits if any(word in p.stem.lower() for word in HELD_OUT[:3])]
             parts = [path for path in parts if path not in held_out.values()]
             if parts:
                 held_out[name] = next(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hefsmith_worker.contract.sources import BY_NAME, SOURCES, SourceKind
+from hefsmith_worker.packed_weights import Packed, is_checkpoint, is_part, packed
 
 from orchestrator.errors import ArtifactError
 from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
@@ -42,6 +43,8 @@ _MOST_SCRIPTS = 200
 _MOST_TABLES = 20
 #: Archives in which people keep pictures.
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
+#: What checkpoints are called as well, and other files too.
+_SHARED = (".tar", ".zip", ".bin", ".pkl", ".weights", ".model", ".mdl")
 _RECIPES = "*/model.yaml"
 #: Bytes of a YAML or JSON file that are looked at to tell what it is.
 _HEAD = 4096
@@ -68,16 +71,22 @@ _ENDINGS = re.compile(
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """A file (or a SavedModel's folder) that a recipe can start from."""
+    """A file (or a SavedModel's folder) that a recipe can start from.
+
+    ``packed`` tells what it is where its network has to be taken out of it first.
+    """
 
     kind: NetworkKind
     path: Path
     checkpoint: Checkpoint | None = None
     changed: float = 0.0
+    packed: str = ""
 
     @property
     def words(self) -> str:
         """What it is, as people say it."""
+        if self.packed:
+            return self.packed
         if self.checkpoint is None:
             return BY_NAME[self.kind].title
         kind = self.checkpoint.kind
@@ -213,7 +222,11 @@ def _walk(
 
 def _take(found: _Gathered, path: Path) -> None:
     suffix = ending_of(path)
-    if suffix in CHECKPOINTS or suffix == ".safetensors" or path.name == "pytorch_model.bin":
+    if is_part(path):
+        return
+    if (inside := _packed(path)) is not None:
+        found.networks.append(NetworkFile("weights", path, None, _changed(path), inside.what))
+    elif _is_weights(path, suffix):
         checkpoint = Checkpoint("weights")
         with suppress(ArtifactError):  # told once it is the one that is chosen
             checkpoint = read_checkpoint(path) if suffix in CHECKPOINTS else checkpoint
@@ -236,6 +249,19 @@ def _take(found: _Gathered, path: Path) -> None:
         found.sets.append(PictureSet("coco", path))
     elif suffix == ".txt" and re.search(r"label|class|names", path.stem, re.IGNORECASE):
         found.labels.append(path)
+
+
+def _packed(path: Path) -> Packed | None:
+    """Return what a file is that has a network in it; a list of parts stands beside its parts."""
+    name = path.name.lower()
+    return packed(path) if name.endswith((*_SHARED, ".pt2", ".safetensors")) else None
+
+
+def _is_weights(path: Path, suffix: str) -> bool:
+    """Tell a checkpoint by its ending, or by its bytes where others use that ending too."""
+    if suffix in CHECKPOINTS or suffix == ".safetensors" or path.name == "pytorch_model.bin":
+        return True
+    return path.suffix.lower() in _SHARED and is_checkpoint(path)
 
 
 def _kind_of(path: Path, suffix: str) -> SourceKind | None:
@@ -287,6 +313,8 @@ def _changed(path: Path) -> float:
 def _worth(network: NetworkFile) -> tuple[int, int, float, str]:
     """Order networks: those that are whole first, the best checkpoint of a run, the newest."""
     rank = 2 if network.kind == "weights" else BY_NAME[network.kind].rank or 2
+    if network.packed:
+        rank = 9
     if network.checkpoint is not None and network.checkpoint.kind == "ultralytics":
         rank = 0
     name = network.path.stem.lower()

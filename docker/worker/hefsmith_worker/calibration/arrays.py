@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, List, Optional, Tuple
+from typing import IO, TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 from hefsmith_worker.calibration.data import RANGE_ROWS, is_data
 from hefsmith_worker.calibration.items import Item, Listing
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_ARRAY_BYTES = 256 * 1024**3
+
+#: In the names of arrays that are not calibrated on.
+HELD_OUT = ("val", "test", "eval", "label", "target", "y_")
 
 #: An array that shrinks more than this when packed, and is large, has nothing in it. Zeros
 #: shrink a thousandfold, masks fifty times, pictures by half.
@@ -54,8 +57,8 @@ def list_npy(path: Path, spec: InputSpec, shown: Optional[str] = None) -> Listin
 def list_npz(path: Path, spec: InputSpec, scratch: Path) -> Listing:
     """List the rows of the array in an ``.npz`` that belongs to an input.
 
-    It is the one named like the input, else the only one. The member is unpacked to the
-    scratch folder, so that it can be mapped.
+    It is the one named like the input, else the only one, else the only one of its shape. The
+    member is unpacked to the scratch folder, so that it can be mapped.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -65,10 +68,13 @@ def list_npz(path: Path, spec: InputSpec, scratch: Path) -> Listing:
                 if info.filename.endswith(".npy")
             }
             names = sorted(members)
-            key = _member_for(names, spec.name)
+            fitting = [name for name in names if _fits(archive, members[name], spec)]
+            key = member_for(names, fitting, spec.name)
             if key is None:
                 have = ", ".join(names) or "nothing"
                 msg = f"{path}: holds {have}; none is named like the input {spec.name}"
+                if len(fitting) > 1:
+                    msg += f", whose shape {' and '.join(fitting)} have"
                 raise CalibrationError(
                     msg, "calib.npz", f"numpy.savez(file, **{{{spec.name!r}: array}})", str(path)
                 )
@@ -105,6 +111,18 @@ def _check_header(packed: IO[bytes], spec: InputSpec, where: str) -> None:
         check_shape(tuple(shape), spec, where)
 
 
+def _fits(archive: zipfile.ZipFile, info: zipfile.ZipInfo, spec: InputSpec) -> bool:
+    """Tell whether an array has the shape of an input, by its header."""
+    try:
+        with archive.open(info) as packed:
+            _check_header(packed, spec, info.filename)
+    except (CalibrationError, zipfile.BadZipFile, OSError, ValueError, EOFError):
+        return False
+    except NotImplementedError:
+        return False
+    return True
+
+
 def _check_room(path: Path, needed: int, scratch: Path) -> None:
     free = shutil.disk_usage(str(scratch)).free
     if needed > free:
@@ -112,10 +130,20 @@ def _check_room(path: Path, needed: int, scratch: Path) -> None:
         raise CalibrationError(msg, "calib.disk", "Free some room there.", str(path))
 
 
-def _member_for(names: List[str], wanted: str) -> Optional[str]:
+def member_for(names: Sequence[str], fitting: Sequence[str], wanted: str) -> Optional[str]:
+    """Return which of an archive's arrays an input takes, ``None`` where that is open.
+
+    ``fitting`` are those of its shape; of several the only one that is not held out.
+    """
     if wanted in names:
         return wanted
-    return names[0] if len(names) == 1 else None
+    if len(names) == 1:
+        return names[0]
+    trained = [name for name in fitting if not any(word in name.lower() for word in HELD_OUT)]
+    for few in (fitting, trained):
+        if len(few) == 1:
+            return few[0]
+    return None
 
 
 def check_shape(shape: Tuple[int, ...], spec: InputSpec, where: str) -> None:

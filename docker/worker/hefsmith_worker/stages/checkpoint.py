@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
+from hefsmith_worker.packed_weights import packed
 from hefsmith_worker.protocol import StageError
 from hefsmith_worker.stages import structure, torchscript
 
@@ -117,6 +118,9 @@ def _refuse_impostor(path: Path) -> None:
             code=code,
             fix="Name the weights that it was compiled from.",
         )
+    found = packed(path)
+    if found is not None:
+        raise StageError("%s is %s" % (path.name, found.what), code=code, fix=found.fix)
 
 
 def _wants_more(error: Exception) -> bool:

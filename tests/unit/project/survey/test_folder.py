@@ -171,3 +171,23 @@ def test_arrays_are_found_by_their_shapes(tmp_path: Path) -> None:
     found, held_out = arrays_for({"x": (1, 2, 1, 128)}, files)
     assert found["x"].name == "signal.npy"
     assert held_out["x"].name == "signal_val.npy"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "taken"),
+    [
+        ({"y": (9,), "X": (9, 12)}, True),
+        ({"X_train": (9, 12), "X_test": (4, 12), "y_train": (9,)}, True),
+        ({"left": (9, 12), "right": (9, 12)}, False),
+        ({"y": (9,)}, False),
+    ],
+)
+def test_an_archive_of_arrays_is_taken_where_a_build_finds_its_array(
+    arrays: dict[str, tuple[int, ...]], taken: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.npz"
+    np.savez(path, **{name: np.zeros(shape, np.float32) for name, shape in arrays.items()})
+
+    found, _held_out = arrays_for({"features": (1, 12)}, [path])
+
+    assert found == ({"features": path} if taken else {})

@@ -43,18 +43,25 @@ class _Read:
 
 
 def factory_files(
-    file: Path, mentioned: Iterable[str] = (), *, everything: bool = False
+    file: Path, mentioned: Iterable[str] = (), *, everything: bool = False, root: Path | None = None
 ) -> tuple[str, ...]:
     """Return the files behind the factory in ``file``, relative to its folder, sorted.
 
+    With ``root`` they are relative to that folder above it, from which the code is imported.
     ``mentioned`` are texts from elsewhere that may name files, such as the factory's arguments.
     With ``everything`` all code of the folder counts (a pickle imports what it likes).
     """
-    folder = file.parent
+    folder = root or file.parent
     closure: dict[str, None] = {}
     strings = set(mentioned)
     hides = everything
-    pending = [file.name]
+    pending = [file.relative_to(folder).as_posix()]
+    for package in file.parents:
+        if package == folder:
+            break
+        # Importing the file runs these first.
+        if (package / "__init__.py").is_file():
+            pending.append((package / "__init__.py").relative_to(folder).as_posix())
     trees: list[str] | None = None
     while pending:
         name = pending.pop()

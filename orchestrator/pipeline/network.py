@@ -13,6 +13,7 @@ from hefsmith_worker.contract.sources import BY_NAME
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.pipeline.identity import FRAMEWORK_PACKAGES
 from orchestrator.pipeline.materials import Described
+from orchestrator.project.code_root import code_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,14 +46,17 @@ def describe_network(collector: Collector) -> Described:
 def _of_torch(collector: Collector, _: SourceKind) -> Described:
     source = collector.loaded.recipe.source
     names: list[str] = []
-    file = factory = weights = None
+    file = factory = weights = module = None
     if source.torch is not None:
         written, _colon, factory = source.torch.rpartition(":")
         path = collector.find_file(written, "source", "torch")
-        files = _code_behind(path, source, collector.loaded.where("source", "torch"))
-        name = collector.add("source", path.parent, files)
-        file = f"{name}/{path.name}"
+        root = code_root(path, collector.project.resolve())
+        files = _code_behind(path, root, source, collector.loaded.where("source", "torch"))
+        name = collector.add("source", root, files)
+        file = f"{name}/{path.relative_to(root).as_posix()}"
         names.append(name)
+        if root != path.parent:
+            module = ".".join(path.relative_to(root).with_suffix("").parts)
     if source.weights is not None:
         path = collector.find_file(source.weights, "source", "weights")
         weights = collector.add(path.name, path)
@@ -63,6 +67,7 @@ def _of_torch(collector: Collector, _: SourceKind) -> Described:
         "trust_pickle": source.trust_pickle,
         "weights": weights,
         "file": file,
+        **({"module": module} if module is not None else {}),
     }
     return Described(plan if factory is None else {**plan, "factory": factory}, tuple(names))
 
@@ -98,16 +103,17 @@ def _is_beside(collector: Collector, model: Path, name: str) -> bool:
     return (model.parent / name).is_file()
 
 
-def _code_behind(file: Path, source: Source, where: str) -> tuple[str, ...]:
-    """Return the factory's code: small text files, by their names below its folder."""
+def _code_behind(file: Path, root: Path, source: Source, where: str) -> tuple[str, ...]:
+    """Return the factory's code: small text files, by their names below ``root``."""
     from orchestrator.pipeline.factory_code import factory_files
 
     texts = [value for value in source.kwargs.values() if isinstance(value, str)]
-    found = factory_files(file, texts, everything=source.trust_pickle)
-    total = sum((file.parent / name).stat().st_size for name in found)
+    above = None if root == file.parent else root
+    found = factory_files(file, texts, everything=source.trust_pickle, root=above)
+    total = sum((root / name).stat().st_size for name in found)
     if len(found) > SOURCE_FILES or total > SOURCE_BYTES:
         msg = (
-            f"{where}: source.torch: the folder {file.parent} has more code than a model "
+            f"{where}: source.torch: the folder {root} has more code than a model "
             f"needs (over {SOURCE_FILES} files or {SOURCE_BYTES >> 20} MiB)"
         )
         raise ConfigError(msg, hint="Put the model's files into a folder of their own.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -100,7 +101,7 @@ def _factory(
 ) -> Factory:
     if given.torch is not None:
         return _named(given.torch, weights, scripts, known)
-    found = find_factories(scripts, weights, known)
+    found = _callable_first(find_factories(scripts, weights, known))
     names = list(dict.fromkeys((one.script.path, one.name) for one in found))
     if not found:
         raise _no_code(given, weights, scripts)
@@ -113,6 +114,19 @@ def _factory(
         question = Question("code", "Which code builds this network?", options, "0", reason)
         return found[int(ask(question))]
     return found[0]
+
+
+def _callable_first(found: Sequence[Factory]) -> list[Factory]:
+    """Take, for a class whose arguments nobody knows, the user's own function that makes it."""
+    if not found or not found[0].missing:
+        return list(found)
+    makers = [
+        one
+        for one in found
+        if not one.missing and isinstance(one.script.definitions.get(one.name), ast.FunctionDef)
+    ]
+    others = [one for one in found if not one.missing and one not in makers]
+    return [*makers, *others] or list(found)
 
 
 def _as_good(found: Sequence[Factory], weights: Weights) -> bool:

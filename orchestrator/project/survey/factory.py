@@ -11,13 +11,14 @@ import ast
 import re
 import sys
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.project.code_root import above, holds
 from orchestrator.project.survey.code import Extract, Script, Trouble, Unknown, dotted, extract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from orchestrator.project.survey.weights import Weights
 
@@ -295,7 +296,7 @@ def _placed(factory: Factory, known: Mapping[str, object]) -> Factory:
 
 def packages_of(source: str, folder: Path) -> tuple[str, ...]:
     """Return the packages that code imports beside torch; files of the user's own are none."""
-    from hefsmith_worker.stages.torch_source import DISTRIBUTIONS
+    from hefsmith_worker.stages.user_code import DISTRIBUTIONS
 
     roots: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -310,8 +311,9 @@ def packages_of(source: str, folder: Path) -> tuple[str, ...]:
 
 
 def is_local(root: str, folder: Path) -> bool:
-    """Tell whether a module is a file or folder of the user's beside the script."""
-    return (folder / f"{root}.py").is_file() or (folder / root).is_dir()
+    """Tell whether a module is a file or folder of the user's beside the script, or above."""
+    beside = (folder / f"{root}.py").is_file() or (folder / root).is_dir()
+    return beside or any(holds(one, root) for one in above(folder, Path.cwd()))
 
 
 def local_imports(source: str, folder: Path) -> bool:

@@ -104,3 +104,20 @@ def test_a_size_that_the_file_does_not_have_is_not_passed_over(
     told = capsys.readouterr().err
     assert (status == 0) is right, told
     assert right or f"--size {size}: no input of net.onnx takes that; it has x 1x3x?x40" in told
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_function_that_makes_the_class_is_taken_where_its_arguments_are_not_known(
+    here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    maker = "def build():\n    return Net(open('width.txt').read())\n"
+    (tmp_path / "net.py").write_text(NET + ("\n\n" + maker if here else ""), encoding="utf-8")
+    if not here:
+        (tmp_path / "make.py").write_text(f"from net import Net\n\n\n{maker}", encoding="utf-8")
+    torch.save({"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)}, "a.pt")
+
+    assert application.run(["init", "a", "--yes", "--no-run"]) == 0, capsys.readouterr().err
+
+    recipe = (tmp_path / "models" / "a" / "model.yaml").read_text(encoding="utf-8")
+    assert ("net.py:build" if here else "make.py:build") in recipe

@@ -81,7 +81,7 @@ def _layer(module: str, name: str, own: Optional[Any]) -> Optional[type]:
     elif own is not None:
         holder = sys.modules.get(module)
         # Loaded already, by the factory: a checkpoint does not choose what is run.
-        if not _lies_below(holder, Path(str(own.__file__)).parent):
+        if not _lies_below(holder, Path(str(own.__file__)).parents[own.__name__.count(".")]):
             return None
     else:
         return None

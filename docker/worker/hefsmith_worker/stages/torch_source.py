@@ -6,10 +6,9 @@ import importlib.util
 import inspect
 import re
 import sys
-import traceback
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.golden import GoldenWriter, joined
 from hefsmith_worker.onnx_tokens import as_tokens
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.stages import checkpoint, steady_norm, torchvision_ops
+from hefsmith_worker.stages import checkpoint, steady_norm, torchvision_ops, user_code
 from hefsmith_worker.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -26,16 +25,6 @@ if TYPE_CHECKING:
 
 #: What the dynamo exporter notes of the code behind a node ends with this.
 TRACE = ".stack_trace"
-
-#: What packages are installed as, where that is not the name they are imported by.
-DISTRIBUTIONS = {
-    "PIL": "pillow",
-    "cv2": "opencv-python-headless",
-    "segmentation_models_pytorch": "segmentation-models-pytorch",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-    "yaml": "pyyaml",
-}
 
 
 def load_module(workspace: Workspace, source: Mapping[str, Any]) -> Any:
@@ -85,8 +74,14 @@ def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
     if not file.is_file():
         raise StageError("%s does not exist" % source["file"], code="export.factory-missing")
     sys.path.insert(0, str(file.parent))
+    module = str(source.get("module") or "")
+    if module:
+        # Code in packages is imported from above them, as its owner does it.
+        sys.path.insert(0, str(file.parents[module.count(".")]))
 
     def execute() -> Any:
+        if module:
+            return importlib.import_module(module)
         spec = importlib.util.spec_from_file_location(file.stem, str(file))
         assert spec is not None
         assert spec.loader is not None
@@ -96,25 +91,19 @@ def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
         return code
 
     try:
-        return torchvision_ops.retrying(execute)
-    except Exception as error:
+        return _of_user(execute, file, module)
+    except (Exception, SystemExit) as error:
         raise StageError(
-            "%s cannot be imported: %s" % (file.name, _user_error(error, file)),
+            "%s cannot be imported: %s" % (file.name, user_code.told(error, file)),
             code="export.factory-import",
-            fix=_package_hint(error, file),
+            fix=user_code.advice(error, file),
         )
 
 
-def _package_hint(error: BaseException, file: Path) -> str:
-    """Say how a package that the user's code misses gets to where the export runs."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return ""
-    root = error.name.partition(".")[0]
-    package = DISTRIBUTIONS.get(root, root)
-    return (
-        "If %s is a package: export: {packages: [%s]} in the recipe. If it is a file of yours, "
-        "it must lie beside %s or below." % (root, package, file.name)
-    )
+def _of_user(run: Callable[[], Any], file: Path, module: str) -> Any:
+    """Run code of the user's in the folder that it is imported from, as its owner runs it."""
+    with user_code.at_home(file.parents[module.count(".")]):
+        return torchvision_ops.retrying(run)
 
 
 def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
@@ -141,12 +130,13 @@ def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
             fix="It has: %s" % (", ".join(names) or "nothing that can be called"),
         )
     try:
-        module = torchvision_ops.retrying(lambda: factory(**source.get("kwargs", {})))
-    except Exception as error:
+        module = _of_user(lambda: factory(**source.get("kwargs", {})), file, code.__name__)
+    except (Exception, SystemExit) as error:
         raise StageError(
-            "%s raised %s" % (where, _user_error(error, file)),
+            "%s raised %s" % (where, user_code.told(error, file)),
             code="export.factory-raised",
-            fix=_package_hint(error, file),
+            fix=user_code.arguments(factory, source.get("kwargs", {}), error)
+            or user_code.advice(error, file),
         )
     if not isinstance(module, torch.nn.Module):
         raise StageError(
@@ -154,18 +144,6 @@ def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
             code="export.factory-type",
         )
     return module
-
-
-def _user_error(error: BaseException, file: Path) -> str:
-    """Return an error of the user's code with the line of the user's file where it arose."""
-    line = None
-    for frame, number in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == str(file):
-            line = number
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        line = error.lineno
-    where = " (%s:%d)" % (file.name, line) if line else ""
-    return "%s: %s%s" % (type(error).__name__, checkpoint.first_line(error), where)
 
 
 def shapes_of(workspace: Workspace, source: Mapping[str, Any]) -> Dict[str, Tuple[int, ...]]:

@@ -1,0 +1,95 @@
+"""The user's code as it runs in an export: where it runs, and what is said of what it raises."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping
+
+from hefsmith_worker.stages.checkpoint import first_line
+
+#: What packages are installed as, where that is not the name they are imported by.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
+
+@contextmanager
+def at_home(folder: Path) -> Iterator[None]:
+    """Make the folder of code the current one: it opens its configuration from there."""
+    before = os.getcwd()
+    os.chdir(str(folder))
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def told(error: BaseException, file: Path) -> str:
+    """Return an error of the user's code with the line of the user's file where it arose."""
+    trace = error.__traceback__
+    line = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        line = error.lineno
+    where = " (%s:%d)" % (file.name, line) if line else ""
+    if isinstance(error, SystemExit):
+        return "it ends the program%s" % where
+    return "%s: %s%s" % (type(error).__name__, first_line(error), where)
+
+
+def advice(error: BaseException, file: Path) -> str:
+    """Say what to do about an error of the user's code; empty where only its owner knows."""
+    if isinstance(error, SystemExit):
+        return (
+            "Put what reads the command line or trains below: if __name__ == '__main__'. Or give "
+            "the network a file of its own, and name that one."
+        )
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return (
+            "Small texts (.json, .yaml, .toml, .cfg, .txt) beside %s or below come along where "
+            "the code names them; other files do not, nor what lies above." % file.name
+        )
+    if isinstance(error, ImportError) and "attempted relative import" in str(error):
+        return (
+            "Its package must lie below the project's folder, the one that hef.yaml is in or hef "
+            "runs in: run hef from above the package."
+        )
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    root = error.name.partition(".")[0]
+    package = DISTRIBUTIONS.get(root, root)
+    return (
+        "If %s is a package: export: {packages: [%s]} in the recipe. If it is a file of yours, "
+        "it must lie beside %s, below, or in the project above." % (root, package, file.name)
+    )
+
+
+def arguments(factory: Callable[..., Any], given: Mapping[str, Any], error: BaseException) -> str:
+    """Say which arguments a factory wants that the recipe does not give, or gives in vain."""
+    if not isinstance(error, TypeError):
+        return ""
+    with suppress(TypeError, ValueError):
+        signature = inspect.signature(factory)
+        try:
+            signature.bind(**given)
+        except TypeError:
+            plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+            taken = [one for one in signature.parameters.values() if one.kind in plain]
+            wanted = [one.name for one in taken if one.default is inspect.Parameter.empty]
+            if wanted:
+                words = ", ".join("%s: ..." % name for name in wanted)
+                return "Give its arguments in the recipe: source: {kwargs: {%s}}" % words
+            names = ", ".join(one.name for one in taken) or "none"
+            return "It takes these arguments, for kwargs: in the recipe: %s" % names
+    return ""

@@ -106,6 +106,11 @@ def start(
         written = stated.stated_in_graph(next(iter(seen.input_scaling.values()))).over(written)
     classes = network.head.get("classes") or weights.classes_out
     labels = labels_for(shown, classes, facts=facts, scripts=scripts, files=folder.labels)
+    if seen is not None:
+        trials = [decide.Trial.read(one) for one in seen.trials]
+        if said := decide.undecided(trials, len(labels_before.names)):
+            draft.notes.append(said)
+            seen = replace(seen, trials=())
     decision = _decide(written, seen, network, draft, ask)
     network = replace(network, inputs=_sized(network.inputs, decision.section, seen, alike, ask))
     if given.size is None and written.size is None:

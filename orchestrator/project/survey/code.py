@@ -41,7 +41,7 @@ _HARMLESS_OF = (
     "torchvision.transforms.",
     "albumentations.",
     "pathlib.Path",
-    "os.path.join",
+    "os.path.",
     "logging.getLogger",
     # Types and bound arguments: nothing runs before somebody calls what they make.
     "collections.namedtuple",
@@ -54,6 +54,19 @@ _HARMLESS_OF = (
     "numpy.array",
     "numpy.asarray",
     "torch.tensor",
+)
+#: Methods of paths that name others, and calls at the top of a file that leave no trace.
+_OF_PATHS = frozenset({"resolve", "absolute", "expanduser", "joinpath", "with_name", "as_posix"})
+_SETTINGS = (
+    "sys.path.append",
+    "sys.path.insert",
+    "warnings.filterwarnings",
+    "warnings.simplefilter",
+    "logging.basicConfig",
+    "torch.manual_seed",
+    "torch.set_",
+    "numpy.random.seed",
+    "random.seed",
 )
 #: What differs from one run to the next.
 _OUTSIDE = ("os.environ", "sys.argv")
@@ -177,20 +190,32 @@ class Script:
         if isinstance(node, (*quiet, ast.Pass)):
             return True
         if isinstance(node, ast.Expr):
-            return isinstance(node.value, ast.Constant)
+            return isinstance(node.value, ast.Constant) or self._is_setting(node.value)
         if isinstance(node, ast.Assign | ast.AnnAssign):
             return node.value is None or self.is_constant(node.value)
         if isinstance(node, ast.If):
-            return _asks_for_main(node.test)
+            inside = all(self._is_quiet(one) for one in (*node.body, *node.orelse))
+            return _asks_for_main(node.test) or (inside and self.is_constant(node.test))
         return isinstance(node, ast.Try) and all(
             isinstance(one, (*quiet, ast.Pass, ast.Assign)) for one in node.body
         )
+
+    def _is_setting(self, value: ast.expr) -> bool:
+        """Tell a call that only sets up this Python, such as where it looks for modules."""
+        if not isinstance(value, ast.Call):
+            return False
+        given = [*value.args, *(one.value for one in value.keywords)]
+        known = self.stands_for(dotted(value.func)).startswith(_SETTINGS)
+        return known and all(self.is_constant(one) for one in given)
 
     def is_constant(self, value: ast.expr) -> bool:
         """Tell whether a value is computed of numbers and texts alone."""
         for node in ast.walk(value):
             if isinstance(node, ast.Call):
                 name = dotted(node.func)
+                if isinstance(node.func, ast.Attribute) and not name:
+                    # What it is called on is looked at by itself.
+                    name = "str" if node.func.attr in _OF_PATHS else ""
                 if name not in _HARMLESS and not self.stands_for(name).startswith(_HARMLESS_OF):
                     return False
             if isinstance(node, ast.Attribute) and self.stands_for(dotted(node)) in _OUTSIDE:

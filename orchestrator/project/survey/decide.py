@@ -6,6 +6,7 @@ best one where the pictures cannot tell the two apart.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 CLEARLY = 2.0
 #: Differences of the mean loss (nats) that nobody would notice.
 NOTHING = 0.002
+#: How likely guessing may be as often right as a way that counts.
+BY_CHANCE = 0.01
 #: Shown as a tie at most.
 MOST_OPTIONS = 4
 
@@ -150,6 +153,29 @@ def fits(stated: Stated, size: tuple[int, int] | None) -> list[str]:
     return found
 
 
+def undecided(trials: Sequence[Trial], classes: int) -> str:
+    """Return what to say where guessing would be right as often as the best way; else nothing.
+
+    Of many ways one is always best: with few pictures, or a network that does not know them, it
+    is so by chance, and would be written down as if it were known.
+    """
+    if classes < 2 or not trials:
+        return ""
+    best = max(trials, key=lambda one: one.right)
+    count = len(best.losses)
+    share = 1 / classes
+    chance = sum(
+        math.comb(count, right) * share**right * (1 - share) ** (count - right)
+        for right in range(best.right, count + 1)
+    )
+    if chance <= BY_CHANCE:
+        return ""
+    return (
+        f"the labelled pictures do not tell how they are prepared: at best {best.right} of {count} "
+        f"are right, as guessing may be: are these the network's {classes} classes, in its order?"
+    )
+
+
 def decide(stated: Stated, trials: Sequence[Trial], assumed: Mapping[str, Any]) -> Decision:
     """Return the preprocessing: stated and as good as any, else the best, else the assumed one."""
     if not trials:
@@ -161,6 +187,8 @@ def decide(stated: Stated, trials: Sequence[Trial], assumed: Mapping[str, Any]) 
     )
     told = f"{best.right} of {len(best.losses)} labelled pictures are right"
     figure = f"measured on the float model: {told}, the best of {len(trials)} ways"
+    if best.right < max(one.right for one in trials):
+        figure = f"measured on the float model: {told}, none of {len(trials)} ways clearly more"
     claimed = next((one for one in trials if _is_stated(one, stated)), None)
     if claimed is not None and (claimed in equal or not _refuted(claimed, best)):
         told = f"{claimed.right} of {len(claimed.losses)} labelled pictures are right"

@@ -218,3 +218,35 @@ def test_what_a_network_computes_says_nothing_of_how_pictures_are_prepared(tmp_p
     beside = "\ndef load(file):\n    return read(file).resize((96, 64)) / 255.0\n"
     found = stated_in(script(tmp_path, f"{HEAD}{NET}{forward}{beside}"))
     assert (found.std, found.size) == ((255.0,), (64, 96))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        (
+            "FILE = Path(__file__).resolve()\nROOT = FILE.parents[1]\nif str(ROOT) not in sys.path:\n"
+            "    sys.path.append(str(ROOT))\nROOT = Path(os.path.relpath(ROOT, Path.cwd()))\n"
+        ),
+        "sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n",
+        "torch.manual_seed(0)\nwarnings.filterwarnings('ignore')\nnp.random.seed(1)\n",
+        "if torch.cuda.is_available():\n    device = 'cuda'\nelse:\n    device = 'cpu'\n",
+    ],
+)
+def test_where_modules_are_looked_for_and_seeds_are_no_work(head: str, tmp_path: Path) -> None:
+    imports = "import os, sys, torch, warnings\nimport numpy as np\nfrom pathlib import Path\n"
+    found = script(tmp_path, f"{imports}from torch import nn\n{head}{NET}")
+    assert found.troubles == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sys.path.append(download())",
+        "if torch.cuda.is_available():\n    train()",
+        "if len(sys.argv) > 1:\n    x = 1",
+        "data = load().resolve()",
+    ],
+)
+def test_what_works_when_it_is_imported_is_told_all_the_same(line: str, tmp_path: Path) -> None:
+    found = script(tmp_path, f"import sys, torch\nfrom torch import nn\n{line}\n{NET}")
+    assert len(found.troubles) == 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.project.survey.decide import Trial, decide, scalings
+import pytest
+
+from orchestrator.project.survey.decide import Trial, decide, scalings, undecided
 from orchestrator.project.survey.stated import Stated, stated_for
 
 ASSUMED = {"size": [32, 32], "resize": "stretch", "mean": [0], "std": [255], "color": "rgb"}
@@ -81,3 +83,29 @@ def test_what_is_written_for_pictures_of_another_kind_is_left_out() -> None:
     colour = Stated(mean=(1.0, 2.0, 3.0), std=(4.0, 4.0, 4.0), color="bgr", where=("a.py",))
     assert stated_for(colour, 3) == colour
     assert stated_for(colour, 1) == Stated()
+
+
+def test_a_way_that_is_best_by_chance_decides_nothing() -> None:
+    few = [replace(UNIT, right=right, losses=UNIT.losses[:18]) for right in (6, 9, 11)]
+    said = undecided(few, 3)
+    assert "at best 11 of 18 are right" in said
+    assert "3 classes" in said
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "classes"), [(13, 18, 3), (70, 72, 3), (8, 8, 2), (5, 6, 10)]
+)
+def test_more_than_guessing_gives_decides(right: int, count: int, classes: int) -> None:
+    assert undecided([replace(UNIT, right=right, losses=UNIT.losses[:count])], classes) == ""
+
+
+def test_without_labelled_pictures_nothing_is_said_of_guessing() -> None:
+    assert undecided([], 3) == ""
+    assert undecided([UNIT], 0) == ""
+
+
+def test_a_figure_is_not_called_the_best_where_another_way_has_more_right() -> None:
+    more = replace(UNIT, color="bgr", right=71, losses=tuple(one + 0.05 for one in UNIT.losses))
+    found = decide(Stated(), [UNIT, more], ASSUMED)
+    assert "70 of 72" in found.figure
+    assert "the best of" not in found.figure

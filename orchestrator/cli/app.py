@@ -71,8 +71,7 @@ HINTS = {
     errno.ENOENT: "Is the folder above it there, and may you write in it?",
     errno.EACCES: "May you write there? See: ls -ld",
     errno.EPERM: "May you write there? See: ls -ld",
-    errno.EROFS: "That file system is read-only here: work in a copy of the folder, or name "
-    "another one for the results: HEFSMITH_ARTIFACTS=FOLDER",
+    errno.EROFS: "That file system is read-only here: work in a copy of the folder.",
     errno.ENOSPC: "The disk is full: free some space, then run the same command again.",
     errno.EDQUOT: "Your share of the disk is used up.",
     errno.ENOTDIR: "A file stands where a folder is needed.",
@@ -291,10 +290,28 @@ def _from_system(error: OSError) -> HefsmithError:
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]
     where = " -> ".join(escape_control(place) for place in places)
     hint = HINTS.get(error.errno or 0, "--debug before the command shows where it happened.")
+    if error.errno == errno.EROFS and _is_result(places):
+        hint = (
+            "That file system is read-only here: work in a copy of the folder, or name "
+            "another one for the results: HEFSMITH_ARTIFACTS=FOLDER"
+        )
     if not where and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = _fullest()  # writing to an open file names none
     message = f"{where}: {error.strerror}" if where else str(error.strerror)
     return ConfigError(message, hint=hint, code="system")
+
+
+def _is_result(places: Sequence[str]) -> bool:
+    """Tell whether a path lies in the folder of the results, which may be another one."""
+    from pathlib import Path
+
+    from orchestrator.project.workspace import open_workspace
+
+    try:
+        artifacts = open_workspace().artifacts.resolve()
+        return any(Path(one).resolve().is_relative_to(artifacts) for one in places)
+    except (HefsmithError, OSError, ValueError):
+        return False
 
 
 def _fullest() -> str:

@@ -100,7 +100,7 @@ def preview(
 
 
 def analyze(
-    what: Annotated[str, typer.Argument(metavar="MODEL|SOURCE")] = "digits",
+    what: What,
     most: Annotated[
         int, typer.Option("--most", min=8, help="Look at this many pictures at most.")
     ] = 2000,

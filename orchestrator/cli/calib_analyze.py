@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract.counting import counted
+from hefsmith_worker.contract.options import CALIBRATION
 
 from orchestrator.errors import ConfigError, escape_control
 
@@ -412,6 +413,8 @@ def told(found: CalibrationAnalysis, target: Path | None, recipe: str | None) ->
         lines += [f"recipe    in {recipe}:", "          calibration:"]
         lines += [f"            source: {relative(target, Path(recipe).resolve().parent)}"]
         lines += [f"            count: {len(found.chosen)}"]
+        if len(found.chosen) < CALIBRATION.minimum:
+            lines += [f"            minimum: {len(found.chosen)}"]
     return [line.rstrip() for line in lines]
 
 

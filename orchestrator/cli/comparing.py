@@ -203,7 +203,9 @@ def print_history(model: str, arch: str | None, *, show: bool, as_json: bool) ->
         for one in entries
         if not one.sound
     ]
-    lines += ["", f"compare  hef report --compare {model}~1 {model}"]
+    lines += [""]
+    if len(entries) > 1:
+        lines += [f"compare  hef report --compare {model}~1 {model}"]
     lines += [f"page     {page}"] if page is not None else []
     print_result("\n".join(line.rstrip() for line in lines))
 

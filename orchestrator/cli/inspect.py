@@ -176,8 +176,10 @@ def _built(named: Path) -> str:
     name = escape_control(named.name)
     if not shown:
         return f"Build it first: hef build {name}"
-    others = f"Or two of its builds: hef report --compare {name}~1 {name}"
-    return f"Its HEFs: {', '.join(shown)}\n{others}"
+    told = f"Its HEFs: {', '.join(shown)}"
+    if any(folder.glob(".history/*/*")):
+        told += f"\nOr two of its builds: hef report --compare {name}~1 {name}"
+    return told
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

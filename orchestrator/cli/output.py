@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from io import TextIOWrapper
@@ -57,8 +58,7 @@ def emit_json(document: object) -> None:
     """Print ``document`` as the one JSON document of this command, on stdout."""
     escaped = not says_everything(getattr(sys.stdout, "encoding", "utf-8"))
     text = json.dumps(document, indent=2, ensure_ascii=escaped, default=str)
-    sys.stdout.write(_UNSEEN.sub(lambda sign: json.dumps(sign[0])[1:-1], text) + "\n")
-    sys.stdout.flush()
+    _put(sys.stdout, _UNSEEN.sub(lambda sign: json.dumps(sign[0])[1:-1], text) + "\n")
 
 
 def print_result(text: str, *, quoted: bool = False) -> None:
@@ -85,8 +85,26 @@ def _write(stream: TextIO, text: str) -> None:
         import shutil
 
         text = fitted(_seen(text), shutil.get_terminal_size().columns)
-    stream.write(text + "\n")
-    stream.flush()
+    _put(stream, text + "\n")
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Write text, and say where that fails that it is the output and no file of the project."""
+    from orchestrator.errors import ConfigError
+
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if stream is not sys.stdout:
+            raise
+        # What is left in its buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        msg = f"the output of this command cannot be written: {error.strerror or error}"
+        hint = "See to the file or the program that it goes to; what the command did is done."
+        raise ConfigError(msg, hint=hint, code="output") from error
 
 
 def _seen(text: str) -> str:
@@ -172,7 +190,7 @@ def print_error(error: HefsmithError, *, as_json: bool) -> None:
 
     message = hidden(error.message)
     hint = None if error.hint is None else hidden(error.hint)
-    if as_json:
+    if as_json and error.code != "output":
         emit_json({"error": {**error.to_json(), "message": message, "hint": hint}})
     first, *rest = _screen(told(message))
     titles = [f"{told('error')}:", f"{told('hint')}:"]

@@ -280,7 +280,7 @@ def _print(document: Mapping[str, Any], file: str) -> None:
         if one["error"]
     ]
     lines += [
-        f"note     {one['name']} gave the same HEF as {one['same_hef_as']}"
+        f"note     the HEF of {one['name']} is that of {one['same_hef_as']}"
         for one in variants
         if one["same_hef_as"]
     ]

@@ -131,6 +131,12 @@ def _problem(value: object, detail: ErrorDetails, model: type[Section]) -> _Prob
     given = detail.get("input")
     if detail["type"] == "missing":
         message = "this key is needed"
+        if location and isinstance(location[-1], int):
+            # A list that is too short: its own place is in the file, that of what lacks is not.
+            lacking = int(location[-1])
+            location = location[:-1]
+            field = shorten(".".join(str(part) for part in location) or "recipe", 100)
+            message = f"{lacking + 1} values are needed, {lacking} given"
     elif detail["type"] in ("dataclass_type", "dict_type"):
         message = "expected a mapping (key: value)"
         if isinstance(given, str | int | float):

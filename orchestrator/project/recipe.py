@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from hefsmith_worker.contract import chips, options, presets, sources
 from hefsmith_worker.contract.families import META_ARCHS
@@ -114,7 +114,7 @@ class Export(Section):
         return (*self.packages, self.simplify)
 
 
-def _positive(value: tuple[float, ...] | float) -> tuple[float, ...] | float:
+def _positive(value: tuple[Any, ...] | float) -> tuple[Any, ...] | float:
     if any(not item > 0 for item in (value if isinstance(value, tuple) else (value,))):
         msg = "must be above 0"
         raise ValueError(msg)
@@ -149,7 +149,7 @@ class Preprocessing(Section):
     """
 
     preset: Annotated[str, Checked(_known_preset)] | None = None
-    size: tuple[int, int] | int | None = None
+    size: Annotated[tuple[int, int] | int, Checked(_positive)] | None = None
     resize: presets.Resize | None = None
     resize_to: int | None = None
     pad: int | tuple[int, ...] | None = None

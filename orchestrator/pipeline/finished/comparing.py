@@ -59,13 +59,16 @@ def find_side(artifacts: Path, text: str, arch: str | None = None) -> tuple[str,
     chip = chip or find_build(artifacts, model).arch
     past = past_builds(artifacts, model, chip)
     if back > len(past):
+        name = escape_control(model)
         msg = (
             f"--compare: {shown}: only {counted(len(past), 'earlier build')} of {model} "
             f"for {chip} kept"
         )
-        raise ConfigError(
-            msg, hint=f"See them: hef history {escape_control(model)}", code="compare.past"
-        )
+        hint = f"See them: hef history {name}"
+        if not past:
+            msg = f"--compare: {shown}: {name} was built once for {chip}: nothing came before it"
+            hint = f"Change the recipe, and build it again: hef build {name}"
+        raise ConfigError(msg, hint=hint, code="compare.past")
     return shown, past[back - 1]
 
 

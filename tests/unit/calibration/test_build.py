@@ -120,6 +120,7 @@ def test_too_few_usable_pictures_are_an_error(
     made = build_calibration(make_request(make_folder(count=3), minimum=4), tmp_path / "out")
 
     assert [error.code for error in made.errors] == ["calib.minimum"]
+    assert "Add pictures" in str(made.errors[0].fix)
 
 
 def test_only_broken_files_are_one_error_and_leave_nothing_behind(

@@ -214,3 +214,11 @@ def test_a_list_that_leads_elsewhere_is_checked_as_a_build_reads_it(
     (folder / "model.yaml").write_text(RECIPE.format(source="calibration.txt", script="[]"))
     assert run(["calib", "check", "--json"]) == 0
     assert answer(capsys)["used"] == 8
+
+
+def test_analyze_takes_the_only_model_as_the_other_commands_do(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["calib", "analyze", "--json"]) in (0, 1)
+    assert json.loads(capsys.readouterr().out)["available"] == 12
+    assert not (project / "calib" / "digits").exists()

@@ -230,3 +230,27 @@ def test_a_deviation_in_units_of_0_to_1_is_told(
     assert "std: [57.375" in (found["calib.units"].fix or "")
     raw = {"mean": [0], "std": [1]}
     assert "calib.units" not in lint(make_request(make_folder("raw"), preprocess=raw), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mean", "told"), [((0.485, 0.456, 0.406), True), ((0.5,), True), ((0.0,), False),
+                       ((123.7, 116.3, 103.5), False), ((1.0,), False)],
+)  # fmt: skip
+def test_a_mean_in_units_of_0_to_1_is_told_where_only_the_deviation_is_in_those_of_pixels(
+    mean: tuple[float, ...], told: bool, make_folder: Any, make_request: Any, tmp_path: Path
+) -> None:
+    prepared = {"mean": list(mean), "std": [255]}
+
+    found = lint(make_request(make_folder(), preprocess=prepared), tmp_path)
+
+    assert ("calib.units" in found) == told
+    if told:
+        assert f"mean: [{255 * mean[0]:.5g}" in (found["calib.units"].fix or "")
+
+
+def test_a_count_below_the_minimum_is_no_lack_of_pictures(
+    make_folder: Any, make_request: Any, tmp_path: Path
+) -> None:
+    found = lint(make_request(make_folder(), count=5, minimum=8), tmp_path)["calib.minimum"]
+
+    assert found.fix == "Raise calibration.count to at least 8, or lower calibration.minimum."

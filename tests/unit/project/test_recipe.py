@@ -56,6 +56,11 @@ def test_a_short_recipe_gets_the_documented_defaults(tmp_path: Path) -> None:
             ("schema: 1", "preprocessing: {size: 32x32}"),
             "size: expected a list ([A, B]), got 32x32",
         ),
+        (
+            ("schema: 1", "preprocessing: {size: [64, 0]}"),
+            ":1:23: preprocessing.size: must be above",
+        ),
+        (("schema: 1", "preprocessing: {size: [64]}"), "size: 2 values are needed, 1 given"),
         (("schema: 1", "arch: []"), ":1:7: arch: needs at least one chip"),
         (("{source: pictures}", "pictures"), "calibration: expected a mapping (key: value), got"),
         (

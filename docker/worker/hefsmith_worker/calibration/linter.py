@@ -74,7 +74,10 @@ def lint_counts(evidence: CalibrationEvidence) -> List[Finding]:
                 ERROR,
                 f"only {counted(used, 'usable image')} ({detail}), the minimum is "
                 f"{request.minimum}",
-                "Add pictures of the kind that the device will see.",
+                "Raise calibration.count to at least %d, or lower calibration.minimum."
+                % request.minimum
+                if request.count < request.minimum
+                else "Add pictures of the kind that the device will see.",
                 str(request.minimum),
                 str(used),
             )
@@ -214,9 +217,8 @@ def lint_statistics(channels: Sequence[ChannelStatistics], spec: InputSpec) -> L
     if data and spec.preprocess.normalize != "chip":
         return []
     found = [] if data else _lint_brightness(max(channel.maximum for channel in channels), spec)
-    if max(spec.preprocess.offset_and_scale[1]) < 1 and spec.preprocess.normalize != "none":
-        return [*found, _small_units(spec)]
-    return found + _lint_means(channels, spec)
+    units = _small_units(spec)
+    return [*found, units] if units else found + _lint_means(channels, spec)
 
 
 def _lint_brightness(brightest: float, spec: InputSpec) -> List[Finding]:
@@ -245,16 +247,25 @@ def _lint_brightness(brightest: float, spec: InputSpec) -> List[Finding]:
     return []
 
 
-def _small_units(spec: InputSpec) -> Finding:
-    std = spec.preprocess.offset_and_scale[1]
-    given = ", ".join(f"{value:g}" for value in std)
-    meant = ", ".join(f"{255 * value:.5g}" for value in std)
+def _small_units(spec: InputSpec) -> Optional[Finding]:
+    """Find a deviation, or a mean, that is in units of 0..1 where the recipe takes 0..255."""
+    mean, std = spec.preprocess.offset_and_scale
+    if spec.preprocess.normalize == "none":
+        return None
+    if max(std) < 1:
+        name, values, more = "std", std, ", and mean times 255 where it is so too."
+    elif max(mean) < 1 and any(0 < value < 1 for value in mean):
+        name, values, more = "mean", mean, "."
+    else:
+        return None
+    given = ", ".join(f"{value:g}" for value in values)
+    meant = ", ".join(f"{255 * value:.5g}" for value in values)
     return Finding(
         "calib.units",
         WARNING,
-        f"input {spec.name}: std {given} is below one step of a pixel: it is in units of "
+        f"input {spec.name}: {name} {given} is below one step of a pixel: it is in units of "
         "0..1, and the recipe takes those of 0..255",
-        f"Write std: [{meant}] in preprocessing:, and mean times 255 where it is so too.",
+        f"Write {name}: [{meant}] in preprocessing:{more}",
         "0..255",
         "0..1",
     )

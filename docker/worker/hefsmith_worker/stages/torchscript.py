@@ -48,8 +48,8 @@ def check(path: Path, allowed: bool) -> None:
     """
     if not allowed:
         raise StageError(
-            "%s is TorchScript, a program: loading it runs what it says, and the local engine "
-            "has no box for that" % path.name,
+            "%s is TorchScript, a program: loading it runs what it says, and only the Docker "
+            "engine may do that" % path.name,
             code="export.torchscript-refused",
             fix="Use the Docker engine (--engine docker), or save only the weights: "
             "torch.save(model.state_dict(), ...) and name the file that builds the network: "

@@ -224,8 +224,9 @@ def test_what_a_network_computes_says_nothing_of_how_pictures_are_prepared(tmp_p
     "head",
     [
         (
-            "FILE = Path(__file__).resolve()\nROOT = FILE.parents[1]\nif str(ROOT) not in sys.path:\n"
-            "    sys.path.append(str(ROOT))\nROOT = Path(os.path.relpath(ROOT, Path.cwd()))\n"
+            "FILE = Path(__file__).resolve()\nROOT = FILE.parents[1]\n"
+            "if str(ROOT) not in sys.path:\n    sys.path.append(str(ROOT))\n"
+            "ROOT = Path(os.path.relpath(ROOT, Path.cwd()))\n"
         ),
         "sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n",
         "torch.manual_seed(0)\nwarnings.filterwarnings('ignore')\nnp.random.seed(1)\n",

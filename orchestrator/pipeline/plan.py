@@ -7,6 +7,7 @@ on as an earlier one goes by that one's key there: what stands on it need not be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.pipeline.digests import DigestMemory
     from orchestrator.pipeline.inputs import BuildRequest
     from orchestrator.pipeline.materials import BuildInput
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 #: Raise it when the meaning of keys changes.
 KEY_SCHEMA = 2
@@ -313,10 +316,17 @@ def _differ(path: str, old: object, new: object, lines: list[str]) -> None:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
             _differ(f"{path}.{key}" if path else str(key), old.get(key), new.get(key), lines)
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        # One of them was kept as JSON, which knows no tuples.
+        for index in range(max(len(old), len(new))):
+            pair = [side[index] if index < len(side) else None for side in (old, new)]
+            _differ(f"{path}.{index}", *pair, lines)
     elif old != new:
         lines.append(f"{path}: {_short(old)} -> {_short(new)}")
 
 
 def _short(value: object) -> str:
     text = str(value)
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return text[:12]
     return text if len(text) <= 60 else text[:57] + "..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,17 @@ def test_keys_say_what_differs(model: Path) -> None:
     old = make(asked).stages[0].why
     new = make(asked, materials={"net.pt": "e"}).stages[0].why
     assert planning.explain_difference(old, new) == ["inputs.net.pt: d -> e"]
+
+
+def test_what_was_kept_as_json_differs_in_nothing_but_its_values() -> None:
+    new = {"mounts": [("a", "calibration-1"), ("b", "calibration-2")], "code": "0" * 64}
+    kept = json.loads(json.dumps(new))
+    assert planning.explain_difference(kept, new) == []
+    kept["mounts"][1][0], kept["code"] = "c", "1" * 64
+    assert planning.explain_difference(kept, new) == [
+        f"code: {'1' * 12} -> {'0' * 12}",
+        "mounts.1.0: c -> b",
+    ]
 
 
 def test_a_list_that_points_elsewhere_takes_those_folders_along(

@@ -319,8 +319,8 @@ def _differ(path: str, old: object, new: object, lines: list[str]) -> None:
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
         # One of them was kept as JSON, which knows no tuples.
         for index in range(max(len(old), len(new))):
-            pair = [side[index] if index < len(side) else None for side in (old, new)]
-            _differ(f"{path}.{index}", *pair, lines)
+            one, other = (side[index] if index < len(side) else None for side in (old, new))
+            _differ(f"{path}.{index}", one, other, lines)
     elif old != new:
         lines.append(f"{path}: {_short(old)} -> {_short(new)}")
 

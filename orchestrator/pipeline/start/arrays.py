@@ -90,9 +90,12 @@ def _text(sides: Sequence[object]) -> str:
 
 
 def folders_of(pictures: Path, inputs: Sequence[str]) -> dict[str, Path]:
-    """Return the folders beside ``pictures`` that are called like the inputs; all or none."""
-    if not pictures.is_dir():
+    """Return the folders beside ``pictures``, or in it, that are called like the inputs."""
+    if not pictures.is_dir() or len(inputs) < 2:
         return {}
-    beside_it = {one.name.lower(): one for one in pictures.parent.iterdir() if one.is_dir()}
-    found = {name: beside_it[name.lower()] for name in inputs if name.lower() in beside_it}
-    return found if len(found) == len(inputs) else {}
+    for above in (pictures, pictures.parent):
+        here = {one.name.lower(): one for one in above.iterdir() if one.is_dir()}
+        found = {name: here[name.lower()] for name in inputs if name.lower() in here}
+        if len(found) == len(inputs):
+            return found
+    return {}

@@ -113,6 +113,11 @@ def start(
             seen = replace(seen, trials=())
     decision = _decide(written, seen, network, draft, ask)
     network = replace(network, inputs=_sized(network.inputs, decision.section, seen, alike, ask))
+    if seen is not None and not given.inputs and len(set(network.inputs.values())) > 1:
+        takes = ", ".join(f"{name} {shape[1]}" for name, shape in network.inputs.items())
+        draft.notes.append(
+            f"channels of the inputs were found by trying: {takes}; check their order"
+        )
     if given.size is None and written.size is None:
         draft.notes += _guessed_sizes(given, network, alike)
     ends = seen.end_nodes if seen is not None else ()

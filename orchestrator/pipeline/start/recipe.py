@@ -60,6 +60,11 @@ class Draft:
         section: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Return the recipe; ``section`` is its preprocessing, where the network takes pictures."""
+        twice = [name for name, shape in network.inputs.items() if is_picture(shape)]
+        if shown is not None and shown.folders and folders_of(shown.calibration, twice):
+            # They are no classes: each holds the pictures of one input.
+            shown = replace(shown, folders=(), split=None, held_out=None)
+            labels = Labels()
         if shown is not None and shown.masks is not None:
             shown = self._with_masks(shown, network)
         pictures = self.as_written(shown)
@@ -70,7 +75,6 @@ class Draft:
         if takes_pictures(network):
             shape = next(iter(network.inputs.values()))
             recipe["preprocessing"] = {**section, "size": list(shape[2:])}
-        twice = [name for name, shape in network.inputs.items() if is_picture(shape)]
         if shown is not None and len(twice) > 1:
             self._pair(recipe, shown, twice)
         if code.opset is not None:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator.project.survey.pictures import pictures_of
+from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Pictures whose size is read.
 _READ = 32
+#: A larger list of pictures is not read to tell their size.
+_LARGEST_JSON = 64 << 20
 #: Fewer tell nothing.
 _LEAST = 4
 #: The largest side that networks take whole; larger pictures come out of a camera so.
@@ -27,19 +30,40 @@ def common_size(shown: Shown) -> tuple[int, int] | None:
     """
     import imagesize
 
-    found: set[tuple[int, int]] = set()
-    files = list(islice(_files(shown), _READ))
-    for path in files:
+    if shown.calibration.suffix.lower() == ".json":
+        return _fitting(_stated(shown.calibration))
+    found: list[tuple[int, int]] = []
+    for path in islice(_files(shown), _READ):
         try:
             wide, high = imagesize.get(str(path))
         except Exception:  # a hostile header can raise anything, and tells nothing
             return None
-        found.add((int(high), int(wide)))
-    if len(files) < _LEAST or len(found) != 1:
+        found.append((int(high), int(wide)))
+    return _fitting(found)
+
+
+def _fitting(sizes: list[tuple[int, int]]) -> tuple[int, int] | None:
+    if len(sizes) < _LEAST or len(set(sizes)) != 1:
         return None
-    size = found.pop()
-    fits = all(0 < side <= _LARGEST and side % 8 == 0 for side in size)
-    return size if fits else None
+    fits = all(0 < side <= _LARGEST and side % 8 == 0 for side in sizes[0])
+    return sizes[0] if fits else None
+
+
+def _stated(path: Path) -> list[tuple[int, int]]:
+    """Return the sizes that a COCO data set states of its pictures."""
+    try:
+        document = parse_json(path.read_bytes()) if path.stat().st_size <= _LARGEST_JSON else None
+    except (OSError, ValueError, RecursionError):
+        return []
+    images = document.get("images") if isinstance(document, dict) else None
+    found: list[tuple[int, int]] = []
+    for one in images if isinstance(images, list) else ():
+        high = one.get("height") if isinstance(one, dict) else None
+        wide = one.get("width") if isinstance(one, dict) else None
+        if not (isinstance(high, int) and isinstance(wide, int)):
+            return []
+        found.append((high, wide))
+    return found
 
 
 def _files(shown: Shown) -> list[Path]:

@@ -89,4 +89,40 @@ def test_folders_are_for_the_inputs_of_their_names(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     both = folders_of(tmp_path / "Left", ["left", "right"])
     assert both == {"left": tmp_path / "Left", "right": tmp_path / "right"}
+    assert folders_of(tmp_path, ["left", "right"]) == both  # the folder that holds them
     assert folders_of(tmp_path / "Left", ["left", "middle"]) == {}
+
+
+def test_folders_called_like_the_inputs_are_no_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    from PIL import Image
+
+    from orchestrator.cli.app import run
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.a = nn.Conv2d(3, 4, 3)\n        self.b = nn.Conv2d(1, 4, 3)\n\n"
+        "    def forward(self, rgb, depth):\n"
+        "        return torch.cat((self.a(rgb), self.b(depth)), 1).mean((2, 3))\n"
+    )
+    layers = {"a": torch.nn.Conv2d(3, 4, 3), "b": torch.nn.Conv2d(1, 4, 3)}
+    torch.save(torch.nn.ModuleDict(layers).state_dict(), "net.pt")
+    for name, mode in (("rgb", "RGB"), ("depth", "L")):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.new(mode, (32, 24), 40 * number).save(tmp_path / name / f"{number}.png")
+
+    assert run(["init", "pair", "--yes", "--engine", "local"]) == 0
+
+    told = capsys.readouterr().err
+    recipe = (tmp_path / "models" / "pair" / "model.yaml").read_text()
+    assert "rgb: [1, 3, 24, 32]" in recipe
+    assert "depth: [1, 1, 24, 32]" in recipe
+    assert "source: {rgb: ../../rgb, depth: ../../depth}" in recipe
+    assert "labels" not in recipe
+    assert "found by trying: rgb 3, depth 1" in told
+    assert "held out" not in told

@@ -51,6 +51,27 @@ class Masked(nn.Module):
         return self.body(image) if mask else image
 
 
+class Fused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.colour = nn.Conv2d(3, 8, 3)
+        self.far = nn.Conv2d(1, 4, 3)
+        self.speed = nn.Linear(5, 4)
+
+    def forward(self, depth, image, speed):
+        seen = torch.cat((self.colour(image), self.far(depth)), 1).mean((2, 3))
+        return torch.cat((seen, self.speed(speed)), 1)
+
+
+class Joined(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(4, 8, 3)
+
+    def forward(self, depth, rgb):
+        return self.body(torch.cat((rgb, depth), 1))
+
+
 class Fourier(nn.Module):
     def __init__(self):
         super().__init__()
@@ -140,6 +161,18 @@ def test_each_argument_that_forward_must_be_given_gets_a_picture(tmp_path: Path)
     found = seen(tmp_path, "Pair")
     assert found["runs"] == [{"before": [1, 3, 32, 32], "after": [1, 3, 32, 32]}]
     assert found["opset"] == 13
+
+
+def test_inputs_of_several_kinds_are_found_by_what_the_layers_take(tmp_path: Path) -> None:
+    saved(tmp_path, "Fused")
+    assert seen(tmp_path, "Fused")["runs"] == [
+        {"depth": [1, 1, 32, 32], "image": [1, 3, 32, 32], "speed": [1, 5]}
+    ]
+
+
+def test_names_tell_which_of_two_inputs_has_one_channel(tmp_path: Path) -> None:
+    saved(tmp_path, "Joined")
+    assert seen(tmp_path, "Joined")["runs"] == [{"depth": [1, 1, 32, 32], "rgb": [1, 3, 32, 32]}]
 
 
 def test_a_network_of_several_inputs_that_cannot_be_tried_is_told_each_by_its_name(

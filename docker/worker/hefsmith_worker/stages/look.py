@@ -20,6 +20,7 @@ from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.contract.sources import BY_NAME, TENSORFLOW
 from hefsmith_worker.pictures import PictureError, Preprocess, normalise, prepare
 from hefsmith_worker.protocol import StageError
+from hefsmith_worker.stages import input_shapes
 from hefsmith_worker.workspace import Workspace
 
 Batch = Callable[[np.ndarray], np.ndarray]
@@ -84,14 +85,22 @@ def _torch(
     runs: List[Dict[str, List[int]]] = []
     outputs: List[List[int]] = []
     refused = ""
+
+    def answered(shapes: Mapping[str, Tuple[int, ...]]) -> List[np.ndarray]:
+        return torch_source.answers(
+            module, [np.zeros(shape, np.float32) for shape in shapes.values()]
+        )
+
     for inputs in wanted["inputs"]:
         shapes = _for_each(module, {name: tuple(shape) for name, shape in inputs.items()})
         try:
-            zeros = [np.zeros(shape, np.float32) for shape in shapes.values()]
-            answers = torch_source.answers(module, zeros)
+            answers = answered(shapes)
         except Exception as error:
             refused = refused or "%s: %s" % (type(error).__name__, str(error).strip()[:300])
-            continue
+            found = input_shapes.mixed(module, shapes, answered) if not runs else None
+            if found is None:
+                continue
+            shapes, answers = found
         runs.append({name: list(shape) for name, shape in shapes.items()})
         outputs = outputs or [list(one.shape) for one in answers]
     if not runs:

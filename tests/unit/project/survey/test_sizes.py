@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,21 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     (folder / "9.png").write_bytes(b"")
     assert common_size(Shown(folder)) is None
     assert common_size(Shown(folder / "0.png")) is None
+
+
+@pytest.mark.parametrize(
+    ("images", "size"),
+    [
+        ([{"width": 96, "height": 64}] * 4, (64, 96)),
+        ([{"width": 96, "height": 64}] * 3, None),
+        ([{"width": 96, "height": 64}] * 3 + [{"width": 64, "height": 64}], None),
+        ([{"file_name": "a.jpg"}] * 4, None),
+        ("none", None),
+    ],
+)
+def test_a_coco_data_set_states_the_sizes_of_its_pictures(
+    images: object, size: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps({"images": images}))
+    assert common_size(Shown(path, task="detection")) == size

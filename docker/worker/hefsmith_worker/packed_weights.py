@@ -37,19 +37,18 @@ def packed(path: Path) -> Optional[Packed]:
     if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
         return None
     if path.suffix.lower() == ".pt2" or any(name.endswith(_PROGRAM) for name in names):
-        return Packed(
-            "a program of torch.export, and neither weights nor ONNX",
+        what = "a program of torch.export, and neither weights nor ONNX"
+        fix = (
             "Write it as ONNX, in the Python that made it: "
             "torch.onnx.export(torch.export.load(%r), f=%r, dynamo=True)"
-            % (path.name, path.stem + ".onnx"),
+            % (path.name, path.stem + ".onnx")
         )
+        return Packed(what, fix=fix)
     inside = [name for name in names if name.lower().endswith(NETWORKS)]
     if not inside:
         return None
-    return Packed(
-        "a zip archive that holds %s" % inside[0] + (" and more" if len(inside) > 1 else ""),
-        "Unpack it, and name the file that was in it.",
-    )
+    what = "a zip archive that holds %s" % inside[0]
+    return Packed(what, fix="Unpack it, and name the file that was in it.")
 
 
 def is_part(path: Path) -> bool:
@@ -85,10 +84,10 @@ def _of_parts(path: Path, one: bool) -> Packed:
     stem = match.group("stem") if match else path.stem
     what = "one part of a network's weights" if one else "a list of parts of a network's weights"
     if ending != ".safetensors":
-        return Packed(what, "Put the parts together: one state_dict of all, with torch.save.")
+        return Packed(what, fix="Put the parts together: one state_dict of all, with torch.save.")
     return Packed(
         what,
-        'Put the parts together, in their folder: python -c "from glob import glob; '
+        fix='Put the parts together, in their folder: python -c "from glob import glob; '
         "from safetensors.torch import load_file as l, save_file; "
         "save_file({k: v for f in glob('%s-*-of-*%s') for k, v in l(f).items()}, '%s-whole%s')\""
         % (stem, ending, stem, ending),

@@ -108,8 +108,12 @@ def start(
     labels = labels_for(shown, classes, facts=facts, scripts=scripts, files=folder.labels)
     if seen is not None:
         trials = [decide.Trial.read(one) for one in seen.trials]
-        if said := decide.undecided(trials, len(labels_before.names)):
-            draft.notes.append(said)
+        if (told := decide.undecided(trials, len(labels_before.names))) is not None:
+            draft.notes.append(
+                f"the labelled pictures do not tell how they are prepared: at best {told[0]} of "
+                f"{told[1]} are right, as guessing may be: are these the network's "
+                f"{len(labels_before.names)} classes, in its order?"
+            )
             seen = replace(seen, trials=())
     decision = _decide(written, seen, network, draft, ask)
     network = replace(network, inputs=_sized(network.inputs, decision.section, seen, alike, ask))

@@ -153,14 +153,14 @@ def fits(stated: Stated, size: tuple[int, int] | None) -> list[str]:
     return found
 
 
-def undecided(trials: Sequence[Trial], classes: int) -> str:
-    """Return what to say where guessing would be right as often as the best way; else nothing.
+def undecided(trials: Sequence[Trial], classes: int) -> tuple[int, int] | None:
+    """Return how many of how many the best way tells, where guessing may tell as many.
 
     Of many ways one is always best: with few pictures, or a network that does not know them, it
     is so by chance, and would be written down as if it were known.
     """
     if classes < 2 or not trials:
-        return ""
+        return None
     best = max(trials, key=lambda one: one.right)
     count = len(best.losses)
     share = 1 / classes
@@ -168,12 +168,7 @@ def undecided(trials: Sequence[Trial], classes: int) -> str:
         math.comb(count, right) * share**right * (1 - share) ** (count - right)
         for right in range(best.right, count + 1)
     )
-    if chance <= BY_CHANCE:
-        return ""
-    return (
-        f"the labelled pictures do not tell how they are prepared: at best {best.right} of {count} "
-        f"are right, as guessing may be: are these the network's {classes} classes, in its order?"
-    )
+    return (best.right, count) if chance > BY_CHANCE else None
 
 
 def decide(stated: Stated, trials: Sequence[Trial], assumed: Mapping[str, Any]) -> Decision:

@@ -96,7 +96,7 @@ def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
         raise StageError(
             "%s cannot be imported: %s" % (file.name, user_code.told(error, file)),
             code="export.factory-import",
-            fix=user_code.advice(error, file),
+            fix=user_code.step_after(error, file),
         )
 
 
@@ -135,8 +135,8 @@ def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
         raise StageError(
             "%s raised %s" % (where, user_code.told(error, file)),
             code="export.factory-raised",
-            fix=user_code.arguments(factory, source.get("kwargs", {}), error)
-            or user_code.advice(error, file),
+            fix=user_code.arguments_of(factory, source.get("kwargs", {}), error)
+            or user_code.step_after(error, file),
         )
     if not isinstance(module, torch.nn.Module):
         raise StageError(

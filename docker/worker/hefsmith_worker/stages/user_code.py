@@ -48,37 +48,42 @@ def told(error: BaseException, file: Path) -> str:
     return "%s: %s%s" % (type(error).__name__, first_line(error), where)
 
 
-def advice(error: BaseException, file: Path) -> str:
+def step_after(error: BaseException, file: Path) -> str:
     """Say what to do about an error of the user's code; empty where only its owner knows."""
+    fix = ""
     if isinstance(error, SystemExit):
-        return (
+        fix = (
             "Put what reads the command line or trains below: if __name__ == '__main__'. Or give "
             "the network a file of its own, and name that one."
         )
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return (
+    elif isinstance(error, FileNotFoundError) and error.filename:
+        fix = (
             "Small texts (.json, .yaml, .toml, .cfg, .txt) beside %s or below come along where "
             "the code names them; other files do not, nor what lies above." % file.name
         )
-    if isinstance(error, ImportError) and "attempted relative import" in str(error):
-        return (
+    elif isinstance(error, ImportError) and "attempted relative import" in str(error):
+        fix = (
             "Its package must lie below the project's folder, the one that hef.yaml is in or hef "
             "runs in: run hef from above the package."
         )
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return ""
-    root = error.name.partition(".")[0]
-    package = DISTRIBUTIONS.get(root, root)
-    return (
-        "If %s is a package: export: {packages: [%s]} in the recipe. If it is a file of yours, "
-        "it must lie beside %s, below, or in the project above." % (root, package, file.name)
-    )
+    elif isinstance(error, ModuleNotFoundError) and error.name:
+        root = error.name.partition(".")[0]
+        package = DISTRIBUTIONS.get(root, root)
+        fix = (
+            "If %s is a package: export: {packages: [%s]} in the recipe. If it is a file of "
+            "yours, it must lie beside %s, below, or in the project above."
+            % (root, package, file.name)
+        )
+    return fix
 
 
-def arguments(factory: Callable[..., Any], given: Mapping[str, Any], error: BaseException) -> str:
+def arguments_of(
+    factory: Callable[..., Any], given: Mapping[str, Any], error: BaseException
+) -> str:
     """Say which arguments a factory wants that the recipe does not give, or gives in vain."""
+    fix = ""
     if not isinstance(error, TypeError):
-        return ""
+        return fix
     with suppress(TypeError, ValueError):
         signature = inspect.signature(factory)
         try:
@@ -87,9 +92,12 @@ def arguments(factory: Callable[..., Any], given: Mapping[str, Any], error: Base
             plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
             taken = [one for one in signature.parameters.values() if one.kind in plain]
             wanted = [one.name for one in taken if one.default is inspect.Parameter.empty]
+            words = ", ".join("%s: ..." % name for name in wanted)
+            names = ", ".join(one.name for one in taken)
             if wanted:
-                words = ", ".join("%s: ..." % name for name in wanted)
-                return "Give its arguments in the recipe: source: {kwargs: {%s}}" % words
-            names = ", ".join(one.name for one in taken) or "none"
-            return "It takes these arguments, for kwargs: in the recipe: %s" % names
-    return ""
+                fix = "Give its arguments in the recipe: source: {kwargs: {%s}}" % words
+            elif names:
+                fix = "It takes these arguments, for kwargs: in the recipe: %s" % names
+            else:
+                fix = "It takes no arguments: leave kwargs out of the recipe."
+    return fix

@@ -78,9 +78,8 @@ def refuse_packed(path: Path) -> None:
     """Raise :class:`ArtifactError` for weights that are packed, or no weights but a program."""
     found = packed(path)
     if found is not None:
-        name = escape_control(path.name)
-        message = f"{name} is {escape_control(found.what)}"
-        raise ArtifactError(message, hint=escape_control(found.fix), code="file.packed")
+        fix = escape_control(found.fix)
+        raise ArtifactError(escape_control(found.message), hint=fix, code="file.packed")
 
 
 def _checkpoint(path: Path) -> SourceFile:

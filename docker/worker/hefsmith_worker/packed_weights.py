@@ -22,9 +22,10 @@ _MOST_NAMES = 20_000
 
 
 class Packed(NamedTuple):
-    """What a file is, as a clause behind its name, and what to do."""
+    """What a file is in a few words, that it is so as a clause, and what to do."""
 
     what: str
+    message: str
     fix: str
 
 
@@ -37,18 +38,19 @@ def packed(path: Path) -> Optional[Packed]:
     if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
         return None
     if path.suffix.lower() == ".pt2" or any(name.endswith(_PROGRAM) for name in names):
-        what = "a program of torch.export, and neither weights nor ONNX"
+        msg = "%s is a program of torch.export, and neither weights nor ONNX" % path.name
         fix = (
             "Write it as ONNX, in the Python that made it: "
             "torch.onnx.export(torch.export.load(%r), f=%r, dynamo=True)"
             % (path.name, path.stem + ".onnx")
         )
-        return Packed(what, fix=fix)
+        return Packed("a program of torch.export", msg, fix)
     inside = [name for name in names if name.lower().endswith(NETWORKS)]
     if not inside:
         return None
-    what = "a zip archive that holds %s" % inside[0]
-    return Packed(what, fix="Unpack it, and name the file that was in it.")
+    msg = "%s is a zip archive that holds %s" % (path.name, inside[0])
+    fix = "Unpack it, and name the file that was in it."
+    return Packed("a zip archive that holds %s" % inside[0], msg, fix)
 
 
 def is_part(path: Path) -> bool:
@@ -83,12 +85,15 @@ def _of_parts(path: Path, one: bool) -> Packed:
     ending = match.group("ending") if match else path.suffix
     stem = match.group("stem") if match else path.stem
     what = "one part of a network's weights" if one else "a list of parts of a network's weights"
-    if ending != ".safetensors":
-        return Packed(what, fix="Put the parts together: one state_dict of all, with torch.save.")
-    return Packed(
-        what,
-        fix='Put the parts together, in their folder: python -c "from glob import glob; '
-        "from safetensors.torch import load_file as l, save_file; "
-        "save_file({k: v for f in glob('%s-*-of-*%s') for k, v in l(f).items()}, '%s-whole%s')\""
-        % (stem, ending, stem, ending),
-    )
+    msg = "%s is one part of a network's weights" % path.name
+    if not one:
+        msg = "%s is a list of parts of a network's weights" % path.name
+    fix = "Put the parts together: one state_dict of all, with torch.save."
+    if ending == ".safetensors":
+        fix = (
+            'Put the parts together, in their folder: python -c "from glob import glob; '
+            "from safetensors.torch import load_file as l, save_file; "
+            "save_file({k: v for f in glob('%s-*-of-*%s') for k, v in l(f).items()}, "
+            "'%s-whole%s')\"" % (stem, ending, stem, ending)
+        )
+    return Packed(what, msg, fix)

@@ -120,7 +120,7 @@ def _refuse_impostor(path: Path) -> None:
         )
     found = packed(path)
     if found is not None:
-        raise StageError("%s is %s" % (path.name, found.what), code=code, fix=found.fix)
+        raise StageError(found.message, code=code, fix=found.fix)
 
 
 def _wants_more(error: Exception) -> bool:

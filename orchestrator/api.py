@@ -25,6 +25,7 @@ from orchestrator.pipeline.news import Event, Teller
 from orchestrator.pipeline.observer import Silent
 from orchestrator.pipeline.outcome import BuildResult, StageOutcome, outcome_of
 from orchestrator.pipeline.session import BuildSession
+from orchestrator.pipeline.sizes import read_size
 from orchestrator.pipeline.targets import SandboxOverrides
 from orchestrator.project.settings import resolve
 from orchestrator.project.workspace import open_workspace
@@ -171,6 +172,9 @@ class Project:
             )
         workspace = open_workspace(None if folder is None else Path(folder))
         chosen = self.options
+        if chosen.memory is not None:
+            # Told now, and not when hours later a container is started with it.
+            read_size(chosen.memory, "memory limit")
         self.session = BuildSession(
             workspace,
             resolve(workspace, flags=chosen.flags),

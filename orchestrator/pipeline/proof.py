@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from hefsmith_worker.contract.layout import PROOF
@@ -42,9 +42,9 @@ class Proof:
     device: str
     passed: bool
     headline: str
-    verdict: Mapping[str, Any]
-    ship: Mapping[str, Any] | None
-    identity: Mapping[str, Any]
+    verdict: Mapping[str, Any] = field(repr=False)
+    ship: Mapping[str, Any] | None = field(repr=False)
+    identity: Mapping[str, Any] = field(repr=False)
     remembered: bool = False
 
     def to_json(self) -> dict[str, object]:

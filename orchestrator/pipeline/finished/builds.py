@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hefsmith_worker.contract import names
@@ -30,7 +30,8 @@ class Build:
     """One finished build: its folder and what ``build.json`` says of it."""
 
     folder: Path
-    summary: Mapping[str, Any]
+    #: All of build.json: pages of it, where a notebook shows a result.
+    summary: Mapping[str, Any] = field(repr=False)
 
     @property
     def model(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import re
 import struct
 import zipfile
 import zlib
@@ -20,7 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, 
 
 from hefsmith_worker.packed_weights import packed
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.stages import structure, torchscript
+from hefsmith_worker.stages import numpy_shells, structure, torchscript
 
 #: Where training tools put the weights, best first: averaged ones are what they validate with.
 STATE_KEYS = (
@@ -63,7 +64,7 @@ def load(path: Path, trust_pickle: bool, own: Optional[Any] = None, boxed: bool 
         return torch.jit.load(str(path), map_location="cpu")
     names = names_in(path)
     try:
-        with _admitting(structure.shells(names, own)):
+        with _admitting([*structure.shells(names, own), *numpy_shells.stand_ins(names)]):
             found = torch.load(str(path), map_location="cpu", weights_only=True)
         return structure.rebuilt(found)
     except structure.NotPlain as error:
@@ -215,6 +216,13 @@ def _install(packages: List[str]) -> str:
     )
 
 
+def _wanted(refused: Exception) -> str:
+    """Return what PyTorch did not find harmless, without the advice to load it all the same."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(refused))
+    found = re.search(r"[Uu]nsupported [^\n]*?(?= by default|\. |\n|$)", text)
+    return found.group().strip() if found else first_line(text)
+
+
 def _refusal(path: Path, names: Set[Name], refused: Exception) -> StageError:
     absent = _absent(names)
     if "ultralytics" in absent:
@@ -227,7 +235,7 @@ def _refusal(path: Path, names: Set[Name], refused: Exception) -> StageError:
         )
     return StageError(
         "%s holds more than weights, and loading it would run the code inside: %s"
-        % (path.name, first_line(refused)),
+        % (path.name, _wanted(refused)),
         code="export.pickle-refused",
         fix="Save only the weights: torch.save(model.state_dict(), ...), or name the file that "
         "defines the network: source: {torch: model.py:build}. If you trust the file, write "

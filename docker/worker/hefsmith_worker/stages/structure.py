@@ -15,6 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple, Type
 
+from hefsmith_worker.stages import numpy_shells
+
 #: Where the layers are whose objects are made here: modules, or packages of them.
 LAYERS = ("torch.nn.modules", "torch.nn.parallel", "ultralytics.nn.modules", "ultralytics.nn.tasks")
 
@@ -158,6 +160,13 @@ class _Walk:
             return kind(self.take(one) for one in value)
         if isinstance(value, Shell):
             return self._object(value)
+        if kind is numpy_shells.Array:
+            try:
+                return value.value()
+            except numpy_shells.Unfit as error:
+                raise NotPlain("it holds %s" % error)
+        if kind is numpy_shells.Kind:
+            return str(value.text)
         raise NotPlain("it holds %s" % _shown(value))
 
     def _object(self, shell: Shell) -> Any:

@@ -60,9 +60,7 @@ class Array(object):
         self.state = tuple(state)
 
     def value(self) -> Any:
-        """Return a tensor, or a list of what no tensor holds."""
-        import torch
-
+        """Return an array of numbers in this machine's order of bytes, or a list of texts."""
         if len(self.state) != 5 or type(self.state[2]) is not Kind:
             raise Unfit(_FORM)
         _version, shape, kind, turned, raw = self.state
@@ -75,11 +73,8 @@ class Array(object):
             raise Unfit(_FORM)
         if array.dtype.kind in "SU":
             return array.tolist()
-        native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
-        try:
-            return torch.from_numpy(native.reshape(shape).copy())
-        except TypeError:
-            return native.tolist()
+        native = array.astype(array.dtype.newbyteorder("="))
+        return np.ascontiguousarray(native).reshape(shape).copy()
 
 
 def scalar(kind: object, raw: object = b"") -> Any:

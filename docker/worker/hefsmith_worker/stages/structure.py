@@ -161,10 +161,7 @@ class _Walk:
         if isinstance(value, Shell):
             return self._object(value)
         if kind is numpy_shells.Array:
-            try:
-                return value.value()
-            except numpy_shells.Unfit as error:
-                raise NotPlain("it holds %s" % error)
+            return _as_tensor(value)
         if kind is numpy_shells.Kind:
             return str(value.text)
         raise NotPlain("it holds %s" % _shown(value))
@@ -187,6 +184,22 @@ class _Walk:
         known = type(made).__module__.startswith("torch.nn.modules.")
         (type(made) if known else torch.nn.Module).__setstate__(made, state)
         return made
+
+
+def _as_tensor(array: numpy_shells.Array) -> Any:
+    """Return an array as a tensor, or as a list where it holds what no tensor does."""
+    import torch
+
+    try:
+        value = array.value()
+    except numpy_shells.Unfit as error:
+        raise NotPlain("it holds %s" % error)
+    if isinstance(value, list):
+        return value
+    try:
+        return torch.from_numpy(value)
+    except TypeError:
+        return value.tolist()
 
 
 def _shown(value: Any) -> str:

@@ -156,7 +156,8 @@ def _chosen(
     """Return the network that was named, else the one that is found."""
     from orchestrator.errors import ConfigError
     from orchestrator.inspect.checkpoint import Checkpoint, read_checkpoint
-    from orchestrator.inspect.source_files import CHECKPOINTS, ending_of, refuse_packed
+    from orchestrator.inspect.mistaken import refuse_damaged
+    from orchestrator.inspect.source_files import CHECKPOINTS, ending_of
     from orchestrator.project.survey.folder import NetworkFile
 
     for kind, path in named.items():
@@ -165,7 +166,7 @@ def _chosen(
             raise ConfigError(msg, code="init.file")
         if kind != "weights":
             return NetworkFile(kind, path)
-        refuse_packed(path)
+        refuse_damaged(path)
         plain = path.suffix.lower() == ".safetensors"
         return NetworkFile(
             "weights", path, Checkpoint("weights") if plain else read_checkpoint(path)
@@ -180,7 +181,8 @@ def _chosen(
     if not folder.networks:
         raise _nothing(folder)
     chosen = _one_of(folder, ask)
-    refuse_packed(chosen.path)
+    if chosen.kind == "weights":
+        refuse_damaged(chosen.path)
     if chosen.checkpoint is not None and ending_of(chosen.path) in CHECKPOINTS:
         read_checkpoint(chosen.path)  # the search goes on past one that starts a program
     return chosen

@@ -41,6 +41,16 @@ def mistaken(path: Path, error: ArtifactError) -> ArtifactError:
     return ArtifactError(message, hint=hint, code=error.code)
 
 
+def refuse_damaged(path: Path) -> None:
+    """Raise :class:`ArtifactError` for a checkpoint that is cut, empty, or something else."""
+    from orchestrator.inspect.source_files import describe_source
+
+    try:
+        describe_source(path)
+    except ArtifactError as error:
+        raise mistaken(path, error) from error
+
+
 def what_it_is(path: Path) -> tuple[str | None, str | None]:
     """Return what a file is by its first bytes, and what to do where a HEF was wanted."""
     try:

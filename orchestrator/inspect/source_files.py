@@ -88,7 +88,7 @@ def _checkpoint(path: Path) -> SourceFile:
     with open_regular(path) as stream:
         start = stream.read(2)
     # A zip archive (torch 1.6 and later) or a pickle.
-    if start not in (b"PK", b"\x80\x02", b"\x80\x04"):
+    if start not in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         msg = f"{escape_control(path.name)} is not a PyTorch checkpoint"
         raise ArtifactError(msg, code="file.kind")
     if start == b"PK" and not zipfile.is_zipfile(path):

@@ -166,6 +166,10 @@ def _no_code(given: Given, weights: Weights, scripts: Sequence[Script]) -> Confi
     if weights.classes:
         what = f"a network of the class {escape_control(weights.classes[0])}"
     looked = f"; none of {len(scripts)} Python files here defines it" if scripts else ""
+    if not weights.classes and not weights.shapes:
+        msg = f"{name} holds no weights of a network under a name that is known"
+        hint = "Save them by themselves: torch.save(model.state_dict(), 'net.pt')"
+        raise ConfigError(msg, hint=hint, code="init.weights")
     msg = f"{name} holds {what}: the code that defines the network is needed too{looked}"
     layers = ", ".join(sorted(weights.roots)[:6])
     hint = (

@@ -30,6 +30,7 @@ _MOST_FACTS = 400
 
 #: Prefixes that wrappers put before every name (data parallel, compile).
 PREFIXES = ("module.", "_orig_mod.")
+_SHARING = "torch.nn.parallel."
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,9 @@ def _weights(value: Any) -> Weights:
     shapes: dict[str, tuple[int, ...]] = {}
     if isinstance(state, Remembered):
         shapes = dict(_inside(state, "", 0))
-        classes = tuple(dict.fromkeys(_classes(state, 0)))
+        # What shares a network out over GPUs is none of its classes.
+        found = (name for name in _classes(state, 0) if not name.startswith(_SHARING))
+        classes = tuple(dict.fromkeys(found))
     elif isinstance(state, dict):
         shapes = {str(name): one.sides for name, one in state.items() if isinstance(one, Shape)}
     facts = dict(_facts(value, "", 0)) if isinstance(value, dict) else {}

@@ -135,3 +135,49 @@ def test_a_build_says_so_too(
 
     with pytest.raises(StageError, match=words):
         load(make(tmp_path), trust_pickle=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty, not a PyTorch checkpoint"),
+        (b"hello\n", "is a text, not a PyTorch checkpoint"),
+        (b"\0" * 4000, "is filled with zero bytes"),
+        (None, "ends too early: a cut download or copy"),
+    ],
+)
+def test_a_damaged_checkpoint_is_not_taken_for_weights_whose_code_is_missing(
+    content: bytes | None,
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "net.pt"
+    torch.save(state(), path)
+    path.write_bytes(path.read_bytes()[:900] if content is None else content)
+    assert run(["init", "--yes"]) != 0
+    said = capsys.readouterr().err
+    assert words in said
+    assert "the code that defines the network" not in said
+
+
+def test_a_checkpoint_without_weights_is_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"optimizer": {"lr": 0.1}, "epoch": 3}, "optimizer.pt")
+    assert run(["init", "net", "--weights", "optimizer.pt"]) == 2
+    said = capsys.readouterr().err
+    assert "optimizer.pt holds no weights of a network" in said
+    assert "torch.save(model.state_dict()" in said
+
+
+def test_a_network_that_was_shared_out_over_gpus_is_found_by_its_own_class(tmp_path: Path) -> None:
+    from orchestrator.project.survey.weights import read_weights
+
+    torch.save(torch.nn.DataParallel(torch.nn.Linear(3, 2)), tmp_path / "dp.pth")
+    found = read_weights(tmp_path / "dp.pth")
+    assert found.classes == ("torch.nn.modules.linear.Linear",)
+    assert dict(found.shapes) == {"weight": (2, 3), "bias": (2,)}

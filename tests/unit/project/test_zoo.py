@@ -245,8 +245,8 @@ def test_init_by_a_networks_name_says_only_what_the_command_says(project: Path) 
 
 
 def test_init_for_torch_names_factory_and_weights(project: Path) -> None:
-    for name in ("net.py", "net.pt"):
-        (project / name).write_text("", encoding="utf-8")
+    (project / "net.py").write_text("", encoding="utf-8")
+    (project / "net.pt").write_bytes(b"\x80\x02}.")  # the beginning of one is enough
     arguments = ["init", "t", "--torch", "net.py:build", "--weights", "net.pt", "--size", "1,28,28"]
     arguments.append("--no-run")
     assert run(arguments) == 0

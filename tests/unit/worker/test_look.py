@@ -72,6 +72,17 @@ class Joined(nn.Module):
         return self.body(torch.cat((rgb, depth), 1))
 
 
+class OnGpu(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3)
+
+    def forward(self, image):
+        if not torch.cuda.is_available():
+            raise AssertionError("Torch not compiled with CUDA enabled")
+        return self.body(image)
+
+
 class Fourier(nn.Module):
     def __init__(self):
         super().__init__()
@@ -161,6 +172,15 @@ def test_each_argument_that_forward_must_be_given_gets_a_picture(tmp_path: Path)
     found = seen(tmp_path, "Pair")
     assert found["runs"] == [{"before": [1, 3, 32, 32], "after": [1, 3, 32, 32]}]
     assert found["opset"] == 13
+
+
+@pytest.mark.skipif("torch.cuda.is_available()", reason="there is a GPU")
+def test_a_network_that_asks_for_a_gpu_is_not_asked_for_its_size(tmp_path: Path) -> None:
+    saved(tmp_path, "OnGpu")
+    with pytest.raises(StageError) as caught:
+        seen(tmp_path, "OnGpu")
+    assert ".to(x.device)" in caught.value.fix
+    assert "--size" not in caught.value.fix
 
 
 def test_inputs_of_several_kinds_are_found_by_what_the_layers_take(tmp_path: Path) -> None:

@@ -179,6 +179,11 @@ def _for_each(module: Any, shapes: Dict[str, Tuple[int, ...]]) -> Dict[str, Tupl
 def _fix(refused: str) -> str:
     if "conv1d" in refused.lower():
         return TOKENS_FIX
+    if "cuda" in refused.lower():
+        return (
+            "The code asks for a GPU: leave .cuda() and device='cuda' out of the network, or "
+            "follow its input there: .to(x.device)"
+        )
     if "forward() missing" in refused:
         return (
             "forward takes inputs of several kinds. Do not run it here: hef init --no-run, then\n"

@@ -305,10 +305,12 @@ def _is_result(places: Sequence[str]) -> bool:
     """Tell whether a path lies in the folder of the results, which may be another one."""
     from pathlib import Path
 
+    from orchestrator.project.settings import resolve
     from orchestrator.project.workspace import open_workspace
 
     try:
-        artifacts = open_workspace().artifacts.resolve()
+        workspace = open_workspace()
+        artifacts = resolve(workspace).artifacts_of(workspace).resolve()
         return any(Path(one).resolve().is_relative_to(artifacts) for one in places)
     except (HefsmithError, OSError, ValueError):
         return False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from orchestrator.pipeline.finished.builds import Build
 
 from orchestrator import HefsmithError, Project
+from orchestrator.pipeline.finished.builds import Build
 from orchestrator.pipeline.outcome import BuildResult, StageOutcome
 from orchestrator.pipeline.proof import Proof
 

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import shlex
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 from typing import TypeVar
 
 import asyncssh
 
-from orchestrator.device.agent import PARTS
+from orchestrator.device.agent_boot import agent_command, agent_payload, no_start
 from orchestrator.device.connection import link_lost
 from orchestrator.device.faults import (
     DeviceBusy,
     DeviceFull,
-    DeviceLacks,
     DeviceMisbehaves,
     DeviceSilent,
     FolderNotOurs,
@@ -63,40 +58,6 @@ LAST_SECONDS = 3.0
 
 T = TypeVar("T")
 LineSink = Callable[[Line], None]
-
-#: What nologin, sshd's own file transfer and restricted shells say in the place of a program.
-_NO_SHELL = re.compile(
-    r"account is currently not available|sftp connections only|\brestricted: cannot|rbash: "
-    r"|not permitted to (?:execute|run)",
-    re.IGNORECASE,
-)
-
-_BOOT = """\
-import json, sys, types
-parts = json.loads(sys.stdin.buffer.read(%d).decode("utf-8"))
-package = types.ModuleType("hefsmith_agent")
-package.__path__ = []
-sys.modules["hefsmith_agent"] = package
-for name, text in parts:
-    module = types.ModuleType("hefsmith_agent." + name)
-    module.__package__ = "hefsmith_agent"
-    sys.modules[module.__name__] = module
-    exec(compile(text, "hefsmith_agent/" + name + ".py", "exec"), module.__dict__)
-module.main()
-"""
-
-
-@cache
-def agent_payload() -> bytes:
-    """Return the agent's modules as one JSON list of (name, text), in loading order."""
-    folder = resources.files("orchestrator.device.agent")
-    parts = [(name, folder.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in PARTS]
-    return json.dumps(parts).encode("utf-8")
-
-
-def agent_command(python: str) -> str:
-    """Return the shell line that starts the agent. ``-I``: the login's environment stays out."""
-    return shlex.join([*shlex.split(python), "-I", "-c", _BOOT % len(agent_payload())])
 
 
 @dataclass(eq=False)
@@ -167,7 +128,10 @@ class AgentClient:
             # What still waited ends as its input does, with a status that says nothing.
             waited = isinstance(error, TimeoutError)
             status = None if waited else self._process.exit_status
-            raise self._no_start(python, login, status) from error
+            out, err = bytes(self._noise), bytes(self._stderr)
+            raise no_start(
+                self.name, python=python, login=login, out=out, err=err, status=status
+            ) from error
         self._tasks.append(asyncio.ensure_future(self._read()))
         self._tasks.append(asyncio.ensure_future(self._beat()))
         try:
@@ -415,39 +379,6 @@ class AgentClient:
             while block := await self._process.stderr.read(4096):
                 self._stderr += block
                 del self._stderr[:-8192]
-
-    def _no_start(self, python: str, login: str, status: int | None) -> DeviceLacks:
-        said = bytes(self._stderr or self._noise).decode("utf-8", "replace").strip()
-        last = escape_control(last_line(said, "it said nothing"))[:300]
-        if _NO_SHELL.search(said):
-            return DeviceLacks(
-                f"{self.name}: this login may not run programs there: {last}",
-                hint="Take another user, or give this one a shell: sudo chsh -s /bin/bash USER",
-            )
-        by_hand = f"{login} {escape_control(python)} --version"
-        # A shell that finds no Python, and a Python that fails, say so on stderr and end with
-        # a status: who ends well, says nothing or waits is the login itself, and of Python
-        # nothing is known.
-        quiet = not self._stderr.strip() and status not in (126, 127)
-        if quiet or status in (0, None):
-            begun = escape_control(python)
-            msg = (
-                f"{self.name}: the login there ended with status {status} before {begun} began: "
-                f"{last}"
-            )
-            if status is None:
-                msg = f"{self.name}: the login there went on by itself before {begun} began: {last}"
-            return DeviceLacks(
-                msg,
-                hint="Does ~/.bashrc or ~/.profile there end the shell or start another program "
-                f"(exit, exec, a menu)?\nThis must print a version, and no more: {by_hand}",
-            )
-        return DeviceLacks(
-            f"{self.name}: {escape_control(python)} (3.9 or newer) does not run there: {last}",
-            hint="On the device: sudo apt install python3"
-            if not said or "not found" in said
-            else f"Log in there and see what this prints: {escape_control(python)} --version",
-        )
 
 
 def _silent(name: str, doing: str, seconds: float) -> DeviceSilent:

@@ -12,7 +12,7 @@ import secrets
 import shlex
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.device.address import device_word
@@ -34,6 +34,9 @@ PATIENCE: Final = 45.0
 SOURCE, WEB, TOKEN, MQTT, MQTT_PASSWORD = (
     "HEFSMITH_SOURCE", "HEFSMITH_WEB", "HEFSMITH_WEB_TOKEN", "HEFSMITH_MQTT", "MQTT_PASSWORD",
 )  # fmt: skip
+
+#: What each line of ours prints first: a login may have printed something before.
+_BEGIN: Final = "HEFSMITH-BEGIN"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -295,7 +298,10 @@ class ServiceManager:
     def _shell(self, script: str, *, stdin: bytes | None = None) -> Completed:
         # A login by SSH has this variable only where PAM starts a session.
         runtime = 'export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
-        return self._session.run(["sh", "-c", f"{runtime}; {script}"], stdin=stdin, timeout=90)
+        words = ["sh", "-c", f"echo {_BEGIN}; {runtime}; {script}"]
+        done = self._session.run(words, stdin=stdin, timeout=90)
+        # What stands before was printed by the login itself (~/.bashrc), and is nobody's answer.
+        return replace(done, out=done.out.rpartition(f"{_BEGIN}\n")[2])
 
     def _need(self, done: Completed, doing: str) -> None:
         if done.code == 0:

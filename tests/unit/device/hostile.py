@@ -12,7 +12,8 @@ import asyncssh
 import psutil
 
 from orchestrator.device.address import host_label
-from orchestrator.device.agent_client import MAGIC, agent_payload
+from orchestrator.device.agent_boot import agent_payload
+from orchestrator.device.agent_client import MAGIC
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection_pool import ConnectionPool
 from orchestrator.device.trust import add_trust

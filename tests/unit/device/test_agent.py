@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from orchestrator.device.agent import PARTS
-from orchestrator.device.agent_client import agent_command, agent_payload
+from orchestrator.device.agent_boot import agent_command, agent_payload
+from orchestrator.device.agent_client import MAGIC
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -51,6 +54,23 @@ def test_unions_with_a_bar_are_in_annotations_only(name: str) -> None:
 def test_the_command_line_that_starts_the_agent_is_short_enough_for_any_shell() -> None:
     assert len(agent_command("python3")) < 4096
     assert len(agent_payload()) < 100_000
+
+
+def test_the_command_line_that_starts_the_agent_is_one_that_csh_and_fish_take() -> None:
+    """csh ends a quoted word at the end of its line and replaces what follows a ``!``."""
+    program, isolated, flag, code = shlex.split(agent_command("python3"))
+    assert (program, isolated, flag) == ("python3", "-I", "-c")
+    assert not set(code) & set("\n\\'!")
+
+
+@pytest.mark.parametrize("lost", [0, 1, 500])
+def test_what_lost_its_beginning_on_the_way_is_not_run(lost: int) -> None:
+    """A ``read`` in ~/.bashrc takes the first bytes."""
+    words = [sys.executable, *shlex.split(agent_command("python3"))[1:]]
+    done = subprocess.run(words, input=agent_payload()[lost:], capture_output=True, check=False)
+    assert done.stdout.startswith(b"HEFSMITH-PYTHON 3.")
+    assert (MAGIC in done.stdout) == (lost == 0)
+    assert not done.stderr
 
 
 def test_a_file_system_that_takes_nothing_is_no_question_of_rights() -> None:

@@ -98,7 +98,14 @@ def test_a_login_without_a_shell_is_told_in_its_own_words(pool: ConnectionPool, 
 
 @pytest.mark.parametrize(
     ("said", "complained", "status"),
-    [("", "", 3), ("Welcome!", "", 0), ("", "", 1), ("Welcome!", "$ ", 0)],
+    [
+        ("", "", 3),
+        ("Welcome!", "", 0),
+        ("", "", 1),
+        ("Welcome!", "$ ", 0),
+        # ``exec tmux`` in ~/.bashrc.
+        ("", "open terminal failed: not a terminal", 1),
+    ],
 )
 def test_a_login_that_ends_by_itself_is_not_taken_for_a_missing_python(
     pool: ConnectionPool, said: str, complained: str, status: int
@@ -127,6 +134,33 @@ def test_a_python_that_is_not_there_is_told_to_be_installed(pool: ConnectionPool
     told = refusal_of(pool, "Welcome!", "bash: line 1: python3: command not found", 127)
     assert "does not run there: bash: line 1: python3: command not found" in told.message
     assert told.hint == "On the device: sudo apt install python3"
+
+
+def test_a_shell_that_ends_well_enough_for_csh_still_lacks_python(pool: ConnectionPool) -> None:
+    told = refusal_of(pool, "", "python3: Command not found.", 1)
+    assert told.hint == "On the device: sudo apt install python3"
+
+
+def test_an_old_python_is_told_by_its_version(pool: ConnectionPool) -> None:
+    """Ubuntu 20.04 has 3.8: our text there ends in a TypeError, which tells nobody anything."""
+    told = refusal_of(pool, "HEFSMITH-PYTHON 3.8.18", "TypeError: 'type' object is not ...", 1)
+    assert "is Python 3.8.18; hefsmith's helper needs 3.9 or newer" in told.message
+    assert "--python" in str(told.hint)
+
+
+@pytest.mark.parametrize("complained", ["", "json.decoder.JSONDecodeError: Expecting value"])
+def test_a_login_that_reads_what_python_should_get_is_told(
+    pool: ConnectionPool, complained: str
+) -> None:
+    """``read`` in ~/.bashrc: ``python3 --version`` works there."""
+    told = refusal_of(pool, "HEFSMITH-PYTHON 3.11.2", complained, 1)
+    assert "did not get all that hefsmith sent it" in told.message
+    assert "read, cat" in str(told.hint)
+
+
+def test_a_helper_that_ends_at_once_says_why(pool: ConnectionPool) -> None:
+    told = refusal_of(pool, "HEFSMITH-PYTHON 3.11.2", "MemoryError", 1)
+    assert told.message.endswith("ended at once: MemoryError")
 
 
 def refusal_of(pool: ConnectionPool, said: str, complained: str, status: int | None) -> DeviceLacks:

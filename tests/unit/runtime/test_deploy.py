@@ -166,6 +166,28 @@ def test_an_update_is_one_rename_and_sends_what_is_new(
     assert json.loads((current / "hefsmith.json").read_text())["model"] == "net"
 
 
+def test_what_a_login_prints_is_no_answer(
+    session: SshSession, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A greeting in ~/.bashrc stood in the unit as the path of Python, and no user lingered."""
+    plain = session.run
+
+    def greeted(words: list[str], **options: object) -> object:
+        done = plain(words, **options)  # type: ignore[arg-type]
+        return replace(done, out=f"\x1b[1mWelcome to pi5\nLinger=no\n{done.out}")
+
+    monkeypatch.setattr(session, "run", greeted)
+    manager = deploy(session, tmp_path, **{SOURCE: str(home / "pictures"), WEB: "8080"})
+    unit = (home / ".config/systemd/user/hefsmith-net.service").read_text()
+    assert "Welcome" not in unit
+    state = manager.wait(120)
+    assert state.lingers
+    assert state.pictures == 1
+    assert state.page is not None
+    assert not any("Welcome" in line for line in state.log)
+    manager.remove()
+
+
 @pytest.mark.parametrize("name", ["a b", "../x", "a$(x)", "-x", 'a"b', "ä"])
 def test_a_name_that_a_shell_or_unit_reads_otherwise_is_refused(name: str) -> None:
     with pytest.raises(ConfigError):

@@ -9,7 +9,7 @@ import getpass
 import platform
 import re
 import textwrap
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -17,7 +17,7 @@ from orchestrator.errors import ArtifactError, escape_control
 from orchestrator.reading import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 #: By which a file is known as such a report.
 MARK: Final = "hefsmith_contact"
@@ -56,6 +56,8 @@ class ContactReport:
     subject: str
     versions: Mapping[str, str]
     rows: tuple[Row, ...]
+    private: tuple[str, ...] = field(default=(), repr=False)
+    """Words that no report for others has: a host's name, a user's, an address."""
 
     @property
     def works(self) -> bool:
@@ -73,12 +75,9 @@ class ContactReport:
         }
 
 
-def public(report: ContactReport, private: Iterable[str] = ()) -> ContactReport:
-    """Return a report without names of people, machines, folders and addresses.
-
-    ``private`` are words that are known to be so: a host's name, a user's, an address.
-    """
-    private = tuple(private)
+def public(report: ContactReport) -> ContactReport:
+    """Return a report without names of people, machines, folders and addresses."""
+    private = report.private
     commands = [word for word in private if re.search(r"[\s/]", word)]
     words = {*private, _user(), platform.node(), str(Path.home())} - _EVERYWHERE
     # Longest first: a home folder holds the user's name.
@@ -99,12 +98,32 @@ def public(report: ContactReport, private: Iterable[str] = ()) -> ContactReport:
         text = re.sub(r"\b[\w.+-]+@[\w.-]+\b", "…", text)
         text = re.sub(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b", "…", text)
         text = re.sub(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "…", text)
-        text = without(_IPV6.sub("…", text), ordered)
+        return without(_IPV6.sub("…", text), ordered)
+
+    return shown(_each(report, clean))
+
+
+def shown(report: ContactReport) -> ContactReport:
+    """Return a report as it may stand on the user's own screen: a command in it can be copied."""
+
+    def escaped(text: str) -> str:
         return "\n".join(escape_control(line) for line in text.splitlines())[:LONGEST]
 
-    rows = tuple(replace(row, found=clean(row.found), fix=clean(row.fix)) for row in report.rows)
-    versions = {key: clean(value) for key, value in report.versions.items()}
-    return replace(report, rows=rows, versions=versions)
+    return _each(report, escaped)
+
+
+def _each(report: ContactReport, change: Callable[[str], str]) -> ContactReport:
+    """Return a report with each text of it changed, which has nothing private to name then."""
+    rows = tuple(replace(row, found=change(row.found), fix=change(row.fix)) for row in report.rows)
+    versions = {key: change(value) for key, value in report.versions.items()}
+    return replace(report, rows=rows, versions=versions, private=())
+
+
+def is_report(path: Path) -> bool:
+    """Say whether a file is such a report, or the readable form of one."""
+    with path.open("rb") as stream:
+        start = stream.read(200).decode("utf-8", "replace")
+    return MARK in start or start.startswith(("device:", "toolchain:", "device\n", "toolchain\n"))
 
 
 def as_text(report: ContactReport, columns: int | None = None) -> str:
@@ -115,11 +134,12 @@ def as_text(report: ContactReport, columns: int | None = None) -> str:
     """
     width = max((len(row.check) for row in report.rows), default=5)
     facts = ", ".join(f"{key} {value}" for key, value in sorted(report.versions.items()))
-    lines = [*_folded(f"{report.subject}: {facts}", columns, ""), ""]
+    first = f"{report.subject}: {facts}" if facts else report.subject
+    lines = [*_folded(first, columns, ""), ""]
     column = 9 + 2 + width + 2
     for row in report.rows:
-        first, *more = _folded(row.found, columns, " " * column)
-        lines.append(f"{row.state:<9}  {row.check:<{width}}  {first.strip()}".rstrip())
+        start, *more = _folded(row.found, columns, " " * column)
+        lines.append(f"{row.state:<9}  {row.check:<{width}}  {start.strip()}".rstrip())
         lines += more
         lines += [f"{'':<{column if columns is None else 11}}{one}" for one in row.fix.splitlines()]
     return "\n".join(lines) + "\n"

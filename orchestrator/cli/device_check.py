@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
-from orchestrator.cli.contact_output import tell_report
+from orchestrator.cli.contact_output import check_output, tell_report
 from orchestrator.cli.output import note
 from orchestrator.errors import ExitCode, HefsmithError
 
@@ -49,6 +49,7 @@ def check(
 
     The report has nothing private in it: attach it when you report a fault.
     """
+    check_output(output)
     report = look(name, run=run, engine=engine)
     tell_report(report, output, as_json=as_json)
     if not report.works:
@@ -59,7 +60,7 @@ def look(name: str | None, *, run: bool, engine: str | None = None) -> ContactRe
     """Return all that was found of one device; the small network is built on ``engine``."""
     from orchestrator.cli.devices import ask_password, by_argument, choose_device
     from orchestrator.cli.doctor import device_results
-    from orchestrator.contact_report import ContactReport, public
+    from orchestrator.contact_report import ContactReport
     from orchestrator.pipeline.device_pool import open_pool
 
     with by_argument("hef device check"):
@@ -80,8 +81,9 @@ def look(name: str | None, *, run: bool, engine: str | None = None) -> ContactRe
             private += [identity.binding_place or ""]
             rows += _known(rows, identity)
             rows += _runs(session, spec, identity, engine) if run else []
-    report = ContactReport(subject="device", versions=versions, rows=tuple(rows))
-    return public(report, private)
+    return ContactReport(
+        subject="device", versions=versions, rows=tuple(rows), private=tuple(private)
+    )
 
 
 def _as_row(result: Result) -> Row:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
-from orchestrator.cli.contact_output import tell_report
+from orchestrator.cli.contact_output import check_output, tell_report
 from orchestrator.cli.output import note
 from orchestrator.errors import ConfigError, HefsmithError, StageFailed, escape_control, last_line
 
@@ -80,6 +80,7 @@ def check(
     The report has nothing private in it: attach it when you report a fault. Exit 1 where a build
     would fail.
     """
+    check_output(output)
     report = look(name, arch=arch, builds=builds, engine=engine)
     tell_report(report, output, as_json=as_json)
     if not report.works:
@@ -90,7 +91,7 @@ def look(name: str | None, *, arch: str | None, builds: bool, engine: str | None
     """Return what a toolchain answers; its record remembers it."""
     from dataclasses import replace
 
-    from orchestrator.contact_report import ContactReport, public
+    from orchestrator.contact_report import ContactReport
     from orchestrator.toolchain import contact, registry
 
     found = None if name == EMULATOR else _toolchain(name)
@@ -105,7 +106,7 @@ def look(name: str | None, *, arch: str | None, builds: bool, engine: str | None
         told = {check: f"{one.state} {one.text}".strip() for check, one in answers.items()}
         registry.save(replace(found, answers=told))
     versions = _versions(found, answers)
-    return public(ContactReport(subject="toolchain", versions=versions, rows=tuple(rows)))
+    return ContactReport(subject="toolchain", versions=versions, rows=tuple(rows))
 
 
 def _toolchain(name: str | None) -> ImportedToolchain:

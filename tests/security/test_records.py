@@ -141,7 +141,7 @@ def test_a_link_beside_a_recipe_is_not_written_through(tmp_path: Path) -> None:
 #: What reads its own words, or those of a program that we started and that runs our code.
 OUR_OWN = {
     "installation.py", "launch.py", "image_store.py", "engine.py", "toolchain_check.py",
-    "catalogue.py", "metric_program.py", "agent_client.py",
+    "catalogue.py", "metric_program.py", "agent_boot.py",
 }  # fmt: skip
 
 

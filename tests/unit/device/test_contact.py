@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.device_check import _known, look
+from orchestrator.contact_report import public
 from orchestrator.device.base import DeviceSpec, JobResult
 from orchestrator.device.contact import ask_binding, judge
 from orchestrator.device.identity import read_identity
@@ -99,7 +100,7 @@ def test_where_an_environment_lies_is_not_in_a_report_for_others(
     monkeypatch.setattr(
         "orchestrator.cli.devices.choose_device", lambda _name: DeviceSpec(name="pi5", host="h")
     )
-    report = look("pi5", run=False)
+    report = public(look("pi5", run=False))
     assert "binding 4.20.0" in str(report)
     assert "secret-project" not in str(report)
 

@@ -13,8 +13,9 @@ import pytest
 from hefsmith_worker.contract.surface import SDK
 
 from orchestrator import paths
+from orchestrator.cli.contact_output import check_output, tell_report
 from orchestrator.contact_report import ContactReport, Row, as_text, public, read
-from orchestrator.errors import ArtifactError
+from orchestrator.errors import ArtifactError, ConfigError
 from orchestrator.toolchain import contact
 
 WORKER = paths.worker_package()
@@ -349,9 +350,36 @@ def test_a_command_and_what_lies_below_a_home_folder_go_whole(
     command = "rtsp://jo.smith:hunter2@cam"
     told = f"held by python3 {command}; jo.smith@farm.example: /home/jo.smith/secret/x"
     rows = (Row(check="x", state="ok", found=told),)
-    report = public(ContactReport(subject="device", versions={}, rows=rows), [command])
+    report = public(ContactReport(subject="device", versions={}, rows=rows, private=(command,)))
     for canary in ("smith", "hunter2", "cam", "farm", "secret", "rtsp"):
         assert canary not in report.rows[0].found, report.rows[0].found
+
+
+def test_what_is_on_the_screen_can_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is for others; a command to type was shown without the device's address, too."""
+    fix = "Install one: ssh-copy-id pi@10.0.0.5\x1b[2J"
+    rows = (Row(check="connection", state="error", found="no", fix=fix),)
+    report = ContactReport(subject="device", versions={}, rows=rows, private=("10.0.0.5", "pi"))
+    tell_report(report, tmp_path / "r.json", as_json=False)
+    shown = capsys.readouterr().out
+    assert "ssh-copy-id pi@10.0.0.5\\x1b[2J" in shown
+    assert shown.startswith("device\n")
+    for name in ("r.json", "r.txt"):
+        assert "10.0.0.5" not in (tmp_path / name).read_text()
+        assert "ssh-copy-id" in (tmp_path / name).read_text()
+    check_output(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "mine.json", "text.json", "no/where.json", "."])
+def test_a_report_takes_no_file_of_the_users(tmp_path: Path, name: str) -> None:
+    """It was written over whatever was there, and its two forms over each other."""
+    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "text.txt").write_text("shopping list")
+    with pytest.raises(ConfigError):
+        check_output(tmp_path / name)
+    assert (tmp_path / "text.txt").read_text() == "shopping list"
 
 
 def test_what_is_not_private_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import zlib
 from functools import cache
 from importlib import resources
 
@@ -27,7 +28,8 @@ _BEGAN = re.compile(rb"HEFSMITH-PYTHON (\d+)\.(\d+)\.(\d+)")
 
 #: How a text ends that has lost a part of itself on the way.
 _DAMAGED = re.compile(
-    r"^(?:\w+\.)*(?:Syntax|Indentation|Name|JSONDecode|UnicodeDecode)Error\b", re.MULTILINE
+    r"^(?:\w+\.)*(?:(?:Syntax|Indentation|Name|JSONDecode|UnicodeDecode)Error\b|zlib\.error)",
+    re.MULTILINE,
 )
 
 #: One line without single quotes, backslashes and exclamation marks, which any login shell takes:
@@ -41,8 +43,8 @@ _BOOT = (
 
 _LOADER = """\
 # hefsmith
-import json, sys, types
-parts = json.loads(sys.stdin.buffer.read(%d).decode("utf-8"))
+import json, sys, types, zlib
+parts = json.loads(zlib.decompress(sys.stdin.buffer.read(%d)).decode("utf-8"))
 package = types.ModuleType("hefsmith_agent")
 package.__path__ = []
 sys.modules["hefsmith_agent"] = package
@@ -57,10 +59,14 @@ module.main()
 
 @cache
 def _sent() -> tuple[bytes, bytes]:
-    """Return the loader, and the agent's modules as a JSON list of (name, text) in their order."""
+    """Return the loader, and the agent's modules as a JSON list of (name, text) in their order.
+
+    The list is packed: over a link of 8 KiB a second it would not be there before the keepalive
+    gives the link up.
+    """
     folder = resources.files("orchestrator.device.agent")
     parts = [(name, folder.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in PARTS]
-    modules = json.dumps(parts).encode("utf-8")
+    modules = zlib.compress(json.dumps(parts).encode("utf-8"), 9)
     return (_LOADER % len(modules)).encode("utf-8"), modules
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shlex
@@ -28,7 +29,8 @@ _BEGAN = re.compile(rb"HEFSMITH-PYTHON (\d+)\.(\d+)\.(\d+)")
 
 #: How a text ends that has lost a part of itself on the way.
 _DAMAGED = re.compile(
-    r"^(?:\w+\.)*(?:(?:Syntax|Indentation|Name|JSONDecode|UnicodeDecode)Error\b|zlib\.error)",
+    r"^(?:\w+\.)*(?:(?:Syntax|Indentation|Name|JSONDecode|UnicodeDecode)Error\b"
+    r"|zlib\.error|binascii\.)",
     re.MULTILINE,
 )
 
@@ -37,14 +39,15 @@ _DAMAGED = re.compile(
 #: A login script may have read a part of what was sent: what begins in the middle is not run.
 _BOOT = (
     'import sys; print("HEFSMITH-PYTHON %%d.%%d.%%d" %% sys.version_info[:3], flush=True); '
-    'text = sys.stdin.buffer.read(%d).decode("utf-8"); '
+    'text = sys.stdin.buffer.read(%d).decode("latin-1"); '
     'exec(text if text.startswith("# hefsmith") else "")'
 )
 
 _LOADER = """\
 # hefsmith
-import json, sys, types, zlib
-parts = json.loads(zlib.decompress(sys.stdin.buffer.read(%d)).decode("utf-8"))
+import base64, json, sys, types, zlib
+packed = base64.b64decode(sys.stdin.buffer.read(%d))
+parts = json.loads(zlib.decompress(packed).decode("utf-8"))
 package = types.ModuleType("hefsmith_agent")
 package.__path__ = []
 sys.modules["hefsmith_agent"] = package
@@ -62,11 +65,11 @@ def _sent() -> tuple[bytes, bytes]:
     """Return the loader, and the agent's modules as a JSON list of (name, text) in their order.
 
     The list is packed: over a link of 8 KiB a second it would not be there before the keepalive
-    gives the link up.
+    gives the link up. It is text, since a login that goes on by itself may show it.
     """
     folder = resources.files("orchestrator.device.agent")
     parts = [(name, folder.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in PARTS]
-    modules = zlib.compress(json.dumps(parts).encode("utf-8"), 9)
+    modules = base64.b64encode(zlib.compress(json.dumps(parts).encode("utf-8"), 9))
     return (_LOADER % len(modules)).encode("utf-8"), modules
 
 

@@ -396,6 +396,11 @@ _REFUSALS: Mapping[str, tuple[type[DeviceError], str | None]] = {
         DeviceError,
         "Is its overlay file system on (sudo raspi-config), or does its card fail? dmesg --human",
     ),
+    "no_folder": (
+        DeviceError,
+        "On the device: ls -ld ~/.hefsmith; mount the disk that it leads to, or move it away.",
+    ),
+    "disk_fails": (DeviceError, "Its card or disk fails; look there with: dmesg --human"),
     "os": (DeviceError, "Look at the folder's owner and rights on the device."),
     "service": (DeviceError, "Allow it: sudo visudo, or run: sudo systemctl stop/start by hand."),
 }

@@ -176,6 +176,8 @@ class Identity:
     throttled: tuple[str, ...] | None = None
     disk_free: int | None = None
     disk_total: int | None = None
+    disk_folder: str | None = None
+    disk_refuses: str | None = None
     memory_total: int | None = None
     memory_free: int | None = None
     device_nodes: tuple[str, ...] = ()

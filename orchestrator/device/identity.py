@@ -95,6 +95,8 @@ def read_identity(
         throttled=read_throttled(_output(raw, "throttled")),
         disk_free=raw.disk.free,
         disk_total=raw.disk.total,
+        disk_folder=raw.disk.folder,
+        disk_refuses=raw.disk.refuses,
         memory_total=_memory(files, "MemTotal"),
         memory_free=_memory(files, "MemAvailable"),
         device_nodes=tuple(node.path for node in raw.nodes),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, cast
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -63,10 +63,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of the file system with the home folder."""
+    """Bytes of the file system with the releases, their folder, and what refuses a write there."""
 
     free: Count | None = None
     total: Count | None = None
+    folder: Short | None = None
+    refuses: Literal["no_folder", "read_only", "rights"] | None = None
 
 
 @dataclass(frozen=True)

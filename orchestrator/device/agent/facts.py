@@ -123,7 +123,6 @@ def collect(python: list[str], level: str) -> Json:
         running = {name: pool.submit(run, words) for name, words in commands.items()}
         outputs = {name: future.result() for name, future in running.items()}
     home = Path.home()
-    usage = shutil.disk_usage(home)
     raw: Json = {
         "schema": 1,
         "level": level,
@@ -134,7 +133,7 @@ def collect(python: list[str], level: str) -> Json:
         "system": platform.system(),
         "home": str(home),
         "page_size": mmap.PAGESIZE,
-        "disk": {"free": usage.free, "total": usage.total},
+        "disk": read_disk(home, home / ".hefsmith"),
         "commands": {name: output for name, output in outputs.items() if output is not None},
         "files": {name: text for name in FILES if (text := read_text(Path(name))) is not None},
         "pci": read_pci(),
@@ -156,6 +155,29 @@ def collect(python: list[str], level: str) -> Json:
             if (text := read_text(path)) is not None and "hailo" in text
         }
     return raw
+
+
+def read_disk(home: Path, root: Path) -> Json:
+    """Return the room where releases lie, and what refuses a write there; nothing is written.
+
+    The folder may be a link to another disk, which may be missing.
+    """
+    place = root if os.path.lexists(root) else home
+    found: Json = {"free": None, "total": None, "folder": str(place), "refuses": None}
+    try:
+        usage = shutil.disk_usage(place)
+        found.update(free=usage.free, total=usage.total)
+        if not place.is_dir():
+            found["refuses"] = "no_folder"
+        elif os.statvfs(place).f_flag & os.ST_RDONLY:
+            found["refuses"] = "read_only"
+        elif not os.access(place, os.W_OK | os.X_OK):
+            found["refuses"] = "rights"
+    except FileNotFoundError:
+        found["refuses"] = "no_folder"
+    except (AttributeError, OSError):
+        pass
+    return found
 
 
 def run(words: list[str]) -> Json | None:

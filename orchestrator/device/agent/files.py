@@ -38,7 +38,12 @@ def as_refusal(error: Exception) -> Refused:
         return error
     if isinstance(error, OSError):
         no_room = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-        known = {**dict.fromkeys(no_room, "full"), errno.EROFS: "read_only"}
+        known = {
+            **dict.fromkeys(no_room, "full"),
+            **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.ELOOP), "no_folder"),
+            errno.EROFS: "read_only",
+            errno.EIO: "disk_fails",
+        }
         code = known.get(error.errno or 0, "os")
         where = f"{error.filename}: " if error.filename else ""
         return Refused(f"{where}{error.strerror or error}", code=code)

@@ -27,6 +27,7 @@ from orchestrator.diagnose.doctor.card import (
     same_version,
 )
 from orchestrator.diagnose.doctor.checks import Check, error, info, ok, warning
+from orchestrator.diagnose.doctor.checks_disk import check_disk
 from orchestrator.diagnose.doctor.device_facts import DeviceFacts, collect
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKS", "DeviceFacts", "collect"]
 
-GIGABYTE = 1_000_000_000
 HOT_C = 80.0
 
 
@@ -449,17 +449,6 @@ def _link(facts: DeviceFacts) -> Finding | None:
     )
 
 
-def _disk(facts: DeviceFacts) -> Finding | None:
-    free = facts.identity.disk_free
-    if free is None:
-        return None
-    if free >= GIGABYTE:
-        return ok(f"{free / GIGABYTE:.1f} GB free")
-    return warning(f"{free / 1e6:.0f} MB free", "a release of a large model does not fit",
-                   "sudo apt clean; sudo journalctl --vacuum-size=50M; "
-                   "hef ship MODEL --keep 2")  # fmt: skip
-
-
 def _clock(facts: DeviceFacts) -> Finding | None:
     skew = facts.identity.clock_skew_s
     if skew is None or abs(skew) < 120:
@@ -540,7 +529,7 @@ CHECKS: tuple[Check[DeviceFacts], ...] = (
     _check("power", "Power supply (R17)", _power),
     _check("temperature", "Temperature (R17)", _temperature),
     _check("pcie", "PCIe link", _link),
-    _check("disk", "Free disk", _disk),
+    _check("disk", "Free disk", check_disk),
     _check("clock", "Clock", _clock),
     _check("apt", "Packages (R09)", _apt),
     _check("pairing", "Compiler for this HailoRT (R04, R05, R06)", _pairing),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shlex
 import subprocess
 import sys
@@ -88,3 +89,42 @@ def test_a_file_system_that_takes_nothing_is_no_question_of_rights() -> None:
     assert "overlay file system" in str(told.hint)
     assert "rights" not in str(told.hint)
     assert as_refusal(OSError(errno.EACCES, "Permission denied")).answer["error"] == "os"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [("EEXIST", "ls -ld ~/.hefsmith"), ("ENOTDIR", "ls -ld"), ("EIO", "dmesg --human")],
+)
+def test_a_folder_that_is_none_and_a_disk_that_fails_are_no_question_of_rights(
+    number: str, words: str
+) -> None:
+    """``~/.hefsmith`` may be a link to a stick that is not in."""
+    import errno
+
+    from orchestrator.device.agent.files import as_refusal
+    from orchestrator.device.agent_client import refusal
+    from orchestrator.device.replies import Refusal
+
+    answer = as_refusal(OSError(getattr(errno, number), "no", "/home/pi/.hefsmith")).answer
+    told = refusal("pi5", Refusal(error=answer["error"], message=answer["message"]))
+    assert words in str(told.hint)
+
+
+def test_the_disk_that_is_measured_is_that_of_the_releases(tmp_path: Path) -> None:
+    from orchestrator.device.agent.facts import read_disk
+
+    root = tmp_path / ".hefsmith"
+    assert read_disk(tmp_path, root)["folder"] == str(tmp_path)
+    assert read_disk(tmp_path, root)["free"] > 0
+    root.symlink_to(tmp_path / "stick")
+    assert read_disk(tmp_path, root)["refuses"] == "no_folder"
+    (tmp_path / "stick").mkdir()
+    assert read_disk(tmp_path, root)["refuses"] is None
+    assert read_disk(tmp_path, root)["folder"] == str(root)
+    root.unlink()
+    root.write_text("mine")
+    assert read_disk(tmp_path, root)["refuses"] == "no_folder"
+    if os.geteuid() != 0:
+        root.unlink()
+        root.mkdir(mode=0o500)
+        assert read_disk(tmp_path, root)["refuses"] == "rights"

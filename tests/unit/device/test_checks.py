@@ -56,6 +56,19 @@ def test_every_finding_that_is_not_fine_has_a_reason_and_a_fix() -> None:
                 assert finding.fix, name
 
 
+@pytest.mark.parametrize(
+    ("refuses", "words"),
+    [("no_folder", "ls -ld"), ("read_only", "raspi-config"), ("rights", "login's own")],
+)
+def test_a_folder_that_takes_no_release_is_an_error(refuses: str, words: str) -> None:
+    """Doctor found nothing wrong, and nothing could be shipped."""
+    place = {"free": 10**10, "total": 10**11, "folder": "/home/pi/.hefsmith", "refuses": refuses}
+    found = bad(facts(disk=place))
+    assert set(found) == {"disk"}
+    assert found["disk"].severity == ERROR
+    assert words in found["disk"].fix
+
+
 def test_r03_driver_and_library_differ() -> None:
     commands = {"identify": output(err=MISMATCH.format(driver="4.20.0", library="4.22.0"), code=76)}
     found = bad(facts("4.22.0", commands=commands))

@@ -138,6 +138,7 @@ def _put(
 
 def _act(manager: ServiceManager, action: str, *, as_json: bool) -> None:
     from orchestrator.cli.output import emit_json, print_result
+    from orchestrator.errors import escape_control
 
     service, name = manager.service, manager.device
     if action == "remove":
@@ -155,7 +156,7 @@ def _act(manager: ServiceManager, action: str, *, as_json: bool) -> None:
     state = manager.wait() if action == "start" else manager.state(200 if action == "log" else 8)
     if action == "log" and not as_json:
         for line in state.log:
-            print_result(line)
+            print_result(escape_control(line))
         return
     _tell(name, service, state, as_json=as_json)
 
@@ -172,7 +173,7 @@ def _tell(name: str, service: Service, state: ServiceState, *, as_json: bool) ->
         rate = f"{state.rate:.1f} pictures a second" if state.rate else "the first picture is seen"
         print_result(f"{name}  {service.unit} runs: {rate}")
         if state.page:
-            print_result(f"{name}  page: {state.page}")
+            print_result(f"{name}  page: {escape_control(state.page)}")
         if not state.lingers:
             note("note: it starts when its user logs in; with the Pi itself after, there:")
             note("      sudo loginctl enable-linger $USER")

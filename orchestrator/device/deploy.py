@@ -299,7 +299,7 @@ class ServiceManager:
         # A login by SSH has this variable only where PAM starts a session.
         runtime = 'export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'
         words = ["sh", "-c", f"echo {_BEGIN}; {runtime}; {script}"]
-        done = self._session.run(words, stdin=stdin, timeout=90)
+        done = self._session.run(words, stdin=stdin, timeout=90, shown=script)
         # What stands before was printed by the login itself (~/.bashrc), and is nobody's answer.
         return replace(done, out=done.out.rpartition(f"{_BEGIN}\n")[2])
 

@@ -38,7 +38,7 @@ from orchestrator.device.replies import (
     Facts,
     Received,
 )
-from orchestrator.errors import ConfigError, DeviceError, escape_control
+from orchestrator.errors import ConfigError, DeviceError, escape_control, shorten
 from orchestrator.files import replacing
 from orchestrator.reading import open_regular
 
@@ -115,16 +115,20 @@ class SshSession:
         stdin: bytes | None = None,
         timeout: float = 60.0,
         env: Mapping[str, str] | None = None,
+        shown: str | None = None,
     ) -> Completed:
         """Run one command to its end; a non-zero exit is a result, not an error.
+
+        ``shown`` names it in what a person reads; its words do else.
 
         Raises :class:`CommandTimeout` and :class:`LinkLost`.
         """
         words = tuple(str(word) for word in argv)
         settings = [f"{name}={value}" for name, value in (env or {}).items()]
         command = shlex.join((["env", *settings] if settings else []) + list(words))
-        work = self._run(words, command, stdin, timeout)
-        return self._thread.call(work, doing=f"{self.spec.name}: running {words[0]}")
+        work = self._run(words, command, stdin, timeout, shorten(shown or shlex.join(words)))
+        doing = f"{self.spec.name}: running {shorten(shown or words[0], 60)}"
+        return self._thread.call(work, doing=doing)
 
     def put(self, local: Path, remote: PurePosixPath, *, progress: Progress | None = None) -> None:
         """Write one file there: temporary name, flushed, sha256 compared, renamed.
@@ -276,10 +280,9 @@ class SshSession:
             raise link_lost(self.spec.name, "starting our helper", error) from error
 
     async def _run(
-        self, words: tuple[str, ...], command: str, stdin: bytes | None, limit: float
+        self, words: tuple[str, ...], command: str, stdin: bytes | None, limit: float, shown: str
     ) -> Completed:
         started = time.monotonic()
-        shown = escape_control(shlex.join(words))
         time_left = asyncio.timeout(limit)
         try:
             async with time_left:
@@ -296,10 +299,10 @@ class SshSession:
             if not time_left.expired():
                 raise link_lost(self.spec.name, f"running {shown}", error) from error
             msg = f"{self.spec.name}: {shown} ran past its limit of {limit:.0f} s"
-            raise CommandTimeout(msg) from None
+            raise CommandTimeout(msg, hint=self._by_hand()) from None
         except OverflowError as error:
             msg = f"{self.spec.name}: {shown} printed more than {OUTPUT_LIMIT >> 20} MB"
-            raise DeviceMisbehaves(msg) from error
+            raise DeviceMisbehaves(msg, hint=self._by_hand()) from error
         except (OSError, asyncssh.Error) as error:
             raise link_lost(self.spec.name, f"running {shown}", error) from error
         if process.exit_status is None and process.exit_signal is None:
@@ -311,6 +314,9 @@ class SshSession:
             err=err.decode("utf-8", "replace"),
             seconds=time.monotonic() - started,
         )
+
+    def _by_hand(self) -> str:
+        return f"Log in there and see what it does: {escape_control(ssh_command(self.spec))}"
 
     async def _close(self, patience: float) -> None:
         if self._agent is not None:

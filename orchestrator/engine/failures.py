@@ -22,10 +22,12 @@ from orchestrator.engine.base import (
     EngineUnavailableError,
     ImageMissingError,
 )
+from orchestrator.engine.starting import how_to_start, this_machine
 from orchestrator.errors import EngineError, escape_control
 
 if TYPE_CHECKING:
     from orchestrator.engine.address import Address
+    from orchestrator.engine.starting import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def translate(
         kind = EngineUnavailableError if first else EngineError
         return kind(f"{doing}: {known.meaning}: {said[:500]}", hint=known.hint, code=known.code)
     if first:
-        message, hint = explain_contact(text, address, windows=sys.platform == "win32")
+        message, hint = explain_contact(text, address, this_machine())
         return EngineUnavailableError(message, hint=hint)
     if isinstance(error, docker.errors.ImageNotFound):
         return ImageMissingError(f"{doing}: {said}")
@@ -269,7 +271,7 @@ def cause_text(error: BaseException) -> str:
     return " <- ".join(f"{type(one).__name__}: {one}" for one in _chain(error))
 
 
-def explain_contact(text: str, address: Address, *, windows: bool) -> tuple[str, str]:
+def explain_contact(text: str, address: Address, machine: Machine) -> tuple[str, str]:
     """Return message and hint for a first contact that failed with ``text``."""
     where = f"{address.url} ({address.origin})"
     host = urlsplit(address.url).hostname or "the host"
@@ -305,15 +307,15 @@ def explain_contact(text: str, address: Address, *, windows: bool) -> tuple[str,
         if any(mark in text for mark in marks):
             return message, hint
     if urlsplit(address.url).scheme in {"unix", "npipe"}:
-        start = "Start Docker Desktop." if windows else "sudo systemctl start docker"
         hint = (
-            f"{start}\nOr choose another one: --engine ssh://user@host, or a Docker context.\n"
-            "hef doctor tells more. The emulator also runs without Docker: --engine local"
+            f"{how_to_start(address, machine)}\n"
+            "Or choose another one: --engine ssh://user@host, or a Docker context.\n"
+            "The emulator also runs without Docker: --engine local"
         )
         return f"no Docker engine answers at {where}", hint + _what_local_needs()
     return (
         f"no Docker engine answers at {where}: {escape_control(text[:200])}",
-        "See whether it can be reached from here: docker info. hef doctor tells more.",
+        "See whether it can be reached from here: docker info",
     )
 
 

@@ -26,7 +26,7 @@ class Product:
     names are not ours to look into. ``maps_owner``: what a container writes belongs to the user
     here, whatever user it ran as. ``wsl_libraries``: in WSL the engine sees Windows' GPU driver.
     ``client`` are the words of its own command line before an address; ``memory`` says how more
-    memory is given, ``clock`` how its clock is set.
+    memory is given, ``clock`` how its clock is set, ``start`` how it is started.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Product:
     client: tuple[str, ...] = ("docker", "-H")
     memory: str | None = None
     clock: str | None = None
+    start: str | None = None
 
     def fits(self, system: str, host: str, parts: str) -> bool:
         """Tell whether an engine that says this of itself is one."""
@@ -78,6 +79,7 @@ PRODUCTS = (
             "then: wsl --shutdown"
         ),
         clock="Restart Docker Desktop, or in PowerShell: wsl --shutdown",
+        start="Start Docker Desktop.",
     ),
     Product(
         "orbstack",
@@ -88,6 +90,7 @@ PRODUCTS = (
         machine=True,
         maps_owner=True,
         memory="OrbStack: Settings > System > Memory limit.",
+        start="Start OrbStack.",
     ),
     Product(
         "colima",
@@ -97,6 +100,7 @@ PRODUCTS = (
         machine=True,
         maps_owner=True,
         memory="Colima: colima stop, then colima start --memory 16",
+        start="colima start",
     ),
     Product(
         "rancher",
@@ -107,6 +111,7 @@ PRODUCTS = (
         machine=True,
         maps_owner=True,
         memory="Rancher Desktop: Preferences > Virtual Machine > Hardware > Memory.",
+        start="Start Rancher Desktop.",
     ),
     # Nothing that it says is its alone: it is what is not one of the others.
     Product("docker", "Docker", sockets=("{runtime}/docker.sock",), wsl_libraries=True),

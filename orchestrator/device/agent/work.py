@@ -152,7 +152,9 @@ def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.CompletedProcess(command, 1, "", "")
     for words in attempts:
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
+            done = subprocess.run(
+                words, capture_output=True, text=True, errors="replace", timeout=90, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             done = subprocess.CompletedProcess(words, 1, "", str(error))
         if done.returncode == 0:

@@ -50,8 +50,9 @@ def ask(*argv: str, timeout: float = 20.0) -> Optional[str]:
         return None
     try:
         done = subprocess.run(
-            (program, *argv[1:]), capture_output=True, text=True, timeout=timeout, check=False
-        )
+            (program, *argv[1:]), capture_output=True, text=True, errors="replace",
+            timeout=timeout, check=False,
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

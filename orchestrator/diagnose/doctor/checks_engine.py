@@ -36,11 +36,10 @@ def check_reached(facts: EngineFacts) -> Finding | None:
         return ok(f"{facts.info.product} {facts.info.version} answers at the address {where}")
     if facts.host_lacks_emulator:
         return error(facts.problem, "nothing can be built without an engine", facts.hint)
-    return warning(
-        facts.problem,
-        "the emulator still runs without Docker, but without a box; the vendor's suite cannot",
-        facts.hint,
-    )
+    why = "the emulator still runs without Docker, but without a box; the vendor's suite cannot"
+    if facts.host_has_box:
+        why = "the emulator still runs without it, in a box of bubblewrap; the vendor's suite cannot"
+    return warning(facts.problem, why, facts.hint)
 
 
 def check_version(facts: EngineFacts) -> Finding | None:

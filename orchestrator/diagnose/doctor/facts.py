@@ -78,6 +78,7 @@ class EngineFacts:
     free: int | None = None
     seconds: float | None = None
     host_lacks_emulator: bool = False
+    host_has_box: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,7 @@ def _long_paths(system: str) -> bool | None:
 def collect_engine(asked: str | None, named: Mapping[str, str] | None = None) -> EngineFacts:
     """Return the facts of the engine that ``asked`` means; an engine that is away is a fact."""
     from orchestrator.engine.choose import find_address, open_engine
+    from orchestrator.engine.sandbox import boxed_program
     from orchestrator.installation import missing_modules
 
     lacking = bool(missing_modules())
@@ -312,6 +314,7 @@ def collect_engine(asked: str | None, named: Mapping[str, str] | None = None) ->
             error.hint or "",
             seconds=time.monotonic() - started,
             host_lacks_emulator=lacking,
+            host_has_box=boxed_program() is not None,
         )
     finally:
         engine.close()

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,12 +27,14 @@ from orchestrator.device.deploy import (
     WEB,
     Service,
     ServiceManager,
+    ServiceState,
     quoted,
     settings_text,
     unit_text,
     written,
 )
 from orchestrator.device.embedded import EmbeddedServer
+from orchestrator.device.faults import DeviceMisbehaves
 from orchestrator.device.ship import ship
 from orchestrator.errors import ConfigError, DeviceError
 from tests.unit.runtime.test_bundle import detector
@@ -186,6 +189,32 @@ def test_what_a_login_prints_is_no_answer(
     assert state.page is not None
     assert not any("Welcome" in line for line in state.log)
     manager.remove()
+
+
+def test_the_log_of_a_service_moves_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A camera program's log, and the token of its page, come from the device."""
+    from orchestrator.cli.deploy import _act, _tell
+
+    evil = "\x1b]0;PWNED\x07\x1b[2Jx"
+    state = ServiceState(unit="u", active="active", pictures=1, page=evil, log=(evil,))
+    manager = SimpleNamespace(service=Service(model="net"), device="pi5", state=lambda _: state)
+    _act(manager, "log", as_json=False)  # type: ignore[arg-type]
+    _tell("pi5", Service(model="net"), state, as_json=False)
+    shown = capsys.readouterr().out
+    assert shown.count("\\x1b]0;PWNED\\x07\\x1b[2Jx") == 2
+    assert "\x1b" not in shown
+
+
+def test_a_question_that_fails_is_told_without_our_own_words(
+    session: SshSession, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.device.session.OUTPUT_LIMIT", 1000)
+    (home.parent / "bin" / "systemctl").write_text("#!/bin/sh\nseq 1 2000\n")
+    with pytest.raises(DeviceMisbehaves) as caught:
+        ServiceManager(session, Service(model="net")).state()
+    assert "systemctl --user show hefsmith-net.service" in caught.value.message
+    assert "HEFSMITH-BEGIN" not in caught.value.message
+    assert "ssh" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "a$(x)", "-x", 'a"b', "ä"])

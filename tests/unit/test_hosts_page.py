@@ -92,7 +92,6 @@ ASKING = {
     "orchestrator/diagnose/doctor/checks_host.py": "AVX",
     "orchestrator/engine/choose.py": "who listens",
     "orchestrator/engine/client.py": "engine's socket",
-    "orchestrator/engine/failures.py": "words when no engine",
     "orchestrator/engine/launch.py": "owner of results",
     "orchestrator/engine/local.py": "user and host",
     "orchestrator/engine/local_job.py": "how a job is started",
@@ -102,6 +101,7 @@ ASKING = {
     # Slower, with the same result.
     "orchestrator/engine/results.py": "-",
     "orchestrator/engine/sandbox.py": "limits of a metric",
+    "orchestrator/engine/starting.py": "words when no engine",
     "orchestrator/files.py": "files that are open",
     "orchestrator/installation.py": "how commands are quoted",
     "orchestrator/pipeline/start/code.py": "how commands are quoted",

@@ -38,7 +38,7 @@ def check_reached(facts: EngineFacts) -> Finding | None:
         return error(facts.problem, "nothing can be built without an engine", facts.hint)
     why = "the emulator still runs without Docker, but without a box; the vendor's suite cannot"
     if facts.host_has_box:
-        why = "the emulator still runs without it, in a box of bubblewrap; the vendor's suite cannot"
+        why = "the emulator still runs without it, in bubblewrap's box; the vendor's suite cannot"
     return warning(facts.problem, why, facts.hint)
 
 

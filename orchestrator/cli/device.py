@@ -69,6 +69,9 @@ def _add(
     if service is not None:
         registry.check_service(service)
     registry.check_python(python)
+    known = {name, *registry.read_user_devices()}
+    for one in group or ():
+        registry.check_group(one, known)
     spec = changed(
         registry.parse_address(address),
         name=name,

@@ -150,6 +150,20 @@ def check_name(name: str) -> None:
         )
 
 
+def check_group(name: str, devices: Iterable[str]) -> None:
+    """Refuse names that would take the place of a device, or that no command could be given."""
+    if NAME.match(name) is None or name in ("all", *BUILT_IN):
+        msg = f"{escape_control(name)!r} cannot be a group's name"
+        raise ConfigError(
+            msg,
+            hint="Use letters, digits, - and _, a letter first; not 'all' or "
+            f"{' or '.join(map(repr, BUILT_IN))}.",
+        )
+    if name in devices:
+        msg = f"{name} is a device: a group needs another name"
+        raise ConfigError(msg, hint="For example: --group house")
+
+
 def check_service(unit: str) -> None:
     """Refuse what is not the name of a systemd unit: it stands in commands as it is."""
     if not unit_name(unit):

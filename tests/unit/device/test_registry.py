@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.app import run
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.connection import read_route
 from orchestrator.device.connection_pool import ConnectionPool
@@ -119,6 +120,14 @@ def test_an_entry_is_not_replaced_by_chance() -> None:
         save_user_device(DeviceSpec(name="pi5", host="two"))
     save_user_device(DeviceSpec(name="pi5", host="two"), replace_existing=True)
     assert read_user_devices()["pi5"].host == "two"
+
+
+@pytest.mark.parametrize("name", ["all", "embedded", "x y", "", "a,b", "-x", "pi5"])
+def test_a_group_takes_no_place_of_a_device(name: str) -> None:
+    """``--group embedded`` sent every build for the embedded device to a Pi."""
+    save_user_device(DeviceSpec(name="pi5", host="one"))
+    assert run(["device", "add", "kitchen", "pi@10.0.0.21", f"--group={name}"]) == 2
+    assert "kitchen" not in read_user_devices()
 
 
 @pytest.mark.parametrize("name", ["all", "embedded", "a b", "pi@host", "-x", "", "5pi", "a,b"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import re
 import shlex
 import socket
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ from orchestrator.device.faults import DeviceUnreachable, HostKeyUnknown, LinkLo
 from orchestrator.device.mdns import find_local
 from orchestrator.device.registry import parse_address
 from orchestrator.device.trust import HostCheck, user_files
-from orchestrator.errors import ConfigError, DeviceError, escape_control
+from orchestrator.errors import ConfigError, DeviceError, escape_control, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -351,6 +352,13 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
                 "To use a password instead: the same line with --ask-password."
             ),
         )
+    if isinstance(error, asyncssh.ProtocolError) and "authentication failures" in str(error):
+        return LoginRefused(
+            f"{name}: {where} ended the login after too many keys that it does not know",
+            hint=f"Name the one that it knows: {_added_again(spec)} --identity KEY --replace",
+        )
+    if isinstance(error, asyncssh.KeyExchangeFailed):
+        return _nothing_in_common(f"{name}: {where}", str(error))
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         said = "no answer in time"
     elif isinstance(error, ConnectionRefusedError):
@@ -386,6 +394,32 @@ def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
     return DeviceUnreachable(
         f"{name}: {where} cannot be reached: {said}",
         hint="Is it switched on and in this network? Try: " + escape_control(ssh_command(spec)),
+    )
+
+
+#: What both sides must have one of, by asyncssh's word for it: sshd's setting, and one of ours.
+_SETTINGS = {
+    "key exchange": "KexAlgorithms +curve25519-sha256",
+    "server host key": "HostKeyAlgorithms +ssh-ed25519",
+    "encryption": "Ciphers +aes256-gcm@openssh.com",
+    "MAC": "MACs +hmac-sha2-256",
+}
+
+
+def _nothing_in_common(where: str, said: str) -> DeviceUnreachable:
+    """Return the error for a server that takes other algorithms: it is on, and it is SSH."""
+    found = re.search(r"No matching (.+?) algorithm found, sent \S+ and received (\S+)", said)
+    if found is None:
+        return DeviceUnreachable(
+            f"{where} and hefsmith agree on no key exchange: {shorten(said)}",
+            hint="Update the SSH server there: sudo apt install --only-upgrade openssh-server",
+        )
+    kind = escape_control(found[1])
+    offered = ",".join(one for one in found[2].split(",") if not one.startswith("kex-strict"))
+    return DeviceUnreachable(
+        f"{where} and hefsmith have no {kind} algorithm in common: it offers {shorten(offered)}",
+        hint="A line for /etc/ssh/sshd_config there: "
+        f"{_SETTINGS.get(found[1], _SETTINGS['key exchange'])}",
     )
 
 

@@ -25,7 +25,7 @@ from orchestrator.device.address import (
 from orchestrator.device.base import DeviceSpec, Identity
 from orchestrator.device.connection import explain, hop_specs, read_route
 from orchestrator.device.connection_pool import default_pool
-from orchestrator.device.faults import DeviceLacks
+from orchestrator.device.faults import DeviceLacks, LoginRefused
 from orchestrator.device.preflight import check_hef
 from orchestrator.device.registry import parse_address, save_user_device
 from orchestrator.device.trust import add_trust, known_fingerprints
@@ -111,6 +111,23 @@ def test_hints_about_a_login_are_lines_for_a_shell() -> None:
     away = explain(spec, route, TimeoutError())
     assert "Try: ssh -p 2204 pi@10.0.0.4" in str(away.hint)
     assert "pi@[10.0.0.4]:2204" in away.message
+
+
+def test_a_server_that_ends_the_login_or_speaks_otherwise_is_a_server_all_the_same() -> None:
+    """An agent with many keys ends at MaxAuthTries; both were called switched off or no SSH."""
+    spec = DeviceSpec(name="pi5", host="pi5.lan", user="pi")
+    route = read_route(spec)
+    many = explain(spec, route, asyncssh.ProtocolError("Too many authentication failures"))
+    assert isinstance(many, LoginRefused)
+    assert "--identity KEY" in str(many.hint)
+    said = (
+        "No matching key exchange algorithm found, sent curve25519-sha256 and received "
+        "diffie-hellman-group1-sha1,kex-strict-s-v00@openssh.com"
+    )
+    other = explain(spec, route, asyncssh.KeyExchangeFailed(said))
+    assert other.message.endswith("it offers diffie-hellman-group1-sha1")
+    assert "KexAlgorithms +curve25519-sha256" in str(other.hint)
+    assert "agree on no" in explain(spec, route, asyncssh.KeyExchangeFailed("no")).message
 
 
 def test_a_proxy_command_that_ends_is_named(

@@ -111,6 +111,7 @@ def _tell(
 ) -> NoReturn:
     """Print what came of each device and leave with the code that says if any failed."""
     from orchestrator.cli.devices import exit_code_of, outcome_as_json
+    from orchestrator.language import told
 
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
@@ -129,7 +130,10 @@ def _tell(
             message = outcome.error.message.removeprefix(f"{name}: ")
             print_result(f"{name}  FAILED  {message}")
             if outcome.error.hint:
-                note(f"hint: {name}: {outcome.error.hint}")
+                first, *rest = told(outcome.error.hint).splitlines()
+                note(f"{told('hint')}: {name}: {first}")
+                for text in rest:
+                    note(f"      {text}")
     raise typer.Exit(exit_code_of(outcomes))
 
 

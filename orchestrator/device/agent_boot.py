@@ -103,6 +103,11 @@ def no_start(
             f"{name}: this login may not run programs there: {last}",
             hint="Take another user, or give this one a shell: sudo chsh -s /bin/bash USER",
         )
+    if re.search(r"password.{0,20}(?:change|expired)|change your password", said, re.IGNORECASE):
+        return DeviceLacks(
+            f"{name}: this login must get a new password first: {last}",
+            hint=f"Log in there once, and set one: {login}",
+        )
     # A shell that finds no Python says so; whoever else ends before Python began is the login
     # itself, whatever it prints (a tmux without its terminal), and of Python nothing is known.
     lower = complaint.lower()

@@ -240,7 +240,7 @@ async def open_connection(
             return None, check
         raise check.refusal() from error
     except (OSError, asyncssh.Error) as error:
-        raise explain(spec, route, error) from error
+        raise explain(spec, route, error, banner=check.banner) from error
     return conn, check
 
 
@@ -339,9 +339,17 @@ def _family(text: str) -> socket.AddressFamily:
     return socket.AF_INET6 if version == 6 else socket.AF_INET
 
 
-def explain(spec: DeviceSpec, route: Route, error: Exception) -> DeviceError:
-    """Turn what asyncssh or the system says into one of our errors."""
+def explain(spec: DeviceSpec, route: Route, error: Exception, *, banner: str = "") -> DeviceError:
+    """Turn what asyncssh or the system says into one of our errors.
+
+    ``banner`` is what the server said before it ended the login.
+    """
     name, where = escape_control(spec.name), escape_control(route.address)
+    if isinstance(error, asyncssh.ConnectionLost) and banner.strip():
+        return LoginRefused(
+            f"{name}: {where} ended the login: {shorten(banner.strip().splitlines()[-1])}",
+            hint=f"See what it says: {escape_control(ssh_command(spec))}",
+        )
     if isinstance(error, asyncssh.PermissionDenied):
         return LoginRefused(
             f"{name}: {where} accepts none of your keys",

@@ -61,6 +61,8 @@ class HostCheck:
     revoked: dict[asyncssh.SSHKey, Path] = field(default_factory=dict)
     """Keys that the user took back, and the file that says so."""
     source: Path | None = None
+    banner: str = ""
+    """What the server said last before the login was done."""
 
     def match(self, host: str, addr: str, port: int | None) -> _KnownHosts:  # noqa: ARG002
         """Return the keys trusted for a server: host keys, authorities, revoked keys.
@@ -139,7 +141,11 @@ class HostCheck:
 
 
 class _NotingClient(asyncssh.SSHClient):  # type: ignore[misc]  # untyped here
-    """Refuses every key that the known hosts do not have, and notes it."""
+    """Refuses every key that the known hosts do not have, and notes it.
+
+    The server's words are noted, too: of an account that has ended, or a system that starts, it
+    tells so, and hangs up.
+    """
 
     def __init__(self, check: HostCheck) -> None:
         self._check = check
@@ -153,6 +159,9 @@ class _NotingClient(asyncssh.SSHClient):  # type: ignore[misc]  # untyped here
     ) -> bool:
         self._check.offered = key
         return False
+
+    def auth_banner_received(self, msg: str, lang: str) -> None:  # noqa: ARG002
+        self._check.banner = msg
 
 
 def _read_known_hosts(path: Path) -> SSHKnownHosts:

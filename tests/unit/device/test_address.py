@@ -127,6 +127,9 @@ def test_a_server_that_ends_the_login_or_speaks_otherwise_is_a_server_all_the_sa
     other = explain(spec, route, asyncssh.KeyExchangeFailed(said))
     assert other.message.endswith("it offers diffie-hellman-group1-sha1")
     assert "KexAlgorithms +curve25519-sha256" in str(other.hint)
+    starting = '"System is booting up. See pam_nologin(8)"\n'
+    lost = explain(spec, route, asyncssh.ConnectionLost("Connection lost"), banner=starting)
+    assert 'ended the login: "System is booting up.' in lost.message
     assert "agree on no" in explain(spec, route, asyncssh.KeyExchangeFailed("no")).message
 
 

@@ -136,6 +136,12 @@ def test_a_python_that_is_not_there_is_told_to_be_installed(pool: ConnectionPool
     assert told.hint == "On the device: sudo apt install python3"
 
 
+def test_a_password_that_has_expired_is_told(pool: ConnectionPool) -> None:
+    told = refusal_of(pool, "", "Password change required but no TTY available.", 1)
+    assert "must get a new password first" in told.message
+    assert str(told.hint).endswith("pi@127.0.0.1")
+
+
 def test_a_shell_that_ends_well_enough_for_csh_still_lacks_python(pool: ConnectionPool) -> None:
     told = refusal_of(pool, "", "python3: Command not found.", 1)
     assert told.hint == "On the device: sudo apt install python3"

@@ -357,7 +357,10 @@ def _tflite_inputs(path: Path) -> dict[str, tuple[int, ...]]:
 
     try:
         found = read_network(path)
-    except (TfliteError, OSError) as error:
+    except OSError as error:
+        msg = f"{escape_control(str(path))}: {error.strerror or error}"
+        raise ConfigError(msg, code="init.tflite") from None
+    except TfliteError as error:
         raise ConfigError(escape_control(str(error)), code="init.tflite") from None
     return {
         plain_name(one.name): (1, one.shape[3], one.shape[1], one.shape[2])

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from hefsmith_worker.regular import open_regular
+
 from orchestrator.errors import ArtifactError, ConfigError, escape_control
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def look_at(path: Path) -> Archive:
     :raises ConfigError: it cannot be read.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             head = stream.read(512)
         size = path.stat().st_size
     except OSError as error:

@@ -93,6 +93,19 @@ def test_a_pipe_with_a_pictures_name_is_not_waited_for(tmp_path: Path) -> None:
         read_bytes(item)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+@pytest.mark.parametrize("name", ["set.zip", "set.npy", "set.npz", "set.tar", "set.mp4", "set.txt"])
+@pytest.mark.parametrize("kind", ["auto", "named"])
+def test_a_pipe_in_the_place_of_a_data_set_is_not_waited_for(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    """``hef calib check <(curl ...)`` hung."""
+    os.mkfifo(tmp_path / name)
+    form = {"mp4": "video", "txt": "list"}.get(name[4:], name[4:]) if kind == "named" else kind
+    with pytest.raises(CalibrationError, match="a pipe, not a regular file"):
+        list_source(Source(str(tmp_path / name), kind=form), SPEC, tmp_path, 9)
+
+
 def test_a_glob_crosses_folders(tmp_path: Path) -> None:
     for name in ("a/1.jpg", "b/2.jpg", "b/3.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import random
 import tarfile
 import tracemalloc
@@ -204,3 +205,11 @@ def test_wheels_for_the_pi_are_left_out_and_a_compiler_for_it_is_refused(tmp_pat
     compiler.rename(tmp_path / compiler.name.replace("x86_64", "aarch64"))
     with pytest.raises(ConfigError, match="not for Linux on x86-64"):
         find_wheels(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """``hef toolchain import <(curl ...)`` hung: a download is read more than once."""
+    os.mkfifo(tmp_path / "suite.zip")
+    with pytest.raises(ConfigError, match="a pipe, not a regular file"):
+        archives.look_at(tmp_path / "suite.zip")

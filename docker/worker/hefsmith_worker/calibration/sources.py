@@ -28,7 +28,7 @@ from hefsmith_worker.calibration.items import (
 from hefsmith_worker.calibration.model import ANY_INPUT, CalibrationError, InputSpec, Source
 from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.options import SOURCE_FORMS
-from hefsmith_worker.regular import read_regular
+from hefsmith_worker.regular import check_regular, read_regular
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
@@ -87,6 +87,14 @@ def _exists(path: Path) -> bool:
 
 def _must_exist(path: Path) -> None:
     if _exists(path):
+        if not path.is_dir():
+            try:
+                check_regular(path, None)
+            except OSError as error:  # a pipe would be waited for without end
+                msg = f"{path}: {error.strerror}"
+                raise CalibrationError(
+                    msg, "calib.source", "Name a folder, or a file on a disk.", str(path)
+                ) from error
         return
     what = "a link that leads nowhere or in a circle" if os.path.islink(path) else "does not exist"
     msg = f"{path}: {what}"

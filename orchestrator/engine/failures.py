@@ -8,6 +8,7 @@ that no other module has to know, and no user meets a traceback.
 
 from __future__ import annotations
 
+import re
 import ssl
 import sys
 import traceback
@@ -23,7 +24,7 @@ from orchestrator.engine.base import (
     ImageMissingError,
 )
 from orchestrator.engine.starting import how_to_start, this_machine
-from orchestrator.errors import EngineError, escape_control
+from orchestrator.errors import EngineError, escape_control, shorten
 
 if TYPE_CHECKING:
     from orchestrator.engine.address import Address
@@ -306,6 +307,20 @@ def explain_contact(text: str, address: Address, machine: Machine) -> tuple[str,
     for marks, message, hint in rules:
         if any(mark in text for mark in marks):
             return message, hint
+    refused = re.search(
+        r"\b(\d{3} (?:Server|Client) Error)[^(]*\((.+?)\)(?: <- |$)", text, re.DOTALL
+    )
+    if refused is not None:
+        said = shorten(refused[2].strip("\"' "))
+        return (
+            f"the engine at {where} answers with an error ({refused[1]}): {said}",
+            "One that is still starting answers so for a minute. See what it tells: docker version",
+        )
+    if "BadStatusLine" in text or "JSONDecodeError" in text:
+        return (
+            f"what answers at {where} does not speak Docker's interface",
+            f"Is that the engine's address? See what it says: docker -H {address.url} version",
+        )
     if urlsplit(address.url).scheme in {"unix", "npipe"}:
         hint = (
             f"{how_to_start(address, machine)}\n"

@@ -51,5 +51,34 @@ def test_the_hint_begins_with_it_and_does_not_send_doctor_to_doctor() -> None:
     assert "doctor" not in hint
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            (
+                'APIError: 500 Server Error for http+docker://localhost/version: X ("Docker Desktop is '
+                'starting") <- HTTPError: 500 Server Error: X for url: http+docker://localhost/version'
+            ),
+            "(500 Server Error): Docker Desktop is starting",
+        ),
+        (
+            (
+                "APIError: 403 Client Error for http+docker://localhost/version: Forbidden "
+                '("authorization denied by\x1b[2J plugin")'
+            ),
+            "authorization denied by\\x1b[2J plugin",
+        ),
+        ("JSONDecodeError: Expecting value: line 1", "does not speak Docker's interface"),
+        ("('Connection aborted.', BadStatusLine('SSH-2.0'))", "does not speak Docker's interface"),
+    ],
+)
+def test_an_engine_that_answers_is_not_called_silent(said: str, words: str) -> None:
+    """``sudo systemctl start docker`` was said of an engine that runs and refuses."""
+    message, hint = explain_contact(said, Address("docker", DEFAULT_POSIX, BY_DEFAULT), Machine())
+    assert words in message
+    assert "no Docker engine answers" not in message
+    assert "start docker" not in hint
+
+
 def test_this_machine_is_looked_at() -> None:
     assert this_machine().system

@@ -56,8 +56,8 @@ def test_the_hint_begins_with_it_and_does_not_send_doctor_to_doctor() -> None:
     [
         (
             (
-                'APIError: 500 Server Error for http+docker://localhost/version: X ("Docker Desktop is '
-                'starting") <- HTTPError: 500 Server Error: X for url: http+docker://localhost/version'
+                'APIError: 500 Server Error for http+docker://localhost/v: X ("Docker Desktop is '
+                'starting") <- HTTPError: 500 Server Error: X for url: http+docker://localhost/v'
             ),
             "(500 Server Error): Docker Desktop is starting",
         ),

@@ -6,6 +6,7 @@ is called tells which kind of name it takes, so that new commands get theirs by 
 
 from __future__ import annotations
 
+import re
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     import typer
 
     Words = Callable[[], list[str]]
+
+#: What a shell takes for one word, and for no more: it puts an offer into the line as it is, and a
+#: folder of a project that was cloned may be called ``a$(rm -r x)``.
+_PLAIN = re.compile(r"\w[\w.+:@/=-]*")
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,10 @@ def offers(words: Words, incomplete: str) -> list[Offer]:
         known = words()
     except (HefsmithError, OSError, ImportError):
         return []  # a broken hef.yaml is told by the command itself
-    fitting = [word for word in known if word.startswith(tail) and word not in taken]
+    fitting = [
+        word for word in known
+        if word.startswith(tail) and word not in taken and _PLAIN.fullmatch(word)
+    ]  # fmt: skip
     return [Offer(f"{head}{comma}{word}") for word in fitting]
 
 

@@ -96,6 +96,13 @@ def test_names_of_each_kind(project: Path) -> None:
     assert "frigate" in taken("bundle", "target")
 
 
+def test_a_name_that_a_shell_would_run_is_not_offered() -> None:
+    """A shell puts an offer into the line unquoted; a clone names its folders as it likes."""
+    hostile = ["a$(touch x)", "b;c", "-x", "d e", "f\ng", "h`i`", "j&", "k'l", "~"]
+    found = completion.offers(lambda: [*hostile, "net-1.5", "pi@10.0.0.2:22"], "")
+    assert [one.value for one in found] == ["net-1.5", "pi@10.0.0.2:22"]
+
+
 def test_lists_with_commas_go_on(project: Path) -> None:
     def offered(typed: str) -> list[str]:
         return [offer.value for offer in completion.offers(completion.devices, typed)]

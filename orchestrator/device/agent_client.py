@@ -110,7 +110,7 @@ class AgentClient:
             async with asyncio.timeout(START_SECONDS):
                 process = await conn.create_process(agent_command(python), encoding=None)
         except TimeoutError as error:
-            raise _silent(escape_control(name), "starting our helper", START_SECONDS) from error
+            raise _silent(escape_control(name), "starting the helper", START_SECONDS) from error
         self = cls(name, process)
         self._tasks.append(asyncio.ensure_future(self._collect_stderr()))
         # A login that runs no programs has ended by now; what it said of that comes next.
@@ -357,7 +357,7 @@ class AgentClient:
 
     def _misbehaves(self, *, how: str) -> DeviceError:
         return DeviceMisbehaves(
-            f"{self.name}: our helper on the device {escape_control(how)[:300]}",
+            f"{self.name}: hefsmith's helper on the device {escape_control(how)[:300]}",
             hint="It answered with something else: is it the device that you mean? Check its "
             "python3, and update hefsmith.",
         )
@@ -389,21 +389,22 @@ def _silent(name: str, doing: str, seconds: float) -> DeviceSilent:
     )
 
 
-_REFUSALS: Mapping[str, tuple[type[DeviceError], str | None]] = {
-    "full": (DeviceFull, "Free some room there (df -h), or keep fewer releases: --keep 2"),
-    "not_ours": (FolderNotOurs, "Move that folder away, or name the model otherwise."),
-    "read_only": (
-        DeviceError,
-        "Is its overlay file system on (sudo raspi-config), or does its card fail? dmesg --human",
-    ),
-    "no_folder": (
-        DeviceError,
-        "On the device: ls -ld ~/.hefsmith; mount the disk that it leads to, or move it away.",
-    ),
-    "disk_fails": (DeviceError, "Its card or disk fails; look there with: dmesg --human"),
-    "os": (DeviceError, "Look at the folder's owner and rights on the device."),
-    "service": (DeviceError, "Allow it: sudo visudo, or run: sudo systemctl stop/start by hand."),
-}
+_REFUSALS: Mapping[str, type[DeviceError]] = {"full": DeviceFull, "not_ours": FolderNotOurs}
+
+
+def _hint_of(code: str) -> str | None:
+    """Return what to do about a request that the device refused."""
+    return {
+        "full": "Free some room there (df -h), or keep fewer releases: --keep 2",
+        "not_ours": "Move that folder away, or name the model otherwise.",
+        "read_only": "Is its overlay file system on (sudo raspi-config), or does its card fail? "
+        "dmesg --human",
+        "no_folder": "On the device: ls -ld ~/.hefsmith; mount the disk that it leads to, or move "
+        "it away.",
+        "disk_fails": "Its card or disk fails; look there with: dmesg --human",
+        "os": "Look at the folder's owner and rights on the device.",
+        "service": "Allow it: sudo visudo, or run: sudo systemctl stop/start by hand.",
+    }.get(code)
 
 
 def refusal(name: str, answer: Refusal) -> DeviceError:
@@ -417,5 +418,6 @@ def refusal(name: str, answer: Refusal) -> DeviceError:
             hint="Wait for it to end and run the same command again.",
             code="device.ship-in-progress",
         )
-    kind, hint = _REFUSALS.get(code, (DeviceError, None))
-    return kind(f"{name}: {message}", hint=hint, code=None if code == "full" else f"device.{code}")
+    kind = _REFUSALS.get(code, DeviceError)
+    told = None if code == "full" else f"device.{code}"
+    return kind(f"{name}: {message}", hint=_hint_of(code), code=told)

@@ -235,7 +235,7 @@ class SshSession:
         """Return the session's agent, started when first needed."""
         if self._agent is None:
             work = self._start_agent()
-            self._agent = self._thread.call(work, doing=f"{self.spec.name}: starting our helper")
+            self._agent = self._thread.call(work, doing=f"{self.spec.name}: starting the helper")
         return self._agent
 
     def ask(
@@ -277,7 +277,7 @@ class SshSession:
                 login=escape_control(ssh_command(self.spec)),
             )
         except (OSError, asyncssh.Error, EOFError) as error:
-            raise link_lost(self.spec.name, "starting our helper", error) from error
+            raise link_lost(self.spec.name, "starting the helper", error) from error
 
     async def _run(
         self, words: tuple[str, ...], command: str, stdin: bytes | None, limit: float, shown: str
@@ -299,10 +299,10 @@ class SshSession:
             if not time_left.expired():
                 raise link_lost(self.spec.name, f"running {shown}", error) from error
             msg = f"{self.spec.name}: {shown} ran past its limit of {limit:.0f} s"
-            raise CommandTimeout(msg, hint=self._by_hand()) from None
+            raise CommandTimeout(msg, hint=self._hint_by_hand()) from None
         except OverflowError as error:
             msg = f"{self.spec.name}: {shown} printed more than {OUTPUT_LIMIT >> 20} MB"
-            raise DeviceMisbehaves(msg, hint=self._by_hand()) from error
+            raise DeviceMisbehaves(msg, hint=self._hint_by_hand()) from error
         except (OSError, asyncssh.Error) as error:
             raise link_lost(self.spec.name, f"running {shown}", error) from error
         if process.exit_status is None and process.exit_signal is None:
@@ -315,7 +315,7 @@ class SshSession:
             seconds=time.monotonic() - started,
         )
 
-    def _by_hand(self) -> str:
+    def _hint_by_hand(self) -> str:
         return f"Log in there and see what it does: {escape_control(ssh_command(self.spec))}"
 
     async def _close(self, patience: float) -> None:

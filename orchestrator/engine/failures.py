@@ -280,28 +280,38 @@ def explain_contact(text: str, address: Address, machine: Machine) -> tuple[str,
     rules = (
         (
             ("Permission denied", "PermissionError"),
-            f"this user may not talk to the Docker engine at {where}",
-            'sudo usermod -aG docker "$USER", then log in again. Or use rootless Docker.',
+            *_known(
+                f"this user may not talk to the Docker engine at {where}",
+                'sudo usermod -aG docker "$USER", then log in again. Or use rootless Docker.',
+            ),
         ),
         (
             ("not found in known_hosts", "BadHostKeyException"),
-            f"the SSH host key of {host} is not the known one, or not known yet",
-            f"Check its fingerprint, then connect once by hand: ssh {login}",
+            *_known(
+                f"the SSH host key of {host} is not the known one, or not known yet",
+                f"Check its fingerprint, then connect once by hand: ssh {login}",
+            ),
         ),
         (
             ("AuthenticationException", "No authentication methods", "SSHException: No existing"),
-            f"{host} did not accept our SSH key",
-            f"Try: ssh {login} docker info. Load your key with ssh-add, or set IdentityFile.",
+            *_known(
+                f"{host} accepted none of the SSH keys",
+                f"Try: ssh {login} docker info. Load your key with ssh-add, or set IdentityFile.",
+            ),
         ),
         (
             ("gaierror", "Name or service not known", "nodename nor servname"),
-            f"the name {host} cannot be resolved",
-            "Check the address of the engine, the network and the VPN.",
+            *_known(
+                f"the name {host} cannot be resolved",
+                "Check the address of the engine, the network and the VPN.",
+            ),
         ),
         (
             ("dial-stdio", "command not found"),
-            f"{host} is reached, but has no docker command in its PATH",
-            f"Install Docker there; check with: ssh {login} docker version",
+            *_known(
+                f"{host} is reached, but has no docker command in its PATH",
+                f"Install Docker there; check with: ssh {login} docker version",
+            ),
         ),
     )
     for marks, message, hint in rules:
@@ -312,13 +322,13 @@ def explain_contact(text: str, address: Address, machine: Machine) -> tuple[str,
     )
     if refused is not None:
         said = shorten(refused[2].strip("\"' "))
-        return (
+        return _known(
             f"the engine at {where} answers with an error ({refused[1]}): {said}",
             "One that is still starting answers so for a minute. See what it tells: docker version",
         )
     if "BadStatusLine" in text or "JSONDecodeError" in text:
-        return (
-            f"what answers at {where} does not speak Docker's interface",
+        return _known(
+            f"what answers at {where} is not a Docker engine",
             f"Is that the engine's address? See what it says: docker -H {address.url} version",
         )
     if urlsplit(address.url).scheme in {"unix", "npipe"}:
@@ -327,11 +337,16 @@ def explain_contact(text: str, address: Address, machine: Machine) -> tuple[str,
             "Or choose another one: --engine ssh://user@host, or a Docker context.\n"
             "The emulator also runs without Docker: --engine local"
         )
-        return f"no Docker engine answers at {where}", hint + _what_local_needs()
-    return (
+        return _known(f"no Docker engine answers at {where}", hint + _what_local_needs())
+    return _known(
         f"no Docker engine answers at {where}: {escape_control(text[:200])}",
         "See whether it can be reached from here: docker info",
     )
+
+
+def _known(message: str, hint: str) -> tuple[str, str]:
+    """Return both; catalogues of other languages find them by this call."""
+    return message, hint
 
 
 def _what_local_needs() -> str:

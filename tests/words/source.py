@@ -61,6 +61,13 @@ _FINDERS = {
 }
 
 
+#: Ends of the names of our errors.
+_ERRORS = re.compile(
+    r"(Error|Failed|Refused|Timeout|Lacks|Interrupted|Unreachable|Unknown|Changed|Busy|Full"
+    r"|Misbehaves|Silent|Lost|NotOurs)$"
+)
+
+
 @dataclass(frozen=True)
 class Message:
     """One message: its template, its kind (``error``, ``hint``, ``line`` of one, ...)."""
@@ -299,7 +306,7 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         place = _FINDERS.get(name)
         if place is not None and len(node.args) > place:
             yield "finding", node.args[place]
-        elif node.args and re.search(r"(Error|Failed|Refused|Timeout|Lacks|Interrupted)$", name):
+        elif node.args and _ERRORS.search(name):
             yield "error", node.args[0]
         if name in ("told", "_titled") and node.args:
             yield "title", node.args[0]

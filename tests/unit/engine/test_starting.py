@@ -68,8 +68,8 @@ def test_the_hint_begins_with_it_and_does_not_send_doctor_to_doctor() -> None:
             ),
             "authorization denied by\\x1b[2J plugin",
         ),
-        ("JSONDecodeError: Expecting value: line 1", "does not speak Docker's interface"),
-        ("('Connection aborted.', BadStatusLine('SSH-2.0'))", "does not speak Docker's interface"),
+        ("JSONDecodeError: Expecting value: line 1", "is not a Docker engine"),
+        ("('Connection aborted.', BadStatusLine('SSH-2.0'))", "is not a Docker engine"),
     ],
 )
 def test_an_engine_that_answers_is_not_called_silent(said: str, words: str) -> None:

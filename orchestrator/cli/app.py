@@ -295,6 +295,9 @@ def _from_system(error: OSError) -> HefsmithError:
             "That file system is read-only here: work in a copy of the folder, or name "
             "another one for the results: HEFSMITH_ARTIFACTS=FOLDER"
         )
+    if not where and error.errno == errno.ENOENT and _is_nowhere():
+        msg = "the folder that this shell is in has been removed"
+        return ConfigError(msg, hint="Go to another one first, with: cd", code="system")
     if not where and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = _fullest()  # writing to an open file names none
     message = f"{where}: {error.strerror}" if where else str(error.strerror)
@@ -314,6 +317,17 @@ def _is_result(places: Sequence[str]) -> bool:
         return any(Path(one).resolve().is_relative_to(artifacts) for one in places)
     except (HefsmithError, OSError, ValueError):
         return False
+
+
+def _is_nowhere() -> bool:
+    """Tell whether the working folder is gone."""
+    from pathlib import Path
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _fullest() -> str:

@@ -112,7 +112,10 @@ def read_user_devices() -> dict[str, DeviceSpec]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{path}: cannot be read: {escape_control(str(error))}"
+        why = "it is not a list of devices"
+        if isinstance(error, (OSError, ValueError)):
+            why = str(getattr(error, "strerror", None) or error)
+        msg = f"{path}: cannot be read: {escape_control(why)}"
         raise ConfigError(
             msg, hint="Repair or remove the file, then add the devices again."
         ) from error

@@ -184,3 +184,19 @@ def test_a_screen_gets_no_order_that_a_name_holds(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sys.stdout", file)
     print_result("/a/\x1b[2Jb", quoted=True)
     assert file.getvalue() == "/a/\x1b[2Jb\n", "a program gets the path as it is"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not remove a folder in use")
+def test_a_folder_that_was_removed_around_the_shell_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was "No such file or directory", of nothing."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    try:
+        assert run(["doctor"]) == 2
+    finally:
+        os.chdir(tmp_path)
+    assert "the folder that this shell is in has been removed" in capsys.readouterr().err

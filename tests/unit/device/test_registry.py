@@ -113,6 +113,14 @@ def test_devices_last_and_can_be_removed() -> None:
     assert remove_user_device("pi5") is None
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", '{"devices": {"a": 5}}', "5"])
+def test_a_damaged_list_is_told_without_words_of_python(text: str) -> None:
+    path = save_user_device(DeviceSpec(name="pi5", host="one"))
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="cannot be read: it is not a list of devices"):
+        read_user_devices()
+
+
 def test_an_entry_is_not_replaced_by_chance() -> None:
     save_user_device(DeviceSpec(name="pi5", host="one"))
     save_user_device(DeviceSpec(name="pi5", host="one"))

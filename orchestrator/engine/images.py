@@ -60,6 +60,11 @@ def find(connection: Connection, reference: str) -> ImageInfo | None:
             found = connection.api.inspect_image(reference)
         except docker.errors.ImageNotFound:
             return None
+        except docker.errors.APIError as error:
+            # A path with capitals or a drive: what cannot be a name is no image's.
+            if "invalid reference format" not in str(error):
+                raise
+            return None
     return read_image(found)
 
 

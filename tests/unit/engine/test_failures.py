@@ -218,6 +218,15 @@ def test_known_words_of_engines_have_a_meaning_and_a_hint(
         assert helps in str(error.hint)
 
 
+def test_what_cannot_be_a_name_is_no_image(engine: FakeEngine, connection: Connection) -> None:
+    """``hef toolchain import C:\\Suite.zip`` of a file that is not there told of lower case."""
+    said = (
+        "no such image: C:/Suite.zip: invalid reference format: repository name must be lowercase"
+    )
+    engine.answers["/images/"] = (400, json.dumps({"message": said}).encode())
+    assert images.find(connection, "C:/Suite.zip") is None
+
+
 def test_an_engine_that_is_too_old_is_told_at_the_first_contact(
     engine: FakeEngine, connection: Connection
 ) -> None:

@@ -189,6 +189,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         WORKER + "calibration/pool_worker.py::main",
         WORKER + "events.py::open_channel",
         HOST + "cli/app.py::run",
+        HOST + "cli/output.py::_put",
         HOST + "device/bundle.py::_library",
         HOST + "device/jobs/bundle/preview.py::Preview.next_jpeg",
     ),

@@ -176,7 +176,7 @@ def _sheets(lines: list[str]) -> set[int]:
 
 def _examples(lines: list[str]) -> set[int]:
     """Return what a form gives as an example, with the block below it."""
-    if not any(_FORM.search(line) for line in lines):
+    if not any(len(line) <= 400 and _FORM.search(line) for line in lines):
         return set()
     found: set[int] = set()
     for number, line in enumerate(lines):

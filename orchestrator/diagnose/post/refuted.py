@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from orchestrator.diagnose.post.reported import is_prose
 from orchestrator.diagnose.post.session import host_of, prompt_of
+from orchestrator.diagnose.words.text import holding
 
 #: Something is not there, by a shell's look at it or by what wants to open it.
 _MISSING = re.compile(
@@ -23,6 +24,8 @@ _MISSING = re.compile(
 )
 #: The same is there: listed alone, or with its rights.
 _THERE = re.compile(r"^(?:[-bcdlps][rwxsStT-]{9}\S?\s.*\s)?(?P<path>/[^\s:'\"]+)(?: -> \S+)?\s*$")
+#: A longer line is none that a person wrote, nor one of the kernel's.
+_LONGEST = 2000
 _NODES = ("/dev/hailo", "/dev/h1x")
 #: A module of the kernel that cannot be loaded, and the same one in `lsmod`.
 _NOT_LOADED = re.compile(
@@ -64,6 +67,8 @@ _VICTIM = re.compile(
     r"|oom-kill:.*\btask=(?P<two>[\w.+-]+)",
     re.IGNORECASE,
 )
+#: One of these is in each such line.
+_OOM_SIGNS = ("out of memory: kill", "oom-kill", "oom_reaper", "invoked oom")
 _OOM = re.compile(r"out of memory: kill|oom-kill|oom_reaper|invoked oom", re.IGNORECASE)
 #: Programs that are the story itself, or a part of what it runs.
 _OURS = re.compile(
@@ -124,7 +129,11 @@ def is_refuted(lines: list[str]) -> tuple[set[int], set[int]]:
             named = _named(lines)
             there, opened = there & named, opened & named
     killed, doubted = _killed_by_hand(lines)
-    gone = {number for number, line in enumerate(lines) if _COMES_NO_MORE.search(line)}
+    gone = {
+        number
+        for number, line in enumerate(lines)
+        if len(line) < _LONGEST and _COMES_NO_MORE.search(line)
+    }
     return there | killed, opened | doubted | gone | _of_another_program(lines)
 
 
@@ -242,7 +251,9 @@ def _killed_by_hand(lines: list[str]) -> tuple[set[int], set[int]]:
 def _of_another_program(lines: list[str]) -> set[int]:
     """Return what the kernel's log says of memory that ran out, where it ended programs only that
     nothing else in the paste speaks of."""
-    told = {number: line for number, line in enumerate(lines) if _OOM.search(line)}
+    told = {
+        number: line for number, line in holding(lines, _OOM_SIGNS, _LONGEST) if _OOM.search(line)
+    }
     victims = {
         (one["one"] or one["two"])[:_SHOWN].lower()
         for line in told.values()

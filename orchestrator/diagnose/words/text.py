@@ -114,11 +114,11 @@ def clean(line: str) -> str:
 def holding(lines: list[str], signs: Iterable[str], longest: int) -> Iterator[tuple[int, str]]:
     """Yield number and words of each line that has one of ``signs`` in small letters, and is not
     longer than ``longest``; most logs have few of them, which the whole tells at once."""
-    small = [line.lower() for line in lines]
+    small = [line.lower() if len(line) <= longest else "" for line in lines]
     whole = "\n".join(small)
     here = [sign for sign in signs if sign in whole]
     for number, lower in enumerate(small if here else ()):
-        if len(lower) <= longest and any(sign in lower for sign in here):
+        if any(sign in lower for sign in here):
             yield number, lines[number]
 
 

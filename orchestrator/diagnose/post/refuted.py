@@ -134,7 +134,7 @@ def is_refuted(lines: list[str]) -> tuple[set[int], set[int]]:
         for number, line in enumerate(lines)
         if len(line) < _LONGEST and _COMES_NO_MORE.search(line)
     }
-    return there | killed, opened | doubted | gone | _of_another_program(lines)
+    return there | killed | gone, opened | doubted | _of_another_program(lines)
 
 
 def _is_other_system(line: str) -> bool:

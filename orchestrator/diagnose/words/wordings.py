@@ -74,7 +74,7 @@ IMAGES_GIVEN = _all(
 
 GPU_YES = re.compile(
     r"\bselected gpu:? \d|\busing gpu\b(?!.*\bno\b)|physical_?device:gpu:\d"
-    r"|created device \S*device:gpu:\d"
+    r"|created device \S*device:gpu:\d|\bby allocator gpu_\d|allocator \(gpu_\d_bfc\)"
     r"|\bgpus? (?:is |was |were )?(?:found|chosen|selected|detected)(?: successfully)?: ?\S"
 )
 GPU_NO = re.compile(
@@ -82,7 +82,7 @@ GPU_NO = re.compile(
     r"|\bno (?:available |suitable |usable |nvidia |cuda )?gpus?\b(?! chosen, select)"
     r"|\bgpu functionality will not|\bskipping registering gpu|no cuda-capable device"
     r"|\bgpu (?:is |was )?not (?:found|available|detected|visible)"
-    r"|without (?:an? )?(?:available )?gpu"
+    r"|without (?:an? )?(?:available )?gpu\b(?! (?:it|this|that|all|everything) )"
     r"|could not (?:find|load) .{0,20}\b(?:cuda|gpu) (?:drivers?|device)"
 )
 

@@ -69,7 +69,7 @@ def test_the_same_look_again_finds_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "doubted"),
+    ("line", "gone"),
     [
         ("The compiler no longer prints `Reducing optimization level to 1`.", True),
         ("Since the update I no longer see HEF format is not compatible with device.", True),
@@ -77,5 +77,5 @@ def test_the_same_look_again_finds_it() -> None:
         ("[warning] Reducing optimization level to 1", False),
     ],
 )
-def test_a_message_that_comes_no_more_is_doubted(line: str, doubted: bool) -> None:
-    assert is_refuted([line]) == (set(), {0} if doubted else set())
+def test_a_message_that_comes_no_more_is_none(line: str, gone: bool) -> None:
+    assert is_refuted([line]) == ({0} if gone else set(), set())

@@ -26,6 +26,8 @@ def asserted(text: str) -> set[str]:
         (f"I get '{LENGTH}' and not the output that is expected", "H03"),
         (f"I get {LIBRARY} and it never went away", "R10"),
         (f"I get {LIBRARY}, which was never fixed", "R10"),
+        (f"I get {LIBRARY}, with the old release it worked", "R10"),
+        (f"I get {MODULE}, this is not solved by another wheel", "S28"),
         (f"I don't see the video, {LIBRARY}", "R10"),
         (f"I get no detections - [HailoRT] [error] CHECK failed - {LENGTH}", "H03"),
         (f"I have no clue about this error - {LIBRARY}", "R10"),
@@ -78,6 +80,19 @@ def test_what_came_is_not_taken_for_what_is_over(text: str, cause: str) -> None:
 )
 def test_what_is_taught_or_over_is_not_asserted(text: str) -> None:
     assert asserted(text) == set()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        f"First I got {MODULE}, that one I fixed.",
+        f"An older clone failed with {MODULE}, but I fixed that one.",
+        f"It failed with {MODULE} before, this I have since solved.",
+        f"Last month I had {MODULE}, solved by another wheel.",
+    ],
+)
+def test_what_somebody_fixed_stands_before_that_word(told: str) -> None:
+    assert asserted(f"{CACHE}\n{told}") == {"N300"}
 
 
 @pytest.mark.parametrize(

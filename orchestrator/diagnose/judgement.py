@@ -108,7 +108,12 @@ class Judgement:
         log = self._log
         at, _ = log.outcome.failed_at
         # What is over, and what a later line refutes, is no failure that is left.
-        ended = over | {name for name, hit in log.hits.items() if log.proof(hit) == "no"}
+        # General words that do not apply here refute nothing.
+        ended = over | {
+            name
+            for name, hit in log.hits.items()
+            if hit.certain and not hit.entry.umbrella and log.proof(hit) == "no"
+        }
         if log.outcome.outcome != "failed" or any(
             log.hits[name].line <= (at or 0) <= log.last[name] for name in ended
         ):

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 #: Files beside code that it may read; weights and pictures are inputs of their own.
 TEXT_SUFFIXES = frozenset({".json", ".yaml", ".yml", ".toml", ".cfg", ".txt"})
 #: Larger texts are data.
 LARGEST_TEXT = 1 << 20
+#: A model has fewer files of code; what has more is not read to its end.
+MOST_FILES = 2000
 
 #: Folders that hold no code of a model: hefsmith's own, caches, environments.
 _NO_CODE = frozenset({"__pycache__", "node_modules", "site-packages", "artifacts", "calib"})
@@ -62,8 +64,8 @@ def factory_files(
         # Importing the file runs these first.
         if (package / "__init__.py").is_file():
             pending.append((package / "__init__.py").relative_to(folder).as_posix())
-    trees: list[str] | None = None
-    while pending:
+    trees: dict[str, list[str]] | None = None
+    while pending and len(closure) <= MOST_FILES:
         name = pending.pop()
         if name in closure:
             continue
@@ -72,9 +74,9 @@ def factory_files(
         strings |= found.strings
         hides |= found.hides
         if found.paths and trees is None:
-            trees = list(_tree(folder, {".py"}))
+            trees = _by_module(_tree(folder, {".py"}))
         for level, module in found.modules:
-            pending += _resolve(folder, name, level, module, trees or ())
+            pending += _resolve(folder, name, level, module, trees or {})
     if hides:
         closure.update(dict.fromkeys(_tree(folder, {".py"})))
         for name in closure:
@@ -122,7 +124,7 @@ def _is_hub(called: ast.expr) -> bool:
 
 
 def _resolve(
-    folder: Path, importer: str, level: int, module: str, trees: Iterable[str]
+    folder: Path, importer: str, level: int, module: str, trees: Mapping[str, Iterable[str]]
 ) -> Iterator[str]:
     """Yield the files that an import may mean, those of the packages above it too."""
     parts = module.split(".") if module else []
@@ -144,7 +146,17 @@ def _resolve(
         for length in range(1, len(parts) + 1):
             tail = "/".join(parts[:length])
             ends = (f"/{tail}.py", f"/{tail}/__init__.py")
-            yield from (name for name in trees if name.endswith(ends))
+            yield from (name for name in trees.get(parts[length - 1], ()) if name.endswith(ends))
+
+
+def _by_module(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return files of code by the last part of the names that they are imported by."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        *above, own = name.removesuffix(".py").split("/")
+        last = above[-1] if own == "__init__" and above else own
+        found.setdefault(last, []).append(name)
+    return found
 
 
 def _texts(folder: Path, strings: set[str]) -> Iterator[str]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from orchestrator.project.recipe import Recipe, Source
 
 #: More than a factory's code can be.
-SOURCE_FILES = 2000
 SOURCE_BYTES = 32 << 20
 
 
@@ -105,16 +104,16 @@ def _is_beside(collector: Collector, model: Path, name: str) -> bool:
 
 def _code_behind(file: Path, root: Path, source: Source, where: str) -> tuple[str, ...]:
     """Return the factory's code: small text files, by their names below ``root``."""
-    from orchestrator.pipeline.factory_code import factory_files
+    from orchestrator.pipeline.factory_code import MOST_FILES, factory_files
 
     texts = [value for value in source.kwargs.values() if isinstance(value, str)]
     above = None if root == file.parent else root
     found = factory_files(file, texts, everything=source.trust_pickle, root=above)
     total = sum((root / name).stat().st_size for name in found)
-    if len(found) > SOURCE_FILES or total > SOURCE_BYTES:
+    if len(found) > MOST_FILES or total > SOURCE_BYTES:
         msg = (
             f"{where}: source.torch: the folder {root} has more code than a model "
-            f"needs (over {SOURCE_FILES} files or {SOURCE_BYTES >> 20} MiB)"
+            f"needs (over {MOST_FILES} files or {SOURCE_BYTES >> 20} MiB)"
         )
         raise ConfigError(msg, hint="Put the model's files into a folder of their own.")
     return found

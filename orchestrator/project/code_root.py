@@ -16,6 +16,8 @@ _TOPS = (".git", "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt")
 #: Folders above code that are looked at where nothing says which one is the top.
 _HIGHEST = 4
 _MOST_FILES = 500
+#: Folders of installed packages, which are no part of the project that an environment lies in.
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def above(folder: Path, project: Path | None = None) -> list[Path]:
@@ -27,6 +29,8 @@ def above(folder: Path, project: Path | None = None) -> list[Path]:
     if project is not None and not folder.is_relative_to(project):
         project = None
     for one in [folder, *folder.parents]:
+        if one.name in _INSTALLED or (one / "pyvenv.cfg").is_file():
+            break
         if one != folder:
             found.append(one)
         marked = one == project if project else any((one / name).exists() for name in _TOPS)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.pipeline.factory_code import factory_files
+from orchestrator.pipeline.factory_code import MOST_FILES, factory_files
 from orchestrator.project.code_root import code_root
 
 if TYPE_CHECKING:
@@ -69,3 +69,26 @@ def test_no_folder_above_the_project_is_taken(tmp_path: Path) -> None:
 
     assert code_root(project / "net.py", project) == project
     assert code_root(project / "net.py") == project
+
+
+@pytest.mark.parametrize("packages", ["lib/python3.11/site-packages", "lib/python3/dist-packages"])
+def test_installed_packages_are_no_code_of_the_project_around_their_environment(
+    packages: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    installed = tmp_path / ".venv" / packages
+    for name in ("torch/__init__", "orchestrator/__init__", "orchestrator/models/digits/model"):
+        path = installed / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("import torch\n")
+    file = installed / "orchestrator/models/digits/model.py"
+
+    assert code_root(file) == code_root(file, tmp_path) == file.parent
+
+
+def test_more_code_than_a_model_has_is_not_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import sys\nsys.path\nimport m0\n")
+    for number in range(MOST_FILES + 500):
+        (tmp_path / f"m{number}.py").write_text(f"import m{number + 1}\n")
+
+    assert len(factory_files(tmp_path / "net.py")) == MOST_FILES + 1

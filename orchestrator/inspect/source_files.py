@@ -22,6 +22,8 @@ SUFFIXES = (*CHECKPOINTS, ".safetensors", ".tflite")
 #: Of a SavedModel's folder, and of Keras (the older two in HDF5).
 SAVED_MODEL = "saved_model.pb"
 KERAS = (".keras", ".h5", ".hdf5")
+#: Files that have a reader of their own, which says what they are instead.
+_OTHERS = (".hef", ".onnx", ".har")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 #: Bytes of a Keras file's JSON, and types of a safetensors file that are shown.
@@ -45,10 +47,11 @@ def ending_of(path: Path) -> str:
 
 
 def is_source(path: Path) -> bool:
-    """Tell whether :func:`describe_source` is for a file or folder, by its name."""
+    """Tell whether :func:`describe_source` is for a file or folder, by its name, or else by its
+    first bytes."""
     if path.is_dir():
         return (path / SAVED_MODEL).is_file()
-    if not path.is_file():
+    if not path.is_file() or path.suffix.lower() in _OTHERS:
         return False
     return ending_of(path) in (*SUFFIXES, *KERAS) or is_checkpoint(path) or packed(path) is not None
 

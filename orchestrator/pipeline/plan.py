@@ -185,12 +185,12 @@ def make_plan(
     ``materials`` and ``code`` are digests by name; ``find`` looks a key up in the cache, and
     ``recall`` tells what key a stage's result went by in a build that is there.
     """
-    names = [stage.name for stage in stages.STAGES if request.goal in stage.goals]
+    asked = {stage.name: stage for stage in stages.STAGES if request.goal in stage.goals}
 
     def why_of(name: str, meanings: Mapping[str, str]) -> dict[str, object]:
-        return _why(stages.BY_NAME[name], request, identities, code, materials, meanings)
+        return _why(asked[name], request, identities, code, materials, meanings)
 
-    planned = _chained(names, why_of, find, recall)
+    planned = _chained(asked, why_of, find, recall)
     return Plan(request, toolchain, emulated, identities, planned)
 
 

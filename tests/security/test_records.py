@@ -191,17 +191,18 @@ def test_a_plan_that_its_job_has_changed_is_not_followed(tmp_path: Path, tally: 
     record: Any = SimpleNamespace(work=tmp_path, notes=notes, started=0.0)
     place = tmp_path / layout.HOST_PLAN
     place.write_bytes(content)
+    context: Any = SimpleNamespace(cache=None)
     with pytest.raises(KeyError, match="request"):  # it is read on
-        background.finish(record, Any, Any)
+        background.finish(record, Any, context)
     for changed in (
         json.dumps({"final": str(Path.home())}).encode(), content + b" ", b"{}", b"[" * 10_000,
     ):  # fmt: skip
         place.write_bytes(changed)
         with pytest.raises(ConfigError) as caught:
-            background.finish(record, Any, Any)
+            background.finish(record, Any, context)
         tally.held(repr(changed[:30]), "plan" in str(caught.value))
     place.write_bytes(content)
     record.notes = {}
     with pytest.raises(ConfigError):
-        background.finish(record, Any, Any)
+        background.finish(record, Any, context)
     tally.held("no word of it", True)

@@ -64,6 +64,8 @@ def is_checkpoint(path: Path) -> bool:
     names = _names(path)
     if names:
         return any(name.endswith("/data.pkl") for name in names)
+    if not path.is_file():
+        return False
     try:
         with open(str(path), "rb") as stream:
             # The magic number of checkpoints before PyTorch 1.6, pickled.
@@ -73,6 +75,9 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def _names(path: Path) -> List[str]:
+    # A pipe would be waited for.
+    if not path.is_file():
+        return []
     try:
         with zipfile.ZipFile(str(path)) as archive:
             return archive.namelist()[:_MOST_NAMES]

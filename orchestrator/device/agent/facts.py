@@ -169,13 +169,13 @@ def read_disk(home: Path, root: Path) -> Json:
         found.update(free=usage.free, total=usage.total)
         if not place.is_dir():
             found["refuses"] = "no_folder"
-        elif os.statvfs(place).f_flag & os.ST_RDONLY:
+        elif sys.platform != "win32" and os.statvfs(place).f_flag & os.ST_RDONLY:
             found["refuses"] = "read_only"
         elif not os.access(place, os.W_OK | os.X_OK):
             found["refuses"] = "rights"
     except FileNotFoundError:
         found["refuses"] = "no_folder"
-    except (AttributeError, OSError):
+    except OSError:
         pass
     return found
 

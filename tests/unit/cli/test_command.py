@@ -161,7 +161,8 @@ def test_what_the_system_refuses_is_told_without_a_traceback(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").write_text("in the way")
     (tmp_path / "hef.yaml").write_text("strict: false\n")
-    (tmp_path / "net.safetensors").write_bytes(b"")
+    header = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    (tmp_path / "net.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"x")
     command = ["init", "net", "--torch", "net.py:build", "--weights", "net.safetensors", "--no-run"]
     (tmp_path / "net.py").write_text("def build(): ...\n")
     assert application.run(command) == 2

@@ -183,10 +183,11 @@ def _ultralytics(draft: Draft) -> Started:
 
 
 def _weights(given: Given) -> tuple[Weights, dict[str, Any]]:
+    beside = stated.facts_beside(given.network.path)
     if given.network.kind != "weights":
-        return Weights(), {}
+        return Weights(), beside
     found = read_weights(given.network.path)
-    return found, {**stated.facts_beside(given.network.path), **found.facts}
+    return found, {**beside, **found.facts}
 
 
 def _known(scripts: Sequence[Script], labels: Sequence[str]) -> dict[str, object]:

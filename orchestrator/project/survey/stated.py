@@ -11,10 +11,12 @@ import ast
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from hefsmith_worker.contract.presets import IMAGENET_MEAN, IMAGENET_STD
 from hefsmith_worker.contract.trials import OF_PIXELS
 
 from orchestrator.project.survey.code import Script, Unknown, dotted
+from orchestrator.project.yaml_source import parse_yaml
 from orchestrator.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
@@ -31,8 +33,14 @@ _FITS = {
     "RandomResizedCrop": "shorter_then_crop",
     "LongestMaxSize": "letterbox",
 }
-#: Files that model hubs put beside weights.
-CONFIGS = ("preprocessor_config.json", "config.json", "model_config.json", "metadata.json")
+#: Files that model hubs and training programs put beside weights.
+CONFIGS = (
+    "args.yaml", "hparams.yaml", "config.yaml", "config.yml", "preprocess.yaml",
+    "preprocessing.yaml", "transforms.yaml", "config.json", "model_config.json", "metadata.json",
+    "preprocessor_config.json",
+)  # fmt: skip
+#: Levels of a configuration in which its plain values are looked for.
+_DEEPEST = 4
 
 
 @dataclass(frozen=True)
@@ -439,16 +447,53 @@ def _size(value: object) -> tuple[int, int] | None:
 
 
 def facts_beside(weights: Path) -> dict[str, Any]:
-    """Return the plain values of the configuration files beside some weights."""
+    """Return the plain values of the configuration files beside a network's file.
+
+    Those of a file called like the network come first, then what model hubs write, then what
+    training programs do; Lightning's lies one folder above. Values inside of sections are told by
+    their own names.
+    """
+    own = (weights.with_suffix(ending) for ending in (".yml", ".yaml", ".json"))
+    paths = (
+        weights.parent.parent / "hparams.yaml",
+        *(weights.with_name(name) for name in CONFIGS),
+        *own,
+    )
     found: dict[str, Any] = {}
-    for name in CONFIGS:
-        path = weights.with_name(name)
-        try:
-            with open_regular(path) as stream:
-                value = parse_json(stream.read(_LARGEST_JSON))
-        except (OSError, ValueError):
-            continue
-        for part in (value, value.get("pretrained_cfg")) if isinstance(value, dict) else ():
-            if isinstance(part, dict):
-                found.update(part)
+    for path in paths:
+        value = _configuration(path)
+        if isinstance(value, dict):
+            found.update(_unmistaken(value))
     return found
+
+
+def _configuration(path: Path) -> Any:
+    try:
+        with open_regular(path) as stream:
+            content = stream.read(_LARGEST_JSON)
+        if path.suffix == ".json":
+            return parse_json(content)
+        return parse_yaml(content.decode("utf-8-sig"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+
+
+def _unmistaken(document: dict[Any, Any]) -> dict[str, Any]:
+    """Return the values by their own names; of several of one name the one with fewest sections.
+
+    Where those differ, nobody knows which one was meant, and none is told.
+    """
+    found: dict[str, Any] = {}
+    sections = [document]
+    for _ in range(_DEEPEST):
+        level: dict[str, list[Any]] = {}
+        for section in sections:
+            for key, value in section.items():
+                if isinstance(key, str):
+                    level.setdefault(key, []).append(value)
+        for key, values in level.items():
+            if key not in found:
+                found[key] = values[0] if all(one == values[0] for one in values) else None
+        inner = [one for values in level.values() for one in values]
+        sections = [one for one in inner if isinstance(one, dict)]
+    return {key: value for key, value in found.items() if value is not None}

@@ -150,16 +150,18 @@ def attach(
     note(f"not proven on a device yet: hef up {made.model}")
 
 
-def stop(build: BuildArgument = None) -> None:
+def stop(build: BuildArgument = None, as_json: Json = False) -> None:
     """Stop a build. What it made so far is dropped."""
     from orchestrator import processes
     from orchestrator.cli.cluster import find_record, stop_record
-    from orchestrator.cli.output import note
+    from orchestrator.cli.output import emit_json, note
     from orchestrator.engine import registry
     from orchestrator.errors import ConfigError
 
     if (run := find_record(build, builds=len(registry.records()))) is not None:
         stop_record(run)
+        if as_json:
+            emit_json({"id": run.id, "engine": run.address})
         return
     record = registry.find(build)
     if not record.detached and processes.is_alive(record.process):
@@ -172,6 +174,8 @@ def stop(build: BuildArgument = None) -> None:
         note(f"{record.id}: {ending.detail}")
     finally:
         engine.close()
+    if as_json:
+        emit_json({"id": record.id, "name": record.name, "engine": record.engine})
 
 
 def prune(

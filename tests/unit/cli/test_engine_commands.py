@@ -56,8 +56,10 @@ def test_a_background_build_is_listed_read_and_stopped(
     assert out.splitlines() == ["parse: started", "plain \\x1b[31m text"]
     raw = wait_for(capsys, ["logs", "--raw"], "plain")
     assert json.loads(raw.splitlines()[1])["event"] == "progress"
-    assert run(["stop", "digits-hailo8l"]) == 0
-    assert "stopped on request" in capsys.readouterr().err
+    assert run(["stop", "digits-hailo8l", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "stopped on request" in said.err
+    assert json.loads(said.out) == {"id": build, "name": "digits-hailo8l", "engine": "local"}
     assert run(["ps", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert registry.records() == ()

@@ -12,6 +12,7 @@ import typer
 
 from orchestrator.cli.arguments import Json  # noqa: TC001 (typer reads it)
 from orchestrator.errors import ArtifactError, ConfigError, ExitCode, HefsmithError, escape_control
+from orchestrator.language import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -176,10 +177,10 @@ def _built(named: Path) -> str:
     name = escape_control(named.name)
     if not shown:
         return f"Build it first: hef build {name}"
-    told = f"Its HEFs: {', '.join(shown)}"
+    said = f"Its HEFs: {', '.join(shown)}"
     if any(folder.glob(".history/*/*")):
-        told += f"\nOr two of its builds: hef report --compare {name}~1 {name}"
-    return told
+        said += f"\nOr two of its builds: hef report --compare {name}~1 {name}"
+    return said
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -217,10 +218,10 @@ def _report(
         # One file that cannot be read does not hide the others.
         from orchestrator.hef.document import error_document
 
-        told: dict[str, object] = {"code": error.code, "message": error.message, "hint": error.hint}
+        said: dict[str, object] = {"code": error.code, "message": error.message, "hint": error.hint}
         if isinstance(error, HefError):
-            told = error_document(error)
-        document = {"file": escape_control(path.name), "error": told}
+            said = error_document(error)
+        document = {"file": escape_control(path.name), "error": said}
         return _Report(document, partial(_show_error, path.name, error), good=False)
 
 
@@ -229,9 +230,9 @@ def _show_error(name: str, error: ArtifactError, *, framed: bool) -> RenderableT
 
     from orchestrator.hef.render import panel
 
-    text = Text(error.message, style="red")
+    text = Text(told(error.message), style="red")
     if error.hint:
-        text.append(f"\n{escape_control(error.hint)}", style="dim")
+        text.append(f"\n{escape_control(told(error.hint))}", style="dim")
     return panel(Text(escape_control(name), style="bold"), [text], style="red", framed=framed)
 
 
@@ -253,7 +254,7 @@ def _show_hef(
 ) -> RenderableType:
     from orchestrator.hef.render import render_examination
 
-    return render_examination(examination, answer, framed=framed)
+    return render_examination(examination, answer, framed=framed, say=told)
 
 
 def _compatibility(examination: Examination, chip: str, hailort: str | None) -> Compatibility:
@@ -271,11 +272,11 @@ def _compatibility(examination: Examination, chip: str, hailort: str | None) -> 
 
         return Compatibility(chip.upper(), hailort, faults, ())
     answer = check_compatibility(hef, chip=chip, hailort=hailort)
-    told = {reason.code for reason in answer.refusals}
+    refused = {reason.code for reason in answer.refusals}
     more = tuple(
         fault
         for fault in faults
-        if fault.code not in told and not ("damaged" in told and fault.status in (0, 91))
+        if fault.code not in refused and not ("damaged" in refused and fault.status in (0, 91))
     )
     return replace(answer, refusals=answer.refusals + more)
 
@@ -285,7 +286,7 @@ def _model_report(path: Path) -> _Report:
         from orchestrator.inspect.har import har_document, read_har, render_har
 
         har = read_har(path)
-        return _Report(har_document(har), partial(render_har, har), good=True)
+        return _Report(har_document(har), partial(render_har, har, say=told), good=True)
     from hefsmith_worker.contract.families import proposed_cut
 
     from orchestrator.inspect.compiler import judge
@@ -297,7 +298,7 @@ def _model_report(path: Path) -> _Report:
     head = find_head(path)
     judged = judge(path, end_nodes=proposed_cut(head) if head else ())
     document = {**onnx_document(model, head, judged), "head": head}
-    return _Report(document, partial(render_onnx, model, head, judged), good=True)
+    return _Report(document, partial(render_onnx, model, head, judged, say=told), good=True)
 
 
 def _source_report(path: Path) -> _Report:
@@ -316,12 +317,15 @@ def _source_report(path: Path) -> _Report:
 def _show_source(name: str, source: SourceFile, *, framed: bool) -> RenderableType:
     from rich.text import Text
 
-    from orchestrator.hef.render import panel
+    from orchestrator.hef.render import Facts, panel
 
-    lines = [("what", source.kind), *source.facts, ("build it", source.command)]
-    text = "\n".join(f"{title:<11}{escape_control(value)}" for title, value in lines)
+    facts = Facts(told)
+    facts.add("what", source.kind)
+    for what, value in source.facts:
+        facts.add(what, value)
+    facts.add("build it", Text(escape_control(source.command)))
     title = Text(escape_control(name), style="bold")
-    return panel(title, [Text(text)], style="blue", framed=framed)
+    return panel(title, [facts], style="blue", framed=framed)
 
 
 def _print_json(reports: list[_Report], *, several: bool) -> None:

@@ -167,10 +167,10 @@ def _length_problem(source: Source, header: Header) -> HefError:
         )
     if missing > 0:
         in_proto = header.size + header.proto_size > source.size
-        where = "the metadata" if in_proto else "the weights" if header.ccws_size else "the file"
+        what = "the metadata" if in_proto else "the weights" if header.ccws_size else "the file"
         return HefTruncatedError(
             f"{missing} of {stated} bytes are missing: "
-            f"the file ends at byte {source.size}, in {where}",
+            f"the file ends at byte {source.size}, in {what}",
             missing=missing,
             hint="Copy or download the file again; the transfer stopped early.",
             offset=source.size,

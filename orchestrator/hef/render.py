@@ -16,13 +16,16 @@ from orchestrator.errors import escape_control
 from orchestrator.hef.vendor import tensor_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from orchestrator.hef.compatibility import Compatibility
     from orchestrator.hef.model import Hef, NetworkGroup, NmsOp, Quantization, Tensor
     from orchestrator.hef.reader import Examination
+
+    #: Puts a message into the user's language.
+    Say = Callable[[str], str]
 
 _SECTIONS: Final = {
     "header": "header",
@@ -46,17 +49,22 @@ _MILLISECONDS: Final = 10**11
 
 
 def render_examination(
-    examination: Examination, compatibility: Compatibility | None = None, *, framed: bool = True
+    examination: Examination,
+    compatibility: Compatibility | None = None,
+    *,
+    framed: bool = True,
+    say: Say = str,
 ) -> RenderableType:
     """Return the panel of one file; a bad file shows what is wrong and all that could be read.
 
-    ``framed`` draws a border, which only a terminal wants.
+    ``framed`` draws a border, which only a terminal wants; ``say`` puts messages into the user's
+    language.
     """
     hef = examination.hef
-    parts: list[RenderableType] = [_facts(examination, compatibility)]
+    parts: list[RenderableType] = [_facts(examination, compatibility, say)]
     if hef is not None:
         for group in hef.network_groups:
-            parts += _group(group, emulated=hef.emulated)
+            parts += _group(group, say, emulated=hef.emulated)
     bad = bool(examination.problems)
     title = Text(escape_control(examination.name), style="bold")
     if hef is not None and hef.emulated:
@@ -71,42 +79,53 @@ def panel(title: Text, parts: list[RenderableType], *, style: str, framed: bool)
     return Panel(Group(*parts), title=title, title_align="left", border_style=style, expand=False)
 
 
-def facts_grid() -> Table:
-    """Return a table of names and values."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    return grid
+class Facts:
+    """Names and values below each other, in the user's language; nothing in them moves a terminal.
+
+    ``say`` puts a message into that language.
+    """
+
+    def __init__(self, say: Say = str) -> None:
+        self.say = say
+        self._grid = Table.grid(padding=(0, 2))
+        self._grid.add_column(style="bold", no_wrap=True)
+        self._grid.add_column(overflow="fold")
+
+    def add(self, name: str, text: str | Text, hint: str | None = "", *, style: str = "") -> None:
+        """Add a value under its name, and below it what is to be done."""
+        if isinstance(text, str):
+            text = _plain(self.say(text), style)
+        if hint:
+            text.append(f"\n{escape_control(self.say(hint))}", style="dim")
+        self._grid.add_row(self.say(name), text)
+
+    def __rich__(self) -> Table:
+        return self._grid
 
 
-def _facts(examination: Examination, compatibility: Compatibility | None) -> Table:
-    grid, hef = facts_grid(), examination.hef
+def _facts(examination: Examination, compatibility: Compatibility | None, say: Say) -> Facts:
+    facts, hef = Facts(say), examination.hef
     if hef is not None:
         if hef.emulated:
-            grid.add_row(
-                "emulated", Text("by hefsmith; no chip can run this file", style="magenta")
-            )
-        grid.add_row("chips", Text(_chips(hef)))
-        grid.add_row("compiler", _plain(_compiler(hef)))
-    grid.add_row("integrity", _integrity(examination))
+            facts.add("emulated", "by hefsmith; no chip can run this file", style="magenta")
+        facts.add("chips", _chips(hef))
+        facts.add("compiler", _compiler(hef))
+    facts.add("integrity", _integrity(examination, say))
     for problem in examination.problems:
-        text = _plain(problem.message, style="red")
-        if problem.hint:
-            text.append(f"\n{escape_control(problem.hint)}", style="dim")
-        grid.add_row("problem", text)
+        facts.add("problem", problem.message, problem.hint, style="red")
     if hef is not None:
         if hef.timestamp:
-            grid.add_row("made", _plain(_time(hef.timestamp)))
-        grid.add_row("size", _plain(_sections(hef)))
+            facts.add("made", _time(hef.timestamp))
+        facts.add("size", _sections(hef, say))
         names = [item.name for item in hef.extensions if not item.optional]
-        grid.add_row("extensions", _plain(", ".join(names) or "none"))
+        facts.add("extensions", ", ".join(names) or "none")
         for item in hef.resources:
-            grid.add_row("resource", _plain(f"{item.name}  {size_text(item.size)}"))
+            facts.add("resource", Text(escape_control(f"{item.name}  {size_text(item.size)}")))
     else:
-        grid.add_row("size", size_text(examination.size))
+        facts.add("size", size_text(examination.size))
     if compatibility is not None:
-        _compatibility(grid, compatibility)
-    return grid
+        _compatibility(facts, compatibility)
+    return facts
 
 
 def _plain(text: str, style: str = "") -> Text:
@@ -123,23 +142,26 @@ def _compiler(hef: Hef) -> str:
     return "  ".join(part for part in (version, text) if part) or "unknown"
 
 
-def _integrity(examination: Examination) -> Text:
+def _integrity(examination: Examination, say: Say) -> Text:
     text = Text()
     header = examination.header
     if header is not None:
-        text.append(f"header v{header.version}")
+        text.append(f"{say('header')} v{header.version}")
     for check in examination.checks:
-        name = _CHECKS.get(check.name, escape_control(check.name))
+        name = say(_CHECKS.get(check.name, escape_control(check.name)))
         text.append(", " if text else "")
-        text.append(f"{name} {'ok' if check.ok else 'WRONG'}", style="" if check.ok else "bold red")
+        text.append(
+            f"{name} {'ok' if check.ok else say('wrong').upper()}",
+            style="" if check.ok else "bold red",
+        )
     if not examination.problems:
-        said, style = "sound", "bold green"
+        said, style = say("sound"), "bold green"
     elif examination.vendor_status == 0:
-        said, style = "HailoRT opens it all the same", "yellow"
+        said, style = say("HailoRT opens it all the same"), "yellow"
     elif examination.vendor_status is None:
-        said, style = "HailoRT crashes on it", "bold red"
+        said, style = say("HailoRT crashes on it"), "bold red"
     else:
-        said, style = f"HailoRT refuses it with status {examination.vendor_status}", "red"
+        said, style = say(f"HailoRT refuses it with status {examination.vendor_status}"), "red"
     text.append(f"{'  ' if text else ''}{said}", style=style)
     return text
 
@@ -162,69 +184,68 @@ def size_text(size: int) -> str:
     return f"{size / divisor:.1f} {unit}"
 
 
-def _sections(hef: Hef) -> str:
-    parts = [f"{_SECTIONS[name]} {size_text(size)}" for name, size in hef.sections.items()]
+def _sections(hef: Hef, say: Say) -> str:
+    parts = [f"{say(_SECTIONS[name])} {size_text(size)}" for name, size in hef.sections.items()]
     return f"{size_text(hef.size)} = {' + '.join(parts)}"
 
 
-def _compatibility(grid: Table, compatibility: Compatibility) -> None:
+def _compatibility(facts: Facts, compatibility: Compatibility) -> None:
     where = compatibility.chip + (
         f", HailoRT {compatibility.hailort}" if compatibility.hailort else ""
     )
     if compatibility.runs:
-        grid.add_row("runs on", Text(f"{where}: yes", style="bold green"))
+        facts.add("runs on", f"{where}: yes", style="bold green")
     else:
-        grid.add_row("runs on", Text(f"{where}: no", style="bold red"))
+        facts.add("runs on", f"{where}: no", style="bold red")
     for reason in compatibility.refusals:
-        text = _plain(reason.message, style="red")
+        text = _plain(facts.say(reason.message), style="red")
         if reason.status:
             text.append(f" (status {reason.status})", style="dim")
-        if reason.hint:
-            text.append(f"\n{escape_control(reason.hint)}", style="dim")
-        grid.add_row("", text)
+        facts.add("", text, reason.hint)
     for reason in compatibility.warnings:
-        grid.add_row("note", _plain(reason.message, style="yellow"))
+        facts.add("note", reason.message, style="yellow")
 
 
-def _group(group: NetworkGroup, *, emulated: bool) -> Iterator[RenderableType]:
-    facts = facts_grid()
-    facts.add_row("", "")
-    facts.add_row("network group", _plain(group.name, style="bold cyan"))
+def _group(group: NetworkGroup, say: Say, *, emulated: bool) -> Iterator[RenderableType]:
+    facts = Facts(say)
+    facts.add("", "")
+    facts.add("network group", _plain(group.name, style="bold cyan"))
     if len(group.networks) > 1:
-        facts.add_row("networks", _plain(", ".join(group.networks)))
-    facts.add_row("contexts", _contexts(group))
+        facts.add("networks", _plain(", ".join(group.networks)))
+    facts.add("contexts", _contexts(group, say))
     # The emulator places nothing, so the rate that it writes predicts nothing of a chip.
     if group.predicted_fps is not None and not emulated:
-        facts.add_row("predicted FPS", f"{group.predicted_fps:.1f} (bottleneck, by the compiler)")
+        facts.add("predicted FPS", f"{group.predicted_fps:.1f} (bottleneck, by the compiler)")
     if group.operations is not None:
-        facts.add_row("operations", f"{group.operations / 1e9:.3g} G per frame")
+        facts.add("operations", f"{group.operations / 1e9:.3g} G per frame")
     yield facts
-    yield _Tensors(group)
+    yield _Tensors(group, say)
     for op in group.nms_ops:
-        yield _nms(op)
+        yield _nms(op, say)
     for logits in group.logits_ops:
-        grid = facts_grid()
-        grid.add_row(logits.kind, _plain(f"on the host: {logits.input} -> {logits.output}"))
-        yield grid
+        of_logits = Facts(say)
+        of_logits.add(logits.kind, f"on the host: {logits.input} -> {logits.output}")
+        yield of_logits
 
 
-def _contexts(group: NetworkGroup) -> str:
+def _contexts(group: NetworkGroup, say: Say) -> str:
     if not group.multi_context:
-        return "1 (the whole network fits on the chip)"
+        return say("1 (the whole network fits on the chip)")
     actions = sum(context.actions for context in group.contexts)
-    return f"{group.declared_contexts} (loaded one after the other; {actions} actions)"
+    return say(f"{group.declared_contexts} (loaded one after the other; {actions} actions)")
 
 
 class _Tensors:
     """What goes in and out: a table where the screen has room for it, else a paragraph each."""
 
-    def __init__(self, group: NetworkGroup) -> None:
+    def __init__(self, group: NetworkGroup, say: Say) -> None:
         self.group = group
+        self.say = say
 
     def _fitting(self, console: Console, options: ConsoleOptions) -> Table:
-        table = _table(self.group)
+        table = _table(self.group, self.say)
         needed = Measurement.get(console, options.update(max_width=_ENDLESS), table).maximum
-        return table if needed <= options.max_width else _paragraphs(self.group)
+        return table if needed <= options.max_width else _paragraphs(self.group, self.say)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._fitting(console, options)
@@ -238,37 +259,38 @@ def _directed(group: NetworkGroup) -> Iterator[tuple[str, Tensor]]:
     yield from (("out", tensor) for tensor in group.outputs)
 
 
-def _table(group: NetworkGroup) -> Table:
+def _table(group: NetworkGroup, say: Say) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
-    table.add_column("name", overflow="fold")
-    table.add_column("type and shape", overflow="fold")
-    table.add_column("bytes", justify="right")
-    table.add_column("scale, zero point", overflow="fold")
-    table.add_column("in the model", overflow="fold")
+    table.add_column(say("name"), overflow="fold")
+    table.add_column(say("type and shape"), overflow="fold")
+    table.add_column(say("bytes"), justify="right")
+    table.add_column(say("scale, zero point"), overflow="fold")
+    table.add_column(say("in the model"), overflow="fold")
     for direction, tensor in _directed(group):
         table.add_row(
             direction,
             _plain(tensor.name),
-            _plain(_shape(tensor)),
+            _plain(_shape(tensor, say)),
             str(tensor.frame_size),
-            _plain(_quantization(tensor.quantization)),
+            _plain(_quantization(tensor.quantization, say)),
             _plain(_names(tensor.original_names)),
         )
     return table
 
 
-def _paragraphs(group: NetworkGroup) -> Table:
+def _paragraphs(group: NetworkGroup, say: Say) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for direction, tensor in _directed(group):
-        facts = f"{_shape(tensor)}, {tensor.frame_size} bytes"
-        if (quantization := _quantization(tensor.quantization)) != "-":
+        facts = f"{_shape(tensor, say)}, {tensor.frame_size} bytes"
+        if (quantization := _quantization(tensor.quantization, say)) != "-":
             scale, comma, zero = quantization.partition(", ")
-            facts += f", scale {scale}" + (f", zero point {zero}" if comma else "")
+            facts += f", {say('scale')} {scale}"
+            facts += f", {say('zero point')} {zero}" if comma else ""
         names = _names(tensor.original_names)
-        lines = [tensor.name, facts, *([f"in the model: {names}"] if names else [])]
+        lines = [tensor.name, facts, *([f"{say('in the model')}: {names}"] if names else [])]
         grid.add_row(direction, _plain_lines(lines))
     return grid
 
@@ -277,18 +299,18 @@ def _plain_lines(lines: list[str]) -> Text:
     return Text("\n".join(escape_control(line) for line in lines))
 
 
-def _shape(tensor: Tensor) -> str:
+def _shape(tensor: Tensor, say: Say) -> str:
     nms = tensor.nms_shape
     if nms is None:
         return tensor_text(tensor)
     boxes = f"{nms.number_of_classes} classes x {nms.max_bboxes_per_class} boxes"
-    return f"{tensor.type}, {tensor.order} ({boxes})"
+    return f"{tensor.type}, {tensor.order} ({say(boxes)})"
 
 
-def _quantization(value: Quantization) -> str:
+def _quantization(value: Quantization, say: Say) -> str:
     if value.per_feature:
         low, high = min(value.scales), max(value.scales)
-        return f"{low:.4g} to {high:.4g} (per feature)"
+        return say(f"{low:.4g} to {high:.4g} (per feature)")
     if not value.scale or (value.scale, value.zero_point, value.limits) == (1.0, 0.0, (0.0, 0.0)):
         return "-"
     return f"{value.scale:.6g}, {value.zero_point:g}"
@@ -298,13 +320,15 @@ def _names(names: tuple[str, ...]) -> str:
     return some(names, _MOST_NAMES)
 
 
-def _nms(op: NmsOp) -> Table:
-    grid = facts_grid()
-    what = "box decoding" if op.box_decoding_only else "NMS"
+def _nms(op: NmsOp, say: Say) -> Facts:
+    facts = Facts(say)
     image = f", image {op.image[0]:g}x{op.image[1]:g}" if op.image else ""
-    grid.add_row(what, _plain(f"{op.family} on the host -> {op.output}{image}"))
+    facts.add(
+        "box decoding" if op.box_decoding_only else "NMS",
+        f"{op.family} on the host -> {op.output}{image}",
+    )
     background = f", background class {op.background_index}" if op.background_removal else ""
-    grid.add_row(
+    facts.add(
         "",
         f"{op.classes} classes{background}, at most {op.max_boxes_per_class} boxes each, "
         f"score > {op.score_threshold:g}, IoU > {op.iou_threshold:g}",
@@ -314,5 +338,5 @@ def _nms(op: NmsOp) -> Table:
         stride = f"stride {decoder.stride}: " if decoder.stride else ""
         anchors = " ".join(f"{height:g}x{width:g}" for height, width in decoder.anchors)
         text = f"{stride}{inputs}" + (f"; anchors {anchors}" if anchors else "")
-        grid.add_row("", _plain(text))
-    return grid
+        facts.add("", _plain(text))
+    return facts

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from orchestrator.hef.render import Say
+
 _MAX_MEMBERS: Final = 10_000
 #: JSON and script members are small; weights are never read.
 _MAX_TEXT: Final = 64 << 20
@@ -184,29 +186,29 @@ def har_document(har: Har) -> dict[str, object]:
     }
 
 
-def render_har(har: Har, *, framed: bool) -> RenderableType:
-    """Return a HAR for people."""
+def render_har(har: Har, *, framed: bool, say: Say = str) -> RenderableType:
+    """Return a HAR for people; ``say`` puts messages into the user's language."""
     from rich.text import Text
 
-    from orchestrator.hef.render import facts_grid, panel, size_text
+    from orchestrator.hef.render import Facts, panel, size_text
 
-    grid = facts_grid()
-    grid.add_row("network", Text(escape_control(har.network or "unknown")))
-    grid.add_row("state", Text(escape_control(har.state)))
-    for what, value in (("architecture", har.hw_arch), ("compiler", har.sdk_version)):
+    facts = Facts(say)
+    facts.add("network", Text(escape_control(har.network or "unknown")))
+    facts.add("state", Text(escape_control(har.state)))
+    for what, value in ((say("architecture"), har.hw_arch), (say("compiler"), har.sdk_version)):
         if value:
-            grid.add_row(what, Text(escape_control(value)))
+            facts.add(what, Text(escape_control(value)))
     layers = ", ".join(
         f"{kind} {count}" for kind, count in sorted(har.layers.items(), key=lambda item: -item[1])
     )
-    grid.add_row("layers", Text(escape_control(f"{sum(har.layers.values())}: {layers}")))
-    for what, items in (("input", har.inputs), ("output", har.outputs)):
+    facts.add("layers", Text(escape_control(f"{sum(har.layers.values())}: {layers}")))
+    for what, items in ((say("input"), har.inputs), (say("output"), har.outputs)):
         for name, shape in items:
             sides = "x".join(map(str, shape)) or "?"
-            grid.add_row(what, Text(escape_control(f"{name}  {sides}")))
+            facts.add(what, Text(escape_control(f"{name}  {sides}")))
     for line in (har.script or "").splitlines():
-        grid.add_row("script", Text(escape_control(line)))
+        facts.add("script", Text(escape_control(line)))
     members = ", ".join(f"{name} {size_text(size)}" for name, size in har.members)
-    grid.add_row("members", Text(escape_control(members)))
+    facts.add("members", Text(escape_control(members)))
     title = Text(f"{escape_control(har.name)} (HAR, {size_text(har.size)})", style="bold")
-    return panel(title, [grid], style="blue", framed=framed)
+    return panel(title, [facts], style="blue", framed=framed)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from orchestrator.hef.render import Say
     from orchestrator.inspect.compiler import Judged, Place, Problem
     from orchestrator.inspect.onnx_file import Node, OnnxModel, Value
 
@@ -340,40 +341,43 @@ def render_onnx(
     judged: Judged | None = None,
     *,
     framed: bool,
+    say: Say = str,
 ) -> RenderableType:
-    """Return a model for people; ``head`` is what the graph analysis found, as data."""
+    """Return a model for people; ``head`` is what the graph analysis found, as data.
+
+    ``say`` puts messages into the user's language.
+    """
     from rich.text import Text
 
-    from orchestrator.hef.render import facts_grid, panel, size_text
+    from orchestrator.hef.render import Facts, panel, size_text
 
     document = onnx_document(model, head, judged)
-    grid = facts_grid()
-    grid.add_row("opset", Text(f"{document['opset']}  (IR {model.ir_version})"))
-    grid.add_row("producer", Text(document["producer"] or "unknown"))
-    for what, values in (("input", model.inputs), ("output", model.outputs)):
+    facts = Facts(say)
+    facts.add("opset", Text(f"{document['opset']}  (IR {model.ir_version})"))
+    facts.add("producer", Text(document["producer"] or "unknown"))
+    for what, values in ((say("input"), model.inputs), (say("output"), model.outputs)):
         for value in values:
             text = f"{value.name}  {value.type} {_sides(value)}"
-            grid.add_row(what, Text(escape_control(text)))
+            facts.add(what, Text(escape_control(text)))
     count, size = document["parameters"], document["parameter_bytes"]
-    grid.add_row("parameters", f"{count / 1e6:.3f} M ({size_text(size)})")
+    facts.add("parameters", f"{count / 1e6:.3f} M ({size_text(size)})")
     unknown = document["macs_unknown_nodes"]
     more = f" and {len(unknown)} layers of unknown shape" if unknown else ""
-    grid.add_row("MACs", f"{document['macs'] / 1e9:.3f} G{more}")
+    facts.add("MACs", f"{document['macs'] / 1e9:.3f} G{more}")
     ops = ", ".join(f"{op} {count}" for op, count in document["op_counts"].items())
-    grid.add_row("operators", Text(f"{document['nodes']}: {ops}"))
+    facts.add("operators", Text(f"{document['nodes']}: {ops}"))
     if head:
-        grid.add_row("head", Text(escape_control(_head_text(head))))
+        facts.add("head", _head_text(head))
         nodes = [escape_control(str(name)) for name in head.get("end_nodes", ())]
         if nodes:
-            grid.add_row("end nodes", Text("\n".join(nodes)))
+            facts.add("end nodes", Text("\n".join(nodes)))
     for text in document["mended_at_export"]:
-        grid.add_row("mended", Text(f"{text} when it is exported"))
-    objections = [("refused", item) for item in document["refused_by_hailo"]]
-    for title, item in [*objections, *(("not known", item) for item in document["not_known"])]:
-        lines = Text(item["message"], style="yellow")
+        facts.add("mended", f"{text} when it is exported")
+    objections = [(say("refused"), item) for item in document["refused_by_hailo"]]
+    for title, item in [*objections, *((say("not known"), item) for item in document["not_known"])]:
+        lines = Text(say(item["message"]), style="yellow")
         if item["nodes"]:
             lines.append(f"\n{', '.join(item['nodes'])}", style="dim")
-        lines.append(f"\n{item['fix']}", style="dim")
-        grid.add_row(title, lines)
+        facts.add(title, lines, item["fix"])
     heading = Text(f"{escape_control(model.name)} (ONNX, {size_text(model.size)})", style="bold")
-    return panel(heading, [grid], style="blue", framed=framed)
+    return panel(heading, [facts], style="blue", framed=framed)

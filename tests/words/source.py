@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,6 +46,7 @@ WRITTEN = (
 TITLES = (
     *("COLUMNS", "HEADS", "MEASURE_TITLES", "SHORT_TITLES", "STEP_TITLES", "TAILS", "TITLES"),
     *("UNITS", "_MARKS", "_FAULT_TITLES", "_GROUP_TITLES", "_SEVERITY_TITLES"),
+    *("_CHECKS", "_SECTIONS", "_SUM_NAMES"),
 )
 _PERCENT = re.compile(r"%%|%[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]")
 #: Functions that make findings, and the place of their message among the arguments.
@@ -296,6 +297,18 @@ def _name(node: ast.expr) -> str:
     return str(getattr(node, "attr", None) or getattr(node, "id", ""))
 
 
+def _inside(values: Sequence[ast.expr]) -> Iterator[ast.expr]:
+    """Yield what stands in tuples, of others themselves."""
+    for value in values:
+        yield from value.elts if isinstance(value, ast.Tuple) else [value]
+
+
+def _of_table(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    if _name(target) in TITLES:
+        inside = getattr(value, "values", None) or getattr(value, "elts", ())
+        yield from (("title", one) for one in inside)
+
+
 def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     """Yield the values of a piece of code that users read, each with its kind."""
     if isinstance(node, ast.Call):
@@ -308,8 +321,11 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "finding", node.args[place]
         elif node.args and _ERRORS.search(name):
             yield "error", node.args[0]
-        if name in ("told", "_titled") and node.args:
+        if name in ("told", "say", "_titled") and node.args:
             yield "title", node.args[0]
+        of = _name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        if name in ("add", "append") and of == "facts":  # of a file
+            yield from (("title", value) for value in _inside(node.args[:2]))
         if name == "DeviceChoice" and len(node.args) > 1:
             yield "said", node.args[1]
         if name == "counted" and len(node.args) > 1:
@@ -343,6 +359,9 @@ def _spoken(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "error", node.value
         elif name in ("confirm", "note", "reason", "said", "text", "what", "why", "words"):
             yield "said", node.value
-        if _name(node.targets[0]) in TITLES:
-            inside = getattr(node.value, "values", None) or getattr(node.value, "elts", ())
-            yield from (("title", value) for value in inside)
+        yield from _of_table(node.targets[0], node.value)
+        if name == "facts":
+            rows = getattr(node.value, "elts", ())
+            yield from (("title", value) for value in _inside(rows))
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        yield from _of_table(node.target, node.value)

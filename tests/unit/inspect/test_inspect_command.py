@@ -397,3 +397,28 @@ def test_verify_says_what_it_takes_where_it_is_given_a_model(
 ) -> None:
     assert run(["verify", "net"]) == 2
     assert "hef verify artifacts/MODEL/CHIP" in capsys.readouterr().err
+
+
+def test_a_person_is_told_of_a_file_in_the_own_language(
+    emulated: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All but the labels of the other language stayed English, also what is wrong with a file."""
+    monkeypatch.setenv("HEFSMITH_LANG", "pt-BR")
+    cut = tmp_path / "cut.hef"
+    cut.write_bytes(emulated.read_bytes()[:-9])
+    assert run(["inspect", str(emulated)]) == 0
+    whole = capsys.readouterr().out
+    assert run(["inspect", str(cut)]) == 6
+    said = capsys.readouterr().out
+    for wanted in ("integridade", "íntegro", "tipo e forma"):
+        assert wanted in whole
+    for wanted in ("ERRADO", "Copie ou baixe o arquivo de novo"):
+        assert wanted in said
+    assert not {"integrity", "problem", "size", "contexts", "sound"} & set(
+        f"{whole} {said}".split()
+    )
+    assert run(["inspect", str(save(small_model(), tmp_path))]) == 0
+    assert "parâmetros" in capsys.readouterr().out

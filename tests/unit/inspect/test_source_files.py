@@ -139,7 +139,7 @@ def test_a_bad_file_does_not_hide_the_others(
     assert bad["error"]["code"] == "file.kind"
     assert fine["next"].startswith("hef init --weights")
     assert run(["inspect", str(good)]) == 0
-    assert "build it   hef init --weights" in capsys.readouterr().out
+    assert "build it  hef init --weights" in capsys.readouterr().out
 
 
 def keras(path: Path, config: object) -> Path:

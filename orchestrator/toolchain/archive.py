@@ -115,9 +115,9 @@ def _look_into_zip(path: Path) -> Archive:
         with zipfile.ZipFile(path) as archive:
             files = [one for one in archive.infolist() if not one.is_dir()]
             names = ", ".join(escape_control(one.filename) for one in files[:6]) or "nothing"
-            members = [one for one in files if one.filename.lower().endswith(_SUFFIXES)]
+            named = [one for one in files if one.filename.lower().endswith(_SUFFIXES)]
             # Renamed files have any name; the image is by far the largest, and is looked at below.
-            members = members or [one for one in files if one.file_size > SMALLEST]
+            members = named or [one for one in files if one.file_size > SMALLEST]
             largest = max(members or files, key=lambda one: one.file_size, default=None)
             if largest is not None and largest.filename.lower().endswith(".zip"):
                 raise _broken(
@@ -127,6 +127,13 @@ def _look_into_zip(path: Path) -> Archive:
                 )
             if not members or largest is None:
                 raise _broken(path, f"the zip holds no image archive (it holds: {names})")
+            if len(named) > 1:
+                several = ", ".join(escape_control(one.filename) for one in named[:6])
+                raise _broken(
+                    path,
+                    f"the zip holds several image archives ({several})",
+                    "Unpack it, and import each by itself.",
+                )
             if largest.flag_bits & 1:
                 raise _broken(
                     path, "the zip is protected by a password", "Unpack it by hand first."

@@ -106,6 +106,15 @@ def test_other_files_are_told_what_they_are(tmp_path: Path, data: bytes, words: 
         archives.look_at(path)
 
 
+def test_of_several_archives_in_a_zip_none_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "both.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hailo8_suite.tar.gz", gzip.compress(image_tar()))
+        archive.writestr("hailo10_suite.tar.gz", gzip.compress(image_tar() + bytes(512)))
+    with pytest.raises(BrokenArchiveError, match=r"several .*hailo8_suite.tar.gz, hailo10_suite.tar.gz"):
+        archives.look_at(path)
+
+
 def test_a_zip_without_an_archive_lists_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -312,6 +312,17 @@ def _value(value: Any) -> TensorFacts:
     }
 
 
+def check_loads(path: Path) -> None:
+    """Raise what ONNX Runtime says of a file that it cannot take; nothing is optimised for that."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 class Session:
     """Runs an ONNX model in float on the CPU."""
 

@@ -36,7 +36,7 @@ class Code:
     """A recipe's source, by its own paths and by absolute ones.
 
     ``files`` are to be written; ``draft`` are the same by name, for a look before that.
-    ``guessed`` are arguments of the factory that the weights may contradict; ``opset`` is set
+    ``guessed`` are arguments of the factory that the weights may contradict; ``export`` is set
     where a look has found the one that the export needs.
     """
 
@@ -48,14 +48,14 @@ class Code:
     script: Script | None = None
     said: tuple[str, ...] = ()
     guessed: tuple[str, ...] = ()
-    opset: int | None = None
+    export: Mapping[str, Any] | None = None
 
-    def as_run(self, kwargs: Mapping[str, Any], opset: int | None) -> Code:
-        """Return the same code with the arguments that fit and the opset that it needs."""
+    def as_run(self, kwargs: Mapping[str, Any], export: Mapping[str, Any] | None) -> Code:
+        """Return the same code with the arguments that fit and the export that it needs."""
         source = {key: value for key, value in self.source.items() if key != "kwargs"}
         if kwargs:
             source["kwargs"] = dict(kwargs)
-        return replace(self, source=source, opset=opset)
+        return replace(self, source=source, export=export)
 
 
 def find_code(

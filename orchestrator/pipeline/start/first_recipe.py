@@ -96,7 +96,8 @@ def start(
     if failure is not None:
         draft.notes.append(f"the network was not run: {in_one_line(failure)}")
     elif seen is not None and seen.kwargs is not None:
-        code = code.as_run(seen.kwargs, seen.opset)
+        code = code.as_run(seen.kwargs, seen.export)
+    written = _as_run(written, seen, draft)
     network = _network(seen, inputs, given)
     if shown is not None and shown.array is not None:
         network = replace(network, arrays=True)
@@ -322,10 +323,10 @@ def _look(
     except EngineError as error:
         return None, error
     except HefsmithError as error:
-        if error.code == "look.shape" and len(inputs) == 1 and given.size is None:
-            every = _inputs(given, Weights({"w.weight": (1, first[1], 3, 3)}), stated.Stated())
+        others = [one for one in _others(given, first, shown) if one not in inputs]
+        if error.code == "look.shape" and others and given.size is None:
             try:
-                return look(session, replace(wanted, inputs=every)), None
+                return look(session, replace(wanted, inputs=others)), None
             except HefsmithError as second:
                 error = second
         if error.code in _ELSEWHERE:
@@ -333,6 +334,38 @@ def _look(
         name = escape_control(given.network.path.name)
         msg = error.message if error.message.startswith(name) else f"{name}: {error.message}"
         raise ConfigError(msg, hint=error.hint, code=error.code) from None
+
+
+def _others(
+    given: Given, first: tuple[int, ...], shown: Shown | None
+) -> list[dict[str, tuple[int, ...]]]:
+    """Return the shapes to try where a network refuses the first: people write width x height, too.
+
+    What comes next is the size of the pictures, whatever it is, and then all that are usual.
+    """
+    sides = [(first[3], first[2])] if len(first) == 4 and first[2] != first[3] else []
+    alike = common_size(shown, usual=False) if shown is not None else None
+    sides += [alike] if alike is not None else []
+    channels = Weights({"w.weight": (1, first[1], 3, 3)})
+    shapes = [one for size in sides for one in _inputs(given, channels, stated.Stated(size=size))]
+    return [*shapes, *_inputs(given, channels, stated.Stated())]
+
+
+def _as_run(written: stated.Stated, seen: LookResult | None, draft: Draft) -> stated.Stated:
+    """Return what is written with the size that the network took, where it refuses the other."""
+    shapes = list(seen.runs[0].values()) if seen is not None else []
+    if written.size is None or len(shapes) != 1 or len(shapes[0]) != 4:
+        return written
+    sizes = {(one[2], one[3]) for run in seen.runs for one in run.values()} if seen else set()
+    if written.size in sizes:
+        return written
+    took = (shapes[0][2], shapes[0][3])
+    high, wide = written.size
+    draft.notes.append(
+        f"the network refuses pictures of {high} x {wide} (height x width), the size that its "
+        f"files state, and takes {took[0]} x {took[1]}"
+    )
+    return replace(written, size=took)
 
 
 def _network(

@@ -45,7 +45,7 @@ class Wanted:
 class LookResult:
     """What the float network showed; ``trials`` are as the worker's stage ``look`` tells them.
 
-    ``kwargs`` are the factory's arguments that fit and ``opset`` the one that has the operators,
+    ``kwargs`` are the factory's arguments that fit and ``export`` the exporter and opset that did,
     both ``None`` where no torch code is run. ``left`` counts ways of preparing pictures that there
     was no time for. ``end_nodes`` are where the network must end for the compiler, empty where it
     is taken whole or nobody can tell.
@@ -57,7 +57,7 @@ class LookResult:
     trials: tuple[Mapping[str, Any], ...]
     input_scaling: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     kwargs: Mapping[str, Any] | None = None
-    opset: int | None = None
+    export: Mapping[str, Any] | None = None
     left: int = 0
     end_nodes: tuple[str, ...] = ()
 
@@ -152,7 +152,7 @@ def _follow(session: BuildSession, started: Any, staging: Path) -> LookResult:
         tuple(result["trials"]),
         dict(result["input_scaling"]),
         result.get("kwargs"),
-        result.get("opset"),
+        result.get("export"),
         int(result["left"]),
     )
 

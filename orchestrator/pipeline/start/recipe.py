@@ -77,8 +77,8 @@ class Draft:
             recipe["preprocessing"] = {**section, "size": list(shape[2:])}
         if shown is not None and len(twice) > 1:
             self._pair(recipe, shown, twice)
-        if code.opset is not None:
-            recipe.setdefault("export", {})["opset"] = code.opset
+        if code.export is not None:
+            recipe.setdefault("export", {}).update(code.export)
         if code.packages:
             recipe.setdefault("export", {})["packages"] = list(code.packages)
         if shown is not None and shown.numbers and network.head.get("task") == "other":

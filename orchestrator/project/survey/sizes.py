@@ -23,15 +23,16 @@ _LEAST = 4
 _LARGEST = 512
 
 
-def common_size(shown: Shown) -> tuple[int, int] | None:
+def common_size(shown: Shown, *, usual: bool = True) -> tuple[int, int] | None:
     """Return height and width in pixels that pictures have in common, ``None`` where they differ.
 
     Pictures that a camera made are of one size, too: only sizes that networks are trained on count.
+    ``usual`` leaves out sides that are no multiple of 8, such as crops of number plates have.
     """
     import imagesize
 
     if shown.calibration.suffix.lower() == ".json":
-        return _fitting(_stated(shown.calibration))
+        return _fitting(_stated(shown.calibration), usual=usual)
     found: list[tuple[int, int]] = []
     for path in islice(_files(shown), _READ):
         try:
@@ -39,13 +40,13 @@ def common_size(shown: Shown) -> tuple[int, int] | None:
         except Exception:  # a hostile header can raise anything, and tells nothing
             return None
         found.append((int(high), int(wide)))
-    return _fitting(found)
+    return _fitting(found, usual=usual)
 
 
-def _fitting(sizes: list[tuple[int, int]]) -> tuple[int, int] | None:
+def _fitting(sizes: list[tuple[int, int]], *, usual: bool) -> tuple[int, int] | None:
     if len(sizes) < _LEAST or len(set(sizes)) != 1:
         return None
-    fits = all(0 < side <= _LARGEST and side % 8 == 0 for side in sizes[0])
+    fits = all(0 < side <= _LARGEST and (not usual or side % 8 == 0) for side in sizes[0])
     return sizes[0] if fits else None
 
 
@@ -72,4 +73,8 @@ def _files(shown: Shown) -> list[Path]:
         return []
     parts = [one for name in shown.folders if (one := root / name).is_dir()] or [root]
     each = max(1, _READ // len(parts))
-    return [path for part in parts for path in pictures_of(part)[:each]]
+    found = [path for part in parts for path in pictures_of(part)[:each]]
+    if found:
+        return found
+    inside = sorted(one for one in root.iterdir() if one.is_dir() and not one.is_symlink())
+    return [path for part in inside[:_READ] for path in pictures_of(part)[:_READ]]

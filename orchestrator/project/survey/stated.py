@@ -261,6 +261,7 @@ def _of_arithmetic(script: Script) -> Stated:
     where: list[str] = []
     divided: float | None = None
     shifted: tuple[list[float], list[float]] | None = None
+    below: dict[str, list[float]] = {}
     turned = opened = False
     for node in _outside_networks(script.tree):
         found: dict[str, Any] = {}
@@ -273,12 +274,16 @@ def _of_arithmetic(script: Script) -> Stated:
             values.update(found)
         elif isinstance(node, ast.Subscript):
             turned |= "::-1" in ast.unparse(node.slice)
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            number = _constant(script, node.right)
-            if number in (255.0, 127.5, 128.0) and divided is None:
+        elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Sub):
+            below[ast.unparse(node.target)] = _constants(script, node.value)
+        elif (divisor := _divisor(script, node)) is not None:
+            of, by = divisor
+            mean = below.get(ast.unparse(of)) or _taken_off(script, of)
+            number = by[0] if len(by) == 1 else None
+            if mean and shifted is None and _of_pixels(mean, by):
+                shifted, found = (mean, by), {"scale": by}
+            elif number in (255.0, 127.5, 128.0) and divided is None:
                 divided, found = number, {"scale": number}
-            elif shifted is None and (pair := _mean_and_std(script, node)) is not None:
-                shifted, found = pair, {"scale": pair}
         if found:
             line = getattr(node, "lineno", 0)
             where.append(f"{script.path.name}:{line}: {script.line(node)}"[:90])
@@ -322,12 +327,37 @@ def _of_picture_call(script: Script, node: ast.Call, whole: str) -> dict[str, An
     return {"color": "gray"} if gray else {}
 
 
-def _mean_and_std(script: Script, node: ast.BinOp) -> tuple[list[float], list[float]] | None:
-    """Return mean and deviation of ``(x - MEAN) / STD``."""
-    if not (isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Sub)):
+def _divisor(script: Script, node: ast.AST) -> tuple[ast.expr, list[float]] | None:
+    """Return what is divided and by what, also in place, and by a factor (``* 0.0078125``)."""
+    of: ast.expr
+    if isinstance(node, ast.AugAssign):
+        of, by = node.target, _constants(script, node.value)
+    elif isinstance(node, ast.BinOp):
+        of, by = node.left, _constants(script, node.right)
+    else:
         return None
-    mean, std = _constants(script, node.left.right), _constants(script, node.right)
-    return (mean, std) if mean and std and min(std) > 0 else None
+    if not by or min(by) <= 0 or not isinstance(node.op, ast.Div | ast.Mult):
+        return None
+    if isinstance(node.op, ast.Mult):
+        # Factors that bring pixels to numbers near 1; others do something else.
+        if not all(0.002 < one < 0.05 for one in by):
+            return None
+        by = [round(1.0 / one, 3) for one in by]
+    return of, by
+
+
+def _of_pixels(mean: list[float], std: list[float]) -> bool:
+    """Tell whether numbers can be mean and deviation of pixels, of 0..1 or of 0..255."""
+    if not all(0 <= one <= 255 for one in mean):
+        return False
+    return (max(mean) <= 1.5 and max(std) <= 1.5) or min(std) >= 20
+
+
+def _taken_off(script: Script, node: ast.expr) -> list[float]:
+    """Return the mean of ``(x - MEAN)``."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+        return _constants(script, node.right)
+    return []
 
 
 def _scale(

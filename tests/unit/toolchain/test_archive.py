@@ -111,7 +111,9 @@ def test_of_several_archives_in_a_zip_none_is_chosen(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("hailo8_suite.tar.gz", gzip.compress(image_tar()))
         archive.writestr("hailo10_suite.tar.gz", gzip.compress(image_tar() + bytes(512)))
-    with pytest.raises(BrokenArchiveError, match=r"several .*hailo8_suite.tar.gz, hailo10_suite.tar.gz"):
+    with pytest.raises(
+        BrokenArchiveError, match=r"several .*hailo8_suite.tar.gz, hailo10_suite.tar.gz"
+    ):
         archives.look_at(path)
 
 

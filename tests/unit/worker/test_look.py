@@ -163,7 +163,7 @@ def test_an_encoder_is_exported_with_the_first_opset_that_has_its_operators(
 ) -> None:
     saved(tmp_path, "Encoder")
     found = seen(tmp_path, "Encoder")
-    assert found["opset"] == 14
+    assert found["export"] == {"exporter": "legacy", "opset": 14}
     assert found["outputs"] == [[1, 16]]
 
 
@@ -171,7 +171,7 @@ def test_each_argument_that_forward_must_be_given_gets_a_picture(tmp_path: Path)
     saved(tmp_path, "Pair")
     found = seen(tmp_path, "Pair")
     assert found["runs"] == [{"before": [1, 3, 32, 32], "after": [1, 3, 32, 32]}]
-    assert found["opset"] == 13
+    assert found["export"] == {"exporter": "legacy", "opset": 13}
 
 
 @pytest.mark.skipif("torch.cuda.is_available()", reason="there is a GPU")

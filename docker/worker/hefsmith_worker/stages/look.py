@@ -121,7 +121,7 @@ def _torch(
         )
     target = workspace.path("look.onnx")
     shapes = {name: tuple(shape) for name, shape in runs[0].items()}
-    opset = _exported(module, shapes, workspace.plan.of("export"), target)
+    export = _exported(module, shapes, workspace.plan.of("export"), target)
     exported = onnx_files.load(target)
     onnx_tokens.take_tokens(exported, shapes)
     onnx_tokens.refuse_others(exported)
@@ -131,36 +131,40 @@ def _torch(
         "head": _head(target),
         "input_scaling": _scaling(target),
         "kwargs": kwargs,
-        "opset": opset,
+        "export": export,
     }, batch
 
 
 def _exported(
     module: Any, shapes: Dict[str, Tuple[int, ...]], wanted: Mapping[str, Any], target: Path
-) -> int:
-    """Export with the opset that is wanted, or with the next that the parser is known to take."""
+) -> Dict[str, Any]:
+    """Export as is wanted, with the next opset that the parser is known to take, or by dynamo.
+
+    Return the exporter and the opset that did it.
+    """
     from hefsmith_worker.stages import torch_source
 
-    first = int(wanted["opset"])
-    try:
-        torch_source.export(module, shapes, wanted, target)
-    except StageError as error:
-        if error.code != "export.exporter":
-            raise
-        for opset in range(first + 1, KNOWN_OPSETS[1] + 1):
-            try:
-                torch_source.export(module, shapes, {**wanted, "opset": opset}, target)
-            except StageError:
-                continue
-            return opset
-        # There is no recipe yet that what helps could be written into.
-        raise StageError(
-            error.message,
-            code=error.code,
-            fix="Write the recipe without a look, by hef init --no-run, and change it then.\n"
-            + error.fix,
-        )
-    return first
+    first, last = int(wanted["opset"]), KNOWN_OPSETS[1]
+    ways: List[Dict[str, Any]] = [{"opset": opset} for opset in range(first, last + 1)]
+    ways.append({"exporter": "dynamo", "opset": last})
+    failure: Optional[StageError] = None
+    for way in ways:
+        try:
+            torch_source.export(module, shapes, {**wanted, **way}, target)
+        except StageError as error:
+            if error.code != "export.exporter":
+                raise
+            failure = failure or error
+            continue
+        return {"exporter": wanted["exporter"], **way}
+    assert failure is not None
+    # There is no recipe yet that what helps could be written into.
+    raise StageError(
+        failure.message,
+        code=failure.code,
+        fix="Write the recipe without a look, by hef init --no-run, and change it then.\n"
+        + failure.fix,
+    )
 
 
 def _for_each(module: Any, shapes: Dict[str, Tuple[int, ...]]) -> Dict[str, Tuple[int, ...]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, 
 
 import numpy as np
 
+from hefsmith_worker import onnx_files
 from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.golden import GoldenWriter, joined
@@ -252,6 +253,20 @@ def export(
         )
     if dynamo:
         _drop_traces(target)
+    _check_sound(target, wanted["exporter"])
+
+
+def _check_sound(target: Path, exporter: str) -> None:
+    """Refuse what ONNX Runtime cannot load: exporters write some networks in ways that are none."""
+    try:
+        onnx_files.check_loads(target)
+    except Exception as error:
+        raise StageError(
+            "the %s exporter wrote a file that is no valid ONNX: %s"
+            % (exporter, checkpoint.first_line(error)),
+            code="export.exporter",
+            fix="Try export: {%s}." % _other_export("", exporter == "dynamo"),
+        )
 
 
 def _other_export(said: str, dynamo: bool) -> str:

@@ -134,6 +134,20 @@ val = T.Compose([T.Resize(192), T.CenterCrop(160), T.ToTensor(), T.Normalize(MEA
             "x = A.Compose([A.LongestMaxSize(320), A.Normalize(mean=(0, 0, 0), std=(1, 1, 1))])",
             ((320, 320), "letterbox", None, (0.0,) * 3, (255.0,) * 3, None),
         ),
+        (
+            "def prepare(f):\n    x = cv2.imread(f)\n    x -= 127.5\n    x *= 0.0078125\n    return x",
+            (None, None, None, (127.5,), (128.0,), "bgr"),
+        ),
+        (
+            "def prepare(f):\n    x = cv2.imread(f).astype('float32')\n    x /= 255.0\n    return x",
+            (None, None, None, (0.0,), (255.0,), "bgr"),
+        ),
+        (
+            "x = (cv2.imread(f) - np.array([127, 127, 127])) / 128",
+            (None, None, None, (127.0,) * 3, (128.0,), "bgr"),
+        ),
+        ("x = np.asarray(im) * 0.00392156862", (None, None, None, (0.0,), (255.0,), None)),
+        ("learning = rate * 0.01\nsteps -= 3\nsteps /= 7", (None, None, None, None, None, None)),
         ("print('nothing of pictures')", (None, None, None, None, None, None)),
     ],
 )

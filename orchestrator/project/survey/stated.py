@@ -97,11 +97,16 @@ def stated_in_graph(own: Mapping[str, Sequence[float]]) -> Stated:
 
 
 def stated_in_scripts(scripts: Iterable[Script]) -> Stated:
-    """Return what the first script that has transforms says."""
-    found = Stated()
+    """Return what the first script that has transforms says, and of others what it leaves open.
+
+    The order of colours goes with the scaling: another script may read its pictures otherwise.
+    """
+    found, scaling = Stated(), None
     for script in scripts:
-        found = found.over(stated_in(script))
-    return found
+        one = stated_in(script)
+        scaling = scaling or (one if one.scaled else None)
+        found = found.over(one)
+    return found if scaling is None else replace(found, color=scaling.color)
 
 
 def stated_in(script: Script) -> Stated:
@@ -400,6 +405,8 @@ def _constant(script: Script, node: ast.expr) -> float | None:
 
 def _constants(script: Script, node: ast.expr) -> list[float]:
     """Return the numbers of a value, also inside ``np.array([...])`` and ``torch.tensor``."""
+    if isinstance(node, ast.Name):
+        node = script.assigned.get(node.id, node)
     while isinstance(node, ast.Call) and (node.args or isinstance(node.func, ast.Attribute)):
         inner = node.args[0] if _tail(node) in ("array", "tensor", "asarray", "float32") else None
         if inner is None:

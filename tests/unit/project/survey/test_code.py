@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.project.survey.code import Script, extract, read_script
 from orchestrator.project.survey.factory import find_factories
-from orchestrator.project.survey.stated import stated_in
+from orchestrator.project.survey.stated import stated_in, stated_in_scripts
 from orchestrator.project.survey.weights import Weights
 
 NET = """
@@ -135,12 +135,21 @@ val = T.Compose([T.Resize(192), T.CenterCrop(160), T.ToTensor(), T.Normalize(MEA
             ((320, 320), "letterbox", None, (0.0,) * 3, (255.0,) * 3, None),
         ),
         (
-            "def prepare(f):\n    x = cv2.imread(f)\n    x -= 127.5\n    x *= 0.0078125\n    return x",
+            "def prepare(f):\n    x = cv2.imread(f)\n    x -= 127.5\n    x *= 0.0078125",
             (None, None, None, (127.5,), (128.0,), "bgr"),
         ),
         (
-            "def prepare(f):\n    x = cv2.imread(f).astype('float32')\n    x /= 255.0\n    return x",
+            "def prepare(f):\n    x = cv2.imread(f).astype('float32')\n    x /= 255.0",
             (None, None, None, (0.0,), (255.0,), "bgr"),
+        ),
+        (
+            """
+for f in files:
+    x = cv2.cvtColor(cv2.imread(f), cv2.COLOR_BGR2RGB)
+    mean = np.array([127, 127, 127])
+    x = (x - mean) / 128
+""",
+            (None, None, None, (127.0,) * 3, (128.0,), None),
         ),
         (
             "x = (cv2.imread(f) - np.array([127, 127, 127])) / 128",
@@ -156,6 +165,19 @@ def test_transforms_are_read(tmp_path: Path, text: str, expected: tuple[object, 
     found = stated_in(script(tmp_path, head + text))
     told = (found.size, found.resize, found.resize_to, found.mean, found.std, found.color)
     assert told == expected
+
+
+def test_colours_go_with_the_scaling_that_a_script_states(tmp_path: Path) -> None:
+    draws = tmp_path / "draws.py"
+    draws.write_text("import cv2\nshown = cv2.rectangle(cv2.imread(f), a, b)")
+    first = tmp_path / "first.py"
+    first.write_text("import cv2\nx = (cv2.cvtColor(cv2.imread(f), cv2.COLOR_BGR2RGB) - 127) / 128")
+    second = tmp_path / "second.py"
+    second.write_text("import cv2\nx = cv2.resize(cv2.imread(f), (320, 240)) / 255")
+    read = [one for file in (draws, first, second) if (one := read_script(file)) is not None]
+    found = stated_in_scripts(read)
+    assert (found.mean, found.std, found.color) == ((127.0,), (128.0,), None)
+    assert found.size == (240, 320)
 
 
 def test_the_transforms_of_validation_go_first(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import kinds, ranking, rules
 from orchestrator.diagnose.programs import STAGES
-from orchestrator.diagnose.ranking import ASIDE, GONE, KEPT_OUT
+from orchestrator.diagnose.ranking import ASIDE, GONE, KEPT_OUT, STARTED_SINCE
 from orchestrator.diagnose.repeats import once
 from orchestrator.diagnose.surroundings import deepened
 from orchestrator.diagnose.survived import not_to_be_had, of_other_formats, package_meant
@@ -41,6 +41,9 @@ class Judgement:
         over = self._got_over(hits, gone) | restarted
         if "B06" in over:  # What pip left out is of the same package.
             over |= {"B700"} & hits.keys()
+        if log.questions.only_asks:
+            # What people's own words bring up needs somebody who complains.
+            hits = {n: hit for n, hit in hits.items() if hit.entry.match or n in kinds.ANSWERS}
         found = [ranking.soften(log.finding(hit), name in over) for name, hit in hits.items()]
         found = self._doubted(found, hits, gone)
         # A warning stays one where the run went on: only a failure can be got over.
@@ -95,6 +98,8 @@ class Judgement:
         kept_out = not_to_be_had({name: (hit.line, hit.captured) for name, hit in sure})
         found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
         found = [ranking.possible(one, KEPT_OUT) if one.id in kept_out else one for one in found]
+        if log.last.get("S26", log.started) < log.started:
+            found = [ranking.possible(x, STARTED_SINCE) if x.id == "S26" else x for x in found]
         if log.bad_apart or any(
             one.severity == "fatal" and one.id not in log.asides for one in found
         ):

@@ -41,10 +41,14 @@ OWN = frozenset(
         "command",
         "count",
         "line",
+        *("asked", "have", "gone", "busy", "dir", "closed", "rights", "field", "twice", "round"),
+        *("out", "bad", "build", "share", "key", "copied", "copied_user"),
     }
 )
 #: What the parser proposes; each try has a proposal of its own.
 PROPOSED = frozenset({"end_nodes", "start_nodes"})
+#: Possible causes that answer a plain question, too: what the chip or a board cannot do.
+ANSWERS = frozenset({"P2064", "R667", "V654"})
 #: Stages of what is made of one network.
 COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
 #: Entries of a service that came too early, and of which a supervisor may take care.

@@ -6,6 +6,7 @@ version of the tools never breaks a build because its prints changed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,11 @@ if TYPE_CHECKING:
 PROMPTS = ("$", "#", "%", ">", "\u276f", "\u279c")
 #: What an installer says of its end stands at the beginning of a line.
 LONGEST_HEAD = 1000
+#: How the log of the kernel, or a journal of several starts, shows that the machine was started.
+STARTS = re.compile(
+    r"^\[ *0\.0+\] (?:Booting Linux|Linux version \d)|^-- (?:Boot [0-9a-f]{6}|Reboot --)"
+)
+LONGEST_START = 80
 #: A line that told nothing so many times in a row tells nothing the next time.
 STEADY = 8
 #: A line of this weight tells of a failure.
@@ -85,6 +91,8 @@ class VendorLog:
         self._ignored = Ignored()
         #: The line that is read proves nothing: somebody only supposes it, or quotes it.
         self._doubted = False
+        #: Such lines so far: a message that begins in one proves nothing, wherever it ends.
+        self._doubtful: set[int] = set()
         #: The part of a report that is being read stands beside its failure.
         self._aside = False
         #: The first line, where it may be the heading of a post; and whether it stands apart.
@@ -117,7 +125,12 @@ class VendorLog:
         if inner:
             self._log.places.join(self._log.lines)
         self._doubted = doubted
+        if doubted:
+            self._doubtful.add(self._log.lines)
         self._log.around.at(self._log.lines, line, place)
+        self._log.questions.feed(line)
+        if line[:LONGEST_START].startswith(("[", "-- ")) and STARTS.search(line[:LONGEST_START]):
+            self._log.started = self._log.lines
         if beside:
             shown = texts.fold(texts.clean(beside))
             self._log.around.feed(shown)
@@ -282,6 +295,9 @@ class VendorLog:
         self._hit = self._hit or bool(hits)
         if hits and (self._doubted or self._manual.inside or is_doubtful(line)):
             hits = [replace(hit, certain=False) for hit in hits]
+        elif self._doubtful:
+            begun = self._doubtful
+            hits = [replace(one, certain=False) if one.line in begun else one for one in hits]
         taken = [self._take(hit) for hit in hits]
         return [
             one for one in taken if one is not None and not told_already(one.id, self._log.hits)

@@ -23,6 +23,8 @@ GONE = "it was not taken away on purpose: its own code ran in the lines before"
 ASIDE = "it came in the run that is asked about, too"
 #: And where somebody goes on to install what is missing, and cannot.
 KEPT_OUT = "pip can install it"
+#: And of want of memory that the kernel tells of before the machine was started anew.
+STARTED_SINCE = "it came since the machine was started the last time, too"
 #: What costs some accuracy at most, and what makes all numbers wrong; beside the second the first
 #: is none of the reasons yet.
 _COSTS_SOME = frozenset({"C04", "C05", "D01", "O01"})

@@ -11,6 +11,7 @@ from orchestrator.diagnose.evidence import Evidence
 from orchestrator.diagnose.installs import Installs
 from orchestrator.diagnose.observed import Observed
 from orchestrator.diagnose.outcome import OutcomeReader
+from orchestrator.diagnose.post.questions import Questions
 from orchestrator.diagnose.post.session import Session
 from orchestrator.diagnose.progress import ProgressReader, Steps
 from orchestrator.diagnose.restarts import Restarts
@@ -46,6 +47,7 @@ class Record:
     around: Surroundings = field(default_factory=Surroundings)
     installs: Installs = field(default_factory=Installs)
     restarts: Restarts = field(default_factory=Restarts)
+    questions: Questions = field(default_factory=Questions)
     #: Number of lines read.
     lines: int = 0
     #: The hit of each entry that says most, and the last line that showed the entry.
@@ -57,8 +59,10 @@ class Record:
     proposed: dict[str, dict[int, str]] = field(default_factory=dict)
     #: Group and line of a proposal that a comma ends: it goes on in the next line.
     unended: tuple[str, int] | None = None
-    #: The last line in which somebody says that another failure follows, else 0.
+    #: The last line in which somebody says that another failure follows, else 0; and the last in
+    #: which the machine was started.
     turn: int = 0
+    started: int = 0
     #: Entries shown only in parts of a report that stand beside its failure.
     asides: set[str] = field(default_factory=set)
     #: Outside of these parts a line tells of a failure that nothing in the list knows.

@@ -18,6 +18,7 @@ from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
 from orchestrator.diagnose.finding import Asked, Diagnosis
 from orchestrator.diagnose.pictures import frames
 from orchestrator.diagnose.ranking import possible
+from orchestrator.diagnose.releases import compares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,6 +115,8 @@ def holds(rule: str | None, captured: Mapping[str, str], seen: Observed, asked: 
     if rule and rule.startswith("capitals "):
         one, other = (captured.get(name, "") for name in rule.split()[1:])
         return one != other and one.lower() == other.lower()
+    if rule and rule.startswith("release "):
+        return compares(rule.split()[1], captured.get("asked", ""), captured.get("have", ""))
     if rule == "nonzero":
         return captured.get("n", "1") not in {"0", "00"}
     return True
@@ -267,6 +270,8 @@ def _of_its_time(scene: Scene, hit: set[str]) -> Iterator[tuple[str, str]]:
         yield "R1549" if scene.waits_for_restart else "R520", scene.driver_of_another
     if scene.driver_of_none and missing:
         yield "R691", scene.driver_of_none
+    if scene.kernels.differ:
+        yield "L2046", f"{scene.kernels.runs} runs, modules of {', '.join(scene.kernels.there)}"
 
 
 def _in_container_folder(hef: str, cwd: str | None) -> bool:
@@ -282,6 +287,8 @@ def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[
     known = words(seen, asked) | {
         "layers": ", ".join(seen.four_bit or seen.demoted),
         "layer": next(iter(seen.four_bit or seen.demoted), ""),
+        "runs": scene.kernels.runs,
+        "there": ", ".join(scene.kernels.there),
     }
     found = [
         fill(catalogue[name], known, text=text)
@@ -289,6 +296,8 @@ def computed(seen: Observed, asked: Asked, scene: Scene, hit: set[str]) -> list[
     ]
     unsure = scene.may_have_its_own and "R40" not in hit
     found = [possible(one, _NO_MODULE) if unsure and one.id in _UNBUILT else one for one in found]
+    if not scene.kernels.missed:
+        found = [possible(one, one.confirm) if one.id == "L2046" else one for one in found]
     if scene.colours.is_wrong:
         return found
     return [possible(one, one.confirm) if one.id == "A1184" else one for one in found]

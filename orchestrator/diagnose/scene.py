@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from orchestrator.diagnose import kernels
+from orchestrator.diagnose.kernels import Kernels
 from orchestrator.diagnose.pictures import colours, scaling
 from orchestrator.diagnose.pictures.colours import Colours
 from orchestrator.diagnose.pictures.scaling import Scaling
@@ -128,7 +130,7 @@ _CAMERAS = re.compile(r"^available cameras\b")
 _UPSTREAM = re.compile(r"\bgit clone \S+(?:git\.libcamera\.org|/libcamera-org)/libcamera")
 #: All that :class:`Scene` looks for.
 PATTERNS = (
-    *scaling.PATTERNS, *colours.PATTERNS,
+    *scaling.PATTERNS, *colours.PATTERNS, *kernels.PATTERNS,
     _PROMPT, _COMMAND, _NORMALIZATION, _ZERO_POINT, _UINT8, _OLD_CARD, _NEW_DRIVER, _STEP,
     _NEW_CARD, _OLD_LIBRARY, _OLD_MODULE, _LOW_VOLTAGE, _CARD_LOST, _OLD_API, _DONE, _CRASH,
     _LXC_ALLOWS, _NODE,
@@ -154,6 +156,8 @@ class Scene:
     #: What the code of the post does to pictures.
     scaling: Scaling = field(default_factory=Scaling)
     colours: Colours = field(default_factory=Colours)
+    #: The kernel that runs, and those that have modules.
+    kernels: Kernels = field(default_factory=Kernels)
     cwd: str | None = None
     #: The machine at whose prompt the log is, and at which each of some things was shown last.
     host: str = ""
@@ -221,8 +225,8 @@ class Scene:
 
     @property
     def waits(self) -> bool:
-        """Whether the next line may go on with code that does something to pictures."""
-        return self.scaling.waits or self.colours.waits
+        """Whether the next line may go on with code for pictures, or be a command's answer."""
+        return self.scaling.waits or self.colours.waits or self.kernels.waits
 
     def feed(self, folded: str) -> None:
         """Take in one folded line."""
@@ -258,6 +262,7 @@ class Scene:
         self._feed_node(folded, lower)
         self._feed_camera(folded, lower)
         self._feed_kernel(folded, lower)
+        self.kernels.feed(lower, self.host)
 
     def feed_shown(self, lower: str) -> None:
         """Take in one line of a file that is only shown, as a container's configuration."""

@@ -215,9 +215,9 @@ OVER = {
 #: Modules whose package has another name.
 _PACKAGES = {"cv2": "opencv_python", "yaml": "pyyaml", "pil": "pillow", "sklearn": "scikit_learn"}
 #: Entries whose captured name is that of a package, which pip may have installed afterwards.
-_OF_PIP = frozenset({"B06", "B07", "S35", "S58"})
+_OF_PIP = frozenset({"B06", "B07", "B2047", "B2048", "B2049", "B2050", "S35", "S58"})
 #: By which entries pip says that it finds no such package.
-_NOT_FOUND = ("B06",)
+_NOT_FOUND = ("B06", "B2047", "B2048", "B2049", "B2050")
 #: Formats that no other one is made of.
 _OF_A_FORMAT = re.compile(r"^\W*(?:torchscript|coreml):? export failure", re.IGNORECASE)
 _EXPORT_FAILED = re.compile(r"\bexport failure\b", re.IGNORECASE)

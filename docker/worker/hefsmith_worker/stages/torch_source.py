@@ -262,7 +262,7 @@ def _check_sound(target: Path, exporter: str) -> None:
         onnx_files.check_loads(target)
     except Exception as error:
         raise StageError(
-            "the %s exporter wrote a file that is no valid ONNX: %s"
+            "the %s exporter wrote a file that is not valid ONNX: %s"
             % (exporter, checkpoint.first_line(error)),
             code="export.exporter",
             fix="Try export: {%s}." % _other_export("", exporter == "dynamo"),

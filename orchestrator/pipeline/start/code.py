@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import ConfigError, escape_control
 from orchestrator.files import relative
 from orchestrator.installation import quoted
+from orchestrator.project.survey.code import called_names
 from orchestrator.project.survey.factory import (
     Factory,
     find_factories,
@@ -105,7 +106,7 @@ def _factory(
     names = list(dict.fromkeys((one.script.path, one.name) for one in found))
     if not found:
         raise _no_code(given, weights, scripts)
-    if len(names) > 1 and _as_good(found, weights):
+    if len(names) > 1 and _as_good(found, weights) and not _called_alone(*found[:2], scripts):
         options = tuple(
             (str(number), f"{one.name} in {one.script.path.name}, {one.script.place(one.lines[0])}")
             for number, one in enumerate(found[:6])
@@ -114,6 +115,12 @@ def _factory(
         question = Question("code", "Which code builds this network?", options, "0", reason)
         return found[int(ask(question))]
     return found[0]
+
+
+def _called_alone(first: Factory, second: Factory, scripts: Sequence[Script]) -> bool:
+    """Tell whether programs here make the first of two and not the other."""
+    called = called_names(scripts)
+    return first.name in called and second.name not in called
 
 
 def _callable_first(found: Sequence[Factory]) -> list[Factory]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.reading import parse_json, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _BUILTINS = frozenset(dir(builtins))
@@ -454,3 +454,35 @@ def _at_most_two_empty(lines: Sequence[str]) -> list[str]:
         if line.strip() or not (len(kept) > 1 and not kept[-1].strip() and not kept[-2].strip()):
             kept.append(line)
     return kept
+
+
+def called_names(scripts: Iterable[Script]) -> frozenset[str]:
+    """Return the names that programs call where they run, as ``net = Net()`` in a training does.
+
+    What is called inside of functions and classes may be any of a library's networks.
+    """
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    outside = [one for script in scripts for one in script.tree.body if not isinstance(one, kinds)]
+    calls = [node for one in outside for node in ast.walk(one) if isinstance(node, ast.Call)]
+    return frozenset(dotted(node.func).rpartition(".")[2] for node in calls)
+
+
+def hands_on(script: Script, name: str) -> bool:
+    """Tell whether a class's ``forward`` only calls one of its layers on what it is given."""
+    node = script.definitions.get(name)
+    body = node.body if isinstance(node, ast.ClassDef) else []
+    forward = next(
+        (one for one in body if isinstance(one, ast.FunctionDef) and one.name == "forward"), None
+    )
+    if forward is None or len(forward.args.args) != 2:
+        return False
+    own, given = (one.arg for one in forward.args.args)
+    said = [one for one in forward.body if not isinstance(one, ast.Expr)]
+    returned = said[0].value if len(said) == 1 and isinstance(said[0], ast.Return) else None
+    return (
+        isinstance(returned, ast.Call)
+        and dotted(returned.func).startswith(f"{own}.")
+        and dotted(returned.func).count(".") == 1
+        and [dotted(one) for one in returned.args] == [given]
+        and not returned.keywords
+    )

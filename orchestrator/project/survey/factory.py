@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.project.code_root import above, holds
-from orchestrator.project.survey.code import Extract, Script, Trouble, Unknown, dotted, extract
+from orchestrator.project.survey.code import (
+    Extract,
+    Script,
+    Trouble,
+    Unknown,
+    called_names,
+    dotted,
+    extract,
+    hands_on,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,7 +92,7 @@ def find_factories(
             if fit is not None:
                 factory = _of_class(script, name, weights, known, scripts)
                 # A wrapper of a training tool, which hands its input on, is not needed.
-                hides = inner is not None and bool(factory.packages) and _hands_on(script, name)
+                hides = inner is not None and bool(factory.packages) and hands_on(script, name)
                 found.append(((_HIDING if hides else 0, fit, len(factory.missing)), factory))
             elif inner is not None:
                 fit = _fit(script, name, inner, scripts)
@@ -92,7 +101,15 @@ def find_factories(
                     found.append(((1, fit, len(factory.missing)), factory))
         found += [((_OF_LIBRARIES, 0, 0), one) for one in _built_elsewhere(script, weights, known)]
         found += [((_BY_NAME, 0, 0), one) for one in _made_by_name(script, weights, known)]
-    found.sort(key=lambda pair: (pair[0], len(pair[1].troubles), str(pair[1].script.path)))
+    called = called_names(scripts)
+    found.sort(
+        key=lambda pair: (
+            pair[0],
+            pair[1].name not in called,
+            len(pair[1].troubles),
+            str(pair[1].script.path),
+        )
+    )
     return _without_strangers([(rank[0], factory) for rank, factory in found])
 
 
@@ -111,27 +128,6 @@ def _without_strangers(found: Sequence[tuple[int, Factory]]) -> list[Factory]:
         if rank < _HIDING or rank == _OF_LIBRARIES or (rank == _BY_NAME and makes):
             kept.append(one)
     return kept
-
-
-def _hands_on(script: Script, name: str) -> bool:
-    """Tell whether a class's ``forward`` only calls one of its layers on what it is given."""
-    node = script.definitions.get(name)
-    body = node.body if isinstance(node, ast.ClassDef) else []
-    forward = next(
-        (one for one in body if isinstance(one, ast.FunctionDef) and one.name == "forward"), None
-    )
-    if forward is None or len(forward.args.args) != 2:
-        return False
-    own, given = (one.arg for one in forward.args.args)
-    said = [one for one in forward.body if not isinstance(one, ast.Expr)]
-    returned = said[0].value if len(said) == 1 and isinstance(said[0], ast.Return) else None
-    return (
-        isinstance(returned, ast.Call)
-        and dotted(returned.func).startswith(f"{own}.")
-        and dotted(returned.func).count(".") == 1
-        and [dotted(one) for one in returned.args] == [given]
-        and not returned.keywords
-    )
 
 
 def factory_of(

@@ -276,3 +276,20 @@ def test_the_demos_pictures_are_not_taken_for_the_users(tmp_path: Path) -> None:
     pictures(tmp_path / "photos", "a", "b")
     found = look_around(tmp_path, skipping=(tmp_path / "calib" / "digits",))
     assert [one.path.name for one in found.pictures] == ["photos"]
+
+
+def test_of_networks_alike_the_one_that_the_training_makes_goes_first(tmp_path: Path) -> None:
+    """A library of networks with layers of the same names: pytorch-cifar has twenty."""
+    other = NET.replace("class Net", "class Alpha").replace(
+        "nn.Conv2d(3, 4, 3)", "nn.Conv2d(3, 4, 5)"
+    )
+    (tmp_path / "alpha.py").write_text(other)
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "train.py").write_text(
+        "from net import Net\nfrom alpha import Alpha\n# net = Alpha()\nnet = Net(5)\n"
+        "def compare():\n    return Alpha()\n"
+    )
+    scripts = [one for path in sorted(tmp_path.glob("*.py")) if (one := read_script(path))]
+    torch.save({"net": prefixed("module."), "acc": 93.2}, tmp_path / "ckpt.pth")
+    weights = read_weights(tmp_path / "ckpt.pth")
+    assert find_factories(scripts, weights, {})[0].name == "Net"

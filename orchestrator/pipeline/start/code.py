@@ -106,7 +106,11 @@ def _factory(
     names = list(dict.fromkeys((one.script.path, one.name) for one in found))
     if not found:
         raise _no_code(given, weights, scripts)
-    if len(names) > 1 and _as_good(found, weights) and not _called_alone(*found[:2], scripts):
+    if (
+        len(names) > 1
+        and _as_good(found, weights)
+        and not _called_alone(found[0], found[1], scripts)
+    ):
         options = tuple(
             (str(number), f"{one.name} in {one.script.path.name}, {one.script.place(one.lines[0])}")
             for number, one in enumerate(found[:6])

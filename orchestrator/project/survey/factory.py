@@ -38,6 +38,11 @@ _THERE = frozenset({"torch", "numpy", "onnx", "PIL"})
 _LIBRARIES = ("torchvision.models.", "timm.create_model", "segmentation_models_pytorch.")
 #: What functions are called that make a network.
 _MAKER = re.compile(r"^(build|make|create|get|new|define|construct)\w*$|^\w*(model|net|network)$")
+#: What functions of such names make otherwise, by the last word of it.
+_MAKES_OTHER = re.compile(
+    r"_(?:args?|parser|config|cfg|options?|opts?|(?:data)?loaders?|datasets?|data|transforms?|device"
+    r"|optimi[sz]ers?|schedulers?|logger|paths?|(?:file)?names?|lr|loss|time|labels?|classes)$"
+)
 #: Arguments that fetch weights: those that were trained come from the checkpoint.
 _PRETRAINED = {"pretrained": False, "weights": None, "weights_backbone": None}
 #: Methods that give a network a layer by a name.
@@ -336,7 +341,8 @@ def _made_by_name(
             if name in script.statements and script.stands_for(call).endswith("nn.Sequential"):
                 yield _placed(Factory(script, name), known)
     for name, node in script.definitions.items():
-        if not isinstance(node, ast.FunctionDef) or not _MAKER.match(name):
+        makes = _MAKER.match(name) and not _MAKES_OTHER.search(name)
+        if not isinstance(node, ast.FunctionDef) or not makes:
             continue
         if any(isinstance(one, ast.Return) and one.value is not None for one in ast.walk(node)):
             yield _placed(_called(script, name, weights, known, ()), known)

@@ -293,3 +293,17 @@ def test_of_networks_alike_the_one_that_the_training_makes_goes_first(tmp_path: 
     torch.save({"net": prefixed("module."), "acc": 93.2}, tmp_path / "ckpt.pth")
     weights = read_weights(tmp_path / "ckpt.pth")
     assert find_factories(scripts, weights, {})[0].name == "Net"
+
+
+def test_a_network_whose_pytorch_comes_by_a_star_is_one(tmp_path: Path) -> None:
+    """So the best known U-Net has it; the function that reads its options was taken instead."""
+    (tmp_path / "parts.py").write_text("import torch\nfrom torch import nn\n")
+    body = NET.replace("import torch\nfrom torch import nn\n", "from .parts import *\n")
+    (tmp_path / "net.py").write_text(body)
+    (tmp_path / "predict.py").write_text(
+        "import argparse\ndef get_args():\n    return argparse.ArgumentParser().parse_args()\n"
+    )
+    scripts = [one for path in sorted(tmp_path.glob("*.py")) if (one := read_script(path))]
+    torch.save({**STATE, "mask_values": [0, 1]}, tmp_path / "ckpt.pth")
+    found = find_factories(scripts, read_weights(tmp_path / "ckpt.pth"), {})
+    assert [one.name for one in found] == ["Net"]

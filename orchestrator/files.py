@@ -50,9 +50,11 @@ def replacing(
     As :func:`write_atomic`, for what is written piece by piece. What the system refuses names
     ``path``, says what is there now and, of a full disk, how many bytes are ``needed``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # Noted before any is made: the folders of a write that fails go with it, and no other's.
+    made = [one for one in (path.parent, *path.parent.parents) if not os.path.lexists(one)]
     part: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         number, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part"
         )
@@ -66,8 +68,14 @@ def replacing(
         if part is not None:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+        refused: OSError | None = None
         if isinstance(error, OSError) and error.errno in _REFUSALS:
-            raise _in_words(error, path, needed) from error
+            refused = _in_words(error, path, needed)  # asks the folder what is free there
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # refused where another wrote into it meanwhile
+        if refused is not None:
+            raise refused from error
         raise
 
 

@@ -109,3 +109,38 @@ def test_texts_have_the_same_line_ends_on_every_system(repository: Path, tmp_pat
     assert [found for path in ours for found in writers(path)] == []
     (tmp_path / "x.py").write_text("p.write_text('a')\nopen('f', 'w')\nopen('f', 'wb')\n")
     assert len(list(writers(tmp_path / "x.py"))) == 2
+
+
+def test_a_write_that_fails_leaves_no_folder_behind_that_it_made_and_all_that_were_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: ``hef init`` left an empty models/NAME, which the next look took for a model."""
+    (tmp_path / "models").mkdir()
+
+    def full(path: str, *_: object) -> None:
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr(files, "_move", full)
+    with pytest.raises(OSError, match=r"No space.* are needed, .* are free"):
+        files.write_atomic(tmp_path / "models/net/deep/model.yaml", "x")
+    assert [one.name for one in tmp_path.iterdir()] == ["models"]
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_folder_that_a_failed_write_made_stays_where_another_put_something_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: str, *_: object) -> None:
+        (tmp_path / "models/theirs").write_text("theirs")
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr(files, "_move", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_atomic(tmp_path / "models/net/model.yaml", "x")
+    assert [one.name for one in (tmp_path / "models").iterdir()] == ["theirs"]
+
+
+def test_folders_that_were_made_before_one_was_refused_go_too(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="too long"):
+        files.write_atomic(tmp_path / "models" / ("n" * 300) / "model.yaml", "x")
+    assert list(tmp_path.iterdir()) == []

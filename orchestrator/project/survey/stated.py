@@ -8,6 +8,7 @@ deviations are told in units of 0..255, sizes as (height, width).
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -277,6 +278,10 @@ def _of_arithmetic(script: Script) -> Stated:
             told = _of_picture_call(script, node, whole)
             found = {key: value for key, value in told.items() if key not in values}
             values.update(found)
+            if shifted is None and (divisor := _divisor(script, node)) is not None:
+                mean = _taken_off(script, divisor[0])
+                if mean and _of_pixels(mean, divisor[1]):
+                    shifted, found = (mean, divisor[1]), {"scale": divisor[1]}
         elif isinstance(node, ast.Subscript):
             turned |= "::-1" in ast.unparse(node.slice)
         elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Sub):
@@ -294,6 +299,9 @@ def _of_arithmetic(script: Script) -> Stated:
             where.append(f"{script.path.name}:{line}: {script.line(node)}"[:90])
     if opened and not turned:
         values["color"] = "bgr"
+    if "size" not in values and (sides := _of_options(script)) is not None:
+        values["size"] = sides
+        where.append(f"{script.path.name}: its options")
     scale = _scale(script, divided, shifted)
     if scale is not None:
         values["mean"], values["std"] = scale
@@ -324,7 +332,7 @@ def _of_picture_call(script: Script, node: ast.Call, whole: str) -> dict[str, An
     """Return what ``.resize(...)`` and ``.convert("L")`` say, of Pillow and OpenCV."""
     tail = node.func.attr if isinstance(node.func, ast.Attribute) else _tail(node)
     first = node.args[0] if node.args else None
-    if tail == "resize":
+    if tail.startswith("resize"):
         argument = node.args[1] if whole.startswith("cv2") and len(node.args) > 1 else first
         sides = _wide_high(script, argument)
         return {} if sides is None else {"size": sides, "resize": "stretch"}
@@ -335,6 +343,9 @@ def _of_picture_call(script: Script, node: ast.Call, whole: str) -> dict[str, An
 def _divisor(script: Script, node: ast.AST) -> tuple[ast.expr, list[float]] | None:
     """Return what is divided and by what, also in place, and by a factor (``* 0.0078125``)."""
     of: ast.expr
+    if (called := _method(node, ("div", "div_"))) is not None:
+        by = _constants(script, called[1])
+        return (called[0], by) if by and min(by) > 0 else None
     if isinstance(node, ast.AugAssign):
         of, by = node.target, _constants(script, node.value)
     elif isinstance(node, ast.BinOp):
@@ -358,8 +369,17 @@ def _of_pixels(mean: list[float], std: list[float]) -> bool:
     return (max(mean) <= 1.5 and max(std) <= 1.5) or min(std) >= 20
 
 
+def _method(node: ast.AST, names: tuple[str, ...]) -> tuple[ast.expr, ast.expr] | None:
+    """Return of ``x.name(value)`` what it is called on and the value."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+        return (node.func.value, node.args[0]) if node.func.attr in names else None
+    return None
+
+
 def _taken_off(script: Script, node: ast.expr) -> list[float]:
-    """Return the mean of ``(x - MEAN)``."""
+    """Return the mean of ``(x - MEAN)`` and of ``x.sub_(MEAN)``."""
+    if (called := _method(node, ("sub", "sub_"))) is not None:
+        return _constants(script, called[1])
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
         return _constants(script, node.right)
     return []
@@ -393,9 +413,35 @@ def _wide_high(script: Script, node: ast.expr | None) -> tuple[int, int] | None:
         value = script.value(node)
     except Unknown:
         return None
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(one, int) for one in value):
-        return value[1], value[0]
+    listed = value if isinstance(value, list) and len(value) == 2 else []
+    # OpenCV's ``resize(img, (0, 0), fx=...)`` states a factor.
+    if listed and all(isinstance(one, int) and one > 0 for one in listed):
+        return listed[1], listed[0]
     return None
+
+
+def _of_options(script: Script) -> tuple[int, int] | None:
+    """Return (height, width) that a program's options have if nobody gives others."""
+    found: dict[str, int] = {}
+    for node in ast.walk(script.tree):
+        if isinstance(node, ast.Call) and _tail(node) == "add_argument":
+            names = [one.value for one in node.args if isinstance(one, ast.Constant)]
+            default = next((one.value for one in node.keywords if one.arg == "default"), None)
+            number = _constant(script, default) if default is not None else None
+            side = next((side for one in names if (side := _side(str(one)))), "")
+            if side and number is not None and number == int(number) and 8 <= number <= 8192:
+                found.setdefault(side, int(number))
+    return (found["high"], found["wide"]) if len(found) == 2 else None
+
+
+def _side(option: str) -> str:
+    """Return which side of a picture an option states, "" for another one."""
+    words = re.fullmatch(
+        r"-*(?:(?:input|image|img|crop|resize|net|model)[-_]?)?(?:(h|height)|(w|width))",
+        option,
+        re.IGNORECASE,
+    )
+    return "" if words is None else "high" if words.group(1) else "wide"
 
 
 def _constant(script: Script, node: ast.expr) -> float | None:

@@ -155,6 +155,18 @@ for f in files:
             "x = (cv2.imread(f) - np.array([127, 127, 127])) / 128",
             (None, None, None, (127.0,) * 3, (128.0,), "bgr"),
         ),
+        (
+            "x = cv2.resize(cv2.imread(f), (0, 0), fx=0.5, fy=0.5)",
+            (None, None, None, None, None, "bgr"),
+        ),
+        (
+            "tf = resizeNormalize((100, 32))\ndef prepare(x):\n    x.sub_(0.5).div_(0.5)",
+            ((32, 100), "stretch", None, (127.5,), (127.5,), None),
+        ),
+        (
+            "p.add_argument('--imgH', type=int, default=32)\np.add_argument('--imgW', default=100)",
+            ((32, 100), None, None, None, None, None),
+        ),
         ("x = np.asarray(im) * 0.00392156862", (None, None, None, (0.0,), (255.0,), None)),
         ("learning = rate * 0.01\nsteps -= 3\nsteps /= 7", (None, None, None, None, None, None)),
         ("print('nothing of pictures')", (None, None, None, None, None, None)),

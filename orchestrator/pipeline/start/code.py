@@ -21,7 +21,7 @@ from orchestrator.project.survey.factory import (
 from orchestrator.project.survey.questions import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from orchestrator.project.survey.code import Script
     from orchestrator.project.survey.given import Given
@@ -50,6 +50,7 @@ class Code:
     said: tuple[str, ...] = ()
     guessed: tuple[str, ...] = ()
     export: Mapping[str, Any] | None = None
+    name: str = ""
 
     def as_run(self, kwargs: Mapping[str, Any], export: Mapping[str, Any] | None) -> Code:
         """Return the same code with the arguments that fit and the export that it needs."""
@@ -66,8 +67,13 @@ def find_code(
     known: Mapping[str, object],
     target: Path,
     ask: Ask,
-) -> Code:
-    """Return the source of a recipe; its code is found, asked for, or said to be missing."""
+    *,
+    but: Collection[str] = (),
+) -> Code | None:
+    """Return the source of a recipe; its code is found, asked for, or said to be missing.
+
+    ``but`` names code that the weights did not fit; ``None`` is returned where no other is there.
+    """
     network = given.network
     path = network.path
     kind = network.checkpoint.kind if network.checkpoint is not None else None
@@ -76,7 +82,9 @@ def find_code(
     )
     if network.kind != "weights" or (alone and given.torch is None):
         return Code({network.kind: relative(path, target)}, {network.kind: _absolute(path)})
-    factory = _factory(given, weights, scripts, known, ask)
+    factory = _factory(given, weights, scripts, known, ask, but)
+    if factory is None:
+        return None
     if factory.missing:
         given_too = [f"{key}={value!r}" for key, value in factory.kwargs.items()]
         words = [f"{one}=..." for one in factory.missing] + given_too
@@ -99,10 +107,13 @@ def _factory(
     scripts: Sequence[Script],
     known: Mapping[str, object],
     ask: Ask,
-) -> Factory:
+    but: Collection[str],
+) -> Factory | None:
     if given.torch is not None:
-        return _named(given.torch, weights, scripts, known)
+        return None if but else _named(given.torch, weights, scripts, known)
     found = _callable_first(find_factories(scripts, weights, known))
+    if but:
+        return next((one for one in found if one.name not in but and not one.missing), None)
     names = list(dict.fromkeys((one.script.path, one.name) for one in found))
     if not found:
         raise _no_code(given, weights, scripts)
@@ -228,7 +239,17 @@ def _placed(given: Given, factory: Factory, target: Path, ask: Ask) -> Code:
     source["weights"], absolute["weights"] = relative(path, target), _absolute(path)
     if factory.kwargs:
         source["kwargs"] = absolute["kwargs"] = dict(factory.kwargs)
-    return Code(source, absolute, packages, files, draft, script, tuple(said), factory.guessed)
+    return Code(
+        source,
+        absolute,
+        packages,
+        files,
+        draft,
+        script,
+        tuple(said),
+        factory.guessed,
+        name=factory.name,
+    )
 
 
 def _stem(given: Given, script: Script) -> str:

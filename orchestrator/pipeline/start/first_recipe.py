@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from orchestrator.project.survey.questions import Ask
 
 #: Why a look may fail although the recipe builds elsewhere.
+#: Networks that are tried where the weights do not fit the first.
+_MOST_TRIED = 8
 _ELSEWHERE = frozenset(
     {"export.torchscript-refused", "export.factory-import", "export.tensorflow-missing"}
 )
@@ -81,18 +83,11 @@ def start(
     labels_before = labels_for(
         shown, weights.classes_out, facts=facts, scripts=scripts, files=folder.labels
     )
-    known = _known(scripts, labels_before.names)
-    code = start_code.find_code(given, weights, scripts, known, target, ask)
+    fitting = _fitting(given, weights, facts, scripts, draft, labels_before, session)
+    code, written, alike = fitting.code, fitting.written, fitting.alike
+    inputs, seen, failure = fitting.inputs, fitting.seen, fitting.failure
     draft.files.update(code.files)
     draft.said += code.said
-    written = stated.stated_in_facts(weights.facts, given.network.path.name)
-    written = written.over(stated.stated_in_facts(facts, "the files beside it"))
-    written = written.over(stated.stated_in_scripts(_own_first(scripts, code.script)))
-    alike = common_size(shown) if written.size is None and shown is not None else None
-    inputs = _inputs(given, weights, written, alike)
-    if shown is not None and shown.array is not None and given.size is None and not given.inputs:
-        inputs = inputs_of(shown.array, weights.rank, weights.channels)
-    seen, failure = _look(given, session, code, inputs, shown, labels_before, written, target)
     if failure is not None:
         draft.notes.append(f"the network was not run: {in_one_line(failure)}")
     elif seen is not None and seen.kwargs is not None:
@@ -181,6 +176,61 @@ def _ultralytics(draft: Draft) -> Started:
     return Started(
         recipe, network, draft.files, draft.comments, draft.said, draft.notes, draft.first
     )
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """The code whose network the weights fit, what its files state, and what a run of it showed."""
+
+    code: start_code.Code
+    written: stated.Stated
+    alike: tuple[int, int] | None
+    inputs: Sequence[Mapping[str, tuple[int, ...]]]
+    seen: LookResult | None
+    failure: HefsmithError | None
+
+
+def _fitting(
+    given: Given,
+    weights: Weights,
+    facts: Mapping[str, Any],
+    scripts: Sequence[Script],
+    draft: Draft,
+    labels: Labels,
+    session: BuildSession,
+) -> _Fitting:
+    """Find the code, and run it; where the weights do not fit, the next that may be theirs.
+
+    A file has networks in several sizes, and functions that make each: the weights tell which.
+    """
+    known, shown = _known(scripts, labels.names), given.calibration
+    tried: list[str] = []
+    refused: ConfigError | None = None
+    while True:
+        code = start_code.find_code(
+            given, weights, scripts, known, draft.target, draft.ask, but=tried
+        )
+        if code is None:
+            assert refused is not None
+            raise refused
+        written = stated.stated_in_facts(weights.facts, given.network.path.name)
+        written = written.over(stated.stated_in_facts(facts, "the files beside it"))
+        written = written.over(stated.stated_in_scripts(_own_first(scripts, code.script)))
+        alike = common_size(shown) if written.size is None and shown is not None else None
+        inputs = _inputs(given, weights, written, alike)
+        if shown is not None and shown.array is not None and not (given.size or given.inputs):
+            inputs = inputs_of(shown.array, weights.rank, weights.channels)
+        try:
+            seen, failure = _look(
+                given, session, code, inputs, shown, labels, written, draft.target
+            )
+        except ConfigError as error:
+            refused = refused or error
+            tried.append(code.name)
+            if error.code != "export.weights-fit" or not code.name or len(tried) > _MOST_TRIED:
+                raise refused from None
+            continue
+        return _Fitting(code, written, alike, inputs, seen, failure)
 
 
 def _weights(given: Given) -> tuple[Weights, dict[str, Any]]:

@@ -489,3 +489,19 @@ def hands_on(script: Script, name: str) -> bool:
         and [dotted(one) for one in returned.args] == [given]
         and not returned.keywords
     )
+
+
+def makers(script: Script, name: str) -> list[str]:
+    """Return the functions that make a class in several sizes, each with arguments of its own."""
+    found = [
+        one.name
+        for one in script.definitions.values()
+        if isinstance(one, ast.FunctionDef)
+        and any(
+            isinstance(part, ast.Return)
+            and isinstance(part.value, ast.Call)
+            and dotted(part.value.func) == name
+            for part in ast.walk(one)
+        )
+    ]
+    return found if len(found) > 1 else []

@@ -24,6 +24,7 @@ from orchestrator.project.survey.code import (
     dotted,
     extract,
     hands_on,
+    makers,
 )
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def find_factories(
                 # A wrapper of a training tool, which hands its input on, is not needed.
                 hides = inner is not None and bool(factory.packages) and hands_on(script, name)
                 found.append(((_HIDING if hides else 0, fit, len(factory.missing)), factory))
+                sizes = [_called(script, one, weights, known, ()) for one in makers(script, name)]
+                found += [((0, fit, len(one.missing)), _placed(one, known)) for one in sizes]
             elif inner is not None:
                 fit = _fit(script, name, inner, scripts)
                 if fit is not None:

@@ -307,3 +307,12 @@ def test_a_network_whose_pytorch_comes_by_a_star_is_one(tmp_path: Path) -> None:
     torch.save({**STATE, "mask_values": [0, 1]}, tmp_path / "ckpt.pth")
     found = find_factories(scripts, read_weights(tmp_path / "ckpt.pth"), {})
     assert [one.name for one in found] == ["Net"]
+
+
+def test_functions_that_make_a_network_in_several_sizes_are_all_found(tmp_path: Path) -> None:
+    sizes = "def small(**more):\n    return Net(5, **more)\n\n\ndef large():\n    return Net(7)\n"
+    (tmp_path / "net.py").write_text(f"{NET}\n\n{sizes}")
+    scripts = [one for one in [read_script(tmp_path / "net.py")] if one is not None]
+    torch.save(STATE, tmp_path / "ckpt.pth")
+    found = find_factories(scripts, read_weights(tmp_path / "ckpt.pth"), {})
+    assert {one.name for one in found} == {"Net", "small", "large"}

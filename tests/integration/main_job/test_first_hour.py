@@ -276,3 +276,57 @@ def test_init_of_torchscript_writes_a_recipe(
     torch.jit.trace(network, torch.zeros(1, 3, 48, 48)).save(str(project.root / "waste.pt"))
     init(project, "--size", "3,48,48")
     assert "weights: ../../waste.pt" in (project.root / "models/waste/model.yaml").read_text()
+
+
+PLATES = """\
+import torch
+from torch import nn
+
+
+class Plates(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.head = nn.Linear(width * 12 * 47, 8)
+
+    def forward(self, x):
+        return self.head(self.body(x).flatten(1))
+
+
+def large():
+    return Plates(12)
+
+
+def small():
+    return Plates(6)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_plates_of_an_odd_size_and_a_network_in_several_sizes(
+    new_project: Callable[[str], Project],
+) -> None:
+    """So LPRNet has it: pictures of 94 x 24, which the code states width first."""
+    from PIL import Image
+
+    project = new_project("plates")
+    (project.root / "plates.py").write_text(PLATES)
+    (project.root / "train.py").write_text(
+        "import cv2\nfrom plates import small, large\nSIZE = [94, 24]\n\n\ndef load(file):\n"
+        "    image = cv2.resize(cv2.imread(file), SIZE).astype('float32')\n"
+        "    image -= 127.5\n    image *= 0.0078125\n    return image\n"
+    )
+    namespace: dict[str, Any] = {}
+    exec(PLATES, namespace)
+    torch.save(namespace["small"]().state_dict(), project.root / "plates.pth")
+    (project.root / "crops").mkdir()
+    for number in range(8):
+        Image.new("RGB", (94, 24), (number * 20, 90, 40)).save(
+            project.root / "crops" / f"{number}.png"
+        )
+    made = init(project)
+    recipe = (project.root / "models" / "plates" / "model.yaml").read_text()
+    assert "plates.py:small" in recipe, made
+    assert "[1, 3, 24, 94]" in recipe
+    for line in ("mean: [127.5]", "std: [128]", "color: bgr"):
+        assert line in recipe

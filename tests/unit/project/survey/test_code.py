@@ -167,6 +167,12 @@ for f in files:
             "p.add_argument('--imgH', type=int, default=32)\np.add_argument('--imgW', default=100)",
             ((32, 100), None, None, None, None, None),
         ),
+        ("input_shape = [416, 416]", ((416, 416), None, None, None, None, None)),
+        (
+            "p.add_argument('--img-size', type=int, default=320)",
+            ((320, 320), None, None, None, None, None),
+        ),
+        ("p.add_argument('--img_size', default=[94, 24])", (None, None, None, None, None, None)),
         ("x = np.asarray(im) * 0.00392156862", (None, None, None, (0.0,), (255.0,), None)),
         ("learning = rate * 0.01\nsteps -= 3\nsteps /= 7", (None, None, None, None, None, None)),
         ("print('nothing of pictures')", (None, None, None, None, None, None)),

@@ -139,6 +139,7 @@ class _Kind:
     def __init__(self) -> None:
         self.empty = True
         self.strange = False
+        self.zeros = False
 
     def of(self, lines: Iterable[str]) -> Iterator[str]:
         """Yield the same lines; none of a file that is known to be no log."""
@@ -146,10 +147,12 @@ class _Kind:
             if number == 0 and line.startswith(_NO_LOGS):
                 self.strange, self.empty = True, False
                 return
-            self.strange = self.strange or "\0" in line or line.count("\ufffd") * 4 > len(line)
-            self.empty = self.empty and not line.strip(" \t\r\ufeff")
-            # Zeros alone, as a disk writes them where power was cut, are no words.
-            yield "" if line[:1] == "\0" and line.count("\0") == len(line) else line
+            # Zeros at the end, as a disk writes them where power was cut, are no words.
+            text = line.rstrip("\0")
+            self.zeros = self.zeros or text != line
+            self.strange = self.strange or "\0" in text or text.count("\ufffd") * 4 > len(text)
+            self.empty = self.empty and not text.strip(" \t\r\ufeff")
+            yield text
 
 
 def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
@@ -184,4 +187,6 @@ def explain_logs(paths: Iterable[Path], stdin: BinaryIO) -> Explained:
     if kind.strange:
         # Words that a picture or a HEF seems to have by chance are none.
         notable = [one for one in notable if one[2].count("\ufffd") < _NOT_TEXT]
-    return Explained(ran, findings, notable, kind.empty, kind.strange)
+    # Nothing but zeros is no text, either.
+    hollow = kind.empty and kind.zeros
+    return Explained(ran, findings, notable, kind.empty and not hollow, kind.strange or hollow)

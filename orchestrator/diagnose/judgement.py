@@ -44,7 +44,12 @@ class Judgement:
         if log.questions.only_asks:
             # What people's own words bring up needs somebody who complains.
             hits = {n: hit for n, hit in hits.items() if hit.entry.match or n in kinds.ANSWERS}
-        found = [ranking.soften(log.finding(hit), name in over) for name, hit in hits.items()]
+        idle = ranking.idle_since([log.finding(hits[name]) for name in over if name in hits])
+        found = [
+            ranking.soften(log.finding(hit), name in over)
+            for name, hit in hits.items()
+            if name not in idle
+        ]
         found = self._doubted(found, hits, gone)
         # A warning stays one where the run went on: only a failure can be got over.
         past = {n for n in over if hits[n].entry.severity in {"fatal", "possible"}}
@@ -56,6 +61,9 @@ class Judgement:
         if not log.places.several:
             symptoms = Symptoms(log.evidence.tracebacks, log.session, log.installs)
             found = symptoms.doubt(found, log.failures(), log.last)
+        if not log.observed.began_to_optimize and self._ended_before(found):
+            # That no GPU was chosen costs nothing where nothing was optimised.
+            found = [one for one in found if one.id != "O02"]
         entries = {name: hit.entry for name, hit in (log.hits | deeper).items()}
         found = ranking.shade(once(found), entries, self._apart)
         if log.outcome.outcome == "failed" and log.asked.images is None:
@@ -105,6 +113,12 @@ class Judgement:
         ):
             return [ranking.possible(one, ASIDE) if one.id in log.asides else one for one in found]
         return found
+
+    def _ended_before(self, found: Sequence[Diagnosis]) -> bool:
+        """Tell whether the log ends before the optimisation: well, or with a failure."""
+        steps = {one.stage for one in found if one.severity == "fatal"}
+        parsed = self._log.progress.stage == "parse" and self._log.outcome.outcome == "ok"
+        return parsed or bool(steps & {"docker", "setup", "parse"})
 
     def _wants_a_reason(
         self, hits: Mapping[str, Hit], over: set[str], found: Sequence[Diagnosis]

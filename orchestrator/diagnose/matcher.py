@@ -65,6 +65,13 @@ _LIBRARY = re.compile(
 )
 
 
+#: What the logging of a program puts before each message.
+_LOGGED = re.compile(
+    r"\s*\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?\]?"
+    r" - (?:[\w.]{1,60} - )?(?:INFO|DEBUG|IMPORTANT) - "
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """An entry that explains a message: where it was, and what was captured."""
@@ -96,6 +103,11 @@ def _in_order(found: Found, message: str) -> bool:
     return found.parts == 1 or any(
         len(one.parts) == 1 and one.search(message) is not None for one in found.entry.match
     )
+
+
+def _is_logged(line: str, bare: str) -> bool:
+    """Tell whether a program's logger wrote ``line`` as a message of its own, with its level."""
+    return bare[:1].isupper() and _LOGGED.match(line) is not None
 
 
 def _shortest(entry: Entry, parts: list[str], glue: str) -> int:
@@ -247,7 +259,7 @@ class Matcher:
             return False
         if texts.starts_message(bare) and not self._of_place(bare):
             return False
-        if len(bare) < len(line) and texts.stamped_by_system(line):
+        if len(bare) < len(line) and (texts.stamped_by_system(line) or _is_logged(line, bare)):
             return False
         _, before, said = self._message[-1]
         if bare[:1].isupper() and RAISED.match(bare) and RAISED.match(said):

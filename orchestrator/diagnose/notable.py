@@ -36,6 +36,9 @@ _BAD = re.compile(
     r"|corrupt\w*|truncated|segmentation|undefined symbol)\b",
     re.IGNORECASE,
 )
+#: HailoRT's own log puts the number of the thread before it. A queue that is "aborted" there is
+#: the usual end of a program.
+_INFORMS = re.compile(r"(?:\[\d*\] ?){0,2}(?:\[hailort\] ?)?\[info\]", re.IGNORECASE)
 _WEIGHTS: tuple[tuple[re.Pattern[str], int], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), value)
     for pattern, value in (
@@ -60,7 +63,7 @@ _TYPED = re.compile(r"^\s*(?:[$>#%]|>>>|\S+@\S+[:~].*?[$#]|ps [a-z]:\\)\s|^\W*$"
 @lru_cache(maxsize=REMEMBERED)
 def sounds_bad(folded: str) -> bool:
     """Tell whether a line may speak of trouble; what a tool only informs of does not."""
-    return _BAD.search(folded) is not None and not folded.lower().startswith("[info]")
+    return _BAD.search(folded) is not None and _INFORMS.match(folded) is None
 
 
 def announces(bare: str) -> bool:

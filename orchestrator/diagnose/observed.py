@@ -49,6 +49,8 @@ class Observed:
         self.level_asked: int | None = None
         self.level_lowered: int | None = None
         self.level_zero = False
+        #: An optimisation went on since a level was read: the next one has another.
+        self._level_used = False
         self.images_given: int | None = None
         self.images_used: int | None = None
         self.images_finetune: int | None = None
@@ -63,6 +65,7 @@ class Observed:
         self.arch: str | None = None
         self.hef: str | None = None
         self.optimized = False
+        self.began_to_optimize = False
         self._contexts_final: int | None = None
         self._contexts_so_far: int | None = None
         self._single = False
@@ -99,6 +102,16 @@ class Observed:
         self._heard[folded] = heard
 
     def _read_level(self, folded: str, lower: str) -> bool:  # noqa: ARG002
+        # "ParsedPerformanceParam command, setting optimization_level(max=2)" speaks of the
+        # compiler's own level, which has nothing to do with the one of the optimisation.
+        if "performanceparam" in lower:
+            return False
+        if self._find_level(lower):
+            self._level_used = False
+            return True
+        return False
+
+    def _find_level(self, lower: str) -> bool:
         # "Reducing compression level to 0 because requested optimization level ..." lowers
         # another level.
         if "compression level" not in lower.split("optimi", 1)[0]:
@@ -169,6 +182,7 @@ class Observed:
             match = pattern.search(folded)
             if match:
                 self.skipped[match["name"].strip()] = None
+                self._level_used = True
                 return True
         if "is done" in lower or "completed" in lower:
             # What these words mean depends on the names beside them.
@@ -181,6 +195,10 @@ class Observed:
             self.done.clear()
             self.skipped.clear()
             self.optimized = False
+            self.began_to_optimize = True
+            if self._level_used:
+                # Another build of the same log.
+                self.level_lowered, self.level_zero, self._level_used = None, False, False
         return "is done" in lower or "completed" in lower or "starting" in lower
 
     def _read_precision(self, folded: str, lower: str) -> bool:

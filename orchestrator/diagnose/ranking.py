@@ -77,6 +77,17 @@ def soften(finding: Diagnosis, recovered: bool) -> Diagnosis:
     return finding
 
 
+def idle_since(over: Sequence[Diagnosis]) -> set[str]:
+    """Return of failures that were got over those that only may have been: another one was proven
+    in the same step, as where a HEF that was not there could not be parsed, either."""
+    proven = [one for one in over if one.severity == "fatal" and not one.umbrella]
+    return {
+        one.id
+        for one in over
+        if one.severity == "possible" and any(one.stage == other.stage for other in proven)
+    }
+
+
 def possible(finding: Diagnosis, confirm: str | None) -> Diagnosis:
     """Return a finding as one that may be: its wording is no proof, or it stands elsewhere."""
     if finding.severity in {"info", "possible"}:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from orchestrator.diagnose.catalogue import meaning_of
 from orchestrator.diagnose.post import abroad, stories, voices
+from orchestrator.diagnose.post.pasted import FENCE
 from orchestrator.diagnose.post.supposed import SEEN
 from orchestrator.diagnose.words.text import REMEMBERED
 
@@ -343,6 +344,8 @@ class Manual:
     def __init__(self) -> None:
         #: Level of the heading of that part; 0 outside of one.
         self._level = 0
+        #: Within a block of code, where ``#`` begins a comment and no heading.
+        self._fenced = False
         self._table = False
         #: How many lines ago a failure was named, to which an answer may follow; 0: none was.
         self._ago = 0
@@ -362,7 +365,9 @@ class Manual:
         self._ago = ago if ago < 3 and not answered else 0
         if _PROBLEM.match(line):
             self._ago = 1
-        if line[:1] == "#":
+        if FENCE.match(line):
+            self._fenced = not self._fenced
+        if line[:1] == "#" and not (self._fenced and self._level):
             title = line.lstrip("#")
             level = len(line) - len(title)
             if title[:1] == " " and level <= 6 and (not self._level or level <= self._level):

@@ -58,7 +58,9 @@ _PREFIX = re.compile(
     r"|(?:\||#|[-*\u2022])\s(?=\s*(?:\[|<hailo))"  # quoted in a report
     r"|(?:> ?)+(?=\s*[\w\"'/\[<])(?<!>>>)(?<!>>> )"
     r"|#\d+ \d+\.\d{1,3}(?=\s)"  # docker build
-    r"|-\s(?:[\w.]{1,40} - )?(?:info|debug|stdout|stderr) -(?=\s)"  # a program's own log
+    # A program's own log; the SDK's (hailo_sdk.client.log) also names the place in its code.
+    r"|-\s(?:[\w.]{1,40} - )?(?:info|debug|important|stdout|stderr) -"
+    r"(?:\s\w{1,60}\.py:\d{1,5} -)?(?=\s)"
     r")\s*",
     re.IGNORECASE,
 )

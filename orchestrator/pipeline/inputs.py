@@ -290,7 +290,8 @@ def _one_source(
         if path.is_file() and path.suffix.lower() in _LISTS:
             folder = collector.add(name, path.parent)
             described["path"] = f"{folder}/{path.name}"
-            mounts, places = _pointed_to(collector, options, path, name, folder)
+            pictures = options.images and collector.find(options.images, *location, "images")
+            mounts, places = _pointed_to(collector, options, path, pictures, name, folder)
             if mounts:
                 described["mounts"] = mounts
             names += [folder, *places]
@@ -312,16 +313,23 @@ def _one_source(
 
 
 def _pointed_to(
-    collector: Collector, options: SourceOptions, path: Path, name: str, own: str
+    collector: Collector,
+    options: SourceOptions,
+    path: Path,
+    pictures: Path | str | None,
+    name: str,
+    own: str,
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """Hand over the folders that a list or data set points into, besides its ``own``.
 
+    ``pictures`` is where ``images`` of the recipe leads to, which is no way from the list.
     Returns pairs (as written, as handed) and the names of what was handed over. Where all is
     said relative to the file so are the pairs: such a set means the same on every machine.
     """
     from hefsmith_worker.calibration import CalibrationError, Source, look_around
 
-    source = Source.from_value({**options.plain(skip_none=True), "path": str(path)})
+    paths = {"path": str(path), **({"images": str(pictures)} if pictures else {})}
+    source = Source.from_value({**options.plain(skip_none=True), **paths})
     try:
         around = look_around(source)
     except CalibrationError as error:

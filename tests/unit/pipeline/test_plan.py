@@ -337,3 +337,22 @@ def test_a_folder_in_a_files_place_is_told_with_its_line(
     with pytest.raises(ConfigError) as caught:
         request(model)
     assert told in caught.value.message
+
+
+@pytest.mark.parametrize("pictures", ["../../data/pictures", "data/pictures", "{whole}"])
+def test_pictures_of_annotations_are_named_as_the_recipe_names_files(
+    model: Path, pictures: str
+) -> None:
+    data = model.parent.parent / "data"
+    (data / "pictures").mkdir(parents=True)
+    (data / "pictures" / "a.png").write_bytes(b"picture")
+    document = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [], "annotations": []}
+    (data / "all.json").write_text(json.dumps(document), encoding="utf-8")
+    named = pictures.format(whole=data / "pictures")
+    source = f"source: {{path: ../../data/all.json, images: {named}}}"
+    text = RECIPE.replace("source: pictures", source)
+    (model / "model.yaml").write_text(text, encoding="utf-8")
+    asked = request(model)
+    described = asked.parameters["calibrate"]["sources"]
+    handed = {material.name: material.path for material in asked.materials}
+    assert handed[described["images"]] == data / "pictures"

@@ -11,6 +11,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.counting import counted
 from hefsmith_worker.contract.findings import INFO, Finding
 from hefsmith_worker.contract.layout import HEAD, TFLITE, VERDICT
 
@@ -127,7 +128,7 @@ def judge_build(
     from orchestrator.report import VerdictThresholds, decide, load_golden
 
     golden = golden if golden is not None else load_golden(build.golden)
-    found = [*build.findings, *_start_findings(build)]
+    found = [*build.findings, *_start_findings(build), *_ran_findings(build)]
     postprocess: Mapping[str, object] = build.summary.get("postprocess") or {}
     metric_name = postprocess.get("metric")
     metric = (
@@ -177,6 +178,25 @@ def _start_findings(build: Build) -> list[Finding]:
         return []
     message = f"the parser starts at {', '.join(inside)}, not at {', '.join(inputs)}"
     return [Finding("parse.start-nodes", INFO, message)]
+
+
+def _ran_findings(build: Build) -> list[Finding]:
+    """Return what the quantisation is known to have run with: it makes causes sure, or disproves.
+
+    What no log told says nothing.
+    """
+    asked, ran = build.summary.get("asked") or {}, build.summary.get("ran") or {}
+    level, four_bit = ran.get("level_run"), ran.get("four_bit_layers")
+    given, used = asked.get("images"), ran.get("images_used")
+    facts = {
+        "ran.level": level is not None and level == asked.get("level"),
+        "ran.lowest-level": level is not None and level <= 0,
+        "ran.images": given is not None and used is not None and used >= given,
+        "ran.eight-bit": not four_bit and asked.get("compression") == 0,
+        "ran.four-bit": bool(four_bit),
+    }
+    message = f"{counted(len(four_bit or ()), 'layer')} with 4-bit weights"
+    return [Finding(code, INFO, message) for code, true in facts.items() if true]
 
 
 def head_of(build: Build, golden: Golden) -> Head | None:

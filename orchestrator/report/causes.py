@@ -25,6 +25,8 @@ class _Known:
     findings: tuple[str, ...] = ()
     #: The symptom always shows: without it this is not the cause.
     only_seen: bool = False
+    #: Codes of findings that show what ran: with one of them this is not the cause.
+    disproven: tuple[str, ...] = ()
 
 
 def _known(
@@ -35,9 +37,10 @@ def _known(
     symptom: str = "",
     findings: tuple[str, ...] = (),
     only_seen: bool = False,
+    disproven: tuple[str, ...] = (),
 ) -> _Known:
     cause = Cause(text=text, advice=advice, known=known or None)
-    return _Known(cause, symptom, findings, only_seen)
+    return _Known(cause, symptom, findings, only_seen, disproven)
 
 
 _CAUSES: Mapping[str, tuple[_Known, ...]] = {
@@ -195,12 +198,14 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "named, from 2 on for hours without a GPU. --strict makes this an error.",
             "A09",
             findings=("D01", "A09", "C04", "O01"),
+            disproven=("ran.level",),
         ),
         _known(
             "Fewer images were used for calibration than were given",
             "Set calibration.count; the script then carries calibset_size.",
             "C05",
             findings=("D02", "C05", "C06"),
+            disproven=("ran.images",),
         ),
         _known(
             "The calibration images are not like the real ones: noise, one scene, augmented, "
@@ -238,7 +243,8 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "Weights were reduced to 4 bits",
             "Set optimization.compression: 0.",
             "O13",
-            findings=("D04", "O13"),
+            findings=("D04", "O13", "ran.four-bit"),
+            disproven=("ran.eight-bit",),
         ),
         _known(
             "Outputs that were asked for in 16 bits run in 8",
@@ -251,6 +257,12 @@ _CAUSES: Mapping[str, tuple[_Known, ...]] = {
             "A higher optimisation level made it worse (fine-tuning on few images)",
             "Compile at level 0, 1 and 2 and keep the best: hef tune MODEL.",
             "A01",
+            disproven=("ran.lowest-level",),
+        ),
+        _known(
+            "8 bits are too few for some of the layers",
+            "Run hef analyze MODEL, which names them; hef tune MODEL searches for the settings "
+            "that win the loss back.",
         ),
     ),
     "device": (
@@ -320,9 +332,11 @@ def likely_causes(
     """Return the causes for a fault at ``step``, those with evidence first.
 
     ``symptoms`` maps a symptom to a sentence about it; ``findings`` are what stages noticed.
-    A cause that would show itself is left out when it does not.
+    A cause that would show itself is left out when it does not, and so is one that what ran
+    disproves (``ran.*``, of :func:`orchestrator.pipeline.validation.judge_build`).
     """
     seen = list(findings)
+    codes = {finding.code for finding in seen}
     proven: list[Cause] = []
     rest: list[Cause] = []
     for known in _CAUSES.get(step, ()):
@@ -332,6 +346,6 @@ def likely_causes(
                 evidence = finding.message
         if evidence:
             proven.append(replace(known.cause, evidence=evidence))
-        elif not known.only_seen:
+        elif not known.only_seen and codes.isdisjoint(known.disproven):
             rest.append(known.cause)
     return (*proven, *rest)

@@ -179,8 +179,9 @@ def _one_mask(output: NDArray[np.float32]) -> str | None:
     if output.ndim != 4:
         return None
     seen: set[int] = set()
+    probable = output.shape[-1] == 1 and metrics.are_probabilities(output)
     for row in output:
-        seen.update(np.unique(metrics.mask_classes(row)).tolist())
+        seen.update(np.unique(metrics.mask_classes(row, probable=probable)).tolist())
         if len(seen) > 1:
             return None
     what = "the background" if seen == {0} else f"class {min(seen, default=0)}"

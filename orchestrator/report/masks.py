@@ -17,17 +17,21 @@ if TYPE_CHECKING:
     Masks = Sequence[NDArray[np.uint8] | None]
 
 
-def labelled_iou(output: NDArray[np.float32], masks: Masks) -> dict[int, tuple[int, int, int]]:
+def labelled_iou(
+    output: NDArray[np.float32], masks: Masks, *, like: NDArray[np.float32]
+) -> dict[int, tuple[int, int, int]]:
     """Return by class the pixels in both, in the labels, and in the answer, over all samples.
 
     ``output`` is (N, H, W, C); masks of another size are taken at the output's places. Pixels
-    that the labels leave open (255) count for nothing.
+    that the labels leave open (255) count for nothing. ``like`` are the float model's answers,
+    which tell probabilities from logits.
     """
+    probable = like.shape[-1] == 1 and metrics.are_probabilities(like)
     totals: dict[int, list[int]] = {}
     for row, mask in zip(output, masks, strict=True):
         if mask is None:
             continue
-        mine = metrics.mask_classes(np.asarray(row))
+        mine = metrics.mask_classes(np.asarray(row), probable=probable)
         truth = _at_size(np.asarray(mask), mine.shape)
         known = truth != MASK_UNKNOWN
         mine, truth = mine[known], truth[known]
@@ -74,5 +78,6 @@ def guessed(output: NDArray[np.float32], masks: Masks) -> float:
     for away in {1, len(labelled) // 2} if len(labelled) > 2 else ():
         others = labelled[away:] + labelled[:away]
         others_masks = [masks[index] for index in others]
-        found.append(mean_of_classes(labelled_iou(output[labelled], others_masks)))
+        totals = labelled_iou(output[labelled], others_masks, like=output)
+        found.append(mean_of_classes(totals))
     return max(found)

@@ -186,6 +186,24 @@ def classification_measures(
     return found
 
 
+def sample_hits(
+    reference: Floats, other: Floats, labels: Sequence[int | None]
+) -> dict[str, dict[int, bool]]:
+    """Return by measure which samples count for it: what ``agreement`` and ``top1`` are means of.
+
+    ``top1`` has the samples with a label alone.
+    """
+    best = top_classes(class_scores(other, reference), 1)[:, 0].tolist()
+    wanted = top_classes(class_scores(reference), 1)[:, 0].tolist()
+    pairs = enumerate(zip(best, wanted, strict=True))
+    return {
+        "agreement": {index: mine == good for index, (mine, good) in pairs},
+        "top1": {
+            index: best[index] == label for index, label in enumerate(labels) if label is not None
+        },
+    }
+
+
 def relabelled_accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
     """Return the accuracy that a renaming of classes would give, without fitting noise.
 
@@ -206,24 +224,33 @@ def relabelled_accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64])
 # --- Segmentation and pose -------------------------------------------------------------------
 
 
-def mask_classes(output: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the class of each pixel of one (H, W, C) output; C = 1 is a threshold at zero.
+def are_probabilities(output: Floats) -> bool:
+    """Tell whether all values of the float model's answers (N, H, W, 1) lie within 0..1."""
+    return all(
+        bool(row.min(initial=0.0) >= 0.0 and row.max(initial=0.0) <= 1.0)
+        for row in map(np.asarray, output)
+    )
 
-    A single channel whose values all lie in 0..1 is a probability: its threshold is one half.
+
+def mask_classes(output: NDArray[np.float32], *, probable: bool) -> NDArray[np.int64]:
+    """Return the class of each pixel of one (H, W, C) output.
+
+    A single channel is a probability, whose threshold is one half, or else a logit with one of
+    zero. Which of them is asked of the float model's answers to all samples: 8 bits may leave a
+    probability a little outside of 0..1, and the logits of one picture may all lie inside.
     """
     if output.shape[-1] > 1:
         best: NDArray[np.int64] = np.argmax(output, axis=-1)
         return best
-    plane = output[..., 0]
-    probability = bool(plane.min(initial=0.0) >= 0.0 and plane.max(initial=0.0) <= 1.0)
-    return (plane > (0.5 if probability else 0.0)).astype(np.int64)
+    return (output[..., 0] > (0.5 if probable else 0.0)).astype(np.int64)
 
 
 def mask_iou(reference: Floats, other: Floats) -> float:
     """Return the mean over samples of the mean IoU over the classes that either mask has."""
     values = []
+    probable = reference.shape[-1] == 1 and are_probabilities(reference)
     for left, right in zip(reference, other, strict=True):
-        a, b = mask_classes(np.asarray(left)), mask_classes(np.asarray(right))
+        a, b = (mask_classes(np.asarray(one), probable=probable) for one in (left, right))
         overlaps = []
         for number in np.union1d(a, b):
             in_a, in_b = a == number, b == number

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.report.golden import Detections
-from orchestrator.report.metrics import mask_classes
+from orchestrator.report.metrics import are_probabilities, mask_classes
 from orchestrator.report.pictures import box_overlay, rgba_uri
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def overlay_of(
     if found is None:
         return ""
     if golden.task == "segmentation":
-        return _image(class_colours(mask_classes(found)), size)
+        good = golden.load(golden.order[0], 0)
+        probable = not isinstance(good, Detections) and are_probabilities(good)
+        return _image(class_colours(mask_classes(found, probable=probable)), size)
     span = _map_of(golden, golden.order[0], index)
     return _image(_shades(found, found if span is None else span), size)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.report import Detections, metrics
+from orchestrator.report import Detections, masks, metrics
 from orchestrator.report import boxes as box_measures
 from tests.unit.report.folders import boxes_of
 
@@ -124,6 +124,22 @@ def test_mask_overlap_by_hand() -> None:
     right[0, 0, 0] = 1.0
     # class 1: 1 of 2; class 0: 2 of 3
     assert metrics.mask_iou(left, right) == pytest.approx((1 / 2 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("shift", [-0.004, 0.004])
+def test_probabilities_that_8_bits_leave_outside_of_their_range_are_no_logits(shift: float) -> None:
+    left = np.tile(np.float32([[0.0, 0.1], [0.9, 1.0]])[None, :, :, None], (3, 1, 1, 1))
+    truth = [np.uint8([[0, 0], [1, 1]])] * 3
+    assert metrics.mask_iou(left, left + np.float32(shift)) == 1.0
+    totals = masks.labelled_iou(left + np.float32(shift), truth, like=left)
+    assert masks.mean_of_classes(totals) == 1.0
+
+
+def test_logits_of_one_picture_that_lie_within_0_and_1_are_no_probabilities() -> None:
+    logits = np.float32([[[-5.0, 5.0]], [[0.2, 0.4]]])[:, :, :, None]
+    assert metrics.mask_iou(logits, logits + np.float32([[[0.0]], [[0.7]]])[:, :, :, None]) == 1.0
+    totals = masks.labelled_iou(logits, [np.uint8([[0, 1]]), np.uint8([[1, 1]])], like=logits)
+    assert masks.mean_of_classes(totals) == 1.0
 
 
 def test_key_points_of_lists_and_heat_maps() -> None:

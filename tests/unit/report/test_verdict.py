@@ -85,6 +85,23 @@ def test_a_lowered_level_is_evidence_and_comes_first(tmp_path: Path, net: Classi
     assert verdict.fault.causes[0].evidence == "level 2 was asked, level 0 ran"
 
 
+def test_what_ran_as_it_was_asked_is_no_cause(tmp_path: Path, net: Classifier) -> None:
+    steps = after(net.good(), "sdk_quantized", net.quantised(-0.4, 0.4))
+    codes = ("ran.level", "ran.lowest-level", "ran.images", "ran.eight-bit")
+    ran = [Finding(code, "info", "as asked") for code in codes]
+    verdict = judge(tmp_path, steps, net, findings=ran)
+    assert verdict.fault is not None
+    told = "\n".join(cause.text for cause in verdict.fault.causes)
+    for never in ("lowered", "Fewer images", "4 bits", "higher optimisation level"):
+        assert never not in told
+    assert "hef analyze" in verdict.fault.causes[-1].advice
+    # What is seen counts more than what was asked.
+    lowered = [*ran, Finding("O01", "warning", "no GPU: level 0 ran")]
+    verdict = judge(tmp_path, steps, net, findings=lowered)
+    assert verdict.fault is not None
+    assert verdict.fault.causes[0].evidence == "no GPU: level 0 ran"
+
+
 def test_a_device_that_reads_other_bytes_is_at_fault(tmp_path: Path, net: Classifier) -> None:
     constant = np.repeat(net.logits()[:1], net.samples, axis=0)
     verdict = judge(tmp_path, after(net.good(), "device", constant), net)
@@ -163,6 +180,20 @@ def test_one_wrong_sample_is_not_finer_than_the_threshold(tmp_path: Path, net: C
     steps["device"] = [two]
     written = write_golden(tmp_path, steps, labels=net.labels)
     assert not decide(load_golden(written), VerdictThresholds(top1_drop=0.5)).passed
+
+
+def test_a_drop_is_not_rounded_up_to_whole_samples(tmp_path: Path) -> None:
+    count = 68
+    good = np.eye(4, dtype=np.float32)[np.arange(count) % 4] * 5
+    worse = good.copy()
+    worse[:2] = np.roll(worse[:2], 1, axis=1)
+    steps: dict[str, list[Any]] = {**{step: [good] for step in STEPS}, "device": [worse]}
+    golden = load_golden(write_golden(tmp_path, steps, labels=[i % 4 for i in range(count)]))
+    # Two of 68 are 2.9 points: more than one sample, and more than 1.5 points.
+    demands = {"agreement": 0.9, "cosine": 0.9, "top1_drop": 1.5}
+    assert not decide(golden, VerdictThresholds.for_task("classification", demands)).passed
+    demands["top1_drop"] = 3.0
+    assert decide(golden, VerdictThresholds.for_task("classification", demands)).passed
 
 
 def test_values_that_are_no_numbers_fail(tmp_path: Path, net: Classifier) -> None:

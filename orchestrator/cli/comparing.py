@@ -94,6 +94,7 @@ def _value(row: Row, value: float | None) -> str:
 def _told(found: Comparison, page: Path | None) -> list[str]:
     from orchestrator.cli.summary import columns, painter, size_text
     from orchestrator.language import told
+    from orchestrator.report.comparison import ideals
     from orchestrator.report.model import SHORT_TITLES
 
     paint = painter()
@@ -104,21 +105,20 @@ def _told(found: Comparison, page: Path | None) -> list[str]:
         for letter, side in (("A", found.a), ("B", found.b))
     ]
     rows = [[told("measure"), told("float"), "A", "B", told("better")]]
-    for row in found.measures:
-        ideal = found.a.ideal.get(row.name, found.b.ideal.get(row.name))
-        rows.append(
-            [
-                told(SHORT_TITLES.get(row.name, row.name)),
-                "-" if ideal is None else _value(row, ideal),
-                _value(row, row.a),
-                _value(row, row.b),
-                row.better.upper(),
-            ]
-        )
+    rows += [
+        [
+            told(SHORT_TITLES.get(row.name, row.name)),
+            " / ".join(_value(row, one) for one in ideals(found, row.name)) or "-",
+            _value(row, row.a),
+            _value(row, row.b),
+            row.better.upper(),
+        ]
+        for row in found.measures
+    ]
     sizes = [size_text(side.hef_bytes) if side.hef_bytes else "-" for side in (found.a, found.b)]
     rows.append(["HEF", "-", *sizes, ""])
     lines += ["", *columns(rows, paint, numbers=True)]
-    lines += [f"note     {note}" for note in found.notes]
+    lines += [f"note     {told(note)}" for note in found.notes]
     lines += [f"set      {name}: {a} -> {b}" for name, a, b in found.settings]
     changed = [one for one in found.script if one[:1] in "+-" and one[:3] not in ("+++", "---")]
     lines += [f"script   {line}" for line in changed] or [f"script   {told('the same')}"]

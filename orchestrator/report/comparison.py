@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.report.analysis import decibel_text
@@ -30,6 +31,8 @@ LOSSES = ("top1_drop", "map_drop", "metric_drop", "keypoint_distance")
 #: Differences that say nothing: a measure's least, and an output's in decibels.
 GRAIN, GRAIN_DB = 1e-6, 0.05
 _GRAINS = {"cosine": 0.0005, "snr_db": GRAIN_DB}
+#: A difference that fair coins would show as often as this, or more often, may be chance.
+CHANCE = 0.05
 #: Samples and layers that are shown.
 SAMPLES, LAYERS = 8, 12
 
@@ -58,7 +61,8 @@ class Side:
 
     ``measures`` are of the last step (``step``), ``ideal`` the float network's; ``outputs`` are
     (title, cosine, SNR), ``layers`` name -> (decibels alone, bits), ``settings`` (name, asked,
-    ran), ``script`` the model script's lines.
+    ran), ``script`` the model script's lines. ``hits`` are a classifier's: by measure, whether
+    each sample (by its key) counts for it.
     """
 
     title: str
@@ -72,6 +76,7 @@ class Side:
     ideal: Mapping[str, float]
     outputs: Sequence[tuple[str, float | None, float | None]] = ()
     samples: Sequence[SampleScore] = ()
+    hits: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     layers: Mapping[str, tuple[float | None, str]] = field(default_factory=dict)
     settings: Sequence[tuple[str, str, str]] = ()
     script: Sequence[str] = ()
@@ -158,17 +163,28 @@ class Comparison:
 def compare(a: Side, b: Side) -> Comparison:
     """Return what differs between two sides."""
     names = [name for name in MEASURE_TITLES if name in a.measures or name in b.measures]
-    measures = tuple(_measure(name, a.measures.get(name), b.measures.get(name)) for name in names)
+    rows = [_measure(name, a.measures.get(name), b.measures.get(name)) for name in names]
+    notes = list(_notes(a, b))
+    for place, row in enumerate(rows):
+        coins = _coins(a, b, row.name) if row.better else None
+        if coins is None or not _is_luck(*coins[1:]):
+            continue
+        rows[place] = replace(row, better="")
+        title = MEASURE_TITLES.get(row.name, row.name)
+        notes.append(
+            f"{title}: of {coins[0]} samples {coins[1]} speak for A and {coins[2]} for B: "
+            "too few to say which is better"
+        )
     return Comparison(
         a,
         b,
-        measures,
+        tuple(rows),
         _outputs(a, b),
         _samples(a, b),
         _layers(a, b),
         _settings(a, b),
         tuple(difflib.unified_diff(list(a.script), list(b.script), a.title, b.title, lineterm="")),
-        _notes(a, b),
+        tuple(notes),
     )
 
 
@@ -180,6 +196,29 @@ def _measure(name: str, a: float | None, b: float | None) -> Row:
         return Row(name, a, b, "")
     first = (a < b) if name in LOSSES else (a > b)
     return Row(name, a, b, "a" if first else "b")
+
+
+def _coins(a: Side, b: Side, name: str) -> tuple[int, int, int] | None:
+    """Return of how many samples how many count for a measure in A alone, and in B alone.
+
+    ``None`` where nobody knows, or where the sides saw other samples: that is told by itself.
+    """
+    mine, other = a.hits.get(name), b.hits.get(name)
+    if not mine or not other or mine.keys() != other.keys():
+        return None
+    only_a = sum(hit and not other[key] for key, hit in mine.items())
+    only_b = sum(other[key] and not hit for key, hit in mine.items())
+    return len(mine), only_a, only_b
+
+
+def _is_luck(only_a: int, only_b: int) -> bool:
+    """Tell whether coins fall like that often: the sign test, which is McNemar's exact one.
+
+    Only samples that count on one side alone tell two sides apart, each like a coin.
+    """
+    coins = only_a + only_b
+    luck = sum(math.comb(coins, heads) for heads in range(min(only_a, only_b) + 1))
+    return bool(2 * luck / 2**coins > CHANCE)
 
 
 def _outputs(a: Side, b: Side) -> tuple[Row, ...]:
@@ -324,8 +363,7 @@ def _measures(found: Comparison) -> str:
         return ""
     rows = []
     for row in found.measures:
-        ideal = found.a.ideal.get(row.name, found.b.ideal.get(row.name))
-        shown = "" if ideal is None else measure_cell(row.name, ideal)
+        shown = " / ".join(measure_cell(row.name, one) for one in ideals(found, row.name))
         rows.append(
             f"<tr><th scope=row>{escape(MEASURE_TITLES.get(row.name, row.name))}</th>"
             f"<td>{shown}</td>"
@@ -337,6 +375,16 @@ def _measures(found: Comparison) -> str:
     decided = any(row.better for row in found.measures)
     key = "<p>The arrow marks the better value.</p>" if decided else ""
     return f"<section><h2>Measures</h2>{key}{table}</section>"
+
+
+def ideals(found: Comparison, name: str) -> tuple[float, ...]:
+    """Return the float networks' values of a measure: one, or A's and B's where they differ.
+
+    Another recipe may be another float network: what a side lost is then told by its own.
+    """
+    values = [side.ideal[name] for side in (found.a, found.b) if name in side.ideal]
+    same = len(values) < 2 or abs(values[0] - values[1]) <= GRAIN
+    return tuple(values[:1] if same else values)
 
 
 def _output_table(found: Comparison) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from orchestrator.report.golden import Golden
     from orchestrator.report.html import Picture
 
 #: What a search leaves in its folder: the points, and where the kept one stands.
@@ -164,8 +165,27 @@ def side_of(title: str, build: Build, recipe_folder: Path | None) -> Side:
             )
             for one in sample_scores(golden, head_of(build, golden))
         ],
+        hits=_hits(golden),
         **common,
     )
+
+
+def _hits(golden: Golden) -> dict[str, dict[str, bool]]:
+    """Return by measure which samples of a classifier count at the last step."""
+    from orchestrator.report import metrics
+    from orchestrator.report.golden import Detections
+
+    if golden.task != "classification" or not golden.outputs or not golden.order:
+        return {}
+    good, mine = golden.load(golden.order[0], 0), golden.load(golden.order[-1], 0)
+    if isinstance(good, Detections) or isinstance(mine, Detections) or good.size != mine.size:
+        return {}
+    samples = golden.samples
+    found = metrics.sample_hits(good, mine, [sample.label for sample in samples])
+    return {
+        name: {samples[index].sha256 + samples[index].name: hit for index, hit in hits.items()}
+        for name, hits in found.items()
+    }
 
 
 def _lines(build: Build) -> list[str]:

@@ -168,6 +168,40 @@ def test_two_builds_side_by_side(tmp_path: Path, net: Classifier) -> None:
     assert {row.better for row in back.measures if row.name == "top1"} == {"a"}
 
 
+def test_what_chance_would_bring_makes_no_build_better(tmp_path: Path, net: Classifier) -> None:
+    put(tmp_path, "1", net)
+    final = put(tmp_path, "2", net)
+    # Four samples more are wrong on one side: a coin falls four times like that one time in eight.
+    place = final / "golden" / "steps" / "sdk_quantized" / "0.npy"
+    answers = np.load(place)
+    right = [i for i in range(net.samples) if answers[i].argmax() == net.labels[i]]
+    answers[right[:4]] = np.roll(answers[right[:4]], 1, axis=1)
+    np.save(place, answers)
+    sides = [find_side(tmp_path, name) for name in ("net~1", "net")]
+    found, _ = compare_builds(sides[0], sides[1], (None, None))
+    by_name = {row.name: row for row in found.measures}
+    assert by_name["top1"].a > by_name["top1"].b  # type: ignore[operator]
+    assert by_name["top1"].better == by_name["agreement"].better == ""
+    assert any("of 80 samples 4 speak for A and 0 for B" in note for note in found.notes)
+    answers[right[4:8]] = np.roll(answers[right[4:8]], 1, axis=1)
+    np.save(place, answers)
+    found, _ = compare_builds(sides[0], sides[1], (None, None))
+    assert {row.better for row in found.measures if row.name == "top1"} == {"a"}
+    assert not found.notes
+
+
+def test_float_networks_that_differ_are_both_shown() -> None:
+    from orchestrator.cli.comparing import _told
+
+    a = side(measures={"top1": 0.9}, ideal={"top1": 0.95})
+    b = side(measures={"top1": 0.9}, ideal={"top1": 0.91})
+    found = compare(a, b)
+    assert any("95.0% / 91.0%" in line for line in _told(found, None))
+    assert "95.0% / 91.0%" in render_comparison(found, {})
+    same = compare(a, a)
+    assert not any("95.0% / " in line for line in _told(same, None))
+
+
 def test_a_build_without_samples_is_compared_by_the_rest(tmp_path: Path, net: Classifier) -> None:
     import shutil
 

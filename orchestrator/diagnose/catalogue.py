@@ -123,6 +123,12 @@ class Entry:
     confirm: str | None = None
     #: What the innermost frame of the traceback must hold: the code in which it was raised.
     frame: re.Pattern[str] | None = None
+    #: What kind of thing it tells (:data:`orchestrator.diagnose.traits.TRAITS`).
+    traits: frozenset[str] = frozenset()
+    #: Steps that show it to be over when they went well later (``survived.STEPS``).
+    ended_by: frozenset[str] = frozenset()
+    #: Entries that are only possible beside this one.
+    doubts: tuple[str, ...] = ()
 
     def vetoed(self, text: str) -> bool:
         """Tell whether something in the message takes a match back."""
@@ -164,6 +170,9 @@ def _entry(raw: Mapping[str, Any]) -> Entry:
         where=tuple(raw.get("where", ())),
         confirm=raw.get("confirm"),
         frame=re.compile(raw["frame"]) if "frame" in raw else None,
+        traits=frozenset(raw.get("traits", ())),
+        ended_by=frozenset(raw.get("ended_by", ())),
+        doubts=tuple(raw.get("doubts", ())),
     )
 
 
@@ -182,6 +191,12 @@ def load_catalogue() -> Mapping[str, Entry]:
         msg = f"the list of known failures cannot be read: {error}"
         raise CatalogueError(msg, hint="Install hefsmith again.") from error
     return {entry.id: entry for entry in entries}
+
+
+@cache
+def having(trait: str) -> frozenset[str]:
+    """Return the ids of the entries that have ``trait``."""
+    return frozenset(name for name, entry in load_catalogue().items() if trait in entry.traits)
 
 
 def meaning_of(status: str) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from orchestrator.diagnose.finding import Fault, Severity
 from orchestrator.diagnose.required import branches, required_sets
+from orchestrator.diagnose.traits import STEPS, TRAITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -99,9 +100,11 @@ def compile_failures(texts: Mapping[str, str]) -> str:
             raw.append({**_STATUS, **group, "match": patterns, "hint": weak})
     known |= {str(group["id"]): group for group in groups}
     for entry in raw:
-        if strange := set(_strings(entry.get("over"))) - known.keys():
-            msg = f"entry {entry['id']} is over {', '.join(sorted(strange))}, which no list has"
-            raise ValueError(msg)
+        for name in ("over", "doubts"):
+            if strange := set(_strings(entry.get(name))) - known.keys():
+                shown = ", ".join(sorted(strange))
+                msg = f"entry {entry['id']} names {shown} in {name}, which no list has"
+                raise ValueError(msg)
     entries = [_entry(entry) for entry in raw]
     digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
@@ -112,7 +115,10 @@ def compile_failures(texts: Mapping[str, str]) -> str:
 #: What each entry of the lists has, and what it may have.
 _NEEDED = ("id", "stage", "severity", "fault", "cause", "remedy", "source")
 _ALLOWED = ("match", "hint", "unless", "beside", "without", "over", "where", "yields_to",
-            "umbrella", "confirm", "frame", "rule", "recipe")  # fmt: skip
+            "umbrella", "confirm", "frame", "rule", "recipe", "traits", "ended_by",
+            "doubts")  # fmt: skip
+#: Lists of words that an entry may have, and the words.
+_WORDS = {"traits": TRAITS.keys(), "ended_by": STEPS.keys()}
 
 
 def _check(entry: Mapping[str, object]) -> None:
@@ -134,6 +140,9 @@ def _check(entry: Mapping[str, object]) -> None:
     for name, words in (("severity", get_args(Severity)), ("fault", get_args(Fault))):
         if entry.get(name, words[0]) not in words:
             wrong.append(f"{name} is one of {', '.join(words)}, not {entry[name]}")
+    for name, known in _WORDS.items():
+        strange = sorted(set(_strings(entry.get(name))) - known)
+        wrong += [f"has {one} in {name}, which means nothing" for one in strange]
     if wrong:
         msg = f"entry {entry.get('id', '?')} of the lists {'; '.join(wrong)}"
         raise ValueError(msg)
@@ -263,7 +272,7 @@ def _entry(raw: dict[str, object]) -> dict[str, object]:
         "hint": _alternatives(raw.get("hint")),
         "unless": _alternatives(raw.get("unless")),
     }
-    for name in ("where", "yields_to", "over"):
+    for name in ("where", "yields_to", "over", "traits", "ended_by", "doubts"):
         if raw.get(name):
             entry[name] = _strings(raw[name])
     for name in ("beside", "without"):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-#: Entries that say that something is not there which an installation or a build brings.
-MISSING = frozenset({"S28", "S37", "V03", "V10", "R40", "R261", "G03", "G04"})
+from orchestrator.diagnose.catalogue import having
+
 #: How apt, dpkg, pip, uv, CMake, make, BuildKit and shell scripts begin the line at which they end.
 _STOPS = re.compile(
     r"(?:E: |dpkg: error|error: |ERROR: |CMake Error|failed to solve: |make(?:\[\d+\])?: \*\*\* "
@@ -33,6 +33,6 @@ class Installs:
     def before(self, entry: str, number: int) -> int | None:
         """Return the line at which an installation stopped before line ``number``, where
         ``entry`` (an id) misses there what it may have brought."""
-        if entry not in MISSING:
+        if entry not in having("brought"):
             return None
         return next((line for line in reversed(self._stopped) if line < number), None)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.diagnose import kinds, ranking, rules
+from orchestrator.diagnose.catalogue import having
 from orchestrator.diagnose.programs import STAGES
 from orchestrator.diagnose.ranking import ASIDE, GONE, KEPT_OUT, STARTED_SINCE
-from orchestrator.diagnose.repeats import once
+from orchestrator.diagnose.standing import Standing
 from orchestrator.diagnose.surroundings import deepened
 from orchestrator.diagnose.survived import not_to_be_had, of_other_formats, package_meant
 from orchestrator.diagnose.symptoms import Symptoms
@@ -43,7 +44,11 @@ class Judgement:
             over |= {"B700"} & hits.keys()
         if log.questions.only_asks:
             # What people's own words bring up needs somebody who complains.
-            hits = {n: hit for n, hit in hits.items() if hit.entry.match or n in kinds.ANSWERS}
+            hits = {
+                n: hit
+                for n, hit in hits.items()
+                if hit.entry.match or "answers" in hit.entry.traits
+            }
         idle = ranking.idle_since([log.finding(hits[name]) for name in over if name in hits])
         found = [
             ranking.soften(log.finding(hit), name in over)
@@ -55,17 +60,16 @@ class Judgement:
         past = {n for n in over if hits[n].entry.severity in {"fatal", "possible"}}
         deeper = self._deepened({n: hit for n, hit in hits.items() if n not in past | gone})
         found.extend(log.finding(hit) for hit in deeper.values())
-        counted = set(hits) - (over & ranking.OF_A_FAILURE)
+        counted = set(hits) - (over & having("of-a-failure"))
         computed = rules.computed(log.observed, log.asked, log.scene, counted)
-        found.extend(one for one in computed if not (one.id in kinds.OF_A_START and restarted))
+        found.extend(one for one in computed if not (one.id in having("of-a-start") and restarted))
         if not log.places.several:
             symptoms = Symptoms(log.evidence.tracebacks, log.session, log.installs)
             found = symptoms.doubt(found, log.failures(), log.last)
         if not log.observed.began_to_optimize and self._ended_before(found):
             # That no GPU was chosen costs nothing where nothing was optimised.
-            found = [one for one in found if one.id != "O02"]
-        entries = {name: hit.entry for name, hit in (log.hits | deeper).items()}
-        found = ranking.shade(once(found), entries, self._apart)
+            found = [one for one in found if one.id not in having("optimizing")]
+        found = Standing((log.hits | deeper).keys(), self._apart).of(found)
         if log.outcome.outcome == "failed" and log.asked.images is None:
             # A run that failed has no worse result: the SDK's own number of images is no reason.
             given = log.observed.images_given
@@ -86,8 +90,8 @@ class Judgement:
             or log.outcome.recovered(
                 log.last[name],
                 hit.entry.stage,
-                name,
-                package_meant(name, hit.captured),
+                hit.entry.ended_by,
+                package_meant(hit.entry, hit.captured),
                 log.session.of_another if kinds.is_of_one_network(hit.entry) else None,
                 log.session.elsewhere,
             )
@@ -102,12 +106,12 @@ class Judgement:
         """Return ``found`` with those as possible that are not what is asked about: what is in
         ``gone``, what cannot be installed at all, what stands beside the failure."""
         log = self._log
-        sure = [(name, hit) for name, hit in hits.items() if log.proof(hit) == "yes"]
-        kept_out = not_to_be_had({name: (hit.line, hit.captured) for name, hit in sure})
+        sure = [hit for hit in hits.values() if log.proof(hit) == "yes"]
+        kept_out = not_to_be_had([(hit.entry, hit.line, hit.captured) for hit in sure])
         found = [ranking.possible(one, GONE) if one.id in gone else one for one in found]
         found = [ranking.possible(one, KEPT_OUT) if one.id in kept_out else one for one in found]
-        if log.last.get("S26", log.started) < log.started:
-            found = [ranking.possible(x, STARTED_SINCE) if x.id == "S26" else x for x in found]
+        before = {n for n in having("until-restart") if log.last.get(n, log.started) < log.started}
+        found = [ranking.possible(x, STARTED_SINCE) if x.id in before else x for x in found]
         if log.bad_apart or any(
             one.severity == "fatal" and one.id not in log.asides for one in found
         ):
@@ -160,7 +164,9 @@ class Judgement:
         if outcome == "failed" and at:
             mended = any(
                 hit.line <= at == self._log.last[name]
-                and self._log.outcome.recovered(at, "", name, package_meant(name, hit.captured))
+                and self._log.outcome.recovered(
+                    at, "", hit.entry.ended_by, package_meant(hit.entry, hit.captured)
+                )
                 for name, hit in self._log.hits.items()
             )
             if mended or self._log.evidence.tracebacks.lived_on(at) or self._runs_again(at):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose import ranking
-
 if TYPE_CHECKING:
     from orchestrator.diagnose.catalogue import Entry
 
@@ -47,12 +45,8 @@ OWN = frozenset(
 )
 #: What the parser proposes; each try has a proposal of its own.
 PROPOSED = frozenset({"end_nodes", "start_nodes"})
-#: Possible causes that answer a plain question, too: what the chip or a board cannot do.
-ANSWERS = frozenset({"P2064", "R667", "V654"})
 #: Stages of what is made of one network.
 COMPILING = frozenset({"parse", "calibrate", "optimize", "compile"})
-#: Entries of a service that came too early, and of which a supervisor may take care.
-OF_A_START = frozenset({"K411"})
 
 
 def is_plain(entry: Entry) -> bool:
@@ -62,6 +56,4 @@ def is_plain(entry: Entry) -> bool:
 
 def is_of_one_network(entry: Entry) -> bool:
     """Tell whether an entry is about the network or file at hand, and not about the machine."""
-    return entry.id in ranking.OF_ONE_FILE or (
-        entry.stage in COMPILING and entry.fault != "machine"
-    )
+    return "one-file" in entry.traits or (entry.stage in COMPILING and entry.fault != "machine")

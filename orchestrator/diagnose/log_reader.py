@@ -38,8 +38,8 @@ from orchestrator.diagnose.prefilter import (
     load_prefilter,
 )
 from orchestrator.diagnose.record import Record
-from orchestrator.diagnose.repeats import told_already
 from orchestrator.diagnose.restarts import Units
+from orchestrator.diagnose.standing import told_already
 from orchestrator.diagnose.tested import Tests
 from orchestrator.diagnose.tracebacks import CALM, Ignored
 from orchestrator.diagnose.words import text as texts
@@ -299,9 +299,8 @@ class VendorLog:
             begun = self._doubtful
             hits = [replace(one, certain=False) if one.line in begun else one for one in hits]
         taken = [self._take(hit) for hit in hits]
-        return [
-            one for one in taken if one is not None and not told_already(one.id, self._log.hits)
-        ]
+        sure = [name for name, hit in self._log.hits.items() if hit.certain]
+        return [one for one in taken if one is not None and not told_already(one.id, sure)]
 
     def _take(self, hit: Hit) -> Diagnosis | None:
         """Keep a hit; return it as a finding when it is new."""

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnose.survived import MENDED, OVER, installed, mended_by, package_of
+from orchestrator.diagnose.survived import MENDED, installed, mended_by, package_of
+from orchestrator.diagnose.traits import FETCHES
 from orchestrator.diagnose.words.text import REMEMBERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from orchestrator.diagnose.finding import Outcome
 
@@ -430,13 +431,13 @@ class OutcomeReader:
         self,
         number: int,
         stage: str,
-        entry: str = "",
+        ended_by: Collection[str] = (),
         module: str = "",
         of_another: Callable[[int, int], bool] | None = None,
         elsewhere: Callable[[int, int], bool] | None = None,
     ) -> bool:
-        """Tell whether the run of ``stage`` ended well after line ``number``, or the step in
-        which ``entry`` (an id) occurred, or ``module`` was installed after it.
+        """Tell whether the run of ``stage`` ended well after line ``number``, or one of the steps
+        ``ended_by``, or ``module`` was installed after it.
 
         ``of_another`` tells of two lines that they are about other networks; a good end of such a
         run is none of this one, and neither is what came of another host (``elsewhere``)."""
@@ -446,8 +447,10 @@ class OutcomeReader:
         if brought > number and not away(number, brought):
             return True
         if any(
-            last > number and entry in OVER.get(kind, ()) and not away(number, last)
-            for kind, last in self._mended.items()
+            last > number
+            and (step in ended_by or ("fetched" in ended_by and step in FETCHES))
+            and not away(number, last)
+            for step, last in self._mended.items()
         ):
             return True
         for mark in self._success:

@@ -124,7 +124,7 @@ class Record:
         if device := hit.captured.get("device"):
             # HailoRT shouts; recipes and compilers write it small.
             words["chip"] = device.lower()
-        if hit.entry.id in ranking.CLOSES:
+        if "closes" in hit.entry.traits:
             known = frozenset(one.line for one in self.hits.values())
             if said := self.evidence.before(hit.line, known):
                 words["before"] = said

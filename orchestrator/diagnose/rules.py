@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.device.address import SSH_PORT, device_argument, host_label, ssh_target
 from orchestrator.device.base import DeviceSpec
-from orchestrator.diagnose.catalogue import Entry, load_catalogue, meaning_of
+from orchestrator.diagnose.catalogue import Entry, having, load_catalogue, meaning_of
 from orchestrator.diagnose.finding import Asked, Diagnosis
 from orchestrator.diagnose.pictures import frames
 from orchestrator.diagnose.ranking import possible
@@ -182,15 +182,9 @@ def fill(
     )
 
 
-#: Entries by which somebody complains of worse or of other results on the chip.
-_COMPLAINTS = {"A630", "R660", "R661", "V653"}
-#: Entries that say already why no GPU is used, or what follows of it.
-_GPU_SAID = {"G62", "O20", "O01", "O72", "O120", "O122"}
 #: Entries that say that the kernel that runs has no driver; and what makes sure of it.
 _UNBUILT = {"R520", "R691", "R1549"}
 _NO_MODULE = "`sudo modprobe hailo_pci` (hailo1x_pci for a 10H) does not find the module"
-#: Entries that say that HailoRT found no device it could take.
-_NO_DEVICE = {"R08", "R53", "T11"}
 
 
 def _computed_ids(
@@ -216,7 +210,7 @@ def _computed_ids(
     if scene.script_divides and scene.scaling.inference:
         yield "A1150", scene.scaling.inference
     # It is asserted where the post shows it, and told as possible where somebody complains.
-    if scene.colours.inference and (scene.colours.is_wrong or hit & _COMPLAINTS):
+    if scene.colours.inference and (scene.colours.is_wrong or hit & having("complaint")):
         yield "A1184", scene.colours.inference
     if scene.colours.calibration:
         yield "A1185", scene.colours.calibration
@@ -239,7 +233,7 @@ def _of_the_device(seen: Observed, scene: Scene, hit: set[str]) -> Iterator[tupl
     if scene.refused or other_line:
         yield "R36", scene.refused or scene.new_driver
     old_library = scene.old_library or seen.versions.get("hailort", "").startswith("4.")
-    if scene.card_of_line_5 and old_library and hit & (_NO_DEVICE | {"R24", "R97"}):
+    if scene.card_of_line_5 and old_library and hit & (having("no-device") | {"R24", "R97"}):
         yield "R96", scene.card_of_line_5
     if scene.camera_of_root and "V741" not in hit:
         yield "V741", scene.camera_of_root
@@ -261,7 +255,7 @@ def _of_its_time(scene: Scene, hit: set[str]) -> Iterator[tuple[str, str]]:
         yield "E630", scene.crashed_simplifying
     if scene.gone_exporting:
         yield "E642", scene.gone_exporting
-    if scene.without_gpu and scene.asks_gpu and not hit & _GPU_SAID:
+    if scene.without_gpu and scene.asks_gpu and not hit & having("gpu"):
         yield "O630", scene.without_gpu
     if scene.lost_power:
         yield "R95", scene.lost_power

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator.diagnose.words.text import REMEMBERED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.diagnose.catalogue import Entry
 
@@ -99,8 +99,8 @@ _INSTEAD = re.compile(
 #: First letters of entries about Python itself: a program that only warns of such
 #: a thing goes on without it.
 _OF_ANY_PROGRAM = "Y"
-#: Steps that went well, as package tools and engines say it; the good ends of a run
-#: (:mod:`orchestrator.diagnose.outcome`) are others.
+#: Steps that went well, as package tools and engines say it. What each of them shows to be over
+#: says so itself (``ended_by``).
 MENDED = (
     ("apt", re.compile(r"^(?:setting up \S+ \(|processing triggers for \S+ \(|upgraded \d+, new)")),
     ("lists", re.compile(r"^\d+ upgraded, \d+ newly installed")),
@@ -157,67 +157,8 @@ MENDED = (
     ("wsl", re.compile(r"^(?:\* ?)?[\w.-]+ +running +2$")),
     ("usbip", re.compile(r"^usbipd: info: using wsl distribution\b")),
 )  # fmt: skip
-#: What each of them shows to be over: the network, lists that were old, a lock that was held.
-_NETWORK = (
-    "G05", "G06", "G12", "G14", "G17", "G74", "G621", "J592", "J593", "J601", "L06", "L07", "L590",
-    "M598", "Y30",
-)  # fmt: skip
-OVER = {
-    "link": ("R65",),
-    "ship": ("G05", "G06", "L07", "Y30"),
-    "plugin": ("V03",),
-    "configured": (
-        "B01", "B550", "B551", "F36", "F41", "G04", "G29", "G72", "G677", "M14", "M595", "M597",
-        "V11", "B11", "G963", "L10",
-    ),
-    "pip": (*_NETWORK, "M03", "S42", "S54"),
-    "apt": (
-        *_NETWORK, "B02", "B03", "B05", "B13", "B552", "B553", "G70", "L08", "M01", "M11", "M590",
-        "M591", "M596", "S895",
-    ),
-    "lists": ("B02",),
-    # The firmware answers, so that a driver is loaded.
-    "identify": (
-        "R39", "R40", "R41", "R42", "R43", "R287", "R571", "R574", "S520", "X280",
-        "X281",
-    ),
-    # Library and driver speak with each other; a container may differ, where one only identifies.
-    "run": ("X282",),
-    # HailoRT only warns of another firmware; it may refuse an operation, or all may go on.
-    "rate": ("R34", "G864", "G866"),
-    "pull": (*_NETWORK, "S39", "S40", "S47", "S63", "S571", "J11", "J12", "J606"),
-    "fetch": _NETWORK,
-    "again": ("G68", "S40"),
-    "dataset": (*_NETWORK, "E81"),
-    "up": ("G05", "L07", "G74"),
-    "docker": ("S07", "S08", "S37"),
-    "evaluated": ("O14",),
-    "exported": ("E01", "G57"),
-    "make": ("G01", "G02", "G04", "G69", "G72", "G821", "G823", "G824"),
-    "ssh": ("G05", "H06", "H09", "H552", "H553", "H555", "H557", "H671", "L07"),
-    "net": ("G05", "G06", "G17", "G864", "J601", "L07", "Y38"),
-    "git": (*_NETWORK, "G44", "G87", "J182", "J20", "J29", "J30"),
-    "created": ("S10",),
-    # All that keeps an engine from starting a container.
-    "started": (
-        "J01", "J02", "J03", "J07", "J08", "J12", "J16", "J17", "J18", "J26", "J180", "J600",
-        "J602", "J604", "J605", "J767", "J1562", "S07", "S08", "S10", "S14", "S16", "S17", "S37",
-        "S39", "S43", "S44", "S61", "S64", "S65", "S66", "S572", "S573", "S574", "S676", "S760",
-        "S935", "S957", "S1306", "S1307", "S1310", "S1622", "S1712",
-    ),
-    "network": ("S61", "S957"),
-    "compiler": ("S01", "S33", "S35"),
-    "module": ("B810", "B811", "L11", "R81", "R145"),
-    "large": ("J1312", "J1319"),
-    "wsl": ("J760", "J761", "J762", "S675"),
-    "usbip": ("S673", "S675"),
-}  # fmt: skip
 #: Modules whose package has another name.
 _PACKAGES = {"cv2": "opencv_python", "yaml": "pyyaml", "pil": "pillow", "sklearn": "scikit_learn"}
-#: Entries whose captured name is that of a package, which pip may have installed afterwards.
-_OF_PIP = frozenset({"B06", "B07", "B2047", "B2048", "B2049", "B2050", "S35", "S58"})
-#: By which entries pip says that it finds no such package.
-_NOT_FOUND = ("B06", "B2047", "B2048", "B2049", "B2050")
 #: Formats that no other one is made of.
 _OF_A_FORMAT = re.compile(r"^\W*(?:torchscript|coreml):? export failure", re.IGNORECASE)
 _EXPORT_FAILED = re.compile(r"\bexport failure\b", re.IGNORECASE)
@@ -238,23 +179,23 @@ def package_of(module: str) -> str:
     return _PACKAGES.get(top, top)
 
 
-def package_meant(entry: str, captured: Mapping[str, str]) -> str:
-    """Return the module or package that a hit of ``entry`` (an id) speaks of, else nothing."""
-    name = captured.get("name", "") if entry in _OF_PIP else ""
+def package_meant(entry: Entry, captured: Mapping[str, str]) -> str:
+    """Return the module or package that a hit of ``entry`` speaks of, else nothing."""
+    name = captured.get("name", "") if "package" in entry.traits else ""
     return captured.get("module") or name
 
 
-def not_to_be_had(hits: Mapping[str, tuple[int, Mapping[str, str]]]) -> set[str]:
-    """Return which of ``hits`` (proven ones, by entry: line and what was captured) miss a package
+def not_to_be_had(hits: Sequence[tuple[Entry, int, Mapping[str, str]]]) -> set[str]:
+    """Return the entries of ``hits`` (proven ones: line and what was captured) that miss a package
     that pip was asked for after that and does not find: why it does not is the cause."""
     sought = {
         package_of(captured["name"]): line
-        for entry, (line, captured) in hits.items()
-        if entry in _NOT_FOUND and "name" in captured
+        for entry, line, captured in hits
+        if "no-package" in entry.traits and "name" in captured
     }
     return {
-        entry
-        for entry, (line, captured) in hits.items()
+        entry.id
+        for entry, line, captured in hits
         if "module" in captured and sought.get(package_of(captured["module"]), 0) > line
     }
 

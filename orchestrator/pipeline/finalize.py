@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hefsmith_worker.contract import layout
 
 from orchestrator import __version__, files
-from orchestrator.diagnose.repeats import told_already
+from orchestrator.diagnose.standing import told_already
 from orchestrator.files import sha256_of
 from orchestrator.pipeline import judgement
 from orchestrator.pipeline.finished import builds, manifest

@@ -6,7 +6,8 @@ import pytest
 
 from orchestrator.diagnose.catalogue import load_catalogue
 from orchestrator.diagnose.log_reader import read_log
-from orchestrator.diagnose.survived import OVER, installed, package_of, warned
+from orchestrator.diagnose.survived import MENDED, installed, package_of, warned
+from orchestrator.diagnose.traits import STEPS, TRAITS
 
 MISSING = "ModuleNotFoundError: No module named 'requests'"
 INSTALLED = "Successfully installed idna-3.7 requests-2.32.0"
@@ -67,9 +68,12 @@ def test_a_unit_that_runs_for_some_time_has_got_over_what_stopped_it() -> None:
     assert "fatal" in told("\u25cf detector.service - Detector", runs, failed).values()
 
 
-def test_what_may_be_over_is_in_the_list() -> None:
-    known = load_catalogue()
-    assert [one for each in OVER.values() for one in each if one not in known] == []
+def test_every_step_and_trait_has_its_meaning_and_its_use() -> None:
+    entries = load_catalogue().values()
+    assert {name for name, _ in MENDED} <= STEPS.keys()
+    assert {one for entry in entries for one in entry.traits} == TRAITS.keys()
+    # Some steps only tell that a command which was tried again went well.
+    assert {one for entry in entries for one in entry.ended_by} <= STEPS.keys()
 
 
 def test_a_warning_may_be_the_cause_where_nothing_comes_after_it() -> None:

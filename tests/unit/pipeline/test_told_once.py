@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.diagnose.repeats import told_already
+from orchestrator.diagnose.standing import told_already
 
 
 def test_a_lowered_level_is_told_once() -> None:

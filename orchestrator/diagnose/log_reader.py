@@ -164,7 +164,7 @@ class VendorLog:
         for part in texts.split_feed(line):
             cleaned = texts.clean(part)
             if not self._log.session.spoke or any(sign in part for sign in PROMPTS):
-                self._log.session.feed(self._log.lines, texts.strip_prefix(cleaned))
+                self._log.session.feed(self._log.lines, cleaned)
             self._listings.feed(cleaned)
             if since := self._tests.feed(self._log.lines, cleaned):
                 self._was_tested(since)

@@ -55,7 +55,7 @@ _PLACE = re.compile(r"\S\.\w{1,4}:\d+(?::\d+)?:$")
 _SAYS = re.compile(r"\s*(?:fatal )?(?:error|warning):", re.IGNORECASE)
 
 #: What HailoRT tells by the way in its log file: waits that it may have, streams that it ends.
-_TELLS = re.compile(r"(?:\[\d*\] ?){0,2}\[hailort\] \[(?:info|debug|trace)\]", re.IGNORECASE)
+_TELLS = re.compile(r"\[hailort\] \[(?:info|debug|trace)\]", re.IGNORECASE)
 
 #: What CMake writes above the indented lines of a warning.
 _BLOCK = ("CMake Warning", "CMake Deprecation Warning", "CMake Author Warning")

@@ -36,9 +36,8 @@ _BAD = re.compile(
     r"|corrupt\w*|truncated|segmentation|undefined symbol)\b",
     re.IGNORECASE,
 )
-#: HailoRT's own log puts the number of the thread before it. A queue that is "aborted" there is
-#: the usual end of a program.
-_INFORMS = re.compile(r"(?:\[\d*\] ?){0,2}(?:\[hailort\] ?)?\[info\]", re.IGNORECASE)
+#: In HailoRT's own log a queue that is "aborted" is the usual end of a program.
+_INFORMS = re.compile(r"(?:\[hailort\] ?)?\[info\]", re.IGNORECASE)
 _WEIGHTS: tuple[tuple[re.Pattern[str], int], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), value)
     for pattern, value in (

@@ -112,7 +112,7 @@ MENDED = (
                         r"|\bfps(?: \([\w_]+\))?\s?[:=] ?(?!0+\.0+(?!\d))\d+\.\d")),
     ("plugin", re.compile(r"^factory details:")),
     # Into its log HailoRT writes that the network is on the chip.
-    ("loaded", re.compile(r"^\[\d+\] \[hailort\] \[info\] .*\] (?:activating \S+ took"
+    ("loaded", re.compile(r"^\[hailort\] \[info\] .*\] (?:activating \S+ took"
                           r"|configuring hef (?:on vdevice )?took)")),
     # The Pi 5's own connector; its other ports (the RP1 chip has one) are always up.
     ("link", re.compile(r"brcm-pcie 1000110000\.pcie: link up")),

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
+from orchestrator.diagnose.words.text import strip_prefix
+
 #: A line in which somebody typed a command.
 PROMPT = re.compile(
     r"^\s*(?:\([\w.+-]{1,40}\)\s*)*(?:"
@@ -69,7 +71,8 @@ _ZOO = re.compile(r"hailomz \w+ ([a-z]\w*)")
 _SPACES = re.compile(r"\s+")
 #: What HailoRT writes into its log once it has opened a device, with the number of the thread.
 _LOGGED = re.compile(
-    r"^\[(?P<thread>\d+)\] \[HailoRT\] \[info\] \[device\.cpp:\d+\] \[Device\] OS Version: "
+    r"^.{0,60}?\[(?P<thread>\d+)\] \[HailoRT\] \[info\] \[device\.cpp:\d+\] \[Device\] "
+    r"OS Version: "
 )
 #: Stands for the command where a log of HailoRT begins another run; no command has this name.
 _RUN = "\0hailort"
@@ -134,8 +137,9 @@ class Session:
         self._thread: str | None = None
 
     def feed(self, number: int, line: str) -> None:
-        """Take in one line, without colours and prefixes."""
+        """Take in one line, without colours."""
         logged = _LOGGED.match(line)
+        line = strip_prefix(line)
         prompt = PROMPT.match(line)
         # A thread that opens a second device still belongs to the same run.
         begins = logged is not None and logged["thread"] != self._thread

@@ -49,6 +49,7 @@ _PREFIX = re.compile(
     rf"{_STAMP}\s\S+\s(?:kernel|[^\s:\[]{{1,40}}\[\d+\]):"  # journalctl with full stamps
     rf"|\[?{_STAMP}\]?"  # docker logs -t, GitHub, loguru
     r"|std(?:out|err)\s[FP](?=\s)"  # container runtimes of Kubernetes
+    r"|\[\d*\](?=\s*(?:\[\d*\]\s*)?\[hailort\])"  # HailoRT's log file: process and thread
     r"|\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?(?=\s|$)"  # a clock alone
     r"|\[\s*\d{1,7}\.\d{6}\]"  # dmesg
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\s+\d+\s\d\d:\d\d:\d\d"
@@ -80,8 +81,7 @@ _BULK = re.compile(
 #: A new message of the vendor's own tools starts here.
 _MARKER = re.compile(
     r"^\s*(?:\[\s*(?:info|warning|warn|error|debug|critical|fatal|trace|hailort[^\]]*|hailo[^\]]*)"
-    # HailoRT's log file: the number of the process before its name.
-    r"\s*\]|(?:\[\d*\]\s*){1,2}\[hailort\]"
+    r"\s*\]"
     r"|<hailo model zoo [a-z]+>|traceback \(most recent|error\s*:|warning\s*:|\$ "
     # Tools of the shell: each says who it is, and says it in one line.
     r"|(?:stat|ls|cat|cp|mv|rm|ln|chmod|chown|mkdir|tar|sed|(?:group|user)(?:mod|add)|mount"

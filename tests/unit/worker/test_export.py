@@ -477,7 +477,9 @@ def test_a_network_that_is_there_already_needs_no_function(folder: Path) -> None
 
 
 def test_a_package_that_is_missing_names_the_line_of_the_recipe(folder: Path) -> None:
-    (folder / "in" / "source" / "model.py").write_text("import cv2_of_another_world.flow\n")
+    (folder / "in" / "source" / "model.py").write_text(
+        "from cv2_of_another_world.flow import build\n"
+    )
     with pytest.raises(StageError) as caught:
         run(folder)
     assert "export: {packages: [cv2_of_another_world]}" in caught.value.fix

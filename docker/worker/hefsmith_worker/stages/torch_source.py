@@ -14,11 +14,12 @@ import numpy as np
 
 from hefsmith_worker import onnx_files
 from hefsmith_worker.contract.counting import counted
+from hefsmith_worker.contract.findings import INFO
 from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.golden import GoldenWriter, joined
 from hefsmith_worker.onnx_tokens import as_tokens
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.stages import checkpoint, steady_norm, torchvision_ops, user_code
+from hefsmith_worker.stages import absent, checkpoint, steady_norm, torchvision_ops, user_code
 from hefsmith_worker.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def load_module(workspace: Workspace, source: Mapping[str, Any]) -> Any:
         # In evaluation encoders take a path of one operator that ONNX does not have.
         torch.backends.mha.set_fastpath_enabled(False)
     code = _import_code(workspace, source) if source.get("file") else None
-    module = _call_factory(code, source) if code is not None else None
+    module = _call_factory(workspace, code, source) if code is not None else None
     if source.get("weights"):
         path = workspace.plan.input(source["weights"])
         loaded = checkpoint.load(
@@ -92,7 +93,7 @@ def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
         return code
 
     try:
-        return _of_user(execute, file, module)
+        return _of_user(workspace, execute, file, module)
     except (Exception, SystemExit) as error:
         raise StageError(
             "%s cannot be imported: %s" % (file.name, user_code.told(error, file)),
@@ -101,13 +102,22 @@ def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
         )
 
 
-def _of_user(run: Callable[[], Any], file: Path, module: str) -> Any:
+def _of_user(workspace: Workspace, run: Callable[[], Any], file: Path, module: str) -> Any:
     """Run code of the user's in the folder that it is imported from, as its owner runs it."""
-    with user_code.at_home(file.parents[module.count(".")]):
-        return torchvision_ops.retrying(run)
+    folder = file.parents[module.count(".")]
+    with user_code.at_home(folder):
+        made, without = absent.standing_in(lambda: torchvision_ops.retrying(run), folder)
+    if without:
+        workspace.channel.finding(
+            "export.package-absent",
+            INFO,
+            "the code imports packages that are not here (%s): the export would end where the "
+            "network needed one" % ", ".join(without),
+        )
+    return made
 
 
-def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
+def _call_factory(workspace: Workspace, code: Any, source: Mapping[str, Any]) -> Any:
     import torch
 
     file = Path(str(code.__file__))
@@ -130,14 +140,19 @@ def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
             code="export.factory-missing",
             fix="It has: %s" % (", ".join(names) or "nothing that can be called"),
         )
+
+    def make() -> Any:
+        return absent.real(factory(**source.get("kwargs", {})))
+
     try:
-        module = _of_user(lambda: factory(**source.get("kwargs", {})), file, code.__name__)
+        module = _of_user(workspace, make, file, code.__name__)
     except (Exception, SystemExit) as error:
+        missing = absent.missed(error)
         raise StageError(
-            "%s raised %s" % (where, user_code.told(error, file)),
-            code="export.factory-raised",
+            "%s raised %s" % (where, user_code.told(missing or error, file)),
+            code="export.factory-import" if missing else "export.factory-raised",
             fix=user_code.arguments_of(factory, source.get("kwargs", {}), error)
-            or user_code.step_after(error, file),
+            or user_code.step_after(missing or error, file),
         )
     if not isinstance(module, torch.nn.Module):
         raise StageError(
@@ -149,7 +164,7 @@ def _call_factory(code: Any, source: Mapping[str, Any]) -> Any:
 
 def shapes_of(workspace: Workspace, source: Mapping[str, Any]) -> Dict[str, Tuple[int, ...]]:
     """Return the shapes of a network's parameters and buffers, without any weights."""
-    module = _call_factory(_import_code(workspace, source), source)
+    module = _call_factory(workspace, _import_code(workspace, source), source)
     return {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
@@ -221,6 +236,13 @@ def export(
         with torch.no_grad():
             module(*arguments)
     except Exception as error:
+        missing = absent.missed(error)
+        if missing is not None:
+            raise StageError(
+                "the network needs %s to answer, and it is not here" % missing.name,
+                code="export.factory-import",
+                fix=user_code.line_for(str(missing.name)) + ".",
+            )
         raise StageError(
             "the network does not take inputs of shape %s: %s: %s"
             % (

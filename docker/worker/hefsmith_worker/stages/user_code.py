@@ -67,14 +67,18 @@ def step_after(error: BaseException, file: Path) -> str:
             "runs in: run hef from above the package."
         )
     elif isinstance(error, ModuleNotFoundError) and error.name:
-        root = error.name.partition(".")[0]
-        package = DISTRIBUTIONS.get(root, root)
         fix = (
-            "If %s is a package: export: {packages: [%s]} in the recipe. If it is a file of "
+            "If %s is a package: %s. If it is a file of "
             "yours, it must lie beside %s, below, or in the project above."
-            % (root, package, file.name)
+            % (error.name.partition(".")[0], line_for(error.name), file.name)
         )
     return fix
+
+
+def line_for(module: str) -> str:
+    """Return the line of a recipe that installs the package of a module."""
+    root = module.partition(".")[0]
+    return "export: {packages: [%s]} in the recipe" % DISTRIBUTIONS.get(root, root)
 
 
 def arguments_of(

@@ -6,6 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hefsmith_worker.pictures import SUFFIXES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -26,7 +28,7 @@ MASKS = (
     "segmentationclass", "trimaps", "targets",
 )  # fmt: skip
 ARRAYS = frozenset({".npy"})
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+PICTURES = frozenset(SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from hefsmith_worker.contract.findings import Finding
-from hefsmith_worker.pictures import PictureError
-
-#: Suffixes that are looked for in folders and archives, in any case.
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm",
-    ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif",
-)  # fmt: skip
+from hefsmith_worker.pictures import SUFFIXES, PictureError
 
 #: No single encoded picture is larger than this; what claims to be is not read.
 MAX_FILE_BYTES = 512 * 1024 * 1024

@@ -20,6 +20,11 @@ from hefsmith_worker.pictures.quiet import without_warnings
 if TYPE_CHECKING:
     from PIL import Image
 
+#: Suffixes that are looked for in folders and archives, in any case.
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm",
+    ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif",
+)  # fmt: skip
 #: Larger pictures are refused before a pixel is decoded (a phone's 50 Mpixel passes).
 MAX_PIXELS = 64_000_000
 

@@ -120,8 +120,9 @@ def test_every_fifth_picture_of_each_class_is_held_out(
     assert all(path.is_file() for path, _ in tried)
 
 
-def test_masks_beside_pictures_are_found_by_their_names(tmp_path: Path) -> None:
-    for folder, ending in (("images", ".jpg"), ("masks", "_mask.png"), ("gt", ".png")):
+@pytest.mark.parametrize("kind", ["_mask.png", "_mask.gif", ".PGM"])
+def test_masks_beside_pictures_are_found_by_their_names(kind: str, tmp_path: Path) -> None:
+    for folder, ending in (("images", ".jpg"), ("masks", kind), ("gt", ".png")):
         (tmp_path / folder).mkdir()
         for number in range(20):
             name = f"other{number}" if folder == "gt" else f"p{number:02d}"

@@ -69,6 +69,7 @@ def test_only_the_export_and_the_emulators_training_know_the_frameworks() -> Non
     stages = "docker/worker/hefsmith_worker/stages"
     torch = {
         "torch_source.py", "checkpoint.py", "torchvision_ops.py", "structure.py", "steady_norm.py",
+        "spared.py",
     }  # fmt: skip
     training = {
         f"docker/emulator/packages/hailo_emulator/{name}.py" for name in ("finetune", "torch_graph")

@@ -37,8 +37,9 @@ class Code:
     """A recipe's source, by its own paths and by absolute ones.
 
     ``files`` are to be written; ``draft`` are the same by name, for a look before that.
-    ``guessed`` are arguments of the factory that the weights may contradict; ``export`` is set
-    where a look has found the one that the export needs.
+    ``guessed`` are arguments of the factory that the weights may contradict; ``unstated`` is what
+    is to be said of one that nobody states, unless the weights tell it; ``export`` is set where a
+    look has found the one that the export needs.
     """
 
     source: Mapping[str, Any]
@@ -49,8 +50,10 @@ class Code:
     script: Script | None = None
     said: tuple[str, ...] = ()
     guessed: tuple[str, ...] = ()
+    unstated: ConfigError | None = None
+    missing: str = ""
     export: Mapping[str, Any] | None = None
-    name: str = ""
+    place: str = ""
 
     def as_run(self, kwargs: Mapping[str, Any], export: Mapping[str, Any] | None) -> Code:
         """Return the same code with the arguments that fit and the export that it needs."""
@@ -58,6 +61,11 @@ class Code:
         if kwargs:
             source["kwargs"] = dict(kwargs)
         return replace(self, source=source, export=export)
+
+
+def place_of(factory: Factory) -> str:
+    """Return what tells a network's code from other code: files may have classes of one name."""
+    return f"{factory.script.path}:{factory.name}"
 
 
 def find_code(
@@ -97,7 +105,12 @@ def find_code(
             f"Write a function that makes it: def build(): return {call}\n"
             f"then: {_command(given, f'{_from_here(factory.script.path)}:build')}"
         )
-        raise ConfigError(msg, hint=hint, code="init.arguments")
+        error = ConfigError(msg, hint=hint, code="init.arguments")
+        if len(factory.missing) > 1 or not given.measure:
+            raise error
+        return replace(
+            _placed(given, factory, target, ask), unstated=error, missing=factory.missing[0]
+        )
     return _placed(given, factory, target, ask)
 
 
@@ -113,7 +126,7 @@ def _factory(
         return None if but else _named(given.torch, weights, scripts, known)
     found = _callable_first(find_factories(scripts, weights, known))
     if but:
-        return next((one for one in found if one.name not in but and not one.missing), None)
+        return next((one for one in found if place_of(one) not in but and not one.missing), None)
     names = list(dict.fromkeys((one.script.path, one.name) for one in found))
     if not found:
         raise _no_code(given, weights, scripts)
@@ -248,7 +261,7 @@ def _placed(given: Given, factory: Factory, target: Path, ask: Ask) -> Code:
         script,
         tuple(said),
         factory.guessed,
-        name=factory.name,
+        place=place_of(factory),
     )
 
 

@@ -18,6 +18,7 @@ from orchestrator.project.starter import (
 )
 from orchestrator.project.survey import decide, stated
 from orchestrator.project.survey.arrays import inputs_of
+from orchestrator.project.survey.code import nearest_first
 from orchestrator.project.survey.pictures import (
     Labels,
     Shown,
@@ -112,6 +113,13 @@ def start(
             )
             seen = replace(seen, trials=())
     decision = _decide(written, seen, network, draft, ask)
+    others = stated.stated_otherwise(scripts, written) if written.scaled else []
+    if others and decision.section and not decision.figure:
+        named = ", ".join(others[:3]) + (" and more" if len(others) > 3 else "")
+        draft.notes.append(
+            f"other programs here scale pictures otherwise ({named}): the recipe must have the "
+            "scaling that this network was trained with"
+        )
     network = replace(network, inputs=_sized(network.inputs, decision.section, seen, alike, ask))
     if seen is not None and not given.inputs and len(set(network.inputs.values())) > 1:
         takes = ", ".join(f"{name} {shape[1]}" for name, shape in network.inputs.items())
@@ -207,15 +215,18 @@ def _fitting(
     tried: list[str] = []
     refused: ConfigError | None = None
     while True:
-        code = start_code.find_code(
-            given, weights, scripts, known, draft.target, draft.ask, but=tried
-        )
+        try:
+            code = start_code.find_code(
+                given, weights, scripts, known, draft.target, draft.ask, but=tried
+            )
+        except ConfigError as error:
+            raise refused or error from None
         if code is None:
             assert refused is not None
             raise refused
         written = stated.stated_in_facts(weights.facts, given.network.path.name)
         written = written.over(stated.stated_in_facts(facts, "the files beside it"))
-        written = written.over(stated.stated_in_scripts(_own_first(scripts, code.script)))
+        written = written.over(stated.stated_in_scripts(nearest_first(scripts, code.script)))
         alike = common_size(shown) if written.size is None and shown is not None else None
         inputs = _inputs(given, weights, written, alike)
         if shown is not None and shown.array is not None and not (given.size or given.inputs):
@@ -225,11 +236,14 @@ def _fitting(
                 given, session, code, inputs, shown, labels, written, draft.target
             )
         except ConfigError as error:
-            refused = refused or error
-            tried.append(code.name)
-            if error.code != "export.weights-fit" or not code.name or len(tried) > _MOST_TRIED:
+            refused = refused or code.unstated or error
+            tried.append(code.place)
+            other = code.unstated is not None or error.code == "export.weights-fit"
+            if not other or not code.place or len(tried) > _MOST_TRIED:
                 raise refused from None
             continue
+        if seen is None and code.unstated is not None:
+            raise code.unstated
         return _Fitting(code, written, alike, inputs, seen, failure)
 
 
@@ -252,10 +266,6 @@ def _known(scripts: Sequence[Script], labels: Sequence[str]) -> dict[str, object
         if any(word in name.lower() for word in ("class", "label", "categor"))
     }
     return {name: list(labels) for name in names if not name.lower().startswith(("num", "n_"))}
-
-
-def _own_first(scripts: Sequence[Script], own: Script | None) -> list[Script]:
-    return sorted(scripts, key=lambda script: script is not own)
 
 
 def _inputs(
@@ -367,6 +377,7 @@ def _look(
         scalings=decide.scalings(written, first[1] if len(first) == 4 else 3),
         fits=decide.fits(written, size),
         guessed=code.guessed,
+        unstated=code.missing,
     )
     try:
         return look(session, wanted), None

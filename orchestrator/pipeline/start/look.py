@@ -28,7 +28,8 @@ class Wanted:
     ``recipe`` is a first recipe with absolute paths; ``code`` is the network's code by file name
     where that is not on the disk yet; ``inputs`` are the shapes to try, by input name; ``pictures``
     are files below the recipe's pictures with the number of their class of ``classes``.
-    ``guessed`` are arguments of the factory that may be others.
+    ``guessed`` are arguments of the factory that may be others, ``unstated`` one that nothing is
+    known of.
     """
 
     recipe: Mapping[str, Any]
@@ -39,6 +40,7 @@ class Wanted:
     scalings: Sequence[Mapping[str, Any]] = ()
     fits: Sequence[str] = ()
     guessed: Sequence[str] = ()
+    unstated: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def _run(session: BuildSession, wanted: Wanted, folder: Path) -> LookResult:
             "scalings": list(wanted.scalings),
             "fits": list(wanted.fits),
             "guessed": list(wanted.guessed),
+            "unstated": wanted.unstated,
         },
     }
     (staging / PLAN).write_text(json.dumps(document), encoding="utf-8", newline="\n")

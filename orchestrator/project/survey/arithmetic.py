@@ -23,6 +23,10 @@ def last_name(call: ast.Call) -> str:
     return dotted(call.func).rpartition(".")[2]
 
 
+#: How the channels of a picture are put in the other order.
+_TURNS = ("::-1", "(2, 1, 0)", "[2, 1, 0]")
+
+
 def of_plain_code(script: Script) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what plain code does: ``.resize((96, 96))``, ``/ 255``, ``(x - MEAN) / STD``.
 
@@ -48,7 +52,7 @@ def of_plain_code(script: Script) -> tuple[dict[str, Any], tuple[str, ...]]:
                 if mean and _of_pixels(mean, divisor[1]):
                     shifted, found = (mean, divisor[1]), {"scale": divisor[1]}
         elif isinstance(node, ast.Subscript):
-            turned |= "::-1" in ast.unparse(node.slice)
+            turned |= any(sign in ast.unparse(node.slice) for sign in _TURNS)
         elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Sub):
             below[ast.unparse(node.target)] = _constants(script, node.value)
         elif (divisor := _divisor(script, node)) is not None:

@@ -470,6 +470,34 @@ def called_names(scripts: Iterable[Script]) -> frozenset[str]:
     return frozenset(dotted(node.func).rpartition(".")[2] for node in calls)
 
 
+def nearest_first(scripts: Sequence[Script], own: Script | None) -> list[Script]:
+    """Return scripts by how near they are to a network's own: what uses it and loads its weights
+    comes next, as a demonstration does; other programs of a folder are about other networks."""
+    if own is None:
+        return list(scripts)
+    place = own.path.with_suffix("").parts
+
+    def uses(script: Script) -> bool:
+        for name in script.imported.values():
+            parts = tuple(name.split("."))
+            for count in range(len(parts), 0, -1):
+                starts = range(len(place) - count + 1)
+                ends = [at + count for at in starts if place[at : at + count] == parts[:count]]
+                # One name alone may be that of any folder above.
+                if any(count > 1 or end >= len(place) - 1 for end in ends):
+                    return True
+        return False
+
+    def distance(script: Script) -> int:
+        if script is own:
+            return 0
+        if not uses(script):
+            return 3
+        return 1 if "load_state_dict" in script.source else 2
+
+    return sorted(scripts, key=distance)
+
+
 def hands_on(script: Script, name: str) -> bool:
     """Tell whether a class's ``forward`` only calls one of its layers on what it is given."""
     node = script.definitions.get(name)

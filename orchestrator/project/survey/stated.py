@@ -40,6 +40,8 @@ CONFIGS = (
     "preprocessing.yaml", "transforms.yaml", "config.json", "model_config.json", "metadata.json",
     "preprocessor_config.json",
 )  # fmt: skip
+#: Deviations of values from 0 to 1 are not larger.
+_LARGEST_UNIT = 1.0
 #: Levels of a configuration in which its plain values are looked for.
 _DEEPEST = 4
 
@@ -110,12 +112,24 @@ def stated_in_scripts(scripts: Iterable[Script]) -> Stated:
     return found if scaling is None else replace(found, color=scaling.color)
 
 
+def stated_otherwise(scripts: Iterable[Script], taken: Stated) -> list[str]:
+    """Return where scripts state another scaling than the one that was taken, as file and line."""
+    found = []
+    for script in scripts:
+        one = stated_in(script)
+        if one.scaled and (one.mean, one.std) != (taken.mean, taken.std):
+            found += [where.partition(": ")[0] for where in one.where[-1:]]
+    return found
+
+
 def stated_in(script: Script) -> Stated:
     """Return what one script's transforms say, those for validation before those for training."""
     chains = sorted(_chains(script), key=lambda chain: _is_random(chain[1]) - 2 * chain[0])
     found = Stated()
     for _, calls in chains:
         found = found.over(_of_calls(script, calls))
+    if not found.scaled:
+        found = found.over(_of_any_call(script))
     if not found.scaled or found.size is None:
         values, where = of_plain_code(script)
         found = found.over(Stated(**values, where=where))
@@ -162,6 +176,16 @@ def _listed(compose: ast.Call) -> list[ast.Call]:
         "PILToTensor",
     )
     return calls if any(last_name(call).endswith(known) for call in calls) else []
+
+
+def _of_any_call(script: Script) -> Stated:
+    """Return the scaling of a transform of somebody's own, which is given ``mean`` and ``std``."""
+    for node in ast.walk(script.tree):
+        if isinstance(node, ast.Call) and {"mean", "std"} <= {one.arg for one in node.keywords}:
+            told = _normalize(script, node)
+            if told and max(told["std"]) <= 255.0 * _LARGEST_UNIT:
+                return Stated(**told, where=(f"{script.path.name}:{node.lineno}",))
+    return Stated()
 
 
 def _is_random(calls: list[ast.Call]) -> int:

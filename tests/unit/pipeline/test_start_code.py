@@ -53,12 +53,12 @@ def test_the_call_of_a_hint_has_the_arguments_that_are_known_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    wanting = NET.replace("width)", "width, *, act)")
+    wanting = NET.replace("width)", "width, depth, *, act)")
     code = f"{wanting}\n\ndef small(wide): return Net(wide, act='relu')\n"
     (tmp_path / "net.py").write_text(code, encoding="utf-8")
     torch.save({"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)}, "a.pt")
     assert application.run(["init", "a", "--torch", "net.py:Net", "--weights", "a.pt"]) == 2
-    assert "def build(): return Net(width=..., act='relu')" in capsys.readouterr().err
+    assert "def build(): return Net(width=..., depth=..., act='relu')" in capsys.readouterr().err
 
 
 def test_a_tool_for_gray_pictures_does_not_make_a_network_of_three_channels_gray(
@@ -121,3 +121,33 @@ def test_a_function_that_makes_the_class_is_taken_where_its_arguments_are_not_kn
 
     recipe = (tmp_path / "models" / "a" / "model.yaml").read_text(encoding="utf-8")
     assert ("net.py:build" if here else "make.py:build") in recipe
+
+
+def test_of_two_classes_of_one_name_the_one_is_taken_that_the_weights_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, kernel in (("a_old", 5), ("lib", 3)):
+        (tmp_path / folder).mkdir()
+        text = NET.replace("width)", "width=4)").replace("3, width=4)", "3, width)")
+        text = text.replace("nn.Conv2d(3, width, 3)", f"nn.Conv2d(3, width, {kernel})")
+        (tmp_path / folder / "net.py").write_text(text, encoding="utf-8")
+    torch.save({"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)}, "a.pt")
+    assert application.run(["init", "a", "--yes", "--engine", "local"]) == 0, (
+        capsys.readouterr().err
+    )
+    recipe = (tmp_path / "models" / "a" / "model.yaml").read_text(encoding="utf-8")
+    assert "../../lib/net.py:Net" in recipe
+
+
+def test_a_number_that_only_the_weights_tell_goes_into_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NET, encoding="utf-8")
+    torch.save({"conv.weight": torch.zeros(7, 3, 3, 3), "conv.bias": torch.zeros(7)}, "a.pt")
+    assert application.run(["init", "a", "--yes", "--engine", "local"]) == 0, (
+        capsys.readouterr().err
+    )
+    recipe = (tmp_path / "models" / "a" / "model.yaml").read_text(encoding="utf-8")
+    assert "kwargs: {width: 7}" in recipe

@@ -105,6 +105,20 @@ def test_what_the_network_needs_of_it_is_missed(used: str, folder: Path) -> None
     assert "export: {packages: [absent_kit]} in the recipe" in caught.value.fix
 
 
+def test_weights_of_a_part_that_is_of_an_absent_package_name_it(folder: Path) -> None:
+    import torch
+
+    state = torch.load(folder / "in" / "net.pt")
+    torch.save({**state, "neck.weight": torch.zeros(3)}, folder / "in" / "net.pt")
+    code(
+        folder,
+        MODEL + f"import absent_kit\n{BUILDS}    net.neck = absent_kit.Neck()\n    return net\n",
+    )
+    with pytest.raises(StageError, match="is of absent_kit, which is not here") as caught:
+        run(folder)
+    assert caught.value.fix == "export: {packages: [absent_kit]} in the recipe."
+
+
 def test_names_that_nobody_can_know_have_no_stand_in(folder: Path) -> None:
     code(folder, "from absent_kit import *\n" + MODEL)
     with pytest.raises(StageError, match="No module named 'absent_kit'"):

@@ -31,6 +31,35 @@ class Boxes(nn.Module):
         return [head(self.body(image)) for head in self.heads]
 
 
+class Scaled(nn.Module):
+    def __init__(self, factor, repeat=1):
+        super().__init__()
+        self.up = nn.Sequential(nn.Conv2d(3, 3 * factor ** 2, 3), nn.PixelShuffle(factor))
+
+    def forward(self, image):
+        return self.up(image)
+
+
+class Grown(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.body, self.factor = nn.Conv2d(3, 4, 3), factor
+
+    def forward(self, image):
+        return self.body(image).repeat(1, self.factor, 1, 1)
+
+
+def fetches(pretrained=True):
+    net = Boxes(classes=3)
+    if pretrained:
+        state = torch.hub.load_state_dict_from_url("http://127.0.0.1:9/net-12345678.pth")
+        del state["head.weight"]
+        known = {key: value for key, value in state["model"].items() if "head" not in key}
+        net.load_state_dict(state)
+        net.body.load_state_dict({**net.body.state_dict(), **known})
+    return net
+
+
 class Encoder(nn.Module):
     def __init__(self):
         super().__init__()
@@ -102,7 +131,9 @@ class Pair(nn.Module):
 """
 
 
-def seen(folder: Path, name: str, guessed: list[str] | None = None, **kwargs: int) -> Any:
+def seen(
+    folder: Path, name: str, guessed: list[str] | None = None, unstated: str = "", **kwargs: int
+) -> Any:
     """Look at a network of the class whose weights lie there."""
     source = {
         "kind": "torch",
@@ -117,7 +148,10 @@ def seen(folder: Path, name: str, guessed: list[str] | None = None, **kwargs: in
         "hef_name": "model.hef", "stages": ["look"],
         "parameters": {
             "export": {"source": source, "exporter": "legacy", "opset": 13},
-            "look": {"inputs": [{"image": [1, 3, 32, 32]}], "classes": 0, "guessed": guessed},
+            "look": {
+                "inputs": [{"image": [1, 3, 32, 32]}], "classes": 0, "guessed": guessed,
+                "unstated": unstated,
+            },
         },
     }  # fmt: skip
     work = folder / "work"
@@ -156,6 +190,41 @@ def test_channels_that_no_number_of_classes_makes_up_for(tmp_path: Path) -> None
     saved(tmp_path, "Boxes", classes=3, channels=1)
     with pytest.raises(StageError, match="do not fit the network"):
         seen(tmp_path, "Boxes", ["classes"], classes=24)
+
+
+@pytest.mark.parametrize("factor", [1, 3, 4])
+def test_a_number_that_nobody_states_is_told_by_the_sizes_of_layers(
+    factor: int, tmp_path: Path
+) -> None:
+    saved(tmp_path, "Scaled", factor=factor)
+    found = seen(tmp_path, "Scaled", unstated="factor")
+    assert found["kwargs"] == {"factor": factor}
+    assert found["outputs"] == [[1, 3, 30 * factor, 30 * factor]]
+
+
+@pytest.mark.parametrize(("name", "unstated"), [("Grown", "factor"), ("Scaled", "repeat")])
+def test_a_number_of_which_the_sizes_say_nothing_is_not_made_up(
+    name: str, unstated: str, tmp_path: Path
+) -> None:
+    saved(tmp_path, name, factor=2)
+    known = {"factor": 2} if unstated != "factor" else {}
+    with pytest.raises(StageError, match=f"no number fits for {unstated}"):
+        seen(tmp_path, name, unstated=unstated, **known)
+
+
+def test_weights_that_the_own_ones_replace_are_not_fetched(tmp_path: Path) -> None:
+    load = torch.nn.Module.load_state_dict, torch.hub.load_state_dict_from_url
+    saved(tmp_path, "Boxes", classes=3)
+    assert seen(tmp_path, "fetches")["outputs"][0] == [1, 24, 8, 8]
+    assert (torch.nn.Module.load_state_dict, torch.hub.load_state_dict_from_url) == load
+
+
+def test_weights_that_nothing_replaces_are_fetched(tmp_path: Path) -> None:
+    from hefsmith_worker.stages import spared
+
+    assert spared.Fetched()["model"] == {}
+    with spared.downloads(False), pytest.raises(OSError, match="refused"):
+        torch.hub.load_state_dict_from_url("http://127.0.0.1:9/net-12345678.pth")
 
 
 def test_an_encoder_is_exported_with_the_first_opset_that_has_its_operators(

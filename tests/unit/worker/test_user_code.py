@@ -92,12 +92,17 @@ def test_code_that_ends_the_program_is_told_so_with_its_line(
             "It takes these arguments, for kwargs: in the recipe: classes",
         ),
         ({"factory": "inner"}, ""),
+        ({"factory": "named"}, "It takes: cfg, phase. Give them under kwargs: in the recipe, or"),
     ],
 )
 def test_arguments_that_a_factory_wants_are_named(
     source: dict[str, Any], step: str, folder: Path
 ) -> None:
-    code(folder, MODEL + "\ndef wide(width, depth, act=None): pass\ndef inner(): len(3)\n")
+    code(
+        folder,
+        MODEL + "\ndef wide(width, depth, act=None): pass\ndef inner(): len(3)\n"
+        "def named(cfg=None, phase=1): cfg['name']\n",
+    )
     with pytest.raises(StageError) as caught:
         run(folder, source=source)
     assert caught.value.code == "export.factory-raised"

@@ -142,6 +142,15 @@ def real(value: T) -> T:
     return value
 
 
+def held_by(network: Any) -> str:
+    """Return the module whose stand-in a part of a network has taken for a layer, else nothing."""
+    for part in network.modules():
+        for value in vars(part).values():
+            if isinstance(value, Absent):
+                return value._module  # noqa: SLF001
+    return ""
+
+
 def forget() -> None:
     """Take all stand-ins back."""
     sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, _Finder)]

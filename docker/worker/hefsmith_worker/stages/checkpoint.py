@@ -251,7 +251,8 @@ def find_state(
     """Return the key and the weights, or the network, that a training tool's dictionary holds.
 
     Averaged weights go first, unless they lack tensors that others have (such as the statistics
-    of batch normalisation). ``None`` where nothing lies under a known key.
+    of batch normalisation). Where nothing lies under a known key it is what looks like weights
+    and has most tensors; ``None`` where nothing does.
     """
     found: List[Tuple[str, Any]] = []
     for key in STATE_KEYS:
@@ -265,8 +266,23 @@ def find_state(
             if isinstance(one, dict) and any(is_tensor(tensor) for tensor in one.values()):
                 found.append((name, one))
                 break
-    most = max((_tensors(one, is_tensor) for _, one in found), default=0)
-    return next((pair for pair in found if _tensors(pair[1], is_tensor) == most), None)
+    if not found:
+        return next(iter(named_states(holder, is_tensor)), None)
+    most = max(_tensors(one, is_tensor) for _, one in found)
+    return next(pair for pair in found if _tensors(pair[1], is_tensor) == most)
+
+
+def named_states(
+    holder: Mapping[Any, Any], is_tensor: Callable[[Any], bool]
+) -> List[Tuple[str, Dict[str, Any]]]:
+    """Return what looks like the weights of a network, under any key, most tensors first."""
+    found = [
+        (str(key), value)
+        for key, value in holder.items()
+        if isinstance(value, dict)
+        and any(is_tensor(one) and str(name).endswith("weight") for name, one in value.items())
+    ]
+    return sorted(found, key=lambda pair: -_tensors(pair[1], is_tensor))
 
 
 def _tensors(state: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> int:

@@ -1,6 +1,7 @@
 """Make a network with the arguments that its weights fit, where some were only guessed.
 
-A guess comes from the size of the last layer: right for a classifier, wrong for a head that adds
+A number that nobody states (a scale, a width) is found where the sizes of layers depend on it. A
+guess comes from the size of the last layer: right for a classifier, wrong for a head that adds
 boxes to its classes. What the constructor has by itself is tried next, and then the number for
 which the layers would have the sizes of the weights.
 """
@@ -15,16 +16,25 @@ from hefsmith_worker.workspace import Workspace
 
 #: The largest number of classes, channels and the like that is taken for one.
 _MOST = 100_000
+#: Numbers that are tried one by one where sizes do not grow in step with them.
+_TRIED = range(1, 17)
 
 
 def load_fitting(
-    workspace: Workspace, source: Mapping[str, Any], guessed: Sequence[str]
+    workspace: Workspace, source: Mapping[str, Any], guessed: Sequence[str], unstated: str = ""
 ) -> Tuple[Any, Dict[str, Any]]:
     """Return the network, and the ``kwargs`` with which its weights fit.
 
-    Raises :class:`~hefsmith_worker.protocol.StageError` of the first attempt where none does.
+    ``unstated`` is an argument that nothing is known of. Raises
+    :class:`~hefsmith_worker.protocol.StageError` of the first attempt where none does.
     """
     kwargs = dict(source.get("kwargs", {}))
+    if unstated:
+        number = _solved(workspace, source, {**kwargs, unstated: 2}, unstated)
+        if number is None:
+            raise StageError("no number fits for %s" % unstated, code="export.factory-raised")
+        kwargs[unstated] = number
+        source = {**source, "kwargs": kwargs}
     try:
         return torch_source.load_module(workspace, source), kwargs
     except StageError as error:
@@ -68,14 +78,24 @@ def _solved(
     ]
     wanted = torch_source.weight_shapes(workspace, source, sizes[0])
     found = set()
+    depends = []
     for key, here in sizes[0].items():
         there, aim = sizes[1].get(key), wanted.get(key)
         if there is None or aim is None or not len(here) == len(there) == len(aim):
             continue
+        if here != there:
+            depends.append(key)
         for one, two, size in zip(here, there, aim):
             if one != two:
                 found.add(first + (size - one) / (two - one))
-    if len(found) != 1:
+    if not depends:
+        # The sizes say nothing of it, whatever it is.
         return None
-    number = found.pop()
-    return int(number) if number == int(number) and 1 <= number <= _MOST else None
+    number = found.pop() if len(found) == 1 else 0.0
+    if number == int(number) and 1 <= number <= _MOST:
+        return int(number)
+    for tried in _TRIED:
+        shapes = torch_source.shapes_of(workspace, {**source, "kwargs": {**kwargs, name: tried}})
+        if all(shapes.get(key) == wanted[key] for key in depends):
+            return tried
+    return None

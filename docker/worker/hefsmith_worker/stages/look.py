@@ -77,7 +77,9 @@ def _torch(
 ) -> Tuple[Dict[str, Any], Batch]:
     from hefsmith_worker.stages import fitting, torch_source
 
-    module, kwargs = fitting.load_fitting(workspace, source, wanted.get("guessed") or [])
+    module, kwargs = fitting.load_fitting(
+        workspace, source, wanted.get("guessed") or [], wanted.get("unstated") or ""
+    )
 
     def batch(pictures: np.ndarray) -> np.ndarray:
         return torch_source.answers(module, [pictures])[0]

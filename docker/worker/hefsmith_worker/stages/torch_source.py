@@ -19,7 +19,14 @@ from hefsmith_worker.contract.options import KNOWN_OPSETS
 from hefsmith_worker.golden import GoldenWriter, joined
 from hefsmith_worker.onnx_tokens import as_tokens
 from hefsmith_worker.protocol import StageError
-from hefsmith_worker.stages import absent, checkpoint, steady_norm, torchvision_ops, user_code
+from hefsmith_worker.stages import (
+    absent,
+    checkpoint,
+    spared,
+    steady_norm,
+    torchvision_ops,
+    user_code,
+)
 from hefsmith_worker.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,8 +44,9 @@ def load_module(workspace: Workspace, source: Mapping[str, Any]) -> Any:
     if hasattr(torch.backends, "mha"):
         # In evaluation encoders take a path of one operator that ONNX does not have.
         torch.backends.mha.set_fastpath_enabled(False)
-    code = _import_code(workspace, source) if source.get("file") else None
-    module = _call_factory(workspace, code, source) if code is not None else None
+    code = module = None
+    if source.get("file"):
+        code, module = _made(workspace, source)
     if source.get("weights"):
         path = workspace.plan.input(source["weights"])
         loaded = checkpoint.load(
@@ -68,6 +76,14 @@ def _ready_for_export(module: Any) -> Any:
             layer.format = "onnx"
             layer.dynamic = False
     return module
+
+
+def _made(workspace: Workspace, source: Mapping[str, Any]) -> Tuple[Any, Any]:
+    """Return the user's code as a module, and the network that it makes."""
+    with spared.downloads(bool(source.get("weights"))) as imported:
+        code = _import_code(workspace, source)
+        imported()
+        return code, _call_factory(workspace, code, source)
 
 
 def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
@@ -152,7 +168,8 @@ def _call_factory(workspace: Workspace, code: Any, source: Mapping[str, Any]) ->
             "%s raised %s" % (where, user_code.told(missing or error, file)),
             code="export.factory-import" if missing else "export.factory-raised",
             fix=user_code.arguments_of(factory, source.get("kwargs", {}), error)
-            or user_code.step_after(missing or error, file),
+            or user_code.step_after(missing or error, file)
+            or user_code.made_elsewhere(factory, file),
         )
     if not isinstance(module, torch.nn.Module):
         raise StageError(
@@ -164,7 +181,7 @@ def _call_factory(workspace: Workspace, code: Any, source: Mapping[str, Any]) ->
 
 def shapes_of(workspace: Workspace, source: Mapping[str, Any]) -> Dict[str, Tuple[int, ...]]:
     """Return the shapes of a network's parameters and buffers, without any weights."""
-    module = _call_factory(workspace, _import_code(workspace, source), source)
+    _, module = _made(workspace, source)
     return {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
@@ -181,6 +198,10 @@ def weight_shapes(
 def _named_as(own: Mapping[str, Any], loaded: Any) -> Dict[str, Any]:
     """Return the tensors of a checkpoint without the prefixes that wrappers gave them all."""
     given = checkpoint.state_of(loaded)
+    if isinstance(loaded, dict) and not any(key in own for key in given):
+        # Of several networks in one file, as of a generator and its critic, it is the one asked.
+        others = [state for _, state in checkpoint.named_states(loaded, _is_tensor)]
+        given = next((one for one in others if own.keys() <= one.keys()), given)
     state = {key: value for key, value in given.items() if key not in checkpoint.WRAPPERS_OWN}
     plain = dict(given) if any(key in own for key in given) else dict(state)
     # Under whatever name: a network of Lightning calls it model, net, encoder or as it likes.
@@ -191,6 +212,12 @@ def _named_as(own: Mapping[str, Any], loaded: Any) -> Dict[str, Any]:
         (root,) = roots
         state = {key[len(root) + 1 :]: value for key, value in state.items()}
     return dict(state)
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return bool(torch.is_tensor(value))
 
 
 def _fit(module: Any, loaded: Any, name: str) -> None:
@@ -216,8 +243,16 @@ def _fit(module: Any, loaded: Any, name: str) -> None:
             parts.append("%d missing (%s)" % (len(missing), ", ".join(missing[:3])))
         if extra:
             parts.append("%d unknown to the network (%s)" % (len(extra), ", ".join(extra[:3])))
+        told = "the weights %s do not fit the network: %s" % (name, "; ".join(parts))
+        package = absent.held_by(module)
+        if package:
+            raise StageError(
+                "%s. A part of the network is of %s, which is not here" % (told, package),
+                code="export.factory-import",
+                fix=user_code.line_for(package) + ".",
+            )
         raise StageError(
-            "the weights %s do not fit the network: %s" % (name, "; ".join(parts)),
+            told,
             code="export.weights-fit",
             fix="Check that the factory and its kwargs build the network that was trained.",
         )

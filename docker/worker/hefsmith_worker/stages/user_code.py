@@ -75,6 +75,21 @@ def step_after(error: BaseException, file: Path) -> str:
     return fix
 
 
+def made_elsewhere(factory: Any, file: Path) -> str:
+    """Say how a network is made that its class alone does not make, with what it would take."""
+    try:
+        names = [str(one) for one in inspect.signature(factory).parameters]
+    except (TypeError, ValueError):
+        names = []
+    if not names:
+        return ""
+    return (
+        "It takes: %s. Give them under kwargs: in the recipe, or write a function that makes it as "
+        "your own program does, def build(): return %s(...), and name it: source: {torch: "
+        '"%s:build"}.' % (", ".join(names), factory.__name__, file.name)
+    )
+
+
 def line_for(module: str) -> str:
     """Return the line of a recipe that installs the package of a module."""
     root = module.partition(".")[0]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.project.survey.code import Script, extract, read_script
+from orchestrator.project.survey.code import Script, extract, nearest_first, read_script
 from orchestrator.project.survey.factory import find_factories
-from orchestrator.project.survey.stated import stated_in, stated_in_scripts
+from orchestrator.project.survey.stated import stated_in, stated_in_scripts, stated_otherwise
 from orchestrator.project.survey.weights import Weights
 
 NET = """
@@ -196,6 +196,32 @@ def test_colours_go_with_the_scaling_that_a_script_states(tmp_path: Path) -> Non
     found = stated_in_scripts(read)
     assert (found.mean, found.std, found.color) == ((127.0,), (128.0,), None)
     assert found.size == (240, 320)
+
+
+def test_what_uses_the_network_and_loads_its_weights_tells_how_it_is_fed(tmp_path: Path) -> None:
+    scale = (
+        "import torchvision.transforms as T\ntf = T.Compose([T.ToTensor(), T.Normalize({}, {})])"
+    )
+    files = {
+        "lib/models/net.py": "from torch import nn\nclass Net(nn.Module): pass\n",
+        "another/train.py": scale.format([0.5], [0.5]),
+        "lib/data/city.py": "import lib.data.own as T\nt = T.ToTensor(mean=(0.4,), std=(0.2,))",
+        "tools/demo.py": "from lib.models import make\nimport lib.data.own as T\n"
+        "t = T.ToTensor(\n    mean=(0.3, 0.4, 0.5), # rgb\n    std=(0.2, 0.2, 0.2))\n"
+        "make().load_state_dict(x)",
+    }
+    read = []
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        read.append(read_script(tmp_path / name))
+    scripts = [one for one in read if one is not None]
+    order = [one.path.name for one in nearest_first(scripts, scripts[0])]
+    assert order == ["net.py", "demo.py", "train.py", "city.py"]
+    taken = stated_in_scripts(nearest_first(scripts, scripts[0]))
+    assert (taken.mean, taken.std) == ((76.5, 102.0, 127.5), (51.0, 51.0, 51.0))
+    assert stated_otherwise(scripts, taken) == ["train.py:2", "city.py:2"]
+    assert nearest_first(scripts, None) == scripts
 
 
 def test_the_transforms_of_validation_go_first(tmp_path: Path) -> None:

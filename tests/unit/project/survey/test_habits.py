@@ -61,6 +61,9 @@ def prefixed(prefix: str, state: dict = STATE) -> dict:
         ({"model": STATE, "ema": {"module": STATE, "updates": 9}}, "ema.module"),
         ({"epoch": 3, "model": {"state_dict": STATE}}, "model.state_dict"),
         ({"swa": 1, "net": {"n_averaged": torch.tensor(3), **prefixed("module.")}}, "net"),
+        # A word of somebody's own, beside what an optimiser keeps.
+        ({"net_dict": STATE, "acc": 0.9, "opt": {"state": {0: {"step": 3}}}}, "net_dict"),
+        ({"critic": {"f.weight": torch.zeros(3)}, "generator": STATE}, "generator"),
         # Averaged weights that lack what the network needs are no network.
         ({"model": {**STATE, **RUNNING}, "ema": STATE}, "model"),
     ],

@@ -151,7 +151,7 @@ class LocalEngine:
             wanted = [one.partition(" (")[0] for one in unmet]
             msg = f"the network needs packages that this Python lacks: {', '.join(unmet)}"
             hint = f"{pip_command(wanted)}\nor use Docker: --engine docker"
-            raise EngineUnavailableError(msg, hint=hint)
+            raise EngineUnavailableError(msg, hint=hint, code="engine.packages")
         return self.ensure_image("emulator")
 
     def python_path(self) -> tuple[Path, ...]:

@@ -40,11 +40,19 @@ if TYPE_CHECKING:
     from orchestrator.project.survey.given import Given
     from orchestrator.project.survey.questions import Ask
 
-#: Why a look may fail although the recipe builds elsewhere.
 #: Networks that are tried where the weights do not fit the first.
 _MOST_TRIED = 8
+#: Why other code may be the one: packages that are not here, and weights that do not fit a network
+#: of which a part is of such a package.
+_ABSENT = frozenset({"engine.packages", "export.part-absent"})
+#: Why a look may fail although the recipe builds elsewhere.
 _ELSEWHERE = frozenset(
-    {"export.torchscript-refused", "export.factory-import", "export.tensorflow-missing"}
+    {
+        "export.torchscript-refused",
+        "export.factory-import",
+        "export.tensorflow-missing",
+        "export.part-absent",
+    }
 )
 
 
@@ -112,6 +120,10 @@ def start(
                 f"{len(labels_before.names)} classes, in its order?"
             )
             seen = replace(seen, trials=())
+    if written.hidden is not None and not written.scaled:
+        draft.notes.append(
+            f"{written.hidden} scales pictures by numbers that are known only when it runs"
+        )
     decision = _decide(written, seen, network, draft, ask)
     others = stated.stated_otherwise(scripts, written) if written.scaled else []
     if others and decision.section and not decision.figure:
@@ -214,16 +226,17 @@ def _fitting(
     known, shown = _known(scripts, labels.names), given.calibration
     tried: list[str] = []
     refused: ConfigError | None = None
-    while True:
+    kept: _Fitting | None = None
+    while len(tried) <= _MOST_TRIED:
         try:
             code = start_code.find_code(
                 given, weights, scripts, known, draft.target, draft.ask, but=tried
             )
         except ConfigError as error:
-            raise refused or error from None
+            refused = refused or error
+            break
         if code is None:
-            assert refused is not None
-            raise refused
+            break
         written = stated.stated_in_facts(weights.facts, given.network.path.name)
         written = written.over(stated.stated_in_facts(facts, "the files beside it"))
         written = written.over(stated.stated_in_scripts(nearest_first(scripts, code.script)))
@@ -237,14 +250,22 @@ def _fitting(
             )
         except ConfigError as error:
             refused = refused or code.unstated or error
+            if not code.place or (code.unstated is None and error.code != "export.weights-fit"):
+                break
             tried.append(code.place)
-            other = code.unstated is not None or error.code == "export.weights-fit"
-            if not other or not code.place or len(tried) > _MOST_TRIED:
-                raise refused from None
             continue
         if seen is None and code.unstated is not None:
             raise code.unstated
-        return _Fitting(code, written, alike, inputs, seen, failure)
+        fitting = _Fitting(code, written, alike, inputs, seen, failure)
+        if failure is None or failure.code not in _ABSENT or not code.place:
+            return fitting
+        # Another may fit with all of its parts here.
+        kept = kept or fitting
+        tried.append(code.place)
+    if kept is not None:
+        return kept
+    assert refused is not None
+    raise refused
 
 
 def _weights(given: Given) -> tuple[Weights, dict[str, Any]]:

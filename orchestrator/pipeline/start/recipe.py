@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hefsmith_worker.contract.counting import counted
+from hefsmith_worker.contract.options import VENDOR_CALIBRATION_IMAGES
+
 from orchestrator.errors import escape_control
 from orchestrator.files import relative
 from orchestrator.pipeline.start.arrays import AS_THEY_ARE, beside, folders_of, settle, turned
@@ -19,7 +22,13 @@ from orchestrator.project.starter import (
     starter_recipe,
 )
 from orchestrator.project.survey.arrays import array_shape, arrays_for, rows_of
-from orchestrator.project.survey.pictures import Labels, Shown, holds_pictures, masks_beside
+from orchestrator.project.survey.pictures import (
+    Labels,
+    Shown,
+    holds_pictures,
+    masks_beside,
+    pictures_of,
+)
 from orchestrator.project.survey.questions import Question
 
 if TYPE_CHECKING:
@@ -104,6 +113,8 @@ class Draft:
         """Say what is missing, and let arrays tell who normalises them."""
         if shown is not None and shown.split is None:
             self._miss_named(shown.calibration)
+            if not (shown.options or shown.array) and takes_pictures(network):
+                self._count(shown.calibration)
         if shown is None and takes_pictures(network):
             self.miss_pictures()
             if recipe["calibration"]["source"] == "calib/images":
@@ -254,6 +265,16 @@ class Draft:
             "there, 64 at least"
         )
         self.first = f"put pictures into {name}, then: hef up {self.given.name}"
+
+    def _count(self, source: Path) -> None:
+        """Note that a folder holds fewer pictures than a calibration needs."""
+        count = len(pictures_of(source)) if source.is_dir() else 0
+        if 0 < count < VENDOR_CALIBRATION_IMAGES:
+            name = escape_control(relative(source, self.folder.root))
+            self.notes.append(
+                f"only {counted(count, 'picture')} in {name}: put more like those the camera will "
+                f"see there, {VENDOR_CALIBRATION_IMAGES} at least"
+            )
 
     def miss_pictures(self) -> None:
         """Note that there are none, and what comes before the build for that."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.project.survey.code import Script, Unknown, dotted
@@ -32,49 +33,85 @@ def of_plain_code(script: Script) -> tuple[dict[str, Any], tuple[str, ...]]:
 
     These are fields of ``Stated`` and where they were read.
     """
-    values: dict[str, Any] = {}
-    where: list[str] = []
+    read = _Reading(script)
+    for node in _outside_networks(script.tree):
+        read.take(node)
+    return read.told()
+
+
+@dataclass
+class _Reading:
+    """What has been read of a script's arithmetic so far.
+
+    ``below`` are numbers that are taken off in a line of their own, by what they are taken off.
+    """
+
+    script: Script
+    values: dict[str, Any] = field(default_factory=dict)
+    where: list[str] = field(default_factory=list)
     divided: float | None = None
     shifted: tuple[list[float], list[float]] | None = None
-    below: dict[str, list[float]] = {}
-    turned = opened = False
-    for node in _outside_networks(script.tree):
-        found: dict[str, Any] = {}
+    below: dict[str, tuple[list[float], ast.AugAssign]] = field(default_factory=dict)
+    turned: bool = False
+    opened: bool = False
+
+    def take(self, node: ast.AST) -> None:
+        """Read one node."""
         if isinstance(node, ast.Call):
-            whole = script.stands_for(dotted(node.func))
-            opened |= whole == "cv2.imread"
-            turned |= whole == "cv2.cvtColor"
-            told = _of_picture_call(script, node, whole)
-            found = {key: value for key, value in told.items() if key not in values}
-            values.update(found)
-            if shifted is None and (divisor := _divisor(script, node)) is not None:
-                mean = _taken_off(script, divisor[0])
-                if mean and _of_pixels(mean, divisor[1]):
-                    shifted, found = (mean, divisor[1]), {"scale": divisor[1]}
+            self._call(node)
         elif isinstance(node, ast.Subscript):
-            turned |= any(sign in ast.unparse(node.slice) for sign in _TURNS)
+            self.turned |= _turns(node)
         elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Sub):
-            below[ast.unparse(node.target)] = _constants(script, node.value)
-        elif (divisor := _divisor(script, node)) is not None:
+            taken_off = _constants(self.script, node.value)
+            self.below[ast.unparse(node.target)] = taken_off, node
+        elif (divisor := _divisor(self.script, node)) is not None:
             of, by = divisor
-            mean = below.get(ast.unparse(of)) or _taken_off(script, of)
+            before = self.below.get(ast.unparse(of))
+            mean = (before[0] if before is not None else None) or _taken_off(self.script, of)
             number = by[0] if len(by) == 1 else None
-            if mean and shifted is None and _of_pixels(mean, by):
-                shifted, found = (mean, by), {"scale": by}
-            elif number in (255.0, 127.5, 128.0) and divided is None:
-                divided, found = number, {"scale": number}
+            if mean and self.shifted is None and _of_pixels(mean, by):
+                self.shifted = mean, by
+                self._read_at(node)
+            elif number in (255.0, 127.5, 128.0) and self.divided is None:
+                self.divided = number
+                self._read_at(node)
+
+    def _call(self, node: ast.Call) -> None:
+        whole = self.script.stands_for(dotted(node.func))
+        self.opened |= whole == "cv2.imread"
+        self.turned |= whole == "cv2.cvtColor"
+        told = _of_picture_call(self.script, node, whole)
+        found = {key: value for key, value in told.items() if key not in self.values}
+        self.values.update(found)
+        if self.shifted is None and (divisor := _divisor(self.script, node)) is not None:
+            mean = _taken_off(self.script, divisor[0])
+            if mean and _of_pixels(mean, divisor[1]):
+                self.shifted, found = (mean, divisor[1]), {"scale": divisor[1]}
         if found:
-            line = getattr(node, "lineno", 0)
-            where.append(f"{script.path.name}:{line}: {script.line(node)}"[:90])
-    if opened and not turned:
-        values["color"] = "bgr"
-    if "size" not in values and (sides := _of_options(script)) is not None:
-        values["size"] = sides
-        where.append(f"{script.path.name}: its options")
-    scale = _scale(script, divided, shifted)
-    if scale is not None:
-        values["mean"], values["std"] = scale
-    return values, tuple(where) if values else ()
+            self._read_at(node)
+
+    def _read_at(self, node: ast.AST) -> None:
+        line = f"{self.script.path.name}:{getattr(node, 'lineno', 0)}: {self.script.line(node)}"
+        self.where.append(line[:90])
+
+    def told(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the fields of ``Stated``, and where they stand."""
+        if self.opened and not self.turned:
+            self.values["color"] = "bgr"
+        if "size" not in self.values and (sides := _of_options(self.script)) is not None:
+            self.values["size"] = sides
+            self.where.append(f"{self.script.path.name}: its options")
+        if self.shifted is None and self.divided is None:
+            for mean, node in self.below.values():
+                # A mean of pixels, and no deviation.
+                if len(mean) == 3 and 20 <= min(mean) <= max(mean) <= 255:
+                    self.shifted = mean, [1.0]
+                    self._read_at(node)
+                    break
+        scale = _scale(self.script, self.divided, self.shifted)
+        if scale is not None:
+            self.values["mean"], self.values["std"] = scale
+        return self.values, tuple(self.where) if self.values else ()
 
 
 def _outside_networks(tree: ast.AST) -> Iterator[ast.AST]:
@@ -95,6 +132,12 @@ def _outside_networks(tree: ast.AST) -> Iterator[ast.AST]:
                 if not (isinstance(one, ast.FunctionDef) and one.name == "forward")
             ]
         pending += inner
+
+
+def _turns(node: ast.Subscript) -> bool:
+    """Tell whether a subscript turns a picture's channels, and not an order or a pair of sides."""
+    of_numbers = any(word in ast.unparse(node.value) for word in ("sort", "shape", "size"))
+    return not of_numbers and any(sign in ast.unparse(node.slice) for sign in _TURNS)
 
 
 def _of_picture_call(script: Script, node: ast.Call, whole: str) -> dict[str, Any]:

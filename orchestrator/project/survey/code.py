@@ -68,6 +68,12 @@ _SETTINGS = (
     "numpy.random.seed",
     "random.seed",
 )
+#: What programs are called that feed a network as it is fed in use, the surest first.
+_ROLES = (
+    re.compile(r"export|onnx|deploy", re.IGNORECASE),
+    re.compile(r"infer|predict|demo|detect", re.IGNORECASE),
+    re.compile(r"test|eval|valid", re.IGNORECASE),
+)
 #: What differs from one run to the next.
 _OUTSIDE = ("os.environ", "sys.argv")
 
@@ -172,6 +178,12 @@ class Script:
                     if isinstance(name, ast.Name):
                         found.setdefault(name.id, node)
         return found
+
+    @cached_property
+    def has_layers(self) -> bool:
+        """Whether it defines a network, or a part of one."""
+        classes = [one for one in self.definitions.values() if isinstance(one, ast.ClassDef)]
+        return any(dotted(base).endswith("Module") for one in classes for base in one.bases)
 
     @property
     def troubles(self) -> list[Trouble]:
@@ -488,12 +500,13 @@ def nearest_first(scripts: Sequence[Script], own: Script | None) -> list[Script]
                     return True
         return False
 
-    def distance(script: Script) -> int:
+    def distance(script: Script) -> tuple[int, int]:
+        role = next((at for at, words in enumerate(_ROLES) if words.search(script.path.stem)), 9)
         if script is own:
-            return 0
+            return 0, role
         if not uses(script):
-            return 3
-        return 1 if "load_state_dict" in script.source else 2
+            return 3, role
+        return 1 if "load_state_dict" in script.source else 2, role
 
     return sorted(scripts, key=distance)
 
@@ -521,15 +534,22 @@ def hands_on(script: Script, name: str) -> bool:
 
 def makers(script: Script, name: str) -> list[str]:
     """Return the functions that make a class in several sizes, each with arguments of its own."""
-    found = [
-        one.name
-        for one in script.definitions.values()
-        if isinstance(one, ast.FunctionDef)
-        and any(
-            isinstance(part, ast.Return)
-            and isinstance(part.value, ast.Call)
-            and dotted(part.value.func) == name
-            for part in ast.walk(one)
-        )
-    ]
+    functions = [one for one in script.definitions.values() if isinstance(one, ast.FunctionDef)]
+    found = [one.name for one in functions if name in _returned(one)]
     return found if len(found) > 1 else []
+
+
+def _returned(function: ast.FunctionDef) -> set[str]:
+    """Return what a function calls for what it returns, also by a variable."""
+    made: dict[str, str] = {}
+    found = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            called = dotted(node.value.func)
+            made.update((one.id, called) for one in node.targets if isinstance(one, ast.Name))
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
+            found.add(dotted(node.value.func))
+        elif isinstance(node, ast.Return) and isinstance(node.value, ast.Name):
+            found.add(made.get(node.value.id, ""))
+    return found

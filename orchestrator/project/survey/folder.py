@@ -41,6 +41,12 @@ _DEEPEST = 6
 _MOST_ENTRIES = 60_000
 _MOST_SCRIPTS = 200
 _MOST_TABLES = 20
+#: Folders of pictures for readers of a project, and names of folders that are no class.
+_FOR_READERS = re.compile(r"docs?|fig(ure)?s?|readme.*|screenshots?|logos?|icons?|badges?")
+_NO_CLASS = frozenset(
+    {"images", "image", "imgs", "img", "pics", "pictures", "photos", "png", "jpg", "labels",
+     "masks", "samples", "sample", "examples", "example", "demo", "assets", "data", "results"}
+)  # fmt: skip
 #: Archives in which people keep pictures.
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
 #: What checkpoints are called as well, and other files too.
@@ -158,7 +164,9 @@ def look_around(
         for entry in entries:
             _take(found, Path(entry.path))
         pictures = sum(1 for name in names if Path(name).suffix.lower() in PICTURES)
-        if pictures:
+        if pictures and not any(
+            _FOR_READERS.fullmatch(part) for part in map(plain, folder.relative_to(root).parts)
+        ):
             found.counts[folder] = pictures
         if found.entries > _MOST_ENTRIES:
             break
@@ -333,7 +341,7 @@ def _picture_sets(root: Path, counts: dict[Path, int]) -> Iterator[PictureSet]:
     whole: dict[Path, int] = {}
     for parent, children in groups.items():
         names = {plain(child.name) for child in children}
-        if len(children) < 2 or names <= parts or names & {"images", "labels", "masks"}:
+        if len(children) < 2 or names <= parts or names & _NO_CLASS:
             continue
         split = plain(parent.name) in parts and parent != root
         top = parent.parent if split else parent

@@ -17,11 +17,12 @@ from hefsmith_worker.contract.trials import OF_PIXELS
 
 from orchestrator.project.survey.arithmetic import SIZES, last_name, of_plain_code, size_of
 from orchestrator.project.survey.code import Script, Unknown, dotted
+from orchestrator.project.survey.followed import follow
 from orchestrator.project.yaml_source import parse_yaml
 from orchestrator.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _LARGEST_JSON = 4 << 20
@@ -40,6 +41,8 @@ CONFIGS = (
     "preprocessing.yaml", "transforms.yaml", "config.json", "model_config.json", "metadata.json",
     "preprocessor_config.json",
 )  # fmt: skip
+#: Calls that make a tensor up.
+_MADE_UP = ("randn", "rand", "zeros", "ones", "empty", "FloatTensor", "Tensor")
 #: Deviations of values from 0 to 1 are not larger.
 _LARGEST_UNIT = 1.0
 #: Levels of a configuration in which its plain values are looked for.
@@ -48,7 +51,10 @@ _DEEPEST = 4
 
 @dataclass(frozen=True)
 class Stated:
-    """What is written of the preprocessing; ``None`` where nothing is. ``where`` says by whom."""
+    """What is written of the preprocessing; ``None`` where nothing is. ``where`` says by whom.
+
+    ``hidden`` is the place of a scaling whose numbers are known only when the code runs.
+    """
 
     size: tuple[int, int] | None = None
     resize: str | None = None
@@ -56,6 +62,7 @@ class Stated:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     color: str | None = None
+    hidden: str | None = None
     where: tuple[str, ...] = ()
 
     @property
@@ -87,7 +94,7 @@ def stated_for(found: Stated, channels: int) -> Stated:
     lengths = {len(part) for part in (found.mean, found.std) if part is not None}
     if not lengths <= {1, channels}:
         kept = replace(kept, mean=None, std=None)
-    nothing = replace(kept, where=()) == Stated()
+    nothing = replace(kept, hidden=None, where=()) == Stated()
     return Stated() if nothing else kept
 
 
@@ -99,41 +106,122 @@ def stated_in_graph(own: Mapping[str, Sequence[float]]) -> Stated:
     return Stated(mean=(0.0,), std=(1.0 if pixels else 255.0,), where=(where,))
 
 
-def stated_in_scripts(scripts: Iterable[Script]) -> Stated:
-    """Return what the first script that has transforms says, and of others what it leaves open.
+def stated_in_scripts(scripts: Sequence[Script]) -> Stated:
+    """Return the scaling of the first script that has one, and the best told of all sizes.
 
     The order of colours goes with the scaling: another script may read its pictures otherwise.
+    Where a nearer script scales by numbers that nobody sees, a plain division by 255 farther off
+    says nothing of this network.
     """
-    found, scaling = Stated(), None
-    for script in scripts:
-        one = stated_in(script)
-        scaling = scaling or (one if one.scaled else None)
-        found = found.over(one)
-    return found if scaling is None else replace(found, color=scaling.color)
+    read = [(script, *_read(script, scripts)) for script in scripts]
+    whole = [calls.over(plain) for _, calls, plain in read]
+    hidden = next((one.hidden for one in whole if one.hidden is not None), None)
+    scaling: Stated | None = None
+    behind = False
+    for one in whole:
+        behind |= one.hidden is not None
+        if one.scaled and not (behind and not any(one.mean or ())):
+            scaling = one
+            break
+    size = _best_size(read)
+    found = Stated(size=size.size, resize=size.resize, resize_to=size.resize_to)
+    if scaling is None:
+        color = next((one.color for one in whole if one.color is not None), None)
+        return replace(found, color=color, hidden=hidden, where=size.where)
+    where = tuple(dict.fromkeys((*scaling.where, *size.where)))
+    return replace(found, mean=scaling.mean, std=scaling.std, color=scaling.color, where=where)
 
 
-def stated_otherwise(scripts: Iterable[Script], taken: Stated) -> list[str]:
+def _best_size(read: Sequence[tuple[Script, Stated, Stated]]) -> Stated:
+    """Return the size that is told best, of those told alike the nearest.
+
+    Transforms tell it best; then a tensor of zeros that an exporting program shows the network,
+    then what plain code resizes to, and last what a network's own file tries it with.
+    """
+    sizes: list[tuple[int, Stated]] = []
+    for script, calls, plain in read:
+        shown = shown_size(script)
+        tried = 3 if script.has_layers else 1
+        sizes += [
+            (strength, one)
+            for strength, one in ((0, calls), (2, plain), (tried, shown))
+            if one.size is not None
+        ]
+    return min(sizes, key=lambda pair: pair[0], default=(0, Stated()))[1]
+
+
+def stated_otherwise(scripts: Sequence[Script], taken: Stated) -> list[str]:
     """Return where scripts state another scaling than the one that was taken, as file and line."""
     found = []
     for script in scripts:
-        one = stated_in(script)
+        one = stated_in(script, scripts)
         if one.scaled and (one.mean, one.std) != (taken.mean, taken.std):
             found += [where.partition(": ")[0] for where in one.where[-1:]]
-    return found
+    return list(dict.fromkeys(found))
 
 
-def stated_in(script: Script) -> Stated:
-    """Return what one script's transforms say, those for validation before those for training."""
+def stated_in(script: Script, scripts: Sequence[Script] = ()) -> Stated:
+    """Return what one script says; ``scripts`` are those that it may take values from."""
+    calls, plain = _read(script, scripts)
+    return calls.over(plain)
+
+
+def _read(script: Script, scripts: Sequence[Script]) -> tuple[Stated, Stated]:
+    """Return what transforms say, those for validation before those for training; and plain code.
+
+    The second is what the first leaves open.
+    """
     chains = sorted(_chains(script), key=lambda chain: _is_random(chain[1]) - 2 * chain[0])
-    found = Stated()
+    found, plain = Stated(), Stated()
     for _, calls in chains:
-        found = found.over(_of_calls(script, calls))
+        found = found.over(_of_calls(script, calls, scripts))
     if not found.scaled:
-        found = found.over(_of_any_call(script))
+        found = found.over(_of_any_call(script, scripts))
     if not found.scaled or found.size is None:
         values, where = of_plain_code(script)
-        found = found.over(Stated(**values, where=where))
-    return found
+        if found.hidden is not None:
+            values = {key: value for key, value in values.items() if key not in ("mean", "std")}
+        plain = Stated(**values, where=where if values else ())
+    return found, plain
+
+
+def shown_size(script: Script) -> Stated:
+    """Return the size of the picture that a script makes up to show a network one.
+
+    As an export does (``torch.randn(1, 3, 240, 320)``), and a summary of its layers.
+    """
+    for node in ast.walk(script.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        tail = last_name(node)
+        of_torch = script.stands_for(dotted(node.func)).startswith("torch.")
+        if tail == "summary":
+            nodes = [*node.args, *(one.value for one in node.keywords)]
+            shapes = [shape for one in nodes if (shape := _shape(script, [one])) is not None]
+            size = next((shape[-2:] for shape in shapes if 3 <= len(shape) <= 4), None)
+        elif tail in _MADE_UP and (of_torch or tail in ("rand", "randn")):
+            shape = _shape(script, node.args[:1]) or _shape(script, node.args)
+            size = shape[-2:] if shape is not None and len(shape) == 4 else None
+        else:
+            continue
+        if size is not None:
+            where = f"{script.path.name}:{node.lineno}: {script.line(node)}"[:90]
+            return Stated(size=(size[0], size[1]), where=(where,))
+    return Stated()
+
+
+def _shape(script: Script, nodes: Sequence[ast.expr]) -> list[int] | None:
+    """Return the shape of a picture, channels first, that is given whole or side by side."""
+    try:
+        values = [script.value(one) for one in nodes]
+    except Unknown:
+        return None
+    if len(values) == 1 and isinstance(values[0], list):
+        values = values[0]
+    if len(values) < 3 or not all(isinstance(one, int) for one in values):
+        return None
+    pictured = values[-3] in (1, 3) and all(16 <= one <= 4096 for one in values[-2:])
+    return list(values) if pictured else None
 
 
 def _chains(script: Script) -> Iterator[tuple[bool, list[ast.Call]]]:
@@ -178,11 +266,11 @@ def _listed(compose: ast.Call) -> list[ast.Call]:
     return calls if any(last_name(call).endswith(known) for call in calls) else []
 
 
-def _of_any_call(script: Script) -> Stated:
+def _of_any_call(script: Script, scripts: Sequence[Script]) -> Stated:
     """Return the scaling of a transform of somebody's own, which is given ``mean`` and ``std``."""
     for node in ast.walk(script.tree):
         if isinstance(node, ast.Call) and {"mean", "std"} <= {one.arg for one in node.keywords}:
-            told = _normalize(script, node)
+            told = _normalize(script, node, scripts)
             if told and max(told["std"]) <= 255.0 * _LARGEST_UNIT:
                 return Stated(**told, where=(f"{script.path.name}:{node.lineno}",))
     return Stated()
@@ -192,11 +280,11 @@ def _is_random(calls: list[ast.Call]) -> int:
     return int(any(word in last_name(call) for call in calls for word in _RANDOM))
 
 
-def _of_calls(script: Script, calls: list[ast.Call]) -> Stated:
+def _of_calls(script: Script, calls: list[ast.Call], scripts: Sequence[Script]) -> Stated:
     values: dict[str, Any] = {}
     where = []
     for call in calls:
-        told = _of_call(script, call)
+        told = _of_call(script, call, scripts)
         if told:
             values.update(told)
             where.append(f"{script.path.name}:{call.lineno}: {script.line(call).rstrip(',')}"[:90])
@@ -207,12 +295,12 @@ def _of_calls(script: Script, calls: list[ast.Call]) -> Stated:
         # Only the shorter side is scaled: the batch is square because the pictures are, or the
         # network takes any size.
         values.update(size=(shorter, shorter), resize="shorter_then_crop")
-    if unit and "mean" not in values:
+    if unit and not {"mean", "hidden"} & set(values):
         values.update(mean=(0.0,), std=(255.0,))
     return Stated(**values, where=tuple(where)) if where else Stated()
 
 
-def _of_call(script: Script, call: ast.Call) -> dict[str, Any]:
+def _of_call(script: Script, call: ast.Call, scripts: Sequence[Script]) -> dict[str, Any]:
     """Return what one transform says; ``shorter`` and ``unit`` are for the chain to judge."""
     tail = last_name(call)
     if isinstance(call.func, ast.Attribute) and call.func.attr == "transforms":
@@ -223,7 +311,7 @@ def _of_call(script: Script, call: ast.Call) -> dict[str, Any]:
     if tail in ("ToTensor", "ToDtype", "ConvertImageDtype"):
         return {"unit": True}
     if tail == "Normalize":
-        return _normalize(script, call)
+        return _normalize(script, call, scripts) or {"hidden": f"{script.path.name}:{call.lineno}"}
     if tail == "Grayscale":
         return {"color": "gray"}
     sides = _sides(script, call) if tail in _FITS or tail == "Resize" else []
@@ -259,12 +347,12 @@ def _sides(script: Script, call: ast.Call) -> list[int]:
     return found[:2]
 
 
-def _normalize(script: Script, call: ast.Call) -> dict[str, Any]:
+def _normalize(script: Script, call: ast.Call, scripts: Sequence[Script]) -> dict[str, Any]:
     named = {one.arg: one.value for one in call.keywords}
     nodes = [*call.args[:2], *(named[key] for key in ("mean", "std") if key in named)]
     tops: Any = 1.0
     try:
-        numbers = [_numbers(script.value(node)) for node in nodes[:2]]
+        numbers = [_numbers(follow(script, node, scripts)) for node in nodes[:2]]
         if "max_pixel_value" in named:
             tops = script.value(named["max_pixel_value"]) / 255.0
     except (Unknown, TypeError):

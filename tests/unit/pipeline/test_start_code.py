@@ -151,3 +151,22 @@ def test_a_number_that_only_the_weights_tell_goes_into_the_recipe(
     )
     recipe = (tmp_path / "models" / "a" / "model.yaml").read_text(encoding="utf-8")
     assert "kwargs: {width: 7}" in recipe
+
+
+def test_code_with_all_of_its_parts_here_goes_before_a_part_of_an_absent_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fits = NET.replace("self.conv =", "self.neck = nn.Conv2d(3, 2, 1)\n        self.conv =")
+    absent = fits.replace("nn.Conv2d(3, 2, 1)", "absent_kit.Neck()")
+    (tmp_path / "a_port.py").write_text(f"import absent_kit\n{absent}def go():\n    Net(4)\n")
+    weights = {"conv.weight": (4, 3, 3, 3), "conv.bias": (4,), "neck.weight": (2, 3, 1, 1)}
+    state = {name: torch.zeros(shape) for name, shape in {**weights, "neck.bias": (2,)}.items()}
+    torch.save(state, "net.pt")
+    line = ["init", "net", "--yes", "--engine", "local", "--size", "3,8,8"]
+    assert application.run(line) == 0
+    recipe = tmp_path / "models" / "net" / "model.yaml"
+    assert "a_port.py:Net" in recipe.read_text(encoding="utf-8")
+    (tmp_path / "b_own.py").write_text(f"{fits}def go():\n    Net(4)\n")
+    assert application.run([*line, "--force"]) == 0
+    assert "b_own.py:Net" in recipe.read_text(encoding="utf-8")

@@ -60,6 +60,15 @@ def fetches(pretrained=True):
     return net
 
 
+def reads(trained=True):
+    net = Boxes(classes=3)
+    if trained:
+        state = torch.load("backbone/of_its_owner.pth", map_location="cpu")
+        own = net.state_dict()
+        net.load_state_dict({key: value for key, value in state.items() if key in own})
+    return net
+
+
 class Encoder(nn.Module):
     def __init__(self):
         super().__init__()
@@ -212,11 +221,16 @@ def test_a_number_of_which_the_sizes_say_nothing_is_not_made_up(
         seen(tmp_path, name, unstated=unstated, **known)
 
 
-def test_weights_that_the_own_ones_replace_are_not_fetched(tmp_path: Path) -> None:
-    load = torch.nn.Module.load_state_dict, torch.hub.load_state_dict_from_url
+@pytest.mark.parametrize("name", ["fetches", "reads"])
+def test_weights_that_the_own_ones_replace_are_not_needed(name: str, tmp_path: Path) -> None:
+    load = torch.nn.Module.load_state_dict, torch.hub.load_state_dict_from_url, torch.load
     saved(tmp_path, "Boxes", classes=3)
-    assert seen(tmp_path, "fetches")["outputs"][0] == [1, 24, 8, 8]
-    assert (torch.nn.Module.load_state_dict, torch.hub.load_state_dict_from_url) == load
+    assert seen(tmp_path, name)["outputs"][0] == [1, 24, 8, 8]
+    assert (
+        torch.nn.Module.load_state_dict,
+        torch.hub.load_state_dict_from_url,
+        torch.load,
+    ) == load
 
 
 def test_weights_that_nothing_replaces_are_fetched(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
-"""Downloads that are spared: of weights that the user's own replace.
+"""Weights that are spared, since the user's own replace them.
 
-Many constructors fetch what a network was trained with before (``resnet18(pretrained=True)``), also
-where weights are loaded afterwards; the export has no network, and would throw them away. So what
-is fetched is empty, and loading it does nothing. That is right only where all tensors of the
-network come from a file of weights, which the export sees to.
+Many constructors fetch what a network was trained with before (``resnet18(pretrained=True)``), or
+read it from a file that only its owner had, also where weights are loaded afterwards; the export
+has no network, and would throw them away. So what is fetched is empty, and loading it does nothing.
+That is right only where all tensors of the network come from a file of weights, which the export
+sees to.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Tuple
@@ -31,9 +33,20 @@ class Fetched(Dict[str, Any]):
 _OF_TIMM = (("timm.models._builder", "load_pretrained"), ("timm.models.helpers", "load_pretrained"))
 
 
+def _reading(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``load`` for files that are there; of others nothing is read."""
+
+    def read(file: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(file, (str, os.PathLike)) and not os.path.exists(file):
+            return Fetched()
+        return load(file, *args, **kwargs)
+
+    return read
+
+
 @contextmanager
 def downloads(spare: bool) -> Iterator[Callable[[], None]]:
-    """Within this block what PyTorch would fetch of weights is empty, where it is to be spared.
+    """Within this block weights that PyTorch would fetch, or that are not there, are empty.
 
     Yields what is to be called once the code is imported that makes the network.
     """
@@ -52,7 +65,8 @@ def downloads(spare: bool) -> Iterator[Callable[[], None]]:
         setattr(place, name, value)
 
     def load(module: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(state, Fetched):
+        if not state:
+            # Empty as it was fetched, or what a filter left of it.
             return torch.nn.modules.module._IncompatibleKeys([], [])  # noqa: SLF001
         return load_state_dict(module, state, *args, **kwargs)
 
@@ -65,6 +79,7 @@ def downloads(spare: bool) -> Iterator[Callable[[], None]]:
                 put(sys.modules[module], name, lambda *_, **__: None)
 
     put(torch.nn.Module, "load_state_dict", load)
+    put(torch, "load", _reading(torch.load))
     put(torch.hub, "load_state_dict_from_url", fetch)
     put(model_zoo, "load_url", fetch)
     for name, module in list(sys.modules.items()):

@@ -248,7 +248,7 @@ def _fit(module: Any, loaded: Any, name: str) -> None:
         if package:
             raise StageError(
                 "%s. A part of the network is of %s, which is not here" % (told, package),
-                code="export.factory-import",
+                code="export.part-absent",
                 fix=user_code.line_for(package) + ".",
             )
         raise StageError(

@@ -224,6 +224,129 @@ def test_what_uses_the_network_and_loads_its_weights_tells_how_it_is_fed(tmp_pat
     assert nearest_first(scripts, None) == scripts
 
 
+def project(folder: Path, files: dict[str, str]) -> list[Script]:
+    read = []
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+        read.append(read_script(folder / name))
+    return [one for one in read if one is not None]
+
+
+LOADS = """import torchvision.transforms as T
+class Data:
+    {0}
+    def __init__(self, mean=None, std=None):
+        self.std = (0.5, 0.25, 0.5)
+        self.t = T.Compose([T.ToTensor(), T.Normalize({1}, {2})])
+"""
+
+
+@pytest.mark.parametrize(
+    ("loads", "files"),
+    [
+        (LOADS.format("", "mean", "std"), {"t.py": "d = Data([0.2, 0.4, 0.6], std=[0.5] * 3)"}),
+        (
+            "from conf import own\nimport numpy as np\n"
+            + LOADS.format("", "np.array(own.MEAN)", "own.STD"),
+            {"conf/own.py": "MEAN = (0.2, 0.4, 0.6)\nSTD = (0.5, 0.5, 0.5)"},
+        ),
+        (
+            LOADS.format("", "cfg['mean']", "cfg['std']"),
+            {"cfg.py": "net = {'mean': [0.2, 0.4, 0.6], 'std': [0.5, 0.5, 0.5]}"},
+        ),
+        (
+            LOADS.format("", "mean", "std"),
+            {"a.py": "import conf\nData(conf.MEAN, conf.STD)",
+             "conf.py": "MEAN = [0.2, 0.4, 0.6]\nSTD = [0.5, 0.5, 0.5]"},
+        ),
+    ],
+)  # fmt: skip
+def test_means_are_followed_to_where_they_stand(
+    loads: str, files: dict[str, str], tmp_path: Path
+) -> None:
+    scripts = project(tmp_path, {"data.py": loads, **files})
+    taken = stated_in_scripts(scripts)
+    assert (taken.mean, taken.std) == ((51.0, 102.0, 153.0), (127.5, 127.5, 127.5))
+    assert taken.hidden is None
+    assert stated_in(scripts[0]).scaled is False
+
+
+def test_an_attributes_numbers_are_those_that_it_is_given(tmp_path: Path) -> None:
+    (one,) = project(tmp_path, {"data.py": LOADS.format("", "self.std", "self.std")})
+    assert stated_in(one, [one]).mean == (127.5, 63.75, 127.5)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"other.py": "x = img / 255.0"},
+        {"a.py": "Data([0.2], [0.5])", "b.py": "Data([0.4], [0.5])", "c.py": "y = img / 255.0"},
+    ],
+)
+def test_no_scaling_is_made_up_where_the_numbers_are_hidden(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    scripts = project(tmp_path, {"data.py": LOADS.format("", "mean", "std"), **files})
+    taken = stated_in_scripts(scripts)
+    assert not taken.scaled
+    assert taken.hidden == "data.py:6"
+
+
+def test_numbers_of_another_program_stand_in_for_hidden_ones(tmp_path: Path) -> None:
+    scripts = project(
+        tmp_path,
+        {"data.py": LOADS.format("", "mean", "std"), "demo.py": "x = (img - 127.5) / 128.0"},
+    )
+    assert stated_in_scripts(scripts).mean == (127.5,)
+
+
+def test_a_mean_without_a_deviation_is_one(tmp_path: Path) -> None:
+    text = "import cv2\nimg = cv2.imread(f)\nimg -= (104, 117, 123)\norder = s.argsort()[::-1]\n"
+    (one,) = project(tmp_path, {"detect.py": text})
+    found = stated_in(one)
+    assert (found.mean, found.std, found.color) == ((104.0, 117.0, 123.0), (1.0,), "bgr")
+    assert found.where == ("detect.py:3: img -= (104, 117, 123)",)
+
+
+NETWORK = "import torch\nclass Net(torch.nn.Module): pass\nNet()(torch.randn(2, 3, 64, 64))\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "size"),
+    [
+        ({}, (64, 64)),
+        ({"draw.py": "import cv2\nx = cv2.resize(x, (50, 40))"}, (40, 50)),
+        ({"draw.py": "import cv2\nx = cv2.resize(x, (50, 40))",
+          "onnx.py": "import torch\nx = torch.zeros((1, 3, 240, 320))"}, (240, 320)),
+        ({"onnx.py": "from torchsummary import summary\nsummary(n, (3, 96, 80))"}, (96, 80)),
+        ({"onnx.py": "import torch\nx = torch.zeros(1, 3, 240, 320)",
+          "t.py": "import torchvision.transforms as T\nT.Compose([T.Resize((32, 48))])"}, (32, 48)),
+        ({"onnx.py": "import torch\nx = torch.zeros(1, 64, 240, 320)\ny = torch.ones(3, 3, 3)"},
+         (64, 64)),
+    ],
+)  # fmt: skip
+def test_the_size_is_the_one_that_is_told_best(
+    files: dict[str, str], size: tuple[int, int], tmp_path: Path
+) -> None:
+    assert stated_in_scripts(project(tmp_path, {"net.py": NETWORK, **files})).size == size
+
+
+def test_programs_that_feed_a_network_as_in_use_go_before_its_training(tmp_path: Path) -> None:
+    own, *others = project(
+        tmp_path,
+        {
+            "lib/net.py": "class Net: pass",
+            "train.py": "from lib.net import Net",
+            "evaluate.py": "from lib.net import Net",
+            "demo.py": "from lib.net import Net",
+            "to_onnx.py": "from lib.net import Net",
+        },
+    )
+    names = [one.path.name for one in nearest_first([*others, own], own)]
+    assert names == ["net.py", "to_onnx.py", "demo.py", "evaluate.py", "train.py"]
+
+
 def test_the_transforms_of_validation_go_first(tmp_path: Path) -> None:
     text = """
 import torchvision.transforms as T

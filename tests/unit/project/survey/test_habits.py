@@ -281,6 +281,18 @@ def test_the_demos_pictures_are_not_taken_for_the_users(tmp_path: Path) -> None:
     assert [one.path.name for one in found.pictures] == ["photos"]
 
 
+def test_pictures_of_a_readme_are_nobodys_and_folders_of_pictures_no_classes(
+    tmp_path: Path,
+) -> None:
+    pictures(tmp_path, "imgs", "readme_imgs", "sea")
+    pictures(tmp_path / "docs", "a", "b")
+    found = look_around(tmp_path)
+    assert [(one.kind, one.path.name) for one in found.pictures] == [
+        ("pictures", "imgs"),
+        ("pictures", "sea"),
+    ]
+
+
 def test_of_networks_alike_the_one_that_the_training_makes_goes_first(tmp_path: Path) -> None:
     """A library of networks with layers of the same names: pytorch-cifar has twenty."""
     other = NET.replace("class Net", "class Alpha").replace(
@@ -313,7 +325,10 @@ def test_a_network_whose_pytorch_comes_by_a_star_is_one(tmp_path: Path) -> None:
 
 
 def test_functions_that_make_a_network_in_several_sizes_are_all_found(tmp_path: Path) -> None:
-    sizes = "def small(**more):\n    return Net(5, **more)\n\n\ndef large():\n    return Net(7)\n"
+    sizes = (
+        "def small(**more):\n    return Net(5, **more)\n\n\n"
+        "def large():\n    net = Net(7)\n    return net\n"
+    )
     (tmp_path / "net.py").write_text(f"{NET}\n\n{sizes}")
     scripts = [one for one in [read_script(tmp_path / "net.py")] if one is not None]
     torch.save(STATE, tmp_path / "ckpt.pth")

@@ -82,18 +82,20 @@ def _wanted(file: Path, root: Path, places: list[Path]) -> Path | None:
         if current in seen:
             continue
         seen.add(current)
-        for level, name in _imports(current):
+        for level, module, name in _imports(current):
             base = current.parent
             for _ in range(level - 1):
                 base = base.parent
             if level and not (base != root and base.is_relative_to(root)):
-                needed = _above_packages(base)
-                if needed in places:
-                    return needed
+                # The folder itself may lie in one that is called a package and is a project's top.
+                needed = (_above_packages(base), base.parent)
+                higher = next((one for one in needed if one in places), None)
+                if higher is not None:
+                    return higher
                 continue
             head = name.partition(".")[0]
             homes = (base,) if level else (root, current.parent)
-            home = next((one for one in homes if holds(one, head)), None)
+            home = next((one for one in homes if _holds_all(one, module or head)), None)
             if home is not None:
                 pending += _files(home, name)
             elif not level and head not in sys.stdlib_module_names:
@@ -101,6 +103,12 @@ def _wanted(file: Path, root: Path, places: list[Path]) -> Path | None:
                 if higher is not None:
                     return higher
     return None
+
+
+def _holds_all(folder: Path, module: str) -> bool:
+    """Tell whether a folder holds a module, and not only a file called like its first part."""
+    head, _, rest = module.partition(".")
+    return holds(folder, head) and not (rest and not (folder / head).is_dir())
 
 
 def _above_packages(folder: Path) -> Path:
@@ -119,17 +127,17 @@ def _files(home: Path, name: str) -> list[Path]:
     return [one for one in found if one.is_file()]
 
 
-def _imports(file: Path) -> list[tuple[int, str]]:
-    """Return level and name of what a file imports; of a relative one the names themselves too."""
+def _imports(file: Path) -> list[tuple[int, str, str]]:
+    """Return level, module and name of what a file imports; a name may be a module, or in one."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return []
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, str, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [(0, alias.name) for alias in node.names]
+            found += [(0, alias.name, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
-            found += [(node.level, f"{base}.{one.name}".strip(".")) for one in node.names]
+            found += [(node.level, base, f"{base}.{one.name}".strip(".")) for one in node.names]
     return found

@@ -241,8 +241,6 @@ def _placed(given: Given, factory: Factory, target: Path, ask: Ask) -> Code:
         draft[where.name] = header + text
         said.append(f"code: {', '.join(factory.file.names)} go into {relative(where, Path.cwd())}")
         packages = packages_of(text, script.path.parent)
-    elif not factory.packages and script.path.name:
-        packages = packages_of(script.source, script.path.parent)
     source["torch"] = f"{relative(where, target)}:{name}"
     absolute["torch"] = f"{where.name if draft else _absolute(where)}:{name}"
     if draft and where.parent != target:

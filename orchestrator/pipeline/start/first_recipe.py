@@ -18,7 +18,6 @@ from orchestrator.project.starter import (
 )
 from orchestrator.project.survey import decide, stated
 from orchestrator.project.survey.arrays import inputs_of
-from orchestrator.project.survey.code import nearest_first
 from orchestrator.project.survey.pictures import (
     Labels,
     Shown,
@@ -239,7 +238,7 @@ def _fitting(
             break
         written = stated.stated_in_facts(weights.facts, given.network.path.name)
         written = written.over(stated.stated_in_facts(facts, "the files beside it"))
-        written = written.over(stated.stated_in_scripts(nearest_first(scripts, code.script)))
+        written = written.over(stated.stated_in_scripts(scripts, code.script))
         alike = common_size(shown) if written.size is None and shown is not None else None
         inputs = _inputs(given, weights, written, alike)
         if shown is not None and shown.array is not None and not (given.size or given.inputs):
@@ -265,6 +264,13 @@ def _fitting(
     if kept is not None:
         return kept
     assert refused is not None
+    if len(tried) > 1:
+        names = ", ".join(dict.fromkeys(one.rpartition(":")[2] for one in tried))
+        hint = (
+            f"None of the {len(tried)} that were tried fits ({names}): write a function that makes "
+            "the network as your own program does, and name it: --torch FILE.py:FACTORY"
+        )
+        raise ConfigError(refused.message, hint=hint, code=refused.code)
     raise refused
 
 
@@ -294,6 +300,8 @@ def _inputs(
 ) -> list[dict[str, tuple[int, ...]]]:
     """Return the shapes to try, the likeliest first; ``alike`` is the size of all pictures."""
     sizes = [written.size] if written.size is not None else [(side, side) for side in SIDES]
+    if written.sides is not None and written.size is None:
+        sizes = [written.sides, written.sides[::-1]]
     if alike is not None:
         sizes = [alike, *(size for size in sizes if size != alike)]
     if given.size is not None:

@@ -24,6 +24,8 @@ def last_name(call: ast.Call) -> str:
     return dotted(call.func).rpartition(".")[2]
 
 
+#: What is made larger again after a network: its answers, and what they are compared with.
+_OF_ANSWERS = re.compile(r"pred|mask|disp|heat|prob|label|depth|out|(?<![a-z])gt(?![a-z])")
 #: How the channels of a picture are put in the other order.
 _TURNS = ("::-1", "(2, 1, 0)", "[2, 1, 0]")
 
@@ -47,17 +49,24 @@ class _Reading:
     """
 
     script: Script
+    #: Which channel of a picture a value is assigned to: ``x[:, :, 0] = ...``.
+    channels: dict[int, int] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     where: list[str] = field(default_factory=list)
     divided: float | None = None
     shifted: tuple[list[float], list[float]] | None = None
     below: dict[str, tuple[list[float], ast.AugAssign]] = field(default_factory=dict)
+    by_channel: dict[int, tuple[float, float]] = field(default_factory=dict)
     turned: bool = False
     opened: bool = False
 
     def take(self, node: ast.AST) -> None:
         """Read one node."""
-        if isinstance(node, ast.Call):
+        if isinstance(node, ast.Assign):
+            channel = _channel_of(node.targets[0])
+            if channel is not None:
+                self.channels[id(node.value)] = channel
+        elif isinstance(node, ast.Call):
             self._call(node)
         elif isinstance(node, ast.Subscript):
             self.turned |= _turns(node)
@@ -70,11 +79,23 @@ class _Reading:
             mean = (before[0] if before is not None else None) or _taken_off(self.script, of)
             number = by[0] if len(by) == 1 else None
             if mean and self.shifted is None and _of_pixels(mean, by):
-                self.shifted = mean, by
-                self._read_at(node)
+                if id(node) in self.channels:
+                    self._of_channel(self.channels[id(node)], mean, by, node)
+                else:
+                    self.shifted = mean, by
+                    self._read_at(node)
             elif number in (255.0, 127.5, 128.0) and self.divided is None:
                 self.divided = number
                 self._read_at(node)
+
+    def _of_channel(self, channel: int, mean: list[float], by: list[float], node: ast.AST) -> None:
+        """Read a line that scales one channel; those of three make the scaling of a picture."""
+        if len(mean) == len(by) == 1:
+            self.by_channel.setdefault(channel, (mean[0], by[0]))
+        if self.by_channel.keys() == {0, 1, 2}:
+            means, deviations = zip(*(self.by_channel[one] for one in range(3)), strict=True)
+            self.shifted = list(means), list(deviations)
+            self._read_at(node)
 
     def _call(self, node: ast.Call) -> None:
         whole = self.script.stands_for(dotted(node.func))
@@ -98,9 +119,11 @@ class _Reading:
         """Return the fields of ``Stated``, and where they stand."""
         if self.opened and not self.turned:
             self.values["color"] = "bgr"
-        if "size" not in self.values and (sides := _of_options(self.script)) is not None:
-            self.values["size"] = sides
-            self.where.append(f"{self.script.path.name}: its options")
+        if "size" not in self.values:
+            options = _of_options(self.script)
+            self.values.update(options)
+            if "size" in options:
+                self.where.append(f"{self.script.path.name}: its options")
         if self.shifted is None and self.divided is None:
             for mean, node in self.below.values():
                 # A mean of pixels, and no deviation.
@@ -134,6 +157,14 @@ def _outside_networks(tree: ast.AST) -> Iterator[ast.AST]:
         pending += inner
 
 
+def _channel_of(target: ast.expr) -> int | None:
+    """Return the number of ``x[:, :, 0]`` and ``x[0]``."""
+    index = target.slice if isinstance(target, ast.Subscript) else None
+    last = index.elts[-1] if isinstance(index, ast.Tuple) and index.elts else index
+    value = last.value if isinstance(last, ast.Constant) else None
+    return value if isinstance(value, int) and 0 <= value <= 2 else None
+
+
 def _turns(node: ast.Subscript) -> bool:
     """Tell whether a subscript turns a picture's channels, and not an order or a pair of sides."""
     of_numbers = any(word in ast.unparse(node.value) for word in ("sort", "shape", "size"))
@@ -145,6 +176,9 @@ def _of_picture_call(script: Script, node: ast.Call, whole: str) -> dict[str, An
     tail = node.func.attr if isinstance(node.func, ast.Attribute) else last_name(node)
     first = node.args[0] if node.args else None
     if tail.startswith("resize"):
+        of = node.args[0] if whole.startswith("cv2") and node.args else node.func
+        if _OF_ANSWERS.search(ast.unparse(of)):
+            return {}
         argument = node.args[1] if whole.startswith("cv2") and len(node.args) > 1 else first
         sides = _wide_high(script, argument)
         return {} if sides is None else {"size": sides, "resize": "stretch"}
@@ -232,10 +266,10 @@ def _wide_high(script: Script, node: ast.expr | None) -> tuple[int, int] | None:
     return None
 
 
-def _of_options(script: Script) -> tuple[int, int] | None:
-    """Return (height, width) that a program's options or constants have if nobody gives others.
+def _of_options(script: Script) -> dict[str, tuple[int, int]]:
+    """Return the ``size`` that a program's options or constants have if nobody gives others.
 
-    Of two different numbers under one name nobody knows which is the height.
+    Of two different numbers under one name nobody knows which is the height: they are ``sides``.
     """
     found: dict[str, int] = {}
     sizes: list[tuple[int, int] | None] = []
@@ -252,8 +286,10 @@ def _of_options(script: Script) -> tuple[int, int] | None:
     sizes += [_plain_size(script, node) for name, node in script.assigned.items()
               if name.lower() in SIZES]  # fmt: skip
     if len(found) == 2:
-        return found["high"], found["wide"]
-    return next((one for one in sizes if one is not None and one[0] == one[1]), None)
+        return {"size": (found["high"], found["wide"])}
+    known = [one for one in sizes if one is not None]
+    alike = [one for one in known if one[0] == one[1]]
+    return {"size": alike[0]} if alike else {"sides": known[0]} if known else {}
 
 
 def _plain_size(script: Script, node: ast.expr | None) -> tuple[int, int] | None:

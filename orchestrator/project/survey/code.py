@@ -482,33 +482,54 @@ def called_names(scripts: Iterable[Script]) -> frozenset[str]:
     return frozenset(dotted(node.func).rpartition(".")[2] for node in calls)
 
 
+#: How far a script is from a network's own that has nothing to do with it.
+FAR = 3
+
+
 def nearest_first(scripts: Sequence[Script], own: Script | None) -> list[Script]:
     """Return scripts by how near they are to a network's own: what uses it and loads its weights
     comes next, as a demonstration does; other programs of a folder are about other networks."""
     if own is None:
         return list(scripts)
-    place = own.path.with_suffix("").parts
+    return sorted(scripts, key=lambda one: (distance(one, own), _role(one)))
 
-    def uses(script: Script) -> bool:
-        for name in script.imported.values():
-            parts = tuple(name.split("."))
-            for count in range(len(parts), 0, -1):
-                starts = range(len(place) - count + 1)
-                ends = [at + count for at in starts if place[at : at + count] == parts[:count]]
-                # One name alone may be that of any folder above.
-                if any(count > 1 or end >= len(place) - 1 for end in ends):
-                    return True
-        return False
 
-    def distance(script: Script) -> tuple[int, int]:
-        role = next((at for at, words in enumerate(_ROLES) if words.search(script.path.stem)), 9)
-        if script is own:
-            return 0, role
-        if not uses(script):
-            return 3, role
-        return 1 if "load_state_dict" in script.source else 2, role
+def distance(script: Script, own: Script | None) -> int:
+    """Return how near a script is to a network's own, which is 0; :data:`FAR` for strangers."""
+    if own is None or script is own:
+        return 0
+    if not _imports_file(script, own):
+        return 2 if _stands_for(own, script) else FAR
+    return 1 if "load_state_dict" in script.source else 2
 
-    return sorted(scripts, key=distance)
+
+def _stands_for(own: Script, other: Script) -> bool:
+    """Tell whether a script imports another one itself."""
+    place = other.path.with_suffix("").parts
+    for name in own.imported.values():
+        parts = tuple(name.split("."))
+        # The last may be what is taken from the file.
+        if any(place[-len(one) :] == one for one in (parts, parts[:-1]) if one):
+            return True
+    return False
+
+
+def _role(script: Script) -> int:
+    return next((at for at, words in enumerate(_ROLES) if words.search(script.path.stem)), 9)
+
+
+def _imports_file(script: Script, other: Script) -> bool:
+    """Tell whether a script imports another one, or a package that it lies in."""
+    place = other.path.with_suffix("").parts
+    for name in script.imported.values():
+        parts = tuple(name.split("."))
+        for count in range(len(parts), 0, -1):
+            starts = range(len(place) - count + 1)
+            ends = [at + count for at in starts if place[at : at + count] == parts[:count]]
+            # One name alone may be that of any folder above.
+            if any(count > 1 or end >= len(place) - 1 for end in ends):
+                return True
+    return False
 
 
 def hands_on(script: Script, name: str) -> bool:

@@ -44,6 +44,10 @@ _MAKES_OTHER = re.compile(
     r"_(?:args?|parser|config|cfg|options?|opts?|(?:data)?loaders?|datasets?|data|transforms?|device"
     r"|optimi[sz]ers?|schedulers?|logger|paths?|(?:file)?names?|lr|loss|time|labels?|classes)$"
 )
+#: Other frameworks' packages: what is written for one builds no network of PyTorch.
+_OTHER_FRAMEWORKS = frozenset(
+    {"jax", "keras", "megengine", "mindspore", "mxnet", "paddle", "tensorflow"}
+)
 #: Arguments that fetch weights: those that were trained come from the checkpoint.
 _PRETRAINED = {"pretrained": False, "weights": None, "weights_backbone": None}
 #: Methods that give a network a layer by a name.
@@ -93,6 +97,8 @@ def find_factories(
     found: list[tuple[tuple[int, ...], Factory]] = []
     inner = weights.inner
     for script in scripts:
+        if _of_another_framework(script):
+            continue
         for name in _networks(script, scripts):
             fit = _fit(script, name, weights, scripts)
             if fit is not None:
@@ -119,6 +125,11 @@ def find_factories(
         )
     )
     return _without_strangers([(rank[0], factory) for rank, factory in found])
+
+
+def _of_another_framework(script: Script) -> bool:
+    roots = {name.partition(".")[0] for name in script.imported.values()}
+    return bool(roots & _OTHER_FRAMEWORKS) and "torch" not in roots
 
 
 def _without_strangers(found: Sequence[tuple[int, Factory]]) -> list[Factory]:
@@ -292,16 +303,30 @@ def _placed(factory: Factory, known: Mapping[str, object]) -> Factory:
     alone = packages_of(own.text, script.path.parent)
     if factory.file is not None:
         return replace(factory, packages=alone, troubles=troubles)
-    all_of_it = packages_of(script.source, script.path.parent)
-    if not troubles and all_of_it == alone and not script.is_notebook:
+    others = set(packages_of(script.source, script.path.parent)) - set(alone)
+    if not troubles and not script.is_notebook and not others & _based_on(script):
+        # Packages that only its other parts need may be missing where it is imported.
         return replace(factory, packages=alone)
     return replace(factory, packages=alone, troubles=troubles, file=own)
 
 
-def packages_of(source: str, folder: Path) -> tuple[str, ...]:
-    """Return the packages that code imports beside torch; files of the user's own are none."""
+def _based_on(script: Script) -> set[str]:
+    """Return the packages whose classes those of a script are based on: importing it needs them."""
+    classes = [one for one in ast.walk(script.tree) if isinstance(one, ast.ClassDef)]
+    roots = {
+        script.stands_for(dotted(base)).partition(".")[0] for one in classes for base in one.bases
+    }
+    return {_distribution(root) for root in roots}
+
+
+def _distribution(root: str) -> str:
     from hefsmith_worker.stages.user_code import DISTRIBUTIONS
 
+    return DISTRIBUTIONS.get(root, root)
+
+
+def packages_of(source: str, folder: Path) -> tuple[str, ...]:
+    """Return the packages that code imports beside torch; files of the user's own are none."""
     roots: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -309,9 +334,7 @@ def packages_of(source: str, folder: Path) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             roots.add(node.module.partition(".")[0])
     others = roots - _THERE - set(sys.stdlib_module_names)
-    return tuple(
-        sorted(DISTRIBUTIONS.get(root, root) for root in others if not is_local(root, folder))
-    )
+    return tuple(sorted(_distribution(root) for root in others if not is_local(root, folder)))
 
 
 def is_local(root: str, folder: Path) -> bool:
@@ -369,7 +392,7 @@ def _called(
         pairs += [(one.arg, one.value) for one in call.keywords if one.arg in parameters]
         for parameter, node in pairs:
             value = _valued(caller, node, known)
-            if value is not None and parameter is not None:
+            if value is not None and parameter is not None and parameter not in _PRETRAINED:
                 given.setdefault(parameter, value)
         if given:
             break
@@ -377,6 +400,10 @@ def _called(
     guessed = []
     for parameter, default in parameters.items():
         guess = _guess(parameter, weights)
+        if parameter in _PRETRAINED:
+            if default is None or _valued(script, default, known):
+                given[parameter] = _PRETRAINED[parameter]
+            continue
         if parameter in given:
             same = default is not None and _valued(script, default, known) == given[parameter]
             if same:

@@ -8,6 +8,7 @@ deviations are told in units of 0..255, sizes as (height, width).
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,14 @@ from hefsmith_worker.contract.presets import IMAGENET_MEAN, IMAGENET_STD
 from hefsmith_worker.contract.trials import OF_PIXELS
 
 from orchestrator.project.survey.arithmetic import SIZES, last_name, of_plain_code, size_of
-from orchestrator.project.survey.code import Script, Unknown, dotted
+from orchestrator.project.survey.code import (
+    FAR,
+    Script,
+    Unknown,
+    distance,
+    dotted,
+    nearest_first,
+)
 from orchestrator.project.survey.followed import follow
 from orchestrator.project.yaml_source import parse_yaml
 from orchestrator.reading import open_regular, parse_json
@@ -41,6 +49,8 @@ CONFIGS = (
     "preprocessing.yaml", "transforms.yaml", "config.json", "model_config.json", "metadata.json",
     "preprocessor_config.json",
 )  # fmt: skip
+#: What transforms of somebody's own are called that scale.
+_OWN_SCALING = re.compile(r"^Lambda$|Subtract|Divide|Mean|Std|Standardi|Whiten|Normali")
 #: Calls that make a tensor up.
 _MADE_UP = ("randn", "rand", "zeros", "ones", "empty", "FloatTensor", "Tensor")
 #: Deviations of values from 0 to 1 are not larger.
@@ -53,7 +63,8 @@ _DEEPEST = 4
 class Stated:
     """What is written of the preprocessing; ``None`` where nothing is. ``where`` says by whom.
 
-    ``hidden`` is the place of a scaling whose numbers are known only when the code runs.
+    ``hidden`` is the place of a scaling whose numbers are known only when the code runs; ``sides``
+    are those of a size of which nobody knows which is the height.
     """
 
     size: tuple[int, int] | None = None
@@ -63,6 +74,7 @@ class Stated:
     std: tuple[float, ...] | None = None
     color: str | None = None
     hidden: str | None = None
+    sides: tuple[int, int] | None = None
     where: tuple[str, ...] = ()
 
     @property
@@ -94,7 +106,7 @@ def stated_for(found: Stated, channels: int) -> Stated:
     lengths = {len(part) for part in (found.mean, found.std) if part is not None}
     if not lengths <= {1, channels}:
         kept = replace(kept, mean=None, std=None)
-    nothing = replace(kept, hidden=None, where=()) == Stated()
+    nothing = replace(kept, hidden=None, sides=None, where=()) == Stated()
     return Stated() if nothing else kept
 
 
@@ -106,14 +118,15 @@ def stated_in_graph(own: Mapping[str, Sequence[float]]) -> Stated:
     return Stated(mean=(0.0,), std=(1.0 if pixels else 255.0,), where=(where,))
 
 
-def stated_in_scripts(scripts: Sequence[Script]) -> Stated:
-    """Return the scaling of the first script that has one, and the best told of all sizes.
+def stated_in_scripts(scripts: Sequence[Script], own: Script | None = None) -> Stated:
+    """Return the scaling of the nearest script that has one, and the best told of all sizes.
 
+    ``own`` is the script of the network.
     The order of colours goes with the scaling: another script may read its pictures otherwise.
     Where a nearer script scales by numbers that nobody sees, a plain division by 255 farther off
     says nothing of this network.
     """
-    read = [(script, *_read(script, scripts)) for script in scripts]
+    read = [(script, *_read(script, scripts)) for script in nearest_first(scripts, own)]
     whole = [calls.over(plain) for _, calls, plain in read]
     hidden = next((one.hidden for one in whole if one.hidden is not None), None)
     scaling: Stated | None = None
@@ -123,8 +136,11 @@ def stated_in_scripts(scripts: Sequence[Script]) -> Stated:
         if one.scaled and not (behind and not any(one.mean or ())):
             scaling = one
             break
-    size = _best_size(read)
-    found = Stated(size=size.size, resize=size.resize, resize_to=size.resize_to)
+    size = _best_size(read, own)
+    sides = None
+    if size.size is None:
+        sides = next((one.sides for one in whole if one.sides is not None), None)
+    found = Stated(size=size.size, resize=size.resize, resize_to=size.resize_to, sides=sides)
     if scaling is None:
         color = next((one.color for one in whole if one.color is not None), None)
         return replace(found, color=color, hidden=hidden, where=size.where)
@@ -132,22 +148,24 @@ def stated_in_scripts(scripts: Sequence[Script]) -> Stated:
     return replace(found, mean=scaling.mean, std=scaling.std, color=scaling.color, where=where)
 
 
-def _best_size(read: Sequence[tuple[Script, Stated, Stated]]) -> Stated:
+def _best_size(read: Sequence[tuple[Script, Stated, Stated]], own: Script | None) -> Stated:
     """Return the size that is told best, of those told alike the nearest.
 
+    What has nothing to do with the network comes after all that has.
     Transforms tell it best; then a tensor of zeros that an exporting program shows the network,
     then what plain code resizes to, and last what a network's own file tries it with.
     """
-    sizes: list[tuple[int, Stated]] = []
+    sizes: list[tuple[tuple[bool, int], Stated]] = []
     for script, calls, plain in read:
         shown = shown_size(script)
         tried = 3 if script.has_layers else 1
+        far = distance(script, own) >= FAR
         sizes += [
-            (strength, one)
+            ((far, strength), one)
             for strength, one in ((0, calls), (2, plain), (tried, shown))
             if one.size is not None
         ]
-    return min(sizes, key=lambda pair: pair[0], default=(0, Stated()))[1]
+    return min(sizes, key=lambda pair: pair[0], default=((True, 0), Stated()))[1]
 
 
 def stated_otherwise(scripts: Sequence[Script], taken: Stated) -> list[str]:
@@ -254,16 +272,8 @@ def _listed(compose: ast.Call) -> list[ast.Call]:
     for argument in compose.args:
         items += argument.elts if isinstance(argument, ast.List | ast.Tuple) else [argument]
     calls = [item for item in items if isinstance(item, ast.Call)]
-    known = (
-        "Resize",
-        "ToTensor",
-        "Normalize",
-        "CenterCrop",
-        "ToTensorV2",
-        "ToImage",
-        "PILToTensor",
-    )
-    return calls if any(last_name(call).endswith(known) for call in calls) else []
+    known = re.compile(r"(Resize|ToTensor\w*|Normalize|CenterCrop|ToImage|PILToTensor)$|^Rescale")
+    return calls if any(known.search(last_name(call)) for call in calls) else []
 
 
 def _of_any_call(script: Script, scripts: Sequence[Script]) -> Stated:
@@ -295,7 +305,9 @@ def _of_calls(script: Script, calls: list[ast.Call], scripts: Sequence[Script]) 
         # Only the shorter side is scaled: the batch is square because the pictures are, or the
         # network takes any size.
         values.update(size=(shorter, shorter), resize="shorter_then_crop")
-    if unit and not {"mean", "hidden"} & set(values):
+    if "mean" in values:
+        values.pop("hidden", None)
+    elif unit and "hidden" not in values:
         values.update(mean=(0.0,), std=(255.0,))
     return Stated(**values, where=tuple(where)) if where else Stated()
 
@@ -314,9 +326,14 @@ def _of_call(script: Script, call: ast.Call, scripts: Sequence[Script]) -> dict[
         return _normalize(script, call, scripts) or {"hidden": f"{script.path.name}:{call.lineno}"}
     if tail == "Grayscale":
         return {"color": "gray"}
-    sides = _sides(script, call) if tail in _FITS or tail == "Resize" else []
+    if _OWN_SCALING.search(tail):
+        return {"hidden": f"{script.path.name}:{call.lineno}"}
+    own = tail.startswith("Rescale")  # of somebody's own; Kornia's and Keras' take no size
+    sides = _sides(script, call) if tail in _FITS or tail == "Resize" or own else []
     if not sides:
         return {}
+    if own:
+        return {"size": (sides[0], sides[-1]), "resize": "stretch"} if sides[0] >= 16 else {}
     if tail == "Resize":
         if len(sides) == 1 and not script.stands_for(dotted(call.func)).startswith("albu"):
             return {"shorter": sides[0]}

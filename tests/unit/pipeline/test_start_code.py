@@ -153,6 +153,38 @@ def test_a_number_that_only_the_weights_tell_goes_into_the_recipe(
     assert "kwargs: {width: 7}" in recipe
 
 
+def test_a_size_of_unknown_order_is_the_one_that_the_network_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(
+        NET.replace("width)", "width=4)", 1).replace(
+            "(x)\n", "(x)[:, :, :20, 80:].flatten(2)[..., 7]\n"
+        )
+    )
+    (tmp_path / "train.py").write_text(
+        "import argparse\nfrom net import Net\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--img_size', default=[94, 24])\n"
+    )
+    torch.save({"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)}, "net.pt")
+    assert application.run(["init", "net", "--yes", "--engine", "local"]) == 0
+    recipe = (tmp_path / "models" / "net" / "model.yaml").read_text(encoding="utf-8")
+    assert "[1, 3, 24, 94]" in recipe
+
+
+def test_code_that_fits_in_no_case_is_told_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("One", "Two"):
+        text = NET.replace("Net", name).replace("width)", "width=4)")
+        (tmp_path / f"{name.lower()}.py").write_text(text)
+    torch.save({"conv.weight": torch.zeros(9, 9, 1, 1), "conv.bias": torch.zeros(9)}, "net.pt")
+    line = ["init", "net", "--yes", "--engine", "local", "--size", "3,8,8"]
+    assert application.run(line) == 2
+    assert "None of the 2 that were tried fits (One, Two)" in capsys.readouterr().err
+
+
 def test_code_with_all_of_its_parts_here_goes_before_a_part_of_an_absent_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

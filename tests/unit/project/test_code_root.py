@@ -39,6 +39,12 @@ BLOCKS = "class Block:\n    pass\n"
         # what is needed above is named by a file that is imported only
         ({"nets/net": "import blocks\n", "nets/blocks": "import tools.x\n", "tools/x": ""},
          "nets/net", ".", {"nets/net.py", "nets/blocks.py", "tools/x.py"}),
+        # a file called like the folder that it lies in, and imports of that folder
+        ({"model/model": "from model.backbone import x\n", "model/backbone": "x = 1\n"},
+         "model/model", ".", {"model/model.py", "model/backbone.py"}),
+        # packages in a project whose top is one as well
+        ({"__init__": "", "nets/net": "from .tools.own import x\n", "nets/tools/own": "x = 1\n"},
+         "nets/net", ".", {"nets/net.py", "nets/tools/own.py"}),
         # a folder above that is called like a package, and holds no code
         ({"nets/net": "import timm\n", "timm/data.txt": ""}, "nets/net", "nets", {"net.py"}),
     ],

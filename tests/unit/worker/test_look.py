@@ -80,6 +80,16 @@ class Encoder(nn.Module):
         return self.encoder(self.patches(image).flatten(2).transpose(1, 2)).mean(1)
 
 
+class Focused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(12, 8, 3)
+
+    def forward(self, x):
+        even, odd = x[..., ::2], x[..., 1::2]
+        return self.body(torch.cat([one[..., at::2, :] for one in (even, odd) for at in (0, 1)], 1))
+
+
 class Masked(nn.Module):
     def __init__(self):
         super().__init__()
@@ -141,7 +151,12 @@ class Pair(nn.Module):
 
 
 def seen(
-    folder: Path, name: str, guessed: list[str] | None = None, unstated: str = "", **kwargs: int
+    folder: Path,
+    name: str,
+    guessed: list[str] | None = None,
+    unstated: str = "",
+    channels: int = 3,
+    **kwargs: int,
 ) -> Any:
     """Look at a network of the class whose weights lie there."""
     source = {
@@ -158,7 +173,7 @@ def seen(
         "parameters": {
             "export": {"source": source, "exporter": "legacy", "opset": 13},
             "look": {
-                "inputs": [{"image": [1, 3, 32, 32]}], "classes": 0, "guessed": guessed,
+                "inputs": [{"image": [1, channels, 32, 32]}], "classes": 0, "guessed": guessed,
                 "unstated": unstated,
             },
         },
@@ -239,6 +254,12 @@ def test_weights_that_nothing_replaces_are_fetched(tmp_path: Path) -> None:
     assert spared.Fetched()["model"] == {}
     with spared.downloads(False), pytest.raises(OSError, match="refused"):
         torch.hub.load_state_dict_from_url("http://127.0.0.1:9/net-12345678.pth")
+
+
+def test_a_network_that_makes_other_channels_of_a_picture_is_given_its_own(tmp_path: Path) -> None:
+    saved(tmp_path, "Focused")
+    told = seen(tmp_path, "Focused", channels=12)
+    assert told["runs"] == [{"image": [1, 3, 32, 32]}]
 
 
 def test_an_encoder_is_exported_with_the_first_opset_that_has_its_operators(

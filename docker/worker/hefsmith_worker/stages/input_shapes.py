@@ -11,6 +11,8 @@ Shapes = Dict[str, Tuple[int, ...]]
 
 #: Names of inputs that have one channel, as far as names tell.
 _ONE = re.compile(r"depth|disp|gr[ae]y|mask|edge|thermal|infra|(^|_)(ir|nir|mono|lum|y)($|_)", re.I)
+#: What a convolution of PyTorch says of an input.
+_CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
 #: More channels than a camera and a few maps give.
 _MOST_CHANNELS = 16
 _MOST_INPUTS = 4
@@ -42,6 +44,28 @@ def mixed(
         shapes = dict(zip(names, tried))
         with suppress(Exception):  # the network's own refusal, of whatever kind
             return shapes, answer(shapes)
+    return None
+
+
+def with_channels(
+    given: Mapping[str, Tuple[int, ...]], refused: str, answer: Callable[[Shapes], List[Any]]
+) -> Optional[Tuple[Shapes, List[Any]]]:
+    """Return the shape whose channels the first layer takes, with its answer; ``None`` for none.
+
+    A network may bring its picture into other channels first (four pixels into one); PyTorch says
+    how many came of those that were given, and how many it wants.
+    """
+    told = _CHANNELS.search(refused)
+    if told is None or len(given) != 1:
+        return None
+    ((name, shape),) = given.items()
+    wanted, got = (int(number) for number in told.groups())
+    channels, rest = divmod(shape[1] * wanted, got) if len(shape) == 4 else (0, 0)
+    if rest or not 0 < channels <= _MOST_CHANNELS or channels == shape[1]:
+        return None
+    shapes = {name: (shape[0], channels, *shape[2:])}
+    with suppress(Exception):  # the network's own refusal, of whatever kind
+        return shapes, answer(shapes)
     return None
 
 

@@ -100,6 +100,7 @@ def _torch(
         except Exception as error:
             refused = refused or "%s: %s" % (type(error).__name__, str(error).strip()[:300])
             found = input_shapes.mixed(module, shapes, answered) if not runs else None
+            found = found or input_shapes.with_channels(shapes, str(error), answered)
             if found is None:
                 continue
             shapes, answers = found

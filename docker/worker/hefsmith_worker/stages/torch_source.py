@@ -91,8 +91,10 @@ def _import_code(workspace: Workspace, source: Mapping[str, Any]) -> Any:
     file = workspace.plan.input(source["file"])
     if not file.is_file():
         raise StageError("%s does not exist" % source["file"], code="export.factory-missing")
-    sys.path.insert(0, str(file.parent))
     module = str(source.get("module") or "")
+    if not (file.parent / (module.partition(".")[0] + ".py")).is_file():
+        # model/model.py would be found in place of the folder model.
+        sys.path.insert(0, str(file.parent))
     if module:
         # Code in packages is imported from above them, as its owner does it.
         sys.path.insert(0, str(file.parents[module.count(".")]))

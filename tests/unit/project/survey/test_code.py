@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.project.survey.code import Script, extract, nearest_first, read_script
+from orchestrator.project.survey.code import (
+    Script,
+    distance,
+    extract,
+    nearest_first,
+    read_script,
+)
 from orchestrator.project.survey.factory import find_factories
 from orchestrator.project.survey.stated import stated_in, stated_in_scripts, stated_otherwise
 from orchestrator.project.survey.weights import Weights
@@ -218,7 +224,7 @@ def test_what_uses_the_network_and_loads_its_weights_tells_how_it_is_fed(tmp_pat
     scripts = [one for one in read if one is not None]
     order = [one.path.name for one in nearest_first(scripts, scripts[0])]
     assert order == ["net.py", "demo.py", "train.py", "city.py"]
-    taken = stated_in_scripts(nearest_first(scripts, scripts[0]))
+    taken = stated_in_scripts(scripts, scripts[0])
     assert (taken.mean, taken.std) == ((76.5, 102.0, 127.5), (51.0, 51.0, 51.0))
     assert stated_otherwise(scripts, taken) == ["train.py:2", "city.py:2"]
     assert nearest_first(scripts, None) == scripts
@@ -293,6 +299,21 @@ def test_no_scaling_is_made_up_where_the_numbers_are_hidden(
     assert taken.hidden == "data.py:6"
 
 
+def test_no_scaling_is_made_up_beside_one_of_somebodys_own(tmp_path: Path) -> None:
+    text = "from mine import *\nt = Compose([Resize(96), SubtractMeans(mean), ToTensor()])\n"
+    (one,) = project(tmp_path, {"data.py": text})
+    taken = stated_in_scripts([one])
+    assert (taken.scaled, taken.hidden) == (False, "data.py:2")
+
+
+def test_what_lies_in_the_same_package_is_not_what_a_network_stands_on(tmp_path: Path) -> None:
+    scripts = project(
+        tmp_path,
+        {"lib/net.py": "from lib.ssd import SSD\n", "lib/ssd.py": "", "lib/other.py": ""},
+    )
+    assert [distance(one, scripts[0]) for one in scripts] == [0, 2, 3]
+
+
 def test_numbers_of_another_program_stand_in_for_hidden_ones(tmp_path: Path) -> None:
     scripts = project(
         tmp_path,
@@ -307,6 +328,51 @@ def test_a_mean_without_a_deviation_is_one(tmp_path: Path) -> None:
     found = stated_in(one)
     assert (found.mean, found.std, found.color) == ((104.0, 117.0, 123.0), (1.0,), "bgr")
     assert found.where == ("detect.py:3: img -= (104, 117, 123)",)
+
+
+def test_a_scaling_of_each_channel_is_one_of_the_picture(tmp_path: Path) -> None:
+    lines = [f"t[:, :, {at}] = (x[:, :, {at}] - 0.{4 + at}) / 0.2{at}" for at in (0, 1, 2)]
+    whole, part = project(tmp_path, {"whole.py": "\n".join(lines), "part.py": "\n".join(lines[:2])})
+    found = stated_in(whole)
+    assert (found.mean, found.std) == ((102.0, 127.5, 153.0), (51.0, 53.55, 56.1))
+    assert found.where[-1].startswith("whole.py:3:")
+    assert stated_in(part).scaled is False
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "sides"),
+    [
+        ("x = cv2.resize(img, (64, 32))", (32, 64), None),
+        ("d = cv2.resize(pred_disps[0], (64, 32))", None, None),
+        ("d = heatmaps.resize((64, 32))", None, None),
+        ("p.add_argument('--img_size', default=[94, 24])", None, (94, 24)),
+        ("p.add_argument('--img_size', default=[24, 24])", (24, 24), None),
+    ],
+)
+def test_a_size_is_that_of_the_input_and_of_known_order(
+    text: str, size: tuple[int, int] | None, sides: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    (one,) = project(tmp_path, {"run.py": f"import cv2\n{text}\n"})
+    found = stated_in_scripts([one], one)
+    assert (found.size, found.sides) == (size, sides)
+
+
+def test_a_transform_of_ones_own_that_rescales_gives_the_size(tmp_path: Path) -> None:
+    text = "from torchvision import transforms\nt = transforms.Compose([RescaleT(320), ToLab(0)])\n"
+    (one,) = project(tmp_path, {"run.py": text})
+    assert (stated_in(one).size, stated_in(one).scaled) == ((320, 320), False)
+
+
+def test_what_another_network_is_fed_comes_after_what_this_one_stands_on(tmp_path: Path) -> None:
+    scripts = project(
+        tmp_path,
+        {
+            "lib/net.py": "from .config import small\n",
+            "lib/config/small.py": "image_size = 300\n",
+            "prune.py": "import torchvision.transforms as T\nT.Compose([T.Resize((224, 224))])\n",
+        },
+    )
+    assert stated_in_scripts(scripts, scripts[0]).size == (300, 300)
 
 
 NETWORK = "import torch\nclass Net(torch.nn.Module): pass\nNet()(torch.randn(2, 3, 64, 64))\n"

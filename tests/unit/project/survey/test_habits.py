@@ -334,3 +334,42 @@ def test_functions_that_make_a_network_in_several_sizes_are_all_found(tmp_path: 
     torch.save(STATE, tmp_path / "ckpt.pth")
     found = find_factories(scripts, read_weights(tmp_path / "ckpt.pth"), {})
     assert {one.name for one in found} == {"Net", "small", "large"}
+
+
+def test_code_of_another_framework_builds_no_network_of_pytorch(tmp_path: Path) -> None:
+    (tmp_path / "a_port.py").write_text(
+        "import megengine as mge\nfrom net import Net\ndef build_net():\n    return Net(5)\n"
+    )
+    (tmp_path / "net.py").write_text(NET)
+    read = [read_script(tmp_path / name) for name in ("a_port.py", "net.py")]
+    torch.save(STATE, tmp_path / "ckpt.pth")
+    weights = read_weights(tmp_path / "ckpt.pth")
+    found = find_factories([one for one in read if one is not None], weights, {})
+    assert [one.name for one in found] == ["Net"]
+
+
+@pytest.mark.parametrize(
+    ("default", "given"),
+    [("", {"pretrained": False}), ("=True", {"pretrained": False}), ("=None", {}), ("=False", {})],
+)
+def test_what_fetches_weights_is_off_since_the_own_ones_replace_them(
+    default: str, given: dict[str, bool], tmp_path: Path
+) -> None:
+    after = "classes=5" if default else "classes"
+    net = NET.replace("classes=5", f"{after}, pretrained{default}")
+    (tmp_path / "net.py").write_text(f"{net}\nif __name__ == '__main__':\n    Net(5, 'faces')\n")
+    torch.save(STATE, tmp_path / "ckpt.pth")
+    scripts = [one for one in [read_script(tmp_path / "net.py")] if one is not None]
+    (found,) = find_factories(scripts, read_weights(tmp_path / "ckpt.pth"), {})
+    assert {key: one for key, one in found.kwargs.items() if key == "pretrained"} == given
+    assert not found.missing
+
+
+def test_packages_that_the_network_does_not_need_keep_no_script_from_being_used(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "net.py").write_text(f"import absent_kit\n{NET}\ndef draw():\n    absent_kit.x()\n")
+    torch.save(STATE, tmp_path / "ckpt.pth")
+    scripts = [one for one in [read_script(tmp_path / "net.py")] if one is not None]
+    found = find_factories(scripts, read_weights(tmp_path / "ckpt.pth"), {})
+    assert (found[0].name, found[0].file, found[0].packages) == ("Net", None, ())

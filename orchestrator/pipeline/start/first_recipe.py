@@ -267,8 +267,8 @@ def _fitting(
     if len(tried) > 1:
         names = ", ".join(dict.fromkeys(one.rpartition(":")[2] for one in tried))
         hint = (
-            f"None of the {len(tried)} that were tried fits ({names}): write a function that makes "
-            "the network as your own program does, and name it: --torch FILE.py:FACTORY"
+            f"Nor does another of the {len(tried)} that were tried ({names}). Write a function "
+            "that makes the network as your own program does, and name it: --torch FILE.py:FACTORY"
         )
         raise ConfigError(refused.message, hint=hint, code=refused.code)
     raise refused

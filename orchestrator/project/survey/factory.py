@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.project.code_root import above, holds
+from orchestrator.project.survey.arguments import arguments_of
 from orchestrator.project.survey.code import (
     Extract,
     Script,
     Trouble,
-    Unknown,
     called_names,
     dotted,
     extract,
     hands_on,
     makers,
 )
+from orchestrator.project.survey.libraries import built_of_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 _MODULES = ("torch.nn.Module", "lightning.LightningModule", "pytorch_lightning.LightningModule")
 #: Packages that are there wherever a network is exported.
 _THERE = frozenset({"torch", "numpy", "onnx", "PIL"})
-#: Places that networks of other people come from by a call.
-_LIBRARIES = ("torchvision.models.", "timm.create_model", "segmentation_models_pytorch.")
 #: What functions are called that make a network.
 _MAKER = re.compile(r"^(build|make|create|get|new|define|construct)\w*$|^\w*(model|net|network)$")
 #: What functions of such names make otherwise, by the last word of it.
@@ -48,8 +47,6 @@ _MAKES_OTHER = re.compile(
 _OTHER_FRAMEWORKS = frozenset(
     {"jax", "keras", "megengine", "mindspore", "mxnet", "paddle", "tensorflow"}
 )
-#: Arguments that fetch weights: those that were trained come from the checkpoint.
-_PRETRAINED = {"pretrained": False, "weights": None, "weights_backbone": None}
 #: Methods that give a network a layer by a name.
 _REGISTERS = ("register_buffer", "register_parameter", "add_module", "register_module")
 #: How far a class is from weights whose names it computes: behind each that names them all.
@@ -113,7 +110,10 @@ def find_factories(
                 if fit is not None:
                     factory = _of_class(script, name, inner, known, scripts)
                     found.append(((1, fit, len(factory.missing)), factory))
-        found += [((_OF_LIBRARIES, 0, 0), one) for one in _built_elsewhere(script, weights, known)]
+        found += [
+            ((_OF_LIBRARIES, 0, 0), _placed(Factory(script, "build", file=made, library=of), known))
+            for made, of in built_of_libraries(script, weights, known)
+        ]
         found += [((_BY_NAME, 0, 0), one) for one in _made_by_name(script, weights, known)]
     called = called_names(scripts)
     found.sort(
@@ -382,242 +382,5 @@ def _called(
     scripts: Sequence[Script],
 ) -> Factory:
     """Return a class with the arguments that it was made with, and those that nobody knows."""
-    parameters = _parameters(script, name)
-    given: dict[str, object] = {}
-    for caller in (script, *scripts):
-        call = _call(caller, name)
-        if call is None:
-            continue
-        pairs = [*zip(parameters, call.args, strict=False)]
-        pairs += [(one.arg, one.value) for one in call.keywords if one.arg in parameters]
-        for parameter, node in pairs:
-            value = _valued(caller, node, known)
-            if value is not None and parameter is not None and parameter not in _PRETRAINED:
-                given.setdefault(parameter, value)
-        if given:
-            break
-    missing = []
-    guessed = []
-    for parameter, default in parameters.items():
-        guess = _guess(parameter, weights)
-        if parameter in _PRETRAINED:
-            if default is None or _valued(script, default, known):
-                given[parameter] = _PRETRAINED[parameter]
-            continue
-        if parameter in given:
-            same = default is not None and _valued(script, default, known) == given[parameter]
-            if same:
-                del given[parameter]
-            continue
-        value = None if default is None else _valued(script, default, known)
-        if guess is not None and value != guess:
-            given[parameter] = guess
-            guessed.append(parameter)
-        elif default is None:
-            missing.append(parameter)
-    return Factory(script, name, given, missing=tuple(missing), guessed=tuple(guessed))
-
-
-def _parameters(script: Script, name: str) -> dict[str, ast.expr | None]:
-    """Return the parameters of a class's constructor with their defaults."""
-    node = script.definitions.get(name)
-    function = node
-    if isinstance(node, ast.ClassDef):
-        function = next(
-            (
-                one
-                for one in node.body
-                if isinstance(one, ast.FunctionDef) and one.name == "__init__"
-            ),
-            None,
-        )
-    if not isinstance(function, ast.FunctionDef):
-        return {}
-    plain = function.args.posonlyargs + function.args.args
-    names = [one.arg for one in plain][1 if isinstance(node, ast.ClassDef) else 0 :]
-    defaults: list[ast.expr | None] = list(function.args.defaults)
-    found = dict(zip(names, [None] * (len(names) - len(defaults)) + defaults, strict=False))
-    found.update(
-        zip((one.arg for one in function.args.kwonlyargs), function.args.kw_defaults, strict=True)
-    )
-    return found
-
-
-def _call(script: Script, name: str) -> ast.Call | None:
-    for node in ast.walk(script.tree):
-        if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == name:
-            return node
-    return None
-
-
-def _valued(script: Script, node: ast.expr, known: Mapping[str, object]) -> Any:
-    if isinstance(node, ast.Call) and dotted(node.func) == "len" and node.args:
-        listed = known.get(dotted(node.args[0]))
-        if isinstance(listed, list | tuple):
-            return len(listed)
-    if isinstance(node, ast.Name) and isinstance(known.get(node.id), int | str | float):
-        return known[node.id]
-    try:
-        value = script.value(node)
-    except Unknown:
-        return None
-    return value if isinstance(value, int | float | str | bool | list) else None
-
-
-def _guess(parameter: str, weights: Weights) -> int | None:
-    """Return what the weights tell of a parameter by its name."""
-    name = parameter.lower()
-    if "class" in name or name in ("nc", "n_out", "num_out", "out_features", "outputs", "labels"):
-        return weights.classes_out
-    if name in ("in_channels", "channels", "in_ch", "n_channels", "input_channels", "in_chans"):
-        return weights.channels
-    return None
-
-
-def _built_elsewhere(
-    script: Script, weights: Weights, known: Mapping[str, object]
-) -> Iterator[Factory]:
-    """Yield networks of torchvision, timm and the like that a script takes and changes."""
-    for body in _bodies(script.tree):
-        for number, node in enumerate(body):
-            if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
-                continue
-            target = node.targets[0]
-            what = script.stands_for(dotted(node.value.func))
-            if not isinstance(target, ast.Name) or not what.startswith(_LIBRARIES):
-                continue
-            changes = [one for one in body[number + 1 :] if _changes(one, target.id)]
-            made = _written(script, node, changes, known, weights)
-            if made is not None:
-                factory = Factory(script, "build", file=made, library=_library_name(what, node))
-                yield _placed(factory, known)
-
-
-def _bodies(tree: ast.AST) -> Iterator[list[ast.stmt]]:
-    for node in ast.walk(tree):
-        for name in ("body", "orelse"):
-            body = getattr(node, name, None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
-                yield body
-
-
-def _changes(node: ast.stmt, name: str) -> bool:
-    """Tell whether a statement puts another layer into a network, or takes a size out of it."""
-    if not isinstance(node, ast.Assign) or len(node.targets) != 1:
-        return False
-    target: ast.expr = node.targets[0]
-    while isinstance(target, ast.Attribute | ast.Subscript):
-        target = target.value
-        if isinstance(target, ast.Name) and target.id == name:
-            return True
-    reads = {dotted(one).partition(".")[0] for one in ast.walk(node.value)}
-    is_size = isinstance(node.value, ast.Attribute) and name in reads
-    return isinstance(node.targets[0], ast.Name) and is_size
-
-
-def _library_name(what: str, node: ast.Assign) -> str:
-    call = node.value
-    if isinstance(call, ast.Call) and what.startswith("timm.") and call.args:
-        first = call.args[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            return f"timm {first.value}"
-    return what.replace(".models.", " ", 1)
-
-
-def _written(
-    script: Script,
-    node: ast.Assign,
-    changes: Sequence[ast.stmt],
-    known: Mapping[str, object],
-    weights: Weights,
-) -> Extract | None:
-    """Return a file with a function that builds the network without any weights."""
-    call = node.value
-    assert isinstance(call, ast.Call)
-    assert isinstance(node.targets[0], ast.Name)
-    kept = [one for one in call.keywords if one.arg not in _PRETRAINED]
-    library = script.stands_for(dotted(call.func)).partition(".")[0]
-    off = ast.keyword("weights", ast.Constant(None))
-    if library == "timm":
-        off = ast.keyword("pretrained", ast.Constant(value=False))
-    fresh = ast.Call(call.func, call.args, [*kept, off] if library != "segmentation" else kept)
-    lines = [ast.Assign([node.targets[0]], fresh), *changes]
-    text = ["def build():"]
-    open_names: list[str] = []
-    for one in lines:
-        resolved = _Resolved(script, known, weights, node.targets[0].id).visit(
-            ast.parse(ast.unparse(ast.fix_missing_locations(one))).body[0]
-        )
-        text.append(f"    {ast.unparse(resolved)}")
-        open_names += [
-            used.id
-            for used in ast.walk(resolved)
-            if isinstance(used, ast.Name)
-            and isinstance(used.ctx, ast.Load)
-            and used.id not in script.imports
-            and used.id not in _bound(lines)
-        ]
-    text.append(f"    return {node.targets[0].id}")
-    if open_names:
-        return None
-    roots = {
-        one.id for line in text for one in ast.walk(_parsed(line)) if isinstance(one, ast.Name)
-    }
-    needed = [
-        ast.unparse(_only(statement, name))
-        for name, statement in script.imports.items()
-        if name in roots and isinstance(statement, ast.Import | ast.ImportFrom)
-    ]
-    return Extract("\n".join([*dict.fromkeys(needed), "", "", *text]) + "\n", ("build",))
-
-
-def _only(statement: ast.Import | ast.ImportFrom, name: str) -> ast.stmt:
-    names = [one for one in statement.names if (one.asname or one.name).partition(".")[0] == name]
-    if isinstance(statement, ast.ImportFrom):
-        return ast.ImportFrom(statement.module, names, statement.level)
-    return ast.Import(names)
-
-
-def _bound(lines: Sequence[ast.stmt]) -> set[str]:
-    return {
-        target.id
-        for one in lines
-        if isinstance(one, ast.Assign)
-        for target in one.targets
-        if isinstance(target, ast.Name)
-    }
-
-
-def _parsed(line: str) -> ast.AST:
-    try:
-        return ast.parse(line.strip())
-    except SyntaxError:
-        return ast.Module([], [])
-
-
-class _Resolved(ast.NodeTransformer):
-    """Puts numbers in the place of names and ``len(...)`` that the weights or data tell."""
-
-    def __init__(
-        self, script: Script, known: Mapping[str, object], weights: Weights, network: str
-    ) -> None:
-        self.script, self.known, self.weights = script, known, weights
-        self.network = network
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        if dotted(node.func) == "len" and node.args:
-            value = _valued(self.script, node, self.known)
-            if value is None:
-                value = self.weights.classes_out
-            return ast.Constant(value) if value is not None else node
-        return self.generic_visit(node)
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        if not isinstance(node.ctx, ast.Load) or node.id in self.script.imports:
-            return node
-        if node.id == self.network:
-            return node
-        value = _valued(self.script, node, self.known)
-        if value is None:
-            value = _guess(node.id, self.weights)
-        return node if value is None else ast.Constant(value)
+    told = arguments_of(script, name, weights, known, scripts)
+    return Factory(script, name, told.given, missing=told.missing, guessed=told.guessed)

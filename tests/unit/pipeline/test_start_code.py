@@ -182,7 +182,7 @@ def test_code_that_fits_in_no_case_is_told_by_name(
     torch.save({"conv.weight": torch.zeros(9, 9, 1, 1), "conv.bias": torch.zeros(9)}, "net.pt")
     line = ["init", "net", "--yes", "--engine", "local", "--size", "3,8,8"]
     assert application.run(line) == 2
-    assert "None of the 2 that were tried fits (One, Two)" in capsys.readouterr().err
+    assert "Nor does another of the 2 that were tried (One, Two)" in capsys.readouterr().err
 
 
 def test_code_with_all_of_its_parts_here_goes_before_a_part_of_an_absent_package(

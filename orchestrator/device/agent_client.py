@@ -17,7 +17,6 @@ from typing import TypeVar
 import asyncssh
 
 from orchestrator.device.agent_boot import agent_command, agent_payload, no_start
-from orchestrator.device.connection import link_lost
 from orchestrator.device.faults import (
     DeviceBusy,
     DeviceFull,
@@ -26,6 +25,7 @@ from orchestrator.device.faults import (
     FolderNotOurs,
 )
 from orchestrator.device.replies import HELLO, Call, Hello, Line, Refusal, read_line, read_reply
+from orchestrator.device.unreached import link_lost
 from orchestrator.errors import DeviceError, escape_control, last_line
 
 MAGIC = b"\nHEFSMITH-AGENT-1\n"

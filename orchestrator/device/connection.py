@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-import re
-import shlex
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +19,8 @@ import asyncssh
 from orchestrator.device.address import (
     SSH_PORT,
     VIA,
-    copy_id_command,
     device_argument,
-    device_word,
     host_label,
-    ssh_command,
 )
 from orchestrator.device.base import (
     KEEPALIVE_COUNT,
@@ -33,11 +28,14 @@ from orchestrator.device.base import (
     DeviceSpec,
     NoTerminalError,
 )
-from orchestrator.device.faults import DeviceUnreachable, HostKeyUnknown, LinkLost, LoginRefused
+from orchestrator.device.faults import DeviceUnreachable, HostKeyUnknown, LoginRefused
+from orchestrator.device.login import Login, LoginClient
 from orchestrator.device.mdns import find_local
 from orchestrator.device.registry import parse_address
+from orchestrator.device.route import Route
 from orchestrator.device.trust import HostCheck, user_files
-from orchestrator.errors import ConfigError, DeviceError, escape_control, shorten
+from orchestrator.device.unreached import explain
+from orchestrator.errors import ConfigError, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +56,6 @@ CIPHERS = (
     "aes256-ctr",
 )
 
-_NO_SERVER = "On the device: sudo raspi-config nonint do_ssh 0"
-
-
 #: Kinds of host keys, best first; an unknown device shows the first that it has.
 KEY_KINDS = (
     "ssh-ed25519",
@@ -70,24 +65,6 @@ KEY_KINDS = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """Where a spec leads, after the ssh configuration has been read."""
-
-    options: asyncssh.SSHClientConnectionOptions
-    host: str
-    port: int
-    user: str
-    label: str
-    jumps: tuple[str, ...]
-    proxied: bool
-
-    @property
-    def address(self) -> str:
-        """``user@host:port`` for messages."""
-        return f"{self.user}@{host_label(self.host, self.port)}"
 
 
 def config_files() -> list[Path]:
@@ -158,8 +135,6 @@ def _options(spec: DeviceSpec, given: dict[str, object]) -> asyncssh.SSHClientCo
             config=[str(path) for path in config_files()],
             encryption_algs=list(CIPHERS),
             compression_algs=["none"],
-            connect_timeout=LOGIN_SECONDS,
-            login_timeout=LOGIN_SECONDS,
             keepalive_interval=KEEPALIVE_SECONDS,
             keepalive_count_max=KEEPALIVE_COUNT,
             gss_auth=False,
@@ -213,13 +188,13 @@ async def open_connection(
 ) -> tuple[asyncssh.SSHClientConnection | None, HostCheck]:
     """Connect along a route. ``any_key`` only notes the host key (then no connection results)."""
     check = _host_check(spec, route)
-    secret = None
-    if spec.ask_password and not any_key:
-        secret = _password(spec, route, password)
+    asks = spec.ask_password and not any_key
+    login = Login(route.address, (password or _no_terminal) if asks else None)
     direct = tunnel is None and not route.proxied
     sock = await _open_socket(spec, route) if direct else None
     try:
-        async with asyncio.timeout(LOGIN_SECONDS + 5):  # whatever asyncssh's own limits leave out
+        # One limit for all of it: a server that sends a byte at a time has no other.
+        async with login.within(LOGIN_SECONDS):
             conn = await asyncssh.connect(
                 route.host,
                 route.port,
@@ -227,12 +202,11 @@ async def open_connection(
                 options=route.options,
                 tunnel=tunnel,
                 sock=sock,
-                client_factory=check.client,
+                client_factory=lambda: LoginClient(check, login),
                 known_hosts=_nobody if any_key else check.match,
                 server_host_key_algs=_key_kinds(check, route, any_key=any_key),
-                password=secret,
-                password_auth=secret is not None,
-                kbdint_auth=secret is not None,
+                password_auth=True,
+                kbdint_auth=True,
                 **({} if route.proxied and tunnel is None else {"proxy_command": None}),
             )
     except asyncssh.HostKeyNotVerifiable as error:
@@ -240,18 +214,13 @@ async def open_connection(
             return None, check
         raise check.refusal() from error
     except (OSError, asyncssh.Error) as error:
-        raise explain(spec, route, error, banner=check.banner) from error
+        reached = sock is not None
+        raise explain(spec, route, error, login=login, reached=reached) from error
     return conn, check
 
 
-def _password(spec: DeviceSpec, route: Route, ask: Callable[[str], str] | None) -> str:
-    try:
-        if ask is not None:
-            return ask(f"Password for {route.address}: ")
-    except NoTerminalError:
-        pass
-    msg = f"{escape_control(spec.name)}: a password is needed, but there is no terminal to ask at"
-    raise LoginRefused(msg, hint=f"Install a key: {escape_control(copy_id_command(spec))}")
+def _no_terminal(prompt: str) -> str:
+    raise NoTerminalError(prompt)
 
 
 def _host_check(spec: DeviceSpec, route: Route) -> HostCheck:
@@ -339,122 +308,6 @@ def _family(text: str) -> socket.AddressFamily:
     return socket.AF_INET6 if version == 6 else socket.AF_INET
 
 
-def explain(spec: DeviceSpec, route: Route, error: Exception, *, banner: str = "") -> DeviceError:
-    """Turn what asyncssh or the system says into one of our errors.
-
-    ``banner`` is what the server said before it ended the login.
-    """
-    name, where = escape_control(spec.name), escape_control(route.address)
-    if isinstance(error, asyncssh.ConnectionLost) and banner.strip():
-        return LoginRefused(
-            f"{name}: {where} ended the login: {shorten(banner.strip().splitlines()[-1])}",
-            hint=f"See what it says: {escape_control(ssh_command(spec))}",
-        )
-    if isinstance(error, asyncssh.PermissionDenied):
-        return LoginRefused(
-            f"{name}: {where} accepts none of your keys",
-            hint=(
-                f"Install one: {escape_control(copy_id_command(spec))}\n"
-                f"or name one: {_added_again(spec)} --identity KEY --replace\n"
-                "One with a passphrase goes to the agent: ssh-add.\n"
-                "To use a password instead: the same line with --ask-password."
-            ),
-        )
-    if isinstance(error, asyncssh.ProtocolError) and "authentication failures" in str(error):
-        return LoginRefused(
-            f"{name}: {where} ended the login after too many keys that it does not know",
-            hint=f"Name the one that it knows: {_added_again(spec)} --identity KEY --replace",
-        )
-    if isinstance(error, asyncssh.KeyExchangeFailed):
-        return _nothing_in_common(f"{name}: {where}", str(error))
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        said = "no answer in time"
-    elif isinstance(error, ConnectionRefusedError):
-        return DeviceUnreachable(
-            f"{name}: {escape_control(route.host)} is there, but no SSH server answers on port "
-            f"{route.port}",
-            hint=_NO_SERVER
-            if route.port == SSH_PORT
-            else f"Is {route.port} the right port? On the device: sudo sshd -T | grep ^port\n"
-            f"If no server runs there at all: {_NO_SERVER.partition(': ')[2]}",
-        )
-    elif isinstance(error, asyncssh.ProtocolError | asyncssh.ConnectionLost) and not (
-        route.proxied or route.jumps
-    ):
-        # Somebody took the connection: it is neither switched off nor in another network.
-        msg = f"{name}: what answers at {where} is not an SSH server: {escape_control(str(error))}"
-        if isinstance(error, asyncssh.ConnectionLost):
-            msg = f"{name}: {where} closed the connection before the login was done"
-        look = escape_control(ssh_command(spec))
-        return DeviceUnreachable(
-            msg, hint=f"Is {route.port} its port for SSH? See what it says: {look}"
-        )
-    elif isinstance(error, OSError) and error.strerror:
-        said = error.strerror
-    else:
-        said = escape_control(str(error)) or type(error).__name__
-    if route.proxied and not isinstance(error, TimeoutError):
-        return DeviceUnreachable(
-            f"{name}: {where} cannot be reached: the ProxyCommand of its ssh configuration ended "
-            f"before an SSH server answered ({said})",
-            hint=f"See what it says: {escape_control(ssh_command(spec))}",
-        )
-    return DeviceUnreachable(
-        f"{name}: {where} cannot be reached: {said}",
-        hint="Is it switched on and in this network? Try: " + escape_control(ssh_command(spec)),
-    )
-
-
-#: What both sides must have one of, by asyncssh's word for it: sshd's setting, and one of ours.
-_SETTINGS = {
-    "key exchange": "KexAlgorithms +curve25519-sha256",
-    "server host key": "HostKeyAlgorithms +ssh-ed25519",
-    "encryption": "Ciphers +aes256-gcm@openssh.com",
-    "MAC": "MACs +hmac-sha2-256",
-}
-
-
-def _nothing_in_common(where: str, said: str) -> DeviceUnreachable:
-    """Return the error for a server that takes other algorithms: it is on, and it is SSH."""
-    found = re.search(r"No matching (.+?) algorithm found, sent \S+ and received (\S+)", said)
-    if found is None:
-        return DeviceUnreachable(
-            f"{where} and hefsmith agree on no key exchange: {shorten(said)}",
-            hint="Update the SSH server there: sudo apt install --only-upgrade openssh-server",
-        )
-    kind = escape_control(found[1])
-    offered = ",".join(one for one in found[2].split(",") if not one.startswith("kex-strict"))
-    return DeviceUnreachable(
-        f"{where} and hefsmith have no {kind} algorithm in common: it offers {shorten(offered)}",
-        hint="A line for /etc/ssh/sshd_config there: "
-        f"{_SETTINGS.get(found[1], _SETTINGS['key exchange'])}",
-    )
-
-
-def _added_again(spec: DeviceSpec) -> str:
-    """Return the line that notes a device anew, for an option to be put behind it."""
-    name = "NAME" if spec.name in (spec.host, spec.address) or VIA in spec.name else spec.name
-    words = ["hef device add", device_word(name), device_word(spec.address)]
-    kept = {
-        "--jump": (spec.jump,),
-        "--group": spec.groups,
-        "--service": (spec.service,),
-        "--python": (spec.python if spec.python != "python3" else None,),
-    }
-    for option, values in kept.items():
-        words += [f"{option} {shlex.quote(escape_control(one))}" for one in values if one]
-    return " ".join([*words, *(["--shared"] if spec.shared else [])])
-
-
-def link_lost(name: str, doing: str, error: Exception | None = None) -> LinkLost:
-    """Return the error for a connection that ended while something was being done."""
-    said = escape_control(str(error)) if error and str(error) else "no answer any more"
-    return LinkLost(
-        f"{escape_control(name)}: the connection was lost while {doing}: {said}",
-        hint="Nothing was left half-done under a final name. Run the same command again.",
-    )
-
-
 async def fetch_host_key(
     spec: DeviceSpec, route: Route, tunnel: asyncssh.SSHClientConnection | None
 ) -> asyncssh.SSHKey:
@@ -475,7 +328,7 @@ async def open_embedded(spec: DeviceSpec, server: EmbeddedServer) -> asyncssh.SS
     options = asyncssh.SSHClientConnectionOptions(
         username="pi",
         config=None,
-        client_factory=check.client,
+        client_factory=lambda: LoginClient(check, Login("embedded")),
         known_hosts=check.match,
         client_keys=[server.user_key],
         agent_path=None,

@@ -7,11 +7,11 @@ import atexit
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from orchestrator.device.address import device_argument
 from orchestrator.device.connection import (
-    Route,
     fetch_host_key,
     hop_specs,
     is_trusted,
@@ -22,6 +22,7 @@ from orchestrator.device.connection import (
 )
 from orchestrator.device.embedded import EmbeddedServer
 from orchestrator.device.loop import LoopThread
+from orchestrator.device.route import Route
 from orchestrator.device.session import SshSession
 from orchestrator.errors import ConfigError, escape_control
 
@@ -137,12 +138,13 @@ class ConnectionPool:
         """Return the connection to the last jump host, opening each hop once per pool."""
         via: asyncssh.SSHClientConnection | None = None
         await asyncio.to_thread(_refuse_circle, spec, route)
-        for number in range(len(route.jumps)):
+        hops = hop_specs(spec, route)
+        for number in range(len(hops)):
             key = route.jumps[: number + 1]
             async with self._lock(key):
                 known = self._jumps.get(key)
                 if known is None or known.is_closed():
-                    hop = jump_spec(key[-1], for_device=device_argument(spec))
+                    hop = replace(hops[number], ask_password=spec.ask_password)
                     hop_route = await asyncio.to_thread(read_route, hop)
                     if via is None:  # a first hop may have jumps of its own
                         via = await self._tunnel(hop, hop_route, password)

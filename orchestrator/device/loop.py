@@ -8,6 +8,8 @@ import threading
 import time
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from contextvars import ContextVar
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -22,6 +24,38 @@ TOLD_AFTER = (2.0, 15.0, 60.0, 180.0, 600.0)
 _SLICE = 0.5
 
 _log = logging.getLogger(__name__)
+
+_Question = tuple["Callable[[], Any]", Future[Any]]
+
+#: Where the thread that waits for this work looks for what it shall do meanwhile.
+_questions: ContextVar[SimpleQueue[_Question] | None] = ContextVar("questions", default=None)
+
+#: One question at a time is on a terminal.
+_asking = threading.Lock()
+
+
+async def on_callers_thread(act: Callable[[], T]) -> T:
+    """Run ``act`` on the thread that waits for this work: what asks a person stays where Ctrl-C
+    comes in, keeps no other device waiting, and leaves the terminal as it was."""
+    waiting = _questions.get()
+    if waiting is None:
+        return act()
+    answer: Future[T] = Future()
+    waiting.put((act, answer))
+    return await asyncio.wrap_future(answer)
+
+
+def _answer(question: _Question) -> float:
+    """Do what is asked; return how many seconds it took."""
+    act, answer = question
+    began = time.monotonic()
+    try:
+        with _asking:
+            answer.set_result(act())
+    except Exception as error:
+        answer.set_exception(error)
+    return time.monotonic() - began
+
 
 # What asyncio says of a child that is gone already (a ProxyCommand) is for a log, not for people;
 # without any handler Python would print it.
@@ -55,12 +89,17 @@ class LoopThread:
         When the waiting caller is interrupted, ``work`` is cancelled and given a moment to
         clean up before the interruption goes on.
         """
+        asked: SimpleQueue[_Question] = SimpleQueue()
+        before = _questions.set(asked)  # the work takes the variables of this moment along
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
+        _questions.reset(before)
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
         began, told = time.monotonic(), 0
         try:
             while not _ended(future, _SLICE):
+                while not asked.empty():
+                    began += _answer(asked.get())
                 seconds = time.monotonic() - began
                 if told < len(TOLD_AFTER) and seconds > TOLD_AFTER[told]:
                     told += 1

@@ -23,7 +23,6 @@ from orchestrator.device.base import (
     Progress,
     is_done,
 )
-from orchestrator.device.connection import link_lost
 from orchestrator.device.faults import CommandTimeout, DeviceMisbehaves
 from orchestrator.device.files import BLOCK, file_digest
 from orchestrator.device.joblog import JobLog
@@ -38,6 +37,7 @@ from orchestrator.device.replies import (
     Facts,
     Received,
 )
+from orchestrator.device.unreached import link_lost, no_session
 from orchestrator.errors import ConfigError, DeviceError, escape_control, shorten
 from orchestrator.files import replacing
 from orchestrator.reading import open_regular
@@ -277,7 +277,7 @@ class SshSession:
                 login=escape_control(ssh_command(self.spec)),
             )
         except (OSError, asyncssh.Error, EOFError) as error:
-            raise link_lost(self.spec.name, "starting the helper", error) from error
+            raise no_session(self.spec.name, "starting the helper", error, self.conn) from error
 
     async def _run(
         self, words: tuple[str, ...], command: str, stdin: bytes | None, limit: float, shown: str
@@ -304,7 +304,7 @@ class SshSession:
             msg = f"{self.spec.name}: {shown} printed more than {OUTPUT_LIMIT >> 20} MB"
             raise DeviceMisbehaves(msg, hint=self._hint_by_hand()) from error
         except (OSError, asyncssh.Error) as error:
-            raise link_lost(self.spec.name, f"running {shown}", error) from error
+            raise no_session(self.spec.name, f"running {shown}", error, self.conn) from error
         if process.exit_status is None and process.exit_signal is None:
             raise link_lost(self.spec.name, f"running {shown}")
         return Completed(

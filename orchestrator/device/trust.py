@@ -61,8 +61,6 @@ class HostCheck:
     revoked: dict[asyncssh.SSHKey, Path] = field(default_factory=dict)
     """Keys that the user took back, and the file that says so."""
     source: Path | None = None
-    banner: str = ""
-    """What the server said last before the login was done."""
 
     def match(self, host: str, addr: str, port: int | None) -> _KnownHosts:  # noqa: ARG002
         """Return the keys trusted for a server: host keys, authorities, revoked keys.
@@ -85,10 +83,6 @@ class HostCheck:
         keys, authorities = judging or ([], [])
         self.known = [key for key in keys if key not in self.revoked]
         return list(self.known), authorities, list(self.revoked)
-
-    def client(self) -> asyncssh.SSHClient:
-        """Return the asyncssh client whose only work is to note the refused key."""
-        return _NotingClient(self)
 
     def refusal(self) -> HostKeyUnknown | HostKeyChanged:
         """Return the error that says which key was offered and what to do."""
@@ -138,30 +132,6 @@ class HostCheck:
                 "are removed), or take that line out of the file if it should not be there."
             ),
         )
-
-
-class _NotingClient(asyncssh.SSHClient):  # type: ignore[misc]  # untyped here
-    """Refuses every key that the known hosts do not have, and notes it.
-
-    The server's words are noted, too: of an account that has ended, or a system that starts, it
-    tells so, and hangs up.
-    """
-
-    def __init__(self, check: HostCheck) -> None:
-        self._check = check
-
-    def validate_host_public_key(
-        self,
-        host: str,  # noqa: ARG002
-        addr: str,  # noqa: ARG002
-        port: int,  # noqa: ARG002
-        key: asyncssh.SSHKey,
-    ) -> bool:
-        self._check.offered = key
-        return False
-
-    def auth_banner_received(self, msg: str, lang: str) -> None:  # noqa: ARG002
-        self._check.banner = msg
 
 
 def _read_known_hosts(path: Path) -> SSHKnownHosts:

@@ -23,12 +23,14 @@ from orchestrator.device.address import (
     ssh_command,
 )
 from orchestrator.device.base import DeviceSpec, Identity
-from orchestrator.device.connection import explain, hop_specs, read_route
+from orchestrator.device.connection import hop_specs, read_route
 from orchestrator.device.connection_pool import default_pool
 from orchestrator.device.faults import DeviceLacks, LoginRefused
+from orchestrator.device.login import Login
 from orchestrator.device.preflight import check_hef
 from orchestrator.device.registry import parse_address, save_user_device
 from orchestrator.device.trust import add_trust, known_fingerprints
+from orchestrator.device.unreached import explain
 from tests.unit.device.making import make_hef
 
 PLAIN = DeviceSpec(name="pi5", host="pi5.lan", user="pi")
@@ -128,7 +130,8 @@ def test_a_server_that_ends_the_login_or_speaks_otherwise_is_a_server_all_the_sa
     assert other.message.endswith("it offers diffie-hellman-group1-sha1")
     assert "KexAlgorithms +curve25519-sha256" in str(other.hint)
     starting = '"System is booting up. See pam_nologin(8)"\n'
-    lost = explain(spec, route, asyncssh.ConnectionLost("Connection lost"), banner=starting)
+    login = Login("pi", banner=starting)
+    lost = explain(spec, route, asyncssh.ConnectionLost("Connection lost"), login=login)
     assert 'ended the login: "System is booting up.' in lost.message
     assert "agree on no" in explain(spec, route, asyncssh.KeyExchangeFailed("no")).message
 
@@ -147,18 +150,12 @@ def test_a_proxy_command_that_ends_is_named(
     assert "Unknown child" not in said
 
 
-def test_without_a_terminal_the_line_for_a_key_is_the_devices_own(
-    servers: tuple[int, asyncssh.SSHKey, int, asyncssh.SSHKey], capsys: pytest.CaptureFixture[str]
-) -> None:
-    port, key = servers[:2]
-    add_trust(host_label("127.0.0.1", port), key.convert_to_public(), comment="test")
-    save_user_device(
-        DeviceSpec(name="door", host="127.0.0.1", port=port, user="pi", ask_password=True)
-    )
-    assert run(["device", "identify", "door"]) == 4
-    said = capsys.readouterr().err
-    assert f"ssh-copy-id -p {port} pi@127.0.0.1" in said
-    assert "door: a password is needed" in said
+def test_without_a_terminal_the_line_for_a_key_is_the_devices_own() -> None:
+    spec = parse_address("pi@10.0.0.4:2204")
+    login = Login("pi", unheard=True)
+    told = explain(spec, read_route(spec), asyncssh.PermissionDenied("no"), login=login)
+    assert "no terminal to ask at" in told.message
+    assert "ssh-copy-id -p 2204 pi@10.0.0.4" in str(told.hint)
 
 
 def test_only_a_fingerprint_is_taken_for_one(

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.device import connection_pool
 from orchestrator.device.base import DeviceSpec
-from orchestrator.device.connection import Route
 from orchestrator.device.connection_pool import ConnectionPool
+from orchestrator.device.route import Route
 from orchestrator.errors import ConfigError
 
 

@@ -62,11 +62,11 @@ def test_a_password_is_asked_for_only_when_the_entry_says_so(
         asked.append(prompt)
         return SECRET
 
-    with pytest.raises(LoginRefused, match="accepts none of your keys"):
+    with pytest.raises(LoginRefused, match="does not let you in by a key alone"):
         pool.connect(spec, password=answer)
     assert asked == []
     pool.connect(replace(spec, ask_password=True), password=answer).close()
-    assert asked == [f"Password for pi@[127.0.0.1]:{spec.port}: "]
+    assert asked == [f"(pi@[127.0.0.1]:{spec.port}) Password: "]
 
 
 @pytest.mark.second_try("was seen to need one on a busy machine, for a reason not found yet")

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.device.base import DeviceSpec
 from orchestrator.device.faults import HostKeyChanged, HostKeyUnknown
+from orchestrator.device.login import Login, LoginClient
 from orchestrator.device.trust import (
     HostCheck,
     add_trust,
@@ -37,7 +38,9 @@ def check(*files: Path, label: str = "pi5.lan") -> HostCheck:
 def test_an_unknown_key_is_refused_with_its_fingerprint_and_the_line_to_trust_it() -> None:
     judged, key = check(), new_key()
     assert judged.match("pi5.lan", "10.0.0.5", None) == ([], [], [])
-    assert not judged.client().validate_host_public_key("pi5.lan", "10.0.0.5", 22, key)
+    assert not LoginClient(judged, Login("pi")).validate_host_public_key(
+        "pi5.lan", "10.0.0.5", 22, key
+    )
     refused = judged.refusal()
     assert isinstance(refused, HostKeyUnknown)
     assert key.get_fingerprint() in refused.message
@@ -59,7 +62,7 @@ def test_a_changed_key_that_we_trusted_names_our_own_fix() -> None:
     add_trust("pi5.lan", old, comment="pi5")
     judged = check()
     judged.match("pi5.lan", "", None)
-    judged.client().validate_host_public_key("pi5.lan", "", 22, new)
+    LoginClient(judged, Login("pi")).validate_host_public_key("pi5.lan", "", 22, new)
     refused = judged.refusal()
     assert isinstance(refused, HostKeyChanged)
     assert old.get_fingerprint() in refused.message
@@ -72,7 +75,7 @@ def test_a_changed_key_of_the_users_own_file_names_ssh_keygen(tmp_path: Path) ->
     file.write_text(line(new_key(), "pi5.lan"))
     judged = check(file)
     judged.match("pi5.lan", "", None)
-    judged.client().validate_host_public_key("pi5.lan", "", 22, new_key())
+    LoginClient(judged, Login("pi")).validate_host_public_key("pi5.lan", "", 22, new_key())
     assert f"ssh-keygen -f {file} -R pi5.lan" in str(judged.refusal().hint)
 
 
@@ -122,7 +125,7 @@ def test_a_key_that_the_user_revoked_is_refused_whatever_else_trusts_it(tmp_path
     assert key.get_fingerprint() in refused.message
     assert str(file) in refused.message
     assert "--replace" not in str(refused.hint)
-    judged.client().validate_host_public_key("pi5.lan", "", 22, new_key())
+    LoginClient(judged, Login("pi")).validate_host_public_key("pi5.lan", "", 22, new_key())
     assert "has changed" in judged.refusal().message, "another key than the revoked one"
 
 
@@ -131,7 +134,7 @@ def test_what_removes_a_key_is_quoted_for_a_shell(tmp_path: Path) -> None:
     file.write_text(line(new_key(), "pi5.lan"))
     judged = check(file)
     judged.match("pi5.lan", "", None)
-    judged.client().validate_host_public_key("pi5.lan", "", 22, new_key())
+    LoginClient(judged, Login("pi")).validate_host_public_key("pi5.lan", "", 22, new_key())
     (fix,) = [one for one in str(judged.refusal().hint).splitlines() if "ssh-keygen" in one]
     assert shlex.split(fix) == ["ssh-keygen", "-f", str(file), "-R", "pi5.lan"]
 

@@ -22,7 +22,6 @@ from orchestrator.device.connection import (
 )
 from orchestrator.device.embedded import EmbeddedServer
 from orchestrator.device.loop import LoopThread
-from orchestrator.device.route import Route
 from orchestrator.device.session import SshSession
 from orchestrator.errors import ConfigError, escape_control
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from orchestrator.device.base import DeviceSpec
     from orchestrator.device.boxed import CarrierMaker
+    from orchestrator.device.route import Route
 
 
 class ConnectionPool:

@@ -22,6 +22,9 @@ from orchestrator import processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+#: How long another process may take to change a list.
+CHANGE_SECONDS = 10.0
+
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a regular file's bytes, in hex; raises ``OSError``."""
@@ -39,6 +42,20 @@ def write_atomic(path: Path, content: str | bytes, *, private: bool = False) -> 
     data = content.encode("utf-8") if isinstance(content, str) else content
     with replacing(path, private=private, needed=len(data)) as stream:
         stream.write(data)
+
+
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Let one process at a time read a list and write it anew: each would drop what another one
+    added in between. Where nothing can be locked, or is for too long, one goes on without."""
+    import filelock
+
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, NotImplementedError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+            held.enter_context(lock.acquire(timeout=CHANGE_SECONDS))
+        yield
 
 
 @contextlib.contextmanager

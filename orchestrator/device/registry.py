@@ -18,7 +18,7 @@ from orchestrator import paths
 from orchestrator.device.address import device_word
 from orchestrator.device.base import BUILT_IN, DeviceSpec, unit_name
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.files import write_atomic
+from orchestrator.files import changing, write_atomic
 from orchestrator.reading import TEXT_LIMIT, read_json
 
 if TYPE_CHECKING:
@@ -124,21 +124,25 @@ def read_user_devices() -> dict[str, DeviceSpec]:
 def save_user_device(spec: DeviceSpec, *, replace_existing: bool = False) -> Path:
     """Note a device under its name; an existing one is kept unless told otherwise."""
     check_name(spec.name)
-    devices = read_user_devices()
-    if spec.name in devices and not replace_existing and devices[spec.name] != spec:
-        msg = f"there is a device {spec.name} already: {devices[spec.name].address}"
-        asked = f"{device_word(spec.name)} {device_word(spec.address)}"
-        raise ConfigError(msg, hint=f"Replace it: hef device add {asked} --replace")
-    devices[spec.name] = spec
-    return _write(devices)
+    with changing(user_file()):
+        devices = read_user_devices()
+        if spec.name in devices and not replace_existing and devices[spec.name] != spec:
+            msg = f"there is a device {spec.name} already: {devices[spec.name].address}"
+            asked = f"{device_word(spec.name)} {device_word(spec.address)}"
+            raise ConfigError(msg, hint=f"Replace it: hef device add {asked} --replace")
+        devices[spec.name] = spec
+        return _write(devices)
 
 
 def remove_user_device(name: str) -> DeviceSpec | None:
     """Forget a device; return it, or ``None`` when it was not known."""
-    devices = read_user_devices()
-    spec = devices.pop(name, None)
-    if spec is not None:
-        _write(devices)
+    if name not in read_user_devices():
+        return None
+    with changing(user_file()):
+        devices = read_user_devices()
+        spec = devices.pop(name, None)
+        if spec is not None:
+            _write(devices)
     return spec
 
 

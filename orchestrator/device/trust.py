@@ -21,7 +21,7 @@ from orchestrator import paths
 from orchestrator.device.address import SSH_PORT, device_argument, host_label
 from orchestrator.device.faults import HostKeyChanged, HostKeyUnknown
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.files import write_atomic
+from orchestrator.files import changing, write_atomic
 from orchestrator.reading import read_regular, read_text
 
 if TYPE_CHECKING:
@@ -162,14 +162,15 @@ def known_fingerprints(label: str) -> tuple[str, ...]:
 def add_trust(label: str, key: asyncssh.SSHKey, *, comment: str, replace: bool = False) -> Path:
     """Write a host key to our own file; other keys of the same host go when ``replace`` is set."""
     path = trust_file()
-    lines = read_text(path).splitlines() if path.is_file() else []
-    if replace:
-        lines = [line for line in lines if line.split(" ", 1)[0] != label]
     public = key.export_public_key("openssh").decode("ascii").split()
     entry = f"{label} {public[0]} {public[1]} {comment}"
-    if not any(line.split()[:3] == entry.split()[:3] for line in lines):
-        lines.append(entry)
-    write_atomic(path, "\n".join(lines) + "\n", private=True)
+    with changing(path):
+        lines = read_text(path).splitlines() if path.is_file() else []
+        if replace:
+            lines = [line for line in lines if line.split(" ", 1)[0] != label]
+        if not any(line.split()[:3] == entry.split()[:3] for line in lines):
+            lines.append(entry)
+        write_atomic(path, "\n".join(lines) + "\n", private=True)
     return path
 
 
@@ -178,9 +179,10 @@ def forget(label: str) -> bool:
     path = trust_file()
     if not path.is_file():
         return False
-    lines = read_text(path).splitlines()
-    kept = [line for line in lines if line.split(" ", 1)[0] != label]
-    if len(kept) == len(lines):
-        return False
-    write_atomic(path, "".join(f"{line}\n" for line in kept), private=True)
+    with changing(path):
+        lines = read_text(path).splitlines()
+        kept = [line for line in lines if line.split(" ", 1)[0] != label]
+        if len(kept) == len(lines):
+            return False
+        write_atomic(path, "".join(f"{line}\n" for line in kept), private=True)
     return True

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from orchestrator import paths
 from orchestrator.errors import ConfigError, escape_control
-from orchestrator.files import write_atomic
+from orchestrator.files import changing, write_atomic
 from orchestrator.reading import read_json
 
 #: Trusts every project of a command: for machines that only run what was reviewed, such as CI.
@@ -149,7 +149,8 @@ def trust(folder: Path) -> Path:
     if not here.is_dir():
         msg = f"{escape_control(str(folder))} is not a folder"
         raise ConfigError(msg, code="trust.folder")
-    _keep({**trusted_folders(), here: time.time()})
+    with changing(_place()):
+        _keep({**trusted_folders(), here: time.time()})
     return here
 
 
@@ -165,7 +166,8 @@ def revoke(folder: Path) -> Path:
         msg = f"{escape_control(str(here))} is not on the list"
         hint = "hef trust --list" if above is None else f"It lies in one that is: {above}"
         raise ConfigError(msg, hint=hint, code="trust.unknown")
-    _keep({one: since for one, since in listed.items() if one != here})
+    with changing(_place()):
+        _keep({one: since for one, since in trusted_folders().items() if one != here})
     return here
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -301,3 +302,37 @@ def test_something_that_is_no_ssh_server_is_told(pool: ConnectionPool) -> None:
         with pytest.raises(DeviceUnreachable):
             pool.connect(spec)
         thread.join()
+
+
+@pytest.mark.parametrize("what", ["devices", "keys"])
+def test_what_is_noted_at_the_same_moment_is_all_kept(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that adds a fleet side by side had one device in the end, and no error."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import asyncssh
+
+    from orchestrator import files
+    from orchestrator.device import registry, trust
+
+    def slow(path: Path, content: str, *, private: bool) -> None:
+        time.sleep(0.05)
+        files.write_atomic(path, content, private=private)
+
+    monkeypatch.setattr(registry, "write_atomic", slow)
+    monkeypatch.setattr(trust, "write_atomic", slow)
+    key = asyncssh.generate_private_key("ssh-ed25519").convert_to_public()
+
+    def note(number: int) -> None:
+        if what == "devices":
+            save_user_device(DeviceSpec(name=f"pi{number}", host="10.0.0.4"))
+        else:
+            trust.add_trust(f"pi{number}", key, comment="test")
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(note, range(6)))
+    if what == "devices":
+        assert sorted(registry.read_user_devices()) == [f"pi{number}" for number in range(6)]
+    else:
+        assert all(trust.known_fingerprints(f"pi{number}") for number in range(6))

@@ -83,7 +83,7 @@ class Judgement:
         log = self._log
         tried_again = self._tried_again({n: hit for n, hit in hits.items() if n not in gone})
         failed = log.outcome.outcome == "failed"
-        return {
+        over = {
             name
             for name, hit in hits.items()
             if name in tried_again
@@ -99,6 +99,9 @@ class Judgement:
             # The log goes on after the warning, so that the program did.
             or (hit.warned and not failed and log.last[name] + 1 < log.lines)
         }
+        # What HailoRT says of a failure goes the way of what the list knows of that line.
+        lines = {log.last[name] for name in over}
+        return over | {n for n in hits.keys() & having("says-why") if log.last[n] in lines}
 
     def _doubted(
         self, found: Sequence[Diagnosis], hits: Mapping[str, Hit], gone: set[str]
@@ -138,7 +141,7 @@ class Judgement:
             if hit.certain and not hit.entry.umbrella and log.proof(hit) == "no"
         }
         if log.outcome.outcome != "failed" or any(
-            log.hits[name].line <= (at or 0) <= log.last[name] for name in ended
+            self._is_of(name, at or 0) for name in ended
         ):
             return False
         # What is only a warning may be the very line that the log calls an error.
@@ -147,6 +150,14 @@ class Judgement:
             for name, hit in hits.items()
         )
         return not told and not any(one.severity in {"fatal", "possible"} for one in found)
+
+    def _is_of(self, name: str, at: int) -> bool:
+        """Tell whether a failure in line ``at`` is what the entry ``name`` tells of: HailoRT's log
+        goes on to say of each function that it failed, too."""
+        last = self._log.last[name]
+        if at <= last:
+            return self._log.hits[name].line <= at
+        return self._log.session.same_logged(last, at)
 
     def ran(self) -> Ran:
         """Return what really ran, as far as the log tells."""
@@ -163,7 +174,8 @@ class Judgement:
         at, _ = self._log.outcome.failed_at
         if outcome == "failed" and at:
             mended = any(
-                hit.line <= at == self._log.last[name]
+                at >= self._log.last[name]
+                and self._is_of(name, at)
                 and self._log.outcome.recovered(
                     at, "", hit.entry.ended_by, package_meant(hit.entry, hit.captured)
                 )

@@ -163,8 +163,9 @@ class VendorLog:
         news: list[Progress | Diagnosis] = list(self._read_title(given))
         for part in texts.split_feed(line):
             cleaned = texts.clean(part)
-            if not self._log.session.spoke or any(sign in part for sign in PROMPTS):
-                self._log.session.feed(self._log.lines, cleaned)
+            session = self._log.session
+            if not session.spoke or any(sign in part for sign in PROMPTS) or session.wants(part):
+                session.feed(self._log.lines, cleaned)
             self._listings.feed(cleaned)
             if since := self._tests.feed(self._log.lines, cleaned):
                 self._was_tested(since)

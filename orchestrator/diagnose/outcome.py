@@ -52,7 +52,10 @@ _STARTS = (
     ),
     (
         "compile",
-        re.compile(r"start(?:ing|ed) (?:the )?(?:hailo )?allocation|building (?:the )?hef"),
+        re.compile(
+            r"start(?:ing|ed) (?:the )?(?:hailo )?allocation|building (?:the )?hef"
+            r"|to achieve optimal performance, set the compiler_optimization_level"
+        ),
     ),
     ("run", re.compile(r"running (?:streaming|hw.only) inference|starting measurements")),
 )
@@ -84,6 +87,8 @@ _GOOD_ENDS = (
             r"^\s*(?:latency|fps)\s*\((?:hw|hw_only|overall)\)\s*=|\(streaming\)\s*=\s*[\d.]+"
         ),
     ),
+    # The compiler's core says so in a log of its own, where no tool writes of files.
+    ("compile", re.compile(r"^(?:\[default\] )?\[info\] builder successful$")),
     ("run", re.compile(r"^\s*(?:hw latency|overall latency|recv rate)\s*:")),
     ("run", re.compile(r"^\s*[\w./-]+: fps: [\d.]+\s*$")),
     # Pictures come out: of Hailo's GStreamer examples, of rpicam-apps.
@@ -120,7 +125,7 @@ _GOOD_ENDS = (
 #: Somebody ended it from the keyboard: the terminal's own sign, and what programs say of it.
 _STOPPED = re.compile(
     r"^\s*\^c|^\s*keyboardinterrupt:?\s*$|\b(?:received|caught|got) (?:signal )?sigint\b"
-    r"|^\W*(?:interrupted|stopped|cancelled|aborted) (?:by|from) (?:the )?(?:user|keyboard)\b"
+    r"|^(?:\[default\] \[info\] )?\W*(?:interrupted|stopped|cancelled|aborted) (?:by|from) (?:the )?(?:user|keyboard)\b"
 )
 _EXIT = re.compile(
     r"(?:exit(?:ed|ing)?|return(?:ed)?|finished|terminated|status|code|failed)\b[ (:=]*(?:with )?"
@@ -157,6 +162,8 @@ _NOT_REACHED = re.compile(
 )
 #: What only asks a card or a file about itself: the answers, and the commands.
 _ASKED = frozenset({"identify", "scan", "inspect"})
+#: What HailoRT does before it reads a HEF, or does no more than that.
+_ONLY_ASKED = frozenset({"answered", "opened"})
 _ASKS = frozenset({"fw-control", "scan", "parse-hef"})
 #: "error:" alone is how somebody heads what follows.
 _SOFT = re.compile(r"^\s*(?:\[error\]|<hailo model zoo error>|error:(?=.*\w)|e: )")
@@ -424,7 +431,8 @@ class OutcomeReader:
 
     def went_well(self, first: int, last: int) -> bool:
         """Tell whether something says that it went well, from line ``first`` to ``last``."""
-        said = [*(mark.line for mark in self._success), *self._mended.values()]
+        mended = (line for name, line in self._mended.items() if name not in _ONLY_ASKED)
+        said = [*(mark.line for mark in self._success), *mended]
         return any(first <= line <= last for line in said)
 
     def recovered(

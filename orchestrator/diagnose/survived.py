@@ -95,6 +95,9 @@ _DAEMONS = re.compile(
 _INSTEAD = re.compile(
     r"^\[warning\].*\b(?:will not (?:generate|be \w+)|will be (?:ignored|skipped|disabled)|skipp\w+"
     r"|proceed\w*|revert\w+ to|fall\w* back|trying again|retrying)\b"
+    # It tries partition after partition, and says of each why it is none; what ends the search
+    # comes last.
+    r"|^(?:\[default\] )?(?:\[info\] )?(?:iteration|partition) failed on: "
 )
 #: First letters of entries about Python itself: a program that only warns of such
 #: a thing goes on without it.
@@ -113,7 +116,12 @@ MENDED = (
     ("plugin", re.compile(r"^factory details:")),
     # Into its log HailoRT writes that the network is on the chip.
     ("loaded", re.compile(r"^\[hailort\] \[info\] .*\] (?:activating \S+ took"
-                          r"|configuring hef (?:on vdevice )?took)")),
+                          r"|configuring hef (?:on vdevice )?took"
+                          # Of a program that leaves that to HailoRT's service.
+                          r"|configuring network group \S+ with params)")),
+    # And there it has a card: it opened one for a program, or asked its firmware.
+    ("opened", re.compile(r"^\[hailort\] \[info\] .*\] vdevice infos: \S")),
+    ("answered", re.compile(r"^\[hailort\] \[info\] .*\] firmware_version is: \d")),
     # The Pi 5's own connector; its other ports (the RP1 chip has one) are always up.
     ("link", re.compile(r"brcm-pcie 1000110000\.pcie: link up")),
     ("configured", re.compile(r"^-- configuring done|^found ninja-|^build targets in project")),

@@ -46,6 +46,7 @@ TRAITS: Mapping[str, str] = {
 #: its words, or ``outcome.py`` where a tool of Hailo's or pip says it).
 STEPS: Mapping[str, str] = {
     "fetched": "any step that fetched something over a network",
+    "answered": "HailoRT noted the release of a card's firmware",
     "again": "a download of something anew",
     "apt": "apt set a package up",
     "compiler": "the Dataflow Compiler told its version",
@@ -66,6 +67,7 @@ STEPS: Mapping[str, str] = {
     "module": "a module of the kernel was built",
     "net": "a connection came up",
     "network": "Compose made a network",
+    "opened": "HailoRT opened a card for a program",
     "pip": "pip installed packages",
     "plugin": "GStreamer has the element",
     "pull": "an image is there",

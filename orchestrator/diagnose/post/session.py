@@ -74,8 +74,17 @@ _LOGGED = re.compile(
     r"^.{0,60}?\[(?P<thread>\d+)\] \[HailoRT\] \[info\] \[device\.cpp:\d+\] \[Device\] "
     r"OS Version: "
 )
+#: And where it reads a HEF, which is the first that most programs do, before they open a device.
+_READS_HEF = re.compile(
+    r"^.{0,60}?\[(?P<thread>\d+)\] \[HailoRT\] \[error\] \[(?:file_utils|hef)\.cpp:\d+\] "
+)
+_THREAD = re.compile(r"^.{0,60}?\d\] \[(?P<thread>\d+)\] \[HailoRT\] \[")
+#: What every line of it has.
+LOGGED = "] [HailoRT] ["
 #: Stands for the command where a log of HailoRT begins another run; no command has this name.
 _RUN = "\0hailort"
+#: So far reaches what HailoRT writes before a message.
+LONGEST_STAMP = 100
 #: Commands that are remembered.
 MOST = 512
 
@@ -133,15 +142,23 @@ class Session:
         self._entered: dict[str, str] = {}
         #: The last command has printed something; nobody asks that before the first.
         self.spoke = True
-        #: The thread that opened the device last, in a log of HailoRT.
+        #: The thread that began the run, in a log of HailoRT.
         self._thread: str | None = None
+
+    def wants(self, line: str) -> bool:
+        """Tell whether a line of HailoRT's log may begin a run, without a prompt in it."""
+        return LOGGED in line and (not self._first or "[error]" in line[:LONGEST_STAMP])
 
     def feed(self, number: int, line: str) -> None:
         """Take in one line, without colours."""
-        logged = _LOGGED.match(line)
+        opens = _LOGGED.match(line)
+        logged = opens or _READS_HEF.match(line)
+        if logged is None and not self._first and LOGGED in line[:LONGEST_STAMP]:
+            # The log begins within a run.
+            logged = _THREAD.match(line)
         line = strip_prefix(line)
         prompt = PROMPT.match(line)
-        # A thread that opens a second device still belongs to the same run.
+        # A thread that goes on to a device, or to a second one, still belongs to the same run.
         begins = logged is not None and logged["thread"] != self._thread
         if prompt is None and not begins:
             self.spoke = self.spoke or bool(line.strip())
@@ -160,7 +177,8 @@ class Session:
         self._names.append(_RUN if prompt is None else _name(prompt["command"]))
         self._commands.append("" if prompt is None else _typed(prompt["command"]))
         self._hosts.append(host)
-        self.spoke = False
+        # What HailoRT says of a HEF is a message itself.
+        self.spoke = prompt is None and opens is None
 
     def _run_of(self, number: int) -> int:
         return bisect_right(self._first, number) - 1
@@ -189,6 +207,11 @@ class Session:
     def same_run(self, number: int, other: int) -> bool:
         """Tell whether one command printed lines ``number`` and ``other``."""
         return self._run_of(number) == self._run_of(other)
+
+    def same_logged(self, number: int, other: int) -> bool:
+        """Tell whether both lines are of one run in a log of HailoRT."""
+        run = self._run_of(number)
+        return run >= 0 and self._names[run] == _RUN and run == self._run_of(other)
 
     def of_another(self, number: int, other: int) -> bool:
         """Tell whether lines ``number`` and ``other`` are of commands about other networks."""

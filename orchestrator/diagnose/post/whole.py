@@ -7,6 +7,7 @@ in this way: a post is short, and a log of a million lines is no post.
 
 from __future__ import annotations
 
+import re
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -46,6 +47,19 @@ class Told(NamedTuple):
     place: str = ""
 
 
+#: How loggers begin a line.
+_STAMP = re.compile(r"\s*\[?\d{4}[-/]\d\d[-/]\d\d[ T,]\d\d:\d\d")
+
+
+def is_stamped(lines: list[str]) -> bool:
+    """Tell whether lines are the log of one logger: its first line bears a stamp, and most do.
+    The sentences in it are a program's, however they read."""
+    said = [line for line in lines if line.strip()]
+    if not said or _STAMP.match(said[0]) is None:
+        return False
+    return sum(_STAMP.match(line) is not None for line in said) * 2 > len(said)
+
+
 class Feed(Protocol):
     """Takes in a line with what is known of it."""
 
@@ -80,7 +94,9 @@ def _read(lines: list[str]) -> Iterator[Told]:
     refuted, open_yet = is_refuted(texts)
     silent = others | is_shown(texts) | is_mistyped(texts) | refuted
     settings = of_settings(texts) - others
-    doubted |= is_supposed(texts) | is_settled(texts) | is_reported(texts)
+    if not is_stamped(texts):
+        doubted |= is_supposed(texts) | is_reported(texts)
+    doubted |= is_settled(texts)
     doubted |= open_yet | is_got_over(texts) | is_of_a_paper(texts)
     places = places_of(texts)
     for number, part in enumerate(parts):

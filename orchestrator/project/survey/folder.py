@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hefsmith_worker.calibration.datasets import has_pictures
 from hefsmith_worker.contract.sources import BY_NAME, SOURCES, SourceKind
 from hefsmith_worker.packed_weights import Packed, is_checkpoint, is_part, packed
 
@@ -284,7 +285,7 @@ def _take_yaml(found: _Gathered, path: Path) -> None:
     text = _head(path)
     keys = set(re.findall(r"^([A-Za-z_]+):", text, re.MULTILINE))
     if "names" in keys and keys & {"train", "val"}:
-        found.sets.append(PictureSet("yolo", path))
+        found.sets += [PictureSet("yolo", path)] if has_pictures(path) else []
     elif keys & {"network", "paths", "base"} and keys & {"parser", "postprocessing", "network"}:
         found.zoo.append(path)
 

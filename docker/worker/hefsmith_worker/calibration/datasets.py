@@ -148,6 +148,22 @@ def has_split(path: Path, split: str) -> bool:
         return False
 
 
+def has_pictures(path: Path) -> bool:
+    """Tell whether something lies where a data file has its pictures; many have none beside them.
+
+    Each programs' collection of such files names data sets that nobody has fetched.
+    """
+    try:
+        document = read_flat_yaml(read_regular(path, YAML_LIMIT).decode("utf-8-sig"))
+    except (OSError, ValueError):
+        return False
+    root = document.get("path")
+    base = root if isinstance(root, str) else ""
+    named = [document.get(split) or [] for split in ("train", "val")]
+    entries = [one for part in named for one in (part if isinstance(part, list) else [part])]
+    return any(_place_of(str(one), base, path.parent, ()).exists() for one in entries)
+
+
 def _from_data_yaml(
     path: Path, source: Source, mounts: Mounts
 ) -> Tuple[Listing, Tuple[str, ...], int]:

@@ -125,7 +125,8 @@ _GOOD_ENDS = (
 #: Somebody ended it from the keyboard: the terminal's own sign, and what programs say of it.
 _STOPPED = re.compile(
     r"^\s*\^c|^\s*keyboardinterrupt:?\s*$|\b(?:received|caught|got) (?:signal )?sigint\b"
-    r"|^(?:\[default\] \[info\] )?\W*(?:interrupted|stopped|cancelled|aborted) (?:by|from) (?:the )?(?:user|keyboard)\b"
+    r"|^(?:\[default\] \[info\] )?\W*(?:interrupted|stopped|cancelled|aborted)"
+    r" (?:by|from) (?:the )?(?:user|keyboard)\b"
 )
 _EXIT = re.compile(
     r"(?:exit(?:ed|ing)?|return(?:ed)?|finished|terminated|status|code|failed)\b[ (:=]*(?:with )?"

@@ -140,9 +140,7 @@ class Judgement:
             for name, hit in log.hits.items()
             if hit.certain and not hit.entry.umbrella and log.proof(hit) == "no"
         }
-        if log.outcome.outcome != "failed" or any(
-            self._is_of(name, at or 0) for name in ended
-        ):
+        if log.outcome.outcome != "failed" or any(self._is_of(name, at or 0) for name in ended):
             return False
         # What is only a warning may be the very line that the log calls an error.
         told = any(

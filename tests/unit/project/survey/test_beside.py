@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.project.survey.stated import facts_beside, stated_in_facts
+from orchestrator.project.survey.beside import facts_beside, stated_in_facts
 
 if TYPE_CHECKING:
     from pathlib import Path

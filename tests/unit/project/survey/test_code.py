@@ -14,7 +14,7 @@ from orchestrator.project.survey.code import (
     read_script,
 )
 from orchestrator.project.survey.factory import find_factories
-from orchestrator.project.survey.stated import stated_in, stated_in_scripts, stated_otherwise
+from orchestrator.project.survey.programs import stated_in, stated_in_scripts, stated_otherwise
 from orchestrator.project.survey.weights import Weights
 
 NET = """
